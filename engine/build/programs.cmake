@@ -1,0 +1,15 @@
+# The executables: vegttt itself and the small worker that runs candidates in the jail.
+file(GLOB cli_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/cli/*.c)
+if(cli_sources)
+  add_executable(vegttt ${cli_sources})
+  target_link_libraries(vegttt PRIVATE vegttt_bind)
+  vegttt_embed(vegttt vt_embedded_lua ${PROJECT_SOURCE_DIR}/lua)
+  # C rocks loaded by scripts must find the interpreter's symbols in this process.
+  set_target_properties(vegttt PROPERTIES ENABLE_EXPORTS ON)
+  target_link_options(vegttt PRIVATE -Wl,-z,relro,-z,now)
+endif()
+file(GLOB worker_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/eval/worker/*.c)
+if(worker_sources)
+  add_executable(vegttt-worker ${worker_sources})
+  target_link_libraries(vegttt-worker PRIVATE vegttt_flags ${CMAKE_DL_LIBS} m)
+endif()

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * eval.h: the evaluator: code + task -> verdict (built? correct? how much faster? why?).
+ *
+ * Stages: extract -> assemble -> build -> load -> check -> time. The candidate runs in a jailed process that holds
+ * neither the truth, the clock, the inputs of other trials nor the verdict. Every stage's failure is a status, not an
+ * error: vt_status failures mean that the evaluator itself could not work (no compiler, disk full, jail floor).
+ *
+ * Requests queue; n_build requests are built and checked in parallel, timing is one at a time under the machine lease.
+ * done is called on an evaluator thread, in completion order.
+ */
+#ifndef VEGTTT_EVAL_H
+#define VEGTTT_EVAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vegttt/task.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum vt_verdict_status {
+    VT_MALFORMED,     /* no code in the answer */
+    VT_COMPILE_ERROR, /* the compiler refused it, or ran into its limits */
+    VT_LOAD_ERROR,    /* no such symbol, or the object could not be loaded */
+    VT_RUNTIME_ERROR, /* crashed, exited, wrote outside its output, hit a jail rule */
+    VT_TIMED_OUT,     /* ran past its deadline; the name in JSON and Lua is "timeout" */
+    VT_WRONG_OUTPUT,  /* some element is outside the bound */
+    VT_CORRECT_SLOW,  /* correct, point speedup <= 1, or a copy */
+    VT_CORRECT_FAST,  /* correct, point speedup > 1 */
+    VT_FLAGGED        /* correct, but faster than the roofline floor twice */
+} vt_verdict_status;
+const char *vt_verdict_status_name(vt_verdict_status s); /* "compile_error" */
+
+typedef enum vt_protocol { VT_PROTOCOL_FAST, VT_PROTOCOL_FULL } vt_protocol;
+
+typedef struct vt_verdict {
+    vt_verdict_status status;
+    bool correct, is_copy, cached;
+    double speedup;          /* against the shown baseline; 0 when not correct; exactly 1 for a copy */
+    double speedup_measured; /* as timed, copies too; 0 when not timed */
+    double speedup_lo, speedup_hi; /* 95 % bootstrap interval of the median log-ratio */
+    double speedup_tuned;    /* against the tuned reference; 0 = none */
+    double runtime_us, baseline_us; /* medians of the timed runs */
+    double worst;            /* largest error / bound seen over all checked outputs */
+    double roofline;         /* floor time / measured time */
+    const char *feedback;    /* what went wrong or right, for people and models; English sentences */
+    const char *json;        /* the whole record (evals.jsonl fields): stages, diagnostics, trials, flags, jail layers */
+} vt_verdict;
+
+typedef struct vt_eval vt_eval;
+struct vt_eval_opts {
+    const char *cc;          /* NULL = $CC or cc */
+    int n_build;             /* 0 = cores */
+    const char *store;       /* content store folder (builds, deterministic failures); NULL = no cache */
+    void *lease;             /* vt_lease * shared with the language model; NULL = own */
+    uint64_t secret;         /* key of the input generator; 0 = fresh from the kernel */
+    bool unsafe_jail;        /* run below the jail floor; recorded */
+    bool no_cache;
+};
+struct vt_eval_request {
+    vt_task *task;           /* a reference is taken */
+    const char *code;        /* body text, or an answer with a code fence when `extract`; copied */
+    size_t code_len;
+    bool extract;
+    vt_protocol protocol;
+    const char *scale;       /* "cpu" */
+    bool fresh;              /* ignore cached verdict parts */
+    bool skip_timing;        /* stop after the check */
+};
+typedef void vt_eval_done(void *arg, vt_status status, const vt_err *err, const vt_verdict *v); /* v is lent; NULL on failure */
+
+vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err) VT_MUST_USE;
+void vt_eval_close(vt_eval *e); /* cancels what is queued, kills what runs */
+vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg, vt_err *err) VT_MUST_USE;
+/* Drops every queued request (their done gets ECANCELLED); running ones finish. */
+void vt_eval_cancel_all(vt_eval *e);
+size_t vt_eval_pending(const vt_eval *e);
+/* Key parts that identify this evaluator: version, compiler and flags, machine class. Lent. */
+const char *vt_eval_version(const vt_eval *e);
+const char *vt_eval_machine(const vt_eval *e);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

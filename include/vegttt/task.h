@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * task.h: a task is data: one canonical JSON document (a Lua task file is its constructor; bind/ makes the JSON). Its
+ * SHA-256 is the task's identity and what crosses processes, queues and this API.
+ *
+ * Fields (all required unless marked ?):
+ *   id int, level int, name "relu" (also the C function's name), title "19_ReLU", family "elementwise"
+ *   sizes   {"cpu": {"n": 65536, …}, "search"?: {…}, "full"?: {…}}   positive integers; the same names in each scale
+ *   arrays  [{"name","role":"in"|"out"|"weight"|"state","dtype":"f32"|"i32"|"i64"|"u8","shape":["n","m+1"],
+ *             "dist"?: ["uniform","normal",…] (inputs), "compare"?: "bound"|"exact"|"first_index" (outputs)}]
+ *   scalars [{"name","type":"f32"|"i32","value": number}]
+ *   rtol, atol numbers (0 for arithmetic)      k? number (default 8)
+ *   body    C text of the baseline: what stands between the braces; what the model sees and must beat
+ *   tuned?  C text of a tuned reference body
+ *   bytes, flops  size expressions: compulsory traffic in bytes, arithmetic operations
+ *   helpers? C text placed before the function (kept in the prompt too)
+ * Signature (derived, one rule): void NAME(arrays in order: `const T *restrict x` for in and weight, `T *restrict y`
+ * for out and state; scalars in order: `float s` / `int s`; sizes in order of first appearance in "size_order":
+ * `int n`). T: float, int, long long, unsigned char. "size_order"?: ["n","m"] (default: byte order of the names).
+ * Size expressions: non-negative int64 with + - * / % ( ) min max ceil_div and size names; overflow is an error.
+ */
+#ifndef VEGTTT_TASK_H
+#define VEGTTT_TASK_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <vegttt/err.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct vt_task vt_task;
+
+/* Parses and checks a task document. Errors name the field. Reference counted; immutable; thread-safe. */
+vt_status vt_task_parse(const char *json, size_t len, vt_task **out, vt_err *err) VT_MUST_USE;
+vt_task *vt_task_ref(vt_task *t);
+void vt_task_unref(vt_task *t);
+int vt_task_id(const vt_task *t);
+int vt_task_level(const vt_task *t);
+const char *vt_task_name(const vt_task *t);
+const char *vt_task_title(const vt_task *t);
+const char *vt_task_family(const vt_task *t);
+const char *vt_task_digest(const vt_task *t);    /* hex SHA-256 of the canonical document */
+const char *vt_task_json(const vt_task *t);      /* canonical text */
+const char *vt_task_body(const vt_task *t);
+const char *vt_task_signature(const vt_task *t); /* "void relu(const float *restrict x, float *restrict y, int n)" */
+/* Value of a size expression at a scale ("cpu", "search", "full"). */
+vt_status vt_task_size(const vt_task *t, const char *scale, const char *expr, int64_t *out, vt_err *err) VT_MUST_USE;
+
+#ifdef __cplusplus
+}
+#endif
+#endif
