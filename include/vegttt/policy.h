@@ -38,6 +38,11 @@ struct vt_policy_opts {
     void (*progress)(void *arg, const char *line); /* model download and packing; may be NULL */
     void *progress_arg;
 };
+struct vt_update_opts {
+    float lr, beta1, beta2, eps, weight_decay, grad_clip; /* AdamW; grad_clip 0 = off */
+    const char *digest;     /* identity of the ordered batch and the loss; enters the weights id */
+    const char *trained_on; /* JSON merged into the new weights' record; may be NULL */
+};
 struct vt_policy_caps {
     bool sample, score, update, tokens, seed, exact;
     int n_ctx, n_vocab;
@@ -66,6 +71,9 @@ vt_status vt_weights_save(vt_weights *w, const char *dir, bool with_moments, vt_
 /* Weights saved by vt_weights_save, brought back under the same id (resume): refused when the folder's id, base or
  * numerics differ. */
 vt_status vt_weights_load(vt_policy *p, const char *dir, vt_weights **out, vt_err *err) VT_MUST_USE;
+/* The id that vt_policy_step would give to the weights made from parent: known before the work, so that a resumed run
+ * can look for them first. */
+void vt_weights_next_id(const vt_weights *parent, const struct vt_update_opts *o, char out[65]);
 /* Makes the policy continue from w (branch, resume). */
 vt_status vt_policy_set(vt_policy *p, vt_weights *w, vt_err *err) VT_MUST_USE;
 
@@ -127,19 +135,16 @@ struct vt_train_seq {
     float *logp; /* [n_tokens], filled by forward: current weights, temperature 1 */
     float *w;    /* [n_tokens], the caller's, before step */
 };
-struct vt_update_opts {
-    float lr, beta1, beta2, eps, weight_decay, grad_clip;
-    const char *digest; /* identity of the ordered batch and the loss; enters the weights id */
-    const char *trained_on; /* JSON merged into the new weights' record; may be NULL */
-    bool agreement;     /* also measure the cosine between the gradients of the two half batches */
-};
 struct vt_update_report {
     double grad_norm, agreement; /* agreement: NaN when not asked for */
     double forward_s, backward_s;
     uint64_t n_tokens, n_tokens_computed, peak_bytes;
 };
-vt_status vt_policy_forward(vt_policy *p, struct vt_train_seq *seqs, size_t n, vt_policy_done *done, void *arg, vt_err *err) VT_MUST_USE;
-/* Gradient, Adam, new weights (a reference in *out; the policy now continues from it). skip: forget the tape. */
+/* agreement: also measure the cosine between the gradients of the even and the odd sequences (the prompt is then
+ * computed twice). The seqs array must stay valid until step's done, or forget. */
+vt_status vt_policy_forward(vt_policy *p, struct vt_train_seq *seqs, size_t n, bool agreement, vt_policy_done *done, void *arg,
+                            vt_err *err) VT_MUST_USE;
+/* Gradient, Adam, new weights (a reference in *out; the policy now continues from it). */
 vt_status vt_policy_step(vt_policy *p, const struct vt_update_opts *o, vt_weights **out, struct vt_update_report *report,
                          vt_policy_done *done, void *arg, vt_err *err) VT_MUST_USE;
 void vt_policy_forget(vt_policy *p); /* drops the forward's tape without a step */
