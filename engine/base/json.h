@@ -54,7 +54,7 @@ vt_json *vt_json_new_num(double v);
 vt_json *vt_json_new_bool(bool v);
 vt_json *vt_json_new_null(void);
 vt_json *vt_json_clone(const vt_json *j);
-void vt_json_put(vt_json *object, const char *key, vt_json *child);
+void vt_json_put(vt_json *object, const char *key, vt_json *child); /* replaces a member of that name */
 void vt_json_put_str(vt_json *object, const char *key, const char *s); /* NULL s writes null */
 void vt_json_put_num(vt_json *object, const char *key, double v);
 void vt_json_put_int(vt_json *object, const char *key, int64_t v); /* |v| <= 2^53, else written as a string */
