@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * plot_svg.c: the drawing is checked by what it must contain (one mark a point, gaps, escapes) and by what it refuses.
+ */
+#include "plot/plot.h"
+#include "harness.h"
+
+static size_t count(const char *text, const char *what)
+{
+    size_t n = 0;
+
+    for (const char *at = strstr(text, what); at; at = strstr(at + 1, what))
+        n++;
+    return n;
+}
+
+static void line_with_star_and_gap(void)
+{
+    const double x[] = {0, 1, 2, 3}, y[] = {0.1, (double)NAN, 0.4, 0.3}, lo[] = {0, 0, 0.3, 0.2}, hi[] = {0.2, 1, 0.5, 0.4}, ref[] = {0.25};
+    struct vt_series s = {.name = "a<b", .x = x, .y = y, .lo = lo, .hi = hi, .n = 4, .star = 2};
+    struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "t & t", .x_label = "step", .y_label = "fast_1", .series = &s, .n_series = 1,
+                        .ref_y = ref, .n_ref_y = 1};
+    struct vt_buf out, again;
+    vt_err err;
+
+    vt_buf_init(&out, 1 << 20);
+    vt_buf_init(&again, 1 << 20);
+    CHECK_OK(vt_plot_svg(&p, &out, &err), err);
+    CHECK_OK(vt_plot_svg(&p, &again, &err), err);
+    CHECK_STR(out.p, again.p);
+    CHECK_INT(count(out.p, "<circle"), 2); /* four points, one a gap, one the star */
+    CHECK_INT(count(out.p, "a&lt;b"), 1);
+    CHECK_INT(count(out.p, "t &amp; t"), 1);
+    CHECK_INT(count(out.p, "stroke-dasharray"), 1);
+    CHECK_INT(count(out.p, "nan"), 0);
+    vt_buf_free(&out);
+    vt_buf_free(&again);
+}
+
+static void bars(void)
+{
+    static const char *const names[] = {"relu", "softmax"};
+    const double x[] = {0, 1}, y[] = {2, 3};
+    struct vt_series s[] = {{.name = "a", .x = x, .y = y, .n = 2, .star = -1}, {.name = "b", .x = x, .y = y, .n = 2, .star = -1}};
+    struct vt_plot p = {.kind = VT_PLOT_BAR, .title = "", .series = s, .n_series = 2, .categories = names, .n_categories = 2};
+    struct vt_buf out;
+    vt_err err;
+
+    vt_buf_init(&out, 1 << 20);
+    CHECK_OK(vt_plot_svg(&p, &out, &err), err);
+    CHECK_INT(count(out.p, "<rect"), 1 + 4 + 2); /* background, bars, legend */
+    CHECK_INT(count(out.p, "softmax"), 1);
+    vt_buf_free(&out);
+}
+
+static void refusals(void)
+{
+    const double x[] = {0, 1}, y[] = {(double)NAN, (double)NAN}, z[] = {0, 1};
+    struct vt_series s = {.name = "a", .x = x, .y = y, .n = 2, .star = -1};
+    struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "empty", .series = &s, .n_series = 1};
+    struct vt_buf out;
+    vt_err err;
+
+    vt_buf_init(&out, 1 << 20);
+    CHECK_INT(vt_plot_svg(&p, &out, &err), VT_EINVAL);
+    s.y = z;
+    p.log_y = 10;
+    CHECK_INT(vt_plot_svg(&p, &out, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "logarithmic") != NULL);
+    vt_buf_free(&out);
+}
+
+static const struct test_case cases[] = {TEST(line_with_star_and_gap), TEST(bars), TEST(refusals)};
+TEST_MAIN(cases)

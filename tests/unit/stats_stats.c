@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * stats_stats.c: every formula against values computed elsewhere (SciPy 1.10 or closed form) and against identities.
+ */
+#include "stats/stats.h"
+#include "base/rng.h"
+#include "harness.h"
+
+static void means_and_spread(void)
+{
+    const double a[] = {42.5, 20.0, 29.4}, b[] = {21.44, 1, 1}, c[] = {2, 8};
+    double q[] = {4, 1, 3, 2};
+
+    CHECK_NEAR(vt_mean(a, 3), 30.6333, 1e-4);
+    CHECK_NEAR(vt_sample_sd(a, 3), 11.30, 5e-3);
+    CHECK_NEAR(vt_sample_sd(b, 3), 11.80, 5e-3);
+    CHECK_NEAR(vt_geometric_mean(c, 2), 4, 1e-12);
+    CHECK(isnan(vt_geometric_mean(b, 0)));
+    CHECK(isnan(vt_sample_sd(a, 1)));
+    CHECK_NEAR(vt_quantile(q, 4, 0.5), 2.5, 0);
+    CHECK_NEAR(vt_quantile(q, 4, 0.25), 1.75, 0);
+    CHECK_NEAR(vt_quantile(q, 4, 1), 4, 0);
+}
+
+static void pass_at_k(void)
+{
+    static const double expected[] = {0.3125, 0.5308, 0.7863, 0.9600, 0.9991};
+
+    for (int i = 0; i < 5; i++)
+        CHECK_NEAR(vt_pass_at_k(64, 20, 1u << i), expected[i], 5e-5);
+    CHECK_NEAR(vt_pass_at_k(10, 10, 3), 1, 0);
+    CHECK_NEAR(vt_pass_at_k(10, 0, 3), 0, 0);
+    CHECK(isnan(vt_pass_at_k(4, 1, 5)));
+    CHECK(isnan(vt_pass_at_k(4, 1, 0)));
+}
+
+/* The expected maximum equals the mean over all subsets, counted by brute force. */
+static void best_of_k(void)
+{
+    const double x[] = {3, 1, 4, 1.5, 9};
+
+    for (size_t k = 1; k <= 5; k++) {
+        double sum = 0, n_subsets = 0;
+
+        for (unsigned mask = 0; mask < 32; mask++) {
+            double best = 0;
+            size_t bits = 0;
+
+            for (size_t i = 0; i < 5; i++) {
+                if (mask >> i & 1) {
+                    bits++;
+                    best = x[i] > best ? x[i] : best;
+                }
+            }
+            if (bits == k) {
+                sum += best;
+                n_subsets++;
+            }
+        }
+        CHECK_NEAR(vt_best_of_k(x, 5, k), sum / n_subsets, 1e-12);
+    }
+}
+
+static void tests_and_effects(void)
+{
+    const double x[] = {1, 2, 3, 4, 5}, y[] = {5, 6, 7, 8, 7}, tied[] = {2, 2, 2, 2, 2};
+    double rho;
+    vt_err err;
+
+    CHECK_NEAR(vt_cohens_h(0.8, 0.5), 0.6435, 5e-5);
+    CHECK_NEAR(vt_sign_test(3, 0), 0.25, 1e-12); /* one-sided 0.125 */
+    CHECK_NEAR(vt_sign_test(5, 5), 1, 1e-12);
+    CHECK_NEAR(vt_sign_test(8, 2), 0.109375, 1e-12);
+    CHECK_OK(vt_spearman(x, y, 5, &rho, &err), err);
+    CHECK_NEAR(rho, 0.8207826816681233, 1e-12); /* scipy.stats.spearmanr */
+    CHECK_OK(vt_spearman(x, tied, 5, &rho, &err), err);
+    CHECK(isnan(rho));
+}
+
+static void intervals(void)
+{
+    struct vt_interval w = vt_wilson(8, 10, 0.95), b;
+    double x[400];
+    struct vt_stream rng;
+    vt_err err;
+
+    CHECK_NEAR(w.lo, 0.4901625, 1e-6); /* statsmodels proportion_confint(8, 10, method="wilson") */
+    CHECK_NEAR(w.hi, 0.9433178, 1e-6);
+    CHECK_NEAR(vt_wilson(0, 5, 0.95).lo, 0, 1e-12);
+    vt_stream_init(&rng, 7);
+    for (int i = 0; i < 400; i++)
+        x[i] = vt_stream_normal(&rng);
+    CHECK_OK(vt_bootstrap(x, 400, vt_stat_mean, 2000, 0.95, 1, &b, &err), err);
+    CHECK_NEAR(b.value, vt_mean(x, 400), 1e-12);
+    /* Normal theory: half width 1.96 sd / sqrt(n). */
+    CHECK_NEAR((b.hi - b.lo) / 2, 1.96 * vt_sample_sd(x, 400) / 20, 0.01);
+    CHECK_OK(vt_bootstrap(x, 1, vt_stat_median, 100, 0.95, 1, &b, &err), err);
+    CHECK_NEAR(b.lo, x[0], 0);
+    CHECK_OK(vt_bootstrap(x, 0, vt_stat_median, 100, 0.95, 1, &b, &err), err);
+    CHECK(isnan(b.value));
+}
+
+static const struct test_case cases[] = {TEST(means_and_spread), TEST(pass_at_k), TEST(best_of_k), TEST(tests_and_effects),
+                                         TEST(intervals)};
+TEST_MAIN(cases)
