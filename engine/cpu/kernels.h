@@ -21,11 +21,12 @@
 
 enum {
     VT_PAGE_KEYS = 64,  /* keys in one KV page: the block of the attention's merge order */
-    VT_COLUMN_STEP = 32 /* column ranges begin at multiples of this; the last one ends at n_out */
+    VT_COLUMN_STEP = 32, /* column ranges begin at multiples of this; the last one ends at n_out */
+    VT_MAX_HEAD_DIM = 256
 };
 
 /* A packed weight (n_out, n_in). layout is private to the kernels. */
-enum vt_layout { VT_LAYOUT_F32, VT_LAYOUT_BF16, VT_LAYOUT_Q4, VT_LAYOUT_Q8 };
+enum vt_layout { VT_LAYOUT_F32, VT_LAYOUT_BF16, VT_LAYOUT_Q4_0, VT_LAYOUT_Q4_1, VT_LAYOUT_Q8_0 };
 struct vt_matrix {
     enum vt_layout layout;
     int n_out, n_in;
@@ -41,6 +42,7 @@ struct vt_acts {
 
 struct vt_kernels {
     const char *name;
+    bool has_bf16; /* FAST rounds activations, keys and values to bf16 */
 
     /* --- matrix products --- */
     /* Rounds (FAST) or copies (F32) n rows of x, times scale, into rows first.. of a. ldx in floats. */
@@ -103,7 +105,7 @@ const struct vt_kernels *vt_kernels_at(int i);
 /* Bytes of one packed activation row / query row / KV page. All are multiples of 64. */
 size_t vt_acts_row_bytes(int n_in);
 size_t vt_query_bytes(int head_dim);
-size_t vt_page_bytes(enum vt_lm_precision p, int head_dim);
+size_t vt_page_bytes(const struct vt_kernels *k, enum vt_lm_precision p, int head_dim);
 
 /* Splits [0, n) into n_threads ranges that begin at multiples of step. */
 void vt_range_split(int n, int step, int thread, int n_threads, int *begin, int *end);

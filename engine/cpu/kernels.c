@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels.c: which instruction sets this machine runs, and the choice among them. avx512bf16 and amx are the AVX-512
+ * table with their own bf16 products and attention. AMX needs the kernel's permission for the tile state, asked for
+ * once per process (arch_prctl); without it the machine counts as avx512bf16.
+ */
+#include "cpu/kernels.h"
+
+#include "cpu/kernels_isa.h"
+#include "cpu/layout.h"
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+
+static struct vt_kernels tables[5];
+static int n_tables;
+static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+
+static void tables_find(void)
+{
+    tables[n_tables++] = vt_kernels_c;
+#if defined(__x86_64__)
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
+        return;
+    tables[n_tables++] = vt_kernels_avx2;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512vl"))
+        return;
+    tables[n_tables++] = vt_kernels_avx512;
+#endif
+}
+
+const struct vt_kernels *vt_kernels_at(int i)
+{
+    pthread_once(&tables_once, tables_find);
+    return i >= 0 && i < n_tables ? &tables[i] : NULL;
+}
+
+vt_status vt_kernels_pick(const char *isa, const struct vt_kernels **out, vt_err *err)
+{
+    pthread_once(&tables_once, tables_find);
+    *out = &tables[n_tables - 1];
+    if (!isa || !*isa)
+        return VT_OK;
+    char have[64] = "";
+    size_t used = 0;
+    for (int i = 0; i < n_tables; i++) {
+        if (strcmp(tables[i].name, isa) == 0) {
+            *out = &tables[i];
+            return VT_OK;
+        }
+        int n = snprintf(have + used, sizeof have - used, "%s%s", i ? ", " : "", tables[i].name);
+        used += n > 0 && (size_t)n < sizeof have - used ? (size_t)n : 0;
+    }
+    return vt_fail(err, VT_EUNSUPPORTED, "the instruction set \"%s\" cannot be used: this machine runs %s.", isa, have);
+}
+
+size_t vt_acts_row_bytes(int n_in)
+{
+    size_t n = (size_t)vt_round_up(n_in, VT_BLOCK) * sizeof(float);
+    /* The bf16 forms hold 2 bytes per element and a few per block; below two blocks those few weigh more. An odd
+     * multiple of 64 keeps rows of a power-of-two width out of one cache set. */
+    n = (n < 256 ? 256 : n) + 63;
+    return (n / 64 | 1) * 64;
+}
+
+size_t vt_query_bytes(int head_dim)
+{
+    return (size_t)vt_round_up(head_dim, VT_BLOCK) * sizeof(float);
+}
+
+size_t vt_page_bytes(const struct vt_kernels *k, enum vt_lm_precision p, int head_dim)
+{
+    size_t width = (size_t)vt_round_up(head_dim, VT_BLOCK);
+    return 2 * VT_PAGE_KEYS * width * (k->has_bf16 && p == VT_LM_FAST ? sizeof(uint16_t) : sizeof(float));
+}
+
+void vt_range_split(int n, int step, int thread, int n_threads, int *begin, int *end)
+{
+    long n_steps = (n + step - 1) / step;
+    long b = n_steps * thread / n_threads * step, e = n_steps * (thread + 1) / n_threads * step;
+    *begin = b < n ? (int)b : n;
+    *end = e < n ? (int)e : n;
+}

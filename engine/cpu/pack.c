@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * pack.c: a checkpoint's tensors into the layout of layout.h. Quantised tensors keep their codes and fp16 scales, so
+ * nothing is lost; other types become fp32 (F32) or bf16 (FAST, rounded to nearest even). Q4_K and Q6_K, whose scales
+ * are products, become bf16 in FAST.
+ */
+#include "cpu/layout.h"
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+enum vt_layout vt_layout_of(enum vt_lm_precision p, enum vt_dtype dtype)
+{
+    if (p == VT_LM_F32)
+        return VT_LAYOUT_F32;
+    switch (dtype) {
+    case VT_Q4_0: return VT_LAYOUT_Q4_0;
+    case VT_Q4_1: return VT_LAYOUT_Q4_1;
+    case VT_Q8_0: return VT_LAYOUT_Q8_0;
+    default: return VT_LAYOUT_BF16;
+    }
+}
+
+size_t vt_matrix_bytes(enum vt_layout layout, int n_out, int n_in)
+{
+    size_t strips = (size_t)vt_round_up(n_out, VT_STRIP) / VT_STRIP, blocks = (size_t)vt_round_up(n_in, VT_BLOCK) / VT_BLOCK;
+    return strips * blocks * vt_block_bytes(layout);
+}
+
+static unsigned char *block_at(const struct vt_matrix *w, unsigned char *memory, int row, int block)
+{
+    return memory + (vt_strip_block(w, row / VT_STRIP, block) - (const unsigned char *)w->data);
+}
+
+/* Element k of column `row` in a block of fp32 or bf16. */
+static void put_value(enum vt_layout layout, unsigned char *block, int column, int k, float x)
+{
+    if (layout == VT_LAYOUT_F32) {
+        memcpy(block + ((size_t)k * VT_STRIP + (size_t)column) * sizeof x, &x, sizeof x);
+        return;
+    }
+    uint16_t b = vt_f32_to_bf16(x);
+    memcpy(block + (size_t)(k / 2) * 128 + (size_t)column * 4 + (size_t)(k % 2) * 2, &b, sizeof b);
+}
+
+/* One 32-weight block of a GGUF row: codes and scales into column `column` of the packed block. */
+static void put_codes(enum vt_layout layout, unsigned char *block, int column, const unsigned char *raw)
+{
+    bool four_bit = layout != VT_LAYOUT_Q8_0;
+    size_t codes = four_bit ? VT_CODES4 : VT_CODES8;
+    const unsigned char *q = raw + (layout == VT_LAYOUT_Q4_1 ? 4 : 2);
+    unsigned char *half = block + (size_t)(column / 16) * codes + (size_t)(column % 16) * 4;
+    memcpy(block + 2 * codes + (size_t)column * 2, raw, 2);
+    if (layout == VT_LAYOUT_Q4_1)
+        memcpy(block + 2 * codes + 2 * VT_STRIP + (size_t)column * 2, raw + 2, 2);
+    for (int k = 0; k < VT_BLOCK; k++) {
+        int pair = k / 2, odd = k % 2;
+        if (four_bit) {
+            unsigned code = k < 16 ? q[k] & 15u : (unsigned)q[k - 16] >> 4;
+            unsigned char *byte = half + (size_t)(pair / 4) * 64 + (size_t)odd * 2 + (size_t)(pair % 4) / 2;
+            *byte = (unsigned char)(*byte | code << (pair % 2 ? 4 : 0));
+        } else {
+            half[(size_t)(pair / 2) * 64 + (size_t)odd * 2 + (size_t)(pair % 2)] = q[k];
+        }
+    }
+}
+
+vt_status vt_matrix_pack(const struct vt_tensor *t, enum vt_layout layout, void *memory, struct vt_matrix *out, vt_err *err)
+{
+    struct vt_matrix w = {layout, (int)t->shape[0], (int)t->shape[1], memory};
+    bool codes = layout != VT_LAYOUT_F32 && layout != VT_LAYOUT_BF16;
+    if (t->n_dims != 2 || (codes && (t->shape[1] % VT_BLOCK || layout != vt_layout_of(VT_LM_FAST, t->dtype))))
+        return vt_fail(err, VT_EINVAL, "packing the tensor %s (%s): its type or shape does not fit the layout.", t->name,
+                       vt_dtype_name(t->dtype));
+    memset(memory, 0, vt_matrix_bytes(layout, w.n_out, w.n_in));
+    float *row = vt_alloc_array((size_t)w.n_in, sizeof(float));
+    if (!row)
+        return vt_fail(err, VT_ENOMEM, "packing the tensor %s: no memory for a row.", t->name);
+    size_t raw_bytes = layout == VT_LAYOUT_Q8_0 ? 34 : layout == VT_LAYOUT_Q4_1 ? 20 : 18;
+    for (int r = 0; r < w.n_out; r++) {
+        const unsigned char *raw = codes ? vt_tensor_raw_row(t, r) : NULL;
+        if (!codes)
+            vt_tensor_row(t, r, row);
+        for (int b = 0; b * VT_BLOCK < w.n_in; b++) {
+            unsigned char *block = block_at(&w, memory, r, b);
+            if (codes)
+                put_codes(layout, block, r % VT_STRIP, raw + (size_t)b * raw_bytes);
+            for (int k = 0; !codes && k < VT_BLOCK && b * VT_BLOCK + k < w.n_in; k++)
+                put_value(layout, block, r % VT_STRIP, k, row[b * VT_BLOCK + k]);
+        }
+    }
+    free(row);
+    *out = w;
+    return VT_OK;
+}
+
+vt_status vt_matrix_pack_transposed(const struct vt_tensor *t, enum vt_layout layout, int row0, int row1, void *memory,
+                                    struct vt_matrix *out, vt_err *err)
+{
+    struct vt_matrix w = {layout, (int)t->shape[1], row1 - row0, memory};
+    if (t->n_dims != 2 || row0 < 0 || row1 > t->shape[0] || row0 >= row1 || (layout != VT_LAYOUT_F32 && layout != VT_LAYOUT_BF16))
+        return vt_fail(err, VT_EINVAL, "packing the transpose of %s: bad rows %d to %d or layout.", t->name, row0, row1);
+    memset(memory, 0, vt_matrix_bytes(layout, w.n_out, w.n_in));
+    float *row = vt_alloc_array((size_t)w.n_out, sizeof(float));
+    if (!row)
+        return vt_fail(err, VT_ENOMEM, "packing the transpose of %s: no memory for a row.", t->name);
+    for (int r = row0; r < row1; r++) {
+        vt_tensor_row(t, r, row);
+        int k = r - row0;
+        for (int c = 0; c < w.n_out; c++)
+            put_value(layout, block_at(&w, memory, c, k / VT_BLOCK), c % VT_STRIP, k % VT_BLOCK, row[c]);
+    }
+    free(row);
+    *out = w;
+    return VT_OK;
+}
+
+void vt_matrix_pack_f32(enum vt_layout layout, int n_out, int n_in, const float *src, size_t so, size_t si, void *memory,
+                        struct vt_matrix *out)
+{
+    struct vt_matrix w = {layout, n_out, n_in, memory};
+    memset(memory, 0, vt_matrix_bytes(layout, n_out, n_in));
+    for (int o = 0; o < n_out; o++)
+        for (int i = 0; i < n_in; i++)
+            put_value(layout, block_at(&w, memory, o, i / VT_BLOCK), o % VT_STRIP, i % VT_BLOCK, src[(size_t)o * so + (size_t)i * si]);
+    *out = w;
+}
