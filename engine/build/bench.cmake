@@ -1,0 +1,15 @@
+# tests/bench/FOLDER_SUBJECT.c (and lm_bench.c, kernels_bench.c of cpu) are measuring programs, built on request:
+# ninja bench.
+file(GLOB bench_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/bench/*.c)
+foreach(source ${bench_sources})
+  get_filename_component(name ${source} NAME_WE)
+  string(REGEX REPLACE "_.*" "" folder ${name})
+  if(folder MATCHES "^(lm|kernels)$")
+    set(folder cpu)
+  endif()
+  add_executable(${name} EXCLUDE_FROM_ALL ${source})
+  target_link_libraries(${name} PRIVATE vegttt_${folder})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
+  list(APPEND bench_targets ${name})
+endforeach()
+add_custom_target(bench DEPENDS ${bench_targets})
