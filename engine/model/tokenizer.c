@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tokenizer.c: text to ids and back.
+ *
+ * Encoding, outermost first: (1) added and control tokens are cut out of the raw text, leftmost first and the longest
+ * of those that start there; control tokens only when the caller asked for them, so that text written by users or
+ * models cannot end a turn. (2) What lies between is cut into valid UTF-8 and single bad bytes; Hugging Face never
+ * sees the latter, here they simply become byte tokens. (3) NFC where the tokenizer has it. (4) The split patterns,
+ * one inside the other. (5) BPE of every piece.
+ *
+ * A tokenizer is immutable after it is built; all scratch memory belongs to one encode call.
+ */
+#include "model/tokenizer.h"
+
+#include "base/alloc.h"
+#include "model/nfc.h"
+#include "model/tokenizer_build.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct encoder {
+    const vt_tokenizer *t;
+    struct vt_bpe *bpe;
+    struct vt_ids *out;
+    size_t level; /* of the split pattern in use */
+};
+
+void vt_ids_free(struct vt_ids *ids)
+{
+    free(ids->p);
+    *ids = (struct vt_ids){0};
+}
+
+vt_status vt_ids_push(struct vt_ids *ids, int32_t id, vt_err *err)
+{
+    if (ids->n == ids->cap) {
+        size_t cap = ids->cap ? 2 * ids->cap : 64;
+        int32_t *p = vt_realloc_array(ids->p, cap, sizeof *p);
+        if (!p)
+            return vt_fail(err, VT_ENOMEM, "out of memory for %zu token ids", cap);
+        ids->p = p;
+        ids->cap = cap;
+    }
+    ids->p[ids->n++] = id;
+    return VT_OK;
+}
+
+static vt_status encode_level(void *arg, const char *p, size_t len, vt_err *err)
+{
+    struct encoder *e = arg;
+    if (e->level == e->t->n_splits)
+        return vt_bpe_piece(e->bpe, p, len, e->out, err);
+    const struct vt_split *split = e->t->splits[e->level++];
+    vt_status status = vt_split_run(split, p, len, encode_level, e, err);
+    e->level--;
+    return status;
+}
+
+static vt_status encode_valid(struct encoder *e, const char *p, size_t len, vt_err *err)
+{
+    if (!e->t->nfc || vt_nfc_is_plain(p, len))
+        return encode_level(e, p, len, err);
+    struct vt_buf normal;
+    vt_buf_init(&normal, SIZE_MAX / 2);
+    vt_nfc(p, len, &normal);
+    vt_status status = vt_buf_check(&normal, "normalised text", err);
+    if (status == VT_OK && normal.len > 0)
+        status = encode_level(e, normal.p, normal.len, err);
+    vt_buf_free(&normal);
+    return status;
+}
+
+static vt_status encode_text(struct encoder *e, const char *p, size_t len, vt_err *err)
+{
+    while (len > 0) {
+        size_t valid = vt_utf8_valid(p, len);
+        if (valid > 0)
+            VT_TRY(encode_valid(e, p, valid, err));
+        p += valid;
+        len -= valid;
+        if (len > 0) {
+            VT_TRY(vt_bpe_piece(e->bpe, p, 1, e->out, err));
+            p++;
+            len--;
+        }
+    }
+    return VT_OK;
+}
+
+/* The added token that starts at p, the longest one, or -1. */
+static int32_t added_at(const vt_tokenizer *t, const char *p, size_t len, bool special)
+{
+    unsigned char first = (unsigned char)*p;
+    for (uint32_t i = t->added_at[first]; i < t->added_at[first + 1]; i++) {
+        int32_t id = t->added[i];
+        size_t n = t->offsets[id + 1] - t->offsets[id];
+        if (n <= len && memcmp(t->bytes + t->offsets[id], p, n) == 0 && (special || t->kinds[id] == VT_TOKEN_ADDED))
+            return id;
+    }
+    return -1;
+}
+
+vt_status vt_tokenizer_encode(const vt_tokenizer *t, const char *text, size_t len, bool special, struct vt_ids *out, vt_err *err)
+{
+    struct encoder e = {.t = t, .out = out};
+    VT_TRY(vt_bpe_new(t, &e.bpe, err));
+    vt_status status = VT_OK;
+    size_t start = 0, at = 0;
+    while (at < len && status == VT_OK) {
+        int32_t id = added_at(t, text + at, len - at, special);
+        if (id < 0) {
+            at++;
+            continue;
+        }
+        status = encode_text(&e, text + start, at - start, err);
+        if (status == VT_OK)
+            status = vt_ids_push(out, id, err);
+        at += t->offsets[id + 1] - t->offsets[id];
+        start = at;
+    }
+    if (status == VT_OK)
+        status = encode_text(&e, text + start, len - start, err);
+    vt_bpe_free(e.bpe);
+    return status;
+}
+
+const char *vt_tokenizer_bytes(const vt_tokenizer *t, int32_t id, size_t *len)
+{
+    if (id < 0 || id >= t->n)
+        return NULL;
+    *len = t->offsets[id + 1] - t->offsets[id];
+    return t->bytes + t->offsets[id];
+}
+
+vt_status vt_tokenizer_decode(const vt_tokenizer *t, const int32_t *ids, size_t n, struct vt_buf *out, vt_err *err)
+{
+    for (size_t i = 0; i < n; i++) {
+        size_t len;
+        const char *bytes = vt_tokenizer_bytes(t, ids[i], &len);
+        if (!bytes)
+            return vt_fail(err, VT_EINVAL, "cannot decode token id %d at position %zu: the vocabulary has ids 0 to %d", ids[i], i, t->n - 1);
+        vt_buf_add(out, bytes, len);
+    }
+    return vt_buf_check(out, "decoded text", err);
+}
+
+bool vt_tokenizer_is_control(const vt_tokenizer *t, int32_t id)
+{
+    return id >= 0 && id < t->n && t->kinds[id] == VT_TOKEN_CONTROL;
+}
+
+int vt_tokenizer_size(const vt_tokenizer *t)
+{
+    return t->n;
+}
+
+int32_t vt_tokenizer_eos(const vt_tokenizer *t)
+{
+    return t->eos;
+}
+
+int32_t vt_tokenizer_bos(const vt_tokenizer *t)
+{
+    return t->bos;
+}
+
+int32_t vt_tokenizer_find(const vt_tokenizer *t, const char *bytes, size_t len)
+{
+    if (len > 0) {
+        int32_t id = added_at(t, bytes, len, true);
+        if (id >= 0 && t->offsets[id + 1] - t->offsets[id] == len)
+            return id;
+    }
+    return vt_vocab_find(t, bytes, len);
+}
+
+void vt_tokenizer_free(vt_tokenizer *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->n_splits; i++)
+        vt_split_free(t->splits[i]);
+    free(t->bytes);
+    free(t->offsets);
+    free(t->kinds);
+    free(t->vocab);
+    free(t->merges);
+    free(t->added);
+    free(t);
+}
