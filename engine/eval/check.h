@@ -151,7 +151,6 @@ struct vt_compare_result {
     int64_t n_checked, n_wrong; /* elements over all outputs */
     int64_t n_nan;              /* NaN where the truth is finite */
     double worst;               /* largest error / bound; infinity when an exact element differs */
-    double worst_sigma;         /* largest error / (u * sqrt r part of the bound / k); for reports */
     int n_diffs;
     struct vt_diff diff[VT_MAX_DIFFS]; /* the first differing elements, in order */
 };

@@ -5,12 +5,19 @@
  *
  * Fields (all required unless marked ?):
  *   id int, level int, name "relu" (also the C function's name), title "19_ReLU", family "elementwise"
- *   sizes   {"cpu": {"n": 65536, …}, "search"?: {…}, "full"?: {…}}   positive integers; the same names in each scale
+ *   sizes   {"cpu": {"n": 65536, …}, "hidden"?: {…}, "search"?: {…}, "full"?: {…}}   positive integers, the same names
+ *           in each scale. cpu: the baseline takes 0.2-2 ms. hidden: a small ragged shape for checks only.
+ *           full: the benchmark's own. search: between cpu and full, for the GPU tiers.
  *   arrays  [{"name","role":"in"|"out"|"weight"|"state","dtype":"f32"|"i32"|"i64"|"u8","shape":["n","m+1"],
- *             "dist"?: ["uniform","normal",…] (inputs), "compare"?: "bound"|"exact"|"first_index" (outputs)}]
- *   scalars [{"name","type":"f32"|"i32","value": number}]
+ *             "dist"?: ["uniform","normal",…] (inputs; names in engine/eval/inputs.c, the benchmark's own first),
+ *             "compare"?: "bound"|"exact"|"first_index" (outputs),
+ *             "block"?: expression, how many neighbouring elements structured inputs treat as one row (default: the
+ *             last dimension), "fan_in"?: expression (for "kaiming"), "max"?: expression (labels lie below it),
+ *             "keep"?: "upper"|"lower"|"symmetric" (imposed on the last two dimensions)}]
+ *   scalars? [{"name","type":"f32"|"i32","value": number}]
  *   rtol, atol numbers (0 for arithmetic)      k? number (default 8)
  *   body    C text of the baseline: what stands between the braces; what the model sees and must beat
+ *   blind?  {"half_inputs": "reason"}: null candidates that no honest bound can tell apart here, each with the reason
  *   tuned?  C text of a tuned reference body
  *   bytes, flops  size expressions: compulsory traffic in bytes, arithmetic operations
  *   helpers? C text placed before the function (kept in the prompt too)

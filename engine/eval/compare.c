@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * compare.c: outputs against truth. Every timed output passes here, so the usual case (all finite, all within the
+ * bound) is one branch-free sweep that vectorises; only when that sweep counts something does a second, careful one
+ * decide about NaN and infinities and collect the first differences.
+ */
+#include "eval/check.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+/* Elements for which !(error <= bound), special values included; *worst gets the largest error / bound. */
+static int64_t sweep(const double *restrict value, const double *restrict bound, const float *restrict got, int64_t n,
+                     double *worst)
+{
+    int64_t n_out = 0;
+    double w = *worst;
+    for (int64_t i = 0; i < n; i++) {
+        double error = fabs((double)got[i] - value[i]);
+        double ratio = error / (bound[i] + 1e-300);
+        n_out += !(error <= bound[i]);
+        w = ratio > w ? ratio : w;
+    }
+    *worst = w;
+    return n_out;
+}
+
+static bool is_right(double value, double bound, double got)
+{
+    if (isnan(value))
+        return isnan(got);
+    if (isinf(value))
+        return got == value;
+    return fabs(got - value) <= bound;
+}
+
+static void note(struct vt_compare_result *out, size_t array, int64_t i, double expected, double got, double bound)
+{
+    out->n_wrong++;
+    if (out->n_diffs < VT_MAX_DIFFS)
+        out->diff[out->n_diffs++] = (struct vt_diff){array, i, expected, got, bound};
+}
+
+static void careful_f32(const struct vt_expect_array *a, const float *got, size_t array, struct vt_compare_result *out)
+{
+    double worst = 0;
+    for (int64_t i = 0; i < a->n_elem; i++) {
+        double g = (double)got[i], error = fabs(g - a->value[i]);
+        bool right = is_right(a->value[i], a->bound[i], g);
+        if (!right) {
+            note(out, array, i, a->value[i], g, a->bound[i]);
+            out->n_nan += isnan(g) ? 1 : 0;
+        }
+        if (right && (!isfinite(a->value[i]) || error == 0))
+            continue;
+        double ratio = a->bound[i] > 0 && isfinite(error) ? error / a->bound[i] : INFINITY;
+        worst = ratio > worst ? ratio : worst;
+    }
+    out->worst = worst > out->worst ? worst : out->worst;
+}
+
+static void compare_f32(const struct vt_expect_array *a, const float *got, size_t array, struct vt_compare_result *out)
+{
+    double worst = 0;
+    if (sweep(a->value, a->bound, got, a->n_elem, &worst) == 0)
+        out->worst = worst > out->worst ? worst : out->worst;
+    else
+        careful_f32(a, got, array, out);
+}
+
+static int64_t int_at(const void *buf, enum vt_dtype dtype, int64_t i)
+{
+    if (dtype == VT_U8)
+        return ((const unsigned char *)buf)[i];
+    return dtype == VT_I32 ? ((const int32_t *)buf)[i] : ((const int64_t *)buf)[i];
+}
+
+static void compare_int(const struct vt_expect_array *a, const void *buf, size_t array, struct vt_compare_result *out)
+{
+    for (int64_t i = 0; i < a->n_elem; i++) {
+        int64_t got = int_at(buf, a->dtype, i);
+        if (got == a->exact[i])
+            continue;
+        note(out, array, i, (double)a->exact[i], (double)got, 0);
+        out->worst = INFINITY;
+    }
+}
+
+void vt_compare(const struct vt_expect *e, const void *const buf[], struct vt_compare_result *out)
+{
+    memset(out, 0, sizeof *out);
+    for (size_t i = 0; i < e->n_arrays; i++) {
+        const struct vt_expect_array *a = &e->array[i];
+        if (a->n_elem == 0)
+            continue;
+        out->n_checked += a->n_elem;
+        if (a->dtype == VT_F32)
+            compare_f32(a, buf[i], i, out);
+        else
+            compare_int(a, buf[i], i, out);
+    }
+}
+
+void vt_diff_describe(const vt_task *t, const vt_layout *l, const struct vt_diff *d, char *out, size_t n)
+{
+    const struct vt_task_array *a = vt_task_array(t, d->array);
+    const struct vt_layout_array *la = &l->array[d->array];
+    char where[VT_TASK_MAX_DIMS * 24];
+    size_t at = 0;
+    int64_t rest = d->index, inner = la->n_elem;
+    for (int i = 0; i < la->n_dims; i++) {
+        inner /= la->shape[i];
+        at += (size_t)snprintf(where + at, sizeof where - at, "[%lld]", (long long)(rest / inner));
+        rest %= inner;
+    }
+    if (a->dtype == VT_F32)
+        snprintf(out, n, "%s%s: expected %.9g, got %.9g (bound %.2g)", a->name, where, d->expected, d->got, d->bound);
+    else
+        snprintf(out, n, "%s%s: expected %.0f, got %.0f%s", a->name, where, d->expected, d->got,
+                 a->compare == VT_FIRST_INDEX ? " (the first index counts on ties)" : "");
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * task_view.c: reading a parsed task: its parts, the names of roles and types, and its layout at a scale. Element and
+ * byte counts are computed with overflow checks, so a hostile shape ends here as ELIMIT and never in an allocation.
+ */
+#include "base/alloc.h"
+#include "eval/task_parts.h"
+#include <limits.h>
+#include <string.h>
+
+bool vt_role_is_input(enum vt_role r)
+{
+    return r != VT_OUT;
+}
+
+bool vt_role_is_output(enum vt_role r)
+{
+    return r == VT_OUT || r == VT_STATE;
+}
+
+size_t vt_dtype_size(enum vt_dtype d)
+{
+    return d == VT_U8 ? 1 : d == VT_I64 ? 8 : 4;
+}
+
+const char *vt_dtype_c_name(enum vt_dtype d)
+{
+    static const char *const names[] = {"float", "int", "long long", "unsigned char"};
+    return names[d];
+}
+
+const char *vt_dtype_name(enum vt_dtype d)
+{
+    static const char *const names[] = {"f32", "i32", "i64", "u8"};
+    return names[d];
+}
+
+int vt_task_id(const vt_task *t)
+{
+    return t->id;
+}
+
+int vt_task_level(const vt_task *t)
+{
+    return t->level;
+}
+
+const char *vt_task_name(const vt_task *t)
+{
+    return t->name;
+}
+
+const char *vt_task_title(const vt_task *t)
+{
+    return t->title;
+}
+
+const char *vt_task_family(const vt_task *t)
+{
+    return t->family;
+}
+
+const char *vt_task_digest(const vt_task *t)
+{
+    return t->digest;
+}
+
+const char *vt_task_json(const vt_task *t)
+{
+    return t->json;
+}
+
+const char *vt_task_body(const vt_task *t)
+{
+    return t->body;
+}
+
+const char *vt_task_signature(const vt_task *t)
+{
+    return t->signature;
+}
+
+const char *vt_task_tuned(const vt_task *t)
+{
+    return t->tuned;
+}
+
+const char *vt_task_helpers(const vt_task *t)
+{
+    return t->helpers;
+}
+
+double vt_task_rtol(const vt_task *t)
+{
+    return t->rtol;
+}
+
+double vt_task_atol(const vt_task *t)
+{
+    return t->atol;
+}
+
+double vt_task_k(const vt_task *t)
+{
+    return t->k;
+}
+
+size_t vt_task_n_arrays(const vt_task *t)
+{
+    return t->n_arrays;
+}
+
+const struct vt_task_array *vt_task_array(const vt_task *t, size_t i)
+{
+    return &t->array[i];
+}
+
+size_t vt_task_n_scalars(const vt_task *t)
+{
+    return t->n_scalars;
+}
+
+const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i)
+{
+    return &t->scalar[i];
+}
+
+size_t vt_task_n_sizes(const vt_task *t)
+{
+    return t->n_sizes;
+}
+
+const char *vt_task_size_name(const vt_task *t, size_t i)
+{
+    return t->scale[0].size[i].name;
+}
+
+const char *vt_task_blind(const vt_task *t, const char *null_name)
+{
+    return vt_json_str(vt_json_get(vt_json_get(t->doc, "blind"), null_name), NULL);
+}
+
+int vt_task_n_dists(const vt_task *t)
+{
+    int n = 1;
+    for (size_t i = 0; i < t->n_arrays; i++)
+        n = t->array[i].n_dists > n ? t->array[i].n_dists : n;
+    return n;
+}
+
+bool vt_task_has_scale(const vt_task *t, const char *scale)
+{
+    for (size_t i = 0; i < t->n_scales; i++)
+        if (strcmp(t->scale[i].name, scale) == 0)
+            return true;
+    return false;
+}
+
+const struct vt_task_scale *vt_task_scale(const vt_task *t, const char *scale, vt_err *err)
+{
+    for (size_t i = 0; i < t->n_scales; i++)
+        if (strcmp(t->scale[i].name, scale) == 0)
+            return &t->scale[i];
+    vt_fail(err, VT_EINVAL, "task %s has no scale \"%.40s\"; \"cpu\" always exists", t->name, scale);
+    return NULL;
+}
+
+vt_status vt_task_size(const vt_task *t, const char *scale, const char *expr, int64_t *out, vt_err *err)
+{
+    const struct vt_task_scale *s = vt_task_scale(t, scale, err);
+    return s ? vt_expr_eval(expr, s->size, t->n_sizes, out, err) : VT_EINVAL;
+}
+
+static vt_status layout_array(const vt_task *t, size_t i, const struct vt_task_scale *s, struct vt_layout_array *l,
+                              vt_err *err)
+{
+    const struct vt_task_array *a = &t->array[i];
+    l->n_dims = a->n_dims;
+    l->n_elem = 1;
+    for (int d = 0; d < a->n_dims; d++) {
+        VT_TRY(vt_expr_eval(a->shape[d], s->size, t->n_sizes, &l->shape[d], err));
+        if (l->shape[d] <= 0)
+            return vt_fail(err, VT_EFORMAT, "array \"%s\": dimension %d is 0 at scale \"%s\"", a->name, d, s->name);
+        if (__builtin_mul_overflow(l->n_elem, l->shape[d], &l->n_elem))
+            return vt_fail(err, VT_ELIMIT, "array \"%s\" is too large at scale \"%s\"", a->name, s->name);
+    }
+    if (l->n_elem > INT64_MAX / 16 || !vt_mul_size((size_t)l->n_elem, vt_dtype_size(a->dtype), &l->bytes))
+        return vt_fail(err, VT_ELIMIT, "array \"%s\" is too large at scale \"%s\"", a->name, s->name);
+    l->row = l->block = l->shape[a->n_dims - 1];
+    if (t->rules[i].block)
+        VT_TRY(vt_expr_eval(t->rules[i].block, s->size, t->n_sizes, &l->block, err));
+    if (l->block <= 0 || l->n_elem % l->block != 0)
+        return vt_fail(err, VT_EFORMAT, "array \"%s\": its block does not divide it at scale \"%s\"", a->name, s->name);
+    return VT_OK;
+}
+
+vt_status vt_task_layout(const vt_task *t, const char *scale, vt_layout *out, vt_err *err)
+{
+    const struct vt_task_scale *s = vt_task_scale(t, scale, err);
+    if (!s)
+        return VT_EINVAL;
+    memset(out, 0, sizeof *out);
+    out->n_arrays = t->n_arrays;
+    out->n_sizes = t->n_sizes;
+    for (size_t i = 0; i < t->n_sizes; i++)
+        out->size[i] = (int32_t)s->size[i].value;
+    for (size_t i = 0; i < t->n_arrays; i++) {
+        VT_TRY(layout_array(t, i, s, &out->array[i], err));
+        if (!vt_add_size(out->total_bytes, out->array[i].bytes, &out->total_bytes))
+            return vt_fail(err, VT_ELIMIT, "the arrays are too large at scale \"%s\"", scale);
+    }
+    VT_TRY(vt_expr_eval(t->bytes, s->size, t->n_sizes, &out->bytes_moved, err));
+    return vt_expr_eval(t->flops, s->size, t->n_sizes, &out->flops, err);
+}
