@@ -61,7 +61,7 @@ vt_status vt_err_context(vt_err *err, const char *fmt, ...)
     if (vsnprintf(context, sizeof context, fmt, ap) < 0)
         context[0] = '\0';
     va_end(ap);
-    char joined[2 * VT_ERR_MSG];
+    char joined[2 * VT_ERR_MSG + 2];
     snprintf(joined, sizeof joined, "%s: %s", context, err->msg);
     memcpy(err->msg, joined, sizeof err->msg - 1);
     err->msg[sizeof err->msg - 1] = '\0';
