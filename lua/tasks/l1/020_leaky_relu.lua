@@ -1,0 +1,32 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- x or slope x, slope 0.01.
+return {
+  id = 20, name = "leaky_relu", level = 1, family = "elementwise",
+  title = "20_LeakyReLU",
+  sizes = {
+    cpu = { n = 600011 },
+    hidden = { n = 1003 },
+    search = { n = 50331648 },
+    full = { n = 1610612736 },
+  },
+  size_order = { "n" },
+  arrays = {
+    { name = "x", role = "in", dtype = "f32", shape = { "n" },
+      dist = { "uniform", "normal", "wide", "edges", "tiny", "constant" } },
+    { name = "y", role = "out", dtype = "f32", shape = { "n" } },
+  },
+  scalars = { { name = "slope", type = "f32", value = 0.01 } },
+  rtol = 0, atol = 0,
+  bytes = "8 * n", flops = "n",
+  body = [[
+  for (int i = 0; i < n; i++) {
+    if (x[i] > 0.0f)
+      y[i] = x[i];
+    else
+      y[i] = slope * x[i];
+  }]],
+  tuned = [[
+  #pragma omp simd
+  for (int i = 0; i < n; i++)
+    y[i] = x[i] > 0.0f ? x[i] : slope * x[i];]],
+}
