@@ -11,10 +11,32 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 static struct vt_kernels tables[5];
 static int n_tables;
 static pthread_once_t tables_once = PTHREAD_ONCE_INIT;
+
+#if defined(__x86_64__)
+static bool has_avx512_bf16(void)
+{
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & (1u << 5));
+}
+
+static bool has_amx(void)
+{
+    enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
+    unsigned a, b, c, d;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & (1u << 22)) || !(d & (1u << 24)))
+        return false;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
+}
+#endif
 
 static void tables_find(void)
 {
@@ -27,6 +49,14 @@ static void tables_find(void)
         !__builtin_cpu_supports("avx512vl"))
         return;
     tables[n_tables++] = vt_kernels_avx512;
+    if (!has_avx512_bf16())
+        return;
+    tables[n_tables] = vt_kernels_avx512;
+    vt_kernels_bf16_fill(&tables[n_tables++]);
+    if (!has_amx())
+        return;
+    tables[n_tables] = tables[n_tables - 1];
+    vt_kernels_amx_fill(&tables[n_tables++]);
 #endif
 }
 

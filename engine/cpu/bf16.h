@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * bf16.h: what the AVX512_BF16 and AMX kernels share: rounding activations to bf16 and expanding a block of integer
+ * codes to bf16 (exact: codes have at most 8 bits).
+ *
+ * A packed activation row: the n_in values in bf16, zero-padded to a multiple of 32; then, at acts_sums, what the
+ * m of Q4_1 multiplies: the sum of each block's rounded values. As fp32 for AVX512_BF16. For AMX, per group of 16
+ * blocks, 64 bytes of (hi, hi) pairs and 64 bytes of (lo, lo) pairs with sum ~ hi + lo in bf16.
+ */
+#ifndef VT_CPU_BF16_H
+#define VT_CPU_BF16_H
+
+#include "cpu/layout.h"
+#include <immintrin.h>
+#include <string.h>
+
+enum { VT_GROUP = 16 }; /* blocks of K whose expanded codes stay in the first-level cache */
+
+static inline size_t acts_sums(int n_in)
+{
+    return (size_t)vt_round_up(n_in, VT_BLOCK) * sizeof(uint16_t);
+}
+
+/* 32 floats (n valid, zeros behind) times scale as bf16, nearest even, in order. */
+static inline __m512i round_block(const float *x, int n, float scale)
+{
+    __mmask16 lo = n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1u);
+    __mmask16 hi = n >= 32 ? 0xffff : n <= 16 ? 0 : (__mmask16)((1u << (n - 16)) - 1u);
+    __m512 s = _mm512_set1_ps(scale);
+    __m512 a = _mm512_mul_ps(_mm512_maskz_loadu_ps(lo, x), s), b = _mm512_mul_ps(_mm512_maskz_loadu_ps(hi, x + 16), s);
+    return (__m512i)_mm512_cvtne2ps_pbh(b, a);
+}
+
+/* Sum of 32 bf16 values: a fixed tree. */
+static inline float block_sum(__m512i v)
+{
+    __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
+    __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xffff0000)));
+    return _mm512_reduce_add_ps(_mm512_add_ps(even, odd));
+}
+
+/* bf16 of the 16 values of a 4-bit code, twice: vpermw reads 5 bits of the index, so the bit above a nibble is void. */
+static inline __m512i code_table(enum vt_layout layout)
+{
+    uint16_t t[32];
+    for (int i = 0; i < 32; i++)
+        t[i] = vt_f32_to_bf16((float)(i % 16 - (layout == VT_LAYOUT_Q4_0 ? 8 : 0)));
+    return _mm512_loadu_si512(t);
+}
+
+/* A half block (16 columns) of 4-bit codes to 16 pair rows of 64 bytes. */
+static inline void expand_half4(const unsigned char *codes, __m512i table, unsigned char *out)
+{
+    for (int g = 0; g < 4; g++) {
+        __m512i v = _mm512_loadu_si512(codes + 64 * g);
+        unsigned char *o = out + 256 * g;
+        _mm512_store_si512(o, _mm512_permutexvar_epi16(v, table));
+        _mm512_store_si512(o + 64, _mm512_permutexvar_epi16(_mm512_srli_epi16(v, 4), table));
+        _mm512_store_si512(o + 128, _mm512_permutexvar_epi16(_mm512_srli_epi16(v, 8), table));
+        _mm512_store_si512(o + 192, _mm512_permutexvar_epi16(_mm512_srli_epi16(v, 12), table));
+    }
+}
+
+/* 32-bit lanes with a signed byte at bit 24 (even k) of each vector to one pair row. */
+static inline __m512i pair_of_bytes(__m512i even, __m512i odd)
+{
+    __m512i a = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_srai_epi32(even, 24)));
+    __m512i b = _mm512_castps_si512(_mm512_cvtepi32_ps(_mm512_srai_epi32(odd, 24)));
+    return _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(a, 16), b);
+}
+
+static inline void expand_half8(const unsigned char *codes, unsigned char *out)
+{
+    for (int g = 0; g < 8; g++) {
+        __m512i v = _mm512_loadu_si512(codes + 64 * g);
+        _mm512_store_si512(out + 128 * g, pair_of_bytes(_mm512_slli_epi32(v, 24), _mm512_slli_epi32(v, 8)));
+        _mm512_store_si512(out + 128 * g + 64, pair_of_bytes(_mm512_slli_epi32(v, 16), v));
+    }
+}
+
+static inline __m512 half_load16(const unsigned char *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)(const void *)p));
+}
+
+#endif
