@@ -15,6 +15,9 @@
  * same id, finished or not, and continues it; is_fresh makes a new one. A lock dies with its process, so a killed run
  * leaves nothing to clean up, and two live writers are refused with EBUSY.
  *
+ * Opening an unfinished run begins an attempt: a new log, empty metrics, meter and tables. Opening a finished run
+ * touches nothing, so that its result can be shown; vt_run_begin takes summary.json away and begins the attempt.
+ *
  * The handle owns its journal and line writers; accessors lend them. One thread.
  */
 #ifndef VT_STORE_RUN_H
@@ -40,17 +43,20 @@ struct vt_run_spec {
 struct vt_run_state {
     bool is_resumed;  /* the directory existed */
     bool is_finished; /* summary.json existed */
-    int attempt;      /* 1 on the first */
+    int attempt;      /* 1 on the first; of a finished run the last one */
 };
 
 enum vt_run_lines { VT_RUN_ROLLOUTS, VT_RUN_EVALS, VT_RUN_METRICS, VT_RUN_METER, VT_RUN_N_LINES };
 
 /* EBUSY when another process writes the run; EINVAL when NAME exists with another id, or with is_fresh. */
 vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_run_state *state, vt_err *err) VT_MUST_USE;
+/* Begins an attempt of a finished run; does nothing when one has begun. */
+vt_status vt_run_begin(vt_run *r, vt_err *err) VT_MUST_USE;
 void vt_run_close(vt_run *r);
 
 const char *vt_run_dir(const vt_run *r);
 const char *vt_run_id(const vt_run *r); /* 64 hex digits */
+/* These three exist once an attempt has begun (NULL before). */
 const char *vt_run_log_path(const vt_run *r);
 vt_journal *vt_run_journal(vt_run *r);
 struct vt_jsonl *vt_run_lines(vt_run *r, enum vt_run_lines which);
