@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""policy_rivals.py MODEL.gguf [--bf16 MODEL-bf16.gguf] [--bench build/bench/lm_bench] [--rows …] [--reps 3] [--json OUT]
+"""policy_rivals.py MODEL.gguf [--bf16 MODEL-bf16.gguf] [--vegttt build/vegttt] [--rows …] [--reps 3] [--json OUT]
 
 The CPU policy beside what people would run instead, alternately, in one process tree on the same weights, and the
 ratio of the bests. Every figure is best and median of --reps. Rows: prefill, decode1, decode8, decode16, decode32,
@@ -23,7 +23,7 @@ PROMPT, NEW, ROWS, SEQS = 256, 128, ("prefill", "decode1", "decode8", "decode16"
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model")
 parser.add_argument("--bf16")
-parser.add_argument("--bench", default="build/bench/lm_bench")
+parser.add_argument("--vegttt", default="build/vegttt")
 parser.add_argument("--rows", default=",".join(ROWS))
 parser.add_argument("--reps", type=int, default=3)
 parser.add_argument("--threads", type=int, default=os.cpu_count())
@@ -201,8 +201,9 @@ class Torch:
 
 
 def ours(row):
-    """One run of lm_bench: (counted tokens, seconds, share of the bound)."""
-    out = subprocess.run([args.bench, args.model, row], check=True, capture_output=True, text=True).stdout
+    """`vegttt bench` of one row: (counted tokens, best seconds of three, the record)."""
+    row = "score" if row == "score_shared" else row
+    out = subprocess.run([args.vegttt, "bench", args.model, "--row", row, "--json"], check=True, capture_output=True, text=True).stdout
     record = json.loads(out.strip().splitlines()[-1])
     return record["tokens"], record["seconds"], record
 

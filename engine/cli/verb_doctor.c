@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * verb_doctor.c: `vegttt doctor`: everything about this machine that decides what vegttt can do here, a line each, and
+ * for what is missing what to do about it. Exit code 4 when a run could not work.
+ */
+#include "base/fs.h"
+#include "base/thread.h"
+#include "cli/verbs.h"
+#include "cpu/kernels.h"
+#include "eval/jail.h"
+#include "loop/loop.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <vegttt/policy.h>
+
+static void keep_first(void *arg, const char *line)
+{
+    char *first = arg;
+
+    if (!first[0])
+        snprintf(first, 120, "%s", line);
+}
+
+/* A program's first line of output, or what to install. */
+static bool program(const char *name, const char *flag, const char *package)
+{
+    const char *const argv[] = {name, flag, NULL};
+    char first[120] = "";
+    int code = -1;
+    vt_err err;
+
+    if (vt_child_run(argv, 20, keep_first, first, &code, &err) == VT_OK && code == 0) {
+        printf("%-14s %s\n", name, first);
+        return true;
+    }
+    printf("%-14s MISSING: install %s\n", name, package);
+    return false;
+}
+
+static void instruction_sets(void)
+{
+    printf("%-14s %d usable\n%-14s", "cores", vt_cpu_count(), "kernels");
+    for (int i = 0; vt_kernels_at(i); i++)
+        printf(" %s", vt_kernels_at(i)->name);
+    printf(" (the last is used; VEGTTT_ISA overrides)\n");
+}
+
+static bool jail(void)
+{
+    struct vt_jail j;
+    vt_err err;
+    vt_status status = vt_jail_probe(&j, &err);
+
+    if (status != VT_OK) {
+        printf("%-14s MISSING: %s\n", "jail", err.msg);
+        return false;
+    }
+    for (size_t i = 0; i < VT_JAIL_N_LAYERS; i++) {
+        bool is_active;
+        const char *purpose, *name = vt_jail_layer(&j, i, &is_active, &purpose);
+
+        printf("jail %-13s %s: %s\n", name, is_active ? "on " : "OFF", purpose);
+    }
+    status = vt_jail_floor(&j, &err);
+    printf("%-14s %s\n", "jail floor", status == VT_OK ? "met" : err.msg);
+    return status == VT_OK;
+}
+
+static void places(void)
+{
+    char *cache = NULL, *model = NULL;
+    vt_err err;
+
+    if (vt_cache_dir(&cache, &err) == VT_OK)
+        printf("%-14s %s\n", "cache", cache);
+    else
+        printf("%-14s MISSING: %s\n", "cache", err.msg);
+    if (vt_model_find("smollm2-135m", &model, &err) == VT_OK)
+        printf("%-14s %s\n", "default model", model);
+    else
+        printf("%-14s not fetched yet: the first run fetches it, or vegttt model pull smollm2-135m\n", "default model");
+    free(cache);
+    free(model);
+}
+
+int vt_verb_doctor(int argc, char **argv)
+{
+    bool is_well = true;
+
+    (void)argv;
+    if (argc != 1)
+        return vt_cli_usage("doctor");
+    printf("%-14s %s\n", "vegttt", VEGTTT_VERSION);
+    instruction_sets();
+    is_well &= program("cc", "--version", "gcc");
+    is_well &= program("g++", "--version", "g++");
+    is_well &= program("python3", "--version", "python3");
+    is_well &= jail();
+    places();
+    puts(is_well ? "all that a run needs is here" : "something that a run needs is missing");
+    return is_well ? VT_EXIT_OK : VT_EXIT_INFRA;
+}

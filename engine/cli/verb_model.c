@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * verb_model.c: `vegttt model pull|find|info|ls`: fetch a model into the cache, say where it is, and what a file holds.
+ */
+#include "base/fs.h"
+#include "cli/verbs.h"
+#include "model/chat.h"
+#include "model/tokenizer.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <vegttt/policy.h>
+
+static void print_progress(void *arg, const char *line)
+{
+    (void)arg;
+    fprintf(stderr, "vegttt: %s\n", line);
+}
+
+static int pull(const char *name)
+{
+    char *path = NULL;
+    vt_err err;
+    vt_status status = vt_model_find(name, &path, &err);
+
+    if (status == VT_ENOENT)
+        status = vt_model_pull(name, print_progress, NULL, &path, &err);
+    if (status != VT_OK)
+        return vt_cli_fail(&err);
+    puts(path);
+    free(path);
+    return VT_EXIT_OK;
+}
+
+static void print_config(const vt_ckpt *c)
+{
+    static const char *const archs[] = {"llama", "qwen2", "qwen3"};
+    const struct vt_lm_config *g = vt_ckpt_config(c);
+
+    printf("architecture  %s, %d layers, d_model %d, d_ff %d\n", archs[g->arch], g->n_layers, g->d_model, g->d_ff);
+    printf("attention     %d heads, %d kv heads, head_dim %d, rope theta %g%s%s\n", g->n_heads, g->n_kv_heads, g->head_dim,
+           (double)g->rope_theta, g->qkv_bias ? ", q k v biases" : "", g->qk_norm ? ", q k norms" : "");
+    printf("context       %d tokens\nvocabulary    %d, unembedding %s\n", g->n_ctx, g->n_vocab,
+           g->tied ? "tied to the embedding" : "separate");
+}
+
+static void print_tensors(const vt_ckpt *c)
+{
+    size_t count[16] = {0};
+    double bytes[16] = {0}, parameters = 0;
+
+    for (size_t i = 0; i < vt_ckpt_n_tensors(c); i++) {
+        const struct vt_tensor *t = vt_ckpt_tensor_at(c, i);
+        double n = 1, rows;
+
+        for (int d = 0; d < t->n_dims; d++)
+            n *= (double)t->shape[d];
+        rows = t->n_dims ? n / (double)t->shape[t->n_dims - 1] : 1;
+        parameters += n;
+        count[t->dtype]++;
+        bytes[t->dtype] += rows * (double)t->row_bytes;
+    }
+    printf("parameters    %.0f in %zu tensors\n", parameters, vt_ckpt_n_tensors(c));
+    for (int d = 0; d <= VT_Q6_K; d++)
+        if (count[d])
+            printf("  %-11s %zu tensors, %.1f MB\n", vt_dtype_name((enum vt_dtype)d), count[d], bytes[d] / 1e6);
+}
+
+static int info(const char *name)
+{
+    char *path = NULL, digest[65];
+    vt_ckpt *c = NULL;
+    enum vt_chat chat;
+    vt_err err, chat_err;
+    vt_status status = vt_model_find(name, &path, &err);
+
+    if (status == VT_OK)
+        status = vt_ckpt_open(path, &c, &err);
+    if (status == VT_OK)
+        status = vt_ckpt_digest(c, digest, &err);
+    if (status == VT_OK) {
+        printf("file          %s\nname          %s\nsha256        %s\n", path, vt_ckpt_name(c), digest);
+        print_config(c);
+        print_tensors(c);
+        if (vt_chat_of(c, &chat, &chat_err) == VT_OK)
+            printf("chat          turns end with %s\n", vt_chat_stop(chat));
+        else
+            printf("chat          %s\n", chat_err.msg);
+    }
+    vt_ckpt_free(c);
+    free(path);
+    return status == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err);
+}
+
+static int ls(void)
+{
+    static const char *const names[] = {"smollm2-135m"};
+    char *path = NULL;
+    vt_err err;
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (vt_model_find(names[i], &path, &err) == VT_OK)
+            printf("%-16s %.1f MB  %s\n", names[i], (double)vt_fs_size(path) / 1e6, path);
+        else
+            printf("%-16s not fetched: vegttt model pull %s\n", names[i], names[i]);
+        free(path);
+        path = NULL;
+    }
+    return VT_EXIT_OK;
+}
+
+int vt_verb_model(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "pull") == 0)
+        return pull(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "info") == 0)
+        return info(argv[2]);
+    if (argc == 2 && strcmp(argv[1], "ls") == 0)
+        return ls();
+    return vt_cli_usage("model");
+}
