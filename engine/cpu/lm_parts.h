@@ -91,11 +91,13 @@ struct vt_lm_slot {
 };
 
 struct vt_lm_span {
-    int row0, n, pos0;
+    int row0, n, pos0, n_shared;
     const struct vt_lm_block *blocks;
-    int tail_row, n_tail; /* training: rows of the pass whose keys open this sequence's first own block; n_tail may be 0 */
+    const struct vt_lm_block *prefix; /* score: copied into block n_shared before each layer; NULL = none */
+    int tail_row, n_tail;             /* training: rows of the pass whose keys open this sequence's first own block; n_tail may be 0 */
 };
 struct vt_lm_family {
+    const void *key;
     int row0, row1, n_shared; /* blocks 0 .. n_shared-1 are the same for all rows, and fully visible to them */
     const struct vt_lm_block *blocks;
 };
@@ -112,7 +114,7 @@ struct vt_lm_bufs {
     float *inv_rms;     /* [rows] */
     int *visible;
     float *logits; /* [rows][VT_HEAD_CHUNK] */
-    float *vocab;  /* one row of logits */
+    void *sample;  /* scratch of vt_lm_sample */
     void *memory;
 };
 
@@ -120,7 +122,7 @@ struct vt_lm_pass {
     vt_lm *lm;
     int n_rows;
     int layer;
-    const int32_t *tokens;
+    int32_t *tokens;
     int *pos, *span_of; /* [n_rows] */
     struct vt_lm_span *spans;
     int n_spans;
@@ -128,11 +130,12 @@ struct vt_lm_pass {
     int n_families;
     struct vt_lm_run *runs;
     int n_runs;
-    bool has_tails;
     float *x;             /* residual [n_rows][d_model] */
     unsigned char *query; /* [n_kv_heads][n_rows][heads per kv head] packed queries */
+    float *tape;          /* training: [n_layers][n_rows][d_model], every layer's input; else NULL */
+    float *qkv;           /* training: [n_rows][qkv_dim] of the layer at work, after rope; else NULL */
+    bool has_prefixes;    /* some span has one */
     atomic_int next[2];   /* chunks claimed, by stage */
-    struct vt_lm_train *train; /* not NULL: the stages also keep what the backward of this layer needs */
 };
 
 /* A share of a stage: rows [r0, r1) of the pass in buffers that start at row r0; columns part `part` of n_parts. */
@@ -175,6 +178,7 @@ struct vt_lm {
     uint64_t next_group;
     uint64_t bytes, peak, max_bytes; /* under lock */
     int max_rank;
+    int pass_rows; /* VT_PASS_ROWS; tests shrink it to check that chunking changes no bit */
 
     struct vt_lm_bufs *bufs; /* [n_threads] */
     int bufs_rank;
@@ -204,17 +208,22 @@ void vt_lm_adapter_unref(vt_lm *lm, struct vt_lm_adapter *a);
 vt_status vt_lm_adapter_pack_back(vt_lm *lm, struct vt_lm_adapter *a, vt_err *err) VT_MUST_USE;
 const struct vt_lm_lora *vt_lm_lora_of(const vt_lm *lm, const struct vt_lm_adapter *a, int layer, int target); /* NULL = not adapted */
 
-/* lm_rows.c: the arrays of a pass. begin sizes them; add appends a span of a family; end makes families and runs. */
+/* lm_rows.c: the arrays of a pass, kept by lm and lent to one pass at a time. begin sizes them; add appends n rows as a
+ * span. Consecutive spans of the same family (not NULL) read their first n_shared blocks together. */
 vt_status vt_lm_rows_begin(vt_lm *lm, int n_rows, int n_spans, struct vt_lm_pass *out, vt_err *err) VT_MUST_USE;
 void vt_lm_rows_add(struct vt_lm_pass *p, const int32_t *tokens, int n, int pos0, const struct vt_lm_block *blocks, int n_shared,
                     const void *family, struct vt_lm_adapter *adapter);
+void vt_lm_rows_prefix(struct vt_lm_pass *p, const struct vt_lm_block *prefix); /* these two: of the span added last */
+void vt_lm_rows_tail(struct vt_lm_pass *p, int tail_row, int n_tail);
 void vt_lm_rows_free(vt_lm *lm);
 uint64_t vt_lm_rows_bytes(const vt_lm *lm, int n_rows);
 
+/* lm_queue.c */
+vt_status vt_lm_queue_start(vt_lm *lm, vt_err *err) VT_MUST_USE;
+void vt_lm_queue_stop(vt_lm *lm);
+
 /* lm_pass.c */
-void vt_lm_pass_embed(struct vt_lm_pass *p);              /* x = embedding rows */
-void vt_lm_pass_layer(struct vt_lm_pass *p, int layer);   /* one layer on all rows; polls the lease */
-void vt_lm_pass_run(struct vt_lm_pass *p);                /* embed and all layers */
+void vt_lm_pass_run(struct vt_lm_pass *p); /* x = embedding rows, then all layers; polls the lease between them */
 /* y[r1-r0][..] += s B (A x) for columns [n0, n1); x and y start at row r0 of the pass. */
 void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0, int n1);
 
@@ -243,13 +252,35 @@ struct vt_lm_head {
 };
 void vt_lm_head_run(vt_lm *lm, struct vt_lm_head *h);
 int vt_lm_head_chunks(const vt_lm *lm);
-/* Logits of chunk c of rows in b->norm (packed, row 0 on) -> y [n][ldy], of which column 0 is the chunk's first. */
-void vt_lm_head_chunk(const vt_lm *lm, const struct vt_lm_run *runs, int n_runs, int row0, int n, int chunk, struct vt_lm_bufs *b,
-                      float *y, size_t ldy);
+/* Logits of one chunk of the n packed rows x -> y [n][ldy], whose column 0 is the chunk's first. runs speak of rows that
+ * begin at row0; own holds this thread's LoRA buffers. */
+void vt_lm_head_chunk(const vt_lm *lm, const struct vt_lm_run *runs, int n_runs, int row0, int n, int chunk, const struct vt_acts *x,
+                      struct vt_lm_bufs *own, float *y, size_t ldy);
 /* Final norm and packing of rows into b->norm. */
 void vt_lm_head_pack(const vt_lm *lm, const float *const *x, int n, struct vt_lm_bufs *b);
 /* Fixed-order merge of chunk maxima and sums. */
 double vt_lm_head_lse(int n_chunks, const float *max, const float *sum);
+
+/* lm_score.c: head rows in order, each with the targets added after it. */
+struct vt_lm_targets {
+    const float **x;
+    int n_rows, cap_rows;
+    struct vt_lm_run *runs;
+    int n_runs;
+    struct vt_lm_target *targets;
+    int n_targets;
+    double *lse;
+    float *max, *sum;
+};
+vt_status vt_lm_targets_begin(vt_lm *lm, int n_rows, int n_targets, struct vt_lm_targets *l, vt_err *err) VT_MUST_USE;
+void vt_lm_targets_row(struct vt_lm_targets *l, const float *x, struct vt_lm_adapter *adapter);
+void vt_lm_targets_add(struct vt_lm_targets *l, int32_t id, float *logprob); /* of the row added last */
+void vt_lm_targets_run(vt_lm *lm, struct vt_lm_targets *l);
+void vt_lm_targets_free(vt_lm *lm, struct vt_lm_targets *l);
+
+/* lm_group.c: own pages, appended to a table of blocks until n_tokens fit. */
+vt_status vt_lm_blocks_grow(vt_lm *lm, const vt_lm_group *g, int n_tokens, struct vt_lm_block *blocks, struct vt_lm_page **own,
+                            int *n_blocks, vt_err *err) VT_MUST_USE;
 
 /* lm_sample.c */
 struct vt_lm_draw {
@@ -262,8 +293,8 @@ struct vt_lm_logits { /* one row */
     const float *logit, *max, *sum; /* max and sum by chunk */
     double lse;
 };
-/* scratch: n_vocab floats. */
-vt_status vt_lm_sample(const struct vt_lm_logits *row, const struct vt_sampling *s, uint64_t seed, uint64_t position, float *scratch,
+size_t vt_lm_sample_scratch(int n_vocab); /* bytes of scratch, 64-byte aligned */
+vt_status vt_lm_sample(const struct vt_lm_logits *row, const struct vt_sampling *s, uint64_t seed, uint64_t position, void *scratch,
                        struct vt_lm_draw *out, vt_err *err) VT_MUST_USE;
 
 /* lm_jobs.c, lm_train.c, lm_back.c */
@@ -272,7 +303,9 @@ vt_status vt_lm_do_decode(vt_lm *lm, struct vt_lm_job *job, vt_err *err) VT_MUST
 vt_status vt_lm_do_score(vt_lm *lm, struct vt_lm_job *job, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_do_forward(vt_lm *lm, struct vt_lm_job *job, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_do_backward(vt_lm *lm, struct vt_lm_job *job, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_check_prompt(const vt_lm *lm, const int32_t *ids, int n, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_check_tokens(const vt_lm *lm, const int32_t *ids, int n, const char *what, vt_err *err) VT_MUST_USE;
+void vt_lm_decode_free(vt_lm *lm);
 void vt_lm_back_free(vt_lm *lm);
 uint64_t vt_lm_train_bytes(const vt_lm *lm, const struct vt_lm_shapes *s);
 

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lm_pass.c: one walk of a batch of rows through all layers (Llama, Qwen2, Qwen3).
+ *
+ * A layer has two stages. Keys: norm, q k v, rope, keys and values into pages. Rest: attention, output projection, norm,
+ * gate and up, down. Between them every row's keys must be written, so threads meet there and at the layer's end.
+ * A stage is written once, for a *part*: some rows, and a share of every product's columns. A wide pass gives a thread
+ * whole rows, chunk by chunk (share 1 of 1, no barrier inside); a narrow one gives every thread all rows and its share
+ * of the columns, with a barrier after each step. Chunks are claimed, not assigned: an element's value does not depend
+ * on who computes it, and a thread that is held up by another process does not hold up the rest.
+ */
+#include "cpu/lm_parts.h"
+
+static void sync_part(const struct vt_lm_part *t)
+{
+    if (t->n_parts > 1)
+        vt_pool_barrier(t->pass->lm->pool, t->thread);
+}
+
+/* This part's share of its rows, relative to r0. */
+static void row_share(const struct vt_lm_part *t, int *begin, int *end)
+{
+    vt_range_split(t->r1 - t->r0, 1, t->part, t->n_parts, begin, end);
+}
+
+static int max_int(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int min_int(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0, int n1)
+{
+    const struct vt_lm_pass *p = t->pass;
+    const vt_lm *lm = p->lm;
+    for (int i = 0; i < p->n_runs; i++) {
+        const struct vt_lm_run *run = &p->runs[i];
+        const int ra = max_int(run->row0, t->r0) - t->r0, rb = min_int(run->row1, t->r1) - t->r0;
+        const struct vt_lm_lora *m = ra < rb ? vt_lm_lora_of(lm, run->adapter, p->layer, target) : NULL;
+        if (!m)
+            continue;
+        const int rank = m->a.n_out;
+        struct vt_acts low = t->own->low;
+        low.n_in = rank;
+        lm->k->gemm(&m->a, x, ra, rb, 0, rank, t->own->f_low, (size_t)rank, false);
+        lm->k->acts_pack(&low, lm->prec, 0, rb - ra, t->own->f_low, (size_t)rank, run->adapter->scale);
+        lm->k->gemm(&m->b, &low, 0, rb - ra, n0, n1, y + (size_t)ra * ldy, ldy, true);
+    }
+}
+
+/* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. */
+static void linear(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add, int *n0, int *n1)
+{
+    const vt_lm *lm = t->pass->lm;
+    const struct vt_matrix *w = lm->layers[t->pass->layer].w[target];
+    vt_range_split(w->n_out, VT_COLUMN_STEP, t->part, t->n_parts, n0, n1);
+    if (*n0 >= *n1)
+        return;
+    lm->k->gemm(w, x, 0, t->r1 - t->r0, *n0, *n1, y, ldy, add);
+    vt_lm_lora_add(t, target, x, y, ldy, *n0, *n1);
+}
+
+static void norm_and_pack(const struct vt_lm_part *t, const float *weight)
+{
+    const struct vt_lm_pass *p = t->pass;
+    const vt_lm *lm = p->lm;
+    const size_t d = (size_t)lm->cfg.d_model;
+    int a, b;
+    row_share(t, &a, &b);
+    for (int i = a; i < b; i++)
+        (void)lm->k->rmsnorm(lm->cfg.d_model, p->x + (size_t)(t->r0 + i) * d, weight, lm->cfg.rms_eps, t->b->f_norm + (size_t)i * d);
+    if (a < b)
+        lm->k->acts_pack(&t->b->norm, lm->prec, a, b - a, t->b->f_norm + (size_t)a * d, d, 1.0f);
+}
+
+/* Bias, head norm and rope of one row's queries and keys. */
+static void shape_heads(const vt_lm *lm, const struct vt_lm_layer *l, int pos, float *qkv)
+{
+    const struct vt_lm_config *c = &lm->cfg;
+    const float *angles = lm->rope + (size_t)pos * (size_t)c->head_dim;
+    if (l->bias[0]) {
+        lm->k->add(lm->q_dim, l->bias[0], qkv);
+        lm->k->add(lm->kv_dim, l->bias[1], qkv + lm->q_dim);
+        lm->k->add(lm->kv_dim, l->bias[2], qkv + lm->q_dim + lm->kv_dim);
+    }
+    for (int h = 0; h < c->n_heads + c->n_kv_heads; h++) {
+        float *x = qkv + (size_t)h * (size_t)c->head_dim;
+        const float *norm = l->head_norm[h < c->n_heads ? 0 : 1];
+        if (norm)
+            (void)lm->k->rmsnorm(c->head_dim, x, norm, c->rms_eps, x);
+        lm->k->rope(c->head_dim, x, angles, false);
+    }
+}
+
+static void put_keys(const vt_lm *lm, const struct vt_lm_span *s, int layer, int pos, const float *qkv)
+{
+    const int hd = lm->cfg.head_dim;
+    const struct vt_lm_block *block = &s->blocks[pos / VT_PAGE_KEYS];
+    unsigned char *pages = block->data + (size_t)layer * block->layer_stride;
+    for (int h = 0; h < lm->cfg.n_kv_heads; h++)
+        lm->k->kv_put(lm->prec, pages + (size_t)h * lm->page_bytes, hd, pos % VT_PAGE_KEYS, qkv + lm->q_dim + h * hd,
+                      qkv + lm->q_dim + lm->kv_dim + h * hd);
+}
+
+static void put_queries(const struct vt_lm_pass *p, int row, const float *qkv)
+{
+    const vt_lm *lm = p->lm;
+    const size_t g = (size_t)lm->group_heads, hd = (size_t)lm->cfg.head_dim;
+    for (int h = 0; h < lm->cfg.n_kv_heads; h++)
+        lm->k->query_pack(lm->prec, lm->cfg.head_dim, lm->group_heads, qkv + (size_t)h * g * hd, hd,
+                          p->query + (((size_t)h * (size_t)p->n_rows + (size_t)row) * g) * vt_query_bytes(lm->cfg.head_dim));
+}
+
+static void stage_keys(const struct vt_lm_part *t)
+{
+    const struct vt_lm_pass *p = t->pass;
+    const vt_lm *lm = p->lm;
+    const struct vt_lm_layer *l = &lm->layers[p->layer];
+    const size_t ld = (size_t)lm->qkv_dim, d = (size_t)lm->cfg.d_model;
+    int a, b, n0, n1;
+    norm_and_pack(t, l->input_norm);
+    sync_part(t);
+    linear(t, VT_LORA_Q, &t->b->norm, t->b->qkv, ld, false, &n0, &n1);
+    linear(t, VT_LORA_K, &t->b->norm, t->b->qkv + lm->q_dim, ld, false, &n0, &n1);
+    linear(t, VT_LORA_V, &t->b->norm, t->b->qkv + lm->q_dim + lm->kv_dim, ld, false, &n0, &n1);
+    sync_part(t);
+    row_share(t, &a, &b);
+    for (int i = a; i < b; i++) {
+        const int row = t->r0 + i;
+        float *qkv = t->b->qkv + (size_t)i * ld;
+        shape_heads(lm, l, p->pos[row], qkv);
+        put_keys(lm, &p->spans[p->span_of[row]], p->layer, p->pos[row], qkv);
+        put_queries(p, row, qkv);
+        if (p->qkv)
+            memcpy(p->qkv + (size_t)row * ld, qkv, ld * sizeof(float));
+        if (p->tape)
+            memcpy(p->tape + ((size_t)p->layer * (size_t)p->n_rows + (size_t)row) * d, p->x + (size_t)row * d, d * sizeof(float));
+    }
+}
+
+/* Keys of a prompt's last, partly filled block, copied into the completions' own pages (training only). */
+static void put_tails(const struct vt_lm_pass *p, int thread, int n_threads)
+{
+    const size_t ld = (size_t)p->lm->qkv_dim;
+    for (int i = thread; i < p->n_spans; i += n_threads) {
+        const struct vt_lm_span *s = &p->spans[i];
+        for (int j = 0; j < s->n_tail; j++)
+            put_keys(p->lm, s, p->layer, s->pos0 - s->n_tail + j, p->qkv + (size_t)(s->tail_row + j) * ld);
+    }
+}
+
+/* Scored completions: the part of the prompt in its last block, of the layer at work. Own keys are put behind it. */
+static void copy_prefixes(const struct vt_lm_pass *p, int thread, int n_threads)
+{
+    for (int i = thread; i < p->n_spans; i += n_threads) {
+        const struct vt_lm_span *s = &p->spans[i];
+        if (s->prefix)
+            memcpy(s->blocks[s->n_shared].data, s->prefix->data + (size_t)p->layer * s->prefix->layer_stride, p->lm->block_bytes);
+    }
+}
+
+static void stage_rest(const struct vt_lm_part *t)
+{
+    const struct vt_lm_pass *p = t->pass;
+    const vt_lm *lm = p->lm;
+    const struct vt_kernels *k = lm->k;
+    const struct vt_lm_layer *l = &lm->layers[p->layer];
+    const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim;
+    float *x = p->x + (size_t)t->r0 * d;
+    int a, b, n0, n1;
+    row_share(t, &a, &b);
+    if (a < b) {
+        vt_lm_attend(p, t->r0 + a, t->r0 + b, t->own, t->b->f_ctx + (size_t)a * q, NULL);
+        k->acts_pack(&t->b->ctx, lm->prec, a, b - a, t->b->f_ctx + (size_t)a * q, q, 1.0f);
+    }
+    sync_part(t);
+    linear(t, VT_LORA_O, &t->b->ctx, x, d, true, &n0, &n1);
+    sync_part(t);
+    norm_and_pack(t, l->post_norm);
+    sync_part(t);
+    linear(t, VT_LORA_GATE, &t->b->norm, t->b->gate, ff, false, &n0, &n1);
+    linear(t, VT_LORA_UP, &t->b->norm, t->b->up, ff, false, &n0, &n1);
+    for (int i = 0; i < t->r1 - t->r0 && n0 < n1; i++) {
+        const size_t at = (size_t)i * ff + (size_t)n0;
+        k->silu_mul(n1 - n0, t->b->gate + at, t->b->up + at, t->b->gate + at);
+    }
+    sync_part(t);
+    if (a < b)
+        k->acts_pack(&t->b->act, lm->prec, a, b - a, t->b->gate + (size_t)a * ff, ff, 1.0f);
+    sync_part(t);
+    linear(t, VT_LORA_DOWN, &t->b->act, x, d, true, &n0, &n1);
+}
+
+static bool is_narrow(const struct vt_lm_pass *p)
+{
+    return p->n_rows <= VT_CHUNK_ROWS;
+}
+
+/* Rows of a chunk: at most VT_CHUNK_ROWS, the same number of chunks for every thread, in multiples of 16 rows. */
+static int chunk_rows(const struct vt_lm_pass *p)
+{
+    const int n = p->lm->n_threads;
+    const int rounds = (p->n_rows + VT_CHUNK_ROWS * n - 1) / (VT_CHUNK_ROWS * n);
+    const int rows = (p->n_rows + rounds * n - 1) / (rounds * n);
+    return (rows + 15) / 16 * 16;
+}
+
+static void run_stage(struct vt_lm_pass *p, int stage, int thread, int n_threads)
+{
+    vt_lm *lm = p->lm;
+    void (*fn)(const struct vt_lm_part *) = stage ? stage_rest : stage_keys;
+    struct vt_lm_part t = {.pass = p, .own = &lm->bufs[thread], .thread = thread};
+    if (is_narrow(p)) {
+        t.b = &lm->bufs[0];
+        t.r1 = p->n_rows;
+        t.part = thread;
+        t.n_parts = n_threads;
+        fn(&t);
+        return;
+    }
+    const int step = chunk_rows(p);
+    t.b = t.own;
+    t.n_parts = 1;
+    for (;;) {
+        t.r0 = atomic_fetch_add(&p->next[stage], 1) * step;
+        if (t.r0 >= p->n_rows)
+            return;
+        t.r1 = min_int(t.r0 + step, p->n_rows);
+        fn(&t);
+    }
+}
+
+static void layer_share(void *arg, int thread, int n_threads)
+{
+    struct vt_lm_pass *p = arg;
+    if (p->has_prefixes) {
+        copy_prefixes(p, thread, n_threads);
+        vt_pool_barrier(p->lm->pool, thread);
+    }
+    run_stage(p, 0, thread, n_threads);
+    vt_pool_barrier(p->lm->pool, thread);
+    if (p->qkv) {
+        put_tails(p, thread, n_threads);
+        vt_pool_barrier(p->lm->pool, thread);
+    }
+    run_stage(p, 1, thread, n_threads);
+}
+
+static void embed_share(void *arg, int thread, int n_threads)
+{
+    struct vt_lm_pass *p = arg;
+    int a, b;
+    vt_range_split(p->n_rows, 1, thread, n_threads, &a, &b);
+    for (int i = a; i < b; i++)
+        vt_tensor_row(p->lm->embed, p->tokens[i], p->x + (size_t)i * (size_t)p->lm->cfg.d_model);
+}
+
+void vt_lm_pass_run(struct vt_lm_pass *p)
+{
+    vt_lm *lm = p->lm;
+    if (p->n_rows == 0)
+        return;
+    vt_pool_run(lm->pool, embed_share, p);
+    for (p->layer = 0; p->layer < lm->cfg.n_layers; p->layer++) {
+        vt_lease_poll(lm->lease);
+        atomic_store(&p->next[0], 0);
+        atomic_store(&p->next[1], 0);
+        vt_pool_run(lm->pool, layer_share, p);
+    }
+}
