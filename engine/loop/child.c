@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * child.c: helper children, with a loop and without.
+ *
+ * A child leads its own process group, reads /dev/null and writes to pipes. Its end is seen on a pidfd, which is
+ * readable while the leader is a zombie: then the rest of the group is killed, the pipes are drained of what is in
+ * them, and only after that the leader is reaped, because until then its number cannot belong to anybody else. A
+ * grandchild that keeps a pipe open therefore delays nothing. posix_spawn is used rather than fork: the parent has
+ * threads and may hold gigabytes.
+ */
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "loop/loop_parts.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { OUTPUT_CAP = 1 << 20, READ_CHUNK = 16384, N_CHUNKS = 64, LINE_CAP = 65536 };
+
+extern char **environ;
+
+struct process {
+    pid_t pid;
+    int pidfd;
+};
+
+struct stream {
+    int fd;           /* -1 after end of file */
+    struct vt_buf tail; /* up to twice OUTPUT_CAP; the last OUTPUT_CAP bytes count */
+};
+
+struct vt_loop_child {
+    struct vt_loop_child *next;
+    vt_loop *loop;
+    struct process process;
+    struct stream out, errout;
+    vt_timer deadline;
+    bool is_timed_out;
+    void (*done)(void *arg, const struct vt_child_result *r);
+    void *arg;
+};
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void kill_and_reap(struct process *p)
+{
+    if (p->pid > 0) {
+        kill(-p->pid, SIGKILL);
+        while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    }
+    p->pid = 0;
+    close_fd(&p->pidfd);
+}
+
+/* posix_spawnp with the child's descriptors and signals in place; returns an errno. */
+static int spawn_with(const char *const argv[], int out, int errout, pid_t *pid)
+{
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    int e = posix_spawn_file_actions_init(&files);
+    if (e != 0)
+        return e;
+    if ((e = posix_spawnattr_init(&attributes)) != 0) {
+        posix_spawn_file_actions_destroy(&files);
+        return e;
+    }
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+    if ((e = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
+        (e = posix_spawn_file_actions_adddup2(&files, out, 1)) == 0 &&
+        (e = posix_spawn_file_actions_adddup2(&files, errout, 2)) == 0)
+        e = posix_spawnp(pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&files);
+    return e;
+}
+
+static vt_status spawn(const char *const argv[], int out, int errout, struct process *p, vt_err *err)
+{
+    p->pid = 0;
+    p->pidfd = -1;
+    int e = spawn_with(argv, out, errout, &p->pid);
+    if (e != 0) {
+        p->pid = 0;
+        return vt_fail(err, e == ENOENT ? VT_ENOENT : VT_EIO, "cannot start '%s': %s", argv[0],
+                       e == ENOENT ? "no such program in PATH" : strerror(e));
+    }
+    p->pidfd = (int)syscall(SYS_pidfd_open, p->pid, 0); /* close-on-exec by definition */
+    if (p->pidfd < 0) {
+        e = errno;
+        kill_and_reap(p);
+        return vt_fail(err, VT_EUNSUPPORTED, "cannot watch '%s': pidfd_open: %s (Linux 5.3 or newer is needed)", argv[0],
+                       strerror(e));
+    }
+    return VT_OK;
+}
+
+static vt_status make_pipe(int ends[2], vt_err *err)
+{
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        ends[0] = ends[1] = -1;
+        return vt_fail(err, VT_EIO, "cannot make a pipe for a child: %s", strerror(errno));
+    }
+    fcntl(ends[0], F_SETFL, O_NONBLOCK); /* a flag of the read end only: the child writes to the other one */
+    return VT_OK;
+}
+
+/* Reads what the pipe holds now, at most 1 MiB (a pipe's largest size) so that a child that floods it cannot hold the
+ * loop. False at end of file. */
+static bool read_stream(struct stream *s)
+{
+    char chunk[READ_CHUNK];
+    for (int i = 0; i < N_CHUNKS;) {
+        ssize_t n = read(s->fd, chunk, sizeof chunk);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 && errno == EAGAIN;
+        if (s->tail.len + (size_t)n > 2 * (size_t)OUTPUT_CAP) {
+            memmove(s->tail.p, s->tail.p + s->tail.len - OUTPUT_CAP, OUTPUT_CAP);
+            s->tail.len = OUTPUT_CAP;
+        }
+        vt_buf_add(&s->tail, chunk, (size_t)n);
+        i++;
+    }
+    return true;
+}
+
+static void end_stream(vt_loop *l, struct stream *s)
+{
+    if (s->fd >= 0)
+        vt_loop_unwatch(l, s->fd);
+    close_fd(&s->fd);
+}
+
+static void on_out(void *arg)
+{
+    struct vt_loop_child *c = arg;
+    if (!read_stream(&c->out))
+        end_stream(c->loop, &c->out);
+}
+
+static void on_errout(void *arg)
+{
+    struct vt_loop_child *c = arg;
+    if (!read_stream(&c->errout))
+        end_stream(c->loop, &c->errout);
+}
+
+static void on_deadline(void *arg)
+{
+    struct vt_loop_child *c = arg;
+    c->deadline = 0;
+    c->is_timed_out = true;
+    kill(-c->process.pid, SIGKILL);
+}
+
+/* Takes the child off the loop and releases it; the process is killed when it still runs. */
+static void release_child(struct vt_loop_child *c)
+{
+    vt_loop *l = c->loop;
+    for (struct vt_loop_child **at = &l->children; *at; at = &(*at)->next) {
+        if (*at == c) {
+            *at = c->next;
+            l->n_children--;
+            break;
+        }
+    }
+    vt_loop_cancel(l, c->deadline);
+    end_stream(l, &c->out);
+    end_stream(l, &c->errout);
+    if (c->process.pidfd >= 0)
+        vt_loop_unwatch(l, c->process.pidfd);
+    kill_and_reap(&c->process);
+    vt_buf_free(&c->out.tail);
+    vt_buf_free(&c->errout.tail);
+    free(c);
+}
+
+/* Kills what is left of the group, then reaps the leader. */
+static void reap(struct process *p, int *exit_code, int *signo)
+{
+    int status = 0;
+    kill(-p->pid, SIGKILL);
+    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    p->pid = 0;
+    *exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    *signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static const char *capped(const struct stream *s, size_t *len)
+{
+    *len = s->tail.len > OUTPUT_CAP ? OUTPUT_CAP : s->tail.len;
+    return s->tail.p + s->tail.len - *len;
+}
+
+static void on_exit_seen(void *arg)
+{
+    struct vt_loop_child *c = arg;
+    struct vt_child_result r = {.timed_out = c->is_timed_out};
+    if (c->out.fd >= 0)
+        read_stream(&c->out);
+    if (c->errout.fd >= 0)
+        read_stream(&c->errout);
+    r.out = capped(&c->out, &r.out_len);
+    r.errout = capped(&c->errout, &r.err_len);
+    vt_loop_unwatch(c->loop, c->process.pidfd);
+    close_fd(&c->process.pidfd);
+    reap(&c->process, &r.exit_code, &r.signo);
+    c->done(c->arg, &r);
+    release_child(c);
+}
+
+static vt_status watch_child(struct vt_loop_child *c, double timeout_s, vt_err *err)
+{
+    VT_TRY(vt_loop_watch(c->loop, c->out.fd, on_out, c, err));
+    VT_TRY(vt_loop_watch(c->loop, c->errout.fd, on_errout, c, err));
+    VT_TRY(vt_loop_watch(c->loop, c->process.pidfd, on_exit_seen, c, err));
+    c->deadline = vt_loop_after(c->loop, timeout_s, on_deadline, c);
+    return c->deadline ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory while starting a child");
+}
+
+vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
+                        void (*done)(void *arg, const struct vt_child_result *r), void *arg, vt_err *err)
+{
+    int out[2] = {-1, -1}, errout[2] = {-1, -1};
+    struct vt_loop_child *c = vt_alloc(sizeof *c);
+    if (!c)
+        return vt_fail(err, VT_ENOMEM, "out of memory while starting '%s'", argv[0]);
+    *c = (struct vt_loop_child){.next = l->children, .loop = l, .done = done, .arg = arg, .process.pidfd = -1};
+    c->out.fd = c->errout.fd = -1;
+    vt_buf_init(&c->out.tail, 2 * OUTPUT_CAP);
+    vt_buf_init(&c->errout.tail, 2 * OUTPUT_CAP);
+    l->children = c;
+    l->n_children++;
+    vt_status status;
+    if ((status = make_pipe(out, err)) != VT_OK || (status = make_pipe(errout, err)) != VT_OK)
+        goto out;
+    c->out.fd = out[0];
+    c->errout.fd = errout[0];
+    out[0] = errout[0] = -1;
+    if ((status = spawn(argv, out[1], errout[1], &c->process, err)) == VT_OK)
+        status = watch_child(c, timeout_s, err);
+out:
+    close_fd(&out[0]);
+    close_fd(&out[1]);
+    close_fd(&errout[0]);
+    close_fd(&errout[1]);
+    if (status != VT_OK)
+        release_child(c);
+    return status;
+}
+
+void vt_loop_children_free(vt_loop *l)
+{
+    while (l->children)
+        release_child(l->children);
+}
+
+/* Hands out the whole lines of `text`; at the end also what follows the last newline. */
+static void emit_lines(struct vt_buf *text, bool is_end, void (*on_line)(void *arg, const char *line), void *arg)
+{
+    size_t start = 0;
+    for (size_t i = 0; i < text->len; i++) {
+        if (text->p[i] == '\n' || text->p[i] == '\r') {
+            text->p[i] = '\0';
+            if (i > start && on_line)
+                on_line(arg, text->p + start);
+            start = i + 1;
+        }
+    }
+    bool is_rest_due = is_end || text->len - start >= LINE_CAP;
+    if (is_rest_due && text->len > start && on_line)
+        on_line(arg, text->p + start);
+    size_t rest = is_rest_due ? 0 : text->len - start;
+    if (text->len) {
+        memmove(text->p, text->p + text->len - rest, rest);
+        text->len = rest;
+        text->p[rest] = '\0';
+    }
+}
+
+/* Waits for output, the end or the deadline; true while the child runs and time is left. */
+static bool wait_for_child(const struct process *p, int out_fd, uint64_t deadline_ns, bool *has_exited)
+{
+    struct pollfd fds[2] = {{.fd = p->pidfd, .events = POLLIN}, {.fd = out_fd, .events = POLLIN}};
+    uint64_t now_ns = vt_now_ns();
+    if (now_ns >= deadline_ns)
+        return false;
+    uint64_t left_ms = (deadline_ns - now_ns) / 1000000 + 1;
+    poll(fds, 2, left_ms > 60000 ? 60000 : (int)left_ms);
+    *has_exited = fds[0].revents != 0;
+    return !*has_exited;
+}
+
+vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line), void *arg,
+                       int *exit_code, vt_err *err)
+{
+    int ends[2], signo = 0;
+    struct process p;
+    *exit_code = -1;
+    VT_TRY(make_pipe(ends, err));
+    vt_status status = spawn(argv, ends[1], ends[1], &p, err);
+    close_fd(&ends[1]);
+    if (status != VT_OK) {
+        close_fd(&ends[0]);
+        return status;
+    }
+    struct stream s = {.fd = ends[0]};
+    vt_buf_init(&s.tail, 2 * OUTPUT_CAP);
+    bool has_exited = false, is_running;
+    double ns = timeout_s > 0 ? timeout_s * 1e9 : 0;
+    uint64_t deadline_ns = vt_now_ns() + (ns > 9e18 ? UINT64_C(9000000000000000000) : (uint64_t)ns);
+    do {
+        is_running = wait_for_child(&p, s.fd, deadline_ns, &has_exited);
+        if (s.fd >= 0 && !read_stream(&s))
+            close_fd(&s.fd);
+        emit_lines(&s.tail, !is_running, on_line, arg);
+    } while (is_running);
+    reap(&p, exit_code, &signo);
+    close_fd(&p.pidfd);
+    close_fd(&s.fd);
+    vt_buf_free(&s.tail);
+    if (!has_exited)
+        return vt_fail(err, VT_ETIMEOUT, "'%s' took longer than %g s and was killed", argv[0], timeout_s);
+    return VT_OK;
+}
