@@ -178,5 +178,56 @@ static void half_precision(void)
     CHECK_INT(vt_f32_to_bf16(3.4028234e38f), 0x7f80);
 }
 
-static const struct test_case cases[] = {TEST(half_precision), TEST(config_and_metadata), TEST(dequantised_tensors), TEST(rope_rows)};
+static unsigned char hex_byte(const char *p)
+{
+    char pair[3] = {p[0], p[1], 0};
+    return (unsigned char)strtol(pair, NULL, 16);
+}
+
+static void check_blocks(void *arg, const vt_json *line)
+{
+    (void)arg;
+    static const enum vt_dtype types[] = {VT_Q4_0, VT_Q4_1, VT_Q8_0, VT_Q4_K, VT_Q6_K};
+    const char *name = vt_json_str(vt_json_get(line, "type"), ""), *blocks = vt_json_str(vt_json_get(line, "blocks"), "");
+    const char *values = vt_json_str(vt_json_get(line, "values"), "");
+    size_t n_bytes = strlen(blocks) / 2, n = strlen(values) / 8;
+    unsigned char *bytes = vt_alloc(n_bytes);
+    float *row = vt_alloc_array(n, sizeof *row);
+    for (size_t i = 0; i < n_bytes; i++)
+        bytes[i] = hex_byte(blocks + 2 * i);
+    struct vt_tensor t = {.name = name, .n_dims = 1, .shape = {(int64_t)n}, .data = bytes};
+    for (size_t i = 0; i < sizeof types / sizeof types[0]; i++)
+        if (strcmp(vt_dtype_name(types[i]), name) == 0)
+            t.dtype = types[i];
+    CHECK(vt_dtype_row_bytes(t.dtype, (int64_t)n, &t.row_bytes) && t.row_bytes == n_bytes);
+    vt_tensor_row(&t, 0, row);
+    for (size_t i = 0; i < n; i++) {
+        unsigned char expected[4];
+        float f;
+        for (int j = 0; j < 4; j++)
+            expected[j] = hex_byte(values + 8 * i + 2 * (size_t)j);
+        memcpy(&f, expected, sizeof f);
+        CHECK_NEAR(row[i], f, 0);
+    }
+    free(bytes);
+    free(row);
+}
+
+static void quantised_blocks(void)
+{
+    CHECK_INT(each_json_line(GOLDEN("quants.jsonl"), check_blocks, NULL), 5);
+}
+
+static void not_finite(void)
+{
+    float values[600] = {0};
+    struct vt_tensor t = {.name = "blocks.t", .dtype = VT_F32, .n_dims = 2, .shape = {2, 300}, .data = values, .row_bytes = 1200};
+    vt_err err = {0};
+    CHECK_OK(vt_tensor_check_finite(&t, &err), err);
+    values[300 + 299] = INFINITY;
+    CHECK_INT(vt_tensor_check_finite(&t, &err), VT_EFORMAT);
+    CHECK(strstr(err.msg, "blocks.t") && strstr(err.msg, "row 1, column 299"));
+}
+
+static const struct test_case cases[] = {TEST(quantised_blocks), TEST(not_finite), TEST(half_precision), TEST(config_and_metadata), TEST(dequantised_tensors), TEST(rope_rows)};
 TEST_MAIN(cases)

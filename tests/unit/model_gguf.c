@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * model_gguf.c: GGUF files built here byte by byte: complete small models of each architecture, and every way such a
+ * file can be damaged or hostile. Damage must give one sentence and never a crash (run under AddressSanitizer too).
+ */
+#include "model/gguf.h"
+
+#include "harness.h"
+#include "model/ckpt.h"
+#include "model/tokenizer.h"
+#include "model_common.h"
+
+enum { D = 8, FF = 12, HEADS = 2, KV = 1, HD = 4, VOCAB = 5, MAX_TENSORS = 64 };
+
+struct builder {
+    struct vt_buf kv, directory, data;
+    uint64_t n_kv, n_tensors;
+};
+
+static void put_int(struct vt_buf *b, uint64_t v, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        vt_buf_putc(b, (char)(v >> (8 * i) & 0xff));
+}
+
+static void put_str(struct vt_buf *b, const char *s)
+{
+    put_int(b, strlen(s), 8);
+    vt_buf_puts(b, s);
+}
+
+static void kv_u32(struct builder *b, const char *key, uint32_t v)
+{
+    put_str(&b->kv, key);
+    put_int(&b->kv, VT_GGUF_U32, 4);
+    put_int(&b->kv, v, 4);
+    b->n_kv++;
+}
+
+static void kv_f32(struct builder *b, const char *key, float v)
+{
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    put_str(&b->kv, key);
+    put_int(&b->kv, VT_GGUF_F32, 4);
+    put_int(&b->kv, bits, 4);
+    b->n_kv++;
+}
+
+static void kv_str(struct builder *b, const char *key, const char *v)
+{
+    put_str(&b->kv, key);
+    put_int(&b->kv, VT_GGUF_STRING, 4);
+    put_str(&b->kv, v);
+    b->n_kv++;
+}
+
+static void kv_strings(struct builder *b, const char *key, const char *const *v, size_t n)
+{
+    put_str(&b->kv, key);
+    put_int(&b->kv, VT_GGUF_ARRAY, 4);
+    put_int(&b->kv, VT_GGUF_STRING, 4);
+    put_int(&b->kv, n, 8);
+    for (size_t i = 0; i < n; i++)
+        put_str(&b->kv, v[i]);
+    b->n_kv++;
+}
+
+/* An F32 tensor of small numbers; cols 0: one dimension. values NULL: 0, 1, 2 … */
+static void tensor(struct builder *b, const char *name, uint64_t rows, uint64_t cols, const float *values)
+{
+    put_str(&b->directory, name);
+    put_int(&b->directory, cols ? 2 : 1, 4);
+    if (cols)
+        put_int(&b->directory, cols, 8);
+    put_int(&b->directory, rows, 8);
+    put_int(&b->directory, 0, 4);
+    while (b->data.len % 32)
+        vt_buf_putc(&b->data, 0);
+    put_int(&b->directory, b->data.len, 8);
+    for (uint64_t i = 0; i < rows * (cols ? cols : 1); i++) {
+        float f = values ? values[i] : (float)i;
+        vt_buf_add(&b->data, &f, sizeof f);
+    }
+    b->n_tensors++;
+}
+
+static void layer_tensor(struct builder *b, int layer, const char *suffix, uint64_t rows, uint64_t cols)
+{
+    char name[64];
+    snprintf(name, sizeof name, "blk.%d.%s", layer, suffix);
+    tensor(b, name, rows, cols, NULL);
+}
+
+static void arch_u32(struct builder *b, const char *arch, const char *key, uint32_t v)
+{
+    char full[96];
+    snprintf(full, sizeof full, "%s.%s", arch, key);
+    kv_u32(b, full, v);
+}
+
+static void begin(struct builder *b)
+{
+    vt_buf_init(&b->kv, 1 << 20);
+    vt_buf_init(&b->directory, 1 << 20);
+    vt_buf_init(&b->data, 1 << 20);
+    b->n_kv = b->n_tensors = 0;
+}
+
+static void config(struct builder *b, const char *arch)
+{
+    char eps[64];
+    kv_str(b, "general.architecture", arch);
+    arch_u32(b, arch, "block_count", 2);
+    arch_u32(b, arch, "embedding_length", D);
+    arch_u32(b, arch, "feed_forward_length", FF);
+    arch_u32(b, arch, "attention.head_count", HEADS);
+    arch_u32(b, arch, "attention.head_count_kv", KV);
+    arch_u32(b, arch, "context_length", 64);
+    snprintf(eps, sizeof eps, "%s.attention.layer_norm_rms_epsilon", arch);
+    kv_f32(b, eps, 1e-5f);
+}
+
+static void tokenizer(struct builder *b)
+{
+    static const char *const tokens[] = {"a", "b", "ab", "\xc4\xa0", "<|end|>"}, *const merges[] = {"a b"};
+    kv_str(b, "tokenizer.ggml.model", "gpt2");
+    kv_str(b, "tokenizer.ggml.pre", "smollm");
+    kv_strings(b, "tokenizer.ggml.tokens", tokens, 5);
+    kv_strings(b, "tokenizer.ggml.merges", merges, 1);
+    kv_u32(b, "tokenizer.ggml.eos_token_id", 4);
+}
+
+static void tensors(struct builder *b, bool bias, bool norm, bool untied)
+{
+    tensor(b, "token_embd.weight", VOCAB, D, NULL);
+    tensor(b, "output_norm.weight", D, 0, NULL);
+    if (untied)
+        tensor(b, "output.weight", VOCAB, D, NULL);
+    for (int l = 0; l < 2; l++) {
+        layer_tensor(b, l, "attn_norm.weight", D, 0);
+        layer_tensor(b, l, "ffn_norm.weight", D, 0);
+        layer_tensor(b, l, "attn_q.weight", HEADS * HD, D);
+        layer_tensor(b, l, "attn_k.weight", KV * HD, D);
+        layer_tensor(b, l, "attn_v.weight", KV * HD, D);
+        layer_tensor(b, l, "attn_output.weight", D, HEADS * HD);
+        layer_tensor(b, l, "ffn_gate.weight", FF, D);
+        layer_tensor(b, l, "ffn_up.weight", FF, D);
+        layer_tensor(b, l, "ffn_down.weight", D, FF);
+        if (bias) {
+            layer_tensor(b, l, "attn_q.bias", HEADS * HD, 0);
+            layer_tensor(b, l, "attn_k.bias", KV * HD, 0);
+            layer_tensor(b, l, "attn_v.bias", KV * HD, 0);
+        }
+        if (norm) {
+            layer_tensor(b, l, "attn_q_norm.weight", HD, 0);
+            layer_tensor(b, l, "attn_k_norm.weight", HD, 0);
+        }
+    }
+}
+
+/* The file's bytes in *out; *header gets their number before the data. The builder is freed. */
+static void end(struct builder *b, struct vt_buf *out, size_t *header)
+{
+    vt_buf_init(out, 1 << 22);
+    vt_buf_puts(out, "GGUF");
+    put_int(out, 3, 4);
+    put_int(out, b->n_tensors, 8);
+    put_int(out, b->n_kv, 8);
+    vt_buf_add(out, b->kv.p, b->kv.len);
+    vt_buf_add(out, b->directory.p, b->directory.len);
+    while (out->len % 32)
+        vt_buf_putc(out, 0);
+    *header = out->len;
+    vt_buf_add(out, b->data.p, b->data.len);
+    vt_buf_free(&b->kv);
+    vt_buf_free(&b->directory);
+    vt_buf_free(&b->data);
+}
+
+static vt_status open_bytes(const void *bytes, size_t n, vt_ckpt **c, vt_err *err)
+{
+    const char *path = scratch_path("model.gguf");
+    FILE *f = fopen(path, "wb");
+    *c = NULL;
+    *err = (vt_err){0};
+    CHECK(f && fwrite(bytes, 1, n, f) == n);
+    if (f)
+        fclose(f);
+    vt_status status = vt_ckpt_open(path, c, err);
+    unlink(path);
+    return status;
+}
+
+/* Ends the builder, expects this status and a sentence with these words. */
+static void expect(struct builder *b, vt_status status, const char *says)
+{
+    struct vt_buf file;
+    size_t header;
+    vt_ckpt *c;
+    vt_err err;
+    end(b, &file, &header);
+    CHECK_INT(open_bytes(file.p, file.len, &c, &err), status);
+    if (!strstr(err.msg, says))
+        CHECK_STR(err.msg, says);
+    vt_ckpt_free(c);
+    vt_buf_free(&file);
+}
+
+static void whole_llama(struct builder *b)
+{
+    begin(b);
+    config(b, "llama");
+    tokenizer(b);
+    tensors(b, false, false, false);
+}
+
+static void complete_models(void)
+{
+    static const struct {
+        const char *arch;
+        enum vt_arch value;
+        bool bias, norm, untied;
+        int permuted;
+    } rows[] = {{"llama", VT_ARCH_LLAMA, false, false, false, 2}, {"qwen2", VT_ARCH_QWEN2, true, false, true, 0}, {"qwen3", VT_ARCH_QWEN3, false, true, true, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        struct builder b;
+        struct vt_buf file;
+        size_t header;
+        vt_ckpt *c;
+        vt_err err;
+        begin(&b);
+        config(&b, rows[i].arch);
+        tensors(&b, rows[i].bias, rows[i].norm, rows[i].untied);
+        end(&b, &file, &header);
+        CHECK_OK(open_bytes(file.p, file.len, &c, &err), err);
+        if (c) {
+            const struct vt_lm_config *g = vt_ckpt_config(c);
+            CHECK(g->arch == rows[i].value && g->tied == !rows[i].untied && g->qkv_bias == rows[i].bias && g->qk_norm == rows[i].norm);
+            CHECK_INT(vt_ckpt_tensor(c, "model.layers.1.self_attn.q_proj.weight")->permute_heads, rows[i].permuted);
+            CHECK(vt_ckpt_tokenizer(c) == NULL);
+            float row[D];
+            vt_tensor_row(vt_ckpt_tensor(c, "model.layers.0.mlp.up_proj.weight"), 3, row);
+            CHECK_NEAR(row[2], 3 * D + 2, 0);
+        }
+        vt_ckpt_free(c);
+        vt_buf_free(&file);
+    }
+}
+
+/* Divisors that transformers computes for theta 500000, head size 64, factor 32, low 1, high 4, context 8192. */
+static void llama3_rope(void)
+{
+    static const float golden[32] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1.6513292f, 3.2922626f, 9.6667299f, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32};
+    for (int broken = 0; broken < 2; broken++) {
+        float divisors[32];
+        struct builder b;
+        struct vt_buf file;
+        size_t header;
+        vt_ckpt *c;
+        vt_err err;
+        memcpy(divisors, golden, sizeof divisors);
+        if (broken)
+            divisors[16] = 4;
+        begin(&b);
+        kv_str(&b, "general.architecture", "llama");
+        arch_u32(&b, "llama", "block_count", 1);
+        arch_u32(&b, "llama", "embedding_length", D);
+        arch_u32(&b, "llama", "feed_forward_length", FF);
+        arch_u32(&b, "llama", "attention.head_count", 1);
+        arch_u32(&b, "llama", "attention.key_length", 64);
+        arch_u32(&b, "llama", "attention.value_length", 64);
+        arch_u32(&b, "llama", "context_length", 131072);
+        kv_f32(&b, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+        kv_f32(&b, "llama.rope.freq_base", 500000);
+        tensor(&b, "rope_freqs.weight", 32, 0, divisors);
+        tensor(&b, "token_embd.weight", VOCAB, D, NULL);
+        tensor(&b, "output_norm.weight", D, 0, NULL);
+        layer_tensor(&b, 0, "attn_norm.weight", D, 0);
+        layer_tensor(&b, 0, "ffn_norm.weight", D, 0);
+        layer_tensor(&b, 0, "attn_q.weight", 64, D);
+        layer_tensor(&b, 0, "attn_k.weight", 64, D);
+        layer_tensor(&b, 0, "attn_v.weight", 64, D);
+        layer_tensor(&b, 0, "attn_output.weight", D, 64);
+        layer_tensor(&b, 0, "ffn_gate.weight", FF, D);
+        layer_tensor(&b, 0, "ffn_up.weight", FF, D);
+        layer_tensor(&b, 0, "ffn_down.weight", D, FF);
+        if (broken) {
+            expect(&b, VT_EUNSUPPORTED, "rope_freqs.weight[16]");
+            continue;
+        }
+        end(&b, &file, &header);
+        CHECK_OK(open_bytes(file.p, file.len, &c, &err), err);
+        if (c) {
+            const struct vt_lm_config *g = vt_ckpt_config(c);
+            CHECK_NEAR(g->rope_factor, 32, 0);
+            CHECK_NEAR(g->rope_low, 1, 0);
+            CHECK_NEAR(g->rope_high, 4, 0);
+            CHECK_INT(g->rope_orig_ctx, 8192);
+            CHECK_INT(g->head_dim, 64);
+        }
+        vt_ckpt_free(c);
+        vt_buf_free(&file);
+    }
+}
+
+static void refused_models(void)
+{
+    struct builder b;
+    begin(&b);
+    expect(&b, VT_EFORMAT, "general.architecture");
+    begin(&b);
+    kv_str(&b, "general.architecture", "mamba");
+    expect(&b, VT_EUNSUPPORTED, "mamba");
+    begin(&b);
+    config(&b, "llama");
+    expect(&b, VT_EFORMAT, "1 to 4194304"); /* no embedding, so no vocabulary */
+    begin(&b);
+    config(&b, "llama");
+    tensors(&b, true, false, false);
+    expect(&b, VT_EUNSUPPORTED, "self_attn.k_proj.bias has no place");
+    begin(&b);
+    config(&b, "qwen2");
+    tensors(&b, false, false, false);
+    expect(&b, VT_EFORMAT, "self_attn.q_proj.bias is missing");
+    whole_llama(&b);
+    tensor(&b, "blk.0.attn_sinks", 4, 0, NULL);
+    expect(&b, VT_EUNSUPPORTED, "blk.0.attn_sinks");
+    whole_llama(&b);
+    tensor(&b, "blk.2.ffn_norm.weight", D, 0, NULL);
+    expect(&b, VT_EUNSUPPORTED, "model.layers.2.post_attention_layernorm.weight");
+    whole_llama(&b);
+    tensor(&b, "blk.1.ffn_norm.weight", D, 0, NULL);
+    expect(&b, VT_EFORMAT, "appears twice");
+    whole_llama(&b);
+    arch_u32(&b, "llama", "expert_count", 8);
+    expect(&b, VT_EUNSUPPORTED, "expert_count");
+    whole_llama(&b);
+    kv_str(&b, "llama.rope.scaling.type", "yarn");
+    expect(&b, VT_EUNSUPPORTED, "yarn");
+    whole_llama(&b);
+    arch_u32(&b, "llama", "rope.dimension_count", 2);
+    expect(&b, VT_EUNSUPPORTED, "rotary");
+    whole_llama(&b);
+    kv_u32(&b, "general.alignment", 24);
+    expect(&b, VT_EFORMAT, "general.alignment is 24");
+    whole_llama(&b);
+    kv_u32(&b, "general.alignment", 0);
+    expect(&b, VT_EFORMAT, "general.alignment is 0");
+}
+
+static void refused_tokenizers(void)
+{
+    static const char *const tokens[] = {"a", "b", "ab"}, *const foreign[] = {"a c"}, *const odd[] = {"ab"}, *const many[] = {"a", "b", "c", "d", "e", "f"};
+    struct builder b;
+    for (int i = 0; i < 6; i++) {
+        begin(&b);
+        config(&b, "llama");
+        tensors(&b, false, false, false);
+        kv_str(&b, "tokenizer.ggml.model", i == 0 ? "llama" : "gpt2");
+        if (i != 1)
+            kv_str(&b, "tokenizer.ggml.pre", i == 2 ? "klingon" : "gpt-2");
+        kv_strings(&b, "tokenizer.ggml.tokens", i == 5 ? many : tokens, i == 5 ? 6 : 3);
+        if (i != 4)
+            kv_strings(&b, "tokenizer.ggml.merges", i == 3 ? odd : foreign, i == 5 ? 0 : 1);
+        static const char *const says[] = {"its tokenizer is llama", "without tokenizer.ggml.pre", "klingon", "two strings with a space", "tokenizer.ggml.merges is missing",
+                                           "6 tokens but the embedding only 5 rows"};
+        expect(&b, i < 3 ? VT_EUNSUPPORTED : VT_EFORMAT, says[i]);
+    }
+    begin(&b);
+    config(&b, "llama");
+    tensors(&b, false, false, false);
+    kv_str(&b, "tokenizer.ggml.model", "gpt2");
+    kv_str(&b, "tokenizer.ggml.pre", "gpt-2");
+    kv_strings(&b, "tokenizer.ggml.tokens", tokens, 3);
+    kv_strings(&b, "tokenizer.ggml.merges", foreign, 1);
+    expect(&b, VT_EFORMAT, "merge 0 (\"a\" and \"c\")");
+}
+
+/* Directory entries that lie: counts, shapes, types, offsets. Each row overwrites 8 (or 4) bytes at a known place. */
+static void hostile_directory(void)
+{
+    static const struct {
+        const char *what;
+        size_t at; /* relative to the entry's fields after the name: 4 dims, 8 ne0, 4 type, 8 offset */
+        uint64_t value;
+        size_t n;
+        vt_status status;
+        const char *says;
+    } rows[] = {
+        {"zero dimensions", 0, 0, 4, VT_EFORMAT, "has 0 dimensions"},
+        {"many dimensions", 0, 0xffffffffu, 4, VT_EFORMAT, "dimensions; 1 to 4"},
+        {"zero rows", 4, 0, 8, VT_EFORMAT, "impossible shape"},
+        {"2^63 rows", 4, 1ull << 63, 8, VT_EFORMAT, "impossible shape"},
+        {"2^62 rows", 4, 1ull << 62, 8, VT_EFORMAT, "rows of"},
+        {"2^40 rows", 4, 1ull << 40, 8, VT_EFORMAT, "needs 4398046511104 bytes"},
+        {"unknown type", 12, 99, 4, VT_EUNSUPPORTED, "GGUF type 99"},
+        {"type of blocks", 12, 2, 4, VT_EFORMAT, "rows of 8 weights, which Q4_0 cannot store"},
+        {"offset 2^63", 16, 1ull << 63, 8, VT_EFORMAT, "at offset 9223372036854775808"},
+        {"odd offset", 16, 4, 8, VT_EFORMAT, "at offset 4"},
+        {"shared offset", 16, 0, 8, VT_EFORMAT, "overlap"},
+        {"offset -32", 16, 0xffffffffffffffe0u, 8, VT_EFORMAT, "at offset"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct builder b;
+        struct vt_buf file;
+        size_t header;
+        vt_ckpt *c;
+        vt_err err;
+        whole_llama(&b);
+        end(&b, &file, &header);
+        static const char name[] = "output_norm.weight";
+        char *entry = memmem(file.p, file.len, name, sizeof name - 1);
+        CHECK(entry != NULL);
+        for (size_t j = 0; entry && j < rows[i].n; j++)
+            entry[sizeof name - 1 + rows[i].at + j] = (char)(rows[i].value >> (8 * j) & 0xff);
+        CHECK_INT(open_bytes(file.p, file.len, &c, &err), rows[i].status);
+        if (!strstr(err.msg, rows[i].says)) {
+            printf("  %s:\n", rows[i].what);
+            CHECK_STR(err.msg, rows[i].says);
+        }
+        vt_ckpt_free(c);
+        vt_buf_free(&file);
+    }
+}
+
+static void hostile_counts(void)
+{
+    static const uint64_t counts[] = {1ull << 63, UINT64_MAX, 1ull << 40, 100000};
+    for (size_t field = 0; field < 2; field++)
+        for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
+            struct builder b;
+            struct vt_buf file;
+            size_t header;
+            vt_ckpt *c;
+            vt_err err;
+            whole_llama(&b);
+            end(&b, &file, &header);
+            for (size_t j = 0; j < 8; j++)
+                file.p[8 + 8 * field + j] = (char)(counts[i] >> (8 * j) & 0xff);
+            CHECK_INT(open_bytes(file.p, file.len, &c, &err), VT_EFORMAT);
+            CHECK(strstr(err.msg, "cannot fit") != NULL);
+            vt_ckpt_free(c);
+            vt_buf_free(&file);
+        }
+}
+
+static void truncated_everywhere(void)
+{
+    struct builder b;
+    struct vt_buf file;
+    size_t header;
+    vt_ckpt *c;
+    vt_err err;
+    whole_llama(&b);
+    end(&b, &file, &header);
+    CHECK_OK(open_bytes(file.p, file.len, &c, &err), err);
+    CHECK(c && vt_ckpt_tokenizer(c) && vt_tokenizer_size(vt_ckpt_tokenizer(c)) == 5);
+    vt_ckpt_free(c);
+    for (size_t n = 0; n < file.len; n = n < header + 100 ? n + 1 : n + 97) {
+        vt_status status = open_bytes(file.p, n, &c, &err);
+        CHECK_INT(status, VT_EFORMAT);
+        CHECK(c == NULL && strlen(err.msg) > 20);
+    }
+    vt_buf_free(&file);
+}
+
+/* Every header byte changed in three ways: the file may still be a model; otherwise there is a sentence. */
+static void flipped_everywhere(void)
+{
+    struct builder b;
+    struct vt_buf file;
+    size_t header, n_refused = 0;
+    vt_ckpt *c;
+    vt_err err;
+    whole_llama(&b);
+    end(&b, &file, &header);
+    for (size_t at = 0; at < header; at++)
+        for (int k = 0; k < 3; k++) {
+            static const unsigned char masks[] = {0x01, 0x80, 0xff};
+            file.p[at] = (char)(file.p[at] ^ masks[k]);
+            vt_status status = open_bytes(file.p, file.len, &c, &err);
+            if (status != VT_OK)
+                CHECK(strlen(err.msg) > 20);
+            n_refused += status != VT_OK;
+            if (c)
+                for (size_t i = 0; i < vt_ckpt_n_tensors(c); i++)
+                    CHECK(vt_tensor_check_finite(vt_ckpt_tensor_at(c, i), &err) == VT_OK);
+            vt_ckpt_free(c);
+            file.p[at] = (char)(file.p[at] ^ masks[k]);
+        }
+    CHECK(n_refused > header);
+    vt_buf_free(&file);
+}
+
+static const struct test_case cases[] = {TEST(complete_models),   TEST(llama3_rope),    TEST(refused_models),       TEST(refused_tokenizers),
+                                         TEST(hostile_directory), TEST(hostile_counts), TEST(truncated_everywhere), TEST(flipped_everywhere)};
+TEST_MAIN(cases)
