@@ -103,10 +103,11 @@ static void to_offset(const struct row *r)
     shift_by(r, (float)(10 * row_normal(r, 0)));
 }
 
-/* One element 300 times the others, in every third row the last one: what a skipped element would miss. */
+/* One element 300 times the others: what a sampled or skipped element would miss. It lies in the first quarter of its
+ * row, so that a serial sum carries it along and the bound made from that sum holds for every other order. */
 static void to_needle(const struct row *r)
 {
-    int64_t at = r->index % 3 == 0 ? r->n - 1 : (int64_t)(row_uniform(r, 0) * (double)r->n);
+    int64_t at = (int64_t)(row_uniform(r, 0) * (double)r->n / 4);
     r->x[at] = r->x[at] < 0 ? -300.0f + r->x[at] : 300.0f + r->x[at];
 }
 
@@ -116,9 +117,12 @@ static void to_tiny(const struct row *r)
     scale_by(r, r->index % 3 == 0 ? 1e-3f : r->index % 3 == 1 ? 1e-5f : 1.0f);
 }
 
+/* The error model takes roundings as independent; in a sum of equal numbers they are not. So the constants are small
+ * multiples of 1/2, whose sums are exact: what is left to see is what a body does with a variance of 0. */
 static void to_constant(const struct row *r)
 {
-    float c = (float)(3 * row_normal(r, 0)) + 0.1f;
+    float c = 0.5f * (float)(1 + (int)(row_uniform(r, 0) * 6));
+    c = row_uniform(r, 1) < 0.5 ? -c : c;
     for (int64_t i = 0; i < r->n; i++)
         r->x[i] = c;
 }
@@ -133,6 +137,30 @@ static void to_nearone(const struct row *r)
 {
     for (int64_t i = 0; i < r->n; i++)
         r->x[i] = 1.0f + 0.02f * r->x[i];
+}
+
+static void to_close(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 1.0f + 0.001f * r->x[i];
+}
+
+/* Differences of two such arrays keep few bits: inputs cut to half precision show even in a mean. */
+static void to_shifted(const struct row *r)
+{
+    shift_by(r, 1000.0f);
+}
+
+static void to_ones(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 1.0f;
+}
+
+static void to_even(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 1.0f / (float)r->n;
 }
 
 /* Neighbours that cancel to a hundredth of their size. */
@@ -188,10 +216,14 @@ static const struct dist {
     {"wide", true, false, to_wide},            {"edges", true, false, to_edges},
     {"rowscale", true, false, to_rowscale},    {"offset", true, false, to_offset},
     {"needle", true, false, to_needle},        {"tiny", true, false, to_tiny},
-    {"constant", true, false, to_constant},    {"ties", true, false, to_ties},
-    {"nearone", true, false, to_nearone},      {"cancel", true, false, to_cancel},
-    {"probs", false, false, to_probs},         {"peaked", true, false, to_peaked},
-    {"logits", true, false, to_logits},        {"pm1", false, false, to_sign},
+    {"constant", true, false, to_constant},    {"flat", true, true, to_constant},
+    {"ties", true, false, to_ties},
+    {"nearone", true, false, to_nearone},
+    {"cancel", true, false, to_cancel},        {"probs", false, false, to_probs},
+    {"peaked", true, false, to_peaked},        {"logits", true, false, to_logits},
+    {"pm1", false, false, to_sign},            {"ones", false, false, to_ones},
+    {"close", true, false, to_close},          {"shifted", true, false, to_shifted},
+    {"even", false, false, to_even},
 };
 enum { N_DISTS = sizeof dists / sizeof dists[0] };
 /* Integer arrays: labels are uniform below `max`; mask is 0 or 1 with rows all set, half set and sparse. */

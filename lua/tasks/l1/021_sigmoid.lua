@@ -12,7 +12,7 @@ return {
   size_order = { "n" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n" },
-      dist = { "uniform", "normal", "wide", "edges", "tiny", "constant" } },
+      dist = { "uniform", "normal", "wide", "edges", "tiny" } },
     { name = "y", role = "out", dtype = "f32", shape = { "n" } },
   },
   rtol = 3e-05, atol = 1e-07,

@@ -1,0 +1,43 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- y = A x.
+return {
+  id = 4, name = "matvec", level = 1, family = "matmul",
+  title = "4_Matrix_vector_multiplication_",
+  sizes = {
+    cpu = { m = 97, k = 8209 },
+    hidden = { m = 5, k = 131 },
+    search = { m = 128, k = 1048576 },
+    full = { m = 2048, k = 1048576 },
+  },
+  size_order = { "m", "k" },
+  arrays = {
+    { name = "a", role = "in", dtype = "f32", shape = { "m", "k" },
+      dist = { "uniform", "normal", "cancel", "rowscale", "needle" } },
+    { name = "x", role = "in", dtype = "f32", shape = { "k" },
+      dist = { "uniform", "normal", "cancel", "normal", "needle" } },
+    { name = "y", role = "out", dtype = "f32", shape = { "m" } },
+  },
+  rtol = 0, atol = 0,
+  bytes = "4 * (m * k + k + m)", flops = "2 * m * k",
+  body = [[
+  for (int i = 0; i < m; i++) {
+    float sum = 0.0f;
+    for (int p = 0; p < k; p++)
+      sum += a[i * k + p] * x[p];
+    y[i] = sum;
+  }]],
+  tuned = [[
+  for (int i = 0; i < m; i++) {
+    const float *restrict row = a + i * k;
+    float s0 = 0.0f, s1 = 0.0f;
+    int h = k / 2;
+    #pragma omp simd reduction(+ : s0, s1)
+    for (int p = 0; p < h; p++) {
+      s0 += row[p] * x[p];
+      s1 += row[h + p] * x[h + p];
+    }
+    if (k % 2)
+      s0 += row[k - 1] * x[k - 1];
+    y[i] = s0 + s1;
+  }]],
+}

@@ -1,0 +1,49 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Each channel of each image normalised on its own; no affine part.
+return {
+  id = 34, name = "instance_norm", level = 1, family = "norm",
+  title = "34_InstanceNorm",
+  sizes = {
+    cpu = { n = 5, c = 29, s = 2209 },
+    hidden = { n = 2, c = 3, s = 81 },
+    search = { n = 4, c = 64, s = 262144 },
+    full = { n = 112, c = 64, s = 262144 },
+  },
+  size_order = { "n", "c", "s" },
+  arrays = {
+    { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "s" },
+      dist = { "uniform", "normal", "offset", "tiny", "constant", "rowscale", "needle" } },
+    { name = "y", role = "out", dtype = "f32", shape = { "n", "c", "s" } },
+  },
+  scalars = { { name = "eps", type = "f32", value = 1e-5 } },
+  rtol = 0, atol = 0,
+  bytes = "8 * n * c * s", flops = "6 * n * c * s",
+  body = [[
+  for (int r = 0; r < n * c; r++) {
+    float mean = 0.0f, var = 0.0f;
+    for (int i = 0; i < s; i++)
+      mean += x[r * s + i];
+    mean /= (float)s;
+    for (int i = 0; i < s; i++)
+      var += (x[r * s + i] - mean) * (x[r * s + i] - mean);
+    for (int i = 0; i < s; i++)
+      y[r * s + i] = (x[r * s + i] - mean) / sqrtf(var / (float)s + eps);
+  }]],
+  tuned = [[
+  for (int r = 0; r < n * c; r++) {
+    const float *restrict in = x + r * s;
+    float *restrict out = y + r * s;
+    float mean = 0.0f, var = 0.0f;
+    #pragma omp simd reduction(+ : mean)
+    for (int i = 0; i < s; i++)
+      mean += in[i];
+    mean /= (float)(s);
+    #pragma omp simd reduction(+ : var)
+    for (int i = 0; i < s; i++)
+      var += (in[i] - mean) * (in[i] - mean);
+    float scale = 1.0f / sqrtf(var / (float)(s) + eps);
+    #pragma omp simd
+    for (int i = 0; i < s; i++)
+      out[i] = (in[i] - mean) * scale;
+  }]],
+}

@@ -1,0 +1,59 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Channels in g equal groups, each normalised with its spatial extent; affine per channel.
+return {
+  id = 35, name = "group_norm", level = 1, family = "norm",
+  title = "35_GroupNorm_",
+  sizes = {
+    cpu = { n = 5, c = 24, g = 8, s = 1521 },
+    hidden = { n = 2, c = 6, g = 3, s = 25 },
+    search = { n = 4, c = 64, g = 8, s = 262144 },
+    full = { n = 112, c = 64, g = 8, s = 262144 },
+  },
+  size_order = { "n", "c", "g", "s" },
+  arrays = {
+    { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "s" },
+      dist = { "uniform", "normal", "offset", "tiny", "constant", "rowscale", "needle" }, block = "c / g * s" },
+    { name = "weight", role = "weight", dtype = "f32", shape = { "c" }, dist = { "uniform", "normal" } },
+    { name = "bias", role = "weight", dtype = "f32", shape = { "c" }, dist = { "uniform", "normal" } },
+    { name = "y", role = "out", dtype = "f32", shape = { "n", "c", "s" } },
+  },
+  scalars = { { name = "eps", type = "f32", value = 1e-5 } },
+  rtol = 0, atol = 0,
+  bytes = "8 * n * c * s + 8 * c", flops = "8 * n * c * s",
+  body = [[
+  int len = c / g * s;
+  for (int r = 0; r < n * g; r++) {
+    float mean = 0.0f, var = 0.0f;
+    for (int i = 0; i < len; i++)
+      mean += x[r * len + i];
+    mean /= (float)len;
+    for (int i = 0; i < len; i++)
+      var += (x[r * len + i] - mean) * (x[r * len + i] - mean);
+    for (int i = 0; i < len; i++) {
+      int k = r % g * (c / g) + i / s;
+      y[r * len + i] = (x[r * len + i] - mean) / sqrtf(var / (float)len + eps) * weight[k] + bias[k];
+    }
+  }]],
+  tuned = [[
+  int len = c / g * s;
+  for (int r = 0; r < n * g; r++) {
+    const float *restrict in = x + r * len;
+    float *restrict out = y + r * len;
+    float mean = 0.0f, var = 0.0f;
+    #pragma omp simd reduction(+ : mean)
+    for (int i = 0; i < len; i++)
+      mean += in[i];
+    mean /= (float)(len);
+    #pragma omp simd reduction(+ : var)
+    for (int i = 0; i < len; i++)
+      var += (in[i] - mean) * (in[i] - mean);
+    float scale = 1.0f / sqrtf(var / (float)(len) + eps);
+    for (int q = 0; q < c / g; q++) {
+      int k = r % g * (c / g) + q;
+      float w = weight[k] * scale, shift = bias[k];
+      #pragma omp simd
+      for (int i = q * s; i < (q + 1) * s; i++)
+        out[i] = (in[i] - mean) * w + shift;
+    }
+  }]],
+}

@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- x over the mean (not the sum) of |x| of its row.
+return {
+  id = 38, name = "l1_norm", level = 1, family = "norm",
+  title = "38_L1Norm_",
+  sizes = {
+    cpu = { n = 149, m = 4099 },
+    hidden = { n = 5, m = 67 },
+    search = { n = 1024, m = 65535 },
+    full = { n = 32768, m = 65535 },
+  },
+  size_order = { "n", "m" },
+  arrays = {
+    { name = "x", role = "in", dtype = "f32", shape = { "n", "m" },
+      dist = { "uniform", "normal", "offset", "tiny", "rowscale", "constant", "needle" } },
+    { name = "y", role = "out", dtype = "f32", shape = { "n", "m" } },
+  },
+  rtol = 0, atol = 0,
+  bytes = "8 * n * m", flops = "3 * n * m",
+  body = [[
+  for (int i = 0; i < n; i++) {
+    float sum = 0.0f;
+    for (int j = 0; j < m; j++)
+      sum += fabsf(x[i * m + j]);
+    for (int j = 0; j < m; j++)
+      y[i * m + j] = x[i * m + j] / (sum / (float)m);
+  }]],
+  tuned = [[
+  for (int i = 0; i < n; i++) {
+    const float *restrict row = x + i * m;
+    float sum = 0.0f;
+    #pragma omp simd reduction(+ : sum)
+    for (int j = 0; j < m; j++)
+      sum += fabsf(row[j]);
+    float scale = (float)m / sum;
+    #pragma omp simd
+    for (int j = 0; j < m; j++)
+      y[i * m + j] = row[j] * scale;
+  }]],
+}

@@ -1,0 +1,54 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Running product along each row. On the benchmark's inputs it underflows after some 100 columns, so other
+-- inputs lie near one.
+return {
+  id = 90, name = "cumprod", level = 1, family = "scan",
+  title = "90_cumprod",
+  sizes = {
+    cpu = { n = 151, m = 89 },
+    hidden = { n = 3, m = 67 },
+    search = { n = 1024, m = 32768 },
+    full = { n = 32768, m = 32768 },
+  },
+  size_order = { "n", "m" },
+  arrays = {
+    { name = "x", role = "in", dtype = "f32", shape = { "n", "m" }, dist = { "uniform", "nearone", "pm1", "normal" } },
+    { name = "y", role = "out", dtype = "f32", shape = { "n", "m" } },
+  },
+  rtol = 0, atol = 0,
+  bytes = "8 * n * m", flops = "n * m",
+  body = [[
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < m; j++) {
+      float acc = 1.0f;
+      for (int k = 0; k <= j; k++)
+        acc *= x[i * m + k];
+      y[i * m + j] = acc;
+    }]],
+  tuned = [[
+  int i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const float *restrict a = x + i * m;
+    float *restrict o = y + i * m;
+    float s0 = 1.0f, s1 = 1.0f, s2 = 1.0f, s3 = 1.0f;
+    for (int j = 0; j < m; j++) {
+      s0 *= a[j];
+      s1 *= a[m + j];
+      s2 *= a[2 * m + j];
+      s3 *= a[3 * m + j];
+      o[j] = s0;
+      o[m + j] = s1;
+      o[2 * m + j] = s2;
+      o[3 * m + j] = s3;
+    }
+  }
+  for (; i < n; i++) {
+    const float *restrict a = x + i * m;
+    float *restrict o = y + i * m;
+    float s0 = 1.0f;
+    for (int j = 0; j < m; j++) {
+      s0 *= a[j];
+      o[j] = s0;
+    }
+  }]],
+}

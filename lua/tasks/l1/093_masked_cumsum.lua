@@ -1,0 +1,58 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Running sum of the elements whose mask is set.
+return {
+  id = 93, name = "masked_cumsum", level = 1, family = "scan",
+  title = "93_masked_cumsum",
+  sizes = {
+    cpu = { n = 61, m = 173 },
+    hidden = { n = 3, m = 67 },
+    search = { n = 1024, m = 32768 },
+    full = { n = 32768, m = 32768 },
+  },
+  size_order = { "n", "m" },
+  arrays = {
+    { name = "x", role = "in", dtype = "f32", shape = { "n", "m" },
+      dist = { "uniform", "normal", "needle", "cancel", "rowscale" } },
+    { name = "mask", role = "in", dtype = "u8", shape = { "n", "m" }, dist = { "mask" } },
+    { name = "y", role = "out", dtype = "f32", shape = { "n", "m" } },
+  },
+  rtol = 0, atol = 0,
+  bytes = "9 * n * m", flops = "n * m",
+  body = [[
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < m; j++) {
+      float acc = 0.0f;
+      for (int k = 0; k <= j; k++)
+        if (mask[i * m + k])
+          acc += x[i * m + k];
+      y[i * m + j] = acc;
+    }]],
+  tuned = [[
+  int i = 0;
+  for (; i + 4 <= n; i += 4) {
+    const float *restrict a = x + i * m;
+    const unsigned char *restrict q = mask + i * m;
+    float *restrict o = y + i * m;
+    float s0 = 0.0f, s1 = 0.0f, s2 = 0.0f, s3 = 0.0f;
+    for (int j = 0; j < m; j++) {
+      s0 += q[j] ? a[j] : 0.0f;
+      s1 += q[m + j] ? a[m + j] : 0.0f;
+      s2 += q[2 * m + j] ? a[2 * m + j] : 0.0f;
+      s3 += q[3 * m + j] ? a[3 * m + j] : 0.0f;
+      o[j] = s0;
+      o[m + j] = s1;
+      o[2 * m + j] = s2;
+      o[3 * m + j] = s3;
+    }
+  }
+  for (; i < n; i++) {
+    const float *restrict a = x + i * m;
+    const unsigned char *restrict q = mask + i * m;
+    float *restrict o = y + i * m;
+    float s0 = 0.0f;
+    for (int j = 0; j < m; j++) {
+      s0 += q[j] ? a[j] : 0.0f;
+      o[j] = s0;
+    }
+  }]],
+}

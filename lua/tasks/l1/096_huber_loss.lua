@@ -1,0 +1,40 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Mean smooth L1, beta 1. The benchmark multiplies the predictions by one random number.
+return {
+  id = 96, name = "huber_loss", level = 1, family = "loss",
+  title = "96_HuberLoss",
+  sizes = {
+    cpu = { n = 67, m = 3001 },
+    hidden = { n = 5, m = 67 },
+    search = { n = 2048, m = 32768 },
+    full = { n = 32768, m = 32768 },
+  },
+  size_order = { "n", "m" },
+  arrays = {
+    { name = "pred", role = "in", dtype = "f32", shape = { "n", "m" },
+      dist = { "scaled", "normal", "wide", "shifted", "edges" } },
+    { name = "target", role = "in", dtype = "f32", shape = { "n", "m" },
+      dist = { "uniform", "normal", "normal", "shifted", "wide" } },
+    { name = "loss", role = "out", dtype = "f32", shape = { "1" } },
+  },
+  rtol = 0, atol = 0,
+  bytes = "8 * n * m + 4", flops = "4 * n * m",
+  body = [[
+  float sum = 0.0f;
+  for (int i = 0; i < n * m; i++) {
+    float d = fabsf(pred[i] - target[i]);
+    if (d < 1.0f)
+      sum += 0.5f * d * d;
+    else
+      sum += d - 0.5f;
+  }
+  loss[0] = sum / (float)(n * m);]],
+  tuned = [[
+  float sum = 0.0f;
+  #pragma omp simd reduction(+ : sum)
+  for (int i = 0; i < n * m; i++) {
+    float d = fabsf(pred[i] - target[i]);
+    sum += d < 1.0f ? 0.5f * d * d : d - 0.5f;
+  }
+  loss[0] = sum / (float)(n * m);]],
+}

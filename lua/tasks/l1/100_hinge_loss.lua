@@ -1,0 +1,36 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Mean of max(1 - p t, 0); the targets (+-1) are broadcast along the last dimension.
+return {
+  id = 100, name = "hinge_loss", level = 1, family = "loss",
+  title = "100_HingeLoss",
+  sizes = {
+    cpu = { n = 131, m = 1531 },
+    hidden = { n = 5, m = 67 },
+    search = { n = 4096, m = 32768 },
+    full = { n = 32768, m = 32768 },
+  },
+  size_order = { "n", "m" },
+  arrays = {
+    { name = "pred", role = "in", dtype = "f32", shape = { "n", "m" },
+      dist = { "uniform", "normal", "offset", "wide", "close" } },
+    { name = "target", role = "in", dtype = "f32", shape = { "m" }, dist = { "pm1", "pm1", "pm1", "pm1", "ones" } },
+    { name = "loss", role = "out", dtype = "f32", shape = { "1" } },
+  },
+  rtol = 0, atol = 0,
+  bytes = "4 * n * m + 4 * m + 4", flops = "4 * n * m",
+  body = [[
+  float sum = 0.0f;
+  for (int i = 0; i < n; i++)
+    for (int j = 0; j < m; j++)
+      sum += fmaxf(1.0f - pred[i * m + j] * target[j], 0.0f);
+  loss[0] = sum / (float)(n * m);]],
+  tuned = [[
+  float sum = 0.0f;
+  for (int i = 0; i < n; i++)
+    #pragma omp simd reduction(+ : sum)
+    for (int j = 0; j < m; j++) {
+      float v = 1.0f - pred[i * m + j] * target[j];
+      sum += v > 0.0f ? v : 0.0f;
+    }
+  loss[0] = sum / (float)(n * m);]],
+}
