@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lua_core.h: what the files of bind/ share. The C half of the module is one table, `vegttt.core`, of plain functions
+ * over opaque handles; the Lua half (lua/vegttt) builds the public surface on it. A test can hand the Lua half another
+ * table of the same shape, so everything with a rule in it belongs to Lua and everything with memory in it here.
+ *
+ * Law: a function that may raise holds nothing that needs freeing except Lua-owned userdata (vt_lua_guard, vt_lua_buf).
+ */
+#ifndef VT_BIND_LUA_CORE_H
+#define VT_BIND_LUA_CORE_H
+
+#include "base/buf.h"
+#include "base/thread.h"
+#include "bind/bind.h"
+#include "loop/loop.h"
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdint.h>
+#include <vegttt/eval.h>
+#include <vegttt/policy.h>
+#include <vegttt/task.h>
+
+struct vt_op;
+struct vt_lua_policy;
+struct vt_lua_eval;
+
+struct vt_bind {
+    lua_State *L;
+    vt_loop *loop;
+    vt_lease *lease;
+    struct vt_bind_host host;
+    struct vt_op *done_first, *done_last; /* delivered, not yet seen by core.turn */
+    size_t n_running;
+    struct vt_lua_policy *policies; /* open handles, closed before the state */
+    struct vt_lua_eval *evals;
+    int n_signals;
+    double last_turn_s; /* when the scripts last let the loop run */
+    double warned_s;
+};
+
+vt_bind *vt_lua_bind(lua_State *L);
+
+/* Raises err as a vt.Error whose `op` is the name of the surface function ("weights:sample"). Does not return. */
+int vt_lua_raise(lua_State *L, const char *op, const vt_err *err);
+void vt_lua_push_error(lua_State *L, const char *op, const vt_err *err);
+
+/* A slot on the stack that frees what it holds when the collector finds it. */
+struct vt_guard {
+    void *p;
+    void (*release)(void *p);
+};
+struct vt_guard *vt_lua_guard(lua_State *L, void (*release)(void *p));
+struct vt_buf *vt_lua_buf(lua_State *L, size_t max);
+
+/* JSON: the canonical text of a Lua value in a pushed buffer; the Lua value of a tree, pushed. */
+struct cJSON;
+struct vt_buf *vt_lua_encode(lua_State *L, int idx);
+void vt_lua_push_json(lua_State *L, const struct cJSON *j);
+
+/* Options in the table at `idx`. Absent (or no table) gives the fallback. */
+double vt_lua_num(lua_State *L, int idx, const char *key, double fallback);
+lua_Integer vt_lua_int(lua_State *L, int idx, const char *key, lua_Integer fallback);
+bool vt_lua_bool(lua_State *L, int idx, const char *key, bool fallback);
+const char *vt_lua_str(lua_State *L, int idx, const char *key, const char *fallback); /* anchored by the table */
+
+/* Vectors of numbers (log-probabilities, weights). */
+struct vt_vector {
+    size_t n;
+    double v[];
+};
+struct vt_vector *vt_vector_new(lua_State *L, size_t n); /* pushed */
+struct vt_vector *vt_vector_test(lua_State *L, int idx); /* NULL when it is something else */
+void vt_vector_push_f32(lua_State *L, const float *v, size_t n);
+/* Copies a vector or an array of numbers into out[0..n); raises when the length or a type differs. */
+void vt_lua_read_f32(lua_State *L, int idx, float *out, size_t n, const char *what);
+int32_t *vt_lua_read_ids(lua_State *L, int idx, size_t *n, const char *what); /* in a userdata, pushed */
+
+/* Operations under way. An op is a userdata anchored in the registry until it is delivered; finish may be called on
+ * any thread, once. push leaves the results on the stack and returns their number; release frees what C owns. */
+struct vt_op {
+    vt_bind *bind;
+    const char *name;
+    struct vt_op *next;
+    vt_status status;
+    vt_err err;
+    bool is_done;
+    int (*push)(lua_State *L, struct vt_op *op, int idx);
+    void (*release)(struct vt_op *op);
+};
+/* Pushes a zeroed op of `size` bytes (its first member is the vt_op). */
+void *vt_op_new(lua_State *L, size_t size, const char *name, int (*push)(lua_State *, struct vt_op *, int),
+                void (*release)(struct vt_op *));
+void vt_op_start(lua_State *L, int idx); /* anchors it: call right before submitting */
+void vt_op_abort(lua_State *L, int idx); /* the submission failed */
+void vt_op_finish(void *op, vt_status status, const vt_err *err);
+
+vt_task *vt_lua_task(lua_State *L, int idx);
+
+void vt_lua_add_json(lua_State *L); /* each adds functions to the table on top of the stack */
+void vt_lua_add_vector(lua_State *L);
+void vt_lua_add_misc(lua_State *L);
+void vt_lua_add_files(lua_State *L);
+void vt_lua_add_ops(lua_State *L);
+void vt_lua_add_task(lua_State *L);
+void vt_lua_add_policy(lua_State *L);
+void vt_lua_add_train(lua_State *L);
+void vt_lua_add_eval(lua_State *L);
+void vt_lua_add_store(lua_State *L);
+void vt_lua_add_plot(lua_State *L);
+void vt_lua_add_stats(lua_State *L);
+
+void vt_lua_close_evals(vt_bind *b);
+void vt_lua_close_policies(vt_bind *b);
+
+#endif

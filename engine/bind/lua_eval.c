@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lua_eval.c: the evaluator for the Lua half. A verdict crosses as the JSON record that evals.jsonl keeps, so that a
+ * verdict read back on resume and one just made are the same value.
+ */
+#include "bind/lua_core.h"
+#include "base/alloc.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char eval_type[] = "vt.evaluator";
+
+struct vt_lua_eval {
+    vt_eval *e;
+    struct vt_lua_eval *next;
+};
+
+struct eval_op {
+    struct vt_op op;
+    char *json, *feedback;
+    struct vt_verdict v; /* its strings point nowhere after done */
+};
+
+static struct vt_lua_eval *check(lua_State *L, int idx)
+{
+    struct vt_lua_eval *h = luaL_checkudata(L, idx, eval_type);
+    if (!h->e)
+        luaL_error(L, "the evaluator was closed");
+    return h;
+}
+
+static void unlink_handle(vt_bind *b, struct vt_lua_eval *h)
+{
+    for (struct vt_lua_eval **p = &b->evals; *p; p = &(*p)->next)
+        if (*p == h) {
+            *p = h->next;
+            return;
+        }
+}
+
+static int eval_gc(lua_State *L)
+{
+    struct vt_lua_eval *h = luaL_checkudata(L, 1, eval_type);
+    unlink_handle(vt_lua_bind(L), h);
+    if (h->e)
+        vt_eval_close(h->e);
+    h->e = NULL;
+    return 0;
+}
+
+void vt_lua_close_evals(vt_bind *b)
+{
+    for (struct vt_lua_eval *h = b->evals; h; h = h->next) {
+        vt_eval_close(h->e);
+        h->e = NULL;
+    }
+    b->evals = NULL;
+}
+
+/* core.eval_open{ store, cc, n_build, secret, unsafe_jail } -> handle, { version, machine }. */
+static int l_open(lua_State *L)
+{
+    vt_err err;
+    vt_bind *b = vt_lua_bind(L);
+    struct vt_eval_opts o = {
+        .cc = vt_lua_str(L, 1, "cc", NULL),
+        .store = vt_lua_str(L, 1, "store", NULL),
+        .n_build = (int)vt_lua_int(L, 1, "n_build", 0),
+        .secret = (uint64_t)vt_lua_int(L, 1, "secret", 0),
+        .unsafe_jail = vt_lua_bool(L, 1, "unsafe_jail", false),
+        .lease = b->lease,
+    };
+    struct vt_lua_eval *h = lua_newuserdatauv(L, sizeof *h, 0);
+    memset(h, 0, sizeof *h);
+    luaL_setmetatable(L, eval_type);
+    if (vt_eval_open(&o, &h->e, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.eval", &err);
+    h->next = b->evals;
+    b->evals = h;
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, vt_eval_version(h->e));
+    lua_setfield(L, -2, "version");
+    lua_pushstring(L, vt_eval_machine(h->e));
+    lua_setfield(L, -2, "machine");
+    return 2;
+}
+
+/* Evaluator thread. */
+static void done(void *arg, vt_status status, const vt_err *err, const vt_verdict *v)
+{
+    struct eval_op *e = arg;
+    if (v) {
+        e->v = *v;
+        e->json = vt_strdup(v->json ? v->json : "{}");
+        e->feedback = vt_strdup(v->feedback ? v->feedback : "");
+        if (!e->json || !e->feedback) {
+            vt_err none;
+            vt_op_finish(e, vt_fail(&none, VT_ENOMEM, "No memory for a verdict; lower k or free some"), &none);
+            return;
+        }
+    }
+    vt_op_finish(e, status, err);
+}
+
+static void set_num(lua_State *L, const char *key, double v)
+{
+    lua_pushnumber(L, v);
+    lua_setfield(L, -2, key);
+}
+
+static void set_bool(lua_State *L, const char *key, bool v)
+{
+    lua_pushboolean(L, v);
+    lua_setfield(L, -2, key);
+}
+
+/* -> record text, fields that are the same for every evaluator version. */
+static int push(lua_State *L, struct vt_op *op, int idx)
+{
+    struct eval_op *e = (struct eval_op *)op;
+    (void)idx;
+    lua_pushstring(L, e->json);
+    lua_createtable(L, 0, 16);
+    lua_pushstring(L, vt_verdict_status_name(e->v.status));
+    lua_setfield(L, -2, "status");
+    lua_pushstring(L, e->feedback);
+    lua_setfield(L, -2, "feedback");
+    set_bool(L, "correct", e->v.correct);
+    set_bool(L, "is_copy", e->v.is_copy);
+    set_bool(L, "cached", e->v.cached);
+    set_num(L, "speedup", e->v.speedup);
+    set_num(L, "speedup_measured", e->v.speedup_measured);
+    set_num(L, "speedup_lo", e->v.speedup_lo);
+    set_num(L, "speedup_hi", e->v.speedup_hi);
+    set_num(L, "speedup_tuned", e->v.speedup_tuned);
+    set_num(L, "runtime_us", e->v.runtime_us);
+    set_num(L, "baseline_us", e->v.baseline_us);
+    set_num(L, "worst", e->v.worst);
+    set_num(L, "roofline", e->v.roofline);
+    return 2;
+}
+
+static void release(struct vt_op *op)
+{
+    struct eval_op *e = (struct eval_op *)op;
+    free(e->json);
+    free(e->feedback);
+}
+
+/* core.eval_submit(handle, task, code, { protocol, scale, fresh }) -> op. */
+static int l_submit(lua_State *L)
+{
+    vt_err err;
+    struct vt_lua_eval *h = check(L, 1);
+    struct vt_eval_request r = {.task = vt_lua_task(L, 2)};
+    r.code = luaL_checklstring(L, 3, &r.code_len);
+    r.protocol = strcmp(vt_lua_str(L, 4, "protocol", "fast"), "full") == 0 ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST;
+    r.scale = vt_lua_str(L, 4, "scale", "cpu");
+    r.fresh = vt_lua_bool(L, 4, "fresh", false);
+    struct eval_op *e = vt_op_new(L, sizeof *e, "vt.eval", push, release);
+    vt_op_start(L, -1);
+    if (vt_eval_submit(h->e, &r, done, e, &err) != VT_OK) {
+        vt_op_abort(L, -1);
+        return vt_lua_raise(L, "vt.eval", &err);
+    }
+    return 1;
+}
+
+static int l_cancel(lua_State *L)
+{
+    vt_eval_cancel_all(check(L, 1)->e);
+    return 0;
+}
+
+void vt_lua_add_eval(lua_State *L)
+{
+    static const luaL_Reg functions[] = {
+        {"eval_open", l_open}, {"eval_submit", l_submit}, {"eval_cancel", l_cancel}, {NULL, NULL}};
+    luaL_newmetatable(L, eval_type);
+    lua_pushcfunction(L, eval_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 1);
+    luaL_setfuncs(L, functions, 0);
+}

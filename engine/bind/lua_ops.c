@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lua_ops.c: operations under way, and the one place where the loop runs: core.turn.
+ *
+ * A worker thread finishes an op by posting it to the loop; the loop thread puts it in a queue; core.turn hands the
+ * queue to the Lua scheduler, which resumes whoever waits. While an op runs its userdata is anchored in the registry,
+ * so what C writes into always exists. Results are pushed once, by core.result, on the Lua side's request.
+ */
+#include "bind/lua_core.h"
+#include "base/clock.h"
+#include <math.h>
+#include <string.h>
+
+static const char op_type[] = "vt.op";
+
+void *vt_op_new(lua_State *L, size_t size, const char *name, int (*push)(lua_State *, struct vt_op *, int),
+                void (*release)(struct vt_op *))
+{
+    struct vt_op *op = lua_newuserdatauv(L, size, 2);
+    memset(op, 0, size);
+    op->bind = vt_lua_bind(L);
+    op->name = name;
+    op->push = push;
+    op->release = release;
+    luaL_setmetatable(L, op_type);
+    return op;
+}
+
+void vt_op_start(lua_State *L, int idx)
+{
+    struct vt_op *op = luaL_checkudata(L, idx, op_type);
+    lua_pushvalue(L, idx);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, op);
+    op->bind->n_running++;
+}
+
+static void unanchor(lua_State *L, struct vt_op *op)
+{
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, op);
+    op->bind->n_running--;
+}
+
+void vt_op_abort(lua_State *L, int idx)
+{
+    unanchor(L, luaL_checkudata(L, idx, op_type));
+}
+
+/* Loop thread. */
+static void delivered(void *arg)
+{
+    struct vt_op *op = arg;
+    vt_bind *b = op->bind;
+    op->is_done = true;
+    op->next = NULL;
+    if (b->done_last)
+        b->done_last->next = op;
+    else
+        b->done_first = op;
+    b->done_last = op;
+}
+
+void vt_op_finish(void *arg, vt_status status, const vt_err *err)
+{
+    struct vt_op *op = arg;
+    op->status = status;
+    if (err)
+        op->err = *err;
+    else if (status != VT_OK)
+        vt_fail(&op->err, status, "%s failed: %s", op->name, vt_status_text(status));
+    /* A post can only fail without memory; the op then counts as running until the run is interrupted. */
+    (void)!vt_loop_post(op->bind->loop, delivered, op, NULL);
+}
+
+/* core.turn(timeout_s) -> array of ops that finished, number of interrupts so far. */
+static int l_turn(lua_State *L)
+{
+    double timeout_s = luaL_optnumber(L, 1, 0);
+    vt_bind *b = vt_lua_bind(L);
+    vt_err err;
+    int n_run = 0;
+    int ms = b->done_first ? 0 : timeout_s < 0 ? -1 : (int)fmin(ceil(timeout_s * 1e3), 1e6);
+    if (vt_loop_turn(b->loop, ms, &n_run, &err) != VT_OK)
+        return vt_lua_raise(L, "core.turn", &err);
+    b->last_turn_s = vt_now_s();
+    lua_newtable(L);
+    lua_Integer n = 0;
+    while (b->done_first) {
+        struct vt_op *op = b->done_first;
+        b->done_first = op->next;
+        if (!b->done_first)
+            b->done_last = NULL;
+        lua_rawgetp(L, LUA_REGISTRYINDEX, op);
+        lua_rawseti(L, -2, ++n);
+        unanchor(L, op);
+    }
+    lua_pushinteger(L, b->n_signals);
+    return 2;
+}
+
+/* core.result(op) -> true, results… or false, vt.Error. */
+static int l_result(lua_State *L)
+{
+    struct vt_op *op = luaL_checkudata(L, 1, op_type);
+    luaL_argcheck(L, op->is_done, 1, "the operation is still running");
+    lua_settop(L, 1);
+    lua_pushboolean(L, op->status == VT_OK);
+    if (op->status != VT_OK) {
+        vt_lua_push_error(L, op->name, &op->err);
+        return 2;
+    }
+    return 1 + op->push(L, op, 1);
+}
+
+static int l_running(lua_State *L)
+{
+    lua_pushinteger(L, (lua_Integer)vt_lua_bind(L)->n_running);
+    return 1;
+}
+
+static int op_gc(lua_State *L)
+{
+    struct vt_op *op = luaL_checkudata(L, 1, op_type);
+    if (op->release)
+        op->release(op);
+    op->release = NULL;
+    return 0;
+}
+
+static int op_tostring(lua_State *L)
+{
+    struct vt_op *op = luaL_checkudata(L, 1, op_type);
+    lua_pushfstring(L, "operation %s (%s)", op->name, op->is_done ? "done" : "running");
+    return 1;
+}
+
+void vt_lua_add_ops(lua_State *L)
+{
+    static const luaL_Reg meta[] = {{"__gc", op_gc}, {"__tostring", op_tostring}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"turn", l_turn}, {"result", l_result}, {"running", l_running}, {NULL, NULL}};
+    luaL_newmetatable(L, op_type);
+    luaL_setfuncs(L, meta, 0);
+    lua_pop(L, 1);
+    luaL_setfuncs(L, functions, 0);
+}

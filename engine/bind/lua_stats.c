@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lua_stats.c: the formulas of engine/stats over plain Lua arrays; what is a sample, a task or a table is Lua's matter.
+ */
+#include "bind/lua_core.h"
+#include "stats/stats.h"
+#include <string.h>
+
+/* Copies the array at idx into a pushed userdata. */
+static double *read_array(lua_State *L, int idx, size_t *n)
+{
+    luaL_checktype(L, idx, LUA_TTABLE);
+    *n = lua_rawlen(L, idx);
+    double *x = lua_newuserdatauv(L, (*n + 1) * sizeof *x, 0);
+    for (size_t i = 0; i < *n; i++) {
+        int ok = 0;
+        lua_rawgeti(L, idx, (lua_Integer)i + 1);
+        x[i] = lua_tonumberx(L, -1, &ok);
+        if (!ok)
+            luaL_error(L, "vt.stats: element %I is a %s, not a number", (lua_Integer)i + 1, luaL_typename(L, -1));
+        lua_pop(L, 1);
+    }
+    return x;
+}
+
+static int reduce(lua_State *L, double (*fn)(const double *, size_t))
+{
+    size_t n;
+    const double *x = read_array(L, 1, &n);
+    lua_pushnumber(L, fn(x, n));
+    return 1;
+}
+
+static int l_mean(lua_State *L)
+{
+    return reduce(L, vt_mean);
+}
+
+static int l_sd(lua_State *L)
+{
+    return reduce(L, vt_sample_sd);
+}
+
+static int l_geometric_mean(lua_State *L)
+{
+    return reduce(L, vt_geometric_mean);
+}
+
+static int l_quantile(lua_State *L)
+{
+    size_t n;
+    double *x = read_array(L, 1, &n);
+    lua_pushnumber(L, vt_quantile(x, n, luaL_checknumber(L, 2)));
+    return 1;
+}
+
+static int push_interval(lua_State *L, const struct vt_interval *i)
+{
+    lua_pushnumber(L, i->value);
+    lua_pushnumber(L, i->lo);
+    lua_pushnumber(L, i->hi);
+    return 3;
+}
+
+/* core.bootstrap(values, "mean" | "median", n_draws, level, seed) -> value, lo, hi */
+static int l_bootstrap(lua_State *L)
+{
+    vt_err err;
+    size_t n;
+    struct vt_interval out;
+    const double *x = read_array(L, 1, &n);
+    vt_statistic *s = strcmp(luaL_optstring(L, 2, "mean"), "median") == 0 ? vt_stat_median : vt_stat_mean;
+    if (vt_bootstrap(x, n, s, (size_t)luaL_optinteger(L, 3, 10000), luaL_optnumber(L, 4, 0.95),
+                     (uint64_t)luaL_optinteger(L, 5, 0), &out, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.stats.bootstrap", &err);
+    return push_interval(L, &out);
+}
+
+static int l_wilson(lua_State *L)
+{
+    struct vt_interval i = vt_wilson((uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2), luaL_optnumber(L, 3, 0.95));
+    return push_interval(L, &i);
+}
+
+static int l_pass_at_k(lua_State *L)
+{
+    lua_pushnumber(L, vt_pass_at_k((uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2),
+                                   (uint64_t)luaL_checkinteger(L, 3)));
+    return 1;
+}
+
+static int l_best_of_k(lua_State *L)
+{
+    size_t n;
+    const double *x = read_array(L, 1, &n);
+    lua_pushnumber(L, vt_best_of_k(x, n, (size_t)luaL_checkinteger(L, 2)));
+    return 1;
+}
+
+static int l_cohens_h(lua_State *L)
+{
+    lua_pushnumber(L, vt_cohens_h(luaL_checknumber(L, 1), luaL_checknumber(L, 2)));
+    return 1;
+}
+
+static int l_sign_test(lua_State *L)
+{
+    lua_pushnumber(L, vt_sign_test((uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2)));
+    return 1;
+}
+
+static int l_spearman(lua_State *L)
+{
+    vt_err err;
+    size_t n, m;
+    double rho = 0;
+    const double *x = read_array(L, 1, &n), *y = read_array(L, 2, &m);
+    luaL_argcheck(L, n == m, 2, "as many values as the first array has");
+    if (vt_spearman(x, y, n, &rho, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.stats.spearman", &err);
+    lua_pushnumber(L, rho);
+    return 1;
+}
+
+void vt_lua_add_stats(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"mean", l_mean},
+                                         {"sd", l_sd},
+                                         {"geometric_mean", l_geometric_mean},
+                                         {"quantile", l_quantile},
+                                         {"bootstrap", l_bootstrap},
+                                         {"wilson", l_wilson},
+                                         {"pass_at_k", l_pass_at_k},
+                                         {"best_of_k", l_best_of_k},
+                                         {"cohens_h", l_cohens_h},
+                                         {"sign_test", l_sign_test},
+                                         {"spearman", l_spearman},
+                                         {NULL, NULL}};
+    luaL_newlib(L, functions);
+    lua_setfield(L, -2, "stats");
+}

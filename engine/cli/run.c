@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * run.c: an engine with this process's terminal around it. What an experiment's arguments mean, what is printed at the
+ * end and which exit code that is, the Lua half decides (lua/vegttt/main.lua), because parameters are declared in Lua.
+ *
+ * The second Ctrl-C ends the process at once: everything recorded is already in its files, since each line is one
+ * write.
+ */
+#include "bind/bind.h"
+#include "cli/panel.h"
+#include "cli/verbs.h"
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+extern const struct vt_embedded vt_embedded_lua[];
+
+static void print(void *arg, enum vt_output where, const char *text, size_t len)
+{
+    FILE *out = where == VT_STDOUT ? stdout : stderr;
+    vt_panel_clear(arg);
+    fwrite(text, 1, len, out);
+    fflush(out);
+}
+
+static void progress(void *arg, const struct vt_progress *p)
+{
+    vt_panel_show(arg, p);
+}
+
+static void stop_now(void *arg)
+{
+    static const char text[] = "vegttt: stopped at once; what was recorded is kept, the same command continues\n";
+    (void)arg;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+    _exit(VT_EXIT_INTERRUPTED);
+}
+
+int vt_run_module(const char *module, int argc, char **argv)
+{
+    vt_err err;
+    vt_bind *b = NULL;
+    int exit_code = VT_EXIT_INFRA;
+    struct vt_panel panel = {.is_tty = isatty(STDERR_FILENO) != 0};
+    const char *lua_dir = getenv("VEGTTT_LUA_DIR");
+    const struct vt_bind_host host = {
+        .arg = &panel,
+        .lua = vt_embedded_lua,
+        .lua_dir = lua_dir && *lua_dir ? lua_dir : NULL,
+        .tty = panel.is_tty,
+        .print = print,
+        .progress = progress,
+        .stop_now = stop_now,
+    };
+    /* A reader that goes away (| head) is a failed write, not a death by signal. */
+    signal(SIGPIPE, SIG_IGN);
+    vt_status status = vt_bind_open(&host, &b, &err);
+    if (status == VT_OK)
+        status = vt_bind_main(b, module, argc, argv, &exit_code, &err);
+    vt_panel_clear(&panel);
+    if (status != VT_OK)
+        exit_code = vt_cli_fail(&err);
+    vt_bind_close(b);
+    return exit_code;
+}
+
+int vt_run_experiment(int argc, char **argv)
+{
+    return vt_run_module("vegttt.main", argc, argv);
+}
+
+int vt_verb_test(int argc, char **argv)
+{
+    return vt_run_module("vegttt.testing", argc - 1, argv + 1);
+}

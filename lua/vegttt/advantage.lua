@@ -1,0 +1,126 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Advantages: factories of functions that turn .reward into .advantage, one number per sample, and return the groups.
+local errors = require "vegttt.errors"
+
+local advantage = {}
+
+local epsilon = 1e-6
+
+local function rewards(op, g)
+  local values = {}
+  for i, s in ipairs(g) do
+    values[i] = s.reward or errors.misuse(op, "%s: a sample has no reward; call a vt.reward function first", op)
+  end
+  return values
+end
+
+local function mean_sd(values)
+  local n, sum, sum2 = #values, 0, 0
+  for _, v in ipairs(values) do sum = sum + v end
+  local mean = sum / math.max(n, 1)
+  for _, v in ipairs(values) do sum2 = sum2 + (v - mean) ^ 2 end
+  return mean, n > 1 and math.sqrt(sum2 / (n - 1)) or 0
+end
+
+local function as_groups(groups) return groups[1] and groups[1].tokens and { groups } or groups end
+
+local function z_score(sets, op)
+  for _, samples in ipairs(sets) do
+    local values = rewards(op, samples)
+    local mean, sd = mean_sd(values)
+    for i, s in ipairs(samples) do s.advantage = (values[i] - mean) / math.max(sd, epsilon) end
+  end
+end
+
+---z-score over all samples of the batch (the papers' choice): sample standard deviation, floor 1e-6.
+function advantage.batch_z(o)
+  errors.options("vt.advantage.batch_z", o, {})
+  return function(groups)
+    local all = {}
+    for _, g in ipairs(as_groups(groups)) do table.move(g, 1, #g, #all + 1, all) end
+    z_score({ all }, "vt.advantage.batch_z")
+    return groups
+  end
+end
+
+---z-score within each task.
+function advantage.group_z(o)
+  errors.options("vt.advantage.group_z", o, {})
+  return function(groups)
+    z_score(as_groups(groups), "vt.advantage.group_z")
+    return groups
+  end
+end
+
+---Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward get 0 (they do anyway) and are
+---marked with .dropped.
+function advantage.loo(o)
+  o = errors.options("vt.advantage.loo", o, { drop_equal = "boolean" })
+  return function(groups)
+    for _, g in ipairs(as_groups(groups)) do
+      local values = rewards("vt.advantage.loo", g)
+      local mean, sd = mean_sd(values)
+      local n = #g
+      g.dropped = o.drop_equal and sd == 0 or nil
+      for i, s in ipairs(g) do s.advantage = n > 1 and (values[i] - mean) * n / (n - 1) or 0 end
+    end
+    return groups
+  end
+end
+
+-- beta at which the softmax of beta r is ln 2 away from uniform (bisection, at most 1e6).
+local function adaptive_beta(values)
+  local n, top = #values, math.max(table.unpack(values))
+  local function divergence(beta)
+    local z, kl = 0, 0
+    for _, v in ipairs(values) do z = z + math.exp(beta * (v - top)) end
+    for _, v in ipairs(values) do
+      local p = math.exp(beta * (v - top)) / z
+      if p > 0 then kl = kl + p * math.log(p * n) end
+    end
+    return kl
+  end
+  local lo, hi = 0, 1e6
+  for _ = 1, 60 do
+    local mid = (lo + hi) / 2
+    if divergence(mid) < math.log(2) then lo = mid else hi = mid end
+  end
+  return (lo + hi) / 2
+end
+
+---Entropic: exp(beta (r - max)) over the leave-one-out mean of the same, minus 1. beta: a number (2) or "adaptive".
+function advantage.entropic(o)
+  o = errors.options("vt.advantage.entropic", o, { beta = "any" })
+  return function(groups)
+    for _, g in ipairs(as_groups(groups)) do
+      local values = rewards("vt.advantage.entropic", g)
+      local _, sd = mean_sd(values)
+      local n, sum, e = #g, 0, {}
+      local beta = o.beta == "adaptive" and sd > 0 and adaptive_beta(values) or tonumber(o.beta) or 2
+      local top = n > 0 and math.max(table.unpack(values)) or 0
+      for i, v in ipairs(values) do
+        e[i] = math.exp(beta * (v - top))
+        sum = sum + e[i]
+      end
+      for i, s in ipairs(g) do
+        s.advantage = (n > 1 and sd > 0) and e[i] / math.max((sum - e[i]) / (n - 1), 1e-12) - 1 or 0
+      end
+    end
+    return groups
+  end
+end
+
+---The reward itself.
+function advantage.none(o)
+  errors.options("vt.advantage.none", o, {})
+  return function(groups)
+    for _, g in ipairs(as_groups(groups)) do
+      local values = rewards("vt.advantage.none", g)
+      for i, s in ipairs(g) do s.advantage = values[i] end
+    end
+    return groups
+  end
+end
+
+return advantage

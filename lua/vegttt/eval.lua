@@ -1,0 +1,153 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- The evaluator for scripts: code and task in, verdict out.
+--
+-- A verdict's key holds task, code, protocol and everything about the evaluator that could change it, so a recorded
+-- verdict answers again and two samples of equal code share one evaluation. Each evaluation asked for is charged; only
+-- what ran is spent. A bad candidate is a verdict, never an error.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local record = require "vegttt.record"
+local sched = require "vegttt.sched"
+local session = require "vegttt.session"
+
+local eval = {}
+
+local Verdict = { __name = "vt.Verdict" }
+Verdict.__index = Verdict
+function Verdict:__tostring()
+  return self.correct and ("%s %.2fx"):format(self.status, self.speedup) or self.status
+end
+
+---What happened when the answer ran, for people and for a teacher's context.
+function Verdict:feedback(o)
+  o = errors.options("verdict:feedback", o, { max_chars = "integer" })
+  local text = self.feedback_text or self.status
+  local max = o.max_chars or 2000
+  return #text > max and text:sub(1, max - 1) .. "…" or text
+end
+
+local eval_options = { protocol = { "fast", "full" }, tier = { "c", "cuda", "torch" }, fresh = "boolean" }
+
+local function resolve_options(op, o)
+  o = errors.options(op, o, eval_options)
+  if o.tier and o.tier ~= "c" then
+    errors.misuse(op, "%s: tier '%s' needs a GPU build; this one evaluates tier 'c'", op, o.tier)
+  end
+  return { protocol = o.protocol or "fast", tier = "c", fresh = o.fresh or false }
+end
+
+local function key_of(run, task, code, o)
+  local _, info = session.evaluator()
+  return record.hash { task = task.digest, code = code, tier = o.tier, scale = "cpu", protocol = o.protocol, evaluator = info.version,
+    machine = info.machine, replicate = run.replicate }
+end
+
+local function verdict_of(line)
+  local v = {}
+  for k, x in pairs(line) do v[k] = x end
+  v.feedback_text, v.feedback = line.feedback, nil
+  return setmetatable(v, Verdict)
+end
+
+local function malformed(task, o)
+  return { status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0, speedup_measured = 0, speedup_lo = 0, speedup_hi = 0,
+    flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
+    feedback = "The answer holds no complete function body: no line with only a closing brace was found." }
+end
+
+-- One evals.jsonl line: the evaluator's record and the fields that every version has.
+local function line_of(run, task, code, key, o, json, fields)
+  local line = core.json_decode(json, "the evaluator's record")
+  for k, v in pairs(fields) do line[k] = v end
+  local _, info = session.evaluator()
+  line.key, line.run, line.task, line.level, line.code_sha = key, run.id, task.id, task.level, core.sha256(code)
+  line.protocol, line.tier, line.machine = o.protocol, o.tier, info.machine
+  line.speedup_tuned = fields.speedup_tuned ~= 0 and fields.speedup_tuned or nil
+  line.flags = line.flags or core.array {}
+  return line
+end
+
+-- The future of a verdict that runs now, shared by everybody who asks for the same key.
+local function submit(run, task, code, key, o)
+  local handle = session.evaluator()
+  local op = core.eval_submit(handle, task.handle, code, { protocol = o.protocol, fresh = o.fresh })
+  run.progress:plan_evals(1)
+  local future = sched.start(op, function(json, fields)
+    local line = line_of(run, task, code, key, o, json, fields)
+    run.record:put_eval(line)
+    run.meter:spend { evaluations = 1 }
+    run.progress:add_eval(line)
+    return line
+  end, function() run.evaluating[key] = nil end)
+  run.evaluating[key] = future
+  return future
+end
+
+-- A queued evaluation that an interrupt cancelled is no failure: whoever waits for it is parked.
+local function await_line(future)
+  local ok, line = pcall(sched.await, future, "vt.eval")
+  if ok then return line end
+  if errors.is(line) and line.code == "ECANCELLED" then sched.gate "vt.eval" end
+  error(line, 0)
+end
+
+local function evaluate(run, task, code, o)
+  run:charge { evaluations = 1 }
+  if not code then
+    local line = malformed(task, o)
+    run.progress:plan_evals(1)
+    run.progress:add_eval(line, true)
+    return verdict_of(line)
+  end
+  local key = key_of(run, task, code, o)
+  local line = not o.fresh and run.record.evals[key]
+  if line then
+    if not run.answered[key] then run.meter:spend { evaluations = 1 } end
+    run.answered[key] = true
+    run.progress:plan_evals(1)
+    run.progress:add_eval(line, true)
+    return verdict_of(line)
+  end
+  run.answered[key] = true
+  local future = not o.fresh and run.evaluating[key]
+  if not future then
+    run:check_time "vt.eval"
+    sched.gate "vt.eval"
+    future = submit(run, task, code, key, o)
+  end
+  return verdict_of(await_line(future))
+end
+
+---vt.eval.one(task, code, o) -> verdict
+function eval.one(task, code, o)
+  sched.need "vt.eval.one"
+  if type(task) ~= "table" or not task.handle then errors.misuse("vt.eval.one", "vt.eval.one needs a task, not a %s", type(task)) end
+  if code ~= nil and type(code) ~= "string" then errors.misuse("vt.eval.one", "vt.eval.one: code must be a text, not a %s", type(code)) end
+  return evaluate(session.run "vt.eval.one", task, code, resolve_options("vt.eval.one", o))
+end
+
+---vt.eval.all(group or groups, o): fills .result of every sample; returns its argument.
+function eval.all(g, o)
+  sched.need "vt.eval.all"
+  o = resolve_options("vt.eval.all", o)
+  if type(g) ~= "table" then errors.misuse("vt.eval.all", "vt.eval.all needs a group of samples, not a %s", type(g)) end
+  local run = session.run "vt.eval.all"
+  local samples = {}
+  local function collect(t)
+    for _, s in ipairs(t) do
+      if type(s) == "table" and s.tokens then
+        samples[#samples + 1] = s
+      elseif type(s) == "table" then
+        collect(s)
+      else
+        errors.misuse("vt.eval.all", "vt.eval.all needs groups of samples; it met a %s", type(s))
+      end
+    end
+  end
+  collect(g)
+  sched.map(samples, function(s) s.result = evaluate(run, s.task, s.code, o) end)
+  return g
+end
+
+return eval

@@ -1,0 +1,46 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- What scripts find in the global table: Lua's own library with five changes. os.exit is gone (a run ends by returning
+-- or raising), print goes to the run's log and to standard error, math.random draws from the run's stream, coroutine
+-- functions pass engine waits outwards, and there is no debug library beyond debug.traceback.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local rng = require "vegttt.rng"
+local sched = require "vegttt.sched"
+
+local globals = {}
+
+local function current_run()
+  local task = sched.current()
+  return task and task.run
+end
+
+local function print_line(...)
+  local parts = table.pack(...)
+  for i = 1, parts.n do parts[i] = tostring(parts[i]) end
+  local text = table.concat(parts, "\t")
+  local run = current_run()
+  if run then run:note(text) end
+  core.err(text .. "\n")
+end
+
+local function random(lo, hi)
+  local run = current_run() or errors.misuse("math.random", "math.random draws from the run's stream; call it inside main")
+  run.random_stream = run.random_stream or rng.new(run.seed, "math.random")
+  return run.random_stream:random(lo, hi)
+end
+
+---Changes the global table in place, once.
+function globals.install()
+  print = print_line
+  math.random = random
+  math.randomseed = function()
+    errors.misuse("math.randomseed", "math.randomseed: the stream comes from the run's seed; use --seed or run:rng(label)")
+  end
+  os.exit = nil
+  sched.install(coroutine)
+  local traceback = debug.traceback
+  debug = { traceback = traceback }
+end
+
+return globals

@@ -1,0 +1,351 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Policies and weights: the sampler, the log-probability, and names for every state of the weights.
+--
+-- Weights are immutable and named by their hash chain. Each sample's seed comes from run seed, task, weights step,
+-- index and the call's draw label; the sample's key adds the weights, the prompt and the parameters. A sample whose key
+-- is recorded is answered from the record, one that another run of this machine drew from the content store, and only
+-- the rest is drawn. Weights that came back from a record get their backend state when somebody first needs it
+-- (learn.lua knows how), so replaying ten recorded steps loads at most one adapter.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local prompts = require "vegttt.prompts"
+local record = require "vegttt.record"
+local sched = require "vegttt.sched"
+local session = require "vegttt.session"
+
+local policy = {}
+
+local Policy = { __name = "vt.Policy" }
+Policy.__index = Policy
+local Weights = { __name = "vt.Weights" }
+Weights.__index = Weights
+
+function Policy:__tostring() return ("policy %s"):format(self.spec) end
+function Weights:__tostring() return ("weights %s step %d (%s…)"):format(self.model.spec, self.step, self.id:sub(1, 8)) end
+
+-- ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local targets = { q = 1, k = 2, v = 4, o = 8, gate = 16, up = 32, down = 64, unembed = 128 }
+
+local function target_bits(names)
+  local bits = 0
+  for _, name in ipairs(names or {}) do
+    if not targets[name] then errors.misuse("vt.policy", "vt.policy: unknown target '%s'%s", name, errors.hint(name, errors.keys(targets))) end
+    bits = bits | targets[name]
+  end
+  return bits
+end
+
+---A Weights object around what the C half returned.
+function policy.weights(model, info)
+  if model.known[info.id] then return model.known[info.id] end
+  local w = setmetatable({ id = info.id, step = info.step, model = model, handle = info.handle, is_trainable = true,
+    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, Weights)
+  model.known[w.id] = w
+  return w
+end
+
+---Weights that a record names: the backend state comes later. recipe: how to make them again.
+function policy.recorded_weights(model, id, step, trained_on, recipe)
+  if not model.known[id] then
+    model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe, trained_on = trained_on }, Weights)
+  end
+  return model.known[id]
+end
+
+local open_models = {}
+
+---vt.policy(spec, o)
+function policy.open(spec, o)
+  sched.need "vt.policy"
+  if type(spec) ~= "string" or spec == "" then errors.misuse("vt.policy", "vt.policy needs a model spec, e.g. \"default\", not a %s", type(spec)) end
+  o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
+    optimizer = { "fresh", "stored" }, reset = "boolean" })
+  local opts = { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed, reset = o.reset,
+    stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory }
+  local key = spec .. core.json_encode(opts)
+  local model = open_models[key]
+  if not model then
+    local handle, info = core.policy_open(spec, opts)
+    model = { handle = handle, spec = info.spec, caps = info.caps, known = {}, byte_lengths = {},
+      record = core.json_decode(info.record, "the model record") }
+    model.base = policy.weights(model, core.policy_weights(handle, "base"))
+    model.start = policy.weights(model, core.policy_weights(handle, "start"))
+    open_models[key] = model
+  end
+  return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record, weights = model.start }, Policy)
+end
+
+function Policy:base() return self.model.base end
+function Policy:start() return self.model.start end
+
+---The current weights. Their state is kept in the run, so that a resumed run need not train them again.
+function Policy:snapshot(name)
+  local run = session.run "policy:snapshot"
+  local w = self.weights
+  name = name or "step" .. w.step
+  if type(name) ~= "string" then errors.misuse("policy:snapshot", "policy:snapshot: the name must be a string, not a %s", type(name)) end
+  run.checkpoints:keep(w)
+  run.record:put("snapshot/" .. name, { id = w.id, step = w.step })
+  return w
+end
+
+function Policy:branch(w)
+  if getmetatable(w) ~= Weights or w.model ~= self.model then
+    errors.misuse("policy:branch", "policy:branch needs weights of the same model")
+  end
+  return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record, weights = w }, Policy)
+end
+
+function Policy:encode(text, o)
+  o = errors.options("policy:encode", o, { special = "boolean" })
+  if type(text) ~= "string" then errors.misuse("policy:encode", "policy:encode needs a text, not a %s", type(text)) end
+  return core.policy_encode(self.model.handle, text, o.special or false)
+end
+
+function Policy:decode(ids) return core.policy_decode(self.model.handle, ids) end
+
+function Policy:render(messages, o)
+  o = errors.options("policy:render", o, { generation_prompt = "boolean" })
+  return core.policy_render(self.model.handle, messages, o.generation_prompt ~= false)
+end
+
+-- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- { ids, sha, text }: rendered with the record's sentences, cached in the prompt per model.
+local function tokens_of(model, p, prefix)
+  local cached = rawget(p, "tokens_cache")
+  if cached and cached.model == model and cached.prefix == prefix then return cached end
+  local text = core.policy_render(model.handle, p:messages(model.record), true) .. (prefix or p.prefix or "")
+  local ids = core.policy_encode(model.handle, text, true)
+  cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
+  p.tokens_cache = cached
+  return cached
+end
+
+---Token ids of a vt.Prompt or an array of ids.
+function policy.prompt_tokens(model, p, what)
+  if prompts.is(p) then return tokens_of(model, p).ids end
+  if type(p) == "table" then return p end
+  errors.misuse(what, "%s needs a prompt or an array of token ids, not a %s", what, type(p))
+end
+
+-- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- The body: everything before the first line that is only a closing brace; nil when there is none.
+local function extract(text)
+  if text:find "^}%s*\n" or text:find "^}%s*$" then return "" end
+  local at = text:find("\n}[ \t]*\n") or text:find "\n}[ \t]*$"
+  return at and text:sub(1, at - 1)
+end
+policy.extract = extract
+
+local function byte_length(model, id)
+  local n = model.byte_lengths[id]
+  if not n then
+    n = #core.policy_decode(model.handle, { id })
+    model.byte_lengths[id] = n
+  end
+  return n
+end
+
+-- Log-probability over the tokens that begin inside the extracted code.
+local function logprob_of_code(model, tokens, logprobs, code)
+  local at, sum = 0, 0
+  for t, id in ipairs(tokens) do
+    if at >= #code then break end
+    sum = sum + logprobs[t]
+    at = at + byte_length(model, id)
+  end
+  return sum
+end
+
+local Sample = { __name = "vt.Sample" }
+Sample.__index = Sample
+function Sample:__tostring() return ("sample %d of %s"):format(self.i, tostring(self.task)) end
+
+local function sample_of(line, task, g)
+  return setmetatable({ task = task, i = line.i, seed = core.parse_u64(line.seed), text = line.text, code = line.code,
+    code_sha = line.code_sha, tokens = line.tokens, n_tokens = line.n_tokens, finish = line.finish, logprob = line.logprob,
+    logprob_mean = line.logprob_mean, logprob_code = line.logprob_code, logprobs = line.logprobs,
+    logprobs_behaviour = line.logprobs_behaviour, key = line.key, seen = line.seen, temperature = line.temperature,
+    prompt = g.prompt, prompt_ids = g.prompt_ids, weights = g.weights }, Sample)
+end
+
+-- What a run's start weights were trained on, met by this task: "task", "family" or nil.
+local function seen_by(model, task)
+  for _, id in ipairs(model.start.trained_on.tasks or {}) do
+    if id == task.id then return "task" end
+  end
+  for _, family in ipairs(model.start.trained_on.families or {}) do
+    if family == task.family then return "family" end
+  end
+end
+
+local function line_of(request, i, raw)
+  local model, task = request.model, request.task
+  local answer = core.policy_decode(model.handle, raw.tokens)
+  local code = extract(answer)
+  local n = #raw.tokens
+  local logprob = raw.logprobs:sum()
+  return { key = request.keys[i], run = request.run.id, task = task and task.id, level = task and task.level, step = request.weights.step,
+    i = i, seed = core.u64(request.seeds[i]), draw = request.draw, weights = request.weights.id, prompt_sha = request.prompt.sha,
+    n_prompt = #request.prompt.ids, temperature = request.temperature, tokens = core.array(raw.tokens), n_tokens = n, text = raw.text, code = code,
+    code_sha = code and core.sha256(code), finish = raw.finish, parse = code and "ok" or answer == "" and "empty" or "malformed",
+    logprob = logprob, logprob_mean = n > 0 and logprob / n or 0,
+    logprob_code = code and logprob_of_code(model, raw.tokens, raw.logprobs, code) or logprob,
+    logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour, seen = request.seen }
+end
+
+-- Fields that belong to the run in which a sample is used, not to the sample itself.
+local function adopt(line, request)
+  line.run, line.seen, line.reward, line.advantage, line.sample_ms = request.run.id, request.seen, nil, nil, nil
+  return line
+end
+
+local function from_store(request, i)
+  local store = session.content()
+  local text = store and not session.flags.fresh and core.content_get(store, request.keys[i])
+  if not text then return nil end
+  local line = core.json_decode(text, "a stored sample")
+  line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
+  return adopt(line, request)
+end
+
+local sample_options = { n = "integer", draw = "string", temperature = "number", max_tokens = "integer", top_p = "number", top_k = "integer",
+  min_p = "number", stop = "table", prefix = "string", again = "boolean" }
+
+-- Seeds and keys of samples 1..n; raises when the run already asked for them.
+local function name_samples(request, o)
+  local run = request.run
+  local stem = ("sample/%s/%d/%s/"):format(request.task and ("l%d/%d"):format(request.task.level, request.task.id) or request.prompt.sha,
+    request.weights.step, request.draw)
+  local fields = { weights = request.weights.id, prompt = request.prompt.sha, temperature = request.temperature, top_p = request.top_p,
+    top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens, stop = core.array(request.stop) }
+  request.seeds, request.keys = {}, {}
+  for i = 1, request.n do
+    request.seeds[i] = core.seed(run.seed, stem .. i)
+    fields.seed, fields.i = core.u64(request.seeds[i]), i
+    request.keys[i] = record.hash(fields)
+  end
+  if run.record.issued[request.keys[1]] and not o.again then
+    errors.misuse("weights:sample", "weights:sample: these samples were drawn before in this run; for an independent draw give " ..
+      "another label (draw = \"second\"), for the same samples again = true")
+  end
+  for i = 1, request.n do run.record.issued[request.keys[i]] = true end
+end
+
+local function make_request(w, p, o)
+  local model = w.model
+  if not model.caps.sample then errors.misuse("weights:sample", "%s cannot sample", model.spec) end
+  if not prompts.is(p) then errors.misuse("weights:sample", "weights:sample needs a prompt (task:prompt()), not a %s", type(p)) end
+  o = errors.options("weights:sample", o, sample_options)
+  if not o.n or o.n < 1 then errors.misuse("weights:sample", "weights:sample: n, the number of samples, must be at least 1") end
+  local r = model.record
+  local request = { model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
+    prompt = tokens_of(model, p, o.prefix), temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
+    top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
+    seen = p.task and seen_by(model, p.task) }
+  if request.temperature < 0 then errors.misuse("weights:sample", "weights:sample: temperature must not be negative") end
+  if request.max_tokens < 1 then errors.misuse("weights:sample", "weights:sample: max_tokens must be at least 1") end
+  name_samples(request, o)
+  return request
+end
+
+-- Draws the missing samples; each is recorded when the operation ends, whoever still waits.
+local function draw_missing(request, missing, lines)
+  local run, w = request.run, request.weights
+  run:check_budget(#missing, "weights:sample")
+  policy.ready(w)
+  sched.gate "weights:sample"
+  local seeds = {}
+  for j, i in ipairs(missing) do seeds[j] = request.seeds[i] end
+  local began = core.now()
+  core.run_blob(run.handle, request.prompt.text)
+  local op = core.sample(w.handle, request.prompt.ids, seeds, { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k,
+    min_p = request.min_p, max_tokens = request.max_tokens, stop = request.stop })
+  run.progress:plan_samples(#missing)
+  local future = sched.start(op, function(raws)
+    local ms = (core.now() - began) * 1e3
+    local n_tokens, store = 0, session.content()
+    for j, i in ipairs(missing) do
+      local line = line_of(request, i, raws[j])
+      if store then core.content_put(store, line.key, core.json_encode(line)) end
+      line.sample_ms = ms
+      run.record:put_sample(line)
+      lines[i] = line
+      n_tokens = n_tokens + line.n_tokens
+    end
+    run.meter:spend { rollouts = #missing, student_tokens = n_tokens, prompt_tokens = #request.prompt.ids }
+    run.progress:add_samples(#missing)
+  end)
+  sched.await(future, "weights:sample")
+end
+
+function Weights:sample(p, o)
+  sched.need "weights:sample"
+  local request = make_request(self, p, o)
+  local run, lines, missing, n_tokens = request.run, {}, {}, 0
+  for i = 1, request.n do
+    local line = run.record.samples[request.keys[i]]
+    if line then
+      run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
+    else
+      line = from_store(request, i)
+      if line then run.record:put_sample(line) end
+    end
+    lines[i] = line
+    if not line then missing[#missing + 1] = i end
+  end
+  run.meter:check_rollouts(request.n, "weights:sample")
+  if #missing < request.n then
+    run.progress:plan_samples(request.n - #missing)
+    run.progress:add_samples(request.n - #missing, true)
+  end
+  if #missing > 0 then draw_missing(request, missing, lines) end
+  local g = { task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self, draw = request.draw, seen = request.seen }
+  for i = 1, request.n do
+    g[i] = sample_of(lines[i], request.task, g)
+    n_tokens = n_tokens + lines[i].n_tokens
+  end
+  run:charge { rollouts = request.n, student_tokens = n_tokens, prompt_tokens = request.n * #request.prompt.ids }
+  return g
+end
+
+---T = 1 log-probability of each token after the prompt.
+function Weights:score(p, tokens, o)
+  sched.need "weights:score"
+  o = errors.options("weights:score", o, { bill = { "student", "teacher" } })
+  if not self.model.caps.score then errors.misuse("weights:score", "%s cannot score given tokens", self.model.spec) end
+  if type(tokens) ~= "table" then errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens)) end
+  local run = session.run "weights:score"
+  local ids = policy.prompt_tokens(self.model, p, "weights:score")
+  local bill = (o.bill or "student") .. "_tokens"
+  local cost = { prompt_tokens = #ids, [bill] = #tokens }
+  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens) }
+  run:charge(cost)
+  run.meter:spend(cost)
+  local known = run.record:get(key)
+  if known then return core.vector(known) end
+  policy.ready(self)
+  sched.gate "weights:score"
+  local future = sched.start(core.score(self.handle, ids, tokens), function(logprobs)
+    run.record:put(key, logprobs)
+    return logprobs
+  end)
+  return sched.await(future, "weights:score")
+end
+
+function Weights:save(dir)
+  if type(dir) ~= "string" then errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir)) end
+  policy.ready(self)
+  core.weights_save(self.handle, dir, false)
+end
+
+policy.class = Policy -- update.lua adds policy:update
+
+---Makes sure that the backend holds the weights; set by checkpoints.lua, which knows where they are kept.
+function policy.ready() end
+
+return policy

@@ -1,0 +1,70 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Progress: counters of a run and when they are shown. The plan (how many samples, evaluations and updates the run will
+-- need) comes from the experiment where it says so, else from what has been asked for so far.
+local core = require "vegttt.core"
+
+local Progress = {}
+Progress.__index = Progress
+
+local progress = {}
+local tty_interval_s, pipe_interval_s = 0.25, 5
+
+function progress.new(plan)
+  return setmetatable({ plan = plan or {}, asked_samples = 0, asked_evals = 0, n_samples = 0, n_evals = 0, n_updates = 0, n_new = 0, n_answered = 0,
+    counts = {}, stage = "start", began = core.now(), shown_at = core.now() }, Progress)
+end
+
+function Progress:plan_samples(n) self.asked_samples = self.asked_samples + n end
+function Progress:plan_evals(n) self.asked_evals = self.asked_evals + n end
+function Progress:add_update() self.n_updates = self.n_updates + 1 end
+
+function Progress:add_samples(n, is_recorded)
+  self.n_samples = self.n_samples + n
+  if is_recorded then self.n_answered = self.n_answered + n else self.n_new = self.n_new + n end
+end
+
+function Progress:add_eval(line, is_recorded)
+  self.n_evals = self.n_evals + 1
+  if is_recorded then self.n_answered = self.n_answered + 1 else self.n_new = self.n_new + 1 end
+  self.counts[line.status] = (self.counts[line.status] or 0) + 1
+  if line.correct and line.status ~= "flagged" and line.speedup > (self.best_speedup or 0) then
+    self.best_speedup, self.best_task = line.speedup, line.task
+  end
+end
+
+local order = { "correct_fast", "correct_slow", "wrong_output", "compile_error", "runtime_error", "timeout", "load_error", "malformed", "flagged" }
+
+local function counts_text(counts)
+  local parts = {}
+  for _, status in ipairs(order) do
+    if counts[status] then parts[#parts + 1] = ("%d %s"):format(counts[status], status) end
+  end
+  return table.concat(parts, ", ")
+end
+progress.counts_text = counts_text
+
+function Progress:show()
+  local elapsed = core.now() - self.began
+  local samples = math.max(self.plan.samples or 0, self.asked_samples)
+  local evals = math.max(self.plan.evaluations or 0, self.asked_evals)
+  local rate = elapsed > 0 and self.n_new / elapsed or 0
+  local left = samples - self.n_samples + evals - self.n_evals
+  core.progress { stage = self.stage, counts = counts_text(self.counts),
+    best = self.best_speedup and ("task %d %.2fx"):format(self.best_task, self.best_speedup) or "",
+    n_samples = self.n_samples, n_samples_planned = samples, n_evals = self.n_evals, n_evals_planned = evals, n_updates = self.n_updates,
+    elapsed_s = elapsed, rate = rate, eta_s = rate > 0 and left / rate or -1 }
+end
+
+---Shows when it is time; seconds until it is again.
+function Progress:tick()
+  local interval = core.tty and tty_interval_s or pipe_interval_s
+  local now = core.now()
+  if now - self.shown_at >= interval then
+    self.shown_at = now
+    self:show()
+  end
+  return self.shown_at + interval - now
+end
+
+return progress

@@ -1,0 +1,68 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Prompts: the chat turns that show a task, and the prefix with which the answer begins.
+--
+-- The default format is the one that the default adapter was trained on: a system sentence, one instruction with the
+-- baseline in a fence, and an answer that starts with the fence and the function's signature, so that the model
+-- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
+local errors = require "vegttt.errors"
+
+local prompts = {}
+
+local Prompt = { __name = "vt.Prompt" }
+Prompt.__index = Prompt
+
+local default_system = "You write fast C code."
+local default_instruction = "Rewrite this C function so that it runs faster and gives the same result."
+
+local function trim(text) return (text:gsub("^\n+", ""):gsub("%s+$", "")) end
+
+---The source that the model sees.
+function prompts.source(task)
+  local helpers = task.helpers and trim(task.helpers) .. "\n" or ""
+  return ("%s%s {\n%s\n}"):format(helpers, task.signature, trim(task.body))
+end
+
+function prompts.new(task, o)
+  if o.shots and o.shots > 0 then errors.misuse("task:prompt", "task:prompt: shots need worked examples, and this task has none") end
+  return setmetatable({ task = task, system = o.system, template = o.template, reasoning = o.reasoning, sections = {},
+    prefix = ("```c\n%s {\n"):format(task.signature) }, Prompt)
+end
+
+---The chat turns, with the record's sentences where the script gave none.
+function Prompt:messages(record)
+  local question = self.template and self.template:gsub("{source}", function() return prompts.source(self.task) end)
+    or ("%s\n```c\n%s\n```"):format(record.instruction or default_instruction, prompts.source(self.task))
+  local parts = { question }
+  for _, s in ipairs(self.sections) do parts[#parts + 1] = s end
+  return {
+    { role = "system", content = self.system or record.system or default_system },
+    { role = "user", content = table.concat(parts, "\n\n") },
+  }
+end
+
+function prompts.is(p) return getmetatable(p) == Prompt end
+
+local Context = { __name = "vt.Context" }
+Context.__index = Context
+
+---vt.context(prompt): the same question with more to read before the answer.
+function prompts.context(p)
+  if not prompts.is(p) then errors.misuse("vt.context", "vt.context needs a prompt (task:prompt()), not a %s", type(p)) end
+  return setmetatable({ prompt = p, sections = table.move(p.sections, 1, #p.sections, 1, {}) }, Context)
+end
+
+function Context:add(title, text)
+  self.sections[#self.sections + 1] = ("%s\n%s"):format(title, text)
+  return self
+end
+
+function Context:ask(text)
+  local p = {}
+  for k, v in pairs(self.prompt) do p[k] = v end
+  p.sections = table.move(self.sections, 1, #self.sections, 1, {})
+  p.sections[#p.sections + 1] = text
+  return setmetatable(p, Prompt)
+end
+
+return prompts

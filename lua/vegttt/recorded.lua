@@ -1,0 +1,108 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Reading recorded runs back: weights by reference and groups of rollouts with their verdicts, for offline work.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local policy = require "vegttt.policy"
+local tasks = require "vegttt.tasks"
+
+local recorded = {}
+
+-- Folders that match a glob with * in any component.
+local function glob(pattern)
+  local found = { pattern:sub(1, 1) == "/" and "" or "." }
+  for part in pattern:gmatch "[^/]+" do
+    local next_found = {}
+    local is_pattern = part:find("*", 1, true)
+    local lua_pattern = "^" .. part:gsub("[%-%.%+%[%]%(%)%$%^%%%?]", "%%%0"):gsub("%*", ".*") .. "$"
+    for _, dir in ipairs(found) do
+      if not is_pattern then
+        if core.exists(dir .. "/" .. part) then next_found[#next_found + 1] = dir .. "/" .. part end
+      else
+        for _, name in ipairs(core.list(dir)) do
+          if name:find(lua_pattern) then next_found[#next_found + 1] = dir .. "/" .. name end
+        end
+      end
+    end
+    found = next_found
+  end
+  return found
+end
+
+local function snapshot_dir(dir, name)
+  local found
+  core.read_lines(dir .. "/journal.jsonl", function(line)
+    if line.key == "snapshot/" .. name then found = line.value.id end
+  end)
+  return found and dir .. "/ckpt/" .. found
+end
+
+local function model_of(dir)
+  local p = core.json_decode(core.read(dir .. "/params.json"), "params.json")
+  local model = p.model and p.model.value or "default"
+  return model == "default" and "smollm2-135m" or model:match "^[^+]+"
+end
+
+---vt.weights("runs/boa/X@step2") or vt.weights("FOLDER of an adapter")
+function recorded.weights(ref)
+  if type(ref) ~= "string" then errors.misuse("vt.weights", "vt.weights needs \"RUN@SNAPSHOT\" or an adapter folder") end
+  local dir, name = ref:match "^(.*)@(.+)$"
+  if not dir then
+    if not core.exists(ref .. "/adapter_config.json") then errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref)) end
+    return policy.open("smollm2-135m+" .. ref):start()
+  end
+  local path = core.exists(dir .. "/journal.jsonl") and snapshot_dir(dir, name)
+  if not path or not core.exists(path) then
+    errors.raise("usage", "vt.weights", ("there is no snapshot '%s' in %s"):format(name, dir))
+  end
+  return policy.open(model_of(dir) .. "+" .. path):start()
+end
+
+local function verdicts_of(dir)
+  local by = {}
+  core.read_lines(dir .. "/evals.jsonl", function(line) by[line.task .. "/" .. line.code_sha] = line end)
+  return by
+end
+
+local function groups_of(dir)
+  local verdicts, groups, by, samples = verdicts_of(dir), {}, {}, {}
+  core.read_lines(dir .. "/rollouts.jsonl", function(line)
+    if not line.tokens then
+      local s = samples[line.key]
+      if s then s.reward, s.advantage = line.reward, line.advantage end
+      return
+    end
+    local name = ("%s/%s/%s"):format(line.task, line.weights, line.draw)
+    local g = by[name]
+    if not g then
+      g = { task = tasks.get({ ids = { line.task } })[1], draw = line.draw, step = line.step, run = dir }
+      by[name] = g
+      groups[#groups + 1] = g
+    end
+    line.task = g.task
+    line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
+    local v = line.code_sha and verdicts[g.task.id .. "/" .. line.code_sha]
+    line.result = v or { status = "malformed", correct = false, speedup = 0, speedup_measured = 0, speedup_lo = 0, is_copy = false }
+    samples[line.key] = line
+    g[#g + 1] = line
+  end)
+  return groups
+end
+
+---vt.rollouts("runs/best_of_n/*") -> groups, in the order in which they were recorded.
+function recorded.rollouts(pattern)
+  local patterns = type(pattern) == "table" and pattern or { pattern }
+  local out = {}
+  for _, p in ipairs(patterns) do
+    for _, dir in ipairs(glob(p)) do
+      local dirs = core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")
+      for _, d in ipairs(dirs) do
+        if core.exists(d .. "/rollouts.jsonl") then table.move(groups_of(d), 1, #groups_of(d), #out + 1, out) end
+      end
+    end
+  end
+  if #out == 0 then errors.raise("usage", "vt.rollouts", ("no recorded rollouts match %s"):format(table.concat(patterns, ", "))) end
+  return out
+end
+
+return recorded

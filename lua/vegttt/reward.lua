@@ -1,0 +1,105 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Rewards: factories of functions that set .reward on every sample of a batch and return the groups. Each is a pure
+-- function of the ordered batch, so a replay gives the same numbers.
+local errors = require "vegttt.errors"
+local list = require "vegttt.list"
+
+local reward = {}
+
+local function speedup(s)
+  if not s.result then errors.misuse("vt.reward", "a reward needs verdicts: call vt.eval.all(groups) first") end
+  return s.result.correct and s.result.speedup or 0
+end
+
+local function each(groups, fn)
+  if groups[1] and groups[1].tokens then groups = { groups } end
+  for _, g in ipairs(groups) do
+    for _, s in ipairs(g) do s.reward = fn(s, g) end
+  end
+end
+
+---Speedup when correct, else 0.
+function reward.raw(o)
+  errors.options("vt.reward.raw", o, {})
+  return function(groups)
+    each(groups, speedup)
+    return groups
+  end
+end
+
+---Raw, at most `max` (10), so that one outlier is not the whole gradient.
+function reward.clip(o)
+  o = errors.options("vt.reward.clip", o, { max = "number" })
+  local max = o.max or 10
+  return function(groups)
+    each(groups, function(s) return math.min(speedup(s), max) end)
+    return groups
+  end
+end
+
+---log(speedup) + correct_bonus when correct. Failures get `floor`: a number, or "batch_min-1" (default): one less than the
+---lowest correct reward of the batch.
+function reward.log(o)
+  o = errors.options("vt.reward.log", o, { floor = "any", correct_bonus = "number" })
+  local bonus = o.correct_bonus or 0
+  local function value(s) return math.log(speedup(s)) + bonus end
+  return function(groups)
+    local floor = o.floor or "batch_min-1"
+    if floor == "batch_min-1" then
+      local lowest = 0
+      each(groups, function(s)
+        if speedup(s) > 0 then lowest = math.min(lowest, value(s)) end
+      end)
+      floor = lowest - 1
+    elseif type(floor) ~= "number" then
+      errors.misuse("vt.reward.log", "vt.reward.log: floor must be a number or \"batch_min-1\"")
+    end
+    each(groups, function(s) return speedup(s) > 0 and value(s) or floor end)
+    return groups
+  end
+end
+
+local function median(values)
+  table.sort(values)
+  local n = #values
+  if n == 0 then return 1 end
+  return n % 2 == 1 and values[n // 2 + 1] or (values[n // 2] + values[n // 2 + 1]) / 2
+end
+
+---Speedup over the median speedup of the task's correct samples in this batch.
+function reward.normalized(o)
+  errors.options("vt.reward.normalized", o, {})
+  return function(groups)
+    for _, g in ipairs(groups) do
+      local values = {}
+      for _, s in ipairs(list.filter(g, function(s) return speedup(s) > 0 end)) do values[#values + 1] = speedup(s) end
+      local m = median(values)
+      each({ g }, function(s) return speedup(s) / m end)
+    end
+    return groups
+  end
+end
+
+---The papers' normaliser: each correct sample over the running median of its task's earlier ones, starting from 1.
+function reward.paper(o)
+  errors.options("vt.reward.paper", o, {})
+  return function(groups)
+    for _, g in ipairs(groups) do
+      local earlier = {}
+      each({ g }, function(s)
+        local x = speedup(s)
+        if x == 0 then return 0 end
+        local r = x / median(table.move(earlier, 1, #earlier, 1, {}))
+        earlier[#earlier + 1] = x
+        return r
+      end)
+    end
+    return groups
+  end
+end
+
+---What the experiments use unless told otherwise: clip at 10.
+function reward.default() return reward.clip { max = 10 } end
+
+return reward

@@ -1,0 +1,190 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Selection: rules that pick one sample of a group, from what a rule may know, at a cost that computes itself.
+--
+-- A rule sees candidates, not samples: text, length, log-probabilities. Reading `speedup` or `result` raises;
+-- c:measure() returns a speedup and is billed to the rule, c:check() whether the code is correct. early_stop is the selection
+-- rule over steps.
+local errors = require "vegttt.errors"
+local list = require "vegttt.list"
+local rng = require "vegttt.rng"
+local stats = require "vegttt.stats"
+
+local select_ = { rules = {} }
+
+local free = { i = true, text = true, code = true, code_sha = true, n_tokens = true, finish = true, seed = true, logprob = true,
+  logprob_mean = true, logprob_code = true, logprobs = true }
+local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true, speedup_hi = true }
+
+local samples = setmetatable({}, { __mode = "k" }) -- candidate -> sample
+local methods = {}
+
+function methods:check()
+  local s = samples[self]
+  s.cost.checks = s.cost.checks + 1
+  return s.sample.result.correct
+end
+
+function methods:measure()
+  local s = samples[self]
+  s.cost.measures = s.cost.measures + 1
+  return s.sample.result.correct and s.sample.result.speedup or 0
+end
+
+local Candidate = { __name = "vt.Candidate" }
+function Candidate:__index(key)
+  if methods[key] then return methods[key] end
+  local s = samples[self]
+  if free[key] then return s.sample[key] end
+  if key == "correct" and s.mode == "after_check" then return true end
+  if billed[key] then
+    errors.misuse("vt.select", "a selection rule cannot read '%s'; call c:measure() or c:check(), which the rule is billed for", key)
+  end
+  errors.misuse("vt.select", "a candidate has no field '%s'%s", tostring(key), errors.hint(tostring(key), errors.keys(free)))
+end
+function Candidate.__newindex() errors.misuse("vt.select", "candidates do not change") end
+
+local function candidate(sample, mode, cost)
+  local c = setmetatable({}, Candidate)
+  samples[c] = { sample = sample, mode = mode, cost = cost }
+  return c
+end
+
+local Picks = { __name = "vt.Picks" }
+Picks.__index = Picks
+
+local function mean(values)
+  local sum = 0
+  for _, v in ipairs(values) do sum = sum + v end
+  return #values > 0 and sum / #values or 0
+end
+
+-- Mean over the members of a pick (ties), 0 for a group without one.
+local function scores(picks, value)
+  local out = {}
+  for i, p in ipairs(picks) do
+    local members = {}
+    for j, s in ipairs(p.samples) do members[j] = value(s.result) end
+    out[i] = mean(members)
+  end
+  return out
+end
+
+function Picks:fast(p)
+  return stats.mean_ci(scores(self, function(v) return stats.is_fast(v, p or 1) and 1 or 0 end))
+end
+
+function Picks:fast_sure(p)
+  return stats.mean_ci(scores(self, function(v) return stats.is_sure(v, p or 1) and 1 or 0 end))
+end
+
+---Mean of a verdict field over the groups in which something was picked.
+function Picks:mean(field)
+  local have = list.filter(self, function(p) return #p.samples > 0 end)
+  return mean(scores(have, function(v) return v[field] or 0 end))
+end
+
+---Standard deviation of fast(1) over the values of a group's field, e.g. "seed".
+function Picks:sd_over(field)
+  local values = {}
+  for i, set in ipairs(list.group_by(self, function(p) return p.group[field] or 0 end)) do
+    values[i] = mean(scores(set, function(v) return stats.is_fast(v, 1) and 1 or 0 end))
+  end
+  return #values > 1 and stats.sd(values) or 0
+end
+
+function Picks:by_task()
+  local rows = {}
+  for i, p in ipairs(self) do
+    local best = p.samples[1]
+    rows[i] = { task = p.group.task.id, n = #p.group, i = best and best.i, speedup = best and best.result.speedup or 0 }
+  end
+  return rows
+end
+
+local function run_rule(rule, group, params, stream, cost)
+  local mode = rule.mode or "after_check"
+  local cs, of = {}, {}
+  for _, s in ipairs(group) do
+    if not s.result then errors.misuse("vt.select.apply", "vt.select.apply: a sample has no verdict; call vt.eval.all first") end
+    if mode == "before_check" or s.result.correct then
+      local c = candidate(s, mode, cost)
+      cs[#cs + 1], of[c] = c, s
+    end
+  end
+  if #cs == 0 then return {} end
+  local picked = rule.pick(cs, params, stream)
+  if getmetatable(picked) == Candidate then picked = { picked } end
+  if type(picked) ~= "table" then errors.misuse("vt.select.apply", "rule '%s' returned a %s; it must return a candidate or a list of them", rule.name, type(picked)) end
+  local out = {}
+  for i, c in ipairs(picked) do
+    out[i] = of[c] or errors.misuse("vt.select.apply", "rule '%s' returned something that is not one of its candidates", rule.name)
+  end
+  return out
+end
+
+---vt.select.apply(rule, groups, { params, seed }) -> picks
+function select_.apply(rule, groups, o)
+  o = errors.options("vt.select.apply", o, { params = "table", seed = "integer" })
+  if type(rule) == "function" then rule = { name = "rule", pick = rule } end
+  if type(rule) ~= "table" or type(rule.pick) ~= "function" then
+    errors.misuse("vt.select.apply", "vt.select.apply: a rule is a function or a table with name and pick")
+  end
+  local params = {}
+  for name, d in pairs(rule.params or {}) do params[name] = d[1] end
+  for name, v in pairs(o.params or {}) do params[name] = v end
+  local picks = setmetatable({ cost = { checks = 0, measures = 0 }, n = #groups }, Picks)
+  for i, g in ipairs(groups) do
+    local stream = rng.new(o.seed or 42, ("select/%s/%d"):format(rule.name, i))
+    picks[i] = { group = g, samples = run_rule(rule, g, params, stream, picks.cost) }
+  end
+  return picks
+end
+
+local function rule(name, pick, more)
+  local r = { name = name, pick = pick }
+  for k, v in pairs(more or {}) do r[k] = v end
+  select_.rules[name] = r
+end
+
+rule("oracle", function(cs) return list.max_by(cs, function(c) return c:measure() end) end)
+rule("random", function(cs, _, stream) return stream:pick(cs) end)
+rule("first", function(cs) return cs[1] end)
+rule("confidence", function(cs) return list.max_by(cs, "logprob") end)
+rule("surprisal", function(cs) return list.min_by(cs, "logprob") end)
+rule("surprisal_top", function(cs, p)
+  return list.max_by(list.lowest(cs, "logprob", p.k), function(c) return c:measure() end)
+end, { params = { k = { 3, "how many of the most surprising are timed" } } })
+rule("longest", function(cs) return list.max_by(cs, "n_tokens") end)
+rule("shortest", function(cs) return list.min_by(cs, "n_tokens") end)
+
+-- ── early stopping ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+local EarlyStop = { __name = "vt.EarlyStop" }
+EarlyStop.__index = EarlyStop
+
+---vt.early_stop{ patience, min_delta }: stops after `patience` offers in a row that did not beat the best by more than
+---min_delta; patience 0 never stops.
+function select_.early_stop(o)
+  o = errors.options("vt.early_stop", o, { patience = "integer", min_delta = "number" })
+  return setmetatable({ patience = o.patience or 0, min_delta = o.min_delta or 0, n_worse = 0 }, EarlyStop)
+end
+
+function EarlyStop:offer(score, what)
+  if type(score) == "table" and score.value then score = score.value end
+  if type(score) ~= "number" then errors.misuse("early_stop:offer", "early_stop:offer needs a number, not a %s", type(score)) end
+  if not self.best_offer or score > self.best_offer.score + self.min_delta then
+    local best = {}
+    for k, v in pairs(what or {}) do best[k] = v end
+    best.score = score
+    self.best_offer, self.n_worse = best, 0
+    return "best"
+  end
+  self.n_worse = self.n_worse + 1
+  return self.patience > 0 and self.n_worse >= self.patience and "stop" or "worse"
+end
+
+---{ score, step, snapshot, … } of the best offer.
+function EarlyStop:best() return self.best_offer end
+
+return select_

@@ -1,0 +1,185 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Statistics of samples: what engine/stats computes over arrays, applied to groups with the task as the unit. Each
+-- result is a table { value, lo, hi, n, method, unit }; a share of samples is the mean over tasks of the task's share.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+
+local stats = {}
+local formulas = core.stats
+local bootstrap_seed = 20260101
+
+local Result = { __name = "vt.Result" }
+Result.__index = Result
+function Result:__tostring()
+  if self.lo and self.lo == self.lo then return ("%.4g [%.4g, %.4g], n = %d"):format(self.value, self.lo, self.hi, self.n) end
+  return ("%.4g, n = %d"):format(self.value, self.n)
+end
+
+local function result(t)
+  t.unit = t.unit or "task"
+  return setmetatable(t, Result)
+end
+
+---A group, a list of groups or a flat list of samples as groups by task, in order of first appearance.
+local function by_group(op, groups)
+  if type(groups) ~= "table" then errors.misuse(op, "%s needs groups of samples, not a %s", op, type(groups)) end
+  local out, of = {}, {}
+  local function add(s)
+    local id = s.task and s.task.id or 0
+    if not of[id] then
+      of[id] = { task = s.task }
+      out[#out + 1] = of[id]
+    end
+    table.insert(of[id], s)
+  end
+  for _, x in ipairs(groups) do
+    if x.tokens or x.result then
+      add(x)
+    else
+      for _, s in ipairs(x) do add(s) end
+    end
+  end
+  return out
+end
+
+local function need_result(op, s)
+  return s.result or errors.misuse(op, "%s: a sample has no verdict; call vt.eval.all first", op)
+end
+
+local function share(op, groups, is_hit)
+  local shares, n_samples = {}, 0
+  for i, g in ipairs(by_group(op, groups)) do
+    local hits = 0
+    for _, s in ipairs(g) do
+      if is_hit(need_result(op, s)) then hits = hits + 1 end
+    end
+    shares[i] = hits / #g
+    n_samples = n_samples + #g
+  end
+  if #shares == 0 then return result { value = 0 / 0, n = 0, n_samples = 0, method = "no samples" } end
+  if #shares == 1 then return result { value = shares[1], n = 1, n_samples = n_samples, method = "one task" } end
+  local value, lo, hi = formulas.bootstrap(shares, "mean", 2000, 0.95, bootstrap_seed)
+  return result { value = value, lo = lo, hi = hi, n = #shares, n_samples = n_samples, method = "mean over tasks, bootstrap over tasks" }
+end
+
+---The papers' fast_p: correct and point speedup as timed above p, copies included.
+local function is_fast(v, p) return v.correct and v.speedup_measured > p end
+---Ours: lower end of the interval above p, not a copy, not flagged.
+local function is_sure(v, p) return v.correct and not v.is_copy and v.status ~= "flagged" and (v.speedup_lo or 0) > p end
+stats.is_fast, stats.is_sure = is_fast, is_sure
+
+function stats.fast(groups, p)
+  return share("vt.stats.fast", groups, function(v) return is_fast(v, p or 1) end)
+end
+
+function stats.fast_sure(groups, p)
+  return share("vt.stats.fast_sure", groups, function(v) return is_sure(v, p or 1) end)
+end
+
+---Share of samples with a verdict's boolean field set, or of a given status.
+function stats.rate(groups, field)
+  return share("vt.stats.rate", groups, function(v) return v[field] == true or v.status == field end)
+end
+
+---One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, speedup_sure, best }. speedup: the best correct one.
+function stats.by_task(groups)
+  local rows = {}
+  for i, g in ipairs(by_group("vt.stats.by_task", groups)) do
+    local row = { task = g.task and g.task.id or 0, name = g.task and g.task.name or "", n = #g, correct = 0, fast_1 = 0, fast_1_sure = 0, speedup = 0 }
+    for _, s in ipairs(g) do
+      local v = need_result("vt.stats.by_task", s)
+      if v.correct then row.correct = row.correct + 1 / #g end
+      if is_fast(v, 1) then row.fast_1 = row.fast_1 + 1 / #g end
+      if is_sure(v, 1) then row.fast_1_sure = row.fast_1_sure + 1 / #g end
+      if v.correct and v.speedup > row.speedup then row.speedup, row.best = v.speedup, s end
+    end
+    rows[i] = row
+  end
+  return rows
+end
+
+-- Per task: number of samples and of hits under fast_p.
+local function counts(op, groups, p)
+  local out = {}
+  for i, g in ipairs(by_group(op, groups)) do
+    local c = 0
+    for _, s in ipairs(g) do
+      if is_fast(need_result(op, s), p) then c = c + 1 end
+    end
+    out[i] = { n = #g, c = c }
+  end
+  return out
+end
+
+---Unbiased pass@k per task (success: fast_p, p = 1), mean over tasks.
+function stats.pass_at_k(groups, k, o)
+  o = errors.options("vt.stats.pass_at_k", o, { p = "number" })
+  local values = {}
+  for i, t in ipairs(counts("vt.stats.pass_at_k", groups, o.p or 1)) do values[i] = formulas.pass_at_k(t.n, t.c, k) end
+  return stats.mean_ci(values)
+end
+
+---Expected best speedup of k draws without replacement per task (0 when not correct), mean over tasks.
+function stats.best_of_k(groups, k)
+  local values = {}
+  for i, g in ipairs(by_group("vt.stats.best_of_k", groups)) do
+    local x = {}
+    for j, s in ipairs(g) do x[j] = need_result("vt.stats.best_of_k", s).correct and s.result.speedup or 0 end
+    values[i] = formulas.best_of_k(x, k)
+  end
+  return stats.mean_ci(values)
+end
+
+---Share of tasks with at least one fast_p sample.
+function stats.task_success(groups, p)
+  local values = {}
+  for i, t in ipairs(counts("vt.stats.task_success", groups, p or 1)) do values[i] = t.c > 0 and 1 or 0 end
+  return stats.mean_ci(values)
+end
+
+---Mean of numbers with a percentile bootstrap interval.
+function stats.mean_ci(values, o)
+  o = errors.options("vt.stats.mean_ci", o, { bootstrap = "integer", seed = "integer", level = "number" })
+  if #values == 0 then return result { value = 0 / 0, n = 0, method = "no values" } end
+  local value, lo, hi = formulas.bootstrap(values, "mean", o.bootstrap or 10000, o.level or 0.95, o.seed or bootstrap_seed)
+  return result { value = value, lo = lo, hi = hi, n = #values, sd = #values > 1 and formulas.sd(values) or nil, method = "bootstrap" }
+end
+
+---Bootstrap of the mean or median; cluster: one list of values per cluster, whose means are resampled.
+function stats.bootstrap(values, o)
+  o = errors.options("vt.stats.bootstrap", o, { statistic = { "mean", "median" }, n = "integer", seed = "integer", cluster = "boolean", level = "number" })
+  if o.cluster then
+    local means = {}
+    for i, c in ipairs(values) do means[i] = formulas.mean(c) end
+    values = means
+  end
+  local value, lo, hi = formulas.bootstrap(values, o.statistic or "mean", o.n or 10000, o.level or 0.95, o.seed or bootstrap_seed)
+  return result { value = value, lo = lo, hi = hi, n = #values, method = "percentile bootstrap" }
+end
+
+function stats.wilson(n_success, n)
+  local value, lo, hi = formulas.wilson(n_success, n)
+  return result { value = value, lo = lo, hi = hi, n = n, method = "Wilson", unit = "trial" }
+end
+
+function stats.cohens_h(p1, p2) return formulas.cohens_h(p1, p2) end
+
+function stats.sign_test(n_plus, n_minus)
+  return result { value = n_plus - n_minus, p = formulas.sign_test(n_plus, n_minus), n = n_plus + n_minus, p_min = 2 ^ (1 - (n_plus + n_minus)), method = "exact, two-sided" }
+end
+
+function stats.spearman(x, y)
+  return result { value = formulas.spearman(x, y), n = #x, method = "average ranks", unit = "pair" }
+end
+
+---n, mean, sd, min, max, median of numbers or of a field of a list.
+function stats.summary(values, field)
+  local x = {}
+  for i, v in ipairs(values) do x[i] = field and v[field] or v end
+  return { n = #x, mean = formulas.mean(x), sd = #x > 1 and formulas.sd(x) or nil, median = formulas.quantile(x, 0.5), min = formulas.quantile(x, 0), max = formulas.quantile(x, 1) }
+end
+
+stats.mean, stats.sd, stats.geometric_mean, stats.quantile = formulas.mean, formulas.sd, formulas.geometric_mean, formulas.quantile
+
+return stats

@@ -1,0 +1,167 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Tables and plots of a run: tables/NAME.csv and .md, plots/NAME.svg and .csv. Tables are written when the run ends and
+-- at every row, so that a run that is watched, or cut short, has them.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+
+local tables = {}
+
+local Table = { __name = "vt.Table" }
+Table.__index = Table
+
+local function cell(v)
+  if type(v) == "table" and v.value ~= nil then v = v.value end -- a statistic
+  if type(v) == "number" or type(v) == "string" then return v end
+  if v == nil then return false end
+  return tostring(v)
+end
+
+function tables.new(run, name, columns)
+  return setmetatable({ run = run, name = name, columns = columns, rows = {} }, Table)
+end
+
+---t:row(…): one value per column; a statistic may fill several (value, lo, hi) when it is last.
+function Table:row(...)
+  local given = table.pack(...)
+  local row = {}
+  for i = 1, given.n do row[#row + 1] = cell(given[i]) end
+  local last = given[given.n]
+  if given.n < #self.columns and type(last) == "table" and last.value ~= nil then
+    local extra = { sd = last.sd or false, lo = last.lo or false, hi = last.hi or false, n = last.n or false }
+    for i = given.n + 1, #self.columns do row[i] = extra[self.columns[i]] or false end
+  end
+  if #row > #self.columns then
+    errors.misuse("table:row", "table:row: %d values for the %d columns of '%s'", #row, #self.columns, self.name)
+  end
+  for i = #row + 1, #self.columns do row[i] = false end
+  self.rows[#self.rows + 1] = row
+end
+
+function Table:csv() return core.table_text(self.columns, self.rows, "csv", 0) end
+function Table:markdown() return core.table_text(self.columns, self.rows, "markdown", 4) end
+
+local function show(v)
+  if v == false then return "" end
+  if type(v) == "string" then return v end
+  if v ~= v then return "" end
+  return v == math.floor(v) and math.abs(v) < 1e9 and ("%d"):format(v) or ("%.3g"):format(v)
+end
+
+---For people: aligned columns.
+function Table:text()
+  local widths, lines = {}, {}
+  for c, name in ipairs(self.columns) do
+    widths[c] = #name
+    for _, row in ipairs(self.rows) do widths[c] = math.max(widths[c], #show(row[c])) end
+  end
+  local function line(values)
+    local parts = {}
+    for c = 1, #self.columns do
+      local text = show(values[c])
+      parts[c] = (" "):rep(widths[c] - #text) .. text
+    end
+    lines[#lines + 1] = "  " .. table.concat(parts, "  ")
+  end
+  line(self.columns)
+  for _, row in ipairs(self.rows) do line(row) end
+  return table.concat(lines, "\n")
+end
+
+---Writes all tables of a run.
+function tables.write(run)
+  for _, name in ipairs(run.table_order) do
+    local t = run.tables[name]
+    core.write(core.run_path(run.handle, "tables/" .. name .. ".csv"), t:csv())
+    core.write(core.run_path(run.handle, "tables/" .. name .. ".md"), t:markdown())
+  end
+end
+
+-- ── plots ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local plot_options = { kind = { "line", "bar", "scatter" }, data = "table", x = "string", y = "any", by = "string", band = "table", star = "string",
+  logx = "integer", logy = "integer", ref = "any", title = "string", x_label = "string", y_label = "string" }
+
+-- Rows as tables of named fields, from a vt.Table or a list of tables.
+local function named_rows(data)
+  if getmetatable(data) ~= Table then return data end
+  local out = {}
+  for i, row in ipairs(data.rows) do
+    out[i] = {}
+    for c, name in ipairs(data.columns) do out[i][name] = row[c] or nil end
+  end
+  return out
+end
+
+local function add_point(s, row, spec, y, x)
+  s.x[#s.x + 1] = x
+  s.y[#s.y + 1] = tonumber(cell(row[y])) or false
+  if spec.band then
+    s.lo[#s.lo + 1] = tonumber(cell(row[spec.band[1]])) or false
+    s.hi[#s.hi + 1] = tonumber(cell(row[spec.band[2]])) or false
+  end
+  if spec.star and row[spec.star] and row[spec.star] ~= "" then s.star = #s.x end
+end
+
+local function series_of(rows, spec, position)
+  local ys = type(spec.y) == "table" and spec.y or { spec.y }
+  local out, by = {}, {}
+  for _, y in ipairs(ys) do
+    for _, row in ipairs(rows) do
+      local label = spec.by and tostring(row[spec.by]) or y
+      if spec.by and #ys > 1 then label = label .. " " .. y end
+      local s = by[label]
+      if not s then
+        s = { name = label, x = {}, y = {}, lo = spec.band and {} or nil, hi = spec.band and {} or nil, star = 0 }
+        by[label] = s
+        out[#out + 1] = s
+      end
+      add_point(s, row, spec, y, position(row))
+    end
+  end
+  return out
+end
+
+local function plot_csv(series)
+  local rows = {}
+  for _, s in ipairs(series) do
+    for i = 1, #s.x do
+      rows[#rows + 1] = { s.name, s.x[i], s.y[i], s.lo and s.lo[i] or false, s.hi and s.hi[i] or false }
+    end
+  end
+  return core.table_text({ "series", "x", "y", "lo", "hi" }, rows, "csv", 0)
+end
+
+function tables.plot(run, name, spec)
+  spec = errors.options("run:plot", spec, plot_options)
+  if not spec.data or not spec.x or not spec.y then errors.misuse("run:plot", "run:plot needs data, x and y") end
+  local rows = named_rows(spec.data)
+  local categories
+  local position = function(row) return tonumber(cell(row[spec.x])) or errors.misuse("run:plot", "run:plot: column '%s' holds no number", spec.x) end
+  if spec.kind == "bar" then
+    local index = {}
+    categories = {}
+    position = function(row)
+      local label = tostring(cell(row[spec.x]))
+      if not index[label] then
+        index[label] = #categories
+        categories[#categories + 1] = label
+      end
+      return index[label]
+    end
+  end
+  local series = series_of(rows, spec, position)
+  core.write(core.run_path(run.handle, "plots/" .. name .. ".csv"), plot_csv(series))
+  local ok, svg = pcall(core.plot_svg, { kind = spec.kind or "line", title = spec.title or name, x_label = spec.x_label or spec.x,
+    y_label = spec.y_label or (type(spec.y) == "string" and spec.y or ""), log_x = spec.logx, log_y = spec.logy, categories = categories,
+    ref = type(spec.ref) == "number" and { spec.ref } or spec.ref, series = series })
+  if not ok then
+    run:note("plot " .. name .. ": " .. tostring(svg))
+    return nil
+  end
+  local path = core.run_path(run.handle, "plots/" .. name .. ".svg")
+  core.write(path, svg)
+  return path
+end
+
+return tables
