@@ -113,7 +113,9 @@ vt_status vt_fs_mkdir_p(const char *path, vt_err *err)
             continue;
         char end = *p;
         *p = '\0';
-        if (partial[0] && mkdir(partial, 0755) != 0 && !vt_fs_is_dir(partial)) {
+        int e = partial[0] && mkdir(partial, 0755) != 0 ? errno : 0;
+        if (e && !vt_fs_is_dir(partial)) { /* on a read-only file system, existing folders do not say EEXIST */
+            errno = e;
             status = fail_errno(err, "create folder", partial);
             break;
         }

@@ -56,10 +56,23 @@ vt_status vt_run_id_of(const char *experiment, const vt_json *params, uint64_t r
     return status;
 }
 
+static bool leaves_folder(const char *relative)
+{
+    if (relative[0] == '/')
+        return true;
+    for (const char *p = relative; *p; p += strspn(p, "/")) {
+        size_t n = strcspn(p, "/");
+        if (n == 2 && p[0] == '.' && p[1] == '.')
+            return true;
+        p += n;
+    }
+    return false;
+}
+
 vt_status vt_run_path(const vt_run *r, const char *relative, char **out, vt_err *err)
 {
     *out = NULL;
-    if (relative[0] == '/' || strcmp(relative, "..") == 0 || strncmp(relative, "../", 3) == 0 || strstr(relative, "/.."))
+    if (leaves_folder(relative))
         return vt_fail(err, VT_EINVAL, "the path '%.200s' leaves the run directory", relative);
     char *path = vt_path_join(r->place.dir, relative);
     if (!path)

@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * store_run.c: the run directory: identity, resume, finish, locks between real processes, edited sources, blobs.
+ */
+#include "base/clock.h"
+#include "base/fs.h"
+#include "base/sha256.h"
+#include "harness.h"
+#include "store/run.h"
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+static vt_err err;
+static char root[64];
+static vt_json *params;
+
+static struct vt_run_spec begin(void)
+{
+    snprintf(root, sizeof root, "/tmp/vegttt-run-XXXXXX");
+    CHECK(mkdtemp(root) != NULL);
+    params = vt_json_object();
+    vt_json_put_num(params, "steps", 5);
+    vt_json_put_num(params, "lr", 1e-4);
+    return (struct vt_run_spec){.root = root, .experiment = "boa", .params = params};
+}
+
+static void end(void)
+{
+    vt_json_free(params);
+    CHECK_OK(vt_fs_remove_tree(root, &err), err);
+}
+
+static vt_status record(vt_run *r, int i)
+{
+    char key[32];
+    vt_json *o = vt_json_object();
+    vt_json_put_int(o, "i", i);
+    snprintf(key, sizeof key, "key%d", i);
+    vt_status status = vt_journal_put(vt_run_journal(r), key, o, &err);
+    for (int k = 0; k < VT_RUN_N_LINES && status == VT_OK; k++)
+        status = vt_jsonl_put(vt_run_lines(r, (enum vt_run_lines)k), o, &err);
+    vt_json_free(o);
+    return status;
+}
+
+static bool has_file(const vt_run *r, const char *name)
+{
+    char *path = vt_path_join(vt_run_dir(r), name);
+    bool has = vt_fs_exists(path);
+    free(path);
+    return has;
+}
+
+static void id_depends_on_what_it_should(void)
+{
+    char a[VT_SHA256_HEX], b[VT_SHA256_HEX];
+    vt_json *x = vt_json_object(), *y = vt_json_object();
+    vt_json_put_num(x, "a", 1);
+    vt_json_put_num(x, "b", 2);
+    vt_json_put_num(y, "b", 2);
+    vt_json_put_num(y, "a", 1);
+    CHECK_OK(vt_run_id_of("boa", x, 0, a, &err), err);
+    CHECK_OK(vt_run_id_of("boa", y, 0, b, &err), err);
+    CHECK_STR(a, b); /* the order of parameters does not matter */
+    CHECK_OK(vt_run_id_of("boa", y, 1, b, &err), err);
+    CHECK(strcmp(a, b) != 0);
+    CHECK_OK(vt_run_id_of("sdpo", x, 0, b, &err), err);
+    CHECK(strcmp(a, b) != 0);
+    vt_json_put_num(y, "a", 1.0000000000000002);
+    CHECK_OK(vt_run_id_of("boa", y, 0, b, &err), err);
+    CHECK(strcmp(a, b) != 0);
+    vt_json_free(x);
+    vt_json_free(y);
+}
+
+static void resume_and_finish(void)
+{
+    struct vt_run_spec spec = begin();
+    struct vt_run_state state;
+    vt_run *r;
+    char dir[256];
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK(!state.is_resumed && !state.is_finished);
+    CHECK_INT(state.attempt, 1);
+    CHECK_OK(record(r, 0), err);
+    CHECK(has_file(r, "run.json") && has_file(r, "params.json") && has_file(r, "env.json") && has_file(r, "log/attempt_01.log"));
+    char *table;
+    CHECK_OK(vt_run_path(r, "tables/x.csv", &table, &err), err);
+    CHECK_OK(vt_fs_write_atomic(table, "a\r\n", 3, &err), err);
+    free(table);
+    CHECK_INT(vt_run_path(r, "../x", &table, &err), VT_EINVAL);
+    snprintf(dir, sizeof dir, "%s", vt_run_dir(r));
+    vt_run_close(r);
+
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK(state.is_resumed && !state.is_finished);
+    CHECK_INT(state.attempt, 2);
+    CHECK_STR(vt_run_dir(r), dir);
+    CHECK_INT(vt_journal_count(vt_run_journal(r)), 1);
+    CHECK(vt_run_lines(r, VT_RUN_ROLLOUTS)->len > 0 && vt_run_lines(r, VT_RUN_EVALS)->len > 0);
+    CHECK(vt_run_lines(r, VT_RUN_METRICS)->len == 0 && vt_run_lines(r, VT_RUN_METER)->len == 0);
+    CHECK(!has_file(r, "tables/x.csv"));
+    CHECK_OK(record(r, 1), err);
+    CHECK_OK(vt_run_finish(r, params, &err), err);
+    vt_run_close(r);
+
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK(state.is_resumed && state.is_finished);
+    CHECK_INT(state.attempt, 2);
+    CHECK(vt_run_journal(r) == NULL && vt_run_lines(r, VT_RUN_METER) == NULL);
+    char *meter = vt_path_join(dir, "meter.jsonl");
+    CHECK(vt_fs_size(meter) > 0); /* looking at a finished run leaves it whole */
+    free(meter);
+    CHECK_OK(vt_run_begin(r, &err), err);
+    CHECK_INT(vt_journal_count(vt_run_journal(r)), 2);
+    CHECK(!has_file(r, "summary.json") && has_file(r, "log/attempt_03.log"));
+    vt_run_close(r);
+    char link[300], target[300] = "";
+    snprintf(link, sizeof link, "%s/latest", root);
+    CHECK(readlink(link, target, sizeof target - 1) > 0);
+    CHECK_STR(target, dir + strlen(root) + 1);
+    end();
+}
+
+static void fresh_named_and_other_parameters(void)
+{
+    struct vt_run_spec spec = begin();
+    struct vt_run_state state;
+    vt_run *first, *second, *r;
+    CHECK_OK(vt_run_open(&spec, &first, &state, &err), err);
+    spec.is_fresh = true;
+    CHECK_OK(vt_run_open(&spec, &second, &state, &err), err);
+    CHECK(!state.is_resumed);
+    CHECK(strcmp(vt_run_dir(first), vt_run_dir(second)) != 0);
+    spec.is_fresh = false;
+    char newest[256];
+    snprintf(newest, sizeof newest, "%s", vt_run_dir(second));
+    vt_run_close(first);
+    vt_run_close(second);
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK_STR(vt_run_dir(r), newest);
+    vt_run_close(r);
+    spec.name = "mine";
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK(!state.is_resumed);
+    vt_run_close(r);
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK(state.is_resumed);
+    vt_run_close(r);
+    spec.replicate = 1;
+    CHECK_INT(vt_run_open(&spec, &r, &state, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "other parameters") != NULL);
+    static const char *const bad[] = {"", "..", ".x", "a/b", "-x", "a b"};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        spec.name = bad[i];
+        CHECK_INT(vt_run_open(&spec, &r, &state, &err), VT_EINVAL);
+    }
+    end();
+}
+
+/* Starts `n` processes that open the run at the same moment and hold it; returns how many got it. */
+static int race(const struct vt_run_spec *spec, int n, pid_t *pids)
+{
+    int go[2], told[2], n_winners = 0;
+    CHECK_INT(pipe(go), 0);
+    CHECK_INT(pipe(told), 0);
+    for (int i = 0; i < n; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            char c;
+            vt_run *r;
+            close(go[1]);
+            (void)!read(go[0], &c, 1); /* end of file is the signal */
+            vt_status status = vt_run_open(spec, &r, NULL, &err);
+            c = status == VT_OK ? 'w' : status == VT_EBUSY && strstr(err.msg, "process ") ? 'b' : '?';
+            (void)!write(told[1], &c, 1);
+            pause();
+            _exit(0);
+        }
+    }
+    close(go[0]);
+    close(go[1]);
+    for (int i = 0; i < n; i++) {
+        char c = '?';
+        CHECK_INT(read(told[0], &c, 1), 1);
+        CHECK(c == 'w' || c == 'b');
+        n_winners += c == 'w';
+    }
+    close(told[0]);
+    close(told[1]);
+    return n_winners;
+}
+
+static void racing_processes_and_stale_lock(void)
+{
+    enum { N = 6 };
+    struct vt_run_spec spec = begin();
+    for (int round = 0; round < 5; round++) {
+        pid_t pids[N];
+        vt_run *r;
+        CHECK_INT(race(&spec, N, pids), 1);
+        CHECK_INT(vt_run_open(&spec, &r, NULL, &err), VT_EBUSY);
+        for (int i = 0; i < N; i++) {
+            kill(pids[i], SIGKILL); /* the winner dies with the lock in its hand */
+            waitpid(pids[i], NULL, 0);
+        }
+        CHECK_OK(vt_run_open(&spec, &r, NULL, &err), err);
+        vt_run_close(r);
+    }
+    char folder[128], **names;
+    size_t n;
+    snprintf(folder, sizeof folder, "%s/boa", root);
+    CHECK_OK(vt_fs_list(folder, &names, &n, &err), err);
+    CHECK_INT(n, 1); /* no racer made a second directory */
+    vt_fs_list_free(names, n);
+    end();
+}
+
+static void killed_run_resumes(void)
+{
+    struct vt_run_spec spec = begin();
+    int told[2], i, last = -1;
+    CHECK_INT(pipe(told), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        vt_run *r;
+        if (vt_run_open(&spec, &r, NULL, &err) != VT_OK)
+            _exit(1);
+        for (i = 0;; i++)
+            if (record(r, i) != VT_OK || write(told[1], &i, sizeof i) != (ssize_t)sizeof i)
+                _exit(1);
+    }
+    close(told[1]);
+    while (last < 200 && read(told[0], &i, sizeof i) == (ssize_t)sizeof i)
+        last = i;
+    kill(pid, SIGKILL);
+    while (read(told[0], &i, sizeof i) == (ssize_t)sizeof i)
+        last = i;
+    waitpid(pid, NULL, 0);
+    close(told[0]);
+    vt_run *r;
+    struct vt_run_state state;
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK(state.is_resumed && state.attempt == 2);
+    CHECK(vt_journal_count(vt_run_journal(r)) >= (size_t)last + 1);
+    vt_run_close(r);
+    end();
+}
+
+static void edited_sources_stand_side_by_side(void)
+{
+    struct vt_run_spec spec = begin();
+    vt_run *r;
+    bool is_edited;
+    CHECK_OK(vt_run_open(&spec, &r, NULL, &err), err);
+    static const struct {
+        const char *text;
+        bool is_edited;
+    } puts[] = {{"one", false}, {"one", false}, {"two", true}, {"two", false}, {"one", false}, {"", true}};
+    for (int i = 0; i < 6; i++) {
+        CHECK_OK(vt_run_source_put(r, "lua/boa.lua", puts[i].text, strlen(puts[i].text), &is_edited, &err), err);
+        CHECK_INT(is_edited, puts[i].is_edited);
+    }
+    CHECK(has_file(r, "source/lua+boa.lua") && has_file(r, "source/lua+boa.lua.2") && has_file(r, "source/lua+boa.lua.3"));
+    CHECK_OK(vt_run_source_put(r, "../../../escape", "x", 1, &is_edited, &err), err);
+    CHECK(has_file(r, "source/..+..+..+escape"));
+    vt_run_close(r);
+    end();
+}
+
+static void blobs(void)
+{
+    struct vt_run_spec spec = begin();
+    vt_run *r;
+    char hex[VT_SHA256_HEX];
+    struct vt_buf out;
+    CHECK_OK(vt_run_open(&spec, &r, NULL, &err), err);
+    CHECK_OK(vt_run_blob_put(r, "abc", 3, hex, &err), err);
+    CHECK_OK(vt_run_blob_put(r, "abc", 3, hex, &err), err);
+    CHECK_STR(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    CHECK_OK(vt_run_blob_get(r, hex, 100, &out, &err), err);
+    CHECK_STR(out.p, "abc");
+    vt_buf_free(&out);
+    char *path;
+    CHECK_OK(vt_run_path(r, "blobs/ba/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", &path, &err), err);
+    CHECK_OK(vt_fs_write_atomic(path, "abd", 3, &err), err);
+    CHECK_INT(vt_run_blob_get(r, hex, 100, &out, &err), VT_EFORMAT);
+    free(path);
+    CHECK_INT(vt_run_blob_get(r, "../../run.json", 100, &out, &err), VT_EINVAL);
+    hex[0] = 'f';
+    CHECK_INT(vt_run_blob_get(r, hex, 100, &out, &err), VT_ENOENT);
+    vt_run_close(r);
+    end();
+}
+
+static void damage_is_one_sentence(void)
+{
+    struct vt_run_spec spec = begin();
+    vt_run *r;
+    CHECK_OK(vt_run_open(&spec, &r, NULL, &err), err);
+    char *journal;
+    CHECK_OK(vt_run_path(r, "journal.jsonl", &journal, &err), err);
+    vt_run_close(r);
+    CHECK_OK(vt_fs_write_atomic(journal, "{\"key\":\"a\",\"value\":1}\n{oops}\n", 29, &err), err);
+    CHECK_INT(vt_run_open(&spec, &r, NULL, &err), VT_EFORMAT);
+    CHECK(strstr(err.msg, "line 2 of ") && strstr(err.msg, journal));
+    free(journal);
+    spec.root = "/proc/vegttt";
+    CHECK(vt_run_open(&spec, &r, NULL, &err) != VT_OK);
+    CHECK(strstr(err.msg, "/proc/vegttt") != NULL);
+    end();
+}
+
+static void read_only_root(void)
+{
+    bool is_root = geteuid() == 0; /* root may write anywhere, so be nobody for the length of one call */
+    struct vt_run_spec spec = begin();
+    vt_run *r;
+    CHECK_INT(chmod(root, 0555), 0);
+    if (is_root)
+        CHECK_INT(seteuid(65534), 0);
+    vt_status status = vt_run_open(&spec, &r, NULL, &err);
+    if (is_root)
+        CHECK_INT(seteuid(0), 0);
+    CHECK_INT(status, VT_EIO);
+    CHECK(strstr(err.msg, root) && strstr(err.msg, "Permission denied"));
+    chmod(root, 0755);
+    end();
+}
+
+static const struct test_case cases[] = {
+    TEST(id_depends_on_what_it_should),
+    TEST(resume_and_finish),
+    TEST(fresh_named_and_other_parameters),
+    TEST(racing_processes_and_stale_lock),
+    TEST(killed_run_resumes),
+    TEST(edited_sources_stand_side_by_side),
+    TEST(blobs),
+    TEST(damage_is_one_sentence),
+    TEST(read_only_root),
+};
+TEST_MAIN(cases)
