@@ -1,0 +1,89 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Writes start inputs for the fuzzers into FOLDER/{gguf,safetensors,tokenizer}: make_seeds.py FOLDER"""
+import json
+import pathlib
+import struct
+import sys
+
+out = pathlib.Path(sys.argv[1])
+golden = pathlib.Path(__file__).resolve().parent.parent / "golden"
+
+
+def text(s):
+    return struct.pack("<Q", len(s.encode())) + s.encode()
+
+
+def value(v):
+    if isinstance(v, str):
+        return struct.pack("<I", 8) + text(v)
+    if isinstance(v, float):
+        return struct.pack("<If", 6, v)
+    if isinstance(v, int):
+        return struct.pack("<II", 4, v)
+    if isinstance(v[0], str):
+        return struct.pack("<IIQ", 9, 8, len(v)) + b"".join(map(text, v))
+    return struct.pack("<IIQ", 9, 5, len(v)) + b"".join(struct.pack("<i", x) for x in v)
+
+
+# type id: (bytes of a block, weights in it)
+BLOCKS = {0: (4, 1), 1: (2, 1), 2: (18, 32), 3: (20, 32), 8: (34, 32), 12: (144, 256), 14: (210, 256), 30: (2, 1)}
+
+
+def gguf(arch, d, ff, vocab, kind, extra):
+    keys = {"general.architecture": arch, f"{arch}.block_count": 1, f"{arch}.embedding_length": d, f"{arch}.feed_forward_length": ff,
+            f"{arch}.attention.head_count": 2, f"{arch}.attention.head_count_kv": 1, f"{arch}.context_length": 64,
+            f"{arch}.attention.layer_norm_rms_epsilon": 1e-5, "tokenizer.ggml.model": "gpt2",
+            "tokenizer.ggml.pre": "qwen2" if arch != "llama" else "smollm", "tokenizer.ggml.tokens": ["a", "b", "ab", "Ġ", "<|end|>"],
+            "tokenizer.ggml.token_type": [1, 1, 1, 1, 3], "tokenizer.ggml.merges": ["a b"], "tokenizer.ggml.eos_token_id": 4}
+    rows = [("token_embd.weight", (vocab, d), kind), ("output_norm.weight", (d,), 0)] + [
+        (f"blk.0.{n}.weight", s, kind if len(s) > 1 else 0) for n, s in (
+            ("attn_norm", (d,)), ("ffn_norm", (d,)), ("attn_q", (d, d)), ("attn_k", (d // 2, d)), ("attn_v", (d // 2, d)),
+            ("attn_output", (d, d)), ("ffn_gate", (ff, d)), ("ffn_up", (ff, d)), ("ffn_down", (d, ff)))] + extra
+    directory = data = b""
+    for name, shape, t in rows:
+        size, block = BLOCKS[t]
+        n = 1
+        for x in shape:
+            n *= x
+        directory += text(name) + struct.pack("<I", len(shape)) + b"".join(struct.pack("<Q", x) for x in reversed(shape))
+        directory += struct.pack("<IQ", t, len(data))
+        data += bytes(n // block * size)
+        data += bytes(-len(data) % 32)
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(rows), len(keys)) + b"".join(text(k) + value(v) for k, v in keys.items()) + directory
+    return head + bytes(-len(head) % 32) + data
+
+
+def write(kind, name, content):
+    (out / kind).mkdir(parents=True, exist_ok=True)
+    (out / kind / name).write_bytes(content)
+
+
+for t in (0, 1, 30):
+    write("gguf", f"llama-{t}", gguf("llama", 4, 6, 5, t, []))
+for t in (2, 3, 8):
+    write("gguf", f"llama-{t}", gguf("llama", 32, 32, 5, t, []))
+write("gguf", "llama-rope", gguf("llama", 4, 6, 5, 0, [("rope_freqs.weight", (1,), 0)]))
+write("gguf", "qwen2", gguf("qwen2", 4, 6, 5, 1, [("blk.0.attn_q.bias", (4,), 0), ("blk.0.attn_k.bias", (2,), 0), ("blk.0.attn_v.bias", (2,), 0)]))
+write("gguf", "qwen3", gguf("qwen3", 4, 6, 5, 1, [("blk.0.attn_q_norm.weight", (2,), 0), ("blk.0.attn_k_norm.weight", (2,), 0), ("output.weight", (5, 4), 1)]))
+write("gguf", "no-tensors", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+
+header = json.dumps({"__metadata__": {"format": "pt"}, "a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
+                     "b": {"dtype": "BF16", "shape": [3], "data_offsets": [16, 22]}, "c": {"dtype": "F16", "shape": [1, 1, 1], "data_offsets": [22, 24]}}).encode()
+write("safetensors", "three", struct.pack("<Q", len(header)) + header + bytes(24))
+write("safetensors", "empty", struct.pack("<Q", 8) + b"{}      ")
+
+small = {"added_tokens": [{"id": 3, "content": "<|x|>", "special": True}], "normalizer": {"type": "NFC"},
+         "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True},
+                           {"type": "Split", "pattern": {"Regex": r"\s+|\p{L}+"}, "behavior": "Isolated", "invert": False},
+                           {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]},
+         "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|x|>", "type_id": 0}}]},
+         "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}}
+write("tokenizer", "small.json", json.dumps(small).encode())
+small["model"]["merges"] = ["a b"]
+small["model"]["ignore_merges"] = True
+write("tokenizer", "strings.json", json.dumps(small).encode())
+for i, line in enumerate((golden / "tokenizer.jsonl").read_text().splitlines()):
+    text_bytes = bytes.fromhex(json.loads(line)["utf8_hex"])
+    if i % 5 == 0 and not text_bytes.startswith(b"{"):
+        write("tokenizer", f"text-{i}", text_bytes)
