@@ -224,6 +224,10 @@ void vt_lm_queue_stop(vt_lm *lm);
 
 /* lm_pass.c */
 void vt_lm_pass_run(struct vt_lm_pass *p); /* x = embedding rows, then all layers; polls the lease between them */
+/* The keys of p->layer for all rows; called by all threads, ends with a barrier. */
+void vt_lm_pass_keys(struct vt_lm_pass *p, int thread, int n_threads);
+/* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. */
+void vt_lm_linear(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add);
 /* y[r1-r0][..] += s B (A x) for columns [n0, n1); x and y start at row r0 of the pass. */
 void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0, int n1);
 

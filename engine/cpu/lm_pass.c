@@ -64,6 +64,12 @@ static void linear(const struct vt_lm_part *t, int target, const struct vt_acts 
     vt_lm_lora_add(t, target, x, y, ldy, *n0, *n1);
 }
 
+void vt_lm_linear(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add)
+{
+    int n0, n1;
+    linear(t, target, x, y, ldy, add, &n0, &n1);
+}
+
 static void norm_and_pack(const struct vt_lm_part *t, const float *weight)
 {
     const struct vt_lm_pass *p = t->pass;
@@ -234,9 +240,8 @@ static void run_stage(struct vt_lm_pass *p, int stage, int thread, int n_threads
     }
 }
 
-static void layer_share(void *arg, int thread, int n_threads)
+void vt_lm_pass_keys(struct vt_lm_pass *p, int thread, int n_threads)
 {
-    struct vt_lm_pass *p = arg;
     if (p->has_prefixes) {
         copy_prefixes(p, thread, n_threads);
         vt_pool_barrier(p->lm->pool, thread);
@@ -247,6 +252,12 @@ static void layer_share(void *arg, int thread, int n_threads)
         put_tails(p, thread, n_threads);
         vt_pool_barrier(p->lm->pool, thread);
     }
+}
+
+static void layer_share(void *arg, int thread, int n_threads)
+{
+    struct vt_lm_pass *p = arg;
+    vt_lm_pass_keys(p, thread, n_threads);
     run_stage(p, 1, thread, n_threads);
 }
 

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lm_back.c: BACKWARD: the adapter's gradient of L = -sum w logprob, layer by layer from the top.
+ *
+ * For each layer, with dx the gradient of its output (and of its residual stream):
+ *   1. keys: norm, q k v, rope and pages again, from the tape's input (the pass's own first stage);
+ *   2. rows, by stripe: attention and MLP again, then backward through down, gate, up, norm and o: dx becomes the
+ *      gradient after the attention's residual, d_ctx that of the attention's output;
+ *   3. attention backward: d_qkv;
+ *   4. rows, by stripe: rope and head norms backwards, q k v, norm: dx becomes the gradient of the layer's input.
+ * Only adapters have gradients, so below the first layer nothing is computed.
+ */
+#include "cpu/lm_train.h"
+#include <stdlib.h>
+
+static void *carve(unsigned char *base, size_t *at, size_t n)
+{
+    void *p = base ? base + *at : NULL;
+    *at += (n + 63) / 64 * 64;
+    return p;
+}
+
+static int widest(const vt_lm *lm)
+{
+    const int dims[] = {lm->cfg.d_model, lm->q_dim, lm->kv_dim, lm->cfg.d_ff, VT_HEAD_CHUNK};
+    int w = 0;
+    for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++)
+        w = dims[i] > w ? dims[i] : w;
+    return w;
+}
+
+static size_t lay_out_bufs(const vt_lm *lm, int rank, unsigned char *base, struct vt_lm_back_bufs *b)
+{
+    const size_t n = VT_CHUNK_ROWS, f = sizeof(float), hd = (size_t)lm->cfg.head_dim;
+    const size_t queries = lm->group_heads > VT_BACK_QUERIES ? (size_t)lm->group_heads : VT_BACK_QUERIES;
+    const size_t dn = (size_t)(lm->cfg.d_model > lm->q_dim ? lm->cfg.d_model : lm->q_dim);
+    size_t at = 0;
+    b->dy.data = carve(base, &at, n * vt_acts_row_bytes(widest(lm)));
+    b->mid = carve(base, &at, n * (size_t)lm->cfg.d_model * f);
+    b->dn = carve(base, &at, n * dn * f);
+    b->act = carve(base, &at, n * (size_t)lm->cfg.d_ff * f);
+    b->d_act = carve(base, &at, n * (size_t)lm->cfg.d_ff * f);
+    b->d_gate = carve(base, &at, n * (size_t)lm->cfg.d_ff * f);
+    b->d_up = carve(base, &at, n * (size_t)lm->cfg.d_ff * f);
+    b->low = carve(base, &at, n * (size_t)rank * f);
+    b->d_low = carve(base, &at, n * (size_t)rank * f);
+    b->q = carve(base, &at, queries * hd * f);
+    b->d_out = carve(base, &at, queries * hd * f);
+    b->dq = carve(base, &at, queries * hd * f);
+    b->lse = carve(base, &at, queries * f);
+    b->delta = carve(base, &at, queries * f);
+    b->visible = carve(base, &at, queries * sizeof(int));
+    return at;
+}
+
+static void cut_stripes(int n_rows, int *n_stripes, int *stripe_rows)
+{
+    const int chunks = (n_rows + VT_CHUNK_ROWS - 1) / VT_CHUNK_ROWS;
+    *stripe_rows = (chunks + VT_MAX_STRIPES - 1) / VT_MAX_STRIPES * VT_CHUNK_ROWS;
+    *n_stripes = (n_rows + *stripe_rows - 1) / *stripe_rows;
+}
+
+/* Everything a backward needs beside the tape, in one allocation; base NULL only measures. */
+static size_t lay_out(struct vt_lm_backward *w, int n_rows, int rank, size_t key_floats, unsigned char *base)
+{
+    const vt_lm *lm = w->lm;
+    const size_t n = (size_t)n_rows, f = sizeof(float);
+    size_t at = 0;
+    cut_stripes(n_rows, &w->n_stripes, &w->stripe_rows);
+    w->dx = carve(base, &at, n * (size_t)lm->cfg.d_model * f);
+    w->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
+    w->d_qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
+    w->d_ctx = carve(base, &at, n * (size_t)lm->q_dim * f);
+    w->lse = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
+    w->delta = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
+    w->keys = carve(base, &at, key_floats * f);
+    w->part = carve(base, &at, (size_t)w->n_stripes * w->part_size * f);
+    for (int i = 0; i < lm->n_threads; i++) {
+        struct vt_lm_back_bufs none;
+        unsigned char *here = base ? base + at : NULL;
+        at += lay_out_bufs(lm, rank, here, base ? &w->bufs[i] : &none);
+    }
+    return at;
+}
+
+struct rows {
+    struct vt_lm_backward *w;
+    struct vt_lm_bufs *b;
+    struct vt_lm_back_bufs *bb;
+    struct vt_lm_part part;
+    const float *x; /* the layer's input, row r0 on */
+    float *dx;
+    float *grads; /* this stripe's */
+    int r0, n;
+};
+
+static struct vt_acts pack_dy(const struct rows *t, const float *dy, size_t ld, int width)
+{
+    struct vt_acts a = {.n_in = width, .stride = vt_acts_row_bytes(width), .data = t->bb->dy.data};
+    t->w->lm->k->acts_pack(&a, t->w->lm->prec, 0, t->n, dy, ld, 1.0f);
+    return a;
+}
+
+/* dx (+)= dy W of one module, with its LoRA gradients. */
+static void back_linear(const struct rows *t, int target, const struct vt_acts *x, const float *x_rows, size_t ldx, const float *dy,
+                        size_t ldy, float *dx, size_t lddx, bool add)
+{
+    const vt_lm *lm = t->w->lm;
+    const int layer = t->w->pass.layer;
+    const struct vt_matrix *w_t = &lm->back->w[layer * VT_N_LINEAR + target];
+    const struct vt_acts acts = pack_dy(t, dy, ldy, w_t->n_in);
+    if (dx)
+        lm->k->gemm(w_t, &acts, 0, t->n, 0, w_t->n_out, dx, lddx, add);
+    const struct vt_lm_back_linear l = {.layer = layer, .target = target, .n = t->n, .x = x, .x_rows = x_rows, .ldx = ldx, .dy = &acts,
+                                        .dy_rows = dy, .ldy = ldy, .dx = dx, .lddx = lddx, .part = t->grads};
+    vt_lm_back_lora(t->w, &l, t->b, t->bb);
+}
+
+/* Attention and MLP of the chunk once more: f_ctx and ctx, mid, norm, gate, up, act are left in the buffers. */
+static void recompute(const struct rows *t)
+{
+    const struct vt_lm_backward *w = t->w;
+    const vt_lm *lm = w->lm;
+    const struct vt_kernels *k = lm->k;
+    const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
+    const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim;
+    vt_lm_attend(&w->pass, t->r0, t->r0 + t->n, t->b, t->b->f_ctx, w->lse + (size_t)t->r0 * (size_t)lm->cfg.n_heads);
+    k->acts_pack(&t->b->ctx, lm->prec, 0, t->n, t->b->f_ctx, q, 1.0f);
+    memcpy(t->bb->mid, t->x, (size_t)t->n * d * sizeof(float));
+    vt_lm_linear(&t->part, VT_LORA_O, &t->b->ctx, t->bb->mid, d, true);
+    for (int i = 0; i < t->n; i++)
+        t->b->inv_rms[i] = k->rmsnorm(lm->cfg.d_model, t->bb->mid + (size_t)i * d, l->post_norm, lm->cfg.rms_eps,
+                                      t->b->f_norm + (size_t)i * d);
+    k->acts_pack(&t->b->norm, lm->prec, 0, t->n, t->b->f_norm, d, 1.0f);
+    vt_lm_linear(&t->part, VT_LORA_GATE, &t->b->norm, t->b->gate, ff, false);
+    vt_lm_linear(&t->part, VT_LORA_UP, &t->b->norm, t->b->up, ff, false);
+    for (int i = 0; i < t->n; i++)
+        k->silu_mul(lm->cfg.d_ff, t->b->gate + (size_t)i * ff, t->b->up + (size_t)i * ff, t->bb->act + (size_t)i * ff);
+    k->acts_pack(&t->b->act, lm->prec, 0, t->n, t->bb->act, ff, 1.0f);
+}
+
+static void norm_backward(const struct rows *t, const float *x, const float *weight, const float *dn)
+{
+    const vt_lm *lm = t->w->lm;
+    const size_t d = (size_t)lm->cfg.d_model;
+    for (int i = 0; i < t->n; i++)
+        lm->k->rmsnorm_backward(lm->cfg.d_model, x + (size_t)i * d, weight, t->b->inv_rms[i], dn + (size_t)i * d, t->dx + (size_t)i * d);
+}
+
+/* Stage 2 of a chunk. */
+static void rest_backward(const struct rows *t)
+{
+    const struct vt_lm_backward *w = t->w;
+    const vt_lm *lm = w->lm;
+    const struct vt_kernels *k = lm->k;
+    const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
+    const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim, hd = (size_t)lm->cfg.head_dim;
+    recompute(t);
+    back_linear(t, VT_LORA_DOWN, &t->b->act, t->bb->act, ff, t->dx, d, t->bb->d_act, ff, false);
+    for (int i = 0; i < t->n; i++) {
+        const size_t at = (size_t)i * ff;
+        k->silu_mul_backward(lm->cfg.d_ff, t->b->gate + at, t->b->up + at, t->bb->d_act + at, t->bb->d_gate + at, t->bb->d_up + at);
+    }
+    back_linear(t, VT_LORA_GATE, &t->b->norm, t->b->f_norm, d, t->bb->d_gate, ff, t->bb->dn, d, false);
+    back_linear(t, VT_LORA_UP, &t->b->norm, t->b->f_norm, d, t->bb->d_up, ff, t->bb->dn, d, true);
+    norm_backward(t, t->bb->mid, l->post_norm, t->bb->dn);
+    float *d_ctx = w->d_ctx + (size_t)t->r0 * q;
+    back_linear(t, VT_LORA_O, &t->b->ctx, t->b->f_ctx, q, t->dx, d, d_ctx, q, false);
+    for (int i = 0; i < t->n; i++)
+        for (int h = 0; h < lm->cfg.n_heads; h++) {
+            const size_t at = (size_t)i * q + (size_t)h * hd;
+            w->delta[(size_t)(t->r0 + i) * (size_t)lm->cfg.n_heads + (size_t)h] = k->dot(lm->cfg.head_dim, d_ctx + at, t->b->f_ctx + at);
+        }
+}
+
+/* Rope, and Qwen3's head norm, of one row's gradients backwards. raw: q, k before the head norm. */
+static void heads_backward(const struct rows *t, int row, const float *raw, float *d_qkv)
+{
+    const vt_lm *lm = t->w->lm;
+    const struct vt_lm_layer *l = &lm->layers[t->w->pass.layer];
+    const int hd = lm->cfg.head_dim;
+    const float *angles = lm->rope + (size_t)t->w->pass.pos[row] * (size_t)hd;
+    for (int h = 0; h < lm->cfg.n_heads + lm->cfg.n_kv_heads; h++) {
+        float *g = d_qkv + (size_t)(h * hd), out[VT_MAX_HEAD_DIM], normed[VT_MAX_HEAD_DIM];
+        const float *norm = l->head_norm[h < lm->cfg.n_heads ? 0 : 1];
+        lm->k->rope(hd, g, angles, true);
+        if (!norm)
+            continue;
+        const float *x = raw + (size_t)(h * hd);
+        const float inv = lm->k->rmsnorm(hd, x, norm, lm->cfg.rms_eps, normed);
+        memset(out, 0, (size_t)hd * sizeof *out);
+        lm->k->rmsnorm_backward(hd, x, norm, inv, g, out);
+        memcpy(g, out, (size_t)hd * sizeof *out);
+    }
+}
+
+/* Stage 4 of a chunk. */
+static void keys_backward(const struct rows *t)
+{
+    const struct vt_lm_backward *w = t->w;
+    const vt_lm *lm = w->lm;
+    const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
+    const size_t d = (size_t)lm->cfg.d_model, ld = (size_t)lm->qkv_dim;
+    const size_t first[3] = {0, (size_t)lm->q_dim, (size_t)(lm->q_dim + lm->kv_dim)};
+    float *d_qkv = w->d_qkv + (size_t)t->r0 * ld, *dn = w->pass.layer > 0 ? t->bb->dn : NULL;
+    for (int i = 0; i < t->n; i++)
+        t->b->inv_rms[i] = lm->k->rmsnorm(lm->cfg.d_model, t->x + (size_t)i * d, l->input_norm, lm->cfg.rms_eps,
+                                          t->b->f_norm + (size_t)i * d);
+    lm->k->acts_pack(&t->b->norm, lm->prec, 0, t->n, t->b->f_norm, d, 1.0f);
+    for (int m = VT_LORA_Q; m <= VT_LORA_K && lm->cfg.qk_norm; m++) {
+        vt_lm_linear(&t->part, m, &t->b->norm, t->b->qkv + first[m], ld, false);
+        for (int i = 0; i < t->n && l->bias[m]; i++)
+            lm->k->add(m ? lm->kv_dim : lm->q_dim, l->bias[m], t->b->qkv + (size_t)i * ld + first[m]);
+    }
+    for (int i = 0; i < t->n; i++)
+        heads_backward(t, t->r0 + i, t->b->qkv + (size_t)i * ld, d_qkv + (size_t)i * ld);
+    for (int m = VT_LORA_Q; m <= VT_LORA_V; m++)
+        back_linear(t, m, &t->b->norm, t->b->f_norm, d, d_qkv + first[m], ld, dn, d, m != VT_LORA_Q);
+    if (dn)
+        norm_backward(t, t->x, l->input_norm, dn);
+}
+
+/* Claims stripes and runs fn over their chunks in order. */
+static void each_stripe(struct vt_lm_backward *w, int thread, int counter, void (*fn)(const struct rows *))
+{
+    vt_lm *lm = w->lm;
+    const size_t d = (size_t)lm->cfg.d_model;
+    struct rows t = {.w = w, .b = &lm->bufs[thread], .bb = &w->bufs[thread]};
+    for (;;) {
+        const int stripe = atomic_fetch_add(&w->next[counter], 1);
+        if (stripe >= w->n_stripes)
+            return;
+        const int end = (stripe + 1) * w->stripe_rows < w->tape->n_rows ? (stripe + 1) * w->stripe_rows : w->tape->n_rows;
+        t.grads = w->part + (size_t)stripe * w->part_size;
+        for (t.r0 = stripe * w->stripe_rows; t.r0 < end; t.r0 += VT_CHUNK_ROWS) {
+            t.n = end - t.r0 < VT_CHUNK_ROWS ? end - t.r0 : VT_CHUNK_ROWS;
+            t.x = w->tape->x + ((size_t)w->pass.layer * (size_t)w->tape->n_rows + (size_t)t.r0) * d;
+            t.dx = w->dx + (size_t)t.r0 * d;
+            t.part = (struct vt_lm_part){.pass = &w->pass, .b = t.b, .own = t.b, .r0 = t.r0, .r1 = t.r0 + t.n, .n_parts = 1, .thread = thread};
+            fn(&t);
+        }
+    }
+}
+
+static void layer_share(void *arg, int thread, int n_threads)
+{
+    struct vt_lm_backward *w = arg;
+    vt_pool *pool = w->lm->pool;
+    for (int s = thread; s < w->n_stripes; s += n_threads)
+        memset(w->part + (size_t)s * w->part_size, 0, w->part_size * sizeof *w->part);
+    vt_lm_pass_keys(&w->pass, thread, n_threads);
+    each_stripe(w, thread, 0, rest_backward);
+    vt_pool_barrier(pool, thread);
+    vt_lm_back_attend(w, thread, n_threads);
+    vt_pool_barrier(pool, thread);
+    each_stripe(w, thread, 2, keys_backward);
+    vt_pool_barrier(pool, thread);
+    vt_lm_part_reduce(w, w->pass.layer, thread, n_threads);
+}
+
+static void head_share(void *arg, int thread, int n_threads)
+{
+    vt_lm_back_head(arg, thread, n_threads);
+}
+
+static void reset_claims(struct vt_lm_backward *w)
+{
+    for (int i = 0; i < 3; i++)
+        atomic_store(&w->next[i], 0);
+    atomic_store(&w->pass.next[0], 0);
+    atomic_store(&w->pass.next[1], 0);
+}
+
+static void run(struct vt_lm_backward *w)
+{
+    vt_lm *lm = w->lm;
+    const size_t d = (size_t)lm->cfg.d_model, n = (size_t)w->tape->n_rows;
+    reset_claims(w);
+    vt_pool_run(lm->pool, head_share, w);
+    w->pass.qkv = w->qkv;
+    for (w->pass.layer = lm->cfg.n_layers - 1; w->pass.layer >= 0; w->pass.layer--) {
+        vt_lease_poll(lm->lease);
+        reset_claims(w);
+        w->pass.x = w->tape->x + (size_t)w->pass.layer * n * d;
+        vt_pool_run(lm->pool, layer_share, w);
+    }
+}
+
+/* The job's weights in the order of the tape's targets; *is_zero when none differs from 0. */
+static vt_status flatten(const struct vt_lm_tape *t, const float *const *const *w, float *out, bool *is_zero, vt_err *err)
+{
+    size_t at = 0;
+    *is_zero = true;
+    for (int i = 0; i < t->n_batches; i++) {
+        const struct vt_lm_tape_batch *b = &t->batches[i];
+        for (int r = 0; r < b->n_rows; r++)
+            for (int k = 0; k < b->n[r]; k++) {
+                if (!__builtin_isfinite(w[i][r][k]))
+                    return vt_fail(err, VT_EINVAL, "the weight of token %d of completion %d is not finite; check the rewards", k, r);
+                *is_zero &= w[i][r][k] == 0;
+            }
+        for (int r = 0; r < b->n_rows; r++)
+            if (b->n[r] > 0)
+                out[at++] = w[i][r][0];
+        for (int r = 0; r < b->n_rows; r++)
+            for (int k = 1; k < b->n[r]; k++)
+                out[at++] = w[i][r][k];
+    }
+    return VT_OK;
+}
+
+static size_t key_floats(const vt_lm *lm, const struct vt_lm_tape *t, size_t *at)
+{
+    size_t n = 0;
+    for (int i = 0; i < t->n_batches; i++) {
+        if (at)
+            at[i] = n;
+        n += vt_lm_back_keys_floats(lm, &t->batches[i]);
+    }
+    return n;
+}
+
+/* The bulk memory is taken once; everything in it is a slice. */
+static vt_status prepare(struct vt_lm_backward *w, vt_err *err)
+{
+    vt_lm *lm = w->lm;
+    struct vt_lm_tape *t = w->tape;
+    void *memory;
+    VT_TRY(vt_lm_tape_pass(lm, t, &w->pass, err));
+    w->bufs = vt_alloc_array((size_t)lm->n_threads, sizeof *w->bufs);
+    w->keys_at = vt_alloc_array((size_t)t->n_batches, sizeof *w->keys_at);
+    w->head_row = vt_alloc_array((size_t)t->n_rows, sizeof *w->head_row);
+    if (!w->bufs || !w->keys_at || !w->head_row)
+        return vt_fail(err, VT_ENOMEM, "out of memory for a backward over %d tokens", t->n_rows);
+    w->part_size = vt_lm_part_size(lm, t->adapter->host);
+    const size_t n_keys = key_floats(lm, t, w->keys_at);
+    w->bytes = lay_out(w, t->n_rows, lm->bufs_rank, n_keys, NULL);
+    VT_TRY(vt_lm_take(lm, w->bytes, "the backward's buffers", &memory, err));
+    w->memory = memory;
+    (void)lay_out(w, t->n_rows, lm->bufs_rank, n_keys, memory);
+    const float *x = t->x + (size_t)lm->cfg.n_layers * (size_t)t->n_rows * (size_t)lm->cfg.d_model;
+    VT_TRY(vt_lm_targets_begin(lm, t->n_rows, t->n_targets, &w->list, err));
+    vt_lm_tape_targets(lm, t, x, NULL, &w->list);
+    for (int i = 0; i < w->list.n_rows; i++)
+        w->head_row[i] = (int)((w->list.x[i] - x) / lm->cfg.d_model);
+    return VT_OK;
+}
+
+vt_status vt_lm_do_backward(vt_lm *lm, struct vt_lm_job *job, vt_err *err)
+{
+    struct vt_lm_tape *t = job->backward.tape;
+    struct vt_lm_backward w = {.lm = lm, .tape = t, .grad = job->backward.grad};
+    float *weight = NULL;
+    bool is_zero = true;
+    vt_status status = VT_OK;
+    if (!t)
+        return vt_fail(err, VT_EINVAL, "there is no tape to run backward; run FORWARD first");
+    if (!t->adapter) {
+        status = vt_fail(err, VT_EINVAL, "the base model is frozen; run FORWARD under an adapter to train it");
+        goto out;
+    }
+    weight = vt_alloc_array((size_t)t->n_targets, sizeof *weight);
+    if (!weight) {
+        status = vt_fail(err, VT_ENOMEM, "out of memory for %d weights", t->n_targets);
+        goto out;
+    }
+    status = flatten(t, job->backward.w, weight, &is_zero, err);
+    if (status != VT_OK || is_zero)
+        goto out;
+    w.weight = weight;
+    status = vt_lm_back_ensure(lm, err);
+    if (status == VT_OK)
+        status = vt_lm_adapter_pack_back(lm, t->adapter, err);
+    if (status == VT_OK)
+        status = prepare(&w, err);
+    if (status == VT_OK)
+        run(&w);
+out:
+    vt_lm_targets_free(lm, &w.list);
+    vt_lm_give(lm, w.memory, w.bytes);
+    free(w.bufs);
+    free(w.keys_at);
+    free(w.head_row);
+    free(weight);
+    vt_lm_tape_free(lm, t);
+    return status;
+}
+
+uint64_t vt_lm_train_bytes(const vt_lm *lm, const struct vt_lm_shapes *s)
+{
+    const struct vt_lm_config *c = &lm->cfg;
+    struct vt_lm_adapter *widest_adapter = NULL;
+    for (int i = 0; i < lm->n_adapters; i++)
+        if (lm->adapters[i] && (!widest_adapter || lm->adapters[i]->host->rank > widest_adapter->host->rank))
+            widest_adapter = lm->adapters[i];
+    const uint64_t rows = (uint64_t)s->n_groups * (uint64_t)s->n_prompt + (uint64_t)s->n_slots * (uint64_t)s->n_new;
+    const uint64_t blocks = ((uint64_t)s->n_prompt / VT_PAGE_KEYS + 1) * (uint64_t)s->n_groups +
+                            (uint64_t)s->n_slots * ((uint64_t)s->n_new / VT_PAGE_KEYS + 2);
+    if (rows > INT32_MAX)
+        return UINT64_MAX;
+    struct vt_lm_backward w = {.lm = (vt_lm *)(uintptr_t)lm};
+    w.part_size = widest_adapter ? vt_lm_part_size(lm, widest_adapter->host) : 0;
+    const size_t keys = (size_t)s->n_groups * (size_t)c->n_kv_heads * VT_KEY_SETS * 2 * (size_t)s->n_prompt * (size_t)c->head_dim;
+    const int rank = widest_adapter ? widest_adapter->host->rank : 16;
+    return lay_out(&w, (int)rows, rank, keys, NULL) + rows * (uint64_t)(c->n_layers + 1) * (uint64_t)c->d_model * sizeof(float) +
+           blocks * lm->block_bytes + vt_lm_rows_bytes(lm, (int)rows) + rows * 2 * (uint64_t)vt_lm_head_chunks(lm) * sizeof(float) +
+           (lm->back ? 0 : vt_lm_back_bytes(lm));
+}

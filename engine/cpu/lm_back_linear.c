@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lm_back_linear.c: gradients of one adapted linear module, and the sum of the stripes.
+ *
+ * y = W x + s B u, u = A x:  dB += s dy^T u;  du = B^T dy;  dA += s du^T x;  dx += W^T dy + s A^T du.
+ * The product with W^T is the caller's; it is the same with and without an adapter. A stripe's buffer holds the
+ * modules of one layer in the order of vt_target, each A then B.
+ */
+#include "cpu/lm_train.h"
+
+static size_t module_size(const vt_lm *lm, const struct vt_adapter *h, enum vt_target t, size_t *a_size)
+{
+    int d_out, d_in;
+    vt_adapter_dims(&lm->cfg, t, &d_out, &d_in);
+    *a_size = (size_t)h->rank * (size_t)d_in;
+    return *a_size + (size_t)h->rank * (size_t)d_out;
+}
+
+/* Where a module's gradients begin in a stripe's buffer. */
+static size_t part_at(const vt_lm *lm, const struct vt_adapter *h, int layer, int target)
+{
+    size_t at = 0, a_off, b_off, a_size;
+    for (int t = 0; layer < lm->cfg.n_layers && t < target; t++)
+        if (vt_adapter_at(h, layer, (enum vt_target)t, &a_off, &b_off))
+            at += module_size(lm, h, (enum vt_target)t, &a_size);
+    return at;
+}
+
+size_t vt_lm_part_size(const vt_lm *lm, const struct vt_adapter *h)
+{
+    size_t a_off, b_off, a_size, layer = part_at(lm, h, 0, VT_N_LINEAR), head = 0;
+    if (vt_adapter_at(h, lm->cfg.n_layers, VT_LORA_UNEMBED, &a_off, &b_off))
+        head = module_size(lm, h, VT_LORA_UNEMBED, &a_size);
+    return layer > head ? layer : head;
+}
+
+void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_linear *l, struct vt_lm_bufs *b, struct vt_lm_back_bufs *bb)
+{
+    const vt_lm *lm = w->lm;
+    const struct vt_kernels *k = lm->k;
+    const struct vt_lm_adapter *a = w->tape->adapter;
+    const struct vt_lm_lora *m = vt_lm_lora_of(lm, a, l->layer, l->target);
+    if (!m)
+        return;
+    const int rank = m->a.n_out, d_in = m->a.n_in, d_out = m->b.n_out;
+    const size_t r = (size_t)rank;
+    float *d_a = l->part + part_at(lm, a->host, l->layer, l->target), *d_b = d_a + r * (size_t)d_in;
+    k->gemm(&m->a, l->x, 0, l->n, 0, rank, bb->low, r, false);
+    k->gemm_tn(lm->prec, l->n, 0, d_out, rank, l->dy_rows, l->ldy, bb->low, r, a->scale, d_b, r);
+    k->gemm(&m->b_t, l->dy, 0, l->n, 0, rank, bb->d_low, r, false);
+    k->gemm_tn(lm->prec, l->n, 0, rank, d_in, bb->d_low, r, l->x_rows, l->ldx, a->scale, d_a, (size_t)d_in);
+    if (!l->dx)
+        return;
+    struct vt_acts low = b->low;
+    low.n_in = rank;
+    k->acts_pack(&low, lm->prec, 0, l->n, bb->d_low, r, a->scale);
+    k->gemm(&m->a_t, &low, 0, l->n, 0, d_in, l->dx, l->lddx, true);
+}
+
+/* Elements [begin, end) of every stripe, added pairwise: 0+1, 2+3, ..., then 0+2, ... */
+static void add_stripes(const struct vt_lm_backward *w, size_t begin, size_t end)
+{
+    for (int step = 1; step < w->n_stripes; step *= 2)
+        for (int s = 0; s + step < w->n_stripes; s += 2 * step)
+            w->lm->k->add((int)(end - begin), w->part + (size_t)(s + step) * w->part_size + begin,
+                          w->part + (size_t)s * w->part_size + begin);
+}
+
+void vt_lm_part_reduce(const struct vt_lm_backward *w, int layer, int thread, int n_threads)
+{
+    enum { BLOCK = 4096 };
+    const vt_lm *lm = w->lm;
+    const struct vt_adapter *h = w->tape->adapter->host;
+    const int first = layer < lm->cfg.n_layers ? 0 : VT_LORA_UNEMBED, last = layer < lm->cfg.n_layers ? VT_N_LINEAR - 1 : VT_LORA_UNEMBED;
+    for (int t = first; t <= last; t++) {
+        size_t off[2], a_size;
+        if (!vt_adapter_at(h, layer, (enum vt_target)t, &off[0], &off[1]))
+            continue;
+        const size_t at = part_at(lm, h, layer, t), size = module_size(lm, h, (enum vt_target)t, &a_size);
+        for (size_t i = (size_t)thread * BLOCK; i < size; i += (size_t)n_threads * BLOCK)
+            add_stripes(w, at + i, at + (size - i < BLOCK ? size : i + BLOCK));
+        vt_pool_barrier(lm->pool, thread);
+        if (thread == 0) {
+            for (size_t i = 0; i < a_size; i++)
+                w->grad[off[0] + i] += w->part[at + i];
+            for (size_t i = 0; i < size - a_size; i++)
+                w->grad[off[1] + i] += w->part[at + a_size + i];
+        }
+    }
+}

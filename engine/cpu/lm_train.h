@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lm_train.h: what FORWARD leaves for BACKWARD, and what the files of the backward (lm_back*.c) share.
+ *
+ * The tape keeps the input of every layer (fp32 residual rows) and the log-sum-exp of every head row; the rest of a
+ * layer is computed again when its turn comes. Rows of a batch: its prompt once, then every completion but its last
+ * token; completions attend to the prompt's keys, so the gradient of those keys gathers from all of them before it
+ * runs through the prompt once.
+ *
+ * Gradients do not depend on the number of threads: rows are cut into stripes by their number alone, a stripe's
+ * gradients are one chain over its rows, and stripes are added pairwise in a fixed tree.
+ */
+#ifndef VT_CPU_LM_TRAIN_H
+#define VT_CPU_LM_TRAIN_H
+
+#include "cpu/lm_parts.h"
+
+enum {
+    VT_MAX_STRIPES = 16,
+    VT_KEY_SETS = 8,        /* most partial sums of a prompt's key gradients */
+    VT_BACK_QUERIES = 192   /* query rows (tokens x heads) of one tile of the attention backward, at most */
+};
+
+struct vt_lm_tape_batch {
+    int n_prompt, n_rows;
+    int prompt_row; /* pass row of the prompt's first token */
+    int span0;      /* pass span of the first completion that has rows; -1 = none */
+    int n_spans;
+    int32_t *prompt, **tokens;
+    int *n;
+};
+
+struct vt_lm_tape {
+    struct vt_lm_adapter *adapter;
+    struct vt_lm_tape_batch *batches;
+    int n_batches, n_rows, n_spans, n_targets;
+    float *x;    /* [n_layers + 1][n_rows][d_model] */
+    double *lse; /* [head rows] */
+    unsigned char *keys; /* pages of the layer at work */
+    size_t keys_bytes;
+    struct vt_lm_block *blocks;
+};
+
+/* lm_train.c: describes the tape's rows as a pass. */
+vt_status vt_lm_tape_pass(vt_lm *lm, struct vt_lm_tape *t, struct vt_lm_pass *out, vt_err *err) VT_MUST_USE;
+
+/* Head rows that read residual rows x, with their targets; logprobs go to the job, or nowhere when it is NULL. */
+void vt_lm_tape_targets(const vt_lm *lm, const struct vt_lm_tape *t, const float *x, const struct vt_lm_job *job,
+                        struct vt_lm_targets *list);
+
+/* lm_back_weights.c. Transposed weights: gemm with them is dX = dY W. */
+struct vt_lm_back {
+    struct vt_matrix *w; /* [n_layers * 7] */
+    struct vt_matrix *head; /* [head chunks] */
+    unsigned char *memory;
+    size_t bytes;
+};
+vt_status vt_lm_back_ensure(vt_lm *lm, vt_err *err) VT_MUST_USE;
+uint64_t vt_lm_back_bytes(const vt_lm *lm);
+
+/* A thread's rows in the backward, VT_CHUNK_ROWS of each. */
+struct vt_lm_back_bufs {
+    struct vt_acts dy; /* n_in and stride are set for each use */
+    float *mid, *dn, *act, *d_act, *d_gate, *d_up, *low, *d_low;
+    float *q, *d_out, *dq, *lse, *delta; /* attention tile: [VT_BACK_QUERIES] rows of head_dim */
+    int *visible;
+    void *memory;
+};
+
+/* One backward. Arrays of the layer at work have n_rows rows. */
+struct vt_lm_backward {
+    vt_lm *lm;
+    struct vt_lm_tape *tape;
+    struct vt_lm_pass pass;
+    const float *weight; /* [n_targets] */
+    float *grad;
+    float *dx;           /* [d_model]: gradient of the residual */
+    float *qkv, *d_qkv;  /* [qkv_dim]: after rope */
+    float *d_ctx;        /* [q_dim] */
+    float *lse, *delta;  /* [n_heads] */
+    float *keys;         /* partial dk, dv of prompts: [batch][kv head][set][2][n_prompt][head_dim] */
+    size_t *keys_at;     /* [n_batches] */
+    int n_stripes, stripe_rows;
+    float *part;         /* [n_stripes][part_size]: the adapter's gradient of one layer (or of the unembedding) */
+    size_t part_size;
+    struct vt_lm_back_bufs *bufs; /* [n_threads] */
+    unsigned char *memory;
+    size_t bytes;
+    struct vt_lm_targets list;
+    int *head_row; /* [list.n_rows] pass row of a head row */
+    atomic_int next[3];
+};
+
+/* lm_back_linear.c: the LoRA gradients of y = W x + s B (A x) and the share of dx that runs through B A. */
+struct vt_lm_back_linear {
+    int layer, target, n;
+    const struct vt_acts *x;
+    const float *x_rows; /* the same rows, fp32 */
+    size_t ldx;
+    const struct vt_acts *dy;
+    const float *dy_rows;
+    size_t ldy;
+    float *dx; /* NULL: not wanted */
+    size_t lddx;
+    float *part; /* this stripe's gradients; where a module's A and B lie is vt_lm_part_at */
+};
+void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_linear *l, struct vt_lm_bufs *b, struct vt_lm_back_bufs *bb);
+size_t vt_lm_part_size(const vt_lm *lm, const struct vt_adapter *h);
+/* Adds the stripes' gradients of a layer (n_layers: the unembedding) to grad; called by all threads. */
+void vt_lm_part_reduce(const struct vt_lm_backward *w, int layer, int thread, int n_threads);
+
+/* lm_back_attend.c: d_qkv of all rows from d_ctx; called by all threads. */
+void vt_lm_back_attend(struct vt_lm_backward *w, int thread, int n_threads);
+size_t vt_lm_back_keys_floats(const vt_lm *lm, const struct vt_lm_tape_batch *b);
+
+/* lm_back_head.c: dx from the targets' weights, and the unembedding's gradient; called by all threads. */
+void vt_lm_back_head(struct vt_lm_backward *w, int thread, int n_threads);
+
+#endif
