@@ -81,7 +81,8 @@ vt_status vt_fs_write_atomic(const char *path, const void *bytes, size_t n, vt_e
 {
     static atomic_uint serial; /* two threads may replace the same file */
     char temporary[PATH_MAX];
-    int len = snprintf(temporary, sizeof temporary, "%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
+    int len =
+        snprintf(temporary, sizeof temporary, "%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
     if (len < 0 || (size_t)len >= sizeof temporary)
         return vt_fail(err, VT_EINVAL, "cannot write %s: the path is too long", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);

@@ -128,7 +128,8 @@ void vt_lease_child_add(vt_lease *l, pid_t process_group)
             l->cap_children = cap;
         }
     }
-    if (l->n_children < l->cap_children) { /* out of memory leaves the child running: the timing is noisier, not wrong */
+    if (l->n_children <
+        l->cap_children) { /* out of memory leaves the child running: the timing is noisier, not wrong */
         l->children[l->n_children++] = process_group;
         if (atomic_load(&l->is_wanted))
             kill(-process_group, SIGSTOP);

@@ -33,8 +33,8 @@ struct member {
 };
 
 struct vt_pool {
-    int n;              /* with the caller */
-    int n_started;      /* members whose thread exists; they are indices 1.. */
+    int n;         /* with the caller */
+    int n_started; /* members whose thread exists; they are indices 1.. */
     atomic_bool is_ending;
     vt_pool_fn *fn;
     void *arg;

@@ -32,7 +32,7 @@ struct process {
 };
 
 struct stream {
-    int fd;           /* -1 after end of file */
+    int fd;             /* -1 after end of file */
     struct vt_buf tail; /* up to twice OUTPUT_CAP; the last OUTPUT_CAP bytes count */
 };
 
@@ -107,8 +107,8 @@ static vt_status spawn(const char *const argv[], int out, int errout, struct pro
     if (p->pidfd < 0) {
         e = errno;
         kill_and_reap(p);
-        return vt_fail(err, VT_EUNSUPPORTED, "cannot watch '%s': pidfd_open: %s (Linux 5.3 or newer is needed)", argv[0],
-                       strerror(e));
+        return vt_fail(err, VT_EUNSUPPORTED, "cannot watch '%s': pidfd_open: %s (Linux 5.3 or newer is needed)",
+                       argv[0], strerror(e));
     }
     return VT_OK;
 }
@@ -312,8 +312,8 @@ static bool wait_for_child(const struct process *p, int out_fd, uint64_t deadlin
     return !*has_exited;
 }
 
-vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line), void *arg,
-                       int *exit_code, vt_err *err)
+vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line),
+                       void *arg, int *exit_code, vt_err *err)
 {
     int ends[2], signo = 0;
     struct process p;

@@ -11,9 +11,9 @@
  * Timers are a binary heap ordered by (due time, id); equal times fire in the order they were made. Cancelling marks
  * nothing: it searches the heap and removes, because runs have tens of timers, not thousands.
  */
-#include "loop/loop_parts.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "loop/loop_parts.h"
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>

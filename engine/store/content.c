@@ -75,12 +75,13 @@ const char *vt_content_dir(const vt_content *c)
 }
 
 /* DIR/<area>/<ab>/<key>; area is a kind or "locks/<kind>". Creates the folder when asked to. */
-static vt_status object_path(const vt_content *c, const char *area, const char *key, bool is_created, char *out, vt_err *err)
+static vt_status object_path(const vt_content *c, const char *area, const char *key, bool is_created, char *out,
+                             vt_err *err)
 {
     size_t len = strlen(key);
     if (len < MIN_KEY || len > MAX_KEY || strspn(key, "0123456789abcdef") != len)
-        return vt_fail(err, VT_EINVAL, "'%.140s' is not a key of the content store: %d to %d hex digits", key, (int)MIN_KEY,
-                       (int)MAX_KEY);
+        return vt_fail(err, VT_EINVAL, "'%.140s' is not a key of the content store: %d to %d hex digits", key,
+                       (int)MIN_KEY, (int)MAX_KEY);
     int n = snprintf(out, PATH_MAX, "%s/%s/%.2s/%s", c->dir, area, key, key);
     if (n < 0 || n >= PATH_MAX)
         return vt_fail(err, VT_EINVAL, "the folder %.200s of the content store has too long a name", c->dir);
@@ -94,7 +95,8 @@ static vt_status object_path(const vt_content *c, const char *area, const char *
     return VT_OK;
 }
 
-vt_status vt_content_put(vt_content *c, enum vt_content_kind kind, const char *key, const void *bytes, size_t n, vt_err *err)
+vt_status vt_content_put(vt_content *c, enum vt_content_kind kind, const char *key, const void *bytes, size_t n,
+                         vt_err *err)
 {
     char path[PATH_MAX];
     VT_TRY(object_path(c, vt_content_kind_name(kind), key, true, path, err));
@@ -103,7 +105,8 @@ vt_status vt_content_put(vt_content *c, enum vt_content_kind kind, const char *k
     return vt_fs_write_atomic(path, bytes, n, err);
 }
 
-vt_status vt_content_get(vt_content *c, enum vt_content_kind kind, const char *key, size_t max, struct vt_buf *out, vt_err *err)
+vt_status vt_content_get(vt_content *c, enum vt_content_kind kind, const char *key, size_t max, struct vt_buf *out,
+                         vt_err *err)
 {
     char path[PATH_MAX];
     vt_buf_init(out, max);
@@ -201,7 +204,8 @@ static void listing_free(struct listing *l)
     *l = (struct listing){0};
 }
 
-static vt_status listing_add(struct listing *l, enum vt_content_kind kind, const char *folder, const char *name, vt_err *err)
+static vt_status listing_add(struct listing *l, enum vt_content_kind kind, const char *folder, const char *name,
+                             vt_err *err)
 {
     struct stat st;
     char *path = vt_path_join(folder, name);
@@ -294,8 +298,9 @@ static bool remove_object(const struct object *o)
     return is_removed;
 }
 
-vt_status vt_content_gc(vt_content *c, uint64_t max_bytes, bool (*is_kept)(void *arg, enum vt_content_kind kind, const char *key),
-                        void *arg, struct vt_content_size *removed, vt_err *err)
+vt_status vt_content_gc(vt_content *c, uint64_t max_bytes,
+                        bool (*is_kept)(void *arg, enum vt_content_kind kind, const char *key), void *arg,
+                        struct vt_content_size *removed, vt_err *err)
 {
     struct listing l;
     struct vt_content_size gone = {0};

@@ -32,12 +32,14 @@ vt_status vt_content_get(vt_content *c, enum vt_content_kind kind, const char *k
 bool vt_content_has(const vt_content *c, enum vt_content_kind kind, const char *key);
 
 /* Where the object lies (malloc'd), for files that are loaded by path; hold a pin while using it. */
-vt_status vt_content_path(const vt_content *c, enum vt_content_kind kind, const char *key, char **out, vt_err *err) VT_MUST_USE;
+vt_status vt_content_path(const vt_content *c, enum vt_content_kind kind, const char *key, char **out,
+                          vt_err *err) VT_MUST_USE;
 vt_status vt_content_pin(vt_content *c, enum vt_content_kind kind, const char *key, int *pin, vt_err *err) VT_MUST_USE;
 void vt_content_unpin(int pin);
 
 /* At most one holder of a key's lock on this machine; EBUSY when somebody else has it (they are computing it). */
-vt_status vt_content_lock(vt_content *c, enum vt_content_kind kind, const char *key, int *lock, vt_err *err) VT_MUST_USE;
+vt_status vt_content_lock(vt_content *c, enum vt_content_kind kind, const char *key, int *lock,
+                          vt_err *err) VT_MUST_USE;
 void vt_content_unlock(int lock);
 
 struct vt_content_size {

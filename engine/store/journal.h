@@ -16,7 +16,8 @@ typedef struct vt_journal vt_journal;
 
 vt_status vt_journal_open(const char *path, vt_journal **out, vt_err *err) VT_MUST_USE;
 void vt_journal_close(vt_journal *j);
-const vt_json *vt_journal_get(const vt_journal *j, const char *key); /* lent until the key is put again; NULL when absent */
+const vt_json *vt_journal_get(const vt_journal *j,
+                              const char *key); /* lent until the key is put again; NULL when absent */
 /* Clones value; the caller keeps it. */
 vt_status vt_journal_put(vt_journal *j, const char *key, const vt_json *value, vt_err *err) VT_MUST_USE;
 vt_status vt_journal_sync(vt_journal *j, vt_err *err) VT_MUST_USE;

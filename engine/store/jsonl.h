@@ -21,7 +21,7 @@ enum { VT_JSONL_LINE_MAX = 64 << 20 }; /* bytes of one line */
 struct vt_jsonl {
     int fd;
     char *path;
-    uint64_t len;     /* bytes of whole lines */
+    uint64_t len;       /* bytes of whole lines */
     bool has_torn_tail; /* a failed write could not be cut back yet */
     struct vt_buf line;
 };

@@ -346,7 +346,8 @@ vt_status vt_run_blob_get(const vt_run *r, const char *hex, size_t max, struct v
     if (status == VT_OK) {
         vt_sha256_of(out->p, out->len, found);
         if (strcmp(found, hex) != 0) {
-            status = vt_fail(err, VT_EFORMAT, "%s does not hold what its name says; the run directory is damaged", path);
+            status =
+                vt_fail(err, VT_EFORMAT, "%s does not hold what its name says; the run directory is damaged", path);
             vt_buf_free(out);
         }
     }

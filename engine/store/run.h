@@ -49,7 +49,8 @@ struct vt_run_state {
 enum vt_run_lines { VT_RUN_ROLLOUTS, VT_RUN_EVALS, VT_RUN_METRICS, VT_RUN_METER, VT_RUN_N_LINES };
 
 /* EBUSY when another process writes the run; EINVAL when NAME exists with another id, or with is_fresh. */
-vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_run_state *state, vt_err *err) VT_MUST_USE;
+vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_run_state *state,
+                      vt_err *err) VT_MUST_USE;
 /* Begins an attempt of a finished run; does nothing when one has begun. */
 vt_status vt_run_begin(vt_run *r, vt_err *err) VT_MUST_USE;
 void vt_run_close(vt_run *r);
@@ -65,7 +66,8 @@ vt_status vt_run_path(const vt_run *r, const char *relative, char **out, vt_err 
 
 /* Keeps a source text as source/NAME (folders of NAME are flattened with '+'). When the run already holds another text
  * of that name, the new one goes beside it as NAME.2, NAME.3, …; *is_edited says so. */
-vt_status vt_run_source_put(vt_run *r, const char *name, const void *bytes, size_t n, bool *is_edited, vt_err *err) VT_MUST_USE;
+vt_status vt_run_source_put(vt_run *r, const char *name, const void *bytes, size_t n, bool *is_edited,
+                            vt_err *err) VT_MUST_USE;
 
 /* blobs/ by SHA-256. hex has VT_SHA256_HEX bytes. */
 vt_status vt_run_blob_put(vt_run *r, const void *bytes, size_t n, char *hex, vt_err *err) VT_MUST_USE;
@@ -75,6 +77,7 @@ vt_status vt_run_sync(vt_run *r, vt_err *err) VT_MUST_USE; /* everything recorde
 /* Syncs, then writes summary.json. The run stays open. */
 vt_status vt_run_finish(vt_run *r, const vt_json *summary, vt_err *err) VT_MUST_USE;
 
-vt_status vt_run_id_of(const char *experiment, const vt_json *params, uint64_t replicate, char *hex, vt_err *err) VT_MUST_USE;
+vt_status vt_run_id_of(const char *experiment, const vt_json *params, uint64_t replicate, char *hex,
+                       vt_err *err) VT_MUST_USE;
 
 #endif

@@ -30,8 +30,8 @@ static vt_status check_name(const char *name, const char *what, vt_err *err)
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t len = strlen(name);
     if (len == 0 || len > MAX_NAME || strspn(name, letters) != len || name[0] == '.' || name[0] == '-')
-        return vt_fail(err, VT_EINVAL, "the %s name '%.140s' must be 1 to %d letters, digits, '.', '_' or '-'", what, name,
-                       (int)MAX_NAME);
+        return vt_fail(err, VT_EINVAL, "the %s name '%.140s' must be 1 to %d letters, digits, '.', '_' or '-'", what,
+                       name, (int)MAX_NAME);
     return VT_OK;
 }
 
@@ -72,7 +72,8 @@ static vt_status find_by_id(const char *folder, const char *id, char **out, vt_e
         char *dir = vt_path_join(folder, names[i]);
         if (!dir) {
             status = vt_fail(err, VT_ENOMEM, "out of memory while looking for runs in %s", folder);
-        } else if (read_identity(dir, found, &created_ns) == VT_OK && strcmp(found, id) == 0 && created_ns > newest_ns) {
+        } else if (read_identity(dir, found, &created_ns) == VT_OK && strcmp(found, id) == 0 &&
+                   created_ns > newest_ns) {
             free(*out);
             *out = dir;
             dir = NULL;
@@ -84,7 +85,8 @@ static vt_status find_by_id(const char *folder, const char *id, char **out, vt_e
     return status;
 }
 
-static vt_status find_by_name(const struct vt_run_spec *spec, const char *folder, const char *id, char **out, vt_err *err)
+static vt_status find_by_name(const struct vt_run_spec *spec, const char *folder, const char *id, char **out,
+                              vt_err *err)
 {
     char found[VT_SHA256_HEX];
     int64_t created_ns;
@@ -226,8 +228,8 @@ static vt_status lock_dir(const char *dir, int *lock, vt_err *err)
     return status;
 }
 
-static vt_status find_or_make(const struct vt_run_spec *spec, const char *folder, const char *id, struct vt_run_place *out,
-                              vt_err *err)
+static vt_status find_or_make(const struct vt_run_spec *spec, const char *folder, const char *id,
+                              struct vt_run_place *out, vt_err *err)
 {
     if (spec->name)
         VT_TRY(find_by_name(spec, folder, id, &out->dir, err));
@@ -241,7 +243,8 @@ static vt_status find_or_make(const struct vt_run_spec *spec, const char *folder
     return out->is_new ? write_identity(spec, out->dir, id, err) : VT_OK;
 }
 
-vt_status vt_run_place_find(const struct vt_run_spec *spec, const char id[VT_SHA256_HEX], struct vt_run_place *out, vt_err *err)
+vt_status vt_run_place_find(const struct vt_run_spec *spec, const char id[VT_SHA256_HEX], struct vt_run_place *out,
+                            vt_err *err)
 {
     *out = (struct vt_run_place){.lock = -1};
     VT_TRY(check_name(spec->experiment, "experiment", err));

@@ -10,9 +10,9 @@
 #include "store/run.h"
 
 struct vt_run_place {
-    char *dir;     /* malloc'd */
-    bool is_new;   /* made by this call */
-    int lock;      /* descriptor that holds the flock on DIR/lock */
+    char *dir;   /* malloc'd */
+    bool is_new; /* made by this call */
+    int lock;    /* descriptor that holds the flock on DIR/lock */
 };
 
 /* Looks for the run `id` below ROOT/<experiment>, makes a directory with run.json when there is none, and locks it. */

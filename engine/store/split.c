@@ -145,7 +145,8 @@ static vt_status check_split(const vt_json *split, const char *path, vt_err *err
     static const char advice[] = "restore it or make it anew with `vegttt split`";
     const char *recorded = vt_json_str(vt_json_get(split, "split_hash"), NULL);
     if (!recorded || !vt_json_str(vt_json_get(split, "level"), NULL) || !vt_json_get(split, "seed"))
-        return vt_fail(err, VT_EFORMAT, "%s is not a split file: level, seed or split_hash is missing; %s", path, advice);
+        return vt_fail(err, VT_EFORMAT, "%s is not a split file: level, seed or split_hash is missing; %s", path,
+                       advice);
     char hex[VT_SHA256_HEX];
     VT_TRY(split_hash(split, hex, err));
     if (strcmp(hex, recorded) != 0)

@@ -94,7 +94,10 @@ static void philox_known_answers(void)
     } rows[] = {
         {0, 0, 0, {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}},
         {UINT64_MAX, UINT64_MAX, UINT64_MAX, {0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}},
-        {0x299f31d0a4093822u, 0x0370734413198a2eu, 0x85a308d3243f6a88u, {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
+        {0x299f31d0a4093822u,
+         0x0370734413198a2eu,
+         0x85a308d3243f6a88u,
+         {0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}},
     };
     for (int i = 0; i < 3; i++) {
         uint32_t out[4];
@@ -153,7 +156,7 @@ static void twister_is_cpython(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(sha256_known_answers), TEST(every_split_hashes_alike), TEST(file_hash), TEST(fields_are_framed),
-    TEST(philox_known_answers), TEST(stream_moments), TEST(twister_is_cpython),
+    TEST(sha256_known_answers), TEST(every_split_hashes_alike), TEST(file_hash),          TEST(fields_are_framed),
+    TEST(philox_known_answers), TEST(stream_moments),           TEST(twister_is_cpython),
 };
 TEST_MAIN(cases)

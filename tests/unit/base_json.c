@@ -69,10 +69,20 @@ static void number_forms(void)
     static const struct {
         double v;
         const char *text;
-    } rows[] = {{0, "0"},       {-0.0, "-0"},       {0.1, "0.1"},     {1.0 / 3, "0.3333333333333333"},
-                {100, "100"},   {-7, "-7"},         {1e22, "1e+22"},  {9007199254740991.0, "9007199254740991"},
-                {5e-324, "5e-324"}, {1e300, "1e+300"}, {NAN, "null"}, {INFINITY, "null"},
-                {0.1 + 0.2, "0.30000000000000004"}, {1.5e-7, "1.5e-07"}};
+    } rows[] = {{0, "0"},
+                {-0.0, "-0"},
+                {0.1, "0.1"},
+                {1.0 / 3, "0.3333333333333333"},
+                {100, "100"},
+                {-7, "-7"},
+                {1e22, "1e+22"},
+                {9007199254740991.0, "9007199254740991"},
+                {5e-324, "5e-324"},
+                {1e300, "1e+300"},
+                {NAN, "null"},
+                {INFINITY, "null"},
+                {0.1 + 0.2, "0.30000000000000004"},
+                {1.5e-7, "1.5e-07"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct vt_buf out;
         vt_buf_init(&out, 64);
@@ -91,7 +101,8 @@ static void canonical_text(void)
     CHECK_STR(canonical("{\"b\":1,\"a\":2}", false), "{\"b\":1,\"a\":2}");
     CHECK_STR(canonical("\"a\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\x7f\\ud83d\\ude00\"", true),
               "\"a\\\"\\\\/\\b\\f\\n\\r\\t\\u0001\x7f\xF0\x9F\x98\x80\"");
-    CHECK_STR(canonical("\"a\\u0000b\"", true), "\"a\xEF\xBF\xBD" "b\"");
+    CHECK_STR(canonical("\"a\\u0000b\"", true), "\"a\xEF\xBF\xBD"
+                                                "b\"");
     CHECK_STR(canonical("[[],{}]", true), "[[],{}]");
 }
 
@@ -113,8 +124,8 @@ static void invalid_utf8_is_replaced(void)
 
 static void refusals(void)
 {
-    static const char *const bad[] = {"",   "{",  "[1,", "{\"1\":1,", "nul", "1 2", "{\"a\":1}x", "\"\\", "\"\\u12",
-                                      "]]", "-",  "[1}", "{\"a\"}",   "\"\xff",  "[\"\\ud800\"]"};
+    static const char *const bad[] = {"",        "{",  "[1,", "{\"1\":1,", "nul",     "1 2",    "{\"a\":1}x",   "\"\\",
+                                      "\"\\u12", "]]", "-",   "[1}",       "{\"a\"}", "\"\xff", "[\"\\ud800\"]"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         vt_json *j = NULL;
         size_t len = strlen(bad[i]);
@@ -139,7 +150,8 @@ static void refusals(void)
 
 static void random_bytes_never_crash(void)
 {
-    static const char seed_text[] = "{\"v\":1,\"t\":\"1763698000\",\"a\":[1.5e3,-2,\"x\\u00e9\\n\",{\"b\":null}],\"c\":true}";
+    static const char seed_text[] =
+        "{\"v\":1,\"t\":\"1763698000\",\"a\":[1.5e3,-2,\"x\\u00e9\\n\",{\"b\":null}],\"c\":true}";
     struct vt_stream s;
     vt_stream_init(&s, 11);
     int n_valid = 0;
@@ -181,7 +193,8 @@ static void members_and_integers(void)
     CHECK_INT(vt_json_int(vt_json_get(o, "big"), 0), INT64_MIN);
     CHECK_INT((uint64_t)vt_json_int(vt_json_get(o, "seed"), 0), UINT64_MAX);
     CHECK_STR(vt_json_str(vt_json_get(o, "twice"), ""), "second");
-    CHECK_STR(vt_json_str(vt_json_get(o, "text"), ""), "a\xEF\xBF\xBD" "b");
+    CHECK_STR(vt_json_str(vt_json_get(o, "text"), ""), "a\xEF\xBF\xBD"
+                                                       "b");
     const char *text;
     int64_t v;
     CHECK_INT(vt_json_need_str(o, "absent", "params.json", &text, &err), VT_EFORMAT);
@@ -195,7 +208,8 @@ static void members_and_integers(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(doubles_round_trip), TEST(number_forms), TEST(canonical_text), TEST(invalid_utf8_is_replaced),
-    TEST(refusals), TEST(random_bytes_never_crash), TEST(members_and_integers),
+    TEST(doubles_round_trip),       TEST(number_forms), TEST(canonical_text),
+    TEST(invalid_utf8_is_replaced), TEST(refusals),     TEST(random_bytes_never_crash),
+    TEST(members_and_integers),
 };
 TEST_MAIN(cases)

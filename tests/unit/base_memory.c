@@ -179,7 +179,7 @@ static void clocks(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(errors), TEST(checked_products), TEST(buffer_limits), TEST(files_and_folders),
-    TEST(cache_folder), TEST(log_levels), TEST(clocks),
+    TEST(errors),       TEST(checked_products), TEST(buffer_limits), TEST(files_and_folders),
+    TEST(cache_folder), TEST(log_levels),       TEST(clocks),
 };
 TEST_MAIN(cases)

@@ -264,8 +264,13 @@ static void no_lease_is_no_wait(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(pool_runs_and_meets), TEST(pool_refuses_nonsense), TEST(guests_park),
-    TEST(back_to_back_timings_starve_nobody), TEST(deaf_guest_is_reported), TEST(holders_wait_in_order),
-    TEST(children_stop_and_go), TEST(no_lease_is_no_wait),
+    TEST(pool_runs_and_meets),
+    TEST(pool_refuses_nonsense),
+    TEST(guests_park),
+    TEST(back_to_back_timings_starve_nobody),
+    TEST(deaf_guest_is_reported),
+    TEST(holders_wait_in_order),
+    TEST(children_stop_and_go),
+    TEST(no_lease_is_no_wait),
 };
 TEST_MAIN(cases)

@@ -233,9 +233,12 @@ static void transfers_progress(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(timers_fire_in_order), TEST(timer_made_by_timer_waits_a_turn),
-    TEST(posts_arrive_in_order), TEST(posting_callback_starves_nobody),
-    TEST(watches), TEST(signals_become_callbacks),
+    TEST(timers_fire_in_order),
+    TEST(timer_made_by_timer_waits_a_turn),
+    TEST(posts_arrive_in_order),
+    TEST(posting_callback_starves_nobody),
+    TEST(watches),
+    TEST(signals_become_callbacks),
     TEST(transfers_progress),
 };
 TEST_MAIN(cases)

@@ -146,7 +146,8 @@ static void torn_tail_at_every_byte(void)
 
 static void corrupt_middle_is_named(void)
 {
-    static const char text[] = "{\"v\":1,\"t\":\"5\",\"i\":0}\n{\"v\":1,\"t\":\"5\",\"i\":\n{\"v\":1,\"t\":\"5\",\"i\":2}\n[1]\n{\"v\"";
+    static const char text[] =
+        "{\"v\":1,\"t\":\"5\",\"i\":0}\n{\"v\":1,\"t\":\"5\",\"i\":\n{\"v\":1,\"t\":\"5\",\"i\":2}\n[1]\n{\"v\"";
     bool is_torn;
     int n_bad;
     uint64_t bad;
@@ -318,14 +319,10 @@ static void random_damage_never_crashes(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(append_reopen_append),
-    TEST(torn_tail_at_every_byte),
-    TEST(corrupt_middle_is_named),
-    TEST(device_full),
-    TEST(short_write_is_cut_back),
-    TEST(read_only_folder),
-    TEST(journal_put_get_reopen),
-    TEST(killed_writer_loses_nothing_it_was_told),
+    TEST(append_reopen_append),        TEST(torn_tail_at_every_byte),
+    TEST(corrupt_middle_is_named),     TEST(device_full),
+    TEST(short_write_is_cut_back),     TEST(read_only_folder),
+    TEST(journal_put_get_reopen),      TEST(killed_writer_loses_nothing_it_was_told),
     TEST(random_damage_never_crashes),
 };
 TEST_MAIN(cases)

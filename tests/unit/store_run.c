@@ -85,7 +85,8 @@ static void resume_and_finish(void)
     CHECK(!state.is_resumed && !state.is_finished);
     CHECK_INT(state.attempt, 1);
     CHECK_OK(record(r, 0), err);
-    CHECK(has_file(r, "run.json") && has_file(r, "params.json") && has_file(r, "env.json") && has_file(r, "log/attempt_01.log"));
+    CHECK(has_file(r, "run.json") && has_file(r, "params.json") && has_file(r, "env.json") &&
+          has_file(r, "log/attempt_01.log"));
     char *table;
     CHECK_OK(vt_run_path(r, "tables/x.csv", &table, &err), err);
     CHECK_OK(vt_fs_write_atomic(table, "a\r\n", 3, &err), err);
@@ -263,7 +264,8 @@ static void edited_sources_stand_side_by_side(void)
         CHECK_OK(vt_run_source_put(r, "lua/boa.lua", puts[i].text, strlen(puts[i].text), &is_edited, &err), err);
         CHECK_INT(is_edited, puts[i].is_edited);
     }
-    CHECK(has_file(r, "source/lua+boa.lua") && has_file(r, "source/lua+boa.lua.2") && has_file(r, "source/lua+boa.lua.3"));
+    CHECK(has_file(r, "source/lua+boa.lua") && has_file(r, "source/lua+boa.lua.2") &&
+          has_file(r, "source/lua+boa.lua.3"));
     CHECK_OK(vt_run_source_put(r, "../../../escape", "x", 1, &is_edited, &err), err);
     CHECK(has_file(r, "source/..+..+..+escape"));
     vt_run_close(r);
@@ -284,7 +286,8 @@ static void blobs(void)
     CHECK_STR(out.p, "abc");
     vt_buf_free(&out);
     char *path;
-    CHECK_OK(vt_run_path(r, "blobs/ba/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", &path, &err), err);
+    CHECK_OK(vt_run_path(r, "blobs/ba/ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", &path, &err),
+             err);
     CHECK_OK(vt_fs_write_atomic(path, "abd", 3, &err), err);
     CHECK_INT(vt_run_blob_get(r, hex, 100, &out, &err), VT_EFORMAT);
     free(path);
