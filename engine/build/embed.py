@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """embed.py SYMBOL FOLDER OUT: writes FOLDER/**/*.lua as a C table `const struct vt_embedded SYMBOL[]`.
 
 Each row is {name relative to FOLDER, bytes, length}; the last row is all zeros. Bytes are written as

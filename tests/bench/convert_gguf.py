@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """convert_gguf.py IN.gguf OUT.gguf BF16|F32|F16: the same model with every quantised tensor stored as plain floats.
 
 llama.cpp is measured on its best format; the values are those of the quantised file, so all formats answer alike.

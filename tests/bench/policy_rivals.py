@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
 """policy_rivals.py MODEL.gguf [--bf16 MODEL-bf16.gguf] [--vegttt build/vegttt] [--rows …] [--reps 3] [--json OUT]
 
 The CPU policy beside what people would run instead, alternately, in one process tree on the same weights, and the
