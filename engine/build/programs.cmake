@@ -12,4 +12,6 @@ file(GLOB worker_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/eval/wor
 if(worker_sources)
   add_executable(vegttt-worker ${worker_sources})
   target_link_libraries(vegttt-worker PRIVATE vegttt_flags ${CMAKE_DL_LIBS} m)
+  # Whatever links the evaluator needs the worker beside it at run time.
+  add_dependencies(vegttt_eval vegttt-worker)
 endif()

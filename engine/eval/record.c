@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * record.c: an outcome as the JSON object of one line of evals.jsonl. Every raw trial is kept, disturbed ones marked.
+ */
+#include "eval/verdict.h"
+#include <math.h>
+#include <string.h>
+
+static const char *const stage_names[VT_N_STAGES] = {"extract", "build", "load", "check", "time"};
+
+static void put_flags(vt_json *j, uint32_t flags)
+{
+    static const struct {
+        uint32_t bit;
+        const char *name;
+    } names[] = {{VT_FLAG_COPY, "copy"},
+                 {VT_FLAG_CONTENDED, "contended"},
+                 {VT_FLAG_BELOW_FLOOR, "below_floor"},
+                 {VT_FLAG_INPUT_WRITTEN, "input_mutated"},
+                 {VT_FLAG_OVER_BOUND, "over_bound"},
+                 {VT_FLAG_UNSAFE_JAIL, "unsafe_jail"},
+                 {VT_FLAG_DEFERRED, "deferred"},
+                 {VT_FLAG_ONE_CORE, "one_core"}};
+    vt_json *a = vt_json_array();
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (flags & names[i].bit)
+            vt_json_push(a, vt_json_new_str(names[i].name, strlen(names[i].name)));
+    vt_json_put(j, "flags", a);
+}
+
+static void put_build(vt_json *j, const struct vt_outcome *o)
+{
+    static const char *const ends[] = {"ok", "failed", "timeout", "crashed", "refused"};
+    vt_json *b = vt_json_object(), *list = vt_json_array();
+    vt_json_put_str(b, "end", ends[o->build_end]);
+    vt_json_put_num(b, "ms", o->build_ms);
+    vt_json_put_num(b, "cpu_ms", o->build_cpu_ms);
+    vt_json_put_num(b, "max_rss_kib", (double)o->build_rss_kib);
+    if (o->log_sha[0])
+        vt_json_put_str(b, "log", o->log_sha);
+    for (int i = 0; i < o->diagnostics.n; i++) {
+        const struct vt_diagnostic *d = &o->diagnostics.item[i];
+        vt_json *item = vt_json_object();
+        vt_json_put_int(item, "line", d->line);
+        vt_json_put_int(item, "column", d->column);
+        vt_json_put_str(item, "kind", d->kind);
+        vt_json_put_str(item, "text", d->text);
+        vt_json_push(list, item);
+    }
+    vt_json_put(b, "diagnostics", list);
+    vt_json_put_int(b, "n_errors", o->diagnostics.n_errors);
+    vt_json_put(j, "build", b);
+}
+
+static void put_failure(vt_json *j, const struct vt_outcome *o, const struct vt_subject_names *n)
+{
+    static const char *const ends[] = {"returned", "exited", "signal", "forbidden_syscall", "timeout"};
+    static const char *const kinds[] = {"right", "wrong", "overrun", "deferred", "fault"};
+    const struct vt_check_result *f = &o->failure;
+    vt_json *x = vt_json_object();
+    vt_json_put_str(x, "kind", kinds[f->end]);
+    vt_json_put_str(x, "scale", o->failure_scale);
+    vt_json_put_str(x, "inputs", o->failure_inputs);
+    vt_json_put_str(x, "call", ends[f->call.end]);
+    if (f->call.signo)
+        vt_json_put_int(x, "signal", f->call.signo);
+    if (f->call.end == VT_CALL_FORBIDDEN)
+        vt_json_put_int(x, "syscall", f->call.syscall);
+    if (f->call.end == VT_CALL_EXITED)
+        vt_json_put_int(x, "exit_code", f->call.exit_code);
+    if (f->end == VT_CHECK_WRONG) {
+        vt_json *list = vt_json_array();
+        vt_json_put_int(x, "n_wrong", f->compare.n_wrong);
+        vt_json_put_int(x, "n_checked", f->compare.n_checked);
+        vt_json_put_int(x, "n_nan", f->compare.n_nan);
+        vt_json_put_int(x, "n_unwritten", f->n_unwritten);
+        for (int i = 0; i < f->compare.n_diffs; i++) {
+            const struct vt_diff *d = &f->compare.diff[i];
+            vt_json *item = vt_json_object();
+            vt_json_put_str(item, "array", vt_task_array(n->task, d->array)->name);
+            vt_json_put_int(item, "index", d->index);
+            vt_json_put_num(item, "expected", d->expected);
+            vt_json_put_num(item, "got", d->got);
+            vt_json_put_num(item, "bound", d->bound);
+            vt_json_push(list, item);
+        }
+        vt_json_put(x, "diffs", list);
+    }
+    vt_json_put(j, "failure", x);
+}
+
+static void put_trials(vt_json *j, const struct vt_outcome *o)
+{
+    const struct vt_trials *t = &o->trials;
+    vt_json *a = vt_json_array(), *b = vt_json_array(), *bad = vt_json_array(), *first = vt_json_array();
+    for (int i = 0; i < t->n; i++) {
+        vt_json_push(b, vt_json_new_num((double)t->pair[i].b_ns / 1e3));
+        vt_json_push(a, vt_json_new_num((double)t->pair[i].a_ns / 1e3));
+        vt_json_push(first, vt_json_new_bool(t->pair[i].a_first));
+        if (t->pair[i].is_disturbed)
+            vt_json_push(bad, vt_json_new_num(i));
+    }
+    vt_json_put(j, "trials", b);
+    vt_json_put(j, "ref_trials", a);
+    vt_json_put(j, "ref_first", first);
+    vt_json_put(j, "disturbed", bad);
+    vt_json_put_str(j, "statistic", "median log-ratio of ABBA pairs, bootstrap 2000");
+    vt_json_put_num(j, "time_ms", t->wall_ms);
+    vt_json_put_num(j, "floor_us", o->floor_ns / 1e3);
+    vt_json_put_int(j, "n_remeasured", o->n_remeasured);
+}
+
+static void put_jail(vt_json *j, const struct vt_outcome *o)
+{
+    struct vt_jail jail;
+    vt_json *list = vt_json_array();
+    vt_jail_from_bits(o->layers, o->landlock_abi, &jail);
+    for (size_t i = 0; i < VT_JAIL_N_LAYERS; i++) {
+        bool on;
+        const char *name = vt_jail_layer(&jail, i, &on, NULL);
+        if (on)
+            vt_json_push(list, vt_json_new_str(name, strlen(name)));
+    }
+    vt_json_put(j, "jail", list);
+}
+
+static void put_numbers(vt_json *j, const struct vt_outcome *o)
+{
+    vt_verdict v;
+    vt_outcome_verdict(o, &v);
+    vt_json_put_bool(j, "correct", v.correct);
+    vt_json_put_bool(j, "is_copy", v.is_copy);
+    vt_json_put_num(j, "speedup", v.speedup);
+    vt_json_put_num(j, "speedup_measured", v.speedup_measured);
+    vt_json_put_num(j, "speedup_lo", v.speedup_lo);
+    vt_json_put_num(j, "speedup_hi", v.speedup_hi);
+    vt_json_put_num(j, "speedup_tuned", v.speedup_tuned);
+    vt_json_put_num(j, "runtime_us", v.runtime_us);
+    vt_json_put_num(j, "ref_us", v.baseline_us);
+    vt_json_put_num(j, "worst", isfinite(v.worst) ? v.worst : 1e308);
+    vt_json_put_num(j, "roofline", v.roofline);
+}
+
+vt_status vt_record_write(const struct vt_outcome *o, const struct vt_subject_names *n, const char *feedback,
+                          struct vt_buf *out, vt_err *err)
+{
+    vt_json *j = vt_json_object();
+    if (!j)
+        return vt_fail(err, VT_ENOMEM, "cannot write a verdict: out of memory");
+    vt_json_put_str(j, "key", n->key);
+    vt_json_put_int(j, "task", vt_task_id(n->task));
+    vt_json_put_str(j, "task_name", vt_task_name(n->task));
+    vt_json_put_str(j, "task_digest", vt_task_digest(n->task));
+    vt_json_put_str(j, "code_sha", n->code_sha);
+    vt_json_put_str(j, "tier", "c");
+    vt_json_put_str(j, "scale", n->scale);
+    vt_json_put_str(j, "protocol", n->protocol == VT_PROTOCOL_FULL ? "full" : "fast");
+    vt_json_put_str(j, "evaluator", n->evaluator);
+    vt_json_put_str(j, "compiler", n->compiler);
+    vt_json_put_str(j, "machine", n->machine);
+    vt_json_put_str(j, "stage", stage_names[o->stage]);
+    vt_json_put_str(j, "status", vt_verdict_status_name(o->status));
+    put_numbers(j, o);
+    put_flags(j, o->flags);
+    vt_json_put_bool(j, "cached", o->flags & VT_FLAG_CACHED);
+    if (o->status >= VT_CORRECT_SLOW)
+        vt_json_put(j, "error", vt_json_new_null());
+    else
+        vt_json_put_str(j, "error", feedback);
+    vt_json_put_str(j, "feedback", feedback);
+    if (o->stage >= VT_STAGE_BUILD)
+        put_build(j, o);
+    if (o->stage >= VT_STAGE_CHECK) {
+        vt_json_put_int(j, "n_checks", o->n_checks);
+        vt_json_put_num(j, "check_ms", o->check_ms);
+        put_jail(j, o);
+    }
+    if (o->failure.set)
+        put_failure(j, o, n);
+    if (o->is_timed) {
+        put_trials(j, o);
+        vt_json_put_str(j, "cache_state", "warm");
+    }
+    vt_buf_init(out, 1 << 20);
+    vt_status s = vt_json_write(j, false, out, err);
+    vt_json_free(j);
+    if (s != VT_OK)
+        vt_buf_free(out);
+    return s;
+}

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * worker.c: the broker, program vegttt-worker (protocol.h has the whole picture). `vegttt-worker SLOT WITHOUT`, with
+ * the evaluator's socket as descriptor 3. One request, one reply; when the socket closes, every job is killed.
+ *
+ * The broker is trusted and never runs anything of a candidate: it forks, and the child puts up the walls before it
+ * opens the candidate's object. It is linked with the C library only (libm so that kernels find it loaded).
+ */
+#include "eval/worker/compiler.h"
+#include "eval/worker/template.h"
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+
+static struct cage cage;
+static pid_t jobs[VT_WIRE_MAX_JOBS];
+
+enum { MAX_FDS = 8 };
+
+static ssize_t receive(struct vt_wire_request *r, int fds[MAX_FDS], int *n_fds)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int) * MAX_FDS)];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {r, sizeof *r};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    *n_fds = 0;
+    ssize_t n = recvmsg(VT_WIRE_SOCKET, &m, MSG_CMSG_CLOEXEC);
+    for (struct cmsghdr *c = n > 0 ? CMSG_FIRSTHDR(&m) : NULL; c; c = CMSG_NXTHDR(&m, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        *n_fds = (int)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(fds, CMSG_DATA(c), sizeof(int) * (size_t)*n_fds);
+    }
+    return n;
+}
+
+static bool reply_with(const struct vt_wire_reply *reply, int fd)
+{
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {{0}};
+    struct iovec iov = {(void *)(uintptr_t)reply, sizeof *reply};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (fd >= 0) {
+        m.msg_control = &control;
+        m.msg_controllen = sizeof control;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    return sendmsg(VT_WIRE_SOCKET, &m, MSG_NOSIGNAL) == (ssize_t)sizeof *reply;
+}
+
+static int free_job(void)
+{
+    for (int i = 0; i < VT_WIRE_MAX_JOBS; i++)
+        if (!jobs[i])
+            return i;
+    return -1;
+}
+
+static void start(const struct vt_wire_request *r, int fds[MAX_FDS], int n_fds, struct vt_wire_reply *reply, int *pidfd)
+{
+    int slot = free_job();
+    bool is_run = r->op == VT_WIRE_RUN;
+    if (slot < 0 || n_fds != (is_run ? VT_WIRE_RUN_FDS : VT_WIRE_COMPILE_FDS)) {
+        reply->error = slot < 0 ? EAGAIN : EINVAL;
+        return;
+    }
+    pid_t pid = cage_fork(&cage);
+    if (pid == 0) {
+        if (is_run)
+            template_run(&cage, r, fds);
+        compiler_run(&cage, r, fds);
+    }
+    if (pid < 0) {
+        reply->error = errno;
+        return;
+    }
+    jobs[slot] = pid;
+    reply->pid = pid;
+    *pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
+    if (*pidfd < 0)
+        reply->error = errno;
+}
+
+/* Kills the job's whole group, collects it and whatever it left to us as subreaper. */
+static void reap(pid_t pid, struct vt_wire_reply *reply)
+{
+    int slot = -1, status = 0;
+    for (int i = 0; i < VT_WIRE_MAX_JOBS; i++)
+        if (jobs[i] == pid)
+            slot = i;
+    if (slot < 0 || pid <= 0) {
+        reply->error = ESRCH;
+        return;
+    }
+    struct rusage usage = {0};
+    kill(-pid, SIGKILL);
+    kill(pid, SIGKILL);
+    while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR) {
+    }
+    jobs[slot] = 0;
+    reply->status = status;
+    reply->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
+                    (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+    reply->max_rss_kib = (uint64_t)usage.ru_maxrss;
+}
+
+static bool is_job(pid_t pid)
+{
+    for (int i = 0; i < VT_WIRE_MAX_JOBS; i++)
+        if (jobs[i] == pid)
+            return true;
+    return false;
+}
+
+/* Orphans of a killed group arrive here; jobs stay waitable for their REAP. */
+static void collect_orphans(void)
+{
+    siginfo_t info;
+    for (;;) {
+        info.si_pid = 0;
+        if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0 || is_job(info.si_pid))
+            return;
+        waitpid(info.si_pid, NULL, 0);
+    }
+}
+
+static void handle(const struct vt_wire_request *r, int fds[MAX_FDS], int n_fds, struct vt_wire_reply *reply, int *pidfd)
+{
+    switch (r->op) {
+    case VT_WIRE_HELLO:
+        reply->layers = cage.layers;
+        reply->uid = cage.uid;
+        reply->landlock_abi = (uint32_t)cage.landlock_abi;
+        return;
+    case VT_WIRE_RUN:
+    case VT_WIRE_COMPILE:
+        start(r, fds, n_fds, reply, pidfd);
+        return;
+    case VT_WIRE_REAP:
+        reap(r->pid, reply);
+        return;
+    default:
+        reply->error = EINVAL;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct vt_wire_request request;
+    if (argc != 3 || strlen(argv[1]) >= sizeof cage.slot)
+        return 2;
+    memcpy(cage.slot, argv[1], strlen(argv[1]) + 1);
+    cage.without = (uint32_t)strtoul(argv[2], NULL, 0);
+    clearenv();
+    signal(SIGINT, SIG_IGN);
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+    /* Keeps libm among the loaded libraries under --as-needed. */
+    volatile double one = 1.0;
+    one = exp2(one);
+    cage_open(&cage);
+    for (;;) {
+        int fds[MAX_FDS], n_fds, pidfd = -1;
+        struct vt_wire_reply reply = {0};
+        ssize_t n = receive(&request, fds, &n_fds);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n != (ssize_t)sizeof request)
+            break;
+        handle(&request, fds, n_fds, &reply, &pidfd);
+        for (int i = 0; i < n_fds; i++)
+            close(fds[i]);
+        bool ok = reply_with(&reply, pidfd);
+        if (pidfd >= 0)
+            close(pidfd);
+        collect_orphans();
+        if (!ok)
+            break;
+    }
+    for (int i = 0; i < VT_WIRE_MAX_JOBS; i++) {
+        struct vt_wire_reply unused = {0};
+        if (jobs[i])
+            reap(jobs[i], &unused);
+    }
+    return 0;
+}
