@@ -381,7 +381,7 @@ static void digest_keep(const char *cached, const char *hex)
     free(dir);
 }
 
-static vt_status file_digest(const char *file, char out[65], vt_err *err)
+vt_status vt_file_digest(const char *file, char out[65], vt_err *err)
 {
     char *cached = NULL;
     struct vt_buf b;
@@ -407,12 +407,12 @@ static vt_status file_digest(const char *file, char out[65], vt_err *err)
 vt_status vt_ckpt_digest(const vt_ckpt *c, char out[65], vt_err *err)
 {
     if (c->n_files == 1)
-        return file_digest(c->files[0], out, err);
+        return vt_file_digest(c->files[0], out, err);
     struct vt_sha256 h;
     vt_sha256_init(&h);
     for (size_t i = 0; i < c->n_files; i++) {
         char hex[VT_SHA256_HEX];
-        VT_TRY(file_digest(c->files[i], hex, err));
+        VT_TRY(vt_file_digest(c->files[i], hex, err));
         vt_hash_str(&h, "file", hex);
     }
     vt_sha256_hex(&h, out);

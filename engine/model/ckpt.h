@@ -58,6 +58,7 @@ const char *vt_ckpt_chat_template(const vt_ckpt *c);     /* Jinja text as stored
 const char *vt_ckpt_name(const vt_ckpt *c);              /* general.name, or the folder's name */
 /* SHA-256 of the weight files, cached beside the cache dir by (path, size, mtime). Lower-case hex. */
 vt_status vt_ckpt_digest(const vt_ckpt *c, char out[65], vt_err *err) VT_MUST_USE;
+vt_status vt_file_digest(const char *path, char out[65], vt_err *err) VT_MUST_USE; /* of any one file, cached alike */
 
 const char *vt_dtype_name(enum vt_dtype t);
 /* Dequantises row i (Hugging Face order) into out[shape[n_dims-1]]. */

