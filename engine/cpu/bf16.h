@@ -4,8 +4,8 @@
  * codes to bf16 (exact: codes have at most 8 bits).
  *
  * A packed activation row: the n_in values in bf16, zero-padded to a multiple of 32; then, at acts_sums, what the
- * m of Q4_1 multiplies: the sum of each block's rounded values. As fp32 for AVX512_BF16. For AMX, per group of 16
- * blocks, 64 bytes of (hi, hi) pairs and 64 bytes of (lo, lo) pairs with sum ~ hi + lo in bf16.
+ * m of Q4_1 multiplies: the sum of each block's rounded values. As fp32 for AVX512_BF16. For AMX, per group of
+ * blocks, 8 pairs (hi, hi) and 8 pairs (lo, lo) with sum ~ hi + lo in bf16.
  */
 #ifndef VT_CPU_BF16_H
 #define VT_CPU_BF16_H
