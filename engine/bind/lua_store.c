@@ -58,7 +58,7 @@ static vt_json *to_json(lua_State *L, int idx, const char *key)
 }
 
 /* core.run_open{ root, experiment, name, params, replicate, fresh, origins, env, about }
- * -> handle, { dir, id, log, is_resumed, is_finished, attempt } */
+ * -> handle, { dir, id, is_resumed, is_finished, attempt } */
 static int l_open(lua_State *L)
 {
     vt_err err;
@@ -80,13 +80,11 @@ static int l_open(lua_State *L)
     luaL_setmetatable(L, run_type);
     if (vt_run_open(&spec, r, &state, &err) != VT_OK)
         return vt_lua_raise(L, "opening the run directory", &err);
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 5);
     lua_pushstring(L, vt_run_dir(*r));
     lua_setfield(L, -2, "dir");
     lua_pushstring(L, vt_run_id(*r));
     lua_setfield(L, -2, "id");
-    lua_pushstring(L, vt_run_log_path(*r));
-    lua_setfield(L, -2, "log");
     lua_pushboolean(L, state.is_resumed);
     lua_setfield(L, -2, "is_resumed");
     lua_pushboolean(L, state.is_finished);
@@ -94,6 +92,21 @@ static int l_open(lua_State *L)
     lua_pushinteger(L, state.attempt);
     lua_setfield(L, -2, "attempt");
     return 2;
+}
+
+/* core.run_begin(handle): a finished run is continued. */
+static int l_begin(lua_State *L)
+{
+    vt_err err;
+    if (vt_run_begin(check_run(L, 1), &err) != VT_OK)
+        return vt_lua_raise(L, "opening the run directory", &err);
+    return 0;
+}
+
+static int l_log_path(lua_State *L)
+{
+    lua_pushstring(L, vt_run_log_path(check_run(L, 1)));
+    return 1;
 }
 
 static int l_close(lua_State *L)
@@ -354,6 +367,8 @@ static int l_split(lua_State *L)
 void vt_lua_add_store(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"run_open", l_open},
+                                         {"run_begin", l_begin},
+                                         {"run_log_path", l_log_path},
                                          {"run_close", l_close},
                                          {"run_line", l_line},
                                          {"journal_put", l_journal_put},

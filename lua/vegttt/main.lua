@@ -217,6 +217,7 @@ local function run_experiment(e, options, file, words)
   end
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
   if r.is_edited then core.err("vegttt: the script was edited since; its new text is kept, what still has the same key is reused\n") end
+  r:begin()
   local status, result = execute(r)
   local code = 0
   if status == "done" then

@@ -51,16 +51,21 @@ function run.open(e, values, origins, o)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent }
   local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name, params = identity(e, values),
     replicate = o.replicate or 0, fresh = o.fresh or false, origins = origins_json(origins), env = o.env or { vegttt = core.version }, about = about }
-  local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, log_path = info.log, attempt = info.attempt, is_resumed = info.is_resumed,
+  local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt, is_resumed = info.is_resumed,
     is_finished = info.is_finished, experiment = e, params = values, replicate = o.replicate or 0, options = o, evaluating = {}, answered = {},
     tables = {}, table_order = {}, meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
   r.seed = core.seed(values.seed or 42, ("run/%d"):format(r.replicate))
-  r.record = record.open(handle, info.dir)
   r.checkpoints = checkpoints.new(handle, info.dir)
   r.progress = progress.new(e.plan and e.plan(values) or nil)
-  r.log_file = io.open(info.log, "a")
   r.is_edited = e.text and core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) or false
   return r
+end
+
+---Begins the attempt: from here on the run is written to, and no longer finished.
+function Run:begin()
+  if self.is_finished then core.run_begin(self.handle) end
+  self.log_file = io.open(core.run_log_path(self.handle), "a")
+  self.record = record.open(self.handle, self.dir)
 end
 
 function Run:close()
@@ -223,6 +228,7 @@ local function run_cell(parent, e, cell, o)
       r:close()
       return { result = stored, dir = r.dir }
     end
+    r:begin()
     local handle = sched.spawn(function() return e.main(r:script_view(), values) end, r)
     local done, summary = pcall(handle.join, handle)
     if done then r:finish(summary) end

@@ -84,12 +84,13 @@ function sched.await(future, what)
 end
 
 ---The future of an operation of the C half. then_do(results…) runs on completion even when nobody waits any more; what
----it returns is the future's value.
-function sched.start(op, then_do)
+---it returns is the future's value. finally() is called in any case.
+function sched.start(op, then_do, finally)
   local future = sched.future()
   handlers[op] = function(ok, ...)
-    if not ok then return future:settle(false, (...)) end
-    local result = pack(xpcall(then_do, sched.wrap_error, ...))
+    local result = pack(ok, (...))
+    if ok then result = pack(xpcall(then_do, sched.wrap_error, ...)) end
+    if finally then finally() end
     future:settle(result[1], result[2])
   end
   return future
