@@ -1,0 +1,48 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Transposed 1D convolution, 3 taps.
+return {
+  id = 64, name = "conv1d_transposed_k3", level = 1, family = "convolution",
+  title = "64_conv_transposed_1D",
+  sizes = {
+    cpu = { n = 2, ci = 13, co = 17, l = 1021 },
+    hidden = { n = 1, ci = 2, co = 3, l = 11 },
+    search = { n = 8, ci = 128, co = 128, l = 65536 },
+    full = { n = 64, ci = 128, co = 128, l = 65536 },
+  },
+  size_order = { "n", "ci", "co", "l" },
+  arrays = {
+    { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "l" },
+      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+    { name = "weight", role = "weight", dtype = "f32", shape = { "ci", "co", "3" },
+      dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "co * 3" },
+    { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "l + 2" } },
+  },
+  rtol = 0, atol = 0,
+  bytes = "4 * (n * ci * l + ci * co * 3 + n * co * (l + 2))", flops = "2 * n * ci * l * co * 3",
+  body = [[
+  int ol = l + 2;
+  for (int i = 0; i < n * co * ol; i++)
+    y[i] = 0.0f;
+  for (int b = 0; b < n; b++)
+    for (int c = 0; c < ci; c++)
+      for (int i = 0; i < l; i++)
+        for (int o = 0; o < co; o++)
+          for (int p = 0; p < 3; p++)
+            y[(b * co + o) * ol + i + p] += x[(b * ci + c) * l + i] * weight[(c * co + o) * 3 + p];]],
+  tuned = [[
+  int ol = l + 2;
+  for (int i = 0; i < n * co * ol; i++)
+    y[i] = 0.0f;
+  for (int b = 0; b < n; b++)
+    for (int c = 0; c < ci; c++)
+      for (int o = 0; o < co; o++) {
+        const float *restrict in = x + (b * ci + c) * l;
+        float *restrict out = y + (b * co + o) * ol;
+        for (int p = 0; p < 3; p++) {
+          float w0 = weight[(c * co + o) * 3 + p];
+          #pragma omp simd
+          for (int j = 0; j < l; j++)
+            out[j + p] += w0 * in[j];
+        }
+      }]],
+}

@@ -1,0 +1,48 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- Depthwise 2D convolution, 3 x 3, wide image. The compiler vectorises the direct loops whole: the tuned
+-- reference is the same text.
+return {
+  id = 84, name = "depthwise_conv2d_k3_wide", level = 1, family = "convolution",
+  title = "84_conv_depthwise_2D_asymmetric_input_square_kernel",
+  sizes = {
+    cpu = { n = 3, c = 31, h = 71, w = 139 },
+    hidden = { n = 1, c = 3, h = 5, w = 8 },
+    search = { n = 8, c = 128, h = 256, w = 512 },
+    full = { n = 64, c = 128, h = 256, w = 512 },
+  },
+  size_order = { "n", "c", "h", "w" },
+  arrays = {
+    { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "h", "w" },
+      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+    { name = "weight", role = "weight", dtype = "f32", shape = { "c", "3", "3" },
+      dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "9" },
+    { name = "y", role = "out", dtype = "f32", shape = { "n", "c", "h - 2", "w - 2" } },
+  },
+  rtol = 0, atol = 0,
+  bytes = "4 * (n * c * h * w + c * 3 * 3 + n * c * (h - 2) * (w - 2))",
+  flops = "2 * n * c * (h - 2) * (w - 2) * 9",
+  body = [[
+  int oh = h - 2, ow = w - 2;
+  for (int b = 0; b < n; b++)
+    for (int k = 0; k < c; k++)
+      for (int i = 0; i < oh; i++)
+        for (int j = 0; j < ow; j++) {
+          float sum = 0.0f;
+          for (int p = 0; p < 3; p++)
+            for (int q = 0; q < 3; q++)
+              sum += x[((b * c + k) * h + i + p) * w + j + q] * weight[(k * 3 + p) * 3 + q];
+          y[((b * c + k) * oh + i) * ow + j] = sum;
+        }]],
+  tuned = [[
+  int oh = h - 2, ow = w - 2;
+  for (int b = 0; b < n; b++)
+    for (int k = 0; k < c; k++)
+      for (int i = 0; i < oh; i++)
+        for (int j = 0; j < ow; j++) {
+          float sum = 0.0f;
+          for (int p = 0; p < 3; p++)
+            for (int q = 0; q < 3; q++)
+              sum += x[((b * c + k) * h + i + p) * w + j + q] * weight[(k * 3 + p) * 3 + q];
+          y[((b * c + k) * oh + i) * ow + j] = sum;
+        }]],
+}
