@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Prints engine/model/nfc_table.c from this Python's Unicode data: nfc_table.py > engine/model/nfc_table.c"""
 import sys
+import textwrap
 import unicodedata
 
 HANGUL = range(0xAC00, 0xD7A4)
@@ -20,17 +21,19 @@ for cp in range(sys.maxunicode + 1):
         first, second = parts[0], parts[1] if len(parts) > 1 else 0
         decompositions.append((cp, first, second))
         if second and unicodedata.normalize("NFC", chr(first) + chr(second)) == c:
-            compositions.append((cp, first, second))
-compositions.sort(key=lambda t: (t[1], t[2]))
+            compositions.append((first, second, len(decompositions) - 1))
+compositions.sort()
 
 
-def table(kind, name, rows, per_line):
-    print(f"const struct {kind} {name}[] = {{")
-    cells = ["{" + ", ".join(f"0x{v:x}" for v in row) + "}" for row in rows]
-    for i in range(0, len(cells), per_line):
-        print("    " + ", ".join(cells[i:i + per_line]) + ",")
+def table(kind, name, cells):
+    print(f"const {kind} {name}[] = {{")
+    print(textwrap.fill(", ".join(cells) + ",", 120, initial_indent="    ", subsequent_indent="    "))
     print("};")
-    print(f"const size_t {name.replace('nfc_', 'nfc_n_')} = sizeof {name} / sizeof {name}[0];\n")
+    print(f"const size_t {name.replace('nfc_', 'nfc_n_')} = sizeof {name} / sizeof {name}[0];")
+
+
+def braced(rows):
+    return ["{" + ",".join(f"0x{v:x}" for v in row) + "}" for row in rows]
 
 
 print(f"""/* SPDX-License-Identifier: Apache-2.0
@@ -40,6 +43,6 @@ print(f"""/* SPDX-License-Identifier: Apache-2.0
  */
 #include "model/nfc.h"
 """)
-table("vt_nfc_pair", "vt_nfc_decompositions", decompositions, 5)
-table("vt_nfc_pair", "vt_nfc_compositions", compositions, 5)
-table("vt_nfc_class", "vt_nfc_classes", classes, 6)
+table("struct vt_nfc_pair", "vt_nfc_decompositions", braced(decompositions))
+table("uint16_t", "vt_nfc_compositions", [str(i) for _, _, i in compositions])
+table("struct vt_nfc_class", "vt_nfc_classes", braced(classes))

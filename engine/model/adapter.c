@@ -60,14 +60,17 @@ bool vt_adapter_at(const struct vt_adapter *a, int layer, enum vt_target t, size
 }
 
 /* An adapter of zeros; dimensions and parameter count set. */
-static vt_status adapter_blank(const struct vt_lm_config *cfg, int rank, float alpha, unsigned targets, struct vt_adapter **out, vt_err *err)
+static vt_status adapter_blank(const struct vt_lm_config *cfg, int rank, float alpha, unsigned targets,
+                               struct vt_adapter **out, vt_err *err)
 {
     if (rank < 1 || rank > MAX_RANK)
         return vt_fail(err, VT_EINVAL, "cannot make an adapter of rank %d; 1 to %d is possible", rank, MAX_RANK);
     if (!isfinite(alpha) || alpha <= 0)
         return vt_fail(err, VT_EINVAL, "cannot make an adapter with alpha %g; it must be positive", (double)alpha);
     if (targets == 0 || targets >> VT_LORA_N)
-        return vt_fail(err, VT_EINVAL, "cannot make an adapter for target mask 0x%x; name at least one of q k v o gate up down unembed", targets);
+        return vt_fail(err, VT_EINVAL,
+                       "cannot make an adapter for target mask 0x%x; name at least one of q k v o gate up down unembed",
+                       targets);
     struct vt_adapter *a = vt_alloc(sizeof *a);
     if (a) {
         a->cfg = *cfg;
@@ -87,8 +90,8 @@ static vt_status adapter_blank(const struct vt_lm_config *cfg, int rank, float a
     return VT_OK;
 }
 
-vt_status vt_adapter_new(const struct vt_lm_config *cfg, int rank, float alpha, unsigned targets, uint64_t seed, struct vt_adapter **out,
-                         vt_err *err)
+vt_status vt_adapter_new(const struct vt_lm_config *cfg, int rank, float alpha, unsigned targets, uint64_t seed,
+                         struct vt_adapter **out, vt_err *err)
 {
     struct vt_adapter *a;
     VT_TRY(adapter_blank(cfg, rank, alpha, targets, &a, err));

@@ -14,7 +14,17 @@
 
 #include "model/ckpt.h"
 
-enum vt_target { VT_LORA_Q, VT_LORA_K, VT_LORA_V, VT_LORA_O, VT_LORA_GATE, VT_LORA_UP, VT_LORA_DOWN, VT_LORA_UNEMBED, VT_LORA_N };
+enum vt_target {
+    VT_LORA_Q,
+    VT_LORA_K,
+    VT_LORA_V,
+    VT_LORA_O,
+    VT_LORA_GATE,
+    VT_LORA_UP,
+    VT_LORA_DOWN,
+    VT_LORA_UNEMBED,
+    VT_LORA_N
+};
 #define VT_LORA_DEFAULT 0x7fu /* q k v o gate up down */
 
 struct vt_adapter {
@@ -30,8 +40,8 @@ struct vt_adapter {
     char base_digest[65];
 };
 
-vt_status vt_adapter_new(const struct vt_lm_config *cfg, int rank, float alpha, unsigned targets, uint64_t seed, struct vt_adapter **out,
-                         vt_err *err) VT_MUST_USE;
+vt_status vt_adapter_new(const struct vt_lm_config *cfg, int rank, float alpha, unsigned targets, uint64_t seed,
+                         struct vt_adapter **out, vt_err *err) VT_MUST_USE;
 vt_status vt_adapter_clone(const struct vt_adapter *a, struct vt_adapter **out, vt_err *err) VT_MUST_USE;
 void vt_adapter_free(struct vt_adapter *a);
 /* d_out and d_in of a target's weight. */
@@ -41,8 +51,9 @@ bool vt_adapter_at(const struct vt_adapter *a, int layer, enum vt_target t, size
 
 /* dir: a PEFT folder. Checks shapes and targets against cfg; warns through *warning (malloc'd, may be NULL) when the
  * base digest differs. dtype: VT_F32 or VT_BF16 for saving. */
-vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const char *base_digest, struct vt_adapter **out,
-                          char **warning, vt_err *err) VT_MUST_USE;
-vt_status vt_adapter_save(const struct vt_adapter *a, const char *dir, enum vt_dtype dtype, bool with_moments, vt_err *err) VT_MUST_USE;
+vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const char *base_digest,
+                          struct vt_adapter **out, char **warning, vt_err *err) VT_MUST_USE;
+vt_status vt_adapter_save(const struct vt_adapter *a, const char *dir, enum vt_dtype dtype, bool with_moments,
+                          vt_err *err) VT_MUST_USE;
 
 #endif

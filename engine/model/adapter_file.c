@@ -90,18 +90,33 @@ static bool is_off(const vt_json *j)
 
 static vt_status check_config(const vt_json *config, const char *dir, int *rank, float *alpha, vt_err *err)
 {
-    static const char *const unsupported[] = {
-        "rank_pattern", "alpha_pattern", "use_rslora", "use_dora", "use_qalora", "fan_in_fan_out", "modules_to_save", "lora_bias",
-        "layers_to_transform", "layer_replication", "target_parameters", "trainable_token_indices", "alora_invocation_tokens"};
+    static const char *const unsupported[] = {"rank_pattern",
+                                              "alpha_pattern",
+                                              "use_rslora",
+                                              "use_dora",
+                                              "use_qalora",
+                                              "fan_in_fan_out",
+                                              "modules_to_save",
+                                              "lora_bias",
+                                              "layers_to_transform",
+                                              "layer_replication",
+                                              "target_parameters",
+                                              "trainable_token_indices",
+                                              "alora_invocation_tokens"};
     for (size_t i = 0; i < sizeof unsupported / sizeof unsupported[0]; i++)
         if (!is_off(vt_json_get(config, unsupported[i])))
-            return vt_fail(err, VT_EUNSUPPORTED, "cannot load the adapter %s: it sets %s, which vegttt does not support", dir, unsupported[i]);
+            return vt_fail(err, VT_EUNSUPPORTED,
+                           "cannot load the adapter %s: it sets %s, which vegttt does not support", dir,
+                           unsupported[i]);
     const char *type = vt_json_str(vt_json_get(config, "peft_type"), "");
     if (strcmp(type, "LORA") != 0)
-        return vt_fail(err, VT_EUNSUPPORTED, "cannot load the adapter %s: its peft_type is \"%.40s\", not LORA", dir, type);
+        return vt_fail(err, VT_EUNSUPPORTED, "cannot load the adapter %s: its peft_type is \"%.40s\", not LORA", dir,
+                       type);
     const char *bias = vt_json_str(vt_json_get(config, "bias"), "none");
     if (strcmp(bias, "none") != 0)
-        return vt_fail(err, VT_EUNSUPPORTED, "cannot load the adapter %s: it trains biases (bias \"%.40s\"), which vegttt does not support", dir, bias);
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "cannot load the adapter %s: it trains biases (bias \"%.40s\"), which vegttt does not support",
+                       dir, bias);
     int64_t r = 0;
     double a = 0;
     VT_TRY(vt_json_need_int(config, "r", CONFIG_FILE, &r, err));
@@ -124,14 +139,18 @@ static unsigned targets_of(const vt_st *s)
     return mask;
 }
 
-static vt_status load_matrix(const vt_st *s, const char *path, const char *name, int64_t rows, int64_t cols, float *out, vt_err *err)
+static vt_status load_matrix(const vt_st *s, const char *path, const char *name, int64_t rows, int64_t cols, float *out,
+                             vt_err *err)
 {
     const struct vt_tensor *t = vt_st_find(s, name);
     if (!t)
         return vt_fail(err, VT_EFORMAT, "%s: tensor %s is missing; vegttt needs every layer adapted alike", path, name);
     if (t->n_dims != 2 || t->shape[0] != rows || t->shape[1] != cols)
-        return vt_fail(err, VT_EINVAL, "%s: tensor %s has shape [%lld, %lld], this model and rank need [%lld, %lld]; the adapter belongs to another model",
-                       path, name, (long long)t->shape[0], t->n_dims > 1 ? (long long)t->shape[1] : 0LL, (long long)rows, (long long)cols);
+        return vt_fail(err, VT_EINVAL,
+                       "%s: tensor %s has shape [%lld, %lld], this model and rank need [%lld, %lld]; the adapter "
+                       "belongs to another model",
+                       path, name, (long long)t->shape[0], t->n_dims > 1 ? (long long)t->shape[1] : 0LL,
+                       (long long)rows, (long long)cols);
     VT_TRY(vt_tensor_check_finite(t, err));
     for (int64_t i = 0; i < rows; i++)
         vt_tensor_row(t, i, out + i * cols);
@@ -139,7 +158,8 @@ static vt_status load_matrix(const vt_st *s, const char *path, const char *name,
 }
 
 /* Fills values (laid out as params) from the tensors with this suffix. */
-static vt_status load_values(const vt_st *s, const char *path, const struct vt_adapter *a, const char *suffix, float *values, vt_err *err)
+static vt_status load_values(const vt_st *s, const char *path, const struct vt_adapter *a, const char *suffix,
+                             float *values, vt_err *err)
 {
     char name[MAX_NAME];
     for (int layer = 0; layer <= a->cfg.n_layers; layer++)
@@ -186,12 +206,14 @@ static vt_status check_no_others(const vt_st *s, const char *path, const struct 
                 known = known || strcmp(expected, name) == 0;
             }
         if (!known)
-            return vt_fail(err, VT_EUNSUPPORTED, "%s: tensor %.200s adapts a module that this model or vegttt does not have", path, name);
+            return vt_fail(err, VT_EUNSUPPORTED,
+                           "%s: tensor %.200s adapts a module that this model or vegttt does not have", path, name);
     }
     return VT_OK;
 }
 
-static vt_status load_weights(const char *dir, const struct vt_lm_config *cfg, int rank, float alpha, struct vt_adapter **out, vt_err *err)
+static vt_status load_weights(const char *dir, const struct vt_lm_config *cfg, int rank, float alpha,
+                              struct vt_adapter **out, vt_err *err)
 {
     char *path = vt_path_join(dir, MODEL_FILE);
     vt_st *s = NULL;
@@ -200,7 +222,9 @@ static vt_status load_weights(const char *dir, const struct vt_lm_config *cfg, i
     vt_status status = vt_st_open(path, &s, err);
     unsigned mask = status == VT_OK ? targets_of(s) : 0;
     if (status == VT_OK && mask == 0)
-        status = vt_fail(err, VT_EFORMAT, "%s holds no LoRA weights of the first layer (" PREFIX "model.layers.0.….lora_A.weight)", path);
+        status =
+            vt_fail(err, VT_EFORMAT,
+                    "%s holds no LoRA weights of the first layer (" PREFIX "model.layers.0.….lora_A.weight)", path);
     if (status == VT_OK)
         status = vt_adapter_new(cfg, rank, alpha, mask, 0, out, err);
     if (status == VT_OK)
@@ -222,7 +246,8 @@ static vt_status load_moments(const char *dir, struct vt_adapter *a, vt_err *err
     if (vt_fs_exists(path)) {
         a->m = vt_alloc_array(a->n_params, sizeof *a->m);
         a->v = vt_alloc_array(a->n_params, sizeof *a->v);
-        status = a->m && a->v ? vt_st_open(path, &s, err) : vt_fail(err, VT_ENOMEM, "out of memory for the moments of %s", dir);
+        status = a->m && a->v ? vt_st_open(path, &s, err)
+                              : vt_fail(err, VT_ENOMEM, "out of memory for the moments of %s", dir);
         if (status == VT_OK)
             status = load_values(s, path, a, ".m", a->m, err);
         if (status == VT_OK)
@@ -261,7 +286,8 @@ static bool is_digest(const char *s)
     return strlen(s) == 64 && strspn(s, "0123456789abcdef") == 64;
 }
 
-static vt_status check_base(const char *dir, const struct vt_adapter *a, const char *base_digest, char **warning, vt_err *err)
+static vt_status check_base(const char *dir, const struct vt_adapter *a, const char *base_digest, char **warning,
+                            vt_err *err)
 {
     if (!warning)
         return VT_OK;
@@ -270,16 +296,17 @@ static vt_status check_base(const char *dir, const struct vt_adapter *a, const c
         return VT_OK;
     struct vt_buf text;
     vt_buf_init(&text, 4096);
-    vt_buf_printf(&text, "the adapter %s was trained on another base (%.12s…, this one is %.12s…); its effect here is unknown", dir, a->base_digest,
-                  base_digest);
+    vt_buf_printf(&text,
+                  "the adapter %s was trained on another base (%.12s…, this one is %.12s…); its effect here is unknown",
+                  dir, a->base_digest, base_digest);
     vt_status status = vt_buf_check(&text, "a warning", err);
     *warning = status == VT_OK ? vt_buf_take(&text, NULL) : NULL;
     vt_buf_free(&text);
     return status;
 }
 
-vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const char *base_digest, struct vt_adapter **out, char **warning,
-                          vt_err *err)
+vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const char *base_digest,
+                          struct vt_adapter **out, char **warning, vt_err *err)
 {
     vt_json *config;
     struct vt_adapter *a = NULL;
@@ -308,14 +335,15 @@ vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const
     return VT_OK;
 }
 
-static struct vt_st_item item(char (*names)[MAX_NAME], size_t i, enum vt_dtype dtype, int64_t rows, int64_t cols, const float *values)
+static struct vt_st_item item(char (*names)[MAX_NAME], size_t i, enum vt_dtype dtype, int64_t rows, int64_t cols,
+                              const float *values)
 {
     return (struct vt_st_item){.name = names[i], .dtype = dtype, .n_dims = 2, .shape = {rows, cols}, .values = values};
 }
 
 /* Writes `n_kinds` arrays laid out as params, each under its suffix, into one file. */
-static vt_status save_values(const struct vt_adapter *a, const char *path, enum vt_dtype dtype, const float *const *values,
-                             const char *const *suffixes, size_t n_kinds, vt_err *err)
+static vt_status save_values(const struct vt_adapter *a, const char *path, enum vt_dtype dtype,
+                             const float *const *values, const char *const *suffixes, size_t n_kinds, vt_err *err)
 {
     size_t cap = 2 * n_modules(a) * n_kinds, n = 0;
     struct vt_st_item *items = vt_alloc_array(cap, sizeof *items);
@@ -351,7 +379,7 @@ static vt_json *config_json(const struct vt_adapter *a)
             vt_json_push(modules, vt_json_new_str(target_name(t), strlen(target_name(t))));
     vt_json_put_str(j, "peft_type", "LORA");
     vt_json_put_str(j, "task_type", "CAUSAL_LM");
-    vt_json_put_str(j, "base_model_name_or_path", "");
+    vt_json_put_str(j, "base_model_name_or_path", NULL);
     vt_json_put_int(j, "r", a->rank);
     vt_json_put_num(j, "lora_alpha", (double)a->alpha);
     vt_json_put_num(j, "lora_dropout", 0);
@@ -371,7 +399,8 @@ static vt_status record_json(const struct vt_adapter *a, vt_json **out, vt_err *
     vt_json *j = vt_json_object(), *trained_on = NULL;
     vt_json_put_u64str(j, "step", a->step);
     if (a->trained_on) {
-        vt_status status = vt_json_parse(a->trained_on, strlen(a->trained_on), "the adapter's trained_on record", &trained_on, err);
+        vt_status status =
+            vt_json_parse(a->trained_on, strlen(a->trained_on), "the adapter's trained_on record", &trained_on, err);
         if (status != VT_OK) {
             vt_json_free(j);
             return status;
@@ -387,7 +416,8 @@ static vt_status save_json(const char *dir, const char *name, const vt_json *j, 
     char *path = vt_path_join(dir, name);
     struct vt_buf text;
     vt_buf_init(&text, MAX_JSON);
-    vt_status status = path ? vt_json_write(j, true, &text, err) : vt_fail(err, VT_ENOMEM, "out of memory writing to %s", dir);
+    vt_status status =
+        path ? vt_json_write(j, true, &text, err) : vt_fail(err, VT_ENOMEM, "out of memory writing to %s", dir);
     vt_buf_putc(&text, '\n');
     if (status == VT_OK)
         status = vt_buf_check(&text, name, err);
@@ -398,14 +428,16 @@ static vt_status save_json(const char *dir, const char *name, const vt_json *j, 
     return status;
 }
 
-static vt_status save_tensors(const struct vt_adapter *a, const char *dir, enum vt_dtype dtype, bool with_moments, vt_err *err)
+static vt_status save_tensors(const struct vt_adapter *a, const char *dir, enum vt_dtype dtype, bool with_moments,
+                              vt_err *err)
 {
     char *model = vt_path_join(dir, MODEL_FILE), *moments = vt_path_join(dir, MOMENTS_FILE);
     vt_status status = model && moments ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory writing to %s", dir);
     if (status == VT_OK)
         status = save_values(a, model, dtype, &(const float *){a->params}, &(const char *){""}, 1, err);
     if (status == VT_OK && with_moments && a->m && a->v)
-        status = save_values(a, moments, VT_F32, (const float *const[]){a->m, a->v}, (const char *const[]){".m", ".v"}, 2, err);
+        status = save_values(a, moments, VT_F32, (const float *const[]){a->m, a->v}, (const char *const[]){".m", ".v"},
+                             2, err);
     else if (status == VT_OK)
         (void)unlink(moments); /* of an earlier save into this folder: they would belong to other weights */
     free(model);
@@ -413,7 +445,8 @@ static vt_status save_tensors(const struct vt_adapter *a, const char *dir, enum 
     return status;
 }
 
-vt_status vt_adapter_save(const struct vt_adapter *a, const char *dir, enum vt_dtype dtype, bool with_moments, vt_err *err)
+vt_status vt_adapter_save(const struct vt_adapter *a, const char *dir, enum vt_dtype dtype, bool with_moments,
+                          vt_err *err)
 {
     vt_json *record = NULL, *config = NULL;
     VT_TRY(record_json(a, &record, err));

@@ -39,8 +39,10 @@ vt_status vt_chat_of(const vt_ckpt *c, enum vt_chat *out, vt_err *err)
         else if (contains(t, "enable_thinking"))
             *out = VT_CHAT_QWEN3;
         else if (contains(t, "<think>") || contains(t, "system\\nYou are") || contains(t, "system\nYou are"))
-            return vt_fail(err, VT_EUNSUPPORTED, "the chat template of %s is a ChatML variant with its own default turns, which vegttt does not know",
-                           vt_ckpt_name(c));
+            return vt_fail(
+                err, VT_EUNSUPPORTED,
+                "the chat template of %s is a ChatML variant with its own default turns, which vegttt does not know",
+                vt_ckpt_name(c));
         else
             *out = VT_CHAT_CHATML;
         return VT_OK;
@@ -53,7 +55,8 @@ vt_status vt_chat_of(const vt_ckpt *c, enum vt_chat *out, vt_err *err)
         *out = VT_CHAT_HARMONY;
         return VT_OK;
     }
-    return vt_fail(err, VT_EUNSUPPORTED, "the chat template of %s (it begins \"%.60s\") is none that vegttt knows", vt_ckpt_name(c), t);
+    return vt_fail(err, VT_EUNSUPPORTED, "the chat template of %s (it begins \"%.60s\") is none that vegttt knows",
+                   vt_ckpt_name(c), t);
 }
 
 static bool is_role(const struct vt_message *m, const char *role)
@@ -125,7 +128,8 @@ static bool is_tool_response(const char *s)
 {
     static const char open[] = "<tool_response>", close[] = "</tool_response>";
     size_t n = strlen(s);
-    return strncmp(s, open, sizeof open - 1) == 0 && n >= sizeof close - 1 && strcmp(s + n - (sizeof close - 1), close) == 0;
+    return strncmp(s, open, sizeof open - 1) == 0 && n >= sizeof close - 1 &&
+           strcmp(s + n - (sizeof close - 1), close) == 0;
 }
 
 /* Thinking is kept only after the last question: older turns lose it. */
@@ -159,8 +163,8 @@ static void render_qwen3(const struct vt_message *m, size_t n, struct vt_buf *ou
 /* White space of Python's str.strip, which Jinja's trim uses. */
 static bool is_space(uint32_t c)
 {
-    return (c >= 0x9 && c <= 0xd) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
-           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
+    return (c >= 0x9 && c <= 0xd) || (c >= 0x1c && c <= 0x20) || c == 0x85 || c == 0xa0 || c == 0x1680 ||
+           (c >= 0x2000 && c <= 0x200a) || c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000;
 }
 
 static struct vt_text trim(const char *s)
@@ -190,19 +194,23 @@ static void render_llama3(const struct vt_message *m, size_t n, struct vt_buf *o
 {
     bool has_system = is_role(&m[0], "system");
     vt_buf_puts(out, "<|begin_of_text|>");
-    llama3_turn(out, "system", "Cutting Knowledge Date: December 2023\nToday Date: " LLAMA3_DATE "\n\n", trim(has_system ? m[0].content : ""));
+    llama3_turn(out, "system", "Cutting Knowledge Date: December 2023\nToday Date: " LLAMA3_DATE "\n\n",
+                trim(has_system ? m[0].content : ""));
     for (size_t i = has_system; i < n; i++)
         llama3_turn(out, m[i].role, "", trim(m[i].content));
 }
 
-static vt_status render_harmony(const struct vt_message *m, size_t n, bool generation_prompt, const char *effort, struct vt_buf *out,
-                                vt_err *err)
+static vt_status render_harmony(const struct vt_message *m, size_t n, bool generation_prompt, const char *effort,
+                                struct vt_buf *out, vt_err *err)
 {
     bool has_system = is_role(&m[0], "system");
     if (strcmp(effort, "low") != 0 && strcmp(effort, "medium") != 0 && strcmp(effort, "high") != 0)
-        return vt_fail(err, VT_EINVAL, "cannot render a Harmony conversation with reasoning \"%.40s\"; low, medium and high are possible", effort);
+        return vt_fail(
+            err, VT_EINVAL,
+            "cannot render a Harmony conversation with reasoning \"%.40s\"; low, medium and high are possible", effort);
     vt_buf_printf(out,
-                  "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge cutoff: 2024-06\n"
+                  "<|start|>system<|message|>You are ChatGPT, a large language model trained by OpenAI.\nKnowledge "
+                  "cutoff: 2024-06\n"
                   "Current date: " HARMONY_DATE "\n\nReasoning: %s\n\n"
                   "# Valid channels: analysis, commentary, final. Channel must be included for every message.<|end|>",
                   effort);
@@ -210,34 +218,44 @@ static vt_status render_harmony(const struct vt_message *m, size_t n, bool gener
         vt_buf_printf(out, "<|start|>developer<|message|># Instructions\n\n%s\n\n<|end|>", m[0].content);
     for (size_t i = has_system; i < n; i++) {
         if (is_role(&m[i], "system"))
-            return vt_fail(err, VT_EINVAL, "cannot render message %zu: Harmony takes a system message at the start only", i + 1);
+            return vt_fail(err, VT_EINVAL,
+                           "cannot render message %zu: Harmony takes a system message at the start only", i + 1);
         if (is_role(&m[i], "user")) {
             vt_buf_printf(out, "<|start|>user<|message|>%s<|end|>", m[i].content);
             continue;
         }
         if (contains(m[i].content, "<|channel|>"))
-            return vt_fail(err, VT_EINVAL, "cannot render message %zu: an assistant turn is the text of its final channel, without <|channel|> tags", i + 1);
+            return vt_fail(err, VT_EINVAL,
+                           "cannot render message %zu: an assistant turn is the text of its final channel, without "
+                           "<|channel|> tags",
+                           i + 1);
         bool ends_here = i == n - 1 && !generation_prompt;
-        vt_buf_printf(out, "<|start|>assistant<|channel|>final<|message|>%s%s", m[i].content, ends_here ? "<|return|>" : "<|end|>");
+        vt_buf_printf(out, "<|start|>assistant<|channel|>final<|message|>%s%s", m[i].content,
+                      ends_here ? "<|return|>" : "<|end|>");
     }
     return VT_OK;
 }
 
-static vt_status check_messages(enum vt_chat chat, const struct vt_message *m, size_t n, const char *reasoning, vt_err *err)
+static vt_status check_messages(enum vt_chat chat, const struct vt_message *m, size_t n, const char *reasoning,
+                                vt_err *err)
 {
     if (n == 0)
         return vt_fail(err, VT_EINVAL, "cannot render an empty conversation; give at least one message");
     for (size_t i = 0; i < n; i++)
-        if (!m[i].role || !m[i].content || (!is_role(&m[i], "system") && !is_role(&m[i], "user") && !is_role(&m[i], "assistant")))
-            return vt_fail(err, VT_EINVAL, "cannot render message %zu with role \"%.40s\"; a role is system, user or assistant, with a content", i + 1,
-                           m[i].role ? m[i].role : "");
+        if (!m[i].role || !m[i].content ||
+            (!is_role(&m[i], "system") && !is_role(&m[i], "user") && !is_role(&m[i], "assistant")))
+            return vt_fail(
+                err, VT_EINVAL,
+                "cannot render message %zu with role \"%.40s\"; a role is system, user or assistant, with a content",
+                i + 1, m[i].role ? m[i].role : "");
     if (reasoning && chat != VT_CHAT_HARMONY && !(chat == VT_CHAT_QWEN3 && strcmp(reasoning, "off") == 0))
-        return vt_fail(err, VT_EINVAL, "cannot render with reasoning \"%.40s\": this chat format has no such setting", reasoning);
+        return vt_fail(err, VT_EINVAL, "cannot render with reasoning \"%.40s\": this chat format has no such setting",
+                       reasoning);
     return VT_OK;
 }
 
-vt_status vt_chat_render(enum vt_chat chat, const struct vt_message *m, size_t n, bool generation_prompt, const char *reasoning,
-                         struct vt_buf *out, vt_err *err)
+vt_status vt_chat_render(enum vt_chat chat, const struct vt_message *m, size_t n, bool generation_prompt,
+                         const char *reasoning, struct vt_buf *out, vt_err *err)
 {
     static const char chatml_prompt[] = "<|im_start|>assistant\n";
     const char *prompt = chatml_prompt;

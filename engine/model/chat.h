@@ -15,8 +15,8 @@ struct vt_message {
 };
 /* Recognises the format from the checkpoint's template and architecture. EUNSUPPORTED names what was seen. */
 vt_status vt_chat_of(const vt_ckpt *c, enum vt_chat *out, vt_err *err) VT_MUST_USE;
-vt_status vt_chat_render(enum vt_chat chat, const struct vt_message *m, size_t n, bool generation_prompt, const char *reasoning,
-                         struct vt_buf *out, vt_err *err) VT_MUST_USE;
+vt_status vt_chat_render(enum vt_chat chat, const struct vt_message *m, size_t n, bool generation_prompt,
+                         const char *reasoning, struct vt_buf *out, vt_err *err) VT_MUST_USE;
 const char *vt_chat_stop(enum vt_chat chat); /* "<|im_end|>" … the text of the token that ends a turn */
 
 #endif

@@ -116,26 +116,33 @@ static vt_status check_config(const vt_ckpt *c, vt_err *err)
         const char *what;
         int value, max;
     } limits[] = {
-        {"number of layers", g->n_layers, MAX_LAYERS},        {"hidden size", g->d_model, 1 << 17},
-        {"feed-forward size", g->d_ff, 1 << 20},              {"number of heads", g->n_heads, 1024},
-        {"number of key-value heads", g->n_kv_heads, 1024},   {"head size", g->head_dim, 1024},
-        {"vocabulary size", g->n_vocab, 1 << 22},             {"context length", g->n_ctx, 1 << 24},
+        {"number of layers", g->n_layers, MAX_LAYERS},
+        {"hidden size", g->d_model, 1 << 17},
+        {"feed-forward size", g->d_ff, 1 << 20},
+        {"number of heads", g->n_heads, 1024},
+        {"number of key-value heads", g->n_kv_heads, 1024},
+        {"head size", g->head_dim, 1024},
+        {"vocabulary size", g->n_vocab, 1 << 22},
+        {"context length", g->n_ctx, 1 << 24},
     };
     for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
         if (limits[i].value < 1 || limits[i].value > limits[i].max)
-            return vt_fail(err, VT_EFORMAT, "%s: its config gives %d as %s; 1 to %d is possible", c->path, limits[i].value,
-                           limits[i].what, limits[i].max);
+            return vt_fail(err, VT_EFORMAT, "%s: its config gives %d as %s; 1 to %d is possible", c->path,
+                           limits[i].value, limits[i].what, limits[i].max);
     if (g->n_heads % g->n_kv_heads != 0)
-        return vt_fail(err, VT_EFORMAT, "%s: %d heads cannot share %d key-value heads evenly", c->path, g->n_heads, g->n_kv_heads);
+        return vt_fail(err, VT_EFORMAT, "%s: %d heads cannot share %d key-value heads evenly", c->path, g->n_heads,
+                       g->n_kv_heads);
     if (g->head_dim % 2 != 0)
         return vt_fail(err, VT_EFORMAT, "%s: rotary embedding needs an even head size, not %d", c->path, g->head_dim);
     if (!(g->rms_eps >= 0 && g->rms_eps < 1) || !(g->rope_theta > 0 && isfinite(g->rope_theta)))
-        return vt_fail(err, VT_EFORMAT, "%s: RMS epsilon %g or rope base %g makes no sense", c->path, (double)g->rms_eps,
-                       (double)g->rope_theta);
+        return vt_fail(err, VT_EFORMAT, "%s: RMS epsilon %g or rope base %g makes no sense", c->path,
+                       (double)g->rms_eps, (double)g->rope_theta);
     if (!(g->rope_factor >= 0) || !isfinite(g->rope_factor) ||
-        (g->rope_factor > 0 && (!(g->rope_low > 0) || !(g->rope_high > g->rope_low) || !isfinite(g->rope_high) || g->rope_orig_ctx < 1)))
-        return vt_fail(err, VT_EFORMAT, "%s: its rope scaling (factor %g, low %g, high %g, original context %d) makes no sense",
-                       c->path, (double)g->rope_factor, (double)g->rope_low, (double)g->rope_high, g->rope_orig_ctx);
+        (g->rope_factor > 0 &&
+         (!(g->rope_low > 0) || !(g->rope_high > g->rope_low) || !isfinite(g->rope_high) || g->rope_orig_ctx < 1)))
+        return vt_fail(err, VT_EFORMAT,
+                       "%s: its rope scaling (factor %g, low %g, high %g, original context %d) makes no sense", c->path,
+                       (double)g->rope_factor, (double)g->rope_low, (double)g->rope_high, g->rope_orig_ctx);
     return VT_OK;
 }
 
@@ -181,9 +188,10 @@ static vt_status check_one(const vt_ckpt *c, const struct vt_weight_spec *spec, 
     int n_dims = spec->cols ? 2 : 1;
     int64_t rows = dim_of(&c->cfg, spec->rows), cols = spec->cols ? dim_of(&c->cfg, spec->cols) : 0;
     if (t->n_dims != n_dims || t->shape[0] != rows || (cols && t->shape[1] != cols))
-        return vt_fail(err, VT_EFORMAT, "%s: tensor %s has shape [%lld%s%.0lld], the config needs [%lld%s%.0lld]", c->path, name,
-                       (long long)t->shape[0], t->n_dims > 1 ? ", " : "", t->n_dims > 1 ? (long long)t->shape[1] : 0LL,
-                       (long long)rows, cols ? ", " : "", (long long)cols);
+        return vt_fail(err, VT_EFORMAT, "%s: tensor %s has shape [%lld%s%.0lld], the config needs [%lld%s%.0lld]",
+                       c->path, name, (long long)t->shape[0], t->n_dims > 1 ? ", " : "",
+                       t->n_dims > 1 ? (long long)t->shape[1] : 0LL, (long long)rows, cols ? ", " : "",
+                       (long long)cols);
     return VT_OK;
 }
 
@@ -213,8 +221,10 @@ static vt_status check_tensors(vt_ckpt *c, vt_err *err)
         int layer;
         const struct vt_weight_spec *spec = vt_weight_spec_of(name, strlen(name), false, &layer);
         if (!spec || !is_expected(&c->cfg, spec) || layer >= c->cfg.n_layers)
-            return vt_fail(err, VT_EUNSUPPORTED, "%s: tensor %s has no place in the model its config describes; vegttt would compute something else",
-                           c->path, name);
+            return vt_fail(
+                err, VT_EUNSUPPORTED,
+                "%s: tensor %s has no place in the model its config describes; vegttt would compute something else",
+                c->path, name);
     }
     return VT_OK;
 }

@@ -35,10 +35,10 @@ struct vt_tensor {
     const char *name; /* "model.layers.3.self_attn.q_proj.weight" */
     enum vt_dtype dtype;
     int n_dims;
-    int64_t shape[4];   /* row-major, as in Hugging Face: {out, in} */
-    const void *data;   /* first byte in the file, file row order */
-    size_t row_bytes;   /* bytes of one row (last dimension) */
-    int permute_heads;  /* > 0: rows are in llama.cpp's rope order for this many heads; vt_tensor_row undoes it */
+    int64_t shape[4];  /* row-major, as in Hugging Face: {out, in} */
+    const void *data;  /* first byte in the file, file row order */
+    size_t row_bytes;  /* bytes of one row (last dimension) */
+    int permute_heads; /* > 0: rows are in llama.cpp's rope order for this many heads; vt_tensor_row undoes it */
 };
 
 typedef struct vt_ckpt vt_ckpt;
@@ -69,7 +69,7 @@ const void *vt_tensor_raw_row(const struct vt_tensor *t, int64_t i);
 vt_status vt_tensor_check_finite(const struct vt_tensor *t, vt_err *err) VT_MUST_USE;
 
 float vt_f16_to_f32(uint16_t h);
-uint16_t vt_f32_to_f16(float f);  /* round to nearest even */
+uint16_t vt_f32_to_f16(float f); /* round to nearest even */
 float vt_bf16_to_f32(uint16_t b);
 uint16_t vt_f32_to_bf16(float f); /* round to nearest even; NaN stays NaN */
 

@@ -28,7 +28,8 @@ static vt_status need_int(const vt_ckpt *c, const char *arch, const char *key, i
     int64_t v;
     snprintf(full, sizeof full, "%s.%s", arch, key);
     if (!vt_gguf_int(c->gguf, full, &v))
-        return vt_fail(err, VT_EFORMAT, "%s: GGUF key %s is missing or no integer; the file is no complete model", c->path, full);
+        return vt_fail(err, VT_EFORMAT, "%s: GGUF key %s is missing or no integer; the file is no complete model",
+                       c->path, full);
     *out = v < 0 || v > INT_MAX ? -1 : (int)v;
     return VT_OK;
 }
@@ -58,8 +59,8 @@ static vt_status read_arch(vt_ckpt *c, const char **arch, vt_err *err)
             *arch = known[i].name;
             return VT_OK;
         }
-    return vt_fail(err, VT_EUNSUPPORTED, "%s has architecture %.*s; the CPU engine runs llama, qwen2 and qwen3", c->path,
-                   (int)(s.len < 64 ? s.len : 64), s.p);
+    return vt_fail(err, VT_EUNSUPPORTED, "%s has architecture %.*s; the CPU engine runs llama, qwen2 and qwen3",
+                   c->path, (int)(s.len < 64 ? s.len : 64), s.p);
 }
 
 /* What these keys describe would change the computation, so a file that sets them is refused. */
@@ -69,14 +70,15 @@ static vt_status refuse_extras(const vt_ckpt *c, const char *arch, vt_err *err)
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         int v = optional_int(c, arch, counts[i], 0);
         if (v != 0)
-            return vt_fail(err, VT_EUNSUPPORTED, "%s sets %s.%s = %d, which the CPU engine does not have", c->path, arch, counts[i], v);
+            return vt_fail(err, VT_EUNSUPPORTED, "%s sets %s.%s = %d, which the CPU engine does not have", c->path,
+                           arch, counts[i], v);
     }
     char key[96];
     struct vt_text type;
     snprintf(key, sizeof key, "%s.rope.scaling.type", arch);
     if (vt_gguf_text(c->gguf, key, &type) && !vt_text_is(type, "none"))
-        return vt_fail(err, VT_EUNSUPPORTED, "%s uses rope scaling %.*s; the CPU engine has Llama-3 scaling only", c->path,
-                       (int)(type.len < 32 ? type.len : 32), type.p);
+        return vt_fail(err, VT_EUNSUPPORTED, "%s uses rope scaling %.*s; the CPU engine has Llama-3 scaling only",
+                       c->path, (int)(type.len < 32 ? type.len : 32), type.p);
     return VT_OK;
 }
 
@@ -96,7 +98,8 @@ static vt_status read_config(vt_ckpt *c, vt_err *err)
     g->head_dim = optional_int(c, arch, "attention.key_length", g->n_heads > 0 ? g->d_model / g->n_heads : -1);
     int rotated = optional_int(c, arch, "rope.dimension_count", g->head_dim);
     if (rotated != g->head_dim || optional_int(c, arch, "attention.value_length", g->head_dim) != g->head_dim)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s: key, value and rotary sizes differ (key %d, rotary %d); the CPU engine needs them equal",
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s: key, value and rotary sizes differ (key %d, rotary %d); the CPU engine needs them equal",
                        c->path, g->head_dim, rotated);
     double eps, theta = 10000.0;
     snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", arch);
@@ -130,7 +133,9 @@ static vt_status read_rope_freqs(vt_ckpt *c, const struct vt_gguf_tensor *t, vt_
     float divisors[MAX_HALF];
     int half = g->head_dim / 2;
     if (half < 1 || half > MAX_HALF || t->n_dims != 1 || t->ne[0] != half || t->dtype != VT_F32)
-        return vt_fail(err, VT_EFORMAT, "%s: tensor rope_freqs.weight must hold %d fp32 numbers, one for each pair of a head", c->path, half);
+        return vt_fail(err, VT_EFORMAT,
+                       "%s: tensor rope_freqs.weight must hold %d fp32 numbers, one for each pair of a head", c->path,
+                       half);
     memcpy(divisors, t->data, (size_t)half * sizeof *divisors);
     g->rope_factor = 1;
     g->rope_low = 1;
@@ -143,7 +148,9 @@ static vt_status read_rope_freqs(vt_ckpt *c, const struct vt_gguf_tensor *t, vt_
         double wavelength = 6.283185307179586 * pow((double)g->rope_theta, 2.0 * i / g->head_dim);
         double expected = llama3_divisor(wavelength, (double)g->rope_factor, 1, 4, 8192);
         if (!(fabs((double)divisors[i] - expected) <= 1e-3 * expected))
-            return vt_fail(err, VT_EUNSUPPORTED, "%s: rope_freqs.weight[%d] is %g, Llama-3 scaling by %g over 8192 gives %g; another scaling is not supported",
+            return vt_fail(err, VT_EUNSUPPORTED,
+                           "%s: rope_freqs.weight[%d] is %g, Llama-3 scaling by %g over 8192 gives %g; another scaling "
+                           "is not supported",
                            c->path, i, (double)divisors[i], (double)g->rope_factor, expected);
     }
     return VT_OK;
@@ -156,8 +163,10 @@ static vt_status add_tensor(vt_ckpt *c, const struct vt_gguf_tensor *src, vt_err
     int layer;
     const struct vt_weight_spec *spec = vt_weight_spec_of(src->name.p, src->name.len, true, &layer);
     if (!spec)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s: tensor %.*s has no place in a model of this architecture; vegttt would compute something else",
-                       c->path, (int)src->name.len, src->name.p);
+        return vt_fail(
+            err, VT_EUNSUPPORTED,
+            "%s: tensor %.*s has no place in a model of this architecture; vegttt would compute something else",
+            c->path, (int)src->name.len, src->name.p);
     struct vt_tensor t = {.dtype = src->dtype, .n_dims = src->n_dims, .data = src->data, .row_bytes = src->row_bytes};
     for (int i = 0; i < t.n_dims; i++)
         t.shape[i] = src->ne[t.n_dims - 1 - i];

@@ -67,7 +67,8 @@ static vt_status read_arch(vt_ckpt *c, const vt_json *config, const char *dir, v
             c->cfg.arch = known[i].arch;
             return VT_OK;
         }
-    return vt_fail(err, VT_EUNSUPPORTED, "%s has model_type \"%.40s\"; the CPU engine runs llama, qwen2 and qwen3", dir, type);
+    return vt_fail(err, VT_EUNSUPPORTED, "%s has model_type \"%.40s\"; the CPU engine runs llama, qwen2 and qwen3", dir,
+                   type);
 }
 
 static vt_status refuse_extras(const vt_json *config, enum vt_arch arch, const char *dir, vt_err *err)
@@ -84,28 +85,33 @@ static vt_status refuse_extras(const vt_json *config, enum vt_arch arch, const c
     const vt_json *layers = vt_json_get(config, "layer_types");
     for (const vt_json *l = layers ? vt_json_first(layers) : NULL; l; l = vt_json_next(l))
         if (strcmp(vt_json_str(l, ""), "full_attention") != 0)
-            return vt_fail(err, VT_EUNSUPPORTED, "%s has a layer of type \"%.40s\"; the CPU engine has full_attention only", dir,
+            return vt_fail(err, VT_EUNSUPPORTED,
+                           "%s has a layer of type \"%.40s\"; the CPU engine has full_attention only", dir,
                            vt_json_str(l, ""));
     if (vt_json_num(vt_json_get(config, "partial_rotary_factor"), 1.0) != 1.0)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s rotates only part of each head, which the CPU engine does not have", dir);
+        return vt_fail(err, VT_EUNSUPPORTED, "%s rotates only part of each head, which the CPU engine does not have",
+                       dir);
     return VT_OK;
 }
 
 static vt_status read_rope(vt_ckpt *c, const vt_json *config, const char *dir, vt_err *err)
 {
     struct vt_lm_config *g = &c->cfg;
-    const vt_json *nested = vt_json_get(config, "rope_parameters"), *scaling = nested ? nested : vt_json_get(config, "rope_scaling");
+    const vt_json *nested = vt_json_get(config, "rope_parameters"),
+                  *scaling = nested ? nested : vt_json_get(config, "rope_scaling");
     double theta = vt_json_num(vt_json_get(config, "rope_theta"), 10000.0);
     if (nested)
         theta = vt_json_num(vt_json_get(nested, "rope_theta"), theta);
     g->rope_theta = (float)theta;
     if (!scaling || vt_json_is_null(scaling))
         return VT_OK;
-    const char *type = vt_json_str(vt_json_get(scaling, "rope_type"), vt_json_str(vt_json_get(scaling, "type"), "default"));
+    const char *type =
+        vt_json_str(vt_json_get(scaling, "rope_type"), vt_json_str(vt_json_get(scaling, "type"), "default"));
     if (strcmp(type, "default") == 0)
         return VT_OK;
     if (strcmp(type, "llama3") != 0)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s uses rope scaling \"%.40s\"; the CPU engine has llama3 scaling only", dir, type);
+        return vt_fail(err, VT_EUNSUPPORTED, "%s uses rope scaling \"%.40s\"; the CPU engine has llama3 scaling only",
+                       dir, type);
     double factor, low, high;
     int64_t context;
     VT_TRY(vt_json_need_num(scaling, "factor", dir, &factor, err));
@@ -171,8 +177,10 @@ static vt_status add_shard(vt_ckpt *c, const char *dir, const char *name, vt_err
         if (has_suffix(t->name, ".rotary_emb.inv_freq") || (spec && spec->when == VT_WEIGHT_UNTIED && c->cfg.tied))
             continue; /* copies of what the config or the embedding says already */
         if (!spec)
-            return vt_fail(err, VT_EUNSUPPORTED, "%s: tensor %.200s has no place in a model of this architecture; vegttt would compute something else",
-                           path, t->name);
+            return vt_fail(
+                err, VT_EUNSUPPORTED,
+                "%s: tensor %.200s has no place in a model of this architecture; vegttt would compute something else",
+                path, t->name);
         VT_TRY(vt_ckpt_add(c, spec, layer, t, err));
     }
     return VT_OK;
@@ -200,13 +208,16 @@ static vt_status open_shards(vt_ckpt *c, const char *dir, const vt_json *index, 
         names[n_names++] = vt_json_str(e, "");
     if (n_names > 1)
         qsort(names, n_names, sizeof *names, by_string);
-    vt_status status = n_names ? VT_OK : vt_fail(err, VT_EFORMAT, "%s/model.safetensors.index.json names no shards", dir);
+    vt_status status =
+        n_names ? VT_OK : vt_fail(err, VT_EFORMAT, "%s/model.safetensors.index.json names no shards", dir);
     for (size_t i = 0; i < n_names && status == VT_OK; i++) {
         if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
             continue;
         if (!is_plain_name(names[i]) || c->n_shards == MAX_SHARDS)
-            status = vt_fail(err, VT_EFORMAT, "%s/model.safetensors.index.json names a shard \"%.80s\" outside its folder, or more than %d shards",
-                             dir, names[i], MAX_SHARDS);
+            status = vt_fail(
+                err, VT_EFORMAT,
+                "%s/model.safetensors.index.json names a shard \"%.80s\" outside its folder, or more than %d shards",
+                dir, names[i], MAX_SHARDS);
         else
             status = add_shard(c, dir, names[i], err);
     }
@@ -262,7 +273,8 @@ static void set_ends(vt_ckpt *c, const vt_json *config, const vt_json *tokenizer
 {
     int32_t eos = -1;
     const vt_json *token = tokenizer_config ? vt_json_get(tokenizer_config, "eos_token") : NULL;
-    const char *text = token && vt_json_is_object(token) ? vt_json_str(vt_json_get(token, "content"), NULL) : vt_json_str(token, NULL);
+    const char *text =
+        token && vt_json_is_object(token) ? vt_json_str(vt_json_get(token, "content"), NULL) : vt_json_str(token, NULL);
     if (text)
         eos = vt_tokenizer_find(c->tokenizer, text, strlen(text));
     const vt_json *id = vt_json_get(config, "eos_token_id");

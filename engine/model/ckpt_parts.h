@@ -12,7 +12,7 @@
 
 struct vt_ckpt {
     struct vt_lm_config cfg;
-    char *path; /* as given; for messages */
+    char *path;                /* as given; for messages */
     struct vt_tensor *tensors; /* sorted by name after open; names are owned */
     size_t n_tensors, cap_tensors;
     char **files; /* weight files in the order their digest is taken */
@@ -33,11 +33,13 @@ struct vt_weight_spec {
     enum { VT_WEIGHT_ALWAYS, VT_WEIGHT_UNTIED, VT_WEIGHT_QKV_BIAS, VT_WEIGHT_QK_NORM } when;
 };
 
-/* Recognises a tensor name of a GGUF file or of a Hugging Face folder; *layer is -1 outside the layers. NULL: unknown. */
+/* Recognises a tensor name of a GGUF file or of a Hugging Face folder; *layer is -1 outside the layers. NULL: unknown.
+ */
 const struct vt_weight_spec *vt_weight_spec_of(const char *name, size_t len, bool gguf, int *layer);
 vt_status vt_ckpt_reserve(vt_ckpt *c, size_t n, vt_err *err) VT_MUST_USE;
 /* Appends a tensor under its Hugging Face name; t->name is ignored. Room must have been reserved. */
-vt_status vt_ckpt_add(vt_ckpt *c, const struct vt_weight_spec *spec, int layer, const struct vt_tensor *t, vt_err *err) VT_MUST_USE;
+vt_status vt_ckpt_add(vt_ckpt *c, const struct vt_weight_spec *spec, int layer, const struct vt_tensor *t,
+                      vt_err *err) VT_MUST_USE;
 
 vt_status vt_ckpt_open_gguf(vt_ckpt *c, const char *path, vt_err *err) VT_MUST_USE;
 vt_status vt_ckpt_open_hf(vt_ckpt *c, const char *dir, vt_err *err) VT_MUST_USE;

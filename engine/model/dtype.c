@@ -20,8 +20,8 @@
 #include <string.h>
 
 static const struct vt_dtype_info infos[] = {
-    [VT_F32] = {"F32", 1, 4},      [VT_F16] = {"F16", 1, 2},      [VT_BF16] = {"BF16", 1, 2},
-    [VT_Q8_0] = {"Q8_0", 32, 34},  [VT_Q4_0] = {"Q4_0", 32, 18},  [VT_Q4_1] = {"Q4_1", 32, 20},
+    [VT_F32] = {"F32", 1, 4},       [VT_F16] = {"F16", 1, 2},       [VT_BF16] = {"BF16", 1, 2},
+    [VT_Q8_0] = {"Q8_0", 32, 34},   [VT_Q4_0] = {"Q4_0", 32, 18},   [VT_Q4_1] = {"Q4_1", 32, 20},
     [VT_Q4_K] = {"Q4_K", 256, 144}, [VT_Q6_K] = {"Q6_K", 256, 210},
 };
 
@@ -78,7 +78,7 @@ uint16_t vt_f32_to_f16(float f)
         return (uint16_t)(sign | 0x7e00u); /* NaN */
     if (magnitude >= 0x477ff000u)
         return (uint16_t)(sign | 0x7c00u); /* rounds past 65504 */
-    if (magnitude < 0x38800000u) { /* subnormal: adding 0.5 aligns the 2^-24 bit with the last fp32 bit */
+    if (magnitude < 0x38800000u) {         /* subnormal: adding 0.5 aligns the 2^-24 bit with the last fp32 bit */
         float aligned;
         memcpy(&aligned, &magnitude, sizeof aligned);
         aligned += 0.5f;
@@ -251,9 +251,10 @@ vt_status vt_tensor_check_finite(const struct vt_tensor *t, vt_err *err)
             vt_tensor_row(&piece, 0, block);
             for (int64_t j = 0; j < piece.shape[0]; j++)
                 if (!isfinite(block[j]))
-                    return vt_fail(err, VT_EFORMAT,
-                                   "tensor %s holds a NaN or infinite weight at row %lld, column %lld; the checkpoint is damaged",
-                                   t->name, (long long)row, (long long)(at + j));
+                    return vt_fail(
+                        err, VT_EFORMAT,
+                        "tensor %s holds a NaN or infinite weight at row %lld, column %lld; the checkpoint is damaged",
+                        t->name, (long long)row, (long long)(at + j));
         }
     }
     return VT_OK;

@@ -10,8 +10,8 @@
 
 struct vt_dtype_info {
     const char *name;
-    int block;  /* weights in a block */
-    int bytes;  /* bytes of a block */
+    int block; /* weights in a block */
+    int bytes; /* bytes of a block */
 };
 const struct vt_dtype_info *vt_dtype_info(enum vt_dtype t);
 /* Bytes of a row of n weights; false when n is no positive multiple of the block or the product overflows. */

@@ -28,7 +28,9 @@ struct cursor {
 
 static vt_status cut_off(const struct cursor *c, const char *what, vt_err *err)
 {
-    return vt_fail(err, VT_EFORMAT, "%s is cut off or damaged: its GGUF header needs more than the file's %zu bytes at byte %zu (%s); download it again",
+    return vt_fail(err, VT_EFORMAT,
+                   "%s is cut off or damaged: its GGUF header needs more than the file's %zu bytes at byte %zu (%s); "
+                   "download it again",
                    c->path, c->len, c->at, what);
 }
 
@@ -137,7 +139,8 @@ static vt_status read_kv(struct cursor *c, struct vt_gguf_kv *kv, vt_err *err)
     uint64_t type = 0;
     VT_TRY(read_str(c, "metadata key", &kv->key, err));
     if (kv->key.len > MAX_KEY)
-        return vt_fail(err, VT_EFORMAT, "%s: a GGUF metadata key is %zu bytes long; the file is damaged", c->path, kv->key.len);
+        return vt_fail(err, VT_EFORMAT, "%s: a GGUF metadata key is %zu bytes long; the file is damaged", c->path,
+                       kv->key.len);
     VT_TRY(read_int(c, 4, "type of a metadata value", &type, err));
     kv->type = (enum vt_gguf_type)type;
     if (type == VT_GGUF_STRING)
@@ -146,8 +149,9 @@ static vt_status read_kv(struct cursor *c, struct vt_gguf_kv *kv, vt_err *err)
         return read_array(c, kv, err);
     size_t bytes = scalar_bytes(type);
     if (!bytes)
-        return vt_fail(err, VT_EFORMAT, "%s: GGUF key %.*s has unknown type %llu; the file is damaged or newer than vegttt",
-                       c->path, (int)(kv->key.len < 80 ? kv->key.len : 80), kv->key.p, (unsigned long long)type);
+        return vt_fail(err, VT_EFORMAT,
+                       "%s: GGUF key %.*s has unknown type %llu; the file is damaged or newer than vegttt", c->path,
+                       (int)(kv->key.len < 80 ? kv->key.len : 80), kv->key.p, (unsigned long long)type);
     const unsigned char *p = take(c, bytes);
     if (!p)
         return cut_off(c, "metadata value", err);
@@ -160,7 +164,8 @@ static bool dtype_of(uint64_t type, enum vt_dtype *out)
     static const struct {
         unsigned id;
         enum vt_dtype dtype;
-    } known[] = {{0, VT_F32}, {1, VT_F16}, {2, VT_Q4_0}, {3, VT_Q4_1}, {8, VT_Q8_0}, {12, VT_Q4_K}, {14, VT_Q6_K}, {30, VT_BF16}};
+    } known[] = {{0, VT_F32},  {1, VT_F16},   {2, VT_Q4_0},  {3, VT_Q4_1},
+                 {8, VT_Q8_0}, {12, VT_Q4_K}, {14, VT_Q6_K}, {30, VT_BF16}};
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
         if (known[i].id == type) {
             *out = known[i].dtype;
@@ -175,7 +180,8 @@ static vt_status read_tensor(struct cursor *c, struct vt_gguf_tensor *t, uint64_
     uint64_t n_dims = 0, type = 0;
     VT_TRY(read_str(c, "tensor name", &t->name, err));
     if (t->name.len == 0 || t->name.len > MAX_NAME || memchr(t->name.p, 0, t->name.len))
-        return vt_fail(err, VT_EFORMAT, "%s: a GGUF tensor name is empty, longer than %d bytes or holds a NUL; the file is damaged",
+        return vt_fail(err, VT_EFORMAT,
+                       "%s: a GGUF tensor name is empty, longer than %d bytes or holds a NUL; the file is damaged",
                        c->path, MAX_NAME);
     int name_len = (int)t->name.len;
     VT_TRY(read_int(c, 4, "tensor dimensions", &n_dims, err));
@@ -196,13 +202,14 @@ static vt_status read_tensor(struct cursor *c, struct vt_gguf_tensor *t, uint64_
     }
     VT_TRY(read_int(c, 4, "tensor type", &type, err));
     if (!dtype_of(type, &t->dtype))
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "%s: tensor %.*s is stored as GGUF type %llu; vegttt reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K",
-                       c->path, name_len, t->name.p, (unsigned long long)type);
+        return vt_fail(
+            err, VT_EUNSUPPORTED,
+            "%s: tensor %.*s is stored as GGUF type %llu; vegttt reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K",
+            c->path, name_len, t->name.p, (unsigned long long)type);
     VT_TRY(read_int(c, 8, "tensor offset", offset, err));
     if (!vt_dtype_row_bytes(t->dtype, t->ne[0], &t->row_bytes) || !vt_mul_size(t->row_bytes, (size_t)n_rows, &t->bytes))
-        return vt_fail(err, VT_EFORMAT, "%s: tensor %.*s has rows of %lld weights, which %s cannot store", c->path, name_len,
-                       t->name.p, (long long)t->ne[0], vt_dtype_name(t->dtype));
+        return vt_fail(err, VT_EFORMAT, "%s: tensor %.*s has rows of %lld weights, which %s cannot store", c->path,
+                       name_len, t->name.p, (long long)t->ne[0], vt_dtype_name(t->dtype));
     return VT_OK;
 }
 
@@ -219,8 +226,8 @@ static vt_status check_overlap(const char *path, struct vt_gguf *g, vt_err *err)
     for (size_t i = 1; i < g->n_tensors; i++) {
         const struct vt_gguf_tensor *a = &g->tensors[i - 1], *b = &g->tensors[i];
         if ((size_t)(b->data - a->data) < a->bytes)
-            return vt_fail(err, VT_EFORMAT, "%s: tensors %.*s and %.*s overlap; the file is damaged", path, (int)a->name.len,
-                           a->name.p, (int)b->name.len, b->name.p);
+            return vt_fail(err, VT_EFORMAT, "%s: tensors %.*s and %.*s overlap; the file is damaged", path,
+                           (int)a->name.len, a->name.p, (int)b->name.len, b->name.p);
     }
     return VT_OK;
 }
@@ -237,8 +244,11 @@ static vt_status read_directory(struct cursor *c, struct vt_gguf *g, uint64_t *o
     size_t mask = (size_t)alignment - 1, start = (c->at + mask) & ~mask;
     for (size_t i = 0; i < g->n_tensors; i++) {
         struct vt_gguf_tensor *t = &g->tensors[i];
-        if (offsets[i] & mask || start > c->len || offsets[i] > c->len - start || t->bytes > c->len - start - (size_t)offsets[i])
-            return vt_fail(err, VT_EFORMAT, "%s is cut off or damaged: tensor %.*s needs %zu bytes at offset %llu of the data, the file has %zu; download it again",
+        if (offsets[i] & mask || start > c->len || offsets[i] > c->len - start ||
+            t->bytes > c->len - start - (size_t)offsets[i])
+            return vt_fail(err, VT_EFORMAT,
+                           "%s is cut off or damaged: tensor %.*s needs %zu bytes at offset %llu of the data, the file "
+                           "has %zu; download it again",
                            c->path, (int)t->name.len, t->name.p, t->bytes, (unsigned long long)offsets[i], c->len);
         t->data = c->p + start + (size_t)offsets[i];
     }
@@ -253,13 +263,14 @@ static vt_status read_header(struct cursor *c, struct vt_gguf *g, vt_err *err)
     uint64_t version = 0, n_tensors = 0, n_kv = 0;
     VT_TRY(read_int(c, 4, "version", &version, err));
     if (version != 2 && version != 3)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s has GGUF version %llu; vegttt reads little-endian versions 2 and 3", c->path,
-                       (unsigned long long)version);
+        return vt_fail(err, VT_EUNSUPPORTED, "%s has GGUF version %llu; vegttt reads little-endian versions 2 and 3",
+                       c->path, (unsigned long long)version);
     VT_TRY(read_int(c, 8, "tensor count", &n_tensors, err));
     VT_TRY(read_int(c, 8, "metadata count", &n_kv, err));
     /* Smallest entries: key length + type + one byte; name length + name + dims + one dim + type + offset. */
     if (n_kv > (c->len - c->at) / 13 || n_tensors > (c->len - c->at) / 33)
-        return vt_fail(err, VT_EFORMAT, "%s is cut off or damaged: %llu metadata entries and %llu tensors cannot fit its %zu bytes",
+        return vt_fail(err, VT_EFORMAT,
+                       "%s is cut off or damaged: %llu metadata entries and %llu tensors cannot fit its %zu bytes",
                        c->path, (unsigned long long)n_kv, (unsigned long long)n_tensors, c->len);
     g->kv = vt_alloc_array((size_t)n_kv, sizeof *g->kv);
     g->tensors = vt_alloc_array((size_t)n_tensors, sizeof *g->tensors);

@@ -11,8 +11,19 @@
 #include "model/text.h"
 
 enum vt_gguf_type {
-    VT_GGUF_U8, VT_GGUF_I8, VT_GGUF_U16, VT_GGUF_I16, VT_GGUF_U32, VT_GGUF_I32, VT_GGUF_F32, VT_GGUF_BOOL,
-    VT_GGUF_STRING, VT_GGUF_ARRAY, VT_GGUF_U64, VT_GGUF_I64, VT_GGUF_F64
+    VT_GGUF_U8,
+    VT_GGUF_I8,
+    VT_GGUF_U16,
+    VT_GGUF_I16,
+    VT_GGUF_U32,
+    VT_GGUF_I32,
+    VT_GGUF_F32,
+    VT_GGUF_BOOL,
+    VT_GGUF_STRING,
+    VT_GGUF_ARRAY,
+    VT_GGUF_U64,
+    VT_GGUF_I64,
+    VT_GGUF_F64
 };
 
 struct vt_gguf_kv {
@@ -20,7 +31,7 @@ struct vt_gguf_kv {
     enum vt_gguf_type type;
     int64_t i;              /* integers and bool; an unsigned value above INT64_MAX is INT64_MAX */
     double f;               /* floats */
-    struct vt_text str; /* strings */
+    struct vt_text str;     /* strings */
     enum vt_gguf_type item; /* arrays: type, count and bytes of the items; every item lies inside the file */
     size_t n;
     const unsigned char *items;
@@ -46,7 +57,7 @@ struct vt_gguf {
 vt_status vt_gguf_open(const char *path, struct vt_gguf **out, vt_err *err) VT_MUST_USE;
 void vt_gguf_free(struct vt_gguf *g);
 const struct vt_gguf_kv *vt_gguf_find(const struct vt_gguf *g, const char *key); /* NULL when absent */
-bool vt_gguf_int(const struct vt_gguf *g, const char *key, int64_t *out); /* false when absent or no integer */
+bool vt_gguf_int(const struct vt_gguf *g, const char *key, int64_t *out);        /* false when absent or no integer */
 bool vt_gguf_num(const struct vt_gguf *g, const char *key, double *out);
 bool vt_gguf_bool(const struct vt_gguf *g, const char *key, bool fallback);
 bool vt_gguf_text(const struct vt_gguf *g, const char *key, struct vt_text *out);

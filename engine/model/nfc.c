@@ -16,8 +16,14 @@
 #include <stdlib.h>
 
 enum {
-    S_BASE = 0xac00, L_BASE = 0x1100, V_BASE = 0x1161, T_BASE = 0x11a7,
-    L_COUNT = 19, V_COUNT = 21, T_COUNT = 28, S_COUNT = L_COUNT * V_COUNT * T_COUNT,
+    S_BASE = 0xac00,
+    L_BASE = 0x1100,
+    V_BASE = 0x1161,
+    T_BASE = 0x11a7,
+    L_COUNT = 19,
+    V_COUNT = 21,
+    T_COUNT = 28,
+    S_COUNT = L_COUNT * V_COUNT * T_COUNT,
     FIRST_MARK = 0x300 /* below it: class 0, and never the second half of a composition */
 };
 
@@ -65,7 +71,7 @@ static uint32_t compose_pair(uint32_t first, uint32_t second)
     size_t lo = 0, hi = vt_nfc_n_compositions;
     while (lo < hi) {
         size_t mid = (lo + hi) / 2;
-        const struct vt_nfc_pair *p = &vt_nfc_compositions[mid];
+        const struct vt_nfc_pair *p = &vt_nfc_decompositions[vt_nfc_compositions[mid]];
         if (((uint64_t)p->first << 32 | p->second) < key)
             lo = mid + 1;
         else
@@ -73,7 +79,7 @@ static uint32_t compose_pair(uint32_t first, uint32_t second)
     }
     if (lo == vt_nfc_n_compositions)
         return 0;
-    const struct vt_nfc_pair *p = &vt_nfc_compositions[lo];
+    const struct vt_nfc_pair *p = &vt_nfc_decompositions[vt_nfc_compositions[lo]];
     return p->first == first && p->second == second ? p->whole : 0;
 }
 
@@ -159,7 +165,8 @@ static void order(struct run *r)
     }
 }
 
-/* In place. A mark is blocked from the starter when something kept between them has its class or more, or is a starter. */
+/* In place. A mark is blocked from the starter when something kept between them has its class or more, or is a starter.
+ */
 static void compose(struct run *r)
 {
     size_t kept = 0, starter = SIZE_MAX;

@@ -24,8 +24,8 @@ struct vt_nfc_class {
     unsigned char ccc; /* canonical combining class, not 0 */
 };
 extern const struct vt_nfc_pair vt_nfc_decompositions[]; /* sorted by whole */
-extern const struct vt_nfc_pair vt_nfc_compositions[];   /* sorted by (first, second) */
-extern const struct vt_nfc_class vt_nfc_classes[];       /* sorted by from */
+extern const uint16_t vt_nfc_compositions[];       /* decompositions that compose again, sorted by (first, second) */
+extern const struct vt_nfc_class vt_nfc_classes[]; /* sorted by from */
 extern const size_t vt_nfc_n_decompositions, vt_nfc_n_compositions, vt_nfc_n_classes;
 
 #endif

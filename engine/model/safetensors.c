@@ -48,7 +48,8 @@ static vt_status read_shape(const vt_json *entry, const char *path, struct vt_te
     for (const vt_json *d = vt_json_first(shape); d; d = vt_json_next(d)) {
         uint64_t size;
         if (!to_size(d, &size) || size == 0 || (t->n_dims + 1 < (int)n && size > INT64_MAX / rows))
-            return vt_fail(err, VT_EFORMAT, "%s: tensor %s has an impossible shape (dimension %d)", path, t->name, t->n_dims);
+            return vt_fail(err, VT_EFORMAT, "%s: tensor %s has an impossible shape (dimension %d)", path, t->name,
+                           t->n_dims);
         if (t->n_dims + 1 < (int)n)
             rows *= size;
         t->shape[t->n_dims++] = (int64_t)size;
@@ -65,29 +66,31 @@ static vt_status read_dtype(const vt_json *entry, const char *path, struct vt_te
             t->dtype = known[i];
             return VT_OK;
         }
-    return vt_fail(err, VT_EUNSUPPORTED, "%s: tensor %s has dtype \"%.20s\"; vegttt reads F32, F16 and BF16", path, t->name, name);
+    return vt_fail(err, VT_EUNSUPPORTED, "%s: tensor %s has dtype \"%.20s\"; vegttt reads F32, F16 and BF16", path,
+                   t->name, name);
 }
 
 /* Fills t from one header entry; data_size is the number of bytes behind the header. */
-static vt_status read_entry(const vt_json *entry, const char *path, const unsigned char *data, size_t data_size, struct vt_tensor *t,
-                            vt_err *err)
+static vt_status read_entry(const vt_json *entry, const char *path, const unsigned char *data, size_t data_size,
+                            struct vt_tensor *t, vt_err *err)
 {
     t->name = vt_json_key(entry);
     VT_TRY(read_dtype(entry, path, t, err));
     VT_TRY(read_shape(entry, path, t, err));
     const vt_json *offsets = vt_json_get(entry, "data_offsets");
-    const vt_json *first = offsets && vt_json_is_array(offsets) && vt_json_count(offsets) == 2 ? vt_json_first(offsets) : NULL;
+    const vt_json *first =
+        offsets && vt_json_is_array(offsets) && vt_json_count(offsets) == 2 ? vt_json_first(offsets) : NULL;
     uint64_t from, to;
     if (!first || !to_size(first, &from) || !to_size(vt_json_next(first), &to) || from > to)
         return vt_fail(err, VT_EFORMAT, "%s: tensor %s has no valid data_offsets", path, t->name);
     size_t bytes;
     if (!vt_dtype_row_bytes(t->dtype, t->shape[t->n_dims - 1], &t->row_bytes) ||
         !vt_mul_size(t->row_bytes, (size_t)vt_tensor_n_rows(t), &bytes) || bytes != to - from)
-        return vt_fail(err, VT_EFORMAT, "%s: tensor %s has %llu bytes of data, which does not fit its shape", path, t->name,
-                       (unsigned long long)(to - from));
+        return vt_fail(err, VT_EFORMAT, "%s: tensor %s has %llu bytes of data, which does not fit its shape", path,
+                       t->name, (unsigned long long)(to - from));
     if (to > data_size)
-        return vt_fail(err, VT_EFORMAT, "%s is cut off: tensor %s ends at byte %llu of the data, the file has %zu", path, t->name,
-                       (unsigned long long)to, data_size);
+        return vt_fail(err, VT_EFORMAT, "%s is cut off: tensor %s ends at byte %llu of the data, the file has %zu",
+                       path, t->name, (unsigned long long)to, data_size);
     t->data = data + from;
     return VT_OK;
 }
@@ -112,11 +115,14 @@ static vt_status check_tiling(vt_st *s, const char *path, const unsigned char *d
     for (size_t i = 0; i < s->n; i++) {
         const struct vt_tensor *t = &s->tensors[i];
         if (t->data != data + at)
-            return vt_fail(err, VT_EFORMAT, "%s: tensor %s overlaps another or leaves a hole before it; the file is damaged", path, t->name);
+            return vt_fail(err, VT_EFORMAT,
+                           "%s: tensor %s overlaps another or leaves a hole before it; the file is damaged", path,
+                           t->name);
         at += t->row_bytes * (size_t)vt_tensor_n_rows(t);
     }
     if (at != data_size)
-        return vt_fail(err, VT_EFORMAT, "%s: %zu bytes behind its last tensor belong to none; the file is damaged", path, data_size - at);
+        return vt_fail(err, VT_EFORMAT, "%s: %zu bytes behind its last tensor belong to none; the file is damaged",
+                       path, data_size - at);
     if (s->n > 1)
         qsort(s->tensors, s->n, sizeof *s->tensors, by_name);
     for (size_t i = 1; i < s->n; i++)
@@ -202,8 +208,8 @@ static size_t item_count(const struct vt_st_item *item)
     return n;
 }
 
-static vt_status write_header(struct vt_buf *out, const struct vt_st_item *items, size_t n, const struct vt_st_pair *meta, size_t n_meta,
-                              const char *path, vt_err *err)
+static vt_status write_header(struct vt_buf *out, const struct vt_st_item *items, size_t n,
+                              const struct vt_st_pair *meta, size_t n_meta, const char *path, vt_err *err)
 {
     vt_json *root = vt_json_object(), *pairs = vt_json_object();
     size_t at = 0;
@@ -254,11 +260,13 @@ static void write_values(struct vt_buf *out, const struct vt_st_item *item)
     }
 }
 
-vt_status vt_st_write(const char *path, const struct vt_st_item *items, size_t n, const struct vt_st_pair *meta, size_t n_meta, vt_err *err)
+vt_status vt_st_write(const char *path, const struct vt_st_item *items, size_t n, const struct vt_st_pair *meta,
+                      size_t n_meta, vt_err *err)
 {
     for (size_t i = 0; i < n; i++)
         if (items[i].dtype != VT_F32 && items[i].dtype != VT_BF16)
-            return vt_fail(err, VT_EINVAL, "cannot write tensor %s as %s; F32 and BF16 are possible", items[i].name, vt_dtype_name(items[i].dtype));
+            return vt_fail(err, VT_EINVAL, "cannot write tensor %s as %s; F32 and BF16 are possible", items[i].name,
+                           vt_dtype_name(items[i].dtype));
     struct vt_buf out;
     vt_buf_init(&out, SIZE_MAX / 2);
     vt_status status = write_header(&out, items, n, meta, n_meta, path, err);

@@ -12,7 +12,8 @@ typedef struct vt_st vt_st;
 vt_status vt_st_open(const char *path, vt_st **out, vt_err *err) VT_MUST_USE; /* mmaps the file */
 void vt_st_free(vt_st *s);
 size_t vt_st_n(const vt_st *s);
-const struct vt_tensor *vt_st_at(const vt_st *s, size_t i); /* F32, F16 and BF16; others are EUNSUPPORTED at open, named */
+const struct vt_tensor *vt_st_at(const vt_st *s,
+                                 size_t i); /* F32, F16 and BF16; others are EUNSUPPORTED at open, named */
 const struct vt_tensor *vt_st_find(const vt_st *s, const char *name);
 const char *vt_st_meta(const vt_st *s, const char *key); /* __metadata__ entry or NULL */
 
@@ -27,7 +28,7 @@ struct vt_st_item {
 struct vt_st_pair {
     const char *key, *value;
 };
-vt_status vt_st_write(const char *path, const struct vt_st_item *items, size_t n, const struct vt_st_pair *meta, size_t n_meta,
-                      vt_err *err) VT_MUST_USE;
+vt_status vt_st_write(const char *path, const struct vt_st_item *items, size_t n, const struct vt_st_pair *meta,
+                      size_t n_meta, vt_err *err) VT_MUST_USE;
 
 #endif

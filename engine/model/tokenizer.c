@@ -101,7 +101,8 @@ static int32_t added_at(const vt_tokenizer *t, const char *p, size_t len, bool s
     return -1;
 }
 
-vt_status vt_tokenizer_encode(const vt_tokenizer *t, const char *text, size_t len, bool special, struct vt_ids *out, vt_err *err)
+vt_status vt_tokenizer_encode(const vt_tokenizer *t, const char *text, size_t len, bool special, struct vt_ids *out,
+                              vt_err *err)
 {
     struct encoder e = {.t = t, .out = out};
     VT_TRY(vt_bpe_new(t, &e.bpe, err));
@@ -139,7 +140,8 @@ vt_status vt_tokenizer_decode(const vt_tokenizer *t, const int32_t *ids, size_t 
         size_t len;
         const char *bytes = vt_tokenizer_bytes(t, ids[i], &len);
         if (!bytes)
-            return vt_fail(err, VT_EINVAL, "cannot decode token id %d at position %zu: the vocabulary has ids 0 to %d", ids[i], i, t->n - 1);
+            return vt_fail(err, VT_EINVAL, "cannot decode token id %d at position %zu: the vocabulary has ids 0 to %d",
+                           ids[i], i, t->n - 1);
         vt_buf_add(out, bytes, len);
     }
     return vt_buf_check(out, "decoded text", err);

@@ -21,7 +21,8 @@ vt_status vt_ids_push(struct vt_ids *ids, int32_t id, vt_err *err) VT_MUST_USE;
 vt_status vt_tokenizer_encode(const vt_tokenizer *t, const char *text, size_t len, bool special, struct vt_ids *out,
                               vt_err *err) VT_MUST_USE;
 /* Appends the raw bytes of the tokens (control tokens as their text). EINVAL on an id outside the vocabulary. */
-vt_status vt_tokenizer_decode(const vt_tokenizer *t, const int32_t *ids, size_t n, struct vt_buf *out, vt_err *err) VT_MUST_USE;
+vt_status vt_tokenizer_decode(const vt_tokenizer *t, const int32_t *ids, size_t n, struct vt_buf *out,
+                              vt_err *err) VT_MUST_USE;
 /* Raw bytes of one token; lent. NULL when outside the vocabulary. */
 const char *vt_tokenizer_bytes(const vt_tokenizer *t, int32_t id, size_t *len);
 bool vt_tokenizer_is_control(const vt_tokenizer *t, int32_t id);

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 
 struct symbol {
-    int32_t id;         /* -1: merged into its left neighbour */
+    int32_t id;          /* -1: merged into its left neighbour */
     uint32_t prev, next; /* NONE at the ends */
 };
 struct candidate {

@@ -53,7 +53,8 @@ size_t vt_gpt2_bytes(struct vt_text text, char *out)
 vt_status vt_token_source_alloc(struct vt_token_source *s, size_t n, size_t n_merges, const char *what, vt_err *err)
 {
     if (n == 0 || n > MAX_TOKENS || n_merges > MAX_TOKENS)
-        return vt_fail(err, VT_EFORMAT, "%s: a tokenizer of %zu tokens and %zu merges is not possible", what, n, n_merges);
+        return vt_fail(err, VT_EFORMAT, "%s: a tokenizer of %zu tokens and %zu merges is not possible", what, n,
+                       n_merges);
     s->n = n;
     s->n_merges = n_merges;
     s->tokens = vt_alloc_array(n, sizeof *s->tokens);
@@ -118,7 +119,8 @@ static vt_status build_vocab(vt_tokenizer *t, const struct vt_token_source *s, c
     size_t total = 0;
     for (size_t i = 0; i < s->n; i++) {
         if (s->tokens[i].len > MAX_TOKEN_BYTES)
-            return vt_fail(err, VT_EFORMAT, "%s: token %zu is %zu bytes long; at most %d are possible", what, i, s->tokens[i].len, MAX_TOKEN_BYTES);
+            return vt_fail(err, VT_EFORMAT, "%s: token %zu is %zu bytes long; at most %d are possible", what, i,
+                           s->tokens[i].len, MAX_TOKEN_BYTES);
         total += s->tokens[i].len;
     }
     if (total >= UINT32_MAX)
@@ -157,8 +159,10 @@ static vt_status build_vocab(vt_tokenizer *t, const struct vt_token_source *s, c
 
 static vt_status bad_merge(const struct vt_merge_text *m, size_t rank, const char *what, vt_err *err)
 {
-    int left = (int)(m->left.len < MAX_SHOWN ? m->left.len : MAX_SHOWN), right = (int)(m->right.len < MAX_SHOWN ? m->right.len : MAX_SHOWN);
-    return vt_fail(err, VT_EFORMAT, "%s: merge %zu (\"%.*s\" and \"%.*s\") joins or makes a token that is not in the vocabulary", what,
+    int left = (int)(m->left.len < MAX_SHOWN ? m->left.len : MAX_SHOWN),
+        right = (int)(m->right.len < MAX_SHOWN ? m->right.len : MAX_SHOWN);
+    return vt_fail(err, VT_EFORMAT,
+                   "%s: merge %zu (\"%.*s\" and \"%.*s\") joins or makes a token that is not in the vocabulary", what,
                    rank, left, m->left.p, right, m->right.p);
 }
 
@@ -285,7 +289,8 @@ static vt_status split_by_name(struct vt_token_source *s, struct vt_text pre, co
         s->ignore_merges = known[i].ignore_merges;
         return VT_OK;
     }
-    return vt_fail(err, VT_EUNSUPPORTED, "%s: its pre-tokenizer is %.*s; vegttt knows smollm, starcoder, gpt-2, qwen2, llama-bpe and gpt-4o",
+    return vt_fail(err, VT_EUNSUPPORTED,
+                   "%s: its pre-tokenizer is %.*s; vegttt knows smollm, starcoder, gpt-2, qwen2, llama-bpe and gpt-4o",
                    path, (int)(pre.len < MAX_SHOWN ? pre.len : MAX_SHOWN), pre.p);
 }
 
@@ -304,13 +309,16 @@ static void read_kinds(struct vt_token_source *s, const struct vt_gguf_kv *types
 
 static vt_status read_gguf_tables(const struct vt_gguf *g, const char *path, struct vt_token_source *s, vt_err *err)
 {
-    const struct vt_gguf_kv *tokens = vt_gguf_find(g, "tokenizer.ggml.tokens"), *merges = vt_gguf_find(g, "tokenizer.ggml.merges");
+    const struct vt_gguf_kv *tokens = vt_gguf_find(g, "tokenizer.ggml.tokens"),
+                            *merges = vt_gguf_find(g, "tokenizer.ggml.merges");
     const struct vt_gguf_kv *types = vt_gguf_find(g, "tokenizer.ggml.token_type");
-    if (!tokens || tokens->type != VT_GGUF_ARRAY || tokens->item != VT_GGUF_STRING || !merges || merges->type != VT_GGUF_ARRAY ||
-        merges->item != VT_GGUF_STRING)
-        return vt_fail(err, VT_EFORMAT, "%s: tokenizer.ggml.tokens or tokenizer.ggml.merges is missing or no array of strings", path);
+    if (!tokens || tokens->type != VT_GGUF_ARRAY || tokens->item != VT_GGUF_STRING || !merges ||
+        merges->type != VT_GGUF_ARRAY || merges->item != VT_GGUF_STRING)
+        return vt_fail(err, VT_EFORMAT,
+                       "%s: tokenizer.ggml.tokens or tokenizer.ggml.merges is missing or no array of strings", path);
     if (types && (types->type != VT_GGUF_ARRAY || types->item != VT_GGUF_I32 || types->n != tokens->n))
-        return vt_fail(err, VT_EFORMAT, "%s: tokenizer.ggml.token_type does not give one int32 for each of %zu tokens", path, tokens->n);
+        return vt_fail(err, VT_EFORMAT, "%s: tokenizer.ggml.token_type does not give one int32 for each of %zu tokens",
+                       path, tokens->n);
     VT_TRY(vt_token_source_alloc(s, tokens->n, merges->n, path, err));
     const unsigned char *at = tokens->items;
     for (size_t i = 0; i < s->n; i++)
@@ -321,7 +329,8 @@ static vt_status read_gguf_tables(const struct vt_gguf *g, const char *path, str
         struct vt_text m = vt_gguf_next_str(&at);
         const char *space = m.len > 1 ? memchr(m.p + 1, ' ', m.len - 1) : NULL;
         if (!space)
-            return vt_fail(err, VT_EFORMAT, "%s: merge %zu of the tokenizer is not two strings with a space between", path, i);
+            return vt_fail(err, VT_EFORMAT, "%s: merge %zu of the tokenizer is not two strings with a space between",
+                           path, i);
         s->merges[i].left = (struct vt_text){m.p, (size_t)(space - m.p)};
         s->merges[i].right = (struct vt_text){space + 1, m.len - s->merges[i].left.len - 1};
     }
@@ -337,8 +346,10 @@ vt_status vt_tokenizer_from_gguf(const struct vt_gguf *g, const char *path, vt_t
         return VT_OK;
     }
     if (!vt_text_is(model, "gpt2") || !vt_gguf_text(g, "tokenizer.ggml.pre", &pre))
-        return vt_fail(err, VT_EUNSUPPORTED, "%s: its tokenizer is %.*s%s; vegttt reads byte-level BPE (gpt2) with tokenizer.ggml.pre", path,
-                       (int)(model.len < MAX_SHOWN ? model.len : MAX_SHOWN), model.p, vt_text_is(model, "gpt2") ? " without tokenizer.ggml.pre" : "");
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s: its tokenizer is %.*s%s; vegttt reads byte-level BPE (gpt2) with tokenizer.ggml.pre", path,
+                       (int)(model.len < MAX_SHOWN ? model.len : MAX_SHOWN), model.p,
+                       vt_text_is(model, "gpt2") ? " without tokenizer.ggml.pre" : "");
     vt_status status = read_gguf_tables(g, path, &s, err);
     if (status == VT_OK)
         status = split_by_name(&s, pre, path, err);
@@ -347,7 +358,8 @@ vt_status vt_tokenizer_from_gguf(const struct vt_gguf *g, const char *path, vt_t
         bool llama3 = vt_text_is(pre, "llama-bpe") || vt_text_is(pre, "llama3");
         if (vt_gguf_int(g, "tokenizer.ggml.eos_token_id", &id) && id >= 0 && id < INT_MAX)
             s.eos = (int32_t)id;
-        if (vt_gguf_bool(g, "tokenizer.ggml.add_bos_token", llama3) && vt_gguf_int(g, "tokenizer.ggml.bos_token_id", &id) && id >= 0 && id < INT_MAX)
+        if (vt_gguf_bool(g, "tokenizer.ggml.add_bos_token", llama3) &&
+            vt_gguf_int(g, "tokenizer.ggml.bos_token_id", &id) && id >= 0 && id < INT_MAX)
             s.bos = (int32_t)id;
         status = vt_tokenizer_build(&s, path, out, err);
     }

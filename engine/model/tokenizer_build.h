@@ -30,7 +30,7 @@ struct vt_token_source {
     size_t n_merges;
     struct vt_merge_text {
         struct vt_text left, right;
-    } *merges; /* in rank order */
+    } * merges;                                     /* in rank order */
     struct vt_text splits[VT_TOKENIZER_MAX_SPLITS]; /* patterns as in tokenizer.json */
     size_t n_splits;
     bool nfc, ignore_merges;
@@ -61,11 +61,14 @@ struct vt_tokenizer {
     int32_t eos, bos;
 };
 
-vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, vt_tokenizer **out, vt_err *err) VT_MUST_USE;
-vt_status vt_token_source_alloc(struct vt_token_source *s, size_t n, size_t n_merges, const char *what, vt_err *err) VT_MUST_USE;
+vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, vt_tokenizer **out,
+                             vt_err *err) VT_MUST_USE;
+vt_status vt_token_source_alloc(struct vt_token_source *s, size_t n, size_t n_merges, const char *what,
+                                vt_err *err) VT_MUST_USE;
 void vt_token_source_free(struct vt_token_source *s);
 /* *out stays NULL when the file has no tokenizer. */
-vt_status vt_tokenizer_from_gguf(const struct vt_gguf *g, const char *path, vt_tokenizer **out, vt_err *err) VT_MUST_USE;
+vt_status vt_tokenizer_from_gguf(const struct vt_gguf *g, const char *path, vt_tokenizer **out,
+                                 vt_err *err) VT_MUST_USE;
 void vt_tokenizer_set_ends(vt_tokenizer *t, int32_t eos, int32_t bos);
 
 /* Built-in patterns by GGUF's tokenizer.ggml.pre; also read back from tokenizer.json files. */
@@ -76,7 +79,8 @@ vt_status vt_split_compile(struct vt_text pattern, const char *what, struct vt_s
 void vt_split_free(struct vt_split *s);
 /* Walks text (valid UTF-8): each call of `piece` gets one match or one gap, in order, never empty. */
 typedef vt_status vt_split_fn(void *arg, const char *p, size_t len, vt_err *err);
-vt_status vt_split_run(const struct vt_split *s, const char *text, size_t len, vt_split_fn *piece, void *arg, vt_err *err) VT_MUST_USE;
+vt_status vt_split_run(const struct vt_split *s, const char *text, size_t len, vt_split_fn *piece, void *arg,
+                       vt_err *err) VT_MUST_USE;
 
 /* Appends the ids of one piece. */
 struct vt_bpe;

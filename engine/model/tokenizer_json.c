@@ -34,7 +34,9 @@ static vt_status read_split(const vt_json *p, struct vt_token_source *s, const c
     const char *behavior = vt_json_str(vt_json_get(p, "behavior"), "");
     const char *regex = vt_json_str(vt_json_get(vt_json_get(p, "pattern"), "Regex"), NULL);
     if (!regex || strcmp(behavior, "Isolated") != 0 || vt_json_bool(vt_json_get(p, "invert"), false))
-        return vt_fail(err, VT_EUNSUPPORTED, "%s: its Split pre-tokenizer (behavior \"%.40s\") is none that isolates the matches of a Regex", path, behavior);
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s: its Split pre-tokenizer (behavior \"%.40s\") is none that isolates the matches of a Regex",
+                       path, behavior);
     return add_split(s, regex, path, err);
 }
 
@@ -45,7 +47,8 @@ static vt_status read_pre_tokenizer(const vt_json *p, struct vt_token_source *s,
         const vt_json *parts = vt_json_get(p, "pretokenizers");
         for (const vt_json *e = parts ? vt_json_first(parts) : NULL; e; e = vt_json_next(e)) {
             if (strcmp(type_of(e), "Sequence") == 0)
-                return vt_fail(err, VT_EUNSUPPORTED, "%s: its pre-tokenizer nests sequences, which vegttt does not read", path);
+                return vt_fail(err, VT_EUNSUPPORTED,
+                               "%s: its pre-tokenizer nests sequences, which vegttt does not read", path);
             VT_TRY(read_pre_tokenizer(e, s, path, err));
         }
         return VT_OK;
@@ -56,7 +59,8 @@ static vt_status read_pre_tokenizer(const vt_json *p, struct vt_token_source *s,
         return read_split(p, s, path, err);
     if (strcmp(type, "ByteLevel") == 0 && !vt_json_bool(vt_json_get(p, "add_prefix_space"), true))
         return vt_json_bool(vt_json_get(p, "use_regex"), true) ? add_split(s, vt_split_gpt2, path, err) : VT_OK;
-    return vt_fail(err, VT_EUNSUPPORTED, "%s: its pre-tokenizer \"%.40s\" (or its options) is none that vegttt knows", path, type);
+    return vt_fail(err, VT_EUNSUPPORTED, "%s: its pre-tokenizer \"%.40s\" (or its options) is none that vegttt knows",
+                   path, type);
 }
 
 static vt_status read_normalizer(const vt_json *n, struct vt_token_source *s, const char *path, vt_err *err)
@@ -84,12 +88,14 @@ static vt_status count_tokens(const vt_json *vocab, const vt_json *added, const 
     size_t n = 0, id;
     for (const vt_json *e = vt_json_first(vocab); e; e = vt_json_next(e)) {
         if (!token_id(e, &id))
-            return vt_fail(err, VT_EFORMAT, "%s: token \"%.40s\" has no id between 0 and %d", path, vt_json_key(e), MAX_ID);
+            return vt_fail(err, VT_EFORMAT, "%s: token \"%.40s\" has no id between 0 and %d", path, vt_json_key(e),
+                           MAX_ID);
         n = id >= n ? id + 1 : n;
     }
     for (const vt_json *e = added ? vt_json_first(added) : NULL; e; e = vt_json_next(e)) {
         if (!token_id(vt_json_get(e, "id"), &id) || !vt_json_is_string(vt_json_get(e, "content")))
-            return vt_fail(err, VT_EFORMAT, "%s: an added token has no content or no id between 0 and %d", path, MAX_ID);
+            return vt_fail(err, VT_EFORMAT, "%s: an added token has no content or no id between 0 and %d", path,
+                           MAX_ID);
         n = id >= n ? id + 1 : n;
     }
     *out = n;
@@ -101,7 +107,8 @@ static struct vt_text text_of(const char *s)
     return (struct vt_text){s, strlen(s)};
 }
 
-static vt_status read_tokens(const vt_json *vocab, const vt_json *added, const char *path, struct vt_token_source *s, vt_err *err)
+static vt_status read_tokens(const vt_json *vocab, const vt_json *added, const char *path, struct vt_token_source *s,
+                             vt_err *err)
 {
     static const char *const unsupported[] = {"lstrip", "rstrip", "single_word"};
     size_t id = 0;
@@ -117,8 +124,8 @@ static vt_status read_tokens(const vt_json *vocab, const vt_json *added, const c
         s->kinds[id] = vt_json_bool(vt_json_get(e, "special"), false) ? VT_TOKEN_CONTROL : VT_TOKEN_ADDED;
         for (size_t i = 0; i < sizeof unsupported / sizeof unsupported[0]; i++)
             if (vt_json_bool(vt_json_get(e, unsupported[i]), false))
-                return vt_fail(err, VT_EUNSUPPORTED, "%s: added token \"%.40s\" sets %s, which vegttt does not support", path, s->tokens[id].p,
-                               unsupported[i]);
+                return vt_fail(err, VT_EUNSUPPORTED, "%s: added token \"%.40s\" sets %s, which vegttt does not support",
+                               path, s->tokens[id].p, unsupported[i]);
     }
     return VT_OK;
 }
@@ -171,8 +178,11 @@ static vt_status read_model(const vt_json *root, const char *path, struct vt_tok
     const char *type = vt_json_str(vt_json_get(model, "type"), "BPE");
     if (strcmp(type, "BPE") != 0 || vt_json_bool(vt_json_get(model, "byte_fallback"), false) ||
         vt_json_is_string(vt_json_get(model, "unk_token")))
-        return vt_fail(err, VT_EUNSUPPORTED, "%s: its model is \"%.40s\" (or uses byte_fallback or unk_token); vegttt reads byte-level BPE", path, type);
-    if (!vocab || !vt_json_is_object(vocab) || (merges && !vt_json_is_array(merges)) || (added && !vt_json_is_array(added)))
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s: its model is \"%.40s\" (or uses byte_fallback or unk_token); vegttt reads byte-level BPE",
+                       path, type);
+    if (!vocab || !vt_json_is_object(vocab) || (merges && !vt_json_is_array(merges)) ||
+        (added && !vt_json_is_array(added)))
         return vt_fail(err, VT_EFORMAT, "%s: its vocab, merges or added_tokens are missing or of another type", path);
     size_t n = 0;
     VT_TRY(count_tokens(vocab, added, path, &n, err));

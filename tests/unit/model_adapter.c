@@ -10,8 +10,10 @@
 #include "model/safetensors.h"
 #include "model_common.h"
 
-static const struct vt_lm_config smollm2 = {.n_layers = 30, .d_model = 576, .d_ff = 1536, .n_heads = 9, .n_kv_heads = 3, .head_dim = 64, .n_vocab = 49152};
-static const struct vt_lm_config tiny = {.n_layers = 2, .d_model = 8, .d_ff = 12, .n_heads = 2, .n_kv_heads = 1, .head_dim = 6, .n_vocab = 10};
+static const struct vt_lm_config smollm2 = {
+    .n_layers = 30, .d_model = 576, .d_ff = 1536, .n_heads = 9, .n_kv_heads = 3, .head_dim = 64, .n_vocab = 49152};
+static const struct vt_lm_config tiny = {
+    .n_layers = 2, .d_model = 8, .d_ff = 12, .n_heads = 2, .n_kv_heads = 1, .head_dim = 6, .n_vocab = 10};
 
 static void layout(void)
 {
@@ -124,7 +126,8 @@ static void round_trip(void)
     CHECK(b->m && b->v && memcmp(a->params, b->params, a->n_params * 4) == 0);
     CHECK(b->m && memcmp(a->m, b->m, a->n_params * 4) == 0 && memcmp(a->v, b->v, a->n_params * 4) == 0);
     CHECK_OK(vt_adapter_clone(b, &c, &err), err);
-    CHECK(c && c->params != b->params && memcmp(c->v, b->v, a->n_params * 4) == 0 && strcmp(c->trained_on, b->trained_on) == 0);
+    CHECK(c && c->params != b->params && memcmp(c->v, b->v, a->n_params * 4) == 0 &&
+          strcmp(c->trained_on, b->trained_on) == 0);
     vt_adapter_free(b);
     vt_adapter_free(c);
     /* Saved again as bf16 without moments: rounded once, and no stale moments stay behind. */
@@ -165,17 +168,21 @@ static void refused(void)
         const char *config, *says;
         vt_status status;
     } rows[] = {
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"rank_pattern\":{\"q_proj\":8}}", "rank_pattern", VT_EUNSUPPORTED},
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"alpha_pattern\":{\"q_proj\":8}}", "alpha_pattern", VT_EUNSUPPORTED},
+        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"rank_pattern\":{\"q_proj\":8}}", "rank_pattern",
+         VT_EUNSUPPORTED},
+        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"alpha_pattern\":{\"q_proj\":8}}", "alpha_pattern",
+         VT_EUNSUPPORTED},
         {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"use_rslora\":true}", "use_rslora", VT_EUNSUPPORTED},
         {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"use_dora\":true}", "use_dora", VT_EUNSUPPORTED},
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"modules_to_save\":[\"lm_head\"]}", "modules_to_save", VT_EUNSUPPORTED},
+        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"modules_to_save\":[\"lm_head\"]}", "modules_to_save",
+         VT_EUNSUPPORTED},
         {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"bias\":\"all\"}", "bias", VT_EUNSUPPORTED},
         {"{\"peft_type\":\"IA3\",\"r\":2,\"lora_alpha\":4}", "IA3", VT_EUNSUPPORTED},
         {"{\"peft_type\":\"LORA\",\"lora_alpha\":4}", "r", VT_EFORMAT},
         {"{\"peft_type\":\"LORA\",\"r\":0,\"lora_alpha\":4}", "rank 0", VT_EINVAL},
         {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":0}", "alpha 0", VT_EINVAL},
-        {"{\"peft_type\":\"LORA\",\"r\":3,\"lora_alpha\":4}", "model.layers.0.self_attn.q_proj.lora_A.weight has shape [2, 8]", VT_EINVAL},
+        {"{\"peft_type\":\"LORA\",\"r\":3,\"lora_alpha\":4}",
+         "model.layers.0.self_attn.q_proj.lora_A.weight has shape [2, 8]", VT_EINVAL},
         {"{\"peft_type\":\"LORA\",\"r\":2,", "adapter_config.json", VT_EFORMAT},
     };
     const char *dir = scratch_path("refused");
@@ -202,5 +209,6 @@ static void refused(void)
     vt_adapter_free(a);
 }
 
-static const struct test_case cases[] = {TEST(layout), TEST(start_values), TEST(golden_adapter), TEST(round_trip), TEST(refused)};
+static const struct test_case cases[] = {TEST(layout), TEST(start_values), TEST(golden_adapter), TEST(round_trip),
+                                         TEST(refused)};
 TEST_MAIN(cases)

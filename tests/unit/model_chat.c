@@ -16,11 +16,13 @@ static size_t read_messages(const vt_json *line, struct vt_message m[MAX_MESSAGE
     size_t n = 0;
     const vt_json *list = vt_json_get(line, "messages");
     for (const vt_json *e = list ? vt_json_first(list) : NULL; e && n < MAX_MESSAGES; e = vt_json_next(e), n++)
-        m[n] = (struct vt_message){vt_json_str(vt_json_get(e, "role"), NULL), vt_json_str(vt_json_get(e, "content"), NULL)};
+        m[n] = (struct vt_message){vt_json_str(vt_json_get(e, "role"), NULL),
+                                   vt_json_str(vt_json_get(e, "content"), NULL)};
     return n;
 }
 
-static void check_render(enum vt_chat chat, const vt_json *line, bool generation_prompt, const char *reasoning, const char *expected)
+static void check_render(enum vt_chat chat, const vt_json *line, bool generation_prompt, const char *reasoning,
+                         const char *expected)
 {
     struct vt_message m[MAX_MESSAGES];
     struct vt_buf out;
@@ -45,7 +47,8 @@ static void check_ids(const vt_tokenizer *t, const char *text, const vt_json *ex
 
 static void smollm2_line(void *arg, const vt_json *line)
 {
-    const char *plain = vt_json_str(vt_json_get(line, "rendered"), NULL), *gen = vt_json_str(vt_json_get(line, "rendered_gen"), NULL);
+    const char *plain = vt_json_str(vt_json_get(line, "rendered"), NULL),
+               *gen = vt_json_str(vt_json_get(line, "rendered_gen"), NULL);
     check_render(VT_CHAT_SMOLLM2, line, false, NULL, plain);
     check_render(VT_CHAT_SMOLLM2, line, true, NULL, gen);
     if (arg) {
@@ -82,13 +85,18 @@ static void other_line(void *arg, const vt_json *line)
     static const struct {
         const char *name;
         enum vt_chat chat;
-    } formats[] = {{"qwen25", VT_CHAT_QWEN25}, {"chatml", VT_CHAT_CHATML}, {"qwen3", VT_CHAT_QWEN3}, {"llama3", VT_CHAT_LLAMA3}, {"harmony", VT_CHAT_HARMONY}};
+    } formats[] = {{"qwen25", VT_CHAT_QWEN25},
+                   {"chatml", VT_CHAT_CHATML},
+                   {"qwen3", VT_CHAT_QWEN3},
+                   {"llama3", VT_CHAT_LLAMA3},
+                   {"harmony", VT_CHAT_HARMONY}};
     const char *name = vt_json_str(vt_json_get(line, "chat"), "");
     int *seen = arg;
     for (int i = 0; i < 5; i++)
         if (strcmp(formats[i].name, name) == 0) {
             check_render(formats[i].chat, line, vt_json_bool(vt_json_get(line, "generation_prompt"), false),
-                         vt_json_str(vt_json_get(line, "reasoning"), NULL), vt_json_str(vt_json_get(line, "rendered"), NULL));
+                         vt_json_str(vt_json_get(line, "reasoning"), NULL),
+                         vt_json_str(vt_json_get(line, "rendered"), NULL));
             seen[i]++;
         }
 }

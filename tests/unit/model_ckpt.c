@@ -59,26 +59,68 @@ static const struct golden_tensor {
     double sum, sumsq;
     const char *sha; /* first 16 digits */
 } goldens[] = {
-    {"model.embed_tokens.weight", VT_Q8_0, 49152, 576,
-     {-0.10654449462890625f, 0.032978057861328125f, 0.048198699951171875f, -0.022830963134765625f, -0.06849288940429688f, -0.04566192626953125f, 0.020294189453125f, -0.12176513671875f},
-     -15353.04449415207, 520415.71544763993, "3fd491c8066dd9dc"},
-    {"model.layers.0.self_attn.q_proj.weight", VT_Q4_1, 576, 576,
-     {-0.0963134765625f, 0.1573486328125f, -0.0963134765625f, -0.73046875f, 1.1719970703125f, -0.0963134765625f, 0.030517578125f, 0.6646728515625f},
-     59.22322082519531, 26749.573275085306, "aa74111ad24c3624"},
-    {"model.layers.0.self_attn.k_proj.weight", VT_Q4_1, 192, 576,
-     {-0.1552734375f, 0.3402099609375f, -0.485595703125f, -0.3204345703125f, 0.0098876953125f, 0.175048828125f, 0.175048828125f, 0.50537109375f},
-     26.937057495117188, 17499.561343912734, "29614b1cceeca5d5"},
-    {"model.layers.0.mlp.down_proj.weight", VT_Q4_1, 576, 1536,
-     {-0.330810546875f, 0.3460693359375f, 0.0753173828125f, -0.4661865234375f, -0.06005859375f, -0.330810546875f, 0.0753173828125f, 0.210693359375f},
-     150.63577270507812, 33220.11995097203, "0b78b2226f740ed5"},
-    {"model.layers.29.self_attn.o_proj.weight", VT_Q4_1, 576, 576,
-     {-0.220458984375f, -0.13818359375f, -0.0970458984375f, -0.0147705078125f, 0.3143310546875f, 0.1497802734375f, -0.2615966796875f, -0.0970458984375f},
-     110.86758422851562, 16653.754019937012, "1969d1caf963f721"},
-    {"model.layers.17.mlp.gate_proj.weight", VT_Q4_1, 1536, 576,
-     {0.26922607421875f, 0.0003662109375f, 0.2154541015625f, -0.16094970703125f, 0.2154541015625f, 0.05413818359375f, -0.05340576171875f, 0.10791015625f},
-     -212.6943588256836, 31623.502698609198, "1980b6d3b27e9698"},
-    {"model.norm.weight", VT_F32, 0, 576, {1.7578125f, 1.8203125f, 1.78125f, 1.6015625f, 1.7421875f, 1.71875f, 1.828125f, 1.75f}, 1038.33203125,
-     1921.7355499267578, "3b87f8e27335e67f"},
+    {"model.embed_tokens.weight",
+     VT_Q8_0,
+     49152,
+     576,
+     {-0.10654449462890625f, 0.032978057861328125f, 0.048198699951171875f, -0.022830963134765625f,
+      -0.06849288940429688f, -0.04566192626953125f, 0.020294189453125f, -0.12176513671875f},
+     -15353.04449415207,
+     520415.71544763993,
+     "3fd491c8066dd9dc"},
+    {"model.layers.0.self_attn.q_proj.weight",
+     VT_Q4_1,
+     576,
+     576,
+     {-0.0963134765625f, 0.1573486328125f, -0.0963134765625f, -0.73046875f, 1.1719970703125f, -0.0963134765625f,
+      0.030517578125f, 0.6646728515625f},
+     59.22322082519531,
+     26749.573275085306,
+     "aa74111ad24c3624"},
+    {"model.layers.0.self_attn.k_proj.weight",
+     VT_Q4_1,
+     192,
+     576,
+     {-0.1552734375f, 0.3402099609375f, -0.485595703125f, -0.3204345703125f, 0.0098876953125f, 0.175048828125f,
+      0.175048828125f, 0.50537109375f},
+     26.937057495117188,
+     17499.561343912734,
+     "29614b1cceeca5d5"},
+    {"model.layers.0.mlp.down_proj.weight",
+     VT_Q4_1,
+     576,
+     1536,
+     {-0.330810546875f, 0.3460693359375f, 0.0753173828125f, -0.4661865234375f, -0.06005859375f, -0.330810546875f,
+      0.0753173828125f, 0.210693359375f},
+     150.63577270507812,
+     33220.11995097203,
+     "0b78b2226f740ed5"},
+    {"model.layers.29.self_attn.o_proj.weight",
+     VT_Q4_1,
+     576,
+     576,
+     {-0.220458984375f, -0.13818359375f, -0.0970458984375f, -0.0147705078125f, 0.3143310546875f, 0.1497802734375f,
+      -0.2615966796875f, -0.0970458984375f},
+     110.86758422851562,
+     16653.754019937012,
+     "1969d1caf963f721"},
+    {"model.layers.17.mlp.gate_proj.weight",
+     VT_Q4_1,
+     1536,
+     576,
+     {0.26922607421875f, 0.0003662109375f, 0.2154541015625f, -0.16094970703125f, 0.2154541015625f, 0.05413818359375f,
+      -0.05340576171875f, 0.10791015625f},
+     -212.6943588256836,
+     31623.502698609198,
+     "1980b6d3b27e9698"},
+    {"model.norm.weight",
+     VT_F32,
+     0,
+     576,
+     {1.7578125f, 1.8203125f, 1.78125f, 1.6015625f, 1.7421875f, 1.71875f, 1.828125f, 1.75f},
+     1038.33203125,
+     1921.7355499267578,
+     "3b87f8e27335e67f"},
 };
 
 static void check_tensor(const vt_ckpt *c, const struct golden_tensor *g)
@@ -170,10 +212,10 @@ static void half_precision(void)
     CHECK_NEAR(vt_f16_to_f32(1), 0x1p-24, 0);
     CHECK_INT(vt_f32_to_f16(65519.0f), 0x7bff);
     CHECK_INT(vt_f32_to_f16(65520.0f), 0x7c00);
-    CHECK_INT(vt_f32_to_f16(0x1p-25f), 0);              /* tie to even */
-    CHECK_INT(vt_f32_to_f16(0x1.8p-24f), 2);            /* tie to even */
-    CHECK_INT(vt_f32_to_f16(1.0f + 0x1p-11f), 0x3c00);  /* tie to even */
-    CHECK_INT(vt_f32_to_bf16(1.0f + 0x1p-8f), 0x3f80);  /* tie to even */
+    CHECK_INT(vt_f32_to_f16(0x1p-25f), 0);             /* tie to even */
+    CHECK_INT(vt_f32_to_f16(0x1.8p-24f), 2);           /* tie to even */
+    CHECK_INT(vt_f32_to_f16(1.0f + 0x1p-11f), 0x3c00); /* tie to even */
+    CHECK_INT(vt_f32_to_bf16(1.0f + 0x1p-8f), 0x3f80); /* tie to even */
     CHECK_INT(vt_f32_to_bf16(1.0f + 0x1.8p-7f), 0x3f82);
     CHECK_INT(vt_f32_to_bf16(3.4028234e38f), 0x7f80);
 }
@@ -188,7 +230,8 @@ static void check_blocks(void *arg, const vt_json *line)
 {
     (void)arg;
     static const enum vt_dtype types[] = {VT_Q4_0, VT_Q4_1, VT_Q8_0, VT_Q4_K, VT_Q6_K};
-    const char *name = vt_json_str(vt_json_get(line, "type"), ""), *blocks = vt_json_str(vt_json_get(line, "blocks"), "");
+    const char *name = vt_json_str(vt_json_get(line, "type"), ""),
+               *blocks = vt_json_str(vt_json_get(line, "blocks"), "");
     const char *values = vt_json_str(vt_json_get(line, "values"), "");
     size_t n_bytes = strlen(blocks) / 2, n = strlen(values) / 8;
     unsigned char *bytes = vt_alloc(n_bytes);
@@ -221,7 +264,8 @@ static void quantised_blocks(void)
 static void not_finite(void)
 {
     float values[600] = {0};
-    struct vt_tensor t = {.name = "blocks.t", .dtype = VT_F32, .n_dims = 2, .shape = {2, 300}, .data = values, .row_bytes = 1200};
+    struct vt_tensor t = {
+        .name = "blocks.t", .dtype = VT_F32, .n_dims = 2, .shape = {2, 300}, .data = values, .row_bytes = 1200};
     vt_err err = {0};
     CHECK_OK(vt_tensor_check_finite(&t, &err), err);
     values[300 + 299] = INFINITY;
@@ -229,5 +273,6 @@ static void not_finite(void)
     CHECK(strstr(err.msg, "blocks.t") && strstr(err.msg, "row 1, column 299"));
 }
 
-static const struct test_case cases[] = {TEST(quantised_blocks), TEST(not_finite), TEST(half_precision), TEST(config_and_metadata), TEST(dequantised_tensors), TEST(rope_rows)};
+static const struct test_case cases[] = {TEST(quantised_blocks),    TEST(not_finite),          TEST(half_precision),
+                                         TEST(config_and_metadata), TEST(dequantised_tensors), TEST(rope_rows)};
 TEST_MAIN(cases)

@@ -222,7 +222,9 @@ static void complete_models(void)
         enum vt_arch value;
         bool bias, norm, untied;
         int permuted;
-    } rows[] = {{"llama", VT_ARCH_LLAMA, false, false, false, 2}, {"qwen2", VT_ARCH_QWEN2, true, false, true, 0}, {"qwen3", VT_ARCH_QWEN3, false, true, true, 0}};
+    } rows[] = {{"llama", VT_ARCH_LLAMA, false, false, false, 2},
+                {"qwen2", VT_ARCH_QWEN2, true, false, true, 0},
+                {"qwen3", VT_ARCH_QWEN3, false, true, true, 0}};
     for (size_t i = 0; i < 3; i++) {
         struct builder b;
         struct vt_buf file;
@@ -236,7 +238,8 @@ static void complete_models(void)
         CHECK_OK(open_bytes(file.p, file.len, &c, &err), err);
         if (c) {
             const struct vt_lm_config *g = vt_ckpt_config(c);
-            CHECK(g->arch == rows[i].value && g->tied == !rows[i].untied && g->qkv_bias == rows[i].bias && g->qk_norm == rows[i].norm);
+            CHECK(g->arch == rows[i].value && g->tied == !rows[i].untied && g->qkv_bias == rows[i].bias &&
+                  g->qk_norm == rows[i].norm);
             CHECK_INT(vt_ckpt_tensor(c, "model.layers.1.self_attn.q_proj.weight")->permute_heads, rows[i].permuted);
             CHECK(vt_ckpt_tokenizer(c) == NULL);
             float row[D];
@@ -251,7 +254,9 @@ static void complete_models(void)
 /* Divisors that transformers computes for theta 500000, head size 64, factor 32, low 1, high 4, context 8192. */
 static void llama3_rope(void)
 {
-    static const float golden[32] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1.6513292f, 3.2922626f, 9.6667299f, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32, 32};
+    static const float golden[32] = {1,  1,  1,  1,  1,          1,          1,          1,  1,  1,  1,
+                                     1,  1,  1,  1,  1.6513292f, 3.2922626f, 9.6667299f, 32, 32, 32, 32,
+                                     32, 32, 32, 32, 32,         32,         32,         32, 32, 32};
     for (int broken = 0; broken < 2; broken++) {
         float divisors[32];
         struct builder b;
@@ -351,7 +356,8 @@ static void refused_models(void)
 
 static void refused_tokenizers(void)
 {
-    static const char *const tokens[] = {"a", "b", "ab"}, *const foreign[] = {"a c"}, *const odd[] = {"ab"}, *const many[] = {"a", "b", "c", "d", "e", "f"};
+    static const char *const tokens[] = {"a", "b", "ab"}, *const foreign[] = {"a c"}, *const odd[] = {"ab"},
+                             *const many[] = {"a", "b", "c", "d", "e", "f"};
     struct builder b;
     for (int i = 0; i < 6; i++) {
         begin(&b);
@@ -363,8 +369,9 @@ static void refused_tokenizers(void)
         kv_strings(&b, "tokenizer.ggml.tokens", i == 5 ? many : tokens, i == 5 ? 6 : 3);
         if (i != 4)
             kv_strings(&b, "tokenizer.ggml.merges", i == 3 ? odd : foreign, i == 5 ? 0 : 1);
-        static const char *const says[] = {"its tokenizer is llama", "without tokenizer.ggml.pre", "klingon", "two strings with a space", "tokenizer.ggml.merges is missing",
-                                           "6 tokens but the embedding only 5 rows"};
+        static const char *const says[] = {
+            "its tokenizer is llama",   "without tokenizer.ggml.pre",       "klingon",
+            "two strings with a space", "tokenizer.ggml.merges is missing", "6 tokens but the embedding only 5 rows"};
         expect(&b, i < 3 ? VT_EUNSUPPORTED : VT_EFORMAT, says[i]);
     }
     begin(&b);
@@ -493,6 +500,7 @@ static void flipped_everywhere(void)
     vt_buf_free(&file);
 }
 
-static const struct test_case cases[] = {TEST(complete_models),   TEST(llama3_rope),    TEST(refused_models),       TEST(refused_tokenizers),
-                                         TEST(hostile_directory), TEST(hostile_counts), TEST(truncated_everywhere), TEST(flipped_everywhere)};
+static const struct test_case cases[] = {TEST(complete_models),      TEST(llama3_rope),       TEST(refused_models),
+                                         TEST(refused_tokenizers),   TEST(hostile_directory), TEST(hostile_counts),
+                                         TEST(truncated_everywhere), TEST(flipped_everywhere)};
 TEST_MAIN(cases)

@@ -131,7 +131,9 @@ static void expect_refused(const char *dir, const char *config, vt_status status
     CHECK(c == NULL);
 }
 
-#define SIZES "\"num_hidden_layers\":1,\"hidden_size\":4,\"intermediate_size\":4,\"num_attention_heads\":2,\"vocab_size\":3,\"max_position_embeddings\":8,\"rms_norm_eps\":1e-5"
+#define SIZES                                                                                                          \
+    "\"num_hidden_layers\":1,\"hidden_size\":4,\"intermediate_size\":4,\"num_attention_heads\":2,\"vocab_size\":3,"    \
+    "\"max_position_embeddings\":8,\"rms_norm_eps\":1e-5"
 
 static void refused(void)
 {
@@ -144,16 +146,21 @@ static void refused(void)
         {"{\"model_type\":\"llama\",\"attention_bias\":true}", "attention_bias", VT_EUNSUPPORTED},
         {"{\"model_type\":\"llama\",\"mlp_bias\":true}", "mlp_bias", VT_EUNSUPPORTED},
         {"{\"model_type\":\"qwen2\",\"use_sliding_window\":true}", "use_sliding_window", VT_EUNSUPPORTED},
-        {"{\"model_type\":\"qwen3\",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}", "sliding_attention", VT_EUNSUPPORTED},
+        {"{\"model_type\":\"qwen3\",\"layer_types\":[\"full_attention\",\"sliding_attention\"]}", "sliding_attention",
+         VT_EUNSUPPORTED},
         {"{\"model_type\":\"llama\"}", "num_hidden_layers", VT_EFORMAT},
         {"{\"model_type\":\"llama\",", "config.json", VT_EFORMAT},
-        {"{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4}}", "yarn", VT_EUNSUPPORTED},
-        {"{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":4}}", "low_freq_factor", VT_EFORMAT},
+        {"{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":4}}", "yarn",
+         VT_EUNSUPPORTED},
+        {"{\"model_type\":\"llama\"," SIZES ",\"rope_scaling\":{\"rope_type\":\"llama3\",\"factor\":4}}",
+         "low_freq_factor", VT_EFORMAT},
         {"{\"model_type\":\"llama\"," SIZES "}", "tensor model.layers.0.input_layernorm.weight is missing", VT_EFORMAT},
         {"{\"model_type\":\"llama\"," SIZES ",\"num_key_value_heads\":0}", "number of key-value heads", VT_EFORMAT},
         {"{\"model_type\":\"llama\"," SIZES ",\"head_dim\":3}", "even head size", VT_EFORMAT},
-        {"{\"model_type\":\"llama\",\"num_hidden_layers\":-5,\"hidden_size\":4,\"intermediate_size\":4,\"num_attention_heads\":2,\"vocab_size\":3,"
-         "\"max_position_embeddings\":8,\"rms_norm_eps\":1e-5}", "number of layers", VT_EFORMAT},
+        {"{\"model_type\":\"llama\",\"num_hidden_layers\":-5,\"hidden_size\":4,\"intermediate_size\":4,\"num_attention_"
+         "heads\":2,\"vocab_size\":3,"
+         "\"max_position_embeddings\":8,\"rms_norm_eps\":1e-5}",
+         "number of layers", VT_EFORMAT},
     };
     const char *dir = scratch_path("folder");
     char path[512];
@@ -173,7 +180,8 @@ static void refused(void)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         expect_refused(dir, rows[i].config, rows[i].status, rows[i].says);
     snprintf(path, sizeof path, "%s/model.safetensors.index.json", dir);
-    static const char outside[] = "{\"weight_map\":{\"a\":\"../../etc/passwd\"}}", none[] = "{}", absent[] = "{\"weight_map\":{\"a\":\"x.safetensors\"}}";
+    static const char outside[] = "{\"weight_map\":{\"a\":\"../../etc/passwd\"}}", none[] = "{}",
+                      absent[] = "{\"weight_map\":{\"a\":\"x.safetensors\"}}";
     write_scratch(path, outside, sizeof outside - 1);
     expect_refused(dir, "{\"model_type\":\"llama\"," SIZES "}", VT_EFORMAT, "outside its folder");
     write_scratch(path, none, sizeof none - 1);
@@ -185,5 +193,6 @@ static void refused(void)
     CHECK(strstr(err.msg, dir) != NULL);
 }
 
-static const struct test_case cases[] = {TEST(llama_with_rope_scaling), TEST(sharded), TEST(qwens), TEST(peft_adapters), TEST(refused)};
+static const struct test_case cases[] = {TEST(llama_with_rope_scaling), TEST(sharded), TEST(qwens), TEST(peft_adapters),
+                                         TEST(refused)};
 TEST_MAIN(cases)

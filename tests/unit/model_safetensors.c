@@ -56,7 +56,11 @@ static void round_trip(void)
     }
     vt_st_free(s);
     unlink(path);
-    CHECK_INT(vt_st_write(path, &(struct vt_st_item){.name = "q", .dtype = VT_Q8_0, .n_dims = 1, .shape = {32}, .values = values}, 1, NULL, 0, &err), VT_EINVAL);
+    CHECK_INT(
+        vt_st_write(path,
+                    &(struct vt_st_item){.name = "q", .dtype = VT_Q8_0, .n_dims = 1, .shape = {32}, .values = values},
+                    1, NULL, 0, &err),
+        VT_EINVAL);
     CHECK_OK(vt_st_write(path, NULL, 0, NULL, 0, &err), err); /* no tensors: a valid file */
     CHECK_OK(vt_st_open(path, &s, &err), err);
     CHECK_INT(vt_st_n(s), 0);
@@ -76,16 +80,25 @@ static void lying_headers(void)
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 7, VT_EFORMAT, "cut off"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 9, VT_EFORMAT, "belong to none"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, VT_EFORMAT, "hole"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, VT_EFORMAT, "overlaps"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT, "overlaps"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, VT_EFORMAT, "twice"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],"
+         "\"data_offsets\":[4,12]}}",
+         12, VT_EFORMAT, "overlaps"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],"
+         "\"data_offsets\":[0,8]}}",
+         8, VT_EFORMAT, "overlaps"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],"
+         "\"data_offsets\":[4,8]}}",
+         8, VT_EFORMAT, "twice"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT, "does not fit its shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0],\"data_offsets\":[0,0]}}", 0, VT_EFORMAT, "impossible shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT, "impossible shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1.5],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT, "impossible shape"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775808],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT, "impossible shape"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4503599627370496,4503599627370496,2],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT, "impossible shape"},
-        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4503599627370496,1024],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT, "does not fit its shape"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775808],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT,
+         "impossible shape"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4503599627370496,4503599627370496,2],\"data_offsets\":[0,8]}}", 8,
+         VT_EFORMAT, "impossible shape"},
+        {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4503599627370496,1024],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT,
+         "does not fit its shape"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, VT_EFORMAT, "0 dimensions"},
         {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,2],\"data_offsets\":[0,8]}}", 8, VT_EFORMAT, "5 dimensions"},
         {"{\"a\":{\"dtype\":\"I64\",\"shape\":[1],\"data_offsets\":[0,8]}}", 8, VT_EUNSUPPORTED, "I64"},

@@ -143,7 +143,8 @@ static void any_bytes(void)
     static const struct {
         const char *bytes;
         size_t len;
-    } texts[] = {{"\xff", 1}, {"a\x80z", 3}, {"\xc3", 1}, {"ok \xe2\x82 then", 10}, {"\xed\xa0\x80", 3}, {"\xf4\x90\x80\x80", 4}, {"a\0b", 3}, {"\xc0\xaf", 2}};
+    } texts[] = {{"\xff", 1},         {"a\x80z", 3},           {"\xc3", 1}, {"ok \xe2\x82 then", 10},
+                 {"\xed\xa0\x80", 3}, {"\xf4\x90\x80\x80", 4}, {"a\0b", 3}, {"\xc0\xaf", 2}};
     vt_err err = {0};
     for (size_t i = 0; t && i < sizeof texts / sizeof texts[0]; i++) {
         struct vt_ids ids = {0};

@@ -71,7 +71,8 @@ static void gptoss(void)
 static void check_nfc(void *arg, const vt_json *line)
 {
     (void)arg;
-    const char *text = vt_json_str(vt_json_first(line), ""), *normal = vt_json_str(vt_json_next(vt_json_first(line)), "");
+    const char *text = vt_json_str(vt_json_first(line), ""),
+               *normal = vt_json_str(vt_json_next(vt_json_first(line)), "");
     struct vt_buf out;
     vt_buf_init(&out, 4096);
     vt_nfc(text, strlen(text), &out);

