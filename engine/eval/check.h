@@ -76,7 +76,7 @@ bool vt_role_is_input(enum vt_role r);  /* in, weight, state */
 bool vt_role_is_output(enum vt_role r); /* out, state */
 size_t vt_dtype_size(enum vt_dtype d);
 const char *vt_dtype_c_name(enum vt_dtype d); /* "float", "int", "long long", "unsigned char" */
-const char *vt_dtype_name(enum vt_dtype d);   /* "f32" */
+const char *vt_task_dtype_name(enum vt_dtype d);   /* "f32" */
 
 /* ---- a task at a scale ---- */
 

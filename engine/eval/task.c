@@ -149,7 +149,7 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
     for (int i = 0; i < a->n_dists; i++) {
         if (!vt_dist_is_known(a->dist[i], a->dtype))
             return vt_fail(err, VT_EFORMAT, "%s: there is no distribution \"%.40s\" for %s", what, a->dist[i],
-                           vt_dtype_name(a->dtype));
+                           vt_task_dtype_name(a->dtype));
         if ((strcmp(a->dist[i], "labels") == 0 && !rules->max) || (strcmp(a->dist[i], "kaiming") == 0 && !rules->fan_in))
             return vt_fail(err, VT_EFORMAT, "%s: \"labels\" needs \"max\" and \"kaiming\" needs \"fan_in\"", what);
     }

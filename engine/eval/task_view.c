@@ -29,7 +29,7 @@ const char *vt_dtype_c_name(enum vt_dtype d)
     return names[d];
 }
 
-const char *vt_dtype_name(enum vt_dtype d)
+const char *vt_task_dtype_name(enum vt_dtype d)
 {
     static const char *const names[] = {"f32", "i32", "i64", "u8"};
     return names[d];
