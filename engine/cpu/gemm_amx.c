@@ -327,10 +327,8 @@ static void gemm_amx(const struct vt_matrix *w, const struct vt_acts *x, int r0,
     tiles_release();
 }
 
-void vt_kernels_amx_fill(struct vt_kernels *k)
+void vt_kernels_amx_gemm(struct vt_kernels *k)
 {
-    k->name = "amx";
-    k->has_bf16 = true;
     k->acts_pack = acts_pack_amx;
     k->gemm = gemm_amx;
 }

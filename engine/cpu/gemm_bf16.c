@@ -163,10 +163,8 @@ static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0
         }
 }
 
-void vt_kernels_bf16_fill(struct vt_kernels *k)
+void vt_kernels_bf16_gemm(struct vt_kernels *k)
 {
-    k->name = "avx512bf16";
-    k->has_bf16 = true;
     k->acts_pack = acts_pack_bf16;
     k->gemm = gemm_bf16;
 }

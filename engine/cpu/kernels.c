@@ -51,12 +51,19 @@ static void tables_find(void)
     tables[n_tables++] = vt_kernels_avx512;
     if (!has_avx512_bf16())
         return;
-    tables[n_tables] = vt_kernels_avx512;
-    vt_kernels_bf16_fill(&tables[n_tables++]);
+    struct vt_kernels *bf16 = &tables[n_tables++], *amx = bf16 + 1;
+    *bf16 = vt_kernels_avx512;
+    bf16->name = "avx512bf16";
+    bf16->has_bf16 = true;
+    vt_kernels_bf16_gemm(bf16);
+    vt_kernels_bf16_attention(bf16);
     if (!has_amx())
         return;
-    tables[n_tables] = tables[n_tables - 1];
-    vt_kernels_amx_fill(&tables[n_tables++]);
+    *amx = *bf16;
+    amx->name = "amx";
+    vt_kernels_amx_gemm(amx);
+    vt_kernels_amx_attention(amx);
+    n_tables++;
 #endif
 }
 
@@ -102,9 +109,7 @@ size_t vt_query_bytes(int head_dim)
 size_t vt_page_bytes(const struct vt_kernels *k, enum vt_lm_precision p, int head_dim)
 {
     size_t width = (size_t)vt_round_up(head_dim, VT_BLOCK);
-    (void)k;
-    (void)p;
-    return 2 * VT_PAGE_KEYS * width * sizeof(float);
+    return 2 * VT_PAGE_KEYS * width * (k->has_bf16 && p == VT_LM_FAST ? sizeof(uint16_t) : sizeof(float));
 }
 
 void vt_range_split(int n, int step, int thread, int n_threads, int *begin, int *end)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kernels_isa.h: the tables of the single instruction sets, for kernels.c, which picks one. The bf16 and AMX files
- * replace only some entries of the AVX-512 table; vt_kernels_bf16_fill and vt_kernels_amx_fill write those.
+ * replace only some entries of the AVX-512 table, each through its function below.
  */
 #ifndef VT_CPU_KERNELS_ISA_H
 #define VT_CPU_KERNELS_ISA_H
@@ -22,8 +22,10 @@
 extern const struct vt_kernels vt_kernels_c;
 #if defined(__x86_64__)
 extern const struct vt_kernels vt_kernels_avx2, vt_kernels_avx512;
-void vt_kernels_bf16_fill(struct vt_kernels *k);
-void vt_kernels_amx_fill(struct vt_kernels *k);
+void vt_kernels_bf16_gemm(struct vt_kernels *k);
+void vt_kernels_bf16_attention(struct vt_kernels *k);
+void vt_kernels_amx_gemm(struct vt_kernels *k);
+void vt_kernels_amx_attention(struct vt_kernels *k);
 #endif
 
 #endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * attention_bf16.c: the two products of attention_bf16_impl.h with vdpbf16ps: 4 rows by 64 columns in registers.
+ */
+#include "cpu/kernels_isa.h"
+
+#include "cpu/attention_bf16_impl.h"
+
+enum { PRODUCT_ROWS = 4 };
+
+static inline __attribute__((always_inline)) void product_fixed(int n_rows, int n_vectors, int n_pairs, const unsigned char *a,
+                                                                size_t stride, const unsigned char *b, size_t ldb, float *c, size_t ldc)
+{
+    __m512 sum[PRODUCT_ROWS][4];
+    for (int r = 0; r < n_rows; r++)
+        for (int v = 0; v < n_vectors; v++)
+            sum[r][v] = _mm512_setzero_ps();
+    for (int k = 0; k < n_pairs; k++, b += ldb) {
+        __m512bh w[4];
+        for (int v = 0; v < n_vectors; v++)
+            w[v] = (__m512bh)_mm512_loadu_si512(b + 64 * v);
+        for (int r = 0; r < n_rows; r++) {
+            int pair;
+            memcpy(&pair, a + (size_t)r * stride + (size_t)k * 4, sizeof pair);
+            for (int v = 0; v < n_vectors; v++)
+                sum[r][v] = _mm512_dpbf16_ps(sum[r][v], (__m512bh)_mm512_set1_epi32(pair), w[v]);
+        }
+    }
+    for (int r = 0; r < n_rows; r++)
+        for (int v = 0; v < n_vectors; v++)
+            _mm512_storeu_ps(c + (size_t)r * ldc + 16 * v, sum[r][v]);
+}
+
+static void pair_product(int n_rows, int n_columns, int n_pairs, const void *a, size_t stride, const void *b, size_t ldb, float *c,
+                         size_t ldc)
+{
+    for (int r = 0; r < n_rows;) {
+        int step = n_rows - r >= PRODUCT_ROWS ? PRODUCT_ROWS : 1;
+        const unsigned char *x = (const unsigned char *)a + (size_t)r * stride;
+        for (int n = 0; n < n_columns;) {
+            int vectors = n_columns - n >= 64 ? 4 : 1;
+            const unsigned char *w = (const unsigned char *)b + (size_t)n * 4;
+            float *to = c + (size_t)r * ldc + n;
+            if (step == 1 && vectors == 1)
+                product_fixed(1, 1, n_pairs, x, stride, w, ldb, to, ldc);
+            else if (step == 1)
+                product_fixed(1, 4, n_pairs, x, stride, w, ldb, to, ldc);
+            else if (vectors == 1)
+                product_fixed(PRODUCT_ROWS, 1, n_pairs, x, stride, w, ldb, to, ldc);
+            else
+                product_fixed(PRODUCT_ROWS, 4, n_pairs, x, stride, w, ldb, to, ldc);
+            n += 16 * vectors;
+        }
+        r += step;
+    }
+}
+
+void vt_kernels_bf16_attention(struct vt_kernels *k)
+{
+    k->kv_put = kv_put_bf16;
+    k->query_pack = query_pack_bf16;
+    k->attend = attend_bf16;
+}
