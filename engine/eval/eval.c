@@ -255,7 +255,8 @@ static void *timer_main(void *arg)
     struct job *j;
     if (e->lab.clock == VT_CLOCK_SPIN)
         pin_to(e->lab.clock_cpu);
-    setpriority(PRIO_PROCESS, 0, TIMING_NICE); /* of this thread; granted to root only */
+    /* Of this thread; granted to root only. Not a real-time priority: the kernel's own threads must run on its core. */
+    setpriority(PRIO_PROCESS, 0, TIMING_NICE);
     while ((j = next_timing(e)) != NULL) {
         vt_err err = {0};
         vt_status s = e->is_closing ? vt_fail(&err, VT_ECANCELLED, "the evaluator is closing") : open_station(e, t, &err);

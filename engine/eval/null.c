@@ -134,11 +134,14 @@ static void put_poor(struct maker *m, struct vt_buf *b, size_t i, const char *st
     vt_buf_puts(b, "  }\n");
 }
 
-static void put_baseline(struct maker *m, struct vt_buf *b, size_t only)
+/* The baseline with the scratch copy in place of input `only`; ALL means every f32 input, NONE none. */
+enum { ALL = -1, NONE = -2 };
+
+static void put_baseline(struct maker *m, struct vt_buf *b, int only)
 {
     vt_buf_puts(b, "  {\n");
     for (size_t i = 0; i < m->t->n_arrays; i++)
-        if ((only == SIZE_MAX && is_f32_input(m, i)) || i == only)
+        if ((only == ALL && is_f32_input(m, i)) || (int)i == only)
             vt_buf_printf(b, "  const %s *restrict %s = vt_%s;\n", vt_dtype_c_name(m->t->array[i].dtype),
                           m->t->array[i].name, m->t->array[i].name);
     vt_buf_puts(b, m->t->body);
@@ -170,7 +173,7 @@ static void poor_inputs(struct maker *m)
             put_poor(m, &b, i, kinds[k][1]);
             differs = differs || m->l->array[i].n_elem / m->l->array[i].row >= 4;
         }
-        put_baseline(m, &b, SIZE_MAX);
+        put_baseline(m, &b, ALL);
         if (differs)
             add(m, &b, kinds[k][0], "");
         vt_buf_free(&b);
@@ -190,7 +193,7 @@ static void ignored_inputs(struct maker *m)
         } else {
             put_poor(m, &b, i, "vt_to[vt_i] = vt_from[0];");
         }
-        put_baseline(m, &b, i);
+        put_baseline(m, &b, (int)i);
         add(m, &b, "ignore_", m->t->array[i].name);
     }
 }
@@ -230,7 +233,7 @@ static void spoil(struct maker *m, const char *kind, int64_t min, int64_t min_ro
     for (size_t i = 0; i < m->t->n_arrays; i++)
         if (vt_role_is_output(m->t->array[i].role))
             put_tail(&b, &m->t->array[i], &m->l->array[i]);
-    put_baseline(m, &b, SIZE_MAX - 1);
+    put_baseline(m, &b, NONE);
     for (size_t i = 0; i < m->t->n_arrays; i++) {
         const struct vt_task_array *a = &m->t->array[i];
         const struct vt_layout_array *la = &m->l->array[i];

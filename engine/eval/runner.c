@@ -42,6 +42,7 @@ struct vt_runner {
     const struct vt_pool_sets *pool;
     struct vt_outputs *outputs[2];
     uint32_t n_calls;
+    int32_t n_preempted_before;
     struct sample sample[N_SAMPLES];
     int n_samples;
 };
@@ -291,6 +292,7 @@ static bool clock_call(struct vt_runner *r, const struct vt_call_opts *o, struct
     }
     if (!await(r, o, &r->call->ready, from, held))
         return false;
+    r->n_preempted_before = r->call->n_preempted_before;
     long switches = involuntary_switches();
     uint64_t start = vt_now_ns();
     vt_wire_store(&r->call->go, 1);
@@ -312,7 +314,7 @@ static vt_status explain(struct vt_runner *r, const struct vt_call_opts *o, stru
     out->signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
     out->fault_place = c->fault_place;
     out->fault_address = c->fault_address;
-    out->was_preempted |= r->shared->n_preempted > 0;
+    out->was_preempted |= r->shared->n_preempted > r->n_preempted_before;
     if (out->signo == SIGSYS || (out->exit_code == 125 && c->fault_signal == SIGSYS)) {
         out->end = VT_CALL_FORBIDDEN;
         out->syscall = c->fault_syscall;

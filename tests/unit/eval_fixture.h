@@ -13,7 +13,7 @@
 struct fixture_task {
     const char *name, *json;
 };
-#define DISTS "[\"uniform\",\"normal\",\"tiny\",\"constant_rows\"]"
+#define DISTS "[\"uniform\",\"normal\",\"tiny\",\"constant\"]"
 static const struct fixture_task fixture_tasks[] = {
     {"relu", "{\"id\":19,\"level\":1,\"name\":\"relu\",\"title\":\"19_ReLU\",\"family\":\"elementwise\","
              "\"sizes\":{\"cpu\":{\"n\":200003},\"hidden\":{\"n\":1237}},"

@@ -105,7 +105,7 @@ struct vt_wire_shared {
     uint32_t cmd;     /* counts calls; the template sleeps on it */
     uint32_t gone;    /* = cmd when that call's child has been collected */
     int32_t status;   /* its wait status */
-    int32_t n_preempted; /* involuntary context switches of the child */
+    int32_t n_preempted; /* involuntary context switches of the child in all its life */
     uint32_t is_spinning; /* the child spins for go and the evaluator for done; else both sleep on futexes */
     int32_t cpu;      /* core to run on from the next call; -1 = any */
     uint32_t nonce;   /* expected in vt_wire_call.done */
@@ -120,7 +120,8 @@ struct vt_wire_shared {
 enum vt_wire_fault { VT_FAULT_ELSEWHERE, VT_FAULT_ARRAYS, VT_FAULT_NULL, VT_FAULT_STACK };
 struct vt_wire_call {
     uint32_t ready;
-    uint32_t pad0[15];
+    int32_t n_preempted_before; /* written with ready: to be subtracted; read before go */
+    uint32_t pad0[14];
     uint32_t go;
     uint32_t pad1[15];
     uint32_t done;

@@ -191,9 +191,14 @@ static _Noreturn void call_child(kernel_fn *kernel)
     memcpy(f, shared->floats, sizeof f);
     warm_stack();
     dl_iterate_phdr(warm_object, &object_base);
-    for (uint32_t i = 0; i < n_arrays; i++)
-        read_lines((unsigned char *)(uintptr_t)v[i], shared->array[i].bytes);
+    /* Twice: one pass over data that was last elsewhere leaves the second-level cache in a worse state than two. */
+    for (int pass = 0; pass < 2; pass++)
+        for (uint32_t i = 0; i < n_arrays; i++)
+            read_lines((unsigned char *)(uintptr_t)v[i], shared->array[i].bytes);
     struct vt_wire_call *page = call_page;
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
+    page->n_preempted_before = (int32_t)usage.ru_nivcsw;
     if (munmap(shared, sizeof *shared) != 0 || syscall(SYS_close_range, 0u, ~0u, 0) != 0 || !cage_seccomp())
         _exit(126);
     vt_wire_store(&page->ready, 1);
