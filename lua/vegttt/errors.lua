@@ -56,19 +56,21 @@ function errors.traceback()
   return table.concat(lines, "\n")
 end
 
--- Restricted edit distance, cut off at `limit`.
+-- Edit distance with swaps of neighbours; anything above `limit` is limit + 1.
 local function distance(a, b, limit)
   if math.abs(#a - #b) > limit then return limit + 1 end
-  local last, row = {}, {}
-  for j = 0, #b do row[j] = j end
+  local rows = { [0] = {} }
+  for j = 0, #b do rows[0][j] = j end
   for i = 1, #a do
-    last, row = row, { [0] = i }
+    local row, last = { [0] = i }, rows[i - 1]
+    rows[i] = row
     for j = 1, #b do
-      local cost = a:byte(i) == b:byte(j) and 0 or 1
-      row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + cost)
+      local x, y = a:byte(i), b:byte(j)
+      row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x == y and 0 or 1))
+      if i > 1 and j > 1 and x == b:byte(j - 1) and a:byte(i - 1) == y then row[j] = math.min(row[j], rows[i - 2][j - 2] + 1) end
     end
   end
-  return row[#b]
+  return rows[#a][#b]
 end
 
 local function plain(word) return (word:lower():gsub("[-_ ]", "")) end
@@ -88,12 +90,15 @@ function errors.nearest(word, candidates)
   return best
 end
 
----" (did you mean 'x'?)", or the list of what there is.
+local n_listed = 24
+
+---"; did you mean 'x'?", or the list of what there is when it is short.
 function errors.hint(word, candidates)
   local near = errors.nearest(word, candidates)
   if near then return ("; did you mean '%s'?"):format(near) end
+  if #candidates == 0 or #candidates > n_listed then return "" end
   table.sort(candidates)
-  return #candidates > 0 and "; known: " .. table.concat(candidates, ", ") or ""
+  return "; known: " .. table.concat(candidates, ", ")
 end
 
 local function keys(t)

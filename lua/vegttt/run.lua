@@ -222,7 +222,7 @@ local function run_cell(parent, e, cell, o)
   for k, v in pairs(cell) do given[k] = v end
   local ok, result = pcall(function()
     local values, origins = params.resolve(e.params, given, "sweep")
-    local r = run.open(e, values, origins, { replicate = parent.replicate, limits = parent.limits, parent = parent.id, argv = parent.options.argv })
+    local r = run.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate, limits = parent.limits, parent = parent.id, argv = parent.options.argv })
     local stored = r:stored_result()
     if stored then
       r:close()
