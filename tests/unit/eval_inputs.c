@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * eval_inputs.c: input sets are pure functions of their key, sets share nothing, and every distribution has the
+ * property it exists for (moments, offsets, tiny and constant rows, needles, ties, cancelling neighbours,
+ * probabilities, labels in range, masks, triangles).
+ */
+#include "eval_tasks.h"
+
+enum { ROWS = 48, COLS = 512, N = ROWS * COLS };
+
+static vt_task *make_task(const char *dtype, const char *dist, const char *extra)
+{
+    char text[2048];
+    vt_err err = {0};
+    vt_task *t = NULL;
+    snprintf(text, sizeof text,
+             "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"1_f\",\"family\":\"test\","
+             "\"sizes\":{\"cpu\":{\"n\":%d,\"m\":%d}},\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"%s\","
+             "\"shape\":[\"n\",\"m\"],\"dist\":[\"%s\"]%s},{\"name\":\"y\",\"role\":\"out\",\"shape\":[\"n\"]}],"
+             "\"bytes\":\"n\",\"flops\":\"n\",\"body\":\"y[0] = x[0];\"}",
+             ROWS, COLS, dtype, dist, extra);
+    CHECK_OK(vt_task_parse(text, strlen(text), &t, &err), err);
+    return t;
+}
+
+static void fill(const char *dist, const char *extra, uint64_t key, uint64_t set, float *x)
+{
+    vt_err err = {0};
+    vt_task *t = make_task("f32", dist, extra);
+    void *buf[2] = {x, NULL};
+    if (t)
+        CHECK_OK(vt_inputs_fill(t, "cpu", key, set, 0, buf, &err), err);
+    vt_task_unref(t);
+}
+
+struct moments {
+    double mean, sd, min, max;
+};
+
+static struct moments moments_of(const float *x, size_t n)
+{
+    struct moments m = {0, 0, INFINITY, -INFINITY};
+    for (size_t i = 0; i < n; i++) {
+        m.mean += (double)x[i] / (double)n;
+        m.min = fmin(m.min, (double)x[i]);
+        m.max = fmax(m.max, (double)x[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        m.sd += pow((double)x[i] - m.mean, 2) / (double)n;
+    m.sd = sqrt(m.sd);
+    return m;
+}
+
+static float x[N], z[N];
+
+static void sets_are_functions_of_their_key(void)
+{
+    size_t n_same_set = 0, n_same_key = 0;
+    fill("normal", "", 1, 2, x);
+    fill("normal", "", 1, 2, z);
+    CHECK(memcmp(x, z, sizeof x) == 0);
+    fill("normal", "", 1, 3, z);
+    for (size_t i = 0; i < N; i++)
+        n_same_set += x[i] == z[i];
+    fill("normal", "", 9, 2, z);
+    for (size_t i = 0; i < N; i++)
+        n_same_key += x[i] == z[i];
+    CHECK(n_same_set < 20 && n_same_key < 20);
+}
+
+static void uniform_and_normal_have_their_moments(void)
+{
+    struct moments m;
+    int bins[16] = {0};
+    fill("uniform", "", 5, 0, x);
+    m = moments_of(x, N);
+    CHECK(m.min >= 0 && m.max < 1);
+    CHECK_NEAR(m.mean, 0.5, 0.01);
+    CHECK_NEAR(m.sd, 0.28868, 0.005);
+    for (size_t i = 0; i < N; i++)
+        bins[(int)(x[i] * 16)]++;
+    for (int b = 0; b < 16; b++)
+        CHECK_NEAR(bins[b], N / 16.0, 6 * sqrt(N / 16.0));
+    double serial = 0;
+    for (size_t i = 0; i + 1 < N; i++)
+        serial += ((double)x[i] - 0.5) * ((double)x[i + 1] - 0.5) * 12 / N;
+    CHECK_NEAR(serial, 0, 0.03);
+    fill("normal", "", 5, 0, x);
+    m = moments_of(x, N);
+    CHECK_NEAR(m.mean, 0, 0.03);
+    CHECK_NEAR(m.sd, 1, 0.02);
+    CHECK(m.min < -3 && m.max > 3);
+    fill("kaiming", ",\"fan_in\":\"16\"", 5, 0, x);
+    m = moments_of(x, N);
+    CHECK_NEAR(m.max, 0.25, 0.001);
+    CHECK_NEAR(m.min, -0.25, 0.001);
+}
+
+/* How many rows satisfy a property that the distribution promises for some or all of them. */
+static int rows_where(bool (*holds)(const struct moments *m, const float *row))
+{
+    int n = 0;
+    for (int r = 0; r < ROWS; r++) {
+        struct moments m = moments_of(x + r * COLS, COLS);
+        n += holds(&m, x + r * COLS);
+    }
+    return n;
+}
+
+static bool is_tiny(const struct moments *m, const float *row)
+{
+    (void)row;
+    return m->max < 0.01 && m->min > -0.01;
+}
+
+static bool is_constant(const struct moments *m, const float *row)
+{
+    (void)row;
+    return m->max == m->min && m->max != 0;
+}
+
+static bool has_needle(const struct moments *m, const float *row)
+{
+    int n = 0;
+    for (int i = 0; i < COLS; i++)
+        n += fabsf(row[i]) > 290;
+    return n == 1 && fmax(m->max, -m->min) > 290;
+}
+
+static bool is_shifted_away(const struct moments *m, const float *row)
+{
+    (void)row;
+    return fabs(m->mean) > 3 && fabs(m->sd - 1) < 0.3;
+}
+
+static bool has_other_scale(const struct moments *m, const float *row)
+{
+    (void)row;
+    return m->sd > 5 || m->sd < 0.2;
+}
+
+static bool sums_to_one(const struct moments *m, const float *row)
+{
+    (void)row;
+    return fabs(m->mean * COLS - 1) < 1e-5 && m->min > 0;
+}
+
+static bool has_ties(const struct moments *m, const float *row)
+{
+    int n = 0;
+    for (int i = 0; i < COLS; i++)
+        n += (double)row[i] == m->max;
+    return n >= 1 && fabsf(row[0] * 2 - rintf(row[0] * 2)) == 0;
+}
+
+static bool cancels(const struct moments *m, const float *row)
+{
+    double large = 0, small = 0;
+    (void)m;
+    for (int i = 0; i < COLS; i += 2) {
+        large += fabs((double)row[i]);
+        small += fabs((double)row[i] + (double)row[i + 1]);
+    }
+    return small < 0.05 * large;
+}
+
+static void structured_rows_are_what_they_claim(void)
+{
+    static const struct {
+        const char *dist;
+        bool (*holds)(const struct moments *m, const float *row);
+        int min, max;
+    } cases[] = {{"tiny", is_tiny, ROWS * 2 / 3, ROWS * 2 / 3}, {"normal", is_tiny, 0, 0},
+                 {"constant", is_constant, ROWS, ROWS},         {"flat", is_constant, ROWS, ROWS},
+                 {"needle", has_needle, ROWS, ROWS},            {"offset", is_shifted_away, ROWS / 2, ROWS},
+                 {"rowscale", has_other_scale, ROWS / 3, ROWS}, {"probs", sums_to_one, ROWS, ROWS},
+                 {"peaked", sums_to_one, ROWS, ROWS},           {"even", sums_to_one, ROWS, ROWS},
+                 {"ties", has_ties, ROWS, ROWS},                {"cancel", cancels, ROWS, ROWS}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        fill(cases[i].dist, "", 11, 0, x);
+        int n = rows_where(cases[i].holds);
+        if (n < cases[i].min || n > cases[i].max)
+            printf("  %s: %d of %d rows\n", cases[i].dist, n, ROWS);
+        CHECK(n >= cases[i].min && n <= cases[i].max);
+    }
+    fill("flat", "", 11, 0, x);
+    CHECK(x[0] == x[N - 1]);
+    fill("constant", "", 11, 0, x);
+    CHECK(moments_of(x, N).sd > 0);
+    fill("edges", "", 11, 0, x);
+    struct moments m = moments_of(x, N);
+    CHECK(m.max >= 20 && m.min <= -20);
+}
+
+static void blocks_replace_rows(void)
+{
+    fill("constant", ",\"block\":\"4 * m\"", 3, 0, x);
+    for (int r = 0; r < ROWS; r++)
+        CHECK(x[r * COLS] == x[r / 4 * 4 * COLS]);
+}
+
+static void triangles_and_symmetry_are_kept(void)
+{
+    fill("normal", ",\"keep\":\"upper\"", 3, 0, x);
+    fill("normal", ",\"keep\":\"lower\"", 3, 0, z);
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < ROWS; j++) {
+            CHECK((x[i * COLS + j] == 0) == (j < i));
+            CHECK((z[i * COLS + j] == 0) == (j > i));
+        }
+    fill("normal", ",\"keep\":\"symmetric\"", 3, 0, x);
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < ROWS; j++)
+            CHECK(x[i * COLS + j] == x[j * COLS + i]);
+}
+
+static void integers_are_in_range(void)
+{
+    static int64_t label[N];
+    static unsigned char mask[N];
+    vt_err err = {0};
+    int n_top = 0, n_set = 0;
+    vt_task *t = make_task("i64", "labels", ",\"max\":\"m\"");
+    void *buf[2] = {label, NULL};
+    if (t)
+        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, buf, &err), err);
+    for (size_t i = 0; i < N; i++) {
+        CHECK(label[i] >= 0 && label[i] < COLS);
+        n_top += label[i] == COLS - 1;
+    }
+    CHECK(n_top > 0);
+    vt_task_unref(t);
+    t = make_task("u8", "mask", "");
+    buf[0] = mask;
+    if (t)
+        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, buf, &err), err);
+    for (size_t i = 0; i < N; i++) {
+        CHECK(mask[i] <= 1);
+        n_set += mask[i];
+    }
+    CHECK(n_set > N / 3 && n_set < 2 * N / 3);
+    vt_task_unref(t);
+}
+
+static void nothing_is_written_outside(void)
+{
+    struct task_list list = load_tasks("l1");
+    for (size_t i = 0; i < list.n; i++) {
+        vt_err err = {0};
+        vt_layout l;
+        struct buffers b;
+        char text[256];
+        CHECK_OK(vt_task_layout(list.t[i], "hidden", &l, &err), err);
+        for (int d = 0; d < vt_task_n_dists(list.t[i]); d++) {
+            buffers_new(&l, &b);
+            CHECK_OK(vt_inputs_fill(list.t[i], "hidden", 1, 0, d, b.at, &err), err);
+            CHECK(margins_intact(&l, &b));
+            buffers_free(&l, &b);
+            vt_inputs_describe(list.t[i], d, text, sizeof text);
+            CHECK(strstr(text, ": ") != NULL);
+        }
+    }
+    free_tasks(&list);
+}
+
+static const struct test_case cases[] = {
+    TEST(sets_are_functions_of_their_key),     TEST(uniform_and_normal_have_their_moments),
+    TEST(structured_rows_are_what_they_claim), TEST(blocks_replace_rows),
+    TEST(triangles_and_symmetry_are_kept),     TEST(integers_are_in_range),
+    TEST(nothing_is_written_outside),
+};
+TEST_MAIN(cases)
