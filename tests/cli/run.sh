@@ -1,0 +1,49 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+#
+# run.sh [name]: the command line as people meet it. Each *.case file is a shell script run in an empty folder with the
+# functions below; a check that fails names itself and the output it looked at. Needs $VEGTTT (the binary) and
+# $VEGTTT_ROOT (the sources); both default to this tree's build.
+here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
+VEGTTT_ROOT=${VEGTTT_ROOT:-$(dirname "$(dirname "$here")")}
+VEGTTT=${VEGTTT:-$VEGTTT_ROOT/build/vegttt}
+export VEGTTT VEGTTT_ROOT
+passed=0 failed=0 skipped=0
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+
+# Written beside each case: what a case may call.
+cat >"$work/functions" <<'FUNCTIONS'
+vegttt() { "$VEGTTT" "$@"; }
+# run ARGS…: vegttt with its output in out and err, its exit code in $code
+run() { code=0; "$VEGTTT" "$@" >out 2>err </dev/null || code=$?; }
+problem() { echo "  $1"; echo "  exit code $code"; sed 's/^/  out: /' out | head -n 12; sed 's/^/  err: /' err | head -n 12; exit 1; }
+exits() { [ "$code" -eq "$1" ] || problem "expected exit code $1"; }
+says() { grep -qF -- "$1" err || problem "standard error does not say: $1"; }
+prints() { grep -qF -- "$1" out || problem "standard output does not say: $1"; }
+# one_line: standard error is a single sentence
+one_line() { [ "$(wc -l <err)" -eq 1 ] || problem "expected one line on standard error"; }
+skip() { echo "skip $1"; exit 77; }
+# script NAME <<EOF: an experiment file NAME.lua whose main is the given text
+script() {
+    { echo 'local vt = require "vegttt"'; echo "return vt.experiment { name = \"$1\", doc = \"a test\", params = vt.params { n = { 3, \"a number\", min = 1 } },"; echo 'main = function(run, p)'; cat; echo 'end }'; } >"$1.lua"
+}
+FUNCTIONS
+
+for case in "$here"/*.case; do
+    name=$(basename "$case" .case)
+    [ $# -eq 0 ] || case $name in *"$1"*) ;; *) continue ;; esac
+    mkdir "$work/$name"
+    (cd "$work/$name" && XDG_CACHE_HOME="$work/cache" sh -e -c '. "$0/functions"; . "$1"' "$work" "$case") >"$work/$name.log" 2>&1
+    case $? in
+    0) passed=$((passed + 1)) ;;
+    77) skipped=$((skipped + 1)); grep '^skip' "$work/$name.log" | tail -n 1 | sed "s/^skip/skip $name:/" ;;
+    *) failed=$((failed + 1)); echo "FAIL $name"; cat "$work/$name.log" ;;
+    esac
+done
+if [ $skipped -gt 0 ]; then
+    echo "$passed passed, $failed failed, $skipped skipped"
+else
+    echo "$passed passed, $failed failed"
+fi
+[ $failed -eq 0 ]
