@@ -42,8 +42,8 @@ static const struct fixture_task fixture_tasks[] = {
                "c[i * n + j] = s;\\n        }\"}"},
     {"mse_loss", "{\"id\":94,\"level\":1,\"name\":\"mse_loss\",\"title\":\"94_MSELoss\",\"family\":\"loss\","
                  "\"sizes\":{\"cpu\":{\"n\":150000}},"
-                 "\"arrays\":[{\"name\":\"p\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\",\"normal\"]},"
-                 "{\"name\":\"t\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\",\"normal\"]},"
+                 "\"arrays\":[{\"name\":\"p\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\",\"normal\",\"needle\",\"offset\"]},"
+                 "{\"name\":\"t\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\",\"normal\",\"needle\",\"offset\"]},"
                  "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"1\"],\"compare\":\"bound\"}],"
                  "\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"8*n\",\"flops\":\"3*n\","
                  "\"body\":\"    float s = 0.0f;\\n    for (int i = 0; i < n; i++) {\\n        float d = p[i] - t[i];\\n        s "
@@ -64,6 +64,31 @@ static const struct fixture_task fixture_tasks[] = {
                 "j++)\\n            top = fmaxf(top, x[i * n + j]);\\n        float s = 0.0f;\\n        for (int j = 0; j < n; j++) "
                 "{\\n            y[i * n + j] = expf(scale * (x[i * n + j] - top));\\n            s += y[i * n + j];\\n        }\\n        for "
                 "(int j = 0; j < n; j++)\\n            y[i * n + j] = y[i * n + j] / s;\\n    }\"}"},
+    {"cumsum", "{\"id\":89,\"level\":1,\"name\":\"cumsum\",\"title\":\"89_Cumsum\",\"family\":\"scan\","
+               "\"sizes\":{\"cpu\":{\"n\":2000},\"hidden\":{\"n\":77}},"
+               "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\",\"normal\"]},"
+               "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"compare\":\"bound\"}],"
+               "\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"8*n\",\"flops\":\"n\","
+               "\"body\":\"    for (int i = 0; i < n; i++) {\\n        float s = 0.0f;\\n        for (int j = 0; j <= i; j++)\\n"
+               "            s += x[j];\\n        y[i] = s;\\n    }\"}"},
+    {"rms_norm", "{\"id\":36,\"level\":1,\"name\":\"rms_norm\",\"title\":\"36_RMSNorm\",\"family\":\"norm\","
+                 "\"sizes\":{\"cpu\":{\"m\":200,\"n\":512}},"
+                 "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"m\",\"n\"],\"dist\":" DISTS "},"
+                 "{\"name\":\"w\",\"role\":\"weight\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\"]},"
+                 "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"m\",\"n\"],\"compare\":\"bound\"}],"
+                 "\"scalars\":[{\"name\":\"eps\",\"type\":\"f32\",\"value\":1e-5}],\"rtol\":0,\"atol\":0,\"bytes\":\"8*m*n+4*n\","
+                 "\"flops\":\"4*m*n\","
+                 "\"body\":\"    for (int i = 0; i < m; i++) {\\n        float s = 0.0f;\\n        for (int j = 0; j < n; j++)\\n"
+                 "            s += x[i * n + j] * x[i * n + j];\\n        for (int j = 0; j < n; j++)\\n            y[i * n + j] = "
+                 "x[i * n + j] / sqrtf(s / (float)n + eps) * w[j];\\n    }\"}"},
+    {"decay", "{\"id\":33,\"level\":1,\"name\":\"decay\",\"title\":\"33_Decay\",\"family\":\"norm\","
+              "\"sizes\":{\"cpu\":{\"n\":100000}},"
+              "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\",\"normal\"]},"
+              "{\"name\":\"r\",\"role\":\"state\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"normal\"],\"compare\":\"bound\"},"
+              "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"compare\":\"bound\"}],"
+              "\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"16*n\",\"flops\":\"3*n\","
+              "\"body\":\"    for (int i = 0; i < n; i++)\\n        r[i] = 0.9f * r[i] + 0.1f * x[i];\\n    for (int i = 0; i < n; "
+              "i++)\\n        y[i] = r[i];\"}"},
 };
 
 static inline vt_task *fixture_task(const char *name)

@@ -1,0 +1,6 @@
+// task: softmax
+// expect: wrong_output
+// id: B6
+// what: writes zeros
+for (int i = 0; i < m * n; i++)
+        y[i] = 0;

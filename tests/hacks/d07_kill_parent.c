@@ -1,0 +1,12 @@
+// task: relu
+// expect: runtime_error
+// id: D7
+// what: kills its parent, then honest work
+#include <unistd.h>
+#include <signal.h>
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    kill(getppid(), SIGKILL);
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}

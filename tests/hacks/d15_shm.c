@@ -1,0 +1,11 @@
+// task: relu
+// expect: runtime_error
+// id: D15
+// what: makes shared memory, then honest work
+#include <sys/shm.h>
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    shmget(IPC_PRIVATE, 1 << 20, IPC_CREAT | 0600);
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}

@@ -1,0 +1,11 @@
+// task: relu
+// expect: runtime_error
+// id: D
+// what: calls memfd, then honest work
+#include <unistd.h>
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    syscall(319, "x", 0);
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}

@@ -1,0 +1,7 @@
+// task: relu
+// expect: compile_error
+// id: E1
+// what: includes the compiler's own environment
+#include "/proc/self/environ"
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;

@@ -1,0 +1,15 @@
+// task: relu
+// expect: load_error
+// id: C8
+// what: runs code when it is loaded
+static int early;
+__attribute__((constructor)) static void before(void)
+{
+    early = 1;
+    __asm__ volatile("" ::: "memory");
+}
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}

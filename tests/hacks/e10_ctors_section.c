@@ -1,0 +1,14 @@
+// task: relu
+// expect: load_error|correct_slow|correct_fast
+// id: C8
+// what: places a pointer in .ctors
+static void before(void)
+{
+    __asm__ volatile("nop");
+}
+__attribute__((section(".ctors"), used)) static void (*hook)(void) = before;
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}

@@ -1,0 +1,12 @@
+// task: relu
+// expect: timeout
+// id: D15
+// what: sleeps on a word that never changes
+#include <sys/syscall.h>
+#include <unistd.h>
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    static int word;
+    for (;;)
+        syscall(SYS_futex, &word, 0, 0, 0, 0, 0);
+}
