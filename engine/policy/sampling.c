@@ -139,7 +139,7 @@ static long find_stop(const struct vt_sample_request *r, const char *text, size_
     return best;
 }
 
-static void end_slot(vt_policy *p, struct sample_work *w, int i, int finish)
+static void end_slot(vt_policy *p, struct sample_work *w, int i, unsigned finish)
 {
     struct slot *slot = &w->slots[i];
     struct vt_sample *out = &w->r->out[i];
