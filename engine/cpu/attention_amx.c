@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * attention_amx.c: the two products of attention_bf16_impl.h on AMX tiles. 16 query rows by 64 columns fill the four
+ * attention_amx.c: the products of attention_bf16_impl.h on AMX tiles. 16 query rows by 64 columns fill the four
  * accumulators; one left tile serves all four.
  */
 #include "cpu/kernels_isa.h"
@@ -15,10 +15,9 @@
             op(t, __VA_ARGS__);                                                                                        \
     } while (0)
 
-static void pair_product(int n_rows, int n_columns, int n_pairs, const void *a, size_t stride, const void *b, size_t ldb, float *c,
+static void pair_product(int n_rows, int n_columns, int n_pairs, int n_terms, const struct term *terms, size_t stride, size_t ldb, float *c,
                          size_t ldc)
 {
-    const unsigned char *x = a;
     tiles_configure(n_rows, n_rows);
     for (int n = 0; n < n_columns; n += 64) {
         int left = n_columns - n;
@@ -26,9 +25,11 @@ static void pair_product(int n_rows, int n_columns, int n_pairs, const void *a, 
         TILE_ZERO(1);
         TILE_ZERO(2);
         TILE_ZERO(3);
-        for (int k = 0; k < n_pairs; k += 16) {
-            const unsigned char *w = (const unsigned char *)b + (size_t)k * ldb + (size_t)n * 4;
-            TILE_LOAD(4, x + (size_t)k * 4, stride);
+        for (int i = 0; i < n_terms * n_pairs; i += 16) {
+            const struct term *t = terms + i / n_pairs;
+            size_t k = (size_t)(i % n_pairs);
+            const unsigned char *w = t->b + k * ldb + (size_t)n * 4;
+            TILE_LOAD(4, t->a + k * 4, stride);
             TILE_LOAD(6, w, ldb);
             TILE_DP(0, 4, 6);
             if (left > 16) {

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * attention_bf16_impl.h: attention over one KV page with bf16 operands and fp32 sums, shared by attention_bf16.c
- * (vdpbf16ps) and attention_amx.c (tiles), which supply the two products. Queries (scaled), keys, values and the
- * probabilities of a page are rounded to bf16 once; scores, maxima, sums, exponentials and numerators are fp32.
+ * (vdpbf16ps) and attention_amx.c (tiles), which supply the product. Values and the probabilities of a page are rounded
+ * to bf16 once. Rounding queries and keys so would double the model's error (scores enter an exponential), so each is
+ * split in two bf16, x ~ hi + lo to 16 bits, and a score is q_hi k_hi + q_lo k_hi + q_hi k_lo. Scores, maxima, sums,
+ * exponentials and numerators are fp32.
  *
- * Page: keys as pairs over head_dim, [width / 2][64 keys][2], then values as pairs over keys, [32][width][2]; width is
- * head_dim padded to 32 with zeros. Both are right operands as they lie. A query row: width bf16 in vt_query_bytes.
+ * Page: keys hi as pairs over head_dim, [width / 2][64 keys][2]; keys lo alike; values as pairs over keys,
+ * [32][width][2]; width is head_dim padded to 32 with zeros. All are right operands as they lie. A query row: width bf16
+ * hi, then width bf16 lo: vt_query_bytes.
  */
 #ifndef VT_CPU_ATTENTION_BF16_IMPL_H
 #define VT_CPU_ATTENTION_BF16_IMPL_H
@@ -16,10 +19,28 @@
 
 enum { ATTEND_ROWS = 16, MAX_WIDTH = VT_MAX_HEAD_DIM };
 
-/* C (n_rows, n_columns) = A B: A rows of bf16 (n_pairs * 2 long, stride bytes apart), B pair rows ldb bytes apart, C rows
- * ldc floats apart. n_pairs and n_columns are multiples of 16. */
-static void pair_product(int n_rows, int n_columns, int n_pairs, const void *a, size_t stride, const void *b, size_t ldb, float *c,
+/* One product of a sum of products: A rows of bf16, `stride` bytes apart; B pair rows, `ldb` bytes apart. */
+struct term {
+    const unsigned char *a, *b;
+};
+/* C (n_rows, n_columns) = sum over terms of A B, n_pairs pairs each; C rows ldc floats apart. n_pairs and n_columns are
+ * multiples of 16. */
+static void pair_product(int n_rows, int n_columns, int n_pairs, int n_terms, const struct term *terms, size_t stride, size_t ldb, float *c,
                          size_t ldc);
+
+/* hi and lo of 32 floats (n valid, zeros behind) times scale. */
+static void split_block(const float *x, int n, float scale, void *hi, void *lo)
+{
+    _Alignas(64) float v[VT_BLOCK] = {0};
+    for (int i = 0; i < VT_BLOCK && i < n; i++)
+        v[i] = x[i] * scale;
+    __m512i h = round_block(v, VT_BLOCK, 1.0f);
+    __m512i even = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(h)), odd = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(h, 1));
+    __m512 a = _mm512_sub_ps(_mm512_load_ps(v), _mm512_castsi512_ps(_mm512_slli_epi32(even, 16)));
+    __m512 b = _mm512_sub_ps(_mm512_load_ps(v + 16), _mm512_castsi512_ps(_mm512_slli_epi32(odd, 16)));
+    _mm512_storeu_si512(hi, h);
+    _mm512_storeu_si512(lo, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+}
 
 static void kv_put_bf16(enum vt_lm_precision p, void *page, int head_dim, int slot, const float *k, const float *v)
 {
@@ -28,17 +49,19 @@ static void kv_put_bf16(enum vt_lm_precision p, void *page, int head_dim, int sl
         return;
     }
     size_t width = (size_t)vt_round_up(head_dim, VT_BLOCK);
-    uint16_t *keys = page, *values = keys + width * VT_PAGE_KEYS;
-    uint16_t row[2][MAX_WIDTH];
+    uint16_t *hi = page, *lo = hi + width * VT_PAGE_KEYS, *values = lo + width * VT_PAGE_KEYS;
+    uint16_t row[3][MAX_WIDTH];
     for (int i = 0; i < head_dim; i += VT_BLOCK) {
-        _mm512_storeu_si512(row[0] + i, round_block(k + i, head_dim - i, 1.0f));
-        _mm512_storeu_si512(row[1] + i, round_block(v + i, head_dim - i, 1.0f));
+        split_block(k + i, head_dim - i, 1.0f, row[0] + i, row[1] + i);
+        _mm512_storeu_si512(row[2] + i, round_block(v + i, head_dim - i, 1.0f));
     }
-    for (size_t i = 0; i < width; i += 2)
-        memcpy(keys + i * VT_PAGE_KEYS + 2 * (size_t)slot, row[0] + i, 2 * sizeof(uint16_t));
+    for (size_t i = 0; i < width; i += 2) {
+        memcpy(hi + i * VT_PAGE_KEYS + 2 * (size_t)slot, row[0] + i, 2 * sizeof(uint16_t));
+        memcpy(lo + i * VT_PAGE_KEYS + 2 * (size_t)slot, row[1] + i, 2 * sizeof(uint16_t));
+    }
     uint16_t *to = values + (size_t)(slot / 2) * width * 2 + (size_t)(slot % 2);
     for (size_t i = 0; i < width; i++)
-        to[2 * i] = row[1][i];
+        to[2 * i] = row[2][i];
 }
 
 static void query_pack_bf16(enum vt_lm_precision p, int head_dim, int n, const float *q, size_t ldq, void *q_out)
@@ -48,10 +71,12 @@ static void query_pack_bf16(enum vt_lm_precision p, int head_dim, int n, const f
         return;
     }
     float scale = 1.0f / sqrtf((float)head_dim);
-    for (int r = 0; r < n; r++)
+    for (int r = 0; r < n; r++) {
+        uint16_t *hi = (uint16_t *)q_out + (size_t)r * (vt_query_bytes(head_dim) / sizeof(uint16_t));
+        uint16_t *lo = hi + vt_round_up(head_dim, VT_BLOCK);
         for (int i = 0; i < head_dim; i += VT_BLOCK)
-            _mm512_storeu_si512((unsigned char *)q_out + (size_t)r * vt_query_bytes(head_dim) + (size_t)i * 2,
-                                round_block(q + (size_t)r * ldq + i, head_dim - i, scale));
+            split_block(q + (size_t)r * ldq + i, head_dim - i, scale, hi + i, lo + i);
+    }
 }
 
 /* Softmax step of one row of 64 scores: bf16 probabilities against the new maximum into out. Returns the factor for the
@@ -93,17 +118,20 @@ static void attend_bf16(enum vt_lm_precision p, const void *page, int head_dim, 
     _Alignas(64) float scores[ATTEND_ROWS * VT_PAGE_KEYS], sum[ATTEND_ROWS * MAX_WIDTH];
     _Alignas(64) unsigned char probability[ATTEND_ROWS * VT_PAGE_KEYS * 2] = {0};
     int width = vt_round_up(head_dim, VT_BLOCK);
-    const unsigned char *keys = page, *values = keys + (size_t)width * VT_PAGE_KEYS * 2;
+    size_t key_bytes = (size_t)width * VT_PAGE_KEYS * 2, query_bytes = vt_query_bytes(head_dim);
+    const unsigned char *keys = page;
+    const struct term value_term = {probability, keys + 2 * key_bytes};
     for (int r = 0; r < n; r += ATTEND_ROWS) {
         int n_rows = n - r < ATTEND_ROWS ? n - r : ATTEND_ROWS;
         float decay[ATTEND_ROWS];
-        pair_product(n_rows, VT_PAGE_KEYS, width / 2, (const unsigned char *)q + (size_t)r * vt_query_bytes(head_dim),
-                     vt_query_bytes(head_dim), keys, VT_PAGE_KEYS * 4, scores, VT_PAGE_KEYS);
+        const unsigned char *hi = (const unsigned char *)q + (size_t)r * query_bytes, *lo = hi + (size_t)width * 2;
+        const struct term score_terms[] = {{hi, keys}, {lo, keys}, {hi, keys + key_bytes}};
+        pair_product(n_rows, VT_PAGE_KEYS, width / 2, 3, score_terms, query_bytes, VT_PAGE_KEYS * 4, scores, VT_PAGE_KEYS);
         for (int i = 0; i < n_rows; i++) {
             unsigned char *out = probability + (size_t)i * VT_PAGE_KEYS * 2;
             decay[i] = visible[r + i] ? softmax_row(scores + (size_t)i * VT_PAGE_KEYS, visible[r + i], m + r + i, l + r + i, out) : 1.0f;
         }
-        pair_product(n_rows, width, VT_PAGE_KEYS / 2, probability, VT_PAGE_KEYS * 2, values, (size_t)width * 4, sum, (size_t)width);
+        pair_product(n_rows, width, VT_PAGE_KEYS / 2, 1, &value_term, VT_PAGE_KEYS * 2, (size_t)width * 4, sum, (size_t)width);
         for (int i = 0; i < n_rows; i++) {
             float *a = acc + (size_t)(r + i) * (size_t)head_dim;
             for (int c = 0; visible[r + i] && c < head_dim; c += 16) {

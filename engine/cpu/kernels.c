@@ -109,7 +109,8 @@ size_t vt_query_bytes(int head_dim)
 size_t vt_page_bytes(const struct vt_kernels *k, enum vt_lm_precision p, int head_dim)
 {
     size_t width = (size_t)vt_round_up(head_dim, VT_BLOCK);
-    return 2 * VT_PAGE_KEYS * width * (k->has_bf16 && p == VT_LM_FAST ? sizeof(uint16_t) : sizeof(float));
+    size_t bytes = k->has_bf16 && p == VT_LM_FAST ? 3 * sizeof(uint16_t) : 2 * sizeof(float); /* key hi, key lo, value; key, value */
+    return VT_PAGE_KEYS * width * bytes;
 }
 
 void vt_range_split(int n, int step, int thread, int n_threads, int *begin, int *end)
