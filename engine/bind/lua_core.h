@@ -21,6 +21,7 @@
 #include <vegttt/task.h>
 
 struct vt_op;
+struct vt_part;
 struct vt_lua_policy;
 struct vt_lua_eval;
 
@@ -30,6 +31,7 @@ struct vt_bind {
     vt_lease *lease;
     struct vt_bind_host host;
     struct vt_op *done_first, *done_last; /* delivered, not yet seen by core.turn */
+    struct vt_part *part_first, *part_last;
     size_t n_running;
     struct vt_lua_policy *policies; /* open handles, closed before the state */
     struct vt_lua_eval *evals;
@@ -93,6 +95,19 @@ void *vt_op_new(lua_State *L, size_t size, const char *name, int (*push)(lua_Sta
 void vt_op_start(lua_State *L, int idx); /* anchors it: call right before submitting */
 void vt_op_abort(lua_State *L, int idx); /* the submission failed */
 void vt_op_finish(void *op, vt_status status, const vt_err *err);
+
+/* A piece of a running op's result, handed over before the op ends. Allocated by whoever posts it (first member of its
+ * struct); push leaves one value; free releases the struct. */
+struct vt_part {
+    struct vt_op *op;
+    struct vt_part *next;
+    int i; /* from 0 */
+    void (*push)(lua_State *L, const struct vt_part *part);
+    void (*free)(struct vt_part *part);
+};
+void vt_part_post(struct vt_part *part);
+/* Closing: receives what is still posted and frees the pieces. Before the state goes. */
+void vt_lua_drop_posted(vt_bind *b);
 
 vt_task *vt_lua_task(lua_State *L, int idx);
 

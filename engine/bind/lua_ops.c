@@ -72,17 +72,82 @@ void vt_op_finish(void *arg, vt_status status, const vt_err *err)
     (void)!vt_loop_post(op->bind->loop, delivered, op, NULL);
 }
 
-/* core.turn(timeout_s) -> array of ops that finished, number of interrupts so far. */
+/* Loop thread. */
+static void part_delivered(void *arg)
+{
+    struct vt_part *part = arg;
+    vt_bind *b = part->op->bind;
+    part->next = NULL;
+    if (b->part_last)
+        b->part_last->next = part;
+    else
+        b->part_first = part;
+    b->part_last = part;
+}
+
+void vt_part_post(struct vt_part *part)
+{
+    /* Without memory for the post the piece still comes with the whole result. */
+    if (vt_loop_post(part->op->bind->loop, part_delivered, part, NULL) != VT_OK)
+        part->free(part);
+}
+
+void vt_lua_drop_posted(vt_bind *b)
+{
+    int n_run = 0;
+    if (b->loop)
+        (void)!vt_loop_turn(b->loop, 0, &n_run, NULL);
+    while (b->part_first) {
+        struct vt_part *part = b->part_first;
+        b->part_first = part->next;
+        part->free(part);
+    }
+}
+
+static void release_part(void *p)
+{
+    struct vt_part *part = p;
+    part->free(part);
+}
+
+/* Pushes an array of { op, i, value }. */
+static void push_parts(lua_State *L, vt_bind *b)
+{
+    lua_Integer n = 0;
+    lua_newtable(L);
+    struct vt_guard *g = vt_lua_guard(L, release_part);
+    while (b->part_first) {
+        struct vt_part *part = b->part_first;
+        g->p = part;
+        b->part_first = part->next;
+        if (!b->part_first)
+            b->part_last = NULL;
+        lua_createtable(L, 3, 0);
+        lua_rawgetp(L, LUA_REGISTRYINDEX, part->op);
+        lua_rawseti(L, -2, 1);
+        lua_pushinteger(L, part->i + 1);
+        lua_rawseti(L, -2, 2);
+        part->push(L, part);
+        lua_rawseti(L, -2, 3);
+        lua_rawseti(L, -3, ++n);
+        g->p = NULL;
+        part->free(part);
+    }
+    lua_pop(L, 1);
+}
+
+/* core.turn(timeout_s) -> array of ops that finished, number of interrupts so far, array of pieces { op, i, value }. */
 static int l_turn(lua_State *L)
 {
     double timeout_s = luaL_optnumber(L, 1, 0);
     vt_bind *b = vt_lua_bind(L);
     vt_err err;
     int n_run = 0;
-    int ms = b->done_first ? 0 : timeout_s < 0 ? -1 : (int)fmin(ceil(timeout_s * 1e3), 1e6);
+    int ms = b->done_first || b->part_first ? 0 : timeout_s < 0 ? -1 : (int)fmin(ceil(timeout_s * 1e3), 1e6);
     if (vt_loop_turn(b->loop, ms, &n_run, &err) != VT_OK)
         return vt_lua_raise(L, "core.turn", &err);
     b->last_turn_s = vt_now_s();
+    push_parts(L, b);
     lua_newtable(L);
     lua_Integer n = 0;
     while (b->done_first) {
@@ -95,7 +160,8 @@ static int l_turn(lua_State *L)
         unanchor(L, op);
     }
     lua_pushinteger(L, b->n_signals);
-    return 2;
+    lua_rotate(L, -3, -1);
+    return 3;
 }
 
 /* core.result(op) -> true, results… or false, vt.Error. */

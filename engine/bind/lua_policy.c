@@ -285,33 +285,83 @@ static void release_sample(struct vt_op *op)
     free(s->prompt);
 }
 
+static void push_one(lua_State *L, const struct vt_sample *x)
+{
+    static const char *const finish[] = {"stop", "length", "error"};
+    lua_createtable(L, 0, 5);
+    lua_pushlstring(L, x->text ? x->text : "", x->text_len);
+    lua_setfield(L, -2, "text");
+    lua_createtable(L, x->n_tokens, 0);
+    for (int t = 0; t < x->n_tokens; t++) {
+        lua_pushinteger(L, x->tokens[t]);
+        lua_rawseti(L, -2, t + 1);
+    }
+    lua_setfield(L, -2, "tokens");
+    vt_vector_push_f32(L, x->logprobs, (size_t)x->n_tokens);
+    lua_setfield(L, -2, "logprobs");
+    vt_vector_push_f32(L, x->logprobs_behaviour, (size_t)x->n_tokens);
+    lua_setfield(L, -2, "logprobs_behaviour");
+    lua_pushstring(L, finish[x->finish]);
+    lua_setfield(L, -2, "finish");
+}
+
 /* -> array of { text, tokens, logprobs, logprobs_behaviour, finish } */
 static int push_sample(lua_State *L, struct vt_op *op, int idx)
 {
-    static const char *const finish[] = {"stop", "length", "error"};
     struct sample_op *s = (struct sample_op *)op;
     (void)idx;
     lua_createtable(L, s->r.n, 0);
     for (int i = 0; i < s->r.n; i++) {
-        const struct vt_sample *x = &s->r.out[i];
-        lua_createtable(L, 0, 5);
-        lua_pushlstring(L, x->text ? x->text : "", x->text_len);
-        lua_setfield(L, -2, "text");
-        lua_createtable(L, x->n_tokens, 0);
-        for (int t = 0; t < x->n_tokens; t++) {
-            lua_pushinteger(L, x->tokens[t]);
-            lua_rawseti(L, -2, t + 1);
-        }
-        lua_setfield(L, -2, "tokens");
-        vt_vector_push_f32(L, x->logprobs, (size_t)x->n_tokens);
-        lua_setfield(L, -2, "logprobs");
-        vt_vector_push_f32(L, x->logprobs_behaviour, (size_t)x->n_tokens);
-        lua_setfield(L, -2, "logprobs_behaviour");
-        lua_pushstring(L, finish[x->finish]);
-        lua_setfield(L, -2, "finish");
+        push_one(L, &s->r.out[i]);
         lua_rawseti(L, -2, i + 1);
     }
     return 1;
+}
+
+/* A finished sample on its way to the script while its group still runs: a copy, since a failing request takes its
+ * samples back. */
+struct sample_part {
+    struct vt_part part;
+    struct vt_sample s;
+};
+
+static void push_part(lua_State *L, const struct vt_part *part)
+{
+    push_one(L, &((const struct sample_part *)part)->s);
+}
+
+static void free_part(struct vt_part *part)
+{
+    vt_sample_clear(&((struct sample_part *)part)->s);
+    free(part);
+}
+
+static void *copy_array(const void *p, int n, size_t size)
+{
+    void *copy = vt_alloc_array((size_t)n + 1, size);
+    if (copy)
+        memcpy(copy, p, (size_t)n * size);
+    return copy;
+}
+
+/* Policy thread, policy locked. */
+static void sample_ended(void *arg, int i)
+{
+    struct sample_op *s = arg;
+    const struct vt_sample *x = &s->r.out[i];
+    struct sample_part *p = vt_alloc(sizeof *p);
+    if (!p)
+        return;
+    p->part = (struct vt_part){.op = &s->op, .i = i, .push = push_part, .free = free_part};
+    p->s = *x;
+    p->s.tokens = copy_array(x->tokens, x->n_tokens, sizeof *x->tokens);
+    p->s.logprobs = copy_array(x->logprobs, x->n_tokens, sizeof *x->logprobs);
+    p->s.logprobs_behaviour = copy_array(x->logprobs_behaviour, x->n_tokens, sizeof *x->logprobs_behaviour);
+    p->s.text = copy_array(x->text, (int)x->text_len, 1);
+    if (p->s.tokens && p->s.logprobs && p->s.logprobs_behaviour && p->s.text)
+        vt_part_post(&p->part);
+    else
+        free_part(&p->part);
 }
 
 static void *need(lua_State *L, void *p)
@@ -380,6 +430,8 @@ static int l_sample(lua_State *L)
     read_stop(L, 4, s);
     s->r.out = need(L, vt_alloc_array((size_t)n, sizeof *s->r.out));
     s->r.n = (int)n;
+    s->r.each = sample_ended;
+    s->r.each_arg = s;
     vt_op_start(L, idx);
     if (vt_policy_sample(h->p, &s->r, vt_op_finish, s, &err) != VT_OK) {
         vt_op_abort(L, idx);

@@ -273,6 +273,7 @@ void vt_bind_close(vt_bind *b)
         return;
     vt_lua_close_evals(b);
     vt_lua_close_policies(b);
+    vt_lua_drop_posted(b);
     if (b->L)
         lua_close(b->L);
     vt_loop_free(b->loop);

@@ -157,6 +157,8 @@ static void end_slot(vt_policy *p, struct sample_work *w, int i, unsigned finish
     }
     out->text_len = slot->text.len;
     out->text = vt_buf_take(&slot->text, NULL);
+    if (w->r->each)
+        w->r->each(w->r->each_arg, i);
 }
 
 static bool is_stop_id(const struct sample_work *w, int32_t token)

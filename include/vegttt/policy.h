@@ -108,6 +108,10 @@ struct vt_sample_request {
     const int32_t *banned;
     int n_banned;
     struct vt_sample *out; /* [n], filled; free with vt_sample_clear */
+    /* each(each_arg, i): sample i has ended, out[i] is final; may be NULL. Called on a policy thread with the policy's
+     * lock held: copy what is needed and return. */
+    void (*each)(void *arg, int i);
+    void *each_arg;
 };
 vt_status vt_policy_sample(vt_policy *p, struct vt_sample_request *r, vt_policy_done *done, void *arg, vt_err *err) VT_MUST_USE;
 void vt_sample_clear(struct vt_sample *s);

@@ -253,9 +253,9 @@ local function make_request(w, p, o)
   return request
 end
 
--- Draws the missing samples; each is recorded when the operation ends, whoever still waits.
+-- Draws the missing samples. Each is recorded when it ends, whoever still waits and whatever becomes of the others.
 local function draw_missing(request, missing, lines)
-  local run, w = request.run, request.weights
+  local run, w, store = request.run, request.weights, session.content()
   run:check_budget(#missing, "weights:sample")
   policy.ready(w)
   sched.gate "weights:sample"
@@ -266,20 +266,21 @@ local function draw_missing(request, missing, lines)
   local op = core.sample(w.handle, request.prompt.ids, seeds, { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k,
     min_p = request.min_p, max_tokens = request.max_tokens, stop = request.stop })
   run.progress:plan_samples(#missing)
+  local function record_one(j, raw)
+    local i = missing[j]
+    if lines[i] then return end
+    local line = line_of(request, i, raw)
+    if store then core.content_put(store, line.key, core.json_encode(line)) end
+    line.sample_ms = (core.now() - began) * 1e3
+    run.record:put_sample(line)
+    lines[i] = line
+    run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
+    run.progress:add_samples(1)
+  end
   local future = sched.start(op, function(raws)
-    local ms = (core.now() - began) * 1e3
-    local n_tokens, store = 0, session.content()
-    for j, i in ipairs(missing) do
-      local line = line_of(request, i, raws[j])
-      if store then core.content_put(store, line.key, core.json_encode(line)) end
-      line.sample_ms = ms
-      run.record:put_sample(line)
-      lines[i] = line
-      n_tokens = n_tokens + line.n_tokens
-    end
-    run.meter:spend { rollouts = #missing, student_tokens = n_tokens, prompt_tokens = #request.prompt.ids }
-    run.progress:add_samples(#missing)
-  end)
+    for j, raw in ipairs(raws) do record_one(j, raw) end
+    run.meter:spend { prompt_tokens = #request.prompt.ids }
+  end, nil, record_one)
   sched.await(future, "weights:sample")
 end
 

@@ -24,6 +24,7 @@ local grace_s = 30
 local current -- the running task
 local ready, ready_first = {}, 1
 local handlers = {} -- op -> function(ok, ...)
+local part_handlers = {} -- op -> function(i, value)
 local timers = {}
 local alive = {}
 local never
@@ -84,12 +85,21 @@ function sched.await(future, what)
 end
 
 ---The future of an operation of the C half. then_do(results…) runs on completion even when nobody waits any more; what
----it returns is the future's value. finally() is called in any case.
-function sched.start(op, then_do, finally)
+---it returns is the future's value. finally() is called in any case; on_part(i, value) for each piece that comes early.
+function sched.start(op, then_do, finally, on_part)
   local future = sched.future()
+  local part_error
+  part_handlers[op] = on_part and function(i, value)
+    local ok, e = xpcall(on_part, sched.wrap_error, i, value)
+    if not ok then part_error = part_error or e end
+  end
   handlers[op] = function(ok, ...)
     local result = pack(ok, (...))
-    if ok then result = pack(xpcall(then_do, sched.wrap_error, ...)) end
+    if ok and part_error then
+      result = { false, part_error }
+    elseif ok then
+      result = pack(xpcall(then_do, sched.wrap_error, ...))
+    end
     if finally then finally() end
     future:settle(result[1], result[2])
   end
@@ -336,10 +346,14 @@ local function run_ready()
 end
 
 local function turn(timeout_s)
-  local done, n_signals = core.turn(timeout_s)
+  local done, n_signals, parts = core.turn(timeout_s)
+  for _, part in ipairs(parts) do
+    local handler = part_handlers[part[1]]
+    if handler then handler(part[2], part[3]) end
+  end
   for _, op in ipairs(done) do
     local handler = handlers[op]
-    handlers[op] = nil
+    handlers[op], part_handlers[op] = nil, nil
     if handler then handler(core.result(op)) end
   end
   return n_signals

@@ -47,20 +47,27 @@ local function add_model(fake, submit, counts)
     return table.concat(out, "\n")
   end
   function fake.sample(w, _, seeds)
-    return submit(function()
-      local out = {}
-      for i, seed in ipairs(seeds) do
-        local name = w.id .. real.u64(seed)
-        counts.drawn[name] = (counts.drawn[name] or 0) + 1
-        counts.n_samples = counts.n_samples + 1
-        local ids = bytes_of(draw(seed, w.gain))
-        local lp = {}
-        for t = 1, #ids do lp[t] = -0.5 - real.uniform(seed, 10 + t) end
-        out[i] = { text = text_of(ids):gsub("\n}$", ""), tokens = ids, logprobs = real.vector(lp), logprobs_behaviour = real.vector(lp),
-          finish = "stop" }
-      end
+    local out = {}
+    local function one(i)
+      if out[i] then return out[i] end
+      local name = w.id .. real.u64(seeds[i])
+      counts.drawn[name] = (counts.drawn[name] or 0) + 1
+      counts.n_samples = counts.n_samples + 1
+      local ids = bytes_of(draw(seeds[i], w.gain))
+      local lp = {}
+      for t = 1, #ids do lp[t] = -0.5 - real.uniform(seeds[i], 10 + t) end
+      out[i] = { text = text_of(ids):gsub("\n}$", ""), tokens = ids, logprobs = real.vector(lp), logprobs_behaviour = real.vector(lp), finish = "stop" }
+      return out[i]
+    end
+    local op = submit(function()
+      for i = 1, #seeds do one(i) end
       return out
     end)
+    function op.part()
+      local i = 1 + counts.n_turns % #seeds
+      return i, one(i)
+    end
+    return op
   end
   function fake.score(_, _, tokens)
     return submit(function() return real.vector(#tokens, -1) end)
@@ -140,15 +147,23 @@ function support.core(o)
     draws = draws + 1
     return 1 + math.floor(real.uniform(o.schedule or 1, draws) * n)
   end
+  -- Now and then a sample ends before its group does.
+  local function early()
+    local parts = {}
+    for _, op in ipairs(pending) do
+      if op.part and pick(3) == 1 then parts[#parts + 1] = { op, op.part() } end
+    end
+    return parts
+  end
   function fake.now() return clock end
   function fake.running() return #pending end
   function fake.turn(timeout_s)
     counts.n_turns = counts.n_turns + 1
     if counts.n_turns == o.kill_at then error("killed", 0) end
     clock = clock + (#pending == 0 and math.max(0, math.min(timeout_s, 1e6)) or 0.1)
-    local done = {}
+    local done, parts = {}, early()
     for _ = 1, #pending > 0 and pick(#pending) or 0 do done[#done + 1] = table.remove(pending, pick(#pending)) end
-    return done, (o.signal_at and counts.n_turns >= o.signal_at) and 1 or 0
+    return done, (o.signal_at and counts.n_turns >= o.signal_at) and 1 or 0, parts
   end
   function fake.result(op)
     local results = table.pack(pcall(op.fn))
