@@ -139,18 +139,18 @@ static void finish(vt_eval *e, struct job *j, vt_status s, vt_err *err)
     struct vt_buf feedback = {0}, record = {0};
     pthread_mutex_lock(&e->lock);
     forget(e, j);
+    for (struct waiter *w = &j->waiters; w; w = w->next)
+        e->n_pending--;
+    if (s == VT_EINTERNAL && e->is_closing)
+        s = vt_fail(err, VT_ECANCELLED, "the evaluation of task %s was cancelled", vt_task_name(j->c.task));
     pthread_mutex_unlock(&e->lock);
     if (s == VT_OK)
         s = vt_case_verdict(&e->lab, &j->c, &v, &feedback, &record, err);
     vt_case_release(&e->lab, &j->c);
-    size_t n = 0;
-    for (struct waiter *w = &j->waiters; w; w = w->next, n++)
+    for (struct waiter *w = &j->waiters; w; w = w->next)
         w->done(w->arg, s, err, s == VT_OK ? &v : NULL);
     vt_buf_free(&feedback);
     vt_buf_free(&record);
-    pthread_mutex_lock(&e->lock);
-    e->n_pending -= n;
-    pthread_mutex_unlock(&e->lock);
     job_free(j);
 }
 

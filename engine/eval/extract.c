@@ -113,25 +113,35 @@ static struct span cut_body(struct span s)
     return s;
 }
 
-/* A whole function given as the continuation of its own opening: `SIGNATURE {` is in the prompt, so an answer that
- * starts a fence closes ours first. */
-static struct span continuation_or_block(struct span all, const char *name)
+/* Does the first fence line close the fence that the prompt opened? Then what stands before it is the code: its braces
+ * close below zero, or the fence names no language, has no partner and follows statements. */
+static bool is_continuation(struct span all, struct span before, const char *fence_end, int n_fences)
 {
-    struct span block;
-    const char *first = all.p;
-    while (first < all.end && (*first == ' ' || *first == '\n' || *first == '\t' || *first == '\r'))
-        first++;
-    bool has_fence = false, opens_first = is_fence(first, all.end);
-    for (const char *p = all.p; p < all.end && !has_fence;) {
-        const char *e = line_end(p, all.end);
-        has_fence = is_fence(p, e);
-        p = e < all.end ? e + 1 : e;
-    }
-    if (!has_fence || opens_first)
-        return has_fence && find_block(all, name, &block) ? block : all;
-    /* The first fence closes the prompt's when what stands before it reads like a body: its braces close below zero. */
     struct span body = cut_body(all);
     if (body.end < all.end && *body.end == '}')
+        return true;
+    return n_fences % 2 == 1 && fence_end[-1] == '`' && memchr(before.p, ';', (size_t)(before.end - before.p)) != NULL;
+}
+
+static struct span continuation_or_block(struct span all, const char *name)
+{
+    struct span block, before = all;
+    const char *fence_end = NULL;
+    int n_fences = 0;
+    for (const char *p = all.p; p < all.end;) {
+        const char *e = line_end(p, all.end);
+        if (is_fence(p, e) && n_fences++ == 0) {
+            before.end = p;
+            fence_end = e;
+        }
+        p = e < all.end ? e + 1 : e;
+    }
+    if (n_fences == 0)
+        return all;
+    bool opens_first = true;
+    for (const char *p = before.p; p < before.end; p++)
+        opens_first &= *p == ' ' || *p == '\t' || *p == '\r' || *p == '\n';
+    if (!opens_first && is_continuation(all, before, fence_end, n_fences))
         return all;
     return find_block(all, name, &block) ? block : all;
 }

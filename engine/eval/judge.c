@@ -74,7 +74,7 @@ static void build_key(const struct vt_lab *lab, const struct vt_buf *unit, char 
 
 static void note_build(struct vt_case *c, struct vt_build *b)
 {
-    struct vt_outcome *o = &c->outcome;
+    struct vt_outcome *o = c->outcome;
     o->build_end = b->end;
     o->diagnostics = b->diagnostics;
     o->build_ms = b->ms;
@@ -136,19 +136,19 @@ static vt_status open_runner(const struct vt_lab *lab, struct vt_station *statio
     VT_TRY(vt_outputs_fit(&station->outputs, c->subject->pool.out_bytes, err));
     VT_TRY(vt_runner_open(&o, out, load_error, err));
     if (!*out) {
-        c->outcome.status = VT_LOAD_ERROR;
-        snprintf(c->outcome.why, sizeof c->outcome.why, "%s", load_error);
+        c->outcome->status = VT_LOAD_ERROR;
+        snprintf(c->outcome->why, sizeof c->outcome->why, "%s", load_error);
         return VT_OK;
     }
     struct vt_jail jail;
-    c->outcome.layers = vt_runner_layers(*out);
-    c->outcome.landlock_abi = vt_broker_jail(station->broker)->landlock_abi;
-    vt_jail_from_bits(c->outcome.layers, c->outcome.landlock_abi, &jail);
+    c->outcome->layers = vt_runner_layers(*out);
+    c->outcome->landlock_abi = vt_broker_jail(station->broker)->landlock_abi;
+    vt_jail_from_bits(c->outcome->layers, c->outcome->landlock_abi, &jail);
     vt_status s = vt_jail_floor(&jail, err);
     if (s == VT_OK)
         return VT_OK;
     if (lab->allow_unsafe_jail) {
-        c->outcome.flags |= VT_FLAG_UNSAFE_JAIL;
+        c->outcome->flags |= VT_FLAG_UNSAFE_JAIL;
         return VT_OK;
     }
     vt_runner_close(*out);
@@ -158,7 +158,7 @@ static vt_status open_runner(const struct vt_lab *lab, struct vt_station *statio
 
 static void note_failure(struct vt_case *c, const struct vt_check_result *r)
 {
-    struct vt_outcome *o = &c->outcome;
+    struct vt_outcome *o = c->outcome;
     o->failure = *r;
     snprintf(o->failure_scale, sizeof o->failure_scale, "%s", r->set->scale);
     vt_inputs_describe(c->task, r->set->dist, o->failure_inputs, sizeof o->failure_inputs);
@@ -189,18 +189,18 @@ static vt_status check_all(const struct vt_lab *lab, struct vt_station *station,
         vt_lease_enter(lab->lease);
         vt_lease_leave(lab->lease);
         s = vt_check_run(c->runner, pool, &station->outputs, &call, &r, err);
-        c->outcome.n_checks++;
+        c->outcome->n_checks++;
         if (s != VT_OK)
             break;
         if (r.end == VT_CHECK_RIGHT) {
-            if (r.compare.worst > c->outcome.worst)
-                c->outcome.worst = r.compare.worst;
+            if (r.compare.worst > c->outcome->worst)
+                c->outcome->worst = r.compare.worst;
         } else {
             note_failure(c, &r);
             *passed = false;
         }
     }
-    c->outcome.check_ms = (double)(vt_now_ns() - from) / 1e6;
+    c->outcome->check_ms = (double)(vt_now_ns() - from) / 1e6;
     return s;
 }
 
@@ -208,18 +208,18 @@ static vt_status load_and_check(const struct vt_lab *lab, struct vt_station *sta
                                 vt_err *err)
 {
     bool passed = false;
-    c->outcome.stage = VT_STAGE_LOAD;
+    c->outcome->stage = VT_STAGE_LOAD;
     VT_TRY(open_runner(lab, station, c, &c->runner, err));
     if (!c->runner)
         return VT_OK;
-    c->outcome.stage = VT_STAGE_CHECK;
+    c->outcome->stage = VT_STAGE_CHECK;
     pid_t group = vt_runner_group(c->runner);
     vt_lease_child_add(lab->lease, group);
     vt_status s = check_all(lab, station, c, &passed, err);
     vt_lease_child_del(lab->lease, group);
     if (s != VT_OK || !passed)
         return s;
-    c->outcome.status = VT_CORRECT_SLOW;
+    c->outcome->status = VT_CORRECT_SLOW;
     *wants_timing = !c->skip_timing;
     return VT_OK;
 }
@@ -230,28 +230,30 @@ vt_status vt_judge_check(const struct vt_lab *lab, struct vt_station *station, s
     struct vt_object_info info = {0};
     struct vt_subject_tools tools = {station->broker, &lab->cc, lab->lease, &station->outputs};
     *wants_timing = false;
-    vt_outcome_init(&c->outcome);
+    if (!(c->outcome = vt_alloc(sizeof *c->outcome)))
+        return vt_fail(err, VT_ENOMEM, "cannot judge a candidate: out of memory");
+    vt_outcome_init(c->outcome);
     if (find_settled(lab, c))
         return VT_OK;
     VT_TRY(vt_extract(c->text, c->len, vt_task_name(c->task), c->is_answer, &c->code, err));
     vt_sha256_of(c->code.text ? c->code.text : "", c->code.text ? c->code.len : 0, c->code_sha);
     if (!c->code.text) {
-        c->outcome.status = VT_MALFORMED;
-        snprintf(c->outcome.why, sizeof c->outcome.why, "%s", c->code.why);
+        c->outcome->status = VT_MALFORMED;
+        snprintf(c->outcome->why, sizeof c->outcome->why, "%s", c->code.why);
         return VT_OK;
     }
     VT_TRY(vt_subject_get(lab->subjects, c->task, c->scale, c->protocol, &tools, &c->subject, err));
-    c->outcome.stage = VT_STAGE_BUILD;
-    c->outcome.is_copy = vt_is_copy_text(c->task, &c->code);
+    c->outcome->stage = VT_STAGE_BUILD;
+    c->outcome->is_copy = vt_is_copy_text(c->task, &c->code);
     VT_TRY(build(lab, station, c, &info, err));
     if (!c->object) {
-        c->outcome.status = c->outcome.build_end == VT_BUILD_REFUSED ? VT_LOAD_ERROR : VT_COMPILE_ERROR;
+        c->outcome->status = c->outcome->build_end == VT_BUILD_REFUSED ? VT_LOAD_ERROR : VT_COMPILE_ERROR;
         return VT_OK;
     }
     if (info.text_sha[0] && strcmp(info.text_sha, c->subject->reference[VT_BASELINE].text_sha) == 0)
-        c->outcome.is_copy = true;
-    if (c->outcome.is_copy)
-        c->outcome.flags |= VT_FLAG_COPY;
+        c->outcome->is_copy = true;
+    if (c->outcome->is_copy)
+        c->outcome->flags |= VT_FLAG_COPY;
     return load_and_check(lab, station, c, wants_timing, err);
 }
 
@@ -334,7 +336,7 @@ static vt_status measure_tuned(const struct vt_lab *lab, struct vt_station *stat
 
 static void settle(struct vt_case *c)
 {
-    struct vt_outcome *o = &c->outcome;
+    struct vt_outcome *o = c->outcome;
     o->is_timed = true;
     if (o->trials.is_contended)
         o->flags |= VT_FLAG_CONTENDED;
@@ -349,13 +351,13 @@ static vt_status renew_runner(const struct vt_lab *lab, struct vt_station *stati
     vt_runner_close(c->runner);
     c->runner = NULL;
     VT_TRY(open_runner(lab, station, c, &c->runner, err));
-    return c->runner ? VT_OK : vt_fail(err, VT_EINTERNAL, "a kernel that had loaded does not load again: %s", c->outcome.why);
+    return c->runner ? VT_OK : vt_fail(err, VT_EINTERNAL, "a kernel that had loaded does not load again: %s", c->outcome->why);
 }
 
 vt_status vt_judge_time(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, vt_err *err)
 {
     struct vt_runner *baseline;
-    struct vt_outcome *o = &c->outcome;
+    struct vt_outcome *o = c->outcome;
     struct vt_check_result failure;
     bool failed = false;
     o->stage = VT_STAGE_TIME;
@@ -424,7 +426,7 @@ vt_status vt_case_verdict(const struct vt_lab *lab, struct vt_case *c, vt_verdic
     if (c->cached_record) {
         s = verdict_from_record(c, out, feedback, record, err);
     } else {
-        const struct vt_set *set = c->outcome.failure.set;
+        const struct vt_set *set = c->outcome->failure.set;
         const struct vt_subject_names names = {.task = c->task,
                                                .layout = set ? &set->plan->layout : NULL,
                                                .scale = c->scale,
@@ -434,12 +436,12 @@ vt_status vt_case_verdict(const struct vt_lab *lab, struct vt_case *c, vt_verdic
                                                .evaluator = lab->version,
                                                .compiler = lab->cc.version,
                                                .machine = lab->machine};
-        vt_outcome_verdict(&c->outcome, out);
-        vt_feedback_write(&c->outcome, &names, text);
+        vt_outcome_verdict(c->outcome, out);
+        vt_feedback_write(c->outcome, &names, text);
         vt_buf_init(feedback, VT_FEEDBACK_MAX + 1);
         vt_buf_puts(feedback, text);
-        s = vt_record_write(&c->outcome, &names, text, record, err);
-        if (s == VT_OK && lab->store && is_deterministic(&c->outcome))
+        s = vt_record_write(c->outcome, &names, text, record, err);
+        if (s == VT_OK && lab->store && is_deterministic(c->outcome))
             (void)!vt_content_put(lab->store, VT_CONTENT_CHECK, c->key, record->p, record->len, NULL);
     }
     out->feedback = feedback->p;
@@ -454,7 +456,9 @@ void vt_case_release(const struct vt_lab *lab, struct vt_case *c)
     vt_subject_put(lab->subjects, c->subject);
     c->subject = NULL;
     free(c->object);
+    free(c->outcome);
     free(c->cached_record);
+    c->outcome = NULL;
     vt_code_free(&c->code);
     c->object = NULL;
     c->cached_record = NULL;

@@ -48,7 +48,7 @@ struct vt_case {
     size_t object_len;
     struct vt_subject *subject;
     struct vt_runner *runner;
-    struct vt_outcome outcome;
+    struct vt_outcome *outcome; /* from the first stage on: a queued case stays small */
     char *cached_record; /* a stored verdict that settles the case */
 };
 /* Digest of what a verdict depends on, for the queue and the store. */
