@@ -244,6 +244,7 @@ static void integers_are_in_range(void)
 
 static void nothing_is_written_outside(void)
 {
+    NEEDS_LUA();
     struct task_list list = load_tasks("l1");
     for (size_t i = 0; i < list.n; i++) {
         vt_err err = {0};

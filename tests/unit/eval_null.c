@@ -169,6 +169,7 @@ static bool is_wanted(const vt_task *t, size_t i, size_t n)
 
 static void every_null_is_refused(void)
 {
+    NEEDS_LUA();
     struct task_list list = load_tasks("l1");
     struct tally tally = {0};
     for (size_t i = 0; i < list.n; i++)

@@ -226,6 +226,7 @@ static void level_1_has_the_benchmarks_shapes(void)
                  {81, 16LL * 32 * 64 * 128, 16LL * 64 * 318 * 638},
                  {86, 16LL * 64 * 512 * 512, 16LL * 128 * 512 * 512},
                  {97, 1024LL * 512 * 1024, 1024LL * 512 * 1024}};
+    NEEDS_LUA();
     struct task_list list = load_tasks("l1");
     bool seen[101] = {false};
     CHECK_INT((long long)list.n, 100);

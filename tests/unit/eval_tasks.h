@@ -39,6 +39,17 @@ static inline void remove_work_dir(void)
     CHECK_OK(vt_fs_remove_tree(work_dir(), &err), err);
 }
 
+/* Task files are Lua; tests of a folder below bind/ have no Lua of their own. */
+static inline bool has_lua(void)
+{
+    return system("command -v lua5.4 >/dev/null 2>&1 || command -v lua >/dev/null 2>&1") == 0;
+}
+#define NEEDS_LUA()                                                                                                    \
+    do {                                                                                                               \
+        if (!has_lua())                                                                                                \
+            SKIP("there is no lua5.4 interpreter to read the task files");                                             \
+    } while (0)
+
 /* Reads the task files matching a shell pattern below lua/tasks ("l1", "l1/019_relu.lua"). */
 static inline struct task_list load_tasks(const char *what)
 {

@@ -31,8 +31,8 @@ return {
           for (int o = 0; o < co; o++)
             for (int p = 0; p < 3; p++)
               for (int q = 0; q < 3; q++)
-                y[((b * co + o) * oh + i + p) * ow + j + q] += x[((b * ci + c) * h + i) * w + j] *
-                    weight[((c * co + o) * 3 + p) * 3 + q];]],
+                y[((b * co + o) * oh + i + p) * ow + j + q] +=
+                    x[((b * ci + c) * h + i) * w + j] * weight[((c * co + o) * 3 + p) * 3 + q];]],
   tuned = [[
   int oh = h + 2, ow = w + 2;
   for (int i = 0; i < n * co * oh * ow; i++)

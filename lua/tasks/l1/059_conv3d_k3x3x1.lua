@@ -32,7 +32,8 @@ return {
               for (int r = 0; r < 3; r++)
                 for (int p = 0; p < 3; p++)
                   for (int q = 0; q < 1; q++)
-                    sum += x[(((b * ci + c) * d + z + r) * h + i + p) * w + j + q] *
+                    sum +=
+                        x[(((b * ci + c) * d + z + r) * h + i + p) * w + j + q] *
                         weight[(((o * ci + c) * 3 + r) * 3 + p) * 1 + q];
             y[(((b * co + o) * od + z) * oh + i) * w + j] = sum;
           }]],

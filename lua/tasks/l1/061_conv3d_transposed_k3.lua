@@ -34,7 +34,8 @@ return {
                 for (int p = 0; p < 3; p++)
                   for (int q = 0; q < 3; q++)
                     y[(((b * co + o) * od + z + r) * oh + i + p) * ow + j + q] +=
-                        x[(((b * ci + c) * d + z) * h + i) * w + j] * weight[(((c * co + o) * 3 + r) * 3 + p) * 3 + q];]],
+                        x[(((b * ci + c) * d + z) * h + i) * w + j] *
+                        weight[(((c * co + o) * 3 + r) * 3 + p) * 3 + q];]],
   tuned = [[
   int od = d + 2, oh = h + 2, ow = w + 2;
   for (int i = 0; i < n * co * od * oh * ow; i++)

@@ -34,7 +34,8 @@ return {
                 for (int p = 0; p < 5; p++)
                   for (int q = 0; q < 5; q++)
                     y[(((b * co + o) * od + z + r) * oh + i + p) * ow + j + q] +=
-                        x[(((b * ci + c) * d + z) * h + i) * w + j] * weight[(((c * co + o) * 3 + r) * 5 + p) * 5 + q];]],
+                        x[(((b * ci + c) * d + z) * h + i) * w + j] *
+                        weight[(((c * co + o) * 3 + r) * 5 + p) * 5 + q];]],
   tuned = [[
   int od = d + 2, oh = h + 4, ow = w + 4;
   for (int i = 0; i < n * co * od * oh * ow; i++)

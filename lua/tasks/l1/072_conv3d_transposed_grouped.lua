@@ -37,7 +37,8 @@ return {
                     int t = 2 * z + r - 1, u = 2 * i + p - 2, v = 2 * j + q - 3;
                     if (t >= 0 && t < od && u >= 0 && u < oh && v >= 0 && v < ow)
                       y[(((b * co + k) * od + t) * oh + u) * ow + v] +=
-                          x[(((b * ci + c) * d + z) * h + i) * w + j] * weight[(((c * (co / 4) + o) * 3 + r) * 5 + p) * 7 + q];
+                          x[(((b * ci + c) * d + z) * h + i) * w + j] *
+                          weight[(((c * (co / 4) + o) * 3 + r) * 5 + p) * 7 + q];
                   }]],
   tuned = [[
   int od = 2 * d, oh = 2 * h, ow = 2 * w;

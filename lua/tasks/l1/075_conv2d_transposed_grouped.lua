@@ -34,8 +34,8 @@ return {
                 int k = (c / (ci / 4)) * (co / 4) + o;
                 int u = 2 * i + 2 * p - 1, v = 3 * j + q - 2;
                 if (u >= 0 && u < oh && v >= 0 && v < ow)
-                  y[((b * co + k) * oh + u) * ow + v] += x[((b * ci + c) * h + i) * w + j] *
-                      weight[((c * (co / 4) + o) * 3 + p) * 5 + q];
+                  y[((b * co + k) * oh + u) * ow + v] +=
+                      x[((b * ci + c) * h + i) * w + j] * weight[((c * (co / 4) + o) * 3 + p) * 5 + q];
               }]],
   tuned = [[
   int oh = 2 * h + 1, ow = 3 * w - 2;

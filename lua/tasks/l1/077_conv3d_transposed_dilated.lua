@@ -36,7 +36,8 @@ return {
                     int t = 2 * z + 2 * r - 1, u = 2 * i + 2 * p - 1, v = 2 * j + 2 * q - 1;
                     if (t >= 0 && t < od && u >= 0 && u < oh && v >= 0 && v < ow)
                       y[(((b * co + o) * od + t) * oh + u) * ow + v] +=
-                          x[(((b * ci + c) * d + z) * h + i) * w + j] * weight[(((c * co + o) * 3 + r) * 3 + p) * 3 + q];
+                          x[(((b * ci + c) * d + z) * h + i) * w + j] *
+                          weight[(((c * co + o) * 3 + r) * 3 + p) * 3 + q];
                   }]],
   tuned = [[
   int od = 2 * d + 1, oh = 2 * h + 1, ow = 2 * w + 1;

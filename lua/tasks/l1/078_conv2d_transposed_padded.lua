@@ -31,8 +31,8 @@ return {
               for (int q = 0; q < 7; q++) {
                 int u = i + p - 1, v = j + q - 3;
                 if (u >= 0 && u < h && v >= 0 && v < w)
-                  y[((b * co + o) * h + u) * w + v] += x[((b * ci + c) * h + i) * w + j] *
-                      weight[((c * co + o) * 3 + p) * 7 + q];
+                  y[((b * co + o) * h + u) * w + v] +=
+                      x[((b * ci + c) * h + i) * w + j] * weight[((c * co + o) * 3 + p) * 7 + q];
               }]],
   tuned = [[
   for (int i = 0; i < n * co * h * w; i++)

@@ -33,8 +33,8 @@ return {
               for (int q = 0; q < 3; q++) {
                 int u = 5 * i + 2 * p - 1, v = 5 * j + 2 * q - 1;
                 if (u >= 0 && u < oh && v >= 0 && v < ow)
-                  y[((b * co + o) * oh + u) * ow + v] += x[((b * ci + c) * h + i) * w + j] *
-                      weight[((c * co + o) * 3 + p) * 3 + q];
+                  y[((b * co + o) * oh + u) * ow + v] +=
+                      x[((b * ci + c) * h + i) * w + j] * weight[((c * co + o) * 3 + p) * 3 + q];
               }]],
   tuned = [[
   int oh = 5 * h - 2, ow = 5 * w - 2;

@@ -1,0 +1,88 @@
+-- SPDX-License-Identifier: Apache-2.0
+-- The level-1 task files as files: plain data, complete, in the common subset of C and C++, short enough for a prompt.
+local core = require "vegttt.core"
+
+local banned = { "double", "static", "malloc", "goto", "alloca", "asm", "volatile", "printf" }
+local names = core.embedded "tasks/l1/"
+local files = {}
+for _, name in ipairs(names) do
+  if name:find "%.lua$" then
+    local f = assert(io.open("lua/" .. name))
+    files[#files + 1] = { name = name, text = f:read "a" }
+    f:close()
+  end
+end
+
+local function task_of(file) return assert(load(file.text, file.name, "t", {}))() end
+
+local function plain(v, path)
+  local kind = type(v)
+  if kind == "table" then
+    expect.equal(getmetatable(v), nil, path)
+    for k, x in pairs(v) do plain(x, path .. "." .. tostring(k)) end
+  else
+    expect.truthy(kind == "string" or kind == "number" or kind == "boolean", path .. " being " .. kind)
+  end
+end
+
+describe("level-1 task files", function()
+  it("number 100, one for each problem, named by their id", function()
+    expect.equal(#files, 100)
+    local seen = {}
+    for _, file in ipairs(files) do
+      local t = task_of(file)
+      expect.contains(file.name, ("%03d_%s.lua"):format(t.id, t.name))
+      expect.equal(tonumber(t.title:match "^%d+"), t.id)
+      expect.equal(seen[t.id], nil, file.name)
+      seen[t.id] = true
+    end
+  end)
+
+  it("are plain data that loads without any global", function()
+    for _, file in ipairs(files) do plain(task_of(file), file.name) end
+  end)
+
+  it("give the same sizes at every scale, named in size_order", function()
+    for _, file in ipairs(files) do
+      local t = task_of(file)
+      for _, scale in ipairs { "cpu", "hidden", "search", "full" } do
+        local n = 0
+        for _ in pairs(t.sizes[scale]) do n = n + 1 end
+        expect.equal(n, #t.size_order, file.name .. " " .. scale)
+        for _, size in ipairs(t.size_order) do
+          expect.equal(math.type(t.sizes[scale][size]), "integer", file.name .. " " .. scale .. " " .. size)
+        end
+      end
+    end
+  end)
+
+  it("keep their bodies within the common subset and their lines within 120 columns", function()
+    for _, file in ipairs(files) do
+      local t = task_of(file)
+      for word in (t.body .. " " .. t.tuned):gmatch "[%a_][%w_]*" do
+        for _, bad in ipairs(banned) do expect.truthy(word ~= bad, file.name .. " without " .. bad) end
+      end
+      for line in file.text:gmatch "[^\n]+" do
+        expect.truthy(#line <= 120, ("%s: %d columns"):format(file.name, #line))
+      end
+    end
+  end)
+
+  it("start every input's list with the benchmark's own kind and add others", function()
+    local own = { uniform = true, scaled = true, probs = true, labels = true, mask = true, kaiming = true, pm1 = true }
+    for _, file in ipairs(files) do
+      for _, a in ipairs(task_of(file).arrays) do
+        if a.role == "in" then expect.truthy(own[a.dist[1]], file.name .. " " .. a.name) end
+        if a.role == "in" and a.dtype == "f32" and a.name ~= "target" then
+          expect.truthy(#a.dist >= 3, file.name .. " " .. a.name .. " with three distributions")
+        end
+      end
+    end
+  end)
+
+  it("are short: the mean body is under 400 characters", function()
+    local total = 0
+    for _, file in ipairs(files) do total = total + #task_of(file).body end
+    expect.truthy(total / #files < 400, total / #files)
+  end)
+end)
