@@ -3,8 +3,8 @@
  * lua_eval.c: the evaluator for the Lua half. A verdict crosses as the JSON record that evals.jsonl keeps, so that a
  * verdict read back on resume and one just made are the same value.
  */
-#include "bind/lua_core.h"
 #include "base/alloc.h"
+#include "bind/lua_core.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -3,9 +3,9 @@
  * lua_files.c: files for the Lua half: whole reads, atomic writes, folders, and where things that come with vegttt
  * are found (as given, else beside the executable or one folder above it).
  */
-#include "bind/lua_core.h"
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "bind/lua_core.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,8 +120,9 @@ static int l_host(lua_State *L)
 
 void vt_lua_add_files(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"read", l_read},     {"write", l_write}, {"exists", l_exists}, {"is_dir", l_is_dir},
-                                         {"mkdir", l_mkdir},   {"remove", l_remove}, {"list", l_list},   {"find", l_find},
-                                         {"cwd", l_cwd},       {"host", l_host},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"read", l_read},     {"write", l_write}, {"exists", l_exists},
+                                         {"is_dir", l_is_dir}, {"mkdir", l_mkdir}, {"remove", l_remove},
+                                         {"list", l_list},     {"find", l_find},   {"cwd", l_cwd},
+                                         {"host", l_host},     {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -4,8 +4,8 @@
  * so a hash of the text is an identity. A table with a first element, or marked with core.array, is an array; NaN and
  * infinities become null; integers beyond 2^53 become strings. Reading marks arrays, so that an empty one survives.
  */
-#include "bind/lua_core.h"
 #include "base/json.h"
+#include "bind/lua_core.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

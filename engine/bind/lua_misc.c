@@ -3,10 +3,10 @@
  * lua_misc.c: errors, guards, options, time, hashes, random numbers, and the host's ears: what every other file of
  * bind/ and the Lua half lean on.
  */
-#include "bind/lua_core.h"
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "bind/lua_core.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -256,19 +256,12 @@ static int l_progress(lua_State *L)
 
 void vt_lua_add_misc(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"now", l_now},
-                                         {"now_ns", l_now_ns},
-                                         {"stamp", l_stamp},
-                                         {"sha256", l_sha256},
-                                         {"seed", l_seed},
-                                         {"uniform", l_uniform},
-                                         {"u64", l_u64},
-                                         {"parse_u64", l_parse_u64},
-                                         {"out", l_out},
-                                         {"err", l_err},
-                                         {"progress", l_progress},
-                                         {"set_error_metatable", l_set_error_metatable},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"now", l_now},       {"now_ns", l_now_ns},       {"stamp", l_stamp},
+        {"sha256", l_sha256}, {"seed", l_seed},           {"uniform", l_uniform},
+        {"u64", l_u64},       {"parse_u64", l_parse_u64}, {"out", l_out},
+        {"err", l_err},       {"progress", l_progress},   {"set_error_metatable", l_set_error_metatable},
+        {NULL, NULL}};
     luaL_newmetatable(L, guard_type);
     lua_pushcfunction(L, guard_gc);
     lua_setfield(L, -2, "__gc");

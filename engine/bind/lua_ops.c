@@ -6,8 +6,8 @@
  * queue to the Lua scheduler, which resumes whoever waits. While an op runs its userdata is anchored in the registry,
  * so what C writes into always exists. Results are pushed once, by core.result, on the Lua side's request.
  */
-#include "bind/lua_core.h"
 #include "base/clock.h"
+#include "bind/lua_core.h"
 #include <math.h>
 #include <string.h>
 

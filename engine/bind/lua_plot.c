@@ -41,7 +41,8 @@ static void read_series(lua_State *L, int idx, struct vt_series *s)
         luaL_error(L, "run:plot: series '%s' has columns of different length", s->name);
 }
 
-/* core.plot_svg{ kind, title, x_label, y_label, log_x, log_y, categories, ref, series = { { name, x, y, lo, hi, star } } } */
+/* core.plot_svg{ kind, title, x_label, y_label, log_x, log_y, categories, ref, series = { { name, x, y, lo, hi, star }
+ * } } */
 static int l_svg(lua_State *L)
 {
     static const char *const kinds[] = {"line", "bar", "scatter", NULL};

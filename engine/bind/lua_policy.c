@@ -497,10 +497,17 @@ static int l_score(lua_State *L)
 
 void vt_lua_add_policy(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"policy_open", l_open},     {"policy_weights", l_weights}, {"policy_set", l_set},
-                                         {"weights_save", l_save},    {"weights_load", l_load},      {"policy_encode", l_encode},
-                                         {"policy_decode", l_decode}, {"policy_render", l_render},   {"sample", l_sample},
-                                         {"score", l_score},          {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"policy_open", l_open},
+                                         {"policy_weights", l_weights},
+                                         {"policy_set", l_set},
+                                         {"weights_save", l_save},
+                                         {"weights_load", l_load},
+                                         {"policy_encode", l_encode},
+                                         {"policy_decode", l_decode},
+                                         {"policy_render", l_render},
+                                         {"sample", l_sample},
+                                         {"score", l_score},
+                                         {NULL, NULL}};
     luaL_newmetatable(L, policy_type);
     lua_pushcfunction(L, policy_gc);
     lua_setfield(L, -2, "__gc");

@@ -6,10 +6,10 @@
  * runs every two million instructions: when a script has not let the loop run for five seconds it is named once, with
  * its position; when an interrupt arrived meanwhile the script is stopped there, since it will never come to a wait.
  */
-#include "bind/lua_core.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "bind/lua_core.h"
 #include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
@@ -38,13 +38,17 @@ static void hook(lua_State *L, lua_Debug *ar)
         snprintf(where, sizeof where, "%s:%d: ", ar->short_src, ar->currentline);
     if (b->n_signals > 0) {
         vt_err err;
-        vt_fail(&err, VT_ECANCELLED, "%sinterrupted: the script had not waited for %d s", where, (int)(now - b->last_turn_s));
+        vt_fail(&err, VT_ECANCELLED, "%sinterrupted: the script had not waited for %d s", where,
+                (int)(now - b->last_turn_s));
         vt_lua_raise(L, "main", &err);
     }
     if (b->warned_s < b->last_turn_s) {
         b->warned_s = now;
         char text[256];
-        int n = snprintf(text, sizeof text, "vegttt: warning: %sno wait for 5 s; while a script computes, nothing else runs (Ctrl-C stops it)\n", where);
+        int n = snprintf(
+            text, sizeof text,
+            "vegttt: warning: %sno wait for 5 s; while a script computes, nothing else runs (Ctrl-C stops it)\n",
+            where);
         b->host.print(b->host.arg, VT_STDERR, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
     }
 }

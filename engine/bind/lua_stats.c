@@ -78,7 +78,8 @@ static int l_bootstrap(lua_State *L)
 
 static int l_wilson(lua_State *L)
 {
-    struct vt_interval i = vt_wilson((uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2), luaL_optnumber(L, 3, 0.95));
+    struct vt_interval i =
+        vt_wilson((uint64_t)luaL_checkinteger(L, 1), (uint64_t)luaL_checkinteger(L, 2), luaL_optnumber(L, 3, 0.95));
     return push_interval(L, &i);
 }
 

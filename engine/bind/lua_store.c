@@ -3,9 +3,9 @@
  * lua_store.c: the run directory, the content store, tables and splits for the Lua half. Values cross as JSON: a line
  * of rollouts.jsonl is a Lua table written by the canonical writer, and reads back as an equal one.
  */
-#include "bind/lua_core.h"
 #include "base/json.h"
 #include "base/sha256.h"
+#include "bind/lua_core.h"
 #include "store/content.h"
 #include "store/csv.h"
 #include "store/run.h"
@@ -37,7 +37,8 @@ static void release_json(void *p)
     vt_json_free(p);
 }
 
-/* The field `key` of the table at idx (or the value itself when key is NULL) as a JSON tree on a guard; NULL when nil. */
+/* The field `key` of the table at idx (or the value itself when key is NULL) as a JSON tree on a guard; NULL when nil.
+ */
 static vt_json *to_json(lua_State *L, int idx, const char *key)
 {
     vt_err err;

@@ -7,8 +7,8 @@
  * loss, core.train_set with what a Lua function returned; core.train_stats measures; core.step makes the new weights;
  * core.train_forget drops the tape. Sequences live in the handle until then.
  */
-#include "bind/lua_policy.h"
 #include "base/alloc.h"
+#include "bind/lua_policy.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -333,9 +333,9 @@ static int l_next_id(lua_State *L)
 
 void vt_lua_add_train(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"forward", l_forward},       {"train_logp", l_logp},   {"train_set", l_set},
-                                         {"train_loss", l_loss},       {"train_stats", l_stats}, {"train_forget", l_forget},
-                                         {"step", l_step},             {"next_id", l_next_id},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"forward", l_forward}, {"train_logp", l_logp},   {"train_set", l_set},
+                                         {"train_loss", l_loss}, {"train_stats", l_stats}, {"train_forget", l_forget},
+                                         {"step", l_step},       {"next_id", l_next_id},   {NULL, NULL}};
     luaL_newmetatable(L, train_type);
     lua_pushcfunction(L, train_gc);
     lua_setfield(L, -2, "__gc");

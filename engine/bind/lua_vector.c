@@ -269,7 +269,8 @@ static int l_vector(lua_State *L)
         lua_rawgeti(L, 1, (lua_Integer)i + 1);
         x->v[i] = lua_tonumberx(L, -1, &is_number);
         if (!is_number)
-            return luaL_error(L, "vt.vector: element %I is a %s, not a number", (lua_Integer)i + 1, luaL_typename(L, -1));
+            return luaL_error(L, "vt.vector: element %I is a %s, not a number", (lua_Integer)i + 1,
+                              luaL_typename(L, -1));
         lua_pop(L, 1);
     }
     return 1;
@@ -283,11 +284,11 @@ static int l_is_vector(lua_State *L)
 
 void vt_lua_add_vector(lua_State *L)
 {
-    static const luaL_Reg meta[] = {{"__add", v_add},     {"__sub", v_sub},           {"__mul", v_mul},
-                                    {"__div", v_div},     {"__unm", v_unm},           {"__len", v_len},
-                                    {"__eq", v_eq},       {"__index", v_index},       {"__newindex", v_newindex},
-                                    {"__tostring", v_tostring}, {NULL, NULL}};
-    static const luaL_Reg methods[] = {{"sum", v_sum}, {"mean", v_mean}, {"min", v_min},     {"max", v_max},
+    static const luaL_Reg meta[] = {
+        {"__add", v_add},           {"__sub", v_sub},           {"__mul", v_mul}, {"__div", v_div},
+        {"__unm", v_unm},           {"__len", v_len},           {"__eq", v_eq},   {"__index", v_index},
+        {"__newindex", v_newindex}, {"__tostring", v_tostring}, {NULL, NULL}};
+    static const luaL_Reg methods[] = {{"sum", v_sum}, {"mean", v_mean},   {"min", v_min}, {"max", v_max},
                                        {"exp", v_exp}, {"clamp", v_clamp}, {NULL, NULL}};
     static const luaL_Reg functions[] = {{"vector", l_vector}, {"is_vector", l_is_vector}, {NULL, NULL}};
     luaL_newmetatable(L, vector_type);

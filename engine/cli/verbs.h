@@ -13,7 +13,7 @@
 #define VT_VERB_MAP(X)                                                                                                 \
     X(model, "pull|info NAME | ls", "fetch a model into the cache, say what a file holds")                             \
     X(split, "make --level l1|l2 --seed N [--out FILE] | check FILE", "make or verify a KernelBench split")            \
-    X(bench, "[SPEC] [--row NAME] [--json]", "tokens per second of sampling, scoring and training on this machine")                          \
+    X(bench, "[SPEC] [--row NAME] [--json]", "tokens per second of sampling, scoring and training on this machine")    \
     X(doctor, "", "what this machine has: cores, instruction sets, compilers, jail layers")                            \
     X(test, "FOLDER", "run Lua tests inside the engine")
 
