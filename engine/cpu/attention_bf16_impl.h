@@ -28,20 +28,6 @@ struct term {
 static void pair_product(int n_rows, int n_columns, int n_pairs, int n_terms, const struct term *terms, size_t stride, size_t ldb, float *c,
                          size_t ldc);
 
-/* hi and lo of 32 floats (n valid, zeros behind) times scale. */
-static void split_block(const float *x, int n, float scale, void *hi, void *lo)
-{
-    _Alignas(64) float v[VT_BLOCK] = {0};
-    for (int i = 0; i < VT_BLOCK && i < n; i++)
-        v[i] = x[i] * scale;
-    __m512i h = round_block(v, VT_BLOCK, 1.0f);
-    __m512i even = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(h)), odd = _mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(h, 1));
-    __m512 a = _mm512_sub_ps(_mm512_load_ps(v), _mm512_castsi512_ps(_mm512_slli_epi32(even, 16)));
-    __m512 b = _mm512_sub_ps(_mm512_load_ps(v + 16), _mm512_castsi512_ps(_mm512_slli_epi32(odd, 16)));
-    _mm512_storeu_si512(hi, h);
-    _mm512_storeu_si512(lo, (__m512i)_mm512_cvtne2ps_pbh(b, a));
-}
-
 static void kv_put_bf16(enum vt_lm_precision p, void *page, int head_dim, int slot, const float *k, const float *v)
 {
     if (p == VT_LM_F32) {
@@ -52,7 +38,7 @@ static void kv_put_bf16(enum vt_lm_precision p, void *page, int head_dim, int sl
     uint16_t *hi = page, *lo = hi + width * VT_PAGE_KEYS, *values = lo + width * VT_PAGE_KEYS;
     uint16_t row[3][MAX_WIDTH];
     for (int i = 0; i < head_dim; i += VT_BLOCK) {
-        split_block(k + i, head_dim - i, 1.0f, row[0] + i, row[1] + i);
+        (void)split_block(k + i, head_dim - i, 1.0f, row[0] + i, row[1] + i);
         _mm512_storeu_si512(row[2] + i, round_block(v + i, head_dim - i, 1.0f));
     }
     for (size_t i = 0; i < width; i += 2) {
@@ -75,7 +61,7 @@ static void query_pack_bf16(enum vt_lm_precision p, int head_dim, int n, const f
         uint16_t *hi = (uint16_t *)q_out + (size_t)r * (vt_query_bytes(head_dim) / sizeof(uint16_t));
         uint16_t *lo = hi + vt_round_up(head_dim, VT_BLOCK);
         for (int i = 0; i < head_dim; i += VT_BLOCK)
-            split_block(q + (size_t)r * ldq + i, head_dim - i, scale, hi + i, lo + i);
+            (void)split_block(q + (size_t)r * ldq + i, head_dim - i, scale, hi + i, lo + i);
     }
 }
 

@@ -3,9 +3,9 @@
  * bf16.h: what the AVX512_BF16 and AMX kernels share: rounding activations to bf16 and expanding a block of integer
  * codes to bf16 (exact: codes have at most 8 bits).
  *
- * A packed activation row: the n_in values in bf16, zero-padded to a multiple of 32; then, at acts_sums, what the
- * m of Q4_1 multiplies: the sum of each block's rounded values. As fp32 for AVX512_BF16. For AMX, per group of
- * blocks, 8 pairs (hi, hi) and 8 pairs (lo, lo) with sum ~ hi + lo in bf16.
+ * A packed activation row: the n_in values in bf16, zero-padded to a multiple of 32; at acts_low (AMX only) what the
+ * rounding left, in bf16 too; at acts_sums what the m of Q4_1 multiplies, the sum of each block: for AVX512_BF16 of the
+ * rounded values, fp32; for AMX of both parts, and per group of blocks 8 pairs (hi, hi), then 8 pairs (lo, lo).
  */
 #ifndef VT_CPU_BF16_H
 #define VT_CPU_BF16_H
@@ -16,9 +16,13 @@
 
 enum { VT_GROUP = 16 }; /* blocks of K whose expanded codes stay in the first-level cache */
 
-static inline size_t acts_sums(int n_in)
+static inline size_t acts_low(int n_in)
 {
     return (size_t)vt_round_up(n_in, VT_BLOCK) * sizeof(uint16_t);
+}
+static inline size_t acts_sums(int n_in)
+{
+    return 2 * acts_low(n_in);
 }
 
 /* 32 floats (n valid, zeros behind) times scale as bf16, nearest even, in order. */
@@ -37,6 +41,22 @@ static inline float block_sum(__m512i v)
     __m512 even = _mm512_castsi512_ps(_mm512_slli_epi32(v, 16));
     __m512 odd = _mm512_castsi512_ps(_mm512_and_si512(v, _mm512_set1_epi32((int)0xffff0000)));
     return _mm512_reduce_add_ps(_mm512_add_ps(even, odd));
+}
+
+/* x * scale ~ hi + lo in bf16 for 32 floats (n valid, zeros behind). Returns the sum of x * scale, a fixed tree. */
+static inline float split_block(const float *x, int n, float scale, void *hi, void *lo)
+{
+    __mmask16 first = n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1u);
+    __mmask16 second = n >= 32 ? 0xffff : n <= 16 ? 0 : (__mmask16)((1u << (n - 16)) - 1u);
+    __m512 a = _mm512_mul_ps(_mm512_maskz_loadu_ps(first, x), _mm512_set1_ps(scale));
+    __m512 b = _mm512_mul_ps(_mm512_maskz_loadu_ps(second, x + 16), _mm512_set1_ps(scale));
+    __m512i h = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    __m512i ha = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(h)), 16);
+    __m512i hb = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(h, 1)), 16);
+    __m512 la = _mm512_sub_ps(a, _mm512_castsi512_ps(ha)), lb = _mm512_sub_ps(b, _mm512_castsi512_ps(hb));
+    _mm512_storeu_si512(hi, h);
+    _mm512_storeu_si512(lo, (__m512i)_mm512_cvtne2ps_pbh(lb, la));
+    return _mm512_reduce_add_ps(_mm512_add_ps(a, b));
 }
 
 /* bf16 of the 16 values of a 4-bit code, twice: vpermw reads 5 bits of the index, so the bit above a nibble is void. */

@@ -94,10 +94,9 @@ vt_status vt_kernels_pick(const char *isa, const struct vt_kernels **out, vt_err
 
 size_t vt_acts_row_bytes(int n_in)
 {
-    size_t n = (size_t)vt_round_up(n_in, VT_BLOCK) * sizeof(float);
-    /* The bf16 forms hold 2 bytes per element and a few per block; below two blocks those few weigh more. An odd
-     * multiple of 64 keeps rows of a power-of-two width out of one cache set. */
-    n = (n < 256 ? 256 : n) + 63;
+    /* 4 bytes per element (fp32, or two bf16) and on AMX 64 bytes per group of 5 to 8 blocks. An odd multiple of 64 keeps
+     * rows of a power-of-two width out of one cache set. */
+    size_t blocks = (size_t)vt_round_up(n_in, VT_BLOCK) / VT_BLOCK, n = blocks * VT_BLOCK * sizeof(float) + (blocks + 7) / 8 * 64;
     return (n / 64 | 1) * 64;
 }
 
