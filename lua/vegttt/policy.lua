@@ -74,6 +74,7 @@ function policy.open(spec, o)
     model.start = policy.weights(model, core.policy_weights(handle, "start"))
     open_models[key] = model
   end
+  session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record, weights = model.start }, Policy)
 end
 

@@ -46,11 +46,30 @@ local function params_json(values)
   return out
 end
 
+local function first_line(path, pattern)
+  local file = io.open(path, "r")
+  if not file then return nil end
+  local text = file:read(65536) or ""
+  file:close()
+  return text:match(pattern)
+end
+
+-- What a reader needs to judge numbers of this run: engine, machine, kernel.
+local function environment()
+  return {
+    vegttt = core.version,
+    lua = _VERSION,
+    cpu = first_line("/proc/cpuinfo", "model name%s*:%s*([^\n]+)"),
+    kernel = first_line("/proc/version", "^[^\n]*"),
+    memory_kib = tonumber(first_line("/proc/meminfo", "MemTotal:%s*(%d+)") or nil),
+  }
+end
+
 ---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, about }
 function run.open(e, values, origins, o)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent }
   local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name, params = identity(e, values),
-    replicate = o.replicate or 0, fresh = o.fresh or false, origins = origins_json(origins), env = o.env or { vegttt = core.version }, about = about }
+    replicate = o.replicate or 0, fresh = o.fresh or false, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt, is_resumed = info.is_resumed,
     is_finished = info.is_finished, experiment = e, params = values, replicate = o.replicate or 0, options = o, evaluating = {}, answered = {},
     tables = {}, table_order = {}, meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
@@ -74,8 +93,17 @@ function Run:close()
   core.run_close(self.handle)
 end
 
+-- Texts of the modules that the script required from its own folders.
+function Run:keep_modules()
+  for _, name in ipairs(errors.keys(package.loaded)) do
+    local path = not name:find "^vegttt" and package.searchpath(name, package.path)
+    if path then core.run_source(self.handle, (path:gsub("^%./", "")), core.read(path)) end
+  end
+end
+
 ---Writes the tables and summary.json: the run is finished.
 function Run:finish(result)
+  self:keep_modules()
   tables.write(self)
   local summary = { result = plain(result or {}, 0), params = params_json(self.params), meter = self.meter:copy(), wall_s = core.now() - self.began,
     n_new = self.progress.n_new, tables = core.array(self.table_order) }
