@@ -63,6 +63,7 @@ static void tables_find(void)
     amx->name = "amx";
     vt_kernels_amx_gemm(amx);
     vt_kernels_amx_attention(amx);
+    vt_kernels_amx_backward(amx);
     n_tables++;
 #endif
 }

@@ -26,6 +26,7 @@ void vt_kernels_bf16_gemm(struct vt_kernels *k);
 void vt_kernels_bf16_attention(struct vt_kernels *k);
 void vt_kernels_amx_gemm(struct vt_kernels *k);
 void vt_kernels_amx_attention(struct vt_kernels *k);
+void vt_kernels_amx_backward(struct vt_kernels *k);
 #endif
 
 #endif
