@@ -18,7 +18,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MS = 200, N_RESAMPLES = 2000, FEWEST_PAIRS = 3 };
+enum { BATCH_MS = 200, N_RESAMPLES = 2000, FEWEST_PAIRS = 3, WALL_PER_BUDGET = 4 };
+
+/* An interval that excludes 1 by less than this does not end a timing: with a look after every fourth pair one in
+ * twenty such exclusions per look would be chance. */
+static const double decided_by = 0.03;
 
 static int by_value(const void *a, const void *b)
 {
@@ -58,7 +62,7 @@ static bool is_settled(const struct vt_timing_opts *o, const struct vt_trials *t
         return false;
     qsort(x, n, sizeof x[0], by_value);
     vt_median_interval(n, &lo, &hi);
-    if (o->stop_when_decided && (x[lo] > 0 || x[hi] < 0) && x[hi] - x[lo] < 1)
+    if (o->stop_when_decided && (x[lo] > decided_by || x[hi] < -decided_by) && x[hi] - x[lo] < 1)
         return true;
     return x[hi] - x[lo] <= 2 * log1p(o->precision);
 }
@@ -139,7 +143,7 @@ static bool is_finished(const struct vt_timing_opts *o, const struct vt_trials *
     double wall_ms = (double)(vt_now_ns() - from) / 1e6;
     if (t->n >= o->max_pairs || t->n >= VT_MAX_PAIRS)
         return true;
-    if (t->n >= FEWEST_PAIRS && wall_ms > o->budget_ms)
+    if (t->n >= FEWEST_PAIRS && (t->timed_ms > o->budget_ms || wall_ms > WALL_PER_BUDGET * o->budget_ms))
         return true;
     return t->n >= o->min_pairs && t->n % 4 == 0 && is_settled(o, t);
 }

@@ -34,8 +34,8 @@ struct vt_timing_opts {
     uint64_t deadline_ns; /* of one call */
     int min_pairs, max_pairs;
     double precision;  /* stop when the interval of the ratio lies within 1 +- this of its centre */
-    bool stop_when_decided; /* stop, too, when the interval excludes 1 */
-    double budget_ms;
+    bool stop_when_decided; /* stop, too, when the interval clearly excludes 1 */
+    double budget_ms; /* of clocked time; process starts and comparisons may take three times as much besides */
 };
 /* When a call of b fails, *failed is set and *failure says how; a's failure is EINTERNAL. */
 vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed, struct vt_check_result *failure,
