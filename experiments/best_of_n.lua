@@ -37,8 +37,10 @@ return vt.experiment {
 
     local per_task = run:table("tasks", { "task", "name", "n", "correct", "fast_1", "fast_1_sure", "speedup", "seen" })
     for i, row in ipairs(vt.stats.by_task(groups)) do
-      run:log("task", { task = row.task, correct = row.correct, fast_1 = row.fast_1, fast_1_sure = row.fast_1_sure, speedup = row.speedup })
-      per_task:row(row.task, row.name, row.n, row.correct, row.fast_1, row.fast_1_sure, row.speedup, groups[i].seen or "")
+      run:log("task", { task = row.task, correct = row.correct, fast_1 = row.fast_1, fast_1_sure = row.fast_1_sure,
+        speedup = row.speedup })
+      per_task:row(row.task, row.name, row.n, row.correct, row.fast_1, row.fast_1_sure, row.speedup,
+        groups[i].seen or "")
     end
 
     local scaling = run:table("scaling", { "k", "pass", "lo", "hi", "best_of_k" })

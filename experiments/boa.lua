@@ -31,14 +31,16 @@ return vt.experiment {
     local policy = vt.policy(p.model)
     local reward, advantage = vt.reward.default(), vt.advantage.batch_z()
     local stop = vt.early_stop { patience = p.patience }
-    local trajectory = run:table("trajectory", { "step", "correct", "fast_1", "fast_1_sure", "lo", "hi", "distinct", "best" })
+    local trajectory = run:table("trajectory", { "step", "correct", "fast_1", "fast_1_sure", "lo", "hi", "distinct",
+      "best" })
     local steps, batch = {}, nil
 
     for step = 0, p.steps do
       if step > 0 then
         run:stage(("update %d of %d"):format(step, p.steps))
         local u = policy:update(batch, { lr = p.lr, loss = "importance_sampling" })
-        run:log("update", { step = step, loss = u.loss, grad_norm = u.grad_norm, ess = u.ess, kl = u.kl_sample_train, n_tokens = u.n_tokens })
+        run:log("update", { step = step, loss = u.loss, grad_norm = u.grad_norm, ess = u.ess, kl = u.kl_sample_train,
+          n_tokens = u.n_tokens })
       end
       run:stage(("step %d of %d"):format(step, p.steps))
       local weights = policy:snapshot("step" .. step)
@@ -54,9 +56,10 @@ return vt.experiment {
       local fast, sure = vt.stats.fast(groups, 1), vt.stats.fast_sure(groups, 1)
       local verdict = stop:offer(fast, { step = step, snapshot = weights, groups = groups })
       local distinct = #vt.group_by(vt.flatten(groups), function(s) return s.code_sha or s.text end) / (#tasks * p.k)
-      steps[#steps + 1] = { step = step, fast_1 = fast.value, fast_1_sure = sure.value, correct = vt.stats.rate(groups, "correct").value,
-        lo = fast.lo, hi = fast.hi, distinct = distinct }
-      run:log("step", { step = step, fast_1 = fast.value, fast_1_sure = sure.value, correct = steps[#steps].correct, distinct = distinct })
+      steps[#steps + 1] = { step = step, fast_1 = fast.value, fast_1_sure = sure.value,
+        correct = vt.stats.rate(groups, "correct").value, lo = fast.lo, hi = fast.hi, distinct = distinct }
+      run:log("step", { step = step, fast_1 = fast.value, fast_1_sure = sure.value, correct = steps[#steps].correct,
+        distinct = distinct })
       if verdict == "stop" then break end
       if step < p.steps then batch = vt.batch(advantage(reward(groups))) end
     end
@@ -66,8 +69,8 @@ return vt.experiment {
       s.best = s.step == best.step and "*" or ""
       trajectory:row(s.step, s.correct, s.fast_1, s.fast_1_sure, s.lo, s.hi, s.distinct, s.best)
     end
-    run:plot("trajectory", { kind = "line", data = trajectory, x = "step", y = { "correct", "fast_1", "fast_1_sure" }, star = "best",
-      title = "Adaptation trajectory", y_label = "share of samples" })
+    run:plot("trajectory", { kind = "line", data = trajectory, x = "step", y = { "correct", "fast_1", "fast_1_sure" },
+      star = "best", title = "Adaptation trajectory", y_label = "share of samples" })
 
     local per_task = run:table("tasks", { "task", "name", "correct", "fast_1", "fast_1_sure", "speedup", "seen" })
     for i, row in ipairs(vt.stats.by_task(best.groups)) do

@@ -53,7 +53,8 @@ function advantage.group_z(o)
   end
 end
 
----Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward get 0 (they do anyway) and are
+---Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward get 0 (they do anyway)
+---and are
 ---marked with .dropped.
 function advantage.loo(o)
   o = errors.options("vt.advantage.loo", o, { drop_equal = "boolean" })

@@ -4,7 +4,8 @@
 --
 -- ckpt/<weights id>/ is written whole and renamed into place. The newest two states carry fp32 parameters and Adam's
 -- moments; older ones keep the bf16 adapter when a snapshot named them, else nothing. Weights that a resumed run only
--- knows by id are loaded when somebody samples from them, and made again from their parent and batch when training has to go on
+-- knows by id are loaded when somebody samples from them, and made again from their parent and batch when training has
+-- to go on
 -- from a state whose moments are gone: the chain of recipes ends at a state that is there, at the latest at the start.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
@@ -19,7 +20,8 @@ local n_trainable = 2
 local save_interval_s = 15
 
 function checkpoints.new(handle, dir)
-  return setmetatable({ handle = handle, dir = dir .. "/ckpt", trainable = {}, named = {}, saved_at = -math.huge }, Checkpoints)
+  return setmetatable({ handle = handle, dir = dir .. "/ckpt", trainable = {}, named = {}, saved_at = -math.huge },
+    Checkpoints)
 end
 
 function Checkpoints:path(w) return self.dir .. "/" .. w.id end
@@ -29,7 +31,9 @@ local function write(path, w, with_moments)
   core.weights_save(w.handle, path .. ".tmp", with_moments)
   core.remove(path)
   local ok, message = os.rename(path .. ".tmp", path)
-  if not ok then errors.raise("infrastructure", "policy:snapshot", ("cannot keep weights in %s: %s"):format(path, message)) end
+  if not ok then
+    errors.raise("infrastructure", "policy:snapshot", ("cannot keep weights in %s: %s"):format(path, message))
+  end
 end
 
 -- The oldest trainable states lose their moments; those no snapshot named lose their folder.
@@ -82,7 +86,8 @@ end
 local function make_again(self, w)
   local recipe = w.recipe
   if not recipe then
-    errors.raise("infrastructure", "policy:update", ("the state of weights %s is neither in %s nor can it be made again"):format(w.id:sub(1, 12), self.dir))
+    errors.raise("infrastructure", "policy:update",
+      ("the state of weights %s is neither in %s nor can it be made again"):format(w.id:sub(1, 12), self.dir))
   end
   self:ready(recipe.parent, true)
   recipe.again(w)

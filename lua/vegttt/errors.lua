@@ -49,7 +49,8 @@ function errors.traceback()
     local info = getinfo(level, "Sln")
     if not info then break end
     if not is_engine(info) then
-      local name = info.name and ("in '" .. info.name .. "'") or info.what == "main" and "in the file" or "in a function"
+      local name = info.name and ("in '" .. info.name .. "'") or info.what == "main" and "in the file"
+        or "in a function"
       lines[#lines + 1] = ("  %s:%d: %s"):format(info.short_src, info.currentline, name)
     end
   end
@@ -67,7 +68,9 @@ local function distance(a, b, limit)
     for j = 1, #b do
       local x, y = a:byte(i), b:byte(j)
       row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x == y and 0 or 1))
-      if i > 1 and j > 1 and x == b:byte(j - 1) and a:byte(i - 1) == y then row[j] = math.min(row[j], rows[i - 2][j - 2] + 1) end
+      if i > 1 and j > 1 and x == b:byte(j - 1) and a:byte(i - 1) == y then
+        row[j] = math.min(row[j], rows[i - 2][j - 2] + 1)
+      end
     end
   end
   return rows[#a][#b]
@@ -117,7 +120,8 @@ local function matches(value, kind)
   return type(value) == kind
 end
 
----Checks an option table against { key = "number" | "integer" | "string" | "boolean" | "table" | "list" | "any" | {choices} }.
+---Checks an option table against { key = "number" | "integer" | "string" | "boolean" | "table" | "list" | "any" |
+---{choices} }.
 ---Returns it, or an empty table. Raises at the caller's line.
 function errors.options(op, o, spec)
   if o == nil then return {} end
@@ -133,7 +137,8 @@ function errors.options(op, o, spec)
         errors.misuse(op, "%s: %s = %s is none of %s", op, k, tostring(v), table.concat(kind, ", "))
       end
     elseif not matches(v, kind) then
-      errors.misuse(op, "%s: option '%s' must be a %s, not %s", op, k, kind, type(v) == "number" and tostring(v) or "a " .. type(v))
+      errors.misuse(op, "%s: option '%s' must be a %s, not %s", op, k, kind,
+        type(v) == "number" and tostring(v) or "a " .. type(v))
     end
   end
   return o

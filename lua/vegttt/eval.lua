@@ -39,8 +39,8 @@ end
 
 local function key_of(run, task, code, o)
   local _, info = session.evaluator()
-  return record.hash { task = task.digest, code = code, tier = o.tier, scale = "cpu", protocol = o.protocol, evaluator = info.version,
-    machine = info.machine, replicate = run.replicate }
+  return record.hash { task = task.digest, code = code, tier = o.tier, scale = "cpu", protocol = o.protocol,
+    evaluator = info.version, machine = info.machine, replicate = run.replicate }
 end
 
 local function verdict_of(line)
@@ -51,8 +51,8 @@ local function verdict_of(line)
 end
 
 local function malformed(task, o)
-  return { status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0, speedup_measured = 0, speedup_lo = 0, speedup_hi = 0,
-    flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
+  return { status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0, speedup_measured = 0,
+    speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
     feedback = "The answer holds no complete function body: no line with only a closing brace was found." }
 end
 
@@ -122,8 +122,12 @@ end
 ---vt.eval.one(task, code, o) -> verdict
 function eval.one(task, code, o)
   sched.need "vt.eval.one"
-  if type(task) ~= "table" or not task.handle then errors.misuse("vt.eval.one", "vt.eval.one needs a task, not a %s", type(task)) end
-  if code ~= nil and type(code) ~= "string" then errors.misuse("vt.eval.one", "vt.eval.one: code must be a text, not a %s", type(code)) end
+  if type(task) ~= "table" or not task.handle then
+    errors.misuse("vt.eval.one", "vt.eval.one needs a task, not a %s", type(task))
+  end
+  if code ~= nil and type(code) ~= "string" then
+    errors.misuse("vt.eval.one", "vt.eval.one: code must be a text, not a %s", type(code))
+  end
   return evaluate(session.run "vt.eval.one", task, code, resolve_options("vt.eval.one", o))
 end
 

@@ -3,7 +3,8 @@
 -- Experiment files: what vt.experiment checks, and how a file is loaded.
 --
 -- A file is a chunk that returns what vt.experiment made of its table. Loading runs nothing: primitives called then
--- raise. Its environment is strict: reading a global that does not exist is an error with a suggestion, so is making one.
+-- raise. Its environment is strict: reading a global that does not exist is an error with a suggestion, so is making
+-- one.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local params = require "vegttt.params"
@@ -24,7 +25,8 @@ function experiment.new(e)
   end
   if not e.main then errors.misuse(op, "%s: main = function(run, p) … end is needed", op) end
   params.check(e.params or {}, op)
-  return setmetatable({ name = e.name, doc = e.doc or "", params = e.params or {}, main = e.main, plan = e.plan }, Experiment)
+  return setmetatable({ name = e.name, doc = e.doc or "", params = e.params or {}, main = e.main, plan = e.plan },
+    Experiment)
 end
 
 local function names(t)
@@ -40,7 +42,9 @@ function experiment.environment(globals)
   return setmetatable({}, {
     __index = function(_, k)
       local v = globals[k]
-      if v == nil then errors.misuse("script", "there is no global '%s'%s", tostring(k), errors.hint(tostring(k), names(globals))) end
+      if v == nil then
+        errors.misuse("script", "there is no global '%s'%s", tostring(k), errors.hint(tostring(k), names(globals)))
+      end
       return v
     end,
     __newindex = function(_, k)
@@ -66,7 +70,8 @@ function experiment.load(file)
   local path = core.find(file) or file
   local e, text = experiment.load_file(path)
   if not experiment.is(e) then
-    errors.raise("script", "vt.load", ("%s returned a %s; an experiment file ends with `return vt.experiment { … }`"):format(file, type(e)))
+    errors.raise("script", "vt.load",
+      ("%s returned a %s; an experiment file ends with `return vt.experiment { … }`"):format(file, type(e)))
   end
   e.file, e.text = path, text
   return e

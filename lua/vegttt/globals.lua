@@ -25,7 +25,8 @@ local function print_line(...)
 end
 
 local function random(lo, hi)
-  local run = current_run() or errors.misuse("math.random", "math.random draws from the run's stream; call it inside main")
+  local run = current_run()
+    or errors.misuse("math.random", "math.random draws from the run's stream; call it inside main")
   run.random_stream = run.random_stream or rng.new(run.seed, "math.random")
   return run.random_stream:random(lo, hi)
 end
@@ -35,7 +36,8 @@ function globals.install()
   print = print_line
   math.random = random
   math.randomseed = function()
-    errors.misuse("math.randomseed", "math.randomseed: the stream comes from the run's seed; use --seed or run:rng(label)")
+    errors.misuse("math.randomseed",
+      "math.randomseed: the stream comes from the run's seed; use --seed or run:rng(label)")
   end
   os.exit = nil
   sched.install(coroutine)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The surface: what `require "vegttt"` gives to scripts. One table, made of the groups that the other files define; each
+-- The surface: what `require "vegttt"` gives to scripts. One table, made of the groups that the other files define;
+-- each
 -- entry is described in lua/meta/vegttt.lua, and a test compares the two.
 local advantage = require "vegttt.advantage"
 local core = require "vegttt.core"
@@ -33,7 +34,8 @@ local vt = {
   eval = closed("vt.eval", { all = eval.all, one = eval.one }),
   reward = closed("vt.reward", reward), advantage = closed("vt.advantage", advantage), batch = update.batch,
   select = closed("vt.select", { apply = select_.apply, rules = select_.rules }), early_stop = select_.early_stop,
-  map = sched.map, each = sched.each, all = sched.all, race = sched.race, spawn = function(fn) return sched.spawn(fn) end,
+  map = sched.map, each = sched.each, all = sched.all, race = sched.race,
+    spawn = function(fn) return sched.spawn(fn) end,
   timeout = sched.timeout,
   stats = closed("vt.stats", stats),
   json = closed("vt.json", {

@@ -104,7 +104,8 @@ end
 
 local function print_help(e)
   local lines = { ("%s: %s"):format(e.name, e.doc), "", "Parameters:", params.help(e.params), "", "Flags:" }
-  for _, f in ipairs(flags) do lines[#lines + 1] = ("  --%-20s %s"):format(f[1] .. (f[2] and " " .. f[2] or ""), f[3]) end
+  for _, f in ipairs(flags) do lines[#lines + 1] = ("  --%-20s %s"):format(f[1] .. (f[2] and " " .. f[2] or ""),
+      f[3]) end
   core.out(table.concat(lines, "\n") .. "\n")
 end
 
@@ -132,10 +133,13 @@ local function print_plan(e, values, origins)
       for i, t in ipairs(plan.tasks) do names[i] = ("%d %s"):format(t.id, t.name) end
       lines[#lines + 1] = ("Tasks (%d): %s"):format(#names, table.concat(names, ", "))
     end
-    lines[#lines + 1] = ("Counts: %d samples, %d evaluations, %d updates"):format(plan.samples or 0, plan.evaluations or 0, plan.updates or 0)
+    lines[#lines + 1] = ("Counts: %d samples, %d evaluations, %d updates"):format(plan.samples or 0,
+      plan.evaluations or 0, plan.updates or 0)
     local rate, from = measured_rate(e)
-    lines[#lines + 1] = rate and ("Estimate: about %.0f s at the rate of run %s (%.1f samples and evaluations a second)")
-      :format(((plan.samples or 0) + (plan.evaluations or 0)) / rate, from, rate) or "Estimate: none yet; no finished run of this experiment is here to measure from"
+    lines[#lines + 1] = rate
+      and ("Estimate: about %.0f s at the rate of run %s (%.1f samples and evaluations a second)")
+      :format(((plan.samples or 0) + (plan.evaluations or 0)) / rate, from, rate)
+        or "Estimate: none yet; no finished run of this experiment is here to measure from"
   end
   core.out(table.concat(lines, "\n") .. "\n")
 end
@@ -159,12 +163,16 @@ local function print_result(r, result, is_json)
   for _, k in ipairs(errors.keys(result or {})) do
     local v = result[k]
     if type(v) == "table" and v.value then v = tostring(v) end
-    if type(v) ~= "table" then parts[#parts + 1] = ("%s = %s"):format(k, type(v) == "number" and ("%.4g"):format(v) or tostring(v)) end
+    if type(v) ~= "table" then
+      parts[#parts + 1] = ("%s = %s"):format(k, type(v) == "number" and ("%.4g"):format(v) or tostring(v))
+    end
   end
   if #parts > 0 then say(is_json, "\n" .. table.concat(parts, "\n")) end
   local m = r.meter:copy()
-  say(is_json, ("\ncharged: %d rollouts, %d evaluations, %d tokens sampled, %d trained; spent: %d rollouts, %d evaluations"):format(
-    m.charged.rollouts, m.charged.evaluations, m.charged.student_tokens, m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
+  local format = "\ncharged: %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
+    .. "spent: %d rollouts, %d evaluations"
+  say(is_json, format:format(m.charged.rollouts, m.charged.evaluations, m.charged.student_tokens,
+    m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
   say(is_json, "everything is in " .. r.dir)
 end
 
@@ -177,14 +185,16 @@ local function print_stored(r, summary, is_json)
     local v = summary.result[k]
     if type(v) ~= "table" then say(is_json, ("%s = %s"):format(k, tostring(v))) end
   end
-  say(is_json, ("\nThis run is finished: %s\nAgain from the start: --fresh; an independent repetition: --replicate 1"):format(r.dir))
+  say(is_json, "\nThis run is finished: " .. r.dir)
+  say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")
 end
 
 local function json_record(fields) core.out(core.json_encode(fields) .. "\n") end
 
 local function open_run(e, values, origins, f, argv)
-  return run.open(e, values, origins, { name = f.run, fresh = f.fresh or false, replicate = whole_flag(f, "replicate") or 0, argv = argv,
-    limits = { max_rollouts = whole_flag(f, "max-rollouts"), max_wall_s = number_flag(f, "max-wall") } })
+  return run.open(e, values, origins, { name = f.run, fresh = f.fresh or false,
+    replicate = whole_flag(f, "replicate") or 0, argv = argv, limits = { max_rollouts = whole_flag(f, "max-rollouts"),
+    max_wall_s = number_flag(f, "max-wall") } })
 end
 
 local function execute(r)
@@ -207,7 +217,9 @@ local function run_experiment(e, options, file, words)
   end
   local r = open_run(e, values, origins, f, words)
   local is_json = f.json
-  if is_json then json_record { event = "launch", run = r.id, dir = r.dir, experiment = e.name, resumed = r.is_resumed } end
+  if is_json then
+    json_record { event = "launch", run = r.id, dir = r.dir, experiment = e.name, resumed = r.is_resumed }
+  end
   local stored = r:stored_summary()
   if stored then
     print_stored(r, stored, is_json)
@@ -216,7 +228,9 @@ local function run_experiment(e, options, file, words)
     return 0
   end
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
-  if r.is_edited then core.err("vegttt: the script was edited since; its new text is kept, what still has the same key is reused\n") end
+  if r.is_edited then
+    core.err("vegttt: the script was edited since; its new text is kept, what still has the same key is reused\n")
+  end
   r:begin()
   local status, result = execute(r)
   local code = 0
@@ -225,16 +239,22 @@ local function run_experiment(e, options, file, words)
     print_result(r, result, is_json)
   elseif status == "interrupted" then
     core.run_sync(r.handle)
-    core.err(("vegttt: interrupted; everything recorded is in %s\nvegttt: continue with: %s\n"):format(r.dir, command_of(file, words)))
+    core.err(("vegttt: interrupted; everything recorded is in %s\nvegttt: continue with: %s\n"):format(r.dir,
+      command_of(file, words)))
     code = 130
   else
     core.run_sync(r.handle)
     code = report_error(result, file)
     r:note("error: " .. tostring(result))
     if result.code == "ECANCELLED" then code = 130 end
-    if code == 3 or code == 130 then core.err(("vegttt: recorded in %s; continue with: %s\n"):format(r.dir, command_of(file, words))) end
+    if code == 3 or code == 130 then
+      core.err(("vegttt: recorded in %s; continue with: %s\n"):format(r.dir, command_of(file, words)))
+    end
   end
-  if is_json then json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(result or {}, 0) or nil } end
+  if is_json then
+    json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(result or {}, 0)
+      or nil }
+  end
   r:close()
   return code
 end

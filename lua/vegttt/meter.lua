@@ -8,7 +8,8 @@ local Meter = {}
 Meter.__index = Meter
 
 local meter = {}
-local units = { "rollouts", "evaluations", "prompt_tokens", "student_tokens", "teacher_tokens", "update_tokens", "gpu_s", "usd" }
+local units = { "rollouts", "evaluations", "prompt_tokens", "student_tokens", "teacher_tokens", "update_tokens",
+  "gpu_s", "usd" }
 
 local function zeros()
   local t = {}
@@ -32,8 +33,8 @@ end
 function Meter:check_rollouts(n, op)
   local max = self.limits.max_rollouts
   if max and self.charged.rollouts + n > max then
-    errors.raise("budget", op, ("the budget of %d rollouts is spent (%d charged, %d more asked for); raise --max-rollouts to go on")
-      :format(max, self.charged.rollouts, n))
+    local format = "the budget of %d rollouts is spent (%d charged, %d more asked for); raise --max-rollouts to go on"
+    errors.raise("budget", op, format:format(max, self.charged.rollouts, n))
   end
 end
 

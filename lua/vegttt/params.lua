@@ -1,16 +1,18 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Parameters: declared in the experiment, typed by their default, set from the command line, recorded with their origin.
+-- Parameters: declared in the experiment, typed by their default, set from the command line, recorded with their
+-- origin.
 --
 -- A declaration is { default, help, choices =, min =, max =, list =, type =, extend = }. The type is the default's
 -- (integer, number, string, boolean) unless `type` says it; a nil default means "from the model record". `list` splits
--- "a,b,c". `extend` marks what may grow without becoming another run (k, steps): the same run goes on with the difference.
+-- "a,b,c". `extend` marks what may grow without becoming another run (k, steps): the same run goes on with the
+-- difference.
 local errors = require "vegttt.errors"
 
 local params = {}
 
-local fields = { choices = "table", min = "number", max = "number", list = "boolean", type = { "integer", "number", "string", "boolean" },
-  extend = "boolean", [1] = "any", [2] = "string" }
+local fields = { choices = "table", min = "number", max = "number", list = "boolean",
+  type = { "integer", "number", "string", "boolean" }, extend = "boolean", [1] = "any", [2] = "string" }
 
 function params.kind(d)
   if d.type then return d.type end
@@ -43,9 +45,13 @@ function params.check(declared, op)
     if type(name) ~= "string" or not name:find("^[%a][%w_]*$") then
       errors.misuse(op, "%s: '%s' cannot be a parameter's name; use letters, digits and _", op, tostring(name))
     end
-    if type(d) ~= "table" then errors.misuse(op, "%s: parameter '%s' must be { default, help }, not a %s", op, name, type(d)) end
+    if type(d) ~= "table" then
+      errors.misuse(op, "%s: parameter '%s' must be { default, help }, not a %s", op, name, type(d))
+    end
     errors.options(op, d, fields)
-    if type(d[1]) == "table" then errors.misuse(op, "%s: the default of '%s' is a table; write \"a,b,c\" with list = true", op, name) end
+    if type(d[1]) == "table" then
+      errors.misuse(op, "%s: the default of '%s' is a table; write \"a,b,c\" with list = true", op, name)
+    end
   end
 end
 
@@ -122,7 +128,8 @@ function params.resolve(declared, given, origin)
   end
   for name, d in pairs(declared) do
     values[name] = params.value(name, d, given[name])
-    origins[name] = { value = values[name], type = params.kind(d), origin = given[name] ~= nil and origin or values[name] == nil and "model record" or "default" }
+    origins[name] = { value = values[name], type = params.kind(d), origin = given[name] ~= nil and origin
+      or values[name] == nil and "model record" or "default" }
   end
   return values, origins
 end

@@ -22,7 +22,9 @@ local Weights = { __name = "vt.Weights" }
 Weights.__index = Weights
 
 function Policy:__tostring() return ("policy %s"):format(self.spec) end
-function Weights:__tostring() return ("weights %s step %d (%s…)"):format(self.model.spec, self.step, self.id:sub(1, 8)) end
+function Weights:__tostring()
+  return ("weights %s step %d (%s…)"):format(self.model.spec, self.step, self.id:sub(1, 8))
+end
 
 -- ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -31,7 +33,9 @@ local targets = { q = 1, k = 2, v = 4, o = 8, gate = 16, up = 32, down = 64, une
 local function target_bits(names)
   local bits = 0
   for _, name in ipairs(names or {}) do
-    if not targets[name] then errors.misuse("vt.policy", "vt.policy: unknown target '%s'%s", name, errors.hint(name, errors.keys(targets))) end
+    if not targets[name] then
+      errors.misuse("vt.policy", "vt.policy: unknown target '%s'%s", name, errors.hint(name, errors.keys(targets)))
+    end
     bits = bits | targets[name]
   end
   return bits
@@ -49,7 +53,8 @@ end
 ---Weights that a record names: the backend state comes later. recipe: how to make them again.
 function policy.recorded_weights(model, id, step, trained_on, recipe)
   if not model.known[id] then
-    model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe, trained_on = trained_on }, Weights)
+    model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe, trained_on = trained_on },
+      Weights)
   end
   return model.known[id]
 end
@@ -59,7 +64,9 @@ local open_models = {}
 ---vt.policy(spec, o)
 function policy.open(spec, o)
   sched.need "vt.policy"
-  if type(spec) ~= "string" or spec == "" then errors.misuse("vt.policy", "vt.policy needs a model spec, e.g. \"default\", not a %s", type(spec)) end
+  if type(spec) ~= "string" or spec == "" then
+    errors.misuse("vt.policy", "vt.policy needs a model spec, e.g. \"default\", not a %s", type(spec))
+  end
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
   local opts = { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed, reset = o.reset,
@@ -75,7 +82,8 @@ function policy.open(spec, o)
     open_models[key] = model
   end
   session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
-  return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record, weights = model.start }, Policy)
+  return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
+    weights = model.start }, Policy)
 end
 
 function Policy:base() return self.model.base end
@@ -86,7 +94,9 @@ function Policy:snapshot(name)
   local run = session.run "policy:snapshot"
   local w = self.weights
   name = name or "step" .. w.step
-  if type(name) ~= "string" then errors.misuse("policy:snapshot", "policy:snapshot: the name must be a string, not a %s", type(name)) end
+  if type(name) ~= "string" then
+    errors.misuse("policy:snapshot", "policy:snapshot: the name must be a string, not a %s", type(name))
+  end
   run.checkpoints:keep(w)
   run.record:put("snapshot/" .. name, { id = w.id, step = w.step })
   return w
@@ -96,7 +106,8 @@ function Policy:branch(w)
   if getmetatable(w) ~= Weights or w.model ~= self.model then
     errors.misuse("policy:branch", "policy:branch needs weights of the same model")
   end
-  return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record, weights = w }, Policy)
+  return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record, weights = w },
+    Policy)
 end
 
 function Policy:encode(text, o)
@@ -168,10 +179,10 @@ function Sample:__tostring() return ("sample %d of %s"):format(self.i, tostring(
 
 local function sample_of(line, task, g)
   return setmetatable({ task = task, i = line.i, seed = core.parse_u64(line.seed), text = line.text, code = line.code,
-    code_sha = line.code_sha, tokens = line.tokens, n_tokens = line.n_tokens, finish = line.finish, logprob = line.logprob,
-    logprob_mean = line.logprob_mean, logprob_code = line.logprob_code, logprobs = line.logprobs,
-    logprobs_behaviour = line.logprobs_behaviour, key = line.key, seen = line.seen, temperature = line.temperature,
-    prompt = g.prompt, prompt_ids = g.prompt_ids, weights = g.weights }, Sample)
+    code_sha = line.code_sha, tokens = line.tokens, n_tokens = line.n_tokens, finish = line.finish,
+    logprob = line.logprob, logprob_mean = line.logprob_mean, logprob_code = line.logprob_code,
+    logprobs = line.logprobs, logprobs_behaviour = line.logprobs_behaviour, key = line.key, seen = line.seen,
+    temperature = line.temperature, prompt = g.prompt, prompt_ids = g.prompt_ids, weights = g.weights }, Sample)
 end
 
 -- What a run's start weights were trained on, met by this task: "task", "family" or nil.
@@ -190,13 +201,17 @@ local function line_of(request, i, raw)
   local code = extract(answer)
   local n = #raw.tokens
   local logprob = raw.logprobs:sum()
-  return { key = request.keys[i], run = request.run.id, task = task and task.id, level = task and task.level, step = request.weights.step,
-    i = i, seed = core.u64(request.seeds[i]), draw = request.draw, weights = request.weights.id, prompt_sha = request.prompt.sha,
-    n_prompt = #request.prompt.ids, temperature = request.temperature, tokens = core.array(raw.tokens), n_tokens = n, text = raw.text, code = code,
-    code_sha = code and core.sha256(code), finish = raw.finish, parse = code and "ok" or answer == "" and "empty" or "malformed",
+  return {
+    key = request.keys[i], run = request.run.id, task = task and task.id, level = task and task.level,
+    step = request.weights.step, i = i, seed = core.u64(request.seeds[i]), draw = request.draw,
+    weights = request.weights.id, prompt_sha = request.prompt.sha, n_prompt = #request.prompt.ids,
+    temperature = request.temperature, seen = request.seen,
+    text = raw.text, tokens = core.array(raw.tokens), n_tokens = n, finish = raw.finish,
+    code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
+    logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour,
     logprob = logprob, logprob_mean = n > 0 and logprob / n or 0,
     logprob_code = code and logprob_of_code(model, raw.tokens, raw.logprobs, code) or logprob,
-    logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour, seen = request.seen }
+  }
 end
 
 -- Fields that belong to the run in which a sample is used, not to the sample itself.
@@ -214,16 +229,17 @@ local function from_store(request, i)
   return adopt(line, request)
 end
 
-local sample_options = { n = "integer", draw = "string", temperature = "number", max_tokens = "integer", top_p = "number", top_k = "integer",
-  min_p = "number", stop = "table", prefix = "string", again = "boolean" }
+local sample_options = { n = "integer", draw = "string", temperature = "number", max_tokens = "integer",
+  top_p = "number", top_k = "integer", min_p = "number", stop = "table", prefix = "string", again = "boolean" }
 
 -- Seeds and keys of samples 1..n; raises when the run already asked for them.
 local function name_samples(request, o)
-  local run = request.run
-  local stem = ("sample/%s/%d/%s/"):format(request.task and ("l%d/%d"):format(request.task.level, request.task.id) or request.prompt.sha,
-    request.weights.step, request.draw)
-  local fields = { weights = request.weights.id, prompt = request.prompt.sha, temperature = request.temperature, top_p = request.top_p,
-    top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens, stop = core.array(request.stop) }
+  local run, task = request.run, request.task
+  local subject = task and ("l%d/%d"):format(task.level, task.id) or request.prompt.sha
+  local stem = ("sample/%s/%d/%s/"):format(subject, request.weights.step, request.draw)
+  local fields = { weights = request.weights.id, prompt = request.prompt.sha, temperature = request.temperature,
+    top_p = request.top_p, top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens,
+    stop = core.array(request.stop) }
   request.seeds, request.keys = {}, {}
   for i = 1, request.n do
     request.seeds[i] = core.seed(run.seed, stem .. i)
@@ -231,8 +247,9 @@ local function name_samples(request, o)
     request.keys[i] = record.hash(fields)
   end
   if run.record.issued[request.keys[1]] and not o.again then
-    errors.misuse("weights:sample", "weights:sample: these samples were drawn before in this run; for an independent draw give " ..
-      "another label (draw = \"second\"), for the same samples again = true")
+    errors.misuse("weights:sample",
+      "weights:sample: these samples were drawn before in this run; for an independent draw give "
+      .. "another label (draw = \"second\"), for the same samples again = true")
   end
   for i = 1, request.n do run.record.issued[request.keys[i]] = true end
 end
@@ -240,15 +257,23 @@ end
 local function make_request(w, p, o)
   local model = w.model
   if not model.caps.sample then errors.misuse("weights:sample", "%s cannot sample", model.spec) end
-  if not prompts.is(p) then errors.misuse("weights:sample", "weights:sample needs a prompt (task:prompt()), not a %s", type(p)) end
+  if not prompts.is(p) then
+    errors.misuse("weights:sample", "weights:sample needs a prompt (task:prompt()), not a %s", type(p))
+  end
   o = errors.options("weights:sample", o, sample_options)
-  if not o.n or o.n < 1 then errors.misuse("weights:sample", "weights:sample: n, the number of samples, must be at least 1") end
+  if not o.n or o.n < 1 then
+    errors.misuse("weights:sample", "weights:sample: n, the number of samples, must be at least 1")
+  end
   local r = model.record
-  local request = { model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
-    prompt = tokens_of(model, p, o.prefix), temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
+  local request = {
+    model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
+    prompt = tokens_of(model, p, o.prefix), seen = p.task and seen_by(model, p.task),
+    temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
-    seen = p.task and seen_by(model, p.task) }
-  if request.temperature < 0 then errors.misuse("weights:sample", "weights:sample: temperature must not be negative") end
+  }
+  if request.temperature < 0 then
+    errors.misuse("weights:sample", "weights:sample: temperature must not be negative")
+  end
   if request.max_tokens < 1 then errors.misuse("weights:sample", "weights:sample: max_tokens must be at least 1") end
   name_samples(request, o)
   return request
@@ -264,8 +289,9 @@ local function draw_missing(request, missing, lines)
   for j, i in ipairs(missing) do seeds[j] = request.seeds[i] end
   local began = core.now()
   core.run_blob(run.handle, request.prompt.text)
-  local op = core.sample(w.handle, request.prompt.ids, seeds, { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k,
-    min_p = request.min_p, max_tokens = request.max_tokens, stop = request.stop })
+  local op = core.sample(w.handle, request.prompt.ids, seeds, { temperature = request.temperature,
+    top_p = request.top_p, top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens,
+    stop = request.stop })
   run.progress:plan_samples(#missing)
   local function record_one(j, raw)
     local i = missing[j]
@@ -306,7 +332,8 @@ function Weights:sample(p, o)
     run.progress:add_samples(request.n - #missing, true)
   end
   if #missing > 0 then draw_missing(request, missing, lines) end
-  local g = { task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self, draw = request.draw, seen = request.seen }
+  local g = { task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self, draw = request.draw,
+    seen = request.seen }
   for i = 1, request.n do
     g[i] = sample_of(lines[i], request.task, g)
     n_tokens = n_tokens + lines[i].n_tokens
@@ -320,7 +347,9 @@ function Weights:score(p, tokens, o)
   sched.need "weights:score"
   o = errors.options("weights:score", o, { bill = { "student", "teacher" } })
   if not self.model.caps.score then errors.misuse("weights:score", "%s cannot score given tokens", self.model.spec) end
-  if type(tokens) ~= "table" then errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens)) end
+  if type(tokens) ~= "table" then
+    errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens))
+  end
   local run = session.run "weights:score"
   local ids = policy.prompt_tokens(self.model, p, "weights:score")
   local bill = (o.bill or "student") .. "_tokens"
@@ -340,7 +369,9 @@ function Weights:score(p, tokens, o)
 end
 
 function Weights:save(dir)
-  if type(dir) ~= "string" then errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir)) end
+  if type(dir) ~= "string" then
+    errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
+  end
   policy.ready(self)
   core.weights_save(self.handle, dir, false)
 end

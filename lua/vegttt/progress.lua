@@ -11,8 +11,9 @@ local progress = {}
 local tty_interval_s, pipe_interval_s = 0.25, 5
 
 function progress.new(plan)
-  return setmetatable({ plan = plan or {}, asked_samples = 0, asked_evals = 0, n_samples = 0, n_evals = 0, n_updates = 0, n_new = 0, n_answered = 0,
-    counts = {}, stage = "start", began = core.now(), shown_at = core.now() }, Progress)
+  return setmetatable({ plan = plan or {}, asked_samples = 0, asked_evals = 0, n_samples = 0, n_evals = 0,
+    n_updates = 0, n_new = 0, n_answered = 0, counts = {}, stage = "start", began = core.now(),
+    shown_at = core.now() }, Progress)
 end
 
 function Progress:plan_samples(n) self.asked_samples = self.asked_samples + n end
@@ -33,7 +34,8 @@ function Progress:add_eval(line, is_recorded)
   end
 end
 
-local order = { "correct_fast", "correct_slow", "wrong_output", "compile_error", "runtime_error", "timeout", "load_error", "malformed", "flagged" }
+local order = { "correct_fast", "correct_slow", "wrong_output", "compile_error", "runtime_error", "timeout",
+  "load_error", "malformed", "flagged" }
 
 local function counts_text(counts)
   local parts = {}
@@ -52,8 +54,8 @@ function Progress:show()
   local left = samples - self.n_samples + evals - self.n_evals
   core.progress { stage = self.stage, counts = counts_text(self.counts),
     best = self.best_speedup and ("task %d %.2fx"):format(self.best_task, self.best_speedup) or "",
-    n_samples = self.n_samples, n_samples_planned = samples, n_evals = self.n_evals, n_evals_planned = evals, n_updates = self.n_updates,
-    elapsed_s = elapsed, rate = rate, eta_s = rate > 0 and left / rate or -1 }
+    n_samples = self.n_samples, n_samples_planned = samples, n_evals = self.n_evals, n_evals_planned = evals,
+    n_updates = self.n_updates, elapsed_s = elapsed, rate = rate, eta_s = rate > 0 and left / rate or -1 }
 end
 
 ---Shows when it is time; seconds until it is again.

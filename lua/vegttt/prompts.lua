@@ -24,7 +24,9 @@ function prompts.source(task)
 end
 
 function prompts.new(task, o)
-  if o.shots and o.shots > 0 then errors.misuse("task:prompt", "task:prompt: shots need worked examples, and this task has none") end
+  if o.shots and o.shots > 0 then
+    errors.misuse("task:prompt", "task:prompt: shots need worked examples, and this task has none")
+  end
   return setmetatable({ task = task, system = o.system, template = o.template, reasoning = o.reasoning, sections = {},
     prefix = ("```c\n%s {\n"):format(task.signature) }, Prompt)
 end
@@ -48,7 +50,9 @@ Context.__index = Context
 
 ---vt.context(prompt): the same question with more to read before the answer.
 function prompts.context(p)
-  if not prompts.is(p) then errors.misuse("vt.context", "vt.context needs a prompt (task:prompt()), not a %s", type(p)) end
+  if not prompts.is(p) then
+    errors.misuse("vt.context", "vt.context needs a prompt (task:prompt()), not a %s", type(p))
+  end
   return setmetatable({ prompt = p, sections = table.move(p.sections, 1, #p.sections, 1, {}) }, Context)
 end
 

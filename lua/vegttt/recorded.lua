@@ -45,10 +45,14 @@ end
 
 ---vt.weights("runs/boa/X@step2") or vt.weights("FOLDER of an adapter")
 function recorded.weights(ref)
-  if type(ref) ~= "string" then errors.misuse("vt.weights", "vt.weights needs \"RUN@SNAPSHOT\" or an adapter folder") end
+  if type(ref) ~= "string" then
+    errors.misuse("vt.weights", "vt.weights needs \"RUN@SNAPSHOT\" or an adapter folder")
+  end
   local dir, name = ref:match "^(.*)@(.+)$"
   if not dir then
-    if not core.exists(ref .. "/adapter_config.json") then errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref)) end
+    if not core.exists(ref .. "/adapter_config.json") then
+      errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref))
+    end
     return policy.open("smollm2-135m+" .. ref):start()
   end
   local path = core.exists(dir .. "/journal.jsonl") and snapshot_dir(dir, name)
@@ -82,7 +86,8 @@ local function groups_of(dir)
     line.task = g.task
     line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
     local v = line.code_sha and verdicts[g.task.id .. "/" .. line.code_sha]
-    line.result = v or { status = "malformed", correct = false, speedup = 0, speedup_measured = 0, speedup_lo = 0, is_copy = false }
+    line.result = v or { status = "malformed", correct = false, speedup = 0, speedup_measured = 0, speedup_lo = 0,
+      is_copy = false }
     samples[line.key] = line
     g[#g + 1] = line
   end)
@@ -101,7 +106,9 @@ function recorded.rollouts(pattern)
       end
     end
   end
-  if #out == 0 then errors.raise("usage", "vt.rollouts", ("no recorded rollouts match %s"):format(table.concat(patterns, ", "))) end
+  if #out == 0 then
+    errors.raise("usage", "vt.rollouts", ("no recorded rollouts match %s"):format(table.concat(patterns, ", ")))
+  end
   return out
 end
 

@@ -38,7 +38,8 @@ function reward.clip(o)
   end
 end
 
----log(speedup) + correct_bonus when correct. Failures get `floor`: a number, or "batch_min-1" (default): one less than the
+---log(speedup) + correct_bonus when correct. Failures get `floor`: a number, or "batch_min-1" (default): one less than
+---the
 ---lowest correct reward of the batch.
 function reward.log(o)
   o = errors.options("vt.reward.log", o, { floor = "any", correct_bonus = "number" })

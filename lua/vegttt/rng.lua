@@ -19,7 +19,9 @@ end
 
 ---A whole number in lo..hi, both included.
 function Rng:int(lo, hi)
-  if hi < lo then errors.misuse("rng:int", "rng:int: no whole number lies between %s and %s", tostring(lo), tostring(hi)) end
+  if hi < lo then
+    errors.misuse("rng:int", "rng:int: no whole number lies between %s and %s", tostring(lo), tostring(hi))
+  end
   return lo + math.floor(self:uniform() * (hi - lo + 1))
 end
 

@@ -68,11 +68,13 @@ end
 ---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, about }
 function run.open(e, values, origins, o)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent }
-  local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name, params = identity(e, values),
-    replicate = o.replicate or 0, fresh = o.fresh or false, origins = origins_json(origins), env = environment(), about = about }
-  local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt, is_resumed = info.is_resumed,
-    is_finished = info.is_finished, experiment = e, params = values, replicate = o.replicate or 0, options = o, evaluating = {}, answered = {},
-    tables = {}, table_order = {}, meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
+  local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name,
+    params = identity(e, values), replicate = o.replicate or 0, fresh = o.fresh or false,
+    origins = origins_json(origins), env = environment(), about = about }
+  local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
+    is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values,
+    replicate = o.replicate or 0, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {},
+    meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
   r.seed = core.seed(values.seed or 42, ("run/%d"):format(r.replicate))
   r.checkpoints = checkpoints.new(handle, info.dir)
   r.progress = progress.new(e.plan and e.plan(values) or nil)
@@ -105,8 +107,8 @@ end
 function Run:finish(result)
   self:keep_modules()
   tables.write(self)
-  local summary = { result = plain(result or {}, 0), params = params_json(self.params), meter = self.meter:copy(), wall_s = core.now() - self.began,
-    n_new = self.progress.n_new, tables = core.array(self.table_order) }
+  local summary = { result = plain(result or {}, 0), params = params_json(self.params), meter = self.meter:copy(),
+    wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
   core.run_finish(self.handle, summary)
   return summary
 end
@@ -114,7 +116,8 @@ end
 ---The summary of a finished run that was made with exactly these parameters and this script, else nil.
 function Run:stored_summary()
   if not self.is_finished or self.is_edited then return nil end
-  local ok, summary = pcall(function() return core.json_decode(core.read(self.dir .. "/summary.json"), "summary.json") end)
+  local ok, summary = pcall(function() return core.json_decode(core.read(self.dir .. "/summary.json"),
+    "summary.json") end)
   if not ok or core.json_encode(summary.params or {}) ~= core.json_encode(params_json(self.params)) then return nil end
   return summary
 end
@@ -140,7 +143,8 @@ end
 function Run:check_time(op)
   local max = self.limits.max_wall_s
   if max and core.now() - self.began > max then
-    errors.raise("budget", op, ("the wall-clock budget of %g s is spent; raise --max-wall to go on, what was recorded stays"):format(max))
+    errors.raise("budget", op,
+      ("the wall-clock budget of %g s is spent; raise --max-wall to go on, what was recorded stays"):format(max))
   end
 end
 
@@ -164,13 +168,17 @@ function plain(v, depth)
     end
     return #out > 0 and core.array(out) or out
   end
-  if type(v) == "function" or type(v) == "thread" then errors.misuse("run:log", "run:log: a %s cannot be recorded", type(v)) end
+  if type(v) == "function" or type(v) == "thread" then
+    errors.misuse("run:log", "run:log: a %s cannot be recorded", type(v))
+  end
   return v
 end
 
 ---One line of metrics.jsonl. A field named `stage`, or step/task, also names what the run is doing.
 function Run:log(kind, fields)
-  if type(kind) ~= "string" or type(fields) ~= "table" then errors.misuse("run:log", "run:log needs a kind and a table of fields") end
+  if type(kind) ~= "string" or type(fields) ~= "table" then
+    errors.misuse("run:log", "run:log needs a kind and a table of fields")
+  end
   local line = plain(fields, 0)
   line.kind = kind
   core.run_line(self.handle, "metrics", line)
@@ -188,7 +196,9 @@ end
 function Run:stage(text) self.progress.stage = tostring(text) end
 
 function Run:table(name, columns)
-  if type(name) ~= "string" or type(columns) ~= "table" then errors.misuse("run:table", "run:table needs a name and a list of column names") end
+  if type(name) ~= "string" or type(columns) ~= "table" then
+    errors.misuse("run:table", "run:table needs a name and a list of column names")
+  end
   local t = tables.new(self, name, columns)
   if not self.tables[name] then self.table_order[#self.table_order + 1] = name end
   self.tables[name] = t
@@ -224,7 +234,8 @@ function Run.script_view(r)
     if k == "meter" then return function() return r.meter:copy() end end
     if Run[k] then return function(_, ...) return Run[k](r, ...) end end
     if k == "id" or k == "dir" or k == "params" or k == "seed" then return r[k] end
-    errors.misuse("run", "a run has no field '%s'%s", tostring(k), errors.hint(tostring(k), { "log", "table", "plot", "save", "rng", "meter", "sweep", "stage", "id", "dir" }))
+    errors.misuse("run", "a run has no field '%s'%s", tostring(k), errors.hint(tostring(k),
+      { "log", "table", "plot", "save", "rng", "meter", "sweep", "stage", "id", "dir" }))
   end })
   return view
 end
@@ -250,7 +261,8 @@ local function run_cell(parent, e, cell, o)
   for k, v in pairs(cell) do given[k] = v end
   local ok, result = pcall(function()
     local values, origins = params.resolve(e.params, given, "sweep")
-    local r = run.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate, limits = parent.limits, parent = parent.id, argv = parent.options.argv })
+    local r = run.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate,
+      limits = parent.limits, parent = parent.id, argv = parent.options.argv })
     local stored = r:stored_result()
     if stored then
       r:close()
@@ -278,14 +290,18 @@ end
 function Run:sweep(e, grid, o)
   sched.need "run:sweep"
   o = errors.options("run:sweep", o, { fixed = "table", jobs = "integer", on = { "local" }, keep_going = "boolean" })
-  if not experiment.is(e) then errors.misuse("run:sweep", "run:sweep needs an experiment (vt.load \"file.lua\"), not a %s", type(e)) end
-  local cells = setmetatable(sched.map(grid, function(cell) return run_cell(self, e, cell, o) end, { limit = o.jobs or 1 }), Cells)
+  if not experiment.is(e) then
+    errors.misuse("run:sweep", "run:sweep needs an experiment (vt.load \"file.lua\"), not a %s", type(e))
+  end
+  local cells = setmetatable(sched.map(grid, function(cell) return run_cell(self, e, cell, o) end,
+    { limit = o.jobs or 1 }), Cells)
   cells.failed = 0
   for _, c in ipairs(cells) do
     if c.error then cells.failed = cells.failed + 1 end
   end
   if cells.failed > 0 and o.keep_going == false then
-    errors.raise("script", "run:sweep", ("%d of %d cells failed; the first: %s"):format(cells.failed, #cells, require("vegttt.list").find(cells, "error").error))
+    errors.raise("script", "run:sweep", ("%d of %d cells failed; the first: %s"):format(cells.failed, #cells,
+      require("vegttt.list").find(cells, "error").error))
   end
   return cells
 end

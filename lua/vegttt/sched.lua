@@ -57,7 +57,8 @@ local function wait_once(task, future)
 end
 
 local function cancel_error(task)
-  return task.reason or errors.new { kind = "cancelled", op = "vt", message = "the task was cancelled", retryable = false }
+  return task.reason or errors.new { kind = "cancelled", op = "vt", message = "the task was cancelled",
+    retryable = false }
 end
 
 ---The task that runs now; raises where there is none or where it cannot wait. `what` names the surface function.
@@ -66,8 +67,8 @@ function sched.need(what)
     errors.misuse(what, "%s cannot be called while a file is loading; call it inside main", what)
   end
   if not raw.isyieldable() then
-    errors.misuse(what, "%s cannot wait here: Lua does not let a call wait inside a sort comparator, a gsub callback or " ..
-      "__tostring; compute the values first (vt.sort_by does)", what)
+    errors.misuse(what, "%s cannot wait here: Lua does not let a call wait inside a sort comparator, a gsub callback "
+      .. "or __tostring; compute the values first (vt.sort_by does)", what)
   end
   return current
 end
@@ -117,7 +118,8 @@ end
 ---Error handler of task bodies: keeps vt.Error objects, makes one of everything else, and keeps the traceback.
 function sched.wrap_error(e)
   if not errors.is(e) then
-    e = errors.new { kind = "script", op = "main", message = tostring(e), cause = type(e) ~= "string" and e or nil, retryable = false }
+    e = errors.new { kind = "script", op = "main", message = tostring(e), cause = type(e) ~= "string" and e or nil,
+      retryable = false }
   end
   local trace = errors.traceback()
   e.traceback = e.traceback and trace ~= "" and e.traceback .. "\n  joined from:\n" .. trace or e.traceback or trace
@@ -140,7 +142,9 @@ local function end_children(task, result)
     wait_once(task, child.future)
     if child.is_dead then
       task.children[child] = nil
-      if result[1] and not child.future.ok and not child.is_joined then result = { false, child.future.value, n = 2 } end
+      if result[1] and not child.future.ok and not child.is_joined then
+        result = { false, child.future.value, n = 2 }
+      end
     end
   end
   return result
@@ -229,7 +233,9 @@ local function run_group(what, n, limit, make, collect)
 end
 
 local function check_list(what, list, fn)
-  if type(list) ~= "table" then errors.misuse(what, "%s: the first argument must be a list, not a %s", what, type(list)) end
+  if type(list) ~= "table" then
+    errors.misuse(what, "%s: the first argument must be a list, not a %s", what, type(list))
+  end
   if fn ~= nil and type(fn) ~= "function" then
     errors.misuse(what, "%s: the second argument must be a function, not a %s", what, type(fn))
   end

@@ -3,7 +3,8 @@
 -- Selection: rules that pick one sample of a group, from what a rule may know, at a cost that computes itself.
 --
 -- A rule sees candidates, not samples: text, length, log-probabilities. Reading `speedup` or `result` raises;
--- c:measure() returns a speedup and is billed to the rule, c:check() whether the code is correct. early_stop is the selection
+-- c:measure() returns a speedup and is billed to the rule, c:check() whether the code is correct. early_stop is the
+-- selection
 -- rule over steps.
 local errors = require "vegttt.errors"
 local list = require "vegttt.list"
@@ -12,9 +13,10 @@ local stats = require "vegttt.stats"
 
 local select_ = { rules = {} }
 
-local free = { i = true, text = true, code = true, code_sha = true, n_tokens = true, finish = true, seed = true, logprob = true,
-  logprob_mean = true, logprob_code = true, logprobs = true }
-local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true, speedup_hi = true }
+local free = { i = true, text = true, code = true, code_sha = true, n_tokens = true, finish = true, seed = true,
+  logprob = true, logprob_mean = true, logprob_code = true, logprobs = true }
+local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true,
+  speedup_hi = true }
 
 local samples = setmetatable({}, { __mode = "k" }) -- candidate -> sample
 local methods = {}
@@ -38,9 +40,11 @@ function Candidate:__index(key)
   if free[key] then return s.sample[key] end
   if key == "correct" and s.mode == "after_check" then return true end
   if billed[key] then
-    errors.misuse("vt.select", "a selection rule cannot read '%s'; call c:measure() or c:check(), which the rule is billed for", key)
+    errors.misuse("vt.select",
+      "a selection rule cannot read '%s'; call c:measure() or c:check(), which the rule is billed for", key)
   end
-  errors.misuse("vt.select", "a candidate has no field '%s'%s", tostring(key), errors.hint(tostring(key), errors.keys(free)))
+  errors.misuse("vt.select", "a candidate has no field '%s'%s", tostring(key),
+    errors.hint(tostring(key), errors.keys(free)))
 end
 function Candidate.__newindex() errors.misuse("vt.select", "candidates do not change") end
 
@@ -106,7 +110,9 @@ local function run_rule(rule, group, params, stream, cost)
   local mode = rule.mode or "after_check"
   local cs, of = {}, {}
   for _, s in ipairs(group) do
-    if not s.result then errors.misuse("vt.select.apply", "vt.select.apply: a sample has no verdict; call vt.eval.all first") end
+    if not s.result then
+      errors.misuse("vt.select.apply", "vt.select.apply: a sample has no verdict; call vt.eval.all first")
+    end
     if mode == "before_check" or s.result.correct then
       local c = candidate(s, mode, cost)
       cs[#cs + 1], of[c] = c, s
@@ -115,10 +121,14 @@ local function run_rule(rule, group, params, stream, cost)
   if #cs == 0 then return {} end
   local picked = rule.pick(cs, params, stream)
   if getmetatable(picked) == Candidate then picked = { picked } end
-  if type(picked) ~= "table" then errors.misuse("vt.select.apply", "rule '%s' returned a %s; it must return a candidate or a list of them", rule.name, type(picked)) end
+  if type(picked) ~= "table" then
+    errors.misuse("vt.select.apply", "rule '%s' returned a %s; it must return a candidate or a list of them",
+      rule.name, type(picked))
+  end
   local out = {}
   for i, c in ipairs(picked) do
-    out[i] = of[c] or errors.misuse("vt.select.apply", "rule '%s' returned something that is not one of its candidates", rule.name)
+    out[i] = of[c] or errors.misuse("vt.select.apply",
+      "rule '%s' returned something that is not one of its candidates", rule.name)
   end
   return out
 end
@@ -172,7 +182,9 @@ end
 
 function EarlyStop:offer(score, what)
   if type(score) == "table" and score.value then score = score.value end
-  if type(score) ~= "number" then errors.misuse("early_stop:offer", "early_stop:offer needs a number, not a %s", type(score)) end
+  if type(score) ~= "number" then
+    errors.misuse("early_stop:offer", "early_stop:offer needs a number, not a %s", type(score))
+  end
   if not self.best_offer or score > self.best_offer.score + self.min_delta then
     local best = {}
     for k, v in pairs(what or {}) do best[k] = v end

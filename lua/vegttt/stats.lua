@@ -12,7 +12,9 @@ local bootstrap_seed = 20260101
 local Result = { __name = "vt.Result" }
 Result.__index = Result
 function Result:__tostring()
-  if self.lo and self.lo == self.lo then return ("%.4g [%.4g, %.4g], n = %d"):format(self.value, self.lo, self.hi, self.n) end
+  if self.lo and self.lo == self.lo then
+    return ("%.4g [%.4g, %.4g], n = %d"):format(self.value, self.lo, self.hi, self.n)
+  end
   return ("%.4g, n = %d"):format(self.value, self.n)
 end
 
@@ -60,13 +62,16 @@ local function share(op, groups, is_hit)
   if #shares == 0 then return result { value = 0 / 0, n = 0, n_samples = 0, method = "no samples" } end
   if #shares == 1 then return result { value = shares[1], n = 1, n_samples = n_samples, method = "one task" } end
   local value, lo, hi = formulas.bootstrap(shares, "mean", 2000, 0.95, bootstrap_seed)
-  return result { value = value, lo = lo, hi = hi, n = #shares, n_samples = n_samples, method = "mean over tasks, bootstrap over tasks" }
+  return result { value = value, lo = lo, hi = hi, n = #shares, n_samples = n_samples,
+    method = "mean over tasks, bootstrap over tasks" }
 end
 
 ---The papers' fast_p: correct and point speedup as timed above p, copies included.
 local function is_fast(v, p) return v.correct and v.speedup_measured > p end
 ---Ours: lower end of the interval above p, not a copy, not flagged.
-local function is_sure(v, p) return v.correct and not v.is_copy and v.status ~= "flagged" and (v.speedup_lo or 0) > p end
+local function is_sure(v, p)
+  return v.correct and not v.is_copy and v.status ~= "flagged" and (v.speedup_lo or 0) > p
+end
 stats.is_fast, stats.is_sure = is_fast, is_sure
 
 function stats.fast(groups, p)
@@ -82,11 +87,13 @@ function stats.rate(groups, field)
   return share("vt.stats.rate", groups, function(v) return v[field] == true or v.status == field end)
 end
 
----One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, speedup_sure, best }. speedup: the best correct one.
+---One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, speedup_sure, best }. speedup: the best
+---correct one.
 function stats.by_task(groups)
   local rows = {}
   for i, g in ipairs(by_group("vt.stats.by_task", groups)) do
-    local row = { task = g.task and g.task.id or 0, name = g.task and g.task.name or "", n = #g, correct = 0, fast_1 = 0, fast_1_sure = 0, speedup = 0 }
+    local row = { task = g.task and g.task.id or 0, name = g.task and g.task.name or "", n = #g, correct = 0,
+      fast_1 = 0, fast_1_sure = 0, speedup = 0 }
     for _, s in ipairs(g) do
       local v = need_result("vt.stats.by_task", s)
       if v.correct then row.correct = row.correct + 1 / #g end
@@ -142,19 +149,23 @@ end
 function stats.mean_ci(values, o)
   o = errors.options("vt.stats.mean_ci", o, { bootstrap = "integer", seed = "integer", level = "number" })
   if #values == 0 then return result { value = 0 / 0, n = 0, method = "no values" } end
-  local value, lo, hi = formulas.bootstrap(values, "mean", o.bootstrap or 10000, o.level or 0.95, o.seed or bootstrap_seed)
-  return result { value = value, lo = lo, hi = hi, n = #values, sd = #values > 1 and formulas.sd(values) or nil, method = "bootstrap" }
+  local value, lo, hi = formulas.bootstrap(values, "mean", o.bootstrap or 10000, o.level or 0.95,
+    o.seed or bootstrap_seed)
+  return result { value = value, lo = lo, hi = hi, n = #values, sd = #values > 1 and formulas.sd(values) or nil,
+    method = "bootstrap" }
 end
 
 ---Bootstrap of the mean or median; cluster: one list of values per cluster, whose means are resampled.
 function stats.bootstrap(values, o)
-  o = errors.options("vt.stats.bootstrap", o, { statistic = { "mean", "median" }, n = "integer", seed = "integer", cluster = "boolean", level = "number" })
+  o = errors.options("vt.stats.bootstrap", o, { statistic = { "mean", "median" }, n = "integer", seed = "integer",
+    cluster = "boolean", level = "number" })
   if o.cluster then
     local means = {}
     for i, c in ipairs(values) do means[i] = formulas.mean(c) end
     values = means
   end
-  local value, lo, hi = formulas.bootstrap(values, o.statistic or "mean", o.n or 10000, o.level or 0.95, o.seed or bootstrap_seed)
+  local value, lo, hi = formulas.bootstrap(values, o.statistic or "mean", o.n or 10000, o.level or 0.95,
+    o.seed or bootstrap_seed)
   return result { value = value, lo = lo, hi = hi, n = #values, method = "percentile bootstrap" }
 end
 
@@ -166,7 +177,8 @@ end
 function stats.cohens_h(p1, p2) return formulas.cohens_h(p1, p2) end
 
 function stats.sign_test(n_plus, n_minus)
-  return result { value = n_plus - n_minus, p = formulas.sign_test(n_plus, n_minus), n = n_plus + n_minus, p_min = 2 ^ (1 - (n_plus + n_minus)), method = "exact, two-sided" }
+  return result { value = n_plus - n_minus, p = formulas.sign_test(n_plus, n_minus), n = n_plus + n_minus,
+    p_min = 2 ^ (1 - (n_plus + n_minus)), method = "exact, two-sided" }
 end
 
 function stats.spearman(x, y)
@@ -177,9 +189,11 @@ end
 function stats.summary(values, field)
   local x = {}
   for i, v in ipairs(values) do x[i] = field and v[field] or v end
-  return { n = #x, mean = formulas.mean(x), sd = #x > 1 and formulas.sd(x) or nil, median = formulas.quantile(x, 0.5), min = formulas.quantile(x, 0), max = formulas.quantile(x, 1) }
+  return { n = #x, mean = formulas.mean(x), sd = #x > 1 and formulas.sd(x) or nil, median = formulas.quantile(x, 0.5),
+    min = formulas.quantile(x, 0), max = formulas.quantile(x, 1) }
 end
 
-stats.mean, stats.sd, stats.geometric_mean, stats.quantile = formulas.mean, formulas.sd, formulas.geometric_mean, formulas.quantile
+stats.mean, stats.sd, stats.geometric_mean, stats.quantile = formulas.mean, formulas.sd, formulas.geometric_mean,
+  formulas.quantile
 
 return stats

@@ -79,8 +79,9 @@ end
 
 -- ── plots ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local plot_options = { kind = { "line", "bar", "scatter" }, data = "table", x = "string", y = "any", by = "string", band = "table", star = "string",
-  logx = "integer", logy = "integer", ref = "any", title = "string", x_label = "string", y_label = "string" }
+local plot_options = { kind = { "line", "bar", "scatter" }, data = "table", x = "string", y = "any", by = "string",
+  band = "table", star = "string", logx = "integer", logy = "integer", ref = "any", title = "string",
+  x_label = "string", y_label = "string" }
 
 -- Rows as tables of named fields, from a vt.Table or a list of tables.
 local function named_rows(data)
@@ -137,7 +138,8 @@ function tables.plot(run, name, spec)
   if not spec.data or not spec.x or not spec.y then errors.misuse("run:plot", "run:plot needs data, x and y") end
   local rows = named_rows(spec.data)
   local categories
-  local position = function(row) return tonumber(cell(row[spec.x])) or errors.misuse("run:plot", "run:plot: column '%s' holds no number", spec.x) end
+  local position = function(row) return tonumber(cell(row[spec.x])) or errors.misuse("run:plot",
+    "run:plot: column '%s' holds no number", spec.x) end
   if spec.kind == "bar" then
     local index = {}
     categories = {}
@@ -152,9 +154,10 @@ function tables.plot(run, name, spec)
   end
   local series = series_of(rows, spec, position)
   core.write(core.run_path(run.handle, "plots/" .. name .. ".csv"), plot_csv(series))
-  local ok, svg = pcall(core.plot_svg, { kind = spec.kind or "line", title = spec.title or name, x_label = spec.x_label or spec.x,
-    y_label = spec.y_label or (type(spec.y) == "string" and spec.y or ""), log_x = spec.logx, log_y = spec.logy, categories = categories,
-    ref = type(spec.ref) == "number" and { spec.ref } or spec.ref, series = series })
+  local ok, svg = pcall(core.plot_svg, { kind = spec.kind or "line", title = spec.title or name,
+    x_label = spec.x_label or spec.x, y_label = spec.y_label or (type(spec.y) == "string" and spec.y or ""),
+    log_x = spec.logx, log_y = spec.logy, categories = categories, ref = type(spec.ref) == "number" and { spec.ref }
+    or spec.ref, series = series })
   if not ok then
     run:note("plot " .. name .. ": " .. tostring(svg))
     return nil

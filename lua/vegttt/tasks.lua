@@ -38,7 +38,8 @@ function tasks.from_table(t, what)
 end
 
 function Task:prompt(o)
-  o = errors.options("task:prompt", o, { template = "string", system = "string", reasoning = "string", shots = "integer" })
+  o = errors.options("task:prompt", o, { template = "string", system = "string", reasoning = "string",
+    shots = "integer" })
   return prompts.new(self, o)
 end
 
@@ -81,7 +82,9 @@ local function wanted_ids(o)
   if half then
     local members = set_of(half)
     for _, id in ipairs(ids) do
-      if not members[id] then errors.misuse("vt.tasks", "task %d is not in the %s half of %s", id, o.subset, o.split) end
+      if not members[id] then
+        errors.misuse("vt.tasks", "task %d is not in the %s half of %s", id, o.subset, o.split)
+      end
     end
   end
   return ids, level
@@ -89,7 +92,8 @@ end
 
 ---vt.tasks{ split, subset, ids, file, max }
 function tasks.get(o)
-  o = errors.options("vt.tasks", o, { split = "string", subset = { "train", "eval" }, ids = "list", file = "string", max = "integer" })
+  o = errors.options("vt.tasks", o, { split = "string", subset = { "train", "eval" }, ids = "list", file = "string",
+    max = "integer" })
   if o.file then
     local path = core.find(o.file) or errors.raise("usage", "vt.tasks", "there is no task file " .. o.file)
     return { load_text(core.read(path), o.file) }
@@ -107,7 +111,9 @@ function tasks.get(o)
     end
   end
   if #missing > 0 and is_explicit then
-    errors.raise("usage", "vt.tasks", ("no task file for level %d, id %s; `vegttt task ls` lists what there is"):format(level, table.concat(missing, ", ")))
+    errors.raise("usage", "vt.tasks",
+      ("no task file for level %d, id %s; `vegttt task ls` lists what there is"):format(level,
+      table.concat(missing, ", ")))
   end
   out.missing = missing
   if o.max and #out > o.max then out = table.move(out, 1, o.max, 1, { missing = missing }) end

@@ -29,7 +29,9 @@ function expect.equal(a, b, what)
 end
 
 function expect.near(a, b, tolerance)
-  if not (math.abs(a - b) <= (tolerance or 1e-9)) then fail("%.17g, expected %.17g within %g", a, b, tolerance or 1e-9) end
+  if not (math.abs(a - b) <= (tolerance or 1e-9)) then
+    fail("%.17g, expected %.17g within %g", a, b, tolerance or 1e-9)
+  end
 end
 
 ---Equal as JSON values.

@@ -24,17 +24,23 @@ function Batch:__tostring() return ("batch of %d sequences"):format(#self) end
 function Batch:__len() return #self.seqs end
 
 local function check_sample(s, g, i)
-  if type(s) ~= "table" or type(s.tokens) ~= "table" then errors.misuse("vt.batch", "vt.batch: element %d of a group is not a sample", i) end
+  if type(s) ~= "table" or type(s.tokens) ~= "table" then
+    errors.misuse("vt.batch", "vt.batch: element %d of a group is not a sample", i)
+  end
   if s.advantage == nil then
     errors.misuse("vt.batch", "vt.batch: sample %d has no advantage; call vt.advantage.batch_z{}(groups) or set it", i)
   end
-  if not (s.prompt_ids or g.prompt_ids or g.prompt or s.prompt) then errors.misuse("vt.batch", "vt.batch: group has no prompt") end
+  if not (s.prompt_ids or g.prompt_ids or g.prompt or s.prompt) then
+    errors.misuse("vt.batch", "vt.batch: group has no prompt")
+  end
 end
 
 ---Sequences to train on, from groups of samples with .advantage (a number, or one value per token).
 function update.batch(groups, o)
   errors.options("vt.batch", o, {})
-  if type(groups) ~= "table" then errors.misuse("vt.batch", "vt.batch needs a list of groups, not a %s", type(groups)) end
+  if type(groups) ~= "table" then
+    errors.misuse("vt.batch", "vt.batch needs a list of groups, not a %s", type(groups))
+  end
   if groups[1] and groups[1].tokens then groups = { groups } end
   local task = sched.current()
   local run = task and task.run
@@ -44,8 +50,11 @@ function update.batch(groups, o)
       check_sample(s, g, i)
       local a = s.advantage
       seqs[#seqs + 1] = { prompt = s.prompt_ids or g.prompt_ids or s.prompt or g.prompt, tokens = s.tokens,
-        logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a) or a, sample = s, task = s.task or g.task }
-      if run and s.key then run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil }) end
+        logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
+        or a, sample = s, task = s.task or g.task }
+      if run and s.key then
+        run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil })
+      end
     end
   end
   if #seqs == 0 then errors.misuse("vt.batch", "vt.batch: the groups hold no samples") end
@@ -56,7 +65,8 @@ local function digest_of(model, seqs)
   local rows = {}
   for i, q in ipairs(seqs) do
     q.prompt_ids = policy.prompt_tokens(model, q.prompt, "policy:update")
-    rows[i] = { prompt = core.array(q.prompt_ids), tokens = core.array(q.tokens), logq = q.logq or false, advantage = q.advantage }
+    rows[i] = { prompt = core.array(q.prompt_ids), tokens = core.array(q.tokens), logq = q.logq or false,
+      advantage = q.advantage }
   end
   return record.hash(core.array(rows))
 end
@@ -80,8 +90,9 @@ end
 
 -- ── options ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local option_kinds = { lr = "number", loss = "any", ratio = { "raw", "tempered" }, clip_lo = "number", clip_hi = "number", epochs = "integer",
-  minibatch = "integer", grad_clip = "number", floor = "number", weight_decay = "number", beta = "number" }
+local option_kinds = { lr = "number", loss = "any", ratio = { "raw", "tempered" }, clip_lo = "number",
+  clip_hi = "number", epochs = "integer", minibatch = "integer", grad_clip = "number", floor = "number",
+  weight_decay = "number", beta = "number" }
 local losses = { importance_sampling = true, ppo = true, cispo = true, dro = true, cross_entropy = true }
 
 -- A loss function's identity: its code and the plain values it closes over.
@@ -100,14 +111,19 @@ local function resolve_options(self, o)
   o = errors.options("policy:update", o, option_kinds)
   local loss = o.loss or "importance_sampling"
   if type(loss) ~= "function" and not losses[loss] then
-    errors.misuse("policy:update", "policy:update: unknown loss '%s'%s", tostring(loss), errors.hint(tostring(loss), errors.keys(losses)))
+    errors.misuse("policy:update", "policy:update: unknown loss '%s'%s", tostring(loss),
+      errors.hint(tostring(loss), errors.keys(losses)))
   end
-  local out = { lr = o.lr or self.record.lr, loss = loss, ratio = o.ratio or "raw", clip_lo = o.clip_lo or 0.8, clip_hi = o.clip_hi or 1.2,
-    beta = o.beta or 0.05, epochs = o.epochs or 1, minibatch = o.minibatch, grad_clip = o.grad_clip or 0, floor = o.floor,
-    weight_decay = o.weight_decay or 0 }
-  if type(out.lr) ~= "number" or out.lr < 0 then errors.misuse("policy:update", "policy:update: lr must be a number, 0 or more") end
+  local out = { lr = o.lr or self.record.lr, loss = loss, ratio = o.ratio or "raw", clip_lo = o.clip_lo or 0.8,
+    clip_hi = o.clip_hi or 1.2, beta = o.beta or 0.05, epochs = o.epochs or 1, minibatch = o.minibatch,
+    grad_clip = o.grad_clip or 0, floor = o.floor, weight_decay = o.weight_decay or 0 }
+  if type(out.lr) ~= "number" or out.lr < 0 then
+    errors.misuse("policy:update", "policy:update: lr must be a number, 0 or more")
+  end
   if out.epochs < 1 then errors.misuse("policy:update", "policy:update: epochs must be at least 1") end
-  if out.minibatch and out.minibatch < 1 then errors.misuse("policy:update", "policy:update: minibatch must be at least 1") end
+  if out.minibatch and out.minibatch < 1 then
+    errors.misuse("policy:update", "policy:update: minibatch must be at least 1")
+  end
   return out
 end
 
@@ -117,8 +133,9 @@ local function check_ratio(o, seqs)
   for _, q in ipairs(seqs) do
     local t = q.sample and q.sample.temperature
     if t and t ~= 1 then
-      errors.misuse("policy:update", "policy:update: ratio = \"tempered\" at temperature %g would divide a T = 1 trainer by a tempered sampler; " ..
-        "this backend trains at T = 1, use ratio = \"raw\"", t)
+      errors.misuse("policy:update",
+        "policy:update: ratio = \"tempered\" at temperature %g would divide a T = 1 trainer by a tempered sampler; "
+        .. "this backend trains at T = 1, use ratio = \"raw\"", t)
     end
   end
 end
@@ -139,16 +156,19 @@ local function fill_weights(train, seqs, o)
   if type(o.loss) ~= "function" then return core.train_loss(train, o.loss, o) end
   for i, q in ipairs(seqs) do
     local logp = core.train_logp(train, i)
-    local w = o.loss { logp = logp, logq = q.logq, logq_behaviour = q.logq_behaviour, advantage = q.advantage, tokens = q.tokens, sample = q.sample }
+    local w = o.loss { logp = logp, logq = q.logq, logq_behaviour = q.logq_behaviour, advantage = q.advantage,
+      tokens = q.tokens, sample = q.sample }
     if type(w) ~= "table" and not core.is_vector(w) then
-      errors.misuse("policy:update", "policy:update: the loss function returned a %s; it must return a vector of weights, one per token", type(w))
+      errors.misuse("policy:update",
+        "policy:update: the loss function returned a %s; it must return a vector of weights, one per token", type(w))
     end
     core.train_set(train, i, w)
   end
 end
 
 local function c_options(piece, o)
-  return { lr = o.lr, grad_clip = o.grad_clip, weight_decay = o.weight_decay, digest = piece.identity, trained_on = piece.trained_on }
+  return { lr = o.lr, grad_clip = o.grad_clip, weight_decay = o.weight_decay, digest = piece.identity,
+    trained_on = piece.trained_on }
 end
 
 -- Forward, loss, step. Returns what core.step gave (nil when the step was skipped) and the report's numbers.
@@ -186,9 +206,10 @@ end
 
 local function report_of(stats, w, is_skipped)
   local agreement = stats.agreement
-  return { weights = w, loss = stats.loss, n_tokens = stats.n_tokens, grad_norm = stats.grad_norm or 0, rms_advantage = stats.rms_advantage,
-    max_advantage = stats.max_advantage, ess = stats.ess, kl_sample_train = stats.kl_sample_train,
-    agreement = agreement == agreement and agreement or nil, skipped = is_skipped }
+  return { weights = w, loss = stats.loss, n_tokens = stats.n_tokens, grad_norm = stats.grad_norm or 0,
+    rms_advantage = stats.rms_advantage, max_advantage = stats.max_advantage, ess = stats.ess,
+    kl_sample_train = stats.kl_sample_train, agreement = agreement == agreement and agreement or nil,
+    skipped = is_skipped }
 end
 
 local function fresh_step(run, model, parent, piece, o, key, recipe)
@@ -213,20 +234,24 @@ end
 local function one_step(run, model, parent, seqs, o)
   local piece = { seqs = seqs, trained_on = trained_on(seqs) }
   local loss = type(o.loss) == "function" and function_digest(o.loss) or o.loss
-  piece.identity = record.hash { batch = digest_of(model, seqs), loss = loss, ratio = o.ratio, clip_lo = o.clip_lo, clip_hi = o.clip_hi, beta = o.beta }
-  local key = ("update/%s/%s"):format(parent.id, record.hash { piece.identity, o.lr, o.grad_clip, o.weight_decay, o.floor or false })
+  piece.identity = record.hash { batch = digest_of(model, seqs), loss = loss, ratio = o.ratio, clip_lo = o.clip_lo,
+    clip_hi = o.clip_hi, beta = o.beta }
+  local key = ("update/%s/%s"):format(parent.id, record.hash { piece.identity, o.lr, o.grad_clip, o.weight_decay,
+    o.floor or false })
   local recipe = { parent = parent }
   function recipe.again(w)
     local result = compute(model, parent, piece, o)
     if not result.info or result.info.id ~= w.id then
-      errors.raise("infrastructure", "policy:update", "an update made again gave other weights than the recorded ones; use --fresh")
+      errors.raise("infrastructure", "policy:update",
+        "an update made again gave other weights than the recorded ones; use --fresh")
     end
     w.handle = result.info.handle
   end
   local known = run.record:get(key)
   local report
   if known then
-    local w = known.report.skipped and parent or policy.recorded_weights(model, known.id, known.step, known.trained_on, recipe)
+    local w = known.report.skipped and parent or policy.recorded_weights(model, known.id, known.step, known.trained_on,
+      recipe)
     if not known.report.skipped then run.checkpoints:passed(w) end
     report = known.report
     report.weights = w
@@ -246,8 +271,12 @@ local Policy = policy.class
 function Policy:update(batch, o)
   sched.need "policy:update"
   local run = session.run "policy:update"
-  if not self.caps.update then errors.misuse("policy:update", "%s cannot be updated: its backend only samples", self.spec) end
-  if getmetatable(batch) ~= Batch then errors.misuse("policy:update", "policy:update needs a batch (vt.batch(groups)), not a %s", type(batch)) end
+  if not self.caps.update then
+    errors.misuse("policy:update", "%s cannot be updated: its backend only samples", self.spec)
+  end
+  if getmetatable(batch) ~= Batch then
+    errors.misuse("policy:update", "policy:update needs a batch (vt.batch(groups)), not a %s", type(batch))
+  end
   o = resolve_options(self, o)
   check_ratio(o, batch.seqs)
   local n, size = #batch.seqs, o.minibatch or #batch.seqs

@@ -64,10 +64,11 @@ describe("meta", function()
       local policy = vt.policy "fake"
       local task = vt.tasks { ids = "19" }[1]
       local group = vt.eval.all(policy:start():sample(task:prompt(), { n = 4 }))
-      local objects = { ["vt.Policy"] = policy, ["vt.Weights"] = policy:start(), ["vt.Task"] = task, ["vt.Rng"] = run:rng "x",
-        ["vt.Table"] = run:table("t", { "a" }), ["vt.Context"] = vt.context(task:prompt()), ["vt.Verdict"] = group[1].result,
-        ["vt.EarlyStop"] = vt.early_stop {}, ["vt.Picks"] = vt.select.apply(vt.select.rules.first, { group }),
-        ["vt.Vector"] = group[1].logprobs, ["vt.Prompt"] = task:prompt(), ["vt.Handle"] = vt.spawn(function() end) }
+      local objects = { ["vt.Policy"] = policy, ["vt.Weights"] = policy:start(), ["vt.Task"] = task,
+        ["vt.Rng"] = run:rng "x", ["vt.Table"] = run:table("t", { "a" }), ["vt.Context"] = vt.context(task:prompt()),
+        ["vt.Verdict"] = group[1].result, ["vt.EarlyStop"] = vt.early_stop {},
+        ["vt.Picks"] = vt.select.apply(vt.select.rules.first, { group }), ["vt.Vector"] = group[1].logprobs,
+        ["vt.Prompt"] = task:prompt(), ["vt.Handle"] = vt.spawn(function() end) }
       for class, object in pairs(objects) do
         expect.equal(missing(methods(object), described_methods(class)), "", class .. " lacks in meta")
         expect.equal(missing(described_methods(class), methods(object)), "", class .. " lacks in code")

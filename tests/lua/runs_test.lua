@@ -82,7 +82,8 @@ describe("boa", function()
         local again = run(boa, { k = 4, steps = 2 }, { root = dir, schedule = at + 100 })
         expect.equal(again.tables.trajectory, whole.tables.trajectory)
         expect.equal(again.tables.tasks, whole.tables.tasks)
-        expect.truthy(killed.counts.n_steps + again.counts.n_steps <= 3, "updates are not repeated, but one in flight may be")
+        expect.truthy(killed.counts.n_steps + again.counts.n_steps <= 3,
+          "updates are not repeated, but one in flight may be")
       end
     end)
   end)
@@ -155,7 +156,9 @@ describe("sampling", function()
       o = o or {}
       o.root = root
       local r = support.execute(support.main(fn), given, o)
-      if r.status ~= "done" then error(r.status .. ": " .. tostring(r.value) .. "\n" .. tostring(r.value and r.value.traceback), 0) end
+      if r.status ~= "done" then
+        error(r.status .. ": " .. tostring(r.value) .. "\n" .. tostring(r.value and r.value.traceback), 0)
+      end
     end)
   end
 
@@ -202,7 +205,8 @@ describe("sampling", function()
       local other = policy:branch(policy:start())
       local b = other:update(batch, { lr = 0.5 })
       expect.equal(a.weights.id, b.weights.id)
-      local c = other:branch(policy:start()):update(batch, { lr = 0.5, loss = function(seq) return (seq.logp - seq.logq):exp() * seq.advantage end })
+      local c = other:branch(policy:start()):update(batch, { lr = 0.5,
+        loss = function(seq) return (seq.logp - seq.logq):exp() * seq.advantage end })
       expect.truthy(c.weights.id ~= a.weights.id, "the loss enters the id")
       expect.raises("unknown loss 'pppo'; did you mean 'ppo'?", function() policy:update(batch, { loss = "pppo" }) end)
       expect.raises("use ratio = \"raw\"", function() policy:update(batch, { ratio = "tempered" }) end)

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- A fake engine for tests: the real core with a model and an evaluator that are a few lines of Lua, a virtual clock, and
+-- A fake engine for tests: the real core with a model and an evaluator that are a few lines of Lua, a virtual clock,
+-- and
 -- operations that end in an order permuted from a seed. Everything above the core (keys, records, scheduling) is real.
 --
 -- The fake model writes one of seven bodies, chosen by the sample's seed; training makes the fast ones likelier. Its
@@ -9,7 +10,8 @@ local real = package.loaded["vegttt.core"] or require "vegttt.core"
 
 local support = {}
 
-local bodies = { "  slow;\n}", "  speed 2;\n}", "  speed 3;\n}", "  broken(;\n}", "  wrong;\n}", "  never closed", "  speed 5;\n}" }
+local bodies = { "  slow;\n}", "  speed 2;\n}", "  speed 3;\n}", "  broken(;\n}", "  wrong;\n}", "  never closed",
+  "  speed 5;\n}" }
 
 local function bytes_of(text)
   local ids = {}
@@ -33,10 +35,14 @@ end
 local function add_model(fake, submit, counts)
   function fake.policy_open(spec)
     if spec ~= "default" and spec ~= "fake" then error("no model " .. spec) end
-    return { fake = true }, { spec = spec, caps = { sample = true, score = true, update = true, tokens = true, seed = true, exact = true, n_ctx = 8192, n_vocab = 256 },
+    return { fake = true }, { spec = spec, caps = { sample = true, score = true, update = true, tokens = true,
+      seed = true, exact = true, n_ctx = 8192, n_vocab = 256 },
       record = '{"lr":0.1,"temperature":0.6,"max_tokens":64,"stop":["\\n}"]}' }
   end
-  local function weights(id, step, gain) return { id = id, step = step, trained_on = '{"tasks":[12],"families":["matmul"]}', handle = { id = id, step = step, gain = gain } } end
+  local function weights(id, step, gain)
+    return { id = id, step = step, trained_on = '{"tasks":[12],"families":["matmul"]}',
+      handle = { id = id, step = step, gain = gain } }
+  end
   function fake.policy_weights(_, which) return weights(which == "base" and "b0" or "s0", 0, 0) end
   function fake.policy_set(handle, w) handle.current = w end
   function fake.policy_encode(_, text) return bytes_of(text) end
@@ -56,7 +62,8 @@ local function add_model(fake, submit, counts)
       local ids = bytes_of(draw(seeds[i], w.gain))
       local lp = {}
       for t = 1, #ids do lp[t] = -0.5 - real.uniform(seeds[i], 10 + t) end
-      out[i] = { text = text_of(ids):gsub("\n}$", ""), tokens = ids, logprobs = real.vector(lp), logprobs_behaviour = real.vector(lp), finish = "stop" }
+      out[i] = { text = text_of(ids):gsub("\n}$", ""), tokens = ids, logprobs = real.vector(lp),
+        logprobs_behaviour = real.vector(lp), finish = "stop" }
       return out[i]
     end
     local op = submit(function()
@@ -111,7 +118,8 @@ local function add_training(fake, submit, counts)
       counts.n_steps = counts.n_steps + 1
       local parent = train.parent
       local id = real.sha256(parent.id .. o.digest .. tostring(o.lr))
-      local w = { id = id, step = parent.step + 1, trained_on = o.trained_on, handle = { id = id, step = parent.step + 1, gain = parent.gain + 1 } }
+      local w = { id = id, step = parent.step + 1, trained_on = o.trained_on,
+        handle = { id = id, step = parent.step + 1, gain = parent.gain + 1 } }
       train.handle.current = w.handle
       return w, { grad_norm = 1, agreement = 0 / 0 }
     end)
@@ -125,9 +133,11 @@ local function add_evaluator(fake, submit, counts)
     return submit(function()
       counts.n_evals = counts.n_evals + 1
       local speed = tonumber(code:match "speed (%d+)") or code:find "slow" and 0.5 or 0
-      local status = speed > 1 and "correct_fast" or speed > 0 and "correct_slow" or code:find "broken" and "compile_error" or "wrong_output"
-      return '{"stages":["build"],"flags":[]}', { status = status, correct = speed > 0, is_copy = false, cached = false, speedup = speed, speedup_measured = speed,
-        speedup_lo = speed * 0.9, speedup_hi = speed * 1.1, speedup_tuned = 0, runtime_us = 1, baseline_us = speed, worst = 0.1, roofline = 0, feedback = "It ran." }
+      local status = speed > 1 and "correct_fast" or speed > 0 and "correct_slow" or code:find "broken"
+        and "compile_error" or "wrong_output"
+      return '{"stages":["build"],"flags":[]}', { status = status, correct = speed > 0, is_copy = false,
+        cached = false, speedup = speed, speedup_measured = speed, speedup_lo = speed * 0.9, speedup_hi = speed * 1.1,
+        speedup_tuned = 0, runtime_us = 1, baseline_us = speed, worst = 0.1, roofline = 0, feedback = "It ran." }
     end)
   end
 end
@@ -192,7 +202,8 @@ function support.modules(core)
   end
   package.loaded["vegttt.core"] = core
   local loaded = { vegttt = require "vegttt" }
-  for _, name in ipairs { "errors", "sched", "run", "params", "experiment", "policy", "session", "stats", "tables", "main" } do
+  for _, name in ipairs { "errors", "sched", "run", "params", "experiment", "policy", "session", "stats", "tables",
+      "main" } do
     loaded[name] = require("vegttt." .. name)
   end
   for name in pairs(package.loaded) do
@@ -225,7 +236,8 @@ local function execute(make, given, o)
   local r = m.run.open(e, values, origins, { root = o.root, name = o.name, limits = o.limits, replicate = o.replicate })
   r:begin()
   local ok, status, value = pcall(m.sched.run, function() return e.main(r:script_view(), values) end, r, {})
-  local out = { status = ok and status or "killed", value = ok and value or status, tables = {}, run = r, counts = core.counts, modules = m, core = core }
+  local out = { status = ok and status or "killed", value = ok and value or status, tables = {}, run = r,
+    counts = core.counts, modules = m, core = core }
   for name, t in pairs(r.tables) do out.tables[name] = t:csv() end
   if status == "done" and ok then r:finish(value) end
   out.meter = r.meter:copy()
@@ -237,7 +249,8 @@ support.execute = execute
 ---An experiment file of the project over the fake engine.
 function support.file(path)
   return function(vt, m)
-    local chunk = assert(loadfile(path, "t", setmetatable({ require = function(name) return name == "vegttt" and vt or require(name) end }, { __index = _G })))
+    local chunk = assert(loadfile(path, "t", setmetatable({ require = function(name) return name == "vegttt" and vt
+      or require(name) end }, { __index = _G })))
     local e = chunk()
     assert(m.experiment.is(e))
     return e
@@ -247,7 +260,8 @@ end
 ---main as an experiment with the shared parameters.
 function support.main(main, more)
   return function(vt)
-    local e = { name = "test", doc = "a test", params = vt.params {}, main = function(run, p) return main(run, p, vt) end }
+    local e = { name = "test", doc = "a test", params = vt.params {},
+      main = function(run, p) return main(run, p, vt) end }
     for k, v in pairs(more or {}) do e[k] = v end
     return vt.experiment(e)
   end

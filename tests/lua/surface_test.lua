@@ -12,7 +12,9 @@ local function inside(fn, o)
     return support.main(function(run, p) return fn(vt, run, p, m) end)(vt)
   end, o.given, o)
   support.remove(o.root)
-  if r.status ~= "done" and not o.may_fail then error(tostring(r.value) .. "\n" .. tostring(r.value and r.value.traceback), 0) end
+  if r.status ~= "done" and not o.may_fail then
+    error(tostring(r.value) .. "\n" .. tostring(r.value and r.value.traceback), 0)
+  end
   return r
 end
 
@@ -71,7 +73,8 @@ describe("scheduler", function()
       local done = false
       vt.map({ 1 }, function() vt.spawn(function() wait(vt, m, nil, 5) done = true end) end)
       expect.equal(done, true)
-      expect.raises("from a child", function() vt.map({ 1 }, function() vt.spawn(function() error "from a child" end) end) end)
+      expect.raises("from a child",
+        function() vt.map({ 1 }, function() vt.spawn(function() error "from a child" end) end) end)
       local h = vt.spawn(function() return wait(vt, m, 7) end)
       expect.equal(h:join(), 7)
     end)
@@ -133,14 +136,16 @@ describe("misuse", function()
     inside(function(vt)
       local w = vt.policy("fake"):start()
       local p = vt.tasks({ ids = "19" })[1]:prompt()
-      local e = expect.raises("unknown option 'tempereture'; did you mean 'temperature'?", w.sample, w, p, { n = 1, tempereture = 1 })
+      local e = expect.raises("unknown option 'tempereture'; did you mean 'temperature'?", w.sample, w, p,
+        { n = 1, tempereture = 1 })
       expect.contains(e, "surface_test.lua:")
       expect.raises("option 'n' must be a integer", w.sample, w, p, { n = 1.5 })
       expect.raises("vt has no 'polcy'; did you mean 'policy'?", function() return vt.polcy end)
       expect.raises("did you mean 'fast_sure'?", function() return vt.stats.fast_shure end)
       expect.raises("vt.tasks: unknown option 'splt'", vt.tasks, { splt = "x" })
       expect.raises("subset = half is none of train, eval", vt.tasks, { subset = "half" })
-      expect.raises("task 7 is not in the eval half", vt.tasks, { split = "splits/l1_seed42.json", subset = "eval", ids = "7" })
+      expect.raises("task 7 is not in the eval half", vt.tasks, { split = "splits/l1_seed42.json", subset = "eval",
+        ids = "7" })
       expect.raises("unknown target 'kw'", vt.policy, "fake", { targets = { "kw" } })
       expect.raises("never named", function() error "never named" end)
     end)
@@ -199,8 +204,10 @@ describe("parameters", function()
     expect.raises("--k must be a whole number, not '3.5'", resolve, { k = "3.5" })
     expect.raises("--k must be at least 1, not 0", resolve, { k = "0" })
     expect.raises("--top_p must be at most 1", resolve, { top_p = "2" })
-    expect.raises("--how must be one of a, b, not 'c'", resolve, { how = "c" }, { how = { "a", "", choices = { "a", "b" } } })
-    expect.raises("there is no parameter 'steps_'; did you mean 'steps'?", resolve, { steps_ = "1" }, { steps = { 1, "" } })
+    expect.raises("--how must be one of a, b, not 'c'", resolve, { how = "c" },
+      { how = { "a", "", choices = { "a", "b" } } })
+    expect.raises("there is no parameter 'steps_'; did you mean 'steps'?", resolve, { steps_ = "1" },
+      { steps = { 1, "" } })
   end)
 end)
 
@@ -286,8 +293,9 @@ local function groups_of(...)
   for t, speeds in ipairs { ... } do
     local g = { task = { id = t, name = "t" .. t, family = "f" } }
     for i, x in ipairs(speeds) do
-      g[i] = { i = i, tokens = { 1 }, task = g.task, text = "", logprob = -i, n_tokens = i, result = { correct = x > 0, speedup = x, speedup_measured = x,
-        speedup_lo = x * 0.9, is_copy = false, status = x > 1 and "correct_fast" or x > 0 and "correct_slow" or "wrong_output" } }
+      g[i] = { i = i, tokens = { 1 }, task = g.task, text = "", logprob = -i, n_tokens = i,
+        result = { correct = x > 0, speedup = x, speedup_measured = x, speedup_lo = x * 0.9, is_copy = false,
+        status = x > 1 and "correct_fast" or x > 0 and "correct_slow" or "wrong_output" } }
     end
     out[t] = g
   end
@@ -328,7 +336,8 @@ describe("rewards and advantages", function()
     expect.same(column(vt.advantage.batch_z()(equal), "advantage"), { 0, 0, 0 })
     vt.advantage.loo { drop_equal = true }(equal)
     expect.equal(equal[1].dropped, true)
-    local e = column(vt.advantage.entropic { beta = "adaptive" }(vt.reward.raw()(groups_of { 0, 0, 0, 4 })), "advantage")
+    local e = column(vt.advantage.entropic { beta = "adaptive" }(vt.reward.raw()(groups_of { 0, 0, 0, 4 })),
+      "advantage")
     expect.truthy(e[4] > 0 and e[1] < 0, "the best is raised")
   end)
 end)
@@ -377,7 +386,8 @@ describe("selection", function()
     expect.equal(vt.select.apply(vt.select.rules.confidence, g).cost.measures, 0)
     expect.raises("cannot read 'speedup'", vt.select.apply, function(cs) return cs[1].speedup and cs[1] end, g)
     expect.raises("it must return a candidate", vt.select.apply, function() return 3 end, g)
-    local all = vt.select.apply({ name = "check", mode = "before_check", pick = function(cs) return vt.find(cs, function(c) return c:check() end) or cs[1] end }, g)
+    local all = vt.select.apply({ name = "check", mode = "before_check",
+      pick = function(cs) return vt.find(cs, function(c) return c:check() end) or cs[1] end }, g)
     expect.equal(all.cost.checks, 3)
   end)
 
