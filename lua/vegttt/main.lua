@@ -95,7 +95,7 @@ end
 local function quote(word) return word:find "[^%w_./=,@:+-]" and "'" .. word:gsub("'", "'\\''") .. "'" or word end
 
 local function command_of(file, words)
-  local parts = { "vegttt", quote(file) }
+  local parts = { quote(os.getenv "VEGTTT_LAUNCHER" or "vegttt"), quote(file) }
   for _, w in ipairs(words) do
     if w ~= "--fresh" then parts[#parts + 1] = quote(w) end
   end
