@@ -174,6 +174,9 @@ static int open_core(lua_State *L)
     vt_lua_add_policy(L);
     vt_lua_add_train(L);
     vt_lua_add_eval(L);
+    vt_lua_add_check(L);
+    vt_lua_add_tokens(L);
+    vt_lua_add_serve(L);
     vt_lua_add_store(L);
     vt_lua_add_plot(L);
     vt_lua_add_stats(L);

@@ -1,0 +1,141 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Is a task sound? The questions of DECISIONS.md §1 put to a task, in the order in which they can fail: do its texts
+-- compile as C and as truth, do its own references stay within its bound on every distribution, is every null
+-- candidate refused, can its times be told apart. Used by `vegttt task check` and by `vegttt optimise`.
+--
+-- A finding is { "ok" | "warn" | "FAIL", title, text }; a task is sound when none has failed. What depends on the
+-- machine's mood (noise, a baseline a little too short) only warns.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local sched = require "vegttt.sched"
+local verb = require "vegttt.verb_common"
+
+local task_check = {}
+
+local sensible_us, tolerable_us = { 200, 2000 }, { 50, 8000 } -- machines differ by a factor of two each way
+local max_noise = 0.02
+local n_parallel = 8
+
+---Number of tokens of the task's prompt for the default model, or nil when it is not on this machine.
+function task_check.prompt_tokens(task)
+  local p = task:prompt()
+  return core.prompt_tokens("smollm2-135m", p:messages {}, p.prefix)
+end
+
+local function worst_by_inputs(sets)
+  local rows, by = {}, {}
+  for _, s in ipairs(sets) do
+    local name = s.scale == "cpu" and s.inputs or ("%s (sizes '%s')"):format(s.inputs, s.scale)
+    local row = by[name]
+    if not row then
+      row = { inputs = name, baseline = 0, tuned = s.tuned and 0 }
+      by[name] = row
+      rows[#rows + 1] = row
+    end
+    row.baseline = math.max(row.baseline, s.baseline)
+    if s.tuned then row.tuned = math.max(row.tuned, s.tuned) end
+  end
+  return rows
+end
+
+local function add_bounds(add, probe)
+  local rows = worst_by_inputs(probe.sets)
+  local is_within = true
+  for _, r in ipairs(rows) do is_within = is_within and r.baseline <= 1 and (not r.tuned or r.tuned <= 1) end
+  add(is_within and "ok" or "FAIL", "error / bound", rows[1] and rows[1].tuned and "largest, baseline and tuned reference:" or "largest, baseline:")
+  for _, r in ipairs(rows) do
+    add("", "", ("  %-7s %-7s %s"):format(("%.3f"):format(r.baseline), r.tuned and ("%.3f"):format(r.tuned) or "", r.inputs))
+  end
+end
+
+-- Judged as a candidate the baseline is an A/A test: its ratio to itself is the noise.
+local function add_times(add, task, tuned, o)
+  local r = verb.judge(task, task.body, o)
+  if not r.correct then return add("FAIL", "baseline", "as a candidate it is " .. r.status .. ": " .. r.feedback) end
+  local us = r.ref_us
+  local state = us >= sensible_us[1] and us <= sensible_us[2] and "ok" or us >= tolerable_us[1] and us <= tolerable_us[2] and "warn" or "FAIL"
+  add(state, "baseline time", ("%.3f ms at the cpu sizes%s"):format(us / 1e3,
+    state == "ok" and "" or us < sensible_us[1] and "; make the sizes larger (0.2 to 2 ms)" or "; make the sizes smaller (0.2 to 2 ms)"))
+  local noise = math.max(math.abs(r.speedup_hi - 1), math.abs(r.speedup_lo - 1))
+  add(noise <= max_noise and "ok" or "warn", "noise floor", ("the baseline against itself: %.4f, 95 %% interval %.4f to %.4f%s"):format(r.speedup_measured,
+    r.speedup_lo, r.speedup_hi, noise <= max_noise and "" or "; other work is running, or the sizes are small"))
+  local text = ("the baseline runs at %.2g %% of what memory allows"):format(100 * r.roofline)
+  local is_believed = r.status ~= "flagged"
+  if tuned then
+    local t = verb.judge(task, tuned, o)
+    if t.correct then
+      text = text .. (", the tuned reference at %.2g %% (%.2fx)"):format(100 * t.roofline, t.speedup_measured)
+      is_believed = is_believed and t.status ~= "flagged"
+    end
+  end
+  add(is_believed and "ok" or "FAIL", "roofline", is_believed and text or text .. ": faster than `bytes` allows; count the bytes that must move")
+end
+
+local function add_nulls(add, task, probe, o)
+  local nulls = core.task_nulls(task.handle)
+  local passed, excused, n_refused = {}, {}, 0
+  sched.map(nulls, function(null)
+    local r = verb.judge(task, null.body, o)
+    if not r.correct then
+      n_refused = n_refused + 1
+    else
+      table.insert(null.blind and excused or passed, null.name)
+    end
+  end, { limit = n_parallel })
+  if probe.stale_refused then n_refused = n_refused + 1 else passed[#passed + 1] = "stale_output" end
+  table.sort(passed)
+  table.sort(excused)
+  add(#passed == 0 and "ok" or "FAIL", "null candidates", ("%d of %d refused%s%s"):format(n_refused, #nulls + 1,
+    #passed > 0 and "; accepted: " .. table.concat(passed, ", ") .. " (add distributions that expose them, or name them in `blind` with the reason)" or "",
+    #excused > 0 and "; accepted and named in `blind`: " .. table.concat(excused, ", ") or ""))
+end
+
+local function add_prompt(add, task)
+  local n = task_check.prompt_tokens(task)
+  add("ok", "prompt", n and ("%d tokens for the default model"):format(n)
+    or "its tokens are counted once the default model is here (vegttt model pull smollm2-135m)")
+end
+
+---[waits] All findings about a task: { sound = boolean, { state, title, text }, … }. o: { full = boolean }.
+function task_check.run(task, o)
+  local findings = { sound = true }
+  local function add(state, title, text)
+    findings[#findings + 1] = { state, title, text }
+    if state == "FAIL" then findings.sound = false end
+  end
+  local protocol = o.full and "full" or "fast"
+  local options = { protocol = protocol, fresh = o.full or false }
+  add("ok", "document", ("%s; %s"):format(task.signature, task.digest:sub(1, 12)))
+  local ok, probe = pcall(core.task_probe, task.handle, protocol)
+  if not ok then
+    if not errors.is(probe) or probe.code ~= "EFORMAT" then error(probe, 0) end
+    add("FAIL", "references", tostring(probe))
+    return findings
+  end
+  local tuned = core.json_decode(task.json, "the task").tuned
+  add("ok", "references", ("compile as C and as truth%s"):format(tuned and "" or "; there is no tuned reference"))
+  add_bounds(add, probe)
+  add_times(add, task, tuned, options)
+  add_nulls(add, task, probe, options)
+  add_prompt(add, task)
+  return findings
+end
+
+---The findings as text.
+function task_check.text(findings)
+  local lines = {}
+  for _, f in ipairs(findings) do lines[#lines + 1] = ("  %-5s %-16s %s"):format(f[1], f[2], f[3]) end
+  return table.concat(lines, "\n")
+end
+
+---Titles of what failed, as one line.
+function task_check.failures(findings)
+  local titles = {}
+  for _, f in ipairs(findings) do
+    if f[1] == "FAIL" then titles[#titles + 1] = f[2] end
+  end
+  return table.concat(titles, ", ")
+end
+
+return task_check

@@ -1,0 +1,148 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- `vegttt eval`: the evaluator for one file, for a folder, or as a service. All three give the same verdict; the exit
+-- code of the first says whether the file is correct.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local sched = require "vegttt.sched"
+local serve = require "vegttt.verb_serve"
+local verb = require "vegttt.verb_common"
+local verdict_text = require "vegttt.verdict_text"
+
+local eval = {}
+
+local help = [[
+vegttt eval --task ID|NAME|FILE.lua FILE.c   judge one file: a function body, or the whole function
+vegttt eval --all DIR [--task …]             judge every .c file below DIR; each may name its task in its first line: // task: relu
+vegttt eval --serve [--socket PATH]          one JSON request a line in, one JSON verdict a line out, in completion order
+
+  --protocol fast|full   how long to time (fast)
+  --fresh                ignore stored builds and verdicts
+  --json                 the whole record as JSON, one line a file
+  --unsafe-jail          judge although the jail floor is not met; recorded
+
+A request: {"id": anything, "task": 19 or "relu" or "FILE.lua", "code": "C text", "protocol"?: "fast"|"full", "fresh"?: bool}
+Exit codes: 0 correct, 1 not correct, 2 bad input, 4 the evaluator could not work]]
+
+local flags = { task = "TASK", all = "DIR", serve = true, socket = "PATH", protocol = "fast|full", json = true, fresh = true, ["unsafe-jail"] = true }
+local n_parallel = 8
+
+local function one(file, f)
+  if not f.task then verb.usage "eval needs --task: an id, a name or a task file (`vegttt task ls` lists them)" end
+  local task, code = verb.task(f.task), verb.source(file)
+  local record = verb.wait(function() return verb.judge(task, code, f) end)
+  core.out((f.json and record.json or verdict_text.render(record, task, code, file)) .. "\n")
+  return record.correct and 0 or 1
+end
+
+-- ── folders ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local function c_files(dir, out)
+  for _, name in ipairs(core.list(dir)) do
+    local path = dir .. "/" .. name
+    if core.is_dir(path) then
+      c_files(path, out)
+    elseif name:find "%.c$" then
+      out[#out + 1] = path
+    end
+  end
+  return out
+end
+
+-- { file, task, code } or { file, error }: a file nobody can judge is a row of the table, not the end of the others.
+local function job_of(file, f, known)
+  local ok, job = pcall(function()
+    local code = verb.source(file)
+    local what = code:match "^%s*//%s*task:%s*(%S+)" or f.task
+      or verb.usage("%s names no task: begin it with `// task: NAME`, or give --task", file)
+    known[what] = known[what] or verb.task(what)
+    return { file = file, task = known[what], code = code }
+  end)
+  if ok then return job end
+  if errors.is(job) and job.kind == "usage" then return { file = file, error = tostring(job) } end
+  error(job, 0)
+end
+
+local function show_progress(counts, n_done, n, began)
+  local parts = {}
+  for _, status in ipairs(errors.keys(counts)) do parts[#parts + 1] = ("%d %s"):format(counts[status], status) end
+  local elapsed = core.now() - began
+  local rate = elapsed > 0 and n_done / elapsed or 0
+  core.progress { stage = "eval", counts = table.concat(parts, ", "), n_evals = n_done, n_evals_planned = n, elapsed_s = elapsed, rate = rate,
+    eta_s = rate > 0 and (n - n_done) / rate or -1 }
+end
+
+local function row_text(job, record)
+  local notes = record.correct and ("%.2fx (%.2f to %.2f)"):format(record.speedup, record.speedup_lo, record.speedup_hi)
+    or record.feedback:gsub("%s+", " "):sub(1, 100)
+  return ("%-13s %-22s %s  %s"):format(record.status, job.task.name, job.file, notes)
+end
+
+local function summary(counts, n, n_unjudged, seconds)
+  verb.say("")
+  for _, status in ipairs(errors.keys(counts)) do
+    verb.say("%6d  %-14s %s", counts[status], status, verdict_text.meaning[status] or "see above")
+  end
+  verb.say("%6d  files in %.1f s%s", n, seconds, n_unjudged > 0 and (", %d of them could not be judged"):format(n_unjudged) or "")
+end
+
+local function folder(dir, f)
+  if not core.is_dir(dir) then verb.usage("there is no folder %s", dir) end
+  local files, known, jobs = c_files(dir, {}), {}, {}
+  if #files == 0 then verb.usage("there is no .c file below %s", dir) end
+  for i, file in ipairs(files) do jobs[i] = job_of(file, f, known) end
+  local counts, n_done, n_correct, n_unjudged, began, shown = {}, 0, 0, 0, core.now(), core.now()
+  local function count(status)
+    counts[status] = (counts[status] or 0) + 1
+    n_done = n_done + 1
+    if core.now() - shown > (core.tty and 0.25 or 5) then
+      shown = core.now()
+      show_progress(counts, n_done, #files, began)
+    end
+  end
+  verb.wait(function()
+    sched.map(jobs, function(job)
+      if job.error then
+        n_unjudged = n_unjudged + 1
+        count "not_judged"
+        verb.say("%-13s %s", "not_judged", job.error)
+        return
+      end
+      local record = verb.judge(job.task, job.code, f)
+      if record.correct then n_correct = n_correct + 1 end
+      count(record.status)
+      record.file = job.file
+      local json = f.json and core.json_encode { file = job.file, verdict = core.json_decode(record.json, "a verdict") }
+      core.out((json or row_text(job, record)) .. "\n")
+    end, { limit = n_parallel })
+  end)
+  if not f.json then summary(counts, #files, n_unjudged, core.now() - began) end
+  return n_unjudged > 0 and 2 or n_correct == #files and 0 or 1
+end
+
+-- ── arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local function run(argv)
+  local f, rest = verb.parse(argv, flags, help)
+  if not f then return 0 end
+  f.protocol = verb.choice("protocol", f.protocol, { "fast", "full" })
+  verb.unsafe_jail = f["unsafe-jail"]
+  if f.serve or f.socket then
+    if #rest > 0 then verb.usage("--serve reads requests, not files; '%s' is too much", rest[1]) end
+    return serve.run(f)
+  end
+  if f.all then
+    if #rest > 0 then verb.usage("--all takes one folder; '%s' is too much", rest[1]) end
+    return folder((f.all:gsub("(.)/+$", "%1")), f)
+  end
+  if #rest ~= 1 then
+    verb.usage(#rest == 0 and "eval needs a .c file, --all DIR or --serve; see `vegttt eval --help`" or "eval judges one file at a time; --all DIR judges a folder")
+  end
+  return one(rest[1], f)
+end
+
+function eval.main(argv)
+  return verb.main(function() return run(argv) end)
+end
+
+return eval

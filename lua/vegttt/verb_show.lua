@@ -1,0 +1,99 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- `vegttt show RUN`: parameters, tables, costs of one run, and where its files are. An unfinished run shows what has
+-- been recorded so far and the command that continues it.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local progress = require "vegttt.progress"
+local run_files = require "vegttt.run_files"
+local verb = require "vegttt.verb_common"
+
+local show = {}
+
+local help = [[
+vegttt show RUN   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists]]
+
+local function value_text(v)
+  if v == nil or v == core.null then return "from the model record" end
+  if type(v) ~= "table" then return tostring(v) end
+  local parts = {}
+  for i, x in ipairs(v) do parts[i] = tostring(x) end
+  return table.concat(parts, ",")
+end
+
+local function show_params(dir)
+  local p = run_files.json(dir, "params.json") or {}
+  verb.say "\nparameters"
+  for _, name in ipairs(errors.keys(p)) do
+    local entry = p[name]
+    verb.say("  %-14s %s%s", name, value_text(entry.value), entry.origin and entry.origin ~= "default" and (" (%s)"):format(entry.origin) or "")
+  end
+end
+
+local function show_tables(dir)
+  for _, file in ipairs(core.list(dir .. "/tables")) do
+    local name = file:match "^(.*)%.md$"
+    if name then verb.say("\n%s\n\n%s", name, (core.read(dir .. "/tables/" .. file):gsub("%s+$", ""))) end
+  end
+end
+
+local function show_verdicts(dir)
+  local counts, n = {}, 0
+  run_files.lines(dir, "evals.jsonl", function(line)
+    counts[line.status] = (counts[line.status] or 0) + 1
+    n = n + 1
+  end)
+  if n > 0 then verb.say("\n%d verdicts: %s", n, progress.counts_text(counts)) end
+end
+
+local function last_meter(dir, summary)
+  if summary and summary.meter then return summary.meter end
+  local last
+  run_files.lines(dir, "meter.jsonl", function(line) last = line end)
+  return last
+end
+
+local function show_meter(dir, summary)
+  local m = last_meter(dir, summary)
+  if not m or not m.charged then return end
+  verb.say("\n%-16s %12s %12s", "cost", "charged", "spent")
+  for _, unit in ipairs(errors.keys(m.charged)) do
+    if m.charged[unit] ~= 0 or m.spent[unit] ~= 0 then
+      verb.say("  %-14s %12s %12s", unit, ("%.10g"):format(m.charged[unit]), ("%.10g"):format(m.spent[unit] or 0))
+    end
+  end
+end
+
+local places = {
+  { "rollouts.jsonl", "every sample" }, { "evals.jsonl", "every verdict" }, { "metrics.jsonl", "what the script logged" }, { "tables", "CSV and Markdown" },
+  { "plots", "SVG and CSV" }, { "ckpt", "snapshots of the adapter" }, { "source", "the script as it ran" }, { "log/latest", "the log of the last attempt" },
+}
+
+local function run(argv)
+  local f, rest = verb.parse(argv, {}, help)
+  if not f then return 0 end
+  if #rest ~= 1 then verb.usage "show takes one run: a folder, \"latest\", or the beginning of a stamp" end
+  local dir = run_files.find(rest[1])
+  local about, summary = run_files.json(dir, "run.json"), run_files.json(dir, "summary.json")
+  local status = run_files.status(dir)
+  if not about then verb.usage("%s/run.json cannot be read, so this is no run that can be shown", dir) end
+  verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, summary and summary.wall_s and (", %.1f s in the last attempt"):format(summary.wall_s) or "")
+  if status ~= "finished" then verb.say("%s; the same command continues it", run_files.so_far(dir)) end
+  show_params(dir)
+  show_tables(dir)
+  local headline = run_files.headline(summary)
+  if headline ~= "" then verb.say("\nresult: %s", headline) end
+  show_verdicts(dir)
+  show_meter(dir, summary)
+  verb.say "\nfiles"
+  for _, p in ipairs(places) do
+    if core.exists(dir .. "/" .. p[1]) then verb.say("  %-40s %s", dir .. "/" .. p[1], p[2]) end
+  end
+  return 0
+end
+
+function show.main(argv)
+  return verb.main(function() return run(argv) end)
+end
+
+return show
