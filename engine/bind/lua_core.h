@@ -51,6 +51,7 @@ struct vt_guard {
     void *p;
     void (*release)(void *p);
 };
+void vt_lua_add_guards(lua_State *L); /* before anything else */
 struct vt_guard *vt_lua_guard(lua_State *L, void (*release)(void *p));
 struct vt_buf *vt_lua_buf(lua_State *L, size_t max);
 

@@ -254,6 +254,17 @@ static int l_progress(lua_State *L)
     return 0;
 }
 
+void vt_lua_add_guards(lua_State *L)
+{
+    luaL_newmetatable(L, guard_type);
+    lua_pushcfunction(L, guard_gc);
+    lua_setfield(L, -2, "__gc");
+    luaL_newmetatable(L, buf_type);
+    lua_pushcfunction(L, buf_gc);
+    lua_setfield(L, -2, "__gc");
+    lua_pop(L, 2);
+}
+
 void vt_lua_add_misc(lua_State *L)
 {
     static const luaL_Reg functions[] = {
@@ -262,12 +273,5 @@ void vt_lua_add_misc(lua_State *L)
         {"u64", l_u64},       {"parse_u64", l_parse_u64}, {"out", l_out},
         {"err", l_err},       {"progress", l_progress},   {"set_error_metatable", l_set_error_metatable},
         {NULL, NULL}};
-    luaL_newmetatable(L, guard_type);
-    lua_pushcfunction(L, guard_gc);
-    lua_setfield(L, -2, "__gc");
-    luaL_newmetatable(L, buf_type);
-    lua_pushcfunction(L, buf_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 2);
     luaL_setfuncs(L, functions, 0);
 }

@@ -187,6 +187,7 @@ static int open_core(lua_State *L)
 static int set_up(lua_State *L)
 {
     luaL_openlibs(L);
+    vt_lua_add_guards(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, open_core);
     lua_setfield(L, -2, "vegttt.core");
