@@ -13,9 +13,12 @@
  *             "compare"?: "bound"|"exact"|"first_index" (outputs),
  *             "block"?: expression, how many neighbouring elements structured inputs treat as one row (default: the
  *             last dimension), "fan_in"?: expression (for "kaiming"), "max"?: expression (labels lie below it),
+ *             "range"?: [lo, hi] (f32 inputs: every distribution is mapped into it),
  *             "keep"?: "upper"|"lower"|"symmetric" (imposed on the last two dimensions)}]
  *   scalars? [{"name","type":"f32"|"i32","value": number}]
- *   rtol, atol numbers (0 for arithmetic)      k? number (default 8)
+ *   rtol, atol numbers (0 for arithmetic)
+ *   k?      number (default 8). Tasks whose outputs are sums of signed terms say 16: the same sum in another order passes
+ *           through other partial sums, and now and then one column in 10^5 doubles its rounding errors by that.
  *   body    C text of the baseline: what stands between the braces; what the model sees and must beat
  *   blind?  {"half_inputs": "reason"}: null candidates that no honest bound can tell apart here, each with the reason
  *   tuned?  C text of a tuned reference body

@@ -14,10 +14,10 @@ return {
     { name = "a", role = "in", dtype = "f32", shape = { "batch", "h", "w", "l" },
       dist = { "uniform", "normal", "cancel", "rowscale", "needle" } },
     { name = "b", role = "in", dtype = "f32", shape = { "l", "k" },
-      dist = { "uniform", "normal", "cancel", "rowscale", "needle" } },
+      dist = { "uniform", "normal", "cancel", "normal", "normal" } },
     { name = "c", role = "out", dtype = "f32", shape = { "batch", "h", "w", "k" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (batch * h * w * (l + k) + l * k)", flops = "2 * batch * h * w * l * k",
   body = [[
   for (int i = 0; i < batch * h * w; i++)

@@ -14,10 +14,10 @@ return {
     { name = "a", role = "in", dtype = "f32", shape = { "n", "n" },
       dist = { "uniform", "normal", "cancel", "rowscale", "needle" }, keep = "symmetric" },
     { name = "b", role = "in", dtype = "f32", shape = { "n", "n" },
-      dist = { "uniform", "normal", "cancel", "rowscale", "needle" }, keep = "symmetric" },
+      dist = { "uniform", "normal", "cancel", "normal", "normal" }, keep = "symmetric" },
     { name = "c", role = "out", dtype = "f32", shape = { "n", "n" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "12 * n * n", flops = "2 * n * n * n",
   body = [[
   for (int i = 0; i < n; i++)

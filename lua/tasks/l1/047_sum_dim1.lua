@@ -12,10 +12,10 @@ return {
   size_order = { "b", "n", "m" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "b", "n", "m" },
-      dist = { "uniform", "normal", "offset", "needle", "ties", "rowscale" } },
+      dist = { "uniform", "normal", "offset", "ties", "wide" } },
     { name = "y", role = "out", dtype = "f32", shape = { "b", "m" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * b * n * m + 4 * b * m", flops = "b * n * m",
   body = [[
   for (int t = 0; t < b; t++)

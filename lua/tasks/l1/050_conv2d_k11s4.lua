@@ -12,14 +12,14 @@ return {
   size_order = { "n", "ci", "co", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "co", "ci", "11", "11" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "ci * 121" },
     { name = "bias", role = "weight", dtype = "f32", shape = { "co" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "ci * 121" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "(h - 7) / 4 + 1", "(w - 7) / 4 + 1" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * h * w + co * ci * 11 * 11 + co + n * co * ((h - 7) / 4 + 1) * ((w - 7) / 4 + 1))",
   flops = "2 * n * co * ((h - 7) / 4 + 1) * ((w - 7) / 4 + 1) * ci * 121",
   body = [[

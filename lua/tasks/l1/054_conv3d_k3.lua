@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "d", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "d", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "co", "ci", "3", "3", "3" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "ci * 27" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "d - 2", "h - 2", "w - 2" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * d * h * w + co * ci * 3 * 3 * 3 + n * co * (d - 2) * (h - 2) * (w - 2))",
   flops = "2 * n * co * (d - 2) * (h - 2) * (w - 2) * ci * 27",
   body = [[

@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "ci", "co", "3", "3" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "co * 9" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "h + 2", "w + 2" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * h * w + ci * co * 3 * 3 + n * co * (h + 2) * (w + 2))",
   flops = "2 * n * ci * h * w * co * 9",
   body = [[

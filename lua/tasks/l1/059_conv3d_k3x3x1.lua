@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "d", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "d", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "co", "ci", "3", "3", "1" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "ci * 9" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "d - 2", "h - 2", "w" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * d * h * w + co * ci * 3 * 3 * 1 + n * co * (d - 2) * (h - 2) * w)",
   flops = "2 * n * co * (d - 2) * (h - 2) * w * ci * 9",
   body = [[

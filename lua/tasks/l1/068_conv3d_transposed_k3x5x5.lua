@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "d", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "d", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "ci", "co", "3", "5", "5" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "co * 75" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "d + 2", "h + 4", "w + 4" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * d * h * w + ci * co * 3 * 5 * 5 + n * co * (d + 2) * (h + 4) * (w + 4))",
   flops = "2 * n * ci * d * h * w * co * 75",
   body = [[

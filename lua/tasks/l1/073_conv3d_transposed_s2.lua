@@ -13,12 +13,12 @@ return {
   size_order = { "n", "ci", "co", "d", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "d", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "ci", "co", "3", "3", "3" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "co * 27" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "2 * d - 1", "2 * h - 1", "2 * w - 1" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * d * h * w + ci * co * 3 * 3 * 3 + n * co * (2 * d - 1) * (2 * h - 1) * (2 * w - 1))",
   flops = "2 * n * ci * d * h * w * co * 27",
   body = [[

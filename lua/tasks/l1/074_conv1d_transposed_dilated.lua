@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "l" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "l" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "ci", "co", "5" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "co * 5" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "l + 12" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * l + ci * co * 5 + n * co * (l + 12))", flops = "2 * n * ci * l * co * 5",
   body = [[
   int ol = l + 12;

@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "ci", "co / 4", "3", "5" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "co / 4 * 15" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "2 * h + 1", "3 * w - 2" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * h * w + ci * (co / 4) * 3 * 5 + n * co * (2 * h + 1) * (3 * w - 2))",
   flops = "2 * n * ci * h * w * (co / 4) * 15",
   body = [[

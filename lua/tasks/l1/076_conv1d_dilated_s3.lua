@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "l" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "l" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "co", "ci", "3" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "ci * 3" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "(l - 9) / 3 + 1" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * l + co * ci * 3 + n * co * ((l - 9) / 3 + 1))",
   flops = "2 * n * co * ((l - 9) / 3 + 1) * ci * 3",
   body = [[

@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "l" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "l" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "ci", "co", "3" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "co * 3" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "2 * l + 1" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * ci * l + ci * co * 3 + n * co * (2 * l + 1))", flops = "2 * n * ci * l * co * 3",
   body = [[
   int ol = 2 * l + 1;

@@ -13,12 +13,12 @@ return {
   size_order = { "n", "c", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "c", "3", "1" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "3" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "c", "h - 2", "w" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * c * h * w + c * 3 * 1 + n * c * (h - 2) * w)", flops = "2 * n * c * (h - 2) * w * 3",
   body = [[
   int oh = h - 2;

@@ -13,12 +13,12 @@ return {
   size_order = { "n", "c", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "c", "3", "7" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "21" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "c", "h - 2", "w - 6" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * c * h * w + c * 3 * 7 + n * c * (h - 2) * (w - 6))",
   flops = "2 * n * c * (h - 2) * (w - 6) * 21",
   body = [[

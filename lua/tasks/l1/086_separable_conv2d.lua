@@ -12,14 +12,14 @@ return {
   size_order = { "n", "c", "co", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "depth", role = "weight", dtype = "f32", shape = { "c", "3", "3" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "9" },
     { name = "point", role = "weight", dtype = "f32", shape = { "co", "c" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "c" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "h", "w" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * (c + co) * h * w + 9 * c + co * c)", flops = "2 * n * h * w * c * (9 + co)",
   body = [[
   for (int b = 0; b < n; b++)

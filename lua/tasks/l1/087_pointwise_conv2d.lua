@@ -12,12 +12,12 @@ return {
   size_order = { "n", "ci", "co", "h", "w" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "h", "w" },
-      dist = { "uniform", "normal", "cancel", "needle", "rowscale" } },
+      dist = { "uniform", "normal", "cancel", "needle", "offset" } },
     { name = "weight", role = "weight", dtype = "f32", shape = { "co", "ci" },
       dist = { "kaiming", "normal", "kaiming", "normal", "kaiming" }, fan_in = "ci" },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "co", "h", "w" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "4 * (n * (ci + co) * h * w + co * ci)", flops = "2 * n * co * h * w * ci",
   body = [[
   for (int b = 0; b < n; b++)

@@ -12,10 +12,10 @@ return {
   size_order = { "n", "m" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "m" },
-      dist = { "uniform", "normal", "needle", "cancel", "rowscale" } },
+      dist = { "uniform", "normal", "needle", "offset", "rowscale" } },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "m" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "8 * n * m", flops = "n * m",
   body = [[
   for (int i = 0; i < n; i++)

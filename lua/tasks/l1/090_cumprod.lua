@@ -15,7 +15,7 @@ return {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "m" }, dist = { "uniform", "nearone", "pm1", "normal" } },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "m" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "8 * n * m", flops = "n * m",
   body = [[
   for (int i = 0; i < n; i++)

@@ -12,11 +12,11 @@ return {
   size_order = { "n", "m" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "m" },
-      dist = { "uniform", "normal", "needle", "cancel", "rowscale" } },
+      dist = { "uniform", "normal", "needle", "offset", "rowscale" } },
     { name = "mask", role = "in", dtype = "u8", shape = { "n", "m" }, dist = { "mask" } },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "m" } },
   },
-  rtol = 0, atol = 0,
+  rtol = 0, atol = 0, k = 16,
   bytes = "9 * n * m", flops = "n * m",
   body = [[
   for (int i = 0; i < n; i++)
