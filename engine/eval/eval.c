@@ -55,6 +55,7 @@ struct build_thread {
 
 struct vt_eval {
     struct vt_lab lab;
+    struct vt_roofline roofline;
     pthread_mutex_t lock;
     pthread_cond_t work, timing_work, timing_room;
     struct queue queued, timing;
@@ -287,7 +288,7 @@ static void choose_cores(struct vt_lab *lab)
 static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
 {
     struct vt_lab *lab = &e->lab;
-    char *cache = NULL, *truth = NULL, *roof = NULL, name[256];
+    char *cache = NULL, *truth = NULL, name[256];
     lab->allow_unsafe_jail = o->unsafe_jail;
     lab->secret = o->secret;
     if (!lab->secret && getrandom(&lab->secret, sizeof lab->secret, 0) != (ssize_t)sizeof lab->secret)
@@ -307,17 +308,17 @@ static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
         if (*p == '/')
             *p = '-';
     truth = vt_path_join(cache, "truth");
-    roof = vt_path_join(cache, name);
-    vt_status s = truth && roof ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
+    lab->roofline = &e->roofline;
+    lab->roofline_file = vt_path_join(cache, name);
+    vt_status s = truth && lab->roofline_file ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
     if (s == VT_OK)
-        s = vt_roofline_get(roof, &lab->roofline, err);
+        s = vt_roofline_get(lab->roofline_file, lab->roofline, err);
     if (s == VT_OK)
         s = vt_subjects_new(truth, lab->secret, &lab->subjects, err);
     if (s == VT_OK && o->store && !o->no_cache)
         s = vt_content_open(o->store, &lab->store, err);
     free(cache);
     free(truth);
-    free(roof);
     return s;
 }
 
@@ -404,6 +405,7 @@ void vt_eval_close(vt_eval *e)
     vt_content_close(e->lab.store);
     if (e->owns_lease)
         vt_lease_free(e->lab.lease);
+    free(e->lab.roofline_file);
     vt_scratch_remove(e->dir);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->work);

@@ -19,7 +19,8 @@ struct vt_lab {
     vt_lease *lease;
     struct vt_subjects *subjects;
     vt_content *store; /* NULL = no cache */
-    struct vt_roofline roofline;
+    struct vt_roofline *roofline; /* timing thread only */
+    char *roofline_file;
     char machine[160], version[96];
     uint64_t secret;
     bool allow_unsafe_jail;

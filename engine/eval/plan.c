@@ -106,7 +106,7 @@ static vt_status make_plans(struct vt_pool_sets *p, const vt_task *t, const stru
     return VT_OK;
 }
 
-static vt_status draw(struct vt_pool_sets *p, vt_task *t, vt_truth *truth, uint64_t key, vt_err *err)
+static vt_status draw(struct vt_pool_sets *p, vt_task *t, vt_truth *truth, uint64_t key, vt_lease *lease, vt_err *err)
 {
     uint64_t *words = (uint64_t *)(void *)p->in_map;
     for (size_t i = 0; i < p->in_bytes / sizeof *words; i++)
@@ -118,14 +118,18 @@ static vt_status draw(struct vt_pool_sets *p, vt_task *t, vt_truth *truth, uint6
         for (size_t a = 0; a < s->plan->layout.n_arrays; a++)
             if (s->plan->array[a].is_in)
                 buf[a] = p->in_map + s->in_at + s->plan->array[a].in_at + s->plan->array[a].data;
-        VT_TRY(vt_inputs_fill(t, s->scale, key, s->number, s->dist, buf, err));
-        VT_TRY(vt_truth_run(truth, s->scale, (const void *const *)buf, &s->expect, err));
+        vt_lease_enter(lease);
+        vt_status status = vt_inputs_fill(t, s->scale, key, s->number, s->dist, buf, err);
+        if (status == VT_OK)
+            status = vt_truth_run(truth, s->scale, (const void *const *)buf, &s->expect, err);
+        vt_lease_leave(lease);
+        VT_TRY(status);
     }
     return VT_OK;
 }
 
 vt_status vt_pool_sets_make(vt_task *t, vt_truth *truth, uint64_t key, const struct vt_set_wish *wish, size_t n_wishes,
-                            struct vt_pool_sets *out, vt_err *err)
+                            vt_lease *lease, struct vt_pool_sets *out, vt_err *err)
 {
     void *map = NULL;
     memset(out, 0, sizeof *out);
@@ -135,7 +139,7 @@ vt_status vt_pool_sets_make(vt_task *t, vt_truth *truth, uint64_t key, const str
         s = vt_memfile_make("inputs", out->in_bytes, &out->in_fd, &map, err);
     out->in_map = map;
     if (s == VT_OK)
-        s = draw(out, t, truth, key, err);
+        s = draw(out, t, truth, key, lease, err);
     if (s == VT_OK)
         s = vt_memfile_seal(out->in_fd, err);
     if (s != VT_OK)

@@ -12,6 +12,7 @@
 #ifndef VT_EVAL_PLAN_H
 #define VT_EVAL_PLAN_H
 
+#include "base/thread.h"
 #include "eval/check.h"
 #include "eval/worker/protocol.h"
 
@@ -50,9 +51,9 @@ struct vt_pool_sets {
     size_t out_bytes, va_bytes; /* largest of the plans */
 };
 /* Draws the inputs (keyed by `key`), computes every truth, seals the file. The n-th set of a distribution differs from
- * all others. */
+ * all others. A guest of the lease, set by set. */
 vt_status vt_pool_sets_make(vt_task *t, vt_truth *truth, uint64_t key, const struct vt_set_wish *wish, size_t n_wishes,
-                            struct vt_pool_sets *out, vt_err *err) VT_MUST_USE;
+                            vt_lease *lease, struct vt_pool_sets *out, vt_err *err) VT_MUST_USE;
 void vt_pool_sets_free(struct vt_pool_sets *p);
 
 /* Pointers to the arrays of a set: inputs in the pool, outputs (and state, as left by a call) in out_map. */

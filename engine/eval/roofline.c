@@ -4,7 +4,7 @@
  *
  * Reading is at least as fast as any mix of reads and writes, and the largest buffer not above the task's footprint is
  * taken, so the floor errs on the side of believing. Noise can only make the measured speed too low; the best of many
- * passes is kept, and a stored value is replaced only by measuring again.
+ * passes is kept, and so is the better of two measurements.
  */
 #include "eval/roofline.h"
 #include "base/alloc.h"
@@ -19,20 +19,36 @@ enum { N_PASSES = 6, PASS_BYTES = 16 << 20 };
 
 typedef uint64_t line __attribute__((vector_size(64)));
 
-#if defined(__x86_64__) && defined(__GNUC__)
-__attribute__((target_clones("avx512f", "avx2", "default")))
-#endif
-static uint64_t read_all(const line *p, size_t n_lines)
-{
-    line a = {0}, b = a, c = a, d = a;
-    for (size_t i = 0; i + 4 <= n_lines; i += 4) {
-        a ^= p[i];
-        b ^= p[i + 1];
-        c ^= p[i + 2];
-        d ^= p[i + 3];
+#define READ_ALL(name, attribute)                                                                                      \
+    attribute static uint64_t name(const line *p, size_t n_lines)                                                      \
+    {                                                                                                                  \
+        line a = {0}, b = a, c = a, d = a;                                                                             \
+        for (size_t i = 0; i + 4 <= n_lines; i += 4) {                                                                 \
+            a ^= p[i];                                                                                                 \
+            b ^= p[i + 1];                                                                                             \
+            c ^= p[i + 2];                                                                                             \
+            d ^= p[i + 3];                                                                                             \
+        }                                                                                                              \
+        a ^= b ^ c ^ d;                                                                                                \
+        return a[0] ^ a[1] ^ a[2] ^ a[3] ^ a[4] ^ a[5] ^ a[6] ^ a[7];                                                  \
     }
-    a ^= b ^ c ^ d;
-    return a[0] ^ a[1] ^ a[2] ^ a[3] ^ a[4] ^ a[5] ^ a[6] ^ a[7];
+
+typedef uint64_t read_all_fn(const line *p, size_t n_lines);
+READ_ALL(read_all_plain, )
+#if defined(__x86_64__)
+READ_ALL(read_all_256, __attribute__((target("avx2"))))
+READ_ALL(read_all_512, __attribute__((target("avx512f"))))
+#endif
+
+static read_all_fn *widest(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx512f"))
+        return read_all_512;
+    if (__builtin_cpu_supports("avx2"))
+        return read_all_256;
+#endif
+    return read_all_plain;
 }
 
 /* The compiler may not drop what computed v. */
@@ -43,6 +59,7 @@ static void use(uint64_t v)
 
 static double measure(const line *p, size_t bytes)
 {
+    read_all_fn *read_all = widest();
     double best = 0;
     size_t n_reads = bytes < PASS_BYTES ? PASS_BYTES / bytes : 1;
     use(read_all(p, bytes / sizeof *p));
@@ -89,20 +106,27 @@ static vt_status keep(const char *file, const struct vt_roofline *r, vt_err *err
     return s;
 }
 
-vt_status vt_roofline_get(const char *file, struct vt_roofline *out, vt_err *err)
+vt_status vt_roofline_refresh(const char *file, struct vt_roofline *r, vt_err *err)
 {
     const size_t largest = (size_t)VT_ROOFLINE_FIRST << (VT_ROOFLINE_N - 1);
-    memset(out, 0, sizeof *out);
-    if (file && load(file, out))
-        return VT_OK;
     line *p = vt_alloc_aligned(64, largest);
     if (!p)
         return vt_fail(err, VT_ENOMEM, "cannot measure memory bandwidth: out of memory");
     memset(p, 1, largest);
-    for (int i = 0; i < VT_ROOFLINE_N; i++)
-        out->bytes_per_ns[i] = measure(p, (size_t)VT_ROOFLINE_FIRST << i);
+    for (int i = 0; i < VT_ROOFLINE_N; i++) {
+        double speed = measure(p, (size_t)VT_ROOFLINE_FIRST << i);
+        r->bytes_per_ns[i] = speed > r->bytes_per_ns[i] ? speed : r->bytes_per_ns[i];
+    }
     free(p);
-    return file ? keep(file, out, err) : VT_OK;
+    return file ? keep(file, r, err) : VT_OK;
+}
+
+vt_status vt_roofline_get(const char *file, struct vt_roofline *out, vt_err *err)
+{
+    memset(out, 0, sizeof *out);
+    if (file && load(file, out))
+        return VT_OK;
+    return vt_roofline_refresh(file, out, err);
 }
 
 double vt_roofline_floor_ns(const struct vt_roofline *r, int64_t bytes)

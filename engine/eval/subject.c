@@ -71,7 +71,7 @@ void vt_subjects_free(struct vt_subjects *s)
     free(s);
 }
 
-static vt_status make_pool(struct vt_subject *x, uint64_t secret, vt_err *err)
+static vt_status make_pool(struct vt_subject *x, uint64_t secret, vt_lease *lease, vt_err *err)
 {
     struct vt_set_wish wish[2 * VT_TASK_MAX_DISTS + 2];
     size_t n = 0;
@@ -83,7 +83,7 @@ static vt_status make_pool(struct vt_subject *x, uint64_t secret, vt_err *err)
         wish[n++] = (struct vt_set_wish){"hidden", 0, each};
     x->n_timed = (size_t)wish[0].n;
     uint64_t key = vt_seed_mix(secret, x->protocol == VT_PROTOCOL_FULL ? 0xf011 : 0xfa57);
-    return vt_pool_sets_make(x->task, x->truth, key, wish, n, &x->pool, err);
+    return vt_pool_sets_make(x->task, x->truth, key, wish, n, lease, &x->pool, err);
 }
 
 static vt_status build_reference(struct vt_subject *x, int which, const char *body, const struct vt_subject_tools *tools,
@@ -154,7 +154,7 @@ static vt_status subject_make(struct vt_subjects *all, struct vt_subject *x, con
         return vt_fail(err, VT_EINVAL, "task %s has no sizes for the scale %s", vt_task_name(x->task), x->scale);
     VT_TRY(build_reference(x, VT_BASELINE, vt_task_body(x->task), tools, err));
     VT_TRY(vt_truth_new(x->task, &o, &x->truth, err));
-    VT_TRY(make_pool(x, all->secret, err));
+    VT_TRY(make_pool(x, all->secret, tools->lease, err));
     VT_TRY(vt_outputs_fit(&x->outputs, x->pool.out_bytes, err));
     VT_TRY(check_reference(x, VT_BASELINE, tools, err));
     if (vt_task_tuned(x->task)) {

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * eval_cost.c: what the jail costs a candidate. N times (default 200, or the first argument):
+ *
+ *   start    a template in the jail: fork, walls, object loaded and ready; later killed and collected
+ *   call     one call in a fresh child: fork, mapping, warming, filter, the kernel itself, collection
+ *   compile  the jailed compiler on the relu task, beside the same command line run without a jail
+ *
+ * Medians in milliseconds. The jail's cost per candidate is start + (compile - plain): all of `start` is counted as jail.
+ */
+#include "base/clock.h"
+#include "eval/assemble.h"
+#include "eval/build.h"
+#include "eval/runner.h"
+#include "eval/scratch.h"
+#include "eval_fixture.h"
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *x, int n)
+{
+    qsort(x, (size_t)n, sizeof *x, by_value);
+    return x[n / 2];
+}
+
+static double start_cost(const char *dir, const struct vt_build *build, struct vt_pool_sets *pool,
+                         struct vt_outputs *outputs, int n, double *call_ms)
+{
+    struct vt_broker *b;
+    vt_err err;
+    double *start = calloc((size_t)n, sizeof *start), *call = calloc((size_t)n, sizeof *call);
+    CHECK_OK(vt_broker_open(dir, "jailed", 0, &b, &err), err);
+    for (int i = 0; i < n; i++) {
+        char load_error[256];
+        struct vt_runner *r;
+        struct vt_runner_opts o = {b, build->object, build->object_len, "relu", pool, {outputs, NULL}};
+        struct vt_call_opts c = {&pool->set[0], 0, VT_CLOCK_NONE, (uint64_t)i, -1, 5000000000ull, NULL};
+        struct vt_call_result result;
+        double from = vt_now_s();
+        CHECK_OK(vt_runner_open(&o, &r, load_error, &err), err);
+        double ready = vt_now_s();
+        CHECK_OK(vt_runner_call(r, &c, &result, &err), err);
+        double called = vt_now_s();
+        vt_runner_close(r);
+        start[i] = 1e3 * (vt_now_s() - called + ready - from);
+        call[i] = 1e3 * (called - ready);
+    }
+    vt_broker_close(b);
+    double ms = median(start, n);
+    *call_ms = median(call, n);
+    free(start);
+    free(call);
+    return ms;
+}
+
+static double plain_compile(const struct vt_compiler *cc, const struct vt_buf *unit, const char *dir)
+{
+    const char *argv[40];
+    int n = 0, status;
+    char out[256], in[256];
+    snprintf(in, sizeof in, "%s/plain.c", dir);
+    snprintf(out, sizeof out, "%s/plain.so", dir);
+    FILE *f = fopen(in, "w");
+    fwrite(unit->p, 1, unit->len, f);
+    fclose(f);
+    argv[n++] = cc->path;
+    for (int i = 0; vt_compile_flags[i]; i++)
+        argv[n++] = vt_compile_flags[i];
+    const char *const tail[] = {"-o", out, in, "-lm", NULL};
+    memcpy(argv + n, tail, sizeof tail);
+    pid_t pid;
+    double from = vt_now_s();
+    CHECK_INT(posix_spawn(&pid, cc->path, NULL, NULL, (char *const *)(uintptr_t)argv, environ), 0);
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+    return 1e3 * (vt_now_s() - from);
+}
+
+int main(int argc, char **argv)
+{
+    int n = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 200, n_compiles = n < 40 ? n : 40;
+    double jailed_ms[40], plain_ms[40], call_ms;
+    char *dir;
+    vt_err err;
+    struct vt_compiler cc;
+    struct vt_buf unit;
+    struct vt_build build = {0};
+    struct vt_broker *b;
+    struct vt_truth *truth;
+    struct vt_pool_sets pool;
+    struct vt_outputs outputs = {-1, NULL, 0};
+    vt_task *t = fixture_task("relu");
+    struct vt_set_wish wish = {"cpu", 0, 1};
+    CHECK_OK(vt_scratch_make(&dir, &err), err);
+    CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
+    CHECK_OK(vt_assemble_body(t, vt_task_body(t), &unit, &err), err);
+    CHECK_OK(vt_broker_open(dir, "build", 0, &b, &err), err);
+    struct vt_truth_opts o = {.dir = dir};
+    CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
+    CHECK_OK(vt_pool_sets_make(t, truth, 1, &wish, 1, NULL, &pool, &err), err);
+    CHECK_OK(vt_outputs_fit(&outputs, pool.out_bytes, &err), err);
+    if (test_failures_in_case)
+        return 1;
+    for (int i = 0; i < n_compiles; i++) {
+        vt_build_free(&build);
+        double from = vt_now_s();
+        CHECK_OK(vt_build_run(b, &cc, NULL, unit.p, unit.len, &build, &err), err);
+        jailed_ms[i] = 1e3 * (vt_now_s() - from);
+        plain_ms[i] = plain_compile(&cc, &unit, dir);
+    }
+    double start = start_cost(dir, &build, &pool, &outputs, n, &call_ms);
+    double jailed = median(jailed_ms, n_compiles), plain = median(plain_ms, n_compiles);
+    printf("start %.2f ms; call %.2f ms; compile %.1f ms jailed, %.1f ms plain\n", start, call_ms, jailed, plain);
+    printf("the jail costs %.2f ms per candidate\n", start + jailed - plain);
+    vt_build_free(&build);
+    vt_pool_sets_free(&pool);
+    vt_truth_free(truth);
+    vt_outputs_free(&outputs);
+    vt_broker_close(b);
+    vt_buf_free(&unit);
+    vt_task_unref(t);
+    vt_scratch_remove(dir);
+    return test_failures_in_case != 0;
+}
