@@ -60,7 +60,7 @@ const struct vt_task_array *vt_task_array(const vt_task *t, size_t i);
 size_t vt_task_n_scalars(const vt_task *t);
 const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i);
 size_t vt_task_n_sizes(const vt_task *t);
-const char *vt_task_size_name(const vt_task *t, size_t i); /* in the order of the signature */
+const char *vt_task_size_name(const vt_task *t, size_t i);   /* in the order of the signature */
 bool vt_task_has_scale(const vt_task *t, const char *scale); /* "cpu", "search", "full", "hidden" */
 double vt_task_rtol(const vt_task *t);
 double vt_task_atol(const vt_task *t);
@@ -75,8 +75,8 @@ const char *vt_task_blind(const vt_task *t, const char *null_name);
 bool vt_role_is_input(enum vt_role r);  /* in, weight, state */
 bool vt_role_is_output(enum vt_role r); /* out, state */
 size_t vt_dtype_size(enum vt_dtype d);
-const char *vt_dtype_c_name(enum vt_dtype d); /* "float", "int", "long long", "unsigned char" */
-const char *vt_task_dtype_name(enum vt_dtype d);   /* "f32" */
+const char *vt_dtype_c_name(enum vt_dtype d);    /* "float", "int", "long long", "unsigned char" */
+const char *vt_task_dtype_name(enum vt_dtype d); /* "f32" */
 
 /* ---- a task at a scale ---- */
 
@@ -112,9 +112,9 @@ bool vt_dist_is_known(const char *name, enum vt_dtype dtype);
 
 typedef struct vt_truth vt_truth;
 struct vt_truth_opts {
-    const char *cxx;   /* NULL = $CXX or g++ */
-    const char *dir;   /* folder for programs (kept, by content) and data files (removed at once); created; required */
-    double timeout_s;  /* of one run; 0 = 20 s. The compiler gets 60 s */
+    const char *cxx;  /* NULL = $CXX or g++ */
+    const char *dir;  /* folder for programs (kept, by content) and data files (removed at once); created; required */
+    double timeout_s; /* of one run; 0 = 20 s. The compiler gets 60 s */
 };
 /* Compiles the body with `float` replaced by the value-and-error type, or finds the program of the same content.
  * EFORMAT with the compiler's first message when the body is not in the common subset of C and C++. */
@@ -137,7 +137,8 @@ struct vt_expect {
 };
 /* Runs the truth of one input set in a child process: ETIMEOUT at the deadline, EFORMAT when the task's text crashed.
  * Release with vt_expect_free. */
-vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], struct vt_expect *out, vt_err *err) VT_MUST_USE;
+vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], struct vt_expect *out,
+                       vt_err *err) VT_MUST_USE;
 void vt_expect_free(struct vt_expect *e); /* idempotent */
 
 /* ---- comparison (compare.c) ---- */
@@ -168,7 +169,8 @@ struct vt_null {
     char name[48];
     char *body;
 };
-vt_status vt_null_list(const vt_task *t, const vt_layout *layout, struct vt_null **out, size_t *n, vt_err *err) VT_MUST_USE;
+vt_status vt_null_list(const vt_task *t, const vt_layout *layout, struct vt_null **out, size_t *n,
+                       vt_err *err) VT_MUST_USE;
 void vt_null_free(struct vt_null *list, size_t n);
 
 #endif

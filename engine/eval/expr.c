@@ -48,9 +48,15 @@ static int64_t checked(struct cursor *c, char op, int64_t a, int64_t b)
     int64_t r = 0;
     bool overflow = false;
     switch (op) {
-    case '+': overflow = __builtin_add_overflow(a, b, &r); break;
-    case '-': overflow = __builtin_sub_overflow(a, b, &r); break;
-    case '*': overflow = __builtin_mul_overflow(a, b, &r); break;
+    case '+':
+        overflow = __builtin_add_overflow(a, b, &r);
+        break;
+    case '-':
+        overflow = __builtin_sub_overflow(a, b, &r);
+        break;
+    case '*':
+        overflow = __builtin_mul_overflow(a, b, &r);
+        break;
     default:
         if (b == 0)
             return fail(c, "division by zero");

@@ -217,7 +217,8 @@ enum { TAIL = 16 };
 static void put_tail(struct vt_buf *b, const struct vt_task_array *a, const struct vt_layout_array *la)
 {
     long long n = la->n_elem < TAIL ? (long long)la->n_elem : TAIL;
-    vt_buf_printf(b, "  %s vt_old_%s[%d];\n  for (long vt_i = 0; vt_i < %lld; vt_i++)\n"
+    vt_buf_printf(b,
+                  "  %s vt_old_%s[%d];\n  for (long vt_i = 0; vt_i < %lld; vt_i++)\n"
                   "    vt_old_%s[vt_i] = %s[%lld + vt_i];\n",
                   vt_dtype_c_name(a->dtype), a->name, TAIL, n, a->name, a->name, (long long)la->n_elem - n);
 }
@@ -239,9 +240,11 @@ static void spoil(struct maker *m, const char *kind, int64_t min, int64_t min_ro
         const struct vt_layout_array *la = &m->l->array[i];
         if (!vt_role_is_output(a->role) || la->n_elem < min || la->n_elem / la->row < min_rows)
             continue;
-        vt_buf_printf(&b, "  {\n  %s *vt_y = %s, *vt_old = vt_old_%s;\n  const long vt_n = %lld, vt_row = %lld;\n"
+        vt_buf_printf(&b,
+                      "  {\n  %s *vt_y = %s, *vt_old = vt_old_%s;\n  const long vt_n = %lld, vt_row = %lld;\n"
                       "  (void)vt_row;\n  (void)vt_old;\n  %s\n  }\n",
-                      vt_dtype_c_name(a->dtype), a->name, a->name, (long long)la->n_elem, (long long)la->row, statement);
+                      vt_dtype_c_name(a->dtype), a->name, a->name, (long long)la->n_elem, (long long)la->row,
+                      statement);
         any = true;
     }
     if (any)
@@ -268,7 +271,8 @@ static void poor_outputs(struct maker *m)
         spoil(m, "round_outputs", 1, 1, "for (long vt_i = 0; vt_i < vt_n; vt_i++) vt_y[vt_i] = rintf(vt_y[vt_i]);");
     }
     spoil(m, "output_mean", 2, 1,
-          "double vt_mean = 0;\n  for (long vt_i = 0; vt_i < vt_n; vt_i++) vt_mean += (double)vt_y[vt_i] / (double)vt_n;\n"
+          "double vt_mean = 0;\n  for (long vt_i = 0; vt_i < vt_n; vt_i++) vt_mean += (double)vt_y[vt_i] / "
+          "(double)vt_n;\n"
           "  for (long vt_i = 0; vt_i < vt_n; vt_i++) vt_y[vt_i] = vt_mean;");
     spoil(m, "skip_last", 1, 1, "vt_y[vt_n - 1] = vt_old[vt_n < 16 ? vt_n - 1 : 15];");
     spoil(m, "skip_tile", 32, 1, "for (long vt_i = 0; vt_i < 16; vt_i++) vt_y[vt_n - 16 + vt_i] = vt_old[vt_i];");

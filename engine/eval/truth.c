@@ -76,7 +76,8 @@ static vt_status make_source(const vt_task *t, struct vt_buf *b, vt_err *err)
     return vt_buf_check(b, "the source of the truth", err);
 }
 
-static vt_status compile(const vt_task *t, const char *cxx, const struct vt_buf *source, const char *program, vt_err *err)
+static vt_status compile(const vt_task *t, const char *cxx, const struct vt_buf *source, const char *program,
+                         vt_err *err)
 {
     struct vt_buf cpp, exe;
     struct first_error first = {""};
@@ -92,10 +93,11 @@ static vt_status compile(const vt_task *t, const char *cxx, const struct vt_buf 
     if (s == VT_OK)
         s = vt_child_run(argv, COMPILE_TIMEOUT_S, on_compiler_line, &first, &code, err);
     if (s == VT_OK && code != 0)
-        s = first.text[0] ? vt_fail(err, VT_EFORMAT, "the body of task %s is not in the common subset of C and C++: %s",
-                                    t->name, first.text)
-                          : vt_fail(err, VT_EUNSUPPORTED, "%s could not compile the truth of task %s (exit %d); install g++",
-                                    cxx, t->name, code);
+        s = first.text[0]
+                ? vt_fail(err, VT_EFORMAT, "the body of task %s is not in the common subset of C and C++: %s", t->name,
+                          first.text)
+                : vt_fail(err, VT_EUNSUPPORTED, "%s could not compile the truth of task %s (exit %d); install g++", cxx,
+                          t->name, code);
     if (s == VT_OK && rename(exe.p, program) != 0)
         s = vt_fail(err, VT_EIO, "cannot move the truth program to %s: %s", program, strerror(errno));
     unlink(cpp.p);
@@ -208,7 +210,8 @@ static vt_status open_data(const char *dir, int64_t bytes, char path[], size_t n
     if (*map != MAP_FAILED)
         return VT_OK;
     unlink(path);
-    return vt_fail(err, VT_EIO, "cannot reserve %lld bytes for the truth in %s: %s", (long long)bytes, dir, strerror(why));
+    return vt_fail(err, VT_EIO, "cannot reserve %lld bytes for the truth in %s: %s", (long long)bytes, dir,
+                   strerror(why));
 }
 
 static void set_bounds(const vt_task *t, const struct vt_layout_array *l, const double *r, struct vt_expect_array *e)
@@ -226,7 +229,8 @@ static void set_bounds(const vt_task *t, const struct vt_layout_array *l, const 
         }
         for (int64_t i = base; i < base + l->row; i++) {
             double v = fabs(e->value[i]);
-            e->bound[i] = is_exact ? 0 : t->k * u * sqrt(r[i]) + t->rtol * (v < float_limit ? v : 0) + t->atol * largest;
+            e->bound[i] =
+                is_exact ? 0 : t->k * u * sqrt(r[i]) + t->rtol * (v < float_limit ? v : 0) + t->atol * largest;
         }
     }
 }

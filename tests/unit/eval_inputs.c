@@ -170,12 +170,18 @@ static void structured_rows_are_what_they_claim(void)
         const char *dist;
         bool (*holds)(const struct moments *m, const float *row);
         int min, max;
-    } cases[] = {{"tiny", is_tiny, ROWS * 2 / 3, ROWS * 2 / 3}, {"normal", is_tiny, 0, 0},
-                 {"constant", is_constant, ROWS, ROWS},         {"flat", is_constant, ROWS, ROWS},
-                 {"needle", has_needle, ROWS, ROWS},            {"offset", is_shifted_away, ROWS / 2, ROWS},
-                 {"rowscale", has_other_scale, ROWS / 3, ROWS}, {"probs", sums_to_one, ROWS, ROWS},
-                 {"peaked", sums_to_one, ROWS, ROWS},           {"even", sums_to_one, ROWS, ROWS},
-                 {"ties", has_ties, ROWS, ROWS},                {"cancel", cancels, ROWS, ROWS}};
+    } cases[] = {{"tiny", is_tiny, ROWS * 2 / 3, ROWS * 2 / 3},
+                 {"normal", is_tiny, 0, 0},
+                 {"constant", is_constant, ROWS, ROWS},
+                 {"flat", is_constant, ROWS, ROWS},
+                 {"needle", has_needle, ROWS, ROWS},
+                 {"offset", is_shifted_away, ROWS / 2, ROWS},
+                 {"rowscale", has_other_scale, ROWS / 3, ROWS},
+                 {"probs", sums_to_one, ROWS, ROWS},
+                 {"peaked", sums_to_one, ROWS, ROWS},
+                 {"even", sums_to_one, ROWS, ROWS},
+                 {"ties", has_ties, ROWS, ROWS},
+                 {"cancel", cancels, ROWS, ROWS}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fill(cases[i].dist, "", 11, 0, x);
         int n = rows_where(cases[i].holds);

@@ -76,8 +76,8 @@ static void check_honest(struct bench *b, const char *what, body_fn *fn)
             char dist[256], diff[256];
             vt_inputs_describe(b->t, d, dist, sizeof dist);
             vt_diff_describe(b->t, &b->l, &r.diff[0], diff, sizeof diff);
-            printf("\n  %s of %s is outside the bound on {%s}: %lld of %lld, first %s\n", what, vt_task_name(b->t), dist,
-                   (long long)r.n_wrong, (long long)r.n_checked, diff);
+            printf("\n  %s of %s is outside the bound on {%s}: %lld of %lld, first %s\n", what, vt_task_name(b->t),
+                   dist, (long long)r.n_wrong, (long long)r.n_checked, diff);
         }
         CHECK_INT(r.n_wrong, 0);
         if (b->truth[d].array[b->l.n_arrays - 1].value)
@@ -176,8 +176,8 @@ static void every_null_is_refused(void)
         if (is_wanted(list.t[i], i, list.n))
             admit(list.t[i], &tally);
     CHECK(tally.n_tasks > 0);
-    printf("%d tasks, %d null candidates: %d refused, %d blind with a reason, %d passed\n", tally.n_tasks, tally.n_nulls,
-           tally.n_refused, tally.n_blind, tally.n_passed);
+    printf("%d tasks, %d null candidates: %d refused, %d blind with a reason, %d passed\n", tally.n_tasks,
+           tally.n_nulls, tally.n_refused, tally.n_blind, tally.n_passed);
     free_tasks(&list);
     remove_work_dir();
 }

@@ -11,7 +11,8 @@
 static const char good[] =
     "{\"id\":7,\"level\":1,\"name\":\"axpy\",\"title\":\"7_axpy\",\"family\":\"elementwise\","
     "\"sizes\":{\"cpu\":{\"n\":100,\"m\":3},\"full\":{\"n\":1000,\"m\":5}},\"size_order\":[\"n\",\"m\"],"
-    "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"],\"dist\":[\"uniform\",\"normal\"]},"
+    "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"],\"dist\":[\"uniform\","
+    "\"normal\"]},"
     "{\"name\":\"t\",\"role\":\"in\",\"dtype\":\"i64\",\"shape\":[\"n\"],\"dist\":[\"labels\"],\"max\":\"m\"},"
     "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"]}],"
     "\"scalars\":[{\"name\":\"a\",\"type\":\"f32\",\"value\":2.5},{\"name\":\"k\",\"type\":\"i32\",\"value\":3}],"
@@ -37,8 +38,9 @@ static void a_good_document_is_read(void)
     CHECK_OK(vt_task_parse(good, strlen(good), &t, &err), err);
     if (!t)
         return;
-    CHECK_STR(vt_task_signature(t), "void axpy(const float *restrict x, const long long *restrict t, float *restrict y, "
-                                    "float a, int k, int n, int m)");
+    CHECK_STR(vt_task_signature(t),
+              "void axpy(const float *restrict x, const long long *restrict t, float *restrict y, "
+              "float a, int k, int n, int m)");
     CHECK_INT(vt_task_id(t), 7);
     CHECK_INT((long long)vt_task_n_arrays(t), 3);
     CHECK_INT(vt_task_array(t, 2)->compare, VT_BOUND);
@@ -170,13 +172,40 @@ static void expressions(void)
     static const struct {
         const char *text;
         int64_t value;
-    } right[] = {{"1 + 2 * 3", 7},          {"(1 + 2) * 3", 9},         {"n / nn", 3},           {"n % nn", 1},
-                 {"ceil_div(n, nn)", 4},    {"min(n, nn, 2)", 2},       {"max(nn, n) - nn", 7},  {"10 - 3 - 2", 5},
-                 {" n*nn ", 30},            {"2 * (n - (nn + 1))", 12}, {"9223372036854775807", INT64_MAX},
-                 {"ceil_div(0, 5)", 0},     {"100 / 10 / 5", 2}};
-    static const char *const wrong[] = {"", "n +", "n m", "q", "1 - 2", "n / 0", "n % (nn - 3)", "big * 3", "big + big + 2",
-                                        "9223372036854775808", "min(n)", "sqrt(n, n)", "ceil_div(n, 0)",
-                                        "ceil_div(1, 2, 3)", "(n", "n)", "n; n", "-1", "min(n, nn", "1.5", "n\n"};
+    } right[] = {{"1 + 2 * 3", 7},
+                 {"(1 + 2) * 3", 9},
+                 {"n / nn", 3},
+                 {"n % nn", 1},
+                 {"ceil_div(n, nn)", 4},
+                 {"min(n, nn, 2)", 2},
+                 {"max(nn, n) - nn", 7},
+                 {"10 - 3 - 2", 5},
+                 {" n*nn ", 30},
+                 {"2 * (n - (nn + 1))", 12},
+                 {"9223372036854775807", INT64_MAX},
+                 {"ceil_div(0, 5)", 0},
+                 {"100 / 10 / 5", 2}};
+    static const char *const wrong[] = {"",
+                                        "n +",
+                                        "n m",
+                                        "q",
+                                        "1 - 2",
+                                        "n / 0",
+                                        "n % (nn - 3)",
+                                        "big * 3",
+                                        "big + big + 2",
+                                        "9223372036854775808",
+                                        "min(n)",
+                                        "sqrt(n, n)",
+                                        "ceil_div(n, 0)",
+                                        "ceil_div(1, 2, 3)",
+                                        "(n",
+                                        "n)",
+                                        "n; n",
+                                        "-1",
+                                        "min(n, nn",
+                                        "1.5",
+                                        "n\n"};
     for (size_t i = 0; i < sizeof right / sizeof right[0]; i++) {
         vt_err err = {0};
         int64_t v = -1;
@@ -254,9 +283,8 @@ static void level_1_has_the_benchmarks_shapes(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(a_good_document_is_read),       TEST(identity_is_content),
-    TEST(malformed_documents_are_refused), TEST(truncated_documents_are_refused),
-    TEST(damaged_documents_do_no_harm),  TEST(expressions),
+    TEST(a_good_document_is_read),           TEST(identity_is_content),          TEST(malformed_documents_are_refused),
+    TEST(truncated_documents_are_refused),   TEST(damaged_documents_do_no_harm), TEST(expressions),
     TEST(level_1_has_the_benchmarks_shapes),
 };
 TEST_MAIN(cases)

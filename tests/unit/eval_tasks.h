@@ -122,8 +122,8 @@ static inline void *build_bodies(const vt_task *t, const char *const *body, size
     CHECK_OK(vt_fs_write_atomic(src, b.p, b.len, &err), err);
     vt_buf_free(&b);
     const char *cc = getenv("CC") ? getenv("CC") : "cc";
-    const char *const argv[] = {cc, opt, "-march=native", "-fopenmp-simd", "-std=gnu17", "-w", "-shared", "-fPIC",
-                                "-o", so, src, "-lm", NULL};
+    const char *const argv[] = {
+        cc, opt, "-march=native", "-fopenmp-simd", "-std=gnu17", "-w", "-shared", "-fPIC", "-o", so, src, "-lm", NULL};
     CHECK_OK(vt_child_run(argv, 120, print_line, NULL, &code, &err), err);
     CHECK_INT(code, 0);
     void *handle = code == 0 ? dlopen(so, RTLD_NOW | RTLD_LOCAL) : NULL;

@@ -22,14 +22,15 @@ static vt_task *make_task(const char *body, const char *extra, const char *out_t
         escaped[k++] = *p;
     }
     escaped[k] = '\0';
-    snprintf(text, sizeof text,
-             "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"1_f\",\"family\":\"test\",\"sizes\":{\"cpu\":{\"n\":%d}},"
-             "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"shape\":[\"n\"],\"dist\":[\"normal\"]},"
-             "{\"name\":\"q\",\"role\":\"in\",\"dtype\":\"i64\",\"shape\":[\"n\"],\"dist\":[\"mask\"]},"
-             "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"%s\",\"shape\":[\"n\"]}],"
-             "\"scalars\":[{\"name\":\"s\",\"type\":\"f32\",\"value\":0.1}],%s"
-             "\"bytes\":\"n\",\"flops\":\"n\",\"body\":\"%s\"}",
-             n, out_type, extra, escaped);
+    snprintf(
+        text, sizeof text,
+        "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"1_f\",\"family\":\"test\",\"sizes\":{\"cpu\":{\"n\":%d}},"
+        "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"shape\":[\"n\"],\"dist\":[\"normal\"]},"
+        "{\"name\":\"q\",\"role\":\"in\",\"dtype\":\"i64\",\"shape\":[\"n\"],\"dist\":[\"mask\"]},"
+        "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"%s\",\"shape\":[\"n\"]}],"
+        "\"scalars\":[{\"name\":\"s\",\"type\":\"f32\",\"value\":0.1}],%s"
+        "\"bytes\":\"n\",\"flops\":\"n\",\"body\":\"%s\"}",
+        n, out_type, extra, escaped);
     CHECK_OK(vt_task_parse(text, strlen(text), &t, &err), err);
     return t;
 }
@@ -77,12 +78,15 @@ static void bounds_follow_the_rules(void)
     check_one("y[0] = x[0] + x[1]; y[1] = 0;", 0.7f, 1.3f, sum, sum);
     check_one("y[0] = x[0] * s; y[1] = 0;", 0.7f, 1.3f, a * s, a * s);
     check_one("y[0] = x[0] + x[1] + x[0]; y[1] = 0;", 0.7f, 1.3f, sum + a, sqrt(sum * sum + (sum + a) * (sum + a)));
-    check_one("y[0] = (x[0] + x[1]) * x[1]; y[1] = 0;", 0.7f, 1.3f, sum * b, sqrt(b * b * sum * sum + sum * b * sum * b));
-    check_one("y[0] = (x[0] / x[1]) / (x[0] + x[1]); y[1] = 0;", 0.7f, 1.3f, ratio / sum,
-              sqrt((ratio * ratio + (ratio / sum) * (ratio / sum) * sum * sum) / (sum * sum) + ratio / sum * (ratio / sum)));
-    check_one("float acc[2] = {0}; acc[0] += expf(x[0]); acc[1] = acc[0]; y[0] = acc[1] - 1; y[1] = 0;", 0.7f, 1.3f, e - 1,
-              sqrt(e * e + e * e + (e - 1) * (e - 1)));
-    check_one("y[0] = sqrtf(x[0] * x[1]); y[1] = 0;", 0.7f, 1.3f, sqrt(a * b), sqrt(a * b * a * b / (4 * a * b) + a * b));
+    check_one("y[0] = (x[0] + x[1]) * x[1]; y[1] = 0;", 0.7f, 1.3f, sum * b,
+              sqrt(b * b * sum * sum + sum * b * sum * b));
+    check_one(
+        "y[0] = (x[0] / x[1]) / (x[0] + x[1]); y[1] = 0;", 0.7f, 1.3f, ratio / sum,
+        sqrt((ratio * ratio + (ratio / sum) * (ratio / sum) * sum * sum) / (sum * sum) + ratio / sum * (ratio / sum)));
+    check_one("float acc[2] = {0}; acc[0] += expf(x[0]); acc[1] = acc[0]; y[0] = acc[1] - 1; y[1] = 0;", 0.7f, 1.3f,
+              e - 1, sqrt(e * e + e * e + (e - 1) * (e - 1)));
+    check_one("y[0] = sqrtf(x[0] * x[1]); y[1] = 0;", 0.7f, 1.3f, sqrt(a * b),
+              sqrt(a * b * a * b / (4 * a * b) + a * b));
     check_one("for (int i = 0; i < n; i++) y[i] = (float)(i + 3) / 2.0f;", 0.7f, 1.3f, 1.5, 1.5);
     check_one("double d = x[0]; d = d * d; y[0] = (float)d; y[1] = 0;", 0.7f, 1.3f, a * a, a * a);
     check_one("y[0] = q[0] > 2 ? x[1] : x[0]; y[1] = (float)q[1];", 0.7f, 1.3f, b, 0);
@@ -93,7 +97,9 @@ static void relative_and_row_terms_are_added(void)
     const float x[3] = {1.0f, -4.0f, 2.0f};
     struct vt_expect e;
     vt_err err = {0};
-    CHECK_OK(run_truth("for (int i = 0; i < n; i++) y[i] = x[i];", "\"rtol\":1e-3,\"atol\":1e-2,", "f32", x, 3, &e, &err), err);
+    CHECK_OK(
+        run_truth("for (int i = 0; i < n; i++) y[i] = x[i];", "\"rtol\":1e-3,\"atol\":1e-2,", "f32", x, 3, &e, &err),
+        err);
     if (e.n_arrays)
         for (int i = 0; i < 3; i++)
             CHECK_NEAR(e.array[2].bound[i], 1e-3 * fabs((double)x[i]) + 1e-2 * 4, 1e-15);
@@ -124,13 +130,50 @@ static void integers_are_exact(void)
     vt_expect_free(&e);
 }
 
+/* A state array is read and written: its truth starts from the set's own bytes. */
+static void state_is_input_and_output(void)
+{
+    static const char text[] =
+        "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"1_f\",\"family\":\"test\",\"sizes\":{\"cpu\":{\"n\":2}},"
+        "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"shape\":[\"n\"],\"dist\":[\"normal\"]},"
+        "{\"name\":\"m\",\"role\":\"state\",\"shape\":[\"n\"],\"dist\":[\"normal\"]},"
+        "{\"name\":\"c\",\"role\":\"state\",\"dtype\":\"i32\",\"shape\":[\"n\"],\"dist\":[\"mask\"]}],"
+        "\"bytes\":\"n\",\"flops\":\"n\",\"helpers\":\"static inline float twice(float v) { return v + v; }\","
+        "\"body\":\"for (int i = 0; i < n; i++) { m[i] += twice(x[i]); c[i]++; }\"}";
+    vt_err err = {0};
+    vt_task *t = NULL;
+    vt_truth *truth = NULL;
+    struct vt_expect e = {0};
+    struct vt_truth_opts o = {.dir = work_dir()};
+    const float x[2] = {1, 2}, m[2] = {10, 20};
+    const int c[2] = {5, 6};
+    const void *buf[3] = {x, m, c};
+    CHECK_OK(vt_task_parse(text, sizeof text - 1, &t, &err), err);
+    if (t)
+        CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
+    if (truth)
+        CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+    if (e.n_arrays) {
+        CHECK_INT(e.array[0].n_elem, 0);
+        CHECK_NEAR(e.array[1].value[0], 12, 0);
+        CHECK_NEAR(e.array[1].value[1], 24, 0);
+        CHECK_NEAR(e.array[1].bound[0], 8 * U * sqrt(4 + 144), 1e-12);
+        CHECK_INT(e.array[2].exact[1], 7);
+        CHECK_INT(c[1], 6);
+    }
+    vt_expect_free(&e);
+    vt_truth_free(truth);
+    vt_task_unref(t);
+}
+
 /* Beyond the float range the truth is the infinity that a float run ends in; 0/0 is NaN and nothing else may be. */
 static void special_values_must_agree(void)
 {
     const float x[4] = {1e30f, -1e30f, 0.0f, 2.0f};
     struct vt_expect e;
     vt_err err = {0};
-    CHECK_OK(run_truth("for (int i = 0; i < n; i++) y[i] = i == 2 ? x[i] / x[i] : x[i] * fabsf(x[i]);", "", "f32", x, 4, &e, &err),
+    CHECK_OK(run_truth("for (int i = 0; i < n; i++) y[i] = i == 2 ? x[i] / x[i] : x[i] * fabsf(x[i]);", "", "f32", x, 4,
+                       &e, &err),
              err);
     if (!e.n_arrays)
         return;
@@ -139,9 +182,9 @@ static void special_values_must_agree(void)
     static const struct {
         float y[4];
         int n_wrong, n_nan;
-    } cases[] = {{{INFINITY, -INFINITY, NAN, 4}, 0, 0},   {{-INFINITY, -INFINITY, NAN, 4}, 1, 0},
-                 {{FLT_MAX, -INFINITY, NAN, 4}, 1, 0},    {{INFINITY, -INFINITY, 0, 4}, 1, 0},
-                 {{INFINITY, -INFINITY, NAN, NAN}, 1, 1}, {{NAN, NAN, NAN, NAN}, 3, 3},
+    } cases[] = {{{INFINITY, -INFINITY, NAN, 4}, 0, 0},        {{-INFINITY, -INFINITY, NAN, 4}, 1, 0},
+                 {{FLT_MAX, -INFINITY, NAN, 4}, 1, 0},         {{INFINITY, -INFINITY, 0, 4}, 1, 0},
+                 {{INFINITY, -INFINITY, NAN, NAN}, 1, 1},      {{NAN, NAN, NAN, NAN}, 3, 3},
                  {{INFINITY, -INFINITY, NAN, INFINITY}, 1, 0}, {{INFINITY, -INFINITY, NAN, 4.0001f}, 1, 0}};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         const void *buf[3] = {NULL, NULL, cases[i].y};
@@ -264,9 +307,16 @@ static void clean_up(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(bounds_follow_the_rules),      TEST(relative_and_row_terms_are_added), TEST(integers_are_exact),
-    TEST(special_values_must_agree),    TEST(the_bound_itself_is_within),       TEST(differences_are_described),
-    TEST(bad_bodies_end_in_one_sentence), TEST(a_missing_compiler_is_named),    TEST(programs_are_kept_and_data_is_not),
+    TEST(bounds_follow_the_rules),
+    TEST(relative_and_row_terms_are_added),
+    TEST(integers_are_exact),
+    TEST(state_is_input_and_output),
+    TEST(special_values_must_agree),
+    TEST(the_bound_itself_is_within),
+    TEST(differences_are_described),
+    TEST(bad_bodies_end_in_one_sentence),
+    TEST(a_missing_compiler_is_named),
+    TEST(programs_are_kept_and_data_is_not),
     TEST(clean_up),
 };
 TEST_MAIN(cases)
