@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kernels.c: which instruction sets this machine runs, and the choice among them. avx512bf16 and amx are the AVX-512
- * table with their own bf16 products and attention. AMX needs the kernel's permission for the tile state, asked for
+ * kernels.c: which instruction sets this machine runs, and the choice among them. avx512bf16 is the AVX-512
+ * table with its own matrix product, amx has its own attention and backward products too. AMX needs the kernel's permission for the tile state, asked for
  * once per process (arch_prctl); without it the machine counts as avx512bf16.
  */
 #include "cpu/kernels.h"
@@ -56,7 +56,6 @@ static void tables_find(void)
     bf16->name = "avx512bf16";
     bf16->has_bf16 = true;
     vt_kernels_bf16_gemm(bf16);
-    vt_kernels_bf16_attention(bf16);
     if (!has_amx())
         return;
     *amx = *bf16;
@@ -108,9 +107,9 @@ size_t vt_query_bytes(int head_dim)
 
 size_t vt_page_bytes(const struct vt_kernels *k, enum vt_lm_precision p, int head_dim)
 {
-    size_t width = (size_t)vt_round_up(head_dim, VT_BLOCK);
-    size_t bytes = k->has_bf16 && p == VT_LM_FAST ? 3 * sizeof(uint16_t) : 2 * sizeof(float); /* key hi, key lo, value; key, value */
-    return VT_PAGE_KEYS * width * bytes;
+    (void)k;
+    (void)p; /* keys and values are fp32 or two bf16 each: the same size */
+    return 2 * VT_PAGE_KEYS * (size_t)vt_round_up(head_dim, VT_BLOCK) * sizeof(float);
 }
 
 void vt_range_split(int n, int step, int thread, int n_threads, int *begin, int *end)

@@ -8,9 +8,12 @@
  * that depends on the instruction set and the precision only: not on the number of rows, the position of a row among
  * them, the column range or the thread. A row of M = 1 has the bits it has among 512.
  *   VT_LM_F32   fp32 weights (the checkpoint's dequantised values), fp32 activations, fp32 FMA.
- *   VT_LM_FAST  avx512bf16, amx: activations rounded to bf16 once (vt_acts), Q4_0, Q4_1 and Q8_0 weights as exact
- *               integer codes, each block of 32 accumulated in fp32 and scaled by the block's d in fp32; everything
- *               else as bf16 weights. c, avx2, avx512: activations stay fp32, codes or bf16 weights are expanded.
+ *   VT_LM_FAST  Q4_0, Q4_1 and Q8_0 weights stay integer codes in memory; everything else becomes bf16 weights.
+ *               c, avx2, avx512: expanded to fp32 on the fly, activations fp32: as exact as F32 for quantised files.
+ *               avx512bf16: activations rounded to bf16 once; codes exact, each block of 32 summed in fp32 and scaled by
+ *               its d in fp32.
+ *               amx: the same, but activations (of codes) and all of attention's operands are split in two bf16, which
+ *               keeps 16 bits. bf16 weights, LoRA's and the transposed ones included, see one bf16.
  *
  * Ownership: a vt_matrix is immutable once made and may be read by all threads; the caller owns buffers of acts.
  */
@@ -42,7 +45,7 @@ struct vt_acts {
 
 struct vt_kernels {
     const char *name;
-    bool has_bf16; /* FAST rounds activations, keys and values to bf16 */
+    bool has_bf16; /* FAST works on bf16 operands */
 
     /* --- matrix products --- */
     /* Rounds (FAST) or copies (F32) n rows of x, times scale, into rows first.. of a. ldx in floats. */

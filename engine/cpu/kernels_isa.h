@@ -23,7 +23,6 @@ extern const struct vt_kernels vt_kernels_c;
 #if defined(__x86_64__)
 extern const struct vt_kernels vt_kernels_avx2, vt_kernels_avx512;
 void vt_kernels_bf16_gemm(struct vt_kernels *k);
-void vt_kernels_bf16_attention(struct vt_kernels *k);
 void vt_kernels_amx_gemm(struct vt_kernels *k);
 void vt_kernels_amx_attention(struct vt_kernels *k);
 void vt_kernels_amx_backward(struct vt_kernels *k);

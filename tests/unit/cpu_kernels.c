@@ -382,10 +382,10 @@ static void test_attention(void)
                     for (int c = 0; c < dims[d]; c++)
                         worst = fmax(worst, fabs(out[c] - (double)a.acc[r * dims[d] + c] / (double)a.l[r]));
                 }
-                /* bf16: relative error 2^-9 of scores of size <= 3 and of values of size <= 1. */
+                /* split operands keep 16 bits: scores of size <= 3, values of size <= 1. */
                 bool rounds = k->has_bf16 && prec == VT_LM_FAST;
-                CHECK_NEAR(worst, 0.0, rounds ? 8e-3 : 2e-6);
-                CHECK_NEAR(worst_lse, 0.0, rounds ? 8e-3 : 4e-6);
+                CHECK_NEAR(worst, 0.0, rounds ? 1e-4 : 2e-6);
+                CHECK_NEAR(worst_lse, 0.0, rounds ? 1e-4 : 4e-6);
                 attention_free(&a);
             }
 }
