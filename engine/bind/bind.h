@@ -21,8 +21,8 @@ struct vt_progress {
     const char *stage;  /* "step 2 of 5" */
     const char *counts; /* "41 correct_fast, 12 wrong_output" */
     const char *best;   /* "5 matmul 12.3x" */
-    double n_samples, n_samples_planned, n_evals, n_evals_planned, n_updates;
-    double elapsed_s, rate, eta_s; /* rate: samples + evaluations per second; eta_s < 0: unknown */
+    double n_samples, n_samples_planned, n_evals, n_evals_planned, n_updates, n_updates_planned;
+    double elapsed_s, eta_s; /* eta_s < 0: unknown */
 };
 
 enum vt_output { VT_STDOUT = 1, VT_STDERR = 2 };

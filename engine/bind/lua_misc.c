@@ -246,8 +246,8 @@ static int l_progress(lua_State *L)
         .n_evals = vt_lua_num(L, 1, "n_evals", 0),
         .n_evals_planned = vt_lua_num(L, 1, "n_evals_planned", 0),
         .n_updates = vt_lua_num(L, 1, "n_updates", 0),
+        .n_updates_planned = vt_lua_num(L, 1, "n_updates_planned", 0),
         .elapsed_s = vt_lua_num(L, 1, "elapsed_s", 0),
-        .rate = vt_lua_num(L, 1, "rate", 0),
         .eta_s = vt_lua_num(L, 1, "eta_s", -1),
     };
     b->host.progress(b->host.arg, &p);

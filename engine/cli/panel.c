@@ -58,21 +58,43 @@ void vt_panel_clear(struct vt_panel *p)
     p->n_lines = 0;
 }
 
+static void put_bar(struct vt_panel *p, const char *name, double done, double planned)
+{
+    char line[LINE_MAX_BYTES];
+    if (done <= 0 && planned <= 0)
+        return;
+    draw_bar(line, sizeof line, name, done, planned);
+    put_line(p, line);
+}
+
+static void put_text(struct vt_panel *p, const char *name, const char *text)
+{
+    char line[LINE_MAX_BYTES];
+    if (!text[0])
+        return;
+    snprintf(line, sizeof line, "  %-12s %s", name, text);
+    put_line(p, line);
+}
+
 static void show_panel(struct vt_panel *p, const struct vt_progress *g, const char *elapsed, const char *eta)
 {
     char line[LINE_MAX_BYTES];
     vt_panel_clear(p);
-    snprintf(line, sizeof line, "%s   %s elapsed, %s to go, %.1f a second", g->stage, elapsed, eta, g->rate);
+    snprintf(line, sizeof line, "%s   %s elapsed, %s to go", g->stage, elapsed, eta);
     put_line(p, line);
-    draw_bar(line, sizeof line, "samples", g->n_samples, g->n_samples_planned);
-    put_line(p, line);
-    draw_bar(line, sizeof line, "evaluations", g->n_evals, g->n_evals_planned);
-    put_line(p, line);
-    snprintf(line, sizeof line, "  verdicts     %s", g->counts);
-    put_line(p, line);
-    snprintf(line, sizeof line, "  best         %s", g->best);
-    put_line(p, line);
+    put_bar(p, "samples", g->n_samples, g->n_samples_planned);
+    put_bar(p, "evaluations", g->n_evals, g->n_evals_planned);
+    put_bar(p, "updates", g->n_updates, g->n_updates_planned);
+    put_text(p, "verdicts", g->counts);
+    put_text(p, "best", g->best);
     fflush(stderr);
+}
+
+static void print_count(const char *name, double done, double planned)
+{
+    if (done > 0 || planned > 0)
+        planned > 0 ? fprintf(stderr, ", %s %.0f/%.0f", name, done, planned)
+                    : fprintf(stderr, ", %s %.0f", name, done);
 }
 
 void vt_panel_show(struct vt_panel *p, const struct vt_progress *g)
@@ -84,12 +106,14 @@ void vt_panel_show(struct vt_panel *p, const struct vt_progress *g)
         show_panel(p, g, elapsed, eta);
         return;
     }
-    fprintf(stderr, "[%s] %s: samples %.0f/%.0f, evaluations %.0f/%.0f", elapsed, g->stage, g->n_samples,
-            g->n_samples_planned, g->n_evals, g->n_evals_planned);
+    fprintf(stderr, "[%s] %s", elapsed, g->stage);
+    print_count("samples", g->n_samples, g->n_samples_planned);
+    print_count("evaluations", g->n_evals, g->n_evals_planned);
+    print_count("updates", g->n_updates, g->n_updates_planned);
     if (g->counts[0])
         fprintf(stderr, " (%s)", g->counts);
     if (g->best[0])
         fprintf(stderr, ", best %s", g->best);
-    fprintf(stderr, ", %.1f/s, %s to go\n", g->rate, eta);
+    fprintf(stderr, ", %s to go\n", eta);
     fflush(stderr);
 }

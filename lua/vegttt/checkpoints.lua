@@ -70,7 +70,7 @@ end
 function Checkpoints:keep(w)
   if self.named[w.id] then return end
   self.named[w.id] = true
-  if w.step == 0 or not w.recipe or core.exists(self:path(w) .. "/vegttt.json") then return end
+  if not w.is_trained or core.exists(self:path(w) .. "/vegttt.json") then return end
   if w.handle then self:save(w) end
 end
 
@@ -80,6 +80,7 @@ local function load(self, w)
   local info = core.weights_load(w.model.handle, path)
   if info.id ~= w.id then return false end
   w.handle, w.is_trainable = info.handle, core.exists(path .. moments_file)
+  if w.is_trainable then w.recipe = nil end
   return true
 end
 
@@ -91,7 +92,7 @@ local function make_again(self, w)
   end
   self:ready(recipe.parent, true)
   recipe.again(w)
-  w.is_trainable = true
+  w.is_trainable, w.recipe = true, nil
 end
 
 ---Makes sure that the backend holds w; to_train: with the state that an update continues from.

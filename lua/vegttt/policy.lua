@@ -53,8 +53,8 @@ end
 ---Weights that a record names: the backend state comes later. recipe: how to make them again.
 function policy.recorded_weights(model, id, step, trained_on, recipe)
   if not model.known[id] then
-    model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe, trained_on = trained_on },
-      Weights)
+    model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe,
+      trained_on = trained_on, is_trained = true }, Weights)
   end
   return model.known[id]
 end
@@ -75,7 +75,8 @@ function policy.open(spec, o)
   local model = open_models[key]
   if not model then
     local handle, info = core.policy_open(spec, opts)
-    model = { handle = handle, spec = info.spec, caps = info.caps, known = {}, byte_lengths = {},
+    model = { handle = handle, spec = info.spec, caps = info.caps, known = setmetatable({}, { __mode = "v" }),
+      byte_lengths = {},
       record = core.json_decode(info.record, "the model record") }
     model.base = policy.weights(model, core.policy_weights(handle, "base"))
     model.start = policy.weights(model, core.policy_weights(handle, "start"))

@@ -12,13 +12,17 @@ local tty_interval_s, pipe_interval_s = 0.25, 5
 
 function progress.new(plan)
   return setmetatable({ plan = plan or {}, asked_samples = 0, asked_evals = 0, n_samples = 0, n_evals = 0,
-    n_updates = 0, n_new = 0, n_answered = 0, counts = {}, stage = "start", began = core.now(),
+    n_updates = 0, n_trained = 0, n_new = 0, n_answered = 0, counts = {}, stage = "start", began = core.now(),
     shown_at = core.now() }, Progress)
 end
 
 function Progress:plan_samples(n) self.asked_samples = self.asked_samples + n end
 function Progress:plan_evals(n) self.asked_evals = self.asked_evals + n end
-function Progress:add_update() self.n_updates = self.n_updates + 1 end
+
+function Progress:add_update(is_recorded)
+  self.n_updates = self.n_updates + 1
+  if not is_recorded then self.n_trained = self.n_trained + 1 end
+end
 
 function Progress:add_samples(n, is_recorded)
   self.n_samples = self.n_samples + n
@@ -46,16 +50,25 @@ local function counts_text(counts)
 end
 progress.counts_text = counts_text
 
+-- Seconds to go at the pace of what this attempt really did, or -1. Updates set the pace where nothing else is planned.
+local function eta(self, elapsed, left)
+  if left == 0 and (self.plan.updates or 0) > 0 then
+    return self.n_trained > 0 and elapsed / self.n_trained * (self.plan.updates - self.n_updates) or -1
+  end
+  return self.n_new > 0 and elapsed / self.n_new * left or -1
+end
+
 function Progress:show()
   local elapsed = core.now() - self.began
   local samples = math.max(self.plan.samples or 0, self.asked_samples)
   local evals = math.max(self.plan.evaluations or 0, self.asked_evals)
-  local rate = elapsed > 0 and self.n_new / elapsed or 0
-  local left = samples - self.n_samples + evals - self.n_evals
-  core.progress { stage = self.stage, counts = counts_text(self.counts),
+  core.progress {
+    stage = self.stage, counts = counts_text(self.counts), elapsed_s = elapsed,
     best = self.best_speedup and ("task %d %.2fx"):format(self.best_task, self.best_speedup) or "",
     n_samples = self.n_samples, n_samples_planned = samples, n_evals = self.n_evals, n_evals_planned = evals,
-    n_updates = self.n_updates, elapsed_s = elapsed, rate = rate, eta_s = rate > 0 and left / rate or -1 }
+    n_updates = self.n_updates, n_updates_planned = self.plan.updates or 0,
+    eta_s = eta(self, elapsed, samples - self.n_samples + evals - self.n_evals),
+  }
 end
 
 ---Shows when it is time; seconds until it is again.

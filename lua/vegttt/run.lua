@@ -215,7 +215,7 @@ function Run:save(name, value)
   if type(name) ~= "string" then errors.misuse("run:save", "run:save needs a name") end
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
     local path = core.run_path(self.handle, name)
-    if value.step > 0 or #(value.trained_on.tasks or {}) > 0 then value:save(path) end
+    if value ~= value.model.base then value:save(path) end
     return path
   end
   local path = core.run_path(self.handle, name .. ".json")

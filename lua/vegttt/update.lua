@@ -212,7 +212,7 @@ local function report_of(stats, w, is_skipped)
     skipped = is_skipped }
 end
 
-local function fresh_step(run, model, parent, piece, o, key, recipe)
+local function fresh_step(run, model, parent, piece, o, key)
   run.checkpoints:ready(parent, true)
   sched.gate "policy:update"
   local result = compute(model, parent, piece, o)
@@ -220,13 +220,14 @@ local function fresh_step(run, model, parent, piece, o, key, recipe)
   local w = parent
   if info then
     w = policy.weights(model, info)
-    w.recipe = recipe
+    w.is_trained = true
   end
   local report = report_of(stats, nil, info == nil)
   run.record:put(key, { id = w.id, step = w.step, trained_on = w.trained_on, report = report })
   if info then run.checkpoints:made(w) end
   run.progress:add_update()
   core.run_sync(run.handle)
+  collectgarbage() -- states that nobody holds any more are tens of megabytes which Lua does not see
   report.weights = w
   return report
 end
@@ -255,9 +256,9 @@ local function one_step(run, model, parent, seqs, o)
     if not known.report.skipped then run.checkpoints:passed(w) end
     report = known.report
     report.weights = w
-    run.progress:add_update()
+    run.progress:add_update(true)
   else
-    report = fresh_step(run, model, parent, piece, o, key, recipe)
+    report = fresh_step(run, model, parent, piece, o, key)
   end
   local cost = { update_tokens = report.n_tokens }
   run:charge(cost)
