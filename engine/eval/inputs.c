@@ -305,8 +305,19 @@ static void keep_part(float *x, const struct vt_layout_array *l, enum vt_keep ke
             }
 }
 
-static void fill_f32(float *x, const struct vt_layout_array *l, const struct dist *d, enum vt_keep keep, double fan_in,
-                     uint64_t key)
+/* Raw uniform numbers fill [lo, hi) evenly; every other distribution keeps its structure around the middle, six of its
+ * units wide, and is cut at the ends. */
+static void into_range(float *x, int64_t n, bool is_raw_uniform, float lo, float hi)
+{
+    float unit = is_raw_uniform ? hi - lo : (hi - lo) / 6, from = is_raw_uniform ? lo : lo + (hi - lo) / 2;
+    for (int64_t i = 0; i < n; i++) {
+        float v = from + unit * x[i];
+        x[i] = v < lo ? lo : v > hi ? hi : v;
+    }
+}
+
+static void fill_f32(float *x, const struct vt_layout_array *l, const struct dist *d, const struct vt_array_rules *rules,
+                     double fan_in, uint64_t key)
 {
     int64_t block = d->per_array ? l->n_elem : l->block;
     if (d->is_normal)
@@ -317,8 +328,10 @@ static void fill_f32(float *x, const struct vt_layout_array *l, const struct dis
         struct row r = {x + i * block, block, i, vt_seed_mix(key, (uint64_t)i), fan_in};
         d->fn(&r);
     }
-    if (keep != VT_KEEP_ALL)
-        keep_part(x, l, keep);
+    if (rules->has_range)
+        into_range(x, l->n_elem, !d->is_normal && !d->fn, rules->lo, rules->hi);
+    if (rules->keep != VT_KEEP_ALL)
+        keep_part(x, l, rules->keep);
 }
 
 static void put_int(void *buf, enum vt_dtype dtype, int64_t i, uint32_t v)
@@ -360,7 +373,7 @@ static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, cons
     if (fan_in < 1 || max < 1 || max > INT32_MAX || (a->dtype == VT_U8 && max > 256))
         return vt_fail(err, VT_EFORMAT, "array \"%s\": fan_in or max is out of range at scale \"%s\"", a->name, scale);
     if (a->dtype == VT_F32)
-        fill_f32(buf, &l->array[i], find_dist(name), rules->keep, (double)fan_in, key);
+        fill_f32(buf, &l->array[i], find_dist(name), rules, (double)fan_in, key);
     else
         fill_int(buf, &l->array[i], a->dtype, strcmp(name, "mask") == 0, (uint64_t)max, key);
     return VT_OK;

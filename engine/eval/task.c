@@ -24,7 +24,7 @@ static const char *const task_keys[] = {"arrays", "atol", "blind",   "body",  "b
                                         "helpers", "id",  "k",       "level", "name",       "rtol",   "scalars",
                                         "size_order", "sizes", "title", "tuned", NULL};
 static const char *const array_keys[] = {"block", "compare", "dist", "dtype", "fan_in", "keep",
-                                         "max",   "name",    "role", "shape", NULL};
+                                         "max",   "name",    "range", "role", "shape", NULL};
 static const char *const scalar_keys[] = {"name", "type", "value", NULL};
 static const char *const role_names[] = {"in", "out", "weight", "state", NULL};
 static const char *const dtype_names[] = {"f32", "i32", "i64", "u8", NULL};
@@ -111,6 +111,23 @@ static vt_status str_list(const vt_json *o, const char *key, const char *what, c
     return VT_OK;
 }
 
+static vt_status parse_range(const vt_json *o, const char *what, const struct vt_task_array *a, struct vt_array_rules *rules,
+                             vt_err *err)
+{
+    const vt_json *range = vt_json_get(o, "range");
+    if (!range)
+        return VT_OK;
+    const vt_json *first = vt_json_first(range);
+    double lo = vt_json_num(first, NAN), hi = first ? vt_json_num(vt_json_next(first), NAN) : NAN;
+    if (!vt_role_is_input(a->role) || a->dtype != VT_F32 || vt_json_count(range) != 2 || !(lo < hi) || !(fabs(lo) < 1e30) ||
+        !(fabs(hi) < 1e30))
+        return vt_fail(err, VT_EFORMAT, "%s: \"range\" is a list [lo, hi] of an f32 input, lo below hi, both within 1e30", what);
+    rules->has_range = true;
+    rules->lo = (float)lo;
+    rules->hi = (float)hi;
+    return VT_OK;
+}
+
 static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
 {
     struct vt_task_array *a = &t->array[t->n_arrays];
@@ -140,6 +157,7 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
     VT_TRY(optional_str(o, "block", what, &rules->block, err));
     VT_TRY(optional_str(o, "fan_in", what, &rules->fan_in, err));
     VT_TRY(optional_str(o, "max", what, &rules->max, err));
+    VT_TRY(parse_range(o, what, a, rules, err));
     if (a->n_dims == 0)
         return vt_fail(err, VT_EFORMAT, "%s needs a \"shape\", a list of 1 to %d size expressions", what, VT_TASK_MAX_DIMS);
     if (vt_role_is_input(a->role) != (a->n_dists > 0))

@@ -21,6 +21,8 @@ enum vt_keep { VT_KEEP_ALL, VT_KEEP_UPPER, VT_KEEP_LOWER, VT_KEEP_SYMMETRIC };
 struct vt_array_rules {
     const char *block, *fan_in, *max;
     enum vt_keep keep;
+    bool has_range;
+    float lo, hi;
 };
 
 struct vt_task_scale {
