@@ -16,6 +16,7 @@
     X(bench, "[SPEC] [--row NAME] [--json]", "tokens per second of sampling, scoring and training on this machine")    \
     X(task, "check|show ID|FILE.lua | new NAME | ls", "is a task sound, what does a model see, a skeleton to start from")  \
     X(eval, "--task T FILE.c | --all DIR | --serve", "judge C code: correct? how much faster? why?")                    \
+    X(optimise, "FILE.c --function f", "look for a faster version of a C function of yours")                           \
     X(ls, "", "the runs recorded here")                                                                                \
     X(show, "RUN", "parameters, tables and costs of a run")                                                            \
     X(export, "RUN --kernels DIR", "the best kernel of each task of a run")                                            \

@@ -14,6 +14,11 @@ int vt_verb_task(int argc, char **argv)
     return vt_run_module("vegttt.verb_task", argc - 1, argv + 1);
 }
 
+int vt_verb_optimise(int argc, char **argv)
+{
+    return vt_run_module("vegttt.verb_optimise", argc - 1, argv + 1);
+}
+
 int vt_verb_export(int argc, char **argv)
 {
     return vt_run_module("vegttt.verb_export", argc - 1, argv + 1);

@@ -1,0 +1,164 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- `vegttt optimise FILE.c --function f`: a task made of the user's own function, best_of_n or boa run on it, and the
+-- fastest kernel as a whole function, its diff and its verdict. What a task must know and C does not say (shapes,
+-- ranges, sizes) is asked for on a terminal; elsewhere the missing flag is named. Nothing is written unless a kernel
+-- was found that is faster for sure when it is judged again: full protocol, new inputs, a fresh process.
+local c_function = require "vegttt.c_function"
+local core = require "vegttt.core"
+local diff = require "vegttt.diff"
+local errors = require "vegttt.errors"
+local experiment = require "vegttt.experiment"
+local globals = require "vegttt.globals"
+local kernels = require "vegttt.kernels"
+local params = require "vegttt.params"
+local runs = require "vegttt.run"
+local sched = require "vegttt.sched"
+local task_check = require "vegttt.task_check"
+local tasks = require "vegttt.tasks"
+local user_task = require "vegttt.user_task"
+local verb = require "vegttt.verb_common"
+
+local optimise = {}
+
+local help = [[
+vegttt optimise FILE.c --function f   look for a faster version of a void function of numbers and arrays
+
+  --shape x=n,m       shape of an array in terms of the int parameters (repeat for each array; expressions like n+2 work)
+  --size n=4096       size at which it is timed; the function should take 0.2 to 2 ms there
+  --range x=-1:1      values of an input (default -1:1; integer inputs 0:2)
+  --value eps=1e-5    value of a float, or of an int that is no size
+  --inout y           this array is read as well as written
+  --tolerance R       relative difference allowed beyond float rounding (0); about 3e-5 allows a fast exp or tanh
+  --script best_of_n|boa   how to search (best_of_n)
+  --k N               samples (a step, for boa) (32)
+  --steps N           steps of boa
+  --model SPEC        model (default)
+  --seed N            run seed (42)
+  --out DIR           where f.c, f.diff, f.json and f.task.lua go (optimised)
+  --unsafe-jail       judge although the jail floor is not met; recorded
+Exit codes: 0 a faster one was found, 1 none was, or the function makes no sound task]]
+
+local flags = { ["function"] = "NAME", shape = { "ARRAY=EXPRESSION,…" }, size = { "NAME=N" }, range = { "ARRAY=LO:HI" }, value = { "NAME=NUMBER" },
+  inout = { "ARRAY" }, tolerance = "R", script = "best_of_n|boa", k = "N", steps = "N", model = "SPEC", seed = "N", out = "DIR", ["unsafe-jail"] = true }
+
+local n_promoted = 5
+
+-- ── the search ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- The script as it is, except that every set of tasks is the user's one, and that the task is a parameter: it names the
+-- run, so that another function is another run.
+local function open_run(task, f, argv)
+  local file = core.find(("experiments/%s.lua"):format(f.script)) or verb.usage("experiments/%s.lua is not beside vegttt", f.script)
+  globals.install()
+  local vt = require "vegttt"
+  vt.tasks = function() return { task } end
+  local e = experiment.load(file)
+  e.params.task = { task.digest, "digest of the function's task" }
+  local given = { k = f.k, model = f.model, seed = f.seed, steps = e.params.steps and f.steps or nil }
+  if f.steps and not e.params.steps then verb.usage("%s has no steps; --script boa has", f.script) end
+  local values, origins = params.resolve(e.params, given, "flag")
+  return runs.open(e, values, origins, { argv = argv })
+end
+
+-- Runs the script on the task; the run's folder.
+local function search(task, f, argv)
+  local r = open_run(task, f, argv)
+  core.write(r.dir .. "/task.json", task.json .. "\n")
+  if r:stored_summary() then
+    r:close()
+    return r.dir
+  end
+  r:begin()
+  local status, result = sched.run(function() return r.experiment.main(r:script_view(), r.params) end, r, {
+    tick = function() return r.progress:tick() end,
+    on_drain = function() require("vegttt.session").cancel_evaluations() end,
+  })
+  if status == "done" then r:finish(result) end
+  local dir = r.dir
+  r:close()
+  if status == "failed" then error(result, 0) end
+  if status == "interrupted" then
+    errors.raise("cancelled", "optimise", ("interrupted; everything recorded is in %s, the same command continues"):format(dir))
+  end
+  return dir
+end
+
+-- ── the result ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- The candidates that did best in the run, judged again; the one with the largest lower end, or nil when none is
+-- faster for sure.
+local function promote(task, dir)
+  local found, n_samples = kernels.ranked(dir, task.id)
+  local best
+  for i = 1, math.min(#found, n_promoted) do
+    local k = found[i]
+    local verdict = verb.wait(function() return verb.judge(task, k.code, { protocol = "full", fresh = true }) end)
+    if verdict.status == "correct_fast" and verdict.speedup_lo > 1 and not verdict.is_copy and (not best or verdict.speedup_lo > best.verdict.speedup_lo) then
+      best = { code = k.code, verdict = verdict, sample = k.sample }
+    end
+  end
+  return best, #found, n_samples
+end
+
+local function write_result(f, fn, text, task, best, dir)
+  local origin = { run = dir, weights = best.sample.weights, seed = best.sample.seed, file = f.file }
+  local path = f.out .. "/" .. fn.name
+  local whole = c_function.text(fn, c_function.body_of(best.code, fn.name))
+  local changed = text:sub(1, fn.first_byte - 1) .. whole .. text:sub(fn.last_byte + 1)
+  local verdict = core.json_decode(best.verdict.json, "a verdict")
+  core.write(path .. ".c", kernels.comment(task, verdict, origin) .. changed)
+  core.write(path .. ".diff", diff.unified(text, changed, f.file, path .. ".c"))
+  core.write(path .. ".json", kernels.verdict_text(verdict, origin))
+  verb.say("\n%s is %.2fx as fast (95 %% interval %.2f to %.2f, full protocol), tested equal within the stated bound.", fn.name, verdict.speedup,
+    verdict.speedup_lo, verdict.speedup_hi)
+  verb.say("%s.c     the file with the new function; its arrays must not overlap\n%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, path, dir)
+end
+
+local function say_nothing_found(fn, dir, n_correct, n_samples)
+  verb.say("\nNothing faster was found: of %d samples %d were correct kernels of their own, and none was faster than %s for sure when judged again.",
+    n_samples, n_correct, fn.name)
+  verb.say("run        %s\nMore samples (--k) continue the same run.", dir)
+end
+
+local function check(task)
+  local findings = verb.wait(function() return task_check.run(task, {}) end)
+  verb.say("%s", task_check.text(findings))
+  if findings.sound then return true end
+  verb.say("not sound: %s", task_check.failures(findings))
+  return false
+end
+
+local function run(argv)
+  local f, rest = verb.parse(argv, flags, help)
+  if not f then return 0 end
+  if #rest ~= 1 then verb.usage "optimise takes one C file; see `vegttt optimise --help`" end
+  if not f["function"] then verb.usage "optimise needs --function NAME, the function to make faster" end
+  f.file, f.script = rest[1], verb.choice("script", f.script, { "best_of_n", "boa" })
+  f.k, f.steps, f.seed = verb.count("k", f.k or "32", 1), verb.count("steps", f.steps, 0), verb.count("seed", f.seed, 0)
+  f.out = (f.out or "optimised"):gsub("(.)/+$", "%1")
+  verb.unsafe_jail = f["unsafe-jail"]
+  require("vegttt.session").flags = { unsafe_jail = f["unsafe-jail"] }
+  local text = verb.source(f.file)
+  local fn = c_function.parse(text, f["function"], f.file)
+  local document = user_task.document(fn, f)
+  local task = tasks.from_table(document, f.file)
+  core.mkdir(f.out)
+  core.write(("%s/%s.task.lua"):format(f.out, fn.name), user_task.source(document))
+  verb.say("%s as a task (%s/%s.task.lua)", fn.name, f.out, fn.name)
+  if not check(task) then return 1 end
+  local dir = search(task, f, argv)
+  local best, n_correct, n_samples = promote(task, dir)
+  if not best then
+    say_nothing_found(fn, dir, n_correct, n_samples)
+    return 1
+  end
+  write_result(f, fn, text, task, best, dir)
+  return 0
+end
+
+function optimise.main(argv)
+  return verb.main(function() return run(argv) end)
+end
+
+return optimise
