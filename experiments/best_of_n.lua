@@ -10,7 +10,7 @@ return vt.experiment {
   name = "best_of_n",
   doc = "Sample K kernels per task; report pass@k, best-of-k and the selected speedups.",
   params = vt.params {
-    split = { "splits/l1_seed42.json", "problem split" },
+    split = { "splits/l1_seed42.json", "problem split; empty = every task there is" },
     subset = { "eval", "which half of the split", choices = { "train", "eval" } },
     tasks = { "4,5,12,14,15", "problem ids; empty = the whole subset", list = true },
     k = { 8, "samples per task", min = 1, extend = true },

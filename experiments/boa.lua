@@ -10,7 +10,7 @@ return vt.experiment {
   name = "boa",
   doc = "Batch test-time training with checkpoint selection.",
   params = vt.params {
-    split = { "splits/l1_seed42.json", "problem split" },
+    split = { "splits/l1_seed42.json", "problem split; empty = every task there is" },
     subset = { "eval", "which half of the split", choices = { "train", "eval" } },
     tasks = { "4,5,12,14,15", "problem ids adapted together; empty = the whole subset", list = true },
     k = { 8, "rollouts per task and step (the papers: 32)", min = 2 },

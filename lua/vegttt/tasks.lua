@@ -74,7 +74,7 @@ end
 
 local function wanted_ids(o)
   local ids = o.ids and list.integers(o.ids) or {}
-  if not o.split then return ids, 1 end
+  if (o.split or "") == "" then return ids, 1 end
   local split = core.split_load(core.find(o.split) or o.split)
   local level = tonumber(split.level:match "%d+")
   local half = o.subset and split.problem_ids[o.subset]
