@@ -389,7 +389,7 @@ uint32_t cage_enter_template(const struct cage *c, int object_fd)
     up |= VT_LAYER_CLOSED_FDS | (c->layers & VT_LAYER_CLEAR_ENV);
     drop_capabilities();
     const rlim_t stack = 64ul << 20;
-    if ((c->layers & VT_LAYER_RLIMITS) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) && limit(RLIMIT_CPU, 120) &&
+    if ((c->layers & VT_LAYER_RLIMITS) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) &&
         limit(RLIMIT_STACK, stack) && limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0) && limit(RLIMIT_NOFILE, 64) &&
         limit(RLIMIT_AS, 8ul << 30))
         up |= VT_LAYER_RLIMITS;

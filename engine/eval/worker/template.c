@@ -47,6 +47,7 @@ enum {
     WARM_STACK = 64 << 10,  /* stack touched before the clock starts */
     WARM_DATA = 1 << 20,
     ALT_STACK = 16 << 10,
+    CALL_CPU_S = 60, /* the last resort; the evaluator's own deadline comes long before */
     SPIN_US = 200 /* how long a template that is being timed looks for the next call before it sleeps */
 };
 
@@ -184,8 +185,9 @@ static _Noreturn void call_child(kernel_fn *kernel)
     float f[VT_WIRE_MAX_FLOATS];
     uint32_t n_arrays = shared->n_arrays, nonce = shared->nonce;
     bool is_spinning = shared->is_spinning;
+    const struct rlimit cpu = {CALL_CPU_S, CALL_CPU_S};
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (!map_arrays(v))
+    if (setrlimit(RLIMIT_CPU, &cpu) != 0 || !map_arrays(v))
         _exit(126);
     memcpy(v + n_arrays, shared->ints, sizeof(int64_t) * (48 - VT_WIRE_MAX_ARRAYS));
     memcpy(f, shared->floats, sizeof f);
