@@ -38,27 +38,21 @@ return {
             y[(((b * co + o) * od + z) * oh + i) * w + j] = sum;
           }]],
   tuned = [[
-  int od = d - 2, oh = h - 2;
+  int od = d - 2, oh = h - 2, len = oh * w;
   for (int b = 0; b < n; b++)
     for (int o = 0; o < co; o++)
-      for (int z = 0; z < od; z++)
-        for (int i = 0; i < oh; i++) {
-          float *restrict out = y + (((b * co + o) * od + z) * oh + i) * w;
-          #pragma omp simd
-          for (int j = 0; j < w; j++)
-            out[j] = 0.0f;
-          for (int c = 0; c < ci; c++) {
-            for (int r = 0; r < 3; r++) {
-              for (int p = 0; p < 3; p++) {
-                const float *restrict in = x + (((b * ci + c) * d + z + r) * h + i + p) * w;
-                for (int q = 0; q < 1; q++) {
-                  float w0 = weight[(((o * ci + c) * 3 + r) * 3 + p) * 1 + q];
-                  #pragma omp simd
-                  for (int j = 0; j < w; j++)
-                    out[j] += w0 * in[j + q];
-                }
-              }
+      for (int z = 0; z < od; z++) {
+        float *restrict out = y + ((b * co + o) * od + z) * len;
+        for (int j = 0; j < len; j++)
+          out[j] = 0.0f;
+        for (int c = 0; c < ci; c++)
+          for (int r = 0; r < 3; r++)
+            for (int p = 0; p < 3; p++) {
+              float w0 = weight[((o * ci + c) * 3 + r) * 3 + p];
+              const float *restrict in = x + (((b * ci + c) * d + z + r) * h + p) * w;
+              #pragma omp simd
+              for (int j = 0; j < len; j++)
+                out[j] += w0 * in[j];
             }
-          }
-        }]],
+      }]],
 }
