@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
 -- lua/meta/vegttt.lua against the bindings: every name on both sides.
 local core = require "vegttt.core"
 local support = dofile "tests/lua/support_fake.lua"

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
 -- Whole experiments over the fake engine: schedules, resuming, interrupts, budgets.
 local support = dofile "tests/lua/support_fake.lua"
 

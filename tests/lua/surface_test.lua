@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
 -- The surface without a model: scheduling, misuse, parameters, helpers, rewards, statistics, tables.
 local core = require "vegttt.core"
 local support = dofile "tests/lua/support_fake.lua"
