@@ -246,6 +246,22 @@ local function execute(make, given, o)
 end
 support.execute = execute
 
+---fn(run, p) as main over the real engine, in a folder of its own; its errors are the test's.
+function support.run(given, fn)
+  local vt, run, sched = require "vegttt", require "vegttt.run", require "vegttt.sched"
+  local params = require "vegttt.params"
+  local root = support.folder()
+  local e = vt.experiment { name = "test", doc = "a test", params = vt.params {}, main = fn }
+  local values, origins = params.resolve(e.params, given, "flag")
+  local r = run.open(e, values, origins, { root = root })
+  r:begin()
+  local status, value = sched.run(function() return fn(r:script_view(), values) end, r, {})
+  r:close()
+  support.remove(root)
+  if status ~= "done" then error(("%s: %s\n%s"):format(status, tostring(value), value and value.traceback or ""), 0) end
+  return value
+end
+
 ---An experiment file of the project over the fake engine.
 function support.file(path)
   return function(vt, m)
