@@ -10,7 +10,7 @@ local c_function = {}
 local dtypes = { ["float"] = "f32", ["int"] = "i32", ["int32_t"] = "i32", ["signed int"] = "i32", ["long long"] = "i64", ["int64_t"] = "i64",
   ["long long int"] = "i64", ["unsigned char"] = "u8", ["uint8_t"] = "u8" }
 
--- The text with comments, strings and characters blanked out: same length, same lines.
+-- The text with comments, strings and characters blanked out and continued lines joined: same length.
 local function blank(text)
   local function spaces(s) return (s:gsub("[^\n]", " ")) end
   local out, i = {}, 1
@@ -34,7 +34,7 @@ local function blank(text)
       i = i + 1
     end
   end
-  return table.concat(out)
+  return (table.concat(out):gsub("\\\n", "  "))
 end
 
 -- Where NAME(…) { … } stands at the outermost level: start of its line, of its parameters, of its body, and its end.
@@ -56,9 +56,7 @@ local function declaration_start(plain, at)
   local before = plain:sub(1, at - 1)
   local start = 1
   for s in before:gmatch "()[;}]" do start = s + 1 end
-  for s, line_end in before:gmatch "()%f[#\n]#[^\n]*()" do
-    if s >= start then start = line_end end
-  end
+  for past in ("\n" .. before):gmatch "\n[ \t]*#[^\n]*()" do start = math.max(start, past - 1) end
   return start
 end
 
