@@ -68,14 +68,15 @@ local function unique_bodies(def)
 end
 
 ---One instance of definition `d` by number.
-function Corpus.instance(d, seed, number)
+---@param appearance? integer  which draw of names and layout; the operation, its constants and its keys stay the same
+function Corpus.instance(d, seed, number, appearance)
   local r = Rng.new(seed, d.id .. "#" .. number)
   local def = d.make(r)
   local parts = Define.parse(def)
   local list = unique_bodies(def)
   local texts = {}
   for i, v in ipairs(list) do texts[i] = v.text end
-  local rn = Rng.new(seed, d.id .. "#" .. number .. "#names")
+  local rn = Rng.new(seed, d.id .. "#" .. number .. "#names" .. (appearance and appearance > 1 and appearance or ""))
   local map = Names.draw(rn, parts, texts)
   local style = Names.style(rn, map)
   local fname = Names.fname(rn, d.id)
@@ -93,12 +94,15 @@ function Corpus.instance(d, seed, number)
   }
 end
 
+---Instances of a definition at a scale.
+function Corpus.count(d, per_weight) return math.max(1, math.floor((d.weight or 1) * per_weight + 0.5)) end
+
 ---@param o { seed: integer, per_weight: number }  instances per unit of a definition's weight
 ---@return table[] instances, in definition order
 function Corpus.build(o)
   local out = {}
   for _, d in ipairs(Corpus.definitions()) do
-    local n = math.max(1, math.floor((d.weight or 1) * o.per_weight + 0.5))
+    local n = Corpus.count(d, o.per_weight)
     local seen = {}
     for number = 1, n do
       local inst = Corpus.instance(d, o.seed, number)

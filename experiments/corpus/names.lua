@@ -17,7 +17,7 @@ local LOCAL = { s = { "s", "sum", "acc", "total" }, v = { "v", "xi", "val", "a" 
   p0 = { "p", "row", "xr", "px", "src0" }, q0 = { "q", "dst0", "yr", "o", "py" }, acc = { "acc", "buf", "part" } }
 
 -- The idioms' own locals keep familiar names, so that the idiom reads the same in most operations.
-local IDIOM = { tt = { "t", "t", "t", "z" }, ke = { "k", "k", "k", "ki" }, fr = { "r", "r", "r", "f" }, eu = { "u", "u", "u", "un" }, iv = { "i", "i", "n" }, fv = { "f", "f", "x" }, lu = { "w", "w", "un" }, kx = { "q", "q", "ex" }, dm = { "z", "z", "d" }, dq = { "h", "h", "zz" } }
+local IDIOM = { tt = { "t", "t", "t", "z" }, ke = { "k", "k", "k", "ki" }, fr = { "r", "r", "r", "f" }, eu = { "u", "u", "u", "un" }, iv = { "i", "i", "n" }, fv = { "f", "f", "x" }, lu = { "w", "w", "un" }, kx = { "q", "q", "ex" }, dm = { "z", "z", "d" }, dq = { "h", "h", "zz" }, wd = { "w", "w", "w", "len" } }
 for word, pool in pairs(IDIOM) do LOCAL[word] = pool end
 
 local RESERVED = { expf = true }

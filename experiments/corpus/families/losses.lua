@@ -29,7 +29,11 @@ local PAIRS = {
   { id = "triangular", t = "(P - T) * (P - T) / (P + T)", pos = true }, { id = "hellinger", t = "(sqrtf(P) - sqrtf(T)) * (sqrtf(P) - sqrtf(T))", slow = "powf(sqrtf(P) - sqrtf(T), 2.0f)", pos = true },
   { id = "chi_square", t = "(P - T) * (P - T) / P", pos = true }, { id = "reverse_entropy", t = "P * logf(P) - P * T", log = "P", val = "P * g - P * T", pos = true, heavy = 4 },
   { id = "entropy_gap", t = "T * logf(T) - P * logf(P)", log2 = "sep", val = "T * gt - P * g", pos = true, heavy = 4 },
-  { id = "log_gap", t = "P * (logf(P) - T)", log = "P", val = "P * (g - T)", pos = true, heavy = 5 },
+  { id = "log_plus", t = "P * (logf(P) + 0.5f * T)", log = "P", val = "P * (g + 0.5f * T)", pos = true, heavy = 4 },
+  { id = "symmetric_log", t = "(T - P) * (logf(T) - logf(P))", log = "T / P", val = "(T - P) * g", pos = true, heavy = 8 }, { id = "shifted_log_ratio", t = "(0.5f + T) * (logf(T) - logf(P))", log = "T / P", val = "(0.5f + T) * g", pos = true, heavy = 8 },
+  { id = "square_log_ratio", t = "T * T * (logf(T) - logf(P))", log = "T / P", val = "T * T * g", pos = true, heavy = 8 }, { id = "abs_log_ratio", t = "fabsf(logf(T) - logf(P))", log = "T / P", val = "fabsf(g)", pos = true, heavy = 6 },
+  { id = "product_log_ratio", t = "P * T * (logf(P) - logf(T))", log = "P / T", val = "P * T * g", pos = true, heavy = 8 }, { id = "log_middle", t = "T * (logf(P + T) - logf(P))", log = "(P + T) / P", val = "T * g", pos = true, heavy = 8 },
+  { id = "log_sum_two", t = "T * (logf(T) + logf(P))", log = "T * P", val = "T * g", pos = true, heavy = 6 }, { id = "log_of_means", t = "P * (logf(1.0f + P) - logf(1.0f + T))", log = "(1.0f + P) / (1.0f + T)", val = "P * g", pos = true, heavy = 6 },
   { id = "weighted_log_ratio", t = "(1.0f + T) * logf(P / T)", log = "P / T", val = "(1.0f + T) * g", pos = true, heavy = 4 },
 }
 local ENDS = { "s / (m * n)", "s / m", "s", "0.5f * s", "s / n", "s / (m * n) + 1.0f" }
@@ -131,16 +135,23 @@ local SCORES = {
   { id = "target_share", o = "1.0f - expf(H - top) / s", heavy = 5 }, { id = "square_share", o = "(1.0f - expf(H - top) / s) * (1.0f - expf(H - top) / s)", heavy = 3 },
   { id = "log_norm", o = "logf(s) + top", nohit = true, heavy = 5 }, { id = "log_norm_square", o = "(logf(s) + top) * (logf(s) + top)", nohit = true, heavy = 4 },
   { id = "gap_to_top", o = "top - H", nosum = true, heavy = 3 }, { id = "lse_half_hit", o = "logf(s) + top - 0.5f * H", heavy = 5 }, { id = "log_norm_gap", o = "logf(s)", nohit = true, heavy = 3 },
+  { id = "lse_two_hits", o = "logf(s) + top - 2.0f * H", heavy = 5 }, { id = "lse_plus_hit", o = "logf(s) + top + H", heavy = 5 }, { id = "lse_times_hit", o = "(logf(s) + top) * H", heavy = 4 }, { id = "lse_hit_square", o = "logf(s) + top - H * H", heavy = 5 },
+  { id = "row_loss_square", o = "(logf(s) + top - H) * (logf(s) + top - H)", heavy = 5 }, { id = "lse_abs_hit", o = "logf(s) + top - fabsf(H)", heavy = 4 },
   { id = "focal", o = "(1.0f - expf(H - top) / s) * (logf(s) + top - 0.9f * H)", heavy = 3 }, { id = "two_norm", o = "0.1f * (logf(s) + top) * (logf(s) + top) - H", heavy = 4 },
 }
 for _, c in ipairs(SCORES) do
-  def("class_" .. c.id, "class_loss", c.heavy, function(r)
+  def("class_" .. c.id, "class_loss", c.heavy + 2, function(r)
     local label = r:chance(0.5) and "i32" or "i64"
     local hit = "x[i * n + t[i]]"
     local fin = r:pick { "z / m", "z / m", "z" }
     local env = { top = r:pick { top_slow, top_if }, topm = top_mild, topf = top_fast, o = c.o:gsub("%f[%w]H%f[%W]", hit), op = c.o:gsub("%f[%w]H%f[%W]", "p0[t[i]]"), fin = fin, pe = I.exp("p0[j] - top", "e"), sum = c.nosum and "" or "float s = 0.0f; for (int j = 0; j < n; j++) { s += expf(x[i * n + j] - top); }" }
     env.summ = c.nosum and "" or "float s = 0.0f; for (int j = 0; j < n; j++) { s += expf(p0[j] - top); }"
     env.sumf = c.nosum and "" or "float s = 0.0f;\n#pragma omp simd reduction(+:s)\nfor (int j = 0; j < n; j++) { " .. env.pe .. " s += e; }"
+    if not c.nosum and r:chance(0.5) then
+      env.top = env.top:gsub("float top = x%[i %* n%];", "float top = x[i * n], s = 0.0f;"); env.sum = env.sum:gsub("float s = 0.0f; ", "")
+      env.topm = env.topm:gsub("float top = p0%[0%];", "float top = p0[0], s = 0.0f;"); env.summ = env.summ:gsub("float s = 0.0f; ", "")
+      env.topf = env.topf:gsub("float top = p0%[0%];", "float top = p0[0], s = 0.0f;"); env.sumf = env.sumf:gsub("float s = 0.0f;", "")
+    end
     return { sig = "x[m,n]" .. (c.nohit and "" or ", t:" .. label .. "<n[m]") .. " -> y[1]", sizes = r:pick { "m=32,n=512", "m=48,n=300", "m=64,n=256" }, tol = not c.nosum or nil,
       body = fill("float z = 0.0f; for (int i = 0; i < m; i++) { $top $sum z += $o; } y[0] = $fin;", env),
       mild = { fill("float z = 0.0f; for (int i = 0; i < m; i++) { const float *p0 = x + i * n; $topm $summ z += $op; } y[0] = $fin;", env) },

@@ -49,7 +49,7 @@ for _, st in ipairs(STATS) do
         fill("for (int i = 0; i < m; i++) { const float *p0 = x + i * n; float *q0 = y + i * n; float s = 0.0f;\n#pragma omp simd reduction(+:s)\nfor (int j = 0; j < n; j++) { s += $tp; } float g = $g; for (int j = 0; j < n; j++) { q0[j] = $fastp; } }", env) } }
   end)
   -- over the channel axis of [b, c, s] (or [b, c, h, w]): position by position in the baseline
-  def("channel_norm_" .. st.id, "channel_norm", st.eps and 4 or 3, function(r)
+  def("channel_norm_" .. st.id, "channel_norm", st.eps and 6 or 4, function(r)
     local four = r:chance(0.5)
     local hw = four and "h * w" or "n"
     local xi = r:pick { "x[(b * c + l) * " .. (four and "h * w" or "n") .. " + j]" }
@@ -67,11 +67,11 @@ for _, st in ipairs(STATS) do
     end
     env.decl = four and "int n = h * w;" or ""
     local block = fill([[$decl for (int b = 0; b < m; b++) { for (int j0 = 0; j0 < n; j0 += 64) {
-      int k = n - j0 < 64 ? n - j0 : 64;
+      int wd = n - j0 < 64 ? n - j0 : 64;
       float acc[64] = {0.0f};
-      for (int l = 0; l < c; l++) { const float *p0 = x + (b * c + l) * n + j0; for (int j = 0; j < k; j++) { acc[j] += $tp; } }
-      for (int j = 0; j < k; j++) { float s = acc[j]; acc[j] = $gacc; }
-      for (int l = 0; l < c; l++) { const float *p0 = x + (b * c + l) * n + j0; float *q0 = y + (b * c + l) * n + j0; for (int j = 0; j < k; j++) { q0[j] = $fastb; } } } }]], env)
+      for (int l = 0; l < c; l++) { const float *p0 = x + (b * c + l) * n + j0; for (int j = 0; j < wd; j++) { acc[j] += $tp; } }
+      for (int j = 0; j < wd; j++) { float s = acc[j]; acc[j] = $gacc; }
+      for (int l = 0; l < c; l++) { const float *p0 = x + (b * c + l) * n + j0; float *q0 = y + (b * c + l) * n + j0; for (int j = 0; j < wd; j++) { q0[j] = $fastb; } } } }]], env)
     return { sig = (four and "x[m,c,h,w] -> y[m,c,h,w]" or "x[m,c,n] -> y[m,c,n]") .. (st.eps and "; eps=" .. r:pick { "0.001", "0.01", "0.1" } or ""), sizes = four and r:pick { "m=2,c=32,h=32,w=32", "m=4,c=24,h=20,w=30" } or r:pick { "m=2,c=32,n=1024", "m=4,c=48,n=400" },
       body = fill(body, env), mild = { fill("for (int b = 0; b < m; b++) { for (int j = 0; j < $hw; j++) { float s = 0.0f; for (int l = 0; l < c; l++) { s += $t; } float g = $g; for (int l = 0; l < c; l++) { $y = $fast; } } }", env) },
       strong = { block, block } }
@@ -115,13 +115,13 @@ def("channel_moments", "channel_norm", 6, function(r)
     body = fill("for (int i = 0; i < b; i++) { for (int j = 0; j < n; j++) { float a = 0.0f; for (int l = 0; l < c; l++) { a += x[(i * c + l) * n + j]; } a /= c; float s = 0.0f; for (int l = 0; l < c; l++) { float d = x[(i * c + l) * n + j] - a; s += d * d; } for (int l = 0; l < c; l++) { y[(i * c + l) * n + j] = (x[(i * c + l) * n + j] - a) / sqrtf(s / c + $eps)$w; } } }", env),
     mild = { fill("for (int i = 0; i < b; i++) { for (int j = 0; j < n; j++) { float a = 0.0f; for (int l = 0; l < c; l++) { a += x[(i * c + l) * n + j]; } a /= c; float s = 0.0f; for (int l = 0; l < c; l++) { float d = x[(i * c + l) * n + j] - a; s += d * d; } float g = 1.0f / sqrtf(s / c + $eps); for (int l = 0; l < c; l++) { y[(i * c + l) * n + j] = (x[(i * c + l) * n + j] - a) * g$w; } } }", env) },
     strong = { fill([[for (int i = 0; i < b; i++) { for (int j0 = 0; j0 < n; j0 += 64) {
-      int k = n - j0 < 64 ? n - j0 : 64;
+      int wd = n - j0 < 64 ? n - j0 : 64;
       float a[64] = {0.0f}, s[64] = {0.0f};
-      for (int l = 0; l < c; l++) { const float *p0 = x + (i * c + l) * n + j0; for (int j = 0; j < k; j++) { a[j] += p0[j]; } }
-      for (int j = 0; j < k; j++) { a[j] /= c; }
-      for (int l = 0; l < c; l++) { const float *p0 = x + (i * c + l) * n + j0; for (int j = 0; j < k; j++) { float d = p0[j] - a[j]; s[j] += d * d; } }
-      for (int j = 0; j < k; j++) { s[j] = 1.0f / sqrtf(s[j] / c + $eps); }
-      for (int l = 0; l < c; l++) { const float *p0 = x + (i * c + l) * n + j0; float *q0 = y + (i * c + l) * n + j0; for (int j = 0; j < k; j++) { q0[j] = (p0[j] - a[j]) * s[j]$w; } } } }]], env) } }
+      for (int l = 0; l < c; l++) { const float *p0 = x + (i * c + l) * n + j0; for (int j = 0; j < wd; j++) { a[j] += p0[j]; } }
+      for (int j = 0; j < wd; j++) { a[j] /= c; }
+      for (int l = 0; l < c; l++) { const float *p0 = x + (i * c + l) * n + j0; for (int j = 0; j < wd; j++) { float d = p0[j] - a[j]; s[j] += d * d; } }
+      for (int j = 0; j < wd; j++) { s[j] = 1.0f / sqrtf(s[j] / c + $eps); }
+      for (int l = 0; l < c; l++) { const float *p0 = x + (i * c + l) * n + j0; float *q0 = y + (i * c + l) * n + j0; for (int j = 0; j < wd; j++) { q0[j] = (p0[j] - a[j]) * s[j]$w; } } } }]], env) } }
 end)
 def("max_abs_norm", "norm", 3, function(r)
   local env = { d = r:pick { "s + 0.1f", "1.0f + s", "2.0f * s + 0.01f" } }

@@ -152,20 +152,15 @@ local function product(layout, term, last, r)
       } }]], env)
     env.tj = ab(t, "v", "b[j * k + p]")
     mild[1] = fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { c[i * n + j] = 0.0f; } for (int p = 0; p < k; p++) { float v = a[p * m + i]; for (int j = 0; j < n; j++) { c[i * n + j] += $tj; } } $finish }", env)
-    env.ti2 = ab(t, "a[p * m + i]", "v")
-    strong[2] = fill([[for (int i = 0; i < m * n; i++) { c[i] = 0.0f; }
-      for (int j = 0; j < n; j++) { for (int p = 0; p < k; p++) { float v = b[j * k + p]; for (int i = 0; i < m; i++) { c[i * n + j] += $ti2; } } }]], env)
-    if last.t ~= "s" then strong[2] = nil end
-    -- Rows of b gathered once per p: c is walked in order.
-    env.tw = ab(t, "v", "col[j]")
-    strong[3] = nil
+    strong[2] = mild[1]
+    mild[1] = nil
   end
   return { sig = layout.sig .. (WEIGHTED[term] and ", w[k]" or "") .. (last.arg and ", " .. last.arg or "") .. " -> c[m,n]", sizes = r:pick(SIZES), body = body, mild = mild, strong = strong }
 end
 
 def("matmul_at_b", "product", 6, function(r) return product(TN, "prod", ENDS[1], r) end, 16)
 def("matmul_a_bt", "product", 6, function(r) return product(NT, "prod", ENDS[1], r) end, 17)
-for _, e in ipairs { { "nn", NN, 6 }, { "tn", TN, 6 }, { "nt", NT, 6 }, { "tt", TT, 14 } } do
+for _, e in ipairs { { "nn", NN, 6 }, { "tn", TN, 6 }, { "nt", NT, 6 }, { "tt", TT, 20 } } do
   local name, layout, weight = e[1], e[2], e[3]
   def("product_ends_" .. name, "product", weight, function(r)
     local last
@@ -173,7 +168,7 @@ for _, e in ipairs { { "nn", NN, 6 }, { "tn", TN, 6 }, { "nt", NT, 6 }, { "tt", 
     return product(layout, "prod", last, r)
   end)
   for _, term in ipairs { "gap2", "gap1", "weight", "sq", "absprod", "relu", "least", "absb", "shift", "damp" } do
-    def("product_" .. term .. "_" .. name, "product", name == "tt" and 2 or 1, function(r) return product(layout, term, r:chance(0.6) and ENDS[1] or r:pick(ENDS), r) end)
+    def("product_" .. term .. "_" .. name, "product", name == "tt" and 4 or 1, function(r) return product(layout, term, r:chance(0.6) and ENDS[1] or r:pick(ENDS), r) end)
   end
 end
 
@@ -228,7 +223,7 @@ local KEEP = {
 local PART_TERMS = { { a = "a[i * n + p]", t = "V * b[p * n + j]", plain = true }, { a = "a[p * n + i]", t = "V * b[p * n + j]" }, { a = "a[i * n + p]", t = "fabsf(V - b[p * n + j])" }, { a = "a[i * n + p]", t = "0.5f * V * b[p * n + j]" },
   { a = "a[i * n + p]", t = "V * V * b[p * n + j]" }, { a = "a[p * n + i]", t = "V * b[p * n + j] * w[p]", arg = ", w[n]" }, { a = "a[i * n + p]", t = "V * b[p * n + j] * w[p]", arg = ", w[n]" } }
 for _, k in ipairs(KEEP) do
-  def("output_" .. k.id, "triangular", 5, function(r)
+  def("output_" .. k.id, "triangular", 12, function(r)
     local term
     repeat term = r:pick(PART_TERMS) until k.plain or not term.plain
     local fill_value = r:pick { "0.0f", "0.0f", "0.0f", "-1.0f" }
@@ -263,7 +258,7 @@ local STRUCT = {
     fast = "d[i] * b[i * n + j] + (i > 0 ? e[i] * b[(i > 0 ? i - 1 : 0) * n + j] : 0.0f)", hoist = "float v = d[i]; float g = i > 0 ? e[i] : 0.0f; const float *p0 = b + i * n; const float *q0 = i > 0 ? p0 - n : p0;", fastv = "v * p0[j] + g * q0[j]" },
 }
 for _, k in ipairs(STRUCT) do
-  def("structured_" .. k.id, "structured", 4, function(r)
+  def("structured_" .. k.id, "structured", (k.id == "two_bands" or k.id == "row_pick") and 2 or 8, function(r)
     local naive = k.naive
     if k.k == "m" and not k.id:find("anti") and not k.id:find("next") and not k.id:find("bands") and not k.id:find("pick") and r:chance(0.6) then naive = naive:gsub("d%[i%]", "d[p]") end
     local env = { k = k.k, naive = naive, naive2 = k.naive2, fast = k.fast, hoist = k.hoist or "", fastv = k.fastv or k.fast }
@@ -291,8 +286,7 @@ end)
 def("gram_columns", "product", 3, function(r)
   return { sig = "a[k,m] -> c[m,m]", sizes = "m=56,k=64",
     body = "for (int i = 0; i < m; i++) { for (int j = 0; j < m; j++) { float s = 0.0f; for (int p = 0; p < k; p++) { s += a[p * m + i] * a[p * m + j]; } c[i * m + j] = s; } }", mild = {},
-    strong = { "for (int i = 0; i < m; i++) { for (int j = 0; j < m; j++) { c[i * m + j] = 0.0f; } for (int p = 0; p < k; p++) { float v = a[p * m + i]; for (int j = 0; j < m; j++) { c[i * m + j] += v * a[p * m + j]; } } }",
-      "for (int i = 0; i < m * m; i++) { c[i] = 0.0f; } for (int p = 0; p < k; p++) { const float *p0 = a + p * m; for (int i = 0; i < m; i++) { float v = p0[i]; for (int j = 0; j < m; j++) { c[i * m + j] += v * p0[j]; } } }" } }
+    strong = { "for (int i = 0; i < m; i++) { for (int j = 0; j < m; j++) { c[i * m + j] = 0.0f; } for (int p = 0; p < k; p++) { float v = a[p * m + i]; for (int j = 0; j < m; j++) { c[i * m + j] += v * a[p * m + j]; } } }" } }
 end)
 def("max_plus", "product", 3, function(r)
   local big = r:chance(0.5)

@@ -19,7 +19,7 @@ local NODES = {
   function(r, p, q) return { p[1] .. " * " .. q[1], p[2] .. " * " .. q[2] } end,
   function(r, p) local c = r:pick(CONST); return { "(" .. p[1] .. " + " .. c .. ")", "(" .. p[2] .. " + " .. c .. ")" } end,
   function(r, p) local c = r:pick(CONST); return { c .. " * " .. p[1], c .. " * " .. p[2] } end,
-  function(r, p) return { "fabsf(" .. p[1] .. ")", "fabsf(" .. p[2] .. ")" } end,
+  function(r, p) return { r:chance(0.5) and "fmaxf(" .. p[1] .. ", -" .. p[1] .. ")" or "fabsf(" .. p[1] .. ")", "fabsf(" .. p[2] .. ")" } end,
 }
 local function unary(r, p)
   local k = r:int(1, 7)
@@ -87,5 +87,47 @@ defs[#defs + 1] = { id = "random_scalar", family = "random_loss", weight = 30, m
     body = fill("float s = 0.0f; for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { s += $t; } } z[0] = $last;", env), mild = {},
     strong = { fill("float s = 0.0f;\n#pragma omp simd reduction(+:s)\nfor (int i = 0; i < m * n; i++) { $q } z[0] = $last;", env),
       fill("float s = 0.0f; for (int i = 0; i < m; i++) { const float *p0 = x + i * n; const float *q0 = t + i * n;\n#pragma omp simd reduction(+:s)\nfor (int j = 0; j < n; j++) { $q2 } } z[0] = $last;", env) } }
+end }
+-- A clamp of something that is neither x nor an affine function of x alone, in every spelling of min and max.
+defs[#defs + 1] = { id = "random_clamp", family = "random_map", weight = 60, make = function(r)
+  local e = r:pick { "X * X - 1.0f", "X + Z", "X - Z", "X * Z", "0.5f * X + Z", "X * fabsf(X)", "2.0f * X - Z", "(X + Z) / 3.0f", "X * X * X", "(X - Z) / 2.0f", "X * X / 4.0f", "X / (1.0f + Z * Z)", "(X * X + 1.0f) / 6.0f", "(X + 3.0f) / 6.0f * X" }
+  local lo, hi = r:pick { "-1.0f", "0.0f", "-0.5f", "-2.0f", "0.25f" }, r:pick { "1.0f", "2.0f", "0.5f", "3.0f", "6.0f" }
+  local last = r:pick { "", "", "", " * 2.0f", " + X", " - 0.5f" }
+  local two = e:find("Z") ~= nil
+  local low_first = r:chance(0.5) -- which bound is inside
+  local flat = r:chance(0.75)
+  local x, z, y = "x[i]", "z[i]", "y[i]"
+  if not flat then x, z, y = "x[i * n + j]", "z[i * n + j]", "y[i * n + j]" end
+  local function at(t) return (t:gsub("X", x):gsub("Z", z)) end
+  local function call(f, a, b) return r:chance(0.5) and f .. "(" .. a .. ", " .. b .. ")" or f .. "(" .. b .. ", " .. a .. ")" end
+  local slow = low_first and call("fminf", call("fmaxf", e, lo), hi) or call("fmaxf", call("fminf", e, hi), lo)
+  local steps = low_first and "v = v > LO ? v : LO; Y = (v < HI ? v : HI)LAST;" or "v = v < HI ? v : HI; Y = (v > LO ? v : LO)LAST;"
+  if last == "" then steps = steps:gsub("%((v [<>] %u+ %? v : %u+)%)", "%1") end
+  steps = "float v = " .. e .. "; " .. steps:gsub("LO", lo):gsub("HI", hi):gsub("LAST", last):gsub("Y", y)
+  local base
+  if r:chance(0.7) then base = y .. " = " .. at(slow .. last) .. ";"
+  else base = low_first and at("float v = " .. e .. "; if (v < LO) { v = LO; } if (v > HI) { v = HI; } YY = vLAST;") or at("float v = " .. e .. "; if (v > HI) { v = HI; } if (v < LO) { v = LO; } YY = vLAST;") base = base:gsub("LO", lo):gsub("HI", hi):gsub("LAST", (at(last):gsub("%%", "%%%%"))):gsub("YY", y) end
+  local loop = flat and "for (int i = 0; i < n; i++) { $b }" or "for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { $b } }"
+  local shape = flat and "[n]" or "[m,n]"
+  return { sig = "x" .. shape .. (two and ", z" .. shape or "") .. " -> y" .. shape, sizes = flat and r:pick { "n=40000", "n=65536" } or "m=128,n=400", body = fill(loop, { b = base }), mild = {}, strong = { fill(loop, { b = at(steps) }) } }
+end }
+-- Ratios whose denominator has an absolute value, spelled as a maximum or as a branch.
+defs[#defs + 1] = { id = "random_ratio", family = "random_map", weight = 30, make = function(r)
+  local num = r:pick { "X * X", "X + Z", "X - Z", "Z", "2.0f * X + 1.0f", "X * Z", "1.0f", "X * X - 1.0f", "0.5f * X + Z" }
+  local inner = r:pick { "X", "X", "Z", "X - Z" }
+  if num == "1.0f" or num == "2.0f * X + 1.0f" then inner = "X" end
+  local c = r:pick { "1.0f", "1.0f", "2.0f", "0.5f" }
+  if num == "Z" and c == "1.0f" then c = "2.0f" end -- the token stream of x / (1 + |x|)
+  local two = (num .. inner):find("Z") ~= nil
+  local flat = r:chance(0.75)
+  local x, z, y = "x[i]", "z[i]", "y[i]"
+  if not flat then x, z, y = "x[i * n + j]", "z[i * n + j]", "y[i * n + j]" end
+  local function at(t) return (t:gsub("X", x):gsub("Z", z)) end
+  local neg = inner == "X - Z" and "-(X - Z)" or "-" .. inner
+  local slow = ("(NUM) / (C + fmaxf(IN, NEG))"):gsub("NUM", num):gsub("C", c):gsub("IN", inner):gsub("NEG", neg):gsub("^%((%w+)%)", "%1")
+  local quick = ("(NUM) / (C + fabsf(IN))"):gsub("NUM", num):gsub("C", c):gsub("IN", inner):gsub("^%((%w+)%)", "%1")
+  local loop = flat and "for (int i = 0; i < n; i++) { $b }" or "for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { $b } }"
+  local shape = flat and "[n]" or "[m,n]"
+  return { sig = "x" .. shape .. (two and ", z" .. shape or "") .. " -> y" .. shape, sizes = flat and r:pick { "n=40000", "n=65536" } or "m=128,n=400", body = fill(loop, { b = y .. " = " .. at(slow) .. ";" }), mild = {}, strong = { fill(loop, { b = y .. " = " .. at(quick) .. ";" }) } }
 end }
 return defs

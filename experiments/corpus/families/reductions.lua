@@ -87,10 +87,10 @@ local function columns(term, last, r)
   local swap = whole(fill("for (int j = 0; j < n; j++) { $out = 0.0f; } for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { $pre $out += $t1; } }", env) .. fin_out)
   local swap_rows = whole(fill("for (int j = 0; j < n; j++) { $out = 0.0f; } for (int i = 0; i < m; i++) { const float *p0 = $row; for (int j = 0; j < n; j++) { $prep $out += $tp; } }", env) .. fin_out)
   local block = whole(fill([[for (int j0 = 0; j0 < n; j0 += 64) {
-    int w0 = n - j0 < 64 ? n - j0 : 64;
+    int wd = n - j0 < 64 ? n - j0 : 64;
     float acc[64] = {0.0f};
-    for (int i = 0; i < m; i++) { const float *p0 = $row + j0; for (int j = 0; j < w0; j++) { $prep acc[j] += $tp; } }
-    for (int j = 0; j < w0; j++) { float s = acc[j]; $o = $fin; } }]], { row = env.row, prep = prep, tp = tp, o = out:gsub("%f[%w]j%f[%W]", "j0 + j"), fin = ends }))
+    for (int i = 0; i < m; i++) { const float *p0 = $row + j0; for (int j = 0; j < wd; j++) { $prep acc[j] += $tp; } }
+    for (int j = 0; j < wd; j++) { float s = acc[j]; $o = $fin; } }]], { row = env.row, prep = prep, tp = tp, o = out:gsub("%f[%w]j%f[%W]", "j0 + j"), fin = ends }))
   return { sig = flat and "x[m,n] -> y[n]" or "x[c,m,n] -> y[c,n]", sizes = flat and r:pick { "m=256,n=256", "m=200,n=300" } or r:pick { "c=4,m=64,n=256", "c=8,m=96,n=128", "c=2,m=128,n=300" },
     body = base, mild = { whole(fill("for (int j = 0; j < n; j++) { float s = 0.0f; for (int i = 0; i < m; i++) { s += $tm; } $out = $fin; }", env)) },
     strong = { swap, swap_rows, block }, tol = term.tol or last.tol }

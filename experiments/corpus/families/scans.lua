@@ -8,7 +8,7 @@
 local I = require "corpus.idiom"
 local fill, subst = I.fill, I.subst
 local defs = {}
-local function def(id, weight, make, l1) defs[#defs + 1] = { id = id, family = "scan", weight = weight, make = make, l1 = l1 } end
+local function def(id, weight, make, l1) defs[#defs + 1] = { id = id, family = "scan", weight = math.ceil(1.6 * weight), make = make, l1 = l1 } end
 local SIZES = { "m=32,n=200", "m=40,n=160", "m=24,n=256" }
 local LONG = { "m=64,n=1000", "m=100,n=512", "m=48,n=1200" }
 
@@ -35,7 +35,8 @@ for _, sc in ipairs(SCANS) do
     local function step(o, x) return sc.before and (o .. " s += " .. subst(tn, x) .. ";") or ("s += " .. subst(tn, x) .. "; " .. o) end
     env.stepx = step("y[i * n + j] = " .. out .. ";", "x[i * n + j]")
     env.stepp = step("q0[j] = " .. env.outp .. ";", "p0[j]")
-    local quad = r:chance(0.5)
+    local quad = r:chance(0.65)
+    env.test = env.hi == "j + 1" and r:chance(0.75) and "l <= j" or "l < " .. env.hi
     local running = fill("for (int i = 0; i < m; i++) { float s = 0.0f; $loop { $stepx } }", env)
     local pointer = fill("for (int i = 0; i < m; i++) { const float *p0 = x + i * n; float *q0 = y + i * n; float s = 0.0f; $loop { $stepp } }", env)
     local four = {}
@@ -58,16 +59,17 @@ for _, sc in ipairs(SCANS) do
     if quad then
       local form = r:int(1, 2)
       if form == 1 or out ~= "s" then
-        body = fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { float s = 0.0f; for (int l = $lo; l < $hi; l++) { s += $tk; } y[i * n + j] = $out; } }", env)
+        body = fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { float s = 0.0f; for (int l = $lo; $test; l++) { s += $tk; } y[i * n + j] = $out; } }", env)
       else
-        body = fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { y[i * n + j] = 0.0f; for (int l = $lo; l < $hi; l++) { y[i * n + j] += $tk; } } }", env)
+        body = fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { y[i * n + j] = 0.0f; for (int l = $lo; $test; l++) { y[i * n + j] += $tk; } } }", env)
       end
     else
       body = running
     end
     local mild, strong = {}, { rows4 }
     if quad then
-      strong = { rows4, running, pointer }
+      strong = { running, pointer }
+      if r:chance(0.5) then strong[3] = rows4 end
     else
       mild = { pointer }
     end
@@ -78,11 +80,11 @@ end
 def("scan_extreme", 5, function(r)
   local big, rev = r:chance(0.6), r:chance(0.3)
   local t = r:pick { "v", "v", "fabsf(v)", "-v" }
-  local env = { f = big and "fmaxf" or "fminf", sg = big and ">" or "<", st = big and "-1e30f" or "1e30f", tk = subst(t, "x[i * n + l]"), tj = subst(t, "x[i * n + j]"), lo = rev and "j" or "0", hi = rev and "n" or "j + 1",
+  local env = { f = big and "fmaxf" or "fminf", sg = big and ">" or "<", st = big and "-1e30f" or "1e30f", tk = subst(t, "x[i * n + l]"), tj = subst(t, "x[i * n + j]"), lo = rev and "j" or "0", hi = rev and "l < n" or "l <= j",
     loop = rev and "for (int j = n - 1; j >= 0; j--)" or "for (int j = 0; j < n; j++)" }
   local quad = r:chance(0.5)
   return { sig = "x[m,n] -> y[m,n]", sizes = quad and r:pick(SIZES) or r:pick(LONG),
-    body = quad and fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { float s = $st; for (int l = $lo; l < $hi; l++) { s = $f(s, $tk); } y[i * n + j] = s; } }", env) or fill("for (int i = 0; i < m; i++) { float s = $st; $loop { s = $f(s, $tj); y[i * n + j] = s; } }", env),
+    body = quad and fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { float s = $st; for (int l = $lo; $hi; l++) { s = $f(s, $tk); } y[i * n + j] = s; } }", env) or fill("for (int i = 0; i < m; i++) { float s = $st; $loop { s = $f(s, $tj); y[i * n + j] = s; } }", env),
     mild = {}, strong = { fill("for (int i = 0; i < m; i++) { float s = $st; $loop { float v = $tj; s = v $sg s ? v : s; y[i * n + j] = s; } }", env) } }
 end)
 local DECAY = { "0.9f", "0.5f", "0.8f", "0.95f" }
@@ -103,7 +105,7 @@ def("scan_decay", 5, function(r) -- s = d s + x: written from scratch with a run
   local pointer = fill("for (int i = 0; i < m; i++) { const float *p0 = x + i * n; float *q0 = y + i * n; float s = 0.0f; for (int j = 0; j < n; j++) { s = $d * s + $gp[j]; q0[j] = s; } }", { d = d, gp = gain .. "p0" })
   return { sig = "x[m,n] -> y[m,n]", sizes = quad and r:pick(SIZES) or r:pick(LONG),
     body = quad and fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { float s = 0.0f; for (int l = 0; l <= j; l++) { s = $d * s + $gx[i * n + l]; } y[i * n + j] = s; } }", { d = d, gx = gain .. "x" }) or running,
-    mild = quad and {} or { pointer }, strong = quad and { rows4, running, pointer } or { rows4 } }
+    mild = quad and {} or { pointer }, strong = quad and { running, pointer } or { rows4 } }
 end)
 def("scan_window", 4, function(r)
   local w = r:pick { 8, 16, 5, 32 }

@@ -1,0 +1,236 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Warm start: trains the default policy's adapter on verified rewritings of other operations.
+--
+-- The corpus (experiments/corpus/) draws operations, names and layouts from one seed. An epoch shows every instance under
+-- fresh names with `draws` of its variants: `fast` draws them in proportion to min(speedup, 30)^0.5, `neutral` all alike. The
+-- variants of one instance share its prompt, so the trainer computes the prompt once. The loss is cross entropy over the
+-- body, the closing brace and the end token, averaged over the batch's answer tokens.
+--
+-- `verify = "engine"` sends every variant through vt.eval first and leaves out what is refused; the default takes the speedups
+-- of corpus/measured.lua. A killed run resumes by itself: the same command replays recorded steps.
+local vt = require "vegttt"
+local Corpus = require "corpus"
+local Rng = require "corpus.rng"
+local tasks = require "vegttt.tasks"
+
+local END = "<|im_end|>"
+local SYNTHETIC = 100000 -- ids of operations that are no KernelBench task start here
+
+-- ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Definitions with a stable id each, and how many instances of each the scale asks for.
+local function sources(p)
+  local out = {}
+  for at, d in ipairs(Corpus.definitions()) do
+    out[at] = { def = d, id = d.l1 or SYNTHETIC + at, n = Corpus.count(d, p.scale) }
+  end
+  return out
+end
+
+-- Speedups by variant from the table, or from the evaluator: { 1, 3.2, 0 } means the third is not to be trained on.
+local function measured_speedups(inst, table_of)
+  local text = table_of[inst.op .. "#" .. inst.number]
+  if not text then return nil end
+  local out = {}
+  for word in text:gmatch "%S+" do out[#out + 1] = tonumber(word) end
+  return #out == #inst.variants and out or nil
+end
+
+local function engine_speedups(inst)
+  local task = tasks.from_table(inst.document, inst.name)
+  local verdicts = vt.map(inst.variants, function(v) return vt.eval.one(task, v.body, { protocol = "fast" }) end)
+  local out = {}
+  for i, verdict in ipairs(verdicts) do out[i] = verdict.correct and (i == 1 and 1 or verdict.speedup) or 0 end
+  return out
+end
+
+-- What may be trained on: instances whose copy is right and that have another variant worth showing.
+local function usable(speedups, floor)
+  if not speedups or speedups[1] ~= 1 then return false end
+  for i = 2, #speedups do
+    if speedups[i] > floor then return true end
+  end
+  return false
+end
+
+local function load_corpus(run, p)
+  local table_of = p.verify == "table" and require "corpus.measured" or {}
+  local list, n_variants, n_refused = {}, 0, 0
+  for _, source in ipairs(sources(p)) do
+    local wanted = {}
+    for number = 1, source.n do wanted[number] = number end
+    local found = vt.map(wanted, function(number)
+      local inst = Corpus.instance(source.def, p.corpus_seed, number)
+      local speedups = p.verify == "engine" and engine_speedups(inst) or measured_speedups(inst, table_of)
+      return { def = source.def, number = number, speedups = speedups or false,
+        task = { id = source.id, family = source.def.family } }
+    end, { limit = 8 })
+    for _, item in ipairs(found) do
+      if usable(item.speedups, p.floor) then
+        list[#list + 1] = item
+        for _, s in ipairs(item.speedups) do
+          n_variants = n_variants + 1
+          if s <= p.floor then n_refused = n_refused + 1 end
+        end
+      end
+    end
+  end
+  run:log("corpus", { instances = #list, variants = n_variants, refused = n_refused, seed = p.corpus_seed })
+  return list
+end
+
+-- ── draws ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Distinct variants of one instance, at most n, drawn without replacement by the recipe's weights.
+local function draw_variants(rng, item, p)
+  local left, weights = {}, {}
+  for i, s in ipairs(item.speedups) do
+    if s > p.floor or i == 1 then
+      left[#left + 1] = i
+      weights[#weights + 1] = p.variant == "fast" and math.min(s, 30) ^ 0.5 or 1
+    end
+  end
+  local out = {}
+  for _ = 1, math.min(p.draws, #left) do
+    local at = rng:weighted(weights)
+    out[#out + 1] = table.remove(left, at)
+    table.remove(weights, at)
+  end
+  return out
+end
+
+-- One group: the instance's prompt under this epoch's names, and its drawn answers as samples with advantage 1.
+local function encode_group(policy, item, epoch, p)
+  local rng = Rng.new(p.corpus_seed, ("draw/%s#%d/%d"):format(item.def.id, item.number, epoch))
+  local inst = Corpus.instance(item.def, p.corpus_seed, item.number, epoch)
+  local group = { prompt_ids = policy:encode(Corpus.prompt(inst.signature, inst.variants[1].body), { special = true }) }
+  group.n_tokens = #group.prompt_ids
+  for _, i in ipairs(draw_variants(rng, item, p)) do
+    local tokens = policy:encode(Corpus.answer(inst.variants[i].body) .. END, { special = true })
+    if #tokens <= p.max_answer then
+      group[#group + 1] = { tokens = tokens, task = item.task }
+      group.n_tokens = group.n_tokens + #tokens
+    end
+  end
+  return group
+end
+
+-- Batches of about p.batch_tokens: closures that encode an epoch in shuffled order, one after another, for ever.
+local function batches(policy, list, p)
+  return coroutine.wrap(function()
+    for epoch = 1, math.huge do
+      local order = {}
+      for i = 1, #list do order[i] = i end
+      Rng.new(p.corpus_seed, "order/" .. epoch):shuffle(order)
+      local groups, n = {}, 0
+      for _, i in ipairs(order) do
+        local g = encode_group(policy, list[i], epoch, p)
+        if #g > 0 then
+          groups[#groups + 1] = g
+          n = n + g.n_tokens
+          if n >= p.batch_tokens then
+            coroutine.yield { groups = groups, epoch = epoch }
+            groups, n = {}, 0
+          end
+        end
+      end
+    end
+  end)
+end
+
+local function answer_tokens(groups)
+  local n = 0
+  for _, g in ipairs(groups) do
+    for _, s in ipairs(g) do n = n + #s.tokens end
+  end
+  return n
+end
+
+-- ── schedule and held-out instances ──────────────────────────────────────────────────────────────────────────────────
+
+local function learning_rate(p, step)
+  local warm = math.min(1, step / p.warmup)
+  return p.lr * warm * (0.1 + 0.45 * (1 + math.cos(math.pi * (step - 1) / math.max(1, p.steps - 1))))
+end
+
+-- Mean log-probability per answer token on instances that are not trained on: every p.held_every-th of the corpus.
+local function held_out_loss(weights, policy, list, p)
+  local rows = vt.map(list, function(item)
+    local g = encode_group(policy, item, 1, p)
+    local sum, n = 0, 0
+    for _, s in ipairs(g) do
+      sum = sum + weights:score(g.prompt_ids, s.tokens):sum()
+      n = n + #s.tokens
+    end
+    return { sum = sum, n = n }
+  end, { limit = 4 })
+  local sum, n = 0, 0
+  for _, row in ipairs(rows) do sum, n = sum + row.sum, n + row.n end
+  return -sum / n
+end
+
+local function split_held_out(list, p)
+  local train, held = {}, {}
+  for i, item in ipairs(list) do
+    local is_held = p.held > 0 and i % math.max(1, #list // p.held) == 0 and #held < p.held
+    local to = is_held and held or train
+    to[#to + 1] = item
+  end
+  return train, held
+end
+
+-- ── experiment ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+return vt.experiment {
+  name = "sft",
+  doc = "Train the default adapter on verified optimisations of operations that no evaluation half contains.",
+  params = {
+    model = { "smollm2-135m", "base model; its adapter, if any, is left aside" },
+    variant = { "fast", "how variants are drawn", choices = { "fast", "neutral" } },
+    steps = { 290, "optimiser steps", min = 0 },
+    lr = { 2e-3, "peak learning rate", min = 0 },
+    warmup = { 10, "warm-up steps", min = 1 },
+    rank = { 16, "LoRA rank", min = 1 },
+    batch_tokens = { 16384, "prompt and answer tokens per step, each prompt once", min = 1 },
+    draws = { 3, "variants shown per instance and epoch", min = 1 },
+    corpus_seed = { 1, "seed of operations, names, order and draws" },
+    scale = { 3, "instances per unit of an operation's weight", min = 1 },
+    floor = { 0.85, "variants slower than this are not shown", min = 0 },
+    max_answer = { 360, "longer answers are left out", min = 16 },
+    verify = { "table", "where speedups come from", choices = { "table", "engine" } },
+    held = { 24, "instances kept out to watch the loss", min = 0 },
+    watch = { 25, "steps between looks at them", min = 1 },
+    out = { "", "folder for the trained adapter; empty = below the run" },
+  },
+
+  main = function(run, p)
+    run:stage("corpus")
+    local train, held = split_held_out(load_corpus(run, p), p)
+    if p.steps == 0 then return { instances = #train + #held } end
+    local policy = vt.policy(p.model, { rank = p.rank, alpha = 2 * p.rank, reset = true, seed = p.corpus_seed })
+    local curve = run:table("loss", { "step", "loss", "held_out" })
+    local next_batch = batches(policy, train, p)
+    local loss, n_tokens, watched = 0, 0, 0
+    for step = 1, p.steps do
+      run:stage(("step %d of %d"):format(step, p.steps))
+      local b = next_batch()
+      local n = answer_tokens(b.groups)
+      for _, g in ipairs(b.groups) do
+        for _, s in ipairs(g) do s.advantage = 1 / n end
+      end
+      local lr = learning_rate(p, step)
+      local u = policy:update(vt.batch(b.groups), { lr = lr, loss = "cross_entropy", grad_clip = 1.0 })
+      loss, n_tokens = u.loss, n_tokens + u.n_tokens
+      if #held > 0 and (step % p.watch == 0 or step == p.steps) then
+        watched = held_out_loss(u.weights, policy, held, p)
+        curve:row(step, loss, watched)
+      end
+      run:log("step", { step = step, epoch = b.epoch, lr = lr, loss = loss, held_out = watched, n_tokens = u.n_tokens,
+        grad_norm = u.grad_norm })
+    end
+    local dir = p.out ~= "" and p.out or run.dir .. "/adapter"
+    policy:snapshot("final"):save(dir)
+    run:plot("loss", { kind = "line", data = curve, x = "step", y = "loss" })
+    return { loss = loss, held_out = watched, n_tokens = n_tokens, instances = #train }
+  end,
+}

@@ -1,0 +1,109 @@
+-- The warm-start corpus: deterministic, well formed, and without any task of an evaluation half.
+--
+-- Two proofs of the last are here: the records (which tasks the splits hold out, which the corpus claims) and the tokens (no
+-- baseline of the corpus has the token stream of a barred task's baseline or tuned body, names aside). The third, by
+-- numbers, needs the evaluator: tests/lua/corpus_exclusion.lua.
+package.path = "experiments/?.lua;experiments/?/init.lua;" .. package.path
+local core = require "vegttt.core"
+local Corpus = require "corpus"
+local Excluded = require "corpus.excluded"
+local Style = require "corpus.style"
+
+local SEEDS = { 42, 43, 44 }
+
+local function held_out_ids()
+  local ids = {}
+  for _, seed in ipairs(SEEDS) do
+    for _, id in ipairs(core.split_load(("splits/l1_seed%d.json"):format(seed)).problem_ids.eval) do ids[id] = true end
+  end
+  return ids
+end
+
+-- Every task whose meaning may not enter: held out, or the same operation as one that is.
+local function barred_ids()
+  local list = {}
+  for id in pairs(Excluded.evaluation) do list[#list + 1] = id end
+  for id in pairs(Excluded.same_as) do list[#list + 1] = id end
+  table.sort(list)
+  return list
+end
+
+local function task_tables()
+  local by_id = {}
+  for _, name in ipairs(core.embedded "tasks/l1/") do
+    local t = load(core.embedded_text(name), "@" .. name, "t", {})()
+    by_id[t.id] = t
+  end
+  return by_id
+end
+
+describe("corpus", function()
+  it("is a pure function of its seed", function()
+    local function digest(seed)
+      local text = {}
+      for _, x in ipairs(Corpus.build { seed = seed, per_weight = 1 }) do
+        text[#text + 1] = x.signature
+        for _, v in ipairs(x.variants) do text[#text + 1] = v.body end
+      end
+      return core.sha256(table.concat(text, "\n"))
+    end
+    expect.equal(digest(1), digest(1))
+    expect.equal(digest(1) ~= digest(2), true)
+  end)
+
+  it("keeps the meaning under another appearance: same tokens but for names", function()
+    for at, d in ipairs(Corpus.definitions()) do
+      if at % 7 == 0 then
+        local a, b = Corpus.instance(d, 1, 1), Corpus.instance(d, 1, 1, 2)
+        expect.equal(#a.variants, #b.variants, d.id)
+        expect.equal(#a.parts.arrays, #b.parts.arrays, d.id)
+      end
+    end
+  end)
+
+  it("has families and operations enough", function()
+    local families, n = {}, 0
+    for _, d in ipairs(Corpus.definitions()) do
+      families[d.family] = true
+      n = n + 1
+    end
+    local n_families = 0
+    for _ in pairs(families) do n_families = n_families + 1 end
+    expect.equal(n_families >= 16, true, "families")
+    expect.equal(n >= 130, true, "operations")
+  end)
+end)
+
+describe("exclusion", function()
+  it("lists exactly the evaluation halves of the three splits", function()
+    local held = held_out_ids()
+    for id in pairs(held) do expect.equal(Excluded.evaluation[id] ~= nil, true, "task " .. id) end
+    for id in pairs(Excluded.evaluation) do expect.equal(held[id], true, "task " .. id) end
+    for id, other in pairs(Excluded.same_as) do
+      expect.equal(held[id], nil, "task " .. id)
+      expect.equal(held[other], true, "task " .. other)
+    end
+  end)
+
+  it("is kept by the records: every claimed task lies in all three training halves", function()
+    local held = held_out_ids()
+    for _, d in ipairs(Corpus.definitions()) do
+      if d.l1 then expect.equal(held[d.l1], nil, d.id) end
+    end
+  end)
+
+  it("is kept by the tokens", function()
+    local tables, seen = task_tables(), {}
+    for _, id in ipairs(barred_ids()) do
+      local t = tables[id]
+      if t then
+        seen[Style.fingerprint(t.body)] = id
+        if t.tuned then seen[Style.fingerprint(t.tuned)] = id end
+      end
+    end
+    expect.equal(next(seen) ~= nil, true)
+    for _, x in ipairs(Corpus.build { seed = 1, per_weight = 3 }) do
+      expect.equal(seen[Style.fingerprint(x.variants[1].body)], nil, x.op .. " " .. x.number)
+    end
+  end)
+end)
