@@ -40,7 +40,7 @@ enum {
     VT_WIRE_TEXT = 200,
     VT_WIRE_PATH = 512,
     VT_WIRE_ARGS = 8192,
-    VT_WIRE_MAX_JOBS = 32,
+    VT_WIRE_MAX_JOBS = 256, /* two resident templates for each of subject.c's subjects, and what is being judged */
     VT_WIRE_PAGE = 4096
 };
 
