@@ -2,8 +2,8 @@
  *
  * attention_amx.c: attention over one KV page on AMX tiles. Rounding its operands to bf16 would be most of a model's
  * error (0.007 nats per token in SmolLM2), so queries, keys, values and probabilities are split in two bf16,
- * x ~ hi + lo to 16 bits, and a product is a_hi b_hi + a_lo b_hi + a_hi b_lo in one accumulator (together 5e-5). Maxima,
- * sums, exponentials and numerators are fp32.
+ * x ~ hi + lo to 16 bits, and a product is a_hi b_hi + a_lo b_hi + a_hi b_lo in one accumulator (together 5e-5).
+ * Maxima, sums, exponentials and numerators are fp32.
  *
  * Page: keys as pairs over head_dim, [width / 2][64 keys][2], hi then lo; values as pairs over keys, [32][width][2], hi
  * then lo; width is head_dim padded to 32 with zeros. All are right operands as they lie. A query row: width bf16 hi,
@@ -16,7 +16,11 @@
 #include "cpu/simd.h"
 #include <math.h>
 
-enum { ATTEND_ROWS = 16, MAX_WIDTH = VT_MAX_HEAD_DIM, PROBABILITY_BYTES = 2 * 2 * VT_PAGE_KEYS }; /* 64 bf16 hi, 64 lo */
+enum {
+    ATTEND_ROWS = 16,
+    MAX_WIDTH = VT_MAX_HEAD_DIM,
+    PROBABILITY_BYTES = 2 * 2 * VT_PAGE_KEYS
+}; /* 64 bf16 hi, 64 lo */
 
 /* One product of a sum of products: A rows of bf16, `stride` bytes apart; B pair rows, `ldb` bytes apart. */
 struct term {
@@ -30,10 +34,10 @@ struct term {
             op(t, __VA_ARGS__);                                                                                        \
     } while (0)
 
-/* C (n_rows <= 16, n_columns) = sum over terms of A B, n_pairs pairs each; C rows ldc floats apart. n_pairs and n_columns
- * are multiples of 16. 64 columns fill the four accumulators; one left tile serves all four. */
-static void pair_product(int n_rows, int n_columns, int n_pairs, int n_terms, const struct term *terms, size_t stride, size_t ldb, float *c,
-                         size_t ldc)
+/* C (n_rows <= 16, n_columns) = sum over terms of A B, n_pairs pairs each; C rows ldc floats apart. n_pairs and
+ * n_columns are multiples of 16. 64 columns fill the four accumulators; one left tile serves all four. */
+static void pair_product(int n_rows, int n_columns, int n_pairs, int n_terms, const struct term *terms, size_t stride,
+                         size_t ldb, float *c, size_t ldc)
 {
     tiles_configure(n_rows, n_rows);
     for (int n = 0; n < n_columns; n += 64) {
@@ -108,8 +112,8 @@ static void query_pack_amx(enum vt_lm_precision p, int head_dim, int n, const fl
     }
 }
 
-/* Softmax step of one row of 64 scores: probabilities against the new maximum into out. Returns the factor for the row's
- * numerator. */
+/* Softmax step of one row of 64 scores: probabilities against the new maximum into out. Returns the factor for the
+ * row's numerator. */
 static float softmax_row(const float *s, int visible, float *m, float *l, unsigned char *out)
 {
     __m512 x[4], top = _mm512_set1_ps(-INFINITY);
@@ -135,8 +139,8 @@ static float softmax_row(const float *s, int visible, float *m, float *l, unsign
     return decay[0];
 }
 
-static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible, float *m, float *l,
-                        float *acc)
+static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible,
+                       float *m, float *l, float *acc)
 {
     if (p == VT_LM_F32) {
         vt_kernels_avx512.attend(p, page, head_dim, n, q, visible, m, l, acc);
@@ -153,18 +157,23 @@ static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, i
         float decay[ATTEND_ROWS];
         const unsigned char *hi = (const unsigned char *)q + (size_t)r * query_bytes, *lo = hi + (size_t)width * 2;
         const struct term score_terms[] = {{hi, keys}, {lo, keys}, {hi, keys + half}};
-        pair_product(n_rows, VT_PAGE_KEYS, width / 2, 3, score_terms, query_bytes, VT_PAGE_KEYS * 4, scores, VT_PAGE_KEYS);
+        pair_product(n_rows, VT_PAGE_KEYS, width / 2, 3, score_terms, query_bytes, VT_PAGE_KEYS * 4, scores,
+                     VT_PAGE_KEYS);
         for (int i = 0; i < n_rows; i++) {
             unsigned char *out = probability + (size_t)i * PROBABILITY_BYTES;
-            decay[i] = visible[r + i] ? softmax_row(scores + (size_t)i * VT_PAGE_KEYS, visible[r + i], m + r + i, l + r + i, out) : 1.0f;
+            decay[i] = visible[r + i]
+                           ? softmax_row(scores + (size_t)i * VT_PAGE_KEYS, visible[r + i], m + r + i, l + r + i, out)
+                           : 1.0f;
         }
-        pair_product(n_rows, width, VT_PAGE_KEYS / 2, 3, value_terms, PROBABILITY_BYTES, (size_t)width * 4, sum, (size_t)width);
+        pair_product(n_rows, width, VT_PAGE_KEYS / 2, 3, value_terms, PROBABILITY_BYTES, (size_t)width * 4, sum,
+                     (size_t)width);
         for (int i = 0; i < n_rows; i++) {
             float *a = acc + (size_t)(r + i) * (size_t)head_dim;
             for (int c = 0; visible[r + i] && c < head_dim; c += 16) {
                 __mmask16 k = head_dim - c >= 16 ? 0xffff : (__mmask16)((1u << (head_dim - c)) - 1u);
                 __m512 t = _mm512_load_ps(sum + i * width + c);
-                _mm512_mask_storeu_ps(a + c, k, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, a + c), _mm512_set1_ps(decay[i]), t));
+                _mm512_mask_storeu_ps(a + c, k,
+                                      _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, a + c), _mm512_set1_ps(decay[i]), t));
             }
         }
     }

@@ -54,11 +54,11 @@ static float softmax_step(float *s, int visible, float *m, float *l)
 static void numerator_step(int head_dim, float decay, const float *sum, float *a)
 {
     FOR_LANES(head_dim)
-        store_part(a + i, v_fma(load_part(a + i, n_here), v_set(decay), load_part(sum + i, n_here)), n_here);
+    store_part(a + i, v_fma(load_part(a + i, n_here), v_set(decay), load_part(sum + i, n_here)), n_here);
 }
 
-static void attend_f32(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible, float *m, float *l,
-                       float *acc)
+static void attend_f32(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible,
+                       float *m, float *l, float *acc)
 {
     (void)p;
     enum { MAX = VT_MAX_HEAD_DIM };
@@ -69,9 +69,12 @@ static void attend_f32(enum vt_lm_precision p, const void *page, int head_dim, i
         int n_rows = n - r < ATTEND_ROWS ? n - r : ATTEND_ROWS;
         float decay[ATTEND_ROWS];
         memset(scores, 0, sizeof scores);
-        tile_rows(n_rows, VT_PAGE_KEYS, head_dim, (const float *)q + (size_t)r * ldq, ldq, 1, keys, VT_PAGE_KEYS, scores, VT_PAGE_KEYS);
+        tile_rows(n_rows, VT_PAGE_KEYS, head_dim, (const float *)q + (size_t)r * ldq, ldq, 1, keys, VT_PAGE_KEYS,
+                  scores, VT_PAGE_KEYS);
         for (int i = 0; i < n_rows; i++)
-            decay[i] = visible[r + i] ? softmax_step(scores + (size_t)i * VT_PAGE_KEYS, visible[r + i], m + r + i, l + r + i) : 1.0f;
+            decay[i] = visible[r + i]
+                           ? softmax_step(scores + (size_t)i * VT_PAGE_KEYS, visible[r + i], m + r + i, l + r + i)
+                           : 1.0f;
         memset(sum, 0, (size_t)n_rows * ld * sizeof(float));
         tile_rows(n_rows, (int)ld, VT_PAGE_KEYS, scores, VT_PAGE_KEYS, 1, values, ld, sum, ld);
         for (int i = 0; i < n_rows; i++)
@@ -89,7 +92,8 @@ static void transpose(int rows, int columns, const float *src, size_t lds, float
 }
 
 /* P = exp(S - lse), dS = P (dP - delta) / sqrt(head_dim); zero where a row sees no key. */
-static void score_gradient(int n_rows, int nk, const int *visible, const float *lse, const float *delta, float scale, float *s, float *dp)
+static void score_gradient(int n_rows, int nk, const int *visible, const float *lse, const float *delta, float scale,
+                           float *s, float *dp)
 {
     for (int r = 0; r < n_rows; r++) {
         float *sr = s + (size_t)r * VT_PAGE_KEYS, *dr = dp + (size_t)r * VT_PAGE_KEYS;
@@ -105,8 +109,8 @@ static void score_gradient(int n_rows, int nk, const int *visible, const float *
 }
 
 /* y (rows, head_dim) += X W, W (nk, head_dim padded to 32), through a padded copy of y. */
-static void add_product(int n_rows, int head_dim, int nk, const float *x, size_t sr, size_t sk, const float *w, size_t ld, float *y,
-                        size_t ldy)
+static void add_product(int n_rows, int head_dim, int nk, const float *x, size_t sr, size_t sk, const float *w,
+                        size_t ld, float *y, size_t ldy)
 {
     float t[ATTEND_ROWS * VT_MAX_HEAD_DIM];
     for (int r = 0; r < n_rows; r += ATTEND_ROWS) {
@@ -127,9 +131,10 @@ static void copy_padded(int rows, int head_dim, const float *src, size_t lds, fl
         memcpy(dst + (size_t)r * ldd, src + (size_t)r * lds, (size_t)head_dim * sizeof(float));
 }
 
-static void attend_backward_f32(enum vt_lm_precision p, int head_dim, int nq, int nk, const float *q, const float *d_out, const float *lse,
-                                const float *delta, const int *visible, const float *k, size_t ldk, const float *v, size_t ldv, float *dq,
-                                float *dk, float *dv, size_t lddk)
+static void attend_backward_f32(enum vt_lm_precision p, int head_dim, int nq, int nk, const float *q,
+                                const float *d_out, const float *lse, const float *delta, const int *visible,
+                                const float *k, size_t ldk, const float *v, size_t ldv, float *dq, float *dk, float *dv,
+                                size_t lddk)
 {
     (void)p;
     enum { MAX = VT_MAX_HEAD_DIM, KEYS = VT_PAGE_KEYS };

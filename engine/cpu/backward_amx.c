@@ -22,8 +22,10 @@ static void pair_rows(const float *a, const float *b, int n, int width, uint32_t
 {
     for (int i = 0; i < width; i += 16) {
         __mmask16 k = n - i >= 16 ? 0xffff : n <= i ? 0 : (__mmask16)((1u << (n - i)) - 1u);
-        __m512i lo = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(a ? _mm512_maskz_loadu_ps(k, a + i) : _mm512_setzero_ps()));
-        __m512i hi = _mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(b ? _mm512_maskz_loadu_ps(k, b + i) : _mm512_setzero_ps()));
+        __m512i lo = _mm512_cvtepu16_epi32(
+            (__m256i)_mm512_cvtneps_pbh(a ? _mm512_maskz_loadu_ps(k, a + i) : _mm512_setzero_ps()));
+        __m512i hi = _mm512_cvtepu16_epi32(
+            (__m256i)_mm512_cvtneps_pbh(b ? _mm512_maskz_loadu_ps(k, b + i) : _mm512_setzero_ps()));
         _mm512_storeu_si512(out + i, _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16)));
     }
 }
@@ -45,7 +47,8 @@ static void transpose16(const uint32_t *src, size_t lds, uint32_t *dst, size_t l
     }
     for (int j = 0; j < 4; j++) {
         __m512i even = _mm512_shuffle_i32x4(b[j], b[4 + j], 0x88), odd = _mm512_shuffle_i32x4(b[j], b[4 + j], 0xdd);
-        __m512i even2 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0x88), odd2 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0xdd);
+        __m512i even2 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0x88),
+                odd2 = _mm512_shuffle_i32x4(b[8 + j], b[12 + j], 0xdd);
         _mm512_storeu_si512(dst + (size_t)j * ldd, _mm512_shuffle_i32x4(even, even2, 0x88));
         _mm512_storeu_si512(dst + (size_t)(4 + j) * ldd, _mm512_shuffle_i32x4(odd, odd2, 0x88));
         _mm512_storeu_si512(dst + (size_t)(8 + j) * ldd, _mm512_shuffle_i32x4(even, even2, 0xdd));
@@ -60,10 +63,10 @@ static void transpose(int rows, int columns, const uint32_t *src, size_t lds, ui
             transpose16(src + (size_t)r * lds + c, lds, dst + (size_t)c * ldd + r, ldd);
 }
 
-/* C (rows, columns) (+)= A B; A has n_pairs lanes a row, B has n_pairs rows of lanes; all multiples of 16, lda, ldb, ldc
- * in elements. Tiles are configured for 16 rows. */
-static void product(int rows, int columns, int n_pairs, const uint32_t *a, size_t lda, const uint32_t *b, size_t ldb, float *c, size_t ldc,
-                    bool add)
+/* C (rows, columns) (+)= A B; A has n_pairs lanes a row, B has n_pairs rows of lanes; all multiples of 16, lda, ldb,
+ * ldc in elements. Tiles are configured for 16 rows. */
+static void product(int rows, int columns, int n_pairs, const uint32_t *a, size_t lda, const uint32_t *b, size_t ldb,
+                    float *c, size_t ldc, bool add)
 {
     for (int r = 0; r < rows; r += 16)
         for (int n = 0; n < columns; n += 32) {
@@ -102,10 +105,12 @@ static void row_lanes(const float *x, int n, int width, uint32_t *hi, uint32_t *
 /* The keys' and values' operands of one call. Lanes: of keys and values transposed (pairs over head_dim), of keys over
  * key pairs. */
 struct key_side {
-    _Alignas(64) uint32_t k_hi[MAX_WIDTH / 2 * KEYS], k_lo[MAX_WIDTH / 2 * KEYS], v[MAX_WIDTH / 2 * KEYS], k_pairs[KEYS / 2 * MAX_WIDTH];
+    _Alignas(64) uint32_t k_hi[MAX_WIDTH / 2 * KEYS], k_lo[MAX_WIDTH / 2 * KEYS], v[MAX_WIDTH / 2 * KEYS],
+        k_pairs[KEYS / 2 * MAX_WIDTH];
 };
 
-static void key_side_pack(struct key_side *s, int head_dim, int width, int nk, const float *k, size_t ldk, const float *v, size_t ldv)
+static void key_side_pack(struct key_side *s, int head_dim, int width, int nk, const float *k, size_t ldk,
+                          const float *v, size_t ldv)
 {
     _Alignas(64) uint32_t rows[3][16 * MAX_WIDTH / 2];
     int half = width / 2;
@@ -132,7 +137,8 @@ struct query_side {
     _Alignas(64) uint32_t pairs[STEP / 2 * KEYS], left[KEYS * STEP / 2], ds_rows[STEP * KEYS / 2];
 };
 
-static void query_side_pack(struct query_side *s, int head_dim, int width, int n_rows, const float *q, const float *d_out)
+static void query_side_pack(struct query_side *s, int head_dim, int width, int n_rows, const float *q,
+                            const float *d_out)
 {
     int half = width / 2;
     if (n_rows < STEP)
@@ -150,7 +156,8 @@ static void query_side_pack(struct query_side *s, int head_dim, int width, int n
 }
 
 /* P = exp(S - lse) into s, dS = P (dP - delta) / sqrt(head_dim) into dp; zero beyond a row's visible keys. */
-static void score_gradient(struct query_side *s, int n_rows, int nk, const int *visible, const float *lse, const float *delta, float scale)
+static void score_gradient(struct query_side *s, int n_rows, int nk, const int *visible, const float *lse,
+                           const float *delta, float scale)
 {
     for (int r = 0; r < STEP; r++)
         for (int j = 0; j < KEYS; j += 16) {
@@ -171,8 +178,8 @@ static void score_gradient(struct query_side *s, int n_rows, int nk, const int *
 }
 
 /* out (nk, head_dim) += X^T Y, X (STEP, 64 keys) in fp32, Y as pairs over the STEP rows. */
-static void add_transposed(struct query_side *s, const float *x, const uint32_t *y_pairs, int head_dim, int width, int nk, float *out,
-                           size_t ld)
+static void add_transposed(struct query_side *s, const float *x, const uint32_t *y_pairs, int head_dim, int width,
+                           int nk, float *out, size_t ld)
 {
     _Alignas(64) float sum[KEYS * MAX_WIDTH];
     for (int i = 0; i < STEP; i += 2)
@@ -183,12 +190,14 @@ static void add_transposed(struct query_side *s, const float *x, const uint32_t 
         vt_kernels_avx512.add(head_dim, sum + (size_t)j * (size_t)width, out + (size_t)j * ld);
 }
 
-static void attend_backward_amx(enum vt_lm_precision p, int head_dim, int nq, int nk, const float *q, const float *d_out, const float *lse,
-                                const float *delta, const int *visible, const float *k, size_t ldk, const float *v, size_t ldv, float *dq,
-                                float *dk, float *dv, size_t lddk)
+static void attend_backward_amx(enum vt_lm_precision p, int head_dim, int nq, int nk, const float *q,
+                                const float *d_out, const float *lse, const float *delta, const int *visible,
+                                const float *k, size_t ldk, const float *v, size_t ldv, float *dq, float *dk, float *dv,
+                                size_t lddk)
 {
     if (p == VT_LM_F32) {
-        vt_kernels_avx512.attend_backward(p, head_dim, nq, nk, q, d_out, lse, delta, visible, k, ldk, v, ldv, dq, dk, dv, lddk);
+        vt_kernels_avx512.attend_backward(p, head_dim, nq, nk, q, d_out, lse, delta, visible, k, ldk, v, ldv, dq, dk,
+                                          dv, lddk);
         return;
     }
     struct key_side keys;
@@ -219,8 +228,8 @@ static void attend_backward_amx(enum vt_lm_precision p, int head_dim, int nq, in
 
 /* C (p, q) += scale * A^T B. Per 64 columns of B and 512 tokens: B's pairs stay in cache and serve every 16 rows of C,
  * whose left operand is A's pairs, transposed. */
-static void gemm_tn_amx(enum vt_lm_precision prec, int n, int p0, int p1, int q, const float *a, size_t lda, const float *b, size_t ldb,
-                        float scale, float *c, size_t ldc)
+static void gemm_tn_amx(enum vt_lm_precision prec, int n, int p0, int p1, int q, const float *a, size_t lda,
+                        const float *b, size_t ldb, float scale, float *c, size_t ldc)
 {
     if (prec == VT_LM_F32) {
         vt_kernels_avx512.gemm_tn(prec, n, p0, p1, q, a, lda, b, ldb, scale, c, ldc);
@@ -236,13 +245,15 @@ static void gemm_tn_amx(enum vt_lm_precision prec, int n, int p0, int p1, int q,
             int columns = q - j < COLUMNS ? q - j : COLUMNS, width = vt_round_up(columns, 16);
             for (int i = 0; i < n_pairs; i++) {
                 const float *row = b + (size_t)(t + 2 * i) * ldb + j;
-                pair_rows(2 * i < here ? row : NULL, 2 * i + 1 < here ? row + ldb : NULL, columns, width, right + i * width);
+                pair_rows(2 * i < here ? row : NULL, 2 * i + 1 < here ? row + ldb : NULL, columns, width,
+                          right + i * width);
             }
             for (int r = p0; r < p1; r += 16) {
                 int rows = p1 - r < 16 ? p1 - r : 16;
                 for (int i = 0; i < n_pairs; i++) {
                     const float *row = a + (size_t)(t + 2 * i) * lda + r;
-                    pair_rows(2 * i < here ? row : NULL, 2 * i + 1 < here ? row + lda : NULL, rows, 16, pairs + i % 16 * 16);
+                    pair_rows(2 * i < here ? row : NULL, 2 * i + 1 < here ? row + lda : NULL, rows, 16,
+                              pairs + i % 16 * 16);
                     if (i % 16 == 15)
                         transpose16(pairs, 16, left + i - 15, TOKENS / 2);
                 }

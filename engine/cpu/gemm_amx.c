@@ -3,17 +3,18 @@
  * gemm_amx.c: matrix products on AMX tiles, bf16 operands and fp32 sums.
  *
  * Quantised weights keep their codes (integers, exact in bf16). One tile product covers 32 k: exactly one block, so its
- * 16 x 16 dot products are stored, scaled by the block's d in fp32 and added:  acc = fma(d_b, dot_b, acc),  b ascending.
- * Activations are x_hi + x_lo, two bf16 and two products into the same accumulator: the second product costs a seventh
- * of the time, since stores and FMAs dominate, and takes SmolLM2's mean error per token from 0.0086 to 0.0017 nats.
- * Stores run three blocks and FMAs four behind the tile products, which hides most of them. The m_b of Q4_1 multiplies
- * the block's sum of activations s_b: up to eight blocks make one tile whose pair rows are (m_hi, m_lo), an exact split
- * of the fp16 m, against (s_hi, s_hi), and again against (s_lo, s_lo), a split of s to 16 bits. A group's m term is
- * added before its blocks. bf16 weights: one chain of tile products over K with x_hi alone.
+ * 16 x 16 dot products are stored, scaled by the block's d in fp32 and added:  acc = fma(d_b, dot_b, acc),  b
+ * ascending. Activations are x_hi + x_lo, two bf16 and two products into the same accumulator: the second product costs
+ * a seventh of the time, since stores and FMAs dominate, and takes SmolLM2's mean error per token from 0.0086 to 0.0017
+ * nats. Stores run three blocks and FMAs four behind the tile products, which hides most of them. The m_b of Q4_1
+ * multiplies the block's sum of activations s_b: up to eight blocks make one tile whose pair rows are (m_hi, m_lo), an
+ * exact split of the fp16 m, against (s_hi, s_hi), and again against (s_lo, s_lo), a split of s to 16 bits. A group's m
+ * term is added before its blocks. bf16 weights: one chain of tile products over K with x_hi alone.
  *
  * What limits the speed is the first-level cache and the pipeline running dry. So a strip of 32 columns by one group of
- * blocks is expanded at a time (18 KiB), serves A_BYTES of activations (a part of the second-level cache), 16 rows at a time (8 KiB), and the
- * pipeline runs on across halves and rows. Sums rest in Y between groups; with add the chain starts from y.
+ * blocks is expanded at a time (18 KiB), serves A_BYTES of activations (a part of the second-level cache), 16 rows at a
+ * time (8 KiB), and the pipeline runs on across halves and rows. Sums rest in Y between groups; with add the chain
+ * starts from y.
  */
 #include "cpu/kernels_isa.h"
 
@@ -40,7 +41,8 @@ static void put_sums(const float sum[GROUP], unsigned char *out)
     _mm256_storeu_si256((__m256i *)(void *)(out + 32), _mm256_or_si256(lo, _mm256_slli_epi32(lo, 16)));
 }
 
-static void acts_pack_amx(const struct vt_acts *a, enum vt_lm_precision p, int first, int n, const float *x, size_t ldx, float scale)
+static void acts_pack_amx(const struct vt_acts *a, enum vt_lm_precision p, int first, int n, const float *x, size_t ldx,
+                          float scale)
 {
     if (p == VT_LM_F32) {
         vt_kernels_avx512.acts_pack(a, p, first, n, x, ldx, scale);
@@ -53,7 +55,8 @@ static void acts_pack_amx(const struct vt_acts *a, enum vt_lm_precision p, int f
             float sum[GROUP] = {0};
             for (int i = 0; i < group && b + i < n_blocks; i++) {
                 size_t k = (size_t)(b + i) * VT_BLOCK;
-                sum[i] = split_block(x + (size_t)r * ldx + k, a->n_in - (int)k, scale, out + 2 * k, out + acts_low(a->n_in) + 2 * k);
+                sum[i] = split_block(x + (size_t)r * ldx + k, a->n_in - (int)k, scale, out + 2 * k,
+                                     out + acts_low(a->n_in) + 2 * k);
             }
             put_sums(sum, sums);
         }
@@ -72,11 +75,13 @@ static __m512i split_m(__m512 m)
 {
     __m512i hi = _mm512_and_si512(_mm512_castps_si512(m), _mm512_set1_epi32((int)0xffff0000));
     __m512 lo = _mm512_sub_ps(m, _mm512_castsi512_ps(hi));
-    return _mm512_or_si512(_mm512_srli_epi32(hi, 16), _mm512_and_si512(_mm512_castps_si512(lo), _mm512_set1_epi32((int)0xffff0000)));
+    return _mm512_or_si512(_mm512_srli_epi32(hi, 16),
+                           _mm512_and_si512(_mm512_castps_si512(lo), _mm512_set1_epi32((int)0xffff0000)));
 }
 
 /* Expands both halves of a strip. The bytes `ahead` of them, which the next call reads, are asked for meanwhile. */
-static void expand_group(const struct vt_matrix *w, const unsigned char *block, int n_blocks, size_t ahead, struct half_group out[2])
+static void expand_group(const struct vt_matrix *w, const unsigned char *block, int n_blocks, size_t ahead,
+                         struct half_group out[2])
 {
     bool four_bit = w->layout != VT_LAYOUT_Q8_0, has_m = w->layout == VT_LAYOUT_Q4_1;
     size_t codes = four_bit ? VT_CODES4 : VT_CODES8, block_bytes = vt_block_bytes(w->layout);
@@ -116,14 +121,15 @@ struct plan {
     } step[N_HALVES * (GROUP + 1)];
 };
 
-static void plan_group(struct plan *p, const struct half_group *half, int n_halves, int n_blocks, bool has_m, size_t a, size_t low, size_t sums)
+static void plan_group(struct plan *p, const struct half_group *half, int n_halves, int n_blocks, bool has_m, size_t a,
+                       size_t low, size_t sums)
 {
     p->n_steps = 0;
     p->n_per_half = n_blocks + has_m;
     for (int h = 0; h < n_halves; h++)
         for (int t = has_m ? 0 : 1; t <= n_blocks; t++, p->n_steps++)
-            p->step[p->n_steps] = t ? (struct step){half[h].codes + (t - 1) * TILE, half[h].scale[t], a + (size_t)(t - 1) * 64,
-                                                    a + low + (size_t)(t - 1) * 64}
+            p->step[p->n_steps] = t ? (struct step){half[h].codes + (t - 1) * TILE, half[h].scale[t],
+                                                    a + (size_t)(t - 1) * 64, a + low + (size_t)(t - 1) * 64}
                                     : (struct step){half[h].m, half[h].scale[0], sums, 0};
 }
 
@@ -186,13 +192,15 @@ static inline __attribute__((always_inline)) void group_rows(int height, const s
                                                              float (*ring)[HALF * HALF])
 {
     __m512 acc[HALF];
-    const struct step *start = p->step, *finish = p->step, *end = p->step + p->n_steps, *half_end = finish + p->n_per_half;
+    const struct step *start = p->step, *finish = p->step, *end = p->step + p->n_steps,
+                      *half_end = finish + p->n_per_half;
     const unsigned char *x = g->x;
     float *y = g->y;
     int total = p->n_steps * g->n_tiles, half_offset = 0;
     __mmask16 columns = g->columns[0];
     for (int r = 0; r < height; r++)
-        acc[r] = g->from_y && r < g->n_rows ? _mm512_maskz_loadu_ps(columns, y + (size_t)r * g->ldy) : _mm512_setzero_ps();
+        acc[r] =
+            g->from_y && r < g->n_rows ? _mm512_maskz_loadu_ps(columns, y + (size_t)r * g->ldy) : _mm512_setzero_ps();
     for (int s = 0; s < total + 4; s += 4) {
         PIPELINE_STEP(0, 1, 6, s);
         PIPELINE_STEP(1, 2, 7, s + 1);
@@ -222,7 +230,8 @@ static __mmask16 column_mask(int n)
     return n >= HALF ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
 }
 
-static void gemm_codes(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y, size_t ldy, bool add)
+static void gemm_codes(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y,
+                       size_t ldy, bool add)
 {
     struct half_group half[N_HALVES];
     struct plan plan;
@@ -235,12 +244,18 @@ static void gemm_codes(const struct vt_matrix *w, const struct vt_acts *x, int r
         for (int b = 0; b < n_blocks; b += group) {
             int here = n_blocks - b < group ? n_blocks - b : group;
             expand_group(w, vt_strip_block(w, n / VT_STRIP, b), here, ahead, half);
-            plan_group(&plan, half, n1 - n > HALF ? 2 : 1, here, w->layout == VT_LAYOUT_Q4_1, (size_t)b * 64, acts_low(x->n_in),
-                       acts_sums(x->n_in) + (size_t)(b / group) * 64);
+            plan_group(&plan, half, n1 - n > HALF ? 2 : 1, here, w->layout == VT_LAYOUT_Q4_1, (size_t)b * 64,
+                       acts_low(x->n_in), acts_sums(x->n_in) + (size_t)(b / group) * 64);
             for (int r = r0; r < r1;) {
                 int left = r1 - r, n_rows = left < HALF ? left : HALF, n_tiles = left < HALF ? 1 : left / HALF;
-                struct rows g = {n_tiles, n_rows, x->data + (size_t)r * x->stride,         x->stride, y + (size_t)(r - r0) * ldy + n,
-                                 ldy,     {column_mask(n1 - n), column_mask(n1 - n - HALF)}, add || b};
+                struct rows g = {n_tiles,
+                                 n_rows,
+                                 x->data + (size_t)r * x->stride,
+                                 x->stride,
+                                 y + (size_t)(r - r0) * ldy + n,
+                                 ldy,
+                                 {column_mask(n1 - n), column_mask(n1 - n - HALF)},
+                                 add || b};
                 if (n_rows != configured)
                     tiles_configure(n_rows, n_rows);
                 configured = n_rows;
@@ -251,8 +266,8 @@ static void gemm_codes(const struct vt_matrix *w, const struct vt_acts *x, int r
 }
 
 /* 32 rows (16 + n_low) by 32 columns of bf16 weights over n_blocks blocks, continuing from y when from_y. */
-static void bf16_tile(int n_low, const unsigned char *a, size_t stride, const unsigned char *b, int n_blocks, float *y, size_t ldy,
-                      bool from_y)
+static void bf16_tile(int n_low, const unsigned char *a, size_t stride, const unsigned char *b, int n_blocks, float *y,
+                      size_t ldy, bool from_y)
 {
     size_t ld = ldy * sizeof(float);
     float *low = y + HALF * ldy;
@@ -289,7 +304,8 @@ static void bf16_tile(int n_low, const unsigned char *a, size_t stride, const un
     }
 }
 
-static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y, size_t ldy, bool add)
+static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y,
+                      size_t ldy, bool add)
 {
     enum { ROWS = 2 * HALF, K_BLOCKS = 8 };
     _Alignas(64) float edge[ROWS * VT_STRIP];
@@ -307,8 +323,8 @@ static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0
                 configured = n_rows;
                 for (int i = 0; i < n_rows && to == edge && (add || b); i++)
                     memcpy(edge + (size_t)i * VT_STRIP, yr + (size_t)i * ldy, row_bytes);
-                bf16_tile(low, x->data + (size_t)r * x->stride + (size_t)b * 64, x->stride, vt_strip_block(w, n / VT_STRIP, b), here, to, ld,
-                          add || b);
+                bf16_tile(low, x->data + (size_t)r * x->stride + (size_t)b * 64, x->stride,
+                          vt_strip_block(w, n / VT_STRIP, b), here, to, ld, add || b);
                 for (int i = 0; i < n_rows && to == edge; i++)
                     memcpy(yr + (size_t)i * ldy, edge + (size_t)i * VT_STRIP, row_bytes);
             }
@@ -316,7 +332,8 @@ static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0
     }
 }
 
-static void gemm_amx(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y, size_t ldy, bool add)
+static void gemm_amx(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y,
+                     size_t ldy, bool add)
 {
     if (w->layout == VT_LAYOUT_F32) {
         vt_kernels_avx512.gemm(w, x, r0, r1, n0, n1, y, ldy, add);

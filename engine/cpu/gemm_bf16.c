@@ -13,7 +13,8 @@
 
 enum { ROWS = 6, PAIR_ROW = 128 };
 
-static void acts_pack_bf16(const struct vt_acts *a, enum vt_lm_precision p, int first, int n, const float *x, size_t ldx, float scale)
+static void acts_pack_bf16(const struct vt_acts *a, enum vt_lm_precision p, int first, int n, const float *x,
+                           size_t ldx, float scale)
 {
     if (p == VT_LM_F32) {
         vt_kernels_avx512.acts_pack(a, p, first, n, x, ldx, scale);
@@ -70,7 +71,8 @@ struct tile {
     bool from_y;
 };
 
-static inline __attribute__((always_inline)) void dot_block(int n_rows, const struct tile *t, int b, __m512 dot[ROWS][2])
+static inline __attribute__((always_inline)) void dot_block(int n_rows, const struct tile *t, int b,
+                                                            __m512 dot[ROWS][2])
 {
     const unsigned char *w = t->pairs + (size_t)b * 16 * PAIR_ROW;
     for (int i = 0; i < 16; i++, w += PAIR_ROW) {
@@ -90,7 +92,8 @@ static inline __attribute__((always_inline)) void tile_fixed(int n_rows, const s
     __m512 acc[ROWS][2], dot[ROWS][2];
     for (int r = 0; r < n_rows; r++)
         for (int h = 0; h < 2; h++)
-            acc[r][h] = t->from_y ? _mm512_maskz_loadu_ps(t->columns[h], t->y + (size_t)r * t->ldy + 16 * h) : _mm512_setzero_ps();
+            acc[r][h] = t->from_y ? _mm512_maskz_loadu_ps(t->columns[h], t->y + (size_t)r * t->ldy + 16 * h)
+                                  : _mm512_setzero_ps();
     for (int b = 0; b < t->n_blocks; b++) {
         if (!t->g) {
             dot_block(n_rows, t, b, acc);
@@ -116,12 +119,24 @@ static inline __attribute__((always_inline)) void tile_fixed(int n_rows, const s
 static void tile_any(int n_rows, const struct tile *t)
 {
     switch (n_rows) {
-    case 1: tile_fixed(1, t); break;
-    case 2: tile_fixed(2, t); break;
-    case 3: tile_fixed(3, t); break;
-    case 4: tile_fixed(4, t); break;
-    case 5: tile_fixed(5, t); break;
-    default: tile_fixed(ROWS, t); break;
+    case 1:
+        tile_fixed(1, t);
+        break;
+    case 2:
+        tile_fixed(2, t);
+        break;
+    case 3:
+        tile_fixed(3, t);
+        break;
+    case 4:
+        tile_fixed(4, t);
+        break;
+    case 5:
+        tile_fixed(5, t);
+        break;
+    default:
+        tile_fixed(ROWS, t);
+        break;
     }
 }
 
@@ -130,7 +145,8 @@ static __mmask16 column_mask(int n)
     return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
 }
 
-static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y, size_t ldy, bool add)
+static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y,
+                      size_t ldy, bool add)
 {
     if (w->layout == VT_LAYOUT_F32) {
         vt_kernels_avx512.gemm(w, x, r0, r1, n0, n1, y, ldy, add);

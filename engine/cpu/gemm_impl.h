@@ -14,8 +14,10 @@
 
 enum { K_CHUNK = 256 }; /* 256 x 32 floats = 32 KiB: a strip's chunk stays in the first-level cache */
 
-/* Y[r][c] += sum_k X(r, k) W[k][c] for n_rows <= TILE_ROWS rows and TILE_COLUMNS columns. X(r, k) = x[r * sr + k * sk]. */
-INLINE void tile_fixed(int n_rows, int nk, const float *x, size_t sr, size_t sk, const float *w, size_t ldw, float *y, size_t ldy)
+/* Y[r][c] += sum_k X(r, k) W[k][c] for n_rows <= TILE_ROWS rows and TILE_COLUMNS columns. X(r, k) = x[r * sr + k * sk].
+ */
+INLINE void tile_fixed(int n_rows, int nk, const float *x, size_t sr, size_t sk, const float *w, size_t ldw, float *y,
+                       size_t ldy)
 {
     vf acc[TILE_ROWS][2];
     for (int r = 0; r < n_rows; r++) {
@@ -37,8 +39,8 @@ INLINE void tile_fixed(int n_rows, int nk, const float *x, size_t sr, size_t sk,
 }
 
 /* Any number of rows and a multiple of TILE_COLUMNS columns, as tiles of constant height. */
-static void tile_rows(int n_rows, int n_columns, int nk, const float *x, size_t sr, size_t sk, const float *w, size_t ldw, float *y,
-                      size_t ldy)
+static void tile_rows(int n_rows, int n_columns, int nk, const float *x, size_t sr, size_t sk, const float *w,
+                      size_t ldw, float *y, size_t ldy)
 {
     for (int r = 0; r < n_rows;) {
         int left = n_rows - r, step = left >= TILE_ROWS ? TILE_ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
@@ -58,7 +60,8 @@ static void tile_rows(int n_rows, int n_columns, int nk, const float *x, size_t 
     }
 }
 
-static void acts_pack_f32(const struct vt_acts *a, enum vt_lm_precision p, int first, int n, const float *x, size_t ldx, float scale)
+static void acts_pack_f32(const struct vt_acts *a, enum vt_lm_precision p, int first, int n, const float *x, size_t ldx,
+                          float scale)
 {
     (void)p;
     int n_pad = vt_round_up(a->n_in, VT_BLOCK);
@@ -128,7 +131,8 @@ static const float *expand_strip(const struct vt_matrix *w, int s, int k0, int n
     return scratch;
 }
 
-static void gemm_f32(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y, size_t ldy, bool add)
+static void gemm_f32(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y,
+                     size_t ldy, bool add)
 {
     enum { ROWS = 4 * TILE_ROWS };
     _Alignas(64) float scratch[K_CHUNK * VT_STRIP];
@@ -155,8 +159,8 @@ static void gemm_f32(const struct vt_matrix *w, const struct vt_acts *x, int r0,
     }
 }
 
-static void gemm_tn_f32(enum vt_lm_precision prec, int n, int p0, int p1, int q, const float *a, size_t lda, const float *b, size_t ldb,
-                        float scale, float *c, size_t ldc)
+static void gemm_tn_f32(enum vt_lm_precision prec, int n, int p0, int p1, int q, const float *a, size_t lda,
+                        const float *b, size_t ldb, float scale, float *c, size_t ldc)
 {
     (void)prec;
     _Alignas(64) float strip[K_CHUNK * VT_STRIP];

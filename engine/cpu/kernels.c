@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kernels.c: which instruction sets this machine runs, and the choice among them. avx512bf16 is the AVX-512
- * table with its own matrix product, amx has its own attention and backward products too. AMX needs the kernel's permission for the tile state, asked for
- * once per process (arch_prctl); without it the machine counts as avx512bf16.
+ * table with its own matrix product, amx has its own attention and backward products too. AMX needs the kernel's
+ * permission for the tile state, asked for once per process (arch_prctl); without it the machine counts as avx512bf16.
  */
 #include "cpu/kernels.h"
 
@@ -45,8 +45,8 @@ static void tables_find(void)
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma"))
         return;
     tables[n_tables++] = vt_kernels_avx2;
-    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
-        !__builtin_cpu_supports("avx512vl"))
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512vl"))
         return;
     tables[n_tables++] = vt_kernels_avx512;
     if (!has_avx512_bf16())
@@ -94,9 +94,10 @@ vt_status vt_kernels_pick(const char *isa, const struct vt_kernels **out, vt_err
 
 size_t vt_acts_row_bytes(int n_in)
 {
-    /* 4 bytes per element (fp32, or two bf16) and on AMX 64 bytes per group of 5 to 8 blocks. An odd multiple of 64 keeps
-     * rows of a power-of-two width out of one cache set. */
-    size_t blocks = (size_t)vt_round_up(n_in, VT_BLOCK) / VT_BLOCK, n = blocks * VT_BLOCK * sizeof(float) + (blocks + 7) / 8 * 64;
+    /* 4 bytes per element (fp32, or two bf16) and on AMX 64 bytes per group of 5 to 8 blocks. An odd multiple of 64
+     * keeps rows of a power-of-two width out of one cache set. */
+    size_t blocks = (size_t)vt_round_up(n_in, VT_BLOCK) / VT_BLOCK,
+           n = blocks * VT_BLOCK * sizeof(float) + (blocks + 7) / 8 * 64;
     return (n / 64 | 1) * 64;
 }
 
@@ -105,10 +106,9 @@ size_t vt_query_bytes(int head_dim)
     return (size_t)vt_round_up(head_dim, VT_BLOCK) * sizeof(float);
 }
 
-size_t vt_page_bytes(const struct vt_kernels *k, enum vt_lm_precision p, int head_dim)
+size_t vt_page_bytes(int head_dim)
 {
-    (void)k;
-    (void)p; /* keys and values are fp32 or two bf16 each: the same size */
+    /* keys and values, each fp32 or two bf16 */
     return 2 * VT_PAGE_KEYS * (size_t)vt_round_up(head_dim, VT_BLOCK) * sizeof(float);
 }
 

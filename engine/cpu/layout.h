@@ -29,11 +29,16 @@ static inline int vt_round_up(int n, int step)
 static inline size_t vt_block_bytes(enum vt_layout layout)
 {
     switch (layout) {
-    case VT_LAYOUT_F32: return VT_BLOCK * VT_STRIP * 4;
-    case VT_LAYOUT_BF16: return VT_BLOCK * VT_STRIP * 2;
-    case VT_LAYOUT_Q4_0: return 2 * VT_CODES4 + 2 * VT_STRIP;
-    case VT_LAYOUT_Q4_1: return 2 * VT_CODES4 + 4 * VT_STRIP;
-    case VT_LAYOUT_Q8_0: return 2 * VT_CODES8 + 2 * VT_STRIP;
+    case VT_LAYOUT_F32:
+        return VT_BLOCK * VT_STRIP * 4;
+    case VT_LAYOUT_BF16:
+        return VT_BLOCK * VT_STRIP * 2;
+    case VT_LAYOUT_Q4_0:
+        return 2 * VT_CODES4 + 2 * VT_STRIP;
+    case VT_LAYOUT_Q4_1:
+        return 2 * VT_CODES4 + 4 * VT_STRIP;
+    case VT_LAYOUT_Q8_0:
+        return 2 * VT_CODES8 + 2 * VT_STRIP;
     }
     return 0;
 }

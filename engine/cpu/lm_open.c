@@ -209,7 +209,7 @@ static void derive(vt_lm *lm)
     lm->kv_dim = c->n_kv_heads * c->head_dim;
     lm->qkv_dim = lm->q_dim + 2 * lm->kv_dim;
     lm->group_heads = c->n_heads / c->n_kv_heads;
-    lm->page_bytes = vt_page_bytes(lm->k, lm->prec, c->head_dim);
+    lm->page_bytes = vt_page_bytes(c->head_dim);
     lm->block_bytes = lm->page_bytes * (size_t)c->n_kv_heads;
 }
 

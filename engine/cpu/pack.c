@@ -15,16 +15,21 @@ enum vt_layout vt_layout_of(enum vt_lm_precision p, enum vt_dtype dtype)
     if (p == VT_LM_F32)
         return VT_LAYOUT_F32;
     switch (dtype) {
-    case VT_Q4_0: return VT_LAYOUT_Q4_0;
-    case VT_Q4_1: return VT_LAYOUT_Q4_1;
-    case VT_Q8_0: return VT_LAYOUT_Q8_0;
-    default: return VT_LAYOUT_BF16;
+    case VT_Q4_0:
+        return VT_LAYOUT_Q4_0;
+    case VT_Q4_1:
+        return VT_LAYOUT_Q4_1;
+    case VT_Q8_0:
+        return VT_LAYOUT_Q8_0;
+    default:
+        return VT_LAYOUT_BF16;
     }
 }
 
 size_t vt_matrix_bytes(enum vt_layout layout, int n_out, int n_in)
 {
-    size_t strips = (size_t)vt_round_up(n_out, VT_STRIP) / VT_STRIP, blocks = (size_t)vt_round_up(n_in, VT_BLOCK) / VT_BLOCK;
+    size_t strips = (size_t)vt_round_up(n_out, VT_STRIP) / VT_STRIP,
+           blocks = (size_t)vt_round_up(n_in, VT_BLOCK) / VT_BLOCK;
     return strips * blocks * vt_block_bytes(layout);
 }
 
@@ -66,13 +71,14 @@ static void put_codes(enum vt_layout layout, unsigned char *block, int column, c
     }
 }
 
-vt_status vt_matrix_pack(const struct vt_tensor *t, enum vt_layout layout, void *memory, struct vt_matrix *out, vt_err *err)
+vt_status vt_matrix_pack(const struct vt_tensor *t, enum vt_layout layout, void *memory, struct vt_matrix *out,
+                         vt_err *err)
 {
     struct vt_matrix w = {layout, (int)t->shape[0], (int)t->shape[1], memory};
     bool codes = layout != VT_LAYOUT_F32 && layout != VT_LAYOUT_BF16;
     if (t->n_dims != 2 || (codes && (t->shape[1] % VT_BLOCK || layout != vt_layout_of(VT_LM_FAST, t->dtype))))
-        return vt_fail(err, VT_EINVAL, "packing the tensor %s (%s): its type or shape does not fit the layout.", t->name,
-                       vt_dtype_name(t->dtype));
+        return vt_fail(err, VT_EINVAL, "packing the tensor %s (%s): its type or shape does not fit the layout.",
+                       t->name, vt_dtype_name(t->dtype));
     memset(memory, 0, vt_matrix_bytes(layout, w.n_out, w.n_in));
     float *row = vt_alloc_array((size_t)w.n_in, sizeof(float));
     if (!row)
@@ -99,8 +105,10 @@ vt_status vt_matrix_pack_transposed(const struct vt_tensor *t, enum vt_layout la
                                     struct vt_matrix *out, vt_err *err)
 {
     struct vt_matrix w = {layout, (int)t->shape[1], row1 - row0, memory};
-    if (t->n_dims != 2 || row0 < 0 || row1 > t->shape[0] || row0 >= row1 || (layout != VT_LAYOUT_F32 && layout != VT_LAYOUT_BF16))
-        return vt_fail(err, VT_EINVAL, "packing the transpose of %s: bad rows %d to %d or layout.", t->name, row0, row1);
+    if (t->n_dims != 2 || row0 < 0 || row1 > t->shape[0] || row0 >= row1 ||
+        (layout != VT_LAYOUT_F32 && layout != VT_LAYOUT_BF16))
+        return vt_fail(err, VT_EINVAL, "packing the transpose of %s: bad rows %d to %d or layout.", t->name, row0,
+                       row1);
     memset(memory, 0, vt_matrix_bytes(layout, w.n_out, w.n_in));
     float *row = vt_alloc_array((size_t)w.n_out, sizeof(float));
     if (!row)
@@ -116,13 +124,14 @@ vt_status vt_matrix_pack_transposed(const struct vt_tensor *t, enum vt_layout la
     return VT_OK;
 }
 
-void vt_matrix_pack_f32(enum vt_layout layout, int n_out, int n_in, const float *src, size_t so, size_t si, void *memory,
-                        struct vt_matrix *out)
+void vt_matrix_pack_f32(enum vt_layout layout, int n_out, int n_in, const float *src, size_t so, size_t si,
+                        void *memory, struct vt_matrix *out)
 {
     struct vt_matrix w = {layout, n_out, n_in, memory};
     memset(memory, 0, vt_matrix_bytes(layout, n_out, n_in));
     for (int o = 0; o < n_out; o++)
         for (int i = 0; i < n_in; i++)
-            put_value(layout, block_at(&w, memory, o, i / VT_BLOCK), o % VT_STRIP, i % VT_BLOCK, src[(size_t)o * so + (size_t)i * si]);
+            put_value(layout, block_at(&w, memory, o, i / VT_BLOCK), o % VT_STRIP, i % VT_BLOCK,
+                      src[(size_t)o * so + (size_t)i * si]);
     *out = w;
 }

@@ -30,7 +30,7 @@ static float row_dot(int n, const float *x, const float *y)
 {
     vf s = v_set(0.0f);
     FOR_LANES(n)
-        s = v_fma(load_part(x + i, n_here), load_part(y + i, n_here), s);
+    s = v_fma(load_part(x + i, n_here), load_part(y + i, n_here), s);
     return v_sum(s);
 }
 
@@ -38,7 +38,7 @@ static float row_rmsnorm(int n, const float *x, const float *w, float eps, float
 {
     float inv = 1.0f / sqrtf(row_dot(n, x, x) / (float)n + eps);
     FOR_LANES(n)
-        store_part(y + i, load_part(w + i, n_here) * (load_part(x + i, n_here) * inv), n_here);
+    store_part(y + i, load_part(w + i, n_here) * (load_part(x + i, n_here) * inv), n_here);
     return inv;
 }
 
@@ -47,9 +47,10 @@ static void row_rmsnorm_backward(int n, const float *x, const float *w, float in
 {
     vf s = v_set(0.0f);
     FOR_LANES(n)
-        s = v_fma(load_part(w + i, n_here) * load_part(dy + i, n_here), load_part(x + i, n_here), s);
+    s = v_fma(load_part(w + i, n_here) * load_part(dy + i, n_here), load_part(x + i, n_here), s);
     float c = -inv_rms * inv_rms * inv_rms / (float)n * v_sum(s);
-    FOR_LANES(n) {
+    FOR_LANES(n)
+    {
         vf d = load_part(w + i, n_here) * load_part(dy + i, n_here) * inv_rms;
         d = v_fma(load_part(x + i, n_here), v_set(c), d);
         store_part(dx + i, load_part(dx + i, n_here) + d, n_here);
@@ -60,7 +61,8 @@ static void row_rope(int head_dim, float *x, const float *cos_sin, bool inverse)
 {
     int half = head_dim / 2;
     float sign = inverse ? -1.0f : 1.0f;
-    FOR_LANES(half) {
+    FOR_LANES(half)
+    {
         vf a = load_part(x + i, n_here), b = load_part(x + half + i, n_here);
         vf c = load_part(cos_sin + i, n_here), s = load_part(cos_sin + half + i, n_here) * sign;
         store_part(x + i, v_fma(a, c, -(b * s)), n_here);
@@ -70,16 +72,19 @@ static void row_rope(int head_dim, float *x, const float *cos_sin, bool inverse)
 
 static void row_silu_mul(int n, const float *gate, const float *up, float *out)
 {
-    FOR_LANES(n) {
+    FOR_LANES(n)
+    {
         vf g = load_part(gate + i, n_here);
         store_part(out + i, g / (1.0f + v_exp(-g)) * load_part(up + i, n_here), n_here);
     }
 }
 
 /* s = sigmoid(g): d(g s)/dg = s (1 + g (1 - s)). */
-static void row_silu_mul_backward(int n, const float *gate, const float *up, const float *d_out, float *d_gate, float *d_up)
+static void row_silu_mul_backward(int n, const float *gate, const float *up, const float *d_out, float *d_gate,
+                                  float *d_up)
 {
-    FOR_LANES(n) {
+    FOR_LANES(n)
+    {
         vf g = load_part(gate + i, n_here), u = load_part(up + i, n_here), d = load_part(d_out + i, n_here);
         vf s = 1.0f / (1.0f + v_exp(-g));
         store_part(d_gate + i, d * u * (s * v_fma(g, 1.0f - s, v_set(1.0f))), n_here);
@@ -90,19 +95,19 @@ static void row_silu_mul_backward(int n, const float *gate, const float *up, con
 static void row_add(int n, const float *x, float *y)
 {
     FOR_LANES(n)
-        store_part(y + i, load_part(y + i, n_here) + load_part(x + i, n_here), n_here);
+    store_part(y + i, load_part(y + i, n_here) + load_part(x + i, n_here), n_here);
 }
 
 static void row_axpy(int n, float a, const float *x, float *y)
 {
     FOR_LANES(n)
-        store_part(y + i, v_fma(v_set(a), load_part(x + i, n_here), load_part(y + i, n_here)), n_here);
+    store_part(y + i, v_fma(v_set(a), load_part(x + i, n_here), load_part(y + i, n_here)), n_here);
 }
 
 static void row_scale(int n, float a, float *x)
 {
     FOR_LANES(n)
-        store_part(x + i, load_part(x + i, n_here) * a, n_here);
+    store_part(x + i, load_part(x + i, n_here) * a, n_here);
 }
 
 static double row_sum_squares(size_t n, const float *x)
@@ -120,7 +125,8 @@ static double row_sum_squares(size_t n, const float *x)
 static float row_max(int n, const float *x)
 {
     vf m = v_set(-INFINITY), nan = v_set(0.0f);
-    FOR_LANES(n) {
+    FOR_LANES(n)
+    {
         vf v = n_here == LANES ? v_load(x + i) : v_select(v_below(n_here), v_load_n(x + i, n_here), m);
         m = v_max(m, v);
         nan = v_select(v != v, v, nan);
@@ -132,7 +138,8 @@ static float row_max(int n, const float *x)
 static float row_exp_sum(int n, const float *x, float a, float b, float *out)
 {
     vf s = v_set(0.0f);
-    FOR_LANES(n) {
+    FOR_LANES(n)
+    {
         vf e = v_exp(v_fma(v_set(a), load_part(x + i, n_here), v_set(-b)));
         if (n_here < LANES)
             e = (vf)((vi)e & v_below(n_here));
@@ -143,8 +150,8 @@ static float row_exp_sum(int n, const float *x, float a, float b, float *out)
     return v_sum(s);
 }
 
-static void row_adam(size_t n, float *param, const float *grad, float *m, float *v, const struct vt_adam *o, float grad_scale, float c1,
-                     float c2)
+static void row_adam(size_t n, float *param, const float *grad, float *m, float *v, const struct vt_adam *o,
+                     float grad_scale, float c1, float c2)
 {
     float step = o->lr / c1, decay = 1.0f - o->lr * o->weight_decay, root_c2 = sqrtf(c2);
     for (size_t i = 0; i < n; i++) {

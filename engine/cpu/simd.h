@@ -18,13 +18,22 @@
 
 #if defined(__AVX512F__)
 enum { LANES = 16, TILE_ROWS = 12 };
-#define LANE_NUMBERS {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15}
+#define LANE_NUMBERS                                                                                                   \
+    {                                                                                                                  \
+        0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15                                                           \
+    }
 #elif defined(__AVX2__)
 enum { LANES = 8, TILE_ROWS = 6 };
-#define LANE_NUMBERS {0, 1, 2, 3, 4, 5, 6, 7}
+#define LANE_NUMBERS                                                                                                   \
+    {                                                                                                                  \
+        0, 1, 2, 3, 4, 5, 6, 7                                                                                         \
+    }
 #else
 enum { LANES = 4, TILE_ROWS = 6 };
-#define LANE_NUMBERS {0, 1, 2, 3}
+#define LANE_NUMBERS                                                                                                   \
+    {                                                                                                                  \
+        0, 1, 2, 3                                                                                                     \
+    }
 #endif
 /* Two vectors of accumulators per row of a register tile. */
 enum { TILE_COLUMNS = 2 * LANES };

@@ -5,8 +5,8 @@
  * the checkpoint's digest, the precision and LAYOUT_VERSION.
  *
  * File: a header, a table with one record per matrix, the matrices on 64-byte borders. Opening compares the table with
- * the one the checkpoint's own tensors give (names, shapes, layouts, offsets) and checks a 64-bit sum of the table and of
- * every matrix, which reads each byte once. Anything unexpected: the file is packed again.
+ * the one the checkpoint's own tensors give (names, shapes, layouts, offsets) and checks a 64-bit sum of the table and
+ * of every matrix, which reads each byte once. Anything unexpected: the file is packed again.
  */
 #include "cpu/kernels.h"
 
@@ -33,6 +33,7 @@ struct header {
 
 struct vt_pack {
     struct vt_map map;
+    bool is_in_memory; /* map.p is a buffer of ours, not a mapping */
     const struct record *records;
     struct vt_matrix *matrices;
     size_t n;
@@ -54,12 +55,14 @@ static uint64_t words_sum(const void *bytes, size_t n)
 }
 
 /* Fills the table for the two-dimensional tensors of c: everything but the sums. *total: bytes of the whole file. */
-static vt_status table_make(const vt_ckpt *c, enum vt_lm_precision p, struct record **out, size_t *n_out, uint64_t *total, vt_err *err)
+static vt_status table_make(const vt_ckpt *c, enum vt_lm_precision p, struct record **out, size_t *n_out,
+                            uint64_t *total, vt_err *err)
 {
     size_t n = vt_ckpt_n_tensors(c), used = 0;
     struct record *t = vt_alloc_array(n + 1, sizeof *t);
     if (!t)
-        return vt_fail(err, VT_ENOMEM, "packing the weights of %s: no memory for a table of %zu tensors.", vt_ckpt_name(c), n);
+        return vt_fail(err, VT_ENOMEM, "packing the weights of %s: no memory for a table of %zu tensors.",
+                       vt_ckpt_name(c), n);
     uint64_t at = 0;
     for (size_t i = 0; i < n; i++) {
         const struct vt_tensor *x = vt_ckpt_tensor_at(c, i);
@@ -68,7 +71,8 @@ static vt_status table_make(const vt_ckpt *c, enum vt_lm_precision p, struct rec
         struct record *r = &t[used++];
         if (strlen(x->name) >= sizeof r->name || x->shape[0] > INT32_MAX || x->shape[1] > INT32_MAX) {
             free(t);
-            return vt_fail(err, VT_EFORMAT, "packing the weights of %s: the tensor %.80s has too long a name or too many rows.",
+            return vt_fail(err, VT_EFORMAT,
+                           "packing the weights of %s: the tensor %.80s has too long a name or too many rows.",
                            vt_ckpt_name(c), x->name);
         }
         memcpy(r->name, x->name, strlen(x->name));
@@ -113,12 +117,14 @@ static vt_status file_name(const vt_ckpt *c, enum vt_lm_precision p, char **out,
     return s;
 }
 
-/* Packs every tensor into one buffer and writes it atomically. */
-static vt_status file_write(const vt_ckpt *c, const char *path, struct record *t, size_t n, uint64_t total, vt_err *err)
+/* Packs every tensor into one new buffer laid out as the file. */
+static vt_status file_make(const vt_ckpt *c, struct record *t, size_t n, uint64_t total, unsigned char **out,
+                           vt_err *err)
 {
     unsigned char *bytes = total <= SIZE_MAX ? vt_alloc_aligned(64, (size_t)total) : NULL;
     if (!bytes)
-        return vt_fail(err, VT_ENOMEM, "packing the weights of %s: it needs %llu bytes.", vt_ckpt_name(c), (unsigned long long)total);
+        return vt_fail(err, VT_ENOMEM, "packing the weights of %s: it needs %llu bytes.", vt_ckpt_name(c),
+                       (unsigned long long)total);
     vt_status s = VT_OK;
     struct header h = {.n_records = n, .n_bytes = total};
     memcpy(h.magic, magic, sizeof magic);
@@ -127,16 +133,18 @@ static vt_status file_write(const vt_ckpt *c, const char *path, struct record *t
         s = vt_matrix_pack(vt_ckpt_tensor(c, t[i].name), (enum vt_layout)t[i].layout, bytes + t[i].offset, &w, err);
         t[i].sum = s == VT_OK ? words_sum(bytes + t[i].offset, (size_t)t[i].n_bytes) : 0;
     }
+    if (s != VT_OK) {
+        free(bytes);
+        return s;
+    }
     size_t table_end = sizeof h + n * sizeof *t;
     uint64_t first = n ? t[0].offset : total;
     h.table_sum = words_sum(t, n * sizeof *t);
     memcpy(bytes, &h, sizeof h);
     memcpy(bytes + sizeof h, t, n * sizeof *t);
     memset(bytes + table_end, 0, (size_t)first - table_end);
-    if (s == VT_OK)
-        s = vt_fs_write_atomic(path, bytes, (size_t)total, err);
-    free(bytes);
-    return s;
+    *out = bytes;
+    return VT_OK;
 }
 
 /* Whether the mapped file is what table_make promised, checksums included. */
@@ -171,45 +179,65 @@ static bool file_open(const char *path, const struct record *want, size_t n, uin
     return false;
 }
 
+/* The bytes of the pack: the cached file, mapped; or packed now, written to the cache and mapped; or, when the cache
+ * cannot be written (full disk, read-only home), kept in memory. */
+static vt_status pack_load(struct vt_pack *k, const vt_ckpt *c, enum vt_lm_precision p, vt_err *err)
+{
+    struct record *table = NULL;
+    unsigned char *bytes = NULL;
+    char *path = NULL;
+    uint64_t total = 0;
+    vt_err ignored;
+    vt_status s = table_make(c, p, &table, &k->n, &total, err);
+    if (s != VT_OK)
+        return s;
+    bool has_path = file_name(c, p, &path, &ignored) == VT_OK;
+    if (has_path && file_open(path, table, k->n, total, &k->map))
+        goto out;
+    if ((s = file_make(c, table, k->n, total, &bytes, err)) != VT_OK)
+        goto out;
+    for (size_t i = 0; i < k->n; i++)
+        table[i].sum = 0;
+    if (has_path && vt_fs_write_atomic(path, bytes, (size_t)total, &ignored) == VT_OK &&
+        file_open(path, table, k->n, total, &k->map))
+        goto out;
+    k->map = (struct vt_map){bytes, (size_t)total};
+    k->is_in_memory = true;
+    bytes = NULL;
+out:
+    free(table);
+    free(bytes);
+    free(path);
+    return s;
+}
+
 vt_status vt_pack_open(const vt_ckpt *c, enum vt_lm_precision p, struct vt_pack **out, vt_err *err)
 {
     struct vt_pack *k = vt_alloc(sizeof *k);
-    struct record *table = NULL;
-    char *path = NULL;
-    uint64_t total = 0;
-    vt_status s = k ? VT_OK : vt_fail(err, VT_ENOMEM, "opening the weights of %s: no memory.", vt_ckpt_name(c));
-    if (s != VT_OK || (s = table_make(c, p, &table, &k->n, &total, err)) != VT_OK || (s = file_name(c, p, &path, err)) != VT_OK)
-        goto out;
-    if (!file_open(path, table, k->n, total, &k->map)) {
-        s = file_write(c, path, table, k->n, total, err);
-        for (size_t i = 0; i < k->n; i++)
-            table[i].sum = 0;
-        if (s == VT_OK && !file_open(path, table, k->n, total, &k->map))
-            s = vt_fail(err, VT_EIO, "the packed weights %s are damaged right after writing; check the disk or set VEGTTT_CACHE.", path);
-    }
+    vt_status s =
+        k ? pack_load(k, c, p, err) : vt_fail(err, VT_ENOMEM, "opening the weights of %s: no memory.", vt_ckpt_name(c));
     if (s == VT_OK && !(k->matrices = vt_alloc_array(k->n + 1, sizeof *k->matrices)))
         s = vt_fail(err, VT_ENOMEM, "opening the weights of %s: no memory.", vt_ckpt_name(c));
-    if (s != VT_OK)
-        goto out;
+    if (s != VT_OK) {
+        vt_pack_close(k);
+        return s;
+    }
     k->records = (const struct record *)(const void *)(k->map.p + sizeof(struct header));
     for (size_t i = 0; i < k->n; i++) {
         const struct record *r = &k->records[i];
         k->matrices[i] = (struct vt_matrix){(enum vt_layout)r->layout, r->n_out, r->n_in, k->map.p + r->offset};
     }
     *out = k;
-    k = NULL;
-out:
-    vt_pack_close(k);
-    free(table);
-    free(path);
-    return s;
+    return VT_OK;
 }
 
 void vt_pack_close(struct vt_pack *p)
 {
     if (!p)
         return;
-    if (p->map.p)
+    if (p->is_in_memory)
+        free((void *)(uintptr_t)p->map.p);
+    else if (p->map.p)
         vt_map_close(&p->map);
     free(p->matrices);
     free(p);

@@ -65,7 +65,8 @@ static void weights_free(struct weights *w)
 }
 
 /* Best and median seconds of one product of m rows, walking through the copies. */
-static void time_gemm(const struct vt_kernels *k, const struct weights *w, const struct vt_acts *x, int m, float *y, double *best, double *median)
+static void time_gemm(const struct vt_kernels *k, const struct weights *w, const struct vt_acts *x, int m, float *y,
+                      double *best, double *median)
 {
     for (int r = 0; r < N_RUNS; r++) {
         struct vt_matrix matrix = {w->layout, w->n_out, w->n_in, w->memory[r % w->n_copies]};
@@ -103,7 +104,8 @@ static double read_rate(void)
 }
 
 /* FLOP/s of the product while both operands stay in cache: the kernel's own ceiling. */
-static double peak_rate(const struct vt_kernels *k, enum vt_lm_precision p, enum vt_layout layout, const float *x, float *y)
+static double peak_rate(const struct vt_kernels *k, enum vt_lm_precision p, enum vt_layout layout, const float *x,
+                        float *y)
 {
     struct weights w;
     struct vt_acts a = {256, vt_acts_row_bytes(256), vt_alloc_aligned(64, vt_acts_row_bytes(256) * 64)};
@@ -124,8 +126,8 @@ static double peak_rate(const struct vt_kernels *k, enum vt_lm_precision p, enum
     return rate;
 }
 
-static void bench_shape(const struct vt_kernels *k, enum vt_lm_precision p, enum vt_layout layout, const char *name, int n_out, int n_in,
-                        const float *x, float *y, double peak, double bandwidth)
+static void bench_shape(const struct vt_kernels *k, enum vt_lm_precision p, enum vt_layout layout, const char *name,
+                        int n_out, int n_in, const float *x, float *y, double peak, double bandwidth)
 {
     static const int rows[] = {1, 8, 32, 64, 512};
     struct weights w;
@@ -141,9 +143,11 @@ static void bench_shape(const struct vt_kernels *k, enum vt_lm_precision p, enum
         double bytes = (double)vt_matrix_bytes(layout, n_out, n_in);
         time_gemm(k, &w, &a, rows[i], y, &best, &median);
         if (rows[i] == 1)
-            printf(" M=1 %5.1f (%5.1f) GB/s %3.0f%%", bytes / best / 1e9, bytes / median / 1e9, 100.0 * bytes / best / bandwidth);
+            printf(" M=1 %5.1f (%5.1f) GB/s %3.0f%%", bytes / best / 1e9, bytes / median / 1e9,
+                   100.0 * bytes / best / bandwidth);
         else
-            printf(" | M=%d %4.0f (%4.0f) %3.0f%%", rows[i], flops / best / 1e9, flops / median / 1e9, 100.0 * flops / best / peak);
+            printf(" | M=%d %4.0f (%4.0f) %3.0f%%", rows[i], flops / best / 1e9, flops / median / 1e9,
+                   100.0 * flops / best / peak);
     }
     printf("\n");
     weights_free(&w);
@@ -167,9 +171,9 @@ static void bench_others(const struct vt_kernels *k, const float *x, float *y)
     static int seen[192];
     int hd = 64;
     float *acc = y, *dk = y + 20000, *dv = y + 30000, *dq = y + 40000;
-    void *page = vt_alloc_aligned(64, vt_page_bytes(k, VT_LM_FAST, hd)), *q = vt_alloc_aligned(64, vt_query_bytes(hd) * 192);
+    void *page = vt_alloc_aligned(64, vt_page_bytes(hd)), *q = vt_alloc_aligned(64, vt_query_bytes(hd) * 192);
     enum vt_lm_precision fast = VT_LM_FAST;
-    memset(page, 0, vt_page_bytes(k, fast, hd));
+    memset(page, 0, vt_page_bytes(hd));
     for (int i = 0; i < 192; i++) {
         seen[i] = 64;
         l[i] = 1.0f;
@@ -197,7 +201,8 @@ int main(int argc, char **argv)
         return 1;
     memset(y, 0, (size_t)MAX_ROWS * 49152 * sizeof *y);
     double bandwidth = read_rate();
-    printf("one thread; memory read %.1f GB/s. GFLOP/s best (median) and share of the peak; M=1: weight bytes read\n", bandwidth / 1e9);
+    printf("one thread; memory read %.1f GB/s. GFLOP/s best (median) and share of the peak; M=1: weight bytes read\n",
+           bandwidth / 1e9);
     for (int i = 0; vt_kernels_at(i); i++) {
         const struct vt_kernels *k = vt_kernels_at(i);
         bool wanted = argc < 2;

@@ -52,9 +52,11 @@ static struct vt_tensor random_tensor(enum vt_dtype dtype, int n_out, int n_in)
     for (size_t i = 0; !quantised && i < (size_t)n_out * (size_t)n_in; i++) {
         float x = (float)(0.1 * uniform());
         uint16_t h = dtype == VT_F16 ? vt_f32_to_f16(x) : vt_f32_to_bf16(x);
-        memcpy(data + i * (dtype == VT_F32 ? 4 : 2), dtype == VT_F32 ? (void *)&x : (void *)&h, dtype == VT_F32 ? 4 : 2);
+        memcpy(data + i * (dtype == VT_F32 ? 4 : 2), dtype == VT_F32 ? (void *)&x : (void *)&h,
+               dtype == VT_F32 ? 4 : 2);
     }
-    return (struct vt_tensor){.name = "test", .dtype = dtype, .n_dims = 2, .shape = {n_out, n_in}, .data = data, .row_bytes = row};
+    return (struct vt_tensor){
+        .name = "test", .dtype = dtype, .n_dims = 2, .shape = {n_out, n_in}, .data = data, .row_bytes = row};
 }
 
 struct problem {
@@ -66,7 +68,8 @@ struct problem {
     int m;
 };
 
-static void problem_new(struct problem *p, const struct vt_kernels *k, enum vt_lm_precision prec, enum vt_dtype dtype, int m, int n_out, int n_in)
+static void problem_new(struct problem *p, const struct vt_kernels *k, enum vt_lm_precision prec, enum vt_dtype dtype,
+                        int m, int n_out, int n_in)
 {
     vt_err err;
     enum vt_layout layout = vt_layout_of(prec, dtype);
@@ -77,7 +80,8 @@ static void problem_new(struct problem *p, const struct vt_kernels *k, enum vt_l
     p->x = floats((size_t)m * (size_t)n_in);
     p->y = floats((size_t)m * (size_t)n_out);
     fill(p->x, (size_t)m * (size_t)n_in, 3.0);
-    p->acts = (struct vt_acts){n_in, vt_acts_row_bytes(n_in), vt_alloc_aligned(64, vt_acts_row_bytes(n_in) * (size_t)m)};
+    p->acts =
+        (struct vt_acts){n_in, vt_acts_row_bytes(n_in), vt_alloc_aligned(64, vt_acts_row_bytes(n_in) * (size_t)m)};
     k->acts_pack(&p->acts, prec, 0, m, p->x, (size_t)n_in, 1.0f);
     k->gemm(&p->w, &p->acts, 0, m, 0, n_out, p->y, (size_t)n_out, false);
 }
@@ -126,8 +130,8 @@ static void check_gemm(const struct vt_kernels *k, enum vt_lm_precision prec, en
         }
     }
     if (!(worst <= 1.0))
-        printf("  %s %s %s %d x %d: error %.3g of the bound\n", k->name, prec == VT_LM_FAST ? "fast" : "f32", vt_dtype_name(dtype), n_out, n_in,
-               worst);
+        printf("  %s %s %s %d x %d: error %.3g of the bound\n", k->name, prec == VT_LM_FAST ? "fast" : "f32",
+               vt_dtype_name(dtype), n_out, n_in, worst);
     CHECK(worst <= 1.0);
     free(row);
     problem_free(&p);
@@ -144,12 +148,14 @@ static void test_gemm_accuracy(void)
 }
 
 /* Any sub-range of rows and columns, alone and on top of y, gives the bits of the whole. */
-static void check_slices(const struct vt_kernels *k, enum vt_lm_precision prec, enum vt_dtype dtype, int n_out, int n_in)
+static void check_slices(const struct vt_kernels *k, enum vt_lm_precision prec, enum vt_dtype dtype, int n_out,
+                         int n_in)
 {
     enum { M = 70 };
     struct problem p;
     problem_new(&p, k, prec, dtype, M, n_out, n_in);
-    float *y = floats((size_t)M * (size_t)n_out), *sum = floats((size_t)M * (size_t)n_out), *base = floats((size_t)M * (size_t)n_out);
+    float *y = floats((size_t)M * (size_t)n_out), *sum = floats((size_t)M * (size_t)n_out),
+          *base = floats((size_t)M * (size_t)n_out);
     fill(base, (size_t)M * (size_t)n_out, 1.0);
     memcpy(sum, base, (size_t)M * (size_t)n_out * sizeof(float));
     k->gemm(&p.w, &p.acts, 0, M, 0, n_out, sum, (size_t)n_out, true);
@@ -228,7 +234,8 @@ static void test_transposed(void)
                     vt_tensor_row(&t, o, row);
                     for (int c = 0; c < N_IN; c++) {
                         float d = 2.0f * dy[r * 60 + o - 10];
-                        want[c] += (double)(rounds ? as_bf16(d) : d) * (double)(prec == VT_LM_FAST ? as_bf16(row[c]) : row[c]);
+                        want[c] +=
+                            (double)(rounds ? as_bf16(d) : d) * (double)(prec == VT_LM_FAST ? as_bf16(row[c]) : row[c]);
                     }
                 }
                 for (int c = 0; c < N_IN; c++)
@@ -283,9 +290,10 @@ struct attention {
     int *visible; /* [n_pages][n] */
     unsigned char *pages, *packed;
 };
-static void attention_new(struct attention *a, const struct vt_kernels *k, enum vt_lm_precision prec, int head_dim, int n, int n_pages)
+static void attention_new(struct attention *a, const struct vt_kernels *k, enum vt_lm_precision prec, int head_dim,
+                          int n, int n_pages)
 {
-    size_t hd = (size_t)head_dim, n_keys = (size_t)n_pages * 64, page = vt_page_bytes(k, prec, head_dim);
+    size_t hd = (size_t)head_dim, n_keys = (size_t)n_pages * 64, page = vt_page_bytes(head_dim);
     *a = (struct attention){.head_dim = head_dim, .n = n, .n_pages = n_pages};
     a->q = floats((size_t)n * hd);
     a->k = floats(n_keys * hd);
@@ -317,9 +325,9 @@ static void attention_run(struct attention *a, const struct vt_kernels *k, enum 
     memset(a->acc, 0, (size_t)a->n * hd * sizeof(float));
     for (int r = 0; r < a->n; r += step)
         for (int p = 0; p < a->n_pages; p++)
-            k->attend(prec, a->pages + (size_t)p * vt_page_bytes(k, prec, a->head_dim), a->head_dim, a->n - r < step ? a->n - r : step,
-                      a->packed + (size_t)r * vt_query_bytes(a->head_dim), a->visible + p * a->n + r, a->m + r, a->l + r,
-                      a->acc + (size_t)r * hd);
+            k->attend(prec, a->pages + (size_t)p * vt_page_bytes(a->head_dim), a->head_dim,
+                      a->n - r < step ? a->n - r : step, a->packed + (size_t)r * vt_query_bytes(a->head_dim),
+                      a->visible + p * a->n + r, a->m + r, a->l + r, a->acc + (size_t)r * hd);
 }
 static void attention_free(struct attention *a)
 {
@@ -419,9 +427,11 @@ static void test_attention_bitwise(void)
 static void check_attend_backward(const struct vt_kernels *k, enum vt_lm_precision prec, int hd, int nq, int nk)
 {
     size_t n = (size_t)nq * (size_t)hd, nkv = (size_t)nk * (size_t)hd;
-    float *q = floats(n), *d_out = floats(n), *kk = floats(nkv), *v = floats(nkv), *dq = floats(n), *dk = floats(nkv), *dv = floats(nkv);
+    float *q = floats(n), *d_out = floats(n), *kk = floats(nkv), *v = floats(nkv), *dq = floats(n), *dk = floats(nkv),
+          *dv = floats(nkv);
     float *lse = floats((size_t)nq), *delta = floats((size_t)nq);
-    double *wq = vt_alloc_array(n, sizeof(double)), *wk = vt_alloc_array(nkv, sizeof(double)), *wv = vt_alloc_array(nkv, sizeof(double));
+    double *wq = vt_alloc_array(n, sizeof(double)), *wk = vt_alloc_array(nkv, sizeof(double)),
+           *wv = vt_alloc_array(nkv, sizeof(double));
     int *visible = vt_alloc_array((size_t)nq, sizeof(int));
     double scale = 1.0 / sqrt((double)hd), p[64], dp[64];
     fill(q, n, 1.0);
@@ -452,7 +462,8 @@ static void check_attend_backward(const struct vt_kernels *k, enum vt_lm_precisi
                 wv[j * hd + i] += p[j] / sum * (double)d_out[r * hd + i];
             }
     }
-    k->attend_backward(prec, hd, nq, nk, q, d_out, lse, delta, visible, kk, (size_t)hd, v, (size_t)hd, dq, dk, dv, (size_t)hd);
+    k->attend_backward(prec, hd, nq, nk, q, d_out, lse, delta, visible, kk, (size_t)hd, v, (size_t)hd, dq, dk, dv,
+                       (size_t)hd);
     double e[3] = {0}, size[3] = {0};
     for (size_t i = 0; i < n; i++) {
         e[0] += ((double)dq[i] - wq[i]) * ((double)dq[i] - wq[i]);
@@ -655,7 +666,8 @@ static void test_pick_and_split(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(test_gemm_accuracy), TEST(test_gemm_bitwise),      TEST(test_gemm_nan),        TEST(test_transposed), TEST(test_gemm_tn),
-    TEST(test_attention),     TEST(test_attention_bitwise), TEST(test_attend_backward), TEST(test_rows),       TEST(test_pick_and_split),
+    TEST(test_gemm_accuracy), TEST(test_gemm_bitwise),   TEST(test_gemm_nan),          TEST(test_transposed),
+    TEST(test_gemm_tn),       TEST(test_attention),      TEST(test_attention_bitwise), TEST(test_attend_backward),
+    TEST(test_rows),          TEST(test_pick_and_split),
 };
 TEST_MAIN(cases)
