@@ -5,6 +5,7 @@
  */
 #include "base/alloc.h"
 #include "bind/lua_core.h"
+#include "eval/assemble.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -166,6 +167,17 @@ static int l_submit(lua_State *L)
     return 1;
 }
 
+/* core.assemble(task, code): the translation unit that is compiled for a candidate's body. */
+static int l_assemble(lua_State *L)
+{
+    vt_err err;
+    struct vt_buf *unit = vt_lua_buf(L, 0);
+    if (vt_assemble_body(vt_lua_task(L, 1), luaL_checkstring(L, 2), unit, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.eval", &err);
+    lua_pushlstring(L, unit->p, unit->len);
+    return 1;
+}
+
 static int l_cancel(lua_State *L)
 {
     vt_eval_cancel_all(check(L, 1)->e);
@@ -174,8 +186,11 @@ static int l_cancel(lua_State *L)
 
 void vt_lua_add_eval(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"eval_open", l_open}, {"eval_submit", l_submit}, {"eval_cancel", l_cancel}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"eval_open", l_open},
+                                         {"eval_submit", l_submit},
+                                         {"eval_cancel", l_cancel},
+                                         {"assemble", l_assemble},
+                                         {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-enum { CHECK_SLACK_MS = 1000, MAX_RECORD = 1 << 20, TIMING_NICE = -15 };
+enum { CHECK_SLACK_MS = 1000, MAX_RECORD = 1 << 20, LOG_KEPT = 64 << 10, TIMING_NICE = -15 };
 
 static const struct {
     int min_pairs, max_pairs;
@@ -82,8 +82,12 @@ static void note_build(struct vt_case *c, struct vt_build *b)
     o->build_ms = b->ms;
     o->build_cpu_ms = b->cpu_ms;
     o->build_rss_kib = b->max_rss_kib;
-    if (b->log_len)
+    free(o->log);
+    o->log = NULL;
+    if (b->log_len) {
         vt_sha256_of(b->log, b->log_len, o->log_sha);
+        o->log = vt_strndup(b->log, b->log_len < LOG_KEPT ? b->log_len : LOG_KEPT);
+    }
     if (b->end == VT_BUILD_REFUSED)
         snprintf(o->why, sizeof o->why, "%s", b->info.refused);
 }
@@ -471,6 +475,8 @@ void vt_case_release(const struct vt_lab *lab, struct vt_case *c)
     vt_subject_put(lab->subjects, c->subject);
     c->subject = NULL;
     free(c->object);
+    if (c->outcome)
+        free(c->outcome->log);
     free(c->outcome);
     free(c->cached_record);
     c->outcome = NULL;

@@ -38,6 +38,8 @@ static void put_build(vt_json *j, const struct vt_outcome *o)
     vt_json_put_num(b, "max_rss_kib", (double)o->build_rss_kib);
     if (o->log_sha[0])
         vt_json_put_str(b, "log", o->log_sha);
+    if (o->log)
+        vt_json_put_str(b, "log_text", o->log);
     for (int i = 0; i < o->diagnostics.n; i++) {
         const struct vt_diagnostic *d = &o->diagnostics.item[i];
         vt_json *item = vt_json_object();

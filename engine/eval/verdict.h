@@ -38,6 +38,7 @@ struct vt_outcome {
     enum vt_build_end build_end;
     struct vt_diagnostics diagnostics;
     char log_sha[VT_SHA256_HEX];
+    char *log; /* what the compiler wrote; malloc'd, NULL when nothing */
     double build_ms, build_cpu_ms;
     uint64_t build_rss_kib;
     /* check */

@@ -7,7 +7,8 @@ local verb = require "vegttt.verb_common"
 
 local c_function = {}
 
-local dtypes = { ["float"] = "f32", ["int"] = "i32", ["int32_t"] = "i32", ["signed int"] = "i32", ["long long"] = "i64", ["int64_t"] = "i64",
+local dtypes = { ["float"] = "f32", ["int"] = "i32", ["int32_t"] = "i32", ["signed int"] = "i32",
+  ["long long"] = "i64", ["int64_t"] = "i64",
   ["long long int"] = "i64", ["unsigned char"] = "u8", ["uint8_t"] = "u8" }
 
 -- The text with comments, strings and characters blanked out and continued lines joined: same length.
@@ -61,13 +62,16 @@ local function declaration_start(plain, at)
 end
 
 local function parameter(text, name, i)
-  local p = text:gsub("%f[%w_]const%f[^%w_]", " "):gsub("%f[%w_]_*restrict_*%f[^%w_]", " "):gsub("%f[%w_]volatile%f[^%w_]", " ")
+  local p = text
+  for _, word in ipairs { "const", "_*restrict_*", "volatile" } do p = p:gsub("%f[%w_]" .. word .. "%f[^%w_]", " ") end
   local is_const = text:find "%f[%w_]const%f[^%w_]" ~= nil
   local n_stars = select(2, p:gsub("%*", ""))
   local n_brackets = select(2, p:gsub("%b[]", ""))
   local bare = p:gsub("%*", " "):gsub("%b[]", " "):match "^%s*(.-)%s*$"
   local type_name, id = bare:match "^(.-)%s+([%a_][%w_]*)$"
-  if not type_name then verb.usage("parameter %d of %s, `%s`, has no name or no type", i, name, text:match "^%s*(.-)%s*$") end
+  if not type_name then
+    verb.usage("parameter %d of %s, `%s`, has no name or no type", i, name, text:match "^%s*(.-)%s*$")
+  end
   type_name = type_name:gsub("%s+", " ")
   local what = ("parameter '%s' of %s is a `%s`"):format(id, name, type_name .. (" *"):rep(n_stars))
   if n_stars + n_brackets > 1 then verb.usage("%s: arrays must be flat, one pointer deep", what) end
@@ -101,14 +105,17 @@ local function helpers_of(text, file)
   local lines = {}
   for line in (text .. "\n"):gmatch "(.-)\n" do
     local own = line:match '^%s*#%s*include%s*"([^"]+)"'
-    if own then verb.usage("%s includes %s, which a jailed candidate cannot see; put what the function needs above it", file, own) end
+    if own then
+      verb.usage("%s includes %s, which a jailed candidate cannot see; put what the function needs above it", file, own)
+    end
     if not line:find "^%s*#%s*include" then lines[#lines + 1] = line end
   end
   local kept = table.concat(lines, "\n"):gsub("^%s+", ""):gsub("%s+$", "")
   return kept ~= "" and kept .. "\n" or nil
 end
 
----{ name, parameters = { { name, kind = "array"|"scalar"|"int", … } }, body, helpers, prototype, first_byte, last_byte }
+---{ name, parameters = { { name, kind = "array"|"scalar"|"int", … } }, body, helpers, prototype, first_byte,
+---last_byte }
 function c_function.parse(text, name, file)
   local plain = blank(text)
   if not name:find "^[%a_][%w_]*$" then verb.usage("'%s' is no name of a C function", name) end
@@ -116,10 +123,15 @@ function c_function.parse(text, name, file)
   if not s then verb.usage("%s does not define a function %s", file, name) end
   local start = declaration_start(plain, s)
   start = start + #plain:sub(start):match "^%s*"
-  local result = plain:sub(start, s - 1):gsub("%f[%w_]static%f[^%w_]", ""):gsub("%f[%w_]inline%f[^%w_]", ""):match "^%s*(.-)%s*$"
-  if result ~= "void" then verb.usage("%s returns `%s`; a task is a void function that writes its results into arrays", name, result) end
+  local result = plain:sub(start, s - 1):gsub("%f[%w_]static%f[^%w_]", ""):gsub("%f[%w_]inline%f[^%w_]", "")
+  result = result:match "^%s*(.-)%s*$"
+  if result ~= "void" then
+    verb.usage("%s returns `%s`; a task is a void function that writes its results into arrays", name, result)
+  end
   local list = plain:sub(s, open):match "(%b())":sub(2, -2)
-  if not list:find "%S" or list:match "^%s*void%s*$" then verb.usage("%s has no parameters, so it computes nothing that can be checked", name) end
+  if not list:find "%S" or list:match "^%s*void%s*$" then
+    verb.usage("%s has no parameters, so it computes nothing that can be checked", name)
+  end
   local f = { name = name, parameters = {}, body = text:sub(open + 1, close - 1):gsub("^[ \t]*\n", ""):gsub("%s+$", ""),
     helpers = helpers_of(text:sub(1, start - 1), file), first_byte = start, last_byte = close }
   for i, p in ipairs(split_parameters(list)) do f.parameters[i] = parameter(p, name, i) end
@@ -137,7 +149,8 @@ end
 function c_function.text(f, body)
   local parts = {}
   for i, p in ipairs(f.parameters) do
-    parts[i] = p.kind == "array" and ("%s%s *restrict %s"):format(p.role == "in" and "const " or "", p.type, p.name) or ("%s %s"):format(p.c_type, p.name)
+    parts[i] = p.kind == "array" and ("%s%s *restrict %s"):format(p.role == "in" and "const " or "", p.type, p.name)
+      or ("%s %s"):format(p.c_type, p.name)
   end
   return ("void %s(%s)\n{\n%s\n}"):format(f.name, table.concat(parts, ", "), (body:gsub("^%s*\n", ""):gsub("%s+$", "")))
 end

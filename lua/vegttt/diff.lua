@@ -75,7 +75,8 @@ function diff.unified(a_text, b_text, a_name, b_name)
       lines[#lines + 1] = e[1] .. e[2]
     end
     local at = list[h[1]]
-    out[#out + 1] = ("@@ -%d,%d +%d,%d @@"):format(n_a > 0 and at[3] or at[3] - 1, n_a, n_b > 0 and at[4] or at[4] - 1, n_b)
+    local from_a, from_b = n_a > 0 and at[3] or at[3] - 1, n_b > 0 and at[4] or at[4] - 1
+    out[#out + 1] = ("@@ -%d,%d +%d,%d @@"):format(from_a, n_a, from_b, n_b)
     out[#out + 1] = table.concat(lines, "\n")
   end
   return table.concat(out, "\n") .. "\n"

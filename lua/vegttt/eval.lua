@@ -56,9 +56,17 @@ local function malformed(task, o)
     feedback = "The answer holds no complete function body: no line with only a closing brace was found." }
 end
 
+-- The texts of a verdict go to blobs/, the record keeps their hashes.
+local function keep_texts(run, task, code, line)
+  local build = line.build
+  if build and build.log_text then build.log, build.log_text = core.run_blob(run.handle, build.log_text), nil end
+  line.source = core.run_blob(run.handle, core.assemble(task.handle, code))
+end
+
 -- One evals.jsonl line: the evaluator's record and the fields that every version has.
 local function line_of(run, task, code, key, o, json, fields)
   local line = core.json_decode(json, "the evaluator's record")
+  keep_texts(run, task, code, line)
   for k, v in pairs(fields) do line[k] = v end
   local _, info = session.evaluator()
   line.key, line.run, line.task, line.level, line.code_sha = key, run.id, task.id, task.level, core.sha256(code)

@@ -15,7 +15,8 @@ local function is_better(a, b)
   return a.verdict.code_sha < b.verdict.code_sha
 end
 
--- task -> { kernel, … }: every distinct correct kernel of a run that is no copy and not flagged, and the number of samples.
+-- task -> { kernel, … }: every distinct correct kernel of a run that is no copy and not flagged,
+-- and the number of samples.
 local function kernels_of(dir)
   local verdicts, by_task, known, n_samples = {}, {}, {}, 0
   run_files.lines(dir, "evals.jsonl", function(v)
@@ -63,12 +64,14 @@ end
 function kernels.comment(task, verdict, origin)
   local lines = {
     ("%s (task %d, %s)"):format(task.name, task.id, verdict.task_digest:sub(1, 12)),
-    ("speedup %.3gx over the baseline, 95 %% interval %.3g to %.3g (%.4g us against %.4g us)"):format(verdict.speedup, verdict.speedup_lo,
-      verdict.speedup_hi, verdict.runtime_us, verdict.ref_us),
+    ("speedup %.3gx over the baseline, 95 %% interval %.3g to %.3g (%.4g us against %.4g us)"):format(
+      verdict.speedup, verdict.speedup_lo, verdict.speedup_hi, verdict.runtime_us, verdict.ref_us),
     ("tested equal within the stated bound; largest error %.2g of it"):format(verdict.worst),
     ("protocol %s, machine %s, compiler %s"):format(verdict.protocol, verdict.machine, verdict.compiler),
   }
-  if origin and origin.weights then lines[#lines + 1] = ("weights %s, sample seed %s"):format(tostring(origin.weights), tostring(origin.seed)) end
+  if origin and origin.weights then
+    lines[#lines + 1] = ("weights %s, sample seed %s"):format(tostring(origin.weights), tostring(origin.seed))
+  end
   if origin and origin.run then lines[#lines + 1] = "run " .. origin.run end
   return "/* " .. table.concat(lines, "\n * "):gsub("%*/", "* /") .. "\n */\n"
 end
@@ -77,11 +80,14 @@ local headers = { "float", "limits", "math", "stddef", "stdint", "stdlib", "stri
 
 ---The file: comment, headers, function.
 function kernels.file_text(task, code, verdict, origin)
-  return ("%s#include <%s.h>\n\n%s\n"):format(kernels.comment(task, verdict, origin), table.concat(headers, ".h>\n#include <"),
+  return ("%s#include <%s.h>\n\n%s\n"):format(kernels.comment(task, verdict, origin),
+    table.concat(headers, ".h>\n#include <"),
     (kernels.whole(task, code):gsub("%s+$", "")))
 end
 
 ---What stands beside the file: the whole record and where the code came from.
-function kernels.verdict_text(verdict, origin) return core.json_encode { verdict = verdict, origin = origin } .. "\n" end
+function kernels.verdict_text(verdict, origin)
+  return core.json_encode { verdict = verdict, origin = origin } .. "\n"
+end
 
 return kernels

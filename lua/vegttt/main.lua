@@ -233,6 +233,7 @@ local function run_experiment(e, options, file, words)
   end
   r:begin()
   local status, result = execute(r)
+  if status ~= "done" then r:write_tables() end
   local code = 0
   if status == "done" then
     r:finish(result)

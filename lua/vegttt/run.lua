@@ -103,10 +103,12 @@ function Run:keep_modules()
   end
 end
 
+function Run:write_tables() tables.write(self) end
+
 ---Writes the tables and summary.json: the run is finished.
 function Run:finish(result)
   self:keep_modules()
-  tables.write(self)
+  self:write_tables()
   local summary = { result = plain(result or {}, 0), params = params_json(self.params), meter = self.meter:copy(),
     wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
   core.run_finish(self.handle, summary)

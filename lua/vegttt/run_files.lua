@@ -22,7 +22,9 @@ end
 function run_files.lines(dir, name, fn)
   local ok, e = pcall(core.read_lines, dir .. "/" .. name, fn)
   if not ok and errors.is(e) and e.code ~= "EFORMAT" then error(e, 0) end
-  if not ok then core.err(("vegttt: %s is damaged; what stands before the damage is used\n"):format(dir .. "/" .. name)) end
+  if not ok then
+    core.err(("vegttt: %s is damaged; what stands before the damage is used\n"):format(dir .. "/" .. name))
+  end
 end
 
 local function is_run(dir) return core.exists(dir .. "/run.json") end
@@ -55,21 +57,28 @@ function run_files.find(what)
   if core.is_dir(what) and what:find "/" then verb.usage("%s holds no run: it has no run.json", what) end
   local runs = run_files.all()
   if what == "latest" then
-    return #runs > 0 and runs[#runs].dir or verb.usage "there is no run below runs/ yet; `vegttt experiments/boa.lua` makes one"
+    return #runs > 0 and runs[#runs].dir
+      or verb.usage "there is no run below runs/ yet; `vegttt experiments/boa.lua` makes one"
   end
   local found = {}
   for _, r in ipairs(runs) do
     if r.stamp == what or r.experiment .. "/" .. r.stamp == what then return r.dir end
-    if r.stamp:sub(1, #what) == what or (r.experiment .. "/" .. r.stamp):sub(1, #what) == what then found[#found + 1] = r.dir end
+    if r.stamp:sub(1, #what) == what or (r.experiment .. "/" .. r.stamp):sub(1, #what) == what then
+      found[#found + 1] = r.dir
+    end
   end
   if #found == 1 then return found[1] end
-  if #found > 1 then verb.usage("'%s' could be %d runs: %s%s", what, #found, table.concat(found, ", ", 1, math.min(3, #found)), #found > 3 and ", …" or "") end
+  if #found > 1 then
+    verb.usage("'%s' could be %d runs: %s%s", what, #found, table.concat(found, ", ", 1, math.min(3, #found)),
+      #found > 3 and ", …" or "")
+  end
   verb.usage("there is no run '%s'; `vegttt ls` lists them", what)
 end
 
 ---"finished" or "unfinished".
 function run_files.status(dir)
-  return core.exists(dir .. "/summary.json") and (run_files.json(dir, "summary.json") and "finished" or "damaged") or "unfinished"
+  return core.exists(dir .. "/summary.json") and (run_files.json(dir, "summary.json") and "finished" or "damaged")
+    or "unfinished"
 end
 
 ---Scalars of a summary's result as "name = value", sorted.

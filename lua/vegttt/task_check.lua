@@ -44,9 +44,10 @@ local function add_bounds(add, probe)
   local rows = worst_by_inputs(probe.sets)
   local is_within = true
   for _, r in ipairs(rows) do is_within = is_within and r.baseline <= 1 and (not r.tuned or r.tuned <= 1) end
-  add(is_within and "ok" or "FAIL", "error / bound", rows[1] and rows[1].tuned and "largest, baseline and tuned reference:" or "largest, baseline:")
+  local columns = rows[1] and rows[1].tuned and "largest, baseline and tuned reference:" or "largest, baseline:"
+  add(is_within and "ok" or "FAIL", "error / bound", columns)
   for _, r in ipairs(rows) do
-    add("", "", ("  %-7s %-7s %s"):format(("%.3f"):format(r.baseline), r.tuned and ("%.3f"):format(r.tuned) or "", r.inputs))
+    add("", "", ("  %-7.3f %-7s %s"):format(r.baseline, r.tuned and ("%.3f"):format(r.tuned) or "", r.inputs))
   end
 end
 
@@ -55,11 +56,14 @@ local function add_times(add, task, tuned, o)
   local r = verb.judge(task, task.body, o)
   if not r.correct then return add("FAIL", "baseline", "as a candidate it is " .. r.status .. ": " .. r.feedback) end
   local us = r.ref_us
-  local state = us >= sensible_us[1] and us <= sensible_us[2] and "ok" or us >= tolerable_us[1] and us <= tolerable_us[2] and "warn" or "FAIL"
+  local state = us >= sensible_us[1] and us <= sensible_us[2] and "ok"
+    or us >= tolerable_us[1] and us <= tolerable_us[2] and "warn" or "FAIL"
   add(state, "baseline time", ("%.3f ms at the cpu sizes%s"):format(us / 1e3,
-    state == "ok" and "" or us < sensible_us[1] and "; make the sizes larger (0.2 to 2 ms)" or "; make the sizes smaller (0.2 to 2 ms)"))
+    state == "ok" and "" or us < sensible_us[1] and "; make the sizes larger (0.2 to 2 ms)"
+      or "; make the sizes smaller (0.2 to 2 ms)"))
   local noise = math.max(math.abs(r.speedup_hi - 1), math.abs(r.speedup_lo - 1))
-  add(noise <= max_noise and "ok" or "warn", "noise floor", ("the baseline against itself: %.4f, 95 %% interval %.4f to %.4f%s"):format(r.speedup_measured,
+  add(noise <= max_noise and "ok" or "warn", "noise floor",
+    ("the baseline against itself: %.4f, 95 %% interval %.4f to %.4f%s"):format(r.speedup_measured,
     r.speedup_lo, r.speedup_hi, noise <= max_noise and "" or "; other work is running, or the sizes are small"))
   local text = ("the baseline runs at %.2g %% of what memory allows"):format(100 * r.roofline)
   local is_believed = r.status ~= "flagged"
@@ -70,7 +74,8 @@ local function add_times(add, task, tuned, o)
       is_believed = is_believed and t.status ~= "flagged"
     end
   end
-  add(is_believed and "ok" or "FAIL", "roofline", is_believed and text or text .. ": faster than `bytes` allows; count the bytes that must move")
+  if not is_believed then text = text .. ": faster than `bytes` allows; count the bytes that must move" end
+  add(is_believed and "ok" or "FAIL", "roofline", text)
 end
 
 -- The task without its hidden sizes: a null candidate is written for one shape, and crashing on another is no refusal.
@@ -96,7 +101,8 @@ local function add_nulls(add, task, probe, o)
   table.sort(passed)
   table.sort(excused)
   add(#passed == 0 and "ok" or "FAIL", "null candidates", ("%d of %d refused%s%s"):format(n_refused, #nulls + 1,
-    #passed > 0 and "; accepted: " .. table.concat(passed, ", ") .. " (add distributions that expose them, or name them in `blind` with the reason)" or "",
+    #passed > 0 and "; accepted: " .. table.concat(passed, ", ")
+      .. " (add distributions that expose them, or name them in `blind` with the reason)" or "",
     #excused > 0 and "; accepted and named in `blind`: " .. table.concat(excused, ", ") or ""))
 end
 

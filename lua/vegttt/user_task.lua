@@ -63,14 +63,19 @@ local function range_of(p, ranges)
   if not text then return whole and { 0, 2 } or { -1, 1 } end
   local lo, hi = text:match "^(%S-):(%S+)$"
   lo, hi = tonumber(lo), tonumber(hi)
-  if not lo or not hi or not (lo < hi) then verb.usage("--range %s must be LO:HI with LO below HI, not '%s'", p.name, text) end
-  if whole and (lo ~= 0 or not math.tointeger(hi)) then verb.usage("--range %s: integer inputs are drawn from 0 up to HI - 1; give 0:HI", p.name) end
+  if not lo or not hi or not (lo < hi) then
+    verb.usage("--range %s must be LO:HI with LO below HI, not '%s'", p.name, text)
+  end
+  if whole and (lo ~= 0 or not math.tointeger(hi)) then
+    verb.usage("--range %s: integer inputs are drawn from 0 up to HI - 1; give 0:HI", p.name)
+  end
   return { lo, hi }
 end
 
 -- One entry of `arrays`.
 local function array_of(p, shapes, ranges, inout, default_shape)
-  local shape = shapes[p.name] or ask(("the shape of %s (in terms of the int parameters)"):format(p.name), default_shape, ("--shape %s=…"):format(p.name))
+  local shape = shapes[p.name] or ask(("the shape of %s (in terms of the int parameters)"):format(p.name),
+    default_shape, ("--shape %s=…"):format(p.name))
   local a = { name = p.name, role = inout[p.name] and "state" or p.role, dtype = p.dtype, shape = split(shape) }
   if a.role == "out" then return a end
   local range = range_of(p, ranges)
@@ -85,7 +90,9 @@ end
 local function scalar_of(p, values)
   local text = values[p.name] or ask(("the value of %s"):format(p.name), nil, ("--value %s=…"):format(p.name))
   local v = tonumber(text)
-  if not v or p.kind == "int" and not math.tointeger(v) then verb.usage("--value %s must be a %s, not '%s'", p.name, p.kind == "int" and "whole number" or "number", text) end
+  if not v or p.kind == "int" and not math.tointeger(v) then
+    verb.usage("--value %s must be a %s, not '%s'", p.name, p.kind == "int" and "whole number" or "number", text)
+  end
   return { name = p.name, type = p.kind == "int" and "i32" or "f32", value = v }
 end
 
@@ -95,7 +102,8 @@ local function hidden_size(n, i) return math.min(n, 3 + 2 * i + n % 5) end
 local function add_sizes(task, sizes, given)
   task.sizes, task.size_order = { cpu = {}, hidden = {} }, {}
   for i, p in ipairs(sizes) do
-    local text = given[p.name] or ask(("the size %s at which it is timed"):format(p.name), nil, ("--size %s=…"):format(p.name))
+    local text = given[p.name] or ask(("the size %s at which it is timed"):format(p.name), nil,
+      ("--size %s=…"):format(p.name))
     local n = math.tointeger(tonumber(text))
     if not n or n < 1 then verb.usage("--size %s must be a positive whole number, not '%s'", p.name, text) end
     task.sizes.cpu[p.name], task.sizes.hidden[p.name] = n, hidden_size(n, i)
@@ -129,20 +137,27 @@ function user_task.document(fn, f)
   local inout = {}
   for _, name in ipairs(f.inout or {}) do
     local is_known = false
-    for _, p in ipairs(fn.parameters) do is_known = is_known or p.name == name and p.kind == "array" and p.role == "out" end
+    for _, p in ipairs(fn.parameters) do
+      is_known = is_known or p.name == name and p.kind == "array" and p.role == "out"
+    end
     if not is_known then verb.usage("--inout: %s has no output array '%s'", fn.name, name) end
     inout[name] = true
   end
   local tolerance = tonumber(f.tolerance or "0")
-  if not tolerance or tolerance < 0 or tolerance > 0.01 then verb.usage("--tolerance must be a number from 0 to 0.01, not '%s'", f.tolerance) end
+  if not tolerance or tolerance < 0 or tolerance > 0.01 then
+    verb.usage("--tolerance must be a number from 0 to 0.01, not '%s'", f.tolerance)
+  end
   local ints = {}
   for _, p in ipairs(fn.parameters) do
     if p.kind == "int" then ints[#ints + 1] = p.name end
   end
-  local task = { name = fn.name, title = fn.name, level = 1, family = "user", arrays = {}, scalars = {}, rtol = tolerance, atol = tolerance > 0 and 1e-7 or 0,
+  local task = { name = fn.name, title = fn.name, level = 1, family = "user", arrays = {}, scalars = {},
+    rtol = tolerance, atol = tolerance > 0 and 1e-7 or 0,
     body = fn.body, helpers = fn.helpers }
   for _, p in ipairs(fn.parameters) do
-    if p.kind == "array" then task.arrays[#task.arrays + 1] = array_of(p, shapes, ranges, inout, ints[1] and table.concat(ints, ",")) end
+    if p.kind == "array" then
+      task.arrays[#task.arrays + 1] = array_of(p, shapes, ranges, inout, ints[1] and table.concat(ints, ","))
+    end
   end
   local sizes, others = sizes_of(fn, task.arrays)
   if #sizes == 0 then verb.usage("no shape names an int parameter of %s; a task needs at least one size", fn.name) end
@@ -173,7 +188,8 @@ local function literal(v, indent)
   end
   table.sort(names)
   for _, k in ipairs(names) do parts[#parts + 1] = ("%s = %s"):format(k, literal(v[k], indent .. "  ")) end
-  return indent == "" and ("{\n  %s,\n}"):format(table.concat(parts, ",\n  ")) or ("{ %s }"):format(table.concat(parts, ", "))
+  return indent == "" and ("{\n  %s,\n}"):format(table.concat(parts, ",\n  "))
+    or ("{ %s }"):format(table.concat(parts, ", "))
 end
 
 ---The document as a task file, so that it can be kept, edited and checked.

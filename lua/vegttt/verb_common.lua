@@ -37,7 +37,8 @@ function verb.wait(fn, on_interrupt)
   error(value, 0)
 end
 
----Flags and words: spec = { name = true (switch) | "VALUE" }. Returns { name = value }, { word, … }. --help prints usage.
+---Flags and words: spec = { name = true (switch) | "VALUE" }. Returns { name = value },
+---{ word, … }; --help prints the help text and returns nil.
 function verb.parse(words, spec, help)
   local given, rest, i = {}, {}, 1
   while i <= #words do
@@ -141,7 +142,8 @@ end
 
 ---[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh.
 function verb.judge(task, code, o)
-  local op = core.eval_submit(open_evaluator(), task.handle, code, { protocol = o.protocol or "fast", fresh = o.fresh or false })
+  local op = core.eval_submit(open_evaluator(), task.handle, code,
+    { protocol = o.protocol or "fast", fresh = o.fresh or false })
   return sched.await(sched.start(op, function(json)
     local record = core.json_decode(json, "the evaluator's record")
     record.json = json

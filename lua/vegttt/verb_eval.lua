@@ -13,18 +13,19 @@ local eval = {}
 
 local help = [[
 vegttt eval --task ID|NAME|FILE.lua FILE.c   judge one file: a function body, or the whole function
-vegttt eval --all DIR [--task …]             judge every .c file below DIR; each may name its task in its first line: // task: relu
-vegttt eval --serve [--socket PATH]          one JSON request a line in, one JSON verdict a line out, in completion order
+vegttt eval --all DIR [--task …]             judge every .c file below DIR; a first line `// task: relu` names its task
+vegttt eval --serve [--socket PATH]          JSON requests in, JSON verdicts out, a line each, in completion order
 
   --protocol fast|full   how long to time (fast)
   --fresh                ignore stored builds and verdicts
   --json                 the whole record as JSON, one line a file
   --unsafe-jail          judge although the jail floor is not met; recorded
 
-A request: {"id": anything, "task": 19 or "relu" or "FILE.lua", "code": "C text", "protocol"?: "fast"|"full", "fresh"?: bool}
+A request: {"id": anything, "task": 19 or "relu" or "FILE.lua", "code": "C text"}, and if wanted "protocol" and "fresh"
 Exit codes: 0 correct, 1 not correct, 2 bad input, 4 the evaluator could not work]]
 
-local flags = { task = "TASK", all = "DIR", serve = true, socket = "PATH", protocol = "fast|full", json = true, fresh = true, ["unsafe-jail"] = true }
+local flags = { task = "TASK", all = "DIR", serve = true, socket = "PATH", protocol = "fast|full", json = true,
+  fresh = true, ["unsafe-jail"] = true }
 local n_parallel = 8
 
 local function one(file, f)
@@ -68,8 +69,8 @@ local function show_progress(counts, n_done, n, began)
   for _, status in ipairs(errors.keys(counts)) do parts[#parts + 1] = ("%d %s"):format(counts[status], status) end
   local elapsed = core.now() - began
   local rate = elapsed > 0 and n_done / elapsed or 0
-  core.progress { stage = "eval", counts = table.concat(parts, ", "), n_evals = n_done, n_evals_planned = n, elapsed_s = elapsed, rate = rate,
-    eta_s = rate > 0 and (n - n_done) / rate or -1 }
+  core.progress { stage = "eval", counts = table.concat(parts, ", "), n_evals = n_done, n_evals_planned = n,
+    elapsed_s = elapsed, rate = rate, eta_s = rate > 0 and (n - n_done) / rate or -1 }
 end
 
 local function row_text(job, record)
@@ -83,7 +84,8 @@ local function summary(counts, n, n_unjudged, seconds)
   for _, status in ipairs(errors.keys(counts)) do
     verb.say("%6d  %-14s %s", counts[status], status, verdict_text.meaning[status] or "see above")
   end
-  verb.say("%6d  files in %.1f s%s", n, seconds, n_unjudged > 0 and (", %d of them could not be judged"):format(n_unjudged) or "")
+  local left_out = n_unjudged > 0 and (", %d of them could not be judged"):format(n_unjudged) or ""
+  verb.say("%6d  files in %.1f s%s", n, seconds, left_out)
 end
 
 local function folder(dir, f)
@@ -136,7 +138,8 @@ local function run(argv)
     return folder((f.all:gsub("(.)/+$", "%1")), f)
   end
   if #rest ~= 1 then
-    verb.usage(#rest == 0 and "eval needs a .c file, --all DIR or --serve; see `vegttt eval --help`" or "eval judges one file at a time; --all DIR judges a folder")
+    verb.usage(#rest == 0 and "eval needs a .c file, --all DIR or --serve; see `vegttt eval --help`"
+      or "eval judges one file at a time; --all DIR judges a folder")
   end
   return one(rest[1], f)
 end

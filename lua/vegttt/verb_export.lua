@@ -39,7 +39,8 @@ local function write_all(dir, list, out, force)
   core.mkdir(out)
   for _, k in ipairs(list) do
     local task = task_of(dir, k)
-    local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, step = k.sample.step, draw = k.sample.draw, i = k.sample.i }
+    local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, step = k.sample.step,
+      draw = k.sample.draw, i = k.sample.i }
     local path = ("%s/%s"):format(out, k.name)
     core.write(path .. ".c", kernels.file_text(task, k.code, k.verdict, origin))
     core.write(path .. ".json", kernels.verdict_text(k.verdict, origin))
@@ -55,7 +56,8 @@ local function run(argv)
   local dir = run_files.find(rest[1])
   local list, n_samples, n_tasks = kernels.best(dir)
   if #list == 0 then
-    core.err(("vegttt: %s has no correct kernel of its own among %d samples of %d tasks; nothing was written\n"):format(dir, n_samples, n_tasks))
+    core.err(("vegttt: %s has no correct kernel of its own among %d samples of %d tasks; nothing was written\n")
+      :format(dir, n_samples, n_tasks))
     return 1
   end
   write_all(dir, list, (f.kernels:gsub("(.)/+$", "%1")), f.force)

@@ -22,7 +22,9 @@ local function run(argv)
       n = n + 1
     end
   end
-  if n == 0 then verb.say("no runs%s below runs/ yet; `vegttt experiments/boa.lua` makes one", rest[1] and " of " .. rest[1] or "") end
+  if n == 0 then
+    verb.say("no runs%s below runs/ yet; `vegttt experiments/boa.lua` makes one", rest[1] and " of " .. rest[1] or "")
+  end
   return 0
 end
 

@@ -24,7 +24,7 @@ local optimise = {}
 local help = [[
 vegttt optimise FILE.c --function f   look for a faster version of a void function of numbers and arrays
 
-  --shape x=n,m       shape of an array in terms of the int parameters (repeat for each array; expressions like n+2 work)
+  --shape x=n,m       shape of an array in terms of the int parameters, like n+2,m (one flag an array)
   --size n=4096       size at which it is timed; the function should take 0.2 to 2 ms there
   --range x=-1:1      values of an input (default -1:1; integer inputs 0:2)
   --value eps=1e-5    value of a float, or of an int that is no size
@@ -39,8 +39,9 @@ vegttt optimise FILE.c --function f   look for a faster version of a void functi
   --unsafe-jail       judge although the jail floor is not met; recorded
 Exit codes: 0 a faster one was found, 1 none was, or the function makes no sound task]]
 
-local flags = { ["function"] = "NAME", shape = { "ARRAY=EXPRESSION,…" }, size = { "NAME=N" }, range = { "ARRAY=LO:HI" }, value = { "NAME=NUMBER" },
-  inout = { "ARRAY" }, tolerance = "R", script = "best_of_n|boa", k = "N", steps = "N", model = "SPEC", seed = "N", out = "DIR", ["unsafe-jail"] = true }
+local flags = { ["function"] = "NAME", shape = { "ARRAY=EXPRESSION,…" }, size = { "NAME=N" },
+  range = { "ARRAY=LO:HI" }, value = { "NAME=NUMBER" }, inout = { "ARRAY" }, tolerance = "R", script = "best_of_n|boa",
+  k = "N", steps = "N", model = "SPEC", seed = "N", out = "DIR", ["unsafe-jail"] = true }
 
 local n_promoted = 5
 
@@ -49,7 +50,8 @@ local n_promoted = 5
 -- The script as it is, except that every set of tasks is the user's one, and that the task is a parameter: it names the
 -- run, so that another function is another run.
 local function open_run(task, f, argv)
-  local file = core.find(("experiments/%s.lua"):format(f.script)) or verb.usage("experiments/%s.lua is not beside vegttt", f.script)
+  local file = core.find(("experiments/%s.lua"):format(f.script))
+    or verb.usage("experiments/%s.lua is not beside vegttt", f.script)
   globals.install()
   local vt = require "vegttt"
   vt.tasks = function() return { task } end
@@ -79,7 +81,8 @@ local function search(task, f, argv)
   r:close()
   if status == "failed" then error(result, 0) end
   if status == "interrupted" then
-    errors.raise("cancelled", "optimise", ("interrupted; everything recorded is in %s, the same command continues"):format(dir))
+    errors.raise("cancelled", "optimise",
+      ("interrupted; everything recorded is in %s, the same command continues"):format(dir))
   end
   return dir
 end
@@ -94,7 +97,8 @@ local function promote(task, dir)
   for i = 1, math.min(#found, n_promoted) do
     local k = found[i]
     local verdict = verb.wait(function() return verb.judge(task, k.code, { protocol = "full", fresh = true }) end)
-    if verdict.status == "correct_fast" and verdict.speedup_lo > 1 and not verdict.is_copy and (not best or verdict.speedup_lo > best.verdict.speedup_lo) then
+    if verdict.status == "correct_fast" and verdict.speedup_lo > 1 and not verdict.is_copy
+      and (not best or verdict.speedup_lo > best.verdict.speedup_lo) then
       best = { code = k.code, verdict = verdict, sample = k.sample }
     end
   end
@@ -110,14 +114,15 @@ local function write_result(f, fn, text, task, best, dir)
   core.write(path .. ".c", kernels.comment(task, verdict, origin) .. changed)
   core.write(path .. ".diff", diff.unified(text, changed, f.file, path .. ".c"))
   core.write(path .. ".json", kernels.verdict_text(verdict, origin))
-  verb.say("\n%s is %.2fx as fast (95 %% interval %.2f to %.2f, full protocol), tested equal within the stated bound.", fn.name, verdict.speedup,
-    verdict.speedup_lo, verdict.speedup_hi)
-  verb.say("%s.c     the file with the new function; its arrays must not overlap\n%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, path, dir)
+  verb.say("\n%s is %.2fx as fast (95 %% interval %.2f to %.2f, full protocol), tested equal within the stated bound.",
+    fn.name, verdict.speedup, verdict.speedup_lo, verdict.speedup_hi)
+  verb.say("%s.c     the file with the new function; its arrays must not overlap", path)
+  verb.say("%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, dir)
 end
 
 local function say_nothing_found(fn, dir, n_correct, n_samples)
-  verb.say("\nNothing faster was found: of %d samples %d were correct kernels of their own, and none was faster than %s for sure when judged again.",
-    n_samples, n_correct, fn.name)
+  verb.say("\nNothing faster was found: of %d samples %d were correct kernels of their own, and none was faster than %s "
+    .. "for sure when judged again.", n_samples, n_correct, fn.name)
   verb.say("run        %s\nMore samples (--k) continue the same run.", dir)
 end
 

@@ -23,12 +23,16 @@ local function read_request(line, known, seen)
   if type(request) ~= "table" or #request > 0 then refuse "a request is a JSON object" end
   seen.id = request.id
   for name in pairs(request) do
-    if not fields[name] then refuse("a request has no field '%s'%s", tostring(name), errors.hint(tostring(name), errors.keys(fields))) end
+    if not fields[name] then
+      refuse("a request has no field '%s'%s", tostring(name), errors.hint(tostring(name), errors.keys(fields)))
+    end
   end
   if type(request.code) ~= "string" or request.code == "" then refuse "the request has no \"code\"" end
   if request.task == nil or request.task == core.null then refuse "the request has no \"task\"" end
   local protocol = request.protocol or "fast"
-  if protocol ~= "fast" and protocol ~= "full" then refuse("protocol must be fast or full, not '%s'", tostring(protocol)) end
+  if protocol ~= "fast" and protocol ~= "full" then
+    refuse("protocol must be fast or full, not '%s'", tostring(protocol))
+  end
   local what = math.type(request.task) == "float" and ("%d"):format(request.task) or tostring(request.task)
   known[what] = known[what] or verb.task(what)
   return known[what], request.code, { protocol = protocol, fresh = request.fresh == true }
@@ -57,7 +61,10 @@ function serve.run(f)
   local known, room = {}, sched.future()
   local n = 0
   local function next_line()
-    return sched.await(sched.start(core.serve_next(server), function(client, line) return client and { client = client, line = line } end), "serve")
+    local future = sched.start(core.serve_next(server), function(client, line)
+      return client and { client = client, line = line }
+    end)
+    return sched.await(future, "serve")
   end
   verb.wait(function()
     while true do

@@ -26,7 +26,8 @@ local function show_params(dir)
   verb.say "\nparameters"
   for _, name in ipairs(errors.keys(p)) do
     local entry = p[name]
-    verb.say("  %-14s %s%s", name, value_text(entry.value), entry.origin and entry.origin ~= "default" and (" (%s)"):format(entry.origin) or "")
+    local origin = entry.origin and entry.origin ~= "default" and (" (%s)"):format(entry.origin) or ""
+    verb.say("  %-14s %s%s", name, value_text(entry.value), origin)
   end
 end
 
@@ -65,8 +66,10 @@ local function show_meter(dir, summary)
 end
 
 local places = {
-  { "rollouts.jsonl", "every sample" }, { "evals.jsonl", "every verdict" }, { "metrics.jsonl", "what the script logged" }, { "tables", "CSV and Markdown" },
-  { "plots", "SVG and CSV" }, { "ckpt", "snapshots of the adapter" }, { "source", "the script as it ran" }, { "log/latest", "the log of the last attempt" },
+  { "rollouts.jsonl", "every sample" }, { "evals.jsonl", "every verdict" },
+  { "metrics.jsonl", "what the script logged" }, { "tables", "CSV and Markdown" },
+  { "plots", "SVG and CSV" }, { "ckpt", "snapshots of the adapter" }, { "source", "the script as it ran" },
+  { "log/latest", "the log of the last attempt" },
 }
 
 local function run(argv)
@@ -77,7 +80,8 @@ local function run(argv)
   local about, summary = run_files.json(dir, "run.json"), run_files.json(dir, "summary.json")
   local status = run_files.status(dir)
   if not about then verb.usage("%s/run.json cannot be read, so this is no run that can be shown", dir) end
-  verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, summary and summary.wall_s and (", %.1f s in the last attempt"):format(summary.wall_s) or "")
+  local wall = summary and summary.wall_s and (", %.1f s in the last attempt"):format(summary.wall_s) or ""
+  verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, wall)
   if status ~= "finished" then verb.say("%s; the same command continues it", run_files.so_far(dir)) end
   show_params(dir)
   show_tables(dir)

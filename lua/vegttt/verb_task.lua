@@ -12,7 +12,7 @@ local task_verb = {}
 local help = [[
 vegttt task ls                          every task that comes with vegttt
 vegttt task show ID|NAME|FILE.lua       sizes, inputs, costs and the prompt that a model sees
-vegttt task check ID|NAME|FILE.lua      is it sound? exit code 0 sound, 1 not; --full: the full protocol, nothing from the store
+vegttt task check ID|NAME|FILE.lua      is it sound? exit code 0 yes, 1 no; --full: the full protocol, anew
 vegttt task new NAME                    writes NAME.lua, a task of your own to edit]]
 
 local scales = { "cpu", "hidden", "search", "full" }
@@ -26,14 +26,19 @@ local function bytes_text(n)
   return ("%d bytes"):format(n)
 end
 
-local function shape_text(a) return ("%s %s[%s]"):format(a.dtype, a.name, table.concat(a.shape, "]["):gsub("%.0", "")) end
+local function shape_text(a)
+  return ("%s %s[%s]"):format(a.dtype, a.name, table.concat(a.shape, "]["):gsub("%.0", ""))
+end
 
 local function show_scale(task, scale)
   local l = core.task_layout(task.handle, scale)
   if not l then return end
   local inputs, outputs = {}, {}
-  for _, a in ipairs(l.arrays) do table.insert((a.role == "out" or a.role == "state") and outputs or inputs, shape_text(a)) end
-  verb.say("  %-8s %s -> %s; at least %s and %.3g operations", scale, table.concat(inputs, ", "), table.concat(outputs, ", "),
+  for _, a in ipairs(l.arrays) do
+    table.insert((a.role == "out" or a.role == "state") and outputs or inputs, shape_text(a))
+  end
+  verb.say("  %-8s %s -> %s; at least %s and %.3g operations", scale, table.concat(inputs, ", "),
+    table.concat(outputs, ", "),
     bytes_text(l.bytes), l.flops)
 end
 
@@ -47,12 +52,16 @@ local function show(what)
   for _, d in ipairs(l.dists) do verb.say("  %s", d) end
   local exact = {}
   for _, a in ipairs(l.arrays) do
-    if (a.role == "out" or a.role == "state") and a.compare ~= "bound" then exact[#exact + 1] = ("%s %s"):format(a.name, a.compare) end
+    if (a.role == "out" or a.role == "state") and a.compare ~= "bound" then
+      exact[#exact + 1] = ("%s %s"):format(a.name, a.compare)
+    end
   end
   verb.say("\nbound: %g u sqrt(r)%s%s%s", l.k, l.rtol > 0 and (" + %g |v|"):format(l.rtol) or "",
-    l.atol > 0 and (" + %g max|v of the row|"):format(l.atol) or "", #exact > 0 and "; " .. table.concat(exact, ", ") or "")
+    l.atol > 0 and (" + %g max|v of the row|"):format(l.atol) or "", #exact > 0 and "; " .. table.concat(exact, ", ")
+      or "")
   local p, n = task:prompt(), task_check.prompt_tokens(task)
-  verb.say("\nprompt, %s", n and ("%d tokens for the default model"):format(n) or "tokens uncounted: the default model is not here")
+  verb.say("\nprompt, %s", n and ("%d tokens for the default model"):format(n)
+    or "tokens uncounted: the default model is not here")
   for _, m in ipairs(p:messages {}) do verb.say("[%s]\n%s", m.role, m.content) end
   core.out(("[assistant]\n%s"):format(p.prefix))
   return 0
@@ -101,8 +110,8 @@ return {
       dist = { "uniform", "normal", "offset", "needle", "tiny" } },
     { name = "y", role = "out", dtype = "f32", shape = { "n", "m" } },
   },
-  -- What may differ: 0 and 0 for arithmetic (the bound then follows from float rounding alone); about 3e-5 and 1e-7 when
-  -- a fast exp or tanh is an honest answer.
+  -- What may differ: 0 and 0 for arithmetic (the bound then follows from float rounding alone); about 3e-5 and 1e-7
+  -- when a fast exp or tanh is an honest answer.
   rtol = 0, atol = 0,
   -- What any correct answer must do at least: bytes read and written, arithmetic operations.
   bytes = "8 * n * m", flops = "3 * n * m",
@@ -151,9 +160,12 @@ local function run(argv)
   if what == "ls" and not argument then return ls() end
   local action = ({ show = show, check = check, new = new })[what]
   if not action then
-    verb.usage("%s", what and ("task cannot '%s'; it can ls, show, check and new"):format(what) or "task needs ls, show, check or new; see `vegttt task --help`")
+    verb.usage("%s", what and ("task cannot '%s'; it can ls, show, check and new"):format(what)
+      or "task needs ls, show, check or new; see `vegttt task --help`")
   end
-  if not argument or rest[3] then verb.usage("task %s takes one %s", what, what == "new" and "name" or "task: an id, a name or a .lua file") end
+  if not argument or rest[3] then
+    verb.usage("task %s takes one %s", what, what == "new" and "name" or "task: an id, a name or a .lua file")
+  end
   return action(argument, f)
 end
 

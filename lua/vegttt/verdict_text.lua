@@ -63,11 +63,14 @@ local function number(v) return type(v) == "number" and ("%.9g"):format(v) or "n
 
 local function add_differences(out, record, task)
   local f = record.failure
-  out[#out + 1] = ("  %d of %d elements are outside the bound; inputs %s, sizes '%s'%s"):format(f.n_wrong, f.n_checked, f.inputs, f.scale,
-    f.n_unwritten > 0 and ("; %d never written"):format(f.n_unwritten) or f.n_nan > 0 and ("; %d NaN"):format(f.n_nan) or "")
+  local more = f.n_unwritten > 0 and ("; %d never written"):format(f.n_unwritten)
+    or f.n_nan > 0 and ("; %d NaN"):format(f.n_nan) or ""
+  out[#out + 1] = ("  %d of %d elements are outside the bound; inputs %s, sizes '%s'%s"):format(f.n_wrong, f.n_checked,
+    f.inputs, f.scale, more)
   out[#out + 1] = ("  %-22s %16s %16s %14s"):format("first differences", "expected", "got", "bound")
   for _, d in ipairs(f.diffs) do
-    out[#out + 1] = ("  %-22s %16s %16s %14s"):format(d.array .. index_text(d.index, shape_of(task, f.scale, d.array)), number(d.expected), number(d.got),
+    out[#out + 1] = ("  %-22s %16s %16s %14s"):format(d.array
+      .. index_text(d.index, shape_of(task, f.scale, d.array)), number(d.expected), number(d.got),
       type(d.bound) == "number" and ("%.3g"):format(d.bound) or "exact")
   end
 end
@@ -76,35 +79,45 @@ local function add_failure(out, record, task, code, file)
   if record.status == "compile_error" and record.build and #record.build.diagnostics > 0 then
     return add_diagnostics(out, record, code, file)
   end
-  if record.status == "wrong_output" and record.failure and record.failure.diffs then return add_differences(out, record, task) end
+  if record.status == "wrong_output" and record.failure and record.failure.diffs then
+    return add_differences(out, record, task)
+  end
   out[#out + 1] = "  " .. record.feedback
-  if record.failure then out[#out + 1] = ("  inputs %s, sizes '%s'"):format(record.failure.inputs, record.failure.scale) end
+  if record.failure then
+    out[#out + 1] = ("  inputs %s, sizes '%s'"):format(record.failure.inputs, record.failure.scale)
+  end
 end
 
 local function add_speed(out, record)
   if record.is_copy then
-    out[#out + 1] = ("  speedup    1 by definition: it is the baseline again (measured %.2fx)"):format(record.speedup_measured)
+    out[#out + 1] = ("  speedup    1 by definition: it is the baseline again (measured %.2fx)"):format(
+      record.speedup_measured)
   else
-    out[#out + 1] = ("  speedup    %.2fx over the baseline, 95 %% interval %.2f to %.2f, %d pairs of runs"):format(record.speedup, record.speedup_lo,
-      record.speedup_hi, #(record.trials or {}))
+    out[#out + 1] = ("  speedup    %.2fx over the baseline, 95 %% interval %.2f to %.2f, %d pairs of runs"):format(
+      record.speedup, record.speedup_lo, record.speedup_hi, #(record.trials or {}))
   end
   out[#out + 1] = ("  runtime    %.2f us, the baseline %.2f us"):format(record.runtime_us, record.ref_us)
-  if record.speedup_tuned > 0 then out[#out + 1] = ("  tuned      %.2fx of the task's tuned reference"):format(record.speedup_tuned) end
+  if record.speedup_tuned > 0 then
+    out[#out + 1] = ("  tuned      %.2fx of the task's tuned reference"):format(record.speedup_tuned)
+  end
   out[#out + 1] = ("  roofline   %.2g %% of what this machine's memory allows"):format(100 * record.roofline)
 end
 
 ---The verdict on `code` (shown as `file`) as lines.
 function verdict_text.render(record, task, code, file)
-  local out = { ("%s: %s on task %d %s: %s"):format(file, record.status, task.id, task.name, meaning[record.status] or record.status) }
+  local out = { ("%s: %s on task %d %s: %s"):format(file, record.status, task.id, task.name, meaning[record.status]
+    or record.status) }
   if record.correct then
     if record.trials then add_speed(out, record) else out[#out + 1] = "  not timed" end
-    out[#out + 1] = ("  checks     %d input sets, largest error %.2g of the bound: tested equal within the stated bound"):format(record.n_checks or 0, record.worst)
+    out[#out + 1] = ("  checks     %d input sets, largest error %.2g of the bound: tested equal within the stated bound")
+      :format(record.n_checks or 0, record.worst)
   else
     add_failure(out, record, task, code, file)
   end
   if record.jail then out[#out + 1] = "  jail       " .. table.concat(record.jail, ", ") end
   if #(record.flags or {}) > 0 then out[#out + 1] = "  flags      " .. table.concat(record.flags, ", ") end
-  out[#out + 1] = ("  judged by  protocol %s, %s, %s%s"):format(record.protocol, record.machine, record.compiler, record.cached and ", from the store" or "")
+  out[#out + 1] = ("  judged by  protocol %s, %s, %s%s"):format(record.protocol, record.machine, record.compiler,
+    record.cached and ", from the store" or "")
   return table.concat(out, "\n")
 end
 
