@@ -118,13 +118,16 @@ local function evaluate(run, task, code, o)
     return verdict_of(line)
   end
   run.answered[key] = true
-  local future = not o.fresh and run.evaluating[key]
-  if not future then
+  local shared = not o.fresh and run.evaluating[key]
+  if not shared then
     run:check_time "vt.eval"
     sched.gate "vt.eval"
-    future = submit(run, task, code, key, o)
+    return verdict_of(await_line(submit(run, task, code, key, o)))
   end
-  return verdict_of(await_line(future))
+  run.progress:plan_evals(1)
+  line = await_line(shared)
+  run.progress:add_eval(line, true)
+  return verdict_of(line)
 end
 
 ---vt.eval.one(task, code, o) -> verdict
