@@ -51,8 +51,8 @@ static void push_array(lua_State *L, const struct vt_task_array *a, const struct
     lua_setfield(L, -2, "shape");
 }
 
-/* core.task_layout(task, scale) -> { arrays, sizes = { n = 5, … }, bytes, flops, rtol, atol, k, dists }, or nil when the
- * task has no such scale. */
+/* core.task_layout(task, scale) -> { arrays, sizes = { n = 5, … }, bytes, flops, rtol, atol, k, dists }, or nil when
+ * the task has no such scale. */
 static int l_layout(lua_State *L)
 {
     vt_err err;

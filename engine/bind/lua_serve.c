@@ -293,7 +293,8 @@ static vt_status listen_at(const char *path, int *out, vt_err *err)
     struct sockaddr_un a = {.sun_family = AF_UNIX};
     struct stat st;
     if (strlen(path) >= sizeof a.sun_path)
-        return vt_fail(err, VT_EINVAL, "Could not listen at %s: a socket's path has at most %zu bytes; choose a shorter one", path,
+        return vt_fail(err, VT_EINVAL,
+                       "Could not listen at %s: a socket's path has at most %zu bytes; choose a shorter one", path,
                        sizeof a.sun_path - 1);
     memcpy(a.sun_path, path, strlen(path) + 1);
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -303,8 +304,9 @@ static vt_status listen_at(const char *path, int *out, vt_err *err)
         bool is_live = S_ISSOCK(st.st_mode) && connect(fd, (struct sockaddr *)&a, sizeof a) == 0;
         close(fd);
         if (is_live || !S_ISSOCK(st.st_mode))
-            return vt_fail(err, VT_EINVAL, is_live ? "Could not listen at %s: another server does" : "Could not listen at %s: it is a file",
-                           path);
+            return vt_fail(
+                err, VT_EINVAL,
+                is_live ? "Could not listen at %s: another server does" : "Could not listen at %s: it is a file", path);
         unlink(path);
         fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     }

@@ -44,7 +44,8 @@ static vt_status count(struct count *c, const char *model, const struct vt_messa
     return vt_tokenizer_encode(tokenizer, c->text.p, c->text.len, true, &c->ids, err);
 }
 
-/* core.prompt_tokens(model, { { role, content }, … }, prefix) -> number, or nil when the model is not on this machine. */
+/* core.prompt_tokens(model, { { role, content }, … }, prefix) -> number, or nil when the model is not on this machine.
+ */
 static int l_prompt_tokens(lua_State *L)
 {
     vt_err err;

@@ -14,13 +14,16 @@ static vt_task *task_with(const char *range, vt_err *err)
 {
     char json[1024];
     vt_task *t = NULL;
-    snprintf(json, sizeof json,
-             "{\"id\":10001,\"level\":1,\"name\":\"copy\",\"title\":\"copy\",\"family\":\"user\",\"sizes\":{\"cpu\":{\"n\":%d}},"
-             "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\",\"normal\","
-             "\"needle\",\"tiny\",\"constant\",\"wide\"],\"range\":%s},{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\","
-             "\"shape\":[\"n\"]}],\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"8*n\",\"flops\":\"n\","
-             "\"body\":\"for (int i = 0; i < n; i++) y[i] = x[i];\"}",
-             N, range);
+    snprintf(
+        json, sizeof json,
+        "{\"id\":10001,\"level\":1,\"name\":\"copy\",\"title\":\"copy\",\"family\":\"user\",\"sizes\":{\"cpu\":{\"n\":%"
+        "d}},"
+        "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\","
+        "\"normal\","
+        "\"needle\",\"tiny\",\"constant\",\"wide\"],\"range\":%s},{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\","
+        "\"shape\":[\"n\"]}],\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"8*n\",\"flops\":\"n\","
+        "\"body\":\"for (int i = 0; i < n; i++) y[i] = x[i];\"}",
+        N, range);
     return vt_task_parse(json, strlen(json), &t, err) == VT_OK ? t : NULL;
 }
 
@@ -50,7 +53,8 @@ static void values_stay_inside(void)
 
 static void wrong_ranges_are_refused(void)
 {
-    static const char *const wrong[] = {"[1, 1]", "[2, 1]", "[1]", "[1, 2, 3]", "[]", "5", "\"1:2\"", "[\"a\", 2]", "[0, 1e31]"};
+    static const char *const wrong[] = {"[1, 1]", "[2, 1]",  "[1]",        "[1, 2, 3]", "[]",
+                                        "5",      "\"1:2\"", "[\"a\", 2]", "[0, 1e31]"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         vt_err err = {0};
         vt_task *t = task_with(wrong[i], &err);
