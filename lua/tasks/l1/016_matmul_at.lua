@@ -4,7 +4,7 @@ return {
   id = 16, name = "matmul_at", level = 1, family = "matmul",
   title = "16_Matmul_with_transposed_A",
   sizes = {
-    cpu = { m = 61, k = 211, n = 83 },
+    cpu = { m = 43, k = 211, n = 71 },
     hidden = { m = 13, k = 29, n = 11 },
     search = { m = 1024, k = 4096, n = 2048 },
     full = { m = 2048, k = 8192, n = 4096 },

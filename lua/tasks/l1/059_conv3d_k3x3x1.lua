@@ -4,7 +4,7 @@ return {
   id = 59, name = "conv3d_k3x3x1", level = 1, family = "convolution",
   title = "59_conv_standard_3D__asymmetric_input__square_kernel",
   sizes = {
-    cpu = { n = 1, ci = 3, co = 13, d = 23, h = 25, w = 9 },
+    cpu = { n = 1, ci = 3, co = 9, d = 23, h = 25, w = 9 },
     hidden = { n = 1, ci = 2, co = 3, d = 5, h = 4, w = 3 },
     search = { n = 2, ci = 3, co = 64, d = 256, h = 256, w = 10 },
     full = { n = 16, ci = 3, co = 64, d = 256, h = 256, w = 10 },

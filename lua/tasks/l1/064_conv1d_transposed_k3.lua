@@ -4,7 +4,7 @@ return {
   id = 64, name = "conv1d_transposed_k3", level = 1, family = "convolution",
   title = "64_conv_transposed_1D",
   sizes = {
-    cpu = { n = 2, ci = 13, co = 17, l = 1021 },
+    cpu = { n = 2, ci = 11, co = 13, l = 1021 },
     hidden = { n = 1, ci = 2, co = 3, l = 11 },
     search = { n = 8, ci = 128, co = 128, l = 65536 },
     full = { n = 64, ci = 128, co = 128, l = 65536 },

@@ -4,7 +4,7 @@ return {
   id = 88, name = "gelu_tanh", level = 1, family = "elementwise",
   title = "88_MinGPTNewGelu",
   sizes = {
-    cpu = { n = 40009 },
+    cpu = { n = 23003 },
     hidden = { n = 1003 },
     search = { n = 33554432 },
     full = { n = 67108864 },

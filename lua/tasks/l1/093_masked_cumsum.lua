@@ -4,7 +4,7 @@ return {
   id = 93, name = "masked_cumsum", level = 1, family = "scan",
   title = "93_masked_cumsum",
   sizes = {
-    cpu = { n = 61, m = 173 },
+    cpu = { n = 43, m = 173 },
     hidden = { n = 3, m = 67 },
     search = { n = 1024, m = 32768 },
     full = { n = 32768, m = 32768 },
