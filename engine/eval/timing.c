@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BATCH_MS = 200, N_RESAMPLES = 2000, FEWEST_PAIRS = 3, WALL_PER_BUDGET = 4 };
+enum { BATCH_MS = 200, N_RESAMPLES = 2000, FEWEST_PAIRS = 3, WALL_PER_BUDGET = 20 };
 
 /* An interval that excludes 1 by less than this does not end a timing: with a look after every fourth pair one in
  * twenty such exclusions per look would be chance. */
@@ -110,7 +110,6 @@ static vt_status one_call(struct session *s, bool is_a, const struct vt_set *set
     VT_TRY(vt_check_run(is_a ? o->a : o->b, o->pool, o->outputs, &call, &c, err));
     *ns = c.call.ns ? c.call.ns : 1;
     *disturbed |= c.call.was_preempted;
-    s->t->timed_ms += (double)c.call.ns / 1e6;
     if (!is_a && c.compare.worst > s->t->worst)
         s->t->worst = c.compare.worst;
     if (c.end == VT_CHECK_RIGHT)
@@ -134,18 +133,22 @@ static vt_status one_pair(struct session *s, bool is_counted, vt_err *err)
     if (is_counted && !*s->failed) {
         t->pair[t->n++] = p;
         t->n_disturbed += p.is_disturbed;
+        t->timed_ms += p.is_disturbed ? 0 : (double)(p.a_ns + p.b_ns) / 1e6;
     }
     return VT_OK;
 }
 
 static bool is_finished(const struct vt_timing_opts *o, const struct vt_trials *t, uint64_t from)
 {
+    int n_counted = t->n - t->n_disturbed;
     double wall_ms = (double)(vt_now_ns() - from) / 1e6;
-    if (t->n >= o->max_pairs || t->n >= VT_MAX_PAIRS)
+    if (n_counted >= o->max_pairs || t->n >= VT_MAX_PAIRS)
         return true;
-    if (t->n >= FEWEST_PAIRS && (t->timed_ms > o->budget_ms || wall_ms > WALL_PER_BUDGET * o->budget_ms))
+    if (n_counted >= FEWEST_PAIRS && t->timed_ms > o->budget_ms)
         return true;
-    return t->n >= o->min_pairs && t->n % 4 == 0 && is_settled(o, t);
+    if (t->n >= FEWEST_PAIRS && wall_ms > WALL_PER_BUDGET * o->budget_ms)
+        return true;
+    return n_counted >= o->min_pairs && t->n % 4 == 0 && is_settled(o, t);
 }
 
 vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed, struct vt_check_result *failure,

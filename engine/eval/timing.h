@@ -20,7 +20,7 @@ struct vt_trials {
     double a_us, b_us;        /* medians */
     bool is_contended;        /* the lease was, or so many pairs were disturbed that all had to be counted */
     double worst;             /* largest error / bound of the candidate's outputs */
-    double timed_ms, wall_ms;
+    double timed_ms, wall_ms; /* timed: inside undisturbed pairs */
 };
 struct vt_timing_opts {
     const struct vt_pool_sets *pool;
@@ -35,7 +35,7 @@ struct vt_timing_opts {
     int min_pairs, max_pairs;
     double precision;  /* stop when the interval of the ratio lies within 1 +- this of its centre */
     bool stop_when_decided; /* stop, too, when the interval clearly excludes 1 */
-    double budget_ms; /* of clocked time; process starts and comparisons may take three times as much besides */
+    double budget_ms; /* of clocked, undisturbed time; on a busy machine the wall time may be twenty times that */
 };
 /* When a call of b fails, *failed is set and *failure says how; a's failure is EINTERNAL. */
 vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed, struct vt_check_result *failure,
