@@ -305,11 +305,16 @@ static void keep_part(float *x, const struct vt_layout_array *l, enum vt_keep ke
             }
 }
 
-/* Raw uniform numbers fill [lo, hi) evenly; every other distribution keeps its structure around the middle, six of its
- * units wide, and is cut at the ends. */
+/* Raw uniform numbers fill [lo, hi) evenly; every other distribution keeps its structure around the middle, with about
+ * a sixth of the range as its unit, and is cut at the ends. The unit is a power of two and the middle a multiple of it,
+ * so that constants stay numbers whose sums are exact (see to_constant). */
 static void into_range(float *x, int64_t n, bool is_raw_uniform, float lo, float hi)
 {
-    float unit = is_raw_uniform ? hi - lo : (hi - lo) / 6, from = is_raw_uniform ? lo : lo + (hi - lo) / 2;
+    float unit = hi - lo, from = lo;
+    if (!is_raw_uniform) {
+        unit = exp2f(floorf(log2f((hi - lo) / 6)));
+        from = unit * roundf((lo + (hi - lo) / 2) / unit);
+    }
     for (int64_t i = 0; i < n; i++) {
         float v = from + unit * x[i];
         x[i] = v < lo ? lo : v > hi ? hi : v;
