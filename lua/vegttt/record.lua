@@ -32,7 +32,6 @@ function record.open(handle, dir)
   return r
 end
 
----In memory only, for tests of what needs no files.
 function Record:put_sample(line)
   self.samples[line.key] = line
   core.run_line(self.handle, "rollouts", line)

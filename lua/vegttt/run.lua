@@ -61,12 +61,13 @@ local function environment()
     lua = _VERSION,
     cpu = first_line("/proc/cpuinfo", "model name%s*:%s*([^\n]+)"),
     kernel = first_line("/proc/version", "^[^\n]*"),
-    memory_kib = tonumber(first_line("/proc/meminfo", "MemTotal:%s*(%d+)") or nil),
+    memory_kib = tonumber(first_line("/proc/meminfo", "MemTotal:%s*(%d+)")),
   }
 end
 
 ---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, about }
 function run.open(e, values, origins, o)
+  local plan = e.plan and e.plan(values) -- before anything is written: it may find the parameters wanting
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent }
   local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name,
     params = identity(e, values), replicate = o.replicate or 0, fresh = o.fresh or false,
@@ -77,7 +78,7 @@ function run.open(e, values, origins, o)
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
   r.seed = core.seed(values.seed or 42, ("run/%d"):format(r.replicate))
   r.checkpoints = checkpoints.new(handle, info.dir)
-  r.progress = progress.new(e.plan and e.plan(values) or nil)
+  r.progress = progress.new(plan)
   r.is_edited = e.text and core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) or false
   return r
 end
@@ -118,8 +119,9 @@ end
 ---The summary of a finished run that was made with exactly these parameters and this script, else nil.
 function Run:stored_summary()
   if not self.is_finished or self.is_edited then return nil end
-  local ok, summary = pcall(function() return core.json_decode(core.read(self.dir .. "/summary.json"),
-    "summary.json") end)
+  local ok, summary = pcall(function()
+    return core.json_decode(core.read(self.dir .. "/summary.json"), "summary.json")
+  end)
   if not ok or core.json_encode(summary.params or {}) ~= core.json_encode(params_json(self.params)) then return nil end
   return summary
 end

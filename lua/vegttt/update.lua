@@ -5,7 +5,7 @@
 -- An update is forward (log-probabilities under the current weights), weights per token (a built-in loss or a Lua
 -- function of the sequence), step. Its identity is the parent weights, the ordered batch, the loss and every optimiser
 -- field; when the journal knows that identity the new weights are only named, not computed. One update runs at a time
--- per model; the result is recorded when the operation ends, whoever still waits for it.
+-- per model.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local policy = require "vegttt.policy"

@@ -69,9 +69,9 @@ local function add_differences(out, record, task)
     f.inputs, f.scale, more)
   out[#out + 1] = ("  %-22s %16s %16s %14s"):format("first differences", "expected", "got", "bound")
   for _, d in ipairs(f.diffs) do
-    out[#out + 1] = ("  %-22s %16s %16s %14s"):format(d.array
-      .. index_text(d.index, shape_of(task, f.scale, d.array)), number(d.expected), number(d.got),
-      type(d.bound) == "number" and ("%.3g"):format(d.bound) or "exact")
+    local where = d.array .. index_text(d.index, shape_of(task, f.scale, d.array))
+    local bound = type(d.bound) == "number" and ("%.3g"):format(d.bound) or "exact"
+    out[#out + 1] = ("  %-22s %16s %16s %14s"):format(where, number(d.expected), number(d.got), bound)
   end
 end
 
