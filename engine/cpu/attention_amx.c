@@ -3,7 +3,7 @@
  * attention_amx.c: attention over one KV page on AMX tiles. Rounding its operands to bf16 would be most of a model's
  * error (0.007 nats per token in SmolLM2), so queries, keys, values and probabilities are split in two bf16,
  * x ~ hi + lo to 16 bits, and a product is a_hi b_hi + a_lo b_hi + a_hi b_lo in one accumulator (together 5e-5).
- * Maxima, sums, exponentials and numerators are fp32.
+ * Maxima, sums, exponentials and numerators are fp32. Keys that no row of a tile sees are not read.
  *
  * Page: keys as pairs over head_dim, [width / 2][64 keys][2], hi then lo; values as pairs over keys, [32][width][2], hi
  * then lo; width is head_dim padded to 32 with zeros. All are right operands as they lie. A query row: width bf16 hi,
@@ -22,54 +22,52 @@ enum {
     PROBABILITY_BYTES = 2 * 2 * VT_PAGE_KEYS
 }; /* 64 bf16 hi, 64 lo */
 
-/* One product of a sum of products: A rows of bf16, `stride` bytes apart; B pair rows, `ldb` bytes apart. */
-struct term {
-    const unsigned char *a, *b;
+/* A split operand: hi at p, lo `low` bytes behind it, rows (A) or pair rows (B) `ld` bytes apart. */
+struct split {
+    const unsigned char *p;
+    size_t low, ld;
 };
 
-/* 16 columns in accumulator t, when there are that many. */
-#define COLUMNS(op, t, ...)                                                                                            \
+/* 16 columns into accumulator t, when there are that many: a right tile of hi serves both halves of A. */
+#define COLUMNS(t)                                                                                                     \
+    do {                                                                                                               \
+        if (left > 16 * (t)) {                                                                                         \
+            TILE_LOAD(6, w + 64 * (t), b.ld);                                                                          \
+            TILE_LOAD(7, w + b.low + 64 * (t), b.ld);                                                                  \
+            TILE_DP(t, 4, 6);                                                                                          \
+            TILE_DP(t, 5, 6);                                                                                          \
+            TILE_DP(t, 4, 7);                                                                                          \
+        }                                                                                                              \
+    } while (0)
+#define STORE(t)                                                                                                       \
     do {                                                                                                               \
         if (left > 16 * (t))                                                                                           \
-            op(t, __VA_ARGS__);                                                                                        \
+            TILE_STORE(t, c + n + 16 * (t), ldc * 4);                                                                  \
     } while (0)
 
-/* C (n_rows <= 16, n_columns) = sum over terms of A B, n_pairs pairs each; C rows ldc floats apart. n_pairs and
- * n_columns are multiples of 16. 64 columns fill the four accumulators; one left tile serves all four. */
-static void pair_product(int n_rows, int n_columns, int n_pairs, int n_terms, const struct term *terms, size_t stride,
-                         size_t ldb, float *c, size_t ldc)
+/* C (rows as configured, n_columns) = A_hi B_hi + A_lo B_hi + A_hi B_lo over n_pairs pairs; C rows ldc floats apart.
+ * n_pairs and n_columns are multiples of 16. 64 columns fill the four accumulators. */
+static void split_product(int n_columns, int n_pairs, struct split a, struct split b, float *c, size_t ldc)
 {
-    tiles_configure(n_rows, n_rows);
     for (int n = 0; n < n_columns; n += 64) {
         int left = n_columns - n;
         TILE_ZERO(0);
         TILE_ZERO(1);
         TILE_ZERO(2);
         TILE_ZERO(3);
-        for (int i = 0; i < n_terms * n_pairs; i += 16) {
-            const struct term *t = terms + i / n_pairs;
-            size_t k = (size_t)(i % n_pairs);
-            const unsigned char *w = t->b + k * ldb + (size_t)n * 4;
-            TILE_LOAD(4, t->a + k * 4, stride);
-            TILE_LOAD(6, w, ldb);
-            TILE_DP(0, 4, 6);
-            if (left > 16) {
-                TILE_LOAD(7, w + 64, ldb);
-                TILE_DP(1, 4, 7);
-            }
-            if (left > 32) {
-                TILE_LOAD(6, w + 128, ldb);
-                TILE_DP(2, 4, 6);
-            }
-            if (left > 48) {
-                TILE_LOAD(7, w + 192, ldb);
-                TILE_DP(3, 4, 7);
-            }
+        for (size_t k = 0; k < (size_t)n_pairs; k += 16) {
+            const unsigned char *w = b.p + k * b.ld + (size_t)n * 4;
+            TILE_LOAD(4, a.p + k * 4, a.ld);
+            TILE_LOAD(5, a.p + a.low + k * 4, a.ld);
+            COLUMNS(0);
+            COLUMNS(1);
+            COLUMNS(2);
+            COLUMNS(3);
         }
-        COLUMNS(TILE_STORE, 0, c + n, ldc * 4);
-        COLUMNS(TILE_STORE, 1, c + n + 16, ldc * 4);
-        COLUMNS(TILE_STORE, 2, c + n + 32, ldc * 4);
-        COLUMNS(TILE_STORE, 3, c + n + 48, ldc * 4);
+        STORE(0);
+        STORE(1);
+        STORE(2);
+        STORE(3);
     }
 }
 
@@ -148,25 +146,29 @@ static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, i
     }
     _Alignas(64) float scores[ATTEND_ROWS * VT_PAGE_KEYS], sum[ATTEND_ROWS * MAX_WIDTH];
     _Alignas(64) unsigned char probability[ATTEND_ROWS * PROBABILITY_BYTES] = {0};
-    int width = vt_round_up(head_dim, VT_BLOCK);
+    int width = vt_round_up(head_dim, VT_BLOCK), configured = 0;
     size_t half = (size_t)width * VT_PAGE_KEYS * 2, query_bytes = vt_query_bytes(head_dim);
-    const unsigned char *keys = page, *values = keys + 2 * half, *p_low = probability + VT_PAGE_KEYS * 2;
-    const struct term value_terms[] = {{probability, values}, {p_low, values}, {probability, values + half}};
+    const struct split keys = {page, half, VT_PAGE_KEYS * 4};
+    const struct split values = {keys.p + 2 * half, half, (size_t)width * 4};
+    const struct split probabilities = {probability, VT_PAGE_KEYS * 2, PROBABILITY_BYTES};
     for (int r = 0; r < n; r += ATTEND_ROWS) {
-        int n_rows = n - r < ATTEND_ROWS ? n - r : ATTEND_ROWS;
+        int n_rows = n - r < ATTEND_ROWS ? n - r : ATTEND_ROWS, n_keys = 0;
         float decay[ATTEND_ROWS];
-        const unsigned char *hi = (const unsigned char *)q + (size_t)r * query_bytes, *lo = hi + (size_t)width * 2;
-        const struct term score_terms[] = {{hi, keys}, {lo, keys}, {hi, keys + half}};
-        pair_product(n_rows, VT_PAGE_KEYS, width / 2, 3, score_terms, query_bytes, VT_PAGE_KEYS * 4, scores,
-                     VT_PAGE_KEYS);
+        const struct split queries = {(const unsigned char *)q + (size_t)r * query_bytes, (size_t)width * 2,
+                                      query_bytes};
+        for (int i = 0; i < n_rows; i++)
+            n_keys = visible[r + i] > n_keys ? visible[r + i] : n_keys;
+        if (n_rows != configured)
+            tiles_configure(n_rows, n_rows);
+        configured = n_rows;
+        split_product(vt_round_up(n_keys, 16), width / 2, queries, keys, scores, VT_PAGE_KEYS);
         for (int i = 0; i < n_rows; i++) {
             unsigned char *out = probability + (size_t)i * PROBABILITY_BYTES;
             decay[i] = visible[r + i]
                            ? softmax_row(scores + (size_t)i * VT_PAGE_KEYS, visible[r + i], m + r + i, l + r + i, out)
                            : 1.0f;
         }
-        pair_product(n_rows, width, VT_PAGE_KEYS / 2, 3, value_terms, PROBABILITY_BYTES, (size_t)width * 4, sum,
-                     (size_t)width);
+        split_product(width, vt_round_up(n_keys, VT_BLOCK) / 2, probabilities, values, sum, (size_t)width);
         for (int i = 0; i < n_rows; i++) {
             float *a = acc + (size_t)(r + i) * (size_t)head_dim;
             for (int c = 0; visible[r + i] && c < head_dim; c += 16) {
