@@ -1,5 +1,7 @@
 std = "lua54"
-max_line_length = 120
+max_line_length = false
+unused_args = false
 exclude_files = { "lua/meta/*" }
-files["lua/tasks"] = { max_line_length = false }
-files["tests/lua"] = { globals = { "describe", "it", "expect" } }
+files["lua/vegttt/globals.lua"] = { ignore = { "121", "122" } } -- replaces what scripts must not reach
+files["lua/vegttt/user_task.lua"] = { ignore = { "581" } }      -- not (x < y) is true for NaN
+files["lua/vegttt/testing.lua"] = { ignore = { "581" } }
