@@ -89,7 +89,9 @@ static vt_status compile(const vt_task *t, const char *cxx, const struct vt_buf 
     vt_status s = vt_buf_check(&exe, "the path of the truth program", err);
     if (s == VT_OK)
         s = vt_fs_write_atomic(cpp.p, source->p, source->len, err);
-    const char *const argv[] = {cxx, "-std=gnu++17", "-O2", "-ffp-contract=off", "-w", "-o", exe.p, cpp.p, NULL};
+    /* C++ may assume that a loop ends; C may not, and the body is C. */
+    const char *const argv[] = {cxx,   "-std=gnu++17", "-O2", "-ffp-contract=off", "-fno-finite-loops", "-w", "-o",
+                                exe.p, cpp.p,          NULL};
     if (s == VT_OK)
         s = vt_child_run(argv, COMPILE_TIMEOUT_S, on_compiler_line, &first, &code, err);
     if (s == VT_OK && code != 0)

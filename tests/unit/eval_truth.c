@@ -285,7 +285,6 @@ static void programs_are_kept_and_data_is_not(void)
         vt_truth *truth = NULL;
         struct vt_expect e;
         vt_task *t = make_task("y[0] = x[0] + 1.0f;", "", "f32", 4);
-        o.cxx = round ? "g++" : NULL;
         CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
         if (truth)
             CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
