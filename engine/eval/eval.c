@@ -18,6 +18,7 @@
 #include "eval/judge.h"
 #include "eval/scratch.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +26,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 enum { MAX_QUEUED = 1 << 20, MAX_THREADS = 64, MAX_TIMING = 8, MAX_RETIRED = 64, N_BUCKETS = 1024, TIMING_NICE = -15 };
 
@@ -300,6 +302,9 @@ static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
     VT_TRY(vt_compiler_find(o->cc, &lab->cc, err));
     snprintf(lab->version, sizeof lab->version, "%s/%.16s", VT_EVALUATOR_VERSION, lab->cc.id);
     VT_TRY(vt_cache_dir(&cache, err));
+    char *lock = vt_path_join(cache, "timing.lock");
+    lab->machine_lock = lock ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
+    free(lock);
     for (char *p = lab->machine; *p; p++)
         if (*p == ' ')
             *p = '_';
@@ -350,6 +355,7 @@ vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err)
     vt_eval *e = vt_alloc(sizeof *e);
     if (!e)
         return vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
+    e->lab.machine_lock = -1;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->work, NULL);
     pthread_cond_init(&e->timing_work, NULL);
@@ -406,6 +412,8 @@ void vt_eval_close(vt_eval *e)
     if (e->owns_lease)
         vt_lease_free(e->lab.lease);
     free(e->lab.roofline_file);
+    if (e->lab.machine_lock >= 0)
+        close(e->lab.machine_lock);
     vt_scratch_remove(e->dir);
     pthread_mutex_destroy(&e->lock);
     pthread_cond_destroy(&e->work);

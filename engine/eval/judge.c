@@ -307,6 +307,7 @@ static vt_status time_against(const struct vt_lab *lab, struct vt_case *c, struc
                                      .b = b,
                                      .outputs = &c->subject->outputs,
                                      .lease = lab->lease,
+                                     .machine_lock = lab->machine_lock,
                                      .clock = lab->clock,
                                      .cpu = lab->run_cpu,
                                      .seed = vt_seed_mix(lab->secret, vt_now_ns()),

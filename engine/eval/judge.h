@@ -24,6 +24,7 @@ struct vt_lab {
     char machine[160], version[96];
     uint64_t secret;
     bool allow_unsafe_jail;
+    int machine_lock; /* see timing.h */
     int run_cpu, clock_cpu;
     enum vt_call_clock clock;
 };

@@ -17,8 +17,9 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 
-enum { BATCH_MS = 200, N_RESAMPLES = 2000, FEWEST_PAIRS = 3, WALL_PER_BUDGET = 20 };
+enum { BATCH_MS = 200, N_RESAMPLES = 2000, FEWEST_PAIRS = 3, WALL_PER_BUDGET = 20, LOCK_WAIT_MS = 3000 };
 
 /* An interval that excludes 1 by less than this does not end a timing: with a look after every fourth pair one in
  * twenty such exclusions per look would be chance. */
@@ -151,6 +152,18 @@ static bool is_finished(const struct vt_timing_opts *o, const struct vt_trials *
     return n_counted >= o->min_pairs && t->n % 4 == 0 && is_settled(o, t);
 }
 
+/* Other vegttt processes of this user take turns with us; one that does not let go (it was stopped, say) is not waited
+ * for longer than LOCK_WAIT_MS. */
+static bool lock_machine(int fd)
+{
+    for (int waited_ms = 0; fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms++) {
+        if (waited_ms >= LOCK_WAIT_MS)
+            return false;
+        vt_sleep_ms(1);
+    }
+    return true;
+}
+
 vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed, struct vt_check_result *failure,
                         vt_err *err)
 {
@@ -162,9 +175,9 @@ vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, b
     uint64_t spent = 0;
     bool is_warm = false;
     while (status == VT_OK && !*failed) {
-        bool contended = false;
+        bool contended = false, is_locked = lock_machine(o->machine_lock);
         vt_lease_acquire(o->lease, &contended);
-        out->is_contended |= contended;
+        out->is_contended |= contended || !is_locked;
         uint64_t from = vt_now_ns(), until = from + (uint64_t)BATCH_MS * 1000000;
         if (!is_warm)
             status = one_pair(&s, false, err);
@@ -172,6 +185,8 @@ vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, b
         while (status == VT_OK && !*failed && vt_now_ns() < until && !is_finished(o, out, from - spent))
             status = one_pair(&s, true, err);
         vt_lease_release(o->lease);
+        if (o->machine_lock >= 0)
+            flock(o->machine_lock, LOCK_UN);
         spent += vt_now_ns() - from;
         if (is_finished(o, out, vt_now_ns() - spent))
             break;

@@ -28,6 +28,7 @@ struct vt_timing_opts {
     struct vt_runner *a, *b;
     const struct vt_outputs *outputs; /* the pages both write to: output file 1 */
     vt_lease *lease;
+    int machine_lock; /* a file locked during each batch, so that processes on one machine take turns; -1 = none */
     enum vt_call_clock clock;
     int cpu; /* the run core */
     uint64_t seed;
