@@ -38,6 +38,9 @@ struct first_error {
     char text[200];
 };
 
+/* Makes the temporary names of two threads differ that compile the same body at once. */
+static atomic_int n_compiled;
+
 static void on_compiler_line(void *arg, const char *line)
 {
     struct first_error *first = arg;
@@ -84,8 +87,9 @@ static vt_status compile(const vt_task *t, const char *cxx, const struct vt_buf 
     int code = -1;
     vt_buf_init(&cpp, 4096);
     vt_buf_init(&exe, 4096);
-    vt_buf_printf(&cpp, "%s.%d.cpp", program, (int)getpid());
-    vt_buf_printf(&exe, "%s.%d.tmp", program, (int)getpid());
+    int serial = atomic_fetch_add(&n_compiled, 1);
+    vt_buf_printf(&cpp, "%s.%d-%d.cpp", program, (int)getpid(), serial);
+    vt_buf_printf(&exe, "%s.%d-%d.tmp", program, (int)getpid(), serial);
     vt_status s = vt_buf_check(&exe, "the path of the truth program", err);
     if (s == VT_OK)
         s = vt_fs_write_atomic(cpp.p, source->p, source->len, err);

@@ -5,6 +5,7 @@
  */
 #include "eval_tasks.h"
 #include <float.h>
+#include <pthread.h>
 #include <sys/stat.h>
 
 static const double U = 0x1p-24;
@@ -300,6 +301,30 @@ static void programs_are_kept_and_data_is_not(void)
     vt_fs_list_free(names, n);
 }
 
+static void *open_truth(void *arg)
+{
+    vt_err err = {0};
+    vt_truth *truth = NULL;
+    struct vt_truth_opts o = {.dir = work_dir()};
+    vt_status s = vt_truth_new(arg, &o, &truth, &err);
+    vt_truth_free(truth);
+    return s == VT_OK ? NULL : arg;
+}
+
+static void two_threads_may_compile_the_same_body(void)
+{
+    vt_task *t = make_task("y[0] = x[0] + 3.0f;", "", "f32", 4);
+    pthread_t thread[4];
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(pthread_create(&thread[i], NULL, open_truth, t), 0);
+    for (int i = 0; i < 4; i++) {
+        void *failed = NULL;
+        CHECK_INT(pthread_join(thread[i], &failed), 0);
+        CHECK(failed == NULL);
+    }
+    vt_task_unref(t);
+}
+
 static void clean_up(void)
 {
     remove_work_dir();
@@ -316,6 +341,7 @@ static const struct test_case cases[] = {
     TEST(bad_bodies_end_in_one_sentence),
     TEST(a_missing_compiler_is_named),
     TEST(programs_are_kept_and_data_is_not),
+    TEST(two_threads_may_compile_the_same_body),
     TEST(clean_up),
 };
 TEST_MAIN(cases)
