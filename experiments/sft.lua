@@ -2,8 +2,8 @@
 --- Warm start: trains the default policy's adapter on verified rewritings of other operations.
 --
 -- The corpus (experiments/corpus/) draws operations, names and layouts from one seed. An epoch shows every instance under
--- fresh names with `draws` of its variants: `fast` draws them in proportion to min(speedup, 30)^0.5, `neutral` all alike. The
--- variants of one instance share its prompt, so the trainer computes the prompt once. The loss is cross entropy over the
+-- fresh names with `draws` of its variants: `fast` draws them in proportion to min(speedup, 30)^0.5, `neutral` all alike, both with
+-- replacement. The variants of one instance share its prompt, so the trainer computes the prompt once. The loss is cross entropy over the
 -- body, the closing brace and the end token, averaged over the batch's answer tokens.
 --
 -- `verify = "engine"` sends every variant through vt.eval first and leaves out what is refused; the default takes the speedups
@@ -81,34 +81,34 @@ end
 
 -- ── draws ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Distinct variants of one instance, at most n, drawn without replacement by the recipe's weights.
+-- How often each variant of one instance is drawn this epoch: p.draws draws with replacement, { [i] = count }.
 local function draw_variants(rng, item, p)
-  local left, weights = {}, {}
+  local shown, weights = {}, {}
   for i, s in ipairs(item.speedups) do
     if s > p.floor or i == 1 then
-      left[#left + 1] = i
+      shown[#shown + 1] = i
       weights[#weights + 1] = p.variant == "fast" and math.min(s, 30) ^ 0.5 or 1
     end
   end
-  local out = {}
-  for _ = 1, math.min(p.draws, #left) do
-    local at = rng:weighted(weights)
-    out[#out + 1] = table.remove(left, at)
-    table.remove(weights, at)
+  local counts = {}
+  for _ = 1, p.draws do
+    local i = shown[rng:weighted(weights)]
+    counts[i] = (counts[i] or 0) + 1
   end
-  return out
+  return counts
 end
 
--- One group: the instance's prompt under this epoch's names, and its drawn answers as samples with advantage 1.
+-- One group: the instance's prompt under this epoch's names, and its drawn answers; one drawn twice counts twice.
 local function encode_group(policy, item, epoch, p)
   local rng = Rng.new(p.corpus_seed, ("draw/%s#%d/%d"):format(item.def.id, item.number, epoch))
   local inst = Corpus.instance(item.def, p.corpus_seed, item.number, epoch)
   local group = { prompt_ids = policy:encode(Corpus.prompt(inst.signature, inst.variants[1].body), { special = true }) }
   group.n_tokens = #group.prompt_ids
-  for _, i in ipairs(draw_variants(rng, item, p)) do
-    local tokens = policy:encode(Corpus.answer(inst.variants[i].body) .. END, { special = true })
-    if #tokens <= p.max_answer then
-      group[#group + 1] = { tokens = tokens, task = item.task }
+  local counts = draw_variants(rng, item, p)
+  for i, v in ipairs(inst.variants) do
+    local tokens = counts[i] and policy:encode(Corpus.answer(v.body) .. END, { special = true })
+    if tokens and #tokens <= p.max_answer then
+      group[#group + 1] = { tokens = tokens, count = counts[i], task = item.task }
       group.n_tokens = group.n_tokens + #tokens
     end
   end
@@ -141,7 +141,7 @@ end
 local function answer_tokens(groups)
   local n = 0
   for _, g in ipairs(groups) do
-    for _, s in ipairs(g) do n = n + #s.tokens end
+    for _, s in ipairs(g) do n = n + s.count * #s.tokens end
   end
   return n
 end
@@ -191,8 +191,8 @@ return vt.experiment {
     lr = { 2e-3, "peak learning rate", min = 0 },
     warmup = { 10, "warm-up steps", min = 1 },
     rank = { 16, "LoRA rank", min = 1 },
-    batch_tokens = { 16384, "prompt and answer tokens per step, each prompt once", min = 1 },
-    draws = { 3, "variants shown per instance and epoch", min = 1 },
+    batch_tokens = { 8192, "prompt and answer tokens per step, each prompt once", min = 1 },
+    draws = { 3, "draws of a variant per instance and epoch", min = 1 },
     corpus_seed = { 1, "seed of operations, names, order and draws" },
     scale = { 3, "instances per unit of an operation's weight", min = 1 },
     floor = { 0.85, "variants slower than this are not shown", min = 0 },
@@ -216,7 +216,7 @@ return vt.experiment {
       local b = next_batch()
       local n = answer_tokens(b.groups)
       for _, g in ipairs(b.groups) do
-        for _, s in ipairs(g) do s.advantage = 1 / n end
+        for _, s in ipairs(g) do s.advantage = s.count / n end
       end
       local lr = learning_rate(p, step)
       local u = policy:update(vt.batch(b.groups), { lr = lr, loss = "cross_entropy", grad_clip = 1.0 })
