@@ -22,8 +22,8 @@ static vt_status assemble(const vt_task *t, const char *text, bool is_whole, str
     if (is_whole)
         vt_buf_printf(out, "#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", text);
     else
-        vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%s\n}\n", vt_task_signature(t),
-                      text);
+        vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%s\n}\n",
+                      vt_task_signature(t), text);
     vt_status s = vt_buf_check(out, "the translation unit", err);
     if (s != VT_OK)
         vt_buf_free(out);

@@ -52,10 +52,11 @@ static vt_status find_worker(char **out, vt_err *err)
         }
         free(path);
     }
-    vt_status s = vt_fail(err, VT_ENOENT,
-                          "cannot start the evaluator: the program vegttt-worker is not beside %s; build it, or name it "
-                          "in VEGTTT_WORKER",
-                          dir);
+    vt_status s =
+        vt_fail(err, VT_ENOENT,
+                "cannot start the evaluator: the program vegttt-worker is not beside %s; build it, or name it "
+                "in VEGTTT_WORKER",
+                dir);
     free(dir);
     return s;
 }
@@ -73,8 +74,8 @@ static vt_status make_slot(struct vt_broker *b, const char *dir, const char *nam
         char path[VT_WIRE_PATH + 16];
         snprintf(path, sizeof path, "%s/%s", b->slot, parts[i].name);
         if ((mkdir(path, parts[i].mode) != 0 && errno != EEXIST) || chmod(path, parts[i].mode) != 0)
-            return vt_fail(err, VT_EIO, "cannot make the evaluator's folder %s: %s; free some space or set TMPDIR", path,
-                           strerror(errno));
+            return vt_fail(err, VT_EIO, "cannot make the evaluator's folder %s: %s; free some space or set TMPDIR",
+                           path, strerror(errno));
     }
     return VT_OK;
 }

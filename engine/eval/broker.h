@@ -43,7 +43,8 @@ void vt_broker_close(struct vt_broker *b); /* kills its jobs, removes the slot *
 const struct vt_jail *vt_broker_jail(const struct vt_broker *b);
 const char *vt_broker_slot(const struct vt_broker *b);
 /* Writes an object into root/; *name is its file name. Removed with vt_broker_drop_object once it is loaded. */
-vt_status vt_broker_put_object(struct vt_broker *b, const void *bytes, size_t n, char name[64], vt_err *err) VT_MUST_USE;
+vt_status vt_broker_put_object(struct vt_broker *b, const void *bytes, size_t n, char name[64],
+                               vt_err *err) VT_MUST_USE;
 void vt_broker_drop_object(struct vt_broker *b, const char *name);
 vt_status vt_broker_run(struct vt_broker *b, const struct vt_run_opts *o, struct vt_job *out, vt_err *err) VT_MUST_USE;
 vt_status vt_broker_compile(struct vt_broker *b, const struct vt_compile_opts *o, struct vt_job *out,

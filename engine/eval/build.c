@@ -24,19 +24,24 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum {
-    WALL_MS = 10000,
-    CPU_S = 10,
-    MEMORY_MIB = 1024,
-    FILE_MIB = 16,
-    POLL_MS = 50
-};
+enum { WALL_MS = 10000, CPU_S = 10, MEMORY_MIB = 1024, FILE_MIB = 16, POLL_MS = 50 };
 
 /* No start files: an honest kernel then has no code that runs at load. All symbols bound at load, none missing. */
-const char *const vt_compile_flags[] = {
-    "-std=gnu17", "-O3", "-march=native", "-fopenmp-simd", "-shared", "-fPIC", "-nostartfiles",
-    "-fno-diagnostics-show-caret", "-fno-diagnostics-color", "-Werror=implicit-function-declaration",
-    "-Wl,-z,defs", "-Wl,-z,now", "-Wl,-z,noexecstack", "-Wl,--build-id=none", NULL};
+const char *const vt_compile_flags[] = {"-std=gnu17",
+                                        "-O3",
+                                        "-march=native",
+                                        "-fopenmp-simd",
+                                        "-shared",
+                                        "-fPIC",
+                                        "-nostartfiles",
+                                        "-fno-diagnostics-show-caret",
+                                        "-fno-diagnostics-color",
+                                        "-Werror=implicit-function-declaration",
+                                        "-Wl,-z,defs",
+                                        "-Wl,-z,now",
+                                        "-Wl,-z,noexecstack",
+                                        "-Wl,--build-id=none",
+                                        NULL};
 
 /* The program's own path: absolute, through symbolic links. */
 static bool resolve(const char *cc, char out[512])
@@ -195,8 +200,8 @@ static void judge(struct vt_build *out, const struct vt_job_end *end, bool in_ti
         out->end = VT_BUILD_REFUSED;
 }
 
-vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source, size_t len,
-                       struct vt_build *out, vt_err *err)
+vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
+                       size_t len, struct vt_build *out, vt_err *err)
 {
     enum { MAX_ARGS = 32 };
     const char *argv[MAX_ARGS];

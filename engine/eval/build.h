@@ -12,8 +12,8 @@
 
 /* The compiler of an evaluator: where it is, what it calls itself, what -march=native means here. */
 struct vt_compiler {
-    char path[512];   /* resolved; no symbolic link */
-    char version[160]; /* first line of --version */
+    char path[512];         /* resolved; no symbolic link */
+    char version[160];      /* first line of --version */
     char id[VT_SHA256_HEX]; /* digest of version, flags and the resolved -march */
 };
 /* cc: NULL = $CC or "cc"; looked up in PATH. ENOENT says so when there is none. */
@@ -34,8 +34,8 @@ struct vt_build {
 };
 enum { VT_BUILD_LOG = 256 * 1024 };
 /* Compiler failures are outcomes (end); only the evaluator's own trouble is a status. */
-vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source, size_t len,
-                       struct vt_build *out, vt_err *err) VT_MUST_USE;
+vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
+                       size_t len, struct vt_build *out, vt_err *err) VT_MUST_USE;
 void vt_build_free(struct vt_build *b);
 
 #endif

@@ -139,10 +139,10 @@ bool vt_ctoken_is(const struct vt_ctoken *t, const char *text)
 bool vt_ctoken_is_keyword(const struct vt_ctoken *t)
 {
     static const char *const words[] = {
-        "auto",   "break",  "case",   "char",     "const",    "continue", "default",  "do",       "double",
-        "else",   "enum",   "extern", "float",    "for",      "goto",     "if",       "inline",   "int",
-        "long",   "register", "restrict", "return", "short",  "signed",   "sizeof",   "static",   "struct",
-        "switch", "typedef", "union", "unsigned", "void",     "volatile", "while",    "_Bool",    "_Alignas"};
+        "auto",   "break",    "case",     "char",     "const", "continue", "default", "do",     "double",
+        "else",   "enum",     "extern",   "float",    "for",   "goto",     "if",      "inline", "int",
+        "long",   "register", "restrict", "return",   "short", "signed",   "sizeof",  "static", "struct",
+        "switch", "typedef",  "union",    "unsigned", "void",  "volatile", "while",   "_Bool",  "_Alignas"};
     for (size_t i = 0; t->kind == VT_CTOKEN_NAME && i < sizeof words / sizeof words[0]; i++)
         if (vt_ctoken_is(t, words[i]))
             return true;

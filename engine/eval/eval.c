@@ -262,7 +262,8 @@ static void *timer_main(void *arg)
     setpriority(PRIO_PROCESS, 0, TIMING_NICE);
     while ((j = next_timing(e)) != NULL) {
         vt_err err = {0};
-        vt_status s = e->is_closing ? vt_fail(&err, VT_ECANCELLED, "the evaluator is closing") : open_station(e, t, &err);
+        vt_status s =
+            e->is_closing ? vt_fail(&err, VT_ECANCELLED, "the evaluator is closing") : open_station(e, t, &err);
         if (s == VT_OK)
             s = vt_judge_time(&e->lab, &t->station, &j->c, &err);
         finish(e, j, s, &err);
@@ -315,7 +316,8 @@ static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
     truth = vt_path_join(cache, "truth");
     lab->roofline = &e->roofline;
     lab->roofline_file = vt_path_join(cache, name);
-    vt_status s = truth && lab->roofline_file ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
+    vt_status s =
+        truth && lab->roofline_file ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
     if (s == VT_OK)
         s = vt_roofline_get(lab->roofline_file, lab->roofline, err);
     if (s == VT_OK)
@@ -428,7 +430,7 @@ static vt_status make_job(vt_eval *e, const struct vt_eval_request *r, vt_eval_d
                           vt_err *err)
 {
     const char *scale = r->scale ? r->scale : "cpu";
-    if (!r->task || !r->code || strlen(scale) >= sizeof (*out)->c.scale)
+    if (!r->task || !r->code || strlen(scale) >= sizeof(*out)->c.scale)
         return vt_fail(err, VT_EINVAL, "cannot evaluate: a request needs a task, code and the name of a scale");
     struct job *j = vt_alloc(sizeof *j);
     /* One byte more than the limit is kept, so that the stages see that it is too long. */
@@ -456,7 +458,8 @@ vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_do
 {
     struct job *j = NULL, *spare = NULL;
     struct waiter *w = vt_alloc(sizeof *w);
-    vt_status s = w ? make_job(e, r, done, arg, &j, err) : vt_fail(err, VT_ENOMEM, "cannot queue an evaluation: out of memory");
+    vt_status s =
+        w ? make_job(e, r, done, arg, &j, err) : vt_fail(err, VT_ENOMEM, "cannot queue an evaluation: out of memory");
     if (s != VT_OK) {
         free(w);
         return s;

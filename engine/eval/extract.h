@@ -12,11 +12,11 @@
 enum { VT_CODE_MAX = 64 * 1024 };
 
 struct vt_code {
-    char *text;  /* malloc'd; NUL-terminated */
+    char *text; /* malloc'd; NUL-terminated */
     size_t len;
-    bool is_whole; /* defines the function itself; else text is its body */
+    bool is_whole;  /* defines the function itself; else text is its body */
     int first_line; /* line of the given text on which `text` starts, from 1 */
-    char why[160]; /* when text is NULL: why the answer holds no code */
+    char why[160];  /* when text is NULL: why the answer holds no code */
 };
 /* `name` is the function's. With is_answer the code is looked for inside fences; an answer without any fence is taken
  * as the continuation of a prompt that opened one. ENOMEM is the only failure. */

@@ -19,7 +19,10 @@ struct layer {
     uint32_t bit;
     bool is_floor;
 };
-#define LAYER(field, bit, is_floor, purpose) {#field, purpose, offsetof(struct vt_jail, field), bit, is_floor}
+#define LAYER(field, bit, is_floor, purpose)                                                                           \
+    {                                                                                                                  \
+#field, purpose, offsetof(struct vt_jail, field), bit, is_floor                                                \
+    }
 static const struct layer layers[VT_JAIL_N_LAYERS] = {
     LAYER(no_new_privs, VT_LAYER_NO_NEW_PRIVS, true, "no set-user-id program can give privileges back"),
     LAYER(seccomp, VT_LAYER_SECCOMP, true, "a running kernel can make no system call but to leave"),

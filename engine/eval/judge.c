@@ -56,7 +56,8 @@ static uint64_t deadline_ns(const struct vt_case *c)
 static bool find_settled(const struct vt_lab *lab, struct vt_case *c)
 {
     struct vt_buf record;
-    if (!lab->store || c->is_fresh || vt_content_get(lab->store, VT_CONTENT_CHECK, c->key, MAX_RECORD, &record, NULL) != VT_OK)
+    if (!lab->store || c->is_fresh ||
+        vt_content_get(lab->store, VT_CONTENT_CHECK, c->key, MAX_RECORD, &record, NULL) != VT_OK)
         return false;
     c->cached_record = vt_buf_take(&record, NULL);
     vt_buf_free(&record);
@@ -92,8 +93,8 @@ static void note_build(struct vt_case *c, struct vt_build *b)
         snprintf(o->why, sizeof o->why, "%s", b->info.refused);
 }
 
-static vt_status build(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, struct vt_object_info *info,
-                       vt_err *err)
+static vt_status build(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c,
+                       struct vt_object_info *info, vt_err *err)
 {
     char key[VT_SHA256_HEX];
     struct vt_buf unit, kept;
@@ -101,7 +102,8 @@ static vt_status build(const struct vt_lab *lab, struct vt_station *station, str
     VT_TRY(vt_assemble(c->task, &c->code, &unit, err));
     build_key(lab, &unit, key);
     vt_status s = VT_OK;
-    if (lab->store && !c->is_fresh && vt_content_get(lab->store, VT_CONTENT_BUILD, key, 64u << 20, &kept, NULL) == VT_OK) {
+    if (lab->store && !c->is_fresh &&
+        vt_content_get(lab->store, VT_CONTENT_BUILD, key, 64u << 20, &kept, NULL) == VT_OK) {
         c->object_len = kept.len;
         c->object = (unsigned char *)vt_buf_take(&kept, NULL);
         vt_buf_free(&kept);
@@ -129,8 +131,8 @@ out:
 
 /* ---- load and check ---- */
 
-static vt_status open_runner(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, struct vt_runner **out,
-                             vt_err *err)
+static vt_status open_runner(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c,
+                             struct vt_runner **out, vt_err *err)
 {
     char load_error[256];
     struct vt_runner_opts o = {.broker = station->broker,
@@ -180,7 +182,8 @@ static void note_failure(struct vt_case *c, const struct vt_check_result *r)
 }
 
 /* A set of each distribution first, then the second ones; the timed pool's other sets are checked while timing. */
-static vt_status check_all(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, bool *passed, vt_err *err)
+static vt_status check_all(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, bool *passed,
+                           vt_err *err)
 {
     const struct vt_pool_sets *pool = &c->subject->pool;
     uint64_t from = vt_now_ns();
@@ -190,8 +193,8 @@ static vt_status check_all(const struct vt_lab *lab, struct vt_station *station,
         if (i >= 2 && i < c->subject->n_timed)
             continue;
         struct vt_check_result r;
-        struct vt_call_opts call = {&pool->set[i], 0,  VT_CLOCK_NONE, vt_seed_mix(lab->secret, from + i),
-                                    -1,            deadline_ns(c), lab->lease};
+        struct vt_call_opts call = {&pool->set[i],  0,         VT_CLOCK_NONE, vt_seed_mix(lab->secret, from + i), -1,
+                                    deadline_ns(c), lab->lease};
         vt_lease_enter(lab->lease);
         vt_lease_leave(lab->lease);
         s = vt_check_run(c->runner, pool, &station->outputs, &call, &r, err);
@@ -210,8 +213,8 @@ static vt_status check_all(const struct vt_lab *lab, struct vt_station *station,
     return s;
 }
 
-static vt_status load_and_check(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, bool *wants_timing,
-                                vt_err *err)
+static vt_status load_and_check(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c,
+                                bool *wants_timing, vt_err *err)
 {
     bool passed = false;
     c->outcome->stage = VT_STAGE_LOAD;
@@ -338,7 +341,8 @@ static vt_status measure_tuned(const struct vt_lab *lab, struct vt_station *stat
     VT_TRY(reference_runner(station, c, VT_TUNED, &b, err));
     VT_TRY(time_against(lab, c, a, b, &trials, &failed, &failure, err));
     if (failed)
-        return vt_fail(err, VT_EFORMAT, "task %s: its tuned reference failed while it was timed", vt_task_name(c->task));
+        return vt_fail(err, VT_EFORMAT, "task %s: its tuned reference failed while it was timed",
+                       vt_task_name(c->task));
     x->tuned_log_ratio = trials.log_ratio;
     return VT_OK;
 }
@@ -360,7 +364,8 @@ static vt_status renew_runner(const struct vt_lab *lab, struct vt_station *stati
     vt_runner_close(c->runner);
     c->runner = NULL;
     VT_TRY(open_runner(lab, station, c, &c->runner, err));
-    return c->runner ? VT_OK : vt_fail(err, VT_EINTERNAL, "a kernel that had loaded does not load again: %s", c->outcome->why);
+    return c->runner ? VT_OK
+                     : vt_fail(err, VT_EINTERNAL, "a kernel that had loaded does not load again: %s", c->outcome->why);
 }
 
 /* Before a kernel is disbelieved the floor itself is measured again, with the machine to itself. */

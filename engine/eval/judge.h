@@ -18,7 +18,7 @@ struct vt_lab {
     struct vt_compiler cc;
     vt_lease *lease;
     struct vt_subjects *subjects;
-    vt_content *store; /* NULL = no cache */
+    vt_content *store;            /* NULL = no cache */
     struct vt_roofline *roofline; /* timing thread only */
     char *roofline_file;
     char machine[160], version[96];
@@ -51,14 +51,15 @@ struct vt_case {
     struct vt_subject *subject;
     struct vt_runner *runner;
     struct vt_outcome *outcome; /* from the first stage on: a queued case stays small */
-    char *cached_record; /* a stored verdict that settles the case */
+    char *cached_record;        /* a stored verdict that settles the case */
 };
 /* Digest of what a verdict depends on, for the queue and the store. */
 void vt_case_key(const struct vt_lab *lab, struct vt_case *c);
 /* *wants_timing: the case is correct and waits for vt_judge_time. */
 vt_status vt_judge_check(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, bool *wants_timing,
                          vt_err *err) VT_MUST_USE;
-vt_status vt_judge_time(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, vt_err *err) VT_MUST_USE;
+vt_status vt_judge_time(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c,
+                        vt_err *err) VT_MUST_USE;
 /* The verdict; its strings live in the two buffers (initialised here). Deterministic failures go to the store. */
 vt_status vt_case_verdict(const struct vt_lab *lab, struct vt_case *c, vt_verdict *out, struct vt_buf *feedback,
                           struct vt_buf *record, vt_err *err) VT_MUST_USE;

@@ -113,14 +113,29 @@ static const char *read_dynamic(const struct image *im, uint64_t at, uint64_t le
         if (why)
             return why;
         switch (e.d_tag) {
-        case DT_SYMTAB: d->symtab = e.d_un.d_ptr; break;
-        case DT_STRTAB: d->strtab = e.d_un.d_ptr; break;
-        case DT_STRSZ: d->strsz = e.d_un.d_val; break;
-        case DT_RELA: d->rela = e.d_un.d_ptr; break;
-        case DT_RELASZ: d->relasz = e.d_un.d_val; break;
-        case DT_JMPREL: d->jmprel = e.d_un.d_ptr; break;
-        case DT_PLTRELSZ: d->pltrelsz = e.d_un.d_val; break;
-        default: break;
+        case DT_SYMTAB:
+            d->symtab = e.d_un.d_ptr;
+            break;
+        case DT_STRTAB:
+            d->strtab = e.d_un.d_ptr;
+            break;
+        case DT_STRSZ:
+            d->strsz = e.d_un.d_val;
+            break;
+        case DT_RELA:
+            d->rela = e.d_un.d_ptr;
+            break;
+        case DT_RELASZ:
+            d->relasz = e.d_un.d_val;
+            break;
+        case DT_JMPREL:
+            d->jmprel = e.d_un.d_ptr;
+            break;
+        case DT_PLTRELSZ:
+            d->pltrelsz = e.d_un.d_val;
+            break;
+        default:
+            break;
         }
     }
     for (uint64_t i = 0; i < n; i++) {

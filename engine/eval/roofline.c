@@ -149,7 +149,8 @@ void vt_machine_class(char *out, size_t n)
     for (size_t k = 0; k < sizeof keys / sizeof keys[0]; k++) {
         for (const char *p = text.p; p && *p; p = strchr(p, '\n') ? strchr(p, '\n') + 1 : NULL) {
             size_t len = strlen(keys[k]);
-            if (strncmp(p, keys[k], len) != 0 || (p[len] != '\t' && p[len] != ' ' && p[len] != ':') || p[len + 1] == 'n')
+            if (strncmp(p, keys[k], len) != 0 || (p[len] != '\t' && p[len] != ' ' && p[len] != ':') ||
+                p[len + 1] == 'n')
                 continue;
             const char *value = strchr(p, ':');
             if (!value)

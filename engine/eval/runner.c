@@ -78,8 +78,8 @@ static vt_status await_template(struct vt_runner *r, char load_error[256], vt_er
             return VT_OK;
         }
         if (vt_now_ns() > until)
-            return vt_fail(err, VT_ETIMEOUT, "a jailed process did not come up within %d ms; is this machine overloaded?",
-                           START_MS);
+            return vt_fail(err, VT_ETIMEOUT,
+                           "a jailed process did not come up within %d ms; is this machine overloaded?", START_MS);
         vt_wire_sleep(&r->shared->state, VT_TEMPLATE_STARTING, SLICE_US);
     }
     if (state == VT_TEMPLATE_FAILED) {

@@ -26,26 +26,26 @@ void vt_outputs_free(struct vt_outputs *o);
 
 enum vt_call_end {
     VT_CALL_DONE,
-    VT_CALL_EXITED,   /* left without finishing: exit(), _exit() */
-    VT_CALL_SIGNAL,   /* killed by a signal */
+    VT_CALL_EXITED,    /* left without finishing: exit(), _exit() */
+    VT_CALL_SIGNAL,    /* killed by a signal */
     VT_CALL_FORBIDDEN, /* tried a system call */
-    VT_CALL_TIMEOUT   /* the deadline passed: the runner is dead */
+    VT_CALL_TIMEOUT    /* the deadline passed: the runner is dead */
 };
 struct vt_call_result {
     enum vt_call_end end;
-    uint64_t ns;         /* go to done, by this process's clock; with VT_CALL_CHECK includes process start and end */
+    uint64_t ns; /* go to done, by this process's clock; with VT_CALL_CHECK includes process start and end */
     int exit_code, signo;
-    uint32_t syscall;    /* VT_CALL_FORBIDDEN */
+    uint32_t syscall;     /* VT_CALL_FORBIDDEN */
     uint32_t fault_place; /* enum vt_wire_fault */
     uint64_t fault_address;
-    bool was_preempted;  /* the call or the clock lost its core */
-    bool was_deferred;   /* outputs changed after `done` */
+    bool was_preempted; /* the call or the clock lost its core */
+    bool was_deferred;  /* outputs changed after `done` */
     uint64_t poison;
 };
 enum vt_call_clock {
-    VT_CLOCK_NONE,  /* a check: sleep until the call is gone */
-    VT_CLOCK_SPIN,  /* both sides spin; two cores */
-    VT_CLOCK_SLEEP  /* one core: futexes */
+    VT_CLOCK_NONE, /* a check: sleep until the call is gone */
+    VT_CLOCK_SPIN, /* both sides spin; two cores */
+    VT_CLOCK_SLEEP /* one core: futexes */
 };
 struct vt_call_opts {
     const struct vt_set *set;
@@ -65,10 +65,11 @@ struct vt_runner_opts {
     const struct vt_pool_sets *pool;
     struct vt_outputs *outputs[2];
 };
-/* *load_error (256 bytes) is filled and *out NULL when the object cannot be loaded: that is an outcome, not a failure. */
+/* *load_error (256 bytes) is filled and *out NULL when the object cannot be loaded: that is an outcome, not a failure.
+ */
 vt_status vt_runner_open(const struct vt_runner_opts *o, struct vt_runner **out, char load_error[256],
                          vt_err *err) VT_MUST_USE;
-void vt_runner_close(struct vt_runner *r); /* kills and collects; NULL is allowed */
+void vt_runner_close(struct vt_runner *r);          /* kills and collects; NULL is allowed */
 bool vt_runner_is_alive(const struct vt_runner *r); /* false once a deadline killed it or its broker died */
 pid_t vt_runner_group(const struct vt_runner *r);
 uint32_t vt_runner_layers(const struct vt_runner *r);

@@ -84,7 +84,8 @@ vt_status vt_memfile_make(const char *name, size_t n, int *fd, void **map, vt_er
     if (ftruncate(*fd, (off_t)n) == 0)
         p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
     if (p == MAP_FAILED) {
-        vt_status s = vt_fail(err, VT_ENOMEM, "cannot map %zu bytes of shared memory for %s: %s", n, name, strerror(errno));
+        vt_status s =
+            vt_fail(err, VT_ENOMEM, "cannot map %zu bytes of shared memory for %s: %s", n, name, strerror(errno));
         close(*fd);
         *fd = -1;
         return s;

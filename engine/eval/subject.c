@@ -86,8 +86,8 @@ static vt_status make_pool(struct vt_subject *x, uint64_t secret, vt_lease *leas
     return vt_pool_sets_make(x->task, x->truth, key, wish, n, lease, &x->pool, err);
 }
 
-static vt_status build_reference(struct vt_subject *x, int which, const char *body, const struct vt_subject_tools *tools,
-                                 vt_err *err)
+static vt_status build_reference(struct vt_subject *x, int which, const char *body,
+                                 const struct vt_subject_tools *tools, vt_err *err)
 {
     static const char *const names[] = {"baseline", "tuned reference"};
     struct vt_buf unit;
@@ -137,9 +137,12 @@ static vt_status check_reference(struct vt_subject *x, int which, const struct v
             continue;
         }
         vt_inputs_describe(x->task, x->pool.set[i].dist, where, sizeof where);
-        s = vt_fail(err, VT_EFORMAT, "task %s: its %s fails its own check (%s; %s, largest error %.3g bounds); see `vegttt task check`",
+        s = vt_fail(err, VT_EFORMAT,
+                    "task %s: its %s fails its own check (%s; %s, largest error %.3g bounds); see `vegttt task check`",
                     vt_task_name(x->task), names[which], where,
-                    c.end == VT_CHECK_WRONG ? "wrong output" : c.end == VT_CHECK_OVERRUN ? "writes past an output" : "fault",
+                    c.end == VT_CHECK_WRONG     ? "wrong output"
+                    : c.end == VT_CHECK_OVERRUN ? "writes past an output"
+                                                : "fault",
                     c.compare.worst);
     }
     vt_runner_close(r);
@@ -216,7 +219,7 @@ vt_status vt_subject_get(struct vt_subjects *s, vt_task *task, const char *scale
                          const struct vt_subject_tools *tools, struct vt_subject **out, vt_err *err)
 {
     *out = NULL;
-    if (strlen(scale) >= sizeof (*out)->scale)
+    if (strlen(scale) >= sizeof(*out)->scale)
         return vt_fail(err, VT_EINVAL, "the scale name \"%.40s\" is too long", scale);
     pthread_mutex_lock(&s->lock);
     struct vt_subject *x = find(s, task, scale, protocol);
@@ -235,7 +238,8 @@ vt_status vt_subject_get(struct vt_subjects *s, vt_task *task, const char *scale
     }
     vt_status status = x ? x->status : VT_ENOMEM;
     if (!x)
-        (void)vt_fail(err, VT_ENOMEM, "cannot prepare task %s: too many tasks are being judged at once", vt_task_name(task));
+        (void)vt_fail(err, VT_ENOMEM, "cannot prepare task %s: too many tasks are being judged at once",
+                      vt_task_name(task));
     else if (status != VT_OK && err)
         *err = x->err;
     if (x) {

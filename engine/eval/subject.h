@@ -30,8 +30,8 @@ struct vt_subject {
         char text_sha[VT_SHA256_HEX];
         struct vt_runner *runner; /* timing thread only */
     } reference[VT_N_REFERENCES];
-    uint64_t baseline_ns;     /* least of its checks, as processes: an upper estimate for deadlines */
-    double tuned_log_ratio;   /* log(baseline / tuned), timing thread only; NAN until measured */
+    uint64_t baseline_ns;      /* least of its checks, as processes: an upper estimate for deadlines */
+    double tuned_log_ratio;    /* log(baseline / tuned), timing thread only; NAN until measured */
     struct vt_outputs outputs; /* of the timing thread */
     /* owned by the cache */
     int refs;

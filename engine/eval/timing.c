@@ -103,7 +103,8 @@ struct session {
     struct vt_check_result *failure;
 };
 
-static vt_status one_call(struct session *s, bool is_a, const struct vt_set *set, uint64_t *ns, bool *disturbed, vt_err *err)
+static vt_status one_call(struct session *s, bool is_a, const struct vt_set *set, uint64_t *ns, bool *disturbed,
+                          vt_err *err)
 {
     const struct vt_timing_opts *o = s->o;
     struct vt_call_opts call = {set, 1, o->clock, vt_stream_u64(&s->random), o->cpu, o->deadline_ns, NULL};
@@ -164,8 +165,8 @@ static bool lock_machine(int fd)
     return true;
 }
 
-vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed, struct vt_check_result *failure,
-                        vt_err *err)
+vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed,
+                        struct vt_check_result *failure, vt_err *err)
 {
     struct session s = {.o = o, .t = out, .failed = failed, .failure = failure};
     memset(out, 0, sizeof *out);

@@ -10,7 +10,7 @@
 enum { VT_MAX_PAIRS = 200 };
 
 struct vt_pair {
-    uint64_t a_ns, b_ns; /* the reference's and the candidate's run on the same input set */
+    uint64_t a_ns, b_ns;        /* the reference's and the candidate's run on the same input set */
     bool a_first, is_disturbed; /* a core was lost during one of the two: kept, not counted */
 };
 struct vt_trials {
@@ -34,13 +34,13 @@ struct vt_timing_opts {
     uint64_t seed;
     uint64_t deadline_ns; /* of one call */
     int min_pairs, max_pairs;
-    double precision;  /* stop when the interval of the ratio lies within 1 +- this of its centre */
+    double precision;       /* stop when the interval of the ratio lies within 1 +- this of its centre */
     bool stop_when_decided; /* stop, too, when the interval clearly excludes 1 */
-    double budget_ms; /* of clocked, undisturbed time; on a busy machine the wall time may be twenty times that */
+    double budget_ms;       /* of clocked, undisturbed time; on a busy machine the wall time may be twenty times that */
 };
 /* When a call of b fails, *failed is set and *failure says how; a's failure is EINTERNAL. */
-vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed, struct vt_check_result *failure,
-                        vt_err *err) VT_MUST_USE;
+vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed,
+                        struct vt_check_result *failure, vt_err *err) VT_MUST_USE;
 /* Distribution-free 95 % interval of the median of n sorted values (order statistics, binomial); indices into x. */
 void vt_median_interval(size_t n, size_t *lo, size_t *hi);
 

@@ -15,8 +15,8 @@
 
 const char *vt_verdict_status_name(vt_verdict_status s)
 {
-    static const char *const names[] = {"malformed", "compile_error", "load_error",   "runtime_error", "timeout",
-                                        "wrong_output", "correct_slow", "correct_fast", "flagged"};
+    static const char *const names[] = {"malformed",    "compile_error", "load_error",   "runtime_error", "timeout",
+                                        "wrong_output", "correct_slow",  "correct_fast", "flagged"};
     return (unsigned)s < sizeof names / sizeof names[0] ? names[s] : "unknown";
 }
 
@@ -101,13 +101,20 @@ static void say_build(struct text *t, const struct vt_outcome *o)
 static const char *signal_name(int signo)
 {
     switch (signo) {
-    case SIGSEGV: return "a memory fault (SIGSEGV)";
-    case SIGBUS: return "a bus error (SIGBUS)";
-    case SIGFPE: return "an arithmetic fault, such as an integer division by zero (SIGFPE)";
-    case SIGILL: return "an illegal instruction (SIGILL)";
-    case SIGABRT: return "abort()";
-    case SIGKILL: return "a kill";
-    default: return "a signal";
+    case SIGSEGV:
+        return "a memory fault (SIGSEGV)";
+    case SIGBUS:
+        return "a bus error (SIGBUS)";
+    case SIGFPE:
+        return "an arithmetic fault, such as an integer division by zero (SIGFPE)";
+    case SIGILL:
+        return "an illegal instruction (SIGILL)";
+    case SIGABRT:
+        return "abort()";
+    case SIGKILL:
+        return "a kill";
+    default:
+        return "a signal";
     }
 }
 
@@ -128,7 +135,8 @@ static void say_place(struct text *t, const struct vt_check_result *f, const str
     for (size_t i = 0; i < p->layout.n_arrays; i++) {
         const struct vt_wire_array *a = &p->array[i];
         const struct vt_task_array *named = vt_task_array(n->task, i);
-        int64_t element = ((int64_t)f->call.fault_address - (int64_t)(a->va + a->data)) / (int64_t)vt_dtype_size(named->dtype);
+        int64_t element =
+            ((int64_t)f->call.fault_address - (int64_t)(a->va + a->data)) / (int64_t)vt_dtype_size(named->dtype);
         int64_t reach = (int64_t)a->len + (2 << 20);
         int64_t from_start = (int64_t)f->call.fault_address - (int64_t)a->va;
         if (from_start >= 0 && from_start < (int64_t)a->len && !a->is_out) {
@@ -136,8 +144,8 @@ static void say_place(struct text *t, const struct vt_check_result *f, const str
             return;
         }
         if (from_start > -(2 << 20) && from_start < reach) {
-            say(t, " It reached for %s[%" PRId64 "], but %s has %" PRId64 " elements.", named->name, element, named->name,
-                p->layout.array[i].n_elem);
+            say(t, " It reached for %s[%" PRId64 "], but %s has %" PRId64 " elements.", named->name, element,
+                named->name, p->layout.array[i].n_elem);
             return;
         }
     }
@@ -152,8 +160,9 @@ static void say_fault(struct text *t, const struct vt_outcome *o, const struct v
         say_place(t, f, n);
         return;
     case VT_CALL_FORBIDDEN:
-        say(t, "The function made a system call (number %u), which is not allowed: a kernel only computes. Files, output, "
-               "threads, clocks and large allocations are out of reach.",
+        say(t,
+            "The function made a system call (number %u), which is not allowed: a kernel only computes. Files, output, "
+            "threads, clocks and large allocations are out of reach.",
             f->call.syscall);
         return;
     case VT_CALL_EXITED:
@@ -176,8 +185,8 @@ static void say_wrong(struct text *t, const struct vt_outcome *o, const struct v
 {
     const struct vt_compare_result *c = &o->failure.compare;
     char line[256];
-    say(t, "The output is wrong: %" PRId64 " of %" PRId64 " elements are outside the error bound (inputs %s%s%s).", c->n_wrong,
-        c->n_checked, o->failure_inputs, strcmp(o->failure_scale, n->scale) == 0 ? "" : ", other sizes: ",
+    say(t, "The output is wrong: %" PRId64 " of %" PRId64 " elements are outside the error bound (inputs %s%s%s).",
+        c->n_wrong, c->n_checked, o->failure_inputs, strcmp(o->failure_scale, n->scale) == 0 ? "" : ", other sizes: ",
         strcmp(o->failure_scale, n->scale) == 0 ? "" : o->failure_scale);
     if (o->failure.n_unwritten > 0)
         say(t, " %" PRId64 " elements were never written.", o->failure.n_unwritten);
@@ -201,8 +210,8 @@ static void say_speed(struct text *t, const struct vt_outcome *o)
     if (!o->is_timed)
         return;
     if (!o->is_copy)
-        say(t, " Speedup %.3g over the baseline (95 %% interval %.3g to %.3g): %.4g us against %.4g us.", v.speedup_measured,
-            v.speedup_lo, v.speedup_hi, v.runtime_us, v.baseline_us);
+        say(t, " Speedup %.3g over the baseline (95 %% interval %.3g to %.3g): %.4g us against %.4g us.",
+            v.speedup_measured, v.speedup_lo, v.speedup_hi, v.runtime_us, v.baseline_us);
     say(t, " It runs at %.0f %% of the memory roofline.", 100 * v.roofline);
     if (o->status == VT_FLAGGED)
         say(t, " That is faster than this machine can move the data the task needs, twice: the time is not believed.");
@@ -215,15 +224,27 @@ void vt_feedback_write(const struct vt_outcome *o, const struct vt_subject_names
     struct text t = {out, 0};
     out[0] = 0;
     switch (o->status) {
-    case VT_MALFORMED: say(&t, "%s", o->why); break;
-    case VT_COMPILE_ERROR: say_build(&t, o); break;
-    case VT_LOAD_ERROR: say(&t, "The compiled code cannot be loaded: %s.", o->why); break;
+    case VT_MALFORMED:
+        say(&t, "%s", o->why);
+        break;
+    case VT_COMPILE_ERROR:
+        say_build(&t, o);
+        break;
+    case VT_LOAD_ERROR:
+        say(&t, "The compiled code cannot be loaded: %s.", o->why);
+        break;
     case VT_TIMED_OUT:
-    case VT_RUNTIME_ERROR: say_fault(&t, o, n); break;
-    case VT_WRONG_OUTPUT: say_wrong(&t, o, n); break;
+    case VT_RUNTIME_ERROR:
+        say_fault(&t, o, n);
+        break;
+    case VT_WRONG_OUTPUT:
+        say_wrong(&t, o, n);
+        break;
     case VT_CORRECT_SLOW:
     case VT_CORRECT_FAST:
-    case VT_FLAGGED: say_speed(&t, o); break;
+    case VT_FLAGGED:
+        say_speed(&t, o);
+        break;
     }
     for (char *p = out; *p; p++)
         if ((unsigned char)*p < 32 || *p == 127)

@@ -75,7 +75,8 @@ static void measure(vt_eval *e, const char *condition, vt_protocol protocol, int
     }
     double wall = (vt_now_s() - from) / n;
     qsort(error, (size_t)n, sizeof *error, by_value);
-    printf("%-8s %-5s median %.3f %%  90th %.3f %%  worst of %d %.3f %%  contended %d  interval missed 1 %d  failed %d  %.0f ms "
+    printf("%-8s %-5s median %.3f %%  90th %.3f %%  worst of %d %.3f %%  contended %d  interval missed 1 %d  failed %d "
+           " %.0f ms "
            "each\n",
            condition, protocol == VT_PROTOCOL_FULL ? "full" : "fast", 100 * error[n / 2], 100 * error[n * 9 / 10], n,
            100 * error[n - 1], n_contended, n_missed, n_bad, 1e3 * wall);

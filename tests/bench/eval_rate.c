@@ -164,8 +164,8 @@ int main(int argc, char **argv)
     for (int s = 0; s <= VT_FLAGGED; s++)
         if (by_status[s])
             printf("%s %d  ", vt_verdict_status_name((vt_verdict_status)s), by_status[s]);
-    printf("\neval     %d in %.1f s: %.1f per second\ncompile  %d in %.1f s: %.1f per second\nratio    %.2f\n", n_all, eval_s,
-           n_all / eval_s, n_valid, compile_s, n_valid / compile_s, n_all / eval_s / (n_valid / compile_s));
+    printf("\neval     %d in %.1f s: %.1f per second\ncompile  %d in %.1f s: %.1f per second\nratio    %.2f\n", n_all,
+           eval_s, n_all / eval_s, n_valid, compile_s, n_valid / compile_s, n_all / eval_s / (n_valid / compile_s));
     CHECK_OK(vt_fs_remove_tree(dir, &err), err);
     return test_failures_in_case != 0;
 }

@@ -124,8 +124,8 @@ static void all_fixtures(void)
         free(h->text);
     }
     free(hacks);
-    printf("  %zu fixtures: %d cheats, %d accepted; %d honest, %d refused; %d with another reason\n", n_run, n_cheats, n_accepted,
-           n_honest, n_refused, n_other);
+    printf("  %zu fixtures: %d cheats, %d accepted; %d honest, %d refused; %d with another reason\n", n_run, n_cheats,
+           n_accepted, n_honest, n_refused, n_other);
     CHECK_INT(n_accepted, 0);
     CHECK_INT(n_refused, 0);
     CHECK_INT(n_other, 0);

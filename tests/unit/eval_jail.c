@@ -20,7 +20,8 @@
 #include <sys/wait.h>
 
 #define REFUSE(number, error)                                                                                          \
-    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(number), 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(number), 0, 1),                                                     \
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
 #define LOAD_NR BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr))
 #define ALLOW BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
 
@@ -163,7 +164,8 @@ static void root_without_namespaces(void)
 
 static void root_without_landlock(void)
 {
-    run(&(struct config){.without_landlock = true, .must_have = {"seccomp", "mount_ns", "own_uid"}, .must_lack = {"landlock"}});
+    run(&(struct config){
+        .without_landlock = true, .must_have = {"seccomp", "mount_ns", "own_uid"}, .must_lack = {"landlock"}});
 }
 
 static void user_with_everything(void)
@@ -185,7 +187,8 @@ static void user_without_namespaces(void)
 
 static void below_the_floor(void)
 {
-    run(&(struct config){.as_nobody = true, .without_namespaces = true, .without_landlock = true, .open_status = VT_EJAIL});
+    run(&(struct config){
+        .as_nobody = true, .without_namespaces = true, .without_landlock = true, .open_status = VT_EJAIL});
 }
 
 static void below_the_floor_unsafe(void)

@@ -28,16 +28,18 @@ static void expect(const char *task, const char *code, vt_verdict_status status,
 
 static void copy_is_never_fast(void)
 {
-    expect("relu",
-           "    for (int k = 0; k < n; k++) { /* renamed */\n        if (x[k] > 0.0f)\n            y[k] = x[k];\n        "
-           "else\n            y[k] = 0.0f;\n    }",
-           VT_CORRECT_SLOW, "a copy");
+    expect(
+        "relu",
+        "    for (int k = 0; k < n; k++) { /* renamed */\n        if (x[k] > 0.0f)\n            y[k] = x[k];\n        "
+        "else\n            y[k] = 0.0f;\n    }",
+        VT_CORRECT_SLOW, "a copy");
 }
 
 static void fast_reduction(void)
 {
     expect("row_sum",
-           "    for (int i = 0; i < m; i++) {\n        float s = 0;\n#pragma omp simd reduction(+:s)\n        for (int j = 0; "
+           "    for (int i = 0; i < m; i++) {\n        float s = 0;\n#pragma omp simd reduction(+:s)\n        for (int "
+           "j = 0; "
            "j < n; j++)\n            s += x[i*n+j];\n        y[i] = s;\n    }",
            VT_CORRECT_FAST, "Speedup");
 }
@@ -45,8 +47,10 @@ static void fast_reduction(void)
 static void scalars_and_loops(void)
 {
     expect("softmax",
-           "for (int i = 0; i < m; i++) {\n const float *r = x + i * n; float *o = y + i * n; float t = r[0];\n for (int j = 1; j "
-           "< n; j++) t = r[j] > t ? r[j] : t;\n float s = 0;\n for (int j = 0; j < n; j++) { o[j] = expf(scale * (r[j] - t)); s "
+           "for (int i = 0; i < m; i++) {\n const float *r = x + i * n; float *o = y + i * n; float t = r[0];\n for "
+           "(int j = 1; j "
+           "< n; j++) t = r[j] > t ? r[j] : t;\n float s = 0;\n for (int j = 0; j < n; j++) { o[j] = expf(scale * "
+           "(r[j] - t)); s "
            "+= o[j]; }\n float inv = 1.0f / s;\n for (int j = 0; j < n; j++) o[j] *= inv;\n}",
            VT_CORRECT_FAST, NULL);
 }
@@ -81,7 +85,8 @@ static void constructors_are_refused(void)
 {
     expect("relu",
            "__attribute__((constructor)) static void early(void) { __asm__ volatile(\"nop\"); }\n"
-           "void relu(const float *restrict x, float *restrict y, int n) { for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] "
+           "void relu(const float *restrict x, float *restrict y, int n) { for (int i = 0; i < n; i++) y[i] = x[i] > 0 "
+           "? x[i] "
            ": 0; }",
            VT_LOAD_ERROR, "constructor");
 }
@@ -92,9 +97,14 @@ static void malformed(void)
     expect("relu", "  /* nothing */\n", VT_MALFORMED, "no code");
 }
 
-static const struct test_case cases[] = {TEST(malformed),        TEST(compile_errors), TEST(wrong),
-                                         TEST(faults),           TEST(fast_reduction), TEST(copy_is_never_fast),
-                                         TEST(scalars_and_loops), TEST(constructors_are_refused)};
+static const struct test_case cases[] = {TEST(malformed),
+                                         TEST(compile_errors),
+                                         TEST(wrong),
+                                         TEST(faults),
+                                         TEST(fast_reduction),
+                                         TEST(copy_is_never_fast),
+                                         TEST(scalars_and_loops),
+                                         TEST(constructors_are_refused)};
 
 int main(int argc, char **argv)
 {

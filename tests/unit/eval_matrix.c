@@ -46,8 +46,9 @@ static void judge_honest(const vt_task *t, const struct entry *e)
         printf("  %s %s: %s: %s\n", vt_task_name(t), e->name, vt_verdict_status_name(v->status), e->result.feedback);
         n_honest_refused++;
     } else if (getenv("VEGTTT_FULL")) {
-        printf("  %3d %-28s %-8s %8.1f us, speedup %6.2f [%.2f, %.2f], worst %.2f of the bound, roofline %.2f\n", vt_task_id(t),
-               vt_task_name(t), e->name, v->runtime_us, v->speedup_measured, v->speedup_lo, v->speedup_hi, v->worst, v->roofline);
+        printf("  %3d %-28s %-8s %8.1f us, speedup %6.2f [%.2f, %.2f], worst %.2f of the bound, roofline %.2f\n",
+               vt_task_id(t), vt_task_name(t), e->name, v->runtime_us, v->speedup_measured, v->speedup_lo,
+               v->speedup_hi, v->worst, v->roofline);
     }
 }
 
@@ -114,8 +115,8 @@ static void every_task(void)
             one_task(list.t[i]);
             n_tasks++;
         }
-    printf("  %d tasks: %d null candidates, %d refused, %d blind with a reason, %d passed; %d honest, %d refused\n", n_tasks,
-           n_nulls, n_refused, n_blind, n_passed, n_honest, n_honest_refused);
+    printf("  %d tasks: %d null candidates, %d refused, %d blind with a reason, %d passed; %d honest, %d refused\n",
+           n_tasks, n_nulls, n_refused, n_blind, n_passed, n_honest, n_honest_refused);
     CHECK_INT(n_passed, 0);
     CHECK_INT(n_honest_refused, 0);
     free_tasks(&list);

@@ -125,7 +125,8 @@ static void equal_requests_share(void)
     tally_init(&t);
     vt_eval *e = open_eval(NULL, 2);
     vt_task *task = fixture_task("row_sum");
-    const char *code = "for (int i = 0; i < m; i++) { double s = 0; for (int j = 0; j < n; j++) s += x[i * n + j]; y[i] = s; }";
+    const char *code =
+        "for (int i = 0; i < m; i++) { double s = 0; for (int j = 0; j < n; j++) s += x[i * n + j]; y[i] = s; }";
     for (int i = 0; i < 32; i++)
         submit(e, task, code, &t, (struct vt_eval_request){0});
     await(&t, 32);
@@ -256,10 +257,7 @@ static void hostile_and_honest_in_a_row(void)
     printf("  %d in a row: %d honest accepted, %d others refused\n", n, n_honest, n - n_honest);
 }
 
-static const struct test_case cases[] = {TEST(unusable_tasks_and_requests),
-                                         TEST(equal_requests_share),
-                                         TEST(store_keeps_what_is_deterministic),
-                                         TEST(closing_kills_what_runs),
-                                         TEST(ten_thousand_queued),
-                                         TEST(hostile_and_honest_in_a_row)};
+static const struct test_case cases[] = {
+    TEST(unusable_tasks_and_requests), TEST(equal_requests_share), TEST(store_keeps_what_is_deterministic),
+    TEST(closing_kills_what_runs),     TEST(ten_thousand_queued),  TEST(hostile_and_honest_in_a_row)};
 TEST_MAIN(cases)

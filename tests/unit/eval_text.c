@@ -4,13 +4,13 @@
  * reading compiler logs, judging objects. Real compiler logs and objects are made by the compiler of this machine in
  * eval_judge.c; here are the cases that are easier to write down, damaged ones among them.
  */
+#include "base/fs.h"
 #include "eval/copycheck.h"
 #include "eval/diagnostics.h"
-#include "eval/object.h"
 #include "eval/extract.h"
+#include "eval/object.h"
 #include "eval/roofline.h"
 #include "eval/timing.h"
-#include "base/fs.h"
 #include "eval_fixture.h"
 
 static void expect_code(const char *answer, bool is_answer, const char *text, bool is_whole, int first_line)
@@ -48,7 +48,8 @@ static void bodies(void)
 
 static void fenced(void)
 {
-    const char *whole = "static float f(float v) { return v; }\nvoid relu(const float *x, float *y, int n) {\n    y[0] = f(x[0]);\n}\n";
+    const char *whole =
+        "static float f(float v) { return v; }\nvoid relu(const float *x, float *y, int n) {\n    y[0] = f(x[0]);\n}\n";
     char answer[1024];
     snprintf(answer, sizeof answer, "Sure; here it is:\n\n```c\n%s```\nIt is fast.\n", whole);
     expect_code(answer, true, whole, true, 4);
@@ -96,19 +97,29 @@ static bool copy(const char *task, const char *text)
 static void copies(void)
 {
     CHECK(copy("relu", "for(int i=0;i<n;i++){if(x[i]>0.0f)y[i]=x[i];else y[i]=0.0f;}"));
-    CHECK(copy("relu", "for (int k = 0; k < n; k++) { // same\n if (x[k] > 0.0f)\n y[k] = x[k];\n else /* so */ y[k] = 0.0f; }"));
-    CHECK(copy("relu", "void relu(const float *restrict a, float *restrict b, int m) { for (int i = 0; i < m; i++) { if (a[i] > "
-                       "0.0f) b[i] = a[i]; else b[i] = 0.0f; } }"));
+    CHECK(
+        copy("relu",
+             "for (int k = 0; k < n; k++) { // same\n if (x[k] > 0.0f)\n y[k] = x[k];\n else /* so */ y[k] = 0.0f; }"));
+    CHECK(
+        copy("relu",
+             "void relu(const float *restrict a, float *restrict b, int m) { for (int i = 0; i < m; i++) { if (a[i] > "
+             "0.0f) b[i] = a[i]; else b[i] = 0.0f; } }"));
     CHECK(!copy("relu", "for (int i = 0; i < n; i++) { if (x[i] > 0.0f) y[i] = x[i]; else y[i] = 0.5f; }"));
     CHECK(!copy("relu", "for (int i = 0; i < n; i++) { if (y[i] > 0.0f) x[i] = y[i]; else x[i] = 0.0f; }"));
     CHECK(!copy("relu", "for (int i = 0; i < n; i++) y[i] = x[i] > 0.0f ? x[i] : 0.0f;"));
-    CHECK(!copy("relu", "void relu(const float *restrict a, float *restrict b, int m) { for (int i = 0; i < m; i++) { if (b[i] > "
-                        "0.0f) a[i] = b[i]; else a[i] = 0.0f; } }"));
+    CHECK(
+        !copy("relu",
+              "void relu(const float *restrict a, float *restrict b, int m) { for (int i = 0; i < m; i++) { if (b[i] > "
+              "0.0f) a[i] = b[i]; else a[i] = 0.0f; } }"));
     /* Loops interchanged: the same words in another order of names. */
-    CHECK(copy("matmul", "for (int r = 0; r < m; r++) for (int q = 0; q < n; q++) { float t = 0.0f; for (int p = 0; p < k; p++) t += "
-                         "a[r * k + p] * b[p * n + q]; c[r * n + q] = t; }"));
-    CHECK(!copy("matmul", "for (int j = 0; j < n; j++) for (int i = 0; i < m; i++) { float s = 0.0f; for (int p = 0; p < k; p++) s "
-                          "+= a[i * k + p] * b[p * n + j]; c[i * n + j] = s; }"));
+    CHECK(copy(
+        "matmul",
+        "for (int r = 0; r < m; r++) for (int q = 0; q < n; q++) { float t = 0.0f; for (int p = 0; p < k; p++) t += "
+        "a[r * k + p] * b[p * n + q]; c[r * n + q] = t; }"));
+    CHECK(
+        !copy("matmul",
+              "for (int j = 0; j < n; j++) for (int i = 0; i < m; i++) { float s = 0.0f; for (int p = 0; p < k; p++) s "
+              "+= a[i * k + p] * b[p * n + j]; c[i * n + j] = s; }"));
 }
 
 static void logs(void)
@@ -209,6 +220,6 @@ static void roofline_floor(void)
     CHECK(strlen(machine) < 8);
 }
 
-static const struct test_case cases[] = {TEST(bodies), TEST(fenced),          TEST(no_code),       TEST(copies), TEST(logs),
-                                         TEST(objects), TEST(median_intervals), TEST(roofline_floor)};
+static const struct test_case cases[] = {TEST(bodies), TEST(fenced),  TEST(no_code),          TEST(copies),
+                                         TEST(logs),   TEST(objects), TEST(median_intervals), TEST(roofline_floor)};
 TEST_MAIN(cases)

@@ -45,7 +45,7 @@ struct ruleset_attr {
 #endif
 
 /* Read-only view of a toolchain: everything a C compiler driver opens on the distributions we know. */
-static const char *const toolchain_dirs[] = {"usr/bin",   "usr/lib", "usr/lib64", "usr/lib32", "usr/libexec",
+static const char *const toolchain_dirs[] = {"usr/bin",     "usr/lib", "usr/lib64", "usr/lib32", "usr/libexec",
                                              "usr/include", "lib",     "lib64",     "bin",       "opt"};
 static const char *const toolchain_files[] = {"etc/ld.so.cache"};
 
@@ -130,7 +130,8 @@ static bool make_roots(struct cage *c)
     return bind_read_only(root, root) && make_compiler_root(c);
 }
 
-/* Root gives each slot an unused id, so that jobs of two slots cannot touch each other; "nobody" when ids are scarce. */
+/* Root gives each slot an unused id, so that jobs of two slots cannot touch each other; "nobody" when ids are scarce.
+ */
 static bool choose_uid(struct cage *c)
 {
     unsigned slot = 0;
@@ -329,16 +330,36 @@ static bool install(const struct sock_filter *code, size_t n)
 /* For programs we trust to run but not to reach: compilers, and the template before it forks a call. */
 static bool seccomp_outer(void)
 {
-    static const struct sock_filter code[] = {
-        ONLY_THIS_ARCH,
-        ON(SYS_ptrace, DENY), ON(SYS_process_vm_readv, DENY), ON(SYS_process_vm_writev, DENY), ON(SYS_socket, DENY),
-        ON(SYS_socketpair, DENY), ON(SYS_mount, DENY), ON(SYS_umount2, DENY), ON(SYS_pivot_root, DENY),
-        ON(SYS_unshare, DENY), ON(SYS_setns, DENY), ON(SYS_bpf, DENY), ON(SYS_perf_event_open, DENY),
-        ON(SYS_userfaultfd, DENY), ON(SYS_keyctl, DENY), ON(SYS_add_key, DENY), ON(SYS_request_key, DENY),
-        ON(SYS_io_uring_setup, DENY), ON(SYS_init_module, DENY), ON(SYS_finit_module, DENY), ON(SYS_kexec_load, DENY),
-        ON(SYS_open_by_handle_at, DENY), ON(SYS_memfd_create, DENY), ON(SYS_shmget, DENY), ON(SYS_msgget, DENY),
-        ON(SYS_semget, DENY), ON(SYS_mq_open, DENY), ON(SYS_personality, DENY), ON(SYS_chroot, DENY),
-        RETURN(SECCOMP_RET_ALLOW)};
+    static const struct sock_filter code[] = {ONLY_THIS_ARCH,
+                                              ON(SYS_ptrace, DENY),
+                                              ON(SYS_process_vm_readv, DENY),
+                                              ON(SYS_process_vm_writev, DENY),
+                                              ON(SYS_socket, DENY),
+                                              ON(SYS_socketpair, DENY),
+                                              ON(SYS_mount, DENY),
+                                              ON(SYS_umount2, DENY),
+                                              ON(SYS_pivot_root, DENY),
+                                              ON(SYS_unshare, DENY),
+                                              ON(SYS_setns, DENY),
+                                              ON(SYS_bpf, DENY),
+                                              ON(SYS_perf_event_open, DENY),
+                                              ON(SYS_userfaultfd, DENY),
+                                              ON(SYS_keyctl, DENY),
+                                              ON(SYS_add_key, DENY),
+                                              ON(SYS_request_key, DENY),
+                                              ON(SYS_io_uring_setup, DENY),
+                                              ON(SYS_init_module, DENY),
+                                              ON(SYS_finit_module, DENY),
+                                              ON(SYS_kexec_load, DENY),
+                                              ON(SYS_open_by_handle_at, DENY),
+                                              ON(SYS_memfd_create, DENY),
+                                              ON(SYS_shmget, DENY),
+                                              ON(SYS_msgget, DENY),
+                                              ON(SYS_semget, DENY),
+                                              ON(SYS_mq_open, DENY),
+                                              ON(SYS_personality, DENY),
+                                              ON(SYS_chroot, DENY),
+                                              RETURN(SECCOMP_RET_ALLOW)};
     return install(code, sizeof code / sizeof code[0]);
 }
 
@@ -390,8 +411,8 @@ uint32_t cage_enter_template(const struct cage *c, int object_fd)
     drop_capabilities();
     const rlim_t stack = 64ul << 20;
     if ((c->layers & VT_LAYER_RLIMITS) && limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, 0) &&
-        limit(RLIMIT_STACK, stack) && limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0) && limit(RLIMIT_NOFILE, 64) &&
-        limit(RLIMIT_AS, 8ul << 30))
+        limit(RLIMIT_STACK, stack) && limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0) &&
+        limit(RLIMIT_NOFILE, 64) && limit(RLIMIT_AS, 8ul << 30))
         up |= VT_LAYER_RLIMITS;
     if ((c->layers & VT_LAYER_LANDLOCK) && landlock_template(c, object_fd))
         up |= VT_LAYER_LANDLOCK;

@@ -12,10 +12,10 @@
 #include <sys/types.h>
 
 struct cage {
-    uint32_t without;  /* layers left out on purpose */
-    uint32_t layers;   /* layers a job of this broker gets */
-    bool has_pid_ns;   /* jobs are cloned into a pid namespace */
-    uid_t uid;         /* jobs' user */
+    uint32_t without; /* layers left out on purpose */
+    uint32_t layers;  /* layers a job of this broker gets */
+    bool has_pid_ns;  /* jobs are cloned into a pid namespace */
+    uid_t uid;        /* jobs' user */
     gid_t gid;
     int landlock_abi;
     char slot[VT_WIRE_PATH]; /* the evaluator's folder for this broker: root/, cc/, work/ */

@@ -66,11 +66,11 @@ enum vt_wire_layer {
 
 struct vt_wire_request {
     uint32_t op, without;
-    int32_t pid;          /* REAP: kill this job's group and collect it */
+    int32_t pid;                                      /* REAP: kill this job's group and collect it */
     uint32_t max_memory_mib, max_cpu_s, max_file_mib; /* COMPILE */
-    uint64_t va_bytes;    /* RUN: address space to reserve for arrays */
-    char object[64]; /* RUN: file in the slot's "root" folder */
-    char symbol[64];           /* RUN: the function's name */
+    uint64_t va_bytes;                                /* RUN: address space to reserve for arrays */
+    char object[64];                                  /* RUN: file in the slot's "root" folder */
+    char symbol[64];                                  /* RUN: the function's name */
     uint32_t n_args, args_len; /* COMPILE: args_len bytes of NUL-terminated strings; args[0] is the program's path */
     char args[VT_WIRE_ARGS];
 };
@@ -78,9 +78,9 @@ struct vt_wire_request {
 enum { VT_WIRE_RUN_FDS = 5, VT_WIRE_COMPILE_FDS = 2 };
 
 struct vt_wire_reply {
-    int32_t error;  /* errno of the broker's own work, 0 = fine */
-    int32_t pid;    /* RUN and COMPILE; a pidfd comes with the message */
-    int32_t status; /* REAP: wait status */
+    int32_t error;   /* errno of the broker's own work, 0 = fine */
+    int32_t pid;     /* RUN and COMPILE; a pidfd comes with the message */
+    int32_t status;  /* REAP: wait status */
     uint32_t layers; /* HELLO: layers that this broker can give its jobs */
     uint32_t uid;    /* HELLO: the jobs' user id */
     uint32_t landlock_abi;
@@ -88,28 +88,28 @@ struct vt_wire_reply {
 };
 
 struct vt_wire_array {
-    uint64_t va;      /* offset of the mapping in the reserved address space */
-    uint64_t len;     /* bytes mapped, whole pages */
-    uint64_t data;    /* offset of element 0 in the mapping */
-    uint64_t bytes;   /* of the array */
-    uint64_t in_at;   /* file offset in the input file; whole pages */
-    uint64_t out_at;  /* file offset in the output file; whole pages */
+    uint64_t va;            /* offset of the mapping in the reserved address space */
+    uint64_t len;           /* bytes mapped, whole pages */
+    uint64_t data;          /* offset of element 0 in the mapping */
+    uint64_t bytes;         /* of the array */
+    uint64_t in_at;         /* file offset in the input file; whole pages */
+    uint64_t out_at;        /* file offset in the output file; whole pages */
     uint32_t is_in, is_out; /* both: state */
 };
 
 enum vt_wire_template_state { VT_TEMPLATE_STARTING, VT_TEMPLATE_READY, VT_TEMPLATE_FAILED };
 
 struct vt_wire_shared {
-    uint32_t state;   /* enum vt_wire_template_state */
-    uint32_t layers;  /* active in this template and its children */
-    uint32_t cmd;     /* counts calls; the template sleeps on it */
-    uint32_t gone;    /* = cmd when that call's child has been collected */
-    int32_t status;   /* its wait status */
-    int32_t n_preempted; /* involuntary context switches of the child in all its life */
+    uint32_t state;       /* enum vt_wire_template_state */
+    uint32_t layers;      /* active in this template and its children */
+    uint32_t cmd;         /* counts calls; the template sleeps on it */
+    uint32_t gone;        /* = cmd when that call's child has been collected */
+    int32_t status;       /* its wait status */
+    int32_t n_preempted;  /* involuntary context switches of the child in all its life */
     uint32_t is_spinning; /* the child spins for go and the evaluator for done; else both sleep on futexes */
-    int32_t cpu;      /* core to run on from the next call; -1 = any */
-    uint32_t nonce;   /* expected in vt_wire_call.done */
-    uint64_t poison;  /* 8-byte pattern for outputs */
+    int32_t cpu;          /* core to run on from the next call; -1 = any */
+    uint32_t nonce;       /* expected in vt_wire_call.done */
+    uint64_t poison;      /* 8-byte pattern for outputs */
     uint32_t out_sel;
     uint32_t n_arrays, n_ints, n_floats;
     int64_t ints[VT_WIRE_MAX_INTS];

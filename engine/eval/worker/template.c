@@ -36,19 +36,20 @@ enum { FD_OBJECT = 3, FD_SHARED, FD_CALL, FD_IN, FD_OUT0, FD_OUT1, N_FDS = 6 };
 /* By the calling conventions of x86-64 and aarch64 integer and floating arguments are numbered apart, and a callee
  * ignores what it does not name: one type can call every signature the tasks have (pointers, int and float scalars,
  * sizes; at most 8 floats, 48 others). */
-typedef void kernel_fn(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, float, float, float, float, float, float, float, float);
+typedef void kernel_fn(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
+                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, float, float, float,
+                       float, float, float, float, float);
 
 enum {
-    HEAP_ROOM = 64 << 20,   /* what malloc can hand out inside a call */
-    WARM_STACK = 64 << 10,  /* stack touched before the clock starts */
+    HEAP_ROOM = 64 << 20,  /* what malloc can hand out inside a call */
+    WARM_STACK = 64 << 10, /* stack touched before the clock starts */
     WARM_DATA = 1 << 20,
     ALT_STACK = 16 << 10,
     CALL_CPU_S = 60, /* the last resort; the evaluator's own deadline comes long before */
-    SPIN_US = 200 /* how long a template that is being timed looks for the next call before it sleeps */
+    SPIN_US = 200    /* how long a template that is being timed looks for the next call before it sleeps */
 };
 
 static struct vt_wire_shared *shared;
@@ -78,10 +79,10 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     }
     uintptr_t at = (uintptr_t)info->si_addr, base = (uintptr_t)va_base;
     page->fault_address = at - base;
-    page->fault_place = at >= base && at < base + va_bytes                   ? VT_FAULT_ARRAYS
-                        : at < 1 << 16                                       ? VT_FAULT_NULL
-                        : at < stack_top && at > stack_top - (96ul << 20)    ? VT_FAULT_STACK
-                                                                             : VT_FAULT_ELSEWHERE;
+    page->fault_place = at >= base && at < base + va_bytes                ? VT_FAULT_ARRAYS
+                        : at < 1 << 16                                    ? VT_FAULT_NULL
+                        : at < stack_top && at > stack_top - (96ul << 20) ? VT_FAULT_STACK
+                                                                          : VT_FAULT_ELSEWHERE;
     /* SA_RESETHAND: the instruction faults again on return and the default action kills. */
 }
 

@@ -138,7 +138,8 @@ static void collect_orphans(void)
     }
 }
 
-static void handle(const struct vt_wire_request *r, int fds[MAX_FDS], int n_fds, struct vt_wire_reply *reply, int *pidfd)
+static void handle(const struct vt_wire_request *r, int fds[MAX_FDS], int n_fds, struct vt_wire_reply *reply,
+                   int *pidfd)
 {
     switch (r->op) {
     case VT_WIRE_HELLO:
