@@ -110,31 +110,55 @@ static void query_pack_amx(enum vt_lm_precision p, int head_dim, int n, const fl
     }
 }
 
-/* Softmax step of one row of 64 scores: probabilities against the new maximum into out. Returns the factor for the
- * row's numerator. */
-static float softmax_row(const float *s, int visible, float *m, float *l, unsigned char *out)
+static __mmask16 first_lanes(int n)
 {
-    __m512 x[4], top = _mm512_set1_ps(-INFINITY);
-    for (int j = 0; j < 4; j++) {
-        int n = visible - 16 * j;
-        __mmask16 seen = n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
-        x[j] = _mm512_mask_loadu_ps(_mm512_set1_ps(-INFINITY), seen, s + 16 * j);
-        top = _mm512_max_ps(top, x[j]);
-    }
-    float page_top = _mm512_reduce_max_ps(top), m_new = page_top > *m ? page_top : *m;
-    float decay[LANES];
-    v_store(decay, v_exp(v_set(*m - m_new)));
+    return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
+}
+
+/* Maximum of a row's first n scores; -infinity when they are all NaN (then the exponentials are NaN). */
+static float row_top(const float *s, int n)
+{
+    __m512 top = _mm512_set1_ps(-INFINITY);
+    for (int j = 0; j < n; j += 16)
+        top = _mm512_mask_max_ps(top, first_lanes(n - j), top, _mm512_load_ps(s + j));
+    return _mm512_reduce_max_ps(top);
+}
+
+/* e^(s - top) of a row's first n scores, zeros behind them, split into out. Returns the sum. */
+static float row_probabilities(const float *s, int n, float top, unsigned char *out)
+{
     __m512 sum = _mm512_setzero_ps();
-    for (int j = 0; j < 4; j += 2) {
-        _Alignas(64) float p[VT_BLOCK];
-        v_store(p, v_exp((vf)_mm512_sub_ps(x[j], _mm512_set1_ps(m_new))));
-        v_store(p + 16, v_exp((vf)_mm512_sub_ps(x[j + 1], _mm512_set1_ps(m_new))));
-        (void)split_block(p, VT_BLOCK, 1.0f, out + 32 * j, out + VT_PAGE_KEYS * 2 + 32 * j);
-        sum = _mm512_add_ps(sum, _mm512_add_ps(_mm512_load_ps(p), _mm512_load_ps(p + 16)));
+    for (int j = 0; j < VT_PAGE_KEYS; j += VT_BLOCK) {
+        _Alignas(64) float p[VT_BLOCK] = {0};
+        for (int i = 0; i < VT_BLOCK && j + i < n; i += 16) {
+            __m512 e = (__m512)v_exp((vf)_mm512_sub_ps(_mm512_load_ps(s + j + i), _mm512_set1_ps(top)));
+            e = _mm512_maskz_mov_ps(first_lanes(n - j - i), e);
+            _mm512_store_ps(p + i, e);
+            sum = _mm512_add_ps(sum, e);
+        }
+        (void)split_block(p, VT_BLOCK, 1.0f, out + 2 * j, out + VT_PAGE_KEYS * 2 + 2 * j);
     }
-    *l = s_fma(*l, decay[0], _mm512_reduce_add_ps(sum));
-    *m = m_new;
-    return decay[0];
+    return _mm512_reduce_add_ps(sum);
+}
+
+/* Softmax step of up to 16 rows of 64 scores: probabilities against the new maxima, and the factor of each row's
+ * numerator in decay. Rows that see nothing keep m and l. */
+static void softmax_rows(int n_rows, const float *scores, const int *visible, float *m, float *l, unsigned char *out,
+                         float *decay)
+{
+    _Alignas(64) float fall[ATTEND_ROWS] = {0};
+    for (int i = 0; i < n_rows; i++) {
+        float top = row_top(scores + (size_t)i * VT_PAGE_KEYS, visible[i]);
+        float m_new = top > m[i] ? top : m[i];
+        fall[i] = visible[i] ? m[i] - m_new : 0.0f;
+        m[i] = visible[i] ? m_new : m[i];
+    }
+    v_store(decay, v_exp(v_load(fall)));
+    for (int i = 0; i < n_rows; i++)
+        if (visible[i])
+            l[i] = s_fma(l[i], decay[i],
+                         row_probabilities(scores + (size_t)i * VT_PAGE_KEYS, visible[i], m[i],
+                                           out + (size_t)i * PROBABILITY_BYTES));
 }
 
 static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible,
@@ -153,7 +177,7 @@ static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, i
     const struct split probabilities = {probability, VT_PAGE_KEYS * 2, PROBABILITY_BYTES};
     for (int r = 0; r < n; r += ATTEND_ROWS) {
         int n_rows = n - r < ATTEND_ROWS ? n - r : ATTEND_ROWS, n_keys = 0;
-        float decay[ATTEND_ROWS];
+        _Alignas(64) float decay[ATTEND_ROWS];
         const struct split queries = {(const unsigned char *)q + (size_t)r * query_bytes, (size_t)width * 2,
                                       query_bytes};
         for (int i = 0; i < n_rows; i++)
@@ -162,12 +186,7 @@ static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, i
             tiles_configure(n_rows, n_rows);
         configured = n_rows;
         split_product(vt_round_up(n_keys, 16), width / 2, queries, keys, scores, VT_PAGE_KEYS);
-        for (int i = 0; i < n_rows; i++) {
-            unsigned char *out = probability + (size_t)i * PROBABILITY_BYTES;
-            decay[i] = visible[r + i]
-                           ? softmax_row(scores + (size_t)i * VT_PAGE_KEYS, visible[r + i], m + r + i, l + r + i, out)
-                           : 1.0f;
-        }
+        softmax_rows(n_rows, scores, visible + r, m + r, l + r, probability, decay);
         split_product(width, vt_round_up(n_keys, VT_BLOCK) / 2, probabilities, values, sum, (size_t)width);
         for (int i = 0; i < n_rows; i++) {
             float *a = acc + (size_t)(r + i) * (size_t)head_dim;
