@@ -1,5 +1,5 @@
 -- SPDX-License-Identifier: Apache-2.0
--- build.lua: writes the corpus as JSONL: `lua experiments/corpus/build.lua [seed] [instances per weight] > corpus.jsonl`.
+-- build.lua: writes the corpus as JSONL: `lua5.4 experiments/corpus/build.lua [seed] [instances per weight] > corpus.jsonl`.
 -- One instance a line: op, family, signature, task document, prompt, odd sizes, and its variants (key, kind, body). Run from the
 -- repository's root. The same seed and scale give the same bytes.
 

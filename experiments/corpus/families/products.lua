@@ -258,7 +258,7 @@ local STRUCT = {
     fast = "d[i] * b[i * n + j] + (i > 0 ? e[i] * b[(i > 0 ? i - 1 : 0) * n + j] : 0.0f)", hoist = "float v = d[i]; float g = i > 0 ? e[i] : 0.0f; const float *p0 = b + i * n; const float *q0 = i > 0 ? p0 - n : p0;", fastv = "v * p0[j] + g * q0[j]" },
 }
 for _, k in ipairs(STRUCT) do
-  def("structured_" .. k.id, "structured", (k.id == "two_bands" or k.id == "row_pick") and 2 or 8, function(r)
+  def("structured_" .. k.id, "structured", (k.id == "two_bands" or k.id == "row_pick" or k.id == "next_row" or k.id == "anti_diagonal") and 1 or 10, function(r)
     local naive = k.naive
     if k.k == "m" and not k.id:find("anti") and not k.id:find("next") and not k.id:find("bands") and not k.id:find("pick") and r:chance(0.6) then naive = naive:gsub("d%[i%]", "d[p]") end
     local env = { k = k.k, naive = naive, naive2 = k.naive2, fast = k.fast, hoist = k.hoist or "", fastv = k.fastv or k.fast }

@@ -116,14 +116,13 @@ def("scan_window", 4, function(r)
     mild = { fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { int lo = j < $wm ? 0 : j - $wm; float s = 0.0f; for (int l = lo; l <= j; l++) { s += x[i * n + l]; } y[i * n + j] = $o; } }", env) },
     strong = { fill("for (int i = 0; i < m; i++) { const float *p0 = x + i * n; float *q0 = y + i * n; for (int j = 0; j < n; j++) { q0[j] = 0.0f; } for (int l = 0; l < $w; l++) { for (int j = l; j < n; j++) { q0[j] += p0[j - l]; } } $fin }", { w = w, fin = o == "s" and "" or fill("for (int j = 0; j < n; j++) { float s = q0[j]; q0[j] = $o; }", env) }) } }
 end)
-def("scan_outer", 4, function(r) -- along the first axis
+def("scan_outer", 1, function(r) -- along the first axis
   local t = r:pick { "v * v", "fabsf(v)", "0.5f * v + 1.0f", "(v > 0.0f ? v : 0.0f)" }
   local env = { t = subst(t, "x[l * n + j]"), ti = subst(t, "x[i * n + j]") }
   local quad = r:chance(0.5)
   return { sig = "x[m,n] -> y[m,n]", sizes = quad and "m=60,n=100" or "m=256,n=256",
     body = fill(quad and "for (int j = 0; j < n; j++) { for (int i = 0; i < m; i++) { float s = 0.0f; for (int l = 0; l <= i; l++) { s += $t; } y[i * n + j] = s; } }" or "for (int j = 0; j < n; j++) { float s = 0.0f; for (int i = 0; i < m; i++) { s += $ti; y[i * n + j] = s; } }", env), mild = {},
-    strong = { fill("for (int j = 0; j < n; j++) { float s = 0.0f; for (int i = 0; i < 1; i++) { s += $ti; } y[j] = s; } for (int i = 1; i < m; i++) { for (int j = 0; j < n; j++) { y[i * n + j] = y[(i - 1) * n + j] + $ti; } }", { ti = env.ti }),
-      fill("for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { float s = i > 0 ? y[(i - 1) * n + j] : 0.0f; y[i * n + j] = s + $ti; } }", { ti = env.ti }) } }
+    strong = { fill("for (int j = 0; j < n; j++) { int i = 0; y[j] = $ti; } for (int i = 1; i < m; i++) { for (int j = 0; j < n; j++) { y[i * n + j] = y[(i - 1) * n + j] + $ti; } }", { ti = env.ti }) } }
 end)
 def("scan_two", 3, function(r)
   local op = r:pick { "x[i * n + $q] * w[i * n + $q]", "x[i * n + $q] - w[i * n + $q]", "fabsf(x[i * n + $q] - w[i * n + $q])", "x[i * n + $q] + 2.0f * w[i * n + $q]" }
