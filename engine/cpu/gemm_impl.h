@@ -85,11 +85,11 @@ INLINE void expand_codes(const uint32_t *codes, const float *d, const float *m, 
                 float *row = out + (size_t)(2 * (per_lane * g + i) + half) * VT_STRIP;
                 int left = 32 - bits - 16 * half - bits * i;
                 for (int c = 0; c < 16; c += LANES) {
-                    vi v;
+                    vu v;
                     memcpy(&v, codes + 16 * g + c, sizeof v);
                     v <<= left;
-                    v = four_bit ? ((v >> 28) & 15) - offset : v >> 24;
-                    v_store(row + c, v_load(d + c) * __builtin_convertvector(v, vf) + v_load(m + c));
+                    vi q = four_bit ? (vi)(v >> 28) - offset : (vi)v >> 24;
+                    v_store(row + c, v_load(d + c) * __builtin_convertvector(q, vf) + v_load(m + c));
                 }
             }
 }
@@ -122,10 +122,10 @@ static const float *expand_strip(const struct vt_matrix *w, int s, int k0, int n
         }
         for (int row = 0; row < VT_BLOCK / 2; row++)
             for (int c = 0; c < VT_STRIP; c += LANES) {
-                vi pair;
+                vu pair;
                 memcpy(&pair, block + (size_t)row * 128 + (size_t)c * 4, sizeof pair);
                 v_store(out + (size_t)(2 * row) * VT_STRIP + c, (vf)(pair << 16));
-                v_store(out + (size_t)(2 * row + 1) * VT_STRIP + c, (vf)(pair & (int32_t)0xffff0000));
+                v_store(out + (size_t)(2 * row + 1) * VT_STRIP + c, (vf)(pair & 0xffff0000u));
             }
     }
     return scratch;

@@ -41,6 +41,7 @@ enum { TILE_COLUMNS = 2 * LANES };
 #define INLINE static inline __attribute__((always_inline, unused))
 typedef float vf __attribute__((vector_size(4 * LANES)));
 typedef int32_t vi __attribute__((vector_size(4 * LANES)));
+typedef uint32_t vu __attribute__((vector_size(4 * LANES)));
 
 INLINE vf v_load(const float *p)
 {
@@ -139,7 +140,7 @@ INLINE vf v_exp(vf x)
     p = v_fma(p, r, v_set(4.99999851e-1f));
     p = v_fma(p, r, v_set(1.0f));
     p = v_fma(p, r, v_set(1.0f));
-    vf two_n = (vf)(((vi)t << 23) + 0x3f800000);
+    vf two_n = (vf)(((vu)t << 23) + 0x3f800000u);
     return (vf)(~zero & (vi)(p * two_n));
 }
 
