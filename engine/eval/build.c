@@ -233,6 +233,8 @@ vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lea
         vt_lease_child_del(lease, group);
         s = vt_broker_reap(b, &job, &end, err);
     }
+    if (s == VT_OK && WIFEXITED(end.status) && WEXITSTATUS(end.status) == VT_EXIT_NO_COMPILER)
+        s = vt_fail(err, VT_EJAIL, "the jail for the compiler %s could not be set up; see `vegttt doctor`", cc->path);
     if (s == VT_OK)
         s = read_log(log_fd, out, err);
     if (s == VT_OK)

@@ -423,14 +423,16 @@ uint32_t cage_enter_template(const struct cage *c, int object_fd)
 
 uint32_t cage_enter_compiler(const struct cage *c, const struct vt_wire_request *r)
 {
+    /* What was promised to the evaluator and decides whether a compiler may see a stranger's text. */
+    const uint32_t needed = c->layers & (VT_LAYER_NO_NEW_PRIVS | VT_LAYER_SECCOMP | VT_LAYER_RLIMITS |
+                                         VT_LAYER_LANDLOCK | VT_LAYER_MOUNT_NS | VT_LAYER_OWN_UID);
     char work[VT_WIRE_PATH];
-    uint32_t up = enter_common(c, "cc") | VT_LAYER_CLOSED_FDS;
-    if (up & VT_LAYER_MOUNT_NS) {
-        if (chdir("/work") != 0)
-            return 0;
-    } else if (!join(work, c->slot, "work") || chdir(work) != 0) {
+    /* Before the user id is dropped: the folders above may be closed to it. */
+    if (!join(work, c->slot, "work") || chdir(work) != 0)
         return 0;
-    }
+    uint32_t up = enter_common(c, "cc") | VT_LAYER_CLOSED_FDS;
+    if ((up & VT_LAYER_MOUNT_NS) && chdir("/work") != 0)
+        return 0;
     drop_capabilities();
     umask(022);
     bool ok = limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, (rlim_t)r->max_file_mib << 20) &&
@@ -445,5 +447,5 @@ uint32_t cage_enter_compiler(const struct cage *c, const struct vt_wire_request 
         up |= VT_LAYER_LANDLOCK;
     if ((c->layers & VT_LAYER_SECCOMP) && seccomp_outer())
         up |= VT_LAYER_SECCOMP;
-    return up;
+    return (needed & ~up) ? 0 : up;
 }

@@ -28,7 +28,7 @@ pid_t cage_fork(const struct cage *c);
 /* Job: a candidate's template. Closes every descriptor but keep[0..n) (which become 3, 4, …). 0 on failure of a floor
  * layer is the caller's to judge from the bits. object_fd is the only file that may still be read. */
 uint32_t cage_enter_template(const struct cage *c, int object_fd);
-/* Job: a compiler, in the slot's work folder. */
+/* Job: a compiler, in the slot's work folder. 0 when a layer that the broker had promised could not be put up. */
 uint32_t cage_enter_compiler(const struct cage *c, const struct vt_wire_request *r);
 /* Moves keep[i] to first + i and closes all others from `first` on; descriptors below `first` stay. */
 bool cage_keep_fds(int *keep, int n, int first);

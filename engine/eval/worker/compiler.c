@@ -21,9 +21,9 @@ _Noreturn void compiler_run(const struct cage *c, const struct vt_wire_request *
         argv[n++] = (char *)(uintptr_t)p;
     int keep[3] = {fds[0], fds[1], fds[1]};
     if (n == 0 || r->args_len > VT_WIRE_ARGS || r->args[r->args_len - 1] != 0 || !cage_keep_fds(keep, 3, 0))
-        _exit(127);
+        _exit(VT_EXIT_NO_COMPILER);
     if (!cage_enter_compiler(c, r))
-        _exit(127);
+        _exit(VT_EXIT_NO_COMPILER);
     execve(argv[0], argv, envp);
-    _exit(127);
+    _exit(VT_EXIT_NO_COMPILER);
 }

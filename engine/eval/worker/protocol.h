@@ -44,6 +44,9 @@ enum {
     VT_WIRE_PAGE = 4096
 };
 
+/* Exit status of a compile job whose jail or program could not be had; compilers use 0 to 4. */
+enum { VT_EXIT_NO_COMPILER = 127 };
+
 enum vt_wire_op { VT_WIRE_HELLO = 1, VT_WIRE_RUN, VT_WIRE_COMPILE, VT_WIRE_REAP };
 
 /* Layers of the jail, as bits: which to leave out (tests of weaker machines) and which are active. */
