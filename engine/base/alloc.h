@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-void *vt_alloc(size_t size);                   /* zeroed; size 0 gives a valid pointer */
-void *vt_alloc_array(size_t n, size_t size);   /* zeroed */
+void *vt_alloc(size_t size);                       /* zeroed; size 0 gives a valid pointer */
+void *vt_alloc_array(size_t n, size_t size);       /* zeroed */
 void *vt_alloc_aligned(size_t align, size_t size); /* NOT zeroed; release with free() */
 void *vt_realloc_array(void *p, size_t n, size_t size);
 char *vt_strdup(const char *s);

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-vt_status vt_fs_read(const char *path, size_t max, struct vt_buf *out, vt_err *err) VT_MUST_USE; /* out is initialised here */
+vt_status vt_fs_read(const char *path, size_t max, struct vt_buf *out,
+                     vt_err *err) VT_MUST_USE; /* out is initialised here */
 /* Writes PATH.tmp-PID, fsyncs, renames: the file is either the old or the new one. */
 vt_status vt_fs_write_atomic(const char *path, const void *bytes, size_t n, vt_err *err) VT_MUST_USE;
 vt_status vt_fs_mkdir_p(const char *path, vt_err *err) VT_MUST_USE;
@@ -30,7 +31,8 @@ struct vt_map {
     const unsigned char *p;
     size_t len;
 };
-vt_status vt_map_open(const char *path, struct vt_map *out, vt_err *err) VT_MUST_USE; /* read-only mmap; empty file is EFORMAT */
+vt_status vt_map_open(const char *path, struct vt_map *out,
+                      vt_err *err) VT_MUST_USE; /* read-only mmap; empty file is EFORMAT */
 void vt_map_close(struct vt_map *m);
 
 #endif

@@ -42,7 +42,8 @@ double vt_json_num(const vt_json *j, double fallback);
 int64_t vt_json_int(const vt_json *j, int64_t fallback); /* also accepts decimal strings (u64str) */
 bool vt_json_bool(const vt_json *j, bool fallback);
 /* Required members: EFORMAT naming `what` and the key when absent or of another type. */
-vt_status vt_json_need_str(const vt_json *o, const char *key, const char *what, const char **out, vt_err *err) VT_MUST_USE;
+vt_status vt_json_need_str(const vt_json *o, const char *key, const char *what, const char **out,
+                           vt_err *err) VT_MUST_USE;
 vt_status vt_json_need_num(const vt_json *o, const char *key, const char *what, double *out, vt_err *err) VT_MUST_USE;
 vt_status vt_json_need_int(const vt_json *o, const char *key, const char *what, int64_t *out, vt_err *err) VT_MUST_USE;
 
@@ -54,7 +55,7 @@ vt_json *vt_json_new_num(double v);
 vt_json *vt_json_new_bool(bool v);
 vt_json *vt_json_new_null(void);
 vt_json *vt_json_clone(const vt_json *j);
-void vt_json_put(vt_json *object, const char *key, vt_json *child); /* replaces a member of that name */
+void vt_json_put(vt_json *object, const char *key, vt_json *child);    /* replaces a member of that name */
 void vt_json_put_str(vt_json *object, const char *key, const char *s); /* NULL s writes null */
 void vt_json_put_num(vt_json *object, const char *key, double v);
 void vt_json_put_int(vt_json *object, const char *key, int64_t v); /* |v| <= 2^53, else written as a string */
@@ -66,6 +67,7 @@ void vt_json_push(vt_json *array, vt_json *child);
 vt_status vt_json_write(const vt_json *j, bool sorted, struct vt_buf *out, vt_err *err) VT_MUST_USE;
 /* Streaming helpers for hot writers (rollouts with 10^5 numbers), same formats. */
 void vt_json_write_double(struct vt_buf *out, double v);
-void vt_json_write_string(struct vt_buf *out, const char *s, size_t len); /* quotes and escapes; bad UTF-8 becomes U+FFFD */
+void vt_json_write_string(struct vt_buf *out, const char *s,
+                          size_t len); /* quotes and escapes; bad UTF-8 becomes U+FFFD */
 
 #endif

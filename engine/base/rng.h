@@ -20,9 +20,9 @@ struct vt_stream {
 };
 void vt_stream_init(struct vt_stream *s, uint64_t key);
 uint64_t vt_stream_u64(struct vt_stream *s);
-double vt_stream_uniform(struct vt_stream *s);               /* [0, 1) */
-double vt_stream_normal(struct vt_stream *s);                /* N(0, 1), Box-Muller, two uniforms a draw */
-uint64_t vt_stream_below(struct vt_stream *s, uint64_t n);   /* unbiased; n > 0 */
+double vt_stream_uniform(struct vt_stream *s);             /* [0, 1) */
+double vt_stream_normal(struct vt_stream *s);              /* N(0, 1), Box-Muller, two uniforms a draw */
+uint64_t vt_stream_below(struct vt_stream *s, uint64_t n); /* unbiased; n > 0 */
 
 /* CPython's random.Random(seed) for a non-negative integer seed: init_by_array seeding, getrandbits-based _randbelow
  * and the Fisher-Yates of random.shuffle (i from n-1 down to 1, swap with _randbelow(i + 1)). */

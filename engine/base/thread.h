@@ -42,7 +42,8 @@ typedef void vt_pool_fn(void *arg, int thread, int n_threads);
 vt_status vt_pool_new(int n_threads, vt_pool **out, vt_err *err) VT_MUST_USE;
 void vt_pool_free(vt_pool *p);
 int vt_pool_size(const vt_pool *p);
-void vt_pool_run(vt_pool *p, vt_pool_fn *fn, void *arg); /* fn(arg, 0..n-1, n) on all threads; returns when all are done */
-void vt_pool_barrier(vt_pool *p, int thread);            /* inside fn: all threads meet (spins) */
+void vt_pool_run(vt_pool *p, vt_pool_fn *fn,
+                 void *arg);                  /* fn(arg, 0..n-1, n) on all threads; returns when all are done */
+void vt_pool_barrier(vt_pool *p, int thread); /* inside fn: all threads meet (spins) */
 
 #endif

@@ -93,8 +93,7 @@ static void show_panel(struct vt_panel *p, const struct vt_progress *g, const ch
 static void print_count(const char *name, double done, double planned)
 {
     if (done > 0 || planned > 0)
-        planned > 0 ? fprintf(stderr, ", %s %.0f/%.0f", name, done, planned)
-                    : fprintf(stderr, ", %s %.0f", name, done);
+        planned > 0 ? fprintf(stderr, ", %s %.0f/%.0f", name, done, planned) : fprintf(stderr, ", %s %.0f", name, done);
 }
 
 void vt_panel_show(struct vt_panel *p, const struct vt_progress *g)

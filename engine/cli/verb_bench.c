@@ -3,9 +3,9 @@
  * verb_bench.c: `vegttt bench [SPEC] [--row NAME] [--json]`: how fast this machine samples, scores and trains, through
  * the same calls a script makes, and which share of the machine's own bound that is.
  *
- * Rows (DECISIONS.md section 15): prefill of 512 tokens; decode of 128 new tokens for B samples of one 256-token prompt,
- * log-probabilities on, the prompt's time taken off; score and LoRA step of 32 completions of 128 tokens after one
- * 256-token prompt, counted as 32 x 384 tokens.
+ * Rows (DECISIONS.md section 15): prefill of 512 tokens; decode of 128 new tokens for B samples of one 256-token
+ * prompt, log-probabilities on, the prompt's time taken off; score and LoRA step of 32 completions of 128 tokens after
+ * one 256-token prompt, counted as 32 x 384 tokens.
  *
  * The bound is what the arithmetic and the weights' bytes allow: FLOPs at the rate this machine reaches on a bf16 (or
  * fp32) product that stays in cache, bytes at the rate it reads memory; both measured here, all threads at once.
@@ -68,7 +68,7 @@ static void read_memory(void *arg, int thread, int n_threads)
     struct rate_work *r = arg;
     size_t share = r->n_floats / (size_t)n_threads;
 
-    r->y[thread][0] = (float)r->k->sum_squares(share, r->memory + share * (size_t)thread);
+    r->y[thread][0] = r->k->max((int)share, r->memory + share * (size_t)thread);
 }
 
 static double best_time(vt_pool *pool, vt_pool_fn *fn, struct rate_work *r)
@@ -168,8 +168,17 @@ static vt_status sample(struct model *m, int n_prompt, int n, int n_new, double 
     struct vt_sample out[64];
     uint64_t seeds[64];
     static const int32_t banned[] = {0, 1, 2}; /* the ends of a text: every sample runs to max_tokens */
-    struct vt_sample_request r = {.weights = m->weights, .prompt = m->prompt, .n_prompt = n_prompt, .n = n, .seeds = seeds, .temperature = 1,
-                                  .top_p = 1, .max_tokens = n_new, .banned = banned, .n_banned = 3, .out = out};
+    struct vt_sample_request r = {.weights = m->weights,
+                                  .prompt = m->prompt,
+                                  .n_prompt = n_prompt,
+                                  .n = n,
+                                  .seeds = seeds,
+                                  .temperature = 1,
+                                  .top_p = 1,
+                                  .max_tokens = n_new,
+                                  .banned = banned,
+                                  .n_banned = 3,
+                                  .out = out};
     double start;
     vt_status status;
 
@@ -195,7 +204,8 @@ static vt_status prefill(struct model *m, int width, struct result *r, vt_err *e
 
 static vt_status decode(struct model *m, int width, struct result *r, vt_err *err)
 {
-    double first, all, flops = 2 * (m->n_body + m->n_head) * width / m->bound.flops, bytes = m->weight_bytes / m->bound.bytes;
+    double first, all, flops = 2 * (m->n_body + m->n_head) * width / m->bound.flops,
+                       bytes = m->weight_bytes / m->bound.bytes;
 
     VT_TRY(sample(m, PROMPT, width, 1, &first, err));
     VT_TRY(sample(m, PROMPT, width, 1 + NEW, &all, err));
@@ -214,7 +224,12 @@ static vt_status score(struct model *m, int width, struct result *r, vt_err *err
     int n[SEQS];
     static float logp[SEQS][NEW];
     float *rows[SEQS];
-    struct vt_score_request q = {.weights = m->weights, .prompt = m->prompt, .n_prompt = PROMPT, .n_rows = SEQS, .tokens = tokens, .n = n,
+    struct vt_score_request q = {.weights = m->weights,
+                                 .prompt = m->prompt,
+                                 .n_prompt = PROMPT,
+                                 .n_rows = SEQS,
+                                 .tokens = tokens,
+                                 .n = n,
                                  .logprobs = rows};
     double start = vt_now_s();
     vt_status status;
@@ -247,8 +262,12 @@ static vt_status lora(struct model *m, int width, struct result *r, vt_err *err)
 
     (void)width;
     for (int i = 0; i < SEQS; i++)
-        seqs[i] = (struct vt_train_seq){.prompt = m->prompt, .n_prompt = PROMPT, .tokens = m->completion[i], .n_tokens = NEW,
-                                        .logp = logp[i], .w = w[i]};
+        seqs[i] = (struct vt_train_seq){.prompt = m->prompt,
+                                        .n_prompt = PROMPT,
+                                        .tokens = m->completion[i],
+                                        .n_tokens = NEW,
+                                        .logp = logp[i],
+                                        .w = w[i]};
     status = vt_policy_forward(m->policy, seqs, SEQS, false, deliver, &mail, err);
     if (status == VT_OK)
         status = wait_for(&mail, err);
@@ -289,8 +308,8 @@ static vt_status run_row(struct model *m, const struct row *row, bool json, vt_e
     if (r[(best + 2) % REPS].seconds < median)
         median = r[(best + 2) % REPS].seconds;
     if (json)
-        printf("{\"row\":\"%s\",\"tokens\":%.0f,\"seconds\":%.6f,\"median_seconds\":%.6f,\"bound_share\":%.4f}\n", row->name, r[best].tokens,
-               r[best].seconds, median, r[best].bound_seconds / r[best].seconds);
+        printf("{\"row\":\"%s\",\"tokens\":%.0f,\"seconds\":%.6f,\"median_seconds\":%.6f,\"bound_share\":%.4f}\n",
+               row->name, r[best].tokens, r[best].seconds, median, r[best].bound_seconds / r[best].seconds);
     else
         printf("%-10s %10.0f %10.0f %9.0f %%\n", row->name, r[best].tokens / r[best].seconds, r[best].tokens / median,
                100 * r[best].bound_seconds / r[best].seconds);
@@ -357,8 +376,8 @@ int vt_verb_bench(int argc, char **argv)
         return vt_cli_usage("bench");
     status = open_model(spec, &m, &err);
     if (status == VT_OK && !json)
-        printf("%s: %.0f GFLOP/s and %.1f GB/s on this machine\n%-10s %10s %10s %11s\n", spec, m.bound.flops / 1e9, m.bound.bytes / 1e9, "row",
-               "best tok/s", "median", "of the bound");
+        printf("%s: %.0f GFLOP/s and %.1f GB/s on this machine\n%-10s %10s %10s %11s\n", spec, m.bound.flops / 1e9,
+               m.bound.bytes / 1e9, "row", "best tok/s", "median", "of the bound");
     for (size_t i = 0; i < sizeof rows / sizeof rows[0] && status == VT_OK; i++)
         if (!only || strcmp(only, rows[i].name) == 0)
             status = run_row(&m, &rows[i], json, &err);

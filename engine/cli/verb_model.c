@@ -38,8 +38,8 @@ static void print_config(const vt_ckpt *c)
     const struct vt_lm_config *g = vt_ckpt_config(c);
 
     printf("architecture  %s, %d layers, d_model %d, d_ff %d\n", archs[g->arch], g->n_layers, g->d_model, g->d_ff);
-    printf("attention     %d heads, %d kv heads, head_dim %d, rope theta %g%s%s\n", g->n_heads, g->n_kv_heads, g->head_dim,
-           (double)g->rope_theta, g->qkv_bias ? ", q k v biases" : "", g->qk_norm ? ", q k norms" : "");
+    printf("attention     %d heads, %d kv heads, head_dim %d, rope theta %g%s%s\n", g->n_heads, g->n_kv_heads,
+           g->head_dim, (double)g->rope_theta, g->qkv_bias ? ", q k v biases" : "", g->qk_norm ? ", q k norms" : "");
     printf("context       %d tokens\nvocabulary    %d, unembedding %s\n", g->n_ctx, g->n_vocab,
            g->tied ? "tied to the embedding" : "separate");
 }

@@ -51,8 +51,9 @@ vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
                         void (*done)(void *arg, const struct vt_child_result *r), void *arg, vt_err *err) VT_MUST_USE;
 size_t vt_loop_pending(const vt_loop *l); /* timers + children + watches of children: 0 = nothing will ever happen */
 
-/* Blocking variant without a loop, for set-up work. `on_line` (may be NULL) gets each stderr/stdout line as it comes. */
-vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line), void *arg,
-                       int *exit_code, vt_err *err) VT_MUST_USE;
+/* Blocking variant without a loop, for set-up work. `on_line` (may be NULL) gets each stderr/stdout line as it comes.
+ */
+vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line),
+                       void *arg, int *exit_code, vt_err *err) VT_MUST_USE;
 
 #endif

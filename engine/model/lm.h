@@ -27,7 +27,7 @@ typedef struct vt_lm_tape vt_lm_tape;   /* activations kept between FORWARD and 
 enum vt_lm_precision { VT_LM_FAST, VT_LM_F32 };
 
 struct vt_lm_opts {
-    int n_threads;       /* 0 = all cores */
+    int n_threads; /* 0 = all cores */
     enum vt_lm_precision precision;
     uint64_t max_memory; /* bytes for KV, tapes and packed weights; 0 = 75 % of what is available */
     const char *isa;     /* NULL = best; "c", "avx2", "avx512", "avx512bf16", "amx" (also env VEGTTT_ISA) */
@@ -36,7 +36,7 @@ struct vt_lm_opts {
 
 /* The checkpoint must outlive the model. Packed weights are cached on disk by content hash and mmapped. */
 vt_status vt_lm_cpu_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_lm **out, vt_err *err) VT_MUST_USE;
-void vt_lm_close(vt_lm *lm); /* finishes the job in flight, fails queued ones with ECANCELLED */
+void vt_lm_close(vt_lm *lm);                 /* finishes the job in flight, fails queued ones with ECANCELLED */
 const char *vt_lm_numerics(const vt_lm *lm); /* "cpu/fast/amx/1": enters weights ids and sample keys */
 const struct vt_lm_config *vt_lm_cfg(const vt_lm *lm);
 uint64_t vt_lm_bytes(const vt_lm *lm, uint64_t *peak); /* memory held now and at most */
@@ -49,10 +49,10 @@ vt_status vt_lm_adapter_get(vt_lm *lm, int id, struct vt_adapter **out, vt_err *
 void vt_lm_adapter_drop(vt_lm *lm, int id); /* freed once no group, slot or tape uses it */
 
 struct vt_sampling {
-    float temperature; /* 0 = argmax (first index on ties) */
-    float top_p;       /* 1 = off */
-    int top_k;         /* 0 = off */
-    float min_p;       /* 0 = off */
+    float temperature;     /* 0 = argmax (first index on ties) */
+    float top_p;           /* 1 = off */
+    int top_k;             /* 0 = off */
+    float min_p;           /* 0 = off */
     const int32_t *banned; /* ids that are never sampled (logit bias -inf); may be NULL */
     int n_banned;
 };
@@ -105,7 +105,7 @@ struct vt_lm_job {
                 const int *n;
                 int n_rows;
                 float *const *logprob; /* out */
-            } *batches;
+            } * batches;
             int n_batches;
             vt_lm_tape *tape; /* out */
         } forward;
@@ -124,8 +124,8 @@ vt_status vt_lm_run(vt_lm *lm, struct vt_lm_job *job, vt_err *err) VT_MUST_USE;
 void vt_lm_tape_free(vt_lm *lm, vt_lm_tape *t); /* when no BACKWARD follows */
 
 /* Slots: sample i of a group, drawing with Philox keyed by (seed, position of the token in the completion). */
-vt_status vt_lm_slot_open(vt_lm *lm, vt_lm_group *g, uint64_t seed, const struct vt_sampling *s, int max_tokens, const int32_t *stop_ids,
-                          int n_stop_ids, vt_lm_slot **out, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_slot_open(vt_lm *lm, vt_lm_group *g, uint64_t seed, const struct vt_sampling *s, int max_tokens,
+                          const int32_t *stop_ids, int n_stop_ids, vt_lm_slot **out, vt_err *err) VT_MUST_USE;
 void vt_lm_slot_close(vt_lm *lm, vt_lm_slot *s);
 void vt_lm_group_close(vt_lm *lm, vt_lm_group *g);
 
@@ -134,7 +134,8 @@ void vt_lm_group_close(vt_lm *lm, vt_lm_group *g);
 struct vt_adam {
     float lr, beta1, beta2, eps, weight_decay, grad_clip; /* defaults .9 .95 1e-12 0 0 */
 };
-vt_status vt_lm_adam(vt_lm *lm, int id, const float *grad, const struct vt_adam *o, double *norm, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_adam(vt_lm *lm, int id, const float *grad, const struct vt_adam *o, double *norm,
+                     vt_err *err) VT_MUST_USE;
 
 /* Bytes that sampling n_slots of n_prompt + n_new tokens, and a training step of the same shape, would need at once;
  * ENOMEM with both figures in the sentence when they do not fit max_memory. */

@@ -17,7 +17,7 @@ struct vt_series {
     const double *x, *y;   /* [n]; a NaN y is a gap */
     const double *lo, *hi; /* [n] band or error bars; may be NULL */
     size_t n;
-    long star;             /* index of the starred point, or -1 */
+    long star; /* index of the starred point, or -1 */
 };
 
 struct vt_plot {
@@ -27,12 +27,13 @@ struct vt_plot {
     size_t n_series;
     const char *const *categories; /* bar: names of the integer x positions 0..n_categories-1; else NULL */
     size_t n_categories;
-    int log_x, log_y;              /* base (2 or 10), 0 = linear */
-    const double *ref_y;           /* horizontal reference lines */
+    int log_x, log_y;    /* base (2 or 10), 0 = linear */
+    const double *ref_y; /* horizontal reference lines */
     size_t n_ref_y;
 };
 
-/* Appends one <svg> element, 720 x 440. EINVAL when there is nothing finite to draw or a log axis meets a value <= 0. */
+/* Appends one <svg> element, 720 x 440. EINVAL when there is nothing finite to draw or a log axis meets a value <= 0.
+ */
 vt_status vt_plot_svg(const struct vt_plot *p, struct vt_buf *out, vt_err *err) VT_MUST_USE;
 
 #endif

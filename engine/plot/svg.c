@@ -9,7 +9,8 @@
 
 enum { WIDTH = 720, HEIGHT = 440, LEFT = 72, RIGHT = 160, TOP = 40, BOTTOM = 56 };
 
-static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#000000"};
+static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                      "#E69F00", "#56B4E9", "#F0E442", "#000000"};
 
 struct axis {
     double lo, hi; /* in axis units: log'd when log */
@@ -136,7 +137,8 @@ static void draw_y_axis(struct chart *c)
         double v = c->y.log ? pow(c->y.log, t) : (fabs(t) < 1e-9 * step ? 0 : t);
         double at = to_pixel(&c->y, v);
 
-        vt_buf_printf(c->out, "<line x1=\"%d\" y1=\"%.2f\" x2=\"%d\" y2=\"%.2f\" stroke=\"#ddd\"/>", LEFT, at, WIDTH - RIGHT, at);
+        vt_buf_printf(c->out, "<line x1=\"%d\" y1=\"%.2f\" x2=\"%d\" y2=\"%.2f\" stroke=\"#ddd\"/>", LEFT, at,
+                      WIDTH - RIGHT, at);
         vt_buf_printf(c->out, "<text x=\"%d\" y=\"%.2f\" text-anchor=\"end\">", LEFT - 6, at + 4);
         tick_label(c->out, v);
         vt_buf_puts(c->out, "</text>\n");
@@ -145,7 +147,8 @@ static void draw_y_axis(struct chart *c)
 
 static void x_tick(struct chart *c, double v, const char *name)
 {
-    vt_buf_printf(c->out, "<text x=\"%.2f\" y=\"%d\" text-anchor=\"middle\">", to_pixel(&c->x, v), HEIGHT - BOTTOM + 18);
+    vt_buf_printf(c->out, "<text x=\"%.2f\" y=\"%d\" text-anchor=\"middle\">", to_pixel(&c->x, v),
+                  HEIGHT - BOTTOM + 18);
     if (name)
         put_text(c->out, name);
     else
@@ -174,10 +177,12 @@ static void draw_frame(struct chart *c)
 
     draw_y_axis(c);
     draw_x_axis(c);
-    vt_buf_printf(c->out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, HEIGHT - BOTTOM, WIDTH - RIGHT);
+    vt_buf_printf(c->out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, HEIGHT - BOTTOM,
+                  WIDTH - RIGHT);
     vt_buf_printf(c->out, "<text x=\"%d\" y=\"24\" font-size=\"15\" font-weight=\"bold\">", LEFT);
     put_text(c->out, p->title);
-    vt_buf_printf(c->out, "</text>\n<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2, HEIGHT - 14);
+    vt_buf_printf(c->out, "</text>\n<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2,
+                  HEIGHT - 14);
     put_text(c->out, p->x_label);
     vt_buf_printf(c->out, "</text>\n<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">",
                   (TOP + HEIGHT - BOTTOM) / 2);
@@ -186,8 +191,9 @@ static void draw_frame(struct chart *c)
     for (size_t i = 0; i < p->n_ref_y; i++) {
         double at = to_pixel(&c->y, p->ref_y[i]);
 
-        vt_buf_printf(c->out, "<line x1=\"%d\" y1=\"%.2f\" x2=\"%d\" y2=\"%.2f\" stroke=\"#888\" stroke-dasharray=\"5 4\"/>\n", LEFT, at,
-                      WIDTH - RIGHT, at);
+        vt_buf_printf(c->out,
+                      "<line x1=\"%d\" y1=\"%.2f\" x2=\"%d\" y2=\"%.2f\" stroke=\"#888\" stroke-dasharray=\"5 4\"/>\n",
+                      LEFT, at, WIDTH - RIGHT, at);
     }
 }
 
@@ -249,16 +255,17 @@ static void draw_bars(struct chart *c, const struct vt_series *s, size_t index, 
     double floor_at = c->y.log ? c->y.from : to_pixel(&c->y, 0);
 
     for (size_t i = 0; i < s->n; i++) {
-        double x0 = s->x[i] - 0.4 + slot * (double)index, a = to_pixel(&c->x, x0), b = to_pixel(&c->x, x0 + slot * 0.92);
+        double x0 = s->x[i] - 0.4 + slot * (double)index, a = to_pixel(&c->x, x0),
+               b = to_pixel(&c->x, x0 + slot * 0.92);
         double y = to_pixel(&c->y, s->y[i]);
 
         if (!isfinite(s->y[i]))
             continue;
-        vt_buf_printf(c->out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"/>\n", a, fmin(y, floor_at),
-                      b - a, fabs(floor_at - y), colour);
+        vt_buf_printf(c->out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"/>\n", a,
+                      fmin(y, floor_at), b - a, fabs(floor_at - y), colour);
         if (s->lo && s->hi)
-            vt_buf_printf(c->out, "<path d=\"M%.2f %.2fV%.2f\" stroke=\"#222\"/>\n", (a + b) / 2, to_pixel(&c->y, s->lo[i]),
-                          to_pixel(&c->y, s->hi[i]));
+            vt_buf_printf(c->out, "<path d=\"M%.2f %.2fV%.2f\" stroke=\"#222\"/>\n", (a + b) / 2,
+                          to_pixel(&c->y, s->lo[i]), to_pixel(&c->y, s->hi[i]));
     }
 }
 
@@ -269,7 +276,8 @@ static void draw_legend(struct chart *c)
 
         if (!c->p->series[s].name || !*c->p->series[s].name)
             continue;
-        vt_buf_printf(c->out, "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">",
+        vt_buf_printf(c->out,
+                      "<rect x=\"%d\" y=\"%d\" width=\"12\" height=\"12\" fill=\"%s\"/><text x=\"%d\" y=\"%d\">",
                       WIDTH - RIGHT + 12, y, colour_of(s), WIDTH - RIGHT + 30, y + 10);
         put_text(c->out, c->p->series[s].name);
         vt_buf_puts(c->out, "</text>\n");

@@ -17,8 +17,10 @@ static const struct {
     const char *name;
     enum vt_loss loss;
 } names[] = {
-    {"cross_entropy", VT_LOSS_CROSS_ENTROPY}, {"importance_sampling", VT_LOSS_IMPORTANCE_SAMPLING},
-    {"ppo", VT_LOSS_PPO},                     {"cispo", VT_LOSS_CISPO},
+    {"cross_entropy", VT_LOSS_CROSS_ENTROPY},
+    {"importance_sampling", VT_LOSS_IMPORTANCE_SAMPLING},
+    {"ppo", VT_LOSS_PPO},
+    {"cispo", VT_LOSS_CISPO},
     {"dro", VT_LOSS_DRO},
 };
 

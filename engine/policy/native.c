@@ -132,7 +132,8 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
     VT_TRY(vt_ckpt_digest(p->ckpt, p->digest, err));
     p->tokenizer = vt_ckpt_tokenizer(p->ckpt);
     if (!p->tokenizer)
-        return vt_fail(err, VT_EFORMAT, "the model %s comes without a tokenizer: put its tokenizer.json beside it", path);
+        return vt_fail(err, VT_EFORMAT, "the model %s comes without a tokenizer: put its tokenizer.json beside it",
+                       path);
     p->has_chat = vt_chat_of(p->ckpt, &p->chat, &ignored) == VT_OK;
     VT_TRY(vt_lm_cpu_open(p->ckpt, &lo, &p->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,
@@ -267,7 +268,8 @@ vt_status vt_policy_set(vt_policy *p, vt_weights *w, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_policy_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n, vt_err *err)
+vt_status vt_policy_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
+                           vt_err *err)
 {
     struct vt_ids list = {0};
     vt_status status = vt_tokenizer_encode(p->tokenizer, text, len, special, &list, err);
@@ -309,7 +311,8 @@ vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *c
 
     if (!p->has_chat)
         return vt_fail(err, VT_EUNSUPPORTED,
-                       "the model %s has no chat template that vegttt knows; build the prompt's text yourself", p->spec);
+                       "the model %s has no chat template that vegttt knows; build the prompt's text yourself",
+                       p->spec);
     m = vt_alloc_array(n ? n : 1, sizeof *m);
     if (!m)
         return vt_fail(err, VT_ENOMEM, "out of memory for %zu messages", n);

@@ -20,10 +20,10 @@ struct vt_weights {
     vt_policy *policy;
     int refs; /* guarded by policy->mutex */
     char id[65];
-    int adapter;       /* backend id; 0 = base */
-    int step;          /* updates since load */
-    bool has_masters;  /* fp32 parameters present: can be trained on */
-    char *trained_on;  /* JSON text; never NULL */
+    int adapter;      /* backend id; 0 = base */
+    int step;         /* updates since load */
+    bool has_masters; /* fp32 parameters present: can be trained on */
+    char *trained_on; /* JSON text; never NULL */
 };
 
 struct sample_work;
@@ -48,22 +48,22 @@ struct vt_policy {
     vt_weights *base, *start, *current;
     bool is_closing;
 
-    bool is_busy; /* a job is in the backend */
-    struct sample_work *samples;            /* FIFO of requests with samples not yet finished */
-    struct score_work *scores;              /* FIFO */
-    struct forward_work *forward;           /* at most one update is open at a time */
+    bool is_busy;                 /* a job is in the backend */
+    struct sample_work *samples;  /* FIFO of requests with samples not yet finished */
+    struct score_work *scores;    /* FIFO */
+    struct forward_work *forward; /* at most one update is open at a time */
     struct step_work *step;
-    bool turn_is_scoring;                   /* alternate between decoding and the other queues */
+    bool turn_is_scoring; /* alternate between decoding and the other queues */
     struct vt_lm_job job;
 };
-
 
 /* queue.c: starts the next job when none is in flight. Called with the mutex held. */
 void vt_native_pump(vt_policy *p);
 /* Called by job handlers, on the backend thread, mutex held: the job is over. */
 void vt_native_job_done(vt_policy *p);
 
-/* sampling.c and training.c: each starts its next job and returns true, or returns false when it has none. Mutex held. */
+/* sampling.c and training.c: each starts its next job and returns true, or returns false when it has none. Mutex held.
+ */
 bool vt_native_start_sampling(vt_policy *p);
 bool vt_native_start_scoring(vt_policy *p);
 bool vt_native_start_training(vt_policy *p);

@@ -104,8 +104,8 @@ static vt_status check_request(const vt_policy *p, const struct vt_score_request
     for (int i = 0; i < r->n_rows; i++)
         if (r->n[i] < 0 || r->n[i] > p->caps.n_ctx - r->n_prompt)
             return vt_fail(err, VT_ELIMIT,
-                           "completion %d has %d tokens after a prompt of %d: the model's context is %d", i + 1, r->n[i],
-                           r->n_prompt, p->caps.n_ctx);
+                           "completion %d has %d tokens after a prompt of %d: the model's context is %d", i + 1,
+                           r->n[i], r->n_prompt, p->caps.n_ctx);
     return VT_OK;
 }
 

@@ -22,7 +22,7 @@ struct part {
     const int32_t **tokens;
     int *n;
     float **logp;
-    const float **w;          /* [sequence] */
+    const float **w;           /* [sequence] */
     const float *const **rows; /* [batch] -> first row in w */
     vt_lm_tape *tape;
 };
@@ -126,7 +126,8 @@ static vt_status make_part(struct part *part, const struct vt_train_seq *seqs, c
 }
 
 /* Indices of every `stride`-th sequence from `first`, equal prompts brought together in order of first appearance. */
-static size_t order_half(const struct vt_train_seq *seqs, size_t n, size_t first, size_t stride, size_t *order, bool *taken)
+static size_t order_half(const struct vt_train_seq *seqs, size_t n, size_t first, size_t stride, size_t *order,
+                         bool *taken)
 {
     size_t n_ordered = 0;
 
@@ -160,7 +161,8 @@ static struct vt_lm_shapes shapes_of(const struct vt_train_seq *seqs, const size
 }
 
 /* Largest number of sequences from the front of order that one tape can hold; a refusal when it is 0. */
-static vt_status fit(vt_policy *p, const struct vt_train_seq *seqs, const size_t *order, size_t n, size_t *fits, vt_err *err)
+static vt_status fit(vt_policy *p, const struct vt_train_seq *seqs, const size_t *order, size_t n, size_t *fits,
+                     vt_err *err)
 {
     vt_status status = VT_ENOMEM;
 
@@ -456,10 +458,11 @@ static vt_status check_seqs(const vt_policy *p, const struct vt_train_seq *seqs,
         return vt_fail(err, VT_EINVAL, "cannot update on an empty batch: give it at least one sequence");
     for (size_t i = 0; i < n; i++)
         if (seqs[i].n_prompt < 1 || seqs[i].n_tokens < 0 || seqs[i].n_prompt + seqs[i].n_tokens > p->caps.n_ctx)
-            return vt_fail(err, VT_ELIMIT,
-                           "sequence %zu of the batch has a prompt of %d and a completion of %d tokens: the prompt needs "
-                           "one at least, and the model's context is %d",
-                           i + 1, seqs[i].n_prompt, seqs[i].n_tokens, p->caps.n_ctx);
+            return vt_fail(
+                err, VT_ELIMIT,
+                "sequence %zu of the batch has a prompt of %d and a completion of %d tokens: the prompt needs "
+                "one at least, and the model's context is %d",
+                i + 1, seqs[i].n_prompt, seqs[i].n_tokens, p->caps.n_ctx);
     return VT_OK;
 }
 
@@ -513,8 +516,8 @@ static vt_status make_step(vt_policy *p, const struct vt_update_opts *o, struct 
     return VT_OK;
 }
 
-vt_status vt_policy_step(vt_policy *p, const struct vt_update_opts *o, vt_weights **out, struct vt_update_report *report,
-                         vt_policy_done *done, void *arg, vt_err *err)
+vt_status vt_policy_step(vt_policy *p, const struct vt_update_opts *o, vt_weights **out,
+                         struct vt_update_report *report, vt_policy_done *done, void *arg, vt_err *err)
 {
     struct step_work *s = vt_alloc(sizeof *s);
     vt_status status;

@@ -254,7 +254,8 @@ static vt_status check_sidecar(const vt_policy *p, const vt_json *j, const char 
     VT_TRY(vt_json_need_str(j, "base", path, &base, err));
     VT_TRY(vt_json_need_str(j, "numerics", path, &numerics, err));
     if (strlen(*id) != 64)
-        return vt_fail(err, VT_EFORMAT, "%s names no weights id; remove the folder and let the run make it again", path);
+        return vt_fail(err, VT_EFORMAT, "%s names no weights id; remove the folder and let the run make it again",
+                       path);
     if (strcmp(base, p->digest) != 0)
         return vt_fail(err, VT_EINVAL, "%s belongs to another base model (digest %.12s, this one is %.12s)", path, base,
                        p->digest);

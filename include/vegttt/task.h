@@ -17,17 +17,16 @@
  *             "keep"?: "upper"|"lower"|"symmetric" (imposed on the last two dimensions)}]
  *   scalars? [{"name","type":"f32"|"i32","value": number}]
  *   rtol, atol numbers (0 for arithmetic)
- *   k?      number (default 8). Tasks whose outputs are sums of signed terms say 16: the same sum in another order passes
- *           through other partial sums, and now and then one column in 10^5 doubles its rounding errors by that.
- *   body    C text of the baseline: what stands between the braces; what the model sees and must beat
- *   blind?  {"half_inputs": "reason"}: null candidates that no honest bound can tell apart here, each with the reason
- *   tuned?  C text of a tuned reference body
- *   bytes, flops  size expressions: compulsory traffic in bytes, arithmetic operations
- *   helpers? C text placed before the function (kept in the prompt too)
- * Signature (derived, one rule): void NAME(arrays in order: `const T *restrict x` for in and weight, `T *restrict y`
- * for out and state; scalars in order: `float s` / `int s`; sizes in order of first appearance in "size_order":
- * `int n`). T: float, int, long long, unsigned char. "size_order"?: ["n","m"] (default: byte order of the names).
- * Size expressions: non-negative int64 with + - * / % ( ) min max ceil_div and size names; overflow is an error.
+ *   k?      number (default 8). Tasks whose outputs are sums of signed terms say 16: the same sum in another order
+ * passes through other partial sums, and now and then one column in 10^5 doubles its rounding errors by that. body    C
+ * text of the baseline: what stands between the braces; what the model sees and must beat blind?  {"half_inputs":
+ * "reason"}: null candidates that no honest bound can tell apart here, each with the reason tuned?  C text of a tuned
+ * reference body bytes, flops  size expressions: compulsory traffic in bytes, arithmetic operations helpers? C text
+ * placed before the function (kept in the prompt too) Signature (derived, one rule): void NAME(arrays in order: `const
+ * T *restrict x` for in and weight, `T *restrict y` for out and state; scalars in order: `float s` / `int s`; sizes in
+ * order of first appearance in "size_order": `int n`). T: float, int, long long, unsigned char. "size_order"?:
+ * ["n","m"] (default: byte order of the names). Size expressions: non-negative int64 with + - * / % ( ) min max
+ * ceil_div and size names; overflow is an error.
  */
 #ifndef VEGTTT_TASK_H
 #define VEGTTT_TASK_H
@@ -51,8 +50,8 @@ int vt_task_level(const vt_task *t);
 const char *vt_task_name(const vt_task *t);
 const char *vt_task_title(const vt_task *t);
 const char *vt_task_family(const vt_task *t);
-const char *vt_task_digest(const vt_task *t);    /* hex SHA-256 of the canonical document */
-const char *vt_task_json(const vt_task *t);      /* canonical text */
+const char *vt_task_digest(const vt_task *t); /* hex SHA-256 of the canonical document */
+const char *vt_task_json(const vt_task *t);   /* canonical text */
 const char *vt_task_body(const vt_task *t);
 const char *vt_task_signature(const vt_task *t); /* "void relu(const float *restrict x, float *restrict y, int n)" */
 /* Value of a size expression at a scale ("cpu", "search", "full"). */

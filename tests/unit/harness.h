@@ -69,7 +69,10 @@ struct test_case {
     const char *name;
     void (*fn)(void);
 };
-#define TEST(fn) {#fn, fn}
+#define TEST(fn)                                                                                                       \
+    {                                                                                                                  \
+#fn, fn                                                                                                        \
+    }
 
 static inline int test_main(const struct test_case *cases, size_t n, int argc, char **argv)
 {
@@ -97,7 +100,10 @@ static inline int test_main(const struct test_case *cases, size_t n, int argc, c
     printf("\n");
     return failed ? 1 : 0;
 }
-#define TEST_MAIN(cases) \
-    int main(int argc, char **argv) { return test_main(cases, sizeof cases / sizeof cases[0], argc, argv); }
+#define TEST_MAIN(cases)                                                                                               \
+    int main(int argc, char **argv)                                                                                    \
+    {                                                                                                                  \
+        return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);                                           \
+    }
 
 #endif

@@ -2,8 +2,8 @@
  *
  * plot_svg.c: the drawing is checked by what it must contain (one mark a point, gaps, escapes) and by what it refuses.
  */
-#include "plot/plot.h"
 #include "harness.h"
+#include "plot/plot.h"
 
 static size_t count(const char *text, const char *what)
 {
@@ -16,10 +16,17 @@ static size_t count(const char *text, const char *what)
 
 static void line_with_star_and_gap(void)
 {
-    const double x[] = {0, 1, 2, 3}, y[] = {0.1, (double)NAN, 0.4, 0.3}, lo[] = {0, 0, 0.3, 0.2}, hi[] = {0.2, 1, 0.5, 0.4}, ref[] = {0.25};
+    const double x[] = {0, 1, 2, 3}, y[] = {0.1, (double)NAN, 0.4, 0.3}, lo[] = {0, 0, 0.3, 0.2},
+                 hi[] = {0.2, 1, 0.5, 0.4}, ref[] = {0.25};
     struct vt_series s = {.name = "a<b", .x = x, .y = y, .lo = lo, .hi = hi, .n = 4, .star = 2};
-    struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "t & t", .x_label = "step", .y_label = "fast_1", .series = &s, .n_series = 1,
-                        .ref_y = ref, .n_ref_y = 1};
+    struct vt_plot p = {.kind = VT_PLOT_LINE,
+                        .title = "t & t",
+                        .x_label = "step",
+                        .y_label = "fast_1",
+                        .series = &s,
+                        .n_series = 1,
+                        .ref_y = ref,
+                        .n_ref_y = 1};
     struct vt_buf out, again;
     vt_err err;
 
@@ -41,8 +48,10 @@ static void bars(void)
 {
     static const char *const names[] = {"relu", "softmax"};
     const double x[] = {0, 1}, y[] = {2, 3};
-    struct vt_series s[] = {{.name = "a", .x = x, .y = y, .n = 2, .star = -1}, {.name = "b", .x = x, .y = y, .n = 2, .star = -1}};
-    struct vt_plot p = {.kind = VT_PLOT_BAR, .title = "", .series = s, .n_series = 2, .categories = names, .n_categories = 2};
+    struct vt_series s[] = {{.name = "a", .x = x, .y = y, .n = 2, .star = -1},
+                            {.name = "b", .x = x, .y = y, .n = 2, .star = -1}};
+    struct vt_plot p = {
+        .kind = VT_PLOT_BAR, .title = "", .series = s, .n_series = 2, .categories = names, .n_categories = 2};
     struct vt_buf out;
     vt_err err;
 

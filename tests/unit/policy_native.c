@@ -16,7 +16,10 @@ struct mail {
     vt_status status;
     vt_err err;
 };
-#define MAIL {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER}
+#define MAIL                                                                                                           \
+    {                                                                                                                  \
+        .mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER                                           \
+    }
 
 static void deliver(void *arg, vt_status status, const vt_err *err)
 {
@@ -60,7 +63,8 @@ static const char *model_path(void)
 /* Opens the model once; false when this machine does not have it. */
 static bool need_policy(void)
 {
-    static const char text[] = "<|im_start|>user\nSay something about the number seven.<|im_end|>\n<|im_start|>assistant\n";
+    static const char text[] =
+        "<|im_start|>user\nSay something about the number seven.<|im_end|>\n<|im_start|>assistant\n";
     struct vt_policy_opts o = {.rank = 4, .init_seed = 5};
     size_t n;
     vt_err err;
@@ -84,11 +88,21 @@ static bool need_policy(void)
 
 enum { MAX_N = 8 };
 
-static void sample(vt_weights *w, int n, const uint64_t *seeds, int max_tokens, const char *const *stop, int n_stop, struct vt_sample *out)
+static void sample(vt_weights *w, int n, const uint64_t *seeds, int max_tokens, const char *const *stop, int n_stop,
+                   struct vt_sample *out)
 {
     struct mail m = MAIL;
-    struct vt_sample_request r = {.weights = w, .prompt = prompt, .n_prompt = n_prompt, .n = n, .seeds = seeds, .temperature = 0.8f,
-                                  .top_p = 1, .max_tokens = max_tokens, .stop = stop, .n_stop = n_stop, .out = out};
+    struct vt_sample_request r = {.weights = w,
+                                  .prompt = prompt,
+                                  .n_prompt = n_prompt,
+                                  .n = n,
+                                  .seeds = seeds,
+                                  .temperature = 0.8f,
+                                  .top_p = 1,
+                                  .max_tokens = max_tokens,
+                                  .stop = stop,
+                                  .n_stop = n_stop,
+                                  .out = out};
     vt_err err;
 
     CHECK_OK(vt_policy_sample(policy, &r, deliver, &m, &err), err);
@@ -158,7 +172,12 @@ static void stop_strings_span_tokens(void)
 static void score(vt_weights *w, const int32_t *const *tokens, const int *n, int n_rows, float *const *out)
 {
     struct mail m = MAIL;
-    struct vt_score_request r = {.weights = w, .prompt = prompt, .n_prompt = n_prompt, .n_rows = n_rows, .tokens = tokens, .n = n,
+    struct vt_score_request r = {.weights = w,
+                                 .prompt = prompt,
+                                 .n_prompt = n_prompt,
+                                 .n_rows = n_rows,
+                                 .tokens = tokens,
+                                 .n = n,
                                  .logprobs = out};
     vt_err err;
 
@@ -191,20 +210,29 @@ static void score_equals_sample_bit_for_bit(void)
 }
 
 /* One update on the sequences with the advantages a; returns new weights. */
-static vt_weights *update(const struct vt_sample *s, const float *a, int n, float lr, const char *digest, struct vt_update_report *report)
+static vt_weights *update(const struct vt_sample *s, const float *a, int n, float lr, const char *digest,
+                          struct vt_update_report *report)
 {
     struct mail m = MAIL;
     struct vt_train_seq seqs[MAX_N];
     float logp[MAX_N][64], w[MAX_N][64], advantage[64];
-    struct vt_update_opts o = {.lr = lr, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f, .digest = digest,
+    struct vt_update_opts o = {.lr = lr,
+                               .beta1 = 0.9f,
+                               .beta2 = 0.95f,
+                               .eps = 1e-12f,
+                               .digest = digest,
                                .trained_on = "{\"families\":[\"toy\"],\"tasks\":[7]}"};
     struct vt_loss_opts loss = {.clip_lo = 0.8f, .clip_hi = 1.2f};
     vt_weights *made = NULL;
     vt_err err;
 
     for (int i = 0; i < n; i++)
-        seqs[i] = (struct vt_train_seq){.prompt = prompt, .n_prompt = n_prompt, .tokens = s[i].tokens, .n_tokens = s[i].n_tokens,
-                                        .logp = logp[i], .w = w[i]};
+        seqs[i] = (struct vt_train_seq){.prompt = prompt,
+                                        .n_prompt = n_prompt,
+                                        .tokens = s[i].tokens,
+                                        .n_tokens = s[i].n_tokens,
+                                        .logp = logp[i],
+                                        .w = w[i]};
     CHECK_OK(vt_policy_forward(policy, seqs, (size_t)n, true, deliver, &m, &err), err);
     CHECK_OK(wait_for(&m), m.err);
     for (int i = 0; i < n; i++) {
@@ -336,7 +364,14 @@ static void refusals_name_what_and_why(void)
     static const char *const remote[] = {"tinker:openai/gpt-oss-120b", "openai:http://127.0.0.1:1/v1#m"};
     struct vt_sample out[1];
     const uint64_t seed = 1;
-    struct vt_sample_request r = {.prompt = NULL, .n_prompt = 0, .n = 1, .seeds = &seed, .temperature = 1, .top_p = 1, .max_tokens = 4, .out = out};
+    struct vt_sample_request r = {.prompt = NULL,
+                                  .n_prompt = 0,
+                                  .n = 1,
+                                  .seeds = &seed,
+                                  .temperature = 1,
+                                  .top_p = 1,
+                                  .max_tokens = 4,
+                                  .out = out};
     struct vt_update_report report;
     struct vt_update_opts o = {.lr = 1e-3f};
     vt_weights *made;
@@ -376,8 +411,14 @@ static void close_while_sampling(void)
     const uint64_t seeds[MAX_N] = {1, 2, 3, 4, 5, 6, 7, 8};
     struct vt_sample out[MAX_N];
     struct mail m = MAIL;
-    struct vt_sample_request r = {.prompt = prompt, .n_prompt = n_prompt, .n = MAX_N, .seeds = seeds, .temperature = 1, .top_p = 1,
-                                  .max_tokens = 4000, .out = out};
+    struct vt_sample_request r = {.prompt = prompt,
+                                  .n_prompt = n_prompt,
+                                  .n = MAX_N,
+                                  .seeds = seeds,
+                                  .temperature = 1,
+                                  .top_p = 1,
+                                  .max_tokens = 4000,
+                                  .out = out};
     vt_err err;
 
     NEED_POLICY();
@@ -421,8 +462,8 @@ static void losses_as_token_weights(void)
     CHECK_INT(vt_loss_parse("pppo", &loss, &err), VT_EINVAL);
 }
 
-static const struct test_case cases[] = {
-    TEST(losses_as_token_weights),      TEST(a_sample_depends_on_its_seed_only), TEST(stop_strings_span_tokens),
-    TEST(score_equals_sample_bit_for_bit), TEST(learning_moves_the_right_way),   TEST(weights_survive_a_file),
-    TEST(refusals_name_what_and_why),   TEST(close_while_sampling)};
+static const struct test_case cases[] = {TEST(losses_as_token_weights),      TEST(a_sample_depends_on_its_seed_only),
+                                         TEST(stop_strings_span_tokens),     TEST(score_equals_sample_bit_for_bit),
+                                         TEST(learning_moves_the_right_way), TEST(weights_survive_a_file),
+                                         TEST(refusals_name_what_and_why),   TEST(close_while_sampling)};
 TEST_MAIN(cases)

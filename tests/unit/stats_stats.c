@@ -100,6 +100,6 @@ static void intervals(void)
     CHECK(isnan(b.value));
 }
 
-static const struct test_case cases[] = {TEST(means_and_spread), TEST(pass_at_k), TEST(best_of_k), TEST(tests_and_effects),
-                                         TEST(intervals)};
+static const struct test_case cases[] = {TEST(means_and_spread), TEST(pass_at_k), TEST(best_of_k),
+                                         TEST(tests_and_effects), TEST(intervals)};
 TEST_MAIN(cases)
