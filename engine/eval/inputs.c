@@ -210,19 +210,14 @@ static const struct dist {
     bool per_array; /* the transformation sees the whole array as one row */
     row_fn *fn;     /* NULL = raw */
 } dists[] = {
-    {"uniform", false, false, NULL},           {"normal", true, false, NULL},
-    {"signed", false, false, to_signed},       {"kaiming", false, true, to_kaiming},
-    {"scaled", false, true, to_scaled},        {"positive", false, false, to_positive},
-    {"wide", true, false, to_wide},            {"edges", true, false, to_edges},
-    {"rowscale", true, false, to_rowscale},    {"offset", true, false, to_offset},
-    {"needle", true, false, to_needle},        {"tiny", true, false, to_tiny},
-    {"constant", true, false, to_constant},    {"flat", true, true, to_constant},
-    {"ties", true, false, to_ties},
-    {"nearone", true, false, to_nearone},
-    {"cancel", true, false, to_cancel},        {"probs", false, false, to_probs},
-    {"peaked", true, false, to_peaked},        {"logits", true, false, to_logits},
-    {"pm1", false, false, to_sign},            {"ones", false, false, to_ones},
-    {"close", true, false, to_close},          {"shifted", true, false, to_shifted},
+    {"uniform", false, false, NULL},        {"normal", true, false, NULL},      {"signed", false, false, to_signed},
+    {"kaiming", false, true, to_kaiming},   {"scaled", false, true, to_scaled}, {"positive", false, false, to_positive},
+    {"wide", true, false, to_wide},         {"edges", true, false, to_edges},   {"rowscale", true, false, to_rowscale},
+    {"offset", true, false, to_offset},     {"needle", true, false, to_needle}, {"tiny", true, false, to_tiny},
+    {"constant", true, false, to_constant}, {"flat", true, true, to_constant},  {"ties", true, false, to_ties},
+    {"nearone", true, false, to_nearone},   {"cancel", true, false, to_cancel}, {"probs", false, false, to_probs},
+    {"peaked", true, false, to_peaked},     {"logits", true, false, to_logits}, {"pm1", false, false, to_sign},
+    {"ones", false, false, to_ones},        {"close", true, false, to_close},   {"shifted", true, false, to_shifted},
     {"even", false, false, to_even},
 };
 enum { N_DISTS = sizeof dists / sizeof dists[0] };
@@ -321,8 +316,8 @@ static void into_range(float *x, int64_t n, bool is_raw_uniform, float lo, float
     }
 }
 
-static void fill_f32(float *x, const struct vt_layout_array *l, const struct dist *d, const struct vt_array_rules *rules,
-                     double fan_in, uint64_t key)
+static void fill_f32(float *x, const struct vt_layout_array *l, const struct dist *d,
+                     const struct vt_array_rules *rules, double fan_in, uint64_t key)
 {
     int64_t block = d->per_array ? l->n_elem : l->block;
     if (d->is_normal)
@@ -409,7 +404,8 @@ void vt_inputs_describe(const vt_task *t, int dist, char *out, size_t n)
         const struct vt_task_array *a = &t->array[i];
         if (!vt_role_is_input(a->role) || at >= n)
             continue;
-        int w = snprintf(out + at, n - at, "%s%s: %s", at ? ", " : "", a->name, a->dist[(dist < 0 ? 0 : dist) % a->n_dists]);
+        int w = snprintf(out + at, n - at, "%s%s: %s", at ? ", " : "", a->name,
+                         a->dist[(dist < 0 ? 0 : dist) % a->n_dists]);
         at += w > 0 ? (size_t)w : 0;
     }
 }

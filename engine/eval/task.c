@@ -10,8 +10,8 @@
  * The identity of a task is the SHA-256 of its canonical text (keys in byte order), so white space and key order of
  * the source file do not matter and everything else does.
  */
-#include "eval/task_parts.h"
 #include "base/alloc.h"
+#include "eval/task_parts.h"
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
@@ -20,24 +20,24 @@
 
 enum { MAX_TASK_BYTES = 1 << 20, MAX_NAME = 64 };
 
-static const char *const task_keys[] = {"arrays", "atol", "blind",   "body",  "bytes",      "family", "flops",
-                                        "helpers", "id",  "k",       "level", "name",       "rtol",   "scalars",
+static const char *const task_keys[] = {"arrays",     "atol",  "blind", "body",  "bytes", "family", "flops",
+                                        "helpers",    "id",    "k",     "level", "name",  "rtol",   "scalars",
                                         "size_order", "sizes", "title", "tuned", NULL};
-static const char *const array_keys[] = {"block", "compare", "dist", "dtype", "fan_in", "keep",
-                                         "max",   "name",    "range", "role", "shape", NULL};
+static const char *const array_keys[] = {"block", "compare", "dist",  "dtype", "fan_in", "keep",
+                                         "max",   "name",    "range", "role",  "shape",  NULL};
 static const char *const scalar_keys[] = {"name", "type", "value", NULL};
 static const char *const role_names[] = {"in", "out", "weight", "state", NULL};
 static const char *const dtype_names[] = {"f32", "i32", "i64", "u8", NULL};
 static const char *const compare_names[] = {"bound", "exact", "first_index", NULL};
 static const char *const keep_names[] = {"all", "upper", "lower", "symmetric", NULL};
 /* Words that an argument cannot be called: C's keywords that fit the rule for identifiers, and the types we emit. */
-static const char *const reserved[] = {"auto",   "break",    "case",     "char",   "const",  "continue", "default",  "do",
-                                       "double", "else",     "enum",     "extern", "float",  "for",      "goto",     "if",
-                                       "inline", "int",      "long",     "register", "restrict", "return", "short",  "signed",
-                                       "sizeof", "static",   "struct",   "switch", "typedef", "union",   "unsigned", "void",
-                                       "volatile", "while",  "class",    "new",    "delete", "this",     "template", "operator",
-                                       "private", "public",  "namespace", "bool",  "true",   "false",    "and",      "or",
-                                       "not",    "xor",      "main",     NULL};
+static const char *const reserved[] = {
+    "auto",   "break",    "case",     "char",     "const",   "continue", "default",   "do",     "double",
+    "else",   "enum",     "extern",   "float",    "for",     "goto",     "if",        "inline", "int",
+    "long",   "register", "restrict", "return",   "short",   "signed",   "sizeof",    "static", "struct",
+    "switch", "typedef",  "union",    "unsigned", "void",    "volatile", "while",     "class",  "new",
+    "delete", "this",     "template", "operator", "private", "public",   "namespace", "bool",   "true",
+    "false",  "and",      "or",       "not",      "xor",     "main",     NULL};
 
 static int index_of(const char *const *names, const char *s)
 {
@@ -73,8 +73,8 @@ static vt_status choice(const vt_json *o, const char *key, const char *const *na
     const vt_json *v = vt_json_get(o, key);
     *out = v ? index_of(names, vt_json_str(v, NULL)) : fallback;
     if (*out < 0)
-        return vt_fail(err, VT_EFORMAT, "%s needs \"%s\", one of %s, %s, %s%s%s", what, key, names[0], names[1], names[2],
-                       names[3] ? ", " : "", names[3] ? names[3] : "");
+        return vt_fail(err, VT_EFORMAT, "%s needs \"%s\", one of %s, %s, %s%s%s", what, key, names[0], names[1],
+                       names[2], names[3] ? ", " : "", names[3] ? names[3] : "");
     return VT_OK;
 }
 
@@ -111,17 +111,18 @@ static vt_status str_list(const vt_json *o, const char *key, const char *what, c
     return VT_OK;
 }
 
-static vt_status parse_range(const vt_json *o, const char *what, const struct vt_task_array *a, struct vt_array_rules *rules,
-                             vt_err *err)
+static vt_status parse_range(const vt_json *o, const char *what, const struct vt_task_array *a,
+                             struct vt_array_rules *rules, vt_err *err)
 {
     const vt_json *range = vt_json_get(o, "range");
     if (!range)
         return VT_OK;
     const vt_json *first = vt_json_first(range);
     double lo = vt_json_num(first, NAN), hi = first ? vt_json_num(vt_json_next(first), NAN) : NAN;
-    if (!vt_role_is_input(a->role) || a->dtype != VT_F32 || vt_json_count(range) != 2 || !(lo < hi) || !(fabs(lo) < 1e30) ||
-        !(fabs(hi) < 1e30))
-        return vt_fail(err, VT_EFORMAT, "%s: \"range\" is a list [lo, hi] of an f32 input, lo below hi, both within 1e30", what);
+    if (!vt_role_is_input(a->role) || a->dtype != VT_F32 || vt_json_count(range) != 2 || !(lo < hi) ||
+        !(fabs(lo) < 1e30) || !(fabs(hi) < 1e30))
+        return vt_fail(err, VT_EFORMAT,
+                       "%s: \"range\" is a list [lo, hi] of an f32 input, lo below hi, both within 1e30", what);
     rules->has_range = true;
     rules->lo = (float)lo;
     rules->hi = (float)hi;
@@ -159,7 +160,8 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
     VT_TRY(optional_str(o, "max", what, &rules->max, err));
     VT_TRY(parse_range(o, what, a, rules, err));
     if (a->n_dims == 0)
-        return vt_fail(err, VT_EFORMAT, "%s needs a \"shape\", a list of 1 to %d size expressions", what, VT_TASK_MAX_DIMS);
+        return vt_fail(err, VT_EFORMAT, "%s needs a \"shape\", a list of 1 to %d size expressions", what,
+                       VT_TASK_MAX_DIMS);
     if (vt_role_is_input(a->role) != (a->n_dists > 0))
         return vt_fail(err, VT_EFORMAT, "%s: inputs need a \"dist\" list, outputs have none", what);
     if (keep != VT_KEEP_ALL && (a->n_dims < 2 || dtype != VT_F32))
@@ -168,7 +170,8 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
         if (!vt_dist_is_known(a->dist[i], a->dtype))
             return vt_fail(err, VT_EFORMAT, "%s: there is no distribution \"%.40s\" for %s", what, a->dist[i],
                            vt_task_dtype_name(a->dtype));
-        if ((strcmp(a->dist[i], "labels") == 0 && !rules->max) || (strcmp(a->dist[i], "kaiming") == 0 && !rules->fan_in))
+        if ((strcmp(a->dist[i], "labels") == 0 && !rules->max) ||
+            (strcmp(a->dist[i], "kaiming") == 0 && !rules->fan_in))
             return vt_fail(err, VT_EFORMAT, "%s: \"labels\" needs \"max\" and \"kaiming\" needs \"fan_in\"", what);
     }
     t->n_arrays++;
@@ -224,7 +227,8 @@ static vt_status parse_sizes(struct vt_task *t, const vt_json *doc, vt_err *err)
     int n = 0;
     if (!vt_json_is_object(sizes) || !vt_json_is_object(vt_json_get(sizes, "cpu")) ||
         vt_json_count(sizes) > VT_TASK_MAX_SCALES)
-        return vt_fail(err, VT_EFORMAT, "the task needs \"sizes\", at most %d scales of which one is \"cpu\"", VT_TASK_MAX_SCALES);
+        return vt_fail(err, VT_EFORMAT, "the task needs \"sizes\", at most %d scales of which one is \"cpu\"",
+                       VT_TASK_MAX_SCALES);
     VT_TRY(size_names(doc, vt_json_get(sizes, "cpu"), names, &n, err));
     t->n_sizes = (size_t)n;
     for (const vt_json *s = vt_json_first(sizes); s; s = vt_json_next(s)) {
@@ -236,8 +240,9 @@ static vt_status parse_sizes(struct vt_task *t, const vt_json *doc, vt_err *err)
             const vt_json *v = vt_json_get(s, names[i]);
             double d = vt_json_num(v, 0);
             if (!vt_json_is_number(v) || !(d >= 1) || d > INT32_MAX || d != floor(d))
-                return vt_fail(err, VT_EFORMAT, "size \"%s\" of scale \"%.40s\" must be an integer from 1 to 2147483647",
-                               names[i], scale->name);
+                return vt_fail(err, VT_EFORMAT,
+                               "size \"%s\" of scale \"%.40s\" must be an integer from 1 to 2147483647", names[i],
+                               scale->name);
             scale->size[i] = (struct vt_expr_name){names[i], (int64_t)d};
         }
     }
@@ -257,7 +262,8 @@ static vt_status distinct_names(const struct vt_task *t, vt_err *err)
     for (size_t i = 1; i < n; i++)
         for (size_t j = 0; j < i; j++)
             if (strcmp(names[i], names[j]) == 0)
-                return vt_fail(err, VT_EFORMAT, "the name \"%s\" is used twice among the function and its arguments", names[i]);
+                return vt_fail(err, VT_EFORMAT, "the name \"%s\" is used twice among the function and its arguments",
+                               names[i]);
     return VT_OK;
 }
 
@@ -274,7 +280,8 @@ static vt_status parse_lists(struct vt_task *t, const vt_json *doc, vt_err *err)
     if (!has_out)
         return vt_fail(err, VT_EFORMAT, "the task has no array with role \"out\" or \"state\"");
     if (vt_json_count(scalars) > VT_TASK_MAX_SCALARS)
-        return vt_fail(err, VT_EFORMAT, "the task's \"scalars\" must be a list of at most %d scalars", VT_TASK_MAX_SCALARS);
+        return vt_fail(err, VT_EFORMAT, "the task's \"scalars\" must be a list of at most %d scalars",
+                       VT_TASK_MAX_SCALARS);
     for (const vt_json *s = vt_json_first(scalars); s; s = vt_json_next(s))
         VT_TRY(parse_scalar(t, s, err));
     return VT_OK;

@@ -24,7 +24,8 @@ static const char type_text[] =
     "struct vt_real {\n"
     "    double v, r;\n"
     "    vt_real() = default;\n"
-    "    template <class T> vt_real(T x) : v((double)x), r((double)(float)(double)x == (double)x ? 0 : (double)x * (double)x)\n"
+    "    template <class T> vt_real(T x) : v((double)x), r((double)(float)(double)x == (double)x ? 0 : (double)x * "
+    "(double)x)\n"
     "    {\n"
     "    }\n"
     "    explicit operator bool() const { return v != 0; }\n"
@@ -35,7 +36,8 @@ static const char type_text[] =
     "    explicit operator unsigned char() const { return (unsigned char)v; }\n"
     "    friend vt_real operator+(vt_real a, vt_real b) { return vt_round(a.v + b.v, a.r + b.r); }\n"
     "    friend vt_real operator-(vt_real a, vt_real b) { return vt_round(a.v - b.v, a.r + b.r); }\n"
-    "    friend vt_real operator*(vt_real a, vt_real b) { return vt_round(a.v * b.v, b.v * b.v * a.r + a.v * a.v * b.r); }\n"
+    "    friend vt_real operator*(vt_real a, vt_real b) { return vt_round(a.v * b.v, b.v * b.v * a.r + a.v * a.v * "
+    "b.r); }\n"
     "    friend vt_real operator/(vt_real a, vt_real b)\n"
     "    {\n"
     "        double q = a.v / b.v;\n"
@@ -140,20 +142,19 @@ static const char math_text[] =
     "static inline bool isfinite(vt_real x) { return __builtin_isfinite(x.v); }\n"
     "static inline int abs(int x) { return x < 0 ? -x : x; }\n";
 
-static const char macro_text[] =
-    "#define INFINITY __builtin_inff()\n"
-    "#define HUGE_VALF __builtin_inff()\n"
-    "#define NAN __builtin_nanf(\"\")\n"
-    "#define FLT_MAX __FLT_MAX__\n"
-    "#define FLT_MIN __FLT_MIN__\n"
-    "#define FLT_EPSILON __FLT_EPSILON__\n"
-    "#define INT_MAX __INT_MAX__\n"
-    "#define INT_MIN (-__INT_MAX__ - 1)\n"
-    "#define M_PI 3.14159265358979323846\n"
-    "#define M_SQRT1_2 0.70710678118654752440\n"
-    "#define restrict __restrict__\n"
-    "#define float vt_real\n"
-    "#define double vt_real\n";
+static const char macro_text[] = "#define INFINITY __builtin_inff()\n"
+                                 "#define HUGE_VALF __builtin_inff()\n"
+                                 "#define NAN __builtin_nanf(\"\")\n"
+                                 "#define FLT_MAX __FLT_MAX__\n"
+                                 "#define FLT_MIN __FLT_MIN__\n"
+                                 "#define FLT_EPSILON __FLT_EPSILON__\n"
+                                 "#define INT_MAX __INT_MAX__\n"
+                                 "#define INT_MIN (-__INT_MAX__ - 1)\n"
+                                 "#define M_PI 3.14159265358979323846\n"
+                                 "#define M_SQRT1_2 0.70710678118654752440\n"
+                                 "#define restrict __restrict__\n"
+                                 "#define float vt_real\n"
+                                 "#define double vt_real\n";
 
 const char *const vt_truth_prelude[] = {type_text, math_text, macro_text, NULL};
 

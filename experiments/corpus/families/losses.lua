@@ -5,7 +5,7 @@
 -- Absent: mean squared error, cross entropy, Huber (smooth L1), KL divergence.
 
 local I = require "corpus.idiom"
-local fill, subst = I.fill, I.subst
+local fill = I.fill
 local defs = {}
 local function def(id, family, weight, make, l1) defs[#defs + 1] = { id = id, family = family, weight = weight, make = make, l1 = l1 } end
 local function pt(t, p, q) return (t:gsub("%f[%w_]P%f[^%w_]", p):gsub("%f[%w_]T%f[^%w_]", q)) end

@@ -79,9 +79,6 @@ for _, st in ipairs(STATS) do
 end
 
 -- mean and variance norms: rows (40), instances (34), groups (35), batches (33), channels
-local function two_moment(head, count, base_index, row, affine, eps)
-  return { head = head, count = count, idx = base_index, row = row, affine = affine, eps = eps }
-end
 def("layer_norm", "norm", 4, function(r)
   local affine = r:chance(0.6)
   local eps = r:pick { "1e-5f", "0.001f", "0.01f" }

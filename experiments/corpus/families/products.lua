@@ -296,7 +296,6 @@ def("max_plus", "product", 3, function(r)
     strong = { fill("for (int i = 0; i < m; i++) { float *r0 = c + i * n; for (int j = 0; j < n; j++) { r0[j] = $st; } for (int p = 0; p < k; p++) { float v = a[i * k + p]; for (int j = 0; j < n; j++) { float g = v $op b[p * n + j]; r0[j] = g $sg r0[j] ? g : r0[j]; } } }", env) } }
 end)
 def("attention", "attention", 4, function(r)
-  local ex = I.exp("g[j] - top", "e")
   return { sig = "q[h,m,d], a[h,m,d], b[h,m,d] -> y[h,m,d]", sizes = "h=2,m=48,d=32", tol = true, odd = { m = 7 },
     body = [[for (int z = 0; z < h; z++) { for (int i = 0; i < m; i++) {
       float top = -1e30f;
