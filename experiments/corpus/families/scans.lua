@@ -90,7 +90,7 @@ end)
 local DECAY = { "0.9f", "0.5f", "0.8f", "0.95f" }
 def("scan_decay", 5, function(r) -- s = d s + x: written from scratch with a running power, or as it is
   local d = r:pick(DECAY)
-  r:pick { "", "0.1f * ", "2.0f * " } -- a draw without a use: the measured corpus of seed 1 was made with it
+  local gain = r:pick { "", "0.1f * ", "2.0f * " }
   local quad = r:chance(0.5)
   local rows4 = fill([[int i = 0;
     for (; i + 3 < m; i += 4) {
