@@ -3,8 +3,8 @@
  * lm_back.c: BACKWARD: the adapter's gradient of L = -sum w logprob, layer by layer from the top.
  *
  * For each layer, with dx the gradient of its output (and of its residual stream):
- *   1. keys: norm, q k v, rope and pages again, from the tape's input (the pass's own first stage);
- *   2. rows, by stripe: attention and MLP again, then backward through down, gate, up, norm and o: dx becomes the
+ *   1. keys: norm, q k v and rope again, from the tape's input (the pass's own first stage);
+ *   2. rows, by stripe: MLP again from the tape's attention output, then backward through down, gate, up, norm and o: dx becomes the
  *      gradient after the attention's residual, d_ctx that of the attention's output;
  *   3. attention backward: d_qkv;
  *   4. rows, by stripe: rope and head norms backwards, q k v, norm: dx becomes the gradient of the layer's input.
@@ -71,7 +71,6 @@ static size_t lay_out(struct vt_lm_backward *w, int n_rows, int rank, size_t key
     w->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     w->d_qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     w->d_ctx = carve(base, &at, n * (size_t)lm->q_dim * f);
-    w->lse = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
     w->delta = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
     w->keys = carve(base, &at, key_floats * f);
     w->part = carve(base, &at, (size_t)w->n_stripes * w->part_size * f);
@@ -116,7 +115,8 @@ static void back_linear(const struct rows *t, int target, const struct vt_acts *
     vt_lm_back_lora(t->w, &l, t->b, t->bb);
 }
 
-/* Attention and MLP of the chunk once more: f_ctx and ctx, mid, norm, gate, up, act are left in the buffers. */
+/* The rest of the layer once more, from the attention's output on: f_ctx and ctx, mid, norm, gate, up, act are left in
+ * the buffers. */
 static void recompute(const struct rows *t)
 {
     const struct vt_lm_backward *w = t->w;
@@ -124,7 +124,7 @@ static void recompute(const struct rows *t)
     const struct vt_kernels *k = lm->k;
     const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
     const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim;
-    vt_lm_attend(&w->pass, t->r0, t->r0 + t->n, t->b, t->b->f_ctx, w->lse + (size_t)t->r0 * (size_t)lm->cfg.n_heads);
+    memcpy(t->b->f_ctx, w->pass.ctx + vt_lm_pass_row(&w->pass, t->r0) * q, (size_t)t->n * q * sizeof(float));
     k->acts_pack(&t->b->ctx, lm->prec, 0, t->n, t->b->f_ctx, q, 1.0f);
     memcpy(t->bb->mid, t->x, (size_t)t->n * d * sizeof(float));
     vt_lm_linear(&t->part, VT_LORA_O, &t->b->ctx, t->bb->mid, d, true);
@@ -260,7 +260,12 @@ static void layer_share(void *arg, int thread, int n_threads)
 
 static void head_share(void *arg, int thread, int n_threads)
 {
-    vt_lm_back_head(arg, thread, n_threads);
+    struct vt_lm_backward *w = arg;
+    const size_t d = (size_t)w->lm->cfg.d_model;
+    int a, b;
+    vt_range_split(w->tape->n_rows, 1, thread, n_threads, &a, &b);
+    memset(w->dx + (size_t)a * d, 0, (size_t)(b - a) * d * sizeof *w->dx);
+    vt_lm_back_head(w, thread, n_threads);
 }
 
 static void reset_claims(struct vt_lm_backward *w)
@@ -278,10 +283,12 @@ static void run(struct vt_lm_backward *w)
     reset_claims(w);
     vt_pool_run(lm->pool, head_share, w);
     w->pass.qkv = w->qkv;
+    w->pass.ctx = w->tape->ctx;
     for (w->pass.layer = lm->cfg.n_layers - 1; w->pass.layer >= 0; w->pass.layer--) {
         vt_lease_poll(lm->lease);
         reset_claims(w);
         w->pass.x = w->tape->x + (size_t)w->pass.layer * n * d;
+        w->lse = w->tape->lse_rows + (size_t)w->pass.layer * n * (size_t)lm->cfg.n_heads;
         vt_pool_run(lm->pool, layer_share, w);
     }
 }
@@ -402,7 +409,7 @@ uint64_t vt_lm_train_bytes(const vt_lm *lm, const struct vt_lm_shapes *s)
     w.part_size = widest_adapter ? vt_lm_part_size(lm, widest_adapter->host) : 0;
     const size_t keys = (size_t)s->n_groups * (size_t)c->n_kv_heads * VT_KEY_SETS * 2 * (size_t)s->n_prompt * (size_t)c->head_dim;
     const int rank = widest_adapter ? widest_adapter->host->rank : 16;
-    return lay_out(&w, (int)rows, rank, keys, NULL) + rows * (uint64_t)(c->n_layers + 1) * (uint64_t)c->d_model * sizeof(float) +
+    return lay_out(&w, (int)rows, rank, keys, NULL) + vt_lm_tape_bytes(lm, (int)rows) +
            blocks * lm->block_bytes + vt_lm_rows_bytes(lm, (int)rows) + rows * 2 * (uint64_t)vt_lm_head_chunks(lm) * sizeof(float) +
            (lm->back ? 0 : vt_lm_back_bytes(lm));
 }

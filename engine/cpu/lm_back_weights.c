@@ -101,7 +101,7 @@ vt_status vt_lm_back_ensure(vt_lm *lm, vt_err *err)
     if (!b->w || !b->head || !p.items || !p.errs)
         status = vt_fail(err, VT_ENOMEM, "out of memory for the backward's weights");
     if (status == VT_OK)
-        status = vt_lm_take(lm, (size_t)vt_lm_back_bytes(lm), "the weights' transposed form for training", &memory, err);
+        status = vt_lm_take_zeroed(lm, (size_t)vt_lm_back_bytes(lm), "the weights' transposed form for training", &memory, err);
     if (status == VT_OK) {
         b->bytes = (size_t)vt_lm_back_bytes(lm);
         b->memory = p.memory = memory;

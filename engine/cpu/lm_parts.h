@@ -132,7 +132,8 @@ struct vt_lm_pass {
     int n_runs;
     float *x;             /* residual [n_rows][d_model] */
     unsigned char *query; /* [n_kv_heads][n_rows][heads per kv head] packed queries */
-    float *tape;          /* training: [n_layers][n_rows][d_model], every layer's input; else NULL */
+    float *tape;          /* training forward: [n_layers][n_rows][d_model], every layer's input; else NULL */
+    float *ctx, *lse;     /* training: [n_layers][n_rows][q_dim] and [n_heads], of the attention; lse NULL: only read */
     float *qkv;           /* training: [n_rows][qkv_dim] of the layer at work, after rope; else NULL */
     bool has_prefixes;    /* some span has one */
     atomic_int next[2];   /* chunks claimed, by stage */
@@ -190,8 +191,9 @@ struct vt_lm {
 /* lm_memory.c: accounted memory. need is refused with both figures when it passes max_memory. */
 vt_status vt_lm_reserve(vt_lm *lm, uint64_t bytes, const char *what, vt_err *err) VT_MUST_USE;
 void vt_lm_release(vt_lm *lm, uint64_t bytes);
-/* Zeroed, 64-byte aligned. */
+/* 64-byte aligned, not initialised. */
 vt_status vt_lm_take(vt_lm *lm, size_t bytes, const char *what, void **out, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_take_zeroed(vt_lm *lm, size_t bytes, const char *what, void **out, vt_err *err) VT_MUST_USE;
 void vt_lm_give(vt_lm *lm, void *p, size_t bytes);
 /* Pages of the pool; refs 1. page_unref puts it back. */
 vt_status vt_lm_page_new(vt_lm *lm, struct vt_lm_page **out, vt_err *err) VT_MUST_USE;
@@ -223,6 +225,10 @@ vt_status vt_lm_queue_start(vt_lm *lm, vt_err *err) VT_MUST_USE;
 void vt_lm_queue_stop(vt_lm *lm);
 
 /* lm_pass.c */
+static inline size_t vt_lm_pass_row(const struct vt_lm_pass *p, int row) /* index into [n_layers][n_rows] */
+{
+    return (size_t)p->layer * (size_t)p->n_rows + (size_t)row;
+}
 void vt_lm_pass_run(struct vt_lm_pass *p); /* x = embedding rows, then all layers; polls the lease between them */
 /* The keys of p->layer for all rows; called by all threads, ends with a barrier. */
 void vt_lm_pass_keys(struct vt_lm_pass *p, int thread, int n_threads);

@@ -149,7 +149,7 @@ static vt_status make_room(struct score *s, int from, int to, vt_err *err)
     }
     void *keys;
     s->keys_bytes = n_own * s->lm->block_bytes;
-    VT_TRY(vt_lm_take(s->lm, s->keys_bytes, "keys of the scored tokens", &keys, err));
+    VT_TRY(vt_lm_take_zeroed(s->lm, s->keys_bytes, "keys of the scored tokens", &keys, err));
     s->keys = keys;
     s->blocks = vt_alloc_array(n_table, sizeof *s->blocks);
     return s->blocks ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for %d scored completions", to - from);
