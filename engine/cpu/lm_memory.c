@@ -9,10 +9,6 @@
  */
 #include "cpu/lm_parts.h"
 #include <stdlib.h>
-#include <sys/mman.h>
-
-/* Blocks from HUGE_FROM bytes on ask for huge pages: a tape of 300 MB has 76,000 small ones to fault in at every step. */
-enum { HUGE_PAGE = 2 << 20, HUGE_FROM = 4 << 20 };
 
 vt_status vt_lm_reserve(vt_lm *lm, uint64_t bytes, const char *what, vt_err *err)
 {
@@ -40,16 +36,11 @@ vt_status vt_lm_take(vt_lm *lm, size_t bytes, const char *what, void **out, vt_e
 {
     *out = NULL;
     VT_TRY(vt_lm_reserve(lm, bytes, what, err));
-    const size_t align = bytes >= HUGE_FROM ? HUGE_PAGE : 64;
-    void *p = vt_alloc_aligned(align, bytes ? (bytes + align - 1) / align * align : align);
+    void *p = vt_alloc_aligned(64, bytes ? bytes : 64);
     if (!p) {
         vt_lm_release(lm, bytes);
         return vt_fail(err, VT_ENOMEM, "the system refused %.1f MB for %s", (double)bytes / 1e6, what);
     }
-#ifdef MADV_HUGEPAGE
-    if (align == HUGE_PAGE)
-        (void)madvise(p, (bytes + align - 1) / align * align, MADV_HUGEPAGE); /* a hint: its failure costs speed only */
-#endif
     *out = p;
     return VT_OK;
 }
