@@ -1,5 +1,5 @@
-# tests/bench/FOLDER_SUBJECT.c (and lm_bench.c, kernels_bench.c of cpu) are measuring programs, built on request:
-# ninja bench.
+# tests/bench/*.c are measuring programs, built on request (`ninja bench`) into build/bench and run by hand. Like a unit
+# test, FOLDER_SUBJECT.c is linked with vegttt_FOLDER; lm_bench.c and kernels_bench.c measure cpu.
 file(GLOB bench_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/bench/*.c)
 foreach(source ${bench_sources})
   get_filename_component(name ${source} NAME_WE)
@@ -8,6 +8,7 @@ foreach(source ${bench_sources})
     set(folder cpu)
   endif()
   add_executable(${name} EXCLUDE_FROM_ALL ${source})
+  target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
   target_link_libraries(${name} PRIVATE vegttt_${folder})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bench)
   list(APPEND bench_targets ${name})

@@ -12,12 +12,3 @@ foreach(source ${unit_tests})
   list(APPEND unit_targets test_${name})
 endforeach()
 add_custom_target(tests DEPENDS ${unit_targets})
-
-# tests/bench/eval_*.c measure the evaluator; built by name, run by hand.
-file(GLOB eval_benches CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/bench/eval_*.c)
-foreach(source ${eval_benches})
-  get_filename_component(name ${source} NAME_WE)
-  add_executable(bench_${name} EXCLUDE_FROM_ALL ${source})
-  target_include_directories(bench_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
-  target_link_libraries(bench_${name} PRIVATE vegttt_eval)
-endforeach()

@@ -92,7 +92,7 @@ int main(int argc, char **argv)
     lease = vt_lease_new();
     struct vt_eval_opts o = {.n_build = 1, .lease = lease};
     if (n < 1 || vt_eval_open(&o, &e, &err) != VT_OK) {
-        printf("%s\n", n < 1 ? "usage: bench_eval_aa [N]" : err.msg);
+        printf("%s\n", n < 1 ? "usage: eval_aa [N]" : err.msg);
         return 1;
     }
     for (int p = VT_PROTOCOL_FAST; p <= VT_PROTOCOL_FULL; p++)
