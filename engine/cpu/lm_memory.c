@@ -9,6 +9,9 @@
  */
 #include "cpu/lm_parts.h"
 #include <stdlib.h>
+#include <sys/mman.h>
+
+enum { HUGE_PAGE = 2 << 20 };
 
 vt_status vt_lm_reserve(vt_lm *lm, uint64_t bytes, const char *what, vt_err *err)
 {
@@ -65,6 +68,27 @@ static size_t page_size(const vt_lm *lm)
     return lm->block_bytes * (size_t)lm->cfg.n_layers;
 }
 
+/* Decode reads a little of every page in every layer, so a page's memory comes in huge pages where it fills them: with
+ * small ones the walks of the address tables take longer than the attention. */
+static vt_status take_page(vt_lm *lm, void **out, vt_err *err)
+{
+    const size_t bytes = page_size(lm), huge = bytes / HUGE_PAGE * HUGE_PAGE;
+    *out = NULL;
+    VT_TRY(vt_lm_reserve(lm, bytes, "KV pages", err));
+    void *p = vt_alloc_aligned(huge ? HUGE_PAGE : 64, bytes);
+    if (!p) {
+        vt_lm_release(lm, bytes);
+        return vt_fail(err, VT_ENOMEM, "the system refused %.1f MB for a KV page", (double)bytes / 1e6);
+    }
+#ifdef MADV_HUGEPAGE
+    if (huge)
+        (void)madvise(p, huge, MADV_HUGEPAGE); /* a hint: its failure costs speed only */
+#endif
+    memset(p, 0, bytes);
+    *out = p;
+    return VT_OK;
+}
+
 vt_status vt_lm_page_new(vt_lm *lm, struct vt_lm_page **out, vt_err *err)
 {
     pthread_mutex_lock(&lm->lock);
@@ -74,7 +98,7 @@ vt_status vt_lm_page_new(vt_lm *lm, struct vt_lm_page **out, vt_err *err)
     pthread_mutex_unlock(&lm->lock);
     if (!p) {
         void *data;
-        VT_TRY(vt_lm_take_zeroed(lm, page_size(lm), "KV pages", &data, err));
+        VT_TRY(take_page(lm, &data, err));
         p = vt_alloc(sizeof *p);
         if (!p) {
             vt_lm_give(lm, data, page_size(lm));
