@@ -21,7 +21,8 @@ static enum vt_layout layout_of(const vt_lm *lm)
     return lm->prec == VT_LM_F32 ? VT_LAYOUT_F32 : VT_LAYOUT_BF16;
 }
 
-static bool module_at(const vt_lm *lm, const struct vt_adapter *h, size_t i, enum vt_target *target, size_t *a, size_t *b)
+static bool module_at(const vt_lm *lm, const struct vt_adapter *h, size_t i, enum vt_target *target, size_t *a,
+                      size_t *b)
 {
     int layer = (int)(i / VT_N_LINEAR);
     *target = layer < lm->cfg.n_layers ? (enum vt_target)(i % VT_N_LINEAR) : VT_LORA_UNEMBED;
@@ -87,15 +88,17 @@ static vt_status check_shape(const vt_lm *lm, const struct vt_adapter *h, vt_err
     const struct vt_lm_config *a = &h->cfg, *b = &lm->cfg;
     if (a->n_layers != b->n_layers || a->d_model != b->d_model || a->d_ff != b->d_ff || a->n_heads != b->n_heads ||
         a->n_kv_heads != b->n_kv_heads || a->head_dim != b->head_dim || a->n_vocab != b->n_vocab)
-        return vt_fail(err, VT_EINVAL,
-                       "the adapter was made for a model of %d layers, width %d and %d tokens, this one has %d, %d and %d; use an "
-                       "adapter of this model",
-                       a->n_layers, a->d_model, a->n_vocab, b->n_layers, b->d_model, b->n_vocab);
+        return vt_fail(
+            err, VT_EINVAL,
+            "the adapter was made for a model of %d layers, width %d and %d tokens, this one has %d, %d and %d; use an "
+            "adapter of this model",
+            a->n_layers, a->d_model, a->n_vocab, b->n_layers, b->d_model, b->n_vocab);
     if (h->rank < 1 || h->rank > 1024)
         return vt_fail(err, VT_EINVAL, "the adapter's rank is %d; ranks 1 to 1024 are possible", h->rank);
     for (size_t i = 0; i < h->n_params; i++)
         if (!isfinite(h->params[i]))
-            return vt_fail(err, VT_EINVAL, "the adapter holds a NaN or infinite value at parameter %zu; it cannot be used", i);
+            return vt_fail(err, VT_EINVAL,
+                           "the adapter holds a NaN or infinite value at parameter %zu; it cannot be used", i);
     return VT_OK;
 }
 
@@ -269,7 +272,8 @@ struct adam_work {
 static void adam_share(const struct adam_work *w, size_t begin, size_t end)
 {
     struct vt_adapter *h = w->h;
-    w->lm->k->adam(end - begin, h->params + begin, w->grad + begin, h->m + begin, h->v + begin, w->o, w->grad_scale, w->c1, w->c2);
+    w->lm->k->adam(end - begin, h->params + begin, w->grad + begin, h->m + begin, h->v + begin, w->o, w->grad_scale,
+                   w->c1, w->c2);
 }
 
 static vt_status ensure_moments(vt_lm *lm, struct vt_lm_adapter *a, vt_err *err)
@@ -292,7 +296,8 @@ static vt_status ensure_moments(vt_lm *lm, struct vt_lm_adapter *a, vt_err *err)
     return VT_OK;
 }
 
-static vt_status step(vt_lm *lm, struct vt_lm_adapter *a, const float *grad, const struct vt_adam *o, double *norm, vt_err *err)
+static vt_status step(vt_lm *lm, struct vt_lm_adapter *a, const float *grad, const struct vt_adam *o, double *norm,
+                      vt_err *err)
 {
     enum { BLOCK = 1 << 16 };
     struct vt_adapter *h = a->host;
@@ -301,7 +306,8 @@ static vt_status step(vt_lm *lm, struct vt_lm_adapter *a, const float *grad, con
         sum += lm->k->sum_squares(h->n_params - i < BLOCK ? h->n_params - i : BLOCK, grad + i);
     *norm = sqrt(sum);
     if (!isfinite(*norm))
-        return vt_fail(err, VT_EINVAL, "the gradient is not finite, so the adapter was left as it is; look at the weights and rewards");
+        return vt_fail(err, VT_EINVAL,
+                       "the gradient is not finite, so the adapter was left as it is; look at the weights and rewards");
     VT_TRY(ensure_moments(lm, a, err));
     h->step++;
     struct adam_work w = {.lm = lm, .h = h, .grad = grad, .o = o, .grad_scale = 1};
@@ -320,7 +326,8 @@ vt_status vt_lm_adam(vt_lm *lm, int id, const float *grad, const struct vt_adam 
 {
     *norm = 0;
     if (!(o->beta1 >= 0 && o->beta1 < 1 && o->beta2 >= 0 && o->beta2 < 1 && o->eps >= 0 && o->lr >= 0))
-        return vt_fail(err, VT_EINVAL, "Adam needs 0 <= beta < 1 and lr, eps >= 0; got lr %g, beta1 %g, beta2 %g, eps %g",
+        return vt_fail(err, VT_EINVAL,
+                       "Adam needs 0 <= beta < 1 and lr, eps >= 0; got lr %g, beta1 %g, beta2 %g, eps %g",
                        (double)o->lr, (double)o->beta1, (double)o->beta2, (double)o->eps);
     if (id == 0)
         return vt_fail(err, VT_EINVAL, "adapter 0 is the base model, which is frozen");

@@ -4,8 +4,8 @@
  *
  * For each layer, with dx the gradient of its output (and of its residual stream):
  *   1. keys: norm, q k v and rope again, from the tape's input (the pass's own first stage);
- *   2. rows, by stripe: MLP again from the tape's attention output, then backward through down, gate, up, norm and o: dx becomes the
- *      gradient after the attention's residual, d_ctx that of the attention's output;
+ *   2. rows, by stripe: MLP again from the tape's attention output, then backward through down, gate, up, norm and o:
+ * dx becomes the gradient after the attention's residual, d_ctx that of the attention's output;
  *   3. attention backward: d_qkv;
  *   4. rows, by stripe: rope and head norms backwards, q k v, norm: dx becomes the gradient of the layer's input.
  * Only adapters have gradients, so below the first layer nothing is computed.
@@ -101,8 +101,8 @@ static struct vt_acts pack_dy(const struct rows *t, const float *dy, size_t ld, 
 }
 
 /* dx (+)= dy W of one module, with its LoRA gradients. */
-static void back_linear(const struct rows *t, int target, const struct vt_acts *x, const float *x_rows, size_t ldx, const float *dy,
-                        size_t ldy, float *dx, size_t lddx, bool add)
+static void back_linear(const struct rows *t, int target, const struct vt_acts *x, const float *x_rows, size_t ldx,
+                        const float *dy, size_t ldy, float *dx, size_t lddx, bool add)
 {
     const vt_lm *lm = t->w->lm;
     const int layer = t->w->pass.layer;
@@ -110,8 +110,18 @@ static void back_linear(const struct rows *t, int target, const struct vt_acts *
     const struct vt_acts acts = pack_dy(t, dy, ldy, w_t->n_in);
     if (dx)
         lm->k->gemm(w_t, &acts, 0, t->n, 0, w_t->n_out, dx, lddx, add);
-    const struct vt_lm_back_linear l = {.layer = layer, .target = target, .n = t->n, .x = x, .x_rows = x_rows, .ldx = ldx, .dy = &acts,
-                                        .dy_rows = dy, .ldy = ldy, .dx = dx, .lddx = lddx, .part = t->grads};
+    const struct vt_lm_back_linear l = {.layer = layer,
+                                        .target = target,
+                                        .n = t->n,
+                                        .x = x,
+                                        .x_rows = x_rows,
+                                        .ldx = ldx,
+                                        .dy = &acts,
+                                        .dy_rows = dy,
+                                        .ldy = ldy,
+                                        .dx = dx,
+                                        .lddx = lddx,
+                                        .part = t->grads};
     vt_lm_back_lora(t->w, &l, t->b, t->bb);
 }
 
@@ -144,7 +154,8 @@ static void norm_backward(const struct rows *t, const float *x, const float *wei
     const vt_lm *lm = t->w->lm;
     const size_t d = (size_t)lm->cfg.d_model;
     for (int i = 0; i < t->n; i++)
-        lm->k->rmsnorm_backward(lm->cfg.d_model, x + (size_t)i * d, weight, t->b->inv_rms[i], dn + (size_t)i * d, t->dx + (size_t)i * d);
+        lm->k->rmsnorm_backward(lm->cfg.d_model, x + (size_t)i * d, weight, t->b->inv_rms[i], dn + (size_t)i * d,
+                                t->dx + (size_t)i * d);
 }
 
 /* Stage 2 of a chunk. */
@@ -154,12 +165,14 @@ static void rest_backward(const struct rows *t)
     const vt_lm *lm = w->lm;
     const struct vt_kernels *k = lm->k;
     const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
-    const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim, hd = (size_t)lm->cfg.head_dim;
+    const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim,
+                 hd = (size_t)lm->cfg.head_dim;
     recompute(t);
     back_linear(t, VT_LORA_DOWN, &t->b->act, t->bb->act, ff, t->dx, d, t->bb->d_act, ff, false);
     for (int i = 0; i < t->n; i++) {
         const size_t at = (size_t)i * ff;
-        k->silu_mul_backward(lm->cfg.d_ff, t->b->gate + at, t->b->up + at, t->bb->d_act + at, t->bb->d_gate + at, t->bb->d_up + at);
+        k->silu_mul_backward(lm->cfg.d_ff, t->b->gate + at, t->b->up + at, t->bb->d_act + at, t->bb->d_gate + at,
+                             t->bb->d_up + at);
     }
     back_linear(t, VT_LORA_GATE, &t->b->norm, t->b->f_norm, d, t->bb->d_gate, ff, t->bb->dn, d, false);
     back_linear(t, VT_LORA_UP, &t->b->norm, t->b->f_norm, d, t->bb->d_up, ff, t->bb->dn, d, true);
@@ -169,7 +182,8 @@ static void rest_backward(const struct rows *t)
     for (int i = 0; i < t->n; i++)
         for (int h = 0; h < lm->cfg.n_heads; h++) {
             const size_t at = (size_t)i * q + (size_t)h * hd;
-            w->delta[(size_t)(t->r0 + i) * (size_t)lm->cfg.n_heads + (size_t)h] = k->dot(lm->cfg.head_dim, d_ctx + at, t->b->f_ctx + at);
+            w->delta[(size_t)(t->r0 + i) * (size_t)lm->cfg.n_heads + (size_t)h] =
+                k->dot(lm->cfg.head_dim, d_ctx + at, t->b->f_ctx + at);
         }
 }
 
@@ -230,13 +244,15 @@ static void each_stripe(struct vt_lm_backward *w, int thread, int counter, void 
         const int stripe = atomic_fetch_add(&w->next[counter], 1);
         if (stripe >= w->n_stripes)
             return;
-        const int end = (stripe + 1) * w->stripe_rows < w->tape->n_rows ? (stripe + 1) * w->stripe_rows : w->tape->n_rows;
+        const int end =
+            (stripe + 1) * w->stripe_rows < w->tape->n_rows ? (stripe + 1) * w->stripe_rows : w->tape->n_rows;
         t.grads = w->part + (size_t)stripe * w->part_size;
         for (t.r0 = stripe * w->stripe_rows; t.r0 < end; t.r0 += VT_CHUNK_ROWS) {
             t.n = end - t.r0 < VT_CHUNK_ROWS ? end - t.r0 : VT_CHUNK_ROWS;
             t.x = w->tape->x + ((size_t)w->pass.layer * (size_t)w->tape->n_rows + (size_t)t.r0) * d;
             t.dx = w->dx + (size_t)t.r0 * d;
-            t.part = (struct vt_lm_part){.pass = &w->pass, .b = t.b, .own = t.b, .r0 = t.r0, .r1 = t.r0 + t.n, .n_parts = 1, .thread = thread};
+            t.part = (struct vt_lm_part){
+                .pass = &w->pass, .b = t.b, .own = t.b, .r0 = t.r0, .r1 = t.r0 + t.n, .n_parts = 1, .thread = thread};
             fn(&t);
         }
     }
@@ -294,7 +310,8 @@ static void run(struct vt_lm_backward *w)
 }
 
 /* The job's weights in the order of the tape's targets; *is_zero when none differs from 0. */
-static vt_status flatten(const struct vt_lm_tape *t, const float *const *const *w, float *out, bool *is_zero, vt_err *err)
+static vt_status flatten(const struct vt_lm_tape *t, const float *const *const *w, float *out, bool *is_zero,
+                         vt_err *err)
 {
     size_t at = 0;
     *is_zero = true;
@@ -303,7 +320,8 @@ static vt_status flatten(const struct vt_lm_tape *t, const float *const *const *
         for (int r = 0; r < b->n_rows; r++)
             for (int k = 0; k < b->n[r]; k++) {
                 if (!__builtin_isfinite(w[i][r][k]))
-                    return vt_fail(err, VT_EINVAL, "the weight of token %d of completion %d is not finite; check the rewards", k, r);
+                    return vt_fail(err, VT_EINVAL,
+                                   "the weight of token %d of completion %d is not finite; check the rewards", k, r);
                 *is_zero &= w[i][r][k] == 0;
             }
         for (int r = 0; r < b->n_rows; r++)
@@ -407,9 +425,10 @@ uint64_t vt_lm_train_bytes(const vt_lm *lm, const struct vt_lm_shapes *s)
         return UINT64_MAX;
     struct vt_lm_backward w = {.lm = (vt_lm *)(uintptr_t)lm};
     w.part_size = widest_adapter ? vt_lm_part_size(lm, widest_adapter->host) : 0;
-    const size_t keys = (size_t)s->n_groups * (size_t)c->n_kv_heads * VT_KEY_SETS * 2 * (size_t)s->n_prompt * (size_t)c->head_dim;
+    const size_t keys =
+        (size_t)s->n_groups * (size_t)c->n_kv_heads * VT_KEY_SETS * 2 * (size_t)s->n_prompt * (size_t)c->head_dim;
     const int rank = widest_adapter ? widest_adapter->host->rank : 16;
-    return lay_out(&w, (int)rows, rank, keys, NULL) + vt_lm_tape_bytes(lm, (int)rows) +
-           blocks * lm->block_bytes + vt_lm_rows_bytes(lm, (int)rows) + rows * 2 * (uint64_t)vt_lm_head_chunks(lm) * sizeof(float) +
+    return lay_out(&w, (int)rows, rank, keys, NULL) + vt_lm_tape_bytes(lm, (int)rows) + blocks * lm->block_bytes +
+           vt_lm_rows_bytes(lm, (int)rows) + rows * 2 * (uint64_t)vt_lm_head_chunks(lm) * sizeof(float) +
            (lm->back ? 0 : vt_lm_back_bytes(lm));
 }

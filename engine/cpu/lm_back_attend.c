@@ -52,7 +52,8 @@ static void load_tile(const struct tile *t)
     for (int i = 0; i < t->n_rows; i++) {
         const size_t row = (size_t)(t->row0 + i), first = (size_t)t->head * g;
         memcpy(t->bb->q + (size_t)i * width, t->w->qkv + row * (size_t)lm->qkv_dim + first * hd, width * sizeof(float));
-        memcpy(t->bb->d_out + (size_t)i * width, t->w->d_ctx + row * (size_t)lm->q_dim + first * hd, width * sizeof(float));
+        memcpy(t->bb->d_out + (size_t)i * width, t->w->d_ctx + row * (size_t)lm->q_dim + first * hd,
+               width * sizeof(float));
         memcpy(t->bb->lse + (size_t)i * g, t->w->lse + row * (size_t)lm->cfg.n_heads + first, g * sizeof(float));
         memcpy(t->bb->delta + (size_t)i * g, t->w->delta + row * (size_t)lm->cfg.n_heads + first, g * sizeof(float));
     }
@@ -64,12 +65,13 @@ static void store_tile(const struct tile *t)
     const vt_lm *lm = t->w->lm;
     const size_t g = (size_t)lm->group_heads, hd = (size_t)lm->cfg.head_dim, width = g * hd;
     for (int i = 0; i < t->n_rows; i++)
-        memcpy(t->w->d_qkv + (size_t)(t->row0 + i) * (size_t)lm->qkv_dim + (size_t)t->head * width, t->bb->dq + (size_t)i * width,
-               width * sizeof(float));
+        memcpy(t->w->d_qkv + (size_t)(t->row0 + i) * (size_t)lm->qkv_dim + (size_t)t->head * width,
+               t->bb->dq + (size_t)i * width, width * sizeof(float));
 }
 
 /* The tile's rows against nk keys that start at pass row key_row. Row i sees visible0 + i * is_causal of them. */
-static void attend_keys(const struct tile *t, int key_row, int nk, int visible0, bool is_causal, float *dk, float *dv, size_t ld)
+static void attend_keys(const struct tile *t, int key_row, int nk, int visible0, bool is_causal, float *dk, float *dv,
+                        size_t ld)
 {
     const vt_lm *lm = t->w->lm;
     const int g = lm->group_heads, hd = lm->cfg.head_dim;
@@ -80,14 +82,15 @@ static void attend_keys(const struct tile *t, int key_row, int nk, int visible0,
         for (int j = 0; j < g; j++)
             t->bb->visible[i * g + j] = n;
     }
-    lm->k->attend_backward(lm->prec, hd, t->n_rows * g, nk, t->bb->q, t->bb->d_out, t->bb->lse, t->bb->delta, t->bb->visible, keys,
-                           (size_t)lm->qkv_dim, keys + lm->kv_dim, (size_t)lm->qkv_dim, t->bb->dq, dk, dv, ld);
+    lm->k->attend_backward(lm->prec, hd, t->n_rows * g, nk, t->bb->q, t->bb->d_out, t->bb->lse, t->bb->delta,
+                           t->bb->visible, keys, (size_t)lm->qkv_dim, keys + lm->kv_dim, (size_t)lm->qkv_dim, t->bb->dq,
+                           dk, dv, ld);
 }
 
 /* Rows [row0, row0 + n) of one sequence. prompt_n keys from prompt_row on, all visible, gather into `shared`; own keys
  * start at own_row and are causal. */
-static void back_rows(struct vt_lm_backward *w, struct vt_lm_back_bufs *bb, int head, int row0, int n, int prompt_row, int prompt_n,
-                      float *shared)
+static void back_rows(struct vt_lm_backward *w, struct vt_lm_back_bufs *bb, int head, int row0, int n, int prompt_row,
+                      int prompt_n, float *shared)
 {
     const vt_lm *lm = w->lm;
     const int hd = lm->cfg.head_dim, most = VT_BACK_QUERIES / lm->group_heads;
@@ -101,7 +104,8 @@ static void back_rows(struct vt_lm_backward *w, struct vt_lm_back_bufs *bb, int 
         }
         for (int k = 0; k < at + t.n_rows; k += VT_PAGE_KEYS) {
             float *dk = w->d_qkv + (size_t)(row0 + k) * (size_t)lm->qkv_dim + (size_t)lm->q_dim + (size_t)(head * hd);
-            attend_keys(&t, row0 + k, least(VT_PAGE_KEYS, n - k), at + 1 - k, true, dk, dk + lm->kv_dim, (size_t)lm->qkv_dim);
+            attend_keys(&t, row0 + k, least(VT_PAGE_KEYS, n - k), at + 1 - k, true, dk, dk + lm->kv_dim,
+                        (size_t)lm->qkv_dim);
         }
         store_tile(&t);
     }
@@ -146,7 +150,8 @@ static void gather_keys(struct vt_lm_backward *w, int batch, int thread, int n_t
         for (int set = 0; set < n_sets(b); set++) {
             const float *dk = set_keys(w, batch, head, set), *dv = dk + (size_t)b->n_prompt * (size_t)hd;
             for (int r = r0; r < r1; r++) {
-                float *row = w->d_qkv + (size_t)(b->prompt_row + r) * (size_t)lm->qkv_dim + (size_t)lm->q_dim + (size_t)(head * hd);
+                float *row = w->d_qkv + (size_t)(b->prompt_row + r) * (size_t)lm->qkv_dim + (size_t)lm->q_dim +
+                             (size_t)(head * hd);
                 lm->k->add(hd, dk + (size_t)r * (size_t)hd, row);
                 lm->k->add(hd, dv + (size_t)r * (size_t)hd, row + lm->kv_dim);
             }

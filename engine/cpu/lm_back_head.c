@@ -77,7 +77,8 @@ static void chunk_lora(const struct block *k, const struct vt_lm_lora *m, int ch
     lm->k->gemm_tn(lm->prec, k->n, 0, n, m->a.n_out, k->b->logits, VT_HEAD_CHUNK, k->bb->low, r, a->scale, d_b, r);
     for (int i = 0; i < k->n; i++)
         for (int c = 0; c < n; c++)
-            lm->k->axpy((int)r, k->b->logits[(size_t)i * VT_HEAD_CHUNK + (size_t)c], b + (size_t)c * r, k->bb->d_low + (size_t)i * r);
+            lm->k->axpy((int)r, k->b->logits[(size_t)i * VT_HEAD_CHUNK + (size_t)c], b + (size_t)c * r,
+                        k->bb->d_low + (size_t)i * r);
 }
 
 static void finish_lora(const struct block *k, const struct vt_lm_lora *m, float *dh)
@@ -87,7 +88,8 @@ static void finish_lora(const struct block *k, const struct vt_lm_lora *m, float
     const size_t r = (size_t)a->host->rank, d = (size_t)lm->cfg.d_model;
     struct vt_acts low = k->b->low;
     low.n_in = a->host->rank;
-    lm->k->gemm_tn(lm->prec, k->n, 0, low.n_in, lm->cfg.d_model, k->bb->d_low, r, k->b->f_norm, d, a->scale, k->part, d);
+    lm->k->gemm_tn(lm->prec, k->n, 0, low.n_in, lm->cfg.d_model, k->bb->d_low, r, k->b->f_norm, d, a->scale, k->part,
+                   d);
     lm->k->acts_pack(&low, lm->prec, 0, k->n, k->bb->d_low, r, a->scale);
     lm->k->gemm(&m->a_t, &low, 0, k->n, 0, lm->cfg.d_model, dh, d, true);
 }
@@ -129,7 +131,8 @@ static void run_block(struct block *k)
 
 static void run_stripe(struct vt_lm_backward *w, int stripe, int thread)
 {
-    struct block k = {.w = w, .b = &w->lm->bufs[thread], .bb = &w->bufs[thread], .part = w->part + (size_t)stripe * w->part_size};
+    struct block k = {
+        .w = w, .b = &w->lm->bufs[thread], .bb = &w->bufs[thread], .part = w->part + (size_t)stripe * w->part_size};
     int r0, r1;
     vt_range_split(w->list.n_rows, 1, stripe, w->n_stripes, &r0, &r1);
     for (int r = r0; r < r1; r++) {

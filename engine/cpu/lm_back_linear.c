@@ -34,7 +34,8 @@ size_t vt_lm_part_size(const vt_lm *lm, const struct vt_adapter *h)
     return layer > head ? layer : head;
 }
 
-void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_linear *l, struct vt_lm_bufs *b, struct vt_lm_back_bufs *bb)
+void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_linear *l, struct vt_lm_bufs *b,
+                     struct vt_lm_back_bufs *bb)
 {
     const vt_lm *lm = w->lm;
     const struct vt_kernels *k = lm->k;
@@ -71,7 +72,8 @@ void vt_lm_part_reduce(const struct vt_lm_backward *w, int layer, int thread, in
     enum { BLOCK = 4096 };
     const vt_lm *lm = w->lm;
     const struct vt_adapter *h = w->tape->adapter->host;
-    const int first = layer < lm->cfg.n_layers ? 0 : VT_LORA_UNEMBED, last = layer < lm->cfg.n_layers ? VT_N_LINEAR - 1 : VT_LORA_UNEMBED;
+    const int first = layer < lm->cfg.n_layers ? 0 : VT_LORA_UNEMBED,
+              last = layer < lm->cfg.n_layers ? VT_N_LINEAR - 1 : VT_LORA_UNEMBED;
     for (int t = first; t <= last; t++) {
         size_t off[2], a_size;
         if (!vt_adapter_at(h, layer, (enum vt_target)t, &off[0], &off[1]))

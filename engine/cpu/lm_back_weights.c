@@ -8,8 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const linear_names[VT_N_LINEAR] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                                                      "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+static const char *const linear_names[VT_N_LINEAR] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                                      "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                                      "mlp.down_proj"};
 
 struct item {
     const struct vt_tensor *t;
@@ -57,7 +58,8 @@ static void pack_share(void *arg, int thread, int n_threads)
         if (i >= p->n_items)
             return;
         const struct item *it = &p->items[i];
-        if (vt_matrix_pack_transposed(it->t, p->layout, it->row0, it->row1, p->memory + it->at, it->out, &p->errs[thread]) != VT_OK)
+        if (vt_matrix_pack_transposed(it->t, p->layout, it->row0, it->row1, p->memory + it->at, it->out,
+                                      &p->errs[thread]) != VT_OK)
             return;
     }
 }
@@ -71,11 +73,13 @@ static void list_items(const vt_lm *lm, struct vt_lm_back *back, struct packing 
             int d_out, d_in;
             vt_adapter_dims(&lm->cfg, (enum vt_target)t, &d_out, &d_in);
             (void)snprintf(name, sizeof name, "model.layers.%d.%s.weight", l, linear_names[t]);
-            p->items[p->n_items++] = (struct item){vt_ckpt_tensor(lm->ckpt, name), 0, d_out, at, &back->w[l * VT_N_LINEAR + t]};
+            p->items[p->n_items++] =
+                (struct item){vt_ckpt_tensor(lm->ckpt, name), 0, d_out, at, &back->w[l * VT_N_LINEAR + t]};
             at += pad(vt_matrix_bytes(p->layout, d_in, d_out));
         }
     }
-    const struct vt_tensor *head = vt_ckpt_tensor(lm->ckpt, lm->cfg.tied ? "model.embed_tokens.weight" : "lm_head.weight");
+    const struct vt_tensor *head =
+        vt_ckpt_tensor(lm->ckpt, lm->cfg.tied ? "model.embed_tokens.weight" : "lm_head.weight");
     for (int c = 0; c < vt_lm_head_chunks(lm); c++) {
         const int end = (c + 1) * VT_HEAD_CHUNK < lm->cfg.n_vocab ? (c + 1) * VT_HEAD_CHUNK : lm->cfg.n_vocab;
         p->items[p->n_items++] = (struct item){head, c * VT_HEAD_CHUNK, end, at, &back->head[c]};
@@ -94,14 +98,16 @@ vt_status vt_lm_back_ensure(vt_lm *lm, vt_err *err)
     lm->back = b;
     b->w = vt_alloc_array((size_t)n_linear, sizeof *b->w);
     b->head = vt_alloc_array((size_t)n_chunks, sizeof *b->head);
-    struct packing p = {.layout = layout_of(lm), .items = vt_alloc_array((size_t)(n_linear + n_chunks), sizeof(struct item)),
+    struct packing p = {.layout = layout_of(lm),
+                        .items = vt_alloc_array((size_t)(n_linear + n_chunks), sizeof(struct item)),
                         .errs = vt_alloc_array((size_t)lm->n_threads, sizeof(vt_err))};
     void *memory = NULL;
     vt_status status = VT_OK;
     if (!b->w || !b->head || !p.items || !p.errs)
         status = vt_fail(err, VT_ENOMEM, "out of memory for the backward's weights");
     if (status == VT_OK)
-        status = vt_lm_take_zeroed(lm, (size_t)vt_lm_back_bytes(lm), "the weights' transposed form for training", &memory, err);
+        status = vt_lm_take_zeroed(lm, (size_t)vt_lm_back_bytes(lm), "the weights' transposed form for training",
+                                   &memory, err);
     if (status == VT_OK) {
         b->bytes = (size_t)vt_lm_back_bytes(lm);
         b->memory = p.memory = memory;

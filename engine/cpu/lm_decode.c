@@ -13,10 +13,10 @@
 struct decode {
     vt_lm *lm;
     struct vt_lm_job *job;
-    int *order;          /* slot indices by (adapter, group) */
-    vt_lm_slot **live;   /* [n_live] this step's slots, in order */
-    int *index;          /* [n_live] their rows in the job's arrays */
-    int *row;            /* [n_live] pass row, -1 = the group's last */
+    int *order;           /* slot indices by (adapter, group) */
+    vt_lm_slot **live;    /* [n_live] this step's slots, in order */
+    int *index;           /* [n_live] their rows in the job's arrays */
+    int *row;             /* [n_live] pass row, -1 = the group's last */
     int n_live, from, to; /* [from, to): live slots of the head at work */
     const float **x;
     struct vt_lm_run *runs;
@@ -103,8 +103,8 @@ static vt_status feed(struct decode *d, vt_err *err)
         vt_lm_slot *s = d->live[i];
         d->row[i] = s->n_tokens ? p.n_rows : -1;
         if (s->n_tokens)
-            vt_lm_rows_add(&p, &s->last, 1, s->group->n_tokens + s->n_tokens - 1, s->blocks, s->group->n_tokens / VT_PAGE_KEYS,
-                           s->group, s->group->adapter);
+            vt_lm_rows_add(&p, &s->last, 1, s->group->n_tokens + s->n_tokens - 1, s->blocks,
+                           s->group->n_tokens / VT_PAGE_KEYS, s->group, s->group->adapter);
     }
     vt_lm_pass_run(&p);
     for (int i = 0; i < d->n_live; i++)
@@ -134,11 +134,16 @@ static void sample_share(void *arg, int thread, int n_threads)
     for (int i = d->from + a; i < d->from + b; i++) {
         vt_lm_slot *s = d->live[i];
         const size_t r = (size_t)s->head_row;
-        struct vt_lm_logits row = {.k = lm->k, .n_vocab = lm->cfg.n_vocab, .n_chunks = n_chunks, .lse = d->lse[r],
+        struct vt_lm_logits row = {.k = lm->k,
+                                   .n_vocab = lm->cfg.n_vocab,
+                                   .n_chunks = n_chunks,
+                                   .lse = d->lse[r],
                                    .logit = lm->head_logits + r * (size_t)lm->cfg.n_vocab,
-                                   .max = lm->head_max + r * (size_t)n_chunks, .sum = lm->head_sum + r * (size_t)n_chunks};
+                                   .max = lm->head_max + r * (size_t)n_chunks,
+                                   .sum = lm->head_sum + r * (size_t)n_chunks};
         struct vt_lm_draw draw;
-        if (vt_lm_sample(&row, &s->sampling, s->seed, (uint64_t)s->n_tokens, lm->bufs[thread].sample, &draw, &d->errs[thread]) != VT_OK)
+        if (vt_lm_sample(&row, &s->sampling, s->seed, (uint64_t)s->n_tokens, lm->bufs[thread].sample, &draw,
+                         &d->errs[thread]) != VT_OK)
             return;
         const size_t at = (size_t)d->index[i] * (size_t)job->decode.n_steps + (size_t)job->decode.n_out[d->index[i]]++;
         job->decode.tokens[at] = draw.token;
@@ -152,8 +157,12 @@ static void sample_share(void *arg, int thread, int n_threads)
 static void draw_some(struct decode *d)
 {
     struct vt_lm_head *h = &d->head;
-    *h = (struct vt_lm_head){.x = d->x + d->from, .runs = d->runs, .lse = d->lse, .logits = d->lm->head_logits,
-                             .max = d->lm->head_max, .sum = d->lm->head_sum};
+    *h = (struct vt_lm_head){.x = d->x + d->from,
+                             .runs = d->runs,
+                             .lse = d->lse,
+                             .logits = d->lm->head_logits,
+                             .max = d->lm->head_max,
+                             .sum = d->lm->head_sum};
     const float **x = d->x + d->from;
     for (int i = d->from; i < d->to; i++) {
         vt_lm_slot *s = d->live[i];
@@ -200,8 +209,8 @@ static vt_status step(struct decode *d, vt_err *err)
 static vt_status check(const struct vt_lm_job *job, vt_err *err)
 {
     if (job->decode.n_slots < 1 || job->decode.n_steps < 1)
-        return vt_fail(err, VT_EINVAL, "cannot decode %d samples by %d steps; both must be at least 1", job->decode.n_slots,
-                       job->decode.n_steps);
+        return vt_fail(err, VT_EINVAL, "cannot decode %d samples by %d steps; both must be at least 1",
+                       job->decode.n_slots, job->decode.n_steps);
     return VT_OK;
 }
 

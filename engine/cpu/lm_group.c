@@ -20,8 +20,8 @@ vt_status vt_lm_check_tokens(const vt_lm *lm, const int32_t *ids, int n, const c
 {
     for (int i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= lm->cfg.n_vocab)
-            return vt_fail(err, VT_EINVAL, "token %d of %s has id %d, but the vocabulary has ids 0 to %d", i, what, (int)ids[i],
-                           lm->cfg.n_vocab - 1);
+            return vt_fail(err, VT_EINVAL, "token %d of %s has id %d, but the vocabulary has ids 0 to %d", i, what,
+                           (int)ids[i], lm->cfg.n_vocab - 1);
     return VT_OK;
 }
 
@@ -139,16 +139,16 @@ static vt_status copy_ids(const int32_t *ids, int n, int32_t **out, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_lm_slot_open(vt_lm *lm, vt_lm_group *g, uint64_t seed, const struct vt_sampling *s, int max_tokens, const int32_t *stop_ids,
-                          int n_stop_ids, vt_lm_slot **out, vt_err *err)
+vt_status vt_lm_slot_open(vt_lm *lm, vt_lm_group *g, uint64_t seed, const struct vt_sampling *s, int max_tokens,
+                          const int32_t *stop_ids, int n_stop_ids, vt_lm_slot **out, vt_err *err)
 {
     *out = NULL;
     VT_TRY(check_sampling(lm, s, err));
     if (max_tokens < 1)
         return vt_fail(err, VT_EINVAL, "a sample needs room for at least one token, not %d", max_tokens);
     if (max_tokens > lm->cfg.n_ctx - g->n_tokens)
-        return vt_fail(err, VT_ELIMIT, "a prompt of %d tokens and %d new ones pass the model's context of %d", g->n_tokens, max_tokens,
-                       lm->cfg.n_ctx);
+        return vt_fail(err, VT_ELIMIT, "a prompt of %d tokens and %d new ones pass the model's context of %d",
+                       g->n_tokens, max_tokens, lm->cfg.n_ctx);
     vt_lm_slot *slot = vt_alloc(sizeof *slot);
     if (!slot)
         return vt_fail(err, VT_ENOMEM, "out of memory for a sample");
@@ -194,8 +194,8 @@ void vt_lm_slot_close(vt_lm *lm, vt_lm_slot *slot)
     free(slot);
 }
 
-vt_status vt_lm_blocks_grow(vt_lm *lm, const vt_lm_group *g, int n_tokens, struct vt_lm_block *blocks, struct vt_lm_page **own,
-                            int *n_blocks, vt_err *err)
+vt_status vt_lm_blocks_grow(vt_lm *lm, const vt_lm_group *g, int n_tokens, struct vt_lm_block *blocks,
+                            struct vt_lm_page **own, int *n_blocks, vt_err *err)
 {
     while (*n_blocks < blocks_for(n_tokens)) {
         struct vt_lm_page *page;

@@ -28,7 +28,8 @@ void vt_lm_head_pack(const vt_lm *lm, const float *const *x, int n, struct vt_lm
 {
     const size_t d = (size_t)lm->cfg.d_model;
     for (int i = 0; i < n; i++)
-        b->inv_rms[i] = lm->k->rmsnorm(lm->cfg.d_model, x[i], lm->final_norm, lm->cfg.rms_eps, b->f_norm + (size_t)i * d);
+        b->inv_rms[i] =
+            lm->k->rmsnorm(lm->cfg.d_model, x[i], lm->final_norm, lm->cfg.rms_eps, b->f_norm + (size_t)i * d);
     lm->k->acts_pack(&b->norm, lm->prec, 0, n, b->f_norm, d, 1.0f);
 }
 
@@ -42,8 +43,8 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-void vt_lm_head_chunk(const vt_lm *lm, const struct vt_lm_run *runs, int n_runs, int row0, int n, int chunk, const struct vt_acts *x,
-                      struct vt_lm_bufs *own, float *y, size_t ldy)
+void vt_lm_head_chunk(const vt_lm *lm, const struct vt_lm_run *runs, int n_runs, int row0, int n, int chunk,
+                      const struct vt_acts *x, struct vt_lm_bufs *own, float *y, size_t ldy)
 {
     const int n0 = chunk * VT_HEAD_CHUNK, n1 = chunk_end(lm, chunk);
     float *column0 = y - n0; /* the kernels address whole rows of the vocabulary; only columns n0.. are touched */
@@ -108,7 +109,8 @@ static void finish_rows(const struct vt_lm_head *h, int r0, int r1)
 {
     const int n_chunks = vt_lm_head_chunks(h->lm);
     for (int r = r0; r < r1; r++)
-        h->lse[r] = vt_lm_head_lse(n_chunks, h->max + (size_t)r * (size_t)n_chunks, h->sum + (size_t)r * (size_t)n_chunks);
+        h->lse[r] =
+            vt_lm_head_lse(n_chunks, h->max + (size_t)r * (size_t)n_chunks, h->sum + (size_t)r * (size_t)n_chunks);
     for (int t = first_target(h, r0); t < h->n_targets && h->targets[t].row < r1; t++)
         *h->targets[t].logprob = (float)((double)*h->targets[t].logprob - h->lse[h->targets[t].row]);
 }

@@ -18,8 +18,9 @@ vt_status vt_lm_reserve(vt_lm *lm, uint64_t bytes, const char *what, vt_err *err
     vt_status status = VT_OK;
     pthread_mutex_lock(&lm->lock);
     if (bytes > lm->max_bytes || lm->bytes > lm->max_bytes - bytes)
-        status = vt_fail(err, VT_ENOMEM, "%s need %.1f MB, but %.1f of %.1f MB are taken; raise the memory limit or ask for less",
-                         what, (double)bytes / 1e6, (double)lm->bytes / 1e6, (double)lm->max_bytes / 1e6);
+        status = vt_fail(err, VT_ENOMEM,
+                         "%s need %.1f MB, but %.1f of %.1f MB are taken; raise the memory limit or ask for less", what,
+                         (double)bytes / 1e6, (double)lm->bytes / 1e6, (double)lm->max_bytes / 1e6);
     else
         lm->bytes += bytes;
     if (lm->bytes > lm->peak)
@@ -68,8 +69,8 @@ static size_t page_size(const vt_lm *lm)
     return lm->block_bytes * (size_t)lm->cfg.n_layers;
 }
 
-/* Decode reads a little of every page in every layer, so a page's memory comes in huge pages where it fills them: with
- * small ones the walks of the address tables take longer than the attention. */
+/* Decode reads a little of every page in every layer, so a page's memory comes in huge pages where it fills them:
+ * measured, decode of 64 samples is faster so. */
 static vt_status take_page(vt_lm *lm, void **out, vt_err *err)
 {
     const size_t bytes = page_size(lm), huge = bytes / HUGE_PAGE * HUGE_PAGE;

@@ -35,13 +35,16 @@ static vt_status check_config(const struct vt_lm_config *c, vt_err *err)
     const int dims[] = {c->n_layers, c->d_model, c->d_ff, c->n_heads, c->n_kv_heads, c->head_dim, c->n_vocab, c->n_ctx};
     for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++)
         if (dims[i] < 1 || dims[i] > MAX_DIM)
-            return vt_fail(err, VT_EFORMAT, "the model's config holds a size of %d (field %zu), which no model has", dims[i], i + 1);
+            return vt_fail(err, VT_EFORMAT, "the model's config holds a size of %d (field %zu), which no model has",
+                           dims[i], i + 1);
     if (c->n_heads % c->n_kv_heads)
-        return vt_fail(err, VT_EFORMAT, "%d attention heads cannot share %d key heads evenly", c->n_heads, c->n_kv_heads);
+        return vt_fail(err, VT_EFORMAT, "%d attention heads cannot share %d key heads evenly", c->n_heads,
+                       c->n_kv_heads);
     if (c->head_dim % 2)
         return vt_fail(err, VT_EFORMAT, "rotary positions need an even head size, not %d", c->head_dim);
     if ((uint64_t)c->n_heads * (uint64_t)c->head_dim > MAX_DIM)
-        return vt_fail(err, VT_EFORMAT, "%d heads of size %d are more than this engine handles", c->n_heads, c->head_dim);
+        return vt_fail(err, VT_EFORMAT, "%d heads of size %d are more than this engine handles", c->n_heads,
+                       c->head_dim);
     return VT_OK;
 }
 
@@ -66,7 +69,8 @@ static void check_finite_share(void *arg, int thread, int n_threads)
 static vt_status check_finite(vt_lm *lm, vt_err *err)
 {
     size_t n = (size_t)lm->n_threads, first = SIZE_MAX, which = 0;
-    struct finite_work w = {.c = lm->ckpt, .errs = vt_alloc_array(n, sizeof *w.errs), .bad = vt_alloc_array(n, sizeof *w.bad)};
+    struct finite_work w = {
+        .c = lm->ckpt, .errs = vt_alloc_array(n, sizeof *w.errs), .bad = vt_alloc_array(n, sizeof *w.bad)};
     vt_status status = VT_OK;
     if (!w.errs || !w.bad) {
         status = vt_fail(err, VT_ENOMEM, "out of memory while checking the weights");
@@ -96,7 +100,8 @@ static vt_status load_vector(const vt_lm *lm, const char *name, int n, bool is_r
     *out = NULL;
     const struct vt_tensor *t = vt_ckpt_tensor(lm->ckpt, name);
     if (!t)
-        return is_required ? vt_fail(err, VT_EFORMAT, "the checkpoint has no tensor %s; it is incomplete", name) : VT_OK;
+        return is_required ? vt_fail(err, VT_EFORMAT, "the checkpoint has no tensor %s; it is incomplete", name)
+                           : VT_OK;
     if (t->n_dims != 1 || t->shape[0] != n)
         return vt_fail(err, VT_EFORMAT, "tensor %s should have %d values", name, n);
     *out = vt_alloc_array((size_t)n, sizeof **out);
@@ -106,19 +111,21 @@ static vt_status load_vector(const vt_lm *lm, const char *name, int n, bool is_r
     return VT_OK;
 }
 
-static vt_status find_matrix(const vt_lm *lm, const char *name, int n_out, int n_in, const struct vt_matrix **out, vt_err *err)
+static vt_status find_matrix(const vt_lm *lm, const char *name, int n_out, int n_in, const struct vt_matrix **out,
+                             vt_err *err)
 {
     *out = vt_pack_matrix(lm->pack, name);
     if (!*out)
         return vt_fail(err, VT_EFORMAT, "the checkpoint has no matrix %s; it is incomplete", name);
     if ((*out)->n_out != n_out || (*out)->n_in != n_in)
-        return vt_fail(err, VT_EFORMAT, "matrix %s is %d x %d where the config asks for %d x %d", name, (*out)->n_out, (*out)->n_in,
-                       n_out, n_in);
+        return vt_fail(err, VT_EFORMAT, "matrix %s is %d x %d where the config asks for %d x %d", name, (*out)->n_out,
+                       (*out)->n_in, n_out, n_in);
     return VT_OK;
 }
 
-static const char *const linear_names[VT_N_LINEAR] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj",
-                                                      "mlp.gate_proj",    "mlp.up_proj",      "mlp.down_proj"};
+static const char *const linear_names[VT_N_LINEAR] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                                      "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                                      "mlp.down_proj"};
 
 static vt_status load_layer(vt_lm *lm, int i, vt_err *err)
 {
@@ -170,7 +177,8 @@ static double rope_frequency(const struct vt_lm_config *c, int i)
     double f = pow((double)c->rope_theta, -2.0 * i / c->head_dim);
     if (c->rope_factor == 0)
         return f;
-    double wavelength = tau / f, low = c->rope_orig_ctx / (double)c->rope_low, high = c->rope_orig_ctx / (double)c->rope_high;
+    double wavelength = tau / f, low = c->rope_orig_ctx / (double)c->rope_low,
+           high = c->rope_orig_ctx / (double)c->rope_high;
     if (wavelength < high)
         return f;
     if (wavelength > low)
@@ -218,8 +226,8 @@ static vt_status open_into(vt_lm *lm, const struct vt_lm_opts *o, vt_err *err)
     const char *isa = o->isa ? o->isa : getenv("VEGTTT_ISA");
     VT_TRY(check_config(&lm->cfg, err));
     VT_TRY(vt_kernels_pick(isa && *isa ? isa : NULL, &lm->k, err));
-    (void)snprintf(lm->numerics, sizeof lm->numerics, "cpu/%s/%s/%d", lm->prec == VT_LM_F32 ? "f32" : "fast", lm->k->name,
-                   (int)NUMERICS_VERSION);
+    (void)snprintf(lm->numerics, sizeof lm->numerics, "cpu/%s/%s/%d", lm->prec == VT_LM_F32 ? "f32" : "fast",
+                   lm->k->name, (int)NUMERICS_VERSION);
     derive(lm);
     VT_TRY(vt_pool_new(o->n_threads, &lm->pool, err));
     lm->n_threads = vt_pool_size(lm->pool);

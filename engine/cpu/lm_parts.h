@@ -24,10 +24,11 @@
 #include <string.h>
 
 enum {
-    VT_N_LINEAR = 7,        /* linear modules of a layer, indexed by vt_target: q k v o gate up down */
-    VT_CHUNK_ROWS = 128,    /* rows a thread carries through a half layer in a wide pass; a narrow pass has at most as many */
-    VT_HEAD_CHUNK = 1024,   /* vocabulary columns per chunk of the log-softmax */
-    VT_PASS_ROWS = 2048     /* most rows of one pass outside training */
+    VT_N_LINEAR = 7, /* linear modules of a layer, indexed by vt_target: q k v o gate up down */
+    VT_CHUNK_ROWS =
+        128, /* rows a thread carries through a half layer in a wide pass; a narrow pass has at most as many */
+    VT_HEAD_CHUNK = 1024, /* vocabulary columns per chunk of the log-softmax */
+    VT_PASS_ROWS = 2048   /* most rows of one pass outside training */
 };
 
 struct vt_lm_layer {
@@ -81,20 +82,21 @@ struct vt_lm_slot {
     struct vt_sampling sampling;
     int32_t *banned, *stop_ids;
     int n_stop_ids, max_tokens;
-    int n_tokens;     /* sampled so far */
-    int32_t last;     /* newest sampled token, not yet in the KV cache */
-    int finished;     /* 0, 1 = stop id, 2 = max_tokens */
-    int n_blocks;     /* valid entries of blocks: the group's full blocks, then own ones */
+    int n_tokens; /* sampled so far */
+    int32_t last; /* newest sampled token, not yet in the KV cache */
+    int finished; /* 0, 1 = stop id, 2 = max_tokens */
+    int n_blocks; /* valid entries of blocks: the group's full blocks, then own ones */
     struct vt_lm_block *blocks;
     struct vt_lm_page **own; /* own[b] backs blocks[b]; NULL for the group's */
-    int head_row;     /* row of the logits in the step at work */
+    int head_row;            /* row of the logits in the step at work */
 };
 
 struct vt_lm_span {
     int row0, n, pos0, n_shared;
     const struct vt_lm_block *blocks;
     const struct vt_lm_block *prefix; /* score: copied into block n_shared before each layer; NULL = none */
-    int tail_row, n_tail;             /* training: rows of the pass whose keys open this sequence's first own block; n_tail may be 0 */
+    int tail_row,
+        n_tail; /* training: rows of the pass whose keys open this sequence's first own block; n_tail may be 0 */
 };
 struct vt_lm_family {
     const void *key;
@@ -183,7 +185,7 @@ struct vt_lm {
 
     struct vt_lm_bufs *bufs; /* [n_threads] */
     int bufs_rank;
-    struct vt_lm_rows *rows; /* arrays of a pass, grown as needed (lm_rows.c) */
+    struct vt_lm_rows *rows;                  /* arrays of a pass, grown as needed (lm_rows.c) */
     float *head_max, *head_sum, *head_logits; /* decode: [slots][chunks], [slots][n_vocab] */
     int head_cap;
 };
@@ -208,13 +210,14 @@ vt_status vt_lm_rope_ensure(vt_lm *lm, int n_positions, vt_err *err) VT_MUST_USE
 vt_status vt_lm_adapter_ref(vt_lm *lm, int id, struct vt_lm_adapter **out, vt_err *err) VT_MUST_USE; /* id 0: NULL */
 void vt_lm_adapter_unref(vt_lm *lm, struct vt_lm_adapter *a);
 vt_status vt_lm_adapter_pack_back(vt_lm *lm, struct vt_lm_adapter *a, vt_err *err) VT_MUST_USE;
-const struct vt_lm_lora *vt_lm_lora_of(const vt_lm *lm, const struct vt_lm_adapter *a, int layer, int target); /* NULL = not adapted */
+const struct vt_lm_lora *vt_lm_lora_of(const vt_lm *lm, const struct vt_lm_adapter *a, int layer,
+                                       int target); /* NULL = not adapted */
 
 /* lm_rows.c: the arrays of a pass, kept by lm and lent to one pass at a time. begin sizes them; add appends n rows as a
  * span. Consecutive spans of the same family (not NULL) read their first n_shared blocks together. */
 vt_status vt_lm_rows_begin(vt_lm *lm, int n_rows, int n_spans, struct vt_lm_pass *out, vt_err *err) VT_MUST_USE;
-void vt_lm_rows_add(struct vt_lm_pass *p, const int32_t *tokens, int n, int pos0, const struct vt_lm_block *blocks, int n_shared,
-                    const void *family, struct vt_lm_adapter *adapter);
+void vt_lm_rows_add(struct vt_lm_pass *p, const int32_t *tokens, int n, int pos0, const struct vt_lm_block *blocks,
+                    int n_shared, const void *family, struct vt_lm_adapter *adapter);
 void vt_lm_rows_prefix(struct vt_lm_pass *p, const struct vt_lm_block *prefix); /* these two: of the span added last */
 void vt_lm_rows_tail(struct vt_lm_pass *p, int tail_row, int n_tail);
 void vt_lm_rows_free(vt_lm *lm);
@@ -235,7 +238,8 @@ void vt_lm_pass_keys(struct vt_lm_pass *p, int thread, int n_threads);
 /* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. */
 void vt_lm_linear(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add);
 /* y[r1-r0][..] += s B (A x) for columns [n0, n1); x and y start at row r0 of the pass. */
-void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0, int n1);
+void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
+                    int n1);
 
 /* lm_attend.c: rows [r0, r1) of the pass -> out[r - r0][q_dim]; lse, when not NULL, [r - r0][n_heads]. */
 void vt_lm_attend(const struct vt_lm_pass *p, int r0, int r1, struct vt_lm_bufs *b, float *out, float *lse);
@@ -247,7 +251,7 @@ struct vt_lm_target {
     float *logprob;
 };
 struct vt_lm_head {
-    const float *const *x;     /* [n_rows] residual rows, before the final norm */
+    const float *const *x; /* [n_rows] residual rows, before the final norm */
     int n_rows;
     const struct vt_lm_run *runs; /* adapters of the rows; n_runs */
     int n_runs;
@@ -262,10 +266,10 @@ struct vt_lm_head {
 };
 void vt_lm_head_run(vt_lm *lm, struct vt_lm_head *h);
 int vt_lm_head_chunks(const vt_lm *lm);
-/* Logits of one chunk of the n packed rows x -> y [n][ldy], whose column 0 is the chunk's first. runs speak of rows that
- * begin at row0; own holds this thread's LoRA buffers. */
-void vt_lm_head_chunk(const vt_lm *lm, const struct vt_lm_run *runs, int n_runs, int row0, int n, int chunk, const struct vt_acts *x,
-                      struct vt_lm_bufs *own, float *y, size_t ldy);
+/* Logits of one chunk of the n packed rows x -> y [n][ldy], whose column 0 is the chunk's first. runs speak of rows
+ * that begin at row0; own holds this thread's LoRA buffers. */
+void vt_lm_head_chunk(const vt_lm *lm, const struct vt_lm_run *runs, int n_runs, int row0, int n, int chunk,
+                      const struct vt_acts *x, struct vt_lm_bufs *own, float *y, size_t ldy);
 /* Final norm and packing of rows into b->norm. */
 void vt_lm_head_pack(const vt_lm *lm, const float *const *x, int n, struct vt_lm_bufs *b);
 /* Fixed-order merge of chunk maxima and sums. */
@@ -289,8 +293,8 @@ void vt_lm_targets_run(vt_lm *lm, struct vt_lm_targets *l);
 void vt_lm_targets_free(vt_lm *lm, struct vt_lm_targets *l);
 
 /* lm_group.c: own pages, appended to a table of blocks until n_tokens fit. */
-vt_status vt_lm_blocks_grow(vt_lm *lm, const vt_lm_group *g, int n_tokens, struct vt_lm_block *blocks, struct vt_lm_page **own,
-                            int *n_blocks, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_blocks_grow(vt_lm *lm, const vt_lm_group *g, int n_tokens, struct vt_lm_block *blocks,
+                            struct vt_lm_page **own, int *n_blocks, vt_err *err) VT_MUST_USE;
 
 /* lm_sample.c */
 struct vt_lm_draw {
@@ -304,8 +308,8 @@ struct vt_lm_logits { /* one row */
     double lse;
 };
 size_t vt_lm_sample_scratch(int n_vocab); /* bytes of scratch, 64-byte aligned */
-vt_status vt_lm_sample(const struct vt_lm_logits *row, const struct vt_sampling *s, uint64_t seed, uint64_t position, void *scratch,
-                       struct vt_lm_draw *out, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_sample(const struct vt_lm_logits *row, const struct vt_sampling *s, uint64_t seed, uint64_t position,
+                       void *scratch, struct vt_lm_draw *out, vt_err *err) VT_MUST_USE;
 
 /* lm_jobs.c, lm_train.c, lm_back.c */
 vt_status vt_lm_do_group(vt_lm *lm, struct vt_lm_job *job, vt_err *err) VT_MUST_USE;

@@ -2,8 +2,8 @@
  *
  * lm_pass.c: one walk of a batch of rows through all layers (Llama, Qwen2, Qwen3).
  *
- * A layer has two stages. Keys: norm, q k v, rope, keys and values into pages. Rest: attention, output projection, norm,
- * gate and up, down. Between them every row's keys must be written, so threads meet there and at the layer's end.
+ * A layer has two stages. Keys: norm, q k v, rope, keys and values into pages. Rest: attention, output projection,
+ * norm, gate and up, down. Between them every row's keys must be written, so threads meet there and at the layer's end.
  * A stage is written once, for a *part*: some rows, and a share of every product's columns. A wide pass gives a thread
  * whole rows, chunk by chunk (share 1 of 1, no barrier inside); a narrow one gives every thread all rows and its share
  * of the columns, with a barrier after each step. Chunks are claimed, not assigned: an element's value does not depend
@@ -33,7 +33,8 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0, int n1)
+void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
+                    int n1)
 {
     const struct vt_lm_pass *p = t->pass;
     const vt_lm *lm = p->lm;
@@ -53,7 +54,8 @@ void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts
 }
 
 /* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. */
-static void linear(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add, int *n0, int *n1)
+static void linear(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add,
+                   int *n0, int *n1)
 {
     const vt_lm *lm = t->pass->lm;
     const struct vt_matrix *w = lm->layers[t->pass->layer].w[target];
@@ -78,7 +80,8 @@ static void norm_and_pack(const struct vt_lm_part *t, const float *weight)
     int a, b;
     row_share(t, &a, &b);
     for (int i = a; i < b; i++)
-        (void)lm->k->rmsnorm(lm->cfg.d_model, p->x + (size_t)(t->r0 + i) * d, weight, lm->cfg.rms_eps, t->b->f_norm + (size_t)i * d);
+        (void)lm->k->rmsnorm(lm->cfg.d_model, p->x + (size_t)(t->r0 + i) * d, weight, lm->cfg.rms_eps,
+                             t->b->f_norm + (size_t)i * d);
     if (a < b)
         lm->k->acts_pack(&t->b->norm, lm->prec, a, b - a, t->b->f_norm + (size_t)a * d, d, 1.0f);
 }
@@ -118,7 +121,8 @@ static void put_queries(const struct vt_lm_pass *p, int row, const float *qkv)
     const size_t g = (size_t)lm->group_heads, hd = (size_t)lm->cfg.head_dim;
     for (int h = 0; h < lm->cfg.n_kv_heads; h++)
         lm->k->query_pack(lm->prec, lm->cfg.head_dim, lm->group_heads, qkv + (size_t)h * g * hd, hd,
-                          p->query + (((size_t)h * (size_t)p->n_rows + (size_t)row) * g) * vt_query_bytes(lm->cfg.head_dim));
+                          p->query +
+                              (((size_t)h * (size_t)p->n_rows + (size_t)row) * g) * vt_query_bytes(lm->cfg.head_dim));
 }
 
 static void stage_keys(const struct vt_lm_part *t)
@@ -167,7 +171,8 @@ static void copy_prefixes(const struct vt_lm_pass *p, int thread, int n_threads)
     for (int i = thread; i < p->n_spans; i += n_threads) {
         const struct vt_lm_span *s = &p->spans[i];
         if (s->prefix)
-            memcpy(s->blocks[s->n_shared].data, s->prefix->data + (size_t)p->layer * s->prefix->layer_stride, p->lm->block_bytes);
+            memcpy(s->blocks[s->n_shared].data, s->prefix->data + (size_t)p->layer * s->prefix->layer_stride,
+                   p->lm->block_bytes);
     }
 }
 
@@ -183,7 +188,8 @@ static void stage_rest(const struct vt_lm_part *t)
     row_share(t, &a, &b);
     if (a < b) {
         const size_t at = vt_lm_pass_row(p, t->r0 + a);
-        vt_lm_attend(p, t->r0 + a, t->r0 + b, t->own, t->b->f_ctx + (size_t)a * q, p->lse ? p->lse + at * (size_t)lm->cfg.n_heads : NULL);
+        vt_lm_attend(p, t->r0 + a, t->r0 + b, t->own, t->b->f_ctx + (size_t)a * q,
+                     p->lse ? p->lse + at * (size_t)lm->cfg.n_heads : NULL);
         if (p->lse)
             memcpy(p->ctx + at * q, t->b->f_ctx + (size_t)a * q, (size_t)(b - a) * q * sizeof(float));
         k->acts_pack(&t->b->ctx, lm->prec, a, b - a, t->b->f_ctx + (size_t)a * q, q, 1.0f);

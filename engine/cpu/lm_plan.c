@@ -38,13 +38,15 @@ vt_status vt_lm_plan(vt_lm *lm, const struct vt_lm_shapes *s, uint64_t *bytes, v
     if (s->n_groups < 1 || s->n_slots < 1 || s->n_prompt < 1 || s->n_new < 1)
         return vt_fail(err, VT_EINVAL, "a plan needs at least one group, slot, prompt token and new token");
     if (s->n_new > lm->cfg.n_ctx - s->n_prompt)
-        return vt_fail(err, VT_ELIMIT, "a prompt of %d tokens and %d new ones pass the model's context of %d", s->n_prompt, s->n_new,
-                       lm->cfg.n_ctx);
+        return vt_fail(err, VT_ELIMIT, "a prompt of %d tokens and %d new ones pass the model's context of %d",
+                       s->n_prompt, s->n_new, lm->cfg.n_ctx);
     *bytes = s->train ? vt_lm_train_bytes(lm, s) : sampling_bytes(lm, s);
     const uint64_t held = held_bytes(lm), room = lm->max_bytes > held ? lm->max_bytes - held : 0;
     if (*bytes > room)
-        return vt_fail(err, VT_ENOMEM, "%s %d x (%d + %d) tokens needs %.1f MB, but the memory limit leaves %.1f MB for it; ask for less or raise the limit",
-                       s->train ? "a training step of" : "sampling", s->n_slots, s->n_prompt, s->n_new, (double)*bytes / 1e6,
-                       (double)room / 1e6);
+        return vt_fail(err, VT_ENOMEM,
+                       "%s %d x (%d + %d) tokens needs %.1f MB, but the memory limit leaves %.1f MB for it; ask for "
+                       "less or raise the limit",
+                       s->train ? "a training step of" : "sampling", s->n_slots, s->n_prompt, s->n_new,
+                       (double)*bytes / 1e6, (double)room / 1e6);
     return VT_OK;
 }

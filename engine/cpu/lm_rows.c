@@ -103,8 +103,8 @@ vt_status vt_lm_rows_begin(vt_lm *lm, int n_rows, int n_spans, struct vt_lm_pass
     return VT_OK;
 }
 
-void vt_lm_rows_add(struct vt_lm_pass *p, const int32_t *tokens, int n, int pos0, const struct vt_lm_block *blocks, int n_shared,
-                    const void *family, struct vt_lm_adapter *adapter)
+void vt_lm_rows_add(struct vt_lm_pass *p, const int32_t *tokens, int n, int pos0, const struct vt_lm_block *blocks,
+                    int n_shared, const void *family, struct vt_lm_adapter *adapter)
 {
     if (n == 0)
         return;
@@ -124,7 +124,8 @@ void vt_lm_rows_add(struct vt_lm_pass *p, const int32_t *tokens, int n, int pos0
         p->pos[row0 + i] = pos0 + i;
         p->span_of[row0 + i] = p->n_spans;
     }
-    p->spans[p->n_spans++] = (struct vt_lm_span){.row0 = row0, .n = n, .pos0 = pos0, .n_shared = n_shared, .blocks = blocks};
+    p->spans[p->n_spans++] =
+        (struct vt_lm_span){.row0 = row0, .n = n, .pos0 = pos0, .n_shared = n_shared, .blocks = blocks};
     p->n_rows += n;
     f->row1 = run->row1 = p->n_rows;
 }

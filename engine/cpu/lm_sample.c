@@ -56,7 +56,8 @@ static double chunk_mass(const struct row *r, int c)
     if (r->t == 1 || weight == 0)
         return (double)r->sum[c] * weight;
     const float a = (float)(1 / r->t);
-    return (double)r->k->exp_sum(chunk_length(r, c), r->logit + (size_t)c * VT_HEAD_CHUNK, a, a * r->max[c], NULL) * weight;
+    return (double)r->k->exp_sum(chunk_length(r, c), r->logit + (size_t)c * VT_HEAD_CHUNK, a, a * r->max[c], NULL) *
+           weight;
 }
 
 /* Token of chunk c where the running mass passes target, given the mass before the chunk. */
@@ -166,7 +167,8 @@ static size_t keep(const struct row *r, const struct vt_sampling *s, const struc
     return is_cut ? kept : 0;
 }
 
-static void draw_filtered(const struct row *r, const struct vt_sampling *s, double u, struct candidate *c, struct vt_lm_draw *out)
+static void draw_filtered(const struct row *r, const struct vt_sampling *s, double u, struct candidate *c,
+                          struct vt_lm_draw *out)
 {
     size_t kept = 0;
     for (double reach = 12; !kept; reach *= 4) {
@@ -218,10 +220,15 @@ size_t vt_lm_sample_scratch(int n_vocab)
     return (n + 2 * chunks) * sizeof(float) + 64 + n * sizeof(struct candidate) + chunks * sizeof(double);
 }
 
-vt_status vt_lm_sample(const struct vt_lm_logits *in, const struct vt_sampling *s, uint64_t seed, uint64_t position, void *scratch,
-                       struct vt_lm_draw *out, vt_err *err)
+vt_status vt_lm_sample(const struct vt_lm_logits *in, const struct vt_sampling *s, uint64_t seed, uint64_t position,
+                       void *scratch, struct vt_lm_draw *out, vt_err *err)
 {
-    struct row r = {.k = in->k, .n = in->n_vocab, .n_chunks = in->n_chunks, .logit = in->logit, .max = in->max, .sum = in->sum,
+    struct row r = {.k = in->k,
+                    .n = in->n_vocab,
+                    .n_chunks = in->n_chunks,
+                    .logit = in->logit,
+                    .max = in->max,
+                    .sum = in->sum,
                     .t = (double)s->temperature};
     const size_t chunks = (size_t)in->n_chunks;
     void *rest = (char *)scratch + (((size_t)in->n_vocab + 2 * chunks) * sizeof(float) + 63) / 64 * 64;
@@ -231,7 +238,8 @@ vt_status vt_lm_sample(const struct vt_lm_logits *in, const struct vt_sampling *
     for (int c = 0; c < r.n_chunks; c++)
         r.top = (double)r.max[c] > r.top ? (double)r.max[c] : r.top;
     if (isinf(r.top) || isnan(in->lse))
-        return vt_fail(err, VT_EINVAL, "no token can be sampled: every one of the %d is banned or has no finite logit", r.n);
+        return vt_fail(err, VT_EINVAL, "no token can be sampled: every one of the %d is banned or has no finite logit",
+                       r.n);
     const bool is_filtered = (s->top_k > 0 && s->top_k < r.n) || s->top_p < 1 || s->min_p > 0;
     if (s->temperature == 0) {
         out->token = first_best(&r);

@@ -63,8 +63,15 @@ void vt_lm_targets_add(struct vt_lm_targets *l, int32_t id, float *logprob)
 
 void vt_lm_targets_run(vt_lm *lm, struct vt_lm_targets *l)
 {
-    struct vt_lm_head h = {.x = l->x, .n_rows = l->n_rows, .runs = l->runs, .n_runs = l->n_runs, .targets = l->targets,
-                           .n_targets = l->n_targets, .lse = l->lse, .max = l->max, .sum = l->sum};
+    struct vt_lm_head h = {.x = l->x,
+                           .n_rows = l->n_rows,
+                           .runs = l->runs,
+                           .n_runs = l->n_runs,
+                           .targets = l->targets,
+                           .n_targets = l->n_targets,
+                           .lse = l->lse,
+                           .max = l->max,
+                           .sum = l->sum};
     vt_lm_head_run(lm, &h);
 }
 
@@ -132,7 +139,8 @@ static void lay_out_blocks(const struct score *s, int from, int to)
         const int row = s->order[i];
         const vt_lm_group *g = s->job->score.groups[row];
         int n_table, n_own = own_blocks(s->job, row, &n_table);
-        memcpy(table, g->blocks, (size_t)(n_table - n_own < g->n_blocks ? n_table - n_own : g->n_blocks) * sizeof *table);
+        memcpy(table, g->blocks,
+               (size_t)(n_table - n_own < g->n_blocks ? n_table - n_own : g->n_blocks) * sizeof *table);
         for (int b = n_table - n_own; b < n_table; b++, keys += s->lm->block_bytes)
             table[b] = (struct vt_lm_block){keys, 0};
         table += n_table;
@@ -195,7 +203,8 @@ static vt_status score_packed(struct score *s, int from, int to, int n_fed, vt_e
         (void)own_blocks(job, row, &n_table);
         const int n_shared = g->n_tokens / VT_PAGE_KEYS;
         if (fed_tokens(job, row)) {
-            vt_lm_rows_add(&p, job->score.tokens[row], fed_tokens(job, row), g->n_tokens, table, n_shared, g, g->adapter);
+            vt_lm_rows_add(&p, job->score.tokens[row], fed_tokens(job, row), g->n_tokens, table, n_shared, g,
+                           g->adapter);
             if (g->n_tokens % VT_PAGE_KEYS)
                 vt_lm_rows_prefix(&p, &g->blocks[n_shared]);
         }
@@ -240,7 +249,9 @@ static vt_status score_alone(struct score *s, int row, vt_err *err)
     (void)own_blocks(s->job, row, &n_table);
     struct vt_lm_page **own = vt_alloc_array((size_t)n_table, sizeof(struct vt_lm_page *));
     s->blocks = vt_alloc_array((size_t)n_table, sizeof *s->blocks);
-    vt_status status = own && s->blocks ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a completion of %d tokens", s->job->score.n[row]);
+    vt_status status =
+        own && s->blocks ? VT_OK
+                         : vt_fail(err, VT_ENOMEM, "out of memory for a completion of %d tokens", s->job->score.n[row]);
     if (status == VT_OK)
         status = score_long(s, row, own, &n_blocks, err);
     for (int i = 0; own && i < n_blocks; i++)
@@ -259,7 +270,8 @@ static vt_status check(vt_lm *lm, const struct vt_lm_job *job, vt_err *err)
         if (n < 0)
             return vt_fail(err, VT_EINVAL, "completion %d has %d tokens; 0 or more are possible", i, n);
         if (n > lm->cfg.n_ctx - n_prompt)
-            return vt_fail(err, VT_ELIMIT, "completion %d has %d tokens after a prompt of %d, but the model's context is %d", i, n,
+            return vt_fail(err, VT_ELIMIT,
+                           "completion %d has %d tokens after a prompt of %d, but the model's context is %d", i, n,
                            n_prompt, lm->cfg.n_ctx);
         VT_TRY(vt_lm_check_tokens(lm, job->score.tokens[i], n, "a completion", err));
         last_pos = n_prompt + n > last_pos ? n_prompt + n : last_pos;

@@ -90,8 +90,9 @@ static vt_status check_batch(vt_lm *lm, const struct vt_lm_prompt_batch *b, vt_e
         if (b->n[r] < 0)
             return vt_fail(err, VT_EINVAL, "completion %d has %d tokens; 0 or more are possible", r, b->n[r]);
         if (b->n[r] > lm->cfg.n_ctx - b->n_prompt)
-            return vt_fail(err, VT_ELIMIT, "completion %d has %d tokens after a prompt of %d, but the model's context is %d", r, b->n[r],
-                           b->n_prompt, lm->cfg.n_ctx);
+            return vt_fail(err, VT_ELIMIT,
+                           "completion %d has %d tokens after a prompt of %d, but the model's context is %d", r,
+                           b->n[r], b->n_prompt, lm->cfg.n_ctx);
         VT_TRY(vt_lm_check_tokens(lm, b->tokens[r], b->n[r], "a completion", err));
         longest = b->n[r] > longest ? b->n[r] : longest;
     }

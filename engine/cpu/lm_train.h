@@ -3,9 +3,9 @@
  * lm_train.h: what FORWARD leaves for BACKWARD, and what the files of the backward (lm_back*.c) share.
  *
  * The tape keeps the input of every layer (fp32 residual rows), the attention's output with its log-sum-exp, and the
- * log-sum-exp of every head row; the rest of a layer is computed again when its turn comes. Rows of a batch: its prompt once, then every completion but its last
- * token; completions attend to the prompt's keys, so the gradient of those keys gathers from all of them before it
- * runs through the prompt once.
+ * log-sum-exp of every head row; the rest of a layer is computed again when its turn comes. Rows of a batch: its prompt
+ * once, then every completion but its last token; completions attend to the prompt's keys, so the gradient of those
+ * keys gathers from all of them before it runs through the prompt once.
  *
  * Gradients do not depend on the number of threads: rows are cut into stripes by their number alone, a stripe's
  * gradients are one chain over its rows, and stripes are added pairwise in a fixed tree.
@@ -17,8 +17,8 @@
 
 enum {
     VT_MAX_STRIPES = 16,
-    VT_KEY_SETS = 8,        /* most partial sums of a prompt's key gradients */
-    VT_BACK_QUERIES = 192   /* query rows (tokens x heads) of one tile of the attention backward, at most */
+    VT_KEY_SETS = 8,      /* most partial sums of a prompt's key gradients */
+    VT_BACK_QUERIES = 192 /* query rows (tokens x heads) of one tile of the attention backward, at most */
 };
 
 struct vt_lm_tape_batch {
@@ -34,10 +34,10 @@ struct vt_lm_tape {
     struct vt_lm_adapter *adapter;
     struct vt_lm_tape_batch *batches;
     int n_batches, n_rows, n_spans, n_targets;
-    float *x;        /* [n_layers + 1][n_rows][d_model] */
-    float *ctx;      /* [n_layers][n_rows][q_dim] */
-    float *lse_rows; /* [n_layers][n_rows][n_heads] */
-    double *lse; /* [head rows] */
+    float *x;            /* [n_layers + 1][n_rows][d_model] */
+    float *ctx;          /* [n_layers][n_rows][q_dim] */
+    float *lse_rows;     /* [n_layers][n_rows][n_heads] */
+    double *lse;         /* [head rows] */
     unsigned char *keys; /* pages of the layer at work */
     size_t keys_bytes;
     struct vt_lm_block *blocks;
@@ -53,7 +53,7 @@ void vt_lm_tape_targets(const vt_lm *lm, const struct vt_lm_tape *t, const float
 
 /* lm_back_weights.c. Transposed weights: gemm with them is dX = dY W. */
 struct vt_lm_back {
-    struct vt_matrix *w; /* [n_layers * 7] */
+    struct vt_matrix *w;    /* [n_layers * 7] */
     struct vt_matrix *head; /* [head chunks] */
     unsigned char *memory;
     size_t bytes;
@@ -77,15 +77,15 @@ struct vt_lm_backward {
     struct vt_lm_pass pass;
     const float *weight; /* [n_targets] */
     float *grad;
-    float *dx;           /* [d_model]: gradient of the residual */
-    float *qkv, *d_qkv;  /* [qkv_dim]: after rope */
-    float *d_ctx;        /* [q_dim] */
-    const float *lse;    /* [n_heads], of the tape */
-    float *delta;        /* [n_heads] */
-    float *keys;         /* partial dk, dv of prompts: [batch][kv head][set][2][n_prompt][head_dim] */
-    size_t *keys_at;     /* [n_batches] */
+    float *dx;          /* [d_model]: gradient of the residual */
+    float *qkv, *d_qkv; /* [qkv_dim]: after rope */
+    float *d_ctx;       /* [q_dim] */
+    const float *lse;   /* [n_heads], of the tape */
+    float *delta;       /* [n_heads] */
+    float *keys;        /* partial dk, dv of prompts: [batch][kv head][set][2][n_prompt][head_dim] */
+    size_t *keys_at;    /* [n_batches] */
     int n_stripes, stripe_rows;
-    float *part;         /* [n_stripes][part_size]: the adapter's gradient of one layer (or of the unembedding) */
+    float *part; /* [n_stripes][part_size]: the adapter's gradient of one layer (or of the unembedding) */
     size_t part_size;
     struct vt_lm_back_bufs *bufs; /* [n_threads] */
     unsigned char *memory;
@@ -108,7 +108,8 @@ struct vt_lm_back_linear {
     size_t lddx;
     float *part; /* this stripe's gradients; where a module's A and B lie is vt_lm_part_at */
 };
-void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_linear *l, struct vt_lm_bufs *b, struct vt_lm_back_bufs *bb);
+void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_linear *l, struct vt_lm_bufs *b,
+                     struct vt_lm_back_bufs *bb);
 size_t vt_lm_part_size(const vt_lm *lm, const struct vt_adapter *h);
 /* Adds the stripes' gradients of a layer (n_layers: the unembedding) to grad; called by all threads. */
 void vt_lm_part_reduce(const struct vt_lm_backward *w, int layer, int thread, int n_threads);

@@ -76,7 +76,7 @@ struct vt_lm_job {
         /* n_steps tokens for each slot. Slots may belong to different groups and adapters. A slot that has sampled one
          * of its stop ids or reached max_tokens stops early: n_out[i] < n_steps. Arrays are [n_slots * n_steps], row i
          * for slot i. logprob: log-softmax of the raw logits at temperature 1, full vocabulary. logprob_behaviour:
-         * log of the probability the draw had, after temperature, top-k, top-p, min-p and bans (in this order). */
+         * log of the probability the draw had, after bans, temperature, top-k, top-p and min-p (in this order). */
         struct {
             vt_lm_slot **slots;
             int n_slots, n_steps;

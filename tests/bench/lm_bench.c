@@ -139,8 +139,8 @@ static void probe_machine(struct bench *b)
         free(p.y[i]);
     free(x);
     free(p.acts.data);
-    printf("machine: gemm %.0f GFLOP/s, weight read %.1f GB/s on %d threads, %s\n", b->flops / 1e9, b->bytes_per_s / 1e9, lm->n_threads,
-           vt_lm_numerics(lm));
+    printf("machine: gemm %.0f GFLOP/s, weight read %.1f GB/s on %d threads, %s\n", b->flops / 1e9,
+           b->bytes_per_s / 1e9, lm->n_threads, vt_lm_numerics(lm));
 }
 
 /* --- reporting --- */
@@ -151,23 +151,26 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-static void report(const struct bench *b, const char *what, double *seconds, int n, double counted, double computed, double bound_s)
+static void report(const struct bench *b, const char *what, double *seconds, int n, double counted, double computed,
+                   double bound_s)
 {
     uint64_t peak;
     (void)vt_lm_bytes(b->lm, &peak);
     qsort(seconds, (size_t)n, sizeof *seconds, by_value);
     const double best = seconds[0], median = seconds[n / 2];
     if (b->o.is_json)
-        printf("{\"what\":\"%s\",\"best_tok_s\":%.1f,\"median_tok_s\":%.1f,\"computed_tok_s\":%.1f,\"share_of_bound\":%.3f,\"seconds\":%.4f,"
+        printf("{\"what\":\"%s\",\"best_tok_s\":%.1f,\"median_tok_s\":%.1f,\"computed_tok_s\":%.1f,\"share_of_bound\":%"
+               ".3f,\"seconds\":%.4f,"
                "\"peak_mb\":%.0f}\n",
                what, counted / best, counted / median, computed / best, bound_s / best, best, (double)peak / 1e6);
     else
-        printf("%-22s best %9.1f tok/s  median %9.1f  computed %9.1f  %5.1f %% of bound  %7.3f s  peak %.0f MB\n", what, counted / best,
-               counted / median, computed / best, 100 * bound_s / best, best, (double)peak / 1e6);
+        printf("%-22s best %9.1f tok/s  median %9.1f  computed %9.1f  %5.1f %% of bound  %7.3f s  peak %.0f MB\n", what,
+               counted / best, counted / median, computed / best, 100 * bound_s / best, best, (double)peak / 1e6);
     (void)fflush(stdout);
 }
 
-/* Seconds that n rows through the layers and n_head rows through the head need at the least, n_steps reads of the weights. */
+/* Seconds that n rows through the layers and n_head rows through the head need at the least, n_steps reads of the
+ * weights. */
 static double bound(const struct bench *b, double n, double n_head, double n_steps)
 {
     const double head = (double)b->lm->cfg.n_vocab * b->lm->cfg.d_model;
@@ -222,8 +225,14 @@ static double decode_once(struct bench *b, vt_lm_group *g, int n)
     const double t0 = vt_now_s();
     for (int at = 0; at < NEW; at += BURST) {
         struct vt_lm_job job = {.kind = VT_LM_DECODE,
-                                .decode = {.slots = slots, .n_slots = n, .n_steps = BURST, .tokens = tokens, .logprob = logprob,
-                                           .logprob_behaviour = behaviour, .n_out = n_out, .finished = finished}};
+                                .decode = {.slots = slots,
+                                           .n_slots = n,
+                                           .n_steps = BURST,
+                                           .tokens = tokens,
+                                           .logprob = logprob,
+                                           .logprob_behaviour = behaviour,
+                                           .n_out = n_out,
+                                           .finished = finished}};
         run_job(b, &job);
     }
     const double t = vt_now_s() - t0;
@@ -270,14 +279,16 @@ static void bench_score(struct bench *b)
         vt_lm_group *g = prefill(b, prompt, PROMPT, 0);
         for (int r = 0; r < ROWS; r++)
             groups[r] = g;
-        struct vt_lm_job job = {.kind = VT_LM_SCORE,
-                                .score = {.groups = groups, .tokens = tokens, .n = n, .n_rows = ROWS, .logprob = logprob}};
+        struct vt_lm_job job = {
+            .kind = VT_LM_SCORE,
+            .score = {.groups = groups, .tokens = tokens, .n = n, .n_rows = ROWS, .logprob = logprob}};
         run_job(b, &job);
         seconds[i] = vt_now_s() - t0;
         vt_lm_group_close(b->lm, g);
     }
     const double computed = PROMPT + ROWS * (NEW - 1);
-    report(b, "score 32x(256+128)", seconds, b->o.repeat, ROWS * (PROMPT + NEW), computed, bound(b, computed, ROWS * NEW, 1));
+    report(b, "score 32x(256+128)", seconds, b->o.repeat, ROWS * (PROMPT + NEW), computed,
+           bound(b, computed, ROWS * NEW, 1));
     for (int r = 0; r < ROWS; r++) {
         free((void *)(uintptr_t)tokens[r]);
         free(logprob[r]);
@@ -308,16 +319,19 @@ static void bench_train(struct bench *b)
         w[r] = weights;
         n[r] = NEW;
     }
-    const struct vt_lm_prompt_batch batch = {.prompt = prompt, .n_prompt = PROMPT, .tokens = tokens, .n = n, .n_rows = ROWS, .logprob = logprob};
+    const struct vt_lm_prompt_batch batch = {
+        .prompt = prompt, .n_prompt = PROMPT, .tokens = tokens, .n = n, .n_rows = ROWS, .logprob = logprob};
     const struct vt_adam adam = {.lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f};
     double forward_s = 0, backward_s = 0, norm;
     for (int i = -1; i < b->o.repeat; i++) {
         const double t0 = vt_now_s();
-        struct vt_lm_job job = {.kind = VT_LM_FORWARD, .forward = {.adapter = b->adapter, .batches = &batch, .n_batches = 1}};
+        struct vt_lm_job job = {.kind = VT_LM_FORWARD,
+                                .forward = {.adapter = b->adapter, .batches = &batch, .n_batches = 1}};
         memset(grad, 0, a->n_params * sizeof *grad);
         run_job(b, &job);
         const double t1 = vt_now_s();
-        job = (struct vt_lm_job){.kind = VT_LM_BACKWARD, .backward = {.tape = job.forward.tape, .w = w_batch, .grad = grad}};
+        job = (struct vt_lm_job){.kind = VT_LM_BACKWARD,
+                                 .backward = {.tape = job.forward.tape, .w = w_batch, .grad = grad}};
         run_job(b, &job);
         const double t2 = vt_now_s();
         if (vt_lm_adam(b->lm, b->adapter, grad, &adam, &norm, &err) != VT_OK)
@@ -329,7 +343,8 @@ static void bench_train(struct bench *b)
         backward_s = t2 - t1;
     }
     const double computed = PROMPT + ROWS * (NEW - 1);
-    report(b, "train 32x(256+128)", seconds, b->o.repeat, ROWS * (PROMPT + NEW), computed, 2 * bound(b, computed, ROWS * NEW, 1));
+    report(b, "train 32x(256+128)", seconds, b->o.repeat, ROWS * (PROMPT + NEW), computed,
+           2 * bound(b, computed, ROWS * NEW, 1));
     if (!b->o.is_json)
         printf("%-22s forward %.3f s, backward %.3f s, |grad| %.3g\n", "", forward_s, backward_s, norm);
     for (int r = 0; r < ROWS; r++) {
@@ -381,10 +396,12 @@ int main(int argc, char **argv)
     struct bench b = {.o = parse(argc, argv)};
     vt_err err;
     if (!b.o.model) {
-        (void)fprintf(stderr, "usage: lm_bench MODEL [--threads N] [--isa NAME] [--f32] [--repeat N] [--only WHAT] [--json]\n");
+        (void)fprintf(stderr,
+                      "usage: lm_bench MODEL [--threads N] [--isa NAME] [--f32] [--repeat N] [--only WHAT] [--json]\n");
         return 2;
     }
-    const struct vt_lm_opts o = {.n_threads = b.o.n_threads, .precision = b.o.is_f32 ? VT_LM_F32 : VT_LM_FAST, .isa = b.o.isa};
+    const struct vt_lm_opts o = {
+        .n_threads = b.o.n_threads, .precision = b.o.is_f32 ? VT_LM_F32 : VT_LM_FAST, .isa = b.o.isa};
     const double t0 = vt_now_s();
     if (vt_ckpt_open(b.o.model, &b.ckpt, &err) != VT_OK || vt_lm_cpu_open(b.ckpt, &o, &b.lm, &err) != VT_OK)
         die(&err);

@@ -54,7 +54,8 @@ static inline vt_lm_group *prefill(vt_lm *lm, const int32_t *tokens, int n, int 
     return job.group.group;
 }
 
-static inline void score_rows(vt_lm *lm, vt_lm_group **groups, const int32_t *const *tokens, const int *n, int n_rows, float *const *out)
+static inline void score_rows(vt_lm *lm, vt_lm_group **groups, const int32_t *const *tokens, const int *n, int n_rows,
+                              float *const *out)
 {
     vt_err err = {0};
     struct vt_lm_job job = {.kind = VT_LM_SCORE,
@@ -98,10 +99,15 @@ static inline double train(vt_lm *lm, struct seq *s, int n, int adapter, bool pa
             continue;
         }
         w_batch[n_batches] = &w[i];
-        batches[n_batches++] = (struct vt_lm_prompt_batch){.prompt = s[i].prompt, .n_prompt = s[i].n_prompt, .tokens = &tokens[i],
-                                                           .n = &lengths[i], .n_rows = 1, .logprob = &logp[i]};
+        batches[n_batches++] = (struct vt_lm_prompt_batch){.prompt = s[i].prompt,
+                                                           .n_prompt = s[i].n_prompt,
+                                                           .tokens = &tokens[i],
+                                                           .n = &lengths[i],
+                                                           .n_rows = 1,
+                                                           .logprob = &logp[i]};
     }
-    struct vt_lm_job job = {.kind = VT_LM_FORWARD, .forward = {.adapter = adapter, .batches = batches, .n_batches = n_batches}};
+    struct vt_lm_job job = {.kind = VT_LM_FORWARD,
+                            .forward = {.adapter = adapter, .batches = batches, .n_batches = n_batches}};
     CHECK_OK(vt_lm_run(lm, &job, &err), err);
     for (int i = 0; i < n; i++)
         for (int t = 0; t < s[i].n; t++)
@@ -188,7 +194,8 @@ static inline double gap_mean(const struct gap *g)
 /* Module of a PEFT tensor name; false when the name is none. *is_b: B, else A. */
 static inline bool parse_peft(const char *name, int n_layers, int *layer, enum vt_target *target, bool *is_b)
 {
-    static const char *const modules[VT_LORA_N] = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj", "lm_head"};
+    static const char *const modules[VT_LORA_N] = {"q_proj",    "k_proj",  "v_proj",    "o_proj",
+                                                   "gate_proj", "up_proj", "down_proj", "lm_head"};
     const char *l = strstr(name, "layers.");
     *layer = l ? (int)strtol(l + 7, NULL, 10) : n_layers;
     *is_b = strstr(name, "lora_B") != NULL;
@@ -214,7 +221,8 @@ static inline struct likeness compare(const float *a, const float *b, size_t n)
         ab += x * y;
         dd += (x - y) * (x - y);
     }
-    return (struct likeness){.rel = bb > 0 ? sqrt(dd / bb) : sqrt(dd), .cosine = aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : aa == bb,
+    return (struct likeness){.rel = bb > 0 ? sqrt(dd / bb) : sqrt(dd),
+                             .cosine = aa > 0 && bb > 0 ? ab / sqrt(aa * bb) : aa == bb,
                              .norm = bb > 0 ? sqrt(aa / bb) : 1};
 }
 
@@ -235,7 +243,8 @@ static inline struct worst compare_file(const char *path, const struct vt_adapte
         enum vt_target target;
         bool is_b;
         size_t off[2];
-        if (!parse_peft(t->name, a->cfg.n_layers, &layer, &target, &is_b) || !vt_adapter_at(a, layer, target, &off[0], &off[1]))
+        if (!parse_peft(t->name, a->cfg.n_layers, &layer, &target, &is_b) ||
+            !vt_adapter_at(a, layer, target, &off[0], &off[1]))
             continue;
         size_t n_row = (size_t)t->shape[1], n = (size_t)t->shape[0] * n_row;
         float *want = vt_alloc_array(n, sizeof *want);

@@ -49,7 +49,8 @@ static int group_adapter(const struct world *w, int group)
     return group % 3 == 0 ? 0 : w->adapter[group % 3 - 1];
 }
 
-static bool world_open(struct world *w, const char *path, enum vt_lm_precision p, const char *isa, int n_threads, int pass_rows)
+static bool world_open(struct world *w, const char *path, enum vt_lm_precision p, const char *isa, int n_threads,
+                       int pass_rows)
 {
     if (!open_model(&w->m, path, p, isa, n_threads)) {
         close_model(&w->m);
@@ -84,7 +85,9 @@ static struct sample sample_of(int i)
 static vt_lm_slot *open_slot(struct world *w, const struct sample *s, int max_new)
 {
     const int kind = (int)(s->seed % 4), max_tokens = 1 + (int)(s->seed * 37 % (uint64_t)max_new);
-    const struct vt_sampling sampling = {.temperature = kind == 3 ? 0.0f : 0.7f, .top_p = kind == 1 ? 0.9f : 1.0f, .top_k = kind == 2 ? 20 : 0,
+    const struct vt_sampling sampling = {.temperature = kind == 3 ? 0.0f : 0.7f,
+                                         .top_p = kind == 1 ? 0.9f : 1.0f,
+                                         .top_k = kind == 2 ? 20 : 0,
                                          .min_p = kind == 1 ? 0.02f : 0.0f};
     vt_lm_slot *slot = NULL;
     vt_err err = {0};
@@ -99,13 +102,21 @@ static void decode_all(struct world *w, struct sample *s, int n, int n_steps, in
     int n_out[MOST];
     unsigned char finished[MOST];
     int32_t *tokens = vt_alloc_array((size_t)(n * n_steps), sizeof *tokens);
-    float *logprob = vt_alloc_array((size_t)(n * n_steps), sizeof *logprob), *behaviour = vt_alloc_array((size_t)(n * n_steps), sizeof *behaviour);
+    float *logprob = vt_alloc_array((size_t)(n * n_steps), sizeof *logprob),
+          *behaviour = vt_alloc_array((size_t)(n * n_steps), sizeof *behaviour);
     vt_err err = {0};
     for (int i = 0; i < n; i++)
         slots[i] = open_slot(w, &s[i], max_new);
     for (int left = n; left > 0;) {
-        struct vt_lm_job job = {.kind = VT_LM_DECODE, .decode = {.slots = slots, .n_slots = n, .n_steps = n_steps, .tokens = tokens,
-                                .logprob = logprob, .logprob_behaviour = behaviour, .n_out = n_out, .finished = finished}};
+        struct vt_lm_job job = {.kind = VT_LM_DECODE,
+                                .decode = {.slots = slots,
+                                           .n_slots = n,
+                                           .n_steps = n_steps,
+                                           .tokens = tokens,
+                                           .logprob = logprob,
+                                           .logprob_behaviour = behaviour,
+                                           .n_out = n_out,
+                                           .finished = finished}};
         CHECK_OK(vt_lm_run(w->m.lm, &job, &err), err);
         if (job.status != VT_OK)
             break;
@@ -185,7 +196,8 @@ static int samples_differ(const struct sample *a, const struct sample *b, int n)
 {
     int bad = 0;
     for (int i = 0; i < n; i++)
-        bad += a[i].n != b[i].n || a[i].finished != b[i].finished || memcmp(a[i].tokens, b[i].tokens, (size_t)a[i].n * 4) != 0 ||
+        bad += a[i].n != b[i].n || a[i].finished != b[i].finished ||
+               memcmp(a[i].tokens, b[i].tokens, (size_t)a[i].n * 4) != 0 ||
                n_unequal(a[i].logprob, b[i].logprob, a[i].n) || n_unequal(a[i].behaviour, b[i].behaviour, a[i].n);
     return bad;
 }
@@ -204,7 +216,8 @@ static void check_world(const char *path, enum vt_lm_precision p, const char *is
         CHECK_INT(forward_differs(&w, all, MOST, g, true), 0);
         CHECK_INT(forward_differs(&w, all, MOST, g, false), 0);
     }
-    for (int n = 1; n <= 64; n = n < 8 ? n + 1 : n * 2) { /* the last n of them in a batch of their own, other steps a job */
+    for (int n = 1; n <= 64;
+         n = n < 8 ? n + 1 : n * 2) { /* the last n of them in a batch of their own, other steps a job */
         for (int i = 0; i < n; i++)
             some[i] = sample_of(MOST - n + i);
         decode_all(&w, some, n, 5, max_new);

@@ -43,14 +43,16 @@ static struct vt_adapter *with_unembedding(const struct vt_adapter *from)
     vt_st *st = NULL;
     vt_err err = {0};
     size_t to[2], src[2];
-    CHECK_OK(vt_adapter_new(&from->cfg, from->rank, from->alpha, from->targets | 1u << VT_LORA_UNEMBED, 1, &a, &err), err);
+    CHECK_OK(vt_adapter_new(&from->cfg, from->rank, from->alpha, from->targets | 1u << VT_LORA_UNEMBED, 1, &a, &err),
+             err);
     CHECK_OK(vt_st_open(GOLDEN("lora/lm_head_A.safetensors"), &st, &err), err);
     if (!a || !st)
         return a;
     for (int layer = 0; layer < a->cfg.n_layers; layer++)
         for (int t = 0; t < VT_LORA_UNEMBED; t++) {
             int d_out, d_in;
-            if (!vt_adapter_at(a, layer, (enum vt_target)t, &to[0], &to[1]) || !vt_adapter_at(from, layer, (enum vt_target)t, &src[0], &src[1]))
+            if (!vt_adapter_at(a, layer, (enum vt_target)t, &to[0], &to[1]) ||
+                !vt_adapter_at(from, layer, (enum vt_target)t, &src[0], &src[1]))
                 continue;
             vt_adapter_dims(&a->cfg, (enum vt_target)t, &d_out, &d_in);
             memcpy(a->params + to[0], from->params + src[0], (size_t)(a->rank * d_in) * sizeof *a->params);
@@ -74,7 +76,8 @@ static bool bench_open(struct bench *b, enum vt_lm_precision p, const char *want
     b->want = read_json(want);
     if (!b->a || !batch || !b->want)
         return false;
-    for (const vt_json *row = vt_json_first(vt_json_get(batch, "sequences")); row && b->n < MAX_SEQS; row = vt_json_next(row))
+    for (const vt_json *row = vt_json_first(vt_json_get(batch, "sequences")); row && b->n < MAX_SEQS;
+         row = vt_json_next(row))
         b->s[b->n++] = json_seq(row, "prompt_ids", "completion_ids");
     vt_json_free(batch);
     if (is_b_zero)
@@ -147,9 +150,10 @@ static void check_gradients(struct bench *b, int id, bool is_f32, const char *fi
         w = compare_file(file, b->a, b->grad);
         CHECK_INT(w.n, 21);
     }
-    printf("  %s %s: loss %+.7f (fp64 %+.7f), |dlogp| mean %.1e max %.1e, gradients: rel %.1e, cosine %.6f over %d tensors, l2 within %.1e over %d\n",
-           label, vt_lm_numerics(b->m.lm), loss, vt_json_num(vt_json_get(b->want, "loss0_fp64"), 0), gap_mean(&g), g.max, w.rel, w.cosine,
-           w.n, norms, n);
+    printf("  %s %s: loss %+.7f (fp64 %+.7f), |dlogp| mean %.1e max %.1e, gradients: rel %.1e, cosine %.6f over %d "
+           "tensors, l2 within %.1e over %d\n",
+           label, vt_lm_numerics(b->m.lm), loss, vt_json_num(vt_json_get(b->want, "loss0_fp64"), 0), gap_mean(&g),
+           g.max, w.rel, w.cosine, w.n, norms, n);
     if (is_f32) {
         CHECK(g.max <= 5e-4);
         CHECK(gap_mean(&g) <= 2e-5);
@@ -166,7 +170,8 @@ static void check_gradients(struct bench *b, int id, bool is_f32, const char *fi
 static void check_steps(struct bench *b, const char *key, const char *label)
 {
     const vt_json *want = vt_json_get(b->want, key);
-    const struct vt_adam adam = {.lr = (float)vt_json_num(vt_json_get(want, "lr"), 0), .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f};
+    const struct vt_adam adam = {
+        .lr = (float)vt_json_num(vt_json_get(want, "lr"), 0), .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f};
     vt_err err = {0};
     int id = 0, n_norms;
     double loss = 0, norm;
@@ -186,8 +191,9 @@ static void check_steps(struct bench *b, const char *key, const char *label)
     const struct gap g = logp_gap(b, logp ? logp : vt_json_get(want, "logp_after"));
     const double norms = norms_differ(b, after->params, vt_json_get(want, "adapter_l2"), &n_norms);
     const double peft = vt_json_num(vt_json_get(want, "max_abs_dlogp_fp32_vs_fp64"), adam.lr >= 1e-3f ? 2e-3 : 9e-5);
-    printf("  %s %s: after %d steps loss %+.6f, |dlogp| mean %.1e max %.1e (PEFT fp32: %.1e), adapter l2 within %.1e over %d\n", label, key,
-           (int)after->step, loss, gap_mean(&g), g.max, peft, norms, n_norms);
+    printf("  %s %s: after %d steps loss %+.6f, |dlogp| mean %.1e max %.1e (PEFT fp32: %.1e), adapter l2 within %.1e "
+           "over %d\n",
+           label, key, (int)after->step, loss, gap_mean(&g), g.max, peft, norms, n_norms);
     CHECK(g.max <= 5 * peft);
     CHECK(n_norms > 0);
     CHECK(norms <= 5e-3);
@@ -253,5 +259,6 @@ static void adapters_fast(void)
     bench_close(&b);
 }
 
-static const struct test_case cases[] = {TEST(fresh_adapter_f32), TEST(trained_adapter_f32), TEST(unembedding_f32), TEST(adapters_fast)};
+static const struct test_case cases[] = {TEST(fresh_adapter_f32), TEST(trained_adapter_f32), TEST(unembedding_f32),
+                                         TEST(adapters_fast)};
 TEST_MAIN(cases)

@@ -81,7 +81,8 @@ static void bad_samples(void)
     CHECK(vt_lm_slot_open(m.lm, g, 1, &s, 5, NULL, 0, &slot, &err) == VT_EINVAL);
     CHECK(slot == NULL);
     int n_out;
-    struct vt_lm_job job = {.kind = VT_LM_DECODE, .decode = {.slots = &slot, .n_slots = 0, .n_steps = 1, .n_out = &n_out}};
+    struct vt_lm_job job = {.kind = VT_LM_DECODE,
+                            .decode = {.slots = &slot, .n_slots = 0, .n_steps = 1, .n_out = &n_out}};
     CHECK(vt_lm_run(m.lm, &job, &err) == VT_EINVAL);
     says(&err, VT_EINVAL, "at least 1");
     job = (struct vt_lm_job){.kind = VT_LM_SCORE};
@@ -95,16 +96,23 @@ static void bad_samples(void)
 }
 
 /* One slot, n tokens in one job. */
-static int draw(vt_lm *lm, vt_lm_group *g, const struct vt_sampling *s, uint64_t seed, int n, const int32_t *stops, int n_stops, int32_t *tokens,
-                float *logprob, float *behaviour, int *finished)
+static int draw(vt_lm *lm, vt_lm_group *g, const struct vt_sampling *s, uint64_t seed, int n, const int32_t *stops,
+                int n_stops, int32_t *tokens, float *logprob, float *behaviour, int *finished)
 {
     vt_lm_slot *slot = NULL;
     vt_err err = {0};
     int n_out = 0;
     unsigned char end = 0;
     CHECK_OK(vt_lm_slot_open(lm, g, seed, s, n, stops, n_stops, &slot, &err), err);
-    struct vt_lm_job job = {.kind = VT_LM_DECODE, .decode = {.slots = &slot, .n_slots = 1, .n_steps = n, .tokens = tokens, .logprob = logprob,
-                            .logprob_behaviour = behaviour, .n_out = &n_out, .finished = &end}};
+    struct vt_lm_job job = {.kind = VT_LM_DECODE,
+                            .decode = {.slots = &slot,
+                                       .n_slots = 1,
+                                       .n_steps = n,
+                                       .tokens = tokens,
+                                       .logprob = logprob,
+                                       .logprob_behaviour = behaviour,
+                                       .n_out = &n_out,
+                                       .finished = &end}};
     CHECK_OK(vt_lm_run(lm, &job, &err), err);
     vt_lm_slot_close(lm, slot);
     *finished = end;
@@ -160,11 +168,12 @@ static void sampler_settings(void)
     CHECK_INT(finished, 1);
 
     enum { DRAWS = 4000 };
-    struct vt_sampling settings[] = {{.temperature = 0.7f, .top_p = 1},
-                                     {.temperature = 1, .top_p = 1, .top_k = 3},
-                                     {.temperature = 1.5f, .top_p = 0.4f},
-                                     {.temperature = 1, .top_p = 1, .min_p = 0.3f},
-                                     {.temperature = 0.8f, .top_p = 0.9f, .top_k = 12, .min_p = 0.05f, .banned = banned, .n_banned = 1}};
+    struct vt_sampling settings[] = {
+        {.temperature = 0.7f, .top_p = 1},
+        {.temperature = 1, .top_p = 1, .top_k = 3},
+        {.temperature = 1.5f, .top_p = 0.4f},
+        {.temperature = 1, .top_p = 1, .min_p = 0.3f},
+        {.temperature = 0.8f, .top_p = 0.9f, .top_k = 12, .min_p = 0.05f, .banned = banned, .n_banned = 1}};
     for (size_t k = 0; k < sizeof settings / sizeof settings[0]; k++) {
         const struct vt_sampling *s = &settings[k];
         double p[VOCAB] = {0}, sum = 0, kept = 0, chi = 0;
@@ -195,7 +204,8 @@ static void sampler_settings(void)
                 rank++;
             count[rank]++;
             n_outside += rank < first || rank >= first + n_kept;
-            n_behaviour_wrong += fabs((double)behaviour[0] - log(p[rank] / kept)) > 1e-4 || logprob[0] != table[tokens[0]];
+            n_behaviour_wrong +=
+                fabs((double)behaviour[0] - log(p[rank] / kept)) > 1e-4 || logprob[0] != table[tokens[0]];
         }
         CHECK_INT(n_outside, 0);
         CHECK_INT(n_behaviour_wrong, 0);
@@ -227,8 +237,15 @@ static void everything_banned(void)
         return;
     vt_lm_group *g = prefill(m.lm, prompt, 1, 0);
     CHECK_OK(vt_lm_slot_open(m.lm, g, 1, &s, 4, NULL, 0, &slot, &err), err);
-    struct vt_lm_job job = {.kind = VT_LM_DECODE, .decode = {.slots = &slot, .n_slots = 1, .n_steps = 2, .tokens = &token, .logprob = &a,
-                            .logprob_behaviour = &b, .n_out = &n_out, .finished = &finished}};
+    struct vt_lm_job job = {.kind = VT_LM_DECODE,
+                            .decode = {.slots = &slot,
+                                       .n_slots = 1,
+                                       .n_steps = 2,
+                                       .tokens = &token,
+                                       .logprob = &a,
+                                       .logprob_behaviour = &b,
+                                       .n_out = &n_out,
+                                       .finished = &finished}};
     CHECK(vt_lm_run(m.lm, &job, &err) == VT_EINVAL);
     says(&err, VT_EINVAL, "banned");
     vt_lm_slot_close(m.lm, slot);
@@ -244,7 +261,11 @@ static void shortage(void)
     const struct vt_lm_opts o = {.precision = VT_LM_FAST, .n_threads = 1, .max_memory = 4 << 20};
     const struct vt_lm_shapes small = {.n_groups = 1, .n_prompt = 8, .n_slots = 1, .n_new = 8},
                               large = {.n_groups = 4, .n_prompt = 400, .n_slots = 4000, .n_new = 100},
-                              train_large = {.n_groups = 4, .n_prompt = 400, .n_slots = 4000, .n_new = 100, .train = true},
+                              train_large = {.n_groups = 4,
+                                             .n_prompt = 400,
+                                             .n_slots = 4000,
+                                             .n_new = 100,
+                                             .train = true},
                               too_long = {.n_groups = 1, .n_prompt = 500, .n_slots = 1, .n_new = 13};
     if (!open_with(&m, tiny_path("llama", NULL), &o))
         return;
@@ -287,14 +308,16 @@ static void training_misuse(void)
     float *out[] = {logprob};
     const float *w[] = {w_row};
     const float *const *w_batch[] = {w};
-    struct vt_lm_prompt_batch batch = {.prompt = prompt, .n_prompt = 2, .tokens = tokens, .n = n, .n_rows = 1, .logprob = out};
+    struct vt_lm_prompt_batch batch = {
+        .prompt = prompt, .n_prompt = 2, .tokens = tokens, .n = n, .n_rows = 1, .logprob = out};
     if (!open_tiny(&m))
         return;
     struct vt_lm_job job = {.kind = VT_LM_FORWARD, .forward = {.batches = &batch, .n_batches = 0}};
     CHECK(vt_lm_run(m.lm, &job, &err) == VT_EINVAL);
     job.forward.n_batches = 1;
     CHECK_OK(vt_lm_run(m.lm, &job, &err), err);
-    struct vt_lm_job back = {.kind = VT_LM_BACKWARD, .backward = {.tape = job.forward.tape, .w = w_batch, .grad = grad}};
+    struct vt_lm_job back = {.kind = VT_LM_BACKWARD,
+                             .backward = {.tape = job.forward.tape, .w = w_batch, .grad = grad}};
     CHECK(vt_lm_run(m.lm, &back, &err) == VT_EINVAL);
     says(&err, VT_EINVAL, "frozen");
     int id = 0;
@@ -396,7 +419,7 @@ static void close_with_work_queued(void)
     close_model(&m);
 }
 
-static const struct test_case cases[] = {TEST(bad_prompts), TEST(bad_samples),     TEST(sampler_settings), TEST(everything_banned),
-                                         TEST(shortage),    TEST(training_misuse), TEST(damaged_weights),  TEST(unknown_isa),
-                                         TEST(close_with_work_queued)};
+static const struct test_case cases[] = {TEST(bad_prompts),       TEST(bad_samples), TEST(sampler_settings),
+                                         TEST(everything_banned), TEST(shortage),    TEST(training_misuse),
+                                         TEST(damaged_weights),   TEST(unknown_isa), TEST(close_with_work_queued)};
 TEST_MAIN(cases)

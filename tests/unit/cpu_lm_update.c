@@ -112,7 +112,8 @@ static void finite_differences(void)
                         vt_lm_adapter_drop(b.m.lm, id);
                         vt_adapter_free(moved);
                     }
-                    const double got = (loss[0] - loss[1]) / (2 * (double)step), error = fabs(got - want) / (sqrt(scale * (double)size) + 1e-3);
+                    const double got = (loss[0] - loss[1]) / (2 * (double)step),
+                                 error = fabs(got - want) / (sqrt(scale * (double)size) + 1e-3);
                     worst = error > worst ? error : worst;
                     n++;
                 }
@@ -215,7 +216,8 @@ static void learns(void)
 
 static void moments_travel(void)
 {
-    const struct vt_adam adam = {.lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f, .grad_clip = 0.5f, .weight_decay = 0.01f};
+    const struct vt_adam adam = {
+        .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f, .grad_clip = 0.5f, .weight_decay = 0.01f};
     struct bench b;
     vt_err err = {0};
     double norm;
