@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- The warm-start corpus: deterministic, well formed, and without any task of an evaluation half.
 --
 -- Two proofs of the last are here: the records (which tasks the splits hold out, which the corpus claims) and the tokens (no
