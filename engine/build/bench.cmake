@@ -1,12 +1,9 @@
 # tests/bench/*.c are measuring programs, built on request (`ninja bench`) into build/bench and run by hand. Like a unit
-# test, FOLDER_SUBJECT.c is linked with vegttt_FOLDER; lm_bench.c and kernels_bench.c measure cpu.
+# test, FOLDER_SUBJECT.c is linked with vegttt_FOLDER. The scripts beside them measure vegttt against its rivals.
 file(GLOB bench_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/bench/*.c)
 foreach(source ${bench_sources})
   get_filename_component(name ${source} NAME_WE)
   string(REGEX REPLACE "_.*" "" folder ${name})
-  if(folder MATCHES "^(lm|kernels)$")
-    set(folder cpu)
-  endif()
   add_executable(${name} EXCLUDE_FROM_ALL ${source})
   target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
   target_link_libraries(${name} PRIVATE vegttt_${folder})

@@ -259,9 +259,10 @@ PROBE = """
 import sys, ctypes, llama_cpp as lib
 lib.llama_backend_init()
 model = lib.llama_model_load_from_file(sys.argv[1].encode(), lib.llama_model_default_params())
-p = lib.llama_context_default_params(); p.n_ctx = 64; p.n_threads = p.n_threads_batch = int(sys.argv[2])
-ctx = lib.llama_init_from_model(model, p); batch = lib.llama_batch_init(8, 0, 1); batch.n_tokens = 1
-batch.token[0] = 300; batch.pos[0] = 0; batch.n_seq_id[0] = 1; batch.seq_id[0][0] = 0; batch.logits[0] = 1
+p = lib.llama_context_default_params(); p.n_ctx = 256; p.n_batch = 128; p.n_threads = p.n_threads_batch = int(sys.argv[2])
+ctx = lib.llama_init_from_model(model, p); batch = lib.llama_batch_init(128, 0, 1); batch.n_tokens = 128
+for i in range(128):
+    batch.token[i] = 300 + i; batch.pos[i] = i; batch.n_seq_id[i] = 1; batch.seq_id[i][0] = 0; batch.logits[i] = 1
 sys.exit(1 if lib.llama_decode(ctx, batch) else 0)
 """
 

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kernels_bench.c: the CPU kernels alone, one thread: GFLOP/s and GB/s of the matrix product over SmolLM2-135M's shapes
+ * cpu_kernels.c: the CPU kernels alone, one thread: GFLOP/s and GB/s of the matrix product over SmolLM2-135M's shapes
  * for M = 1, 8, 32, 64, 512, as shares of what the same thread reaches on operands that stay in the first-level cache
  * (a bf16 or fp32 product of 16 to 64 rows) and of a plain read of memory; then the other kernels in microseconds.
  *
- *     kernels_bench [ISA...]        default: every instruction set of this machine
+ *     cpu_kernels [ISA...]        default: every instruction set of this machine
  *
  * Best and median of N_RUNS. Matrices are larger than the caches in sum: each run takes the next of several copies, so
  * that small M reads weights from memory as a model does.
@@ -130,7 +130,7 @@ static void bench_shape(const struct vt_kernels *k, enum vt_lm_precision p, enum
     struct weights w;
     struct vt_acts a = {n_in, vt_acts_row_bytes(n_in), vt_alloc_aligned(64, vt_acts_row_bytes(n_in) * MAX_ROWS)};
     if (!weights_new(&w, layout, n_out, n_in) || !a.data) {
-        (void)fprintf(stderr, "kernels_bench: out of memory\n");
+        (void)fprintf(stderr, "cpu_kernels: out of memory\n");
         exit(1);
     }
     k->acts_pack(&a, p, 0, MAX_ROWS, x, (size_t)n_in, 1.0f);
