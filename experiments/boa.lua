@@ -33,7 +33,7 @@ return vt.experiment {
     local stop = vt.early_stop { patience = p.patience }
     local trajectory = run:table("trajectory", { "step", "correct", "fast_1", "fast_1_sure", "lo", "hi", "distinct",
       "best" })
-    local steps, batch = {}, nil
+    local steps, drawn, batch = {}, {}, nil
 
     for step = 0, p.steps do
       if step > 0 then
@@ -52,6 +52,7 @@ return vt.experiment {
         return vt.eval.all(group, { protocol = p.eval })
       end)
 
+      drawn[step + 1] = groups
       -- A step is scored on its own rollouts; the score is a maximum over the data it is chosen on.
       local fast, sure = vt.stats.fast(groups, 1), vt.stats.fast_sure(groups, 1)
       local verdict = stop:offer(fast, { step = step, snapshot = weights, groups = groups })
@@ -72,9 +73,18 @@ return vt.experiment {
     run:plot("trajectory", { kind = "line", data = trajectory, x = "step", y = { "correct", "fast_1", "fast_1_sure" },
       star = "best", title = "Adaptation trajectory", y_label = "share of samples" })
 
-    local per_task = run:table("tasks", { "task", "name", "correct", "fast_1", "fast_1_sure", "speedup", "seen" })
+    local per_task = run:table("tasks", { "task", "name", "correct", "fast_1", "fast_1_sure", "seen" })
     for i, row in ipairs(vt.stats.by_task(best.groups)) do
-      per_task:row(row.task, row.name, row.correct, row.fast_1, row.fast_1_sure, row.speedup, best.groups[i].seen or "")
+      per_task:row(row.task, row.name, row.correct, row.fast_1, row.fast_1_sure, best.groups[i].seen or "")
+    end
+
+    -- The best kernel of a task may come from any step.
+    run:stage("judging the best again")
+    local kernels = run:table("kernels", { "task", "name", "step", "speedup", "lo", "hi", "first", "tried" })
+    for _, b in ipairs(vt.eval.best(drawn)) do
+      local v, first = b.verdict or {}, b.first or {}
+      kernels:row(b.task.id, b.task.name, b.sample and b.sample.step, v.speedup, v.speedup_lo, v.speedup_hi,
+        first.speedup, b.n_tried)
     end
     run:save("selected", best.snapshot)
     return { step = best.step, fast_1 = best.score, weights = best.snapshot.id, first_fast_1 = steps[1].fast_1 }

@@ -189,6 +189,13 @@ function vt.eval.all(g, o) end
 ---@return vt.Verdict
 function vt.eval.one(task, code, o) end
 
+---One row per task. The kernels that are faster for sure are judged again, best first and three at most, with the full
+---protocol, processes of their own and new inputs; the first that is faster for sure again is the best kernel, at the
+---speedup of that second verdict. sample, its first verdict and verdict are nil where none holds. [waits]
+---@param g vt.Group|vt.Group[] with verdicts
+---@return { task: vt.Task, sample?: vt.Sample, first?: vt.Verdict, verdict?: vt.Verdict, n_tried: integer }[]
+function vt.eval.best(g) end
+
 -- ── rewards and advantages: factories of functions of groups, which they return ──────────────────────────────────────
 
 function vt.reward.raw(o) end ---speedup if correct, else 0
@@ -292,7 +299,7 @@ function vt.json.decode(text) end
 function vt.stats.fast(groups, p) end ---papers' fast_p: correct and speedup_measured > p, mean over tasks
 function vt.stats.fast_sure(groups, p) end ---lower end of the interval above p, no copy, not flagged
 function vt.stats.rate(groups, field) end ---a boolean field of the verdict, or a status
-function vt.stats.by_task(groups) end ---rows { task, name, n, correct, fast_1, fast_1_sure, speedup, best }
+function vt.stats.by_task(groups) end ---rows { task, name, n, correct, fast_1, fast_1_sure, speedup, best }: the fastest correct sample as first judged
 function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1 }
 function vt.stats.best_of_k(groups, k) end
 function vt.stats.task_success(groups, p) end

@@ -5,8 +5,12 @@
 -- A verdict's key holds task, code, protocol and everything about the evaluator that could change it, so a recorded
 -- verdict answers again and two samples of equal code share one evaluation. Each evaluation asked for is charged; only
 -- what ran is spent. A bad candidate is a verdict, never an error.
+--
+-- A second verdict (vt.eval.best) is recorded beside the first, names it in `confirms`, and has its own key.
+local best = require "vegttt.best"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local list = require "vegttt.list"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
@@ -40,7 +44,7 @@ end
 local function key_of(run, task, code, o)
   local _, info = session.evaluator()
   return record.hash { task = task.digest, code = code, tier = o.tier, scale = "cpu", protocol = o.protocol,
-    evaluator = info.version, machine = info.machine, replicate = run.replicate }
+    evaluator = info.version, machine = info.machine, replicate = run.replicate, confirms = o.confirms }
 end
 
 local function verdict_of(line)
@@ -70,7 +74,7 @@ local function line_of(run, task, code, key, o, json, fields)
   for k, v in pairs(fields) do line[k] = v end
   local _, info = session.evaluator()
   line.key, line.run, line.task, line.level, line.code_sha = key, run.id, task.id, task.level, core.sha256(code)
-  line.protocol, line.tier, line.machine = o.protocol, o.tier, info.machine
+  line.protocol, line.tier, line.machine, line.confirms = o.protocol, o.tier, info.machine, o.confirms
   line.speedup_tuned = fields.speedup_tuned ~= 0 and fields.speedup_tuned or nil
   line.flags = line.flags or core.array {}
   return line
@@ -78,8 +82,9 @@ end
 
 -- The future of a verdict that runs now, shared by everybody who asks for the same key.
 local function submit(run, task, code, key, o)
-  local handle = session.evaluator()
-  local op = core.eval_submit(handle, task.handle, code, { protocol = o.protocol, fresh = o.fresh })
+  local handle = session.evaluator(o.confirms and "again")
+  local op = core.eval_submit(handle, task.handle, code, { protocol = o.protocol,
+    fresh = o.fresh or o.confirms ~= nil })
   run.progress:plan_evals(1)
   local future = sched.start(op, function(json, fields)
     local line = line_of(run, task, code, key, o, json, fields)
@@ -142,12 +147,9 @@ function eval.one(task, code, o)
   return evaluate(session.run "vt.eval.one", task, code, resolve_options("vt.eval.one", o))
 end
 
----vt.eval.all(group or groups, o): fills .result of every sample; returns its argument.
-function eval.all(g, o)
-  sched.need "vt.eval.all"
-  o = resolve_options("vt.eval.all", o)
-  if type(g) ~= "table" then errors.misuse("vt.eval.all", "vt.eval.all needs a group of samples, not a %s", type(g)) end
-  local run = session.run "vt.eval.all"
+-- The samples of a group, a list of samples or a list of groups.
+local function samples_of(op, g)
+  if type(g) ~= "table" then errors.misuse(op, "%s needs a group of samples, not a %s", op, type(g)) end
   local samples = {}
   local function collect(t)
     for _, s in ipairs(t) do
@@ -156,13 +158,42 @@ function eval.all(g, o)
       elseif type(s) == "table" then
         collect(s)
       else
-        errors.misuse("vt.eval.all", "vt.eval.all needs groups of samples; it met a %s", type(s))
+        errors.misuse(op, "%s needs groups of samples; it met a %s", op, type(s))
       end
     end
   end
   collect(g)
+  return samples
+end
+
+---vt.eval.all(group or groups, o): fills .result of every sample; returns its argument.
+function eval.all(g, o)
+  sched.need "vt.eval.all"
+  o = resolve_options("vt.eval.all", o)
+  local samples = samples_of("vt.eval.all", g)
+  local run = session.run "vt.eval.all"
   sched.map(samples, function(s) s.result = evaluate(run, s.task, s.code, o) end)
   return g
+end
+
+---vt.eval.best(group or groups) -> a row per task: { task, sample, first, verdict, n_tried }. verdict is the second one
+---of the best kernel that holds when judged again; it, sample and first are nil where none is faster for sure.
+function eval.best(g)
+  sched.need "vt.eval.best"
+  local samples = samples_of("vt.eval.best", g)
+  local run = session.run "vt.eval.best"
+  for _, s in ipairs(samples) do
+    if not s.result then
+      errors.misuse("vt.eval.best", "vt.eval.best: a sample has no verdict; call vt.eval.all first")
+    end
+  end
+  return sched.map(list.group_by(samples, function(s) return s.task.id end), function(of_task)
+    local sample, verdict, n_tried = best.confirm(best.rank(of_task), function(s)
+      return evaluate(run, s.task, s.code, { protocol = "full", tier = "c", confirms = s.result.key })
+    end)
+    return { task = of_task[1].task, sample = sample, first = sample and sample.result, verdict = verdict,
+      n_tried = n_tried }
+  end)
 end
 
 return eval

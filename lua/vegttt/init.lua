@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The surface: what `require "vegttt"` gives to scripts. One table, made of the groups that the other files define;
--- each
+-- The surface: what `require "vegttt"` gives to scripts. One table, made of the groups that the other files define; each
 -- entry is described in lua/meta/vegttt.lua, and a test compares the two.
 local advantage = require "vegttt.advantage"
 local core = require "vegttt.core"
@@ -31,7 +30,7 @@ local vt = {
   experiment = experiment.new, params = params.common, load = experiment.load,
   tasks = tasks.get, context = prompts.context,
   policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts,
-  eval = closed("vt.eval", { all = eval.all, one = eval.one }),
+  eval = closed("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed("vt.reward", reward), advantage = closed("vt.advantage", advantage), batch = update.batch,
   select = closed("vt.select", { apply = select_.apply, rules = select_.rules }), early_stop = select_.early_stop,
   map = sched.map, each = sched.each, all = sched.all, race = sched.race,

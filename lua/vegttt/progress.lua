@@ -32,6 +32,7 @@ end
 function Progress:add_eval(line, is_recorded)
   self.n_evals = self.n_evals + 1
   if is_recorded then self.n_answered = self.n_answered + 1 else self.n_new = self.n_new + 1 end
+  if line.confirms then return end -- judged before: the candidate has been counted
   self.counts[line.status] = (self.counts[line.status] or 0) + 1
   if line.correct and line.status ~= "flagged" and line.speedup > (self.best_speedup or 0) then
     self.best_speedup, self.best_task = line.speedup, line.task

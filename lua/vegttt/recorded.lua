@@ -62,9 +62,12 @@ function recorded.weights(ref)
   return policy.open(model_of(dir) .. "+" .. path):start()
 end
 
+-- First verdicts: those that confirm one are for reporting, and were given to few.
 local function verdicts_of(dir)
   local by = {}
-  core.read_lines(dir .. "/evals.jsonl", function(line) by[line.task .. "/" .. line.code_sha] = line end)
+  core.read_lines(dir .. "/evals.jsonl", function(line)
+    if not line.confirms then by[line.task .. "/" .. line.code_sha] = line end
+  end)
   return by
 end
 

@@ -98,6 +98,7 @@ function run_files.so_far(dir)
   local n_samples, n_evals, n_correct = 0, 0, 0
   run_files.lines(dir, "rollouts.jsonl", function(line) n_samples = n_samples + (line.tokens and 1 or 0) end)
   run_files.lines(dir, "evals.jsonl", function(line)
+    if line.confirms then return end
     n_evals, n_correct = n_evals + 1, n_correct + (line.correct and 1 or 0)
   end)
   return ("%d samples, %d verdicts, %d correct so far"):format(n_samples, n_evals, n_correct)

@@ -17,19 +17,21 @@ function session.run(what)
   return task.run
 end
 
-local evaluator
+local evaluators = {}
 
----handle, { version, machine } of the process's evaluator, opened when first asked for.
-function session.evaluator()
-  if not evaluator then
+---handle, { version, machine } of the process's evaluator, opened when first asked for. which = "again": the one that
+---judges kernels a second time, with processes and secret inputs of its own.
+function session.evaluator(which)
+  which = which or "first"
+  if not evaluators[which] then
     local handle, info = core.eval_open { unsafe_jail = session.flags.unsafe_jail }
-    evaluator = { handle = handle, info = info }
+    evaluators[which] = { handle = handle, info = info }
   end
-  return evaluator.handle, evaluator.info
+  return evaluators[which].handle, evaluators[which].info
 end
 
 function session.cancel_evaluations()
-  if evaluator then core.eval_cancel(evaluator.handle) end
+  for _, e in pairs(evaluators) do core.eval_cancel(e.handle) end
 end
 
 local store

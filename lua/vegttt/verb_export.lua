@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- `vegttt export RUN --kernels DIR`: the best kernel of each task of a run as DIR/<task>.c, its record as
--- DIR/<task>.json. Nothing is measured again: the files say what the run measured.
+-- DIR/<task>.json. A kernel that the run has not judged twice is judged again before it is written.
 local core = require "vegttt.core"
 local kernels = require "vegttt.kernels"
 local run_files = require "vegttt.run_files"
@@ -13,55 +13,71 @@ local export = {}
 local help = [[
 vegttt export RUN --kernels DIR [--force]   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists
 
-Correct kernels that are no copy and not flagged, one a task, by the lower end of the speedup's interval.
---force overwrites files that are there.]]
+One kernel a task: correct, no copy, and faster for sure both in the run and when judged again on new inputs; where the
+run stopped before that second verdict, it is made now.
+  --force         overwrite files that are there
+  --unsafe-jail   judge although the jail floor is not met; recorded
+Exit codes: 0 something was written, 1 no kernel held, 2 bad input, 4 the evaluator could not work]]
 
--- The task a kernel belongs to: one that comes with vegttt, or the user's own as the run kept it.
-local function task_of(dir, k)
+-- The task of a run's kernels: one that comes with vegttt, or the user's own as the run kept it.
+local function task_of(dir, t)
   local own = run_files.json(dir, "task.json")
-  local task = own and own.id == k.task and tasks.from_table(own, dir .. "/task.json")
+  local task = own and own.id == t.task and tasks.from_table(own, dir .. "/task.json")
   if not task then
     local by_id = verb.shipped()
-    task = by_id[k.task] and tasks.get({ ids = { k.task } })[1]
+    task = by_id[t.task] and tasks.get({ ids = { t.task } })[1]
   end
-  if not task then verb.usage("the run's task %d %s is not among the tasks of this version", k.task, k.name) end
+  if not task then verb.usage("the run's task %d %s is not among the tasks of this version", t.task, t.name) end
   return task
 end
 
-local function write_all(dir, list, out, force)
-  if core.exists(out) and not core.is_dir(out) then verb.usage("%s is a file, not a folder", out) end
-  for _, k in ipairs(list) do
+local function refuse_to_overwrite(list, out)
+  for _, t in ipairs(list) do
     for _, ending in ipairs { ".c", ".json" } do
-      local path = ("%s/%s%s"):format(out, k.name, ending)
-      if core.exists(path) and not force then verb.usage("%s exists already; --force overwrites it", path) end
+      local path = ("%s/%s%s"):format(out, t.name, ending)
+      if core.exists(path) then verb.usage("%s exists already; --force overwrites it", path) end
     end
-  end
-  core.mkdir(out)
-  for _, k in ipairs(list) do
-    local task = task_of(dir, k)
-    local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, step = k.sample.step,
-      draw = k.sample.draw, i = k.sample.i }
-    local path = ("%s/%s"):format(out, k.name)
-    core.write(path .. ".c", kernels.file_text(task, k.code, k.verdict, origin))
-    core.write(path .. ".json", kernels.verdict_text(k.verdict, origin))
-    verb.say("%-40s %.2fx (%.2f to %.2f)", path .. ".c", k.verdict.speedup, k.verdict.speedup_lo, k.verdict.speedup_hi)
   end
 end
 
+local function write(dir, task, k, out)
+  local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, step = k.sample.step,
+    draw = k.sample.draw, i = k.sample.i }
+  local path = ("%s/%s"):format(out, task.name)
+  core.write(path .. ".c", kernels.file_text(task, k, origin))
+  core.write(path .. ".json", kernels.verdict_text(k, origin))
+  verb.say("%-40s %.2fx (%.2f to %.2f)", path .. ".c", k.verdict.speedup, k.verdict.speedup_lo, k.verdict.speedup_hi)
+end
+
 local function run(argv)
-  local f, rest = verb.parse(argv, { kernels = "DIR", force = true }, help)
+  local f, rest = verb.parse(argv, { kernels = "DIR", force = true, ["unsafe-jail"] = true }, help)
   if not f then return 0 end
   if #rest ~= 1 then verb.usage "export takes one run: a folder, \"latest\", or the beginning of a stamp" end
   if not f.kernels then verb.usage "export needs --kernels DIR, the folder to write to" end
-  local dir = run_files.find(rest[1])
-  local list, n_samples, n_tasks = kernels.best(dir)
-  if #list == 0 then
-    core.err(("vegttt: %s has no correct kernel of its own among %d samples of %d tasks; nothing was written\n")
-      :format(dir, n_samples, n_tasks))
+  verb.unsafe_jail = f["unsafe-jail"]
+  local dir, out = run_files.find(rest[1]), f.kernels:gsub("(.)/+$", "%1")
+  local list = kernels.of(dir)
+  local candidates = require("vegttt.list").filter(list, function(t) return #t.ranked > 0 end)
+  if core.exists(out) and not core.is_dir(out) then verb.usage("%s is a file, not a folder", out) end
+  if not f.force then refuse_to_overwrite(candidates, out) end
+  if #candidates > 0 then core.mkdir(out) end
+  local n_written = 0
+  for _, t in ipairs(candidates) do
+    local task = task_of(dir, t)
+    local k = kernels.confirmed(t, task)
+    if k then
+      write(dir, task, k, out)
+      n_written = n_written + 1
+    else
+      verb.say("%-40s none of its kernels held when judged again", task.name)
+    end
+  end
+  if n_written == 0 then
+    core.err(("vegttt: %s has no kernel that is faster for sure among its samples of %d tasks; nothing was written\n")
+      :format(dir, #list))
     return 1
   end
-  write_all(dir, list, (f.kernels:gsub("(.)/+$", "%1")), f.force)
-  verb.say("%d of %d tasks have a kernel", #list, n_tasks)
+  verb.say("%d of %d tasks have a kernel", n_written, #list)
   return 0
 end
 

@@ -43,8 +43,6 @@ local flags = { ["function"] = "NAME", shape = { "ARRAY=EXPRESSION,…" }, size 
   range = { "ARRAY=LO:HI" }, value = { "NAME=NUMBER" }, inout = { "ARRAY" }, tolerance = "R", script = "best_of_n|boa",
   k = "N", steps = "N", model = "SPEC", seed = "N", out = "DIR", ["unsafe-jail"] = true }
 
-local n_promoted = 5
-
 -- ── the search ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- The script as it is, except that every set of tasks is the user's one, and that the task is a parameter: it names the
@@ -89,40 +87,31 @@ end
 
 -- ── the result ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- The candidates that did best in the run, judged again; the one with the largest lower end, or nil when none is
--- faster for sure.
-local function promote(task, dir)
-  local found, n_samples = kernels.ranked(dir, task.id)
-  local best
-  for i = 1, math.min(#found, n_promoted) do
-    local k = found[i]
-    local verdict = verb.wait(function() return verb.judge(task, k.code, { protocol = "full", fresh = true }) end)
-    if verdict.status == "correct_fast" and verdict.speedup_lo > 1 and not verdict.is_copy
-      and (not best or verdict.speedup_lo > best.verdict.speedup_lo) then
-      best = { code = k.code, verdict = verdict, sample = k.sample }
-    end
+-- The task's kernels in the run, and the one that holds when judged again or nil.
+local function best_of(task, dir)
+  for _, t in ipairs(kernels.of(dir)) do
+    if t.task == task.id then return t, kernels.confirmed(t, task) end
   end
-  return best, #found, n_samples
+  return { n_samples = 0, n_correct = 0 }
 end
 
-local function write_result(f, fn, text, task, best, dir)
-  local origin = { run = dir, weights = best.sample.weights, seed = best.sample.seed, file = f.file }
+local function write_result(f, fn, text, task, k, dir)
+  local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file }
   local path = f.out .. "/" .. fn.name
-  local whole = c_function.text(fn, c_function.body_of(best.code, fn.name))
+  local whole = c_function.text(fn, c_function.body_of(k.code, fn.name))
   local changed = text:sub(1, fn.first_byte - 1) .. whole .. text:sub(fn.last_byte + 1)
-  local verdict = core.json_decode(best.verdict.json, "a verdict")
-  core.write(path .. ".c", kernels.comment(task, verdict, origin) .. changed)
+  core.write(path .. ".c", kernels.comment(task, k.verdict, k.result, origin) .. changed)
   core.write(path .. ".diff", diff.unified(text, changed, f.file, path .. ".c"))
-  core.write(path .. ".json", kernels.verdict_text(verdict, origin))
+  core.write(path .. ".json", kernels.verdict_text(k, origin))
   verb.say("\n%s is %.2fx as fast (95 %% interval %.2f to %.2f, full protocol), tested equal within the stated bound.",
-    fn.name, verdict.speedup, verdict.speedup_lo, verdict.speedup_hi)
+    fn.name, k.verdict.speedup, k.verdict.speedup_lo, k.verdict.speedup_hi)
   verb.say("%s.c     the file with the new function; its arrays must not overlap", path)
   verb.say("%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, dir)
 end
 
-local function say_nothing_found(fn, dir, n_correct, n_samples)
+local function say_nothing_found(fn, dir, t)
   verb.say("\nNothing faster was found: of %d samples %d were correct kernels of their own, and none was faster than %s "
-    .. "for sure when judged again.", n_samples, n_correct, fn.name)
+    .. "for sure when judged again.", t.n_samples, t.n_correct, fn.name)
   verb.say("run        %s\nMore samples (--k) continue the same run.", dir)
 end
 
@@ -153,12 +142,12 @@ local function run(argv)
   verb.say("%s as a task (%s/%s.task.lua)", fn.name, f.out, fn.name)
   if not check(task) then return 1 end
   local dir = search(task, f, argv)
-  local best, n_correct, n_samples = promote(task, dir)
-  if not best then
-    say_nothing_found(fn, dir, n_correct, n_samples)
+  local of_task, k = best_of(task, dir)
+  if not k then
+    say_nothing_found(fn, dir, of_task)
     return 1
   end
-  write_result(f, fn, text, task, best, dir)
+  write_result(f, fn, text, task, k, dir)
   return 0
 end
 

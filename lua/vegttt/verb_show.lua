@@ -39,12 +39,14 @@ local function show_tables(dir)
 end
 
 local function show_verdicts(dir)
-  local counts, n = {}, 0
+  local first, again = { n = 0 }, { n = 0 }
   run_files.lines(dir, "evals.jsonl", function(line)
+    local counts = line.confirms and again or first
     counts[line.status] = (counts[line.status] or 0) + 1
-    n = n + 1
+    counts.n = counts.n + 1
   end)
-  if n > 0 then verb.say("\n%d verdicts: %s", n, progress.counts_text(counts)) end
+  if first.n > 0 then verb.say("\n%d verdicts: %s", first.n, progress.counts_text(first)) end
+  if again.n > 0 then verb.say("%d of the best judged again: %s", again.n, progress.counts_text(again)) end
 end
 
 local function last_meter(dir, summary)
