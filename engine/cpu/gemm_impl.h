@@ -38,12 +38,13 @@ INLINE void tile_fixed(int n_rows, int nk, const float *x, size_t sr, size_t sk,
     }
 }
 
-/* Any number of rows and a multiple of TILE_COLUMNS columns, as tiles of constant height. */
+/* Any number of rows and a multiple of TILE_COLUMNS columns, as tiles of constant height. One or two rows alone wait
+ * for their own chains, so a rest of a few rows more than a full tile goes as tiles of four. */
 static void tile_rows(int n_rows, int n_columns, int nk, const float *x, size_t sr, size_t sk, const float *w,
                       size_t ldw, float *y, size_t ldy)
 {
     for (int r = 0; r < n_rows;) {
-        int left = n_rows - r, step = left >= TILE_ROWS ? TILE_ROWS : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+        int left = n_rows - r, step = left >= TILE_ROWS + 4 || left == TILE_ROWS ? TILE_ROWS : left >= 4 ? 4 : left;
         for (int c = 0; c < n_columns; c += TILE_COLUMNS) {
             const float *xr = x + (size_t)r * sr, *wc = w + c;
             float *yr = y + (size_t)r * ldy + c;
@@ -51,6 +52,8 @@ static void tile_rows(int n_rows, int n_columns, int nk, const float *x, size_t 
                 tile_fixed(TILE_ROWS, nk, xr, sr, sk, wc, ldw, yr, ldy);
             else if (step == 4)
                 tile_fixed(4, nk, xr, sr, sk, wc, ldw, yr, ldy);
+            else if (step == 3)
+                tile_fixed(3, nk, xr, sr, sk, wc, ldw, yr, ldy);
             else if (step == 2)
                 tile_fixed(2, nk, xr, sr, sk, wc, ldw, yr, ldy);
             else
@@ -74,24 +77,26 @@ static void acts_pack_f32(const struct vt_acts *a, enum vt_lm_precision p, int f
     }
 }
 
-/* One half-strip of 16 columns of a quantised block, 32 rows of K, to fp32: w = d q + m, product and sum rounded
- * separately as ckpt.h defines it. codes: one 32-bit lane per column; see layout.h. */
+/* One half-strip of 16 columns of a quantised block, 32 rows of K, to fp32: w = d q + m. A code times an fp16 scale is
+ * exact in fp32, so the fused form rounds once, at the sum, as ckpt.h defines the value. codes: one 32-bit lane per
+ * column; see layout.h. */
 INLINE void expand_codes(const uint32_t *codes, const float *d, const float *m, bool four_bit, int offset, float *out)
 {
     int per_lane = four_bit ? 4 : 2, bits = four_bit ? 4 : 8;
-    for (int g = 0; g < 16 / per_lane; g++)
-        for (int i = 0; i < per_lane; i++)
-            for (int half = 0; half < 2; half++) {
-                float *row = out + (size_t)(2 * (per_lane * g + i) + half) * VT_STRIP;
-                int left = 32 - bits - 16 * half - bits * i;
-                for (int c = 0; c < 16; c += LANES) {
-                    vu v;
-                    memcpy(&v, codes + 16 * g + c, sizeof v);
-                    v <<= left;
-                    vi q = four_bit ? (vi)(v >> 28) - offset : (vi)v >> 24;
-                    v_store(row + c, v_load(d + c) * __builtin_convertvector(q, vf) + v_load(m + c));
+    for (int c = 0; c < 16; c += LANES) {
+        const vf dc = v_load(d + c), mc = v_load(m + c);
+        for (int g = 0; g < 16 / per_lane; g++) {
+            vu v;
+            memcpy(&v, codes + 16 * g + c, sizeof v);
+            for (int i = 0; i < per_lane; i++)
+                for (int half = 0; half < 2; half++) {
+                    float *row = out + (size_t)(2 * (per_lane * g + i) + half) * VT_STRIP;
+                    vi q = four_bit ? (vi)(v >> (16 * half + 4 * i) & 15u) - offset
+                                    : (vi)(v << (32 - bits - 16 * half - bits * i)) >> 24;
+                    v_store(row + c, v_fma(dc, __builtin_convertvector(q, vf), mc));
                 }
-            }
+        }
+    }
 }
 
 static void expand_block(const struct vt_matrix *w, const unsigned char *block, float *out)
