@@ -2,12 +2,14 @@
 --- Warm start: trains the default policy's adapter on verified rewritings of other operations.
 --
 -- The corpus (experiments/corpus/) draws operations, names and layouts from one seed. An epoch shows every instance under
--- fresh names with `draws` of its variants: `fast` draws them in proportion to min(speedup, 30)^0.5, `neutral` all alike, both with
--- replacement. The variants of one instance share its prompt, so the trainer computes the prompt once. The loss is cross entropy over the
--- body, the closing brace and the end token, averaged over the batch's answer tokens.
+-- fresh names with `draws` of its variants, with replacement: `fast` draws a rewriting in proportion to min(speedup, 30)^0.5
+-- and the unchanged body in proportion to `copy` (a policy that saw it as often as a rewriting answers half of its prompts
+-- with a copy); `neutral` draws all alike. The variants of one instance share its prompt, so the trainer computes the prompt
+-- once. The loss is cross entropy over the body, the closing brace and the end token, averaged over the batch's answer tokens.
 --
--- `verify = "engine"` sends every variant through vt.eval first and leaves out what is refused; the default takes the speedups
--- of corpus/measured.lua. A killed run resumes by itself: the same command replays recorded steps.
+-- `verify = "engine"` sends every variant through vt.eval first, leaves out what is refused and writes the table of speedups;
+-- the default takes the speedups of corpus/measured.lua. A killed run resumes by itself: the same command reads recorded
+-- steps and continues from the last state that was kept.
 local vt = require "vegttt"
 local Corpus = require "corpus"
 local Rng = require "corpus.rng"
@@ -18,11 +20,19 @@ local SYNTHETIC = 100000 -- ids of operations that are no KernelBench task start
 
 -- ── data ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Definitions with a stable id each, and how many instances of each the scale asks for.
+-- Definitions with a stable id each, and how many instances of each the scale asks for; families left out give none.
 local function sources(p)
+  local is_left_out, known = {}, {}
+  for _, family in ipairs(p.without) do is_left_out[family] = true end
   local out = {}
   for at, d in ipairs(Corpus.definitions()) do
-    out[at] = { def = d, id = d.l1 or SYNTHETIC + at, n = Corpus.count(d, p.scale) }
+    known[d.family] = true
+    if not is_left_out[d.family] then
+      out[#out + 1] = { def = d, id = d.l1 or SYNTHETIC + at, n = Corpus.count(d, p.scale) }
+    end
+  end
+  for family in pairs(is_left_out) do
+    if not known[family] then error(("--without %s: the corpus has no such family"):format(family), 0) end
   end
   return out
 end
@@ -54,18 +64,24 @@ local function usable(speedups, floor)
 end
 
 local function load_corpus(run, p)
-  local table_of = p.verify == "table" and require "corpus.measured" or {}
+  local by_engine = p.verify == "engine"
+  if not by_engine and p.corpus_seed ~= 1 then
+    error("corpus/measured.lua holds the operations of --corpus_seed 1; another seed needs --verify engine", 0)
+  end
+  local table_of = by_engine and {} or require "corpus.measured"
+  local measured = by_engine and run:table("measured", { "instance", "speedups" })
   local list, n_variants, n_refused = {}, 0, 0
   for _, source in ipairs(sources(p)) do
     local wanted = {}
     for number = 1, source.n do wanted[number] = number end
     local found = vt.map(wanted, function(number)
       local inst = Corpus.instance(source.def, p.corpus_seed, number)
-      local speedups = p.verify == "engine" and engine_speedups(inst) or measured_speedups(inst, table_of)
+      local speedups = by_engine and engine_speedups(inst) or measured_speedups(inst, table_of)
       return { def = source.def, number = number, speedups = speedups or false,
         task = { id = source.id, family = source.def.family } }
     end, { limit = 8 })
     for _, item in ipairs(found) do
+      if measured then measured:row(source.def.id .. "#" .. item.number, table.concat(item.speedups, " ")) end
       if usable(item.speedups, p.floor) then
         list[#list + 1] = item
         for _, s in ipairs(item.speedups) do
@@ -87,7 +103,7 @@ local function draw_variants(rng, item, p)
   for i, s in ipairs(item.speedups) do
     if s > p.floor or i == 1 then
       shown[#shown + 1] = i
-      weights[#weights + 1] = p.variant == "fast" and math.min(s, 30) ^ 0.5 or 1
+      weights[#weights + 1] = p.variant == "neutral" and 1 or i == 1 and p.copy or math.min(s, 30) ^ 0.5
     end
   end
   local counts = {}
@@ -100,7 +116,7 @@ end
 
 -- One group: the instance's prompt under this epoch's names, and its drawn answers; one drawn twice counts twice.
 local function encode_group(policy, item, epoch, p)
-  local rng = Rng.new(p.corpus_seed, ("draw/%s#%d/%d"):format(item.def.id, item.number, epoch))
+  local rng = Rng.new(p.seed, ("draw/%s#%d/%d"):format(item.def.id, item.number, epoch))
   local inst = Corpus.instance(item.def, p.corpus_seed, item.number, epoch)
   local group = { prompt_ids = policy:encode(Corpus.prompt(inst.signature, inst.variants[1].body), { special = true }) }
   group.n_tokens = #group.prompt_ids
@@ -121,7 +137,7 @@ local function batches(policy, list, p)
     for epoch = 1, math.huge do
       local order = {}
       for i = 1, #list do order[i] = i end
-      Rng.new(p.corpus_seed, "order/" .. epoch):shuffle(order)
+      Rng.new(p.seed, "order/" .. epoch):shuffle(order)
       local groups, n = {}, 0
       for _, i in ipairs(order) do
         local g = encode_group(policy, list[i], epoch, p)
@@ -187,13 +203,16 @@ return vt.experiment {
   params = {
     model = { "smollm2-135m", "base model; its adapter, if any, is left aside" },
     variant = { "fast", "how variants are drawn", choices = { "fast", "neutral" } },
-    steps = { 290, "optimiser steps", min = 0 },
-    lr = { 2e-3, "peak learning rate", min = 0 },
+    copy = { 0.3, "weight of the unchanged body among the variants drawn by speed", min = 0 },
+    steps = { 500, "optimiser steps", min = 0 },
+    lr = { 3e-3, "peak learning rate", min = 0 },
     warmup = { 10, "warm-up steps", min = 1 },
     rank = { 16, "LoRA rank", min = 1 },
     batch_tokens = { 8192, "prompt and answer tokens per step, each prompt once", min = 1 },
     draws = { 3, "draws of a variant per instance and epoch", min = 1 },
-    corpus_seed = { 1, "seed of operations, names, order and draws" },
+    seed = { 1, "seed of order, draws and the adapter's start", min = 0 },
+    corpus_seed = { 1, "seed of operations and names" },
+    without = { "", "families left out, for transfer to them", list = true },
     scale = { 3, "instances per unit of an operation's weight", min = 1 },
     floor = { 0.85, "variants slower than this are not shown", min = 0 },
     max_answer = { 360, "longer answers are left out", min = 16 },
@@ -207,7 +226,7 @@ return vt.experiment {
     run:stage("corpus")
     local train, held = split_held_out(load_corpus(run, p), p)
     if p.steps == 0 then return { instances = #train + #held } end
-    local policy = vt.policy(p.model, { rank = p.rank, alpha = 2 * p.rank, reset = true, seed = p.corpus_seed })
+    local policy = vt.policy(p.model, { rank = p.rank, alpha = 2 * p.rank, reset = true, seed = p.seed })
     local curve = run:table("loss", { "step", "loss", "held_out" })
     local next_batch = batches(policy, train, p)
     local loss, n_tokens, watched = 0, 0, 0

@@ -130,4 +130,39 @@ defs[#defs + 1] = { id = "random_ratio", family = "random_map", weight = 30, mak
   local shape = flat and "[n]" or "[m,n]"
   return { sig = "x" .. shape .. (two and ", z" .. shape or "") .. " -> y" .. shape, sizes = flat and r:pick { "n=40000", "n=65536" } or "m=128,n=400", body = fill(loop, { b = y .. " = " .. at(slow) .. ";" }), mild = {}, strong = { fill(loop, { b = y .. " = " .. at(quick) .. ";" }) } }
 end }
+-- Clamps that end with the clamp, of two arrays' sum, difference or product between constants, or of one array between others.
+-- POS marks arrays whose values must be positive: a bound used with both signs.
+local PAIR_CLAMPS = {
+  { e = "(X + Z + 3.0f) / 6.0f" }, { e = "(X - Z) / 4.0f + 0.5f" }, { e = "(X + Z) / 6.0f + 0.5f" }, { e = "X - Z" }, { e = "Z - X" }, { e = "X + 2.0f * Z" }, { e = "(X * Z + 1.0f) / 2.0f" }, { e = "X * Z" },
+  { e = "X", lo = "-Z", hi = "Z", pos = true }, { e = "X", lo = "-Z", hi = "Z", pos = true }, { e = "X", lo = "Z", hi = "Z + 1.0f" }, { e = "X", lo = "Z - 0.5f", hi = "2.0f" }, { e = "X", lo = "-1.0f", hi = "Z + 1.0f" },
+}
+defs[#defs + 1] = { id = "pair_clamp", family = "random_map", weight = 40, make = function(r)
+  local c = r:pick(PAIR_CLAMPS)
+  local k = { lo = c.lo or r:pick { "-1.0f", "0.0f", "0.0f", "-2.0f", "-0.5f" }, hi = c.hi or r:pick { "1.0f", "1.0f", "2.0f", "0.75f" } }
+  local low_first, flat = r:chance(0.5), r:chance(0.75)
+  local at = flat and "[i]" or "[i * n + j]"
+  local function set(t) return (fill(t, k):gsub("%f[%w]X%f[%W]", "x" .. at):gsub("%f[%w]Z%f[%W]", "z" .. at):gsub("%f[%w]Y%f[%W]", "y" .. at)) end
+  local function call(f, a, b) return r:chance(0.5) and f .. "(" .. a .. ", " .. b .. ")" or f .. "(" .. b .. ", " .. a .. ")" end
+  local nested = low_first and call("fminf", call("fmaxf", c.e, "$lo"), "$hi") or call("fmaxf", call("fminf", c.e, "$hi"), "$lo")
+  local low, high = "if (v < $lo) { v = $lo; } ", "if (v > $hi) { v = $hi; } "
+  local base = r:chance(0.7) and "Y = " .. nested .. ";" or "float v = " .. c.e .. "; " .. (low_first and low .. high or high .. low) .. "Y = v;"
+  local select = "float v = " .. c.e .. "; " .. (low_first and "v = v > $lo ? v : $lo; Y = v < $hi ? v : $hi;" or "v = v < $hi ? v : $hi; Y = v > $lo ? v : $lo;")
+  local loop = flat and "for (int i = 0; i < n; i++) { $b }" or "for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { $b } }"
+  local shape = flat and "[n]" or "[m,n]"
+  return { sig = "x" .. shape .. ", z" .. shape .. " -> y" .. shape, sizes = flat and r:pick { "n=40000", "n=65536" } or "m=128,n=400", dist = c.pos and { z = { "positive" } } or nil,
+    body = fill(loop, { b = set(base) }), mild = {}, strong = { fill(loop, { b = set(select) }) } }
+end }
+-- log(1 + exp) of what two arrays make, with and without the guard against overflow.
+defs[#defs + 1] = { id = "pair_log_exp", family = "random_map", weight = 25, make = function(r)
+  local k = { e = r:pick { "X - Z", "X + Z", "X * Z", "0.5f * X + Z", "Z - 2.0f * X", "X * Z - 1.0f" }, c = r:pick { "20.0f", "20.0f", "15.0f", "30.0f" } }
+  local flat = r:chance(0.75)
+  local at = flat and "[i]" or "[i * n + j]"
+  local function set(t) return (fill(t, k):gsub("%f[%w]X%f[%W]", "x" .. at):gsub("%f[%w]Z%f[%W]", "z" .. at):gsub("%f[%w]Y%f[%W]", "y" .. at)) end
+  local base = r:pick { "float v = $e; if (v > $c) { Y = v; } else { Y = log1pf(expf(v)); }", "if ($e > $c) { Y = $e; } else { Y = log1pf(expf($e)); }",
+    "float v = $e; Y = v > $c ? v : logf(1.0f + expf(v));", "Y = log1pf(expf($e));" }
+  local quick = "float v = $e;\n" .. I.exp("v", "e", true) .. I.log("1.0f + e", "g") .. "Y = v > $c ? v : g;"
+  local loop = flat and "for (int i = 0; i < n; i++) { $b }" or "for (int i = 0; i < m; i++) { for (int j = 0; j < n; j++) { $b } }"
+  local shape = flat and "[n]" or "[m,n]"
+  return { sig = "x" .. shape .. ", z" .. shape .. " -> y" .. shape, sizes = flat and r:pick { "n=40000", "n=50000" } or "m=100,n=400", tol = true, body = fill(loop, { b = set(base) }), mild = {}, strong = { fill(loop, { b = set(quick) }) } }
+end }
 return defs
