@@ -83,7 +83,7 @@ return vt.experiment {
     local kernels = run:table("kernels", { "task", "name", "step", "speedup", "lo", "hi", "first", "tried" })
     for _, b in ipairs(vt.eval.best(drawn)) do
       local v, first = b.verdict or {}, b.first or {}
-      kernels:row(b.task.id, b.task.name, b.sample and b.sample.step, v.speedup, v.speedup_lo, v.speedup_hi,
+      kernels:row(b.task.id, b.task.name, b.sample and b.sample.weights.step, v.speedup, v.speedup_lo, v.speedup_hi,
         first.speedup, b.n_tried)
     end
     run:save("selected", best.snapshot)

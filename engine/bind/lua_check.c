@@ -15,7 +15,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static const char task_op[] = "vegttt task";
 
@@ -286,19 +285,9 @@ static int l_probe(lua_State *L)
     return 1;
 }
 
-/* core.can_ask() -> is somebody there to answer a question? */
-static int l_can_ask(lua_State *L)
-{
-    lua_pushboolean(L, isatty(STDIN_FILENO) && isatty(STDERR_FILENO));
-    return 1;
-}
-
 void vt_lua_add_check(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"task_layout", l_layout},
-                                         {"task_nulls", l_nulls},
-                                         {"task_probe", l_probe},
-                                         {"can_ask", l_can_ask},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"task_layout", l_layout}, {"task_nulls", l_nulls}, {"task_probe", l_probe}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -9,9 +9,11 @@
 #include "bind/lua_core.h"
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char guard_type[] = "vt.guard", buf_type[] = "vt.buf";
 static const char error_key = 0; /* its address is the registry key */
@@ -254,6 +256,32 @@ static int l_progress(lua_State *L)
     return 0;
 }
 
+/* core.can_ask() -> is somebody there to answer a question? */
+static int l_can_ask(lua_State *L)
+{
+    lua_pushboolean(L, isatty(STDIN_FILENO) && isatty(STDERR_FILENO));
+    return 1;
+}
+
+/* core.ask(question) -> the line typed, or nil at the end of the input. While it waits no turn of the loop would see a
+ * Ctrl-C, so that has its usual effect here: questions come before anything that would have to be kept. */
+static int l_ask(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    size_t len;
+    const char *question = luaL_checklstring(L, 1, &len);
+    char line[1024];
+    sigset_t interrupt, old;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    b->host.print(b->host.arg, VT_STDERR, question, len);
+    pthread_sigmask(SIG_UNBLOCK, &interrupt, &old);
+    char *typed = fgets(line, sizeof line, stdin);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    lua_pushstring(L, typed);
+    return 1;
+}
+
 void vt_lua_add_guards(lua_State *L)
 {
     luaL_newmetatable(L, guard_type);
@@ -272,6 +300,6 @@ void vt_lua_add_misc(lua_State *L)
         {"sha256", l_sha256}, {"seed", l_seed},           {"uniform", l_uniform},
         {"u64", l_u64},       {"parse_u64", l_parse_u64}, {"out", l_out},
         {"err", l_err},       {"progress", l_progress},   {"set_error_metatable", l_set_error_metatable},
-        {NULL, NULL}};
+        {"ask", l_ask},       {"can_ask", l_can_ask},     {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -54,7 +54,7 @@ static void draw_bar(char *out, size_t n, const char *name, double done, double 
 void vt_panel_clear(struct vt_panel *p)
 {
     if (p->n_lines > 0)
-        fprintf(stderr, "\x1b[%dA\x1b[J", p->n_lines);
+        fprintf(stderr, "\r\x1b[%dA\x1b[J", p->n_lines); /* a typed ^C has moved the cursor */
     p->n_lines = 0;
 }
 

@@ -100,14 +100,65 @@ local function split_parameters(text)
   return parts
 end
 
--- What stands above the function. System headers go: a candidate has the numeric ones already and may use no others.
-local function helpers_of(text, file)
-  local lines = {}
-  for line in (text .. "\n"):gmatch "(.-)\n" do
-    local own = line:match '^%s*#%s*include%s*"([^"]+)"'
-    if own then
-      verb.usage("%s includes %s, which a jailed candidate cannot see; put what the function needs above it", file, own)
+-- The definitions of functions at the outermost level of a blanked text: { name, from, to, … }.
+local function definitions(plain)
+  local out, at = {}, 1
+  while true do
+    local s, open, name = plain:find("([%a_][%w_]*)%s*%b()%s*{", at)
+    if not s then return out end
+    local _, close = plain:find("%b{}", open)
+    if not close then return out end
+    out[#out + 1] = { name = name, from = declaration_start(plain, s), to = close, text = plain:sub(open, close) }
+    at = close + 1
+  end
+end
+
+local function mentions(text, name) return text:find("%f[%w_]" .. name .. "%f[^%w_]") ~= nil end
+
+-- Which of the functions above it the body needs, itself or through one another or a macro.
+local function needed(defined, plain, body)
+  local rest, at = {}, 1
+  for i, d in ipairs(defined) do
+    rest[i] = plain:sub(at, d.from - 1)
+    at = d.to + 1
+  end
+  local texts, is_needed, has_changed = { body, table.concat(rest, "\n") .. plain:sub(at) }, {}, true
+  while has_changed do
+    has_changed = false
+    for _, d in ipairs(defined) do
+      for _, text in ipairs(is_needed[d] and {} or texts) do
+        if mentions(text, d.name) then
+          is_needed[d], has_changed = true, true
+          texts[#texts + 1] = d.text
+          break
+        end
+      end
     end
+  end
+  return is_needed
+end
+
+-- The text without functions that are not needed: those may use what a candidate has not.
+local function without_functions(text, plain, body)
+  local defined = definitions(plain)
+  local is_needed, parts, at = needed(defined, plain, body), {}, 1
+  for _, d in ipairs(defined) do
+    if not is_needed[d] then
+      parts[#parts + 1] = text:sub(at, d.from - 1)
+      at = d.to + 1
+    end
+  end
+  parts[#parts + 1] = text:sub(at)
+  return table.concat(parts)
+end
+
+-- What stands above the function. System headers go: a candidate has the numeric ones already and may use no others.
+local function helpers_of(text, plain, body, file)
+  for own in ("\n" .. text):gmatch '\n%s*#%s*include%s*"([^"]+)"' do
+    verb.usage("%s includes %s, which a jailed candidate cannot see; put what the function needs above it", file, own)
+  end
+  local lines = {}
+  for line in (without_functions(text, plain, body) .. "\n"):gmatch "(.-)\n" do
     if not line:find "^%s*#%s*include" then lines[#lines + 1] = line end
   end
   local kept = table.concat(lines, "\n"):gsub("^%s+", ""):gsub("%s+$", "")
@@ -133,7 +184,8 @@ function c_function.parse(text, name, file)
     verb.usage("%s has no parameters, so it computes nothing that can be checked", name)
   end
   local f = { name = name, parameters = {}, body = text:sub(open + 1, close - 1):gsub("^[ \t]*\n", ""):gsub("%s+$", ""),
-    helpers = helpers_of(text:sub(1, start - 1), file), first_byte = start, last_byte = close }
+    helpers = helpers_of(text:sub(1, start - 1), plain:sub(1, start - 1), plain:sub(open, close), file),
+    first_byte = start, last_byte = close }
   for i, p in ipairs(split_parameters(list)) do f.parameters[i] = parameter(p, name, i) end
   local n_out, n_in = 0, 0
   for _, p in ipairs(f.parameters) do

@@ -10,6 +10,7 @@ local params = require "vegttt.params"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
+local verb = require "vegttt.verb_common"
 
 local main = {}
 
@@ -92,14 +93,12 @@ local function whole_flag(f, name, scale)
   return v and (math.tointeger(v) or usage("--%s must be a whole number, not '%s'", name, f[name]))
 end
 
-local function quote(word) return word:find "[^%w_./=,@:+-]" and "'" .. word:gsub("'", "'\\''") .. "'" or word end
-
 local function command_of(file, words)
-  local parts = { quote(os.getenv "VEGTTT_LAUNCHER" or "vegttt"), quote(file) }
+  local kept = { file }
   for _, w in ipairs(words) do
-    if w ~= "--fresh" then parts[#parts + 1] = quote(w) end
+    if w ~= "--fresh" then kept[#kept + 1] = w end
   end
-  return table.concat(parts, " ")
+  return verb.command(kept)
 end
 
 local function print_help(e)

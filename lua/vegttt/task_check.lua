@@ -16,6 +16,7 @@ local task_check = {}
 
 local sensible_us, tolerable_us = { 200, 2000 }, { 50, 8000 } -- machines differ by a factor of two each way
 local max_noise = 0.02
+local is_of_task = { EFORMAT = true, ETIMEOUT = true } -- errors of a probe that speak of the task, not the machine
 local n_parallel = 8
 
 ---Number of tokens of the task's prompt for the default model, or nil when it is not on this machine.
@@ -85,7 +86,7 @@ local function one_shape(task)
   return tasks.from_table(document, "the task")
 end
 
-local function add_nulls(add, task, probe, o)
+local function add_nulls(add, findings, task, probe, o)
   task = one_shape(task)
   local nulls = core.task_nulls(task.handle)
   local passed, excused, n_refused = {}, {}, 0
@@ -100,6 +101,7 @@ local function add_nulls(add, task, probe, o)
   if probe.stale_refused then n_refused = n_refused + 1 else passed[#passed + 1] = "stale_output" end
   table.sort(passed)
   table.sort(excused)
+  findings.is_stale_accepted = not probe.stale_refused
   add(#passed == 0 and "ok" or "FAIL", "null candidates", ("%d of %d refused%s%s"):format(n_refused, #nulls + 1,
     #passed > 0 and "; accepted: " .. table.concat(passed, ", ")
       .. " (add distributions that expose them, or name them in `blind` with the reason)" or "",
@@ -112,7 +114,8 @@ local function add_prompt(add, task)
     or "its tokens are counted once the default model is here (vegttt model pull smollm2-135m)")
 end
 
----[waits] All findings about a task: { sound = boolean, { state, title, text }, … }. o: { full = boolean }.
+---[waits] All findings about a task: { sound, is_stale_accepted, references_failed, { state, title, text }, … }.
+---o: { full = boolean }.
 function task_check.run(task, o)
   local findings = { sound = true }
   local function add(state, title, text)
@@ -124,15 +127,16 @@ function task_check.run(task, o)
   add("ok", "document", ("%s; %s"):format(task.signature, task.digest:sub(1, 12)))
   local ok, probe = pcall(core.task_probe, task.handle, protocol)
   if not ok then
-    if not errors.is(probe) or probe.code ~= "EFORMAT" then error(probe, 0) end
+    if not errors.is(probe) or not is_of_task[probe.code] then error(probe, 0) end
     add("FAIL", "references", tostring(probe))
+    findings.references_failed = true
     return findings
   end
   local tuned = core.json_decode(task.json, "the task").tuned
   add("ok", "references", ("compile as C and as truth%s"):format(tuned and "" or "; there is no tuned reference"))
   add_bounds(add, probe)
   add_times(add, task, tuned, options)
-  add_nulls(add, task, probe, options)
+  add_nulls(add, findings, task, probe, options)
   add_prompt(add, task)
   return findings
 end

@@ -23,15 +23,31 @@ local function pairs_of(f, flag, fn, fits, what)
   return out
 end
 
--- The answer typed on the terminal, the default for an empty line, or an error that names the flag.
-local function ask(question, default, flag)
-  if not core.can_ask() then verb.usage("%s is not known; give %s", question, flag) end
-  core.err(("%s%s: "):format(question, default and (" [%s]"):format(default) or ""))
-  local line = io.read "l"
-  if not line then verb.usage("%s is not known; give %s", question, flag) end
-  line = line:match "^%s*(.-)%s*$"
-  if line == "" and not default then verb.usage("%s is not known; give %s", question, flag) end
-  return line ~= "" and line or default
+-- One thing that C does not say: { flag = "--size n", question, default, parse = text -> value | nil, why }. What the
+-- flags gave is taken; otherwise a terminal is asked until the answer makes sense, and `answered` keeps what to give the
+-- next time. Without a terminal an optional thing is its default, and for the others the error names the flag.
+local function find_out(thing, given, answered)
+  if given then
+    local value, why = thing.parse(given)
+    return value or verb.usage("%s %s", thing.flag, why)
+  end
+  if not core.can_ask() then
+    if thing.is_optional then return thing.parse(thing.default) end
+    verb.usage("%s is not known; give %s=…", thing.question, thing.flag)
+  end
+  while true do
+    local line = core.ask(("%s%s: "):format(thing.question, thing.default and (" [%s]"):format(thing.default) or ""))
+    if not line then verb.usage("%s is not known; give %s=…", thing.question, thing.flag) end
+    local text = line:match "^%s*(.-)%s*$"
+    if text == "" then text = thing.default or "" end
+    local value, why = thing.parse(text)
+    if value then
+      local flag, name = thing.flag:match "^(%S+) (%S+)$"
+      table.move({ flag, name .. "=" .. text }, 1, 2, #answered + 1, answered)
+      return value
+    end
+    core.err(("  %s %s\n"):format(thing.flag:match "%S+$", why))
+  end
 end
 
 local function split(text)
@@ -57,55 +73,86 @@ local function sizes_of(fn, arrays)
   return sizes, others
 end
 
-local function range_of(p, ranges)
-  local text = ranges[p.name]
-  local whole = p.dtype ~= "f32"
-  if not text then return whole and { 0, 2 } or { -1, 1 } end
+-- An expression an entry, in terms of the int parameters.
+local function shape_parser(fn)
+  local known = { min = true, max = true, ceil_div = true }
+  for _, p in ipairs(fn.parameters) do known[p.name] = p.kind == "int" or nil end
+  return function(text)
+    local shape = split(text)
+    if #shape == 0 then return nil, "must be one or more sizes, like n or n,m" end
+    for _, expression in ipairs(shape) do
+      for word in expression:gmatch "[%a_][%w_]*" do
+        if not known[word] then return nil, ("names '%s', which is no int parameter of %s"):format(word, fn.name) end
+      end
+    end
+    return shape
+  end
+end
+
+local function range_parser(text)
   local lo, hi = text:match "^(%S-):(%S+)$"
   lo, hi = tonumber(lo), tonumber(hi)
-  if not lo or not hi or not (lo < hi) then
-    verb.usage("--range %s must be LO:HI with LO below HI, not '%s'", p.name, text)
+  if lo and hi and lo < hi then return { lo, hi } end
+  return nil, ("must be LO:HI with LO below HI, not '%s'"):format(text)
+end
+
+-- The number of values of an integer input, which may be an index: a number, or sizes.
+local function count_parser(fn)
+  local parse = shape_parser(fn)
+  return function(text)
+    local count = text:match "^0:([^,]+)$"
+    if not count or tonumber(count) and not math.tointeger(tonumber(count)) then
+      return nil, ("must be 0:HI, not '%s': integers are drawn from 0 up to HI - 1, and HI may name sizes"):format(text)
+    end
+    local sizes, why = parse(count)
+    return sizes and sizes[1], why
   end
-  if whole and (lo ~= 0 or not math.tointeger(hi)) then
-    verb.usage("--range %s: integer inputs are drawn from 0 up to HI - 1; give 0:HI", p.name)
-  end
-  return { lo, hi }
 end
 
 -- One entry of `arrays`.
-local function array_of(p, shapes, ranges, inout, default_shape)
-  local shape = shapes[p.name] or ask(("the shape of %s (in terms of the int parameters)"):format(p.name),
-    default_shape, ("--shape %s=…"):format(p.name))
-  local a = { name = p.name, role = inout[p.name] and "state" or p.role, dtype = p.dtype, shape = split(shape) }
+local function array_of(p, fn, known, answered, default_shape)
+  local shape = find_out({ flag = "--shape " .. p.name, default = default_shape, parse = shape_parser(fn),
+    question = ("the shape of %s (in terms of the int parameters)"):format(p.name) }, known.shapes[p.name], answered)
+  local a = { name = p.name, role = known.inout[p.name] and "state" or p.role, dtype = p.dtype, shape = shape }
   if a.role == "out" then return a end
-  local range = range_of(p, ranges)
+  local range = { flag = "--range " .. p.name, is_optional = true }
   if p.dtype == "f32" then
-    a.dist, a.range = { table.unpack(float_dists) }, range
+    range.question, range.default, range.parse = ("the values of %s, LO:HI"):format(p.name), "-1:1", range_parser
+    a.dist, a.range = { table.unpack(float_dists) }, find_out(range, known.ranges[p.name], answered)
   else
-    a.dist, a.max = { "labels" }, ("%d"):format(range[2])
+    range.question, range.default, range.parse = ("the values of %s, 0:HI without HI"):format(p.name), "0:2",
+      count_parser(fn)
+    a.dist, a.max = { "labels" }, find_out(range, known.ranges[p.name], answered)
   end
   return a
 end
 
-local function scalar_of(p, values)
-  local text = values[p.name] or ask(("the value of %s"):format(p.name), nil, ("--value %s=…"):format(p.name))
-  local v = tonumber(text)
-  if not v or p.kind == "int" and not math.tointeger(v) then
-    verb.usage("--value %s must be a %s, not '%s'", p.name, p.kind == "int" and "whole number" or "number", text)
-  end
-  return { name = p.name, type = p.kind == "int" and "i32" or "f32", value = v }
+local function scalar_of(p, known, answered)
+  local is_int = p.kind == "int"
+  local value = find_out({ flag = "--value " .. p.name, question = ("the value of %s"):format(p.name),
+    parse = function(text)
+      local v = tonumber(text)
+      if v and (not is_int or math.tointeger(v)) then return v end
+      return nil, ("must be a %s, not '%s'"):format(is_int and "whole number" or "number", text)
+    end }, known.values[p.name], answered)
+  return { name = p.name, type = is_int and "i32" or "f32", value = value }
 end
 
 -- Sizes of the scale on which candidates are only checked: small and odd, so that no round number can be relied on.
 local function hidden_size(n, i) return math.min(n, 3 + 2 * i + n % 5) end
 
-local function add_sizes(task, sizes, given)
+local function size_parser(text)
+  local n = math.tointeger(tonumber(text))
+  if n and n >= 1 then return n end
+  return nil, ("must be a positive whole number, not '%s'"):format(text)
+end
+
+local function add_sizes(task, sizes, known, answered)
   task.sizes, task.size_order = { cpu = {}, hidden = {} }, {}
   for i, p in ipairs(sizes) do
-    local text = given[p.name] or ask(("the size %s at which it is timed"):format(p.name), nil,
-      ("--size %s=…"):format(p.name))
-    local n = math.tointeger(tonumber(text))
-    if not n or n < 1 then verb.usage("--size %s must be a positive whole number, not '%s'", p.name, text) end
+    local n = find_out({ flag = "--size " .. p.name, parse = size_parser,
+      question = ("the size %s at which it is timed (0.2 to 2 ms a call)"):format(p.name) }, known.sizes[p.name],
+      answered)
     task.sizes.cpu[p.name], task.sizes.hidden[p.name] = n, hidden_size(n, i)
     task.size_order[i] = p.name
   end
@@ -113,12 +160,11 @@ end
 
 local bytes_of = { f32 = 4, i32 = 4, i64 = 8, u8 = 1 }
 
--- Every input is read and every output written once.
+-- Every input is read and every output written once; an array that is both counts once, as it fills the caches once.
 local function traffic(arrays)
   local parts = {}
   for _, a in ipairs(arrays) do
-    local n = bytes_of[a.dtype] * (a.role == "state" and 2 or 1)
-    parts[#parts + 1] = ("%d * (%s)"):format(n, table.concat(a.shape, ") * ("))
+    parts[#parts + 1] = ("%d * (%s)"):format(bytes_of[a.dtype], table.concat(a.shape, ") * ("))
   end
   return table.concat(parts, " + ")
 end
@@ -129,11 +175,7 @@ local function outputs_of(arrays)
   end
 end
 
----The task table of a parsed function. f: the flags of `vegttt optimise`.
-function user_task.document(fn, f)
-  local shapes, ranges = pairs_of(f, "shape", fn, is_array, "array"), pairs_of(f, "range", fn, is_array, "array")
-  local given_sizes = pairs_of(f, "size", fn, function(p) return p.kind == "int" end, "int parameter")
-  local values = pairs_of(f, "value", fn, function(p) return p.kind ~= "array" end, "number")
+local function inout_of(f, fn)
   local inout = {}
   for _, name in ipairs(f.inout or {}) do
     local is_known = false
@@ -143,34 +185,53 @@ function user_task.document(fn, f)
     if not is_known then verb.usage("--inout: %s has no output array '%s'", fn.name, name) end
     inout[name] = true
   end
+  return inout
+end
+
+local function tolerance_of(f)
   local tolerance = tonumber(f.tolerance or "0")
   if not tolerance or tolerance < 0 or tolerance > 0.01 then
     verb.usage("--tolerance must be a number from 0 to 0.01, not '%s'", f.tolerance)
   end
+  return tolerance
+end
+
+-- The int parameters as a shape, offered where there are one or two: with more, the likely shapes differ an array.
+local function default_shape(fn)
   local ints = {}
   for _, p in ipairs(fn.parameters) do
     if p.kind == "int" then ints[#ints + 1] = p.name end
   end
+  return #ints > 0 and #ints <= 2 and table.concat(ints, ",") or nil
+end
+
+---The task table of a parsed function, and the flags that would have answered what was asked. f: the flags of `vegttt
+---optimise`.
+function user_task.document(fn, f)
+  local known = { shapes = pairs_of(f, "shape", fn, is_array, "array"), ranges = pairs_of(f, "range", fn, is_array,
+    "array"), sizes = pairs_of(f, "size", fn, function(p) return p.kind == "int" end, "int parameter"),
+    values = pairs_of(f, "value", fn, function(p) return p.kind ~= "array" end, "number"), inout = inout_of(f, fn) }
+  local tolerance, answered = tolerance_of(f), {}
   local task = { name = fn.name, title = fn.name, level = 1, family = "user", arrays = {}, scalars = {},
     rtol = tolerance, atol = tolerance > 0 and 1e-7 or 0,
     body = fn.body, helpers = fn.helpers }
   for _, p in ipairs(fn.parameters) do
     if p.kind == "array" then
-      task.arrays[#task.arrays + 1] = array_of(p, shapes, ranges, inout, ints[1] and table.concat(ints, ","))
+      task.arrays[#task.arrays + 1] = array_of(p, fn, known, answered, default_shape(fn))
     end
   end
   local sizes, others = sizes_of(fn, task.arrays)
   if #sizes == 0 then verb.usage("no shape names an int parameter of %s; a task needs at least one size", fn.name) end
-  add_sizes(task, sizes, given_sizes)
+  add_sizes(task, sizes, known, answered)
   for _, p in ipairs(fn.parameters) do
     local is_other = p.kind == "scalar"
     for _, o in ipairs(others) do is_other = is_other or o == p end
-    if is_other then task.scalars[#task.scalars + 1] = scalar_of(p, values) end
+    if is_other then task.scalars[#task.scalars + 1] = scalar_of(p, known, answered) end
   end
   task.blind = { abs_inputs = "right where the function is even, or its inputs are never negative" }
   task.bytes, task.flops = traffic(task.arrays), outputs_of(task.arrays)
   task.id = 10000 + tonumber(core.sha256(fn.name .. "\0" .. fn.body):sub(1, 7), 16) % 1000000
-  return task
+  return task, answered
 end
 
 local function literal(v, indent)

@@ -18,6 +18,18 @@ function verb.usage(format, ...) errors.raise("usage", "command line", format:fo
 
 function verb.say(format, ...) core.out((select("#", ...) > 0 and format:format(...) or format) .. "\n") end
 
+---A word as a shell takes it back.
+function verb.quote(word)
+  return word:find "[^%w_./=,@:+-]" and "'" .. word:gsub("'", "'\\''") .. "'" or word
+end
+
+---The command line of these words.
+function verb.command(words)
+  local parts = { verb.quote(os.getenv "VEGTTT_LAUNCHER" or "vegttt") }
+  for _, w in ipairs(words) do parts[#parts + 1] = verb.quote(w) end
+  return table.concat(parts, " ")
+end
+
 ---Runs fn(); its result is the exit code. Errors become one sentence on standard error.
 function verb.main(fn)
   local ok, code = xpcall(fn, sched.wrap_error)

@@ -60,12 +60,12 @@ local function run(argv)
   local candidates = require("vegttt.list").filter(list, function(t) return #t.ranked > 0 end)
   if core.exists(out) and not core.is_dir(out) then verb.usage("%s is a file, not a folder", out) end
   if not f.force then refuse_to_overwrite(candidates, out) end
-  if #candidates > 0 then core.mkdir(out) end
   local n_written = 0
   for _, t in ipairs(candidates) do
     local task = task_of(dir, t)
     local k = kernels.confirmed(t, task)
     if k then
+      core.mkdir(out)
       write(dir, task, k, out)
       n_written = n_written + 1
     else
@@ -73,8 +73,10 @@ local function run(argv)
     end
   end
   if n_written == 0 then
-    core.err(("vegttt: %s has no kernel that is faster for sure among its samples of %d tasks; nothing was written\n")
-      :format(dir, #list))
+    local n_samples = 0
+    for _, t in ipairs(list) do n_samples = n_samples + t.n_samples end
+    core.err(("vegttt: %s has no kernel that is faster for sure among %d samples of %d tasks; nothing was written\n")
+      :format(dir, n_samples, #list))
     return 1
   end
   verb.say("%d of %d tasks have a kernel", n_written, #list)

@@ -26,7 +26,7 @@ vegttt optimise FILE.c --function f   look for a faster version of a void functi
 
   --shape x=n,m       shape of an array in terms of the int parameters, like n+2,m (one flag an array)
   --size n=4096       size at which it is timed; the function should take 0.2 to 2 ms there
-  --range x=-1:1      values of an input (default -1:1; integer inputs 0:2)
+  --range x=-1:1      values of an input (default -1:1; of integers 0:2, that is 0 and 1; an index into m rows is 0:m)
   --value eps=1e-5    value of a float, or of an int that is no size
   --inout y           this array is read as well as written
   --tolerance R       relative difference allowed beyond float rounding (0); about 3e-5 allows a fast exp or tanh
@@ -46,8 +46,8 @@ local flags = { ["function"] = "NAME", shape = { "ARRAY=EXPRESSION,…" }, size 
 -- ── the search ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- The script as it is, except that every set of tasks is the user's one, and that the task is a parameter: it names the
--- run, so that another function is another run.
-local function open_run(task, f, argv)
+-- run, so that another function is another run. -> experiment, values, origins
+local function prepare(task, f)
   local file = core.find(("experiments/%s.lua"):format(f.script))
     or verb.usage("experiments/%s.lua is not beside vegttt", f.script)
   globals.install()
@@ -55,32 +55,34 @@ local function open_run(task, f, argv)
   vt.tasks = function() return { task } end
   local e = experiment.load(file)
   e.params.task = { task.digest, "digest of the function's task" }
-  local given = { k = f.k, model = f.model, seed = f.seed, steps = e.params.steps and f.steps or nil }
   if f.steps and not e.params.steps then verb.usage("%s has no steps; --script boa has", f.script) end
-  local values, origins = params.resolve(e.params, given, "flag")
-  return runs.open(e, values, origins, { argv = argv })
+  return e, params.resolve(e.params, { k = f.k, model = f.model, seed = f.seed, steps = f.steps }, "flag")
 end
 
 -- Runs the script on the task; the run's folder.
-local function search(task, f, argv)
-  local r = open_run(task, f, argv)
+local function search(task, argv, e, values, origins)
+  local r = runs.open(e, values, origins, { argv = argv })
   core.write(r.dir .. "/task.json", task.json .. "\n")
   if r:stored_summary() then
     r:close()
     return r.dir
   end
+  if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
   r:begin()
   local status, result = sched.run(function() return r.experiment.main(r:script_view(), r.params) end, r, {
     tick = function() return r.progress:tick() end,
-    on_drain = function() require("vegttt.session").cancel_evaluations() end,
+    on_drain = function()
+      core.err("vegttt: interrupted; letting running work end (Ctrl-C again stops at once)\n")
+      require("vegttt.session").cancel_evaluations()
+    end,
   })
   if status == "done" then r:finish(result) end
   local dir = r.dir
   r:close()
   if status == "failed" then error(result, 0) end
   if status == "interrupted" then
-    errors.raise("cancelled", "optimise",
-      ("interrupted; everything recorded is in %s, the same command continues"):format(dir))
+    errors.raise("cancelled", "optimise", ("interrupted; everything recorded is in %s; continue with: %s"):format(dir,
+      verb.command(argv)))
   end
   return dir
 end
@@ -111,15 +113,37 @@ end
 
 local function say_nothing_found(fn, dir, t)
   verb.say("\nNothing faster was found: of %d samples %d were correct kernels of their own, and none was faster than %s "
-    .. "for sure when judged again.", t.n_samples, t.n_correct, fn.name)
+    .. "by more than 1 %% for sure when judged again.", t.n_samples, t.n_correct, fn.name)
   verb.say("run        %s\nMore samples (--k) continue the same run.", dir)
 end
 
-local function check(task)
+local max_bytes = 256 << 20 -- of all arrays; a call of 2 ms reads a quarter of that at most
+
+local function task_of(document, fn, f)
+  local ok, task = pcall(tasks.from_table, document, f.file)
+  if not ok then
+    if not errors.is(task) or task.code ~= "EFORMAT" then error(task, 0) end
+    verb.usage("%s", tostring(task))
+  end
+  local bytes = 0
+  for _, a in ipairs(core.task_layout(task.handle, "cpu").arrays) do bytes = bytes + a.bytes end
+  if bytes > max_bytes then
+    verb.usage("the arrays of %s take %.0f MB at these sizes, more than a call of 0.2 to 2 ms can read; give smaller --size",
+      fn.name, bytes / 1e6)
+  end
+  return task
+end
+
+local function check(task, fn)
   local findings = verb.wait(function() return task_check.run(task, {}) end)
   verb.say("%s", task_check.text(findings))
   if findings.sound then return true end
   verb.say("not sound: %s", task_check.failures(findings))
+  if findings.is_stale_accepted then
+    verb.say("If %s reads an array that it also writes, say so: --inout NAME", fn.name)
+  elseif findings.references_failed then
+    verb.say("The shapes must hold whatever %s reads; an index needs its --range in terms of sizes, like 0:m", fn.name)
+  end
   return false
 end
 
@@ -135,13 +159,19 @@ local function run(argv)
   require("vegttt.session").flags = { unsafe_jail = f["unsafe-jail"] }
   local text = verb.source(f.file)
   local fn = c_function.parse(text, f["function"], f.file)
-  local document = user_task.document(fn, f)
-  local task = tasks.from_table(document, f.file)
+  local document, answered = user_task.document(fn, f)
+  local task = task_of(document, fn, f)
+  local again = { "optimise", table.unpack(argv) }
+  if #answered > 0 then
+    table.move(answered, 1, #answered, #again + 1, again)
+    verb.say("the same without questions: %s", verb.command(again))
+  end
+  local e, values, origins = prepare(task, f)
   core.mkdir(f.out)
   core.write(("%s/%s.task.lua"):format(f.out, fn.name), user_task.source(document))
   verb.say("%s as a task (%s/%s.task.lua)", fn.name, f.out, fn.name)
-  if not check(task) then return 1 end
-  local dir = search(task, f, argv)
+  if not check(task, fn) then return 1 end
+  local dir = search(task, again, e, values, origins)
   local of_task, k = best_of(task, dir)
   if not k then
     say_nothing_found(fn, dir, of_task)
