@@ -3,7 +3,9 @@
  * attention_amx.c: attention over one KV page on AMX tiles. Rounding its operands to bf16 would be most of a model's
  * error (0.007 nats per token in SmolLM2), so queries, keys, values and probabilities are split in two bf16,
  * x ~ hi + lo to 16 bits, and a product is a_hi b_hi + a_lo b_hi + a_hi b_lo in one accumulator (together 5e-5).
- * Maxima, sums, exponentials and numerators are fp32. Keys that no row of a tile sees are not read.
+ * Maxima, sums, exponentials and numerators are fp32. Keys that no row of a tile sees are not read. Half the time is
+ * the tile unit's and half the softmax's, so the two run side by side: the softmax of 16 rows follows the next 16's
+ * scores.
  *
  * Page: keys as pairs over head_dim, [width / 2][64 keys][2], hi then lo; values as pairs over keys, [32][width][2], hi
  * then lo; width is head_dim padded to 32 with zeros. All are right operands as they lie. A query row: width bf16 hi,
@@ -28,16 +30,25 @@ struct split {
     size_t low, ld;
 };
 
-/* 16 columns into accumulator t, when there are that many: a right tile of hi serves both halves of A. */
-#define COLUMNS(t)                                                                                                     \
+/* Two neighbouring tiles of 16 columns into accumulators t and u; u only when `both`. Products that follow each other
+ * go to different accumulators, so that one need not wait for the other. */
+#define TWO_COLUMNS(t, u, both)                                                                                        \
     do {                                                                                                               \
-        if (left > 16 * (t)) {                                                                                         \
-            TILE_LOAD(6, w + 64 * (t), b.ld);                                                                          \
-            TILE_LOAD(7, w + b.low + 64 * (t), b.ld);                                                                  \
-            TILE_DP(t, 4, 6);                                                                                          \
-            TILE_DP(t, 5, 6);                                                                                          \
-            TILE_DP(t, 4, 7);                                                                                          \
-        }                                                                                                              \
+        TILE_LOAD(6, w + 64 * (t), b.ld);                                                                              \
+        if (both)                                                                                                      \
+            TILE_LOAD(7, w + 64 * (u), b.ld);                                                                          \
+        TILE_DP(t, 4, 6);                                                                                              \
+        if (both)                                                                                                      \
+            TILE_DP(u, 4, 7);                                                                                          \
+        TILE_DP(t, 5, 6);                                                                                              \
+        if (both)                                                                                                      \
+            TILE_DP(u, 5, 7);                                                                                          \
+        TILE_LOAD(6, w + b.low + 64 * (t), b.ld);                                                                      \
+        if (both)                                                                                                      \
+            TILE_LOAD(7, w + b.low + 64 * (u), b.ld);                                                                  \
+        TILE_DP(t, 4, 6);                                                                                              \
+        if (both)                                                                                                      \
+            TILE_DP(u, 4, 7);                                                                                          \
     } while (0)
 #define STORE(t)                                                                                                       \
     do {                                                                                                               \
@@ -59,10 +70,9 @@ static void split_product(int n_columns, int n_pairs, struct split a, struct spl
             const unsigned char *w = b.p + k * b.ld + (size_t)n * 4;
             TILE_LOAD(4, a.p + k * 4, a.ld);
             TILE_LOAD(5, a.p + a.low + k * 4, a.ld);
-            COLUMNS(0);
-            COLUMNS(1);
-            COLUMNS(2);
-            COLUMNS(3);
+            TWO_COLUMNS(0, 1, left > 16);
+            if (left > 32)
+                TWO_COLUMNS(2, 3, left > 48);
         }
         STORE(0);
         STORE(1);
@@ -71,27 +81,38 @@ static void split_product(int n_columns, int n_pairs, struct split a, struct spl
     }
 }
 
+/* Value i of `from` into the low (slot even) or high half of lane i, for 16 lanes. The other half is not touched: its
+ * slot may be another thread's. */
+static void put_half_lanes(uint16_t *to, const uint16_t *from, int slot)
+{
+    __m512i v = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from));
+    if (slot % 2)
+        _mm512_mask_storeu_epi16(to, 0xaaaaaaaau, _mm512_slli_epi32(v, 16));
+    else
+        _mm512_mask_storeu_epi16(to, 0x55555555u, v);
+}
+
 static void kv_put_amx(enum vt_lm_precision p, void *page, int head_dim, int slot, const float *k, const float *v)
 {
     if (p == VT_LM_F32) {
         vt_kernels_avx512.kv_put(p, page, head_dim, slot, k, v);
         return;
     }
-    size_t width = (size_t)vt_round_up(head_dim, VT_BLOCK);
-    uint16_t *hi = page, *lo = hi + width * VT_PAGE_KEYS, *values = lo + width * VT_PAGE_KEYS;
-    uint16_t row[4][MAX_WIDTH];
-    for (int i = 0; i < head_dim; i += VT_BLOCK) {
-        (void)split_block(k + i, head_dim - i, 1.0f, row[0] + i, row[1] + i);
-        (void)split_block(v + i, head_dim - i, 1.0f, row[2] + i, row[3] + i);
-    }
-    for (size_t i = 0; i < width; i += 2) {
-        memcpy(hi + i * VT_PAGE_KEYS + 2 * (size_t)slot, row[0] + i, 2 * sizeof(uint16_t));
-        memcpy(lo + i * VT_PAGE_KEYS + 2 * (size_t)slot, row[1] + i, 2 * sizeof(uint16_t));
-    }
-    uint16_t *to = values + (size_t)(slot / 2) * width * 2 + (size_t)(slot % 2);
-    for (size_t i = 0; i < width; i++) {
-        to[2 * i] = row[2][i];
-        to[2 * i + width * VT_PAGE_KEYS] = row[3][i];
+    size_t width = (size_t)vt_round_up(head_dim, VT_BLOCK), half = width * VT_PAGE_KEYS;
+    uint16_t *keys = (uint16_t *)page + 2 * (size_t)slot;
+    uint16_t *values = (uint16_t *)page + 2 * half + (size_t)(slot / 2) * width * 2;
+    uint16_t hi[VT_BLOCK], lo[VT_BLOCK];
+    for (size_t i = 0; i < width; i += VT_BLOCK) {
+        (void)split_block(k + i, head_dim - (int)i, 1.0f, hi, lo);
+        for (size_t j = 0; j < VT_BLOCK; j += 2) {
+            memcpy(keys + (i + j) * VT_PAGE_KEYS, hi + j, 2 * sizeof(uint16_t));
+            memcpy(keys + half + (i + j) * VT_PAGE_KEYS, lo + j, 2 * sizeof(uint16_t));
+        }
+        (void)split_block(v + i, head_dim - (int)i, 1.0f, hi, lo);
+        for (size_t j = 0; j < VT_BLOCK; j += 16) {
+            put_half_lanes(values + 2 * (i + j), hi + j, slot);
+            put_half_lanes(values + half + 2 * (i + j), lo + j, slot);
+        }
     }
 }
 
@@ -115,52 +136,135 @@ static __mmask16 first_lanes(int n)
     return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
 }
 
-/* Maximum of a row's first n scores; -infinity when they are all NaN (then the exponentials are NaN). */
-static float row_top(const float *s, int n)
+/* e^x to about 1e-7 for x <= 0; below -87 as at -87. A polynomial of degree 5 on |r| <= ln 2 / 2 (minimax of the
+ * relative error), times 2^n. NaN stays NaN. */
+static inline __m512 exp_down(__m512 x)
 {
-    __m512 top = _mm512_set1_ps(-INFINITY);
-    for (int j = 0; j < n; j += 16)
-        top = _mm512_mask_max_ps(top, first_lanes(n - j), top, _mm512_load_ps(s + j));
-    return _mm512_reduce_max_ps(top);
+    const __m512 magic = _mm512_set1_ps(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
+    x = _mm512_max_ps(_mm512_set1_ps(-87.0f), x);
+    __m512 t = _mm512_fmadd_ps(x, _mm512_set1_ps(1.44269504f), magic), n = _mm512_sub_ps(t, magic);
+    __m512 r = _mm512_fmadd_ps(n, _mm512_set1_ps(-0.693147182f), x);
+    __m512 p = _mm512_set1_ps(8.31252511e-3f);
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.18901140e-2f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.66671145e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.99992318e-1f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.0f));
+    return _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(p), _mm512_slli_epi32(_mm512_castps_si512(t), 23)));
 }
 
-/* e^(s - top) of a row's first n scores, zeros behind them, split into out. Returns the sum. */
-static float row_probabilities(const float *s, int n, float top, unsigned char *out)
-{
-    __m512 sum = _mm512_setzero_ps();
-    for (int j = 0; j < VT_PAGE_KEYS; j += VT_BLOCK) {
-        _Alignas(64) float p[VT_BLOCK] = {0};
-        for (int i = 0; i < VT_BLOCK && j + i < n; i += 16) {
-            __m512 e = (__m512)v_exp((vf)_mm512_sub_ps(_mm512_load_ps(s + j + i), _mm512_set1_ps(top)));
-            e = _mm512_maskz_mov_ps(first_lanes(n - j - i), e);
-            _mm512_store_ps(p + i, e);
-            sum = _mm512_add_ps(sum, e);
-        }
-        (void)split_block(p, VT_BLOCK, 1.0f, out + 2 * j, out + VT_PAGE_KEYS * 2 + 2 * j);
+/* Lane i of the result is OP over the lanes of v[i]: a fixed tree, the same for every i. */
+#define REDUCE_ROWS(name, op)                                                                                          \
+    static inline __m512 name(const __m512 v[16])                                                                      \
+    {                                                                                                                  \
+        __m512 a[8], b[4];                                                                                             \
+        for (int i = 0; i < 8; i++)                                                                                    \
+            a[i] = op(_mm512_unpacklo_ps(v[2 * i], v[2 * i + 1]), _mm512_unpackhi_ps(v[2 * i], v[2 * i + 1]));         \
+        for (int i = 0; i < 4; i++) {                                                                                  \
+            __m512d x = _mm512_castps_pd(a[2 * i]), y = _mm512_castps_pd(a[2 * i + 1]);                                \
+            b[i] = op(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));         \
+        }                                                                                                              \
+        for (int i = 0; i < 2; i++)                                                                                    \
+            a[i] = op(_mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0x88),                                              \
+                      _mm512_shuffle_f32x4(b[2 * i], b[2 * i + 1], 0xdd));                                             \
+        return op(_mm512_shuffle_f32x4(a[0], a[1], 0x88), _mm512_shuffle_f32x4(a[0], a[1], 0xdd));                     \
     }
-    return _mm512_reduce_add_ps(sum);
+REDUCE_ROWS(max_of_rows, _mm512_max_ps)
+REDUCE_ROWS(sum_of_rows, _mm512_add_ps)
+
+/* 32 probabilities, split: hi keeps the first 8 bits, lo is rounded. */
+static inline void split_probabilities(__m512 a, __m512 b, unsigned char *out)
+{
+    const __m512i high_halves = _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29,
+                                                 27, 25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+    const __m512i mask = _mm512_set1_epi32((int)0xffff0000);
+    __m512i ia = _mm512_castps_si512(a), ib = _mm512_castps_si512(b);
+    __m512 la = _mm512_sub_ps(a, _mm512_castsi512_ps(_mm512_and_si512(ia, mask)));
+    __m512 lb = _mm512_sub_ps(b, _mm512_castsi512_ps(_mm512_and_si512(ib, mask)));
+    _mm512_store_si512(out, _mm512_permutex2var_epi16(ia, high_halves, ib));
+    _mm512_store_si512(out + VT_PAGE_KEYS * 2, (__m512i)_mm512_cvtne2ps_pbh(lb, la));
 }
 
-/* Softmax step of up to 16 rows of 64 scores: probabilities against the new maxima, and the factor of each row's
- * numerator in decay. Rows that see nothing keep m and l. */
-static void softmax_rows(int n_rows, const float *scores, const int *visible, float *m, float *l, unsigned char *out,
-                         float *decay)
+/* A tile: up to 16 query rows, of which row i sees seen[i] keys (0: it is left alone). */
+struct tile {
+    int first, n_rows, n_keys; /* n_keys: the most that a row sees */
+    bool is_full;              /* every row sees all keys of the page */
+    int seen[ATTEND_ROWS];
+    _Alignas(64) float scores[ATTEND_ROWS * VT_PAGE_KEYS];
+};
+
+/* Softmax step: probabilities against the new maxima, and the factor of each row's numerator in decay. full is
+ * is_full, known to the compiler. */
+static inline __attribute__((always_inline)) void softmax_rows(const struct tile *t, bool full, float *m, float *l,
+                                                               unsigned char *out, float *decay)
 {
-    _Alignas(64) float fall[ATTEND_ROWS] = {0};
+    __m512 row[ATTEND_ROWS];
+    _Alignas(64) float top[ATTEND_ROWS];
+    const int n_here = full ? VT_PAGE_KEYS : vt_round_up(t->n_keys, VT_BLOCK), n_rows = full ? ATTEND_ROWS : t->n_rows;
+    __mmask16 sees = 0;
+    for (int i = n_rows; i < ATTEND_ROWS; i++)
+        row[i] = _mm512_setzero_ps();
     for (int i = 0; i < n_rows; i++) {
-        float top = row_top(scores + (size_t)i * VT_PAGE_KEYS, visible[i]);
-        float m_new = top > m[i] ? top : m[i];
-        fall[i] = visible[i] ? m[i] - m_new : 0.0f;
-        m[i] = visible[i] ? m_new : m[i];
+        const float *s = t->scores + (size_t)i * VT_PAGE_KEYS;
+        sees |= (__mmask16)((full || t->seen[i] > 0) << i);
+        row[i] = full ? _mm512_load_ps(s) : _mm512_set1_ps(-INFINITY);
+        for (int j = full ? 16 : 0; j < n_here; j += 16)
+            row[i] = full ? _mm512_max_ps(row[i], _mm512_load_ps(s + j))
+                          : _mm512_mask_max_ps(row[i], first_lanes(t->seen[i] - j), row[i], _mm512_load_ps(s + j));
     }
-    v_store(decay, v_exp(v_load(fall)));
-    for (int i = 0; i < n_rows; i++)
-        if (visible[i])
-            l[i] = s_fma(l[i], decay[i],
-                         row_probabilities(scores + (size_t)i * VT_PAGE_KEYS, visible[i], m[i],
-                                           out + (size_t)i * PROBABILITY_BYTES));
+    __m512 old = _mm512_maskz_loadu_ps(sees, m), new = _mm512_maskz_max_ps(sees, old, max_of_rows(row));
+    __m512 fall = exp_down(_mm512_sub_ps(old, new));
+    _mm512_mask_storeu_ps(m, sees, new);
+    _mm512_store_ps(top, new);
+    _mm512_store_ps(decay, fall);
+    for (int i = 0; i < n_rows; i++) {
+        const float *s = t->scores + (size_t)i * VT_PAGE_KEYS;
+        const __m512 by = _mm512_set1_ps(top[i]);
+        row[i] = _mm512_setzero_ps();
+        for (int j = 0; j < n_here; j += VT_BLOCK) {
+            __m512 a = exp_down(_mm512_sub_ps(_mm512_load_ps(s + j), by));
+            __m512 b = exp_down(_mm512_sub_ps(_mm512_load_ps(s + j + 16), by));
+            if (!full) {
+                a = _mm512_maskz_mov_ps(first_lanes(t->seen[i] - j), a);
+                b = _mm512_maskz_mov_ps(first_lanes(t->seen[i] - j - 16), b);
+            }
+            row[i] = _mm512_add_ps(row[i], _mm512_add_ps(a, b));
+            split_probabilities(a, b, out + (size_t)i * PROBABILITY_BYTES + 2 * j);
+        }
+    }
+    _mm512_mask_storeu_ps(l, sees, _mm512_fmadd_ps(_mm512_maskz_loadu_ps(sees, l), fall, sum_of_rows(row)));
 }
 
+/* The tile of rows r.. of n. The last one reaches back to be whole; rows that were done before see nothing. */
+static void tile_begin(struct tile *t, int r, int n, const int *visible)
+{
+    t->first = n < ATTEND_ROWS ? 0 : r + ATTEND_ROWS <= n ? r : n - ATTEND_ROWS;
+    t->n_rows = n < ATTEND_ROWS ? n : ATTEND_ROWS;
+    t->n_keys = 0;
+    t->is_full = true;
+    for (int i = 0; i < ATTEND_ROWS; i++) {
+        t->seen[i] = i < t->n_rows && t->first + i >= r ? visible[t->first + i] : 0;
+        t->n_keys = t->seen[i] > t->n_keys ? t->seen[i] : t->n_keys;
+        t->is_full &= t->seen[i] == VT_PAGE_KEYS;
+    }
+}
+
+/* acc = acc * decay + sum for the rows that see a key. */
+static void add_values(const struct tile *t, int head_dim, int width, const float *sum, const float *decay, float *acc)
+{
+    for (int i = 0; i < t->n_rows; i++) {
+        float *a = acc + (size_t)i * (size_t)head_dim;
+        const __m512 by = _mm512_set1_ps(decay[i]);
+        for (int c = 0; t->seen[i] && c < head_dim; c += 16) {
+            __mmask16 k = first_lanes(head_dim - c);
+            __m512 v = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, a + c), by, _mm512_load_ps(sum + i * width + c));
+            _mm512_mask_storeu_ps(a + c, k, v);
+        }
+    }
+}
+
+/* Scores of the next tile are begun before the softmax of the present one: the tile unit works while the vector units
+ * do. */
 static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible,
                        float *m, float *l, float *acc)
 {
@@ -168,35 +272,34 @@ static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, i
         vt_kernels_avx512.attend(p, page, head_dim, n, q, visible, m, l, acc);
         return;
     }
-    _Alignas(64) float scores[ATTEND_ROWS * VT_PAGE_KEYS], sum[ATTEND_ROWS * MAX_WIDTH];
-    _Alignas(64) unsigned char probability[ATTEND_ROWS * PROBABILITY_BYTES] = {0};
-    int width = vt_round_up(head_dim, VT_BLOCK), configured = 0;
-    size_t half = (size_t)width * VT_PAGE_KEYS * 2, query_bytes = vt_query_bytes(head_dim);
+    struct tile tiles[2];
+    _Alignas(64) float sum[ATTEND_ROWS * MAX_WIDTH], decay[ATTEND_ROWS];
+    _Alignas(64) unsigned char probability[ATTEND_ROWS * PROBABILITY_BYTES];
+    const int width = vt_round_up(head_dim, VT_BLOCK), n_tiles = (n + ATTEND_ROWS - 1) / ATTEND_ROWS;
+    const size_t half = (size_t)width * VT_PAGE_KEYS * 2, query_bytes = vt_query_bytes(head_dim);
     const struct split keys = {page, half, VT_PAGE_KEYS * 4};
     const struct split values = {keys.p + 2 * half, half, (size_t)width * 4};
     const struct split probabilities = {probability, VT_PAGE_KEYS * 2, PROBABILITY_BYTES};
-    for (int r = 0; r < n; r += ATTEND_ROWS) {
-        int n_rows = n - r < ATTEND_ROWS ? n - r : ATTEND_ROWS, n_keys = 0;
-        _Alignas(64) float decay[ATTEND_ROWS];
-        const struct split queries = {(const unsigned char *)q + (size_t)r * query_bytes, (size_t)width * 2,
-                                      query_bytes};
-        for (int i = 0; i < n_rows; i++)
-            n_keys = visible[r + i] > n_keys ? visible[r + i] : n_keys;
-        if (n_rows != configured)
-            tiles_configure(n_rows, n_rows);
-        configured = n_rows;
-        split_product(vt_round_up(n_keys, 16), width / 2, queries, keys, scores, VT_PAGE_KEYS);
-        softmax_rows(n_rows, scores, visible + r, m + r, l + r, probability, decay);
-        split_product(width, vt_round_up(n_keys, VT_BLOCK) / 2, probabilities, values, sum, (size_t)width);
-        for (int i = 0; i < n_rows; i++) {
-            float *a = acc + (size_t)(r + i) * (size_t)head_dim;
-            for (int c = 0; visible[r + i] && c < head_dim; c += 16) {
-                __mmask16 k = head_dim - c >= 16 ? 0xffff : (__mmask16)((1u << (head_dim - c)) - 1u);
-                __m512 t = _mm512_load_ps(sum + i * width + c);
-                _mm512_mask_storeu_ps(a + c, k,
-                                      _mm512_fmadd_ps(_mm512_maskz_loadu_ps(k, a + c), _mm512_set1_ps(decay[i]), t));
-            }
+    if (n == 0)
+        return;
+    tiles_configure(n < ATTEND_ROWS ? n : ATTEND_ROWS, n < ATTEND_ROWS ? n : ATTEND_ROWS);
+    for (int i = 0; i <= n_tiles; i++) {
+        if (i < n_tiles) {
+            struct tile *next = &tiles[i % 2];
+            tile_begin(next, i * ATTEND_ROWS, n, visible);
+            const struct split queries = {(const unsigned char *)q + (size_t)next->first * query_bytes,
+                                          (size_t)width * 2, query_bytes};
+            split_product(vt_round_up(next->n_keys, VT_BLOCK), width / 2, queries, keys, next->scores, VT_PAGE_KEYS);
         }
+        if (i == 0)
+            continue;
+        const struct tile *t = &tiles[(i - 1) % 2];
+        if (t->is_full)
+            softmax_rows(t, true, m + t->first, l + t->first, probability, decay);
+        else
+            softmax_rows(t, false, m + t->first, l + t->first, probability, decay);
+        split_product(width, vt_round_up(t->n_keys, VT_BLOCK) / 2, probabilities, values, sum, (size_t)width);
+        add_values(t, head_dim, width, sum, decay, acc + (size_t)t->first * (size_t)head_dim);
     }
     tiles_release();
 }

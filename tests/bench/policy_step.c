@@ -13,8 +13,8 @@
  */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/mail.h"
 #include "base/rng.h"
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <vegttt/policy.h>
@@ -31,38 +31,6 @@ struct runner {
     vt_policy *policy;
     double seconds[N_TIMES][N_RUNS]; /* forward, rest of the step, score */
 };
-
-struct mail {
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool is_done;
-    vt_status status;
-    vt_err err;
-};
-
-static void deliver(void *arg, vt_status status, const vt_err *err)
-{
-    struct mail *m = arg;
-    pthread_mutex_lock(&m->mutex);
-    m->is_done = true;
-    m->status = status;
-    if (status != VT_OK)
-        m->err = *err;
-    pthread_cond_signal(&m->cond);
-    pthread_mutex_unlock(&m->mutex);
-}
-
-static vt_status wait_for(struct mail *m, vt_err *err)
-{
-    pthread_mutex_lock(&m->mutex);
-    while (!m->is_done)
-        pthread_cond_wait(&m->cond, &m->mutex);
-    m->is_done = false;
-    pthread_mutex_unlock(&m->mutex);
-    if (m->status != VT_OK)
-        *err = m->err;
-    return m->status;
-}
 
 static void make_shape(int n_vocab)
 {
@@ -87,7 +55,7 @@ static void make_shape(int n_vocab)
 
 static vt_status step(struct runner *r, int run, vt_err *err)
 {
-    struct mail mail = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    struct vt_mail mail = VT_MAIL;
     struct vt_train_seq seqs[MAX_SEQS];
     struct vt_update_opts o = {.lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f, .digest = "bench"};
     struct vt_update_report report;
@@ -100,11 +68,11 @@ static vt_status step(struct runner *r, int run, vt_err *err)
                                         .n_tokens = n_answer[i],
                                         .logp = logp[i],
                                         .w = weights[i]};
-    VT_TRY(vt_policy_forward(r->policy, seqs, (size_t)n_seqs, false, deliver, &mail, err));
-    VT_TRY(wait_for(&mail, err));
+    VT_TRY(vt_policy_forward(r->policy, seqs, (size_t)n_seqs, false, vt_mail_deliver, &mail, err));
+    VT_TRY(vt_mail_wait(&mail, err));
     const double middle = vt_now_s();
-    VT_TRY(vt_policy_step(r->policy, &o, &made, &report, deliver, &mail, err));
-    VT_TRY(wait_for(&mail, err));
+    VT_TRY(vt_policy_step(r->policy, &o, &made, &report, vt_mail_deliver, &mail, err));
+    VT_TRY(vt_mail_wait(&mail, err));
     vt_weights_unref(made);
     r->seconds[0][run] = middle - start;
     r->seconds[1][run] = vt_now_s() - middle;
@@ -113,7 +81,7 @@ static vt_status step(struct runner *r, int run, vt_err *err)
 
 static vt_status score(struct runner *r, int run, vt_err *err)
 {
-    struct mail mail = {.mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER};
+    struct vt_mail mail = VT_MAIL;
     static int32_t tokens[SCORE_ROWS][SCORE_NEW];
     static float out[SCORE_ROWS][SCORE_NEW];
     const int32_t *rows[SCORE_ROWS];
@@ -128,16 +96,16 @@ static vt_status score(struct runner *r, int run, vt_err *err)
         n[i] = SCORE_NEW;
     }
     struct vt_score_request q = {.weights = w,
-                                       .prompt = prompts[0],
-                                       .n_prompt = SCORE_PROMPT,
-                                       .n_rows = SCORE_ROWS,
-                                       .tokens = rows,
-                                       .n = n,
-                                       .logprobs = outs};
+                                 .prompt = prompts[0],
+                                 .n_prompt = SCORE_PROMPT,
+                                 .n_rows = SCORE_ROWS,
+                                 .tokens = rows,
+                                 .n = n,
+                                 .logprobs = outs};
     const double start = vt_now_s();
-    vt_status status = vt_policy_score(r->policy, &q, deliver, &mail, err);
+    vt_status status = vt_policy_score(r->policy, &q, vt_mail_deliver, &mail, err);
     if (status == VT_OK)
-        status = wait_for(&mail, err);
+        status = vt_mail_wait(&mail, err);
     r->seconds[2][run] = vt_now_s() - start;
     vt_weights_unref(w);
     return status;
