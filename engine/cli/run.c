@@ -9,6 +9,7 @@
 #include "bind/bind.h"
 #include "cli/panel.h"
 #include "cli/verbs.h"
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,17 +18,26 @@
 
 extern const struct vt_embedded vt_embedded_lua[];
 
+struct terminal {
+    struct vt_panel panel;
+    int lost_errno; /* why standard output did not take what was printed; 0 = it did, or nobody reads it any more */
+};
+
 static void print(void *arg, enum vt_output where, const char *text, size_t len)
 {
+    struct terminal *t = arg;
     FILE *out = where == VT_STDOUT ? stdout : stderr;
-    vt_panel_clear(arg);
-    fwrite(text, 1, len, out);
-    fflush(out);
+    vt_panel_clear(&t->panel);
+    bool is_written = fwrite(text, 1, len, out) == len;
+    is_written = fflush(out) == 0 && is_written;
+    if (!is_written && where == VT_STDOUT && errno != EPIPE)
+        t->lost_errno = errno;
 }
 
 static void progress(void *arg, const struct vt_progress *p)
 {
-    vt_panel_show(arg, p);
+    struct terminal *t = arg;
+    vt_panel_show(&t->panel, p);
 }
 
 static void stop_now(void *arg)
@@ -43,13 +53,13 @@ int vt_run_module(const char *module, int argc, char **argv)
     vt_err err;
     vt_bind *b = NULL;
     int exit_code = VT_EXIT_INFRA;
-    struct vt_panel panel = {.is_tty = isatty(STDERR_FILENO) != 0};
+    struct terminal terminal = {.panel.is_tty = isatty(STDERR_FILENO) != 0};
     const char *lua_dir = getenv("VEGTTT_LUA_DIR");
     const struct vt_bind_host host = {
-        .arg = &panel,
+        .arg = &terminal,
         .lua = vt_embedded_lua,
         .lua_dir = lua_dir && *lua_dir ? lua_dir : NULL,
-        .tty = panel.is_tty,
+        .tty = terminal.panel.is_tty,
         .print = print,
         .progress = progress,
         .stop_now = stop_now,
@@ -59,7 +69,10 @@ int vt_run_module(const char *module, int argc, char **argv)
     vt_status status = vt_bind_open(&host, &b, &err);
     if (status == VT_OK)
         status = vt_bind_main(b, module, argc, argv, &exit_code, &err);
-    vt_panel_clear(&panel);
+    vt_panel_clear(&terminal.panel);
+    if (status == VT_OK && terminal.lost_errno && exit_code == 0)
+        status = vt_fail(&err, VT_EIO, "cannot write to standard output: %s; what a run recorded is kept",
+                         strerror(terminal.lost_errno));
     if (status != VT_OK)
         exit_code = vt_cli_fail(&err);
     vt_bind_close(b);

@@ -36,12 +36,7 @@ local function best_of_n(root, again, o)
   return r
 end
 
-local function in_folder(fn)
-  local root = support.folder()
-  local ok, e = xpcall(fn, function(e) return debug.traceback(tostring(e), 2) end, root)
-  support.remove(root)
-  if not ok then error(e, 0) end
-end
+local in_folder = support.in_folder
 
 local function lines(r, name)
   local out = {}

@@ -5,12 +5,7 @@ local support = dofile "tests/lua/support_fake.lua"
 
 local best_of_n, boa = support.file "experiments/best_of_n.lua", support.file "experiments/boa.lua"
 
-local function in_folder(fn)
-  local root = support.folder()
-  local ok, e = xpcall(fn, function(e) return debug.traceback(tostring(e), 2) end, root)
-  support.remove(root)
-  if not ok then error(e, 0) end
-end
+local in_folder = support.in_folder
 
 local function run(make, given, o)
   local r = support.execute(make, given, o)

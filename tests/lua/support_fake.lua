@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- A fake engine for tests: the real core with a model and an evaluator that are a few lines of Lua, a virtual clock,
--- and
+-- A fake engine for tests: the real core with a model and an evaluator that are a few lines of Lua, a virtual clock, and
 -- operations that end in an order permuted from a seed. Everything above the core (keys, records, scheduling) is real.
 --
 -- The fake model writes one of seven bodies, chosen by the sample's seed; training makes the fast ones likelier. Its
@@ -226,6 +225,14 @@ function support.folder()
 end
 
 function support.remove(dir) real.remove(dir) end
+
+---fn(root) with a new folder that is gone afterwards; its errors are the caller's.
+function support.in_folder(fn)
+  local root = support.folder()
+  local ok, e = xpcall(fn, function(e) return debug.traceback(tostring(e), 2) end, root)
+  support.remove(root)
+  if not ok then error(e, 0) end
+end
 
 -- Runs the experiment that make(vt) returns. -> { status, value, tables = { name = csv }, run, counts }
 local function execute(make, given, o)

@@ -4,44 +4,9 @@
  * strings, score against sample, the learning test of the trainer, identities, files, refusals.
  */
 #include "base/fs.h"
+#include "base/mail.h"
 #include "harness.h"
-#include <pthread.h>
 #include <vegttt/policy.h>
-
-/* A done callback's mailbox. */
-struct mail {
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    bool is_done;
-    vt_status status;
-    vt_err err;
-};
-#define MAIL                                                                                                           \
-    {                                                                                                                  \
-        .mutex = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER                                           \
-    }
-
-static void deliver(void *arg, vt_status status, const vt_err *err)
-{
-    struct mail *m = arg;
-
-    pthread_mutex_lock(&m->mutex);
-    m->is_done = true;
-    m->status = status;
-    m->err = *err;
-    pthread_cond_signal(&m->cond);
-    pthread_mutex_unlock(&m->mutex);
-}
-
-static vt_status wait_for(struct mail *m)
-{
-    pthread_mutex_lock(&m->mutex);
-    while (!m->is_done)
-        pthread_cond_wait(&m->cond, &m->mutex);
-    m->is_done = false;
-    pthread_mutex_unlock(&m->mutex);
-    return m->status;
-}
 
 static vt_policy *policy;
 static int32_t *prompt;
@@ -91,7 +56,7 @@ enum { MAX_N = 8 };
 static void sample(vt_weights *w, int n, const uint64_t *seeds, int max_tokens, const char *const *stop, int n_stop,
                    struct vt_sample *out)
 {
-    struct mail m = MAIL;
+    struct vt_mail m = VT_MAIL;
     struct vt_sample_request r = {.weights = w,
                                   .prompt = prompt,
                                   .n_prompt = n_prompt,
@@ -105,8 +70,8 @@ static void sample(vt_weights *w, int n, const uint64_t *seeds, int max_tokens, 
                                   .out = out};
     vt_err err;
 
-    CHECK_OK(vt_policy_sample(policy, &r, deliver, &m, &err), err);
-    CHECK_OK(wait_for(&m), m.err);
+    CHECK_OK(vt_policy_sample(policy, &r, vt_mail_deliver, &m, &err), err);
+    CHECK_OK(vt_mail_wait(&m, &err), err);
 }
 
 static void clear(struct vt_sample *s, int n)
@@ -171,7 +136,7 @@ static void stop_strings_span_tokens(void)
 
 static void score(vt_weights *w, const int32_t *const *tokens, const int *n, int n_rows, float *const *out)
 {
-    struct mail m = MAIL;
+    struct vt_mail m = VT_MAIL;
     struct vt_score_request r = {.weights = w,
                                  .prompt = prompt,
                                  .n_prompt = n_prompt,
@@ -181,8 +146,8 @@ static void score(vt_weights *w, const int32_t *const *tokens, const int *n, int
                                  .logprobs = out};
     vt_err err;
 
-    CHECK_OK(vt_policy_score(policy, &r, deliver, &m, &err), err);
-    CHECK_OK(wait_for(&m), m.err);
+    CHECK_OK(vt_policy_score(policy, &r, vt_mail_deliver, &m, &err), err);
+    CHECK_OK(vt_mail_wait(&m, &err), err);
 }
 
 static void score_equals_sample_bit_for_bit(void)
@@ -213,7 +178,7 @@ static void score_equals_sample_bit_for_bit(void)
 static vt_weights *update(const struct vt_sample *s, const float *a, int n, float lr, const char *digest,
                           struct vt_update_report *report)
 {
-    struct mail m = MAIL;
+    struct vt_mail m = VT_MAIL;
     struct vt_train_seq seqs[MAX_N];
     float logp[MAX_N][64], w[MAX_N][64], advantage[64];
     struct vt_update_opts o = {.lr = lr,
@@ -233,8 +198,8 @@ static vt_weights *update(const struct vt_sample *s, const float *a, int n, floa
                                         .n_tokens = s[i].n_tokens,
                                         .logp = logp[i],
                                         .w = w[i]};
-    CHECK_OK(vt_policy_forward(policy, seqs, (size_t)n, true, deliver, &m, &err), err);
-    CHECK_OK(wait_for(&m), m.err);
+    CHECK_OK(vt_policy_forward(policy, seqs, (size_t)n, true, vt_mail_deliver, &m, &err), err);
+    CHECK_OK(vt_mail_wait(&m, &err), err);
     for (int i = 0; i < n; i++) {
         for (int t = 0; t < s[i].n_tokens; t++)
             advantage[t] = a[i];
@@ -244,8 +209,8 @@ static vt_weights *update(const struct vt_sample *s, const float *a, int n, floa
             for (int t = 0; t < s[i].n_tokens; t++)
                 CHECK(w[i][t] == a[i]);
     }
-    CHECK_OK(vt_policy_step(policy, &o, &made, report, deliver, &m, &err), err);
-    CHECK_OK(wait_for(&m), m.err);
+    CHECK_OK(vt_policy_step(policy, &o, &made, report, vt_mail_deliver, &m, &err), err);
+    CHECK_OK(vt_mail_wait(&m, &err), err);
     return made;
 }
 
@@ -386,21 +351,21 @@ static void refusals_name_what_and_why(void)
     CHECK(strstr(err.msg, "/nowhere/model.gguf") != NULL);
     NEED_POLICY();
     r.weights = vt_policy_base(policy);
-    CHECK_INT(vt_policy_sample(policy, &r, deliver, NULL, &err), VT_EINVAL);
+    CHECK_INT(vt_policy_sample(policy, &r, vt_mail_deliver, NULL, &err), VT_EINVAL);
     CHECK(strstr(err.msg, "empty prompt") != NULL);
     r.prompt = prompt;
     r.n_prompt = n_prompt;
     r.n = 0;
-    CHECK_INT(vt_policy_sample(policy, &r, deliver, NULL, &err), VT_EINVAL);
+    CHECK_INT(vt_policy_sample(policy, &r, vt_mail_deliver, NULL, &err), VT_EINVAL);
     r.n = 1;
     r.max_tokens = 1 << 20;
-    CHECK_INT(vt_policy_sample(policy, &r, deliver, NULL, &err), VT_ELIMIT);
+    CHECK_INT(vt_policy_sample(policy, &r, vt_mail_deliver, NULL, &err), VT_ELIMIT);
     r.max_tokens = 4;
     r.temperature = -1;
-    CHECK_INT(vt_policy_sample(policy, &r, deliver, NULL, &err), VT_EINVAL);
+    CHECK_INT(vt_policy_sample(policy, &r, vt_mail_deliver, NULL, &err), VT_EINVAL);
     r.temperature = (float)NAN;
-    CHECK_INT(vt_policy_sample(policy, &r, deliver, NULL, &err), VT_EINVAL);
-    CHECK_INT(vt_policy_step(policy, &o, &made, &report, deliver, NULL, &err), VT_EINVAL);
+    CHECK_INT(vt_policy_sample(policy, &r, vt_mail_deliver, NULL, &err), VT_EINVAL);
+    CHECK_INT(vt_policy_step(policy, &o, &made, &report, vt_mail_deliver, NULL, &err), VT_EINVAL);
     CHECK_INT(vt_weights_save(r.weights, "/tmp", false, &err), VT_EINVAL);
     vt_weights_unref(r.weights);
 }
@@ -410,7 +375,7 @@ static void close_while_sampling(void)
 {
     const uint64_t seeds[MAX_N] = {1, 2, 3, 4, 5, 6, 7, 8};
     struct vt_sample out[MAX_N];
-    struct mail m = MAIL;
+    struct vt_mail m = VT_MAIL;
     struct vt_sample_request r = {.prompt = prompt,
                                   .n_prompt = n_prompt,
                                   .n = MAX_N,
@@ -425,12 +390,12 @@ static void close_while_sampling(void)
     r.prompt = prompt;
     r.n_prompt = n_prompt;
     r.weights = vt_policy_base(policy);
-    CHECK_OK(vt_policy_sample(policy, &r, deliver, &m, &err), err);
+    CHECK_OK(vt_policy_sample(policy, &r, vt_mail_deliver, &m, &err), err);
     usleep(200000);
     vt_weights_unref(r.weights);
     vt_policy_close(policy);
     policy = NULL;
-    CHECK_INT(wait_for(&m), VT_ECANCELLED);
+    CHECK_INT(vt_mail_wait(&m, &err), VT_ECANCELLED);
     free(prompt);
 }
 
