@@ -191,9 +191,12 @@ end
 local function json_record(fields) core.out(core.json_encode(fields) .. "\n") end
 
 local function open_run(e, values, origins, f, argv)
-  return run.open(e, values, origins, { name = f.run, fresh = f.fresh or false,
+  local ok, r = pcall(run.open, e, values, origins, { name = f.run, fresh = f.fresh or false,
     replicate = whole_flag(f, "replicate") or 0, argv = argv, limits = { max_rollouts = whole_flag(f, "max-rollouts"),
     max_wall_s = number_flag(f, "max-wall") } })
+  if ok then return r end
+  if errors.is(r) and r.code == "EINVAL" then usage("%s", r.message) end
+  error(r, 0)
 end
 
 local function execute(r)
@@ -247,7 +250,7 @@ local function run_experiment(e, options, file, words)
     code = report_error(result, file)
     r:note("error: " .. tostring(result))
     if result.code == "ECANCELLED" then code = 130 end
-    if code == 3 or code == 130 then
+    if code == 3 or code == 4 or code == 130 then
       core.err(("vegttt: recorded in %s; continue with: %s\n"):format(r.dir, command_of(file, words)))
     end
   end

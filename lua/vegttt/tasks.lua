@@ -72,8 +72,18 @@ local function set_of(ids)
   return set
 end
 
+-- What scripts pass on here is what people typed: such errors are theirs, not the script's.
+local function usage(format, ...) errors.raise("usage", "vt.tasks", format:format(...)) end
+
+local function ids_of(o)
+  if not o.ids then return {} end
+  local ok, ids = pcall(list.integers, o.ids)
+  return ok and ids or usage("the problem ids must be whole numbers and ranges, like 4,12-15, not '%s'",
+    type(o.ids) == "table" and table.concat(o.ids, ",") or o.ids)
+end
+
 local function wanted_ids(o)
-  local ids = o.ids and list.integers(o.ids) or {}
+  local ids = ids_of(o)
   if (o.split or "") == "" then return ids, 1 end
   local split = core.split_load(core.find(o.split) or o.split)
   local level = tonumber(split.level:match "%d+")
@@ -83,7 +93,7 @@ local function wanted_ids(o)
     local members = set_of(half)
     for _, id in ipairs(ids) do
       if not members[id] then
-        errors.misuse("vt.tasks", "task %d is not in the %s half of %s", id, o.subset, o.split)
+        usage("task %d is not in the %s half of %s; --split '' takes any task", id, o.subset, o.split)
       end
     end
   end
@@ -95,12 +105,12 @@ function tasks.get(o)
   o = errors.options("vt.tasks", o, { split = "string", subset = { "train", "eval" }, ids = "list", file = "string",
     max = "integer" })
   if o.file then
-    local path = core.find(o.file) or errors.raise("usage", "vt.tasks", "there is no task file " .. o.file)
+    local path = core.find(o.file) or usage("there is no task file %s", o.file)
     return { load_text(core.read(path), o.file) }
   end
   local ids, level = wanted_ids(o)
   local files = shipped(level)
-  local is_explicit = o.ids and #list.integers(o.ids) > 0
+  local is_explicit = #ids_of(o) > 0
   if #ids == 0 then ids = errors.keys(files) end
   local out, missing = {}, {}
   for _, id in ipairs(ids) do
@@ -111,9 +121,7 @@ function tasks.get(o)
     end
   end
   if #missing > 0 and is_explicit then
-    errors.raise("usage", "vt.tasks",
-      ("no task file for level %d, id %s; `vegttt task ls` lists what there is"):format(level,
-      table.concat(missing, ", ")))
+    usage("no task file for level %d, id %s; `vegttt task ls` lists what there is", level, table.concat(missing, ", "))
   end
   out.missing = missing
   if o.max and #out > o.max then out = table.move(out, 1, o.max, 1, { missing = missing }) end
