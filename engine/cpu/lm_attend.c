@@ -74,10 +74,9 @@ static void finish(const struct walk *w, float *out, float *lse)
     const int g = lm->group_heads, hd = lm->cfg.head_dim;
     for (int i = 0; i < (w->r1 - w->r0) * g; i++) {
         const int row = i / g, head = w->head * g + i % g;
-        const float inverse = 1.0f / w->b->l[i], *acc = w->b->acc + (size_t)i * (size_t)hd;
-        float *o = out + (size_t)row * (size_t)lm->q_dim + (size_t)head * (size_t)hd;
-        for (int d = 0; d < hd; d++)
-            o[d] = acc[d] * inverse;
+        float *acc = w->b->acc + (size_t)i * (size_t)hd;
+        lm->k->scale(hd, 1.0f / w->b->l[i], acc);
+        memcpy(out + (size_t)row * (size_t)lm->q_dim + (size_t)head * (size_t)hd, acc, (size_t)hd * sizeof *acc);
         if (lse)
             lse[(size_t)row * (size_t)lm->cfg.n_heads + (size_t)head] = w->b->m[i] + logf(w->b->l[i]);
     }

@@ -79,11 +79,10 @@ static void norm_and_pack(const struct vt_lm_part *t, const float *weight)
     const size_t d = (size_t)lm->cfg.d_model;
     int a, b;
     row_share(t, &a, &b);
-    for (int i = a; i < b; i++)
-        (void)lm->k->rmsnorm(lm->cfg.d_model, p->x + (size_t)(t->r0 + i) * d, weight, lm->cfg.rms_eps,
-                             t->b->f_norm + (size_t)i * d);
-    if (a < b)
-        lm->k->acts_pack(&t->b->norm, lm->prec, a, b - a, t->b->f_norm + (size_t)a * d, d, 1.0f);
+    for (int i = a; i < b; i++) {
+        (void)lm->k->rmsnorm(lm->cfg.d_model, p->x + (size_t)(t->r0 + i) * d, weight, lm->cfg.rms_eps, t->own->f_norm);
+        lm->k->acts_pack(&t->b->norm, lm->prec, i, 1, t->own->f_norm, d, 1.0f);
+    }
 }
 
 /* Bias, head norm and rope of one row's queries and keys. */
@@ -201,13 +200,12 @@ static void stage_rest(const struct vt_lm_part *t)
     sync_part(t);
     linear(t, VT_LORA_GATE, &t->b->norm, t->b->gate, ff, false, &n0, &n1);
     linear(t, VT_LORA_UP, &t->b->norm, t->b->up, ff, false, &n0, &n1);
-    for (int i = 0; i < t->r1 - t->r0 && n0 < n1; i++) {
-        const size_t at = (size_t)i * ff + (size_t)n0;
-        k->silu_mul(n1 - n0, t->b->gate + at, t->b->up + at, t->b->gate + at);
-    }
     sync_part(t);
-    if (a < b)
-        k->acts_pack(&t->b->act, lm->prec, a, b - a, t->b->gate + (size_t)a * ff, ff, 1.0f);
+    for (int i = a; i < b; i++) { /* a row at a time: it is packed from the first-level cache */
+        float *gate = t->b->gate + (size_t)i * ff;
+        k->silu_mul(lm->cfg.d_ff, gate, t->b->up + (size_t)i * ff, gate);
+        k->acts_pack(&t->b->act, lm->prec, i, 1, gate, ff, 1.0f);
+    }
     sync_part(t);
     linear(t, VT_LORA_DOWN, &t->b->act, x, d, true, &n0, &n1);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * rows_impl.h: element-wise and reducing kernels over rows of fp32, for the instruction set of the including file (see
- * simd.h; kernels.h says what each function computes). Sums run as LANES interleaved chains and a fixed tree, tails as
- * zero-filled vectors, so an element's bits depend on the row alone.
+ * simd.h; kernels.h says what each function computes). Sums run as LANES interleaved chains (dot: four times as many,
+ * since one vector's chain waits for each addition) and a fixed tree, tails as zero-filled vectors, so an element's
+ * bits depend on the row alone.
  */
 #ifndef VT_CPU_ROWS_IMPL_H
 #define VT_CPU_ROWS_IMPL_H
@@ -28,10 +29,14 @@ INLINE void store_part(float *p, vf v, int n)
 
 static float row_dot(int n, const float *x, const float *y)
 {
-    vf s = v_set(0.0f);
-    FOR_LANES(n)
-    s = v_fma(load_part(x + i, n_here), load_part(y + i, n_here), s);
-    return v_sum(s);
+    vf s[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
+    int i = 0;
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int j = 0; j < 4; j++)
+            s[j] = v_fma(v_load(x + i + j * LANES), v_load(y + i + j * LANES), s[j]);
+    for (int n_here; n_here = n - i < LANES ? n - i : LANES, i < n; i += LANES)
+        s[0] = v_fma(load_part(x + i, n_here), load_part(y + i, n_here), s[0]);
+    return v_sum((s[0] + s[1]) + (s[2] + s[3]));
 }
 
 static float row_rmsnorm(int n, const float *x, const float *w, float eps, float *y)
@@ -122,17 +127,26 @@ static double row_sum_squares(size_t n, const float *x)
     return ((s[0] + s[4]) + (s[2] + s[6])) + ((s[1] + s[5]) + (s[3] + s[7]));
 }
 
+/* v_max keeps the second operand when either is NaN; a NaN that the maximum loses stays in `nan`. */
 static float row_max(int n, const float *x)
 {
-    vf m = v_set(-INFINITY), nan = v_set(0.0f);
-    FOR_LANES(n)
-    {
-        vf v = n_here == LANES ? v_load(x + i) : v_select(v_below(n_here), v_load_n(x + i, n_here), m);
-        m = v_max(m, v);
+    vf m[4], nan = v_set(0.0f);
+    int i = 0;
+    for (int j = 0; j < 4; j++)
+        m[j] = v_set(-INFINITY);
+    for (; i + 4 * LANES <= n; i += 4 * LANES)
+        for (int j = 0; j < 4; j++) {
+            vf v = v_load(x + i + j * LANES);
+            m[j] = v_max(m[j], v);
+            nan = v_select(v != v, v, nan);
+        }
+    for (int n_here; n_here = n - i < LANES ? n - i : LANES, i < n; i += LANES) {
+        vf v = n_here == LANES ? v_load(x + i) : v_select(v_below(n_here), v_load_n(x + i, n_here), m[0]);
+        m[0] = v_max(m[0], v);
         nan = v_select(v != v, v, nan);
     }
     float any_nan = v_sum(nan);
-    return any_nan != any_nan ? any_nan : v_max_lane(m);
+    return any_nan != any_nan ? any_nan : v_max_lane(v_max(v_max(m[0], m[1]), v_max(m[2], m[3])));
 }
 
 static float row_exp_sum(int n, const float *x, float a, float b, float *out)

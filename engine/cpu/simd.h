@@ -94,9 +94,22 @@ INLINE vf v_select(vi mask, vf yes, vf no)
 {
     return (vf)((mask & (vi)yes) | (~mask & (vi)no));
 }
+/* b when either is NaN. */
 INLINE vf v_max(vf a, vf b)
 {
+#if defined(__AVX512F__)
+    return (vf)_mm512_max_ps((__m512)a, (__m512)b);
+#else
     return v_select(a > b, a, b);
+#endif
+}
+INLINE vf v_min(vf a, vf b)
+{
+#if defined(__AVX512F__)
+    return (vf)_mm512_min_ps((__m512)a, (__m512)b);
+#else
+    return v_select(a < b, a, b);
+#endif
 }
 INLINE vi v_below(int n) /* all ones in lanes 0..n-1 */
 {
@@ -128,7 +141,7 @@ INLINE float v_max_lane(vf v)
 INLINE vf v_exp(vf x)
 {
     const vf magic = v_set(12582912.0f); /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
-    vf lim = v_select(x > 88.0f, v_set(88.0f), x);
+    vf lim = v_min(v_set(88.0f), x);
     vi zero = x < -87.0f;
     vf t = v_fma(lim, v_set(1.44269504f), magic), n = t - magic;
     vf r = v_fma(n, v_set(-0.693145752f), lim);
