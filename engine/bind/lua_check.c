@@ -164,6 +164,7 @@ static void free_probe(void *arg)
     vt_scratch_remove(p->dir);
     for (int i = 0; i < VT_N_REFERENCES; i++)
         free(p->worst[i]);
+    vt_compiler_free(&p->cc);
     free(p->truth_dir);
     free(p);
 }

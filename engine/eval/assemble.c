@@ -9,14 +9,17 @@
 
 enum { MAX_UNIT = 512 * 1024 };
 
-static const char prelude[] = "#include <float.h>\n#include <limits.h>\n#include <math.h>\n#include <stddef.h>\n"
-                              "#include <stdint.h>\n#include <stdlib.h>\n#include <string.h>\n";
+#define HEADERS(X) X("float.h") X("limits.h") X("math.h") X("stddef.h") X("stdint.h") X("stdlib.h") X("string.h")
+#define INCLUDE(name) "#include <" name ">\n"
+#define NAME(name) name,
+const char vt_unit_prelude[] = HEADERS(INCLUDE);
+const char *const vt_unit_headers[] = {HEADERS(NAME) NULL};
 
 static vt_status assemble(const vt_task *t, const char *text, bool is_whole, struct vt_buf *out, vt_err *err)
 {
     const char *helpers = vt_task_helpers(t);
     vt_buf_init(out, MAX_UNIT);
-    vt_buf_puts(out, prelude);
+    vt_buf_puts(out, vt_unit_prelude);
     if (helpers[0])
         vt_buf_printf(out, "#line 1 \"helpers.c\"\n%s\n", helpers);
     if (is_whole)

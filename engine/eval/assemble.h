@@ -12,6 +12,10 @@
 /* Name under which the compiler reports the candidate's own lines. */
 #define VT_KERNEL_FILE "kernel.c"
 
+/* What every unit begins with, and the same headers by name, NULL-terminated. */
+extern const char vt_unit_prelude[];
+extern const char *const vt_unit_headers[];
+
 /* Prelude (standard headers), the task's helpers, then the candidate: as it is when whole, else between the task's
  * signature and a closing brace. `out` is initialised here. */
 vt_status vt_assemble(const vt_task *t, const struct vt_code *code, struct vt_buf *out, vt_err *err) VT_MUST_USE;

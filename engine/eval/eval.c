@@ -414,6 +414,7 @@ void vt_eval_close(vt_eval *e)
     if (e->owns_lease)
         vt_lease_free(e->lab.lease);
     free(e->lab.roofline_file);
+    vt_compiler_free(&e->lab.cc);
     if (e->lab.machine_lock >= 0)
         close(e->lab.machine_lock);
     vt_scratch_remove(e->dir);

@@ -129,6 +129,7 @@ int main(int argc, char **argv)
     printf("the jail costs %.2f ms per candidate (best), %.2f (median)\n", start.best + jailed.best - plain.best,
            start.median + jailed.median - plain.median);
     vt_build_free(&build);
+    vt_compiler_free(&cc);
     vt_pool_sets_free(&pool);
     vt_truth_free(truth);
     vt_outputs_free(&outputs);

@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""eval_rate.py RUN [RUN …] [--n 500] [--vegttt build/vegttt]: verdicts per second on candidates that a policy really wrote.
+"""eval_rate.py RUN [RUN …] [--n 500] [--distinct] [--vegttt build/vegttt]: verdicts per second on a policy's own candidates.
 
-Takes the distinct candidates of recorded runs (repeated with a comment that defeats every cache until there are n) and
-prints, one after the other on the same machine:
+Draws n candidates of recorded runs at random, in the mix the policy wrote them. The evaluator would judge an identical
+text once; here every text gets a numbered comment, so that each is built, checked and timed. --distinct draws each
+text at most once instead, which is a harder mix to write and an easier one to time: fewer of them are correct. Prints,
+one after the other on the same machine:
 
   gcc      the compiler alone, with the evaluator's flags, on all cores, over the candidates that were found valid
   vegttt   `vegttt eval --serve` at protocol fast with an empty cache
@@ -20,6 +22,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import random
 import re
 import subprocess
 import tempfile
@@ -36,6 +39,7 @@ NUMPY_TYPE = {"f32": numpy.float32, "i32": numpy.int32, "i64": numpy.int64, "u8"
 parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
 parser.add_argument("runs", nargs="+")
 parser.add_argument("--n", type=int, default=500)
+parser.add_argument("--distinct", action="store_true")
 parser.add_argument("--vegttt", default=str(ROOT / "build/vegttt"))
 parser.add_argument("--python-n", type=int, default=100, help="candidates for the Python rival, which is slow")
 args = parser.parse_args()
@@ -47,15 +51,18 @@ def tasks():
 
 
 def recorded(task_of):
-    """Distinct (task id, code) of the runs, in a fixed order, repeated under a numbered comment up to n."""
-    seen = {}
+    """n (task id, code) drawn from the runs with a fixed seed, each under a number of its own; how many texts differ."""
+    rows = []
     for run in args.runs:
         for line in open(os.path.join(run, "rollouts.jsonl")):
             row = json.loads(line)
             if row.get("code") and row["task"] in task_of:
-                seen[(row["task"], row["code"])] = True
-    distinct = sorted(seen)
-    return [(task, f"/* {i} */\n{code}") for i in range(args.n) for task, code in [distinct[i % len(distinct)]]], len(distinct)
+                rows.append((row["task"], row["code"]))
+    rows = sorted(set(rows)) if args.distinct else sorted(rows)
+    if len(rows) < args.n:
+        raise SystemExit(f"the runs hold {len(rows)} candidates{' that differ' if args.distinct else ''}; record more, or ask for fewer by --n")
+    drawn = random.Random(0).sample(rows, args.n)
+    return [(task, f"/* {i} */\n{code}") for i, (task, code) in enumerate(drawn)], len(set(drawn))
 
 
 def signature(task, real="float"):
@@ -194,7 +201,7 @@ def rate_python(task_of, candidates, verdicts):
 
 
 def n_timed_pairs(verdict):
-    """Timed pairs of our verdict: half its raw trials of the candidate; 0 when it was not timed."""
+    """Timed pairs of our verdict; 0 when it was not timed."""
     trials = verdict.get("trials") or []
     return len(trials) if verdict.get("correct") else 0
 
@@ -212,7 +219,7 @@ def main():
     counts = {}
     for v in verdicts:
         counts[v["status"]] = counts.get(v["status"], 0) + 1
-    print(f"{len(candidates)} candidates, {n_distinct} distinct; {len(valid)} compile; " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items())))
+    print(f"{len(candidates)} candidates, {n_distinct} of them differ in more than their number; {len(valid)} compile; " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items())))
     print(f"gcc alone  {gcc:7.2f} per second (valid ones, {os.cpu_count()} cores)")
     print(f"vegttt     {vegttt:7.2f} and {again:.2f} per second, protocol fast")
     print(f"python     {python:7.2f} per second")
