@@ -24,8 +24,7 @@ enum { CHECK_SLACK_MS = 1000, MAX_RECORD = 1 << 20, LOG_KEPT = 64 << 10, TIMING_
 static const struct {
     int min_pairs, max_pairs;
     double precision, budget_ms;
-    bool stop_when_decided;
-} protocols[] = {[VT_PROTOCOL_FAST] = {8, 32, 0.01, 50, true}, [VT_PROTOCOL_FULL] = {16, 200, 0.005, 3000, false}};
+} protocols[] = {[VT_PROTOCOL_FAST] = {8, 200, 0.003, 150}, [VT_PROTOCOL_FULL] = {18, 200, 0.0015, 3000}};
 /* A copy's speedup is 1 whatever is timed; a rough figure will do. */
 static const double copy_precision = 0.05;
 
@@ -320,7 +319,6 @@ static vt_status time_against(const struct vt_lab *lab, struct vt_case *c, struc
                                      .precision = c->outcome->is_copy && c->protocol == VT_PROTOCOL_FAST
                                                       ? copy_precision
                                                       : protocols[c->protocol].precision,
-                                     .stop_when_decided = protocols[c->protocol].stop_when_decided,
                                      .budget_ms = protocols[c->protocol].budget_ms};
     raise_priority(a);
     raise_priority(b);
@@ -353,6 +351,8 @@ static void settle(struct vt_case *c)
     o->is_timed = true;
     if (o->trials.is_contended)
         o->flags |= VT_FLAG_CONTENDED;
+    if (!o->trials.is_settled)
+        o->flags |= VT_FLAG_UNSETTLED;
     if (o->trials.worst > o->worst)
         o->worst = o->trials.worst;
     o->status = !o->is_copy && o->trials.log_ratio > 0 ? VT_CORRECT_FAST : VT_CORRECT_SLOW;

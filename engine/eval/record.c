@@ -20,7 +20,8 @@ static void put_flags(vt_json *j, uint32_t flags)
                  {VT_FLAG_OVER_BOUND, "over_bound"},
                  {VT_FLAG_UNSAFE_JAIL, "unsafe_jail"},
                  {VT_FLAG_DEFERRED, "deferred"},
-                 {VT_FLAG_ONE_CORE, "one_core"}};
+                 {VT_FLAG_ONE_CORE, "one_core"},
+                 {VT_FLAG_UNSETTLED, "unsettled"}};
     vt_json *a = vt_json_array();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (flags & names[i].bit)
@@ -94,19 +95,24 @@ static void put_failure(vt_json *j, const struct vt_outcome *o, const struct vt_
 static void put_trials(vt_json *j, const struct vt_outcome *o)
 {
     const struct vt_trials *t = &o->trials;
-    vt_json *a = vt_json_array(), *b = vt_json_array(), *bad = vt_json_array(), *first = vt_json_array();
+    vt_json *a = vt_json_array(), *b = vt_json_array(), *bad = vt_json_array(), *first = vt_json_array(),
+            *sets = vt_json_array();
     for (int i = 0; i < t->n; i++) {
         vt_json_push(b, vt_json_new_num((double)t->pair[i].b_ns / 1e3));
         vt_json_push(a, vt_json_new_num((double)t->pair[i].a_ns / 1e3));
         vt_json_push(first, vt_json_new_bool(t->pair[i].a_first));
+        vt_json_push(sets, vt_json_new_num(t->pair[i].set));
         if (t->pair[i].is_disturbed)
             vt_json_push(bad, vt_json_new_num(i));
     }
     vt_json_put(j, "trials", b);
     vt_json_put(j, "ref_trials", a);
     vt_json_put(j, "ref_first", first);
+    vt_json_put(j, "trial_sets", sets);
     vt_json_put(j, "disturbed", bad);
-    vt_json_put_str(j, "statistic", "median log-ratio of ABBA pairs, bootstrap 2000");
+    vt_json_put_str(j, "statistic",
+                    t->by_pairs ? "ABBA pairs: median of log(reference / candidate), sets weighing alike"
+                                : "ABBA pairs: median over input sets of log(fastest reference / fastest candidate)");
     vt_json_put_num(j, "time_ms", t->wall_ms);
     vt_json_put_num(j, "floor_us", o->floor_ns / 1e3);
     vt_json_put_int(j, "n_remeasured", o->n_remeasured);

@@ -1,99 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * timing.c: ABBA pairs, median of log-ratios, bootstrap interval.
+ * timing.c: ABBA pairs under the machine lease.
  *
  * A pair is two calls next to each other on the same input set, in alternating order (AB, BA, AB, …), so that drift
  * slower than a pair cancels. Each is a fresh process on warm data. Every output is compared with its set's truth;
- * the first wrong one ends the timing. The machine lease is held for at most BATCH_MS at a time. A pair during which
- * the kernel took a core away is kept in the record but not counted, as long as most pairs are undisturbed.
+ * the first wrong one ends the timing. The machine lease is held for at most BATCH_MS at a time. What the pairs say,
+ * on which set the next one runs and when they are enough is estimate.c's business. A fresh process cannot know which
+ * set came before, so their order need not be secret.
  *
- * The stop rule uses the order-statistic interval of the median (cheap, exact level); the reported interval is the
- * bootstrap of engine/stats with 2,000 resamples.
+ * Every pair counts and is kept. One during which the kernel took a core away is marked; when most are, or when other
+ * work was ready to run on these cores (crowd.h), or when a guest of the lease did not park, the trials are contended.
  */
 #include "eval/timing.h"
 #include "base/clock.h"
 #include "base/rng.h"
-#include "stats/stats.h"
-#include <math.h>
-#include <stdlib.h>
+#include "eval/crowd.h"
 #include <string.h>
 #include <sys/file.h>
 
-enum { BATCH_MS = 200, N_RESAMPLES = 2000, FEWEST_PAIRS = 3, WALL_PER_BUDGET = 20, LOCK_WAIT_MS = 3000 };
-
-/* An interval that excludes 1 by less than this does not end a timing: with a look after every fourth pair one in
- * twenty such exclusions per look would be chance. */
-static const double decided_by = 0.03;
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-void vt_median_interval(size_t n, size_t *lo, size_t *hi)
-{
-    /* Largest k with 2 P(Binomial(n, 1/2) < k) <= 0.05; the interval is [x_k, x_{n-1-k}]. */
-    double term = pow(0.5, (double)n), tail = 0;
-    size_t k = 0;
-    while (k < n / 2 && 2 * (tail + term) <= 0.05) {
-        tail += term;
-        term *= (double)(n - k) / (double)(k + 1);
-        k++;
-    }
-    *lo = k > 0 ? k - 1 : 0;
-    *hi = n - 1 - *lo;
-}
-
-static size_t counted(const struct vt_trials *t, double log_ratio[VT_MAX_PAIRS])
-{
-    bool use_all = 2 * t->n_disturbed > t->n;
-    size_t n = 0;
-    for (int i = 0; i < t->n; i++)
-        if (use_all || !t->pair[i].is_disturbed)
-            log_ratio[n++] = log((double)t->pair[i].a_ns / (double)t->pair[i].b_ns);
-    return n;
-}
-
-static bool is_settled(const struct vt_timing_opts *o, const struct vt_trials *t)
-{
-    double x[VT_MAX_PAIRS];
-    size_t n = counted(t, x), lo, hi;
-    if ((int)n < o->min_pairs)
-        return false;
-    qsort(x, n, sizeof x[0], by_value);
-    vt_median_interval(n, &lo, &hi);
-    if (o->stop_when_decided && (x[lo] > decided_by || x[hi] < -decided_by) && x[hi] - x[lo] < 1)
-        return true;
-    return x[hi] - x[lo] <= 2 * log1p(o->precision);
-}
-
-static double median_of(const struct vt_trials *t, bool of_a)
-{
-    double x[VT_MAX_PAIRS];
-    bool use_all = 2 * t->n_disturbed > t->n;
-    size_t n = 0;
-    for (int i = 0; i < t->n; i++)
-        if (use_all || !t->pair[i].is_disturbed)
-            x[n++] = (double)(of_a ? t->pair[i].a_ns : t->pair[i].b_ns) / 1e3;
-    return n ? vt_stat_median(x, n) : 0;
-}
-
-static vt_status summarise(const struct vt_timing_opts *o, struct vt_trials *t, vt_err *err)
-{
-    double x[VT_MAX_PAIRS];
-    struct vt_interval interval;
-    size_t n = counted(t, x);
-    VT_TRY(vt_bootstrap(x, n, vt_stat_median, N_RESAMPLES, 0.95, o->seed, &interval, err));
-    t->log_ratio = interval.value;
-    t->lo = interval.lo;
-    t->hi = interval.hi;
-    t->a_us = median_of(t, true);
-    t->b_us = median_of(t, false);
-    if (2 * t->n_disturbed > t->n)
-        t->is_contended = true;
-    return VT_OK;
-}
+enum { BATCH_MS = 200, WALL_PER_BUDGET = 6, LOCK_WAIT_MS = 3000 };
 
 struct session {
     const struct vt_timing_opts *o;
@@ -123,16 +48,16 @@ static vt_status one_call(struct session *s, bool is_a, const struct vt_set *set
     return VT_OK;
 }
 
-static vt_status one_pair(struct session *s, bool is_counted, vt_err *err)
+static vt_status one_pair(struct session *s, vt_err *err)
 {
     struct vt_trials *t = s->t;
-    const struct vt_set *set = &s->o->pool->set[vt_stream_below(&s->random, s->o->n_sets)];
-    struct vt_pair p = {.a_first = t->n % 2 == 0};
+    uint8_t number = (uint8_t)vt_trials_next_set(t, s->o->precision);
+    struct vt_pair p = {.a_first = t->n % 2 == 0, .set = number};
     for (int k = 0; k < 2 && !*s->failed; k++) {
         bool is_a = (k == 0) == p.a_first;
-        VT_TRY(one_call(s, is_a, set, is_a ? &p.a_ns : &p.b_ns, &p.is_disturbed, err));
+        VT_TRY(one_call(s, is_a, &s->o->pool->set[number], is_a ? &p.a_ns : &p.b_ns, &p.is_disturbed, err));
     }
-    if (is_counted && !*s->failed) {
+    if (!*s->failed) {
         t->pair[t->n++] = p;
         t->n_disturbed += p.is_disturbed;
         t->timed_ms += p.is_disturbed ? 0 : (double)(p.a_ns + p.b_ns) / 1e6;
@@ -140,17 +65,13 @@ static vt_status one_pair(struct session *s, bool is_counted, vt_err *err)
     return VT_OK;
 }
 
-static bool is_finished(const struct vt_timing_opts *o, const struct vt_trials *t, uint64_t from)
+static bool is_finished(const struct vt_timing_opts *o, struct vt_trials *t, uint64_t from)
 {
-    int n_counted = t->n - t->n_disturbed;
     double wall_ms = (double)(vt_now_ns() - from) / 1e6;
-    if (n_counted >= o->max_pairs || t->n >= VT_MAX_PAIRS)
-        return true;
-    if (n_counted >= FEWEST_PAIRS && t->timed_ms > o->budget_ms)
-        return true;
-    if (t->n >= FEWEST_PAIRS && wall_ms > WALL_PER_BUDGET * o->budget_ms)
-        return true;
-    return n_counted >= o->min_pairs && t->n % 4 == 0 && is_settled(o, t);
+    if (t->n < (int)t->n_sets)
+        return false;
+    return (t->n >= o->min_pairs && vt_trials_settle(t, o->precision)) || t->n >= VT_MAX_PAIRS || t->n - t->n_disturbed >= o->max_pairs ||
+           t->timed_ms > o->budget_ms || wall_ms > WALL_PER_BUDGET * o->budget_ms;
 }
 
 /* Other vegttt processes of this user take turns with us; one that does not let go (it was stopped, say) is not waited
@@ -165,35 +86,43 @@ static bool lock_machine(int fd)
     return true;
 }
 
+/* One turn with the machine to itself. */
+static vt_status one_batch(struct session *s, struct vt_crowd *crowd, uint64_t *spent, bool *is_done, vt_err *err)
+{
+    const struct vt_timing_opts *o = s->o;
+    bool contended = false, is_locked = lock_machine(o->machine_lock);
+    vt_status status = VT_OK;
+    vt_lease_acquire(o->lease, &contended);
+    s->t->is_contended |= contended || !is_locked;
+    vt_crowd_look(crowd);
+    uint64_t from = vt_now_ns(), until = from + (uint64_t)BATCH_MS * 1000000;
+    while (status == VT_OK && !*s->failed && !(*is_done = is_finished(o, s->t, from - *spent)) && vt_now_ns() < until)
+        status = one_pair(s, err);
+    *spent += vt_now_ns() - from;
+    vt_crowd_look(crowd);
+    vt_lease_release(o->lease);
+    if (o->machine_lock >= 0)
+        flock(o->machine_lock, LOCK_UN);
+    return status;
+}
+
 vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed,
                         struct vt_check_result *failure, vt_err *err)
 {
     struct session s = {.o = o, .t = out, .failed = failed, .failure = failure};
+    struct vt_crowd crowd;
     memset(out, 0, sizeof *out);
+    out->n_sets = o->n_sets;
     *failed = false;
     vt_stream_init(&s.random, vt_seed_mix(o->seed, 0x71de));
     vt_status status = VT_OK;
     uint64_t spent = 0;
-    bool is_warm = false;
-    while (status == VT_OK && !*failed) {
-        bool contended = false, is_locked = lock_machine(o->machine_lock);
-        vt_lease_acquire(o->lease, &contended);
-        out->is_contended |= contended || !is_locked;
-        uint64_t from = vt_now_ns(), until = from + (uint64_t)BATCH_MS * 1000000;
-        if (!is_warm)
-            status = one_pair(&s, false, err);
-        is_warm = true;
-        while (status == VT_OK && !*failed && vt_now_ns() < until && !is_finished(o, out, from - spent))
-            status = one_pair(&s, true, err);
-        vt_lease_release(o->lease);
-        if (o->machine_lock >= 0)
-            flock(o->machine_lock, LOCK_UN);
-        spent += vt_now_ns() - from;
-        if (is_finished(o, out, vt_now_ns() - spent))
-            break;
-    }
+    bool is_done = false;
+    vt_crowd_open(&crowd);
+    while (status == VT_OK && !*failed && !is_done)
+        status = one_batch(&s, &crowd, &spent, &is_done, err);
     out->wall_ms = (double)spent / 1e6;
-    if (status == VT_OK && !*failed)
-        status = summarise(o, out, err);
+    out->is_contended |= vt_crowd_close(&crowd) || 2 * out->n_disturbed > out->n;
+    (void)vt_trials_settle(out, o->precision);
     return status;
 }

@@ -24,7 +24,8 @@ enum vt_flag {
     VT_FLAG_UNSAFE_JAIL = 1 << 5,
     VT_FLAG_DEFERRED = 1 << 6,
     VT_FLAG_CACHED = 1 << 7,
-    VT_FLAG_ONE_CORE = 1 << 8
+    VT_FLAG_ONE_CORE = 1 << 8,
+    VT_FLAG_UNSETTLED = 1 << 9 /* the timing's precision was not reached */
 };
 
 enum vt_stage { VT_STAGE_EXTRACT, VT_STAGE_BUILD, VT_STAGE_LOAD, VT_STAGE_CHECK, VT_STAGE_TIME, VT_N_STAGES };

@@ -41,9 +41,9 @@ typedef struct vt_verdict {
     bool correct, is_copy, cached;
     double speedup;                 /* against the shown baseline; 0 when not correct; exactly 1 for a copy */
     double speedup_measured;        /* as timed, copies too; 0 when not timed */
-    double speedup_lo, speedup_hi;  /* 95 % bootstrap interval of the median log-ratio */
+    double speedup_lo, speedup_hi;  /* 95 % interval (engine/eval/estimate.c) */
     double speedup_tuned;           /* against the tuned reference; 0 = none */
-    double runtime_us, baseline_us; /* medians of the timed runs */
+    double runtime_us, baseline_us; /* median over the input sets of the fastest run */
     double worst;                   /* largest error / bound seen over all checked outputs */
     double roofline;                /* floor time / measured time */
     const char *feedback;           /* what went wrong or right, for people and models; English sentences */

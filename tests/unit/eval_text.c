@@ -10,7 +10,6 @@
 #include "eval/extract.h"
 #include "eval/object.h"
 #include "eval/roofline.h"
-#include "eval/timing.h"
 #include "eval_fixture.h"
 
 static void expect_code(const char *answer, bool is_answer, const char *text, bool is_whole, int first_line)
@@ -190,20 +189,6 @@ static void objects(void)
     vt_buf_free(&self);
 }
 
-static void median_intervals(void)
-{
-    /* Conover, Practical Nonparametric Statistics, table A3: binomial(n, 1/2), two-sided 95 %. */
-    static const struct {
-        size_t n, lo;
-    } known[] = {{6, 0}, {8, 0}, {9, 1}, {12, 2}, {15, 3}, {20, 5}, {25, 7}};
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        size_t lo, hi;
-        vt_median_interval(known[i].n, &lo, &hi);
-        CHECK_INT(lo, known[i].lo);
-        CHECK_INT(hi, known[i].n - 1 - known[i].lo);
-    }
-}
-
 static void roofline_floor(void)
 {
     struct vt_roofline r;
@@ -220,6 +205,6 @@ static void roofline_floor(void)
     CHECK(strlen(machine) < 8);
 }
 
-static const struct test_case cases[] = {TEST(bodies), TEST(fenced),  TEST(no_code),          TEST(copies),
-                                         TEST(logs),   TEST(objects), TEST(median_intervals), TEST(roofline_floor)};
+static const struct test_case cases[] = {TEST(bodies), TEST(fenced), TEST(no_code),       TEST(copies),
+                                         TEST(logs),   TEST(objects), TEST(roofline_floor)};
 TEST_MAIN(cases)

@@ -9,7 +9,7 @@
  *
  *   map      inputs read-only from the sealed file, outputs read-write, each between unmapped guard pages
  *   warm     write the poison over the outputs and their margins, copy `state` arrays in, read every line of the
- *            inputs, write to the pages of stack and writable data that a kernel touches first
+ *            inputs, write to the pages of stack and writable data that a kernel touches first, map all code
  *   close    every descriptor, the shared page; then seccomp
  *   call     when the clock says go
  *
@@ -47,6 +47,7 @@ enum {
     HEAP_ROOM = 64 << 20,  /* what malloc can hand out inside a call */
     WARM_STACK = 64 << 10, /* stack touched before the clock starts */
     WARM_DATA = 1 << 20,
+    WARM_CODE = 4 << 20, /* of one segment */
     ALT_STACK = 16 << 10,
     CALL_CPU_S = 60, /* the last resort; the evaluator's own deadline comes long before */
     SPIN_US = 200    /* how long a template that is being timed looks for the next call before it sleeps */
@@ -152,11 +153,8 @@ static __attribute__((noinline)) void warm_stack(void)
 
 /* A write to each page of the object's writable data that relocation left writable, so that copy-on-write is paid
  * before the clock starts. */
-static int warm_object(struct dl_phdr_info *info, size_t size, void *arg)
+static void warm_data(const struct dl_phdr_info *info)
 {
-    (void)size;
-    if (info->dlpi_addr != *(const ElfW(Addr) *)arg)
-        return 0;
     uintptr_t sealed_end = 0;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
@@ -177,7 +175,23 @@ static int warm_object(struct dl_phdr_info *info, size_t size, void *arg)
             *p = *p;
         }
     }
-    return 1;
+}
+
+/* A fork leaves out the page tables of file mappings: a kernel's first use of each page of code and constants, its own
+ * and the C libraries', would be a fault on the clock. Kernels before 5.14 refuse; then it is. */
+static int warm_object(struct dl_phdr_info *info, size_t size, void *arg)
+{
+    (void)size;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        uintptr_t from = (info->dlpi_addr + ph->p_vaddr) & ~(uintptr_t)(VT_WIRE_PAGE - 1);
+        uintptr_t end = info->dlpi_addr + ph->p_vaddr + ph->p_memsz;
+        if (ph->p_type == PT_LOAD && !(ph->p_flags & PF_W) && end - from <= WARM_CODE)
+            madvise((void *)from, end - from, MADV_POPULATE_READ);
+    }
+    if (info->dlpi_addr == *(const ElfW(Addr) *)arg)
+        warm_data(info);
+    return 0;
 }
 
 static _Noreturn void call_child(kernel_fn *kernel)
