@@ -26,6 +26,7 @@ void vt_check_outputs(const struct vt_pool_sets *pool, const struct vt_set *set,
         out->n_unwritten = vt_set_unwritten(set, out_map, out->call.poison);
     } else {
         out->end = out->call.was_deferred ? VT_CHECK_DEFERRED : VT_CHECK_RIGHT;
+        out->digest = vt_set_digest(set, out_map);
     }
 }
 

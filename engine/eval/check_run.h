@@ -19,6 +19,7 @@ struct vt_check_result {
     const struct vt_set *set;
     struct vt_call_result call;
     struct vt_compare_result compare; /* RIGHT and WRONG */
+    uint64_t digest;                  /* RIGHT: of the outputs' bits */
     int64_t n_unwritten;              /* WRONG: elements still holding the poison */
     size_t array;                     /* OVERRUN */
     bool is_before;

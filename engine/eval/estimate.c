@@ -142,8 +142,8 @@ static double quantile(const struct weighted *w, int n, double p)
     return w[n - 1].x;
 }
 
-/* Median of the pairs and its interval: the weight below the true median is 1/2 +- sqrt(sum of squares) / 2. 2.4 of these,
- * not 1.96, for 95 %: pairs are added until the interval is narrow, so there is more than one look. */
+/* Median of the pairs and its interval: the weight below the true median is 1/2 +- sqrt(sum of squares) / 2. 2.4 of
+ * these, not 1.96, for 95 %: pairs are added until the interval is narrow, so there is more than one look. */
 static void median_of_pairs(const struct vt_trials *t, const struct floors *f, double out[3])
 {
     struct weighted w[VT_MAX_PAIRS];

@@ -25,6 +25,7 @@ struct vt_trials {
     bool by_pairs;            /* the estimate is the median of pairs: fastest runs did not repeat */
     bool is_settled;          /* the precision asked for was reached */
     bool is_contended;        /* somebody else wanted the cores */
+    bool is_nondeterministic; /* two runs of the candidate on one set left different bits, both within the bound */
     double worst;             /* largest error / bound of the candidate's outputs */
     double timed_ms, wall_ms; /* timed: inside undisturbed pairs */
 };

@@ -180,6 +180,28 @@ static void note_failure(struct vt_case *c, const struct vt_check_result *r)
         o->flags |= VT_FLAG_DEFERRED;
 }
 
+static vt_status check_one(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, size_t set,
+                           uint64_t random, struct vt_check_result *r, vt_err *err)
+{
+    struct vt_call_opts call = {
+        &c->subject->pool.set[set], 0, VT_CLOCK_NONE, vt_seed_mix(lab->secret, random), -1, deadline_ns(c), lab->lease};
+    vt_lease_enter(lab->lease);
+    vt_lease_leave(lab->lease);
+    c->outcome->n_checks++;
+    return vt_check_run(c->runner, &c->subject->pool, &station->outputs, &call, r, err);
+}
+
+/* The first set again, in another process and over another poison: a kernel that reads what it never wrote, or races
+ * with itself, leaves other bits. */
+static vt_status check_again(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, uint64_t random,
+                             uint64_t digest, struct vt_check_result *r, vt_err *err)
+{
+    VT_TRY(check_one(lab, station, c, 0, random, r, err));
+    if (r->end == VT_CHECK_RIGHT && r->digest != digest)
+        c->outcome->flags |= VT_FLAG_NONDETERMINISTIC;
+    return VT_OK;
+}
+
 /* A set of each distribution first, then the second ones; the timed pool's other sets are checked while timing. */
 static vt_status check_all(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, bool *passed,
                            vt_err *err)
@@ -192,12 +214,9 @@ static vt_status check_all(const struct vt_lab *lab, struct vt_station *station,
         if (i >= 2 && i < c->subject->n_timed)
             continue;
         struct vt_check_result r;
-        struct vt_call_opts call = {&pool->set[i],  0,         VT_CLOCK_NONE, vt_seed_mix(lab->secret, from + i), -1,
-                                    deadline_ns(c), lab->lease};
-        vt_lease_enter(lab->lease);
-        vt_lease_leave(lab->lease);
-        s = vt_check_run(c->runner, pool, &station->outputs, &call, &r, err);
-        c->outcome->n_checks++;
+        s = check_one(lab, station, c, i, from + i, &r, err);
+        if (s == VT_OK && i == 0 && r.end == VT_CHECK_RIGHT)
+            s = check_again(lab, station, c, from + pool->n_sets, r.digest, &r, err);
         if (s != VT_OK)
             break;
         if (r.end == VT_CHECK_RIGHT) {
@@ -227,7 +246,7 @@ static vt_status load_and_check(const struct vt_lab *lab, struct vt_station *sta
     vt_lease_child_del(lab->lease, group);
     if (s != VT_OK || !passed)
         return s;
-    c->outcome->status = VT_CORRECT_SLOW;
+    c->outcome->status = c->outcome->flags & VT_FLAG_NONDETERMINISTIC ? VT_FLAGGED : VT_CORRECT_SLOW;
     *wants_timing = !c->skip_timing;
     return VT_OK;
 }
@@ -355,7 +374,11 @@ static void settle(struct vt_case *c)
         o->flags |= VT_FLAG_UNSETTLED;
     if (o->trials.worst > o->worst)
         o->worst = o->trials.worst;
+    if (o->trials.is_nondeterministic)
+        o->flags |= VT_FLAG_NONDETERMINISTIC;
     o->status = !o->is_copy && o->trials.log_ratio > 0 ? VT_CORRECT_FAST : VT_CORRECT_SLOW;
+    if (o->flags & VT_FLAG_NONDETERMINISTIC)
+        o->status = VT_FLAGGED;
 }
 
 /* The candidate in a process nobody has called before. */

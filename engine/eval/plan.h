@@ -64,5 +64,7 @@ bool vt_set_margins_hold(const struct vt_set *s, const unsigned char *out_map, u
                          bool *is_before);
 /* Number of output elements still holding the poison. */
 int64_t vt_set_unwritten(const struct vt_set *s, const unsigned char *out_map, uint64_t poison);
+/* Of the bits of all outputs: differs when two calls on a set wrote different values. No defence against intent. */
+uint64_t vt_set_digest(const struct vt_set *s, const unsigned char *out_map);
 
 #endif

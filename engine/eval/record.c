@@ -21,7 +21,8 @@ static void put_flags(vt_json *j, uint32_t flags)
                  {VT_FLAG_UNSAFE_JAIL, "unsafe_jail"},
                  {VT_FLAG_DEFERRED, "deferred"},
                  {VT_FLAG_ONE_CORE, "one_core"},
-                 {VT_FLAG_UNSETTLED, "unsettled"}};
+                 {VT_FLAG_UNSETTLED, "unsettled"},
+                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"}};
     vt_json *a = vt_json_array();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (flags & names[i].bit)

@@ -26,21 +26,34 @@ struct session {
     struct vt_stream random;
     bool *failed;
     struct vt_check_result *failure;
+    uint64_t digest[VT_MAX_TIMED_SETS]; /* of the candidate's first outputs on each set */
+    bool has_digest[VT_MAX_TIMED_SETS];
 };
 
-static vt_status one_call(struct session *s, bool is_a, const struct vt_set *set, uint64_t *ns, bool *disturbed,
-                          vt_err *err)
+static void compare_runs(struct session *s, uint8_t set, uint64_t digest)
+{
+    if (s->has_digest[set] && s->digest[set] != digest)
+        s->t->is_nondeterministic = true;
+    s->digest[set] = digest;
+    s->has_digest[set] = true;
+}
+
+static vt_status one_call(struct session *s, bool is_a, uint8_t set, uint64_t *ns, bool *disturbed, vt_err *err)
 {
     const struct vt_timing_opts *o = s->o;
-    struct vt_call_opts call = {set, 1, o->clock, vt_stream_u64(&s->random), o->cpu, o->deadline_ns, NULL};
+    struct vt_call_opts call = {&o->pool->set[set], 1,   o->clock, vt_stream_u64(&s->random), o->cpu,
+                                o->deadline_ns,     NULL};
     struct vt_check_result c;
     VT_TRY(vt_check_run(is_a ? o->a : o->b, o->pool, o->outputs, &call, &c, err));
     *ns = c.call.ns ? c.call.ns : 1;
     *disturbed |= c.call.was_preempted;
     if (!is_a && c.compare.worst > s->t->worst)
         s->t->worst = c.compare.worst;
-    if (c.end == VT_CHECK_RIGHT)
+    if (c.end == VT_CHECK_RIGHT) {
+        if (!is_a)
+            compare_runs(s, set, c.digest);
         return VT_OK;
+    }
     if (is_a)
         return vt_fail(err, VT_EINTERNAL, "the baseline failed while it was timed, although it had passed its checks");
     *s->failed = true;
@@ -55,7 +68,7 @@ static vt_status one_pair(struct session *s, vt_err *err)
     struct vt_pair p = {.a_first = t->n % 2 == 0, .set = number};
     for (int k = 0; k < 2 && !*s->failed; k++) {
         bool is_a = (k == 0) == p.a_first;
-        VT_TRY(one_call(s, is_a, &s->o->pool->set[number], is_a ? &p.a_ns : &p.b_ns, &p.is_disturbed, err));
+        VT_TRY(one_call(s, is_a, number, is_a ? &p.a_ns : &p.b_ns, &p.is_disturbed, err));
     }
     if (!*s->failed) {
         t->pair[t->n++] = p;
@@ -70,8 +83,9 @@ static bool is_finished(const struct vt_timing_opts *o, struct vt_trials *t, uin
     double wall_ms = (double)(vt_now_ns() - from) / 1e6;
     if (t->n < (int)t->n_sets)
         return false;
-    return (t->n >= o->min_pairs && vt_trials_settle(t, o->precision)) || t->n >= VT_MAX_PAIRS || t->n - t->n_disturbed >= o->max_pairs ||
-           t->timed_ms > o->budget_ms || wall_ms > WALL_PER_BUDGET * o->budget_ms;
+    return (t->n >= o->min_pairs && vt_trials_settle(t, o->precision)) || t->n >= VT_MAX_PAIRS ||
+           t->n - t->n_disturbed >= o->max_pairs || t->timed_ms > o->budget_ms ||
+           wall_ms > WALL_PER_BUDGET * o->budget_ms;
 }
 
 /* Other vegttt processes of this user take turns with us; one that does not let go (it was stopped, say) is not waited

@@ -207,13 +207,17 @@ static void say_speed(struct text *t, const struct vt_outcome *o)
     say(t, "Correct.");
     if (o->is_copy)
         say(t, " It is the baseline again (a copy), so its speedup is 1.");
+    if (o->flags & VT_FLAG_NONDETERMINISTIC)
+        say(t,
+            " Two runs on the same inputs left different outputs, each within the error bound: it does not count until "
+            "it writes the same result every time (uninitialised memory?).");
     if (!o->is_timed)
         return;
     if (!o->is_copy)
         say(t, " Speedup %.3g over the baseline (95 %% interval %.3g to %.3g): %.4g us against %.4g us.",
             v.speedup_measured, v.speedup_lo, v.speedup_hi, v.runtime_us, v.baseline_us);
     say(t, " It runs at %.0f %% of the memory roofline.", 100 * v.roofline);
-    if (o->status == VT_FLAGGED)
+    if (o->status == VT_FLAGGED && o->trials.b_us * 1e3 < o->floor_ns)
         say(t, " That is faster than this machine can move the data the task needs, twice: the time is not believed.");
     else if (v.speedup_tuned > 0)
         say(t, " Against the tuned reference: %.3g.", v.speedup_tuned);

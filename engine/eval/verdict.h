@@ -25,7 +25,8 @@ enum vt_flag {
     VT_FLAG_DEFERRED = 1 << 6,
     VT_FLAG_CACHED = 1 << 7,
     VT_FLAG_ONE_CORE = 1 << 8,
-    VT_FLAG_UNSETTLED = 1 << 9 /* the timing's precision was not reached */
+    VT_FLAG_UNSETTLED = 1 << 9,        /* the timing's precision was not reached */
+    VT_FLAG_NONDETERMINISTIC = 1 << 10 /* two runs on one input set left different bits */
 };
 
 enum vt_stage { VT_STAGE_EXTRACT, VT_STAGE_BUILD, VT_STAGE_LOAD, VT_STAGE_CHECK, VT_STAGE_TIME, VT_N_STAGES };

@@ -30,7 +30,7 @@ typedef enum vt_verdict_status {
     VT_WRONG_OUTPUT,  /* some element is outside the bound */
     VT_CORRECT_SLOW,  /* correct, point speedup <= 1, or a copy */
     VT_CORRECT_FAST,  /* correct, point speedup > 1 */
-    VT_FLAGGED        /* correct, but faster than the roofline floor twice */
+    VT_FLAGGED        /* correct, but faster than the roofline floor twice, or with other bits in each run */
 } vt_verdict_status;
 const char *vt_verdict_status_name(vt_verdict_status s); /* "compile_error" */
 

@@ -15,7 +15,7 @@ local meaning = {
   wrong_output = "it computes something else",
   correct_slow = "correct, not faster than the baseline",
   correct_fast = "correct and faster than the baseline",
-  flagged = "correct, but faster than this machine can move the data: not believed",
+  flagged = "correct, but not believed: the flags below say why",
 }
 verdict_text.meaning = meaning
 

@@ -9,7 +9,8 @@
  *   foreign   two processes that know nothing of the lease burn the cores
  *
  * Printed: median, 90th percentile and worst |speedup - 1|, how many verdicts carried the flags contended and
- * unsettled, how many intervals missed 1, the mean time under the lease and the mean wall time of a verdict. Run it on an otherwise idle machine for the quiet row to deserve its name.
+ * unsettled, how many intervals missed 1, the mean time under the lease and the mean wall time of a verdict. Run it on
+ * an otherwise idle machine for the quiet row to deserve its name.
  *
  *   eval_aa [N [fast|full|both [RECORDS]]]     RECORDS: a file for every verdict's record, one a line, with raw trials
  */

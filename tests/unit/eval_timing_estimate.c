@@ -9,8 +9,8 @@
 
 struct machine {
     struct vt_stream random;
-    double now_ms, busy_until_ms;    /* a neighbour slows everything down until then */
-    double busy_share, tick_share;   /* of the time; of the runs */
+    double now_ms, busy_until_ms;       /* a neighbour slows everything down until then */
+    double busy_share, tick_share;      /* of the time; of the runs */
     double set_cost[VT_MAX_TIMED_SETS]; /* of an input set, on both sides */
 };
 
@@ -80,8 +80,8 @@ static void identical_code(void)
             if (t.is_settled)
                 worst = fmax(worst, fabs(t.log_ratio));
         }
-        printf("  neighbour busy %.0f %%: worst settled error %.3f %%, %d intervals missed, %.1f pairs\n", 100 * busy[k],
-               100 * worst, n_missed, n_pairs / 1000.0);
+        printf("  neighbour busy %.0f %%: worst settled error %.3f %%, %d intervals missed, %.1f pairs\n",
+               100 * busy[k], 100 * worst, n_missed, n_pairs / 1000.0);
         CHECK(worst < 0.01);
         CHECK(n_missed <= 50);
     }
@@ -194,6 +194,6 @@ static void never_clean(void)
     CHECK(n_missed <= 10);
 }
 
-static const struct test_case cases[] = {TEST(identical_code), TEST(true_ratio), TEST(quick_on_one_set), TEST(never_clean),
-                                         TEST(sides_are_alike), TEST(too_little_to_say)};
+static const struct test_case cases[] = {TEST(identical_code), TEST(true_ratio),      TEST(quick_on_one_set),
+                                         TEST(never_clean),    TEST(sides_are_alike), TEST(too_little_to_say)};
 TEST_MAIN(cases)
