@@ -204,7 +204,7 @@ return vt.experiment {
     model = { "smollm2-135m", "base model; its adapter, if any, is left aside" },
     variant = { "fast", "how variants are drawn", choices = { "fast", "neutral" } },
     copy = { 0.3, "weight of the unchanged body among the variants drawn by speed", min = 0 },
-    steps = { 500, "optimiser steps", min = 0 },
+    steps = { 800, "optimiser steps", min = 0 },
     lr = { 3e-3, "peak learning rate", min = 0 },
     warmup = { 10, "warm-up steps", min = 1 },
     rank = { 16, "LoRA rank", min = 1 },
