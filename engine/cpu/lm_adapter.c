@@ -34,8 +34,9 @@ static size_t pad(size_t n)
     return (n + 63) / 64 * 64;
 }
 
-/* Packs A and B (is_back: their transposes) of every module into memory; NULL only measures. */
-static size_t pack_modules(const vt_lm *lm, struct vt_lm_adapter *a, unsigned char *memory, bool is_back)
+/* Packs A and B (is_back: their transposes) of every n_threads-th module into memory; NULL only measures. */
+static size_t pack_modules(const vt_lm *lm, struct vt_lm_adapter *a, unsigned char *memory, bool is_back, int thread,
+                           int n_threads)
 {
     const int r = a->host->rank;
     const enum vt_layout layout = layout_of(lm);
@@ -49,7 +50,7 @@ static size_t pack_modules(const vt_lm *lm, struct vt_lm_adapter *a, unsigned ch
         vt_adapter_dims(&lm->cfg, target, &d_out, &d_in);
         size_t size_a = is_back ? vt_matrix_bytes(layout, d_in, r) : vt_matrix_bytes(layout, r, d_in);
         size_t size_b = is_back ? vt_matrix_bytes(layout, r, d_out) : vt_matrix_bytes(layout, d_out, r);
-        if (memory) {
+        if (memory && (int)(i % (size_t)n_threads) == thread) {
             const float *pa = a->host->params + a_off, *pb = a->host->params + b_off;
             struct vt_lm_lora *m = &a->lora[i];
             if (is_back) {
@@ -63,6 +64,29 @@ static size_t pack_modules(const vt_lm *lm, struct vt_lm_adapter *a, unsigned ch
         at += pad(size_a) + pad(size_b);
     }
     return at;
+}
+
+static size_t packed_bytes(const vt_lm *lm, struct vt_lm_adapter *a, bool is_back)
+{
+    return pack_modules(lm, a, NULL, is_back, 0, 1);
+}
+
+struct packing {
+    const vt_lm *lm;
+    struct vt_lm_adapter *a;
+    bool is_back;
+};
+
+static void pack_share(void *arg, int thread, int n_threads)
+{
+    const struct packing *p = arg;
+    (void)pack_modules(p->lm, p->a, p->is_back ? p->a->packed_back : p->a->packed, p->is_back, thread, n_threads);
+}
+
+static void pack(const vt_lm *lm, struct vt_lm_adapter *a, bool is_back)
+{
+    struct packing p = {lm, a, is_back};
+    vt_pool_run(lm->pool, pack_share, &p);
 }
 
 static void destroy(vt_lm *lm, struct vt_lm_adapter *a)
@@ -137,7 +161,7 @@ vt_status vt_lm_adapter_put(vt_lm *lm, const struct vt_adapter *h, int *id, vt_e
     *id = 0;
     VT_TRY(check_shape(lm, h, err));
     struct vt_lm_adapter probe = {.host = (struct vt_adapter *)(uintptr_t)h};
-    size_t packed = pack_modules(lm, &probe, NULL, false);
+    size_t packed = packed_bytes(lm, &probe, false);
     uint64_t bytes = host_bytes(h) + packed;
     VT_TRY(vt_lm_reserve(lm, bytes, "the adapter's values and packed copies", err));
     struct vt_lm_adapter *a = vt_alloc(sizeof *a);
@@ -155,7 +179,7 @@ vt_status vt_lm_adapter_put(vt_lm *lm, const struct vt_adapter *h, int *id, vt_e
             status = vt_fail(err, VT_ENOMEM, "out of memory for an adapter of %zu parameters", h->n_params);
     }
     if (status == VT_OK) {
-        (void)pack_modules(lm, a, a->packed, false);
+        pack(lm, a, false);
         status = insert(lm, a, id, err);
     }
     if (status != VT_OK)
@@ -246,7 +270,7 @@ vt_status vt_lm_adapter_pack_back(vt_lm *lm, struct vt_lm_adapter *a, vt_err *er
     if (a->is_back_fresh)
         return VT_OK;
     if (!a->packed_back) {
-        size_t bytes = pack_modules(lm, a, NULL, true);
+        size_t bytes = packed_bytes(lm, a, true);
         VT_TRY(vt_lm_reserve(lm, bytes, "the adapter's transposed copies", err));
         a->packed_back = vt_alloc_aligned(64, bytes ? bytes : 64);
         if (!a->packed_back) {
@@ -255,25 +279,58 @@ vt_status vt_lm_adapter_pack_back(vt_lm *lm, struct vt_lm_adapter *a, vt_err *er
         }
         a->bytes += bytes;
     }
-    (void)pack_modules(lm, a, a->packed_back, true);
+    pack(lm, a, true);
     a->is_back_fresh = true;
     return VT_OK;
 }
+
+/* The parameters are cut in fixed blocks, so that vector tails and partial sums are the same for any number of threads.
+ */
+enum { ADAM_BLOCK = 1 << 16 };
 
 struct adam_work {
     vt_lm *lm;
     struct vt_adapter *h;
     const float *grad;
     const struct vt_adam *o;
+    double *squares; /* [block] */
     float grad_scale, c1, c2;
 };
 
-/* The parameters are cut in fixed blocks, so that vector tails fall at the same place for any number of threads. */
-static void adam_share(const struct adam_work *w, size_t begin, size_t end)
+static size_t block_size(const struct adam_work *w, size_t begin)
 {
+    return w->h->n_params - begin < ADAM_BLOCK ? w->h->n_params - begin : ADAM_BLOCK;
+}
+
+static void squares_share(void *arg, int thread, int n_threads)
+{
+    const struct adam_work *w = arg;
+    for (size_t i = (size_t)thread * ADAM_BLOCK; i < w->h->n_params; i += (size_t)n_threads * ADAM_BLOCK)
+        w->squares[i / ADAM_BLOCK] = w->lm->k->sum_squares(block_size(w, i), w->grad + i);
+}
+
+static void adam_share(void *arg, int thread, int n_threads)
+{
+    const struct adam_work *w = arg;
     struct vt_adapter *h = w->h;
-    w->lm->k->adam(end - begin, h->params + begin, w->grad + begin, h->m + begin, h->v + begin, w->o, w->grad_scale,
-                   w->c1, w->c2);
+    for (size_t i = (size_t)thread * ADAM_BLOCK; i < h->n_params; i += (size_t)n_threads * ADAM_BLOCK)
+        w->lm->k->adam(block_size(w, i), h->params + i, w->grad + i, h->m + i, h->v + i, w->o, w->grad_scale, w->c1,
+                       w->c2);
+}
+
+static vt_status gradient_norm(struct adam_work *w, double *norm, vt_err *err)
+{
+    const size_t n = w->h->n_params / ADAM_BLOCK + 1;
+    double sum = 0;
+    w->squares = vt_alloc_array(n, sizeof *w->squares);
+    if (!w->squares)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the norm of %zu gradients", w->h->n_params);
+    vt_pool_run(w->lm->pool, squares_share, w);
+    for (size_t i = 0; i < n; i++)
+        sum += w->squares[i];
+    free(w->squares);
+    *norm = sqrt(sum);
+    return VT_OK;
 }
 
 static vt_status ensure_moments(vt_lm *lm, struct vt_lm_adapter *a, vt_err *err)
@@ -299,25 +356,20 @@ static vt_status ensure_moments(vt_lm *lm, struct vt_lm_adapter *a, vt_err *err)
 static vt_status step(vt_lm *lm, struct vt_lm_adapter *a, const float *grad, const struct vt_adam *o, double *norm,
                       vt_err *err)
 {
-    enum { BLOCK = 1 << 16 };
     struct vt_adapter *h = a->host;
-    double sum = 0;
-    for (size_t i = 0; i < h->n_params; i += BLOCK)
-        sum += lm->k->sum_squares(h->n_params - i < BLOCK ? h->n_params - i : BLOCK, grad + i);
-    *norm = sqrt(sum);
+    struct adam_work w = {.lm = lm, .h = h, .grad = grad, .o = o, .grad_scale = 1};
+    VT_TRY(gradient_norm(&w, norm, err));
     if (!isfinite(*norm))
         return vt_fail(err, VT_EINVAL,
                        "the gradient is not finite, so the adapter was left as it is; look at the weights and rewards");
     VT_TRY(ensure_moments(lm, a, err));
     h->step++;
-    struct adam_work w = {.lm = lm, .h = h, .grad = grad, .o = o, .grad_scale = 1};
     if (o->grad_clip > 0 && *norm > (double)o->grad_clip)
         w.grad_scale = (float)((double)o->grad_clip / (*norm + 1e-6));
     w.c1 = (float)(1 - pow((double)o->beta1, (double)h->step));
     w.c2 = (float)(1 - pow((double)o->beta2, (double)h->step));
-    for (size_t i = 0; i < h->n_params; i += BLOCK)
-        adam_share(&w, i, h->n_params - i < BLOCK ? h->n_params : i + BLOCK);
-    (void)pack_modules(lm, a, a->packed, false);
+    vt_pool_run(lm->pool, adam_share, &w);
+    pack(lm, a, false);
     a->is_back_fresh = false;
     return VT_OK;
 }

@@ -58,7 +58,7 @@ void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_lin
     k->gemm(&m->a_t, &low, 0, l->n, 0, d_in, l->dx, l->lddx, true);
 }
 
-/* Elements [begin, end) of every stripe, added pairwise: 0+1, 2+3, ..., then 0+2, ... */
+/* Elements [begin, end) of every stripe, added pairwise: 0+1, 2+3, ..., then 0+2, ...; the sum lies in the first. */
 static void add_stripes(const struct vt_lm_backward *w, size_t begin, size_t end)
 {
     for (int step = 1; step < w->n_stripes; step *= 2)
@@ -74,19 +74,20 @@ void vt_lm_part_reduce(const struct vt_lm_backward *w, int layer, int thread, in
     const struct vt_adapter *h = w->tape->adapter->host;
     const int first = layer < lm->cfg.n_layers ? 0 : VT_LORA_UNEMBED,
               last = layer < lm->cfg.n_layers ? VT_N_LINEAR - 1 : VT_LORA_UNEMBED;
+    size_t n_blocks = 0;
     for (int t = first; t <= last; t++) {
         size_t off[2], a_size;
         if (!vt_adapter_at(h, layer, (enum vt_target)t, &off[0], &off[1]))
             continue;
         const size_t at = part_at(lm, h, layer, t), size = module_size(lm, h, (enum vt_target)t, &a_size);
-        for (size_t i = (size_t)thread * BLOCK; i < size; i += (size_t)n_threads * BLOCK)
-            add_stripes(w, at + i, at + (size - i < BLOCK ? size : i + BLOCK));
-        vt_pool_barrier(lm->pool, thread);
-        if (thread == 0) {
-            for (size_t i = 0; i < a_size; i++)
-                w->grad[off[0] + i] += w->part[at + i];
-            for (size_t i = 0; i < size - a_size; i++)
-                w->grad[off[1] + i] += w->part[at + a_size + i];
-        }
+        const size_t begins[3] = {0, a_size, size};
+        for (int m = 0; m < 2; m++)
+            for (size_t i = begins[m]; i < begins[m + 1]; i += BLOCK) {
+                const size_t end = begins[m + 1] - i < BLOCK ? begins[m + 1] : i + BLOCK;
+                if (n_blocks++ % (size_t)n_threads != (size_t)thread)
+                    continue;
+                add_stripes(w, at + i, at + end);
+                lm->k->add((int)(end - i), w->part + at + i, w->grad + off[m] + (i - begins[m]));
+            }
     }
 }

@@ -16,7 +16,7 @@
 #include "cpu/lm_parts.h"
 
 enum {
-    VT_MAX_STRIPES = 16,
+    VT_MAX_STRIPES = 32,  /* rounds for 16 threads */
     VT_KEY_SETS = 8,      /* most partial sums of a prompt's key gradients */
     VT_BACK_QUERIES = 192 /* query rows (tokens x heads) of one tile of the attention backward, at most */
 };
