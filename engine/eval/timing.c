@@ -3,10 +3,10 @@
  * timing.c: ABBA pairs under the machine lease.
  *
  * A pair is two calls next to each other on the same input set, in alternating order (AB, BA, AB, …), so that drift
- * slower than a pair cancels. Each is a fresh process on warm data. Every output is compared with its set's truth;
- * the first wrong one ends the timing. The machine lease is held for at most BATCH_MS at a time. What the pairs say,
- * on which set the next one runs and when they are enough is estimate.c's business. A fresh process cannot know which
- * set came before, so their order need not be secret.
+ * slower than a pair cancels. Each is a fresh process on warm data. Every output of the candidate is compared with its
+ * set's truth; the first wrong one ends the timing. The machine lease is held for at most BATCH_MS at a time. What the
+ * pairs say, on which set the next one runs and when they are enough is estimate.c's business. A fresh process cannot
+ * know which set came before, so their order need not be secret.
  *
  * Every pair counts and is kept. One during which the kernel took a core away is marked; when most are, or when other
  * work was ready to run on these cores (crowd.h), or when a guest of the lease did not park, the trials are contended.
@@ -38,24 +38,32 @@ static void compare_runs(struct session *s, uint8_t set, uint64_t digest)
     s->has_digest[set] = true;
 }
 
-static vt_status one_call(struct session *s, bool is_a, uint8_t set, uint64_t *ns, bool *disturbed, vt_err *err)
+/* The reference has passed its checks and is the task's own text: its outputs are not compared again. */
+static vt_status call_reference(struct session *s, const struct vt_call_opts *call, uint64_t *ns, bool *disturbed,
+                                vt_err *err)
 {
-    const struct vt_timing_opts *o = s->o;
-    struct vt_call_opts call = {&o->pool->set[set], 1,   o->clock, vt_stream_u64(&s->random), o->cpu,
-                                o->deadline_ns,     NULL};
+    struct vt_call_result c;
+    VT_TRY(vt_runner_call(s->o->a, call, &c, err));
+    *ns = c.ns ? c.ns : 1;
+    *disturbed |= c.was_preempted;
+    if (c.end != VT_CALL_DONE)
+        return vt_fail(err, VT_EINTERNAL, "the baseline failed while it was timed, although it had passed its checks");
+    return VT_OK;
+}
+
+static vt_status call_candidate(struct session *s, const struct vt_call_opts *call, uint8_t set, uint64_t *ns,
+                                bool *disturbed, vt_err *err)
+{
     struct vt_check_result c;
-    VT_TRY(vt_check_run(is_a ? o->a : o->b, o->pool, o->outputs, &call, &c, err));
+    VT_TRY(vt_check_run(s->o->b, s->o->pool, s->o->outputs, call, &c, err));
     *ns = c.call.ns ? c.call.ns : 1;
     *disturbed |= c.call.was_preempted;
-    if (!is_a && c.compare.worst > s->t->worst)
+    if (c.compare.worst > s->t->worst)
         s->t->worst = c.compare.worst;
     if (c.end == VT_CHECK_RIGHT) {
-        if (!is_a)
-            compare_runs(s, set, c.digest);
+        compare_runs(s, set, c.digest);
         return VT_OK;
     }
-    if (is_a)
-        return vt_fail(err, VT_EINTERNAL, "the baseline failed while it was timed, although it had passed its checks");
     *s->failed = true;
     *s->failure = c;
     return VT_OK;
@@ -67,8 +75,13 @@ static vt_status one_pair(struct session *s, vt_err *err)
     uint8_t number = (uint8_t)vt_trials_next_set(t, s->o->precision);
     struct vt_pair p = {.a_first = t->n % 2 == 0, .set = number};
     for (int k = 0; k < 2 && !*s->failed; k++) {
-        bool is_a = (k == 0) == p.a_first;
-        VT_TRY(one_call(s, is_a, number, is_a ? &p.a_ns : &p.b_ns, &p.is_disturbed, err));
+        const struct vt_timing_opts *o = s->o;
+        struct vt_call_opts call = {&o->pool->set[number], 1,   o->clock, vt_stream_u64(&s->random), o->cpu,
+                                    o->deadline_ns,        NULL};
+        if ((k == 0) == p.a_first)
+            VT_TRY(call_reference(s, &call, &p.a_ns, &p.is_disturbed, err));
+        else
+            VT_TRY(call_candidate(s, &call, number, &p.b_ns, &p.is_disturbed, err));
     }
     if (!*s->failed) {
         t->pair[t->n++] = p;
