@@ -114,7 +114,7 @@ local function add_prompt(add, task)
     or "its tokens are counted once the default model is here (vegttt model pull smollm2-135m)")
 end
 
----[waits] All findings about a task: { sound, is_stale_accepted, references_failed, { state, title, text }, … }.
+---[waits] All findings about a task: { sound, is_stale_accepted, has_crashed, { state, title, text }, … }.
 ---o: { full = boolean }.
 function task_check.run(task, o)
   local findings = { sound = true }
@@ -129,7 +129,7 @@ function task_check.run(task, o)
   if not ok then
     if not errors.is(probe) or not is_of_task[probe.code] then error(probe, 0) end
     add("FAIL", "references", tostring(probe))
-    findings.references_failed = true
+    findings.has_crashed = (tostring(probe):find "crashed on valid inputs" or tostring(probe):find "; fault, ") ~= nil
     return findings
   end
   local tuned = core.json_decode(task.json, "the task").tuned

@@ -141,7 +141,7 @@ local function check(task, fn)
   verb.say("not sound: %s", task_check.failures(findings))
   if findings.is_stale_accepted then
     verb.say("If %s reads an array that it also writes, say so: --inout NAME", fn.name)
-  elseif findings.references_failed then
+  elseif findings.has_crashed then
     verb.say("The shapes must hold whatever %s reads; an index needs its --range in terms of sizes, like 0:m", fn.name)
   end
   return false
