@@ -3,7 +3,7 @@
  * bench_bound.c: what this machine could do at best, measured here with all threads at once: FLOPs a second of the
  * kernels' own plain product (bf16 where they have it, else fp32) over operands that stay in the second-level cache,
  * and bytes a second of a read of memory. The share of the bound that `vegttt bench` prints is the larger of a row's
- * FLOPs and weight bytes over these rates, divided by the time it took.
+ * FLOPs and bytes (weights, and in decode keys and values) over these rates, divided by the time it took.
  */
 #include "cli/bench.h"
 
@@ -23,7 +23,7 @@ struct rate_work {
     int reps;
 };
 
-enum { TILE_M = 128, TILE_N = 512, TILE_K = 512, RATE_REPS = 60 };
+enum { TILE_M = 64, TILE_N = 64, TILE_K = 512, RATE_REPS = 960 };
 
 static void product(void *arg, int thread, int n_threads)
 {

@@ -121,6 +121,9 @@ vt_status vt_bench_prefill(struct vt_bench_model *m, int width, struct vt_bench_
 vt_status vt_bench_decode(struct vt_bench_model *m, int width, struct vt_bench_result *r, vt_err *err)
 {
     const double n = (double)VT_BENCH_NEW * width;
+    /* keys and values in 2 bytes that a step reads: the prompt's once, each sample's own */
+    const double kv_bytes = 2.0 * 2 * m->cfg.n_layers * m->cfg.n_kv_heads * m->cfg.head_dim *
+                            (VT_BENCH_PROMPT + width * VT_BENCH_NEW / 2.0);
     double first, all;
 
     VT_TRY(timed_sample(m, VT_BENCH_PROMPT, width, 1, &first, err));
@@ -128,7 +131,7 @@ vt_status vt_bench_decode(struct vt_bench_model *m, int width, struct vt_bench_r
     r->tokens = n;
     r->seconds = all - first;
     r->flops = vt_bench_flops(m, n, n, n * (VT_BENCH_PROMPT + VT_BENCH_NEW / 2));
-    r->bytes = VT_BENCH_NEW * m->weight_bytes;
+    r->bytes = VT_BENCH_NEW * (m->weight_bytes + kv_bytes);
     r->peak_bytes = peak_bytes(m);
     return VT_OK;
 }

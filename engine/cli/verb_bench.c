@@ -175,7 +175,7 @@ static void print_head(const struct vt_bench_model *m)
 
     (void)printf("%s on %d threads, %s\n"
                  "the bound: %.0f GFLOP/s (%s products in cache) and %.1f GB/s (reading memory), measured now; a row's "
-                 "own is the slower of its\nFLOPs and its weights' bytes at these rates\n"
+                 "own is the slower of its\nFLOPs and the bytes of its weights, keys and values at these rates\n"
                  "%-10s %10s %10s %11s  %-10s %11s\n",
                  m->spec, b->n_threads, b->isa, b->flops / 1e9, b->operands, b->bytes / 1e9, "row", "best tok/s",
                  "median", "of bound", "bound by", "peak memory");
