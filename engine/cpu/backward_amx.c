@@ -18,15 +18,15 @@
 enum { STEP = 32, KEYS = VT_PAGE_KEYS, MAX_WIDTH = VT_MAX_HEAD_DIM };
 
 /* Lanes (bf16 of a, bf16 of b) of two rows of n floats into width lanes, zeros behind n. b NULL: zeros. */
-static void pair_rows(const float *a, const float *b, int n, int width, uint32_t *out)
+static inline void pair_rows(const float *a, const float *b, int n, int width, uint32_t *out)
 {
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     for (int i = 0; i < width; i += 16) {
         __mmask16 k = n - i >= 16 ? 0xffff : n <= i ? 0 : (__mmask16)((1u << (n - i)) - 1u);
-        __m512i lo = _mm512_cvtepu16_epi32(
-            (__m256i)_mm512_cvtneps_pbh(a ? _mm512_maskz_loadu_ps(k, a + i) : _mm512_setzero_ps()));
-        __m512i hi = _mm512_cvtepu16_epi32(
-            (__m256i)_mm512_cvtneps_pbh(b ? _mm512_maskz_loadu_ps(k, b + i) : _mm512_setzero_ps()));
-        _mm512_storeu_si512(out + i, _mm512_or_si512(lo, _mm512_slli_epi32(hi, 16)));
+        __m512 lo = a ? _mm512_maskz_loadu_ps(k, a + i) : _mm512_setzero_ps();
+        __m512 hi = b ? _mm512_maskz_loadu_ps(k, b + i) : _mm512_setzero_ps();
+        _mm512_storeu_si512(out + i, _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(hi, lo)));
     }
 }
 
@@ -135,6 +135,7 @@ struct query_side {
     _Alignas(64) uint32_t q_pairs[STEP / 2 * MAX_WIDTH], d_pairs[STEP / 2 * MAX_WIDTH];
     _Alignas(64) float s[STEP * KEYS], dp[STEP * KEYS], dq[STEP * MAX_WIDTH];
     _Alignas(64) uint32_t pairs[STEP / 2 * KEYS], left[KEYS * STEP / 2], ds_rows[STEP * KEYS / 2];
+    _Alignas(64) float dk[KEYS * MAX_WIDTH], dv[KEYS * MAX_WIDTH]; /* sums over all steps of a call */
 };
 
 static void query_side_pack(struct query_side *s, int head_dim, int width, int n_rows, const float *q,
@@ -177,17 +178,14 @@ static void score_gradient(struct query_side *s, int n_rows, int nk, const int *
         }
 }
 
-/* out (nk, head_dim) += X^T Y, X (STEP, 64 keys) in fp32, Y as pairs over the STEP rows. */
-static void add_transposed(struct query_side *s, const float *x, const uint32_t *y_pairs, int head_dim, int width,
-                           int nk, float *out, size_t ld)
+/* sum (64 keys, width) += X^T Y, X (STEP, 64 keys) in fp32, Y as pairs over the STEP rows. */
+static void add_transposed(struct query_side *s, const float *x, const uint32_t *y_pairs, int width, float *sum,
+                           bool add)
 {
-    _Alignas(64) float sum[KEYS * MAX_WIDTH];
     for (int i = 0; i < STEP; i += 2)
         pair_rows(x + i * KEYS, x + (i + 1) * KEYS, KEYS, KEYS, s->pairs + i / 2 * KEYS);
     transpose(STEP / 2, KEYS, s->pairs, KEYS, s->left, STEP / 2);
-    product(KEYS, width, STEP / 2, s->left, STEP / 2, y_pairs, (size_t)width, sum, (size_t)width, false);
-    for (int j = 0; j < nk; j++)
-        vt_kernels_avx512.add(head_dim, sum + (size_t)j * (size_t)width, out + (size_t)j * ld);
+    product(KEYS, width, STEP / 2, s->left, STEP / 2, y_pairs, (size_t)width, sum, (size_t)width, add);
 }
 
 static void attend_backward_amx(enum vt_lm_precision p, int head_dim, int nq, int nk, const float *q,
@@ -220,14 +218,44 @@ static void attend_backward_amx(enum vt_lm_precision p, int head_dim, int nq, in
         product(STEP, width, KEYS / 2, s.ds_rows, KEYS / 2, keys.k_pairs, (size_t)width, s.dq, (size_t)width, false);
         for (int i = 0; i < n_rows; i++)
             vt_kernels_avx512.add(head_dim, s.dq + (size_t)i * (size_t)width, dq + first + (size_t)(i * head_dim));
-        add_transposed(&s, s.dp, s.q_pairs, head_dim, width, nk, dk, lddk);
-        add_transposed(&s, s.s, s.d_pairs, head_dim, width, nk, dv, lddk);
+        add_transposed(&s, s.dp, s.q_pairs, width, s.dk, r > 0);
+        add_transposed(&s, s.s, s.d_pairs, width, s.dv, r > 0);
+    }
+    for (int j = 0; j < nk; j++) {
+        vt_kernels_avx512.add(head_dim, s.dk + (size_t)j * (size_t)width, dk + (size_t)j * lddk);
+        vt_kernels_avx512.add(head_dim, s.dv + (size_t)j * (size_t)width, dv + (size_t)j * lddk);
     }
     tiles_release();
 }
 
-/* C (p, q) += scale * A^T B. Per 64 columns of B and 512 tokens: B's pairs stay in cache and serve every 16 rows of C,
- * whose left operand is A's pairs, transposed. */
+enum { TOKENS = 512, COLUMNS = 64 };
+
+/* 16 columns of n rows of a as pairs, transposed: the left operand of a product over the rows. */
+static void left_operand(int n, int n_pairs, const float *a, size_t lda, int columns, uint32_t *left)
+{
+    _Alignas(64) uint32_t pairs[16 * 16];
+    for (int i = 0; i < n_pairs; i++) {
+        const float *row = a + (size_t)(2 * i) * lda;
+        pair_rows(2 * i < n ? row : NULL, 2 * i + 1 < n ? row + lda : NULL, columns, 16, pairs + i % 16 * 16);
+        if (i % 16 == 15)
+            transpose16(pairs, 16, left + i - 15, TOKENS / 2);
+    }
+}
+
+/* c (rows, columns) += scale * sum; when is_turned, c (columns, rows) += scale * its transpose. */
+static void add_tile(int rows, int columns, float *sum, float scale, float *c, size_t ldc, bool is_turned)
+{
+    _Alignas(64) float turned[COLUMNS * 16];
+    if (is_turned)
+        for (int j = 0; j < columns; j += 16)
+            transpose16((const uint32_t *)(const void *)(sum + j), COLUMNS, (uint32_t *)(void *)(turned + 16 * j), 16);
+    for (int i = 0; i < (is_turned ? columns : rows); i++)
+        vt_kernels_avx512.axpy(is_turned ? rows : columns, scale, is_turned ? turned + 16 * i : sum + i * COLUMNS,
+                               c + (size_t)i * ldc);
+}
+
+/* C (p, q) += scale * A^T B. The narrower of A and B (LoRA's rank) is transposed, once for all columns of the other,
+ * which is read as it lies: with A the wide one the product is C^T, and its tiles are turned when they are added. */
 static void gemm_tn_amx(enum vt_lm_precision prec, int n, int p0, int p1, int q, const float *a, size_t lda,
                         const float *b, size_t ldb, float scale, float *c, size_t ldc)
 {
@@ -235,31 +263,28 @@ static void gemm_tn_amx(enum vt_lm_precision prec, int n, int p0, int p1, int q,
         vt_kernels_avx512.gemm_tn(prec, n, p0, p1, q, a, lda, b, ldb, scale, c, ldc);
         return;
     }
-    enum { TOKENS = 512, COLUMNS = 64 };
-    _Alignas(64) uint32_t right[TOKENS / 2 * COLUMNS], pairs[16 * 16], left[16 * TOKENS / 2];
+    _Alignas(64) uint32_t right[TOKENS / 2 * COLUMNS], left[16 * TOKENS / 2];
     _Alignas(64) float sum[16 * COLUMNS];
+    const bool is_turned = p1 - p0 > q;
+    const int n_left = is_turned ? q : p1 - p0, n_right = is_turned ? p1 - p0 : q;
+    const float *l = is_turned ? b : a + p0, *r = is_turned ? a + p0 : b;
+    const size_t ldl = is_turned ? ldb : lda, ldr = is_turned ? lda : ldb;
     tiles_configure(16, 16);
-    for (int t = 0; t < n; t += TOKENS) {
-        int here = n - t < TOKENS ? n - t : TOKENS, n_pairs = vt_round_up(here, STEP) / 2;
-        for (int j = 0; j < q; j += COLUMNS) {
-            int columns = q - j < COLUMNS ? q - j : COLUMNS, width = vt_round_up(columns, 16);
-            for (int i = 0; i < n_pairs; i++) {
-                const float *row = b + (size_t)(t + 2 * i) * ldb + j;
-                pair_rows(2 * i < here ? row : NULL, 2 * i + 1 < here ? row + ldb : NULL, columns, width,
-                          right + i * width);
-            }
-            for (int r = p0; r < p1; r += 16) {
-                int rows = p1 - r < 16 ? p1 - r : 16;
-                for (int i = 0; i < n_pairs; i++) {
-                    const float *row = a + (size_t)(t + 2 * i) * lda + r;
-                    pair_rows(2 * i < here ? row : NULL, 2 * i + 1 < here ? row + lda : NULL, rows, 16,
-                              pairs + i % 16 * 16);
-                    if (i % 16 == 15)
-                        transpose16(pairs, 16, left + i - 15, TOKENS / 2);
+    for (int t = 0; t < n; t += TOKENS, l += TOKENS * ldl, r += TOKENS * ldr) {
+        const int here = n - t < TOKENS ? n - t : TOKENS, n_pairs = vt_round_up(here, STEP) / 2;
+        for (int i = 0; i < n_left; i += 16) {
+            const int rows = n_left - i < 16 ? n_left - i : 16;
+            left_operand(here, n_pairs, l + i, ldl, rows, left);
+            for (int j = 0; j < n_right; j += COLUMNS) {
+                const int columns = n_right - j < COLUMNS ? n_right - j : COLUMNS, width = vt_round_up(columns, 16);
+                for (int k = 0; k < n_pairs; k++) {
+                    const float *row = r + (size_t)(2 * k) * ldr + j;
+                    pair_rows(2 * k < here ? row : NULL, 2 * k + 1 < here ? row + ldr : NULL, columns, width,
+                              right + k * width);
                 }
                 product(16, width, n_pairs, left, TOKENS / 2, right, (size_t)width, sum, COLUMNS, false);
-                for (int i = 0; i < rows; i++)
-                    vt_kernels_avx512.axpy(columns, scale, sum + i * COLUMNS, c + (size_t)(r + i) * ldc + j);
+                const size_t at = is_turned ? (size_t)(p0 + j) * ldc + (size_t)i : (size_t)(p0 + i) * ldc + (size_t)j;
+                add_tile(rows, columns, sum, scale, c + at, ldc, is_turned);
             }
         }
     }
