@@ -205,7 +205,7 @@ return vt.experiment {
     variant = { "fast", "how variants are drawn", choices = { "fast", "neutral" } },
     copy = { 0.3, "weight of the unchanged body among the variants drawn by speed", min = 0 },
     steps = { 800, "optimiser steps", min = 0 },
-    lr = { 3e-3, "peak learning rate", min = 0 },
+    lr = { 2e-3, "peak learning rate", min = 0 },
     warmup = { 10, "warm-up steps", min = 1 },
     rank = { 16, "LoRA rank", min = 1 },
     batch_tokens = { 8192, "prompt and answer tokens per step, each prompt once", min = 1 },
