@@ -87,7 +87,8 @@ struct rows {
     struct vt_lm_bufs *b;
     struct vt_lm_back_bufs *bb;
     struct vt_lm_part part;
-    const float *x; /* the layer's input, row r0 on */
+    const float *x;   /* the layer's input, row r0 on */
+    const float *ctx; /* the attention's output */
     float *dx;
     float *grads; /* this stripe's */
     int r0, n;
@@ -125,8 +126,8 @@ static void back_linear(const struct rows *t, int target, const struct vt_acts *
     vt_lm_back_lora(t->w, &l, t->b, t->bb);
 }
 
-/* The rest of the layer once more, from the attention's output on: f_ctx and ctx, mid, norm, gate, up, act are left in
- * the buffers. */
+/* The rest of the layer once more, from the attention's output on: ctx, mid, norm, gate, up, act are left in the
+ * buffers. */
 static void recompute(const struct rows *t)
 {
     const struct vt_lm_backward *w = t->w;
@@ -134,8 +135,7 @@ static void recompute(const struct rows *t)
     const struct vt_kernels *k = lm->k;
     const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
     const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim;
-    memcpy(t->b->f_ctx, w->pass.ctx + vt_lm_pass_row(&w->pass, t->r0) * q, (size_t)t->n * q * sizeof(float));
-    k->acts_pack(&t->b->ctx, lm->prec, 0, t->n, t->b->f_ctx, q, 1.0f);
+    k->acts_pack(&t->b->ctx, lm->prec, 0, t->n, t->ctx, q, 1.0f);
     memcpy(t->bb->mid, t->x, (size_t)t->n * d * sizeof(float));
     vt_lm_linear(&t->part, VT_LORA_O, &t->b->ctx, t->bb->mid, d, true);
     for (int i = 0; i < t->n; i++)
@@ -178,12 +178,12 @@ static void rest_backward(const struct rows *t)
     back_linear(t, VT_LORA_UP, &t->b->norm, t->b->f_norm, d, t->bb->d_up, ff, t->bb->dn, d, true);
     norm_backward(t, t->bb->mid, l->post_norm, t->bb->dn);
     float *d_ctx = w->d_ctx + (size_t)t->r0 * q;
-    back_linear(t, VT_LORA_O, &t->b->ctx, t->b->f_ctx, q, t->dx, d, d_ctx, q, false);
+    back_linear(t, VT_LORA_O, &t->b->ctx, t->ctx, q, t->dx, d, d_ctx, q, false);
     for (int i = 0; i < t->n; i++)
         for (int h = 0; h < lm->cfg.n_heads; h++) {
             const size_t at = (size_t)i * q + (size_t)h * hd;
             w->delta[(size_t)(t->r0 + i) * (size_t)lm->cfg.n_heads + (size_t)h] =
-                k->dot(lm->cfg.head_dim, d_ctx + at, t->b->f_ctx + at);
+                k->dot(lm->cfg.head_dim, d_ctx + at, t->ctx + at);
         }
 }
 
@@ -250,6 +250,7 @@ static void each_stripe(struct vt_lm_backward *w, int thread, int counter, void 
         for (t.r0 = stripe * w->stripe_rows; t.r0 < end; t.r0 += VT_CHUNK_ROWS) {
             t.n = end - t.r0 < VT_CHUNK_ROWS ? end - t.r0 : VT_CHUNK_ROWS;
             t.x = w->tape->x + ((size_t)w->pass.layer * (size_t)w->tape->n_rows + (size_t)t.r0) * d;
+            t.ctx = w->tape->ctx + vt_lm_pass_row(&w->pass, t.r0) * (size_t)lm->q_dim;
             t.dx = w->dx + (size_t)t.r0 * d;
             t.part = (struct vt_lm_part){
                 .pass = &w->pass, .b = t.b, .own = t.b, .r0 = t.r0, .r1 = t.r0 + t.n, .n_parts = 1, .thread = thread};
@@ -299,7 +300,6 @@ static void run(struct vt_lm_backward *w)
     reset_claims(w);
     vt_pool_run(lm->pool, head_share, w);
     w->pass.qkv = w->qkv;
-    w->pass.ctx = w->tape->ctx;
     for (w->pass.layer = lm->cfg.n_layers - 1; w->pass.layer >= 0; w->pass.layer--) {
         vt_lease_poll(lm->lease);
         reset_claims(w);

@@ -164,7 +164,9 @@ void vt_lm_back_attend(struct vt_lm_backward *w, int thread, int n_threads)
     vt_lm *lm = w->lm;
     int a, b;
     vt_range_split(w->tape->n_rows, 1, thread, n_threads, &a, &b);
-    memset(w->d_qkv + (size_t)a * (size_t)lm->qkv_dim, 0, (size_t)(b - a) * (size_t)lm->qkv_dim * sizeof(float));
+    for (int r = a; r < b; r++) /* keys and values gather; queries are written once */
+        memset(w->d_qkv + (size_t)r * (size_t)lm->qkv_dim + (size_t)lm->q_dim, 0,
+               2 * (size_t)lm->kv_dim * sizeof(float));
     vt_pool_barrier(lm->pool, thread);
     while (run_item(w, &w->bufs[thread], atomic_fetch_add(&w->next[1], 1)))
         continue;

@@ -135,7 +135,7 @@ struct vt_lm_pass {
     float *x;             /* residual [n_rows][d_model] */
     unsigned char *query; /* [n_kv_heads][n_rows][heads per kv head] packed queries */
     float *tape;          /* training forward: [n_layers][n_rows][d_model], every layer's input; else NULL */
-    float *ctx, *lse;     /* training: [n_layers][n_rows][q_dim] and [n_heads], of the attention; lse NULL: only read */
+    float *ctx, *lse;     /* training: [n_layers][n_rows][q_dim] and [n_heads], of the attention */
     float *qkv;           /* training: [n_rows][qkv_dim] of the layer at work, after rope; else NULL */
     bool has_prefixes;    /* some span has one */
     atomic_int next[2];   /* chunks claimed, by stage */
