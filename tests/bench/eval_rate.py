@@ -13,7 +13,8 @@ one after the other on the same machine:
            double as truth, one input set a distribution, every timed output compared with numpy, as many timed runs as
            our verdict used; one worker a core for building and checking, one timing at a time
 
-and the two ratios: vegttt / gcc (aim 0.6) and vegttt / python (aim 10). Needs numpy and lua5.4. Run it alone.
+and the two ratios: vegttt / gcc (aim 0.6) and vegttt / python (aim 10), with what an evaluator could reach at most
+against that Python harness if all it did were to compile each candidate. Needs numpy and lua5.4. Run it alone.
 """
 import argparse
 import concurrent.futures
@@ -43,6 +44,25 @@ parser.add_argument("--distinct", action="store_true")
 parser.add_argument("--vegttt", default=str(ROOT / "build/vegttt"))
 parser.add_argument("--python-n", type=int, default=100, help="candidates for the Python rival, which is slow")
 args = parser.parse_args()
+
+
+class Watch:
+    """Seconds of a stretch of work, and the share of the machine that others used meanwhile."""
+
+    @staticmethod
+    def busy():
+        ticks = [int(x) for x in open("/proc/stat").readline().split()[1:9]]
+        mine = os.times()
+        return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK"), sum(mine[:4])
+
+    def __enter__(self):
+        self.start, self.before = time.perf_counter(), self.busy()
+        return self
+
+    def __exit__(self, *_):
+        self.seconds = time.perf_counter() - self.start
+        (all_before, mine_before), (all_after, mine_after) = self.before, self.busy()
+        self.others = max(0, all_after - all_before - mine_after + mine_before) / self.seconds / os.cpu_count()
 
 
 def tasks():
@@ -93,26 +113,25 @@ def build(folder, name, text):
 
 def rate_gcc(task_of, candidates):
     with tempfile.TemporaryDirectory() as folder, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        start = time.perf_counter()
-        list(pool.map(lambda job: build(folder, f"c{job[0]}", source(task_of[job[1][0]], job[1][1])), enumerate(candidates)))
-        return len(candidates) / (time.perf_counter() - start)
+        with Watch() as watch:
+            list(pool.map(lambda job: build(folder, f"c{job[0]}", source(task_of[job[1][0]], job[1][1])), enumerate(candidates)))
+        return watch
 
 
 def rate_vegttt(candidates):
-    """(verdicts per second, verdicts in the order of the candidates)."""
+    """(watch, verdicts in the order of the candidates)."""
     with tempfile.TemporaryDirectory() as cache:
         requests = "".join(json.dumps({"id": i, "task": task, "code": code}) + "\n" for i, (task, code) in enumerate(candidates))
-        start = time.perf_counter()
-        out = subprocess.run([args.vegttt, "eval", "--serve"], input=requests, capture_output=True, text=True, cwd=ROOT,
-                             env={**os.environ, "VEGTTT_CACHE": cache})
-        seconds = time.perf_counter() - start
+        with Watch() as watch:
+            out = subprocess.run([args.vegttt, "eval", "--serve"], input=requests, capture_output=True, text=True, cwd=ROOT,
+                                 env={**os.environ, "VEGTTT_CACHE": cache})
     verdicts = [None] * len(candidates)
     for line in out.stdout.splitlines():
         row = json.loads(line)
         verdicts[row["id"]] = row
     if out.returncode or None in verdicts:
         raise SystemExit(f"vegttt eval --serve ended with {out.returncode}: {out.stderr[-400:]}")
-    return len(candidates) / seconds, verdicts
+    return watch, verdicts
 
 
 # ── the Python rival ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -195,9 +214,9 @@ def rate_python(task_of, candidates, verdicts):
                 child.kill()
                 child.join()
 
-        start = time.perf_counter()
-        list(pool.map(one, enumerate(candidates)))
-        return len(candidates) / (time.perf_counter() - start)
+        with Watch() as watch:
+            list(pool.map(one, enumerate(candidates)))
+        return watch
 
 
 def n_timed_pairs(verdict):
@@ -208,22 +227,38 @@ def n_timed_pairs(verdict):
 
 def main():
     task_of = tasks()
-    candidates, n_distinct = recorded(task_of)
-    vegttt, verdicts = rate_vegttt(candidates)
+    candidates, n_differ = recorded(task_of)
+    rates = {}
+
+    def note(name, n, watch):
+        rates[name] = max(rates.get(name, 0), n / watch.seconds)
+        print(f"{name:8s}{n / watch.seconds:7.2f} per second ({n} in {watch.seconds:.1f} s; others used {100 * watch.others:.0f} % of the machine)", flush=True)
+
+    watch, verdicts = rate_vegttt(candidates)
+    note("vegttt", len(candidates), watch)
     valid = [c for c, v in zip(candidates, verdicts) if v["status"] != "compile_error"]
-    gcc = rate_gcc(task_of, valid)
-    again, _ = rate_vegttt(candidates)
-    best = max(vegttt, again)
+    for _ in range(2):
+        note("gcc", len(valid), rate_gcc(task_of, valid))
+    note("gcc all", len(candidates), rate_gcc(task_of, candidates))
+    note("vegttt", len(candidates), rate_vegttt(candidates)[0])
     some = slice(0, args.python_n)
-    python = rate_python(task_of, candidates[some], [n_timed_pairs(v) for v in verdicts[some]])
+    note("python", len(candidates[some]), rate_python(task_of, candidates[some], [n_timed_pairs(v) for v in verdicts[some]]))
     counts = {}
     for v in verdicts:
         counts[v["status"]] = counts.get(v["status"], 0) + 1
-    print(f"{len(candidates)} candidates, {n_distinct} of them differ in more than their number; {len(valid)} compile; " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items())))
-    print(f"gcc alone  {gcc:7.2f} per second (valid ones, {os.cpu_count()} cores)")
-    print(f"vegttt     {vegttt:7.2f} and {again:.2f} per second, protocol fast")
-    print(f"python     {python:7.2f} per second")
-    print(f"vegttt / gcc {best / gcc:.2f} (aim 0.6), vegttt / python {best / python:.1f} (aim 10)")
+    print(f"{len(candidates)} candidates, {n_differ} differ in more than their number; {len(valid)} compile; " + ", ".join(f"{n} {s}" for s, n in sorted(counts.items())))
+    print(f"best of each: vegttt / gcc {rates['vegttt'] / rates['gcc']:.2f} (aim 0.6), vegttt / python {rates['vegttt'] / rates['python']:.1f} (aim 10)")
+    print(f"compiling alone, all {len(candidates)} of them, would be {rates['gcc all'] / rates['python']:.1f} times the Python harness")
+    report_stages(verdicts)
+
+
+def report_stages(verdicts):
+    """Where the evaluator's time went: what it spent in compilers, in checks, and in timing with the machine to itself."""
+    builds = [v["build"] for v in verdicts if v.get("build")]
+    timed = [v for v in verdicts if v.get("time_ms")]
+    seconds = lambda values: sum(x or 0 for x in values) / 1e3
+    print(f"stages: {len(builds)} builds {seconds(b['cpu_ms'] for b in builds):.1f} CPU s; checks {seconds(v.get('check_ms') for v in verdicts):.1f} s; "
+          f"{len(timed)} timed {seconds(v['time_ms'] for v in timed):.1f} s, {sum(len(v['trials']) for v in timed)} pairs")
 
 
 if __name__ == "__main__":
