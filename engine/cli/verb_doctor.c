@@ -7,6 +7,7 @@
 #include "base/thread.h"
 #include "cli/verbs.h"
 #include "cpu/kernels.h"
+#include "eval/cores.h"
 #include "eval/jail.h"
 #include "loop/loop.h"
 #include <stdio.h>
@@ -43,6 +44,23 @@ static void instruction_sets(void)
     for (int i = 0; vt_kernels_at(i); i++)
         printf(" %s", vt_kernels_at(i)->name);
     printf(" (the last is used; VEGTTT_ISA overrides)\n");
+}
+
+static void timing_cores(void)
+{
+    struct vt_cores c;
+
+    vt_cores_choose(&c);
+    if (c.clock_cpu < 0)
+        printf("%-14s one core only: a kernel and its clock take turns; times are less exact\n", "timing");
+    else if (c.is_shared)
+        printf(
+            "%-14s kernels run on core %d, the clock on core %d, halves of one physical core (work takes %.2f times as "
+            "long beside a busy clock core): allow this process another core\n",
+            "timing", c.run_cpu, c.clock_cpu, c.corun);
+    else
+        printf("%-14s kernels run on core %d, the clock on core %d, independent of each other (%.2f)\n", "timing",
+               c.run_cpu, c.clock_cpu, c.corun);
 }
 
 static bool jail(void)
@@ -92,6 +110,7 @@ int vt_verb_doctor(int argc, char **argv)
         return vt_cli_usage("doctor");
     printf("%-14s %s\n", "vegttt", VEGTTT_VERSION);
     instruction_sets();
+    timing_cores();
     is_well &= program("cc", "--version", "gcc");
     is_well &= program("g++", "--version", "g++");
     is_well &= program("python3", "--version", "python3");

@@ -257,7 +257,7 @@ static void *timer_main(void *arg)
     vt_eval *e = t->e;
     struct job *j;
     if (e->lab.clock == VT_CLOCK_SPIN)
-        pin_to(e->lab.clock_cpu);
+        pin_to(e->lab.cores.clock_cpu);
     /* Of this thread; granted to root only. Not a real-time priority: the kernel's own threads must run on its core. */
     setpriority(PRIO_PROCESS, 0, TIMING_NICE);
     while ((j = next_timing(e)) != NULL) {
@@ -273,21 +273,6 @@ static void *timer_main(void *arg)
 
 /* ---- opening and closing ---- */
 
-/* The two cores a timing uses: the last two this process may run on. */
-static void choose_cores(struct vt_lab *lab)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    lab->run_cpu = lab->clock_cpu = -1;
-    sched_getaffinity(0, sizeof set, &set);
-    for (int i = 0; i < CPU_SETSIZE; i++)
-        if (CPU_ISSET((size_t)i, &set)) {
-            lab->clock_cpu = lab->run_cpu;
-            lab->run_cpu = i;
-        }
-    lab->clock = lab->clock_cpu >= 0 ? VT_CLOCK_SPIN : VT_CLOCK_SLEEP;
-}
-
 static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
 {
     struct vt_lab *lab = &e->lab;
@@ -298,7 +283,8 @@ static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
         return vt_fail(err, VT_EIO, "cannot draw a secret from the kernel: %s", strerror(errno));
     lab->lease = o->lease ? o->lease : vt_lease_new();
     e->owns_lease = !o->lease;
-    choose_cores(lab);
+    vt_cores_choose(&lab->cores);
+    lab->clock = lab->cores.clock_cpu >= 0 ? VT_CLOCK_SPIN : VT_CLOCK_SLEEP;
     vt_machine_class(lab->machine, sizeof lab->machine);
     VT_TRY(vt_compiler_find(o->cc, &lab->cc, err));
     snprintf(lab->version, sizeof lab->version, "%s/%.16s", VT_EVALUATOR_VERSION, lab->cc.id);

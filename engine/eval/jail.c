@@ -36,7 +36,9 @@ static const struct layer layers[VT_JAIL_N_LAYERS] = {
     LAYER(ipc_ns, VT_LAYER_IPC_NS, false, "no System V or POSIX queue of the machine is visible"),
     LAYER(own_uid, VT_LAYER_OWN_UID, false, "when started as root, each slot runs under an unused user id"),
     LAYER(clear_env, VT_LAYER_CLEAR_ENV, false, "no environment variable is inherited"),
-    LAYER(private_tmp, VT_LAYER_PRIVATE_TMP, false, "temporary files are the slot's own")};
+    LAYER(private_tmp, VT_LAYER_PRIVATE_TMP, false, "temporary files are the slot's own"),
+    LAYER(cgroup, VT_LAYER_CGROUP, false, "all processes of a job are killed at once, whatever it forked"),
+    LAYER(cgroup_limits, VT_LAYER_CGROUP_LIMITS, false, "a job as a whole is limited in processes and memory")};
 
 static bool is_on(const struct vt_jail *j, const struct layer *l)
 {

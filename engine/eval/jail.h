@@ -14,10 +14,10 @@
 
 struct vt_jail {
     bool no_new_privs, seccomp, rlimits, closed_fds, landlock, mount_ns, user_ns, net_ns, pid_ns, ipc_ns, own_uid;
-    bool clear_env, private_tmp;
+    bool clear_env, private_tmp, cgroup, cgroup_limits;
     int landlock_abi;
 };
-enum { VT_JAIL_N_LAYERS = 13 };
+enum { VT_JAIL_N_LAYERS = 15 };
 
 /* The i-th layer: its name ("landlock"), whether it holds, one sentence on what it is for. */
 const char *vt_jail_layer(const struct vt_jail *j, size_t i, bool *is_active, const char **purpose);

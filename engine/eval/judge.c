@@ -330,7 +330,7 @@ static vt_status time_against(const struct vt_lab *lab, struct vt_case *c, struc
                                      .lease = lab->lease,
                                      .machine_lock = lab->machine_lock,
                                      .clock = lab->clock,
-                                     .cpu = lab->run_cpu,
+                                     .cpu = lab->cores.run_cpu,
                                      .seed = vt_seed_mix(lab->secret, vt_now_ns()),
                                      .deadline_ns = deadline_ns(c),
                                      .min_pairs = protocols[c->protocol].min_pairs,
@@ -410,6 +410,8 @@ vt_status vt_judge_time(const struct vt_lab *lab, struct vt_station *station, st
     o->stage = VT_STAGE_TIME;
     if (lab->clock == VT_CLOCK_SLEEP)
         o->flags |= VT_FLAG_ONE_CORE;
+    if (lab->cores.is_shared)
+        o->flags |= VT_FLAG_SHARED_CORE;
     VT_TRY(measure_tuned(lab, station, c, err));
     VT_TRY(reference_runner(station, c, VT_BASELINE, &baseline, err));
     o->tuned_log_ratio = c->subject->tuned_log_ratio;
@@ -483,7 +485,8 @@ vt_status vt_case_verdict(const struct vt_lab *lab, struct vt_case *c, vt_verdic
                                                .protocol = c->protocol,
                                                .evaluator = lab->version,
                                                .compiler = lab->cc.version,
-                                               .machine = lab->machine};
+                                               .machine = lab->machine,
+                                               .cores = &lab->cores};
         vt_outcome_verdict(c->outcome, out);
         vt_feedback_write(c->outcome, &names, text);
         vt_buf_init(feedback, VT_FEEDBACK_MAX + 1);

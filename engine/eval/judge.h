@@ -6,6 +6,7 @@
 #ifndef VT_EVAL_JUDGE_H
 #define VT_EVAL_JUDGE_H
 
+#include "eval/cores.h"
 #include "eval/roofline.h"
 #include "eval/subject.h"
 #include "eval/verdict.h"
@@ -25,7 +26,7 @@ struct vt_lab {
     uint64_t secret;
     bool allow_unsafe_jail;
     int machine_lock; /* see timing.h */
-    int run_cpu, clock_cpu;
+    struct vt_cores cores;
     enum vt_call_clock clock;
 };
 /* What each thread has for itself. */

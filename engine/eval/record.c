@@ -22,7 +22,8 @@ static void put_flags(vt_json *j, uint32_t flags)
                  {VT_FLAG_DEFERRED, "deferred"},
                  {VT_FLAG_ONE_CORE, "one_core"},
                  {VT_FLAG_UNSETTLED, "unsettled"},
-                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"}};
+                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"},
+                 {VT_FLAG_SHARED_CORE, "shared_core"}};
     vt_json *a = vt_json_array();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (flags & names[i].bit)
@@ -119,6 +120,15 @@ static void put_trials(vt_json *j, const struct vt_outcome *o)
     vt_json_put_int(j, "n_remeasured", o->n_remeasured);
 }
 
+static void put_cores(vt_json *j, const struct vt_cores *c)
+{
+    vt_json *x = vt_json_object();
+    vt_json_put_int(x, "run", c->run_cpu);
+    vt_json_put_int(x, "clock", c->clock_cpu);
+    vt_json_put_num(x, "corun", c->corun);
+    vt_json_put(j, "cores", x);
+}
+
 static void put_jail(vt_json *j, const struct vt_outcome *o)
 {
     struct vt_jail jail;
@@ -188,6 +198,7 @@ vt_status vt_record_write(const struct vt_outcome *o, const struct vt_subject_na
         put_failure(j, o, n);
     if (o->is_timed) {
         put_trials(j, o);
+        put_cores(j, n->cores);
         vt_json_put_str(j, "cache_state", "warm");
     }
     vt_buf_init(out, 1 << 20);

@@ -9,6 +9,7 @@
 #include "base/json.h"
 #include "eval/build.h"
 #include "eval/check_run.h"
+#include "eval/cores.h"
 #include "eval/timing.h"
 #include <vegttt/eval.h>
 
@@ -25,8 +26,9 @@ enum vt_flag {
     VT_FLAG_DEFERRED = 1 << 6,
     VT_FLAG_CACHED = 1 << 7,
     VT_FLAG_ONE_CORE = 1 << 8,
-    VT_FLAG_UNSETTLED = 1 << 9,        /* the timing's precision was not reached */
-    VT_FLAG_NONDETERMINISTIC = 1 << 10 /* two runs on one input set left different bits */
+    VT_FLAG_UNSETTLED = 1 << 9,         /* the timing's precision was not reached */
+    VT_FLAG_NONDETERMINISTIC = 1 << 10, /* two runs on one input set left different bits */
+    VT_FLAG_SHARED_CORE = 1 << 11       /* run core and clock core are halves of one */
 };
 
 enum vt_stage { VT_STAGE_EXTRACT, VT_STAGE_BUILD, VT_STAGE_LOAD, VT_STAGE_CHECK, VT_STAGE_TIME, VT_N_STAGES };
@@ -66,6 +68,7 @@ struct vt_subject_names {
     const char *scale, *code_sha, *key;
     vt_protocol protocol;
     const char *evaluator, *compiler, *machine;
+    const struct vt_cores *cores;
     uint32_t seed;
 };
 

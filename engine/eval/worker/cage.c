@@ -19,6 +19,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/landlock.h>
+#include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
@@ -164,10 +165,30 @@ static bool seccomp_works(void)
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
+/* Can a process be born into a group here (Linux 5.7; containers may refuse clone3)? */
+static bool cgroup_works(struct cage *c)
+{
+    struct cage probe = {.layers = 0};
+    unsigned number = 0;
+    if (!cgroup_open(&c->cgroup))
+        return false;
+    int fd = cgroup_begin(&c->cgroup, 64u << 20, 8, &number), status = -1;
+    pid_t pid = fd >= 0 ? cage_fork(&probe, fd) : -1;
+    if (pid == 0)
+        _exit(0);
+    if (fd >= 0)
+        close(fd);
+    bool ok = pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+    cgroup_end(&c->cgroup, number);
+    if (!ok)
+        cgroup_close(&c->cgroup);
+    return ok;
+}
+
 static bool pid_ns_works(void)
 {
     struct cage probe = {.has_pid_ns = true};
-    pid_t pid = cage_fork(&probe);
+    pid_t pid = cage_fork(&probe, -1);
     if (pid == 0)
         _exit(0);
     if (pid < 0)
@@ -182,7 +203,11 @@ void cage_open(struct cage *c)
     bool is_root = geteuid() == 0;
     c->uid = geteuid();
     c->gid = getegid();
+    c->cgroup = (struct cgroup){.parent_fd = -1, .fd = -1};
     c->layers = want & (VT_LAYER_NO_NEW_PRIVS | VT_LAYER_RLIMITS | VT_LAYER_CLOSED_FDS | VT_LAYER_CLEAR_ENV);
+    /* While the machine's own mounts and names are in view. */
+    if ((want & VT_LAYER_CGROUP) && cgroup_works(c))
+        c->layers |= VT_LAYER_CGROUP | (c->cgroup.has_limits ? want & VT_LAYER_CGROUP_LIMITS : 0);
     if (is_root && (want & VT_LAYER_OWN_UID) && choose_uid(c))
         c->layers |= VT_LAYER_OWN_UID;
     if (!is_root && (want & VT_LAYER_USER_NS) && enter_user_ns())
@@ -204,10 +229,19 @@ void cage_open(struct cage *c)
         c->layers |= VT_LAYER_SECCOMP;
 }
 
-pid_t cage_fork(const struct cage *c)
+pid_t cage_fork(const struct cage *c, int group_fd)
 {
-    unsigned long flags = SIGCHLD | (c->has_pid_ns ? (unsigned long)CLONE_NEWPID : 0ul);
-    return (pid_t)syscall(SYS_clone, flags, NULL, NULL, NULL, NULL);
+    const unsigned own_pids = c->has_pid_ns ? CLONE_NEWPID : 0;
+    if (group_fd < 0)
+        return (pid_t)syscall(SYS_clone, (unsigned long)own_pids | SIGCHLD, NULL, NULL, NULL, NULL);
+    struct clone_args args = {
+        .flags = own_pids | CLONE_INTO_CGROUP, .exit_signal = SIGCHLD, .cgroup = (unsigned)group_fd};
+    return (pid_t)syscall(SYS_clone3, &args, sizeof args);
+}
+
+void cage_close(struct cage *c)
+{
+    cgroup_close(&c->cgroup);
 }
 
 bool cage_keep_fds(int *keep, int n, int first)
@@ -378,7 +412,8 @@ bool cage_seccomp(void)
 /* What both kinds of job do: own session, death with the broker, root, user id, no way back to privileges. */
 static uint32_t enter_common(const struct cage *c, const char *root)
 {
-    uint32_t up = c->layers & (VT_LAYER_USER_NS | VT_LAYER_NET_NS | VT_LAYER_IPC_NS | VT_LAYER_PID_NS);
+    uint32_t up = c->layers & (VT_LAYER_USER_NS | VT_LAYER_NET_NS | VT_LAYER_IPC_NS | VT_LAYER_PID_NS |
+                               VT_LAYER_CGROUP | VT_LAYER_CGROUP_LIMITS);
     char path[VT_WIRE_PATH];
     setsid();
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);

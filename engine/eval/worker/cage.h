@@ -7,6 +7,7 @@
 #ifndef VT_EVAL_WORKER_CAGE_H
 #define VT_EVAL_WORKER_CAGE_H
 
+#include "eval/worker/cgroup.h"
 #include "eval/worker/protocol.h"
 #include <stdbool.h>
 #include <sys/types.h>
@@ -19,12 +20,14 @@ struct cage {
     gid_t gid;
     int landlock_abi;
     char slot[VT_WIRE_PATH]; /* the evaluator's folder for this broker: root/, cc/, work/ */
+    struct cgroup cgroup;
 };
 
 /* Broker: enters namespaces, prepares the two roots, finds out what jobs can have. */
 void cage_open(struct cage *c);
-/* Like fork, into a new pid namespace when the cage has one. */
-pid_t cage_fork(const struct cage *c);
+void cage_close(struct cage *c);
+/* Like fork, into a new pid namespace when the cage has one, and into a control group unless group_fd is -1. */
+pid_t cage_fork(const struct cage *c, int group_fd);
 /* Job: a candidate's template. Closes every descriptor but keep[0..n) (which become 3, 4, …). 0 on failure of a floor
  * layer is the caller's to judge from the bits. object_fd is the only file that may still be read. */
 uint32_t cage_enter_template(const struct cage *c, int object_fd);

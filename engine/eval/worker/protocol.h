@@ -64,7 +64,9 @@ enum vt_wire_layer {
     VT_LAYER_OWN_UID = 1 << 10,
     VT_LAYER_CLEAR_ENV = 1 << 11,
     VT_LAYER_PRIVATE_TMP = 1 << 12,
-    VT_N_LAYERS = 13
+    VT_LAYER_CGROUP = 1 << 13,
+    VT_LAYER_CGROUP_LIMITS = 1 << 14,
+    VT_N_LAYERS = 15
 };
 
 struct vt_wire_request {

@@ -20,9 +20,14 @@
 #include <sys/wait.h>
 
 static struct cage cage;
-static pid_t jobs[VT_WIRE_MAX_JOBS];
+static struct {
+    pid_t pid;      /* 0 = free */
+    unsigned group; /* 0 = none */
+} jobs[VT_WIRE_MAX_JOBS];
 
-enum { MAX_FDS = 8 };
+enum { MAX_FDS = 8, RUN_PROCESSES = 8, COMPILE_PROCESSES = 64 };
+/* Of a template and its call; the arrays are the evaluator's. What single processes may have: cage.c. */
+static const uint64_t run_memory = 4ull << 30;
 
 static ssize_t receive(struct vt_wire_request *r, int fds[MAX_FDS], int *n_fds)
 {
@@ -66,7 +71,7 @@ static bool reply_with(const struct vt_wire_reply *reply, int fd)
 static int free_job(void)
 {
     for (int i = 0; i < VT_WIRE_MAX_JOBS; i++)
-        if (!jobs[i])
+        if (!jobs[i].pid)
             return i;
     return -1;
 }
@@ -79,7 +84,16 @@ static void start(const struct vt_wire_request *r, int fds[MAX_FDS], int n_fds, 
         reply->error = slot < 0 ? EAGAIN : EINVAL;
         return;
     }
-    pid_t pid = cage_fork(&cage);
+    unsigned group = 0;
+    int group_fd = cgroup_begin(&cage.cgroup, is_run ? run_memory : (uint64_t)r->max_memory_mib << 20,
+                                is_run ? RUN_PROCESSES : COMPILE_PROCESSES, &group);
+    if (cage.cgroup.fd >= 0 && group_fd < 0) {
+        reply->error = EAGAIN;
+        return;
+    }
+    pid_t pid = cage_fork(&cage, group_fd);
+    if (group_fd >= 0 && pid != 0)
+        close(group_fd);
     if (pid == 0) {
         if (is_run)
             template_run(&cage, r, fds);
@@ -87,9 +101,11 @@ static void start(const struct vt_wire_request *r, int fds[MAX_FDS], int n_fds, 
     }
     if (pid < 0) {
         reply->error = errno;
+        cgroup_end(&cage.cgroup, group);
         return;
     }
-    jobs[slot] = pid;
+    jobs[slot].pid = pid;
+    jobs[slot].group = group;
     reply->pid = pid;
     *pidfd = (int)syscall(SYS_pidfd_open, pid, 0);
     if (*pidfd < 0)
@@ -101,18 +117,20 @@ static void reap(pid_t pid, struct vt_wire_reply *reply)
 {
     int slot = -1, status = 0;
     for (int i = 0; i < VT_WIRE_MAX_JOBS; i++)
-        if (jobs[i] == pid)
+        if (jobs[i].pid == pid)
             slot = i;
     if (slot < 0 || pid <= 0) {
         reply->error = ESRCH;
         return;
     }
     struct rusage usage = {0};
+    cgroup_kill(&cage.cgroup, jobs[slot].group);
     kill(-pid, SIGKILL);
     kill(pid, SIGKILL);
     while (wait4(pid, &status, 0, &usage) < 0 && errno == EINTR) {
     }
-    jobs[slot] = 0;
+    cgroup_end(&cage.cgroup, jobs[slot].group);
+    jobs[slot].pid = 0;
     reply->status = status;
     reply->cpu_us = (uint64_t)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000u +
                     (uint64_t)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
@@ -122,7 +140,7 @@ static void reap(pid_t pid, struct vt_wire_reply *reply)
 static bool is_job(pid_t pid)
 {
     for (int i = 0; i < VT_WIRE_MAX_JOBS; i++)
-        if (jobs[i] == pid)
+        if (jobs[i].pid == pid)
             return true;
     return false;
 }
@@ -206,8 +224,9 @@ int main(int argc, char **argv)
     }
     for (int i = 0; i < VT_WIRE_MAX_JOBS; i++) {
         struct vt_wire_reply unused = {0};
-        if (jobs[i])
-            reap(jobs[i], &unused);
+        if (jobs[i].pid)
+            reap(jobs[i].pid, &unused);
     }
+    cage_close(&cage);
     return 0;
 }
