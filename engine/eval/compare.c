@@ -9,20 +9,45 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Elements for which !(error <= bound), special values included; *worst gets the largest error / bound. */
-static int64_t sweep(const double *restrict value, const double *restrict bound, const float *restrict got, int64_t n,
-                     double *worst)
-{
-    int64_t n_out = 0;
-    double w = *worst;
-    for (int64_t i = 0; i < n; i++) {
-        double error = fabs((double)got[i] - value[i]);
-        double ratio = error / (bound[i] + 1e-300);
-        n_out += !(error <= bound[i]);
-        w = ratio > w ? ratio : w;
+enum { BLOCK = 128 };
+
+typedef int64_t sweep_fn(const double *value, const double *bound, const float *got, int64_t n, double *worst);
+
+/* Elements for which !(error <= bound), special values included; *worst gets the largest error / bound. A block whose
+ * errors stay below worst * bound needs no division, and a division costs more than all the rest. */
+#define SWEEP(name, how)                                                                                               \
+    how static int64_t name(const double *restrict value, const double *restrict bound, const float *restrict got,     \
+                            int64_t n, double *worst)                                                                  \
+    {                                                                                                                  \
+        double w = *worst;                                                                                             \
+        int64_t n_out = 0;                                                                                             \
+        for (int64_t from = 0; from < n; from += BLOCK) {                                                              \
+            int64_t to = n - from < BLOCK ? n : from + BLOCK, n_larger = 0;                                            \
+            for (int64_t i = from; i < to; i++) {                                                                      \
+                double error = fabs((double)got[i] - value[i]);                                                        \
+                n_out += !(error <= bound[i]);                                                                         \
+                n_larger += error > w * bound[i];                                                                      \
+            }                                                                                                          \
+            for (int64_t i = from; n_larger > 0 && i < to; i++) {                                                      \
+                double ratio = fabs((double)got[i] - value[i]) / (bound[i] + 1e-300);                                  \
+                w = ratio > w ? ratio : w;                                                                             \
+            }                                                                                                          \
+        }                                                                                                              \
+        *worst = w;                                                                                                    \
+        return n_out;                                                                                                  \
     }
-    *worst = w;
-    return n_out;
+SWEEP(sweep_plain, )
+#if defined(__x86_64__)
+SWEEP(sweep_avx2, __attribute__((target("avx2"))))
+#endif
+
+static sweep_fn *best_sweep(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return sweep_avx2;
+#endif
+    return sweep_plain;
 }
 
 static bool is_right(double value, double bound, double got)
@@ -62,7 +87,7 @@ static void careful_f32(const struct vt_expect_array *a, const float *got, size_
 static void compare_f32(const struct vt_expect_array *a, const float *got, size_t array, struct vt_compare_result *out)
 {
     double worst = 0;
-    if (sweep(a->value, a->bound, got, a->n_elem, &worst) == 0)
+    if (best_sweep()(a->value, a->bound, got, a->n_elem, &worst) == 0)
         out->worst = worst > out->worst ? worst : out->worst;
     else
         careful_f32(a, got, array, out);
