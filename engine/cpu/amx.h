@@ -4,8 +4,8 @@
  * memory (gcc 12 moves or drops the stores before it), so every access here clobbers memory. Tile numbers are literals.
  *
  * Use of the eight tiles everywhere: 0-3 accumulators, 4-5 left operands (rows of activations), 6-7 right operands
- * (16 pairs of k, 16 columns). TILE_DP multiplies pairs of bf16 and adds in fp32, flushing denormals; a row's result
- * depends on that row only.
+ * (16 rows of k, 16 columns). TILE_DP multiplies pairs of bf16 and adds in fp32, flushing denormals; TILE_DP_BYTES fours
+ * of signed bytes and adds in int32. A row's result depends on that row only.
  */
 #ifndef VT_CPU_AMX_H
 #define VT_CPU_AMX_H
@@ -18,6 +18,7 @@
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"((const void *)(p)), "r"((size_t)(stride)) : "memory")
 #define TILE_STORE(t, p, stride)                                                                                       \
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"((void *)(p)), "r"((size_t)(stride)) : "memory")
+#define TILE_DP_BYTES(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 #define TILE_DP(c, a, b) __asm__ volatile("tdpbf16ps %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 
 struct tile_config {
@@ -33,6 +34,17 @@ static inline void tiles_configure(int rows, int rows_2)
     for (int i = 0; i < 8; i++) {
         c.row_bytes[i] = 64;
         c.rows[i] = (uint8_t)(i >= 6 ? 16 : i == 2 || i == 3 || i == 5 ? rows_2 : rows);
+    }
+    __asm__ volatile("ldtilecfg %0" ::"m"(c) : "memory");
+}
+
+/* All but the right operand 7 get `rows` rows: six accumulators and left operand 6. */
+static inline void tiles_configure_bytes(int rows)
+{
+    struct tile_config c = {.palette = 1};
+    for (int i = 0; i < 8; i++) {
+        c.row_bytes[i] = 64;
+        c.rows[i] = (uint8_t)(i == 7 ? 16 : rows);
     }
     __asm__ volatile("ldtilecfg %0" ::"m"(c) : "memory");
 }

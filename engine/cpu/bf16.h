@@ -3,9 +3,8 @@
  * bf16.h: what the AVX512_BF16 and AMX kernels share: rounding activations to bf16 and expanding a block of integer
  * codes to bf16 (exact: codes have at most 8 bits).
  *
- * A packed activation row: the n_in values in bf16, zero-padded to a multiple of 32; at acts_low (AMX only) what the
- * rounding left, in bf16 too; at acts_sums what the m of Q4_1 multiplies, the sum of each block: for AVX512_BF16 of the
- * rounded values, fp32; for AMX of both parts, and per group of blocks 8 pairs (hi, hi), then 8 pairs (lo, lo).
+ * A packed activation row for AVX512_BF16: the n_in values in bf16, zero-padded to a multiple of 32; at acts_sums what
+ * the m of Q4_1 multiplies, the sum of each block's rounded values, fp32. AMX: digits.h.
  */
 #ifndef VT_CPU_BF16_H
 #define VT_CPU_BF16_H
@@ -16,13 +15,9 @@
 
 enum { VT_GROUP = 16 }; /* blocks of K whose expanded codes stay in the first-level cache */
 
-static inline size_t acts_low(int n_in)
-{
-    return (size_t)vt_round_up(n_in, VT_BLOCK) * sizeof(uint16_t);
-}
 static inline size_t acts_sums(int n_in)
 {
-    return 2 * acts_low(n_in);
+    return (size_t)vt_round_up(n_in, VT_BLOCK) * sizeof(uint16_t);
 }
 
 /* 32 floats (n valid, zeros behind) times scale as bf16, nearest even, in order. */

@@ -32,7 +32,7 @@ static bool has_amx(void)
 {
     enum { ARCH_REQ_XCOMP_PERM = 0x1023, XFEATURE_XTILEDATA = 18 };
     unsigned a, b, c, d;
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & (1u << 22)) || !(d & (1u << 24)))
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(d & (1u << 22)) || !(d & (1u << 24)) || !(d & (1u << 25)))
         return false;
     return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) == 0;
 }
@@ -94,10 +94,10 @@ vt_status vt_kernels_pick(const char *isa, const struct vt_kernels **out, vt_err
 
 size_t vt_acts_row_bytes(int n_in)
 {
-    /* 4 bytes per element (fp32, or two bf16) and on AMX 64 bytes per group of 5 to 8 blocks. An odd multiple of 64
+    /* 4 bytes per element (fp32, or bf16 and two digits padded to 64) and 64 or more for scales. An odd multiple of 64
      * keeps rows of a power-of-two width out of one cache set. */
     size_t blocks = (size_t)vt_round_up(n_in, VT_BLOCK) / VT_BLOCK,
-           n = blocks * VT_BLOCK * sizeof(float) + (blocks + 7) / 8 * 64;
+           n = blocks * VT_BLOCK * sizeof(float) + 128 + blocks / 32 * 64;
     return (n / 64 | 1) * 64;
 }
 

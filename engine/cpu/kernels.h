@@ -10,9 +10,10 @@
  *   VT_LM_F32   fp32 weights (the checkpoint's dequantised values), fp32 activations, fp32 FMA.
  *   VT_LM_FAST  Q4_0, Q4_1 and Q8_0 weights stay integer codes in memory; everything else becomes bf16 weights.
  *               c, avx2, avx512: expanded to fp32 on the fly, activations fp32: as exact as F32 for quantised files.
- *               avx512bf16: activations rounded to bf16 once; codes exact, each block of 32 summed in fp32 and scaled
- * by its d in fp32. amx: the same, but activations (of codes) and all of attention's operands are split in two bf16,
- * which keeps 16 bits. bf16 weights, LoRA's and the transposed ones included, see one bf16.
+ *               avx512bf16: activations rounded to bf16 once; codes exact, each block of 32 summed in fp32 and scaled.
+ *               amx: weights of codes and their activations as 16-bit integers, multiplied exactly (digits_amx.c);
+ *               attention's operands split in two bf16. bf16 weights, LoRA's and the transposed ones included, see one
+ *               bf16.
  *
  * Ownership: a vt_matrix is immutable once made and may be read by all threads; the caller owns buffers of acts.
  */

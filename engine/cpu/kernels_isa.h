@@ -23,6 +23,9 @@ extern const struct vt_kernels vt_kernels_c;
 extern const struct vt_kernels vt_kernels_avx2, vt_kernels_avx512;
 void vt_kernels_bf16_gemm(struct vt_kernels *k);
 void vt_kernels_amx_gemm(struct vt_kernels *k);
+/* gemm for codes, whose activations gemm_amx.c packs. */
+void vt_kernels_amx_digits(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y,
+                           size_t ldy, bool add);
 void vt_kernels_amx_attention(struct vt_kernels *k);
 void vt_kernels_amx_backward(struct vt_kernels *k);
 #endif

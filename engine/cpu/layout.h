@@ -10,6 +10,8 @@
  *   Q4_0, Q4_1  per half 256 bytes: 32-bit lane (g, column), g = 0..3, holds 8 codes. Its low 16 bits belong to even
  *          k, its high 16 bits to odd k; nibble i of either is k pair 4 g + i. Then 32 d (fp16), and for Q4_1 32 m.
  *   Q8_0   per half 512 bytes: lane (g, column), g = 0..7; byte i of either half of the lane is k pair 2 g + i. Then d.
+ * After the strips of codes come the scales of all columns, fp32: a column's largest weight by its codes' range is
+ * VT_COLUMN_MAX of them, so that the weights fit 16-bit integers (digits_amx.c).
  */
 #ifndef VT_CPU_LAYOUT_H
 #define VT_CPU_LAYOUT_H
@@ -19,7 +21,7 @@
 #include <immintrin.h>
 #endif
 
-enum { VT_BLOCK = 32, VT_STRIP = 32, VT_CODES4 = 256, VT_CODES8 = 512 };
+enum { VT_BLOCK = 32, VT_STRIP = 32, VT_CODES4 = 256, VT_CODES8 = 512, VT_COLUMN_MAX = 30500 };
 
 static inline int vt_round_up(int n, int step)
 {
@@ -47,6 +49,18 @@ static inline const unsigned char *vt_strip_block(const struct vt_matrix *w, int
 {
     size_t n_blocks = (size_t)(vt_round_up(w->n_in, VT_BLOCK) / VT_BLOCK);
     return (const unsigned char *)w->data + ((size_t)strip * n_blocks + (size_t)block) * vt_block_bytes(w->layout);
+}
+
+static inline bool vt_has_codes(enum vt_layout layout)
+{
+    return layout != VT_LAYOUT_F32 && layout != VT_LAYOUT_BF16;
+}
+
+/* Of a matrix of codes: [n_out rounded up to VT_STRIP]. */
+static inline const float *vt_column_scales(const struct vt_matrix *w)
+{
+    int n_strips = vt_round_up(w->n_out, VT_STRIP) / VT_STRIP;
+    return (const float *)(const void *)vt_strip_block(w, n_strips, 0);
 }
 
 /* 32 fp16 scales to fp32 (exact). */

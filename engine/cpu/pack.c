@@ -5,6 +5,7 @@
  * are products, become bf16 in FAST.
  */
 #include "cpu/layout.h"
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,7 +31,7 @@ size_t vt_matrix_bytes(enum vt_layout layout, int n_out, int n_in)
 {
     size_t strips = (size_t)vt_round_up(n_out, VT_STRIP) / VT_STRIP,
            blocks = (size_t)vt_round_up(n_in, VT_BLOCK) / VT_BLOCK;
-    return strips * blocks * vt_block_bytes(layout);
+    return strips * (blocks * vt_block_bytes(layout) + (vt_has_codes(layout) ? VT_STRIP * sizeof(float) : 0));
 }
 
 static unsigned char *block_at(const struct vt_matrix *w, unsigned char *memory, int row, int block)
@@ -71,11 +72,30 @@ static void put_codes(enum vt_layout layout, unsigned char *block, int column, c
     }
 }
 
+/* The largest weight that the codes of a raw block can name. */
+static float block_max(enum vt_layout layout, const unsigned char *raw)
+{
+    float d = vt_f16_to_f32((uint16_t)(raw[0] | raw[1] << 8));
+    if (layout != VT_LAYOUT_Q4_1)
+        return fabsf(d) * (layout == VT_LAYOUT_Q4_0 ? 8.0f : 128.0f);
+    float m = vt_f16_to_f32((uint16_t)(raw[2] | raw[3] << 8));
+    return fmaxf(fabsf(m), fabsf(m + 15.0f * d));
+}
+
+/* Scale of a column of codes; 1 for zeros, and a strip's columns behind n_out get 1 as well. */
+static float column_scale(enum vt_layout layout, const unsigned char *raw, int n_blocks, size_t raw_bytes)
+{
+    float most = 0.0f;
+    for (int b = 0; b < n_blocks; b++)
+        most = fmaxf(most, block_max(layout, raw + (size_t)b * raw_bytes));
+    return most > 0.0f ? most / (float)VT_COLUMN_MAX : 1.0f;
+}
+
 vt_status vt_matrix_pack(const struct vt_tensor *t, enum vt_layout layout, void *memory, struct vt_matrix *out,
                          vt_err *err)
 {
     struct vt_matrix w = {layout, (int)t->shape[0], (int)t->shape[1], memory};
-    bool codes = layout != VT_LAYOUT_F32 && layout != VT_LAYOUT_BF16;
+    bool codes = vt_has_codes(layout);
     if (t->n_dims != 2 || (codes && (t->shape[1] % VT_BLOCK || layout != vt_layout_of(VT_LM_FAST, t->dtype))))
         return vt_fail(err, VT_EINVAL, "packing the tensor %s (%s): its type or shape does not fit the layout.",
                        t->name, vt_dtype_name(t->dtype));
@@ -84,9 +104,15 @@ vt_status vt_matrix_pack(const struct vt_tensor *t, enum vt_layout layout, void 
     if (!row)
         return vt_fail(err, VT_ENOMEM, "packing the tensor %s: no memory for a row.", t->name);
     size_t raw_bytes = layout == VT_LAYOUT_Q8_0 ? 34 : layout == VT_LAYOUT_Q4_1 ? 20 : 18;
+    int n_columns = vt_round_up(w.n_out, VT_STRIP);
+    float *scales = (float *)memory + vt_matrix_bytes(layout, w.n_out, w.n_in) / sizeof(float) - n_columns;
+    for (int r = w.n_out; codes && r < n_columns; r++)
+        scales[r] = 1.0f;
     for (int r = 0; r < w.n_out; r++) {
         const unsigned char *raw = codes ? vt_tensor_raw_row(t, r) : NULL;
-        if (!codes)
+        if (codes)
+            scales[r] = column_scale(layout, raw, w.n_in / VT_BLOCK, raw_bytes);
+        else
             vt_tensor_row(t, r, row);
         for (int b = 0; b * VT_BLOCK < w.n_in; b++) {
             unsigned char *block = block_at(&w, memory, r, b);

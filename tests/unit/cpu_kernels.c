@@ -9,6 +9,7 @@
 
 #include "base/alloc.h"
 #include "cpu/kernels.h"
+#include "cpu/layout.h"
 
 static uint64_t state = 1;
 static double uniform(void) /* in [-1, 1) */
@@ -108,23 +109,27 @@ static void check_gemm(const struct vt_kernels *k, enum vt_lm_precision prec, en
     struct problem p;
     problem_new(&p, k, prec, dtype, 19, n_out, n_in);
     bool bf16_weight = prec == VT_LM_FAST && p.w.layout == VT_LAYOUT_BF16, fast = k->has_bf16 && prec == VT_LM_FAST;
-    bool splits = fast && !bf16_weight && strcmp(k->name, "amx") == 0, rounds = fast && !splits;
+    bool digits = fast && !bf16_weight && strcmp(k->name, "amx") == 0, rounds = fast && !digits;
     float *row = floats((size_t)n_in);
     double worst = 0.0;
     for (int o = 0; o < n_out; o++) {
         vt_tensor_row(&p.t, o, row);
         for (int r = 0; r < p.m; r++) {
-            double sum = 0.0, size = 0.0, m_size = 0.0;
+            double sum = 0.0, size = 0.0, x_size = 0.0, x_max = 0.0, w_size = 0.0;
             for (int i = 0; i < n_in; i++) {
                 float x = p.x[r * n_in + i];
-                m_size += 0.05 * fabs((double)x); /* |m| <= 0.05 in random_tensor */
+                x_size += fabs((double)x);
+                x_max = fmax(x_max, fabs((double)x));
+                w_size += fabs((double)row[i]);
                 double term = (double)(rounds ? as_bf16(x) : x) * (double)(bf16_weight ? as_bf16(row[i]) : row[i]);
                 sum += term;
                 size += fabs(term);
             }
-            /* n_in + 4 roundings of partial sums at most `size`. Where activations are split in two bf16: 16 bits of
-             * each, and of the block sums that m multiplies, which may be far larger than the sums they cancel to. */
-            double bound = (n_in + 4) * ldexp(size, -24) + (splits ? ldexp(size + m_size, -16) : 0.0) + 1e-30;
+            /* n_in + 4 roundings of partial sums at most `size`. Where both sides become 16-bit integers: a weight is
+             * the sum of three roundings in units of its column's scale, an activation one rounding. */
+            double bound = (n_in + 4) * ldexp(size, -24) + 1e-30;
+            if (digits)
+                bound += 1.5 * x_size * (double)vt_column_scales(&p.w)[o] + 0.5 * w_size * x_max / 32512.0;
             double e = fabs(sum - (double)p.y[r * n_out + o]) / bound;
             worst = e <= worst ? worst : e;
         }
