@@ -18,7 +18,7 @@
 #include <string.h>
 #include <sys/file.h>
 
-enum { BATCH_MS = 200, WALL_PER_BUDGET = 6, LOCK_WAIT_MS = 3000 };
+enum { BATCH_MS = 200, WALL_PER_BUDGET = 3, LOCK_WAIT_MS = 3000 };
 
 struct session {
     const struct vt_timing_opts *o;

@@ -21,7 +21,7 @@ struct vt_timing_opts {
     uint64_t deadline_ns; /* of one call */
     int min_pairs, max_pairs;
     double precision; /* see vt_trials_settle */
-    double budget_ms; /* of clocked, undisturbed time; on a busy machine the wall time may be six times that */
+    double budget_ms; /* of clocked, undisturbed time; on a busy machine the wall time may be three times that */
 };
 /* When a call of b fails, *failed is set and *failure says how; a's failure is EINTERNAL. */
 vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed,
