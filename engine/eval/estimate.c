@@ -31,7 +31,7 @@
 
 static const double process_effect = 0.002; /* in log(a/b) */
 static const double clock_jitter_ns = 100;  /* of a pair: two stores seen across cores, twice */
-static const double roughest = 0.02;        /* the precision that is enough for any difference, however clear */
+static const double roughest = 0.03;        /* the precision that is enough for any difference, however clear */
 static const double pairs_precision = 2.5;  /* what the median of pairs may be less precise than fastest runs */
 
 struct floors {

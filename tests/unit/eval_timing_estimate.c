@@ -94,7 +94,7 @@ static void true_ratio(void)
     struct vt_trials t;
     machine_init(&m, 1, 0.3, 0.2);
     time_it(&m, &t, 100, faster, 4);
-    CHECK_NEAR(t.log_ratio, log(2), 0.02);
+    CHECK_NEAR(t.log_ratio, log(2), 0.03);
     CHECK(t.lo < log(2) && t.hi > log(2));
     time_it(&m, &t, 100, slower, 4);
     CHECK_NEAR(t.log_ratio, -log(1.03), 0.004);

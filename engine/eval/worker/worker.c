@@ -26,7 +26,8 @@ static struct {
 } jobs[VT_WIRE_MAX_JOBS];
 
 enum { MAX_FDS = 8, RUN_PROCESSES = 8, COMPILE_PROCESSES = 64 };
-/* Of a template and its call; the arrays are the evaluator's. What single processes may have: cage.c. */
+/* Of a template and its call; the arrays are the evaluator's. A compile job as a whole may have twice what each of its
+ * processes may (cage.c). */
 static const uint64_t run_memory = 4ull << 30;
 
 static ssize_t receive(struct vt_wire_request *r, int fds[MAX_FDS], int *n_fds)
@@ -85,7 +86,7 @@ static void start(const struct vt_wire_request *r, int fds[MAX_FDS], int n_fds, 
         return;
     }
     unsigned group = 0;
-    int group_fd = cgroup_begin(&cage.cgroup, is_run ? run_memory : (uint64_t)r->max_memory_mib << 20,
+    int group_fd = cgroup_begin(&cage.cgroup, is_run ? run_memory : (uint64_t)r->max_memory_mib << 21,
                                 is_run ? RUN_PROCESSES : COMPILE_PROCESSES, &group);
     if (cage.cgroup.fd >= 0 && group_fd < 0) {
         reply->error = EAGAIN;
