@@ -14,7 +14,8 @@
  *            both sides and cancels, and a candidate that is quick on one set gains on that set only
  *   settling each set gives an estimate of its own, from other runs than the next one's. Timing goes on, on the set
  *            that disagrees most, until all say the same within the precision and, on either side, half of the fastest
- *            runs have been met twice. Disturbed runs do neither by chance: they differ by more than the precision
+ *            runs have been met twice. Disturbed runs do neither by chance: they differ by more than the precision.
+ *            A fast state that only one side has met yet is told by the median of the pairs, which must not contradict
  *
  * The estimate then is the median over the sets, the interval twice their range (the range of four values misses their
  * median one time in eight). A kernel whose data does not fit the cache
@@ -28,6 +29,7 @@
 #include "eval/estimate.h"
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static const double process_effect = 0.002; /* in log(a/b) */
 static const double clock_jitter_ns = 100;  /* of a pair: two stores seen across cores, twice */
@@ -168,9 +170,11 @@ bool vt_trials_settle(struct vt_trials *t, double precision)
         return false;
     double margin = process_effect + f.jitter, half_range = (f.high - f.low) / 2;
     double x[3] = {f.low - half_range, f.middle, f.high + half_range};
-    t->by_pairs = !floors_agree(t, &f, precision);
+    double pairs[3], reach = margin + wanted(f.middle, precision);
+    median_of_pairs(t, &f, pairs);
+    t->by_pairs = !floors_agree(t, &f, precision) || f.middle < pairs[0] - reach || f.middle > pairs[2] + reach;
     if (t->by_pairs)
-        median_of_pairs(t, &f, x);
+        memcpy(x, pairs, sizeof x);
     t->lo = x[0] - margin;
     t->log_ratio = x[1];
     t->hi = x[2] + margin;
