@@ -127,7 +127,7 @@ static vt_status read_headers(struct vt_compiler *cc, struct lines *l, vt_err *e
     }
     const char *const tail[] = {"-E", "-dD", "-xc", "/dev/null", NULL};
     memcpy(argv + n, tail, sizeof tail);
-    vt_buf_puts(&l->headers, "# 1 \"standard headers\" 1 3\n");
+    vt_buf_puts(&l->headers, "# 1 \"standard headers\" 3\n");
     VT_TRY(ask_compiler(cc->path, argv, on_preprocessed, l, err));
     vt_buf_puts(&l->headers, "# 1 \"unit.c\"\n");
     VT_TRY(vt_buf_check(&l->headers, "the text of the standard headers", err));
