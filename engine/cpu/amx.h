@@ -4,8 +4,8 @@
  * memory (gcc 12 moves or drops the stores before it), so every access here clobbers memory. Tile numbers are literals.
  *
  * Use of the eight tiles everywhere: 0-3 accumulators, 4-5 left operands (rows of activations), 6-7 right operands
- * (16 rows of k, 16 columns). TILE_DP multiplies pairs of bf16 and adds in fp32, flushing denormals; TILE_DP_BYTES fours
- * of signed bytes and adds in int32. A row's result depends on that row only.
+ * (16 rows of k, 16 columns). TILE_DP multiplies pairs of bf16 and adds in fp32, flushing denormals; TILE_DP_BYTES
+ * fours of signed bytes and adds in int32. A row's result depends on that row only.
  */
 #ifndef VT_CPU_AMX_H
 #define VT_CPU_AMX_H

@@ -21,7 +21,7 @@ struct vt_compiler {
 /* cc: NULL = $CC or "cc"; looked up in PATH. ENOENT says so when there is none. */
 vt_status vt_compiler_find(const char *cc, struct vt_compiler *out, vt_err *err) VT_MUST_USE;
 void vt_compiler_free(struct vt_compiler *cc); /* what find filled in, or zeros */
-extern const char *const vt_compile_flags[]; /* NULL-terminated, without input and output */
+extern const char *const vt_compile_flags[];   /* NULL-terminated, without input and output */
 
 enum vt_build_end { VT_BUILD_OK, VT_BUILD_FAILED, VT_BUILD_TIMEOUT, VT_BUILD_CRASHED, VT_BUILD_REFUSED };
 struct vt_build {

@@ -27,16 +27,17 @@ static void build_unit(const char *prelude, const char *text, struct vt_build *o
     vt_buf_free(&unit);
 }
 
-static const char uses_headers[] = "_Static_assert(CHAR_BIT == 8 && INT64_MAX > INT_MAX, \"\");\n"
-                                   "float f(const float *x, int32_t n)\n"
-                                   "{\n"
-                                   "    float *y = malloc(sizeof(float) * (size_t)n), s = isnan(x[0]) ? NAN : FLT_MIN;\n"
-                                   "    if (y == NULL) abort();\n"
-                                   "    memcpy(y, x, sizeof(float) * (size_t)n);\n"
-                                   "    for (int i = 0; i < n; i++) s += expf(y[i]) + (float)M_PI;\n"
-                                   "    free(y);\n"
-                                   "    return s;\n"
-                                   "}\n";
+static const char uses_headers[] =
+    "_Static_assert(CHAR_BIT == 8 && INT64_MAX > INT_MAX, \"\");\n"
+    "float f(const float *x, int32_t n)\n"
+    "{\n"
+    "    float *y = malloc(sizeof(float) * (size_t)n), s = isnan(x[0]) ? NAN : FLT_MIN;\n"
+    "    if (y == NULL) abort();\n"
+    "    memcpy(y, x, sizeof(float) * (size_t)n);\n"
+    "    for (int i = 0; i < n; i++) s += expf(y[i]) + (float)M_PI;\n"
+    "    free(y);\n"
+    "    return s;\n"
+    "}\n";
 
 static void headers(void)
 {

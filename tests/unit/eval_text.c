@@ -205,6 +205,6 @@ static void roofline_floor(void)
     CHECK(strlen(machine) < 8);
 }
 
-static const struct test_case cases[] = {TEST(bodies), TEST(fenced), TEST(no_code),       TEST(copies),
+static const struct test_case cases[] = {TEST(bodies), TEST(fenced),  TEST(no_code),       TEST(copies),
                                          TEST(logs),   TEST(objects), TEST(roofline_floor)};
 TEST_MAIN(cases)
