@@ -103,12 +103,12 @@ static void kv_put_amx(enum vt_lm_precision p, void *page, int head_dim, int slo
     uint16_t *values = (uint16_t *)page + 2 * half + (size_t)(slot / 2) * width * 2;
     uint16_t hi[VT_BLOCK], lo[VT_BLOCK];
     for (size_t i = 0; i < width; i += VT_BLOCK) {
-        (void)split_block(k + i, head_dim - (int)i, 1.0f, hi, lo);
+        split_block(k + i, head_dim - (int)i, 1.0f, hi, lo);
         for (size_t j = 0; j < VT_BLOCK; j += 2) {
             memcpy(keys + (i + j) * VT_PAGE_KEYS, hi + j, 2 * sizeof(uint16_t));
             memcpy(keys + half + (i + j) * VT_PAGE_KEYS, lo + j, 2 * sizeof(uint16_t));
         }
-        (void)split_block(v + i, head_dim - (int)i, 1.0f, hi, lo);
+        split_block(v + i, head_dim - (int)i, 1.0f, hi, lo);
         for (size_t j = 0; j < VT_BLOCK; j += 16) {
             put_half_lanes(values + 2 * (i + j), hi + j, slot);
             put_half_lanes(values + half + 2 * (i + j), lo + j, slot);
@@ -127,7 +127,7 @@ static void query_pack_amx(enum vt_lm_precision p, int head_dim, int n, const fl
         uint16_t *hi = (uint16_t *)q_out + (size_t)r * (vt_query_bytes(head_dim) / sizeof(uint16_t));
         uint16_t *lo = hi + vt_round_up(head_dim, VT_BLOCK);
         for (int i = 0; i < head_dim; i += VT_BLOCK)
-            (void)split_block(q + (size_t)r * ldq + i, head_dim - i, scale, hi + i, lo + i);
+            split_block(q + (size_t)r * ldq + i, head_dim - i, scale, hi + i, lo + i);
     }
 }
 

@@ -99,7 +99,7 @@ static void row_lanes(const float *x, int n, int width, uint32_t *hi, uint32_t *
 {
     uint32_t unused[STEP / 2];
     for (int i = 0; i < width; i += STEP)
-        (void)split_block(x + i, n > i ? n - i : 0, 1.0f, hi + i / 2, lo ? lo + i / 2 : unused);
+        split_block(x + i, n > i ? n - i : 0, 1.0f, hi + i / 2, lo ? lo + i / 2 : unused);
 }
 
 /* The keys' and values' operands of one call. Lanes: of keys and values transposed (pairs over head_dim), of keys over

@@ -38,8 +38,8 @@ static inline float block_sum(__m512i v)
     return _mm512_reduce_add_ps(_mm512_add_ps(even, odd));
 }
 
-/* x * scale ~ hi + lo in bf16 for 32 floats (n valid, zeros behind). Returns the sum of x * scale, a fixed tree. */
-static inline float split_block(const float *x, int n, float scale, void *hi, void *lo)
+/* x * scale ~ hi + lo in bf16 for 32 floats (n valid, zeros behind). */
+static inline void split_block(const float *x, int n, float scale, void *hi, void *lo)
 {
     __mmask16 first = n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1u);
     __mmask16 second = n >= 32 ? 0xffff : n <= 16 ? 0 : (__mmask16)((1u << (n - 16)) - 1u);
@@ -51,7 +51,6 @@ static inline float split_block(const float *x, int n, float scale, void *hi, vo
     __m512 la = _mm512_sub_ps(a, _mm512_castsi512_ps(ha)), lb = _mm512_sub_ps(b, _mm512_castsi512_ps(hb));
     _mm512_storeu_si512(hi, h);
     _mm512_storeu_si512(lo, (__m512i)_mm512_cvtne2ps_pbh(lb, la));
-    return _mm512_reduce_add_ps(_mm512_add_ps(a, b));
 }
 
 /* bf16 of the 16 values of a 4-bit code, twice: vpermw reads 5 bits of the index, so the bit above a nibble is void. */
