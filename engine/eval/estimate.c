@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * estimate.c: log(reference time / candidate time) from ABBA pairs, by fastest runs where they repeat, else by the
- * median of the pairs.
+ * middle of three estimates.
  *
  * On a shared machine a run time is a floor plus a disturbance that is never negative: timer ticks of the machine and
  * of its host (ten microseconds each), a neighbour on the other half of the physical core (a third longer, for
@@ -13,14 +13,17 @@
  *   sets     the fastest runs are taken per input set: a set's own cost (its data, its physical pages) is the same on
  *            both sides and cancels, and a candidate that is quick on one set gains on that set only
  *   settling each set gives an estimate of its own, from other runs than the next one's. Timing goes on, on the set
- *            that disagrees most, until all say the same within the precision and, on either side, half of the fastest
- *            runs have been met twice. Disturbed runs do neither by chance: they differ by more than the precision.
+ *            that disagrees most, until all say the same within the precision and, on either side, the fastest runs
+ *            have been met twice on the average. Disturbed runs do neither by chance: they differ by more than that.
  *            A fast state that only one side has met yet is told by the median of the pairs, which must not contradict
  *
  * The estimate then is the median over the sets, the interval twice their range (the range of four values misses their
- * median one time in eight). A kernel whose data does not fit the cache
- * may never be undisturbed. Its estimate is the median of log(a/b) over the pairs, each set weighing the same, with
- * the interval of order statistics; pairs are added until that is narrow.
+ * median one time in eight). A kernel whose data does not fit the core's own caches may never be undisturbed, and one
+ * that has several speeds by chance (of branch prediction, say) meets the fastest seldom. Its estimate is the middle of
+ * three that fail for different reasons: the fastest runs; the median of log(a/b) over the pairs, each set weighing the
+ * same; the median of log(a/b) over the faster half of each set's runs, rank by rank (which two speeds met equally
+ * often on both sides do not move). The interval is that of the pairs' order statistics, stretched to hold the
+ * estimate; pairs are added until it is narrow.
  *
  * Both intervals are widened by what two processes with the same code were seen to differ by (tests/bench/eval_aa.c
  * counts how often the truth is missed) and by the clock's own jitter, which matters for runs of a few microseconds.
@@ -29,10 +32,9 @@
 #include "eval/estimate.h"
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 static const double process_effect = 0.002; /* in log(a/b) */
-static const double clock_jitter_ns = 100;  /* of a pair: two stores seen across cores, twice */
+static const double clock_jitter_ns = 50;   /* of a pair: two stores seen across cores, twice */
 static const double roughest = 0.03;        /* the precision that is enough for any difference, however clear */
 static const double pairs_precision = 2.5;  /* what the median of pairs may be less precise than fastest runs */
 
@@ -115,7 +117,7 @@ static double wanted(double middle, double precision)
 static bool floors_agree(const struct vt_trials *t, const struct floors *f, double precision)
 {
     double tolerance = 2 * (wanted(f->middle, precision) + f->jitter);
-    size_t n_needed = t->n_sets + (t->n_sets + 1) / 2;
+    size_t n_needed = 2 * t->n_sets;
     return f->high - f->low <= tolerance && n_near(t, f->a, true, tolerance) >= n_needed &&
            n_near(t, f->b, false, tolerance) >= n_needed;
 }
@@ -163,6 +165,45 @@ static void median_of_pairs(const struct vt_trials *t, const struct floors *f, d
     out[2] = quantile(w, t->n, 0.5 + half);
 }
 
+static int by_ns(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* The faster half of the runs on one set, each side sorted: log(a/b) rank by rank. */
+static int ranks_of_set(const struct vt_trials *t, size_t set, struct weighted *w)
+{
+    uint64_t a[VT_MAX_PAIRS], b[VT_MAX_PAIRS];
+    size_t n = 0, half;
+    for (int i = 0; i < t->n; i++)
+        if (t->pair[i].set == set) {
+            a[n] = t->pair[i].a_ns;
+            b[n++] = t->pair[i].b_ns;
+        }
+    qsort(a, n, sizeof a[0], by_ns);
+    qsort(b, n, sizeof b[0], by_ns);
+    half = (n + 1) / 2;
+    for (size_t i = 0; i < half; i++)
+        w[i] = (struct weighted){log((double)a[i]) - log((double)b[i]), 1 / (double)(half * t->n_sets)};
+    return (int)half;
+}
+
+static double median_of_ranks(const struct vt_trials *t)
+{
+    struct weighted w[VT_MAX_PAIRS];
+    int n = 0;
+    for (size_t s = 0; s < t->n_sets; s++)
+        n += ranks_of_set(t, s, w + n);
+    qsort(w, (size_t)n, sizeof w[0], by_x);
+    return quantile(w, n, 0.5);
+}
+
+static double middle_of(double x, double y, double z)
+{
+    return fmax(fmin(x, y), fmin(fmax(x, y), z));
+}
+
 bool vt_trials_settle(struct vt_trials *t, double precision)
 {
     const struct floors f = find_floors(t);
@@ -172,15 +213,18 @@ bool vt_trials_settle(struct vt_trials *t, double precision)
     double x[3] = {f.low - half_range, f.middle, f.high + half_range};
     double pairs[3], reach = margin + wanted(f.middle, precision);
     median_of_pairs(t, &f, pairs);
-    t->by_pairs = !floors_agree(t, &f, precision) || f.middle < pairs[0] - reach || f.middle > pairs[2] + reach;
-    if (t->by_pairs)
-        memcpy(x, pairs, sizeof x);
+    t->by_middle = !floors_agree(t, &f, precision) || f.middle < pairs[0] - reach || f.middle > pairs[2] + reach;
+    if (t->by_middle) {
+        x[1] = middle_of(f.middle, pairs[1], median_of_ranks(t));
+        x[0] = fmin(pairs[0], x[1]);
+        x[2] = fmax(pairs[2], x[1]);
+    }
     t->lo = x[0] - margin;
     t->log_ratio = x[1];
     t->hi = x[2] + margin;
     t->a_us = median(f.a, t->n_sets) / 1e3;
     t->b_us = median(f.b, t->n_sets) / 1e3;
-    t->is_settled = !t->by_pairs || x[2] - x[0] <= 2 * pairs_precision * wanted(x[1], precision);
+    t->is_settled = !t->by_middle || x[2] - x[0] <= 2 * pairs_precision * wanted(x[1], precision);
     return t->is_settled;
 }
 

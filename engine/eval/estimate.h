@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { VT_MAX_PAIRS = 200, VT_MAX_TIMED_SETS = 8 };
+enum { VT_MAX_PAIRS = 400, VT_MAX_TIMED_SETS = 8 };
 
 struct vt_pair {
     uint64_t a_ns, b_ns;        /* the reference's and the candidate's run on the same input set */
@@ -22,7 +22,7 @@ struct vt_trials {
     size_t n_sets;            /* timed on, at most VT_MAX_TIMED_SETS */
     double log_ratio, lo, hi; /* log(a/b): the estimate and its interval */
     double a_us, b_us;        /* median over the sets of the fastest run */
-    bool by_pairs;            /* the estimate is the median of pairs: fastest runs did not repeat */
+    bool by_middle;           /* the estimate is the middle of three: fastest runs did not repeat */
     bool is_settled;          /* the precision asked for was reached */
     bool is_contended;        /* somebody else wanted the cores */
     bool is_nondeterministic; /* two runs of the candidate on one set left different bits, both within the bound */

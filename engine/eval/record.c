@@ -113,8 +113,8 @@ static void put_trials(vt_json *j, const struct vt_outcome *o)
     vt_json_put(j, "trial_sets", sets);
     vt_json_put(j, "disturbed", bad);
     vt_json_put_str(j, "statistic",
-                    t->by_pairs ? "ABBA pairs: median of log(reference / candidate), sets weighing alike"
-                                : "ABBA pairs: median over input sets of log(fastest reference / fastest candidate)");
+                    t->by_middle ? "ABBA pairs: log(reference / candidate), the middle of fastest runs, pairs and ranks"
+                                 : "ABBA pairs: median over input sets of log(fastest reference / fastest candidate)");
     vt_json_put_num(j, "time_ms", t->wall_ms);
     vt_json_put_num(j, "floor_us", o->floor_ns / 1e3);
     vt_json_put_int(j, "n_remeasured", o->n_remeasured);

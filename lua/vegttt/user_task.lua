@@ -151,7 +151,7 @@ local function add_sizes(task, sizes, known, answered)
   task.sizes, task.size_order = { cpu = {}, hidden = {} }, {}
   for i, p in ipairs(sizes) do
     local n = find_out({ flag = "--size " .. p.name, parse = size_parser,
-      question = ("the size %s at which it is timed (0.2 to 2 ms a call)"):format(p.name) }, known.sizes[p.name],
+      question = ("the size %s at which it is timed (0.03 to 2 ms a call)"):format(p.name) }, known.sizes[p.name],
       answered)
     task.sizes.cpu[p.name], task.sizes.hidden[p.name] = n, hidden_size(n, i)
     task.size_order[i] = p.name

@@ -25,7 +25,7 @@ local help = [[
 vegttt optimise FILE.c --function f   look for a faster version of a void function of numbers and arrays
 
   --shape x=n,m       shape of an array in terms of the int parameters, like n+2,m (one flag an array)
-  --size n=4096       size at which it is timed; the function should take 0.2 to 2 ms there
+  --size n=4096       size at which it is timed; the function should take 0.03 to 2 ms there
   --range x=-1:1      values of an input (default -1:1; of integers 0:2, that is 0 and 1; an index into m rows is 0:m)
   --value eps=1e-5    value of a float, or of an int that is no size
   --inout y           this array is read as well as written
@@ -128,7 +128,7 @@ local function task_of(document, fn, f)
   local bytes = 0
   for _, a in ipairs(core.task_layout(task.handle, "cpu").arrays) do bytes = bytes + a.bytes end
   if bytes > max_bytes then
-    verb.usage("the arrays of %s take %.0f MB at these sizes, more than a call of 0.2 to 2 ms can read; give smaller --size",
+    verb.usage("the arrays of %s take %.0f MB at these sizes, more than a call of 0.03 to 2 ms can read; give smaller --size",
       fn.name, bytes / 1e6)
   end
   return task

@@ -95,10 +95,11 @@ local skeleton = [==[
 return {
   id = ID, name = "NAME", level = 1, family = "rows", -- the name is the C function's; ids of your own begin at 10000
   title = "NAME",
-  -- Positive integers. cpu: where candidates are timed; the baseline should take 0.2 to 2 ms. hidden: a small, ragged
-  -- shape on which candidates are only checked, so that they cannot rely on round numbers.
+  -- Positive integers. cpu: where candidates are timed; the baseline should take 0.03 to 2 ms and the arrays at most
+  -- 1 MB together. hidden: a small, ragged shape on which candidates are only checked, so that they cannot rely on
+  -- round numbers.
   sizes = {
-    cpu = { n = 701, m = 901 },
+    cpu = { n = 307, m = 293 },
     hidden = { n = 7, m = 53 },
   },
   size_order = { "n", "m" },

@@ -4,7 +4,7 @@ return {
   id = 4, name = "matvec", level = 1, family = "matmul",
   title = "4_Matrix_vector_multiplication_",
   sizes = {
-    cpu = { m = 97, k = 8209 },
+    cpu = { m = 89, k = 2053 },
     hidden = { m = 5, k = 131 },
     search = { m = 128, k = 1048576 },
     full = { m = 2048, k = 1048576 },

@@ -4,7 +4,7 @@ return {
   id = 5, name = "scale_matrix", level = 1, family = "elementwise",
   title = "5_Matrix_scalar_multiplication",
   sizes = {
-    cpu = { n = 1000003 },
+    cpu = { n = 100003 },
     hidden = { n = 1003 },
     search = { n = 33554432 },
     full = { n = 1073741824 },

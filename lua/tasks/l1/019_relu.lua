@@ -4,7 +4,7 @@ return {
   id = 19, name = "relu", level = 1, family = "elementwise",
   title = "19_ReLU",
   sizes = {
-    cpu = { n = 400009 },
+    cpu = { n = 80021 },
     hidden = { n = 1003 },
     search = { n = 50331648 },
     full = { n = 1610612736 },

@@ -4,7 +4,7 @@ return {
   id = 20, name = "leaky_relu", level = 1, family = "elementwise",
   title = "20_LeakyReLU",
   sizes = {
-    cpu = { n = 200003 },
+    cpu = { n = 80021 },
     hidden = { n = 1003 },
     search = { n = 50331648 },
     full = { n = 1610612736 },

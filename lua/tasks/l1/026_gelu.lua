@@ -4,7 +4,7 @@ return {
   id = 26, name = "gelu", level = 1, family = "elementwise",
   title = "26_GELU_",
   sizes = {
-    cpu = { n = 100003 },
+    cpu = { n = 80021 },
     hidden = { n = 1003 },
     search = { n = 50331648 },
     full = { n = 1610612736 },

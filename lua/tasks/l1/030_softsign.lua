@@ -4,7 +4,7 @@ return {
   id = 30, name = "softsign", level = 1, family = "elementwise",
   title = "30_Softsign",
   sizes = {
-    cpu = { n = 300007 },
+    cpu = { n = 80021 },
     hidden = { n = 1003 },
     search = { n = 50331648 },
     full = { n = 1610612736 },

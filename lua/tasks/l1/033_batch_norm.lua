@@ -5,7 +5,7 @@ return {
   id = 33, name = "batch_norm", level = 1, family = "norm",
   title = "33_BatchNorm",
   sizes = {
-    cpu = { n = 11, c = 18, s = 2209 },
+    cpu = { n = 11, c = 18, s = 441 },
     hidden = { n = 3, c = 6, s = 49 },
     search = { n = 8, c = 64, s = 262144 },
     full = { n = 64, c = 64, s = 262144 },

@@ -4,7 +4,7 @@ return {
   id = 34, name = "instance_norm", level = 1, family = "norm",
   title = "34_InstanceNorm",
   sizes = {
-    cpu = { n = 5, c = 29, s = 2209 },
+    cpu = { n = 5, c = 29, s = 625 },
     hidden = { n = 2, c = 3, s = 81 },
     search = { n = 4, c = 64, s = 262144 },
     full = { n = 112, c = 64, s = 262144 },

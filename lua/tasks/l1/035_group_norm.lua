@@ -4,7 +4,7 @@ return {
   id = 35, name = "group_norm", level = 1, family = "norm",
   title = "35_GroupNorm_",
   sizes = {
-    cpu = { n = 5, c = 24, g = 8, s = 1521 },
+    cpu = { n = 5, c = 24, g = 8, s = 729 },
     hidden = { n = 2, c = 6, g = 3, s = 25 },
     search = { n = 4, c = 64, g = 8, s = 262144 },
     full = { n = 112, c = 64, g = 8, s = 262144 },

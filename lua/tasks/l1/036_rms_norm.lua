@@ -4,7 +4,7 @@ return {
   id = 36, name = "rms_norm", level = 1, family = "norm",
   title = "36_RMSNorm_",
   sizes = {
-    cpu = { n = 7, c = 64, s = 841 },
+    cpu = { n = 7, c = 64, s = 169 },
     hidden = { n = 2, c = 8, s = 37 },
     search = { n = 4, c = 64, s = 262144 },
     full = { n = 112, c = 64, s = 262144 },

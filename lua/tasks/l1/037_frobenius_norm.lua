@@ -5,7 +5,7 @@ return {
   id = 37, name = "frobenius_norm", level = 1, family = "norm",
   title = "37_FrobeniusNorm_",
   sizes = {
-    cpu = { n = 500009 },
+    cpu = { n = 80021 },
     hidden = { n = 1003 },
     search = { n = 29360128 },
     full = { n = 1879048192 },

@@ -4,7 +4,7 @@ return {
   id = 38, name = "l1_norm", level = 1, family = "norm",
   title = "38_L1Norm_",
   sizes = {
-    cpu = { n = 149, m = 4099 },
+    cpu = { n = 149, m = 599 },
     hidden = { n = 5, m = 67 },
     search = { n = 1024, m = 65535 },
     full = { n = 32768, m = 65535 },

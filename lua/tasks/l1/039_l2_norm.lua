@@ -4,7 +4,7 @@ return {
   id = 39, name = "l2_norm", level = 1, family = "norm",
   title = "39_L2Norm_",
   sizes = {
-    cpu = { n = 181, m = 4099 },
+    cpu = { n = 181, m = 499 },
     hidden = { n = 5, m = 67 },
     search = { n = 1024, m = 65535 },
     full = { n = 32768, m = 65535 },

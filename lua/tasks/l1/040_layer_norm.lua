@@ -4,7 +4,7 @@ return {
   id = 40, name = "layer_norm", level = 1, family = "norm",
   title = "40_LayerNorm",
   sizes = {
-    cpu = { n = 23, m = 18013 },
+    cpu = { n = 23, m = 3701 },
     hidden = { n = 3, m = 67 },
     search = { n = 4, m = 4194304 },
     full = { n = 16, m = 4194304 },

@@ -4,7 +4,7 @@ return {
   id = 44, name = "avg_pool1d", level = 1, family = "pooling",
   title = "44_Average_Pooling_1D",
   sizes = {
-    cpu = { n = 41, l = 3067 },
+    cpu = { n = 41, l = 2039 },
     hidden = { n = 3, l = 41 },
     search = { n = 512, l = 65536 },
     full = { n = 8192, l = 65536 },

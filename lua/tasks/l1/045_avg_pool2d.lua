@@ -4,7 +4,7 @@ return {
   id = 45, name = "avg_pool2d", level = 1, family = "pooling",
   title = "45_Average_Pooling_2D",
   sizes = {
-    cpu = { n = 29, h = 199, w = 211 },
+    cpu = { n = 4, h = 199, w = 211 },
     hidden = { n = 2, h = 23, w = 37 },
     search = { n = 16, h = 2048, w = 2048 },
     full = { n = 1024, h = 2048, w = 2048 },

@@ -4,7 +4,7 @@ return {
   id = 46, name = "avg_pool3d", level = 1, family = "pooling",
   title = "46_Average_Pooling_3D",
   sizes = {
-    cpu = { n = 7, d = 25, h = 27, w = 61 },
+    cpu = { n = 3, d = 25, h = 27, w = 61 },
     hidden = { n = 2, d = 5, h = 6, w = 7 },
     search = { n = 16, d = 128, h = 128, w = 256 },
     full = { n = 512, d = 128, h = 128, w = 256 },

@@ -4,7 +4,7 @@ return {
   id = 53, name = "min_dim1", level = 1, family = "reduction",
   title = "53_Min_reduction_over_a_dimension",
   sizes = {
-    cpu = { b = 5, n = 181, m = 509 },
+    cpu = { b = 3, n = 181, m = 331 },
     hidden = { b = 2, n = 13, m = 37 },
     search = { b = 4, n = 4096, m = 4095 },
     full = { b = 128, n = 4096, m = 4095 },

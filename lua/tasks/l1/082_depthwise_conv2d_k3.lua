@@ -5,7 +5,7 @@ return {
   id = 82, name = "depthwise_conv2d_k3", level = 1, family = "convolution",
   title = "82_conv_depthwise_2D_square_input_square_kernel",
   sizes = {
-    cpu = { n = 3, c = 31, h = 97, w = 103 },
+    cpu = { n = 2, c = 31, h = 31, w = 47 },
     hidden = { n = 1, c = 3, h = 7, w = 5 },
     search = { n = 2, c = 64, h = 512, w = 512 },
     full = { n = 16, c = 64, h = 512, w = 512 },

@@ -5,7 +5,7 @@ return {
   id = 83, name = "depthwise_conv2d_k3x1", level = 1, family = "convolution",
   title = "83_conv_depthwise_2D_square_input_asymmetric_kernel",
   sizes = {
-    cpu = { n = 13, c = 8, h = 113, w = 101 },
+    cpu = { n = 2, c = 8, h = 73, w = 79 },
     hidden = { n = 2, c = 3, h = 7, w = 5 },
     search = { n = 8, c = 8, h = 512, w = 512 },
     full = { n = 64, c = 8, h = 512, w = 512 },

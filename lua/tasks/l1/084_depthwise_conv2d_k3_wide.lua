@@ -5,7 +5,7 @@ return {
   id = 84, name = "depthwise_conv2d_k3_wide", level = 1, family = "convolution",
   title = "84_conv_depthwise_2D_asymmetric_input_square_kernel",
   sizes = {
-    cpu = { n = 3, c = 31, h = 71, w = 139 },
+    cpu = { n = 2, c = 11, h = 29, w = 139 },
     hidden = { n = 1, c = 3, h = 5, w = 8 },
     search = { n = 8, c = 128, h = 256, w = 512 },
     full = { n = 64, c = 128, h = 256, w = 512 },

@@ -5,7 +5,7 @@ return {
   id = 85, name = "depthwise_conv2d_k3x7", level = 1, family = "convolution",
   title = "85_conv_depthwise_2D_asymmetric_input_asymmetric_kernel",
   sizes = {
-    cpu = { n = 2, c = 37, h = 43, w = 97 },
+    cpu = { n = 2, c = 13, h = 43, w = 79 },
     hidden = { n = 1, c = 3, h = 5, w = 11 },
     search = { n = 4, c = 128, h = 128, w = 256 },
     full = { n = 32, c = 128, h = 128, w = 256 },

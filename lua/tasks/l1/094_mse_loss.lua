@@ -4,7 +4,7 @@ return {
   id = 94, name = "mse_loss", level = 1, family = "loss",
   title = "94_MSELoss",
   sizes = {
-    cpu = { n = 67, m = 3001 },
+    cpu = { n = 67, m = 1301 },
     hidden = { n = 5, m = 67 },
     search = { n = 2048, m = 32768 },
     full = { n = 32768, m = 32768 },

@@ -4,7 +4,7 @@ return {
   id = 99, name = "triplet_loss", level = 1, family = "loss",
   title = "99_TripletMarginLoss",
   sizes = {
-    cpu = { n = 97, m = 4099 },
+    cpu = { n = 97, m = 601 },
     hidden = { n = 5, m = 67 },
     search = { n = 4096, m = 8192 },
     full = { n = 32768, m = 8192 },

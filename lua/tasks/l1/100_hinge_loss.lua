@@ -4,7 +4,7 @@ return {
   id = 100, name = "hinge_loss", level = 1, family = "loss",
   title = "100_HingeLoss",
   sizes = {
-    cpu = { n = 131, m = 1531 },
+    cpu = { n = 131, m = 1301 },
     hidden = { n = 5, m = 67 },
     search = { n = 4096, m = 32768 },
     full = { n = 32768, m = 32768 },
