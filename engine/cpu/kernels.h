@@ -41,6 +41,7 @@ struct vt_acts {
     int n_in;
     size_t stride; /* bytes between rows */
     unsigned char *data;
+    bool is_plain; /* only products with fp32 or bf16 weights read it: what those with codes need may be left out */
 };
 
 struct vt_kernels {

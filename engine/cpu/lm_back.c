@@ -40,8 +40,6 @@ static size_t lay_out_bufs(const vt_lm *lm, int rank, unsigned char *base, struc
     b->dn = carve(base, &at, n * dn * f);
     b->act = carve(base, &at, n * (size_t)lm->cfg.d_ff * f);
     b->d_act = carve(base, &at, n * (size_t)lm->cfg.d_ff * f);
-    b->d_gate = carve(base, &at, n * (size_t)lm->cfg.d_ff * f);
-    b->d_up = carve(base, &at, n * (size_t)lm->cfg.d_ff * f);
     b->low = carve(base, &at, n * (size_t)rank * f);
     b->d_low = carve(base, &at, n * (size_t)rank * f);
     b->q = carve(base, &at, queries * hd * f);
@@ -53,11 +51,32 @@ static size_t lay_out_bufs(const vt_lm *lm, int rank, unsigned char *base, struc
     return at;
 }
 
-static void cut_stripes(int n_rows, int *n_stripes, int *stripe_rows)
+static int divide_up(int a, int b)
 {
-    const int chunks = (n_rows + VT_CHUNK_ROWS - 1) / VT_CHUNK_ROWS;
-    *stripe_rows = (chunks + VT_MAX_STRIPES - 1) / VT_MAX_STRIPES * VT_CHUNK_ROWS;
-    *n_stripes = (n_rows + *stripe_rows - 1) / *stripe_rows;
+    return (a + b - 1) / b;
+}
+
+/* n rows in equal pieces of at most `most` rows, in multiples of 16: rows of a piece. */
+static int piece_rows(int n, int most)
+{
+    return divide_up(divide_up(n, divide_up(n, most)), 16) * 16;
+}
+
+/* Stripes from the number of rows; the claim also from that of threads: the one with which the busiest thread has the
+ * fewest stripes, the larger of equals. */
+static void cut_stripes(struct vt_lm_backward *w, int n_rows)
+{
+    const int rows = divide_up(divide_up(n_rows, VT_MAX_STRIPES), 16) * 16, n_threads = w->lm->n_threads;
+    w->stripe_rows = rows > VT_STRIPE_ROWS ? rows : VT_STRIPE_ROWS;
+    w->n_stripes = divide_up(n_rows, w->stripe_rows);
+    w->claim = 1;
+    for (int c = 1, least = w->n_stripes; c * w->stripe_rows <= VT_CHUNK_ROWS; c++) {
+        const int busiest = divide_up(divide_up(w->n_stripes, c), n_threads) * c;
+        if (busiest > least)
+            continue;
+        least = busiest;
+        w->claim = c;
+    }
 }
 
 /* Everything a backward needs beside the tape, in one allocation; base NULL only measures. */
@@ -66,7 +85,7 @@ static size_t lay_out(struct vt_lm_backward *w, int n_rows, int rank, size_t key
     const vt_lm *lm = w->lm;
     const size_t n = (size_t)n_rows, f = sizeof(float);
     size_t at = 0;
-    cut_stripes(n_rows, &w->n_stripes, &w->stripe_rows);
+    cut_stripes(w, n_rows);
     w->dx = carve(base, &at, n * (size_t)lm->cfg.d_model * f);
     w->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     w->d_qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
@@ -90,13 +109,13 @@ struct rows {
     const float *x;   /* the layer's input, row r0 on */
     const float *ctx; /* the attention's output */
     float *dx;
-    float *grads; /* this stripe's */
+    float *grads; /* of the first row's stripe */
     int r0, n;
 };
 
 static struct vt_acts pack_dy(const struct rows *t, const float *dy, size_t ld, int width)
 {
-    struct vt_acts a = {.n_in = width, .stride = vt_acts_row_bytes(width), .data = t->bb->dy.data};
+    struct vt_acts a = {.n_in = width, .stride = vt_acts_row_bytes(width), .data = t->bb->dy.data, .is_plain = true};
     t->w->lm->k->acts_pack(&a, t->w->lm->prec, 0, t->n, dy, ld, 1.0f);
     return a;
 }
@@ -171,11 +190,11 @@ static void rest_backward(const struct rows *t)
     back_linear(t, VT_LORA_DOWN, &t->b->act, t->bb->act, ff, t->dx, d, t->bb->d_act, ff, false);
     for (int i = 0; i < t->n; i++) {
         const size_t at = (size_t)i * ff;
-        k->silu_mul_backward(lm->cfg.d_ff, t->b->gate + at, t->b->up + at, t->bb->d_act + at, t->bb->d_gate + at,
-                             t->bb->d_up + at);
+        k->silu_mul_backward(lm->cfg.d_ff, t->b->gate + at, t->b->up + at, t->bb->d_act + at, t->b->gate + at,
+                             t->b->up + at);
     }
-    back_linear(t, VT_LORA_GATE, &t->b->norm, t->b->f_norm, d, t->bb->d_gate, ff, t->bb->dn, d, false);
-    back_linear(t, VT_LORA_UP, &t->b->norm, t->b->f_norm, d, t->bb->d_up, ff, t->bb->dn, d, true);
+    back_linear(t, VT_LORA_GATE, &t->b->norm, t->b->f_norm, d, t->b->gate, ff, t->bb->dn, d, false);
+    back_linear(t, VT_LORA_UP, &t->b->norm, t->b->f_norm, d, t->b->up, ff, t->bb->dn, d, true);
     norm_backward(t, t->bb->mid, l->post_norm, t->bb->dn);
     float *d_ctx = w->d_ctx + (size_t)t->r0 * q;
     back_linear(t, VT_LORA_O, &t->b->ctx, t->ctx, q, t->dx, d, d_ctx, q, false);
@@ -234,21 +253,21 @@ static void keys_backward(const struct rows *t)
         norm_backward(t, t->x, l->input_norm, dn);
 }
 
-/* Claims stripes and runs fn over their chunks in order. */
+/* Claims stripes and runs fn over their rows in order: over several whole stripes, or over equal pieces of one. */
 static void each_stripe(struct vt_lm_backward *w, int thread, int counter, void (*fn)(const struct rows *))
 {
     vt_lm *lm = w->lm;
     const size_t d = (size_t)lm->cfg.d_model;
+    const int step = piece_rows(w->claim * w->stripe_rows, VT_CHUNK_ROWS);
     struct rows t = {.w = w, .b = &lm->bufs[thread], .bb = &w->bufs[thread]};
     for (;;) {
-        const int stripe = atomic_fetch_add(&w->next[counter], 1);
+        const int stripe = atomic_fetch_add(&w->next[counter], w->claim);
         if (stripe >= w->n_stripes)
             return;
-        const int end =
-            (stripe + 1) * w->stripe_rows < w->tape->n_rows ? (stripe + 1) * w->stripe_rows : w->tape->n_rows;
+        const int last = (stripe + w->claim) * w->stripe_rows, end = last < w->tape->n_rows ? last : w->tape->n_rows;
         t.grads = w->part + (size_t)stripe * w->part_size;
-        for (t.r0 = stripe * w->stripe_rows; t.r0 < end; t.r0 += VT_CHUNK_ROWS) {
-            t.n = end - t.r0 < VT_CHUNK_ROWS ? end - t.r0 : VT_CHUNK_ROWS;
+        for (t.r0 = stripe * w->stripe_rows; t.r0 < end; t.r0 += step) {
+            t.n = end - t.r0 < step ? end - t.r0 : step;
             t.x = w->tape->x + ((size_t)w->pass.layer * (size_t)w->tape->n_rows + (size_t)t.r0) * d;
             t.ctx = w->tape->ctx + vt_lm_pass_row(&w->pass, t.r0) * (size_t)lm->q_dim;
             t.dx = w->dx + (size_t)t.r0 * d;

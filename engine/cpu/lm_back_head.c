@@ -113,6 +113,7 @@ static void run_block(struct block *k)
         const int left = lm->cfg.n_vocab - c * VT_HEAD_CHUNK, n = left < VT_HEAD_CHUNK ? left : VT_HEAD_CHUNK;
         struct vt_acts dy = k->bb->dy;
         dy.n_in = n;
+        dy.is_plain = true;
         dy.stride = vt_acts_row_bytes(n);
         vt_lm_head_chunk(lm, &run, 1, 0, k->n, c, &k->b->norm, k->b, k->b->logits, VT_HEAD_CHUNK);
         chunk_gradient(k, c, n);
@@ -129,12 +130,14 @@ static void run_block(struct block *k)
     k->n = 0;
 }
 
-static void run_stripe(struct vt_lm_backward *w, int stripe, int thread)
+/* Rows of stripes [stripe, end); with an adapted unembedding only of one. */
+static void run_stripes(struct vt_lm_backward *w, int stripe, int end, int thread)
 {
     struct block k = {
         .w = w, .b = &w->lm->bufs[thread], .bb = &w->bufs[thread], .part = w->part + (size_t)stripe * w->part_size};
-    int r0, r1;
-    vt_range_split(w->list.n_rows, 1, stripe, w->n_stripes, &r0, &r1);
+    int r0, r1, unused;
+    vt_range_split(w->list.n_rows, 1, stripe, w->n_stripes, &r0, &unused);
+    vt_range_split(w->list.n_rows, 1, end - 1, w->n_stripes, &unused, &r1);
     for (int r = r0; r < r1; r++) {
         bool is_active;
         (void)row_weight(w, r, &is_active);
@@ -155,10 +158,10 @@ void vt_lm_back_head(struct vt_lm_backward *w, int thread, int n_threads)
         memset(w->part + (size_t)s * w->part_size, 0, w->part_size * sizeof *w->part);
     vt_pool_barrier(w->lm->pool, thread);
     for (;;) {
-        const int stripe = atomic_fetch_add(&w->next[0], 1);
+        const int claim = is_adapted ? 1 : w->claim, stripe = atomic_fetch_add(&w->next[0], claim);
         if (stripe >= w->n_stripes)
             break;
-        run_stripe(w, stripe, thread);
+        run_stripes(w, stripe, stripe + claim < w->n_stripes ? stripe + claim : w->n_stripes, thread);
     }
     vt_pool_barrier(w->lm->pool, thread);
     if (is_adapted)

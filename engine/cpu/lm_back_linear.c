@@ -45,11 +45,17 @@ void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_lin
         return;
     const int rank = m->a.n_out, d_in = m->a.n_in, d_out = m->b.n_out;
     const size_t r = (size_t)rank;
-    float *d_a = l->part + part_at(lm, a->host, l->layer, l->target), *d_b = d_a + r * (size_t)d_in;
+    float *d_a = l->part + part_at(lm, a->host, l->layer, l->target);
     k->gemm(&m->a, l->x, 0, l->n, 0, rank, bb->low, r, false);
-    k->gemm_tn(lm->prec, l->n, 0, d_out, rank, l->dy_rows, l->ldy, bb->low, r, a->scale, d_b, r);
     k->gemm(&m->b_t, l->dy, 0, l->n, 0, rank, bb->d_low, r, false);
-    k->gemm_tn(lm->prec, l->n, 0, rank, d_in, bb->d_low, r, l->x_rows, l->ldx, a->scale, d_a, (size_t)d_in);
+    for (int i = 0; i < l->n; i += w->stripe_rows, d_a += w->part_size) {
+        const int n = l->n - i < w->stripe_rows ? l->n - i : w->stripe_rows;
+        const float *low = bb->low + (size_t)i * r, *d_low = bb->d_low + (size_t)i * r;
+        k->gemm_tn(lm->prec, n, 0, d_out, rank, l->dy_rows + (size_t)i * l->ldy, l->ldy, low, r, a->scale,
+                   d_a + r * (size_t)d_in, r);
+        k->gemm_tn(lm->prec, n, 0, rank, d_in, d_low, r, l->x_rows + (size_t)i * l->ldx, l->ldx, a->scale, d_a,
+                   (size_t)d_in);
+    }
     if (!l->dx)
         return;
     struct vt_acts low = b->low;

@@ -153,7 +153,7 @@ static void sample_share(void *arg, int thread, int n_threads)
     }
 }
 
-/* Logits and draws of live slots [from, to): at most VT_CHUNK_ROWS of them. */
+/* Logits and draws of live slots [from, to): at most VT_NARROW_ROWS of them. */
 static void draw_some(struct decode *d)
 {
     struct vt_lm_head *h = &d->head;
@@ -193,7 +193,7 @@ static vt_status step(struct decode *d, vt_err *err)
         return VT_OK;
     VT_TRY(feed(d, err));
     for (d->from = 0; d->from < d->n_live; d->from = d->to) {
-        d->to = least(d->from + VT_CHUNK_ROWS, d->n_live);
+        d->to = least(d->from + VT_NARROW_ROWS, d->n_live);
         draw_some(d);
     }
     for (int i = 0; i < d->lm->n_threads; i++) {
@@ -234,7 +234,7 @@ vt_status vt_lm_do_decode(vt_lm *lm, struct vt_lm_job *job, vt_err *err)
         goto out;
     }
     sort_slots(&d);
-    status = grow_head(lm, least((int)n, VT_CHUNK_ROWS), err);
+    status = grow_head(lm, least((int)n, VT_NARROW_ROWS), err);
     if (status == VT_OK)
         status = take_pages(&d, err);
     for (int i = 0; i < job->decode.n_steps && status == VT_OK; i++)

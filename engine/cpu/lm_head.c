@@ -175,7 +175,7 @@ static void narrow_share(struct vt_lm_head *h, int thread, int n_threads)
 static void head_share(void *arg, int thread, int n_threads)
 {
     struct vt_lm_head *h = arg;
-    if (h->n_rows <= VT_CHUNK_ROWS)
+    if (h->n_rows <= VT_NARROW_ROWS)
         narrow_share(h, thread, n_threads);
     else
         wide_share(h, thread);

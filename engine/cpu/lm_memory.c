@@ -160,6 +160,7 @@ static size_t lay_out_bufs(const vt_lm *lm, int rank, unsigned char *base, struc
     b->ctx = carve_acts(base, &at, lm->q_dim);
     b->act = carve_acts(base, &at, c->d_ff);
     b->low = carve_acts(base, &at, rank);
+    b->low.is_plain = true;
     b->f_norm = carve(base, &at, n * (size_t)c->d_model * f);
     b->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     b->f_ctx = carve(base, &at, n * (size_t)lm->q_dim * f);

@@ -24,9 +24,9 @@
 #include <string.h>
 
 enum {
-    VT_N_LINEAR = 7, /* linear modules of a layer, indexed by vt_target: q k v o gate up down */
-    VT_CHUNK_ROWS =
-        128, /* rows a thread carries through a half layer in a wide pass; a narrow pass has at most as many */
+    VT_N_LINEAR = 7,      /* linear modules of a layer, indexed by vt_target: q k v o gate up down */
+    VT_NARROW_ROWS = 128, /* most rows of a narrow pass */
+    VT_CHUNK_ROWS = 288,  /* most rows a thread carries through a half layer: a weight is read once for all of them */
     VT_HEAD_CHUNK = 1024, /* vocabulary columns per chunk of the log-softmax */
     VT_PASS_ROWS = 2048   /* most rows of one pass outside training */
 };

@@ -212,7 +212,7 @@ static void stage_rest(const struct vt_lm_part *t)
 
 static bool is_narrow(const struct vt_lm_pass *p)
 {
-    return p->n_rows <= VT_CHUNK_ROWS;
+    return p->n_rows <= VT_NARROW_ROWS;
 }
 
 /* Rows of a chunk: at most VT_CHUNK_ROWS, the same number of chunks for every thread, in multiples of 16 rows. */

@@ -26,7 +26,7 @@ static uint64_t sampling_bytes(const vt_lm *lm, const struct vt_lm_shapes *s)
     const uint64_t page = (uint64_t)lm->block_bytes * (uint64_t)lm->cfg.n_layers;
     const uint64_t own = blocks_for(s->n_prompt + s->n_new) - (uint64_t)(s->n_prompt / VT_PAGE_KEYS);
     const uint64_t pages = (uint64_t)s->n_groups * blocks_for(s->n_prompt) + (uint64_t)s->n_slots * own;
-    const uint64_t logits = (uint64_t)(s->n_slots < VT_CHUNK_ROWS ? s->n_slots : VT_CHUNK_ROWS) *
+    const uint64_t logits = (uint64_t)(s->n_slots < VT_NARROW_ROWS ? s->n_slots : VT_NARROW_ROWS) *
                             ((uint64_t)lm->cfg.n_vocab + 2 * (uint64_t)vt_lm_head_chunks(lm)) * sizeof(float);
     const int rows = s->n_prompt > s->n_slots ? s->n_prompt : s->n_slots;
     return pages * page + logits + vt_lm_rows_bytes(lm, rows < VT_PASS_ROWS ? rows : VT_PASS_ROWS);

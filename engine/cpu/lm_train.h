@@ -8,7 +8,8 @@
  * keys gathers from all of them before it runs through the prompt once.
  *
  * Gradients do not depend on the number of threads: rows are cut into stripes by their number alone, a stripe's
- * gradients are one chain over its rows, and stripes are added pairwise in a fixed tree.
+ * gradients are one chain over its rows, and stripes are added pairwise in a fixed tree. A thread claims several
+ * stripes at once where that keeps all threads busy: their rows share the passes over the weights, not the gradients.
  */
 #ifndef VT_CPU_LM_TRAIN_H
 #define VT_CPU_LM_TRAIN_H
@@ -16,7 +17,8 @@
 #include "cpu/lm_parts.h"
 
 enum {
-    VT_MAX_STRIPES = 32,  /* rounds for 16 threads */
+    VT_MAX_STRIPES = 32,  /* of equal size, so that 8, 16 or 32 threads have equal shares */
+    VT_STRIPE_ROWS = 64,  /* fewest rows of a stripe */
     VT_KEY_SETS = 8,      /* most partial sums of a prompt's key gradients */
     VT_BACK_QUERIES = 192 /* query rows (tokens x heads) of one tile of the attention backward, at most */
 };
@@ -64,7 +66,7 @@ uint64_t vt_lm_back_bytes(const vt_lm *lm);
 /* A thread's rows in the backward, VT_CHUNK_ROWS of each. */
 struct vt_lm_back_bufs {
     struct vt_acts dy; /* n_in and stride are set for each use */
-    float *mid, *dn, *act, *d_act, *d_gate, *d_up, *low, *d_low;
+    float *mid, *dn, *act, *d_act, *low, *d_low;
     float *q, *d_out, *dq, *lse, *delta; /* attention tile: [VT_BACK_QUERIES] rows of head_dim */
     int *visible;
     void *memory;
@@ -77,14 +79,14 @@ struct vt_lm_backward {
     struct vt_lm_pass pass;
     const float *weight; /* [n_targets] */
     float *grad;
-    float *dx;          /* [d_model]: gradient of the residual */
-    float *qkv, *d_qkv; /* [qkv_dim]: after rope */
-    float *d_ctx;       /* [q_dim] */
-    const float *lse;   /* [n_heads], of the tape */
-    float *delta;       /* [n_heads] */
-    float *keys;        /* partial dk, dv of prompts: [batch][kv head][set][2][n_prompt][head_dim] */
-    size_t *keys_at;    /* [n_batches] */
-    int n_stripes, stripe_rows;
+    float *dx;                         /* [d_model]: gradient of the residual */
+    float *qkv, *d_qkv;                /* [qkv_dim]: after rope */
+    float *d_ctx;                      /* [q_dim] */
+    const float *lse;                  /* [n_heads], of the tape */
+    float *delta;                      /* [n_heads] */
+    float *keys;                       /* partial dk, dv of prompts: [batch][kv head][set][2][n_prompt][head_dim] */
+    size_t *keys_at;                   /* [n_batches] */
+    int n_stripes, stripe_rows, claim; /* claim: stripes that a thread takes at once */
     float *part; /* [n_stripes][part_size]: the adapter's gradient of one layer (or of the unembedding) */
     size_t part_size;
     struct vt_lm_back_bufs *bufs; /* [n_threads] */
@@ -106,7 +108,7 @@ struct vt_lm_back_linear {
     size_t ldy;
     float *dx; /* NULL: not wanted */
     size_t lddx;
-    float *part; /* this stripe's gradients; where a module's A and B lie is vt_lm_part_at */
+    float *part; /* gradients of the rows' first stripe; those of the others follow */
 };
 void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_linear *l, struct vt_lm_bufs *b,
                      struct vt_lm_back_bufs *bb);

@@ -105,7 +105,8 @@ static double peak_rate(const struct vt_kernels *k, enum vt_lm_precision p, enum
                         float *y)
 {
     struct weights w;
-    struct vt_acts a = {256, vt_acts_row_bytes(256), vt_alloc_aligned(64, vt_acts_row_bytes(256) * 64)};
+    struct vt_acts a = {
+        .n_in = 256, .stride = vt_acts_row_bytes(256), .data = vt_alloc_aligned(64, vt_acts_row_bytes(256) * 64)};
     double best = 1.0, median, rate = 0.0;
     if (weights_new(&w, layout, 32, 256) && a.data) {
         k->acts_pack(&a, p, 0, 64, x, 256, 1.0f);
@@ -128,7 +129,9 @@ static void bench_shape(const struct vt_kernels *k, enum vt_lm_precision p, enum
 {
     static const int rows[] = {1, 8, 32, 64, 512};
     struct weights w;
-    struct vt_acts a = {n_in, vt_acts_row_bytes(n_in), vt_alloc_aligned(64, vt_acts_row_bytes(n_in) * MAX_ROWS)};
+    struct vt_acts a = {.n_in = n_in,
+                        .stride = vt_acts_row_bytes(n_in),
+                        .data = vt_alloc_aligned(64, vt_acts_row_bytes(n_in) * MAX_ROWS)};
     if (!weights_new(&w, layout, n_out, n_in) || !a.data) {
         (void)fprintf(stderr, "cpu_kernels: out of memory\n");
         exit(1);

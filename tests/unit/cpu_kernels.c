@@ -81,8 +81,9 @@ static void problem_new(struct problem *p, const struct vt_kernels *k, enum vt_l
     p->x = floats((size_t)m * (size_t)n_in);
     p->y = floats((size_t)m * (size_t)n_out);
     fill(p->x, (size_t)m * (size_t)n_in, 3.0);
-    p->acts =
-        (struct vt_acts){n_in, vt_acts_row_bytes(n_in), vt_alloc_aligned(64, vt_acts_row_bytes(n_in) * (size_t)m)};
+    p->acts = (struct vt_acts){.n_in = n_in,
+                               .stride = vt_acts_row_bytes(n_in),
+                               .data = vt_alloc_aligned(64, vt_acts_row_bytes(n_in) * (size_t)m)};
     k->acts_pack(&p->acts, prec, 0, m, p->x, (size_t)n_in, 1.0f);
     k->gemm(&p->w, &p->acts, 0, m, 0, n_out, p->y, (size_t)n_out, false);
 }
@@ -229,7 +230,10 @@ static void test_transposed(void)
             CHECK_OK(vt_matrix_pack_transposed(&t, layout, 10, N_OUT, memory, &w, &err), err);
             float *dy = floats(M * 60), *dx = floats(M * N_IN), row[N_IN];
             fill(dy, M * 60, 1.0);
-            struct vt_acts a = {60, vt_acts_row_bytes(60), vt_alloc_aligned(64, vt_acts_row_bytes(60) * M)};
+            struct vt_acts a = {.n_in = 60,
+                                .stride = vt_acts_row_bytes(60),
+                                .data = vt_alloc_aligned(64, vt_acts_row_bytes(60) * M),
+                                .is_plain = true};
             k->acts_pack(&a, (enum vt_lm_precision)prec, 0, M, dy, 60, 2.0f);
             k->gemm(&w, &a, 0, M, 0, N_IN, dx, N_IN, false);
             bool rounds = k->has_bf16 && prec == VT_LM_FAST;
