@@ -6,7 +6,8 @@
 --     body = C text, mild = { C texts }, strong = { C texts },
 --     tol = true when honest variants use fast exp or log (rtol 3e-5, atol 1e-7), else the arithmetic bound alone,
 --     dist = { x = "positive" } input distributions by array; integer inputs: t:i32<n[m] (values in 0..n-1),
---     odd = { n = 9 } small sizes that still fit the operation (checks at ragged shapes) }
+--     odd = { n = 9 } small sizes that still fit the operation (checks at ragged shapes),
+--     names = { x = { "x", "src" } } pools for words of this operation, braces = { "always", … } pool of brace styles }
 -- A task document is made from it by `Define.document`, under the names of one instance.
 
 local Define = {}

@@ -15,7 +15,7 @@ local Excluded = require "corpus.excluded"
 
 local Corpus = {}
 
-local FILES = { "maps", "reductions", "products", "norms", "scans", "losses", "arrays", "random" }
+local FILES = { "maps", "reductions", "products", "norms", "scans", "losses", "arrays", "random", "windows" }
 
 ---All definitions, in file order; ids are unique.
 function Corpus.definitions()
@@ -77,8 +77,9 @@ function Corpus.instance(d, seed, number, appearance)
   local texts = {}
   for i, v in ipairs(list) do texts[i] = v.text end
   local rn = Rng.new(seed, d.id .. "#" .. number .. "#names" .. (appearance and appearance > 1 and appearance or ""))
-  local map = Names.draw(rn, parts, texts)
+  local map = Names.draw(rn, parts, texts, def.names)
   local style = Names.style(rn, map)
+  if def.braces then style.braces = rn:pick(def.braces) end
   local fname = Names.fname(rn, d.id)
   local variants = {}
   for i, v in ipairs(list) do

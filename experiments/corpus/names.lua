@@ -40,7 +40,9 @@ end
 ---Names for every identifier of the bodies: { old = new }; `plain` keeps the canonical ones.
 ---@param parts table Define.parse
 ---@param bodies string[]
-function Names.draw(r, parts, bodies)
+---@param own? table  pools of the operation's own words, before the general ones
+function Names.draw(r, parts, bodies, own)
+  own = own or {}
   local present = {}
   for _, body in ipairs(bodies) do
     for word in pairs(Style.identifiers(body)) do present[word] = true end
@@ -53,7 +55,7 @@ function Names.draw(r, parts, bodies)
   end
   -- Identifiers that no pool renames keep their text and block it.
   for word in pairs(present) do
-    if not signature[word] and not LOOP[word] and not LOCAL[word] then used[word] = true end
+    if not signature[word] and not own[word] and not LOOP[word] and not LOCAL[word] then used[word] = true end
   end
   local plain = r:chance(0.25)
   if plain then
@@ -64,20 +66,20 @@ function Names.draw(r, parts, bodies)
     if a.role == "in" then n_in = n_in + 1 end
     local pool = a.role == "out" and OUTPUT or (n_in == 1 and INPUT or SECOND)
     if a.dtype ~= "f32" and a.role == "in" then pool = { "t", "idx", "label", "labels", "target", "sel", "ids" } end
-    take(a.name, plain and a.name or choose(r, pool, used))
+    take(a.name, plain and a.name or choose(r, own[a.name] or pool, used))
   end
-  for _, s in ipairs(parts.sizes) do take(s.name, plain and s.name or choose(r, SIZE[s.name] or { s.name }, used)) end
+  for _, s in ipairs(parts.sizes) do take(s.name, plain and s.name or choose(r, own[s.name] or SIZE[s.name] or { s.name }, used)) end
   for _, s in ipairs(parts.scalars) do take(s.name, plain and s.name or choose(r, s.name == "eps" and { "eps", "e", "epsilon", "eps" } or { "s", "alpha", "beta", "scale", "t", "k", "lr", "coef" }, used)) end
   local rest = {}
   for word in pairs(present) do
-    if not signature[word] and (LOOP[word] or LOCAL[word]) then rest[#rest + 1] = word end
+    if not signature[word] and (own[word] or LOOP[word] or LOCAL[word]) then rest[#rest + 1] = word end
   end
   table.sort(rest)
   for _, word in ipairs(rest) do
     if not used[word] and not IDIOM[word] and (plain or r:chance(0.35)) then
       take(word, word)
     else
-      take(word, choose(r, LOOP[word] or LOCAL[word], used))
+      take(word, choose(r, own[word] or LOOP[word] or LOCAL[word], used))
     end
   end
   return map

@@ -102,11 +102,13 @@ end
 
 local print_list
 
--- A brace-free body is allowed for a lone simple statement, or (nested style) for a lone loop around such.
+-- A brace-free body is allowed for a lone simple statement, or (nested style) for a lone loop around such, or (lone style) for
+-- any lone loop.
 local function bare(node, st)
   local one = single(node)
   if not one or one.kind == "pragma" or st.braces == "always" then return nil end
   if one.kind == "simple" then return one end
+  if st.braces == "lone" then return (one.kind == "for" or one.kind == "while") and one or nil end
   if st.braces == "nested" and one.kind ~= "if" and bare(one.body, st) then return one end
   return nil
 end
@@ -156,7 +158,7 @@ function print_list(list, depth, st, out)
   for _, node in ipairs(list) do print_node(node, depth, st, out) end
 end
 
----Prints a body under a style { indent, braces = "always"|"single"|"nested", pre_increment, tight_index, names = { old = new } }.
+---Prints a body under a style { indent, braces = "always"|"single"|"nested"|"lone", pre_increment, tight_index, names = { old = new } }.
 function Style.render(src, st)
   local out = {}
   print_list(Style.parse(src), 1, st, out)

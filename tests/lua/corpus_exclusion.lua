@@ -34,7 +34,7 @@ local function transplant(x, t)
     names[a.name] = b.name
     for k, dim in ipairs(a.shape) do
       if not dim:find "^[%a_][%w_]*$" then
-        if dim ~= b.shape[k] then return nil end
+        if dim:gsub("%f[%w_][%a_][%w_]*", names):gsub("%s", "") ~= b.shape[k]:gsub("%s", "") then return nil end
       elseif names[dim] and names[dim] ~= b.shape[k] then
         return nil
       else

@@ -62,6 +62,22 @@ describe("corpus", function()
     end
   end)
 
+  it("has arrays of positive length at an instance's own sizes and at its odd ones", function()
+    local function lengths(x, sizes)
+      for _, a in ipairs(x.document.arrays) do
+        for _, dim in ipairs(a.shape) do
+          local n = load("return " .. dim:gsub("/", "//"), dim, "t", sizes)()
+          expect.equal(n > 0, true, ("%s %d: %s[%s] = %d"):format(x.op, x.number, a.name, dim, n))
+        end
+      end
+    end
+    for _, x in ipairs(Corpus.build { seed = 1, per_weight = 1 }) do
+      local sizes = x.document.sizes.cpu
+      lengths(x, sizes)
+      lengths(x, setmetatable(x.odd_sizes, { __index = sizes }))
+    end
+  end)
+
   it("has families and operations enough", function()
     local families, n = {}, 0
     for _, d in ipairs(Corpus.definitions()) do
