@@ -14,7 +14,8 @@
  *            both sides and cancels, and a candidate that is quick on one set gains on that set only
  *   settling each set gives an estimate of its own, from other runs than the next one's. Timing goes on, on the set
  *            that disagrees most, until all say the same within the precision and, on either side, the fastest runs
- *            have been met twice on the average. Disturbed runs do neither by chance: they differ by more than that.
+ *            have been met twice on the average (more often where a run is so short that the clock's own jitter shows).
+ *            Disturbed runs do neither by chance: they differ by more than that.
  *            A fast state that only one side has met yet is told by the median of the pairs, which must not contradict
  *
  * The estimate then is the median over the sets, the interval twice their range (the range of four values misses their
@@ -116,8 +117,8 @@ static double wanted(double middle, double precision)
 
 static bool floors_agree(const struct vt_trials *t, const struct floors *f, double precision)
 {
-    double tolerance = 2 * (wanted(f->middle, precision) + f->jitter);
-    size_t n_needed = 2 * t->n_sets;
+    double precise = wanted(f->middle, precision), tolerance = 2 * (precise + f->jitter);
+    size_t n_needed = (size_t)(2 * (double)t->n_sets * (1 + f->jitter / precise));
     return f->high - f->low <= tolerance && n_near(t, f->a, true, tolerance) >= n_needed &&
            n_near(t, f->b, false, tolerance) >= n_needed;
 }

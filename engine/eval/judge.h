@@ -12,7 +12,7 @@
 #include "eval/verdict.h"
 #include "store/content.h"
 
-#define VT_EVALUATOR_VERSION "c-2"
+#define VT_EVALUATOR_VERSION "c-3"
 
 /* What all threads of an evaluator share; read-only after vt_eval_open, the caches inside have their own locks. */
 struct vt_lab {

@@ -149,17 +149,17 @@ static void too_little_to_say(void)
     for (int s = 0; s < 3; s++) {
         CHECK_INT(vt_trials_next_set(&t, 0.003), s);
         CHECK(!vt_trials_settle(&t, 10));
-        t.pair[t.n++] = (struct vt_pair){.a_ns = 100000, .b_ns = 100000, .set = (uint8_t)s};
+        t.pair[t.n++] = (struct vt_pair){.a_ns = 1000000, .b_ns = 1000000, .set = (uint8_t)s};
     }
     CHECK(vt_trials_settle(&t, 0.003) && t.by_middle); /* no fastest run was met twice */
     for (int s = 0; s < 3; s++)
-        t.pair[t.n++] = (struct vt_pair){.a_ns = 100000, .b_ns = 100000, .set = (uint8_t)s};
+        t.pair[t.n++] = (struct vt_pair){.a_ns = 1000000, .b_ns = 1000000, .set = (uint8_t)s};
     CHECK(vt_trials_settle(&t, 0.003) && !t.by_middle);
-    t.pair[t.n++] = (struct vt_pair){.a_ns = 100000, .b_ns = 100000, .set = 1};
-    t.pair[4].b_ns = 170000; /* set 1 was disturbed once: its other runs count */
+    t.pair[t.n++] = (struct vt_pair){.a_ns = 1000000, .b_ns = 1000000, .set = 1};
+    t.pair[4].b_ns = 1700000; /* set 1 was disturbed once: its other runs count */
     CHECK(vt_trials_settle(&t, 0.003) && !t.by_middle);
     CHECK_NEAR(t.log_ratio, 0, 1e-12);
-    t.pair[1].b_ns = t.pair[6].b_ns = 150000; /* in all its runs: it is looked at again */
+    t.pair[1].b_ns = t.pair[6].b_ns = 1500000; /* in all its runs: it is looked at again */
     CHECK(!vt_trials_settle(&t, 0.003));
     CHECK_INT(vt_trials_next_set(&t, 0.003), 1);
     /* The clock's own jitter is a twentieth of a run of a microsecond: nothing can be sure. */
