@@ -187,4 +187,19 @@ static inline void fixture_judge(vt_eval *e, vt_task *t, const char *code, struc
         fixture_wait(out);
 }
 
+/* main of a program whose cases share one evaluator. */
+static inline int fixture_main(const struct test_case *cases, size_t n_cases, int n_build, vt_eval **eval, int argc,
+                               char **argv)
+{
+    vt_err err;
+    struct vt_eval_opts o = {.n_build = n_build};
+    if (vt_eval_open(&o, eval, &err) != VT_OK) {
+        printf("FAIL open: %s\n0 passed, 1 failed\n", err.msg);
+        return 1;
+    }
+    int rc = test_main(cases, n_cases, argc, argv);
+    vt_eval_close(*eval);
+    return rc;
+}
+
 #endif

@@ -139,13 +139,5 @@ static const struct test_case cases[] = {TEST(load_is_seen), TEST(quiet_is_not_f
 
 int main(int argc, char **argv)
 {
-    vt_err err;
-    struct vt_eval_opts o = {.n_build = 1};
-    if (vt_eval_open(&o, &eval, &err) != VT_OK) {
-        printf("FAIL open: %s\n0 passed, 1 failed\n", err.msg);
-        return 1;
-    }
-    int rc = test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
-    vt_eval_close(eval);
-    return rc;
+    return fixture_main(cases, sizeof cases / sizeof cases[0], 1, &eval, argc, argv);
 }
