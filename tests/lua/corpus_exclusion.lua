@@ -51,17 +51,23 @@ local function transplant(x, t)
   return (x.variants[1].body:gsub("%f[%w_][%a_][%w_]*", names))
 end
 
--- Distinct transplants of the first instances of every definition onto task t.
+-- The first instances of every definition, as many as the corpus holds at most.
+local function first_instances(limit)
+  local list = {}
+  for _, d in ipairs(Corpus.definitions()) do
+    for number = 1, math.min(limit, Corpus.count(d, 3)) do list[#list + 1] = Corpus.instance(d, 1, number) end
+  end
+  return list
+end
+
+-- Distinct transplants of the instances onto task t.
 local function candidates(t, instances)
   local jobs, seen = {}, {}
-  for _, d in ipairs(Corpus.definitions()) do
-    for number = 1, instances do
-      local x = Corpus.instance(d, 1, number)
-      local body = transplant(x, t)
-      if body and not seen[body] then
-        seen[body] = true
-        jobs[#jobs + 1] = { op = d.id .. "#" .. number, body = body }
-      end
+  for _, x in ipairs(instances) do
+    local body = transplant(x, t)
+    if body and not seen[body] then
+      seen[body] = true
+      jobs[#jobs + 1] = { op = x.op .. "#" .. x.number, body = body }
     end
   end
   return jobs
@@ -72,7 +78,7 @@ return vt.experiment {
   doc = "Judge the corpus's baselines as answers to every held-out task; none may pass.",
   params = { instances = { 1, "instances of each operation", min = 1 } },
   main = function(run, p)
-    local tables, n_tried, accepted = task_tables(), 0, {}
+    local tables, instances, n_tried, accepted = task_tables(), first_instances(p.instances), 0, {}
     local rows = run:table("pairs", { "task", "candidates", "accepted" })
     local ids = {}
     for id in pairs(Excluded.evaluation) do ids[#ids + 1] = id end
@@ -80,7 +86,7 @@ return vt.experiment {
     for _, id in ipairs(ids) do
       if tables[id] then
         local task = tasks.from_table(tables[id], tables[id].name)
-        local jobs = candidates(tables[id], p.instances)
+        local jobs = candidates(tables[id], instances)
         local verdicts = vt.map(jobs, function(j) return vt.eval.one(task, j.body) end)
         local n = 0
         for i, v in ipairs(verdicts) do
