@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { VT_MAX_PAIRS = 400, VT_MAX_TIMED_SETS = 8 };
+enum { VT_MAX_PAIRS = 1000, VT_MAX_TIMED_SETS = 8 };
 
 struct vt_pair {
     uint64_t a_ns, b_ns;        /* the reference's and the candidate's run on the same input set */

@@ -24,7 +24,7 @@ enum { CHECK_SLACK_MS = 1000, MAX_RECORD = 1 << 20, LOG_KEPT = 64 << 10, TIMING_
 static const struct {
     int min_pairs, max_pairs;
     double precision, budget_ms;
-} protocols[] = {[VT_PROTOCOL_FAST] = {8, 240, 0.002, 200}, [VT_PROTOCOL_FULL] = {24, 400, 0.0015, 3000}};
+} protocols[] = {[VT_PROTOCOL_FAST] = {8, 240, 0.002, 200}, [VT_PROTOCOL_FULL] = {24, 1000, 0.0015, 3000}};
 /* A copy's speedup is 1 whatever is timed; a rough figure will do. */
 static const double copy_precision = 0.05;
 
