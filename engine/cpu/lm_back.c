@@ -5,7 +5,7 @@
  * For each layer, with dx the gradient of its output (and of its residual stream):
  *   1. keys: norm, q k v and rope again, from the tape's input (the pass's own first stage);
  *   2. rows, by stripe: MLP again from the tape's attention output, then backward through down, gate, up, norm and o:
- * dx becomes the gradient after the attention's residual, d_ctx that of the attention's output;
+ * dx becomes the gradient after the attention's residual; that of the attention's output lies in d_qkv's queries;
  *   3. attention backward: d_qkv;
  *   4. rows, by stripe: rope and head norms backwards, q k v, norm: dx becomes the gradient of the layer's input.
  * Only adapters have gradients, so below the first layer nothing is computed.
@@ -89,7 +89,6 @@ static size_t lay_out(struct vt_lm_backward *w, int n_rows, int rank, size_t key
     w->dx = carve(base, &at, n * (size_t)lm->cfg.d_model * f);
     w->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     w->d_qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
-    w->d_ctx = carve(base, &at, n * (size_t)lm->q_dim * f);
     w->delta = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
     w->keys = carve(base, &at, key_floats * f);
     w->part = carve(base, &at, (size_t)w->n_stripes * w->part_size * f);
@@ -196,14 +195,13 @@ static void rest_backward(const struct rows *t)
     back_linear(t, VT_LORA_GATE, &t->b->norm, t->b->f_norm, d, t->b->gate, ff, t->bb->dn, d, false);
     back_linear(t, VT_LORA_UP, &t->b->norm, t->b->f_norm, d, t->b->up, ff, t->bb->dn, d, true);
     norm_backward(t, t->bb->mid, l->post_norm, t->bb->dn);
-    float *d_ctx = w->d_ctx + (size_t)t->r0 * q;
-    back_linear(t, VT_LORA_O, &t->b->ctx, t->ctx, q, t->dx, d, d_ctx, q, false);
+    const size_t ld = (size_t)lm->qkv_dim;
+    float *d_ctx = w->d_qkv + (size_t)t->r0 * ld;
+    back_linear(t, VT_LORA_O, &t->b->ctx, t->ctx, q, t->dx, d, d_ctx, ld, false);
     for (int i = 0; i < t->n; i++)
-        for (int h = 0; h < lm->cfg.n_heads; h++) {
-            const size_t at = (size_t)i * q + (size_t)h * hd;
-            w->delta[(size_t)(t->r0 + i) * (size_t)lm->cfg.n_heads + (size_t)h] =
-                k->dot(lm->cfg.head_dim, d_ctx + at, t->ctx + at);
-        }
+        for (int h = 0; h < lm->cfg.n_heads; h++)
+            w->delta[(size_t)(t->r0 + i) * (size_t)lm->cfg.n_heads + (size_t)h] = k->dot(
+                lm->cfg.head_dim, d_ctx + (size_t)i * ld + (size_t)h * hd, t->ctx + (size_t)i * q + (size_t)h * hd);
 }
 
 /* Rope, and Qwen3's head norm, of one row's gradients backwards. raw: q, k before the head norm. */

@@ -52,7 +52,7 @@ static void load_tile(const struct tile *t)
     for (int i = 0; i < t->n_rows; i++) {
         const size_t row = (size_t)(t->row0 + i), first = (size_t)t->head * g;
         memcpy(t->bb->q + (size_t)i * width, t->w->qkv + row * (size_t)lm->qkv_dim + first * hd, width * sizeof(float));
-        memcpy(t->bb->d_out + (size_t)i * width, t->w->d_ctx + row * (size_t)lm->q_dim + first * hd,
+        memcpy(t->bb->d_out + (size_t)i * width, t->w->d_qkv + row * (size_t)lm->qkv_dim + first * hd,
                width * sizeof(float));
         memcpy(t->bb->lse + (size_t)i * g, t->w->lse + row * (size_t)lm->cfg.n_heads + first, g * sizeof(float));
         memcpy(t->bb->delta + (size_t)i * g, t->w->delta + row * (size_t)lm->cfg.n_heads + first, g * sizeof(float));

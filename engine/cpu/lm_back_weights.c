@@ -7,6 +7,8 @@
 #include "cpu/lm_train.h"
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static const char *const linear_names[VT_N_LINEAR] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
                                                       "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
@@ -49,6 +51,17 @@ uint64_t vt_lm_back_bytes(const vt_lm *lm)
     return bytes + pad(vt_matrix_bytes(layout_of(lm), lm->cfg.d_model, VT_HEAD_CHUNK)) * (size_t)vt_lm_head_chunks(lm);
 }
 
+/* The file's pages have been read for this once; the system may have them back. They are mapped read-only, so whoever
+ * reads them again gets them again. */
+static void drop_pages(const struct item *it)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), data = (uintptr_t)it->t->data,
+                    begin = (data + (size_t)it->row0 * it->t->row_bytes + page - 1) / page * page,
+                    end = (data + (size_t)it->row1 * it->t->row_bytes) / page * page;
+    if (begin < end)
+        (void)madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
 static void pack_share(void *arg, int thread, int n_threads)
 {
     struct packing *p = arg;
@@ -61,6 +74,7 @@ static void pack_share(void *arg, int thread, int n_threads)
         if (vt_matrix_pack_transposed(it->t, p->layout, it->row0, it->row1, p->memory + it->at, it->out,
                                       &p->errs[thread]) != VT_OK)
             return;
+        drop_pages(it);
     }
 }
 

@@ -79,13 +79,12 @@ struct vt_lm_backward {
     struct vt_lm_pass pass;
     const float *weight; /* [n_targets] */
     float *grad;
-    float *dx;                         /* [d_model]: gradient of the residual */
-    float *qkv, *d_qkv;                /* [qkv_dim]: after rope */
-    float *d_ctx;                      /* [q_dim] */
-    const float *lse;                  /* [n_heads], of the tape */
-    float *delta;                      /* [n_heads] */
-    float *keys;                       /* partial dk, dv of prompts: [batch][kv head][set][2][n_prompt][head_dim] */
-    size_t *keys_at;                   /* [n_batches] */
+    float *dx;          /* [d_model]: gradient of the residual */
+    float *qkv, *d_qkv; /* [qkv_dim]: after rope; d_qkv's queries begin as the gradient of the attention's output */
+    const float *lse;   /* [n_heads], of the tape */
+    float *delta;       /* [n_heads] */
+    float *keys;        /* partial dk, dv of prompts: [batch][kv head][set][2][n_prompt][head_dim] */
+    size_t *keys_at;    /* [n_batches] */
     int n_stripes, stripe_rows, claim; /* claim: stripes that a thread takes at once */
     float *part; /* [n_stripes][part_size]: the adapter's gradient of one layer (or of the unembedding) */
     size_t part_size;
@@ -116,7 +115,7 @@ size_t vt_lm_part_size(const vt_lm *lm, const struct vt_adapter *h);
 /* Adds the stripes' gradients of a layer (n_layers: the unembedding) to grad; called by all threads. */
 void vt_lm_part_reduce(const struct vt_lm_backward *w, int layer, int thread, int n_threads);
 
-/* lm_back_attend.c: d_qkv of all rows from d_ctx; called by all threads. */
+/* lm_back_attend.c: d_qkv of all rows; called by all threads. */
 void vt_lm_back_attend(struct vt_lm_backward *w, int thread, int n_threads);
 size_t vt_lm_back_keys_floats(const vt_lm *lm, const struct vt_lm_tape_batch *b);
 
