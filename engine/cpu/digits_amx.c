@@ -13,7 +13,7 @@
  * sum(w_lo x_lo) out gains a fifth and doubles the error.
  *
  * Codes become digits 32 columns by one group at a time (20 KiB), which stay in the first-level cache while all rows
- * pass, 16 at a time. The sums of 16 rows are scaled while the tiles multiply the next 16. Expanding the next group
+ * pass, 16 at a time. The sums of one half are scaled while the tiles multiply the next. Expanding the next group
  * meanwhile too is slower than doing it at once: its stores and the tile loads hinder each other.
  */
 #include "cpu/kernels_isa.h"
@@ -106,73 +106,61 @@ static __mmask16 column_mask(int n)
     return n >= HALF ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
 }
 
-/* Sums of 16 rows by 32 columns, waiting to be scaled and added to y. */
+/* Sums of 16 rows by 16 columns, waiting to be scaled and added to y. */
 struct sums {
-    _Alignas(64) int32_t tile[2][3][HALF * HALF]; /* [half][w_hi x_hi, mixed, w_lo x_lo] */
-    const unsigned char *scale;                   /* of the first row's activations */
-    float *y;                                     /* first row, first column of the strip */
-    const float *column_scale;                    /* of the strip */
+    _Alignas(64) int32_t tile[4][HALF * HALF]; /* w_hi x_hi, w_hi x_lo, w_lo x_lo, w_lo x_hi */
+    const unsigned char *scale;                /* of the first row's activations */
+    float *y;                                  /* first row, first column */
+    const float *column_scale;
     int n_rows, n_columns;
     bool from_y;
 };
 
 static void finish(const struct sums *s, size_t stride, size_t ldy)
 {
-    const __m512 base = _mm512_set1_ps(256.0f);
-    for (int h = 0; h < 2; h++) {
-        const __m512 column_scale = _mm512_loadu_ps(s->column_scale + HALF * h);
-        const __mmask16 columns = column_mask(s->n_columns - HALF * h);
-        float *y = s->y + HALF * h;
-        for (int r = 0; r < s->n_rows; r++, y += ldy) {
-            __m512 row_scale = _mm512_set1_ps(*(const float *)(const void *)(s->scale + (size_t)r * stride));
-            __m512 high = _mm512_cvtepi32_ps(_mm512_load_si512(s->tile[h][0] + r * HALF));
-            __m512 mixed = _mm512_cvtepi32_ps(_mm512_load_si512(s->tile[h][1] + r * HALF));
-            __m512 low = _mm512_cvtepi32_ps(_mm512_load_si512(s->tile[h][2] + r * HALF));
-            __m512 dot = _mm512_fmadd_ps(base, _mm512_fmadd_ps(base, high, mixed), low);
-            __m512 before = s->from_y ? _mm512_maskz_loadu_ps(columns, y) : _mm512_setzero_ps();
-            _mm512_mask_storeu_ps(y, columns, _mm512_fmadd_ps(dot, _mm512_mul_ps(row_scale, column_scale), before));
-        }
+    const __m512 base = _mm512_set1_ps(256.0f), column_scale = _mm512_loadu_ps(s->column_scale);
+    const __mmask16 columns = column_mask(s->n_columns);
+    float *y = s->y;
+    for (int r = 0; r < s->n_rows; r++, y += ldy) {
+        __m512 row_scale = _mm512_set1_ps(*(const float *)(const void *)(s->scale + (size_t)r * stride));
+        __m512i middle =
+            _mm512_add_epi32(_mm512_load_si512(s->tile[1] + r * HALF), _mm512_load_si512(s->tile[3] + r * HALF));
+        __m512 high = _mm512_cvtepi32_ps(_mm512_load_si512(s->tile[0] + r * HALF));
+        __m512 mixed = _mm512_cvtepi32_ps(middle);
+        __m512 low = _mm512_cvtepi32_ps(_mm512_load_si512(s->tile[2] + r * HALF));
+        __m512 dot = _mm512_fmadd_ps(base, _mm512_fmadd_ps(base, high, mixed), low);
+        __m512 before = s->from_y ? _mm512_maskz_loadu_ps(columns, y) : _mm512_setzero_ps();
+        _mm512_mask_storeu_ps(y, columns, _mm512_fmadd_ps(dot, _mm512_mul_ps(row_scale, column_scale), before));
     }
 }
 
-/* Three accumulators per half (high, mixed, low), then the digits of the rows and those of the weights. */
-#define MULTIPLY_HALF(high, mixed, low, b)                                                                             \
-    do {                                                                                                               \
-        TILE_LOAD(7, b, ROW_BYTES);                                                                                    \
-        TILE_LOAD(6, x_hi, stride);                                                                                    \
-        TILE_DP_BYTES(high, 6, 7);                                                                                     \
-        TILE_LOAD(6, x_lo, stride);                                                                                    \
-        TILE_DP_BYTES(mixed, 6, 7);                                                                                    \
-        TILE_LOAD(7, (b) + TILE, ROW_BYTES);                                                                           \
-        TILE_DP_BYTES(low, 6, 7);                                                                                      \
-        TILE_LOAD(6, x_hi, stride);                                                                                    \
-        TILE_DP_BYTES(mixed, 6, 7);                                                                                    \
-    } while (0)
-
-static void multiply_step(const unsigned char *x_hi, const unsigned char *x_lo, size_t stride, const unsigned char *b)
-{
-    MULTIPLY_HALF(0, 1, 2, b);
-    MULTIPLY_HALF(3, 4, 5, b + 2 * TILE);
-}
-
-static void zero_sums(void)
+/* 16 rows by 16 columns by n_steps: an accumulator for each of the four products, so that none waits for another, and
+ * a register for each of the four operands. */
+static void multiply(const unsigned char *x_hi, const unsigned char *x_lo, size_t stride, const unsigned char *b,
+                     int n_steps)
 {
     TILE_ZERO(0);
     TILE_ZERO(1);
     TILE_ZERO(2);
     TILE_ZERO(3);
-    TILE_ZERO(4);
-    TILE_ZERO(5);
+    for (int i = 0; i < n_steps; i++, x_hi += ROW_BYTES, x_lo += ROW_BYTES, b += STEP_BYTES) {
+        TILE_LOAD(4, b, ROW_BYTES);
+        TILE_LOAD(5, x_hi, stride);
+        TILE_DP_BYTES(0, 5, 4);
+        TILE_LOAD(6, x_lo, stride);
+        TILE_DP_BYTES(1, 6, 4);
+        TILE_LOAD(7, b + TILE, ROW_BYTES);
+        TILE_DP_BYTES(2, 6, 7);
+        TILE_DP_BYTES(3, 5, 7);
+    }
 }
 
 static void store_sums(struct sums *s)
 {
-    TILE_STORE(0, s->tile[0][0], ROW_BYTES);
-    TILE_STORE(1, s->tile[0][1], ROW_BYTES);
-    TILE_STORE(2, s->tile[0][2], ROW_BYTES);
-    TILE_STORE(3, s->tile[1][0], ROW_BYTES);
-    TILE_STORE(4, s->tile[1][1], ROW_BYTES);
-    TILE_STORE(5, s->tile[1][2], ROW_BYTES);
+    TILE_STORE(0, s->tile[0], ROW_BYTES);
+    TILE_STORE(1, s->tile[1], ROW_BYTES);
+    TILE_STORE(2, s->tile[2], ROW_BYTES);
+    TILE_STORE(3, s->tile[3], ROW_BYTES);
 }
 
 void vt_kernels_amx_digits(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y,
@@ -186,27 +174,26 @@ void vt_kernels_amx_digits(const struct vt_matrix *w, const struct vt_acts *x, i
         for (int step = 0; step < n_steps; step += group) {
             int here = n_steps - step < group ? n_steps - step : group;
             expand_group(w, n, step, here, panel);
-            for (int r = r0; r < r1; r += HALF, n_sums++) {
+            for (int r = r0; r < r1; r += HALF) {
                 int n_rows = r1 - r < HALF ? r1 - r : HALF;
                 const unsigned char *row = x->data + (size_t)r * x->stride, *scales = row + acts_digits_scale(x->n_in);
-                struct sums *s = &sums[n_sums % 2];
-                s->scale = scales + (size_t)(step / group) * sizeof(float);
-                s->y = y + (size_t)(r - r0) * ldy + n;
-                s->n_rows = n_rows;
-                s->n_columns = n1 - n;
-                s->column_scale = vt_column_scales(w) + n;
-                s->from_y = add || step;
+                const unsigned char *hi = row + digits + (size_t)step * ROW_BYTES;
                 if (n_rows != configured)
                     tiles_configure_bytes(n_rows);
                 configured = n_rows;
-                zero_sums();
-                for (int i = 0; i < here; i++) {
-                    const unsigned char *hi = row + digits + (size_t)(step + i) * ROW_BYTES;
-                    multiply_step(hi, hi + low, x->stride, panel + i * STEP_BYTES);
-                    if (i == 0 && n_sums)
+                for (int h = 0; h < 2; h++, n_sums++) {
+                    struct sums *s = &sums[n_sums % 2];
+                    s->scale = scales + (size_t)(step / group) * sizeof(float);
+                    s->y = y + (size_t)(r - r0) * ldy + n + HALF * h;
+                    s->n_rows = n_rows;
+                    s->n_columns = n1 - n - HALF * h;
+                    s->column_scale = vt_column_scales(w) + n + HALF * h;
+                    s->from_y = add || step;
+                    multiply(hi, hi + low, x->stride, panel + h * 2 * TILE, here);
+                    if (n_sums)
                         finish(&sums[(n_sums + 1) % 2], x->stride, ldy);
+                    store_sums(s);
                 }
-                store_sums(s);
             }
         }
     if (n_sums)

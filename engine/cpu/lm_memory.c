@@ -11,7 +11,20 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { HUGE_PAGE = 2 << 20 };
+enum { HUGE_PAGE = 2 << 20, MANY_HUGE_PAGES = 8 * HUGE_PAGE };
+
+/* Memory in huge pages where it fills them, which the system may grant or not. A training step takes a gigabyte and
+ * gives it back: in pages of 4 KiB that is a quarter of a million faults a step, for which many threads queue. */
+static void *take_huge(size_t bytes)
+{
+    const size_t huge = bytes / HUGE_PAGE * HUGE_PAGE;
+    void *p = vt_alloc_aligned(huge ? HUGE_PAGE : 64, bytes);
+#ifdef MADV_HUGEPAGE
+    if (p && huge)
+        (void)madvise(p, huge, MADV_HUGEPAGE); /* a hint: its failure costs speed only */
+#endif
+    return p;
+}
 
 vt_status vt_lm_reserve(vt_lm *lm, uint64_t bytes, const char *what, vt_err *err)
 {
@@ -40,7 +53,7 @@ vt_status vt_lm_take(vt_lm *lm, size_t bytes, const char *what, void **out, vt_e
 {
     *out = NULL;
     VT_TRY(vt_lm_reserve(lm, bytes, what, err));
-    void *p = vt_alloc_aligned(64, bytes ? bytes : 64);
+    void *p = bytes >= MANY_HUGE_PAGES ? take_huge(bytes) : vt_alloc_aligned(64, bytes ? bytes : 64);
     if (!p) {
         vt_lm_release(lm, bytes);
         return vt_fail(err, VT_ENOMEM, "the system refused %.1f MB for %s", (double)bytes / 1e6, what);
@@ -73,18 +86,14 @@ static size_t page_size(const vt_lm *lm)
  * measured, decode of 64 samples is faster so. */
 static vt_status take_page(vt_lm *lm, void **out, vt_err *err)
 {
-    const size_t bytes = page_size(lm), huge = bytes / HUGE_PAGE * HUGE_PAGE;
+    const size_t bytes = page_size(lm);
     *out = NULL;
     VT_TRY(vt_lm_reserve(lm, bytes, "KV pages", err));
-    void *p = vt_alloc_aligned(huge ? HUGE_PAGE : 64, bytes);
+    void *p = take_huge(bytes);
     if (!p) {
         vt_lm_release(lm, bytes);
         return vt_fail(err, VT_ENOMEM, "the system refused %.1f MB for a KV page", (double)bytes / 1e6);
     }
-#ifdef MADV_HUGEPAGE
-    if (huge)
-        (void)madvise(p, huge, MADV_HUGEPAGE); /* a hint: its failure costs speed only */
-#endif
     memset(p, 0, bytes);
     *out = p;
     return VT_OK;
