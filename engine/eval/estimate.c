@@ -166,27 +166,21 @@ static void median_of_pairs(const struct vt_trials *t, const struct floors *f, d
     out[2] = quantile(w, t->n, 0.5 + half);
 }
 
-static int by_ns(const void *a, const void *b)
-{
-    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
 /* The faster half of the runs on one set, each side sorted: log(a/b) rank by rank. */
 static int ranks_of_set(const struct vt_trials *t, size_t set, struct weighted *w)
 {
-    uint64_t a[VT_MAX_PAIRS], b[VT_MAX_PAIRS];
+    double a[VT_MAX_PAIRS], b[VT_MAX_PAIRS];
     size_t n = 0, half;
     for (int i = 0; i < t->n; i++)
         if (t->pair[i].set == set) {
-            a[n] = t->pair[i].a_ns;
-            b[n++] = t->pair[i].b_ns;
+            a[n] = (double)t->pair[i].a_ns;
+            b[n++] = (double)t->pair[i].b_ns;
         }
-    qsort(a, n, sizeof a[0], by_ns);
-    qsort(b, n, sizeof b[0], by_ns);
+    qsort(a, n, sizeof a[0], by_value);
+    qsort(b, n, sizeof b[0], by_value);
     half = (n + 1) / 2;
     for (size_t i = 0; i < half; i++)
-        w[i] = (struct weighted){log((double)a[i]) - log((double)b[i]), 1 / (double)(half * t->n_sets)};
+        w[i] = (struct weighted){log(a[i]) - log(b[i]), 1 / (double)(half * t->n_sets)};
     return (int)half;
 }
 

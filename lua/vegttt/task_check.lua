@@ -80,10 +80,16 @@ local function add_times(add, task, tuned, o)
   add(is_believed and "ok" or "FAIL", "roofline", text)
 end
 
--- Runs whose data come from beyond a core's own caches depend on the neighbours: their times scatter.
-local function add_working_set(add, task)
+---Bytes of all arrays of a task at its cpu sizes.
+function task_check.working_set(task)
   local bytes = 0
   for _, a in ipairs(core.task_layout(task.handle, "cpu").arrays) do bytes = bytes + a.bytes end
+  return bytes
+end
+
+-- Runs whose data come from beyond a core's own caches depend on the neighbours: their times scatter.
+local function add_working_set(add, task)
+  local bytes = task_check.working_set(task)
   add(bytes <= sensible_bytes and "ok" or "warn", "working set", ("%.2f MB at the cpu sizes%s"):format(bytes / 1e6,
     bytes <= sensible_bytes and "" or "; above 1 MB a run leaves the core's own caches and its time scatters"))
 end

@@ -125,8 +125,7 @@ local function task_of(document, fn, f)
     if not errors.is(task) or task.code ~= "EFORMAT" then error(task, 0) end
     verb.usage("%s", tostring(task))
   end
-  local bytes = 0
-  for _, a in ipairs(core.task_layout(task.handle, "cpu").arrays) do bytes = bytes + a.bytes end
+  local bytes = task_check.working_set(task)
   if bytes > max_bytes then
     verb.usage("the arrays of %s take %.0f MB at these sizes, more than a call of 0.03 to 2 ms can read; give smaller --size",
       fn.name, bytes / 1e6)
