@@ -38,17 +38,6 @@ static inline void tiles_configure(int rows, int rows_2)
     __asm__ volatile("ldtilecfg %0" ::"m"(c) : "memory");
 }
 
-/* Accumulators 0 to 3 and left operands 5 and 6 get `rows` rows, right operands 4 and 7 all 16. */
-static inline void tiles_configure_bytes(int rows)
-{
-    struct tile_config c = {.palette = 1};
-    for (int i = 0; i < 8; i++) {
-        c.row_bytes[i] = 64;
-        c.rows[i] = (uint8_t)(i == 4 || i == 7 ? 16 : rows);
-    }
-    __asm__ volatile("ldtilecfg %0" ::"m"(c) : "memory");
-}
-
 static inline void tiles_release(void)
 {
     __asm__ volatile("tilerelease" ::: "memory");

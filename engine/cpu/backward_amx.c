@@ -106,23 +106,24 @@ static void row_lanes(const float *x, int n, int width, uint32_t *hi, uint32_t *
  * key pairs. */
 struct key_side {
     _Alignas(64) uint32_t k_hi[MAX_WIDTH / 2 * KEYS], k_lo[MAX_WIDTH / 2 * KEYS], v[MAX_WIDTH / 2 * KEYS],
-        k_pairs[KEYS / 2 * MAX_WIDTH];
+        v_lo[MAX_WIDTH / 2 * KEYS], k_pairs[KEYS / 2 * MAX_WIDTH];
 };
 
 static void key_side_pack(struct key_side *s, int head_dim, int width, int nk, const float *k, size_t ldk,
                           const float *v, size_t ldv)
 {
-    _Alignas(64) uint32_t rows[3][16 * MAX_WIDTH / 2];
+    _Alignas(64) uint32_t rows[4][16 * MAX_WIDTH / 2];
     int half = width / 2;
     for (int j = 0; j < KEYS; j += 16) {
         memset(rows, 0, sizeof rows);
         for (int i = 0; i < 16 && j + i < nk; i++) {
             row_lanes(k + (size_t)(j + i) * ldk, head_dim, width, rows[0] + i * half, rows[1] + i * half);
-            row_lanes(v + (size_t)(j + i) * ldv, head_dim, width, rows[2] + i * half, NULL);
+            row_lanes(v + (size_t)(j + i) * ldv, head_dim, width, rows[2] + i * half, rows[3] + i * half);
         }
         transpose(16, half, rows[0], (size_t)half, s->k_hi + j, KEYS);
         transpose(16, half, rows[1], (size_t)half, s->k_lo + j, KEYS);
         transpose(16, half, rows[2], (size_t)half, s->v + j, KEYS);
+        transpose(16, half, rows[3], (size_t)half, s->v_lo + j, KEYS);
     }
     for (int j = 0; j < KEYS; j += 2)
         pair_rows(j < nk ? k + (size_t)j * ldk : NULL, j + 1 < nk ? k + (size_t)(j + 1) * ldk : NULL, head_dim, width,
@@ -131,7 +132,8 @@ static void key_side_pack(struct key_side *s, int head_dim, int width, int nk, c
 
 /* Scratch of STEP query rows. */
 struct query_side {
-    _Alignas(64) uint32_t q_hi[STEP * MAX_WIDTH / 2], q_lo[STEP * MAX_WIDTH / 2], d[STEP * MAX_WIDTH / 2];
+    _Alignas(64) uint32_t q_hi[STEP * MAX_WIDTH / 2], q_lo[STEP * MAX_WIDTH / 2], d[STEP * MAX_WIDTH / 2],
+        d_lo[STEP * MAX_WIDTH / 2];
     _Alignas(64) uint32_t q_pairs[STEP / 2 * MAX_WIDTH], d_pairs[STEP / 2 * MAX_WIDTH];
     _Alignas(64) float s[STEP * KEYS], dp[STEP * KEYS], dq[STEP * MAX_WIDTH];
     _Alignas(64) uint32_t pairs[STEP / 2 * KEYS], left[KEYS * STEP / 2], ds_rows[STEP * KEYS / 2];
@@ -146,7 +148,7 @@ static void query_side_pack(struct query_side *s, int head_dim, int width, int n
         memset(s, 0, offsetof(struct query_side, s));
     for (int i = 0; i < n_rows; i++) {
         row_lanes(q + (size_t)i * (size_t)head_dim, head_dim, width, s->q_hi + i * half, s->q_lo + i * half);
-        row_lanes(d_out + (size_t)i * (size_t)head_dim, head_dim, width, s->d + i * half, NULL);
+        row_lanes(d_out + (size_t)i * (size_t)head_dim, head_dim, width, s->d + i * half, s->d_lo + i * half);
     }
     for (int i = 0; i < n_rows; i += 2) {
         const float *a = q + (size_t)i * (size_t)head_dim, *b = d_out + (size_t)i * (size_t)head_dim;
@@ -212,6 +214,8 @@ static void attend_backward_amx(enum vt_lm_precision p, int head_dim, int nq, in
         product(STEP, KEYS, half, s.q_lo, (size_t)half, keys.k_hi, KEYS, s.s, KEYS, true);
         product(STEP, KEYS, half, s.q_hi, (size_t)half, keys.k_lo, KEYS, s.s, KEYS, true);
         product(STEP, KEYS, half, s.d, (size_t)half, keys.v, KEYS, s.dp, KEYS, false);
+        product(STEP, KEYS, half, s.d_lo, (size_t)half, keys.v, KEYS, s.dp, KEYS, true);
+        product(STEP, KEYS, half, s.d, (size_t)half, keys.v_lo, KEYS, s.dp, KEYS, true);
         score_gradient(&s, n_rows, nk, visible + r, lse + r, delta + r, scale);
         for (int i = 0; i < STEP; i++)
             row_lanes(s.dp + i * KEYS, KEYS, KEYS, s.ds_rows + i * KEYS / 2, NULL);

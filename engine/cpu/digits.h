@@ -45,28 +45,31 @@ static inline size_t acts_digits_scale(int n_in)
     return acts_digits(n_in) + 2 * acts_digits_low(n_in);
 }
 
-/* max |x| over n floats; NaN when one is NaN. */
+/* max |x| over n floats; NaN when one is NaN, whose bits are the largest of all. */
 static inline float abs_max(const float *x, int n)
 {
-    __m512 m = _mm512_setzero_ps();
-    __mmask16 odd = 0;
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i m = _mm512_setzero_si512();
     for (int i = 0; i < n; i += 16) {
         __mmask16 k = n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1u);
-        __m512 v = _mm512_abs_ps(_mm512_maskz_loadu_ps(k, x + i));
-        odd |= _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q);
-        m = _mm512_max_ps(m, v);
+        m = _mm512_max_epu32(m, _mm512_and_si512(_mm512_maskz_loadu_epi32(k, x + i), magnitude));
     }
-    return odd ? NAN : _mm512_reduce_max_ps(m);
+    return _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32((int)_mm512_reduce_max_epu32(m))));
 }
 
-/* Digits of 16 values (x * inv, within +-32512) to hi and lo. */
-static inline void split_digits(__m512 x, __m512 inv, unsigned char *hi, unsigned char *lo)
+/* Digits of DIGITS_STEP values within +-32512, 16 to a vector, to hi and lo. */
+static inline void split_digits(const __m512i v[4], unsigned char *hi, unsigned char *lo)
 {
-    const __m128i order = _mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15);
-    __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(x, inv));
-    __m512i high = _mm512_srai_epi32(_mm512_add_epi32(v, _mm512_set1_epi32(128)), 8);
-    _mm_store_si128((__m128i *)(void *)hi, _mm_shuffle_epi8(_mm512_cvtepi32_epi8(high), order));
-    _mm_store_si128((__m128i *)(void *)lo, _mm_shuffle_epi8(_mm512_cvtepi32_epi8(v), order));
+    const __m512i by_vector = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15),
+                  order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 2, 1, 3, 4, 6, 5, 7, 8, 10, 9, 11, 12, 14, 13, 15)),
+                  half = _mm512_set1_epi16(128);
+    __m512i a = _mm512_packs_epi32(v[0], v[1]), b = _mm512_packs_epi32(v[2], v[3]);
+    __m512i high = _mm512_packs_epi16(_mm512_srai_epi16(_mm512_add_epi16(a, half), 8),
+                                      _mm512_srai_epi16(_mm512_add_epi16(b, half), 8));
+    __m512i low = _mm512_packs_epi16(_mm512_srai_epi16(_mm512_slli_epi16(a, 8), 8),
+                                     _mm512_srai_epi16(_mm512_slli_epi16(b, 8), 8));
+    _mm512_storeu_si512(hi, _mm512_shuffle_epi8(_mm512_permutexvar_epi32(by_vector, high), order));
+    _mm512_storeu_si512(lo, _mm512_shuffle_epi8(_mm512_permutexvar_epi32(by_vector, low), order));
 }
 
 #endif

@@ -19,9 +19,15 @@ enum { A_BYTES = 2 << 20, HALF = 16, TILE = 1024, BLOCK_BYTES = 2 * TILE };
 static float pack_group(int n, const float *x, float scale, unsigned char *hi, unsigned char *lo)
 {
     float most = abs_max(x, n) * fabsf(scale), inv = most > 1e-30f && most <= FLT_MAX ? DIGITS_MAX / most : 0.0f;
-    for (int i = 0; i < vt_round_up(n, DIGITS_STEP); i += 16) {
-        __mmask16 k = n - i >= 16 ? 0xffff : n <= i ? 0 : (__mmask16)((1u << (n - i)) - 1u);
-        split_digits(_mm512_maskz_loadu_ps(k, x + i), _mm512_set1_ps(scale * inv), hi + i, lo + i);
+    const __m512 factor = _mm512_set1_ps(scale * inv);
+    for (int i = 0; i < n; i += DIGITS_STEP) {
+        __m512i v[4];
+        for (int j = 0; j < 4; j++) {
+            int left = n - i - 16 * j;
+            __mmask16 k = left >= 16 ? 0xffff : left <= 0 ? 0 : (__mmask16)((1u << left) - 1u);
+            v[j] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(k, x + i + 16 * j), factor));
+        }
+        split_digits(v, hi + i, lo + i);
     }
     return most <= FLT_MAX ? most / DIGITS_MAX : NAN;
 }

@@ -11,7 +11,7 @@
  *   VT_LM_FAST  Q4_0, Q4_1 and Q8_0 weights stay integer codes in memory; everything else becomes bf16 weights.
  *               c, avx2, avx512: expanded to fp32 on the fly, activations fp32: as exact as F32 for quantised files.
  *               avx512bf16: activations rounded to bf16 once; codes exact, each block of 32 summed in fp32 and scaled.
- *               amx: weights of codes and their activations as 16-bit integers, multiplied exactly (digits_amx.c);
+ *               amx: weights of codes and their activations as 16-bit integers (digits_amx.c);
  *               attention's operands split in two bf16. bf16 weights, LoRA's and the transposed ones included, see one
  *               bf16.
  *

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMERICS_VERSION = 3, MAX_DIM = 1 << 24 };
+enum { NUMERICS_VERSION = 4, MAX_DIM = 1 << 24 };
 
 static uint64_t available_bytes(void)
 {
