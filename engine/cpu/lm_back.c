@@ -4,8 +4,8 @@
  *
  * For each layer, with dx the gradient of its output (and of its residual stream):
  *   1. keys: norm, q k v and rope again, from the tape's input (the pass's own first stage);
- *   2. rows, by stripe: MLP again from the tape's attention output, then backward through down, gate, up, norm and o:
- * dx becomes the gradient after the attention's residual; that of the attention's output lies in d_qkv's queries;
+ *   2. rows, by stripe: attention and MLP again, then backward through down, gate, up, norm and o: dx becomes the
+ * gradient after the attention's residual; that of the attention's output lies in d_qkv's queries;
  *   3. attention backward: d_qkv;
  *   4. rows, by stripe: rope and head norms backwards, q k v, norm: dx becomes the gradient of the layer's input.
  * Only adapters have gradients, so below the first layer nothing is computed.
@@ -89,6 +89,7 @@ static size_t lay_out(struct vt_lm_backward *w, int n_rows, int rank, size_t key
     w->dx = carve(base, &at, n * (size_t)lm->cfg.d_model * f);
     w->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     w->d_qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
+    w->lse = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
     w->delta = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
     w->keys = carve(base, &at, key_floats * f);
     w->part = carve(base, &at, (size_t)w->n_stripes * w->part_size * f);
@@ -105,8 +106,7 @@ struct rows {
     struct vt_lm_bufs *b;
     struct vt_lm_back_bufs *bb;
     struct vt_lm_part part;
-    const float *x;   /* the layer's input, row r0 on */
-    const float *ctx; /* the attention's output */
+    const float *x; /* the layer's input, row r0 on */
     float *dx;
     float *grads; /* of the first row's stripe */
     int r0, n;
@@ -144,8 +144,7 @@ static void back_linear(const struct rows *t, int target, const struct vt_acts *
     vt_lm_back_lora(t->w, &l, t->b, t->bb);
 }
 
-/* The rest of the layer once more, from the attention's output on: ctx, mid, norm, gate, up, act are left in the
- * buffers. */
+/* The rest of the layer once more, from the attention on: ctx, mid, norm, gate, up, act are left in the buffers. */
 static void recompute(const struct rows *t)
 {
     const struct vt_lm_backward *w = t->w;
@@ -153,7 +152,8 @@ static void recompute(const struct rows *t)
     const struct vt_kernels *k = lm->k;
     const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
     const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim;
-    k->acts_pack(&t->b->ctx, lm->prec, 0, t->n, t->ctx, q, 1.0f);
+    vt_lm_attend(&w->pass, t->r0, t->r0 + t->n, t->b, t->b->f_ctx, w->lse + (size_t)t->r0 * (size_t)lm->cfg.n_heads);
+    k->acts_pack(&t->b->ctx, lm->prec, 0, t->n, t->b->f_ctx, q, 1.0f);
     memcpy(t->bb->mid, t->x, (size_t)t->n * d * sizeof(float));
     vt_lm_linear(&t->part, VT_LORA_O, &t->b->ctx, t->bb->mid, d, true);
     for (int i = 0; i < t->n; i++)
@@ -197,11 +197,12 @@ static void rest_backward(const struct rows *t)
     norm_backward(t, t->bb->mid, l->post_norm, t->bb->dn);
     const size_t ld = (size_t)lm->qkv_dim;
     float *d_ctx = w->d_qkv + (size_t)t->r0 * ld;
-    back_linear(t, VT_LORA_O, &t->b->ctx, t->ctx, q, t->dx, d, d_ctx, ld, false);
+    back_linear(t, VT_LORA_O, &t->b->ctx, t->b->f_ctx, q, t->dx, d, d_ctx, ld, false);
     for (int i = 0; i < t->n; i++)
         for (int h = 0; h < lm->cfg.n_heads; h++)
-            w->delta[(size_t)(t->r0 + i) * (size_t)lm->cfg.n_heads + (size_t)h] = k->dot(
-                lm->cfg.head_dim, d_ctx + (size_t)i * ld + (size_t)h * hd, t->ctx + (size_t)i * q + (size_t)h * hd);
+            w->delta[(size_t)(t->r0 + i) * (size_t)lm->cfg.n_heads + (size_t)h] =
+                k->dot(lm->cfg.head_dim, d_ctx + (size_t)i * ld + (size_t)h * hd,
+                       t->b->f_ctx + (size_t)i * q + (size_t)h * hd);
 }
 
 /* Rope, and Qwen3's head norm, of one row's gradients backwards. raw: q, k before the head norm. */
@@ -267,7 +268,6 @@ static void each_stripe(struct vt_lm_backward *w, int thread, int counter, void 
         for (t.r0 = stripe * w->stripe_rows; t.r0 < end; t.r0 += step) {
             t.n = end - t.r0 < step ? end - t.r0 : step;
             t.x = w->tape->x + ((size_t)w->pass.layer * (size_t)w->tape->n_rows + (size_t)t.r0) * d;
-            t.ctx = w->tape->ctx + vt_lm_pass_row(&w->pass, t.r0) * (size_t)lm->q_dim;
             t.dx = w->dx + (size_t)t.r0 * d;
             t.part = (struct vt_lm_part){
                 .pass = &w->pass, .b = t.b, .own = t.b, .r0 = t.r0, .r1 = t.r0 + t.n, .n_parts = 1, .thread = thread};
@@ -321,7 +321,6 @@ static void run(struct vt_lm_backward *w)
         vt_lease_poll(lm->lease);
         reset_claims(w);
         w->pass.x = w->tape->x + (size_t)w->pass.layer * n * d;
-        w->lse = w->tape->lse_rows + (size_t)w->pass.layer * n * (size_t)lm->cfg.n_heads;
         vt_pool_run(lm->pool, layer_share, w);
     }
 }

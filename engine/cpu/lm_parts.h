@@ -135,7 +135,6 @@ struct vt_lm_pass {
     float *x;             /* residual [n_rows][d_model] */
     unsigned char *query; /* [n_kv_heads][n_rows][heads per kv head] packed queries */
     float *tape;          /* training forward: [n_layers][n_rows][d_model], every layer's input; else NULL */
-    float *ctx, *lse;     /* training: [n_layers][n_rows][q_dim] and [n_heads], of the attention */
     float *qkv;           /* training: [n_rows][qkv_dim] of the layer at work, after rope; else NULL */
     bool has_prefixes;    /* some span has one */
     atomic_int next[2];   /* chunks claimed, by stage */
@@ -228,10 +227,6 @@ vt_status vt_lm_queue_start(vt_lm *lm, vt_err *err) VT_MUST_USE;
 void vt_lm_queue_stop(vt_lm *lm);
 
 /* lm_pass.c */
-static inline size_t vt_lm_pass_row(const struct vt_lm_pass *p, int row) /* index into [n_layers][n_rows] */
-{
-    return (size_t)p->layer * (size_t)p->n_rows + (size_t)row;
-}
 void vt_lm_pass_run(struct vt_lm_pass *p); /* x = embedding rows, then all layers; polls the lease between them */
 /* The keys of p->layer for all rows; called by all threads, ends with a barrier. */
 void vt_lm_pass_keys(struct vt_lm_pass *p, int thread, int n_threads);

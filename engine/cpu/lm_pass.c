@@ -145,9 +145,8 @@ static void stage_keys(const struct vt_lm_part *t)
         if (p->qkv)
             memcpy(p->qkv + (size_t)row * ld, qkv, ld * sizeof(float));
         if (p->tape)
-            memcpy(p->tape + vt_lm_pass_row(p, row) * d, p->x + (size_t)row * d, d * sizeof(float));
-        if (p->qkv && !p->tape)
-            continue; /* the backward attends to the kept rows */
+            memcpy(p->tape + ((size_t)p->layer * (size_t)p->n_rows + (size_t)row) * d, p->x + (size_t)row * d,
+                   d * sizeof(float));
         put_keys(lm, &p->spans[p->span_of[row]], p->layer, p->pos[row], qkv);
         put_queries(p, row, qkv);
     }
@@ -186,11 +185,7 @@ static void stage_rest(const struct vt_lm_part *t)
     int a, b, n0, n1;
     row_share(t, &a, &b);
     if (a < b) {
-        const size_t at = vt_lm_pass_row(p, t->r0 + a);
-        vt_lm_attend(p, t->r0 + a, t->r0 + b, t->own, t->b->f_ctx + (size_t)a * q,
-                     p->lse ? p->lse + at * (size_t)lm->cfg.n_heads : NULL);
-        if (p->lse)
-            memcpy(p->ctx + at * q, t->b->f_ctx + (size_t)a * q, (size_t)(b - a) * q * sizeof(float));
+        vt_lm_attend(p, t->r0 + a, t->r0 + b, t->own, t->b->f_ctx + (size_t)a * q, NULL);
         k->acts_pack(&t->b->ctx, lm->prec, a, b - a, t->b->f_ctx + (size_t)a * q, q, 1.0f);
     }
     sync_part(t);
@@ -257,7 +252,7 @@ void vt_lm_pass_keys(struct vt_lm_pass *p, int thread, int n_threads)
     }
     run_stage(p, 0, thread, n_threads);
     vt_pool_barrier(p->lm->pool, thread);
-    if (p->qkv && p->tape) {
+    if (p->qkv) {
         put_tails(p, thread, n_threads);
         vt_pool_barrier(p->lm->pool, thread);
     }

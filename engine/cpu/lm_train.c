@@ -19,20 +19,9 @@ static int fed(int n_tokens)
     return n_tokens > 0 ? n_tokens - 1 : 0;
 }
 
-static size_t x_floats(const vt_lm *lm, int n_rows)
-{
-    return (size_t)(lm->cfg.n_layers + 1) * (size_t)n_rows * (size_t)lm->cfg.d_model;
-}
-
-static size_t ctx_floats(const vt_lm *lm, int n_rows)
-{
-    return (size_t)lm->cfg.n_layers * (size_t)n_rows * (size_t)lm->q_dim;
-}
-
 uint64_t vt_lm_tape_bytes(const vt_lm *lm, int n_rows)
 {
-    const size_t lse = (size_t)lm->cfg.n_layers * (size_t)n_rows * (size_t)lm->cfg.n_heads;
-    return (x_floats(lm, n_rows) + ctx_floats(lm, n_rows) + lse) * sizeof(float);
+    return (uint64_t)(lm->cfg.n_layers + 1) * (uint64_t)n_rows * (uint64_t)lm->cfg.d_model * sizeof(float);
 }
 
 void vt_lm_tape_free(vt_lm *lm, vt_lm_tape *t)
@@ -206,8 +195,6 @@ static vt_status make_tape(vt_lm *lm, const struct vt_lm_job *job, struct vt_lm_
     void *x;
     VT_TRY(vt_lm_take(lm, vt_lm_tape_bytes(lm, t->n_rows), "activations kept for the backward", &x, err));
     t->x = x;
-    t->ctx = t->x + x_floats(lm, t->n_rows);
-    t->lse_rows = t->ctx + ctx_floats(lm, t->n_rows);
     return VT_OK;
 }
 
@@ -222,8 +209,6 @@ static vt_status run_tape(vt_lm *lm, const struct vt_lm_job *job, struct vt_lm_t
     VT_TRY(vt_lm_take(lm, qkv_bytes, "a layer's keys and queries", &qkv, err));
     p.qkv = qkv;
     p.tape = t->x;
-    p.ctx = t->ctx;
-    p.lse = t->lse_rows;
     vt_lm_pass_run(&p);
     vt_lm_give(lm, qkv, qkv_bytes);
     memcpy(t->x + last, p.x, (size_t)t->n_rows * (size_t)lm->cfg.d_model * sizeof *t->x);

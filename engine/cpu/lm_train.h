@@ -2,10 +2,10 @@
  *
  * lm_train.h: what FORWARD leaves for BACKWARD, and what the files of the backward (lm_back*.c) share.
  *
- * The tape keeps the input of every layer (fp32 residual rows), the attention's output with its log-sum-exp, and the
- * log-sum-exp of every head row; the rest of a layer is computed again when its turn comes. Rows of a batch: its prompt
- * once, then every completion but its last token; completions attend to the prompt's keys, so the gradient of those
- * keys gathers from all of them before it runs through the prompt once.
+ * The tape keeps the input of every layer (fp32 residual rows) and the log-sum-exp of every head row; the rest of a
+ * layer is computed again when its turn comes (attention again is 5 % of a step; keeping its output was a quarter of
+ * the memory). Rows of a batch: its prompt once, then every completion but its last token; completions attend to the
+ * prompt's keys, so the gradient of those keys gathers from all of them before it runs through the prompt once.
  *
  * Gradients do not depend on the number of threads: rows are cut into stripes by their number alone, a stripe's
  * gradients are one chain over its rows, and stripes are added pairwise in a fixed tree. A thread claims several
@@ -37,8 +37,6 @@ struct vt_lm_tape {
     struct vt_lm_tape_batch *batches;
     int n_batches, n_rows, n_spans, n_targets;
     float *x;            /* [n_layers + 1][n_rows][d_model] */
-    float *ctx;          /* [n_layers][n_rows][q_dim] */
-    float *lse_rows;     /* [n_layers][n_rows][n_heads] */
     double *lse;         /* [head rows] */
     unsigned char *keys; /* pages of the layer at work */
     size_t keys_bytes;
@@ -48,7 +46,7 @@ struct vt_lm_tape {
 /* lm_train.c: describes the tape's rows as a pass. */
 vt_status vt_lm_tape_pass(vt_lm *lm, struct vt_lm_tape *t, struct vt_lm_pass *out, vt_err *err) VT_MUST_USE;
 
-uint64_t vt_lm_tape_bytes(const vt_lm *lm, int n_rows); /* x, ctx and lse_rows: one allocation that begins at x */
+uint64_t vt_lm_tape_bytes(const vt_lm *lm, int n_rows); /* x */
 /* Head rows that read residual rows x, with their targets; logprobs go to the job, or nowhere when it is NULL. */
 void vt_lm_tape_targets(const vt_lm *lm, const struct vt_lm_tape *t, const float *x, const struct vt_lm_job *job,
                         struct vt_lm_targets *list);
@@ -81,7 +79,7 @@ struct vt_lm_backward {
     float *grad;
     float *dx;          /* [d_model]: gradient of the residual */
     float *qkv, *d_qkv; /* [qkv_dim]: after rope; d_qkv's queries begin as the gradient of the attention's output */
-    const float *lse;   /* [n_heads], of the tape */
+    float *lse;         /* [n_heads]: log-sum-exp of the scores */
     float *delta;       /* [n_heads] */
     float *keys;        /* partial dk, dv of prompts: [batch][kv head][set][2][n_prompt][head_dim] */
     size_t *keys_at;    /* [n_batches] */
