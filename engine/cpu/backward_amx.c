@@ -2,7 +2,8 @@
  *
  * backward_amx.c: the products of the backward pass on AMX tiles: attention's gradients over one tile of keys, and
  * A^T B over tokens for LoRA's gradients. Operands are rounded to bf16, sums are fp32 (gradients need a cosine of
- * 0.999; scores are split as in the forward pass because they enter an exponential).
+ * 0.999; scores are split as in the forward pass because they enter an exponential, and so is dP = dO V^T, of which
+ * little is left when delta is taken off).
  *
  * A right operand is "pairs": two consecutive rows of a matrix interleaved as 32-bit lanes, 16 lanes to a tile row.
  * Transposing pairs as a matrix of 32-bit elements gives the left operand of the transposed matrix, so both come from
