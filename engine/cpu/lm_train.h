@@ -3,7 +3,7 @@
  * lm_train.h: what FORWARD leaves for BACKWARD, and what the files of the backward (lm_back*.c) share.
  *
  * The tape keeps the input of every layer (fp32 residual rows) and the log-sum-exp of every head row; the rest of a
- * layer is computed again when its turn comes (attention again is 5 % of a step; keeping its output was a quarter of
+ * layer is computed again when its turn comes (attention again is a tenth of a step, its output was a quarter of
  * the memory). Rows of a batch: its prompt once, then every completion but its last token; completions attend to the
  * prompt's keys, so the gradient of those keys gathers from all of them before it runs through the prompt once.
  *
