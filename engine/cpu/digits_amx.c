@@ -117,7 +117,7 @@ struct sums {
     bool from_y;
 };
 
-_Static_assert(DIGITS_GROUP *DIGITS_STEP * 127 * 121 < INT32_MAX / 257, "256 times a group's first sum fits 32 bits");
+_Static_assert(127 * 121 * DIGITS_GROUP * DIGITS_STEP < INT32_MAX / 257, "256 times a group's first sum fits 32 bits");
 
 static void finish(const struct sums *s, size_t stride, size_t ldy)
 {

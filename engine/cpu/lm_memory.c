@@ -13,8 +13,8 @@
 
 enum { HUGE_PAGE = 2 << 20, MANY_HUGE_PAGES = 8 * HUGE_PAGE };
 
-/* Memory in huge pages where it fills them, which the system may grant or not. A training step takes a gigabyte and
- * gives it back: in pages of 4 KiB that is a quarter of a million faults a step. */
+/* Memory in huge pages where it fills them, which the system may grant or not. A training step takes hundreds
+ * of megabytes and gives them back: in pages of 4 KiB that is over a hundred thousand faults a step. */
 static void *take_huge(size_t bytes)
 {
     const size_t huge = bytes / HUGE_PAGE * HUGE_PAGE;

@@ -46,7 +46,7 @@ struct vt_lm_tape {
 /* lm_train.c: describes the tape's rows as a pass. */
 vt_status vt_lm_tape_pass(vt_lm *lm, struct vt_lm_tape *t, struct vt_lm_pass *out, vt_err *err) VT_MUST_USE;
 
-uint64_t vt_lm_tape_bytes(const vt_lm *lm, int n_rows); /* x */
+uint64_t vt_lm_tape_bytes(const vt_lm *lm, int n_rows); /* of x */
 /* Head rows that read residual rows x, with their targets; logprobs go to the job, or nowhere when it is NULL. */
 void vt_lm_tape_targets(const vt_lm *lm, const struct vt_lm_tape *t, const float *x, const struct vt_lm_job *job,
                         struct vt_lm_targets *list);
