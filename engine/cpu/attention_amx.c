@@ -7,16 +7,18 @@
  * the tile unit's and half the softmax's, so the two run side by side: the softmax of 16 rows follows the next 16's
  * scores.
  *
- * Page: keys as pairs over head_dim, [width / 2][64 keys][2], hi then lo; values as pairs over keys, [32][width][2], hi
- * then lo; width is head_dim padded to 32 with zeros. All are right operands as they lie. A query row: width bf16 hi,
- * then width bf16 lo: vt_query_bytes.
+ * Page: keys and values as 16-bit integers in units of a power of two per key and per value, x = X s: half of what two
+ * bf16 take, and reading pages is what decoding many samples waits for. X has 15 bits and a sign, so that its two bf16
+ * are exact. Keys are pairs over head_dim, [width / 2][64 keys][2], values pairs over keys, [32][width][2], the order
+ * of right operands; then s of the 64 keys and of the 64 values, fp32. width is head_dim padded to 32 with zeros. A
+ * visit expands a page into the first-level cache for all of its rows. A query row: width bf16 hi, then width bf16 lo:
+ * vt_query_bytes.
  */
 #include "cpu/kernels_isa.h"
 
 #include "cpu/amx.h"
-#include "cpu/bf16.h"
+#include "cpu/digits.h"
 #include "cpu/simd.h"
-#include <math.h>
 
 enum {
     ATTEND_ROWS = 16,
@@ -81,15 +83,45 @@ static void split_product(int n_columns, int n_pairs, struct split a, struct spl
     }
 }
 
-/* Value i of `from` into the low (slot even) or high half of lane i, for 16 lanes. The other half is not touched: its
- * slot may be another thread's. */
-static void put_half_lanes(uint16_t *to, const uint16_t *from, int slot)
+static __mmask16 first_lanes(int n)
 {
-    __m512i v = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)from));
-    if (slot % 2)
-        _mm512_mask_storeu_epi16(to, 0xaaaaaaaau, _mm512_slli_epi32(v, 16));
-    else
-        _mm512_mask_storeu_epi16(to, 0x55555555u, v);
+    return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
+}
+
+static size_t page_bytes_amx(enum vt_lm_precision p, int head_dim)
+{
+    if (p == VT_LM_F32)
+        return vt_kernels_avx512.page_bytes(p, head_dim);
+    return 2 * VT_PAGE_KEYS * ((size_t)vt_round_up(head_dim, VT_BLOCK) * sizeof(int16_t) + sizeof(float));
+}
+
+static size_t page_values(int width)
+{
+    return (size_t)width * VT_PAGE_KEYS * sizeof(int16_t);
+}
+static size_t page_scales(int width)
+{
+    return 2 * page_values(width);
+}
+
+/* The power of two by which values up to `top` have 15 bits; 0 for (nearly) zeros, NaN for NaN and infinity. */
+static float integer_scale(float top)
+{
+    uint32_t bits;
+    if (!(top <= FLT_MAX))
+        return NAN;
+    if (top < 1e-30f)
+        return 0.0f;
+    memcpy(&bits, &top, sizeof bits);
+    bits = (bits & 0x7f800000u) - (14u << 23);
+    memcpy(&top, &bits, sizeof top);
+    return top;
+}
+
+static __m512i to_integers(const float *x, int n, float inverse)
+{
+    __m512i v = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(first_lanes(n), x), _mm512_set1_ps(inverse)));
+    return _mm512_min_epi32(v, _mm512_set1_epi32(INT16_MAX));
 }
 
 static void kv_put_amx(enum vt_lm_precision p, void *page, int head_dim, int slot, const float *k, const float *v)
@@ -98,20 +130,71 @@ static void kv_put_amx(enum vt_lm_precision p, void *page, int head_dim, int slo
         vt_kernels_avx512.kv_put(p, page, head_dim, slot, k, v);
         return;
     }
-    size_t width = (size_t)vt_round_up(head_dim, VT_BLOCK), half = width * VT_PAGE_KEYS;
-    uint16_t *keys = (uint16_t *)page + 2 * (size_t)slot;
-    uint16_t *values = (uint16_t *)page + 2 * half + (size_t)(slot / 2) * width * 2;
-    uint16_t hi[VT_BLOCK], lo[VT_BLOCK];
-    for (size_t i = 0; i < width; i += VT_BLOCK) {
-        split_block(k + i, head_dim - (int)i, 1.0f, hi, lo);
-        for (size_t j = 0; j < VT_BLOCK; j += 2) {
-            memcpy(keys + (i + j) * VT_PAGE_KEYS, hi + j, 2 * sizeof(uint16_t));
-            memcpy(keys + half + (i + j) * VT_PAGE_KEYS, lo + j, 2 * sizeof(uint16_t));
+    const int width = vt_round_up(head_dim, VT_BLOCK);
+    const float key_scale = integer_scale(abs_max(k, head_dim)), value_scale = integer_scale(abs_max(v, head_dim));
+    const float key_by = key_scale > 0 ? 1 / key_scale : 0, value_by = value_scale > 0 ? 1 / value_scale : 0;
+    float *scales = (float *)(void *)((unsigned char *)page + page_scales(width));
+    int32_t *keys = (int32_t *)page + slot; /* pairs */
+    int16_t *values = (int16_t *)(void *)((unsigned char *)page + page_values(width)) + slot / 2 * width * 2;
+    scales[slot] = key_scale;
+    scales[VT_PAGE_KEYS + slot] = value_scale;
+    for (int i = 0; i < width; i += 16) {
+        int32_t pair[8];
+        _mm256_storeu_si256((__m256i *)(void *)pair, _mm512_cvtepi32_epi16(to_integers(k + i, head_dim - i, key_by)));
+        for (int j = 0; j < 8; j++)
+            keys[(i / 2 + j) * VT_PAGE_KEYS] = pair[j];
+        /* The other half of each lane is not touched: its slot may be another thread's. */
+        __m512i x = to_integers(v + i, head_dim - i, value_by);
+        if (slot % 2)
+            _mm512_mask_storeu_epi16(values + 2 * i, 0xaaaaaaaau, _mm512_slli_epi32(x, 16));
+        else
+            _mm512_mask_storeu_epi16(values + 2 * i, 0x55555555u, x);
+    }
+}
+
+/* 16 pairs of integers times their scales as two bf16 each; exact. */
+static inline void expand_pairs(const int16_t *x, __m512 even_scale, __m512 odd_scale, unsigned char *hi,
+                                unsigned char *lo)
+{
+    const __m512i high_half = _mm512_set1_epi32((int)0xffff0000), v = _mm512_loadu_si512(x);
+    __m512 even = _mm512_cvtepi32_ps(_mm512_srai_epi32(_mm512_slli_epi32(v, 16), 16));
+    __m512 odd = _mm512_cvtepi32_ps(_mm512_srai_epi32(v, 16));
+    __m512i a = _mm512_castps_si512(even = _mm512_mul_ps(even, even_scale));
+    __m512i b = _mm512_castps_si512(odd = _mm512_mul_ps(odd, odd_scale));
+    _mm512_store_si512(hi, _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(a, 16), b));
+    a = _mm512_castps_si512(_mm512_sub_ps(even, _mm512_castsi512_ps(_mm512_and_si512(a, high_half))));
+    b = _mm512_castps_si512(_mm512_sub_ps(odd, _mm512_castsi512_ps(_mm512_and_si512(b, high_half))));
+    _mm512_store_si512(lo, _mm512_mask_blend_epi16(0xaaaaaaaau, _mm512_srli_epi32(a, 16), b));
+}
+
+/* The first n_keys keys of a page as right operands: hi at `out`, lo one page_values behind. n_keys is a multiple
+ * of 32. The lines in the same place of the page `next` are asked for meanwhile. */
+static void expand_keys(const unsigned char *page, const unsigned char *next, int width, int n_keys, unsigned char *out)
+{
+    const int16_t *x = (const int16_t *)(const void *)page;
+    const float *scales = (const float *)(const void *)(page + page_scales(width));
+    __m512 scale[VT_PAGE_KEYS / 16];
+    for (int j = 0; j < n_keys; j += 16)
+        scale[j / 16] = _mm512_loadu_ps(scales + j);
+    for (int i = 0; i < width / 2; i++)
+        for (int j = 0; j < n_keys; j += 16) {
+            size_t at = ((size_t)i * VT_PAGE_KEYS + (size_t)j) * 2;
+            _mm_prefetch((const char *)next + 2 * at, _MM_HINT_T1);
+            expand_pairs(x + at, scale[j / 16], scale[j / 16], out + 2 * at, out + 2 * at + page_values(width));
         }
-        split_block(v + i, head_dim - (int)i, 1.0f, hi, lo);
-        for (size_t j = 0; j < VT_BLOCK; j += 16) {
-            put_half_lanes(values + 2 * (i + j), hi + j, slot);
-            put_half_lanes(values + half + 2 * (i + j), lo + j, slot);
+}
+
+static void expand_values(const unsigned char *page, const unsigned char *next, int width, int n_keys,
+                          unsigned char *out)
+{
+    const int16_t *x = (const int16_t *)(const void *)(page + page_values(width));
+    const float *scales = (const float *)(const void *)(page + page_scales(width)) + VT_PAGE_KEYS;
+    for (int j = 0; j < n_keys; j += 2) {
+        __m512 even = _mm512_set1_ps(scales[j]), odd = _mm512_set1_ps(scales[j + 1]);
+        for (int i = 0; i < width; i += 16) {
+            size_t at = ((size_t)(j / 2) * (size_t)width + (size_t)i) * 2;
+            _mm_prefetch((const char *)next + page_values(width) + 2 * at, _MM_HINT_T1);
+            expand_pairs(x + at, even, odd, out + 2 * at, out + 2 * at + page_values(width));
         }
     }
 }
@@ -129,11 +212,6 @@ static void query_pack_amx(enum vt_lm_precision p, int head_dim, int n, const fl
         for (int i = 0; i < head_dim; i += VT_BLOCK)
             split_block(q + (size_t)r * ldq + i, head_dim - i, scale, hi + i, lo + i);
     }
-}
-
-static __mmask16 first_lanes(int n)
-{
-    return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
 }
 
 /* e^x to about 1e-7 for x <= 0; below -87 as at -87. A polynomial of degree 5 on |r| <= ln 2 / 2 (minimax of the
@@ -263,33 +341,45 @@ static void add_values(const struct tile *t, int head_dim, int width, const floa
     }
 }
 
+static int most_keys(int n, const int *visible)
+{
+    int most = 0;
+    for (int i = 0; i < n; i++)
+        most = visible[i] > most ? visible[i] : most;
+    return most;
+}
+
 /* Scores of the next tile are begun before the softmax of the present one: the tile unit works while the vector units
  * do. */
-static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible,
-                       float *m, float *l, float *acc)
+static void attend_amx(enum vt_lm_precision p, const void *page, const void *next, int head_dim, int n, const void *q,
+                       const int *visible, float *m, float *l, float *acc)
 {
     if (p == VT_LM_F32) {
-        vt_kernels_avx512.attend(p, page, head_dim, n, q, visible, m, l, acc);
+        vt_kernels_avx512.attend(p, page, next, head_dim, n, q, visible, m, l, acc);
         return;
     }
     struct tile tiles[2];
     _Alignas(64) float sum[ATTEND_ROWS * MAX_WIDTH], decay[ATTEND_ROWS];
     _Alignas(64) unsigned char probability[ATTEND_ROWS * PROBABILITY_BYTES];
+    _Alignas(64) unsigned char operands[8 * MAX_WIDTH * VT_PAGE_KEYS]; /* keys hi, lo, values hi, lo */
     const int width = vt_round_up(head_dim, VT_BLOCK), n_tiles = (n + ATTEND_ROWS - 1) / ATTEND_ROWS;
-    const size_t half = (size_t)width * VT_PAGE_KEYS * 2, query_bytes = vt_query_bytes(head_dim);
-    const struct split keys = {page, half, VT_PAGE_KEYS * 4};
-    const struct split values = {keys.p + 2 * half, half, (size_t)width * 4};
+    const size_t half = page_values(width), query_bytes = vt_query_bytes(head_dim);
+    const struct split keys = {operands, half, VT_PAGE_KEYS * 4};
+    const struct split values = {operands + 2 * half, half, (size_t)width * 4};
     const struct split probabilities = {probability, VT_PAGE_KEYS * 2, PROBABILITY_BYTES};
-    if (n == 0)
+    const int n_keys = vt_round_up(most_keys(n, visible), VT_BLOCK);
+    if (n_keys == 0)
         return;
+    expand_keys(page, next, width, n_keys, operands);
+    expand_values(page, next, width, n_keys, operands + 2 * half);
     tiles_configure(n < ATTEND_ROWS ? n : ATTEND_ROWS, n < ATTEND_ROWS ? n : ATTEND_ROWS);
     for (int i = 0; i <= n_tiles; i++) {
         if (i < n_tiles) {
-            struct tile *next = &tiles[i % 2];
-            tile_begin(next, i * ATTEND_ROWS, n, visible);
-            const struct split queries = {(const unsigned char *)q + (size_t)next->first * query_bytes,
+            struct tile *begun = &tiles[i % 2];
+            tile_begin(begun, i * ATTEND_ROWS, n, visible);
+            const struct split queries = {(const unsigned char *)q + (size_t)begun->first * query_bytes,
                                           (size_t)width * 2, query_bytes};
-            split_product(vt_round_up(next->n_keys, VT_BLOCK), width / 2, queries, keys, next->scores, VT_PAGE_KEYS);
+            split_product(vt_round_up(begun->n_keys, VT_BLOCK), width / 2, queries, keys, begun->scores, VT_PAGE_KEYS);
         }
         if (i == 0)
             continue;
@@ -306,6 +396,7 @@ static void attend_amx(enum vt_lm_precision p, const void *page, int head_dim, i
 
 void vt_kernels_amx_attention(struct vt_kernels *k)
 {
+    k->page_bytes = page_bytes_amx;
     k->kv_put = kv_put_amx;
     k->query_pack = query_pack_amx;
     k->attend = attend_amx;

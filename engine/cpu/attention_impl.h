@@ -15,6 +15,12 @@
 
 enum { ATTEND_ROWS = 2 * TILE_ROWS };
 
+static size_t page_bytes_f32(enum vt_lm_precision p, int head_dim)
+{
+    (void)p;
+    return 2 * VT_PAGE_KEYS * (size_t)vt_round_up(head_dim, VT_STRIP) * sizeof(float);
+}
+
 static void kv_put_f32(enum vt_lm_precision p, void *page, int head_dim, int slot, const float *k, const float *v)
 {
     (void)p;
@@ -57,10 +63,11 @@ static void numerator_step(int head_dim, float decay, const float *sum, float *a
     store_part(a + i, v_fma(load_part(a + i, n_here), v_set(decay), load_part(sum + i, n_here)), n_here);
 }
 
-static void attend_f32(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible,
-                       float *m, float *l, float *acc)
+static void attend_f32(enum vt_lm_precision p, const void *page, const void *next, int head_dim, int n, const void *q,
+                       const int *visible, float *m, float *l, float *acc)
 {
     (void)p;
+    (void)next;
     enum { MAX = VT_MAX_HEAD_DIM };
     float scores[ATTEND_ROWS * VT_PAGE_KEYS], sum[ATTEND_ROWS * MAX];
     const float *keys = page, *values = keys + (size_t)head_dim * VT_PAGE_KEYS;

@@ -106,12 +106,6 @@ size_t vt_query_bytes(int head_dim)
     return (size_t)vt_round_up(head_dim, VT_BLOCK) * sizeof(float);
 }
 
-size_t vt_page_bytes(int head_dim)
-{
-    /* keys and values, each fp32 or two bf16 */
-    return 2 * VT_PAGE_KEYS * (size_t)vt_round_up(head_dim, VT_BLOCK) * sizeof(float);
-}
-
 void vt_range_split(int n, int step, int thread, int n_threads, int *begin, int *end)
 {
     long n_steps = (n + step - 1) / step;

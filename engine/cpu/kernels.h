@@ -11,9 +11,9 @@
  *   VT_LM_FAST  Q4_0, Q4_1 and Q8_0 weights stay integer codes in memory; everything else becomes bf16 weights.
  *               c, avx2, avx512: expanded to fp32 on the fly, activations fp32: as exact as F32 for quantised files.
  *               avx512bf16: activations rounded to bf16 once; codes exact, each block of 32 summed in fp32 and scaled.
- *               amx: weights of codes and their activations as 16-bit integers (digits_amx.c);
- *               attention's operands split in two bf16. bf16 weights, LoRA's and the transposed ones included, see one
- *               bf16.
+ *               amx: weights of codes and their activations as 16-bit integers (digits_amx.c); keys and values as
+ *               16-bit integers, all of attention's operands split in two bf16 (attention_amx.c). bf16 weights, LoRA's
+ *               and the transposed ones included, see one bf16.
  *
  * Ownership: a vt_matrix is immutable once made and may be read by all threads; the caller owns buffers of acts.
  */
@@ -62,6 +62,8 @@ struct vt_kernels {
                     size_t ldb, float scale, float *c, size_t ldc);
 
     /* --- attention over one KV page of one kv head --- */
+    /* Bytes of a page, a multiple of 64. */
+    size_t (*page_bytes)(enum vt_lm_precision p, int head_dim);
     /* Writes key and value `slot` (0..63) of a page; k after rope. A page must be zeroed (calloc) before use. */
     void (*kv_put)(enum vt_lm_precision p, void *page, int head_dim, int slot, const float *k, const float *v);
     /* Packs n query rows (after rope), scaled by 1/sqrt(head_dim), into q_out (n * vt_query_bytes). ldq in floats. */
@@ -69,9 +71,10 @@ struct vt_kernels {
     /* Online-softmax step (Milakov & Gimelshein 2018) for n query rows against one page: row i sees the page's first
      * visible[i] keys (0: the row is left alone). m, l [n] and acc [n * head_dim] are the running maximum, sum and
      * numerator: start with m = -INFINITY, l = 0, acc = 0, call in order of the block index, then acc / l. Rows may be
-     * any mix of heads of the group and samples; each row's bits depend on itself and the page only. */
-    void (*attend)(enum vt_lm_precision p, const void *page, int head_dim, int n, const void *q, const int *visible,
-                   float *m, float *l, float *acc);
+     * any mix of heads of the group and samples; each row's bits depend on itself and the page only. next: a page that
+     * will be visited soon, whose memory may be asked for meanwhile; may be page itself. */
+    void (*attend)(enum vt_lm_precision p, const void *page, const void *next, int head_dim, int n, const void *q,
+                   const int *visible, float *m, float *l, float *acc);
     /* Backward of one tile: nq query rows (fp32, unscaled, after rope; contiguous [nq][head_dim]) against nk <= 64 keys
      * (fp32 rows). lse[i] = m + ln l of row i, delta[i] = sum(d_out * out). Adds into dq [nq][head_dim], dk, dv
      * [nk][head_dim]; a dk or dv row is one chain over the query rows in order. */
@@ -110,10 +113,9 @@ vt_status vt_kernels_pick(const char *isa, const struct vt_kernels **out, vt_err
 /* The i-th table this machine can run, slowest first; NULL after the last. */
 const struct vt_kernels *vt_kernels_at(int i);
 
-/* Bytes of one packed activation row / query row / KV page. All are multiples of 64. */
+/* Bytes of one packed activation row and one query row; multiples of 64. */
 size_t vt_acts_row_bytes(int n_in);
 size_t vt_query_bytes(int head_dim);
-size_t vt_page_bytes(int head_dim);
 
 /* Splits [0, n) into n_threads ranges that begin at multiples of step. */
 void vt_range_split(int n, int step, int thread, int n_threads, int *begin, int *end);

@@ -11,11 +11,12 @@
 /* A table whose entries are the templates' functions of the including file. */
 #define VT_KERNELS_FP32(isa)                                                                                           \
     {                                                                                                                  \
-        .name = isa, .acts_pack = acts_pack_f32, .gemm = gemm_f32, .gemm_tn = gemm_tn_f32, .kv_put = kv_put_f32,       \
-        .query_pack = query_pack_f32, .attend = attend_f32, .attend_backward = attend_backward_f32,                    \
-        .rmsnorm = row_rmsnorm, .rmsnorm_backward = row_rmsnorm_backward, .rope = row_rope, .silu_mul = row_silu_mul,  \
-        .silu_mul_backward = row_silu_mul_backward, .add = row_add, .axpy = row_axpy, .scale = row_scale,              \
-        .dot = row_dot, .sum_squares = row_sum_squares, .max = row_max, .exp_sum = row_exp_sum, .adam = row_adam       \
+        .name = isa, .acts_pack = acts_pack_f32, .gemm = gemm_f32, .gemm_tn = gemm_tn_f32,                             \
+        .page_bytes = page_bytes_f32, .kv_put = kv_put_f32, .query_pack = query_pack_f32, .attend = attend_f32,        \
+        .attend_backward = attend_backward_f32, .rmsnorm = row_rmsnorm, .rmsnorm_backward = row_rmsnorm_backward,      \
+        .rope = row_rope, .silu_mul = row_silu_mul, .silu_mul_backward = row_silu_mul_backward, .add = row_add,        \
+        .axpy = row_axpy, .scale = row_scale, .dot = row_dot, .sum_squares = row_sum_squares, .max = row_max,          \
+        .exp_sum = row_exp_sum, .adam = row_adam                                                                       \
     }
 
 extern const struct vt_kernels vt_kernels_c;

@@ -26,17 +26,22 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-/* Rows [ra, rb) against one block; b->visible is filled for them. */
-static void attend_block(const struct walk *w, const struct vt_lm_block *block, int ra, int rb)
+static const unsigned char *page_of(const struct walk *w, const struct vt_lm_block *block)
+{
+    return block->data + (size_t)w->p->layer * block->layer_stride + (size_t)w->head * w->p->lm->page_bytes;
+}
+
+/* Rows [ra, rb) against one block; b->visible is filled for them. next is visited after it. */
+static void attend_block(const struct walk *w, const struct vt_lm_block *block, const struct vt_lm_block *next, int ra,
+                         int rb)
 {
     const struct vt_lm_pass *p = w->p;
     const vt_lm *lm = p->lm;
     const int g = lm->group_heads, at = (ra - w->r0) * g;
-    const unsigned char *page = block->data + (size_t)p->layer * block->layer_stride + (size_t)w->head * lm->page_bytes;
     const unsigned char *q =
         p->query + (((size_t)w->head * (size_t)p->n_rows + (size_t)ra) * (size_t)g) * vt_query_bytes(lm->cfg.head_dim);
-    lm->k->attend(lm->prec, page, lm->cfg.head_dim, (rb - ra) * g, q, w->b->visible, w->b->m + at, w->b->l + at,
-                  w->b->acc + (size_t)at * (size_t)lm->cfg.head_dim);
+    lm->k->attend(lm->prec, page_of(w, block), page_of(w, next), lm->cfg.head_dim, (rb - ra) * g, q, w->b->visible,
+                  w->b->m + at, w->b->l + at, w->b->acc + (size_t)at * (size_t)lm->cfg.head_dim);
 }
 
 static void attend_shared(const struct walk *w, const struct vt_lm_family *f)
@@ -47,10 +52,11 @@ static void attend_shared(const struct walk *w, const struct vt_lm_family *f)
     for (int i = 0; i < (rb - ra) * w->p->lm->group_heads; i++)
         w->b->visible[i] = VT_PAGE_KEYS;
     for (int block = 0; block < f->n_shared; block++)
-        attend_block(w, &f->blocks[block], ra, rb);
+        attend_block(w, &f->blocks[block], &f->blocks[block + 1 < f->n_shared ? block + 1 : block], ra, rb);
 }
 
-static void attend_own(const struct walk *w, const struct vt_lm_span *s)
+/* next: the first block of the span that comes after s. */
+static void attend_own(const struct walk *w, const struct vt_lm_span *s, const struct vt_lm_block *next)
 {
     const int g = w->p->lm->group_heads;
     const int ra = max_int(s->row0, w->r0), rb = min_int(s->row0 + s->n, w->r1);
@@ -64,7 +70,7 @@ static void attend_own(const struct walk *w, const struct vt_lm_span *s)
             for (int j = 0; j < g; j++)
                 *visible++ = n;
         }
-        attend_block(w, &s->blocks[block], from, rb);
+        attend_block(w, &s->blocks[block], block < last / VT_PAGE_KEYS ? &s->blocks[block + 1] : next, from, rb);
     }
 }
 
@@ -96,8 +102,10 @@ void vt_lm_attend(const struct vt_lm_pass *p, int r0, int r1, struct vt_lm_bufs 
         memset(b->acc, 0, n * (size_t)lm->cfg.head_dim * sizeof *b->acc);
         for (int f = 0; f < p->n_families; f++)
             attend_shared(&w, &p->families[f]);
-        for (int s = p->span_of[r0]; s <= p->span_of[r1 - 1]; s++)
-            attend_own(&w, &p->spans[s]);
+        for (int s = p->span_of[r0], last = p->span_of[r1 - 1]; s <= last; s++) {
+            const struct vt_lm_span *after = &p->spans[s < last ? s + 1 : s];
+            attend_own(&w, &p->spans[s], &after->blocks[after->n_shared]);
+        }
         finish(&w, out, lse);
     }
 }

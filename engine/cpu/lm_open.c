@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMERICS_VERSION = 4, MAX_DIM = 1 << 24 };
+enum { NUMERICS_VERSION = 5, MAX_DIM = 1 << 24 };
 
 static uint64_t available_bytes(void)
 {
@@ -217,7 +217,7 @@ static void derive(vt_lm *lm)
     lm->kv_dim = c->n_kv_heads * c->head_dim;
     lm->qkv_dim = lm->q_dim + 2 * lm->kv_dim;
     lm->group_heads = c->n_heads / c->n_kv_heads;
-    lm->page_bytes = vt_page_bytes(c->head_dim);
+    lm->page_bytes = lm->k->page_bytes(lm->prec, c->head_dim);
     lm->block_bytes = lm->page_bytes * (size_t)c->n_kv_heads;
 }
 

@@ -37,7 +37,7 @@ struct vt_lm_opts {
 /* The checkpoint must outlive the model. Packed weights are cached on disk by content hash and mmapped. */
 vt_status vt_lm_cpu_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_lm **out, vt_err *err) VT_MUST_USE;
 void vt_lm_close(vt_lm *lm);                 /* finishes the job in flight, fails queued ones with ECANCELLED */
-const char *vt_lm_numerics(const vt_lm *lm); /* "cpu/fast/amx/4": enters weights ids and sample keys */
+const char *vt_lm_numerics(const vt_lm *lm); /* "cpu/fast/amx/5": enters weights ids and sample keys */
 const struct vt_lm_config *vt_lm_cfg(const vt_lm *lm);
 uint64_t vt_lm_bytes(const vt_lm *lm, uint64_t *peak); /* memory held now and at most */
 

@@ -171,9 +171,10 @@ static void bench_others(const struct vt_kernels *k, const float *x, float *y)
     static int seen[192];
     int hd = 64;
     float *acc = y, *dk = y + 20000, *dv = y + 30000, *dq = y + 40000;
-    void *page = vt_alloc_aligned(64, vt_page_bytes(hd)), *q = vt_alloc_aligned(64, vt_query_bytes(hd) * 192);
     enum vt_lm_precision fast = VT_LM_FAST;
-    memset(page, 0, vt_page_bytes(hd));
+    size_t page_bytes = k->page_bytes(fast, hd);
+    void *page = vt_alloc_aligned(64, page_bytes), *q = vt_alloc_aligned(64, vt_query_bytes(hd) * 192);
+    memset(page, 0, page_bytes);
     for (int i = 0; i < 192; i++) {
         seen[i] = 64;
         l[i] = 1.0f;
@@ -182,8 +183,8 @@ static void bench_others(const struct vt_kernels *k, const float *x, float *y)
         k->kv_put(fast, page, hd, j, x + j * hd, x + j * hd + 7);
     k->query_pack(fast, hd, 192, x, 64, q);
     TIME_US(k->kv_put(fast, page, hd, 3, x, x + 64));
-    TIME_US(k->attend(fast, page, hd, 3, q, seen, m, l, acc));
-    TIME_US(k->attend(fast, page, hd, 96, q, seen, m, l, acc));
+    TIME_US(k->attend(fast, page, page, hd, 3, q, seen, m, l, acc));
+    TIME_US(k->attend(fast, page, page, hd, 96, q, seen, m, l, acc));
     TIME_US(k->attend_backward(fast, hd, 192, 64, x, x + 9, l, delta, seen, x, 64, x, 64, dq, dk, dv, 64));
     TIME_US(k->gemm_tn(fast, 512, 0, 1536, 16, x, 1536, x, 16, 1.0f, y, 16));
     TIME_US(k->gemm_tn(fast, 512, 0, 16, 1536, x, 16, x, 1536, 1.0f, y, 1536));
