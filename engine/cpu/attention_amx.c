@@ -20,11 +20,8 @@
 #include "cpu/digits.h"
 #include "cpu/simd.h"
 
-enum {
-    ATTEND_ROWS = 16,
-    MAX_WIDTH = VT_MAX_HEAD_DIM,
-    PROBABILITY_BYTES = 2 * 2 * VT_PAGE_KEYS
-}; /* 64 bf16 hi, 64 lo */
+enum { ATTEND_ROWS = 16, MAX_WIDTH = VT_MAX_HEAD_DIM };
+enum { PROBABILITY_BYTES = 2 * 2 * VT_PAGE_KEYS }; /* 64 bf16 hi, 64 lo */
 
 /* A split operand: hi at p, lo `low` bytes behind it, rows (A) or pair rows (B) `ld` bytes apart. */
 struct split {
@@ -81,11 +78,6 @@ static void split_product(int n_columns, int n_pairs, struct split a, struct spl
         STORE(2);
         STORE(3);
     }
-}
-
-static __mmask16 first_lanes(int n)
-{
-    return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
 }
 
 static size_t page_bytes_amx(enum vt_lm_precision p, int head_dim)

@@ -24,7 +24,7 @@ static inline void pair_rows(const float *a, const float *b, int n, int width, u
     const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
                                            21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     for (int i = 0; i < width; i += 16) {
-        __mmask16 k = n - i >= 16 ? 0xffff : n <= i ? 0 : (__mmask16)((1u << (n - i)) - 1u);
+        __mmask16 k = first_lanes(n - i);
         __m512 lo = a ? _mm512_maskz_loadu_ps(k, a + i) : _mm512_setzero_ps();
         __m512 hi = b ? _mm512_maskz_loadu_ps(k, b + i) : _mm512_setzero_ps();
         _mm512_storeu_si512(out + i, _mm512_permutexvar_epi16(order, (__m512i)_mm512_cvtne2ps_pbh(hi, lo)));
@@ -166,7 +166,7 @@ static void score_gradient(struct query_side *s, int n_rows, int nk, const int *
     for (int r = 0; r < STEP; r++)
         for (int j = 0; j < KEYS; j += 16) {
             int see = r >= n_rows ? 0 : visible[r] < nk ? visible[r] - j : nk - j;
-            __mmask16 seen = see >= 16 ? 0xffff : see <= 0 ? 0 : (__mmask16)((1u << see) - 1u);
+            __mmask16 seen = first_lanes(see);
             float *sr = s->s + r * KEYS + j, *dr = s->dp + r * KEYS + j;
             if (!seen) {
                 _mm512_store_ps(sr, _mm512_setzero_ps());

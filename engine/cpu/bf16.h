@@ -20,11 +20,16 @@ static inline size_t acts_sums(int n_in)
     return (size_t)vt_round_up(n_in, VT_BLOCK) * sizeof(uint16_t);
 }
 
+/* The first n (at most 16) of 16 lanes. */
+static inline __mmask16 first_lanes(int n)
+{
+    return (__mmask16)(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u);
+}
+
 /* 32 floats (n valid, zeros behind) times scale as bf16, nearest even, in order. */
 static inline __m512i round_block(const float *x, int n, float scale)
 {
-    __mmask16 lo = n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1u);
-    __mmask16 hi = n >= 32 ? 0xffff : n <= 16 ? 0 : (__mmask16)((1u << (n - 16)) - 1u);
+    __mmask16 lo = first_lanes(n), hi = first_lanes(n - 16);
     __m512 s = _mm512_set1_ps(scale);
     __m512 a = _mm512_mul_ps(_mm512_maskz_loadu_ps(lo, x), s), b = _mm512_mul_ps(_mm512_maskz_loadu_ps(hi, x + 16), s);
     return (__m512i)_mm512_cvtne2ps_pbh(b, a);
@@ -41,10 +46,8 @@ static inline float block_sum(__m512i v)
 /* x * scale ~ hi + lo in bf16 for 32 floats (n valid, zeros behind). */
 static inline void split_block(const float *x, int n, float scale, void *hi, void *lo)
 {
-    __mmask16 first = n >= 16 ? 0xffff : (__mmask16)((1u << n) - 1u);
-    __mmask16 second = n >= 32 ? 0xffff : n <= 16 ? 0 : (__mmask16)((1u << (n - 16)) - 1u);
-    __m512 a = _mm512_mul_ps(_mm512_maskz_loadu_ps(first, x), _mm512_set1_ps(scale));
-    __m512 b = _mm512_mul_ps(_mm512_maskz_loadu_ps(second, x + 16), _mm512_set1_ps(scale));
+    __m512 a = _mm512_mul_ps(_mm512_maskz_loadu_ps(first_lanes(n), x), _mm512_set1_ps(scale));
+    __m512 b = _mm512_mul_ps(_mm512_maskz_loadu_ps(first_lanes(n - 16), x + 16), _mm512_set1_ps(scale));
     __m512i h = (__m512i)_mm512_cvtne2ps_pbh(b, a);
     __m512i ha = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(h)), 16);
     __m512i hb = _mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(h, 1)), 16);

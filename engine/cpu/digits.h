@@ -51,8 +51,7 @@ static inline float abs_max(const float *x, int n)
     const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
     __m512i m = _mm512_setzero_si512();
     for (int i = 0; i < n; i += 16) {
-        __mmask16 k = n - i >= 16 ? 0xffff : (__mmask16)((1u << (n - i)) - 1u);
-        m = _mm512_max_epu32(m, _mm512_and_si512(_mm512_maskz_loadu_epi32(k, x + i), magnitude));
+        m = _mm512_max_epu32(m, _mm512_and_si512(_mm512_maskz_loadu_epi32(first_lanes(n - i), x + i), magnitude));
     }
     return _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32((int)_mm512_reduce_max_epu32(m))));
 }

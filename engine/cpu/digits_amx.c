@@ -102,11 +102,6 @@ static void expand_group(const struct vt_matrix *w, int n, int step, int n_steps
         memset(out + n_blocks / 2 * STEP_BYTES + tile * TILE + TILE / 2, 0, TILE / 2);
 }
 
-static __mmask16 column_mask(int n)
-{
-    return n >= HALF ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
-}
-
 /* Sums of 16 rows by 32 columns, waiting to be scaled and added to y. */
 struct sums {
     _Alignas(64) int32_t tile[4][HALF * HALF]; /* for each half: sum(w_hi x_hi), sum(w_hi x_lo + w_lo x_hi) */
@@ -124,7 +119,7 @@ static void finish(const struct sums *s, size_t stride, size_t ldy)
     const __m512 base = _mm512_set1_ps(256.0f);
     for (int h = 0; h < 2; h++) {
         const __m512 column_scale = _mm512_mul_ps(base, _mm512_loadu_ps(s->column_scale + HALF * h));
-        const __mmask16 columns = column_mask(s->n_columns - HALF * h);
+        const __mmask16 columns = first_lanes(s->n_columns - HALF * h);
         float *y = s->y + HALF * h;
         for (int r = 0; r < s->n_rows; r++, y += ldy) {
             __m512 row_scale = _mm512_set1_ps(*(const float *)(const void *)(s->scale + (size_t)r * stride));

@@ -23,8 +23,7 @@ static float pack_group(int n, const float *x, float scale, unsigned char *hi, u
     for (int i = 0; i < n; i += DIGITS_STEP) {
         __m512i v[4];
         for (int j = 0; j < 4; j++) {
-            int left = n - i - 16 * j;
-            __mmask16 k = left >= 16 ? 0xffff : left <= 0 ? 0 : (__mmask16)((1u << left) - 1u);
+            __mmask16 k = first_lanes(n - i - 16 * j);
             v[j] = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_maskz_loadu_ps(k, x + i + 16 * j), factor));
         }
         split_digits(v, hi + i, lo + i);

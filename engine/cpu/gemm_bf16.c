@@ -140,11 +140,6 @@ static void tile_any(int n_rows, const struct tile *t)
     }
 }
 
-static __mmask16 column_mask(int n)
-{
-    return n >= 16 ? 0xffff : n <= 0 ? 0 : (__mmask16)((1u << n) - 1u);
-}
-
 static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0, int r1, int n0, int n1, float *y,
                       size_t ldy, bool add)
 {
@@ -172,7 +167,7 @@ static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0
                                  .n_blocks = here,
                                  .y = y + (size_t)(r - r0) * ldy + n,
                                  .ldy = ldy,
-                                 .columns = {column_mask(n1 - n), column_mask(n1 - n - 16)},
+                                 .columns = {first_lanes(n1 - n), first_lanes(n1 - n - 16)},
                                  .from_y = add || b};
                 tile_any(r1 - r < ROWS ? r1 - r : ROWS, &t);
             }
