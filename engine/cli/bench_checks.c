@@ -97,7 +97,9 @@ vt_status vt_bench_long_prompt(struct vt_bench_model *m, int width, struct vt_be
                     LONG_SEQS, sampled_s, LONG_SEQS, VT_BENCH_NEW, scored_s, (double)peak / 1e6, peak_rss_mb());
     if (used < 0 || (size_t)used >= sizeof r->note)
         return VT_OK;
-    return refuse(m, peak / 4, &r->holds, r->note + used, sizeof r->note - (size_t)used, err);
+    /* room for the weights and half of the rest */
+    return refuse(m, ((uint64_t)m->weight_bytes + peak) / 2, &r->holds, r->note + used, sizeof r->note - (size_t)used,
+                  err);
 }
 
 /* --- load time --- */
