@@ -17,8 +17,10 @@
 #include "cpu/kernels_isa.h"
 
 #include "cpu/amx.h"
-#include "cpu/digits.h"
+#include "cpu/bf16.h"
 #include "cpu/simd.h"
+#include <float.h>
+#include <math.h>
 
 enum { ATTEND_ROWS = 16, MAX_WIDTH = VT_MAX_HEAD_DIM };
 enum { PROBABILITY_BYTES = 2 * 2 * VT_PAGE_KEYS }; /* 64 bf16 hi, 64 lo */
@@ -80,13 +82,7 @@ static void split_product(int n_columns, int n_pairs, struct split a, struct spl
     }
 }
 
-static size_t page_bytes_amx(enum vt_lm_precision p, int head_dim)
-{
-    if (p == VT_LM_F32)
-        return vt_kernels_avx512.page_bytes(p, head_dim);
-    return 2 * VT_PAGE_KEYS * ((size_t)vt_round_up(head_dim, VT_BLOCK) * sizeof(int16_t) + sizeof(float));
-}
-
+/* Where a page's values and its scales begin. */
 static size_t page_values(int width)
 {
     return (size_t)width * VT_PAGE_KEYS * sizeof(int16_t);
@@ -94,6 +90,13 @@ static size_t page_values(int width)
 static size_t page_scales(int width)
 {
     return 2 * page_values(width);
+}
+
+static size_t page_bytes_amx(enum vt_lm_precision p, int head_dim)
+{
+    if (p == VT_LM_F32)
+        return vt_kernels_avx512.page_bytes(p, head_dim);
+    return page_scales(vt_round_up(head_dim, VT_BLOCK)) + 2 * VT_PAGE_KEYS * sizeof(float);
 }
 
 /* The power of two by which values up to `top` have 15 bits; 0 for (nearly) zeros, NaN for NaN and infinity. */

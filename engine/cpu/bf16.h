@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bf16.h: what the AVX512_BF16 and AMX kernels share: rounding activations to bf16 and expanding a block of integer
- * codes to bf16 (exact: codes have at most 8 bits).
+ * bf16.h: what the AVX512_BF16 and AMX kernels share: masks and maxima, rounding to bf16 and expanding a block of
+ * integer codes to bf16 (exact: codes have at most 8 bits).
  *
  * A packed activation row for AVX512_BF16: the n_in values in bf16, zero-padded to a multiple of 32; at acts_sums what
  * the m of Q4_1 multiplies, the sum of each block's rounded values, fp32. AMX: digits.h.
@@ -24,6 +24,17 @@ static inline size_t acts_sums(int n_in)
 static inline __mmask16 first_lanes(int n)
 {
     return (__mmask16)(n >= 16 ? 0xffffu : n <= 0 ? 0u : (1u << n) - 1u);
+}
+
+/* max |x| over n floats; NaN when one is NaN, whose bits are the largest of all. */
+static inline float abs_max(const float *x, int n)
+{
+    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
+    __m512i m = _mm512_setzero_si512();
+    for (int i = 0; i < n; i += 16) {
+        m = _mm512_max_epu32(m, _mm512_and_si512(_mm512_maskz_loadu_epi32(first_lanes(n - i), x + i), magnitude));
+    }
+    return _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32((int)_mm512_reduce_max_epu32(m))));
 }
 
 /* 32 floats (n valid, zeros behind) times scale as bf16, nearest even, in order. */

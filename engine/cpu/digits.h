@@ -45,17 +45,6 @@ static inline size_t acts_digits_scale(int n_in)
     return acts_digits(n_in) + 2 * acts_digits_low(n_in);
 }
 
-/* max |x| over n floats; NaN when one is NaN, whose bits are the largest of all. */
-static inline float abs_max(const float *x, int n)
-{
-    const __m512i magnitude = _mm512_set1_epi32(0x7fffffff);
-    __m512i m = _mm512_setzero_si512();
-    for (int i = 0; i < n; i += 16) {
-        m = _mm512_max_epu32(m, _mm512_and_si512(_mm512_maskz_loadu_epi32(first_lanes(n - i), x + i), magnitude));
-    }
-    return _mm512_cvtss_f32(_mm512_castsi512_ps(_mm512_set1_epi32((int)_mm512_reduce_max_epu32(m))));
-}
-
 /* Digits of DIGITS_STEP values within +-32512, 16 to a vector, to hi and lo. */
 static inline void split_digits(const __m512i v[4], unsigned char *hi, unsigned char *lo)
 {
