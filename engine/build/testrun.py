@@ -130,13 +130,15 @@ class Runner:
             print("the default model could not be fetched: its tests will be skipped", flush=True)
         self.env["VEGTTT_TEST_MODEL"] = path
 
-    def run(self, test, arguments=()):
+    def run(self, test, arguments=(), guard=None):
+        """guard: called in the test's process before the test begins."""
         log_path = self.logs / f"{test.name}.log"
         began, is_hung = time.monotonic(), False
         with open(log_path, "wb") as log:
             try:
                 process = subprocess.Popen(test.command + list(arguments), stdout=log, stderr=subprocess.STDOUT,
-                                           stdin=subprocess.DEVNULL, cwd=self.root, env=self.env, start_new_session=True)
+                                           stdin=subprocess.DEVNULL, cwd=self.root, env=self.env, start_new_session=True,
+                                           preexec_fn=guard)
             except OSError as e:
                 return Result(0, 1, 0, 0, f"cannot be started: {e}", "")
             try:

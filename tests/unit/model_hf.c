@@ -180,7 +180,7 @@ static void refused(void)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         expect_refused(dir, rows[i].config, rows[i].status, rows[i].says);
     snprintf(path, sizeof path, "%s/model.safetensors.index.json", dir);
-    static const char outside[] = "{\"weight_map\":{\"a\":\"../../etc/passwd\"}}", none[] = "{}",
+    static const char outside[] = "{\"weight_map\":{\"a\":\"../outside.safetensors\"}}", none[] = "{}",
                       absent[] = "{\"weight_map\":{\"a\":\"x.safetensors\"}}";
     write_scratch(path, outside, sizeof outside - 1);
     expect_refused(dir, "{\"model_type\":\"llama\"," SIZES "}", VT_EFORMAT, "outside its folder");

@@ -4,7 +4,7 @@
  */
 #include "stats/stats.h"
 #include "base/rng.h"
-#include "harness.h"
+#include "no_memory.h"
 
 static void means_and_spread(void)
 {
@@ -38,6 +38,8 @@ static void pass_at_k(void)
 static void best_of_k(void)
 {
     const double x[] = {3, 1, 4, 1.5, 9};
+    double found;
+    vt_err err;
 
     for (size_t k = 1; k <= 5; k++) {
         double sum = 0, n_subsets = 0;
@@ -57,8 +59,13 @@ static void best_of_k(void)
                 n_subsets++;
             }
         }
-        CHECK_NEAR(vt_best_of_k(x, 5, k), sum / n_subsets, 1e-12);
+        CHECK_OK(vt_best_of_k(x, 5, k, &found, &err), err);
+        CHECK_NEAR(found, sum / n_subsets, 1e-12);
     }
+    CHECK_OK(vt_best_of_k(x, 5, 6, &found, &err), err);
+    CHECK(isnan(found));
+    CHECK_OK(vt_best_of_k(x, 5, 0, &found, &err), err);
+    CHECK(isnan(found));
 }
 
 static void tests_and_effects(void)
@@ -100,6 +107,24 @@ static void intervals(void)
     CHECK(isnan(b.value));
 }
 
-static const struct test_case cases[] = {TEST(means_and_spread), TEST(pass_at_k), TEST(best_of_k),
-                                         TEST(tests_and_effects), TEST(intervals)};
+static vt_status allocating_calls(void *arg, vt_err *err)
+{
+    const double x[] = {3, 1, 4, 1.5, 9};
+    double value;
+    struct vt_interval b;
+
+    (void)arg;
+    VT_TRY(vt_bootstrap(x, 5, vt_stat_mean, 10, 0.95, 1, &b, err));
+    VT_TRY(vt_best_of_k(x, 5, 2, &value, err));
+    return vt_spearman(x, x, 5, &value, err);
+}
+
+static void no_memory(void)
+{
+    fail_each("stats", allocating_calls, NULL, MUST_FAIL);
+    no_memory_total();
+}
+
+static const struct test_case cases[] = {TEST(means_and_spread),  TEST(pass_at_k), TEST(best_of_k),
+                                         TEST(tests_and_effects), TEST(intervals), TEST(no_memory)};
 TEST_MAIN(cases)

@@ -19,9 +19,11 @@ static char root[64];
 static vt_content *begin(void)
 {
     vt_content *c = NULL;
+    char dir[80];
     snprintf(root, sizeof root, "/tmp/vegttt-content-XXXXXX");
     CHECK(mkdtemp(root) != NULL);
-    CHECK_OK(vt_content_open(root, &c, &err), err);
+    snprintf(dir, sizeof dir, "%s/a/b", root);
+    CHECK_OK(vt_content_open(dir, &c, &err), err);
     return c;
 }
 
@@ -95,7 +97,7 @@ static void put_get(void)
     CHECK_OK(vt_content_get(c, VT_CONTENT_CHECK, key_of(1), 3, &out, &err), err);
     CHECK_STR(out.p, "one");
     vt_buf_free(&out);
-    static const char *const bad[] = {"", "abcdef0", "../../etc/passwd", "0123456789ABCDEF", "01234567/89"};
+    static const char *const bad[] = {"", "abcdef0", "../../escaped", "0123456789ABCDEF", "01234567/89"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CHECK_INT(vt_content_put(c, VT_CONTENT_BUILD, bad[i], "x", 1, &err), VT_EINVAL);
     CHECK_OK(vt_content_list(c, &l, &err), err);
@@ -177,7 +179,7 @@ static void fill(vt_content *c)
 
 static vt_content *reopen(vt_content *c)
 {
-    char dir[64];
+    char dir[80];
     snprintf(dir, sizeof dir, "%s", vt_content_dir(c));
     vt_content_close(c);
     CHECK_OK(vt_content_open(dir, &c, &err), err);
