@@ -424,33 +424,40 @@ void vt_json_write_string(struct vt_buf *out, const char *s, size_t len)
     vt_buf_putc(out, '"');
 }
 
+struct member {
+    const cJSON *node;
+    size_t at;
+};
+
+/* Equal keys, which only hostile input has, stay in their order: the text of a value is one text. */
 static int compare_keys(const void *a, const void *b)
 {
-    const cJSON *const *x = a, *const *y = b;
-    return strcmp((*x)->string, (*y)->string);
+    const struct member *x = a, *y = b;
+    int order = strcmp(x->node->string, y->node->string);
+    return order ? order : (x->at > y->at) - (x->at < y->at);
 }
 
 static vt_status write_node(const cJSON *j, bool sorted, int depth, struct vt_buf *out, vt_err *err);
 
-/* Children in insertion order, or by key when sorted; equal keys (only hostile input has them) keep no set order. */
+/* Children in insertion order, or by key when sorted. */
 static vt_status write_children(const cJSON *j, bool sorted, int depth, struct vt_buf *out, vt_err *err)
 {
     bool is_object = cJSON_IsObject(j);
     size_t n = vt_json_count(j), at = 0;
-    const cJSON **order = NULL;
+    struct member *order = NULL;
     vt_status status = VT_OK;
     if (sorted && is_object && n) {
         order = vt_alloc_array(n, sizeof *order);
         if (!order)
             return vt_fail(err, VT_ENOMEM, "out of memory while sorting %zu JSON keys", n);
-        for (const cJSON *c = j->child; c; c = c->next)
-            order[at++] = c;
+        for (const cJSON *c = j->child; c; c = c->next, at++)
+            order[at] = (struct member){c, at};
         qsort(order, n, sizeof *order, compare_keys);
     }
     const cJSON *c = j->child;
     vt_buf_putc(out, is_object ? '{' : '[');
     for (at = 0; at < n && status == VT_OK; at++, c = c->next) {
-        const cJSON *item = order ? order[at] : c;
+        const cJSON *item = order ? order[at].node : c;
         if (at)
             vt_buf_putc(out, ',');
         if (is_object) {
