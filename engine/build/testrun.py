@@ -39,13 +39,17 @@ class Result:
         return [line for line in self.log.splitlines() if re.match(pattern, line)]
 
 
-def discover(root, build):
+def discover(root, build, is_full=False):
     """Every test of the tree at root, built in build, in the order they run."""
     root, build = pathlib.Path(root), pathlib.Path(build)
     tests = [Test(p.name, [str(p)], True) for p in sorted((build / "tests").glob("test_*")) if os.access(p, os.X_OK)]
     for p in sorted(root.glob("tests/unit/*.sh")) + sorted(root.glob("tests/cli/run.sh")) + \
             sorted(root.glob("tests/kill/*.sh")) + sorted(root.glob("tests/readme/*.sh")):
         tests.append(Test(f"{p.parent.name}_{p.stem}", ["sh", str(p)]))
+    for p in sorted(root.glob("tests/unit/*.py")):
+        tests.append(Test(f"unit_{p.stem}", [sys.executable, str(p)]))
+    if is_full:
+        tests.append(Test("fuzz", [sys.executable, str(root / "tests" / "fuzz" / "run.py")]))
     if (root / "tests" / "lua").is_dir():
         tests.append(Test("lua", [str(build / "vegttt"), "test", str(root / "tests" / "lua")]))
     return tests

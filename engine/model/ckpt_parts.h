@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ckpt_parts.h: the inside of a vt_ckpt, shared by ckpt.c and the two openers (ckpt_gguf.c, ckpt_hf.c). An opener
- * fills config, tensors (through vt_ckpt_add), tokenizer, name and template; ckpt.c then checks the whole.
+ * ckpt_parts.h: the inside of a vt_ckpt, shared by ckpt.c, ckpt_weights.c and the two openers (ckpt_gguf.c, ckpt_hf.c).
+ * An opener fills config, tensors (through vt_ckpt_add), tokenizer, name and template; vt_ckpt_check looks at the
+ * whole.
  */
 #ifndef VT_MODEL_CKPT_PARTS_H
 #define VT_MODEL_CKPT_PARTS_H
@@ -40,6 +41,9 @@ vt_status vt_ckpt_reserve(vt_ckpt *c, size_t n, vt_err *err) VT_MUST_USE;
 /* Appends a tensor under its Hugging Face name; t->name is ignored. Room must have been reserved. */
 vt_status vt_ckpt_add(vt_ckpt *c, const struct vt_weight_spec *spec, int layer, const struct vt_tensor *t,
                       vt_err *err) VT_MUST_USE;
+
+/* What was added is a complete model of c->cfg; the tensors are in order of name afterwards. */
+vt_status vt_ckpt_check(vt_ckpt *c, vt_err *err) VT_MUST_USE;
 
 vt_status vt_ckpt_open_gguf(vt_ckpt *c, const char *path, vt_err *err) VT_MUST_USE;
 vt_status vt_ckpt_open_hf(vt_ckpt *c, const char *dir, vt_err *err) VT_MUST_USE;
