@@ -74,6 +74,8 @@ static void complete_models(void)
             CHECK(g->arch == rows[i].value && g->tied == !rows[i].untied && g->qkv_bias == rows[i].bias &&
                   g->qk_norm == rows[i].norm);
             CHECK_INT(vt_ckpt_tensor(c, "model.layers.1.self_attn.q_proj.weight")->permute_heads, rows[i].permuted);
+            CHECK_INT(vt_ckpt_tensor(c, "model.layers.1.self_attn.k_proj.weight")->permute_heads,
+                      rows[i].permuted ? KV : 0);
             CHECK(vt_ckpt_tokenizer(c) == NULL);
             float row[D];
             vt_tensor_row(vt_ckpt_tensor(c, "model.layers.0.mlp.up_proj.weight"), 3, row);

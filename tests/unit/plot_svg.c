@@ -79,6 +79,12 @@ static void bars(void)
     CHECK_OK(vt_plot_svg(&p, &out, &err), err);
     CHECK_INT(count(out.p, "<rect"), 1 + 4 + 2); /* background, bars, legend */
     CHECK_INT(count(out.p, "softmax"), 1);
+    CHECK_INT(count(out.p, "height=\"0.00\""), 0); /* bars stand on zero, not on the smallest value */
+    double low = 0, high = 0;
+    const char *at = strstr(strstr(out.p, "fill=\"#fff\""), "<rect");
+    CHECK(sscanf(strstr(at, "height=\""), "height=\"%lf", &low) == 1);
+    CHECK(sscanf(strstr(strstr(at + 1, "<rect"), "height=\""), "height=\"%lf", &high) == 1);
+    CHECK_NEAR(high / low, 1.5, 0.01);
     vt_buf_free(&out);
 }
 

@@ -16,6 +16,7 @@ static void means_and_spread(void)
     CHECK_NEAR(vt_sample_sd(b, 3), 11.80, 5e-3);
     CHECK_NEAR(vt_geometric_mean(c, 2), 4, 1e-12);
     CHECK(isnan(vt_geometric_mean(b, 0)));
+    CHECK(isnan(vt_geometric_mean((const double[]){2, 0, 8}, 3)) && isnan(vt_geometric_mean((const double[]){-1}, 1)));
     CHECK(isnan(vt_sample_sd(a, 1)));
     CHECK_NEAR(vt_quantile(q, 4, 0.5), 2.5, 0);
     CHECK_NEAR(vt_quantile(q, 4, 0.25), 1.75, 0);
@@ -29,6 +30,8 @@ static void pass_at_k(void)
     for (int i = 0; i < 5; i++)
         CHECK_NEAR(vt_pass_at_k(64, 20, 1u << i), expected[i], 5e-5);
     CHECK_NEAR(vt_pass_at_k(10, 10, 3), 1, 0);
+    CHECK_NEAR(vt_pass_at_k(10, 8, 3), 1, 0);
+    CHECK_NEAR(vt_pass_at_k(10, 7, 3), 1 - 6.0 / 720, 1e-12); /* all three may fail in one way of 120 */
     CHECK_NEAR(vt_pass_at_k(10, 0, 3), 0, 0);
     CHECK(isnan(vt_pass_at_k(4, 1, 5)));
     CHECK(isnan(vt_pass_at_k(4, 1, 0)));

@@ -149,6 +149,34 @@ static void used_since_it_was_listed(void)
     end(c);
 }
 
+/* A trim that has locked an object is about to remove it: a reader waits for that, and then there is none. */
+static void a_reader_waits_for_a_trim(void)
+{
+    vt_content *c = begin();
+    struct vt_buf out;
+    int ready[2];
+    char byte;
+    put_builds(c, 1);
+    CHECK_INT(pipe(ready), 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(path_of(c, VT_CONTENT_BUILD, 0), O_RDONLY | O_CLOEXEC);
+        if (flock(fd, LOCK_EX) != 0 || write(ready[1], "y", 1) != 1)
+            _exit(1);
+        vt_sleep_ms(100);
+        _exit(unlink(path_of(c, VT_CONTENT_BUILD, 0)) != 0);
+    }
+    CHECK_INT(read(ready[0], &byte, 1), 1);
+    CHECK_INT(vt_content_get(c, VT_CONTENT_BUILD, key_of(0), 100, &out, &err), VT_ENOENT);
+    int status = -1;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+    close(ready[0]);
+    close(ready[1]);
+    end(c);
+}
+
 static void what_a_crash_left(void)
 {
     vt_content *c = begin();
@@ -282,7 +310,7 @@ static void processes_at_once(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(put_get),           TEST(oldest_go_first),    TEST(used_since_it_was_listed),
+    TEST(put_get),           TEST(oldest_go_first),    TEST(used_since_it_was_listed), TEST(a_reader_waits_for_a_trim),
     TEST(what_a_crash_left), TEST(trimmed_once_a_day), TEST(processes_at_once),
 };
 TEST_MAIN(cases)
