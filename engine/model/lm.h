@@ -73,7 +73,7 @@ struct vt_lm_limits {
     bool has_experts;   /* takes adapters with factors per expert */
     int in_flight;      /* jobs it works on at once: as many submitted ahead keep it busy */
     int burst;          /* decode steps a job that pay: use it as n_steps */
-    int max_slots;      /* most slots of one DECODE, and most that pay to keep active */
+    int max_slots;      /* most slots of one DECODE: more active ones would wait in turn */
     int max_targets;    /* largest k of targets */
     int max_top;        /* largest n_top */
     size_t trace_bytes; /* a token's routing trace; 0: there is nothing to route */
@@ -197,7 +197,7 @@ struct vt_lm_job {
         } forward;
         /* Gradient of L = -sum w[b][r][t * k + j] * logprob[b][r][t * k + j] with respect to the adapter, added into
          * grad; grad NULL: a new one is made. Frees the tape, whatever becomes of the job. A job that fails or is
-         * cancelled after it began to add leaves grad poisoned: every use of it but freeing says so. */
+         * cancelled once the backend was at it leaves grad poisoned: every use of it but freeing says so. */
         struct {
             vt_lm_tape *tape;
             const float *const *const *w; /* w[batch][row][t * k + j] */

@@ -51,34 +51,35 @@ struct vt_lm_slot {
     uint64_t mark; /* the door's: last job that named it */
 };
 
-/* A training batch in packed rows: prompt 0, its completions, prompt 1, … A completion of n tokens has n - 1 rows (its
- * last token is predicted, never fed). Copies: the caller's arrays need not outlive FORWARD. */
+/* A training batch in packed rows: prompt 0, its completions, prompt 1, ... A completion of n tokens has n - 1 rows
+ * (its last token is predicted, never fed). Everything is a copy: the caller's arrays need not outlive FORWARD. */
+struct vt_lm_tape_prompt {
+    const int32_t *tokens;
+    int n, row0;                /* packed rows row0 .. row0 + n */
+    int seq0, n_seqs;           /* its completions */
+    const unsigned char *trace; /* [n * trace_bytes], or NULL: route anew */
+};
+struct vt_lm_tape_seq {
+    const int32_t *tokens;
+    int n, row0; /* packed rows row0 .. row0 + n - 1; none when n < 2 */
+    int prompt;
+    const int32_t *targets;     /* [n * k], -1 = none; the door's: backends read target_ids */
+    const unsigned char *trace; /* [n * trace_bytes], entry t is that of the row which gives token t; NULL: anew */
+};
+/* Head rows: packed rows whose residual predicts something, in rising order: a prompt's last row, for the first token
+ * of all its completions, then every row of these. Head h has targets [heads[h].target0, heads[h + 1].target0). */
+struct vt_lm_tape_head {
+    int row, target0;
+};
 struct vt_lm_tape {
     struct vt_lm_adapter *adapter; /* NULL = base: cannot go backward */
-    int n_prompts, n_seqs, n_rows;
-    struct vt_lm_tape_prompt {
-        const int32_t *tokens;
-        int n, row0;                /* packed rows row0 .. row0 + n */
-        int seq0, n_seqs;           /* its completions */
-        const unsigned char *trace; /* NULL = route anew */
-    } * prompts;
-    struct vt_lm_tape_seq {
-        const int32_t *tokens;
-        int n, row0; /* packed rows row0 .. row0 + n - 1; none when n < 2 */
-        int prompt;
-        const unsigned char *trace; /* entry t is the row's that gives token t; NULL = route anew */
-    } * seqs;
-    /* Head rows: packed rows whose residual predicts something, in rising order: a prompt's last row, for the first
-     * token of all its completions, then every row of these. Head h has targets target0 of h .. of h + 1. */
-    int n_heads, n_targets;
-    struct vt_lm_tape_head {
-        int row, target0;
-    } * heads;           /* [n_heads + 1] */
-    int32_t *target_ids; /* [n_targets] */
+    int n_prompts, n_seqs, n_rows, n_heads, n_targets, k;
+    struct vt_lm_tape_prompt *prompts;
+    struct vt_lm_tape_seq *seqs;
+    struct vt_lm_tape_head *heads; /* [n_heads + 1] */
+    int32_t *target_ids;           /* [n_targets] */
     void *impl;
-    struct vt_lm_tape_place *places; /* the door's: where a target's values stand in the caller's arrays */
-    int k;
-    void *memory;
+    void *memory[2]; /* the door's: tokens and targets; traces */
 };
 
 struct vt_lm_grad {
@@ -138,11 +139,10 @@ struct vt_lm_work {
             vt_lm_grad *grad; /* added to */
         } backward;
     };
-    struct vt_lm_adapter *adapter; /* the rest is the door's */
-    void *memory;
-    bool is_skipped;
+    void *memory; /* these two are the door's */
+    bool has_begun;
 };
-bool vt_lm_is_cancelled(const struct vt_lm_work *w);
+bool vt_lm_is_cancelled(const struct vt_lm_work *w); /* its caller wants it to end: fail it with ECANCELLED */
 
 /* --- the table --- */
 
