@@ -13,7 +13,6 @@ function Error:__tostring() return self.message end
 core.set_error_metatable(Error)
 
 local errors = {}
-local getinfo = debug.getinfo -- scripts lose the debug library
 
 ---@return vt.Error
 function errors.new(fields) return setmetatable(fields, Error) end
@@ -31,7 +30,7 @@ local function is_engine(info) return info.what == "C" or info.source:find("^@ve
 ---"file:line: " of the nearest frame outside the engine, or "".
 function errors.where()
   for level = 2, 250 do
-    local info = getinfo(level, "Sl")
+    local info = debug.getinfo(level, "Sl")
     if not info then return "" end
     if not is_engine(info) then return ("%s:%d: "):format(info.short_src, info.currentline) end
   end
@@ -46,7 +45,7 @@ end
 function errors.traceback()
   local lines = {}
   for level = 2, 250 do
-    local info = getinfo(level, "Sln")
+    local info = debug.getinfo(level, "Sln")
     if not info then break end
     if not is_engine(info) then
       local name = info.name and ("in '" .. info.name .. "'") or info.what == "main" and "in the file"

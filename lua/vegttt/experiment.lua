@@ -54,12 +54,12 @@ function experiment.environment(globals)
 end
 
 ---Loads a file with a strict environment and returns what it returns. Raises vt.Error of kind "script" or "usage".
-function experiment.load_file(file, globals)
+function experiment.load_file(file)
   if not core.exists(file) then
     errors.raise("usage", "vt.load", ("there is no file %s"):format(file))
   end
   local text = core.read(file)
-  local chunk, message = load(text, "@" .. file, "t", experiment.environment(globals or _G))
+  local chunk, message = load(text, "@" .. file, "t", experiment.environment(core.globals))
   if not chunk then errors.raise("script", "vt.load", message) end
   return chunk(), text
 end
