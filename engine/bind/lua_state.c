@@ -199,6 +199,7 @@ static int open_core(lua_State *L)
     lua_setfield(L, -2, "globals");
     vt_lua_add_json(L);
     vt_lua_add_vector(L);
+    vt_lua_add_args(L);
     vt_lua_add_misc(L);
     vt_lua_add_files(L);
     vt_lua_add_ops(L);
