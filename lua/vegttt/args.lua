@@ -7,12 +7,10 @@
 -- default = }; one without a value is a switch. Kinds: string, boolean, integer, number, bytes (with K, M, G).
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local text = require "vegttt.text"
 
 local args = {}
-
-function args.usage(format, ...)
-  errors.raise("usage", "command line", select("#", ...) > 0 and format:format(...) or format)
-end
+local max_shown = 1e9 -- a bound beyond this is a C type's, and no news to anybody
 
 ---C's form of declarations. The copies stay as they are, whatever becomes of the originals.
 function args.declare(declarations)
@@ -29,14 +27,14 @@ end
 ---The value of option `name`: typed, in its range; raises a usage error.
 function args.value(declared, name, v)
   local value, problem = core.args_value(declared, name, v)
-  if problem then args.usage("%s", problem) end
+  if problem then errors.usage("%s", problem) end
   return value
 end
 
 ---{ name = text | { text, … } }, { word, … }: texts as they were given.
 function args.texts(declared, words)
   local given, rest = core.args_parse(declared, words)
-  if not given then args.usage("%s", rest) end
+  if not given then errors.usage("%s", rest) end
   return given, rest
 end
 
@@ -69,7 +67,7 @@ function args.limits(d)
   end
   if d.above then notes[#notes + 1] = ("above %s"):format(args.show(d.above)) end
   if d.min then notes[#notes + 1] = ("at least %s"):format(args.show(d.min)) end
-  if d.max then notes[#notes + 1] = ("at most %s"):format(args.show(d.max)) end
+  if d.max and d.max < max_shown then notes[#notes + 1] = ("at most %s"):format(args.show(d.max)) end
   if d.list then notes[#notes + 1] = "a,b,c" end
   return table.concat(notes, "; ")
 end
@@ -83,7 +81,7 @@ function args.show(v)
     return table.concat(texts, ",")
   end
   if v == "" then return '""' end
-  return math.type(v) == "float" and ("%.10g"):format(v) or tostring(v)
+  return type(v) == "number" and text.number(v, 10) or tostring(v)
 end
 
 ---The lines of --help for a list of declarations.

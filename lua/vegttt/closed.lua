@@ -34,7 +34,7 @@ function closed.names(what, t)
   return setmetatable(t, closed.class(what, what, errors.keys(t)))
 end
 
----Values by name, of which those of `names` may be nil.
+---Values by name, of which those of `names` may be nil. Other names can be neither read nor set.
 function closed.record(what, values, names)
   local class = closed.class("vt.Record", what, names)
   function class.__newindex(t, k, v)
@@ -42,6 +42,11 @@ function closed.record(what, values, names)
     rawset(t, k, v)
   end
   return setmetatable(values, class)
+end
+
+function closed.is_record(t)
+  local mt = getmetatable(t)
+  return type(mt) == "table" and mt.__name == "vt.Record"
 end
 
 return closed

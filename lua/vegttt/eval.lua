@@ -10,6 +10,7 @@
 local best = require "vegttt.best"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
 local list = require "vegttt.list"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -147,30 +148,11 @@ function eval.one(task, code, o)
   return evaluate(session.run "vt.eval.one", task, code, resolve_options("vt.eval.one", o))
 end
 
--- The samples of a group, a list of samples or a list of groups.
-local function samples_of(op, g)
-  if type(g) ~= "table" then errors.misuse(op, "%s needs a group of samples, not a %s", op, type(g)) end
-  local samples = {}
-  local function collect(t)
-    for _, s in ipairs(t) do
-      if type(s) == "table" and s.tokens then
-        samples[#samples + 1] = s
-      elseif type(s) == "table" then
-        collect(s)
-      else
-        errors.misuse(op, "%s needs groups of samples; it met a %s", op, type(s))
-      end
-    end
-  end
-  collect(g)
-  return samples
-end
-
 ---vt.eval.all(group or groups, o): fills .result of every sample; returns its argument.
 function eval.all(g, o)
   sched.need "vt.eval.all"
   o = resolve_options("vt.eval.all", o)
-  local samples = samples_of("vt.eval.all", g)
+  local samples = groups.samples("vt.eval.all", g)
   local run = session.run "vt.eval.all"
   sched.map(samples, function(s) s.result = evaluate(run, s.task, s.code, o) end)
   return g
@@ -180,7 +162,7 @@ end
 ---of the best kernel that holds when judged again; it, sample and first are nil where none is faster for sure.
 function eval.best(g)
   sched.need "vt.eval.best"
-  local samples = samples_of("vt.eval.best", g)
+  local samples = groups.samples("vt.eval.best", g)
   local run = session.run "vt.eval.best"
   for _, s in ipairs(samples) do
     if not s.result then

@@ -7,6 +7,7 @@
 -- is recorded is answered from the record, one that another run of this machine drew from the content store, and only
 -- the rest is drawn. Weights that came back from a record get their backend state when somebody first needs it
 -- (learn.lua knows how), so replaying ten recorded steps loads at most one adapter.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local prompts = require "vegttt.prompts"
@@ -174,8 +175,12 @@ local function logprob_of_code(model, tokens, logprobs, code)
   return sum
 end
 
-local Sample = { __name = "vt.Sample" }
-Sample.__index = Sample
+local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_ids", "weights", "draw", "seen", "step",
+  "run", "dropped" })
+local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
+  "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights" })
+policy.Group, policy.Sample = Group, Sample
 function Sample:__tostring() return ("sample %d of %s"):format(self.i, tostring(self.task)) end
 
 local function sample_of(line, task, g)
@@ -232,6 +237,8 @@ end
 
 local sample_options = { n = "integer", draw = "string", temperature = "number", max_tokens = "integer",
   top_p = "number", top_k = "integer", min_p = "number", stop = "table", prefix = "string", again = "boolean" }
+policy.sample_options = sample_options
+local limited = { "n", "temperature", "max_tokens", "top_p", "top_k", "min_p" } -- in core.limits
 
 -- Seeds and keys of samples 1..n; raises when the run already asked for them.
 local function name_samples(request, o)
@@ -262,9 +269,7 @@ local function make_request(w, p, o)
     errors.misuse("weights:sample", "weights:sample needs a prompt (task:prompt()), not a %s", type(p))
   end
   o = errors.options("weights:sample", o, sample_options)
-  if not o.n or o.n < 1 then
-    errors.misuse("weights:sample", "weights:sample: n, the number of samples, must be at least 1")
-  end
+  if not o.n then errors.misuse("weights:sample", "weights:sample: n, the number of samples, is needed") end
   local r = model.record
   local request = {
     model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
@@ -272,16 +277,17 @@ local function make_request(w, p, o)
     temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
   }
-  if request.temperature < 0 then
-    errors.misuse("weights:sample", "weights:sample: temperature must not be negative")
+  for _, name in ipairs(limited) do
+    local problem = core.limit_problem(name, request[name])
+    if problem then errors.misuse("weights:sample", "weights:sample: %s", problem) end
   end
-  if request.max_tokens < 1 then errors.misuse("weights:sample", "weights:sample: max_tokens must be at least 1") end
   name_samples(request, o)
   return request
 end
 
 -- Draws the missing samples. Each is recorded when it ends, whoever still waits and whatever becomes of the others.
-local function draw_missing(request, missing, lines)
+-- ended(i) is called then.
+local function draw_missing(request, missing, lines, ended)
   local run, w, store = request.run, request.weights, session.content()
   run:check_budget(#missing, "weights:sample")
   policy.ready(w)
@@ -304,6 +310,7 @@ local function draw_missing(request, missing, lines)
     lines[i] = line
     run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
     run.progress:add_samples(1)
+    ended(i)
   end
   local future = sched.start(op, function(raws)
     for j, raw in ipairs(raws) do record_one(j, raw) end
@@ -312,10 +319,17 @@ local function draw_missing(request, missing, lines)
   sched.await(future, "weights:sample")
 end
 
-function Weights:sample(p, o)
+---weights:sample, with on_sample(s) called for each sample as soon as it has ended.
+function policy.stream(self, p, o, on_sample)
   sched.need "weights:sample"
   local request = make_request(self, p, o)
   local run, lines, missing, n_tokens = request.run, {}, {}, 0
+  local g = setmetatable({ task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self,
+    draw = request.draw, seen = request.seen }, Group)
+  local function ended(i)
+    g[i] = sample_of(lines[i], request.task, g)
+    on_sample(g[i])
+  end
   for i = 1, request.n do
     local line = run.record.samples[request.keys[i]]
     if line then
@@ -332,16 +346,16 @@ function Weights:sample(p, o)
     run.progress:plan_samples(request.n - #missing)
     run.progress:add_samples(request.n - #missing, true)
   end
-  if #missing > 0 then draw_missing(request, missing, lines) end
-  local g = { task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self, draw = request.draw,
-    seen = request.seen }
   for i = 1, request.n do
-    g[i] = sample_of(lines[i], request.task, g)
-    n_tokens = n_tokens + lines[i].n_tokens
+    if lines[i] then ended(i) end
   end
+  if #missing > 0 then draw_missing(request, missing, lines, ended) end
+  for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens end
   run:charge { rollouts = request.n, student_tokens = n_tokens, prompt_tokens = request.n * #request.prompt.ids }
   return g
 end
+
+function Weights:sample(p, o) return policy.stream(self, p, o, function() end) end
 
 ---T = 1 log-probability of each token after the prompt.
 function Weights:score(p, tokens, o)
@@ -375,6 +389,19 @@ function Weights:save(dir)
   end
   policy.ready(self)
   core.weights_save(self.handle, dir, false)
+end
+
+function policy.is_weights(w) return getmetatable(w) == Weights end
+
+---Raises a usage error when the spec cannot name a model: nothing is opened or fetched.
+function policy.check_spec(spec)
+  local model, adapter = spec:match "^([^+]+)%+(.+)$"
+  model = model or spec
+  if model == "" or spec:find "%+$" then errors.usage("--model: '%s' names no model and adapter", spec) end
+  if (model:find "/" or model:find "%.gguf$") and not core.exists(model) then
+    errors.usage("--model: there is no file or folder %s", model)
+  end
+  if adapter and not core.is_dir(adapter) then errors.usage("--model: there is no adapter folder %s", adapter) end
 end
 
 policy.class = Policy -- update.lua adds policy:update

@@ -4,6 +4,7 @@
 -- at every row, so that a run that is watched, or cut short, has them.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local text = require "vegttt.text"
 
 local tables = {}
 
@@ -42,10 +43,8 @@ function Table:csv() return core.table_text(self.columns, self.rows, "csv", 0) e
 function Table:markdown() return core.table_text(self.columns, self.rows, "markdown", 4) end
 
 local function show(v)
-  if v == false then return "" end
-  if type(v) == "string" then return v end
-  if v ~= v then return "" end
-  return v == math.floor(v) and math.abs(v) < 1e9 and ("%d"):format(v) or ("%.3g"):format(v)
+  if v == false or v ~= v then return "" end
+  return text.value(v, 3)
 end
 
 ---For people: aligned columns.
@@ -58,8 +57,8 @@ function Table:text()
   local function line(values)
     local parts = {}
     for c = 1, #self.columns do
-      local text = show(values[c])
-      parts[c] = (" "):rep(widths[c] - #text) .. text
+      local shown = show(values[c])
+      parts[c] = (" "):rep(widths[c] - #shown) .. shown
     end
     lines[#lines + 1] = "  " .. table.concat(parts, "  ")
   end

@@ -8,6 +8,7 @@
 -- per model.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
 local policy = require "vegttt.policy"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -36,16 +37,12 @@ local function check_sample(s, g, i)
 end
 
 ---Sequences to train on, from groups of samples with .advantage (a number, or one value per token).
-function update.batch(groups, o)
+function update.batch(of, o)
   errors.options("vt.batch", o, {})
-  if type(groups) ~= "table" then
-    errors.misuse("vt.batch", "vt.batch needs a list of groups, not a %s", type(groups))
-  end
-  if groups[1] and groups[1].tokens then groups = { groups } end
   local task = sched.current()
   local run = task and task.run
   local seqs = {}
-  for _, g in ipairs(groups) do
+  for _, g in ipairs(groups.list("vt.batch", of)) do
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
