@@ -5,7 +5,7 @@
 -- A field that may be absent is declared, and is nil where it is. Numbers are places in a list and never raise.
 local errors = require "vegttt.errors"
 
-local closed = {}
+local closed = { classes = {} } -- all that were made, for the test that every method is used
 
 local function set_of(names)
   local set = {}
@@ -13,7 +13,7 @@ local function set_of(names)
   return set
 end
 
----A metatable: what(the object's name in messages), its methods, and the fields that it may have.
+---A metatable: the class's name, what an object is called in messages, the fields that it may have, its methods.
 function closed.class(name, what, fields, methods)
   methods = methods or {}
   local known = set_of(fields)
@@ -26,6 +26,7 @@ function closed.class(name, what, fields, methods)
     for m in pairs(methods) do names[#names + 1] = m end
     errors.misuse(what, "%s has no '%s'%s", what, tostring(k), errors.hint(tostring(k), names))
   end
+  closed.classes[#closed.classes + 1] = class
   return class
 end
 

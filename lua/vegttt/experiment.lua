@@ -5,14 +5,15 @@
 -- A file is a chunk that returns what vt.experiment made of its table. Loading runs nothing: primitives called then
 -- raise. Its environment is strict: reading a global that does not exist is an error with a suggestion, so is making
 -- one.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local params = require "vegttt.params"
 
 local experiment = {}
 
-local Experiment = { __name = "vt.Experiment" }
-Experiment.__index = Experiment
+local Experiment = closed.class("vt.Experiment", "an experiment", { "name", "doc", "params", "main", "plan", "file",
+  "text" })
 function Experiment:__tostring() return ("experiment %s"):format(self.name) end
 
 function experiment.is(e) return getmetatable(e) == Experiment end

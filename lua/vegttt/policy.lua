@@ -17,13 +17,13 @@ local session = require "vegttt.session"
 
 local policy = {}
 
-local Policy = { __name = "vt.Policy" }
-Policy.__index = Policy
-local Weights = { __name = "vt.Weights" }
-Weights.__index = Weights
+local Policy, Weights = {}, {} -- methods
+local policy_class = closed.class("vt.Policy", "a policy", { "model", "spec", "caps", "record", "weights" }, Policy)
+local weights_class = closed.class("vt.Weights", "weights", { "id", "step", "trained_on", "model", "handle", "recipe",
+  "is_trainable", "is_trained" }, Weights)
 
-function Policy:__tostring() return ("policy %s"):format(self.spec) end
-function Weights:__tostring()
+function policy_class:__tostring() return ("policy %s"):format(self.spec) end
+function weights_class:__tostring()
   return ("weights %s step %d (%s…)"):format(self.model.spec, self.step, self.id:sub(1, 8))
 end
 
@@ -46,7 +46,7 @@ end
 function policy.weights(model, info)
   if model.known[info.id] then return model.known[info.id] end
   local w = setmetatable({ id = info.id, step = info.step, model = model, handle = info.handle, is_trainable = true,
-    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, Weights)
+    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, weights_class)
   model.known[w.id] = w
   return w
 end
@@ -55,7 +55,7 @@ end
 function policy.recorded_weights(model, id, step, trained_on, recipe)
   if not model.known[id] then
     model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe,
-      trained_on = trained_on, is_trained = true }, Weights)
+      trained_on = trained_on, is_trained = true }, weights_class)
   end
   return model.known[id]
 end
@@ -85,7 +85,7 @@ function policy.open(spec, o)
   end
   session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
-    weights = model.start }, Policy)
+    weights = model.start }, policy_class)
 end
 
 function Policy:base() return self.model.base end
@@ -105,11 +105,11 @@ function Policy:snapshot(name)
 end
 
 function Policy:branch(w)
-  if getmetatable(w) ~= Weights or w.model ~= self.model then
+  if not policy.is_weights(w) or w.model ~= self.model then
     errors.misuse("policy:branch", "policy:branch needs weights of the same model")
   end
   return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record, weights = w },
-    Policy)
+    policy_class)
 end
 
 function Policy:encode(text, o)
@@ -127,14 +127,16 @@ end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
 
--- { ids, sha, text }: rendered with the record's sentences, cached in the prompt per model.
+local rendered = setmetatable({}, { __mode = "k" }) -- prompt -> its last rendering; a copy of a prompt has none
+
+-- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
-  local cached = rawget(p, "tokens_cache")
+  local cached = rendered[p]
   if cached and cached.model == model and cached.prefix == prefix then return cached end
   local text = core.policy_render(model.handle, p:messages(model.record), true) .. (prefix or p.prefix or "")
   local ids = core.policy_encode(model.handle, text, true)
   cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
-  p.tokens_cache = cached
+  rendered[p] = cached
   return cached
 end
 
@@ -391,7 +393,7 @@ function Weights:save(dir)
   core.weights_save(self.handle, dir, false)
 end
 
-function policy.is_weights(w) return getmetatable(w) == Weights end
+function policy.is_weights(w) return getmetatable(w) == weights_class end
 
 ---Raises a usage error when the spec cannot name a model: nothing is opened or fetched.
 function policy.check_spec(spec)

@@ -6,6 +6,7 @@
 -- tasks that come from files, so asking for more continues the same directory. Lines of metrics.jsonl and meter.jsonl, tables and plots are written
 -- again by every attempt, from the record.
 local checkpoints = require "vegttt.checkpoints"
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local meter = require "vegttt.meter"
@@ -251,15 +252,21 @@ function Run:rng(label)
   return rng.new(self.seed, label)
 end
 
----What main gets: the calls and a few fields; everything else of a run is the engine's.
+-- ── what main gets: the calls and a few fields; everything else of a run is the engine's ─────────────────────────────
+
+local public = { "log", "table", "plot", "save", "sweep", "kernels", "rng", "meter", "stage" }
+local runs = setmetatable({}, { __mode = "k" }) -- view -> run
+local view_methods = {}
+local View = closed.class("vt.Run", "a run", { "id", "dir", "params", "seed" }, view_methods)
+View.__tostring = Run.__tostring
+for _, name in ipairs(public) do
+  view_methods[name] = function(view, ...) return Run[name](runs[view], ...) end
+end
+function view_methods.meter(view) return runs[view].meter:copy() end
+
 function Run.script_view(r)
-  local view = setmetatable({}, { __name = "vt.Run", __tostring = Run.__tostring, __index = function(_, k)
-    if k == "meter" then return function() return r.meter:copy() end end
-    if Run[k] then return function(_, ...) return Run[k](r, ...) end end
-    if k == "id" or k == "dir" or k == "params" or k == "seed" then return r[k] end
-    errors.misuse("run", "a run has no field '%s'%s", tostring(k), errors.hint(tostring(k),
-      { "log", "table", "plot", "save", "rng", "meter", "sweep", "stage", "id", "dir" }))
-  end })
+  local view = setmetatable({ id = r.id, dir = r.dir, params = r.params, seed = r.seed }, View)
+  runs[view] = r
   return view
 end
 

@@ -4,6 +4,7 @@
 -- still going, was killed, or was cut short: a file that is missing is nothing, a torn last line is left out.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local tasks = require "vegttt.tasks"
 local text = require "vegttt.text"
 
 local run_files = {}
@@ -73,6 +74,16 @@ function run_files.find(what)
       #found > 3 and ", …" or "")
   end
   errors.usage("there is no run '%s'; `vegttt ls` lists them", what)
+end
+
+---task(id) of a run: the user's own as the run kept it, else the one that comes with vegttt.
+function run_files.tasks_of(dir)
+  local known = {}
+  return function(id)
+    local own = not known[id] and run_files.json(dir, ("tasks/%d.json"):format(id))
+    known[id] = known[id] or own and tasks.of(own) or tasks.get({ ids = { id } })[1]
+    return known[id]
+  end
 end
 
 ---"finished" or "unfinished".

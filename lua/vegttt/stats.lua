@@ -2,6 +2,7 @@
 --
 -- Statistics of samples: what engine/stats computes over arrays, applied to groups with the task as the unit. Each
 -- result is a table { value, lo, hi, n, method, unit }; a share of samples is the mean over tasks of the task's share.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
@@ -11,8 +12,8 @@ local stats = {}
 local formulas = core.stats
 local bootstrap_seed = 20260101
 
-local Result = { __name = "vt.Result" }
-Result.__index = Result
+local Result = closed.class("vt.Result", "a statistic", { "value", "lo", "hi", "sd", "n", "n_samples", "p", "p_min",
+  "method", "unit" })
 function Result:__tostring()
   if self.lo and self.lo == self.lo then
     return ("%s [%s, %s], n = %d"):format(text.number(self.value, 4), text.number(self.lo, 4), text.number(self.hi, 4),

@@ -53,14 +53,14 @@ end
 
 local cache = {}
 
----id -> file name, of the tasks that come with vegttt.
-local function shipped(level)
-  local by_id = {}
-  for _, name in ipairs(core.embedded(("tasks/l%d/"):format(level))) do
-    local id = name:match "/(%d+)_[^/]*%.lua$"
-    if id then by_id[tonumber(id)] = name end
+---id -> file name and name -> id of the tasks that come with vegttt.
+function tasks.shipped(level)
+  local by_id, by_name = {}, {}
+  for _, file in ipairs(core.embedded(("tasks/l%d/"):format(level))) do
+    local id, name = file:match "/(%d+)_([^/]*)%.lua$"
+    if id then by_id[tonumber(id)], by_name[name] = file, tonumber(id) end
   end
-  return by_id
+  return by_id, by_name
 end
 
 local function load_task(name)
@@ -131,7 +131,7 @@ end
 local function shipped_tasks(o, ids, is_explicit)
   local level
   ids, level = wanted_ids(o, ids)
-  local files = shipped(level)
+  local files = tasks.shipped(level)
   if #ids == 0 then ids = errors.keys(files) end
   local out, missing = {}, {}
   for _, id in ipairs(ids) do

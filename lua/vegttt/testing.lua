@@ -2,8 +2,8 @@
 --
 -- Tests in Lua, run inside the engine: `vegttt test FOLDER|FILE… [--only TEXT]`. A test file sees the globals of a
 -- script, and describe, it, at_end and the expect functions besides; its chunk declares tests, which run in order, those
--- of at_end after all others (and not with --only). The closing line is `N passed, N failed`; the result is the exit
--- code. In a folder the files named *_test.lua are tests.
+-- of at_end after all others (and not with --only). Modules are found beside it. The closing line is `N passed, N
+-- failed`; the result is the exit code. In a folder the files named *_test.lua are tests.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local globals = require "vegttt.globals"
@@ -101,6 +101,10 @@ local function run(o, paths)
     if not core.exists(path) then errors.usage("there is no test file or folder %s", path) end
   end
   globals.install()
+  for _, path in ipairs(paths) do
+    local folder = path:find "%.lua$" and (path:match "^(.*)/[^/]*$" or ".") or path
+    package.path = ("%s/?.lua;"):format(folder) .. package.path
+  end
   local environment = setmetatable({ describe = describe, it = it, expect = expect, at_end = at_end },
     { __index = core.globals })
   local passed, failed = 0, 0

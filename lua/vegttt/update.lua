@@ -6,6 +6,7 @@
 -- function of the sequence), step. Its identity is the parent weights, the ordered batch, the loss and every optimiser
 -- field; when the journal knows that identity the new weights are only named, not computed. One update runs at a time
 -- per model.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
@@ -19,8 +20,7 @@ local getupvalue = debug.getupvalue -- scripts lose the debug library
 
 -- ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local Batch = { __name = "vt.Batch" }
-Batch.__index = Batch
+local Batch = closed.class("vt.Batch", "a batch", { "seqs" })
 function Batch:__tostring() return ("batch of %d sequences"):format(#self) end
 function Batch:__len() return #self.seqs end
 

@@ -79,17 +79,6 @@ function verb.source(path)
   return text
 end
 
----id, name -> file name of every task that comes with vegttt.
-local function shipped()
-  local by_id, by_name = {}, {}
-  for _, file in ipairs(core.embedded "tasks/l1/") do
-    local id, name = file:match "/(%d+)_([^/]*)%.lua$"
-    if id then by_id[tonumber(id)], by_name[name] = name, tonumber(id) end
-  end
-  return by_id, by_name
-end
-verb.shipped = shipped
-
 ---A vt.Task from what the user wrote: an id, a name, or a task file.
 function verb.task(what)
   if what:find "%.lua$" then
@@ -100,7 +89,7 @@ function verb.task(what)
     local message = tostring(found)
     errors.usage("%s", message:find(what, 1, true) and message or ("%s is no task: %s"):format(what, message))
   end
-  local by_id, by_name = shipped()
+  local by_id, by_name = tasks.shipped(1)
   local id = math.tointeger(tonumber(what)) or by_name[what]
   if id and by_id[id] then return tasks.get({ ids = { id } })[1] end
   if id then errors.usage("there is no task %d; `vegttt task ls` lists them", id) end

@@ -6,7 +6,6 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local kernels = require "vegttt.kernels"
 local run_files = require "vegttt.run_files"
-local tasks = require "vegttt.tasks"
 local verb = require "vegttt.verb_common"
 
 local export = {}
@@ -19,18 +18,6 @@ run stopped before that second verdict, it is made now.]]
 
 local options = { { "kernels", "DIR", "the folder to write to" }, { "force", nil, "overwrite files that are there" },
   verb.unsafe_jail_option }
-
--- The task of a run's kernels: one that comes with vegttt, or the user's own as the run kept it.
-local function task_of(dir, t)
-  local own = run_files.json(dir, "task.json")
-  local task = own and own.id == t.task and tasks.from_table(own, dir .. "/task.json")
-  if not task then
-    local by_id = verb.shipped()
-    task = by_id[t.task] and tasks.get({ ids = { t.task } })[1]
-  end
-  if not task then errors.usage("the run's task %d %s is not among the tasks of this version", t.task, t.name) end
-  return task
-end
 
 local function refuse_to_overwrite(list, out)
   for _, t in ipairs(list) do
@@ -58,9 +45,9 @@ local function run(f, rest)
   local candidates = require("vegttt.list").filter(list, function(t) return #t.ranked > 0 end)
   if core.exists(out) and not core.is_dir(out) then errors.usage("%s is a file, not a folder", out) end
   if not f.force then refuse_to_overwrite(candidates, out) end
-  local n_written = 0
+  local n_written, task_of = 0, run_files.tasks_of(dir)
   for _, t in ipairs(candidates) do
-    local task = task_of(dir, t)
+    local task = task_of(t.task)
     local k = kernels.confirmed(t, task)
     if k then
       core.mkdir(out)

@@ -68,7 +68,7 @@ local function show(what)
 end
 
 local function ls()
-  local by_id = verb.shipped()
+  local by_id = tasks.shipped(1)
   for _, id in ipairs(errors.keys(by_id)) do
     local t = tasks.get({ ids = { id } })[1]
     verb.say("%4d  %-34s %s", id, t.name, t.family)
