@@ -84,7 +84,7 @@ static vt_status load_adapter(vt_policy *p, const char *dir, vt_err *err)
     struct vt_adapter *a = NULL;
     char *warning = NULL, id[65];
     int adapter = 0;
-    vt_status status = vt_adapter_load(dir, vt_lm_cfg(p->lm), p->digest, &a, &warning, err);
+    vt_status status = vt_adapter_load_on(dir, p->ckpt, p->digest, &a, &warning, err);
 
     if (status != VT_OK)
         return status;
