@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "bind/lua_core.h"
 #include "eval/assemble.h"
+#include "eval/extract.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -178,6 +179,38 @@ static int l_assemble(lua_State *L)
     return 1;
 }
 
+static void release_code(void *p)
+{
+    vt_code_free(p);
+    free(p);
+}
+
+/* core.extract(answer, name or nil) -> code, from, to, is whole function; the code stands in the bytes [from, to) of
+ * the answer. nil, why: it holds none that ends. */
+static int l_extract(lua_State *L)
+{
+    size_t n;
+    vt_err err;
+    const char *answer = luaL_checklstring(L, 1, &n), *name = luaL_optstring(L, 2, NULL);
+    struct vt_guard *g = vt_lua_guard(L, release_code);
+    struct vt_code *c = vt_alloc(sizeof *c);
+    if (!c)
+        return luaL_error(L, "no memory for the code of an answer");
+    g->p = c;
+    if (vt_extract(answer, n, name, true, c, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.eval", &err);
+    if (!c->text) {
+        lua_pushnil(L);
+        lua_pushstring(L, c->why);
+        return 2;
+    }
+    lua_pushlstring(L, c->text, c->len);
+    lua_pushinteger(L, (lua_Integer)c->from);
+    lua_pushinteger(L, (lua_Integer)c->to);
+    lua_pushboolean(L, c->is_whole);
+    return 4;
+}
+
 static int l_cancel(lua_State *L)
 {
     vt_eval_cancel_all(check(L, 1)->e);
@@ -190,6 +223,7 @@ void vt_lua_add_eval(lua_State *L)
                                          {"eval_submit", l_submit},
                                          {"eval_cancel", l_cancel},
                                          {"assemble", l_assemble},
+                                         {"extract", l_extract},
                                          {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);

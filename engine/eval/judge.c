@@ -264,7 +264,7 @@ vt_status vt_judge_check(const struct vt_lab *lab, struct vt_station *station, s
         return VT_OK;
     VT_TRY(vt_extract(c->text, c->len, vt_task_name(c->task), c->is_answer, &c->code, err));
     vt_sha256_of(c->code.text ? c->code.text : "", c->code.text ? c->code.len : 0, c->code_sha);
-    if (!c->code.text) {
+    if (c->code.why[0]) {
         c->outcome->status = VT_MALFORMED;
         snprintf(c->outcome->why, sizeof c->outcome->why, "%s", c->code.why);
         return VT_OK;
