@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verbs.h: what `vegttt VERB …` can do, as one table that main.c and --help read, and the exit codes. A verb is one
+ * verbs.h: what `vegttt VERB …` can do, as one table that main.c and --help read. A verb is one
  * function `vt_verb_NAME` in verb_NAME.c (or run.c for those that the Lua half carries out); it prints its result on
  * stdout, talk on stderr, and returns an exit code. To add one: a row here and the function.
  */
 #ifndef VT_CLI_VERBS_H
 #define VT_CLI_VERBS_H
 
-#include <vegttt/err.h>
+#include "base/exit.h"
 
 /* name, arguments, what it does */
 #define VT_VERB_MAP(X)                                                                                                 \
@@ -24,15 +24,6 @@
     X(export, "RUN --kernels DIR", "the best kernel of each task of a run")                                            \
     X(doctor, "", "what this machine has: cores, instruction sets, compilers, jail layers")                            \
     X(test, "FOLDER", "run Lua tests inside the engine")
-
-enum vt_exit {
-    VT_EXIT_OK = 0,
-    VT_EXIT_SCRIPT = 1, /* an error in a script */
-    VT_EXIT_USAGE = 2,
-    VT_EXIT_BUDGET = 3, /* the budget is reached; results are valid */
-    VT_EXIT_INFRA = 4,
-    VT_EXIT_INTERRUPTED = 130 /* the same command continues */
-};
 
 #define X(name, args, help) int vt_verb_##name(int argc, char **argv);
 VT_VERB_MAP(X)

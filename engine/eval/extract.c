@@ -11,10 +11,13 @@
  *   - else the blocks: one that defines the function before one that does not, a C block before one without a word,
  * that before one of another language; the last among equals;
  *   - without a fence: the function where it is defined, prose around it left away, else the text is the body.
- * A body ends at the brace that closes the function it continues, whatever follows, so the text cannot close the
- * function it is put into; where the braces do not close, at the first line that is only `}`. The line end before that
- * line is not part of it, other white space is. Code that the answer's end cuts is no candidate: half a function may
- * compile and be judged for what its author did not write.
+ * A body in an answer ends at the first line that is only `}` and closes more than the body opened; without such a line
+ * at the first brace that does; where the braces never close, at the first line that is only `}`, which is where the
+ * default prompt stops. The line end before the brace is not part of the body, other white space is. A brace too many
+ * inside it stays, since it is what the model wrote; but C text is cut there, whatever follows, so that no text closes
+ * the function it is put into, and whatever is judged goes through that (judge.c).
+ * Code that the answer's end cuts is no candidate: half a function may compile and be judged for what its author did
+ * not write.
  */
 #include "eval/extract.h"
 #include "base/alloc.h"
@@ -92,37 +95,45 @@ static bool find_definition(struct vt_span s, const char *name, struct definitio
     return is_found || is_inside;
 }
 
-/* The brace that closes the function which the text continues; NULL when the text ends first. */
-static const char *closing_brace(struct vt_span s)
-{
-    struct vt_clexer l = lexer_of(s);
-    int depth = 0;
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
-        if (t.in_directive)
-            continue;
-        depth += vt_ctoken_is(&t, "{") - vt_ctoken_is(&t, "}");
-        if (depth < 0)
-            return t.p;
-    }
-    return NULL;
-}
-
 static bool is_blank_line(const char *p, const char *end)
 {
     struct vt_span s = vt_span_trim((struct vt_span){p, end});
     return s.p == s.end;
 }
 
-/* The first line that is nothing but `}`. */
-static const char *brace_line(struct vt_span s)
+/* Is the brace at `p` a line of its own, without indentation? */
+static bool is_brace_line(struct vt_span s, const char *p)
 {
-    for (const char *p = s.p; p < s.end;) {
+    return (p == s.p || p[-1] == '\n') && is_blank_line(p + 1, vt_line_end(p, s.end));
+}
+
+/* The closing braces of a text that continues a function; each NULL where there is none. */
+struct closing {
+    const char *brace; /* the first that closes more than the text opens */
+    const char *line;  /* the first of that kind that is a line of its own */
+    const char *any;   /* the first line that is only a brace, whatever it closes */
+};
+
+static struct closing find_closing(struct vt_span s)
+{
+    struct vt_clexer l = lexer_of(s);
+    struct closing c = {0};
+    int depth = 0;
+    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END && !c.line; t = vt_clexer_next(&l)) {
+        if (t.in_directive)
+            continue;
+        depth += vt_ctoken_is(&t, "{") - vt_ctoken_is(&t, "}");
+        if (depth >= 0 || *t.p != '}')
+            continue;
+        c.brace = c.brace ? c.brace : t.p;
+        c.line = is_brace_line(s, t.p) ? t.p : NULL;
+    }
+    for (const char *p = s.p; p < s.end && !c.any;) {
         const char *e = vt_line_end(p, s.end);
-        if (*p == '}' && is_blank_line(p + 1, e))
-            return p;
+        c.any = *p == '}' && is_brace_line(s, p) ? p : NULL;
         p = e < s.end ? e + 1 : e;
     }
-    return NULL;
+    return c;
 }
 
 /* Text up to `end`, which something else follows: without the blanks of its last line, and without the line end before
@@ -298,24 +309,16 @@ static struct found cut(enum rank rank)
     return (struct found){.rank = rank, .is_cut = true};
 }
 
-/* Is the brace alone on its line? */
-static bool stands_alone(struct vt_span s, const char *brace)
-{
-    const char *p = brace;
-    while (p > s.p && (p[-1] == ' ' || p[-1] == '\t'))
-        p--;
-    return (p == s.p || p[-1] == '\n') && is_blank_line(brace + 1, vt_line_end(brace, s.end));
-}
-
 /* Text that goes on where the prompt's signature and brace ended. is_delimited: a fence closes it. A brace with a line
  * of its own makes a body of whatever stands before it; else only statements are believed to be one. */
 static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
 {
-    const char *end = closing_brace(s);
+    struct closing c = find_closing(s);
+    const char *end = c.line ? c.line : c.brace;
     if (!end && !is_delimited)
-        end = brace_line(s);
+        end = c.any;
     struct vt_span text = end ? cut_at(s, end) : is_delimited ? cut_at(s, s.end) : s;
-    if (!(end && stands_alone(s, end)) && !has_statement(text))
+    if (!(end && is_brace_line(s, end)) && !has_statement(text))
         return (struct found){0};
     return end || is_delimited ? (struct found){.text = text, .rank = rank} : cut(rank);
 }
@@ -371,7 +374,7 @@ static bool closes_the_prompt(struct vt_span before, const struct vt_fence_count
     struct vt_span s = vt_span_trim(before);
     if (s.p == s.end)
         return false;
-    if (closing_brace(s))
+    if (find_closing(s).brace)
         return true;
     return fences->is_bare && fences->n % 2 == 1 && (s.end[-1] == ';' || s.end[-1] == '}');
 }
@@ -414,10 +417,9 @@ static struct found in_answer(struct vt_span answer, const char *name)
 static struct found in_source(struct vt_span s, const char *name)
 {
     struct definition d;
-    const char *end;
     if (find_definition(s, name, &d))
         return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = true};
-    end = closing_brace(s);
+    const char *end = find_closing(s).brace;
     return (struct found){.text = end ? cut_at(s, end) : s, .rank = RANK_C};
 }
 
@@ -436,14 +438,28 @@ static bool has_fence(struct vt_span s)
 
 /* ---- the result ---- */
 
-static vt_status copy_text(struct vt_span s, struct vt_code *out, vt_err *err)
+/* Does every line of the text end in CR LF? A model that writes one now and then means nothing by it. */
+static bool has_crlf(struct vt_span s)
+{
+    size_t n = 0;
+    for (const char *p = s.p; p < s.end; p++, n++) {
+        p = vt_line_end(p, s.end);
+        if (p < s.end && (p == s.p || p[-1] != '\r'))
+            return false;
+        if (p == s.end)
+            break;
+    }
+    return n > 0;
+}
+
+static vt_status copy_text(struct vt_span s, bool is_crlf, struct vt_code *out, vt_err *err)
 {
     char *text = vt_alloc((size_t)(s.end - s.p) + 1);
     size_t n = 0;
     if (!text)
         return vt_fail(err, VT_ENOMEM, "cannot copy an answer of %zu bytes: out of memory", (size_t)(s.end - s.p));
     for (const char *p = s.p; p < s.end; p++)
-        if (*p != '\r' || p + 1 == s.end || p[1] != '\n')
+        if (!is_crlf || *p != '\r' || p + 1 == s.end || p[1] != '\n')
             text[n++] = *p;
     text[n] = 0;
     out->text = text;
@@ -476,7 +492,7 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
     out->to = (size_t)(f.text.end - answer);
     for (const char *p = answer; p < f.text.p; p++)
         out->first_line += *p == '\n';
-    return copy_text(f.text, out, err);
+    return copy_text(f.text, has_crlf(all), out, err);
 }
 
 void vt_code_free(struct vt_code *c)

@@ -13,7 +13,8 @@
 enum { VT_CODE_MAX = 64 * 1024 };
 
 struct vt_code {
-    char *text; /* malloc'd, NUL-terminated, line ends '\n'; NULL: the answer holds no code that ends */
+    char *text; /* malloc'd, NUL-terminated; '\n' where all lines ended in CR LF; NULL: the answer holds no code that
+                   ends */
     size_t len;
     bool is_whole;   /* defines the function itself; else text is its body */
     size_t from, to; /* the bytes of the answer that `text` stands in: [from, to) */
@@ -22,7 +23,7 @@ struct vt_code {
 };
 /* `name` is the function's; NULL: any function definition counts. is_answer: the text came from a model, so that prose,
  * fences and reasoning may stand around the code and the code may be cut; else it is C text, taken as it is unless it
- * has fences. Taking the code out of code changes nothing. ENOMEM is the only failure. */
+ * has fences, up to a brace that closes what it did not open. ENOMEM is the only failure. */
 vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_answer, struct vt_code *out,
                      vt_err *err) VT_MUST_USE;
 void vt_code_free(struct vt_code *c);
