@@ -8,13 +8,19 @@
 #include <stdbool.h>
 #include <vegttt/err.h>
 
+/* name, code, what it means */
+#define VT_EXIT_MAP(X)                                                                                                 \
+    X(OK, 0, "done")                                                                                                   \
+    X(SCRIPT, 1, "an error in a script; of a verb: the answer is no (not correct, not sound, nothing found)")          \
+    X(USAGE, 2, "a bad option, parameter, file or name; nothing was begun")                                            \
+    X(BUDGET, 3, "the budget is spent; results are valid")                                                             \
+    X(INFRA, 4, "the machine, the network or the evaluator could not work")                                            \
+    X(INTERRUPTED, 130, "interrupted; the same command continues")
+
 enum vt_exit {
-    VT_EXIT_OK = 0,
-    VT_EXIT_SCRIPT = 1, /* an error in a script; of a verb: a negative answer */
-    VT_EXIT_USAGE = 2,
-    VT_EXIT_BUDGET = 3, /* the budget is reached; results are valid */
-    VT_EXIT_INFRA = 4,
-    VT_EXIT_INTERRUPTED = 130 /* the same command continues */
+#define X(name, code, text) VT_EXIT_##name = code,
+    VT_EXIT_MAP(X)
+#undef X
 };
 
 /* The kind of vt.Error that a status is: "misuse", "budget", "cancelled" or "infrastructure". */

@@ -3,7 +3,6 @@
  * main.c: what was asked for: a verb of verbs.h, or an experiment file. Everything that prints, exits or knows about
  * terminals is in this folder.
  */
-#include "base/nearest.h"
 #include "cli/verbs.h"
 #include <stdio.h>
 #include <string.h>
@@ -43,14 +42,28 @@ int vt_cli_usage(const char *verb)
     return VT_EXIT_USAGE;
 }
 
+/* Letters that differ in place or number, up to 9: enough to guess what was meant. */
+static int distance(const char *a, const char *b)
+{
+    int d = 0;
+    for (; *a && *b; a++, b++)
+        d += *a != *b;
+    return d + (int)strlen(a) + (int)strlen(b);
+}
+
 static int unknown(const char *word)
 {
-    const char *names[N_VERBS + 1] = {NULL};
-    for (size_t i = 0; i < N_VERBS; i++)
-        names[i] = verbs[i].name;
-    const char *near = vt_nearest(word, names);
-    if (near)
-        fprintf(stderr, "vegttt: '%s' is neither a verb nor a .lua file; did you mean '%s'?\n", word, near);
+    const struct verb *best = NULL;
+    int best_distance = 3;
+    for (size_t i = 0; i < N_VERBS; i++) {
+        int d = distance(word, verbs[i].name);
+        if (d < best_distance) {
+            best = &verbs[i];
+            best_distance = d;
+        }
+    }
+    if (best)
+        fprintf(stderr, "vegttt: '%s' is neither a verb nor a .lua file; did you mean '%s'?\n", word, best->name);
     else
         fprintf(stderr, "vegttt: '%s' is neither a verb nor a .lua file; `vegttt --help` lists the verbs\n", word);
     return VT_EXIT_USAGE;

@@ -97,8 +97,7 @@ static vt_status read_protocol(struct vt_farm_request *r, const vt_json *j, vt_e
 }
 
 enum member { ID, TASK, CODE, ANSWER, PROTOCOL, SCALE, TIMING, FRESH, N_MEMBERS };
-static const char *const names[N_MEMBERS + 1] = {"id",    "task",   "code",  "answer", "protocol",
-                                                 "scale", "timing", "fresh", NULL};
+static const char *const names[N_MEMBERS] = {"id", "task", "code", "answer", "protocol", "scale", "timing", "fresh"};
 
 static vt_status read_member(struct vt_farm_request *r, enum member m, const vt_json *j, vt_err *err)
 {
@@ -133,12 +132,9 @@ static vt_status find_member(const char *key, enum member *out, vt_err *err)
             *out = (enum member)m;
             return VT_OK;
         }
-    const char *near = vt_nearest(key, names);
-    return near ? vt_fail(err, VT_EINVAL, "a request has no field '%.40s'; did you mean '%s'?", key, near)
-                : vt_fail(
-                      err, VT_EINVAL,
-                      "a request has no field '%.40s'; known: id, task, code, answer, protocol, scale, timing, fresh",
-                      key);
+    char hint[VT_HINT_MAX];
+    vt_hint(key, names, N_MEMBERS, "", hint, sizeof hint);
+    return vt_fail(err, VT_EINVAL, "a request has no field '%.40s'%s", key, hint);
 }
 
 /* ---- the id ---- */

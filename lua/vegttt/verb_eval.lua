@@ -17,21 +17,24 @@ vegttt eval --all DIR [--task …]             judge every .c file below DIR; a 
 vegttt eval --serve [--socket PATH]          JSON requests in, JSON verdicts out, a line each, in completion order
 
   --protocol fast|full   how long to time (fast)
+  --extract              the file is a model's answer: the code in it is judged
   --fresh                ignore stored builds and verdicts
   --json                 the whole record as JSON, one line a file
   --unsafe-jail          judge although the jail floor is not met; recorded
 
-A request: {"id": anything, "task": 19 or "relu" or "FILE.lua", "code": "C text"}, and if wanted "protocol" and "fresh"
+A request: {"id": anything, "task": 19 or "relu" or "FILE.lua" or a task's JSON, "code": "C text" or "answer": "a model's
+answer"}, and if wanted "protocol", "scale", "timing": false and "fresh": true
 Exit codes: 0 correct, 1 not correct, 2 bad input, 4 the evaluator could not work]]
 
 local flags = { task = "TASK", all = "DIR", serve = true, socket = "PATH", protocol = "fast|full", json = true,
-  fresh = true, ["unsafe-jail"] = true }
+  fresh = true, extract = true, ["unsafe-jail"] = true }
 local n_parallel = 8
 
 local function one(file, f)
   if not f.task then verb.usage "eval needs --task: an id, a name or a task file (`vegttt task ls` lists them)" end
   local task, code = verb.task(f.task), verb.source(file)
   local record = verb.wait(function() return verb.judge(task, code, f) end)
+  code = f.extract and core.extract(code, task.name) or code
   core.out((f.json and record.json or verdict_text.render(record, task, code, file)) .. "\n")
   return record.correct and 0 or 1
 end

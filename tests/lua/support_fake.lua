@@ -128,6 +128,16 @@ end
 local function add_evaluator(fake, submit, counts)
   function fake.eval_open() return {}, { version = "fake 1", machine = "fake machine" } end
   function fake.eval_cancel() end
+  local digests = setmetatable({}, { __mode = "k" })
+  function fake.task(json)
+    local handle, info = real.task(json)
+    digests[handle] = info.digest
+    return handle, info
+  end
+  function fake.eval_key(_, task, code, o)
+    return real.sha256(real.json_encode { task = digests[task], code = code, protocol = o.protocol,
+      replicate = o.replicate, confirms = o.confirms })
+  end
   function fake.eval_submit(_, _, code)
     return submit(function()
       counts.n_evals = counts.n_evals + 1
