@@ -83,7 +83,8 @@ bool vt_peer_line(struct vt_peer *p, struct vt_peer_line *out)
 
 bool vt_peer_has_line(const struct vt_peer *p)
 {
-    return p->in_at < p->in.len && (p->is_ended || memchr(p->in.p + p->in_at, '\n', p->in.len - p->in_at));
+    size_t n = p->in.len - p->in_at;
+    return n > 0 && (p->is_ended || n >= VT_PEER_LINE_MAX || memchr(p->in.p + p->in_at, '\n', n));
 }
 
 /* ---- out ---- */

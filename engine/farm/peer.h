@@ -34,7 +34,7 @@ void vt_peer_close(struct vt_peer *p);
 void vt_peer_read(struct vt_peer *p);
 /* The next line that is not blank; at the end also one without its line end. */
 bool vt_peer_line(struct vt_peer *p, struct vt_peer_line *out);
-bool vt_peer_has_line(const struct vt_peer *p);
+bool vt_peer_has_line(const struct vt_peer *p); /* something to take, or to be told about */
 /* Puts bytes behind those to be sent. */
 vt_status vt_peer_put(struct vt_peer *p, const char *bytes, size_t n, vt_err *err) VT_MUST_USE;
 size_t vt_peer_unsent(const struct vt_peer *p);

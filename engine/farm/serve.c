@@ -4,9 +4,10 @@
  *
  *   a client's line -> request -> judge -> (its thread) done list -> loop -> answer -> the client's unsent bytes
  *
- * Backpressure: lines are read only while there is room for another request, from one client after the other, and not
- * from a client that leaves SLOW_BYTES of answers unread. So a client that sends faster than the evaluator judges fills
- * its own pipe, one that does not read stops itself, and none stops the others.
+ * Backpressure: a line is taken only while there is room for another request, from one client after the other, a client
+ * whose next line waits is not read from, and neither is one that leaves SLOW_BYTES of answers unread. So a client that
+ * sends faster than the evaluator judges fills its own pipe, one that does not read stops itself, and none stops the
+ * others.
  *
  * A client that has shut its writing side down stays until its last answer is out. One that has gone altogether takes
  * its requests with it: they are withdrawn from the judge. Who is not being read from is looked at four times a second.
@@ -341,13 +342,15 @@ static void watch(vt_serve *s, int fd, bool wants, bool *is_watched, vt_loop_fn 
     *is_watched = wants && *is_watched;
 }
 
+/* Whoever has no line waiting is read from, room or not: when there is room again everybody's next line is known, and
+ * no client's many lines come before another one's first. */
 static void watch_all(vt_serve *s)
 {
     for (size_t i = 0; i < MAX_CLIENTS; i++) {
         struct client *c = &s->client[i];
+        bool wants = !s->is_stopping && may_ask(c) && !c->peer.is_ended && !vt_peer_has_line(&c->peer);
         if (c->is_used)
-            watch(s, c->peer.in_fd, has_room(s) && may_ask(c) && !c->peer.is_ended && !vt_peer_has_line(&c->peer),
-                  &c->is_watched, on_readable, c);
+            watch(s, c->peer.in_fd, wants, &c->is_watched, on_readable, c);
     }
     if (s->listen_fd >= 0)
         watch(s, s->listen_fd, !s->is_stopping && free_client(s), &s->is_listening, on_client, s);
