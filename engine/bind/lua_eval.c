@@ -200,37 +200,48 @@ static int l_key(lua_State *L)
     return 1;
 }
 
-/* core.assemble(task, code): the translation unit that is compiled for a candidate's body. */
-static int l_assemble(lua_State *L)
-{
-    vt_err err;
-    struct vt_buf *unit = vt_lua_buf(L, 0);
-    if (vt_assemble_body(vt_lua_task(L, 1), luaL_checkstring(L, 2), unit, &err) != VT_OK)
-        return vt_lua_raise(L, "vt.eval", &err);
-    lua_pushlstring(L, unit->p, unit->len);
-    return 1;
-}
-
 static void release_code(void *p)
 {
     vt_code_free(p);
     free(p);
 }
 
+/* The code of a text, in a guard that is pushed. */
+static struct vt_code *extract(lua_State *L, int idx, const char *name, bool is_answer)
+{
+    size_t n;
+    vt_err err;
+    const char *text = luaL_checklstring(L, idx, &n);
+    struct vt_guard *g = vt_lua_guard(L, release_code);
+    struct vt_code *c = vt_alloc(sizeof *c);
+    if (!c)
+        luaL_error(L, "no memory for the code of an answer");
+    g->p = c;
+    if (vt_extract(text, n, name, is_answer, c, &err) != VT_OK)
+        vt_lua_raise(L, "vt.eval", &err);
+    return c;
+}
+
+/* core.assemble(task, code): the translation unit that is compiled for a candidate, or nil when it is none. */
+static int l_assemble(lua_State *L)
+{
+    vt_err err;
+    const vt_task *t = vt_lua_task(L, 1);
+    struct vt_code *c = extract(L, 2, vt_task_name(t), false);
+    struct vt_buf *unit = vt_lua_buf(L, 0);
+    if (!c->text)
+        return 0;
+    if (vt_assemble(t, c, unit, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.eval", &err);
+    lua_pushlstring(L, unit->p, unit->len);
+    return 1;
+}
+
 /* core.extract(answer, name or nil) -> code, from, to, is whole function; the code stands in the bytes [from, to) of
  * the answer. nil, why: it holds none that ends. */
 static int l_extract(lua_State *L)
 {
-    size_t n;
-    vt_err err;
-    const char *answer = luaL_checklstring(L, 1, &n), *name = luaL_optstring(L, 2, NULL);
-    struct vt_guard *g = vt_lua_guard(L, release_code);
-    struct vt_code *c = vt_alloc(sizeof *c);
-    if (!c)
-        return luaL_error(L, "no memory for the code of an answer");
-    g->p = c;
-    if (vt_extract(answer, n, name, true, c, &err) != VT_OK)
-        return vt_lua_raise(L, "vt.eval", &err);
+    struct vt_code *c = extract(L, 1, luaL_optstring(L, 2, NULL), true);
     if (!c->text) {
         lua_pushnil(L);
         lua_pushstring(L, c->why);

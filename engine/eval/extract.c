@@ -14,10 +14,9 @@
  * A body in an answer ends at the first line that is only `}` and closes more than the body opened; without such a line
  * at the first brace that does; where the braces never close, at the first line that is only `}`, which is where the
  * default prompt stops. The line end before the brace is not part of the body, other white space is. A brace too many
- * inside it stays, since it is what the model wrote; but C text is cut there, whatever follows, so that no text closes
- * the function it is put into, and whatever is judged goes through that (judge.c).
- * Code that the answer's end cuts is no candidate: half a function may compile and be judged for what its author did
- * not write.
+ * inside it stays, since it is what the model wrote and what is recorded; what is compiled is cut there
+ * (vt_body_length), so that no text closes the function it is put into. Code that the answer's end cuts is no
+ * candidate: half a function may compile and be judged for what its author did not write.
  */
 #include "eval/extract.h"
 #include "base/alloc.h"
@@ -148,6 +147,13 @@ static struct vt_span cut_at(struct vt_span s, const char *end)
         p -= p > s.p && p[-1] == '\r';
     }
     return (struct vt_span){s.p, p};
+}
+
+/* A body up to a brace that closes what it did not open. */
+static struct vt_span closed(struct vt_span s)
+{
+    const char *end = find_closing(s).brace;
+    return end ? cut_at(s, end) : s;
 }
 
 static bool is_blank(struct vt_span s)
@@ -417,10 +423,7 @@ static struct found in_answer(struct vt_span answer, const char *name)
 static struct found in_source(struct vt_span s, const char *name)
 {
     struct definition d;
-    if (find_definition(s, name, &d))
-        return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = true};
-    const char *end = find_closing(s).brace;
-    return (struct found){.text = end ? cut_at(s, end) : s, .rank = RANK_C};
+    return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = find_definition(s, name, &d)};
 }
 
 /* Fences are no C, so a text that has one outside its comments is an answer. */
@@ -480,10 +483,11 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
         snprintf(out->why, sizeof out->why, "The answer contains a NUL byte.");
         return VT_OK;
     }
-    struct found f = is_answer || has_fence(all) ? in_answer(all, name) : in_source(all, name);
+    is_answer = is_answer || has_fence(all);
+    struct found f = is_answer ? in_answer(all, name) : in_source(all, name);
     if (f.is_cut)
         snprintf(out->why, sizeof out->why, "The answer ends before its code does.");
-    else if (!f.rank || is_blank(f.text))
+    else if (!f.rank || is_blank(f.is_whole ? f.text : closed(f.text)))
         snprintf(out->why, sizeof out->why, "The answer contains no code.");
     if (f.is_cut || !f.rank)
         return VT_OK;
@@ -492,7 +496,13 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
     out->to = (size_t)(f.text.end - answer);
     for (const char *p = answer; p < f.text.p; p++)
         out->first_line += *p == '\n';
-    return copy_text(f.text, has_crlf(all), out, err);
+    return copy_text(f.text, is_answer && has_crlf(all), out, err);
+}
+
+size_t vt_body_length(const char *text, size_t len)
+{
+    struct vt_span s = closed((struct vt_span){text, text + len});
+    return (size_t)(s.end - s.p);
 }
 
 void vt_code_free(struct vt_code *c)

@@ -13,8 +13,8 @@
 enum { VT_CODE_MAX = 64 * 1024 };
 
 struct vt_code {
-    char *text; /* malloc'd, NUL-terminated; '\n' where all lines ended in CR LF; NULL: the answer holds no code that
-                   ends */
+    char *text; /* malloc'd, NUL-terminated; NULL: no code that ends. CR LF is '\n' where all lines of an answer have it
+                 */
     size_t len;
     bool is_whole;   /* defines the function itself; else text is its body */
     size_t from, to; /* the bytes of the answer that `text` stands in: [from, to) */
@@ -23,9 +23,11 @@ struct vt_code {
 };
 /* `name` is the function's; NULL: any function definition counts. is_answer: the text came from a model, so that prose,
  * fences and reasoning may stand around the code and the code may be cut; else it is C text, taken as it is unless it
- * has fences, up to a brace that closes what it did not open. ENOMEM is the only failure. */
+ * has fences. Taking the code out of code changes nothing. ENOMEM is the only failure. */
 vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_answer, struct vt_code *out,
                      vt_err *err) VT_MUST_USE;
 void vt_code_free(struct vt_code *c);
+/* How much of a body may be put into a function: up to a brace that would close it. */
+size_t vt_body_length(const char *text, size_t len);
 
 #endif

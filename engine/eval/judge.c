@@ -28,25 +28,12 @@ static const struct {
 /* A copy's speedup is 1 whatever is timed; a rough figure will do. */
 static const double copy_precision = 0.05;
 
-/* The code of an answer, and of that what may be put into a function. */
-static vt_status find_code(const struct vt_eval_request *r, struct vt_code *code, vt_err *err)
-{
-    struct vt_code found;
-    VT_TRY(vt_extract(r->code, r->code_len, vt_task_name(r->task), r->extract, code, err));
-    if (!r->extract || !code->text)
-        return VT_OK;
-    found = *code;
-    vt_status s = vt_extract(found.text, found.len, vt_task_name(r->task), false, code, err);
-    vt_code_free(&found);
-    return s;
-}
-
 vt_status vt_case_name(const struct vt_lab *lab, const struct vt_eval_request *r, const char *scale,
                        struct vt_code *code, struct vt_case_keys *keys, vt_err *err)
 {
     char baseline[VT_SHA256_HEX];
     const char *body = vt_task_body(r->task);
-    VT_TRY(find_code(r, code, err));
+    VT_TRY(vt_extract(r->code, r->code_len, vt_task_name(r->task), r->extract, code, err));
     vt_sha256_of(body, strlen(body), baseline);
     const struct vt_key_parts parts = {.task = r->task,
                                        .code = code,

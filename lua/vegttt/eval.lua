@@ -85,7 +85,8 @@ end
 local function keep_texts(run, task, code, line)
   local build = line.build
   if build and build.log_text then build.log, build.log_text = core.run_blob(run.handle, build.log_text), nil end
-  line.source = core.run_blob(run.handle, core.assemble(task.handle, code))
+  local unit = core.assemble(task.handle, code)
+  line.source = unit and core.run_blob(run.handle, unit)
 end
 
 -- One evals.jsonl line: the evaluator's record and the fields that every version has.

@@ -120,8 +120,7 @@ static void roads(void)
     } answers[] = {{"", "\n}\n", true},
                    {"Here it is:\n\n```c\n", "\n```\nIt is fast.\n", true},
                    {"<think>y[0] = 1;</think>\n```\n", "\n```\n", true},
-                   {"Here it is:\n\n```c\n", "\n```\nIt is fast.\n", false},
-                   {"", "\n  }\n}\n", true}}; /* a brace too many */
+                   {"Here it is:\n\n```c\n", "\n```\nIt is fast.\n", false}};
     char text[512], key[VT_EVAL_KEY_SIZE], other[VT_EVAL_KEY_SIZE];
     vt_task *t = fixture_task("relu");
     key_of(t, good, false, key);
@@ -142,6 +141,15 @@ static void roads(void)
     CHECK_OK(vt_eval_key(eval, &again, other, &err), err);
     expect_text(r.json, "key", other);
     CHECK(strcmp(key, other) != 0);
+    fixture_result_free(&r);
+    /* A brace too many is what the model wrote: another text, the same by both roads, and judged up to that brace. */
+    snprintf(text, sizeof text, "%s\n  }\n}\n", good);
+    key_of(t, text, true, other);
+    snprintf(text, sizeof text, "%s\n  }", good);
+    key_of(t, text, false, key);
+    CHECK_STR(other, key);
+    fixture_judge(eval, t, text, (struct vt_eval_request){.skip_timing = true}, &r);
+    CHECK(r.v.correct);
     fixture_result_free(&r);
     /* Whole functions and answers that hold none, too. */
     snprintf(text, sizeof text, "Well.\n%s {\n%s\n}\nDone.\n", vt_task_signature(t), good);

@@ -31,10 +31,9 @@ static void expect_from(const char *answer, const char *name, bool is_answer, co
     for (size_t i = c.from; i < c.to; i++)
         n += n < c.len && c.text[n] == answer[i];
     CHECK_INT(n, c.len);
-    /* What comes out goes through unchanged when it is judged, up to a brace too many. */
+    /* What comes out goes through unchanged when it is judged. */
     CHECK_OK(vt_extract(c.text, c.len, name, false, &again, &err), err);
-    CHECK(again.text && strncmp(again.text, text, again.len) == 0);
-    CHECK(again.len == c.len || text[strspn(text + again.len, " \n") + again.len] == '}');
+    CHECK_STR(again.text, text);
     CHECK_INT(again.is_whole, is_whole);
     vt_code_free(&again);
     vt_code_free(&c);
@@ -76,6 +75,13 @@ static void expect_blank(const char *answer, bool is_answer, const char *text)
     vt_code_free(&c);
 }
 
+/* What of a body reaches the compiler. */
+static void expect_compiled(const char *body, const char *text)
+{
+    size_t n = vt_body_length(body, strlen(body));
+    CHECK(n == strlen(text) && strncmp(body, text, n) == 0);
+}
+
 /* Bodies that go on where the prompt ended: up to the first line that is only a brace, without the line end before. */
 static void bodies(void)
 {
@@ -97,7 +103,10 @@ static void bodies(void)
                 "    for (int i = 0; i < n; i++) {\n        y[i] = 1; }", false, 1);
     /* A brace too many stays in what the model wrote, and is where the judge cuts. */
     expect_code("    y[0] = 1;\n  }\n}\n", true, "    y[0] = 1;\n  }", false, 1);
-    expect_code("    y[0] = 1;\n  }\n", false, "    y[0] = 1;", false, 1);
+    expect_compiled("    y[0] = 1;\n  }", "    y[0] = 1;");
+    expect_compiled("    y[0] = 1;\n}\nint main(void) {\n    return 0;\n", "    y[0] = 1;");
+    expect_compiled("    y[0] = '}'; /* } */ {\n    }", "    y[0] = '}'; /* } */ {\n    }");
+    expect_blank("}\nint main(void) {\n    return 0;\n", false, "}\nint main(void) {\n    return 0;\n");
     expect_code("    y[0] = 1;\n  }\n\nint main(void) {\n    return 0; }\n", true, "    y[0] = 1;", false, 1);
     expect_code("    y[0] = 1; }", true, "    y[0] = 1;", false, 1);
     /* Braces that never close: the first line that is only one, as the stop of the default prompt has it. */
@@ -254,9 +263,9 @@ static void line_ends(void)
         expect_code(crlf, true, c.text, c.is_whole, c.first_line);
         vt_code_free(&c);
     }
-    expect_code("    y[0] = 1;\r\n", false, "    y[0] = 1;\n", false, 1);
+    expect_code("    y[0] = 1;\r\n", false, "    y[0] = 1;\r\n", false, 1); /* C text as it is */
     /* One among others is the model's. */
-    expect_body("    y[0] = 1;\r\n    y[1] = 2;\n}\n", "    y[0] = 1;\r\n    y[1] = 2;");
+    expect_code("    y[0] = 1;\r\n    y[1] = 2;\n}\n", true, "    y[0] = 1;\r\n    y[1] = 2;", false, 1);
 }
 
 static void no_code(void)
