@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * lua_modules.c: the files of the Lua half: in the binary, or below VEGTTT_LUA_DIR while developing.
+ *
+ * They have a global table of their own: the standard library as it was before lua/vegttt/globals.lua took parts of it
+ * away from scripts, so that nothing in the Lua half depends on when it is loaded or on what a script assigns.
  */
 #include "bind/lua_modules.h"
 #include "base/fs.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
+#include <lualib.h>
 #include <string.h>
 
 enum { MODULE_MAX = 4 << 20 };
+static const char own_globals_key = 0; /* its address is the registry key */
 
 static const struct vt_embedded *embedded_find(const vt_bind *b, const char *name)
 {
@@ -44,6 +49,31 @@ static bool push_text(lua_State *L, const char *name)
     return true;
 }
 
+/* Stores a copy of the global table, its libraries copied too (one level; `package` is shared, since require has one).
+ */
+void vt_lua_keep_own_globals(lua_State *L)
+{
+    lua_newtable(L);
+    lua_pushglobaltable(L);
+    for (lua_pushnil(L); lua_next(L, -2);) {
+        const char *name = lua_tostring(L, -2);
+        if (lua_istable(L, -1) && strcmp(name, LUA_LOADLIBNAME) != 0) {
+            lua_newtable(L);
+            for (lua_pushnil(L); lua_next(L, -3);) {
+                lua_pushvalue(L, -2);
+                lua_insert(L, -2);
+                lua_rawset(L, -4);
+            }
+            lua_replace(L, -2);
+        }
+        lua_setfield(L, -4, name);
+    }
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, LUA_GNAME);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &own_globals_key);
+}
+
 /* package.searchers entry: a.b.c -> a/b/c.lua or a/b/c/init.lua of the Lua half. */
 int vt_lua_search_module(lua_State *L)
 {
@@ -63,6 +93,8 @@ int vt_lua_search_module(lua_State *L)
     const char *chunk = lua_pushfstring(L, "@%s", name);
     if (luaL_loadbufferx(L, text, n, chunk, "t") != LUA_OK)
         return lua_error(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &own_globals_key);
+    lua_setupvalue(L, -2, 1);
     lua_pushstring(L, name);
     return 2;
 }

@@ -12,6 +12,8 @@ int vt_lua_open_core(lua_State *L)
     lua_setfield(L, -2, "tty");
     lua_pushliteral(L, VEGTTT_VERSION);
     lua_setfield(L, -2, "version");
+    lua_pushglobaltable(L); /* what scripts see */
+    lua_setfield(L, -2, "globals");
 #define X(name) vt_lua_add_##name(L);
     VT_LUA_PARTS(X)
 #undef X

@@ -13,6 +13,7 @@
     X(modules)                                                                                                         \
     X(json)                                                                                                            \
     X(vector)                                                                                                          \
+    X(args)                                                                                                            \
     X(misc)                                                                                                            \
     X(files)                                                                                                           \
     X(ops)                                                                                                             \

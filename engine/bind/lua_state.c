@@ -63,6 +63,7 @@ static void on_signal(void *arg, int signo)
 static int set_up(lua_State *L)
 {
     luaL_openlibs(L);
+    vt_lua_keep_own_globals(L);
     vt_lua_add_guards(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, vt_lua_open_core);

@@ -7,6 +7,7 @@
 #ifndef VT_CLI_VERBS_H
 #define VT_CLI_VERBS_H
 
+#include "base/args.h"
 #include "base/exit.h"
 
 /* name, arguments, what it does */
@@ -33,8 +34,16 @@ VT_VERB_MAP(X)
 int vt_run_experiment(int argc, char **argv);
 int vt_run_module(const char *module, int argc, char **argv);
 
-/* main.c: "vegttt: MESSAGE" on stderr, and the exit code that fits the status; the usage line of a verb. */
+/* main.c: "vegttt: MESSAGE" on stderr, and the exit code that fits the status; the usage line of a verb,
+ * as an error and as an answer. */
 int vt_cli_fail(const vt_err *err);
 int vt_cli_usage(const char *verb);
+void vt_cli_help(const char *verb);
+
+/* words.c: the words after a verb. values[i] = what options[i] was given ("true" for a switch), NULL where it was not;
+ * words = the others, at most max_words. False when there is nothing more to do: --help was asked for and printed, or
+ * something is wrong and was said; *exit_code is then the verb's. */
+bool vt_cli_words(const char *verb, const struct vt_arg *options, size_t n, int argc, char **argv, const char **values,
+                  const char **words, size_t max_words, size_t *n_words, int *exit_code);
 
 #endif
