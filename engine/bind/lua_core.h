@@ -114,6 +114,7 @@ vt_task *vt_lua_task(lua_State *L, int idx);
 
 void vt_lua_add_json(lua_State *L); /* each adds functions to the table on top of the stack */
 void vt_lua_add_vector(lua_State *L);
+void vt_lua_add_args(lua_State *L);
 void vt_lua_add_misc(lua_State *L);
 void vt_lua_add_files(lua_State *L);
 void vt_lua_add_ops(lua_State *L);

@@ -2,7 +2,9 @@
  *
  * lua_state.c: the one lua_State: where modules come from, what a runaway script meets, and the way in and out.
  *
- * `require "vegttt.x"` finds lua/vegttt/x.lua in the binary, or below VEGTTT_LUA_DIR while developing. A count hook
+ * `require "vegttt.x"` finds lua/vegttt/x.lua in the binary, or below VEGTTT_LUA_DIR while developing. Those modules
+ * have a global table of their own: the standard library as it was before lua/vegttt/globals.lua took parts of it away
+ * from scripts, so that nothing in the Lua half depends on when it is loaded or on what a script assigns. A count hook
  * runs every two million instructions: when a script has not let the loop run for five seconds it is named once, with
  * its position; when an interrupt arrived meanwhile the script is stopped there, since it will never come to a wait.
  */
@@ -18,6 +20,7 @@
 
 enum { HOOK_INSTRUCTIONS = 2000000, MODULE_MAX = 4 << 20 };
 static const double runaway_s = 5.0;
+static const char own_globals_key = 0; /* its address is the registry key */
 
 vt_bind *vt_lua_bind(lua_State *L)
 {
@@ -97,6 +100,31 @@ static bool push_text(lua_State *L, const char *name)
     return true;
 }
 
+/* Stores a copy of the global table, its libraries copied too (one level; `package` is shared, since require has one).
+ */
+static void keep_own_globals(lua_State *L)
+{
+    lua_newtable(L);
+    lua_pushglobaltable(L);
+    for (lua_pushnil(L); lua_next(L, -2);) {
+        const char *name = lua_tostring(L, -2);
+        if (lua_istable(L, -1) && strcmp(name, LUA_LOADLIBNAME) != 0) {
+            lua_newtable(L);
+            for (lua_pushnil(L); lua_next(L, -3);) {
+                lua_pushvalue(L, -2);
+                lua_insert(L, -2);
+                lua_rawset(L, -4);
+            }
+            lua_replace(L, -2);
+        }
+        lua_setfield(L, -4, name);
+    }
+    lua_pop(L, 1);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -2, LUA_GNAME);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &own_globals_key);
+}
+
 /* package.searchers entry: a.b.c -> a/b/c.lua or a/b/c/init.lua of the Lua half. */
 static int searcher(lua_State *L)
 {
@@ -116,6 +144,8 @@ static int searcher(lua_State *L)
     const char *chunk = lua_pushfstring(L, "@%s", name);
     if (luaL_loadbufferx(L, text, n, chunk, "t") != LUA_OK)
         return lua_error(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &own_globals_key);
+    lua_setupvalue(L, -2, 1);
     lua_pushstring(L, name);
     return 2;
 }
@@ -165,8 +195,11 @@ static int open_core(lua_State *L)
     lua_setfield(L, -2, "tty");
     lua_pushliteral(L, VEGTTT_VERSION);
     lua_setfield(L, -2, "version");
+    lua_pushglobaltable(L); /* what scripts see */
+    lua_setfield(L, -2, "globals");
     vt_lua_add_json(L);
     vt_lua_add_vector(L);
+    vt_lua_add_args(L);
     vt_lua_add_misc(L);
     vt_lua_add_files(L);
     vt_lua_add_ops(L);
@@ -187,6 +220,7 @@ static int open_core(lua_State *L)
 static int set_up(lua_State *L)
 {
     luaL_openlibs(L);
+    keep_own_globals(L);
     vt_lua_add_guards(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
     lua_pushcfunction(L, open_core);

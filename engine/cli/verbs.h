@@ -7,6 +7,7 @@
 #ifndef VT_CLI_VERBS_H
 #define VT_CLI_VERBS_H
 
+#include "base/args.h"
 #include <vegttt/err.h>
 
 /* name, arguments, what it does */
@@ -25,13 +26,19 @@
     X(doctor, "", "what this machine has: cores, instruction sets, compilers, jail layers")                            \
     X(test, "FOLDER", "run Lua tests inside the engine")
 
+/* name, code, what it means */
+#define VT_EXIT_MAP(X)                                                                                                 \
+    X(OK, 0, "done")                                                                                                   \
+    X(SCRIPT, 1, "an error in a script; of a verb: the answer is no (not correct, not sound, nothing found)")          \
+    X(USAGE, 2, "a bad option, parameter, file or name; nothing was begun")                                            \
+    X(BUDGET, 3, "the budget is spent; results are valid")                                                             \
+    X(INFRA, 4, "the machine, the network or the evaluator could not work")                                            \
+    X(INTERRUPTED, 130, "interrupted; the same command continues")
+
 enum vt_exit {
-    VT_EXIT_OK = 0,
-    VT_EXIT_SCRIPT = 1, /* an error in a script */
-    VT_EXIT_USAGE = 2,
-    VT_EXIT_BUDGET = 3, /* the budget is reached; results are valid */
-    VT_EXIT_INFRA = 4,
-    VT_EXIT_INTERRUPTED = 130 /* the same command continues */
+#define X(name, code, text) VT_EXIT_##name = code,
+    VT_EXIT_MAP(X)
+#undef X
 };
 
 #define X(name, args, help) int vt_verb_##name(int argc, char **argv);
@@ -42,8 +49,16 @@ VT_VERB_MAP(X)
 int vt_run_experiment(int argc, char **argv);
 int vt_run_module(const char *module, int argc, char **argv);
 
-/* main.c: "vegttt: MESSAGE" on stderr, and the exit code that fits the status; the usage line of a verb. */
+/* main.c: "vegttt: MESSAGE" on stderr, and the exit code that fits the status; the usage line of a verb,
+ * as an error and as an answer. */
 int vt_cli_fail(const vt_err *err);
 int vt_cli_usage(const char *verb);
+void vt_cli_help(const char *verb);
+
+/* words.c: the words after a verb. values[i] = what options[i] was given ("true" for a switch), NULL where it was not;
+ * words = the others, at most max_words. False when there is nothing more to do: --help was asked for and printed, or
+ * something is wrong and was said; *exit_code is then the verb's. */
+bool vt_cli_words(const char *verb, const struct vt_arg *options, size_t n, int argc, char **argv, const char **values,
+                  const char **words, size_t max_words, size_t *n_words, int *exit_code);
 
 #endif

@@ -9,6 +9,7 @@
  * after the stop inside a burst are dropped. The kept tokens include the one that completed the stop.
  */
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "policy/native.h"
 #include <stdlib.h>
 #include <string.h>
@@ -377,12 +378,11 @@ static vt_status check_request(const vt_policy *p, const struct vt_sample_reques
         return vt_fail(err, VT_EINVAL, "cannot draw %d samples: ask for at least one", r->n);
     if (r->n_prompt < 1)
         return vt_fail(err, VT_EINVAL, "cannot sample from an empty prompt: give it at least one token");
-    if (r->max_tokens < 1)
-        return vt_fail(err, VT_EINVAL, "max_tokens is %d: ask for at least one token", r->max_tokens);
-    if (!(r->temperature >= 0) || r->temperature > 100)
-        return vt_fail(err, VT_EINVAL, "temperature %g is outside 0 to 100", (double)r->temperature);
-    if (!(r->top_p > 0 && r->top_p <= 1) || !(r->min_p >= 0 && r->min_p <= 1) || r->top_k < 0)
-        return vt_fail(err, VT_EINVAL, "top_p must be in (0, 1], min_p in [0, 1] and top_k 0 or more");
+    VT_TRY(vt_limit_check(VT_LIMIT_MAX_TOKENS, r->max_tokens, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TEMPERATURE, (double)r->temperature, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TOP_P, (double)r->top_p, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TOP_K, r->top_k, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_MIN_P, (double)r->min_p, err));
     if (r->n_prompt + r->max_tokens > p->caps.n_ctx)
         return vt_fail(err, VT_ELIMIT,
                        "the prompt has %d tokens and max_tokens is %d: together they pass the model's context of %d",
@@ -393,12 +393,15 @@ static vt_status check_request(const vt_policy *p, const struct vt_sample_reques
 /* The widest batch of this shape that fits the memory limit; refuses when not even one sample does. */
 static vt_status plan_batch(vt_policy *p, const struct vt_sample_request *r, int *max_active, vt_err *err)
 {
-    struct vt_lm_shapes s = {.n_groups = 8, .n_prompt = r->n_prompt, .n_new = r->max_tokens};
-    uint64_t bytes;
+    struct vt_lm_shapes s = {.purpose = VT_LM_SAMPLING,
+                             .n_groups = 8,
+                             .n_prompt = r->n_prompt,
+                             .n_new = r->max_tokens,
+                             .adapter = r->weights->adapter};
     vt_status status = VT_OK;
 
     for (s.n_slots = MAX_ACTIVE; s.n_slots >= 1; s.n_slots /= 2) {
-        status = vt_lm_plan(p->lm, &s, &bytes, err);
+        status = vt_lm_plan(p->lm, &s, NULL, err);
         if (status != VT_ENOMEM)
             break;
         s.n_groups = 1;

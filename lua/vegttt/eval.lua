@@ -8,8 +8,10 @@
 --
 -- A second verdict (vt.eval.best) is recorded beside the first, names it in `confirms`, and has its own key.
 local best = require "vegttt.best"
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
 local list = require "vegttt.list"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -17,9 +19,16 @@ local session = require "vegttt.session"
 
 local eval = {}
 
-local Verdict = { __name = "vt.Verdict" }
-Verdict.__index = Verdict
-function Verdict:__tostring()
+-- What a verdict may have: the fields of every record, and those that some kinds of verdict have.
+local verdict_fields = { "status", "correct", "speedup", "speedup_measured", "speedup_lo", "speedup_hi", "speedup_tuned",
+  "is_copy", "flags", "protocol", "tier", "machine", "cached", "key", "run", "task", "task_name", "task_digest", "level",
+  "code_sha", "source", "confirms", "scale", "stage", "stages", "evaluator", "compiler", "build", "error", "failure",
+  "feedback_text", "worst", "n_checks", "runtime_us", "ref_us", "baseline_us", "roofline", "trials", "ref_trials",
+  "ref_first", "trial_sets", "statistic", "n_remeasured", "floor_us", "cores", "corun", "cache_state", "clock", "jail",
+  "call", "warm", "check_ms", "time_ms", "v", "t", "t_mono" }
+local Verdict = {}
+local verdict_class = closed.class("vt.Verdict", "a verdict", verdict_fields, Verdict)
+function verdict_class:__tostring()
   return self.correct and ("%s %.2fx"):format(self.status, self.speedup) or self.status
 end
 
@@ -51,11 +60,11 @@ local function verdict_of(line)
   local v = {}
   for k, x in pairs(line) do v[k] = x end
   v.feedback_text, v.feedback = line.feedback, nil
-  return setmetatable(v, Verdict)
+  return setmetatable(v, verdict_class)
 end
 
 local function malformed(task, o)
-  return { status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0, speedup_measured = 0,
+  return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0, speedup_measured = 0,
     speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
     feedback = "The answer holds no complete function body: no line with only a closing brace was found." }
 end
@@ -147,30 +156,11 @@ function eval.one(task, code, o)
   return evaluate(session.run "vt.eval.one", task, code, resolve_options("vt.eval.one", o))
 end
 
--- The samples of a group, a list of samples or a list of groups.
-local function samples_of(op, g)
-  if type(g) ~= "table" then errors.misuse(op, "%s needs a group of samples, not a %s", op, type(g)) end
-  local samples = {}
-  local function collect(t)
-    for _, s in ipairs(t) do
-      if type(s) == "table" and s.tokens then
-        samples[#samples + 1] = s
-      elseif type(s) == "table" then
-        collect(s)
-      else
-        errors.misuse(op, "%s needs groups of samples; it met a %s", op, type(s))
-      end
-    end
-  end
-  collect(g)
-  return samples
-end
-
 ---vt.eval.all(group or groups, o): fills .result of every sample; returns its argument.
 function eval.all(g, o)
   sched.need "vt.eval.all"
   o = resolve_options("vt.eval.all", o)
-  local samples = samples_of("vt.eval.all", g)
+  local samples = groups.samples("vt.eval.all", g)
   local run = session.run "vt.eval.all"
   sched.map(samples, function(s) s.result = evaluate(run, s.task, s.code, o) end)
   return g
@@ -180,7 +170,7 @@ end
 ---of the best kernel that holds when judged again; it, sample and first are nil where none is faster for sure.
 function eval.best(g)
   sched.need "vt.eval.best"
-  local samples = samples_of("vt.eval.best", g)
+  local samples = groups.samples("vt.eval.best", g)
   local run = session.run "vt.eval.best"
   for _, s in ipairs(samples) do
     if not s.result then
