@@ -19,7 +19,7 @@ local function with_tokenizer(name, root)
   for _, file in ipairs(core.list(source .. name)) do
     if not core.is_dir(source .. name .. "/" .. file) then core.write(dir .. "/" .. file, core.read(source .. name .. "/" .. file)) end
   end
-  local vocab = {}
+  local vocab = { ["<s>"] = 0, ["</s>"] = 1 }
   for id = 2, 89 do vocab[string.char(31 + id)] = id end
   core.write(dir .. "/tokenizer.json", core.json_encode {
     added_tokens = { control(0, "<s>"), control(1, "</s>") },
