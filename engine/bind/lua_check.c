@@ -10,8 +10,8 @@
 #include "base/fs.h"
 #include "base/rng.h"
 #include "bind/lua_core.h"
+#include "eval/c/scratch.h"
 #include "eval/judge.h"
-#include "eval/scratch.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

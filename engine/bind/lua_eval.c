@@ -5,7 +5,7 @@
  */
 #include "base/alloc.h"
 #include "bind/lua_core.h"
-#include "eval/assemble.h"
+#include "eval/c/assemble.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -15,8 +15,8 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/rng.h"
+#include "eval/c/scratch.h"
 #include "eval/judge.h"
-#include "eval/scratch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>

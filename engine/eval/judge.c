@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/rng.h"
-#include "eval/assemble.h"
+#include "eval/c/assemble.h"
 #include <math.h>
 #include <sched.h>
 #include <signal.h>

@@ -6,8 +6,8 @@
 #ifndef VT_EVAL_JUDGE_H
 #define VT_EVAL_JUDGE_H
 
-#include "eval/cores.h"
-#include "eval/roofline.h"
+#include "eval/c/cores.h"
+#include "eval/c/roofline.h"
 #include "eval/subject.h"
 #include "eval/verdict.h"
 #include "store/content.h"

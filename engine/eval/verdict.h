@@ -7,9 +7,9 @@
 #define VT_EVAL_VERDICT_H
 
 #include "base/json.h"
-#include "eval/build.h"
-#include "eval/check_run.h"
-#include "eval/cores.h"
+#include "eval/c/build.h"
+#include "eval/c/check_run.h"
+#include "eval/c/cores.h"
 #include "eval/timing.h"
 #include <vegttt/eval.h>
 

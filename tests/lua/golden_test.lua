@@ -7,6 +7,11 @@ local support = require "support"
 
 local source = "tests/golden/tiny/"
 
+local function control(id, content)
+  return { id = id, content = content, special = true, lstrip = false, rstrip = false, single_word = false,
+    normalized = false }
+end
+
 -- A copy of the model's folder with a tokenizer: ids 2… are the printable characters.
 local function with_tokenizer(name, root)
   local dir = root .. "/" .. name
@@ -14,10 +19,10 @@ local function with_tokenizer(name, root)
   for _, file in ipairs(core.list(source .. name)) do
     if not core.is_dir(source .. name .. "/" .. file) then core.write(dir .. "/" .. file, core.read(source .. name .. "/" .. file)) end
   end
-  local vocab = {}
+  local vocab = { ["<s>"] = 0, ["</s>"] = 1 }
   for id = 2, 89 do vocab[string.char(31 + id)] = id end
   core.write(dir .. "/tokenizer.json", core.json_encode {
-    added_tokens = { { id = 0, content = "<s>", special = true }, { id = 1, content = "</s>", special = true } },
+    added_tokens = { control(0, "<s>"), control(1, "</s>") },
     model = { type = "BPE", vocab = vocab, merges = core.array {} },
     pre_tokenizer = { type = "ByteLevel", add_prefix_space = false, use_regex = true } })
   return dir

@@ -5,11 +5,11 @@
  * eval_judge.c; here are the cases that are easier to write down, damaged ones among them.
  */
 #include "base/fs.h"
+#include "eval/c/diagnostics.h"
+#include "eval/c/object.h"
+#include "eval/c/roofline.h"
 #include "eval/copycheck.h"
-#include "eval/diagnostics.h"
 #include "eval/extract.h"
-#include "eval/object.h"
-#include "eval/roofline.h"
 #include "eval_fixture.h"
 
 static void expect_code(const char *answer, bool is_answer, const char *text, bool is_whole, int first_line)
