@@ -6,6 +6,7 @@
  */
 #include "bind/lua_policy.h"
 #include "base/alloc.h"
+#include "bind/lua_open.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include "store/content.h"
 #include "store/csv.h"
 #include "store/run.h"

@@ -2,8 +2,10 @@
 --
 -- The evaluator for scripts: code and task in, verdict out.
 --
--- A verdict's key holds task, code, protocol and everything about the evaluator that could change it, so a recorded
--- verdict answers again and two samples of equal code share one evaluation. Each evaluation asked for is charged; only
+-- A verdict's key is the evaluator's own (core.eval_key): task, code, protocol and everything about the evaluator that
+-- could change it, so a recorded verdict answers again and two samples of equal code share one evaluation. A verdict
+-- that another version of the evaluator or another machine recorded has another key: it stays in the journal, answers
+-- nothing, and the run says that it judges again. Each evaluation asked for is charged; only
 -- what ran is spent. A bad candidate is a verdict, never an error.
 --
 -- A second verdict (vt.eval.best) is recorded beside the first, names it in `confirms`, and has its own key.
@@ -13,7 +15,6 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
 local list = require "vegttt.list"
-local record = require "vegttt.record"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 
@@ -50,10 +51,30 @@ local function resolve_options(op, o)
   return { protocol = o.protocol or "fast", tier = "c", fresh = o.fresh or false }
 end
 
+-- What the evaluator is asked, as core.eval_key and core.eval_submit take it.
+local function question(run, o)
+  return { protocol = o.protocol, scale = "cpu", replicate = run.replicate, confirms = o.confirms,
+    fresh = o.fresh or session.flags.fresh or o.confirms ~= nil }
+end
+
+-- Once in a run: verdicts in its record that this evaluator would not give are not mixed with those it gives.
+local function note_others(run, info)
+  if run.has_noted_others then return end
+  run.has_noted_others = true
+  local n = 0
+  for _, line in pairs(run.record.evals) do
+    if line.evaluator and (line.evaluator ~= info.version or line.machine ~= info.machine) then n = n + 1 end
+  end
+  if n > 0 then
+    core.err(("vegttt: %d recorded verdicts are of another evaluator or machine than %s on %s; what they judged is "
+      .. "judged again\n"):format(n, info.version, info.machine))
+  end
+end
+
 local function key_of(run, task, code, o)
-  local _, info = session.evaluator()
-  return record.hash { task = task.digest, code = code, tier = o.tier, scale = "cpu", protocol = o.protocol,
-    evaluator = info.version, machine = info.machine, replicate = run.replicate, confirms = o.confirms }
+  local handle, info = session.evaluator()
+  note_others(run, info)
+  return core.eval_key(handle, task.handle, code, question(run, o))
 end
 
 local function verdict_of(line)
@@ -66,14 +87,15 @@ end
 local function malformed(task, o)
   return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0, speedup_measured = 0,
     speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
-    feedback = "The answer holds no complete function body: no line with only a closing brace was found." }
+    feedback = "The answer holds no complete code: no block or function that ends." }
 end
 
 -- The texts of a verdict go to blobs/, the record keeps their hashes.
 local function keep_texts(run, task, code, line)
   local build = line.build
   if build and build.log_text then build.log, build.log_text = core.run_blob(run.handle, build.log_text), nil end
-  line.source = core.run_blob(run.handle, core.assemble(task.handle, code))
+  local unit = core.assemble(task.handle, code)
+  line.source = unit and core.run_blob(run.handle, unit)
 end
 
 -- One evals.jsonl line: the evaluator's record and the fields that every version has.
@@ -92,8 +114,7 @@ end
 -- The future of a verdict that runs now, shared by everybody who asks for the same key.
 local function submit(run, task, code, key, o)
   local handle = session.evaluator(o.confirms and "again")
-  local op = core.eval_submit(handle, task.handle, code, { protocol = o.protocol,
-    fresh = o.fresh or o.confirms ~= nil })
+  local op = core.eval_submit(handle, task.handle, code, question(run, o))
   run.progress:plan_evals(1)
   local future = sched.start(op, function(json, fields)
     local line = line_of(run, task, code, key, o, json, fields)

@@ -149,13 +149,8 @@ end
 
 -- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- The body: everything before the first line that is only a closing brace; nil when there is none.
-local function extract(text)
-  if text:find "^}%s*\n" or text:find "^}%s*$" then return "" end
-  local at = text:find("\n}[ \t]*\n") or text:find "\n}[ \t]*$"
-  return at and text:sub(1, at - 1)
-end
-policy.extract = extract
+---The code of an answer and the bytes [from, to) it stands in; nil and why when there is none.
+policy.extract = core.extract
 
 local function byte_length(model, id)
   local n = model.byte_lengths[id]
@@ -167,11 +162,11 @@ local function byte_length(model, id)
 end
 
 -- Log-probability over the tokens that begin inside the extracted code.
-local function logprob_of_code(model, tokens, logprobs, code)
+local function logprob_of_code(model, tokens, logprobs, from, to)
   local at, sum = 0, 0
   for t, id in ipairs(tokens) do
-    if at >= #code then break end
-    sum = sum + logprobs[t]
+    if at >= to then break end
+    if at >= from then sum = sum + logprobs[t] end
     at = at + byte_length(model, id)
   end
   return sum
@@ -206,7 +201,7 @@ end
 local function line_of(request, i, raw)
   local model, task = request.model, request.task
   local answer = core.policy_decode(model.handle, raw.tokens)
-  local code = extract(answer)
+  local code, from, to = core.extract(answer, task and task.name)
   local n = #raw.tokens
   local logprob = raw.logprobs:sum()
   return {
@@ -218,7 +213,7 @@ local function line_of(request, i, raw)
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
     logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour,
     logprob = logprob, logprob_mean = n > 0 and logprob / n or 0,
-    logprob_code = code and logprob_of_code(model, raw.tokens, raw.logprobs, code) or logprob,
+    logprob_code = code and logprob_of_code(model, raw.tokens, raw.logprobs, from, to) or logprob,
   }
 end
 

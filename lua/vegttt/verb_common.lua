@@ -7,6 +7,7 @@ local args = require "vegttt.args"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local sched = require "vegttt.sched"
+local session = require "vegttt.session"
 local tasks = require "vegttt.tasks"
 
 local verb = {}
@@ -97,21 +98,16 @@ function verb.task(what)
     errors.hint(what, errors.keys(by_name)))
 end
 
-local evaluator
-
--- The evaluator with the machine's store, so that builds and settled failures are found again.
-local function open_evaluator()
-  if not evaluator then
-    local ok, _, folder = pcall(core.content_open)
-    evaluator = core.eval_open { store = ok and folder or nil, unsafe_jail = verb.unsafe_jail }
-  end
-  return evaluator
+---The evaluator of the verbs.
+function verb.evaluator()
+  session.flags.unsafe_jail = session.flags.unsafe_jail or verb.unsafe_jail
+  return (session.evaluator "verb")
 end
 
----[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh.
+---[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh, extract.
 function verb.judge(task, code, o)
-  local op = core.eval_submit(open_evaluator(), task.handle, code,
-    { protocol = o.protocol or "fast", fresh = o.fresh or false })
+  local op = core.eval_submit(verb.evaluator(), task.handle, code,
+    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false })
   return sched.await(sched.start(op, function(json)
     local record = core.json_decode(json, "the evaluator's record")
     record.json = json
@@ -119,8 +115,6 @@ function verb.judge(task, code, o)
   end), "vt.eval")
 end
 
-function verb.cancel_evaluations()
-  if evaluator then core.eval_cancel(evaluator) end
-end
+verb.cancel_evaluations = session.cancel_evaluations
 
 return verb
