@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verbs.h: what `vegttt VERB …` can do, as one table that main.c and --help read. A verb is one
- * function `vt_verb_NAME` in verb_NAME.c (or run.c for those that the Lua half carries out); it prints its result on
+ * verbs.h: what `vegttt VERB …` can do, as one table that main.c and --help read. A verb is one function
+ * `vt_verb_NAME` in verb_NAME.c (or verbs_lua.c: those that the Lua half carries out); it prints its result on
  * stdout, talk on stderr, and returns an exit code. To add one: a row here and the function.
  */
 #ifndef VT_CLI_VERBS_H
