@@ -10,6 +10,7 @@
 #include "base/fs.h"
 #include "base/rng.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include "eval/c/scratch.h"
 #include "eval/judge.h"
 #include <math.h>

@@ -101,6 +101,20 @@ vt_status vt_ckpt_add(vt_ckpt *c, const struct vt_weight_spec *spec, int layer, 
     return VT_OK;
 }
 
+struct vt_ckpt_file *vt_ckpt_add_file(vt_ckpt *c, const char *path)
+{
+    struct vt_ckpt_file *files = vt_realloc_array(c->files, c->n_files + 1, sizeof *files);
+    char *copy = vt_strdup(path);
+    if (files)
+        c->files = files;
+    if (!files || !copy) {
+        free(copy);
+        return NULL;
+    }
+    c->files[c->n_files] = (struct vt_ckpt_file){.path = copy};
+    return &c->files[c->n_files++];
+}
+
 static vt_status check_config(const vt_ckpt *c, vt_err *err)
 {
     const struct vt_lm_config *g = &c->cfg;
