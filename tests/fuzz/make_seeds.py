@@ -75,7 +75,7 @@ header = json.dumps({"__metadata__": {"format": "pt"}, "a": {"dtype": "F32", "sh
 write("model_safetensors", "three", struct.pack("<Q", len(header)) + header + bytes(24))
 write("model_safetensors", "empty", struct.pack("<Q", 8) + b"{}      ")
 
-small = {"added_tokens": [{"id": 3, "content": "<|x|>", "special": True}], "normalizer": {"type": "NFC"},
+small = {"added_tokens": [{"id": 3, "content": "<|x|>", "special": True, "normalized": False}], "normalizer": {"type": "NFC"},
          "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True},
                            {"type": "Split", "pattern": {"Regex": r"\s+|\p{L}+"}, "behavior": "Isolated", "invert": False},
                            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]},
@@ -90,12 +90,12 @@ for i, line in enumerate((golden / "tokenizer.jsonl").read_text().splitlines()):
     if i % 5 == 0 and not text_bytes.startswith(b"{"):
         write("model_tokenizer", f"text-{i}", text_bytes)
 
-CHATS = ["smollm2", "chatml", "qwen25", "qwen3", "llama3", "harmony"]  # in the order of enum vt_chat
+CHATS = ["smollm2", "chatml", "qwen2", "qwen25", "qwen3", "llama3", "llama3.1", "harmony"]  # in the order of enum vt_chat
 for i, line in enumerate((golden / "chat_formats.jsonl").read_text().splitlines()):
     case = json.loads(line)
     turns = b"".join(bytes([1 + ["system", "user", "assistant"].index(m["role"])]) + m["content"].encode() for m in case["messages"])
     if i % 3 == 0 and b"\0" not in turns:
-        write("model_chat", str(i), bytes([6 * 11 + CHATS.index(case["chat"])]) + turns)
+        write("model_chat", str(i), bytes([8 * 8 + CHATS.index(case["chat"])]) + turns)
 
 for path in sorted((root / "splits").glob("*.json")):
     write("store_split", path.name, path.read_bytes())
