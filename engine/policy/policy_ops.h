@@ -53,7 +53,8 @@ struct vt_request {
     int refs, stop_fd;
     bool is_cancelled, is_over, is_waiting, is_counted;
     char *digest, *trained_on;
-    vt_request *forward_child, *step_child; /* of an update in two halves */
+    vt_forward *forward_half; /* of an update in two halves, as are these tickets */
+    vt_request *forward_child, *step_child;
     vt_request *next, **link;
 };
 
@@ -98,8 +99,8 @@ struct vt_policy_backend {
     vt_status (*render)(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
                         bool generation_prompt, char **text, vt_err *err);
 
-    /* Requests. NULL = cannot (the caps say so), except update: NULL = forward, loss and step; branch: NULL = the
-     * weights themselves. forward and update start from any weights: where the server has moved on from them they
+    /* Requests. NULL = cannot (the caps say so), except update: NULL = forward, loss and step; and branch: NULL = the
+     * weights themselves, for a backend that keeps every state. forward and update start from any weights: where the server has moved on from them they
      * make a model first, as branch does. */
     vt_status (*sample)(vt_policy *p, vt_request *r, vt_err *err);
     vt_status (*score)(vt_policy *p, vt_request *r, vt_err *err);

@@ -22,18 +22,13 @@ struct slot {
 };
 
 struct sample_work {
-    struct sample_work *next;
+    struct vt_native_work work;
     struct vt_sample_request *r;
-    vt_weights *weights;
-    vt_policy_done *done;
-    void *arg;
     vt_lm_group *group;
     struct slot *slots; /* [r->n] */
     int n_opened, n_over, max_active;
     int32_t stop_ids[MAX_STOP_IDS];
     int n_stop_ids;
-    vt_status status;
-    vt_err err;
 };
 
 /* One decode job's arrays; MAX_ACTIVE rows of BURST tokens. Only one job is in flight, but policies are many. */
@@ -46,82 +41,52 @@ struct burst {
     float logprob[MAX_ACTIVE * BURST], behaviour[MAX_ACTIVE * BURST];
     int n_out[MAX_ACTIVE];
     unsigned char finished[MAX_ACTIVE];
+    int n_rows;
+    bool has_ended[MAX_ACTIVE]; /* row's sample is final */
 };
 
-void vt_sample_clear(struct vt_sample *s)
+static struct sample_work *work_of(struct vt_native_work *w)
 {
-    free(s->tokens);
-    free(s->logprobs);
-    free(s->logprobs_behaviour);
-    free(s->text);
-    memset(s, 0, sizeof *s);
+    return (struct sample_work *)w;
 }
 
-static void free_work(vt_policy *p, struct sample_work *w)
+static void release_work(vt_policy *p, struct vt_native_work *work)
 {
-    for (int i = 0; w->slots && i < w->r->n; i++) {
+    struct sample_work *w = work_of(work);
+    vt_lm *lm = vt_native_of(p)->lm;
+
+    for (int i = 0; i < w->r->n; i++) {
+        if (work->status != VT_OK)
+            vt_sample_clear(&w->r->out[i]);
         if (w->slots[i].lm)
-            vt_lm_slot_close(p->lm, w->slots[i].lm);
+            vt_lm_slot_close(lm, w->slots[i].lm);
         vt_buf_free(&w->slots[i].text);
     }
     if (w->group)
-        vt_lm_group_close(p->lm, w->group);
+        vt_lm_group_close(lm, w->group);
     free(w->slots);
-    vt_weights_unref(w->weights);
     free(w);
 }
 
-static void finish_work(vt_policy *p, struct sample_work *w)
+/* Works that are over, or have failed, and have no job in the model's hands end. Mutex held. */
+static void end_finished(struct vt_native *n)
 {
-    vt_policy_done *done = w->done;
-    void *arg = w->arg;
-    vt_status status = w->status;
-    vt_err err = w->err;
-
-    if (status != VT_OK)
-        for (int i = 0; i < w->r->n; i++)
-            vt_sample_clear(&w->r->out[i]);
-    free_work(p, w);
-    done(arg, status, &err);
-}
-
-/* Unlinks the works that are over or failed and returns them as a list. Mutex held. */
-static struct sample_work *take_finished(vt_policy *p)
-{
-    struct sample_work *finished = NULL, **last = &finished;
-
-    for (struct sample_work **at = &p->samples; *at;) {
-        struct sample_work *w = *at;
-
-        if (w->n_over < w->r->n && w->status == VT_OK) {
-            at = &w->next;
-            continue;
-        }
-        *at = w->next;
-        w->next = NULL;
-        *last = w;
-        last = &w->next;
+    for (struct vt_native_work *w = n->samples, *next; w; w = next) {
+        next = w->next;
+        if (w->n_jobs == 0 && (w->status != VT_OK || work_of(w)->n_over == work_of(w)->r->n))
+            vt_native_end(n, &n->samples, w);
     }
-    return finished;
 }
 
-/* After a job: let the next one start, then tell the callers of finished works, without the mutex. */
+/* A job is over. Mutex held. */
 static void conclude(vt_policy *p)
 {
-    struct sample_work *finished = take_finished(p);
-
+    end_finished(p->state);
     vt_native_job_done(p);
-    pthread_mutex_unlock(&p->mutex);
-    while (finished) {
-        struct sample_work *next = finished->next;
-
-        finish_work(p, finished);
-        finished = next;
-    }
 }
 
-/* Position of the earliest stop string that ends in text[from..len), or -1. */
-static long find_stop(const struct vt_sample_request *r, const char *text, size_t from, size_t len)
+/* Position of the earliest stop string that ends in text[from..len), and which; or -1. */
+static long find_stop(const struct vt_sample_request *r, const char *text, size_t from, size_t len, int *which)
 {
     long best = -1;
 
@@ -133,8 +98,10 @@ static long find_stop(const struct vt_sample_request *r, const char *text, size_
         if (n == 0 || start + n > len)
             continue;
         hit = memmem(text + start, len - start, r->stop[s], n);
-        if (hit && (best < 0 || hit - text < best))
+        if (hit && (best < 0 || hit - text < best)) {
             best = (long)(hit - text);
+            *which = s;
+        }
     }
     return best;
 }
@@ -145,20 +112,17 @@ static void end_slot(vt_policy *p, struct sample_work *w, int i, unsigned finish
     struct vt_sample *out = &w->r->out[i];
     vt_err err;
 
-    vt_lm_slot_close(p->lm, slot->lm);
+    vt_lm_slot_close(vt_native_of(p)->lm, slot->lm);
     slot->lm = NULL;
     slot->is_over = true;
     w->n_over++;
     out->finish = finish;
     if (vt_buf_check(&slot->text, "a sample's text", &err) != VT_OK) {
-        w->status = err.code;
-        w->err = err;
+        vt_native_fail(&w->work, &err);
         return;
     }
     out->text_len = slot->text.len;
     out->text = vt_buf_take(&slot->text, NULL);
-    if (w->r->each)
-        w->r->each(w->r->each_arg, i);
 }
 
 static bool is_stop_id(const struct sample_work *w, int32_t token)
@@ -180,7 +144,7 @@ static void take_tokens(const struct burst *b, int row)
     for (int t = 0; t < b->n_out[row]; t++) {
         int32_t token = b->tokens[row * BURST + t];
         size_t before = text->len, n_bytes = 0;
-        const char *bytes = vt_tokenizer_bytes(b->p->tokenizer, token, &n_bytes);
+        const char *bytes = vt_tokenizer_bytes(vt_native_of(b->p)->text.tokenizer, token, &n_bytes);
         long stop;
 
         out->tokens[out->n_tokens] = token;
@@ -193,7 +157,7 @@ static void take_tokens(const struct burst *b, int row)
         }
         if (bytes)
             vt_buf_add(text, bytes, n_bytes);
-        stop = find_stop(w->r, text->p, before, text->len);
+        stop = find_stop(w->r, text->p, before, text->len, &out->stop);
         if (stop >= 0) {
             text->len = (size_t)stop;
             text->p[stop] = '\0';
@@ -205,53 +169,69 @@ static void take_tokens(const struct burst *b, int row)
         end_slot(b->p, w, i, b->finished[row] == 1 ? VT_FINISH_STOP : VT_FINISH_LENGTH);
 }
 
-static void fail_work(struct sample_work *w, const vt_err *err)
+/* Samples that ended are handed out while nothing can end their work: its jobs are counted until afterwards. */
+static void tell_ended(const struct burst *b)
 {
-    if (w->status != VT_OK)
-        return;
-    w->status = err->code;
-    w->err = *err;
+    for (int row = 0; row < b->n_rows; row++) {
+        const struct vt_sample_request *r = b->work[row]->r;
+
+        if (b->has_ended[row] && r->each)
+            r->each(r->each_arg, b->index[row]);
+    }
 }
 
 static void on_decoded(struct vt_lm_job *job)
 {
     struct burst *b = job->user;
     vt_policy *p = b->p;
+    struct vt_native *n = p->state;
 
-    pthread_mutex_lock(&p->mutex);
-    for (int row = 0; row < job->decode.n_slots; row++) {
+    vt_native_lock(n);
+    for (int row = 0; row < b->n_rows; row++) {
+        struct sample_work *w = b->work[row];
+
         if (job->status != VT_OK)
-            fail_work(b->work[row], &job->err);
-        else
-            take_tokens(b, row);
+            vt_native_fail(&w->work, &job->err);
+        if (w->work.status != VT_OK)
+            continue;
+        take_tokens(b, row);
+        b->has_ended[row] = w->slots[b->index[row]].is_over && w->work.status == VT_OK;
     }
+    vt_native_unlock(p);
+    tell_ended(b);
+    vt_native_lock(n);
+    for (int row = 0; row < b->n_rows; row++)
+        b->work[row]->work.n_jobs = 0;
     free(b);
     conclude(p);
+    vt_native_unlock(p);
 }
 
 static void on_prefilled(struct vt_lm_job *job)
 {
     struct sample_work *w = job->user;
-    vt_policy *p = w->weights->policy;
+    vt_policy *p = w->work.request->policy;
 
-    pthread_mutex_lock(&p->mutex);
+    vt_native_lock(p->state);
     if (job->status != VT_OK)
-        fail_work(w, &job->err);
+        vt_native_fail(&w->work, &job->err);
     else
         w->group = job->group.group;
+    w->work.n_jobs = 0;
     conclude(p);
+    vt_native_unlock(p);
 }
 
-static int count_active(const vt_policy *p)
+static int count_active(const struct vt_native *n)
 {
-    int n = 0;
+    int n_active = 0;
 
-    for (const struct sample_work *w = p->samples; w; w = w->next)
-        n += w->n_opened - w->n_over;
-    return n;
+    for (struct vt_native_work *w = n->samples; w; w = w->next)
+        n_active += work_of(w)->n_opened - work_of(w)->n_over;
+    return n_active;
 }
 
-static bool open_slot(vt_policy *p, struct sample_work *w)
+static bool open_slot(struct vt_native *n, struct sample_work *w)
 {
     const struct vt_sample_request *r = w->r;
     struct vt_sampling s = {.temperature = r->temperature,
@@ -260,12 +240,13 @@ static bool open_slot(vt_policy *p, struct sample_work *w)
                             .min_p = r->min_p,
                             .banned = r->banned,
                             .n_banned = r->n_banned};
-    int i = w->n_opened;
+    const int i = w->n_opened;
+    const uint64_t seed = vt_sample_seed(r->seed, r->stream, r->index ? r->index[i] : i + 1);
     vt_err err;
 
-    if (vt_lm_slot_open(p->lm, w->group, r->seeds[i], &s, r->max_tokens, w->stop_ids, w->n_stop_ids, &w->slots[i].lm,
-                        &err) != VT_OK) {
-        fail_work(w, &err);
+    if (vt_lm_slot_open(n->lm, w->group, seed, &s, r->max_tokens, w->stop_ids, w->n_stop_ids, &w->slots[i].lm, &err) !=
+        VT_OK) {
+        vt_native_fail(&w->work, &err);
         return false;
     }
     w->n_opened++;
@@ -273,132 +254,106 @@ static bool open_slot(vt_policy *p, struct sample_work *w)
 }
 
 /* Opens waiting samples while there is room, in request order. */
-static void refill(vt_policy *p)
+static void refill(struct vt_native *n)
 {
-    int n_active = count_active(p);
+    int n_active = count_active(n);
 
-    for (struct sample_work *w = p->samples; w; w = w->next) {
-        if (!w->group || w->status != VT_OK)
+    for (struct vt_native_work *work = n->samples; work; work = work->next) {
+        struct sample_work *w = work_of(work);
+
+        if (!w->group || work->status != VT_OK)
             continue;
-        while (w->n_opened < w->r->n && n_active < w->max_active && open_slot(p, w))
+        while (w->n_opened < w->r->n && n_active < w->max_active && open_slot(n, w))
             n_active++;
     }
 }
 
-static bool start_prefill(vt_policy *p)
+static bool start_prefill(struct vt_native *n)
 {
-    int n_active = count_active(p);
+    const int n_active = count_active(n);
 
-    for (struct sample_work *w = p->samples; w; w = w->next) {
-        if (w->group || w->status != VT_OK)
+    for (struct vt_native_work *work = n->samples; work; work = work->next) {
+        struct sample_work *w = work_of(work);
+
+        if (w->group || work->status != VT_OK)
             continue;
         if (n_active > 0 && n_active + w->r->n > w->max_active)
             return false;
-        p->job = (struct vt_lm_job){.kind = VT_LM_GROUP, .done = on_prefilled, .user = w};
-        p->job.group.tokens = w->r->prompt;
-        p->job.group.n_tokens = w->r->n_prompt;
-        p->job.group.adapter = w->weights->adapter;
-        vt_lm_submit(p->lm, &p->job);
+        work->n_jobs = 1;
+        n->job = (struct vt_lm_job){.kind = VT_LM_GROUP, .done = on_prefilled, .user = w};
+        n->job.group.tokens = w->r->prompt;
+        n->job.group.n_tokens = w->r->n_prompt;
+        n->job.group.adapter = vt_native_adapter(work->request->weights);
+        vt_lm_submit(n->lm, &n->job);
         return true;
     }
     return false;
 }
 
-static int fill_burst(vt_policy *p, struct burst *b)
+static void fill_burst(struct vt_native *n, struct burst *b)
 {
-    int n = 0;
+    for (struct vt_native_work *work = n->samples; work; work = work->next) {
+        struct sample_work *w = work_of(work);
 
-    for (struct sample_work *w = p->samples; w; w = w->next) {
-        for (int i = 0; i < w->n_opened && n < MAX_ACTIVE; i++) {
-            if (w->slots[i].is_over || w->status != VT_OK)
+        for (int i = 0; i < w->n_opened && b->n_rows < MAX_ACTIVE; i++) {
+            if (w->slots[i].is_over || work->status != VT_OK)
                 continue;
-            b->lm[n] = w->slots[i].lm;
-            b->work[n] = w;
-            b->index[n++] = i;
+            work->n_jobs = 1;
+            b->lm[b->n_rows] = w->slots[i].lm;
+            b->work[b->n_rows] = w;
+            b->index[b->n_rows++] = i;
         }
     }
-    return n;
-}
-
-/* A failure with no job to report it: the works leave through an empty job of their own. */
-static void on_nothing(struct vt_lm_job *job)
-{
-    vt_policy *p = job->user;
-
-    pthread_mutex_lock(&p->mutex);
-    conclude(p);
 }
 
 bool vt_native_start_sampling(vt_policy *p)
 {
+    struct vt_native *n = p->state;
     struct burst *b;
-    int n;
 
-    if (!p->samples)
+    if (!n->samples)
         return false;
-    if (start_prefill(p))
+    if (start_prefill(n))
         return true;
-    refill(p);
+    refill(n);
     b = vt_alloc(sizeof *b);
     if (!b) {
         vt_err err;
 
         vt_fail(&err, VT_ENOMEM, "out of memory for a batch of samples");
-        for (struct sample_work *w = p->samples; w; w = w->next)
-            fail_work(w, &err);
+        for (struct vt_native_work *w = n->samples; w; w = w->next)
+            vt_native_fail(w, &err);
+    } else {
+        fill_burst(n, b);
     }
-    n = b ? fill_burst(p, b) : 0;
-    p->job = (struct vt_lm_job){.kind = VT_LM_DECODE, .done = on_decoded, .user = b};
-    if (n == 0) {
+    end_finished(n); /* what failed just now */
+    if (!b || b->n_rows == 0) {
         free(b);
-        p->job.done = on_nothing;
-        p->job.user = p;
-        vt_lm_submit(p->lm, &p->job);
-        return true;
+        return false;
     }
     b->p = p;
-    p->job.decode.slots = b->lm;
-    p->job.decode.n_slots = n;
-    p->job.decode.n_steps = BURST;
-    p->job.decode.tokens = b->tokens;
-    p->job.decode.logprob = b->logprob;
-    p->job.decode.logprob_behaviour = b->behaviour;
-    p->job.decode.n_out = b->n_out;
-    p->job.decode.finished = b->finished;
-    vt_lm_submit(p->lm, &p->job);
+    n->job = (struct vt_lm_job){.kind = VT_LM_DECODE, .done = on_decoded, .user = b};
+    n->job.decode.slots = b->lm;
+    n->job.decode.n_slots = b->n_rows;
+    n->job.decode.n_steps = BURST;
+    n->job.decode.tokens = b->tokens;
+    n->job.decode.logprob = b->logprob;
+    n->job.decode.logprob_behaviour = b->behaviour;
+    n->job.decode.n_out = b->n_out;
+    n->job.decode.finished = b->finished;
+    vt_lm_submit(n->lm, &n->job);
     return true;
 }
 
-static vt_status check_request(const vt_policy *p, const struct vt_sample_request *r, vt_err *err)
-{
-    if (r->weights->policy != p)
-        return vt_fail(err, VT_EINVAL, "cannot sample: the weights belong to another policy");
-    if (r->n < 1)
-        return vt_fail(err, VT_EINVAL, "cannot draw %d samples: ask for at least one", r->n);
-    if (r->n_prompt < 1)
-        return vt_fail(err, VT_EINVAL, "cannot sample from an empty prompt: give it at least one token");
-    if (r->max_tokens < 1)
-        return vt_fail(err, VT_EINVAL, "max_tokens is %d: ask for at least one token", r->max_tokens);
-    if (!(r->temperature >= 0) || r->temperature > 100)
-        return vt_fail(err, VT_EINVAL, "temperature %g is outside 0 to 100", (double)r->temperature);
-    if (!(r->top_p > 0 && r->top_p <= 1) || !(r->min_p >= 0 && r->min_p <= 1) || r->top_k < 0)
-        return vt_fail(err, VT_EINVAL, "top_p must be in (0, 1], min_p in [0, 1] and top_k 0 or more");
-    if (r->n_prompt + r->max_tokens > p->caps.n_ctx)
-        return vt_fail(err, VT_ELIMIT,
-                       "the prompt has %d tokens and max_tokens is %d: together they pass the model's context of %d",
-                       r->n_prompt, r->max_tokens, p->caps.n_ctx);
-    return VT_OK;
-}
-
 /* The widest batch of this shape that fits the memory limit; refuses when not even one sample does. */
-static vt_status plan_batch(vt_policy *p, const struct vt_sample_request *r, int *max_active, vt_err *err)
+static vt_status plan_batch(const struct vt_native *n, const struct vt_sample_request *r, int *max_active, vt_err *err)
 {
     struct vt_lm_shapes s = {.n_groups = 8, .n_prompt = r->n_prompt, .n_new = r->max_tokens};
     uint64_t bytes;
     vt_status status = VT_OK;
 
     for (s.n_slots = MAX_ACTIVE; s.n_slots >= 1; s.n_slots /= 2) {
-        status = vt_lm_plan(p->lm, &s, &bytes, err);
+        status = vt_lm_plan(n->lm, &s, &bytes, err);
         if (status != VT_ENOMEM)
             break;
         s.n_groups = 1;
@@ -407,14 +362,14 @@ static vt_status plan_batch(vt_policy *p, const struct vt_sample_request *r, int
     return status;
 }
 
-static void find_stop_ids(const vt_policy *p, struct sample_work *w)
+static void find_stop_ids(const struct vt_native *n, struct sample_work *w)
 {
     static const char end_of_text[] = "<|endoftext|>";
-    int32_t ids[2] = {vt_tokenizer_eos(p->tokenizer),
-                      vt_tokenizer_find(p->tokenizer, end_of_text, sizeof end_of_text - 1)};
+    int32_t ids[2] = {vt_tokenizer_eos(n->text.tokenizer),
+                      vt_tokenizer_find(n->text.tokenizer, end_of_text, sizeof end_of_text - 1)};
 
     for (int i = 0; i < 2; i++)
-        if (ids[i] >= 0 && vt_tokenizer_is_control(p->tokenizer, ids[i]) && !is_stop_id(w, ids[i]))
+        if (ids[i] >= 0 && vt_tokenizer_is_control(n->text.tokenizer, ids[i]) && !is_stop_id(w, ids[i]))
             w->stop_ids[w->n_stop_ids++] = ids[i];
 }
 
@@ -423,9 +378,9 @@ static vt_status make_outputs(struct sample_work *w, vt_err *err)
     struct vt_sample_request *r = w->r;
     size_t n = (size_t)r->max_tokens + BURST;
 
-    memset(r->out, 0, (size_t)r->n * sizeof *r->out);
     for (int i = 0; i < r->n; i++) {
         vt_buf_init(&w->slots[i].text, 16u << 20);
+        r->out[i].stop = -1;
         r->out[i].tokens = vt_alloc_array(n, sizeof *r->out[i].tokens);
         r->out[i].logprobs = vt_alloc_array(n, sizeof *r->out[i].logprobs);
         r->out[i].logprobs_behaviour = vt_alloc_array(n, sizeof *r->out[i].logprobs_behaviour);
@@ -435,53 +390,31 @@ static vt_status make_outputs(struct sample_work *w, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_policy_sample(vt_policy *p, struct vt_sample_request *r, vt_policy_done *done, void *arg, vt_err *err)
+vt_status vt_native_sample(vt_policy *p, vt_request *request, vt_err *err)
 {
-    struct sample_work *w;
+    struct vt_native *n = p->state;
+    struct vt_sample_request *r = request->sample;
+    struct sample_work *w = vt_alloc(sizeof *w);
     vt_status status;
 
-    VT_TRY(check_request(p, r, err));
-    w = vt_alloc(sizeof *w);
     if (w)
         w->slots = vt_alloc_array((size_t)r->n, sizeof *w->slots);
     if (!w || !w->slots) {
         free(w);
         return vt_fail(err, VT_ENOMEM, "out of memory for %d samples", r->n);
     }
+    w->work.request = request;
+    w->work.release = release_work;
     w->r = r;
-    w->done = done;
-    w->arg = arg;
-    w->weights = vt_weights_ref(r->weights);
-    find_stop_ids(p, w);
-    status = plan_batch(p, r, &w->max_active, err);
+    find_stop_ids(n, w);
+    status = plan_batch(n, r, &w->max_active, err);
     if (status == VT_OK)
         status = make_outputs(w, err);
     if (status != VT_OK) {
-        for (int i = 0; i < r->n; i++)
-            vt_sample_clear(&r->out[i]);
-        free_work(p, w);
+        w->work.status = status;
+        release_work(p, &w->work);
         return status;
     }
-    pthread_mutex_lock(&p->mutex);
-    struct sample_work **last = &p->samples;
-    while (*last)
-        last = &(*last)->next;
-    *last = w;
-    vt_native_pump(p);
-    pthread_mutex_unlock(&p->mutex);
+    vt_native_enqueue(p, &n->samples, &w->work);
     return VT_OK;
-}
-
-void vt_native_cancel_samples(vt_policy *p)
-{
-    vt_err err;
-
-    vt_fail(&err, VT_ECANCELLED, "sampling was cancelled: the policy was closed");
-    while (p->samples) {
-        struct sample_work *w = p->samples;
-
-        p->samples = w->next;
-        fail_work(w, &err);
-        finish_work(p, w);
-    }
 }

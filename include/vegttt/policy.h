@@ -2,9 +2,9 @@
  *
  * policy.h: sampler, log-probability and LoRA update over one model spec, whatever serves it.
  *
- * Every call that may take time is a request. It returns at once; `done(arg, status, err)` is called exactly once, on a
- * thread of the policy or on the one that cancels or closes, and never with a lock held, so it may make new requests.
- * It must not close the policy. What a request fills (the request structs, `out` parameters) belongs to the caller and
+ * Every call that may take time is a request. It returns at once; `done(arg, status, err)` is called exactly once, on
+ * any thread (what needs no work may be done before the call returns) and never with a lock held, so it may make new
+ * requests. It must not close the policy. What a request fills (the request structs, `out` parameters) belongs to the caller and
  * must stay valid until then. A call that itself returns an error has made no request: done is not called.
  *
  * `ticket` (may be NULL) receives a handle of the request. vt_request_cancel may be called with it on any thread and at
@@ -210,7 +210,7 @@ vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_do
  * cispo: clip(rho, clip_lo, clip_hi) a; dro: a - beta (logp - logq). a is the advantage of the token. */
 enum vt_loss { VT_LOSS_CROSS_ENTROPY, VT_LOSS_IMPORTANCE_SAMPLING, VT_LOSS_PPO, VT_LOSS_CISPO, VT_LOSS_DRO };
 struct vt_loss_opts {
-    float clip_lo, clip_hi, beta;
+    double clip_lo, clip_hi, beta;
 };
 extern const struct vt_loss_opts vt_loss_defaults; /* 0.8, 1.2, 0.05 */
 vt_status vt_loss_parse(const char *name, enum vt_loss *out, vt_err *err) VT_MUST_USE;

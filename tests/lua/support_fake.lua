@@ -33,17 +33,18 @@ end
 -- Adds the model to fake; counts.drawn[seed/weights] says how often each sample was computed.
 local function add_model(fake, submit, counts)
   function fake.policy_open(spec)
-    if spec ~= "default" and spec ~= "fake" then error("no model " .. spec) end
-    return { fake = true }, { spec = spec, caps = { sample = true, score = true, update = true, tokens = true,
-      seed = true, exact = true, n_ctx = 8192, n_vocab = 256 },
-      record = '{"lr":0.1,"temperature":0.6,"max_tokens":64,"stop":["\\n}"]}' }
+    return submit(function()
+      if spec ~= "default" and spec ~= "fake" then error("no model " .. spec) end
+      return { fake = true }, { spec = spec, caps = { sample = true, score = true, update = true, custom_loss = true,
+        agreement = true, tokens = true, prefix = true, ids_ahead = true, seed = "sample", exact = true, n_ctx = 8192,
+        n_vocab = 256 }, record = '{"lr":0.1,"temperature":0.6,"max_tokens":64,"stop":["\\n}"]}' }
+    end)
   end
   local function weights(id, step, gain)
     return { id = id, step = step, trained_on = '{"tasks":[12],"families":["matmul"]}',
       handle = { id = id, step = step, gain = gain } }
   end
   function fake.policy_weights(_, which) return weights(which == "base" and "b0" or "s0", 0, 0) end
-  function fake.policy_set(handle, w) handle.current = w end
   function fake.policy_encode(_, text) return bytes_of(text) end
   function fake.policy_decode(_, ids) return text_of(ids) end
   function fake.policy_render(_, messages)
@@ -51,8 +52,9 @@ local function add_model(fake, submit, counts)
     for i, m in ipairs(messages) do out[i] = m.role .. ": " .. m.content end
     return table.concat(out, "\n")
   end
-  function fake.sample(w, _, seeds)
-    local out = {}
+  function fake.sample(w, _, group)
+    local out, seeds = {}, {}
+    for j, i in ipairs(group.index) do seeds[j] = real.seed(group.seed, group.stream .. i) end
     local function one(i)
       if out[i] then return out[i] end
       local name = w.id .. real.u64(seeds[i])
@@ -78,22 +80,29 @@ local function add_model(fake, submit, counts)
   function fake.score(_, _, tokens)
     return submit(function() return real.vector(#tokens, -1) end)
   end
-  function fake.weights_save(w, path, with_moments)
-    real.mkdir(path)
-    real.write(path .. "/vegttt.json", real.json_encode { id = w.id, step = w.step, gain = w.gain })
-    if with_moments then real.write(path .. "/vegttt_optimizer.safetensors", "moments") end
+  function fake.weights_save(w, path, to_train)
+    return submit(function()
+      real.mkdir(path)
+      real.write(path .. "/state.json", real.json_encode { id = w.id, step = w.step, gain = w.gain,
+        is_trainable = to_train })
+    end)
+  end
+  function fake.snapshot_info(_, path)
+    path = path .. "/state.json"
+    return real.exists(path) and real.json_decode(real.read(path), path) or nil
   end
   function fake.weights_load(_, path)
-    local j = real.json_decode(real.read(path .. "/vegttt.json"), path)
-    counts.n_loaded = counts.n_loaded + 1
-    return weights(j.id, j.step, j.gain)
+    return submit(function()
+      local j = fake.snapshot_info(nil, path)
+      counts.n_loaded = counts.n_loaded + 1
+      return weights(j.id, j.step, j.gain)
+    end)
   end
 end
 
 local function add_training(fake, submit, counts)
-  function fake.forward(handle, rows)
-    local train = { rows = rows, w = {}, parent = handle.current, handle = handle }
-    return submit(function() return true end), train
+  function fake.forward(parent, rows)
+    return submit(function() return true end), { rows = rows, w = {}, parent = parent }
   end
   function fake.train_logp(train, i) return real.vector(#train.rows[i].tokens, -1) end
   function fake.train_set(train, i, w) train.w[i] = real.vector(w) end
@@ -117,11 +126,14 @@ local function add_training(fake, submit, counts)
       counts.n_steps = counts.n_steps + 1
       local parent = train.parent
       local id = real.sha256(parent.id .. o.digest .. tostring(o.lr))
-      local w = { id = id, step = parent.step + 1, trained_on = o.trained_on,
-        handle = { id = id, step = parent.step + 1, gain = parent.gain + 1 } }
-      train.handle.current = w.handle
-      return w, { grad_norm = 1, agreement = 0 / 0 }
+      return { id = id, step = parent.step + 1, trained_on = o.trained_on,
+        handle = { id = id, step = parent.step + 1, gain = parent.gain + 1 } }, { grad_norm = 1, agreement = 0 / 0 }
     end)
+  end
+  function fake.update(parent, rows, _, o)
+    local train = { rows = rows, w = {}, parent = parent }
+    fake.train_loss(train)
+    return fake.step(train, o), train
   end
 end
 
@@ -166,6 +178,7 @@ function support.core(o)
   end
   function fake.now() return clock end
   function fake.running() return #pending end
+  function fake.cancel() end
   function fake.turn(timeout_s)
     counts.n_turns = counts.n_turns + 1
     if counts.n_turns == o.kill_at then error("killed", 0) end
