@@ -212,11 +212,8 @@ static int op_tostring(lua_State *L)
 void vt_lua_add_ops(lua_State *L)
 {
     static const luaL_Reg meta[] = {{"__gc", op_gc}, {"__tostring", op_tostring}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"turn", l_turn},
-                                         {"result", l_result},
-                                         {"cancel", l_cancel},
-                                         {"running", l_running},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"turn", l_turn}, {"result", l_result}, {"cancel", l_cancel}, {"running", l_running}, {NULL, NULL}};
     luaL_newmetatable(L, op_type);
     luaL_setfuncs(L, meta, 0);
     lua_pop(L, 1);

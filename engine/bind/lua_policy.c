@@ -52,8 +52,8 @@ int32_t *vt_lua_copy_ids(lua_State *L, int idx, int *n, const char *what)
 
 /* ── opening ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
-/* The mail is delivered after everything else that the request's thread does with this memory: whoever frees it or takes
- * the policy out waits for it first. */
+/* The mail is delivered after everything else that the request's thread does with this memory: whoever frees it or
+ * takes the policy out waits for it first. */
 struct vt_lua_open {
     struct vt_op op;
     struct vt_lua_policy *handle; /* in uservalue 1 */
@@ -284,8 +284,8 @@ static int l_sampling_check(lua_State *L)
     vt_err err;
     luaL_checktype(L, 1, LUA_TTABLE);
     if (vt_sampling_check(vt_lua_num(L, 1, "temperature", 1), vt_lua_num(L, 1, "top_p", 1),
-                          vt_lua_num(L, 1, "min_p", 0), vt_lua_int(L, 1, "top_k", 0),
-                          vt_lua_int(L, 1, "max_tokens", 1), &err) == VT_OK)
+                          vt_lua_num(L, 1, "min_p", 0), vt_lua_int(L, 1, "top_k", 0), vt_lua_int(L, 1, "max_tokens", 1),
+                          &err) == VT_OK)
         return 0;
     lua_pushstring(L, err.msg);
     return 1;
@@ -619,15 +619,10 @@ static int l_score(lua_State *L)
 
 void vt_lua_add_policy(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"policy_open", l_open},
-                                         {"policy_check", l_check},
-                                         {"policy_encode", l_encode},
-                                         {"policy_decode", l_decode},
-                                         {"policy_render", l_render},
-                                         {"sampling_check", l_sampling_check},
-                                         {"sample", l_sample},
-                                         {"score", l_score},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"policy_open", l_open},     {"policy_check", l_check},   {"policy_encode", l_encode},
+        {"policy_decode", l_decode}, {"policy_render", l_render}, {"sampling_check", l_sampling_check},
+        {"sample", l_sample},        {"score", l_score},          {NULL, NULL}};
     luaL_newmetatable(L, policy_type);
     lua_pushcfunction(L, policy_gc);
     lua_setfield(L, -2, "__gc");

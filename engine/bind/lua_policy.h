@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_policy.h: policy and weights handles, shared by lua_policy.c (open, text, sample, score), lua_weights.c (weights and
- * their files) and lua_train.c (updates). A handle of weights or of an update may outlive its policy: every call then
- * refuses it, so the collector may find them in any order.
+ * lua_policy.h: policy and weights handles, shared by lua_policy.c (open, text, sample, score), lua_weights.c (weights
+ * and their files) and lua_train.c (updates). A handle of weights or of an update may outlive its policy: every call
+ * then refuses it, so the collector may find them in any order.
  */
 #ifndef VT_BIND_LUA_POLICY_H
 #define VT_BIND_LUA_POLICY_H

@@ -2,10 +2,11 @@
  *
  * lua_train.c: updates for the Lua half, whole and in two halves.
  *
- * Both begin with weights and a batch (arrays of { prompt, tokens, logq, advantage }) and give a `train` handle, in which
- * the sequences live. core.update does everything under a built-in loss. core.forward gives the log-probabilities;
- * core.train_loss then fills the per-token weights with a built-in loss, core.train_set with what a Lua function
- * returned, core.step makes the new weights, and core.train_forget gives up at any moment. core.train_stats measures.
+ * Both begin with weights and a batch (arrays of { prompt, tokens, logq, advantage }) and give a `train` handle, in
+ * which the sequences live. core.update does everything under a built-in loss. core.forward gives the
+ * log-probabilities; core.train_loss then fills the per-token weights with a built-in loss, core.train_set with what a
+ * Lua function returned, core.step makes the new weights, and core.train_forget gives up at any moment.
+ * core.train_stats measures.
  */
 #include "base/alloc.h"
 #include "bind/lua_policy.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_weights.c: weights for the Lua half: handles, branches, and the snapshots from which they come back. What a snapshot
- * is and where its bytes are, the backend knows; Lua asks core.snapshot_info.
+ * lua_weights.c: weights for the Lua half: handles, branches, and the snapshots from which they come back. What a
+ * snapshot is and where its bytes are, the backend knows; Lua asks core.snapshot_info.
  */
 #include "base/alloc.h"
 #include "bind/lua_policy.h"
@@ -178,9 +178,9 @@ static int l_info(lua_State *L)
 
 void vt_lua_add_weights(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"policy_weights", l_weights}, {"branch", l_branch},       {"weights_save", l_save},
-        {"weights_load", l_load},      {"snapshot_info", l_info}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"policy_weights", l_weights}, {"branch", l_branch},
+                                         {"weights_save", l_save},      {"weights_load", l_load},
+                                         {"snapshot_info", l_info},     {NULL, NULL}};
     luaL_newmetatable(L, weights_type);
     lua_pushcfunction(L, weights_gc);
     lua_setfield(L, -2, "__gc");

@@ -337,9 +337,8 @@ static void emit_lines(struct vt_buf *text, bool is_end, void (*on_line)(void *a
 static bool wait_for_child(const struct process *p, int out_fd, int stop_fd, uint64_t deadline_ns, bool *has_exited,
                            bool *is_stopped)
 {
-    struct pollfd fds[3] = {{.fd = p->pidfd, .events = POLLIN},
-                            {.fd = out_fd, .events = POLLIN},
-                            {.fd = stop_fd, .events = POLLIN}};
+    struct pollfd fds[3] = {
+        {.fd = p->pidfd, .events = POLLIN}, {.fd = out_fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
     uint64_t now_ns = vt_now_ns();
     if (now_ns >= deadline_ns)
         return false;

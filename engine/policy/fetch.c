@@ -291,8 +291,7 @@ vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char
     vt_status status = VT_ENOMEM;
     *path = NULL;
     if (p)
-        *p = (struct pull){
-            .name = vt_strdup(name), .path = path, .progress = progress, .progress_arg = progress_arg};
+        *p = (struct pull){.name = vt_strdup(name), .path = path, .progress = progress, .progress_arg = progress_arg};
     if (!p || !p->name)
         vt_fail(err, status, "out of memory fetching %s", name);
     else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * file_worker.c: a queue, a thread and a condition. Freeing lets the queue run dry: whoever wants that to be quick has its
- * work look at its own mark of being cancelled.
+ * file_worker.c: a queue, a thread and a condition. Freeing lets the queue run dry: whoever wants that to be quick has
+ * its work look at its own mark of being cancelled.
  */
 #include "policy/file_worker.h"
 #include "base/alloc.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * file_worker.h: one thread that does a policy's blocking work (files) in the order it was posted. The thread starts with the
- * first post.
+ * file_worker.h: one thread that does a policy's blocking work (files) in the order it was posted. The thread starts
+ * with the first post.
  */
 #ifndef VT_POLICY_FILE_WORKER_H
 #define VT_POLICY_FILE_WORKER_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * native.h: the inside of the native backend (policy_ops.h over engine/model/lm.h), shared by native.c (opening), spec.c
- * (what a spec names), native_weights.c (roots of ids, files), queue.c (which job runs next), sampling.c, scoring.c and
- * training.c.
+ * native.h: the inside of the native backend (policy_ops.h over engine/model/lm.h), shared by native.c (opening),
+ * spec.c (what a spec names), native_weights.c (roots of ids, files), queue.c (which job runs next), sampling.c,
+ * scoring.c and training.c.
  *
  * Every request in the model's hands is a work in one of three queues. Requests arrive on the caller's thread, jobs end
  * on the model's, and what is below `mutex` is guarded by it. The mutex is let go by vt_native_unlock alone, which then
@@ -12,9 +12,9 @@
 #define VT_POLICY_NATIVE_H
 
 #include "model/lm.h"
+#include "policy/file_worker.h"
 #include "policy/policy_ops.h"
 #include "policy/policy_text.h"
-#include "policy/file_worker.h"
 
 extern const struct vt_policy_backend vt_policy_native;
 

@@ -194,7 +194,8 @@ vt_status vt_native_save(vt_policy *p, vt_request *r, vt_err *err)
 
 /* --- loading --- */
 
-static vt_status check_sidecar(const struct vt_native *n, const vt_json *j, const char *path, const char **id, vt_err *err)
+static vt_status check_sidecar(const struct vt_native *n, const vt_json *j, const char *path, const char **id,
+                               vt_err *err)
 {
     const char *base, *numerics;
 

@@ -6,8 +6,8 @@
  * A spec "SCHEME:…" belongs to the backend of that scheme; every other one is a model on this machine. A new backend is
  * one file and one line in `schemes`. A scheme that is known without a backend is refused by name.
  *
- * Handles outlive the policy they came from: closing takes the backend's state out of them, and the memory of the policy
- * itself goes with the last of them.
+ * Handles outlive the policy they came from: closing takes the backend's state out of them, and the memory of the
+ * policy itself goes with the last of them.
  */
 #include "base/alloc.h"
 #include "policy/native.h"
@@ -42,8 +42,9 @@ vt_status vt_policy_backend_add(const struct vt_policy_backend *b, vt_err *err)
         status = VT_OK;
     }
     pthread_mutex_unlock(&added_mutex);
-    return status == VT_OK ? VT_OK
-                           : vt_fail(err, status, "cannot add the backend %s: %d are there already", b->scheme, MAX_ADDED);
+    return status == VT_OK
+               ? VT_OK
+               : vt_fail(err, status, "cannot add the backend %s: %d are there already", b->scheme, MAX_ADDED);
 }
 
 /* Length of the scheme that spec begins with, 0 = none. A path may hold colons, but not before its first slash. */
@@ -247,14 +248,16 @@ vt_status vt_policy_encode(vt_policy *p, const char *text, size_t len, bool spec
                            vt_err *err)
 {
     if (!p->caps.tokens)
-        return vt_fail(err, VT_EUNSUPPORTED, "the model %s takes and gives text: its tokens are not known here", p->spec);
+        return vt_fail(err, VT_EUNSUPPORTED, "the model %s takes and gives text: its tokens are not known here",
+                       p->spec);
     return p->backend->encode(p, text, len, special, ids, n, err);
 }
 
 vt_status vt_policy_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err)
 {
     if (!p->caps.tokens)
-        return vt_fail(err, VT_EUNSUPPORTED, "the model %s takes and gives text: its tokens are not known here", p->spec);
+        return vt_fail(err, VT_EUNSUPPORTED, "the model %s takes and gives text: its tokens are not known here",
+                       p->spec);
     return p->backend->decode(p, ids, n, text, len, err);
 }
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * policy_ops.h: what a policy backend implements, and what the door (policy.c, request.c, update.c, identity.c) does for
- * it. A backend is one table of operations in one file of its own; policy.c's list of schemes names it, or a host
+ * policy_ops.h: what a policy backend implements, and what the door (policy.c, request.c, update.c, identity.c) does
+ * for it. A backend is one table of operations in one file of its own; policy.c's list of schemes names it, or a host
  * program adds it with vt_policy_backend_add.
  *
- * A request reaches its operation checked: handles belong to this policy, sizes are sane, the caps allow it; weights and
- * forwards that it names are held until it is over, and strings are copied. The operation starts the work and returns;
- * the work ends with one vt_request_finish, on any thread. An operation that returns an error has started nothing and
- * does not finish the request. Operations of one policy may be called by several threads at once.
+ * A request reaches its operation checked: handles belong to this policy, sizes are sane, the caps allow it; weights
+ * and forwards that it names are held until it is over, and strings are copied. The operation starts the work and
+ * returns; the work ends with one vt_request_finish, on any thread. An operation that returns an error has started
+ * nothing and does not finish the request. Operations of one policy may be called by several threads at once.
  *
- * The door holds no lock while it calls a backend, and a backend holds none while it calls the door: finish, a request's
- * `each`, vt_weights_unref and vt_weights_new may all lead to the caller's code or back into the backend.
+ * The door holds no lock while it calls a backend, and a backend holds none while it calls the door: finish, a
+ * request's `each`, vt_weights_unref and vt_weights_new may all lead to the caller's code or back into the backend.
  */
 #ifndef VT_POLICY_POLICY_OPS_H
 #define VT_POLICY_POLICY_OPS_H
@@ -33,13 +33,13 @@ enum vt_request_kind {
 
 struct vt_request {
     enum vt_request_kind kind;
-    vt_policy *policy;    /* NULL while opening and pulling */
-    vt_weights *weights;  /* sampled, scored, branched or saved; what an update starts from; held */
-    vt_forward *forward;  /* of forward and step; held */
-    vt_weights **out;     /* of step, branch and load */
-    char *dir;            /* of save and load */
-    bool to_train;        /* of save */
-    void *state;          /* the backend's; guarded by a lock of its own */
+    vt_policy *policy;   /* NULL while opening and pulling */
+    vt_weights *weights; /* sampled, scored, branched or saved; what an update starts from; held */
+    vt_forward *forward; /* of forward and step; held */
+    vt_weights **out;    /* of step, branch and load */
+    char *dir;           /* of save and load */
+    bool to_train;       /* of save */
+    void *state;         /* the backend's; guarded by a lock of its own */
     struct vt_sample_request *sample;
     struct vt_score_request *score;
     struct vt_update_request *update; /* its opts are not to be read: they are in `opts`, with copied strings */
@@ -100,8 +100,8 @@ struct vt_policy_backend {
                         bool generation_prompt, char **text, vt_err *err);
 
     /* Requests. NULL = cannot (the caps say so), except update: NULL = forward, loss and step; and branch: NULL = the
-     * weights themselves, for a backend that keeps every state. forward and update start from any weights: where the server has moved on from them they
-     * make a model first, as branch does. */
+     * weights themselves, for a backend that keeps every state. forward and update start from any weights: where the
+     * server has moved on from them they make a model first, as branch does. */
     vt_status (*sample)(vt_policy *p, vt_request *r, vt_err *err);
     vt_status (*score)(vt_policy *p, vt_request *r, vt_err *err);
     vt_status (*forward)(vt_policy *p, vt_request *r, vt_err *err);
@@ -135,8 +135,8 @@ struct vt_policy {
     pthread_cond_t idle; /* n_live became 0 */
     int refs;            /* the caller's and one of each weights, forward and request handle */
     bool is_closing;
-    vt_request *requests, **last;       /* all that are not over, oldest first */
-    int n_live, n_running;              /* dones not returned yet; requests that count against caps.max_requests */
+    vt_request *requests, **last; /* all that are not over, oldest first */
+    int n_live, n_running;        /* dones not returned yet; requests that count against caps.max_requests */
     vt_weights *all_weights;
     vt_forward *all_forwards;
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * policy_text.c: policy_text.h over engine/model's tokenizer and chat formats; results are copied out of growing buffers with a cap.
+ * policy_text.c: policy_text.h over engine/model's tokenizer and chat formats; results are copied out of growing
+ * buffers with a cap.
  */
 #include "policy/policy_text.h"
 #include "base/alloc.h"
@@ -19,8 +20,8 @@ vt_status vt_policy_text_of(const vt_ckpt *c, const char *path, struct vt_policy
     return VT_OK;
 }
 
-vt_status vt_policy_text_encode(const struct vt_policy_text *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
-                           vt_err *err)
+vt_status vt_policy_text_encode(const struct vt_policy_text *t, const char *text, size_t len, bool special,
+                                int32_t **ids, size_t *n, vt_err *err)
 {
     struct vt_ids list = {0};
     vt_status status = vt_tokenizer_encode(t->tokenizer, text, len, special, &list, err);
@@ -38,7 +39,8 @@ vt_status vt_policy_text_encode(const struct vt_policy_text *t, const char *text
     return VT_OK;
 }
 
-vt_status vt_policy_text_decode(const struct vt_policy_text *t, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err)
+vt_status vt_policy_text_decode(const struct vt_policy_text *t, const int32_t *ids, size_t n, char **text, size_t *len,
+                                vt_err *err)
 {
     struct vt_buf b;
     vt_status status;
@@ -54,7 +56,7 @@ vt_status vt_policy_text_decode(const struct vt_policy_text *t, const int32_t *i
 }
 
 vt_status vt_policy_text_render(const struct vt_policy_text *t, const char *name, const char *const *roles,
-                         const char *const *contents, size_t n, bool generation_prompt, char **text, vt_err *err)
+                                const char *const *contents, size_t n, bool generation_prompt, char **text, vt_err *err)
 {
     struct vt_message *m;
     struct vt_buf b;
@@ -62,8 +64,7 @@ vt_status vt_policy_text_render(const struct vt_policy_text *t, const char *name
 
     if (!t->has_chat)
         return vt_fail(err, VT_EUNSUPPORTED,
-                       "the model %s has no chat template that vegttt knows; build the prompt's text yourself",
-                       name);
+                       "the model %s has no chat template that vegttt knows; build the prompt's text yourself", name);
     m = vt_alloc_array(n ? n : 1, sizeof *m);
     if (!m)
         return vt_fail(err, VT_ENOMEM, "out of memory for %zu messages", n);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * policy_text.h: the text side of a policy whose tokenizer is on this machine: tokens, and messages as a prompt. Thread-safe.
+ * policy_text.h: the text side of a policy whose tokenizer is on this machine: tokens, and messages as a prompt.
+ * Thread-safe.
  */
 #ifndef VT_POLICY_POLICY_TEXT_H
 #define VT_POLICY_POLICY_TEXT_H
@@ -17,13 +18,13 @@ struct vt_policy_text {
 /* Of a checkpoint, which must outlive it; refuses one without a tokenizer. */
 vt_status vt_policy_text_of(const vt_ckpt *c, const char *path, struct vt_policy_text *out, vt_err *err) VT_MUST_USE;
 /* Results are malloc'd. */
-vt_status vt_policy_text_encode(const struct vt_policy_text *t, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
-                         vt_err *err) VT_MUST_USE;
+vt_status vt_policy_text_encode(const struct vt_policy_text *t, const char *text, size_t len, bool special,
+                                int32_t **ids, size_t *n, vt_err *err) VT_MUST_USE;
 vt_status vt_policy_text_decode(const struct vt_policy_text *t, const int32_t *ids, size_t n, char **text, size_t *len,
-                         vt_err *err) VT_MUST_USE;
+                                vt_err *err) VT_MUST_USE;
 /* name: of the model, for the refusal when it has no chat format. */
 vt_status vt_policy_text_render(const struct vt_policy_text *t, const char *name, const char *const *roles,
-                         const char *const *contents, size_t n, bool generation_prompt, char **text,
-                         vt_err *err) VT_MUST_USE;
+                                const char *const *contents, size_t n, bool generation_prompt, char **text,
+                                vt_err *err) VT_MUST_USE;
 
 #endif

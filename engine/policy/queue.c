@@ -4,9 +4,9 @@
  * over the cores. Sampling works in short bursts (sampling.c), and after each burst a waiting score or update gets its
  * turn, so neither starves the other.
  *
- * A work ends under the mutex by moving to the list of the ended; vt_native_unlock, on the same thread, lets the mutex go
- * and then tells the requests. A cancelled work whose jobs are in the model's hands only takes the mark; the job's end
- * sees it.
+ * A work ends under the mutex by moving to the list of the ended; vt_native_unlock, on the same thread, lets the mutex
+ * go and then tells the requests. A cancelled work whose jobs are in the model's hands only takes the mark; the job's
+ * end sees it.
  */
 #include "policy/native.h"
 

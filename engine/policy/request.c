@@ -4,9 +4,9 @@
  * finished once.
  *
  * A request is in its policy's list from submission until it is over, and counts as live until its done has returned:
- * closing cancels the list and waits for the count. References: the run itself, the ticket, and whoever is at work on it
- * in this file. Locks are never held across a backend's operation or a done, so a cancel may come between any two lines
- * of a start; it is therefore repeated after the start when it came during it.
+ * closing cancels the list and waits for the count. References: the run itself, the ticket, and whoever is at work on
+ * it in this file. Locks are never held across a backend's operation or a done, so a cancel may come between any two
+ * lines of a start; it is therefore repeated after the start when it came during it.
  *
  * Opening and pulling have no policy yet. They run on a thread of their own and are told to stop through a descriptor.
  */

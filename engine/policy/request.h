@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * request.h: what the files of the door share: requests (request.c), handles (identity.c, update.c) and the policy itself
- * (policy.c). Backends include policy_ops.h.
+ * request.h: what the files of the door share: requests (request.c), handles (identity.c, update.c) and the policy
+ * itself (policy.c). Backends include policy_ops.h.
  */
 #ifndef VT_POLICY_REQUEST_H
 #define VT_POLICY_REQUEST_H

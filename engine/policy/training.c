@@ -173,8 +173,8 @@ static struct vt_lm_shapes shapes_of(const struct vt_train_seq *seqs, const size
 }
 
 /* Largest number of sequences from the front of order that one tape can hold; a refusal when it is 0. */
-static vt_status fit(const struct vt_native *nat, const struct vt_train_seq *seqs, const size_t *order, size_t n, size_t *fits,
-                     vt_err *err)
+static vt_status fit(const struct vt_native *nat, const struct vt_train_seq *seqs, const size_t *order, size_t n,
+                     size_t *fits, vt_err *err)
 {
     vt_status status = VT_ENOMEM;
 

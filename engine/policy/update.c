@@ -338,8 +338,8 @@ vt_status vt_update_in_halves(vt_request *r, vt_err *err)
     struct vt_update_request *u = r->update;
     vt_request *child;
 
-    VT_TRY(vt_policy_forward(r->policy, r->weights, u->seqs, u->n, false, &r->forward_half, on_forwarded, r, &child,
-                             err));
+    VT_TRY(
+        vt_policy_forward(r->policy, r->weights, u->seqs, u->n, false, &r->forward_half, on_forwarded, r, &child, err));
     keep_child(r, &r->forward_child, child);
     return VT_OK;
 }

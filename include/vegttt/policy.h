@@ -4,8 +4,8 @@
  *
  * Every call that may take time is a request. It returns at once; `done(arg, status, err)` is called exactly once, on
  * any thread (what needs no work may be done before the call returns) and never with a lock held, so it may make new
- * requests. It must not close the policy. What a request fills (the request structs, `out` parameters) belongs to the caller and
- * must stay valid until then. A call that itself returns an error has made no request: done is not called.
+ * requests. It must not close the policy. What a request fills (the request structs, `out` parameters) belongs to the
+ * caller and must stay valid until then. A call that itself returns an error has made no request: done is not called.
  *
  * `ticket` (may be NULL) receives a handle of the request. vt_request_cancel may be called with it on any thread and at
  * any time, also after the end; a request that was stopped in time ends with VT_ECANCELLED. Release every ticket.
@@ -65,16 +65,16 @@ enum vt_seeds {
 };
 struct vt_policy_caps {
     bool sample, score, update;
-    bool forward;    /* forward and step: a loss of the caller's own, one weight per token */
-    bool agreement;  /* forward can measure the agreement of two half batches */
-    bool tokens;     /* prompts and completions are token ids; false: text only */
-    bool prefix;     /* the model continues an answer that the prompt begins */
+    bool forward;   /* forward and step: a loss of the caller's own, one weight per token */
+    bool agreement; /* forward can measure the agreement of two half batches */
+    bool tokens;    /* prompts and completions are token ids; false: text only */
+    bool prefix;    /* the model continues an answer that the prompt begins */
     bool top_p, top_k, min_p, bans;
     bool logprobs;           /* of samples, at temperature 1 over the whole vocabulary */
     bool logprobs_behaviour; /* of samples, as drawn */
     bool exact;              /* sample, score and forward give the same log-probability bit for bit */
-    bool ids_ahead;          /* vt_weights_next_id knows: equal ids mean equal bits, so lost weights can be made again */
-    bool durable_snapshots;  /* a snapshot is a name of something that the server keeps: cheap, and trainable */
+    bool ids_ahead;         /* vt_weights_next_id knows: equal ids mean equal bits, so lost weights can be made again */
+    bool durable_snapshots; /* a snapshot is a name of something that the server keeps: cheap, and trainable */
     bool branch_makes_model; /* vt_policy_branch costs something */
     enum vt_seeds seeds;
     int max_requests; /* that run at a time, the others wait; 0 = any number */

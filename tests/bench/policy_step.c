@@ -71,8 +71,8 @@ static vt_status step(struct runner *r, int run, vt_err *err)
                                         .w = weights[i]};
     o.lr = 1e-5f;
     o.digest = "bench";
-    vt_status status = vt_policy_forward(r->policy, from, seqs, (size_t)n_seqs, false, &forward, vt_mail_deliver, &mail,
-                                         NULL, err);
+    vt_status status =
+        vt_policy_forward(r->policy, from, seqs, (size_t)n_seqs, false, &forward, vt_mail_deliver, &mail, NULL, err);
     vt_weights_unref(from);
     VT_TRY(status);
     status = vt_mail_wait(&mail, err);

@@ -167,12 +167,8 @@ static vt_status do_forward(struct double_server *s, struct double_call *c, vt_e
 static vt_status train_by_loss(struct double_server *s, const struct state *m, struct double_call *c, vt_weights **made,
                                vt_err *err)
 {
-    struct vt_update_request u = {.from = m->weights,
-                                  .seqs = c->seqs,
-                                  .n = c->n,
-                                  .loss = c->loss,
-                                  .loss_opts = c->loss_opts,
-                                  .opts = c->opts};
+    struct vt_update_request u = {
+        .from = m->weights, .seqs = c->seqs, .n = c->n, .loss = c->loss, .loss_opts = c->loss_opts, .opts = c->opts};
     struct vt_mail mail = VT_MAIL;
     vt_request *ticket;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * double_server.h: a training and sampling service such as a remote one, inside the test's process: it answers later, on
- * a thread of its own, and says things its own way.
+ * double_server.h: a training and sampling service such as a remote one, inside the test's process: it answers later,
+ * on a thread of its own, and says things its own way.
  *
  * It holds models, which move with every update; checkpoints, which are states of models under names that it makes up
  * and keeps on disk, so that they are there after a crash; and samplers, which are published states. Only a sampler can

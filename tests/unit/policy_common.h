@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * policy_common.h: the tests of policies run over every backend that is here: the native one and the double, which does
- * everything as a remote service would (tests/double). A case reads `backend`; what only one of them promises it asks the
- * caps. The model is tests/golden/tiny/chat, so a case opens a policy of its own.
+ * everything as a remote service would (tests/double). A case reads `backend`; what only one of them promises it asks
+ * the caps. The model is tests/golden/tiny/chat, so a case opens a policy of its own.
  */
 #ifndef VT_TEST_POLICY_COMMON_H
 #define VT_TEST_POLICY_COMMON_H

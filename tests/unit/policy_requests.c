@@ -49,7 +49,8 @@ static void closing_ends_everything_once(void)
         CHECK_INT(e[i].n_done, 1);
         CHECK(e[i].mail.is_there);
         /* The snapshot may be looked for before it is written. */
-        CHECK(e[i].mail.status == VT_ECANCELLED || e[i].mail.status == VT_OK || (i == 5 && e[i].mail.status == VT_ENOENT));
+        CHECK(e[i].mail.status == VT_ECANCELLED || e[i].mail.status == VT_OK ||
+              (i == 5 && e[i].mail.status == VT_ENOENT));
     }
     if (e[0].mail.status == VT_OK)
         clear_samples(out, MAX_N);
@@ -327,11 +328,8 @@ static void threads_do_not_meet(void)
     vt_policy_close(p);
 }
 
-static const struct test_case cases[] = {TEST(closing_ends_everything_once),
-                                         TEST(handles_outlive_their_policy),
-                                         TEST(cancelling_one_leaves_the_others),
-                                         TEST(callbacks_may_make_requests),
-                                         TEST(no_more_run_than_the_server_takes),
-                                         TEST(opening_can_be_cancelled),
-                                         TEST(threads_do_not_meet)};
+static const struct test_case cases[] = {
+    TEST(closing_ends_everything_once), TEST(handles_outlive_their_policy),      TEST(cancelling_one_leaves_the_others),
+    TEST(callbacks_may_make_requests),  TEST(no_more_run_than_the_server_takes), TEST(opening_can_be_cancelled),
+    TEST(threads_do_not_meet)};
 POLICY_TEST_MAIN(cases)

@@ -293,8 +293,12 @@ static void refusals_name_what_and_why(void)
     CHECK_INT(try_forward(p, start, b.seqs, 2, false), VT_ELIMIT);
     b.seqs[1].n_prompt = N_SOME_PROMPT;
     CHECK_INT(try_forward(p, start, b.seqs, 2, true), vt_policy_caps(p)->agreement ? VT_OK : VT_EUNSUPPORTED);
-    u = (struct vt_update_request){
-        .from = start, .seqs = b.seqs, .n = 2, .loss = VT_LOSS_PPO, .loss_opts = vt_loss_defaults, .opts = update_opts(-1, "x")};
+    u = (struct vt_update_request){.from = start,
+                                   .seqs = b.seqs,
+                                   .n = 2,
+                                   .loss = VT_LOSS_PPO,
+                                   .loss_opts = vt_loss_defaults,
+                                   .opts = update_opts(-1, "x")};
     CHECK_INT(vt_policy_update(p, &u, vt_mail_deliver, NULL, NULL, &err), VT_EINVAL);
     CHECK(strstr(err.msg, "learning rate") != NULL);
     u.opts.lr = 1;
