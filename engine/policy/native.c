@@ -5,6 +5,7 @@
  */
 #include "policy/native.h"
 #include "base/alloc.h"
+#include "cpu/lm_cpu.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,8 +61,10 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
 
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
+    static const struct vt_lm_ops *const backends[] = {&vt_lm_cpu_ops, NULL};
     struct vt_native *n = p->state;
-    struct vt_lm_opts lo = {.n_threads = p->opts.n_threads,
+    struct vt_lm_opts lo = {.backends = backends,
+                            .n_threads = p->opts.n_threads,
                             .precision = p->opts.fp32 ? VT_LM_F32 : VT_LM_FAST,
                             .max_memory = p->opts.max_memory,
                             .isa = NULL,
@@ -70,7 +73,7 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
     VT_TRY(vt_ckpt_open(path, &n->ckpt, err));
     VT_TRY(vt_ckpt_digest(n->ckpt, n->digest, err));
     VT_TRY(vt_policy_text_of(n->ckpt, path, &n->text, err));
-    VT_TRY(vt_lm_cpu_open(n->ckpt, &lo, &n->lm, err));
+    VT_TRY(vt_lm_open(n->ckpt, &lo, &n->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
                                       .update = true,
@@ -84,7 +87,7 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
                                       .bans = true,
                                       .logprobs = true,
                                       .logprobs_behaviour = true,
-                                      .exact = true,
+                                      .exact = vt_lm_limits(n->lm)->is_exact,
                                       .ids_ahead = true,
                                       .seeds = VT_SEEDS_SAMPLE,
                                       .n_ctx = vt_lm_cfg(n->lm)->n_ctx,
@@ -129,8 +132,7 @@ static void native_close(vt_policy *p)
     if (!n)
         return;
     vt_worker_free(n->worker);
-    if (n->lm)
-        vt_lm_close(n->lm);
+    vt_lm_close(n->lm);
     vt_ckpt_free(n->ckpt);
     pthread_mutex_destroy(&n->mutex);
     free(n);

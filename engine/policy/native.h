@@ -25,7 +25,9 @@ struct vt_native_work {
     vt_status status; /* of the end, once it is known */
     vt_err err;
     bool is_cancelled;
-    int n_jobs; /* in the model's hands: the work cannot end before them */
+    int n_jobs;           /* in the model's hands: the work cannot end before them */
+    bool owns_job;        /* that is `job`; else it shares a burst */
+    struct vt_lm_job job; /* of this work alone: prefill, score, forward, backward */
     /* After the end, without the mutex; the request is finished next. Frees the work. */
     void (*release)(vt_policy *p, struct vt_native_work *w);
 };
@@ -38,11 +40,11 @@ struct vt_native {
     struct vt_worker *worker; /* for files */
 
     pthread_mutex_t mutex;
-    bool is_busy; /* a job is in the model's hands */
+    int n_in_flight;  /* jobs in the model's hands; at most what it works on at once */
+    bool is_decoding; /* one of them is a burst */
     struct vt_native_work *samples, *scores, *trainings;
     struct vt_native_work *ended;
     bool turn_is_scoring; /* alternate between decoding and the other queues */
-    struct vt_lm_job job;
 };
 
 /* vt_weights.state */
@@ -61,13 +63,16 @@ vt_status vt_native_weights_new(vt_policy *p, const char *id, int adapter, int s
 
 void vt_native_lock(struct vt_native *n);
 void vt_native_unlock(vt_policy *p);
-/* Appends to a queue and starts the next job when none is in flight. The work is the request's state. Without the
+/* Appends to a queue and starts the next job when there is room for one. The work is the request's state. Without the
  * mutex. */
 void vt_native_enqueue(vt_policy *p, struct vt_native_work **queue, struct vt_native_work *w);
 /* The work leaves its queue with w->status; vt_native_unlock does the rest. Mutex held. */
 void vt_native_end(struct vt_native *n, struct vt_native_work **queue, struct vt_native_work *w);
 void vt_native_fail(struct vt_native_work *w, const vt_err *err); /* keeps the first failure */
-/* The job in flight is over: starts the next one. Mutex held. */
+/* w's own job, to be filled in and submitted by vt_native_submit. Mutex held. */
+struct vt_lm_job *vt_native_job(struct vt_native_work *w, enum vt_lm_job_kind kind, void (*done)(struct vt_lm_job *));
+void vt_native_submit(struct vt_native *n, struct vt_lm_job *job);
+/* A job is over: starts what comes next. Mutex held. */
 void vt_native_job_done(vt_policy *p);
 void vt_native_cancel(vt_policy *p, vt_request *r);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * queue.c: which language-model job runs next, and how works end. One job is in flight at a time; the model spreads it
- * over the cores. Sampling works in short bursts (sampling.c), and after each burst a waiting score or update gets its
- * turn, so neither starves the other.
+ * queue.c: which language-model job runs next, and how works end. As many jobs are in flight as the model works on at
+ * once (one on the CPU, which spreads it over the cores). Sampling works in short bursts (sampling.c), and after each
+ * burst a waiting score or update gets its turn, so neither starves the other.
  *
  * A work ends under the mutex by moving to the list of the ended; vt_native_unlock, on the same thread, lets the mutex
- * go and then tells the requests. A cancelled work whose jobs are in the model's hands only takes the mark; the job's
- * end sees it.
+ * go and then tells the requests. A cancelled work with a job in the model's hands takes the mark, and the job with it
+ * when it is the work's own; the job's end does the rest.
  */
 #include "policy/native.h"
 
@@ -33,24 +33,45 @@ void vt_native_unlock(vt_policy *p)
     }
 }
 
-static void pump(vt_policy *p)
+/* One more job, when there is one to start. */
+static bool start_next(vt_policy *p)
 {
     struct vt_native *n = p->state;
 
-    if (n->is_busy)
-        return;
     if (n->turn_is_scoring) {
         n->turn_is_scoring = false;
-        n->is_busy = vt_native_start_scoring(p) || vt_native_start_training(p) || vt_native_start_sampling(p);
-        return;
+        return vt_native_start_scoring(p) || vt_native_start_training(p) || vt_native_start_sampling(p);
     }
     n->turn_is_scoring = true;
-    n->is_busy = vt_native_start_sampling(p) || vt_native_start_scoring(p) || vt_native_start_training(p);
+    return vt_native_start_sampling(p) || vt_native_start_scoring(p) || vt_native_start_training(p);
+}
+
+static void pump(vt_policy *p)
+{
+    struct vt_native *n = p->state;
+    const int limit = vt_lm_limits(n->lm)->in_flight;
+
+    while (n->n_in_flight < limit && start_next(p))
+        ;
+}
+
+struct vt_lm_job *vt_native_job(struct vt_native_work *w, enum vt_lm_job_kind kind, void (*done)(struct vt_lm_job *))
+{
+    w->n_jobs = 1;
+    w->owns_job = true;
+    w->job = (struct vt_lm_job){.kind = kind, .done = done, .user = w};
+    return &w->job;
+}
+
+void vt_native_submit(struct vt_native *n, struct vt_lm_job *job)
+{
+    n->n_in_flight++;
+    vt_lm_submit(n->lm, job);
 }
 
 void vt_native_job_done(vt_policy *p)
 {
-    ((struct vt_native *)p->state)->is_busy = false;
+    ((struct vt_native *)p->state)->n_in_flight--;
     pump(p);
 }
 
@@ -119,6 +140,8 @@ void vt_native_cancel(vt_policy *p, vt_request *r)
         w->is_cancelled = true;
         if (w->n_jobs == 0)
             vt_native_end(n, queue_of(n, r->kind), w);
+        else if (w->owns_job)
+            vt_lm_cancel(n->lm, &w->job);
     }
     vt_native_unlock(p);
 }

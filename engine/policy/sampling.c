@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * sampling.c: sample requests as continuous batching. A request's prompt becomes a group (computed once), its samples
- * become slots; slots of all requests are decoded together, BURST tokens at a time, and a finished sample's place is
- * taken by the next one waiting. The backend's numerics make this invisible: a sample depends on its weights, prompt,
- * parameters and seed only.
+ * become slots; slots of all requests are decoded together, a burst of tokens at a time, and a finished sample's place
+ * is taken by the next one waiting. The backend's numerics make this invisible: a sample depends on its weights,
+ * prompt, parameters and seed only.
  *
  * Text is matched against stop strings here, byte by byte as it grows, so a stop string may span tokens. Tokens drawn
  * after the stop inside a burst are dropped. The kept tokens include the one that completed the stop.
@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BURST = 4, MAX_ACTIVE = 160, MAX_STOP_IDS = 4 };
+enum { MAX_STOP_IDS = 4 };
 
 struct slot {
     vt_lm_slot *lm; /* NULL until opened and after the end */
@@ -31,18 +31,18 @@ struct sample_work {
     int n_stop_ids;
 };
 
-/* One decode job's arrays; MAX_ACTIVE rows of BURST tokens. Only one job is in flight, but policies are many. */
+/* One decode job: n_rows slots, n_steps tokens each. The arrays follow in the same allocation. */
 struct burst {
     vt_policy *p;
-    vt_lm_slot *lm[MAX_ACTIVE];
-    struct sample_work *work[MAX_ACTIVE];
-    int index[MAX_ACTIVE];
-    int32_t tokens[MAX_ACTIVE * BURST];
-    float logprob[MAX_ACTIVE * BURST], behaviour[MAX_ACTIVE * BURST];
-    int n_out[MAX_ACTIVE];
-    unsigned char finished[MAX_ACTIVE];
-    int n_rows;
-    bool has_ended[MAX_ACTIVE]; /* row's sample is final */
+    struct vt_lm_job job;
+    int n_rows, n_steps;
+    vt_lm_slot **lm;
+    struct sample_work **work;
+    int *index, *n_out;
+    int32_t *tokens;
+    float *logprob, *behaviour;
+    unsigned char *finished;
+    bool *has_ended; /* row's sample is final */
 };
 
 static struct sample_work *work_of(struct vt_native_work *w)
@@ -142,14 +142,14 @@ static void take_tokens(const struct burst *b, int row)
     struct vt_buf *text = &w->slots[i].text;
 
     for (int t = 0; t < b->n_out[row]; t++) {
-        int32_t token = b->tokens[row * BURST + t];
+        int32_t token = b->tokens[row * b->n_steps + t];
         size_t before = text->len, n_bytes = 0;
         const char *bytes = vt_tokenizer_bytes(vt_native_of(b->p)->text.tokenizer, token, &n_bytes);
         long stop;
 
         out->tokens[out->n_tokens] = token;
-        out->logprobs[out->n_tokens] = b->logprob[row * BURST + t];
-        out->logprobs_behaviour[out->n_tokens] = b->behaviour[row * BURST + t];
+        out->logprobs[out->n_tokens] = b->logprob[row * b->n_steps + t];
+        out->logprobs_behaviour[out->n_tokens] = b->behaviour[row * b->n_steps + t];
         out->n_tokens++;
         if (is_stop_id(w, token)) {
             end_slot(b->p, w, i, VT_FINISH_STOP);
@@ -203,6 +203,7 @@ static void on_decoded(struct vt_lm_job *job)
     for (int row = 0; row < b->n_rows; row++)
         b->work[row]->work.n_jobs = 0;
     free(b);
+    n->is_decoding = false;
     conclude(p);
     vt_native_unlock(p);
 }
@@ -274,31 +275,68 @@ static bool start_prefill(struct vt_native *n)
 
     for (struct vt_native_work *work = n->samples; work; work = work->next) {
         struct sample_work *w = work_of(work);
+        struct vt_lm_job *job;
 
-        if (w->group || work->status != VT_OK)
+        if (w->group || work->n_jobs > 0 || work->status != VT_OK)
             continue;
         if (n_active > 0 && n_active + w->r->n > w->max_active)
             return false;
-        work->n_jobs = 1;
-        n->job = (struct vt_lm_job){.kind = VT_LM_GROUP, .done = on_prefilled, .user = w};
-        n->job.group.tokens = w->r->prompt;
-        n->job.group.n_tokens = w->r->n_prompt;
-        n->job.group.adapter = vt_native_adapter(work->request->weights);
-        vt_lm_submit(n->lm, &n->job);
+        job = vt_native_job(work, VT_LM_GROUP, on_prefilled);
+        job->group.tokens = w->r->prompt;
+        job->group.n_tokens = w->r->n_prompt;
+        job->group.adapter = vt_native_adapter(work->request->weights);
+        vt_native_submit(n, job);
         return true;
     }
     return false;
 }
 
-static void fill_burst(struct vt_native *n, struct burst *b)
+static bool is_decodable(const struct sample_work *w, int i)
+{
+    return !w->slots[i].is_over && w->work.status == VT_OK;
+}
+
+/* Room for a burst of all slots that are open, at most limit; the arrays in the order of their alignment. NULL when
+ * memory is out. */
+static struct burst *new_burst(struct vt_native *n, int n_steps, int limit)
+{
+    const size_t row = sizeof(vt_lm_slot *) + sizeof(struct sample_work *) + 2 * sizeof(int) + 2 * sizeof(char);
+    const size_t token = sizeof(int32_t) + 2 * sizeof(float);
+    size_t n_rows = 0, n_tokens, bytes;
+    struct burst *b;
+
+    for (struct vt_native_work *work = n->samples; work; work = work->next)
+        for (int i = 0; i < work_of(work)->n_opened; i++)
+            n_rows += is_decodable(work_of(work), i);
+    n_rows = n_rows < (size_t)limit ? n_rows : (size_t)limit;
+    n_tokens = n_rows * (size_t)n_steps;
+    bytes = sizeof *b + n_rows * row + n_tokens * token;
+    b = vt_alloc(bytes);
+    if (!b)
+        return NULL;
+    b->n_steps = n_steps;
+    b->lm = (vt_lm_slot **)(b + 1);
+    b->work = (struct sample_work **)(b->lm + n_rows);
+    b->index = (int *)(b->work + n_rows);
+    b->n_out = b->index + n_rows;
+    b->tokens = (int32_t *)(b->n_out + n_rows);
+    b->logprob = (float *)(b->tokens + n_tokens);
+    b->behaviour = b->logprob + n_tokens;
+    b->finished = (unsigned char *)(b->behaviour + n_tokens);
+    b->has_ended = (bool *)(b->finished + n_rows);
+    return b;
+}
+
+static void fill_burst(struct vt_native *n, struct burst *b, int limit)
 {
     for (struct vt_native_work *work = n->samples; work; work = work->next) {
         struct sample_work *w = work_of(work);
 
-        for (int i = 0; i < w->n_opened && b->n_rows < MAX_ACTIVE; i++) {
-            if (w->slots[i].is_over || work->status != VT_OK)
+        for (int i = 0; i < w->n_opened && b->n_rows < limit; i++) {
+            if (!is_decodable(w, i))
                 continue;
             work->n_jobs = 1;
+            work->owns_job = false;
             b->lm[b->n_rows] = w->slots[i].lm;
             b->work[b->n_rows] = w;
             b->index[b->n_rows++] = i;
@@ -306,17 +344,38 @@ static void fill_burst(struct vt_native *n, struct burst *b)
     }
 }
 
+static void submit_burst(vt_policy *p, struct burst *b)
+{
+    struct vt_native *n = p->state;
+
+    b->p = p;
+    b->job = (struct vt_lm_job){.kind = VT_LM_DECODE, .done = on_decoded, .user = b};
+    b->job.decode.slots = b->lm;
+    b->job.decode.n_slots = b->n_rows;
+    b->job.decode.n_steps = b->n_steps;
+    b->job.decode.tokens = b->tokens;
+    b->job.decode.logprob = b->logprob;
+    b->job.decode.logprob_behaviour = b->behaviour;
+    b->job.decode.n_out = b->n_out;
+    b->job.decode.finished = b->finished;
+    n->is_decoding = true;
+    vt_native_submit(n, &b->job);
+}
+
 bool vt_native_start_sampling(vt_policy *p)
 {
     struct vt_native *n = p->state;
+    const struct vt_lm_limits *limits = vt_lm_limits(n->lm);
     struct burst *b;
 
     if (!n->samples)
         return false;
     if (start_prefill(n))
         return true;
+    if (n->is_decoding) /* the next burst's slots are what this one leaves */
+        return false;
     refill(n);
-    b = vt_alloc(sizeof *b);
+    b = new_burst(n, limits->burst, limits->max_slots);
     if (!b) {
         vt_err err;
 
@@ -324,36 +383,29 @@ bool vt_native_start_sampling(vt_policy *p)
         for (struct vt_native_work *w = n->samples; w; w = w->next)
             vt_native_fail(w, &err);
     } else {
-        fill_burst(n, b);
+        fill_burst(n, b, limits->max_slots);
     }
     end_finished(n); /* what failed just now */
     if (!b || b->n_rows == 0) {
         free(b);
         return false;
     }
-    b->p = p;
-    n->job = (struct vt_lm_job){.kind = VT_LM_DECODE, .done = on_decoded, .user = b};
-    n->job.decode.slots = b->lm;
-    n->job.decode.n_slots = b->n_rows;
-    n->job.decode.n_steps = BURST;
-    n->job.decode.tokens = b->tokens;
-    n->job.decode.logprob = b->logprob;
-    n->job.decode.logprob_behaviour = b->behaviour;
-    n->job.decode.n_out = b->n_out;
-    n->job.decode.finished = b->finished;
-    vt_lm_submit(n->lm, &n->job);
+    submit_burst(p, b);
     return true;
 }
 
 /* The widest batch of this shape that fits the memory limit; refuses when not even one sample does. */
-static vt_status plan_batch(const struct vt_native *n, const struct vt_sample_request *r, int *max_active, vt_err *err)
+static vt_status plan_batch(const struct vt_native *n, const vt_request *request, int *max_active, vt_err *err)
 {
-    struct vt_lm_shapes s = {.n_groups = 8, .n_prompt = r->n_prompt, .n_new = r->max_tokens};
-    uint64_t bytes;
+    struct vt_lm_shapes s = {.purpose = VT_LM_SAMPLING,
+                             .n_groups = 8,
+                             .n_prompt = request->sample->n_prompt,
+                             .n_new = request->sample->max_tokens,
+                             .adapter = vt_native_adapter(request->weights)};
     vt_status status = VT_OK;
 
-    for (s.n_slots = MAX_ACTIVE; s.n_slots >= 1; s.n_slots /= 2) {
-        status = vt_lm_plan(n->lm, &s, &bytes, err);
+    for (s.n_slots = vt_lm_limits(n->lm)->max_slots; s.n_slots >= 1; s.n_slots /= 2) {
+        status = vt_lm_plan(n->lm, &s, NULL, err);
         if (status != VT_ENOMEM)
             break;
         s.n_groups = 1;
@@ -373,10 +425,10 @@ static void find_stop_ids(const struct vt_native *n, struct sample_work *w)
             w->stop_ids[w->n_stop_ids++] = ids[i];
 }
 
-static vt_status make_outputs(struct sample_work *w, vt_err *err)
+static vt_status make_outputs(struct sample_work *w, int burst, vt_err *err)
 {
     struct vt_sample_request *r = w->r;
-    size_t n = (size_t)r->max_tokens + BURST;
+    size_t n = (size_t)r->max_tokens + (size_t)burst;
 
     for (int i = 0; i < r->n; i++) {
         vt_buf_init(&w->slots[i].text, 16u << 20);
@@ -407,9 +459,9 @@ vt_status vt_native_sample(vt_policy *p, vt_request *request, vt_err *err)
     w->work.release = release_work;
     w->r = r;
     find_stop_ids(n, w);
-    status = plan_batch(n, r, &w->max_active, err);
+    status = plan_batch(n, request, &w->max_active, err);
     if (status == VT_OK)
-        status = make_outputs(w, err);
+        status = make_outputs(w, vt_lm_limits(n->lm)->burst, err);
     if (status != VT_OK) {
         w->work.status = status;
         release_work(p, &w->work);

@@ -23,7 +23,7 @@ static void release_work(vt_policy *p, struct vt_native_work *work)
     free(w);
 }
 
-/* The head of the queue is over. Mutex held. */
+/* The work's job is over. Mutex held. */
 static void conclude(vt_policy *p, struct score_work *w, const struct vt_lm_job *job)
 {
     struct vt_native *n = p->state;
@@ -45,30 +45,35 @@ static void on_scored(struct vt_lm_job *job)
     vt_native_unlock(p);
 }
 
+/* The rows follow at once: the prompt's keys and values wait for nobody else. */
+static void submit_rows(struct vt_native *n, struct score_work *w)
+{
+    const struct vt_score_request *r = w->work.request->score;
+    struct vt_lm_job *job = vt_native_job(&w->work, VT_LM_SCORE, on_scored);
+
+    for (int i = 0; i < r->n_rows; i++)
+        w->groups[i] = w->group;
+    job->score.groups = w->groups;
+    job->score.tokens = r->tokens;
+    job->score.n = r->n;
+    job->score.n_rows = r->n_rows;
+    job->score.logprob = r->logprobs;
+    n->n_in_flight--; /* the prefill that ended */
+    vt_native_submit(n, job);
+}
+
 static void on_prefilled(struct vt_lm_job *job)
 {
     struct score_work *w = job->user;
-    const struct vt_score_request *r = w->work.request->score;
     vt_policy *p = w->work.request->policy;
-    struct vt_native *n = p->state;
 
-    vt_native_lock(n);
+    vt_native_lock(p->state);
     if (job->status == VT_OK)
         w->group = job->group.group;
-    if (job->status != VT_OK || w->work.is_cancelled) {
+    if (job->status != VT_OK || w->work.is_cancelled)
         conclude(p, w, job);
-        vt_native_unlock(p);
-        return;
-    }
-    for (int i = 0; i < r->n_rows; i++)
-        w->groups[i] = w->group;
-    n->job = (struct vt_lm_job){.kind = VT_LM_SCORE, .done = on_scored, .user = w};
-    n->job.score.groups = w->groups;
-    n->job.score.tokens = r->tokens;
-    n->job.score.n = r->n;
-    n->job.score.n_rows = r->n_rows;
-    n->job.score.logprob = r->logprobs;
-    vt_lm_submit(n->lm, &n->job);
+    else
+        submit_rows(p->state, w);
     vt_native_unlock(p);
 }
 
@@ -76,22 +81,41 @@ bool vt_native_start_scoring(vt_policy *p)
 {
     struct vt_native *n = p->state;
     struct vt_native_work *w = n->scores;
+    struct vt_lm_job *job;
 
+    while (w && w->n_jobs > 0)
+        w = w->next;
     if (!w)
         return false;
-    w->n_jobs = 1;
-    n->job = (struct vt_lm_job){.kind = VT_LM_GROUP, .done = on_prefilled, .user = w};
-    n->job.group.tokens = w->request->score->prompt;
-    n->job.group.n_tokens = w->request->score->n_prompt;
-    n->job.group.adapter = vt_native_adapter(w->request->weights);
-    vt_lm_submit(n->lm, &n->job);
+    job = vt_native_job(w, VT_LM_GROUP, on_prefilled);
+    job->group.tokens = w->request->score->prompt;
+    job->group.n_tokens = w->request->score->n_prompt;
+    job->group.adapter = vt_native_adapter(w->request->weights);
+    vt_native_submit(n, job);
     return true;
+}
+
+/* Refused here, and not in the middle of the work, when it does not fit the memory limit. */
+static vt_status plan_rows(const struct vt_native *n, const vt_request *request, vt_err *err)
+{
+    const struct vt_score_request *r = request->score;
+    struct vt_lm_shapes s = {.purpose = VT_LM_SCORING,
+                             .n_groups = 1,
+                             .n_prompt = r->n_prompt,
+                             .n_slots = r->n_rows,
+                             .adapter = vt_native_adapter(request->weights)};
+
+    for (int i = 0; i < r->n_rows; i++)
+        s.n_new = r->n[i] > s.n_new ? r->n[i] : s.n_new;
+    return vt_lm_plan(n->lm, &s, NULL, err);
 }
 
 vt_status vt_native_score(vt_policy *p, vt_request *r, vt_err *err)
 {
-    struct score_work *w = vt_alloc(sizeof *w);
+    struct score_work *w;
 
+    VT_TRY(plan_rows(p->state, r, err));
+    w = vt_alloc(sizeof *w);
     if (w)
         w->groups = vt_alloc_array((size_t)r->score->n_rows, sizeof *w->groups);
     if (!w || !w->groups) {

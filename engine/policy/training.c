@@ -45,8 +45,7 @@ struct train_work {
     struct forward_state *f;
     int at; /* part */
     uint64_t started_ns;
-    float *grad[2]; /* of a step; [n_params] */
-    size_t n_params;
+    vt_lm_grad *grad[2]; /* of a step, by half */
 };
 
 static struct train_work *work_of(struct vt_native_work *w)
@@ -91,8 +90,8 @@ static void release_work(vt_policy *p, struct vt_native_work *work)
     /* A spent or failed update keeps no tapes, however long its handle lives. */
     if (work->request->kind == VT_REQUEST_STEP || work->status != VT_OK)
         free_parts(vt_native_of(p)->lm, w->f);
-    free(w->grad[0]);
-    free(w->grad[1]);
+    vt_lm_grad_free(vt_native_of(p)->lm, w->grad[0]);
+    vt_lm_grad_free(vt_native_of(p)->lm, w->grad[1]);
     free(w);
 }
 
@@ -159,7 +158,7 @@ static size_t order_half(const struct vt_train_seq *seqs, size_t n, size_t first
 
 static struct vt_lm_shapes shapes_of(const struct vt_train_seq *seqs, const size_t *order, size_t n)
 {
-    struct vt_lm_shapes s = {.n_slots = (int)n, .train = true};
+    struct vt_lm_shapes s = {.purpose = VT_LM_TRAINING, .n_slots = (int)n};
 
     for (size_t i = 0; i < n; i++) {
         const struct vt_train_seq *seq = &seqs[order[i]];
@@ -173,16 +172,17 @@ static struct vt_lm_shapes shapes_of(const struct vt_train_seq *seqs, const size
 }
 
 /* Largest number of sequences from the front of order that one tape can hold; a refusal when it is 0. */
-static vt_status fit(const struct vt_native *nat, const struct vt_train_seq *seqs, const size_t *order, size_t n,
+static vt_status fit(const struct vt_native *nat, const struct forward_state *f, const size_t *order, size_t n,
                      size_t *fits, vt_err *err)
 {
     vt_status status = VT_ENOMEM;
 
     for (*fits = n; *fits >= 1; *fits /= 2) {
-        struct vt_lm_shapes s = shapes_of(seqs, order, *fits);
-        uint64_t bytes;
+        struct vt_lm_shapes s = shapes_of(f->seqs, order, *fits);
 
-        status = vt_lm_plan(nat->lm, &s, &bytes, err);
+        s.adapter = vt_native_adapter(f->from);
+        s.n_grads = f->agreement ? 2 : 1;
+        status = vt_lm_plan(nat->lm, &s, NULL, err);
         if (status != VT_ENOMEM)
             break;
     }
@@ -203,7 +203,7 @@ static vt_status cut_into_parts(const struct vt_native *nat, struct forward_stat
         size_t n = order_half(f->seqs, f->n_seqs, half, n_halves, order, taken), fits = 0;
 
         for (size_t at = 0; at < n && status == VT_OK; at += fits) {
-            status = fit(nat, f->seqs, order + at, n - at, &fits, err);
+            status = fit(nat, f, order + at, n - at, &fits, err);
             if (status == VT_OK)
                 status = make_part(&f->parts[f->n_parts++], f->seqs, order + at, fits, (int)half, err);
         }
@@ -213,7 +213,7 @@ static vt_status cut_into_parts(const struct vt_native *nat, struct forward_stat
     if (status == VT_OK && f->n_parts == (int)n_halves && n_halves == 2) {
         size_t fits = 0, n = order_half(f->seqs, f->n_seqs, 0, 1, order, taken);
 
-        f->keeps_tapes = fit(nat, f->seqs, order, n, &fits, NULL) == VT_OK && fits == n;
+        f->keeps_tapes = fit(nat, f, order, n, &fits, NULL) == VT_OK && fits == n;
     }
     free(order);
     free(taken);
@@ -223,12 +223,12 @@ static vt_status cut_into_parts(const struct vt_native *nat, struct forward_stat
 static void submit_forward(struct vt_native *n, struct train_work *w, void (*done)(struct vt_lm_job *))
 {
     const struct part *part = &w->f->parts[w->at];
+    struct vt_lm_job *job = vt_native_job(&w->work, VT_LM_FORWARD, done);
 
-    n->job = (struct vt_lm_job){.kind = VT_LM_FORWARD, .done = done, .user = w};
-    n->job.forward.adapter = vt_native_adapter(w->f->from);
-    n->job.forward.batches = part->batches;
-    n->job.forward.n_batches = part->n_batches;
-    vt_lm_submit(n->lm, &n->job);
+    job->forward.adapter = vt_native_adapter(w->f->from);
+    job->forward.batches = part->batches;
+    job->forward.n_batches = part->n_batches;
+    vt_native_submit(n, job);
 }
 
 /* The work's jobs are over. Mutex held. */
@@ -257,6 +257,7 @@ static void on_forward(struct vt_lm_job *job)
         vt_lm_tape_free(n->lm, job->forward.tape);
     }
     if (w->work.status == VT_OK && ++w->at < f->n_parts) {
+        n->n_in_flight--; /* the part that ended; the next one follows at once */
         submit_forward(n, w, on_forward);
     } else {
         f->seconds = 1e-9 * (double)(vt_now_ns() - w->started_ns);
@@ -295,20 +296,14 @@ static vt_status apply(vt_policy *p, struct train_work *w, vt_weights **made, vt
     return status;
 }
 
-/* Cosine of the two half gradients; their sum is left in grad[0]. NaN when a half is zero. */
-static double join_halves(struct train_work *w)
+/* How far the gradients of the two halves agree; their sum is left in grad[0]. */
+static vt_status join_halves(const struct vt_native *n, struct train_work *w, double *agreement, vt_err *err)
 {
-    double aa = 0, bb = 0, ab = 0;
-
-    for (size_t i = 0; i < w->n_params; i++) {
-        double a = w->grad[0][i], b = w->grad[1][i];
-
-        aa += a * a;
-        bb += b * b;
-        ab += a * b;
-        w->grad[0][i] += w->grad[1][i];
-    }
-    return ab / sqrt(aa * bb);
+    *agreement = (double)NAN;
+    if (!w->grad[1])
+        return VT_OK;
+    VT_TRY(vt_lm_grad_cosine(n->lm, w->grad[0], w->grad[1], agreement, err));
+    return vt_lm_grad_add(n->lm, w->grad[0], w->grad[1], err);
 }
 
 /* All gradients are there: the weights, and the end of the work. On the model's thread, between jobs. A cancel that
@@ -321,8 +316,9 @@ static void finish_step(vt_policy *p, struct train_work *w)
     vt_err err;
     vt_status status;
 
-    report->agreement = w->grad[1] ? join_halves(w) : (double)NAN;
-    status = apply(p, w, &made, &err);
+    status = join_halves(n, w, &report->agreement, &err);
+    if (status == VT_OK)
+        status = apply(p, w, &made, &err);
     vt_lm_bytes(n->lm, &report->peak_bytes);
     report->forward_s = w->f->seconds;
     report->backward_s = 1e-9 * (double)(vt_now_ns() - w->started_ns);
@@ -352,17 +348,18 @@ static void on_step_job(struct vt_lm_job *job);
 static void submit_step(struct vt_native *n, struct train_work *w)
 {
     struct part *part = &w->f->parts[w->at];
+    struct vt_lm_job *job;
 
     if (!part->tape) {
         submit_forward(n, w, on_step_job);
         return;
     }
-    n->job = (struct vt_lm_job){.kind = VT_LM_BACKWARD, .done = on_step_job, .user = w};
-    n->job.backward.tape = part->tape;
-    n->job.backward.w = part->rows;
-    n->job.backward.grad = w->grad[part->half];
+    job = vt_native_job(&w->work, VT_LM_BACKWARD, on_step_job);
+    job->backward.tape = part->tape;
+    job->backward.w = part->rows;
+    job->backward.grad = w->grad[part->half];
     part->tape = NULL;
-    vt_lm_submit(n->lm, &n->job);
+    vt_native_submit(n, job);
 }
 
 static void on_step_job(struct vt_lm_job *job)
@@ -373,17 +370,21 @@ static void on_step_job(struct vt_lm_job *job)
     bool has_all = false;
 
     vt_native_lock(n);
-    if (job->status != VT_OK)
+    if (job->status != VT_OK) {
         vt_native_fail(&w->work, &job->err);
-    else if (job->kind == VT_LM_FORWARD)
+    } else if (job->kind == VT_LM_FORWARD) {
         w->f->parts[w->at].tape = job->forward.tape;
-    else
-        has_all = ++w->at == w->f->n_parts;
+    } else {
+        w->grad[w->f->parts[w->at++].half] = job->backward.grad;
+        has_all = w->at == w->f->n_parts;
+    }
     has_all = has_all && w->work.status == VT_OK;
-    if (w->work.status != VT_OK)
+    if (w->work.status != VT_OK) {
         conclude(p, w);
-    else if (!has_all)
+    } else if (!has_all) {
+        n->n_in_flight--; /* the job that ended; the next one follows at once */
         submit_step(n, w);
+    }
     vt_native_unlock(p);
     if (has_all)
         finish_step(p, w);
@@ -394,9 +395,8 @@ bool vt_native_start_training(vt_policy *p)
     struct vt_native *n = p->state;
     struct train_work *w = work_of(n->trainings);
 
-    if (!w)
+    if (!w || w->work.n_jobs > 0) /* one update at a time: each takes all the memory there is */
         return false;
-    w->work.n_jobs = 1;
     w->started_ns = vt_now_ns();
     w->at = 0;
     if (w->work.request->kind == VT_REQUEST_FORWARD)
@@ -489,36 +489,11 @@ vt_status vt_native_forward(vt_policy *p, vt_request *r, vt_err *err)
     return VT_OK;
 }
 
-/* Room for the gradients of a step. */
-static vt_status make_gradients(const struct vt_native *n, struct train_work *w, vt_err *err)
-{
-    struct vt_adapter *a = NULL;
-
-    VT_TRY(vt_lm_adapter_get(n->lm, vt_native_adapter(w->f->from), &a, err));
-    w->n_params = a->n_params;
-    vt_adapter_free(a);
-    w->grad[0] = vt_alloc_array(w->n_params, sizeof *w->grad[0]);
-    if (w->f->agreement)
-        w->grad[1] = vt_alloc_array(w->n_params, sizeof *w->grad[1]);
-    if (!w->grad[0] || (w->f->agreement && !w->grad[1]))
-        return vt_fail(err, VT_ENOMEM, "out of memory for the gradient of %zu parameters", w->n_params);
-    return VT_OK;
-}
-
 vt_status vt_native_step(vt_policy *p, vt_request *r, vt_err *err)
 {
-    struct vt_native *n = p->state;
     struct train_work *w = NULL;
-    vt_status status;
 
     VT_TRY(new_work(r, r->forward->state, &w, err));
-    status = make_gradients(n, w, err);
-    if (status != VT_OK) {
-        free(w->grad[0]);
-        free(w->grad[1]);
-        free(w);
-        return status;
-    }
-    vt_native_enqueue(p, &n->trainings, &w->work);
+    vt_native_enqueue(p, &vt_native_of(p)->trainings, &w->work);
     return VT_OK;
 }
