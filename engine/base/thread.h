@@ -3,7 +3,8 @@
  * thread.h: the compute pool, and the one machine lease that keeps pools out of the way of a timing.
  *
  * vt_pool: n threads (the caller is thread 0) that run one parallel-for at a time. Work is split statically, so a
- * result never depends on scheduling. Threads spin for about 50 us after a job, then sleep.
+ * result never depends on scheduling. Whoever waits (for a job, for its end, at a barrier) watches for about 50 us,
+ * then sleeps.
  *
  * vt_lease (DECISIONS.md section 10): a timing holds the machine exclusively for at most 250 ms at a time.
  * Everybody else who burns CPU is a *guest*: it calls vt_lease_poll at layer or job boundaries and parks there while
@@ -44,6 +45,6 @@ void vt_pool_free(vt_pool *p);
 int vt_pool_size(const vt_pool *p);
 void vt_pool_run(vt_pool *p, vt_pool_fn *fn,
                  void *arg);                  /* fn(arg, 0..n-1, n) on all threads; returns when all are done */
-void vt_pool_barrier(vt_pool *p, int thread); /* inside fn: all threads meet (spins) */
+void vt_pool_barrier(vt_pool *p, int thread); /* inside fn: all threads meet; waits as a job's end is waited for */
 
 #endif

@@ -10,8 +10,9 @@
 #include "base/fs.h"
 #include "base/rng.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
+#include "eval/c/scratch.h"
 #include "eval/judge.h"
-#include "eval/scratch.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -9,6 +9,7 @@
 #include "bind/lua_policy.h"
 #include "base/alloc.h"
 #include "base/mail.h"
+#include "bind/lua_open.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -227,8 +228,8 @@ static void release_open(struct vt_op *op)
         end_opening(o);
 }
 
-/* core.policy_open(spec, { rank, alpha, targets (bits), seed, stored_optimizer, reset, max_memory, fp32 }) -> op that
- * gives handle, info; its pieces are lines of progress. */
+/* core.policy_open(spec, { rank, alpha, targets (bits), seed, stored_optimizer, reset, max_memory, fp32, chat }) -> op
+ * that gives handle, info; its pieces are lines of progress. */
 static int l_open(lua_State *L)
 {
     vt_err err;
@@ -243,6 +244,7 @@ static int l_open(lua_State *L)
         .reset = vt_lua_bool(L, 2, "reset", false),
         .max_memory = (uint64_t)vt_lua_int(L, 2, "max_memory", 0),
         .fp32 = vt_lua_bool(L, 2, "fp32", false),
+        .chat = vt_lua_str(L, 2, "chat", ""),
         .lease = b->lease,
         .progress = progress_line,
     };
@@ -273,19 +275,6 @@ static int l_check(lua_State *L)
 {
     vt_err err;
     if (vt_policy_check_spec(luaL_checkstring(L, 1), &err) == VT_OK)
-        return 0;
-    lua_pushstring(L, err.msg);
-    return 1;
-}
-
-/* core.sampling_check { temperature, top_p, min_p, top_k, max_tokens } -> nil, or which is out of range. */
-static int l_sampling_check(lua_State *L)
-{
-    vt_err err;
-    luaL_checktype(L, 1, LUA_TTABLE);
-    if (vt_sampling_check(vt_lua_num(L, 1, "temperature", 1), vt_lua_num(L, 1, "top_p", 1),
-                          vt_lua_num(L, 1, "min_p", 0), vt_lua_int(L, 1, "top_k", 0), vt_lua_int(L, 1, "max_tokens", 1),
-                          &err) == VT_OK)
         return 0;
     lua_pushstring(L, err.msg);
     return 1;
@@ -619,14 +608,13 @@ static int l_score(lua_State *L)
 
 void vt_lua_add_policy(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"policy_open", l_open},     {"policy_check", l_check},   {"policy_encode", l_encode},
-        {"policy_decode", l_decode}, {"policy_render", l_render}, {"sampling_check", l_sampling_check},
-        {"sample", l_sample},        {"score", l_score},          {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"policy_open", l_open},     {"policy_check", l_check},
+                                         {"policy_encode", l_encode}, {"policy_decode", l_decode},
+                                         {"policy_render", l_render}, {"sample", l_sample},
+                                         {"score", l_score},          {NULL, NULL}};
     luaL_newmetatable(L, policy_type);
     lua_pushcfunction(L, policy_gc);
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
-    vt_lua_add_weights(L);
 }

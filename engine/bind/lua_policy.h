@@ -24,7 +24,6 @@ vt_policy *vt_lua_weights_policy(lua_State *L, int idx); /* raises when it is cl
 void vt_lua_push_weights_policy(lua_State *L, int idx);  /* the policy userdata */
 /* Pushes { id, step, trained_on, handle }; takes the reference. policy_idx: the policy userdata, kept alive. */
 void vt_lua_push_weights(lua_State *L, int policy_idx, vt_weights *w);
-void vt_lua_add_weights(lua_State *L); /* lua_weights.c: into the table on top */
 
 /* Options and lists of requests. Each raises and names what was wrong. */
 void *vt_lua_need(lua_State *L, void *p); /* p, unless it is NULL */

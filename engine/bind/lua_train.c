@@ -9,6 +9,7 @@
  * core.train_stats measures.
  */
 #include "base/alloc.h"
+#include "bind/lua_open.h"
 #include "bind/lua_policy.h"
 #include <math.h>
 #include <stdlib.h>

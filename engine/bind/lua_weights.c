@@ -4,6 +4,7 @@
  * snapshot is and where its bytes are, the backend knows; Lua asks core.snapshot_info.
  */
 #include "base/alloc.h"
+#include "bind/lua_open.h"
 #include "bind/lua_policy.h"
 #include <stdlib.h>
 #include <string.h>

@@ -8,7 +8,7 @@ if(cli_sources)
   set_target_properties(vegttt PROPERTIES ENABLE_EXPORTS ON)
   target_link_options(vegttt PRIVATE -Wl,-z,relro,-z,now)
 endif()
-file(GLOB worker_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/eval/worker/*.c)
+file(GLOB worker_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/eval/c/worker/*.c)
 if(worker_sources)
   add_executable(vegttt-worker ${worker_sources})
   # The project's flags without a sanitizer: the jail's limits and filter leave no room for its run time.

@@ -7,7 +7,7 @@
  *
  * Requests that ask the same of the same code while it is under way join it and share its verdict, unless `fresh`. The
  * timing queue is short: a candidate that waits there holds a live process, so build threads wait for room instead of
- * running ahead. Queued requests cost their text and a hundred bytes.
+ * running ahead. Queued requests cost their code and a few hundred bytes.
  *
  * Every thread has a station (broker and output memory) of its own. A broker that died is replaced before the next
  * candidate; the case that met it fails with EINTERNAL.
@@ -15,8 +15,8 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/rng.h"
+#include "eval/c/scratch.h"
 #include "eval/judge.h"
-#include "eval/scratch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -37,9 +37,11 @@ struct waiter {
 };
 
 struct job {
-    struct job *next;      /* in a queue */
-    struct job *next_same; /* in a bucket of jobs under way */
-    struct waiter waiters; /* the first one is the submitter */
+    struct job *next;             /* in a queue */
+    struct job *next_same;        /* in a bucket of jobs under way */
+    struct job *before, *after;   /* in the list of all */
+    bool is_queued, is_withdrawn; /* nobody waits for it any more */
+    struct waiter waiters;        /* the first one is the submitter */
     struct vt_case c;
 };
 
@@ -62,6 +64,7 @@ struct vt_eval {
     pthread_cond_t work, timing_work, timing_room;
     struct queue queued, timing;
     struct job *under_way[N_BUCKETS];
+    struct job *all;
     size_t n_pending; /* submitted, done not yet called */
     bool is_closing, owns_lease;
     struct build_thread build[MAX_THREADS];
@@ -101,14 +104,14 @@ static struct job **bucket(vt_eval *e, const struct job *j)
 {
     unsigned h = 0;
     for (int i = 0; i < 8; i++)
-        h = h * 31 + (unsigned char)j->c.key[i];
+        h = h * 31 + (unsigned char)j->c.keys.key[i];
     return &e->under_way[h % N_BUCKETS];
 }
 
 static struct job *find_same(vt_eval *e, const struct job *j)
 {
     for (struct job *k = *bucket(e, j); k; k = k->next_same)
-        if (strcmp(k->c.key, j->c.key) == 0)
+        if (strcmp(k->c.keys.key, j->c.keys.key) == 0)
             return k;
     return NULL;
 }
@@ -122,6 +125,24 @@ static void forget(vt_eval *e, struct job *j)
         }
 }
 
+static void enter(vt_eval *e, struct job *j)
+{
+    j->after = e->all;
+    if (e->all)
+        e->all->before = j;
+    e->all = j;
+}
+
+static void leave(vt_eval *e, struct job *j)
+{
+    if (j->before)
+        j->before->after = j->after;
+    else
+        e->all = j->after;
+    if (j->after)
+        j->after->before = j->before;
+}
+
 /* ---- ends of jobs ---- */
 
 static void job_free(struct job *j)
@@ -131,7 +152,7 @@ static void job_free(struct job *j)
         free(w);
     }
     vt_task_unref(j->c.task);
-    free(j->c.text);
+    vt_code_free(&j->c.code);
     free(j);
 }
 
@@ -142,6 +163,7 @@ static void finish(vt_eval *e, struct job *j, vt_status s, vt_err *err)
     struct vt_buf feedback = {0}, record = {0};
     pthread_mutex_lock(&e->lock);
     forget(e, j);
+    leave(e, j);
     for (struct waiter *w = &j->waiters; w; w = w->next)
         e->n_pending--;
     if (s == VT_EINTERNAL && e->is_closing)
@@ -195,8 +217,21 @@ static struct job *next_job(vt_eval *e)
     while (!e->queued.first && !e->is_closing)
         pthread_cond_wait(&e->work, &e->lock);
     struct job *j = e->is_closing ? NULL : pop(&e->queued);
+    if (j)
+        j->is_queued = false;
     pthread_mutex_unlock(&e->lock);
     return j;
+}
+
+/* Between two stages: does anybody wait for the job? If not, nobody may join it any more. */
+static bool is_wanted(vt_eval *e, struct job *j)
+{
+    pthread_mutex_lock(&e->lock);
+    if (j->is_withdrawn)
+        forget(e, j);
+    bool is = !j->is_withdrawn;
+    pthread_mutex_unlock(&e->lock);
+    return is;
 }
 
 static void hand_to_timer(vt_eval *e, struct job *j)
@@ -220,7 +255,9 @@ static void *build_main(void *arg)
         vt_status s = open_station(e, t, &err);
         if (s == VT_OK)
             s = vt_judge_check(&e->lab, &t->station, &j->c, &wants_timing, &err);
-        if (s == VT_OK && wants_timing)
+        if (s == VT_OK && wants_timing && !is_wanted(e, j))
+            cancel(e, j);
+        else if (s == VT_OK && wants_timing)
             hand_to_timer(e, j);
         else
             finish(e, j, s, &err);
@@ -262,6 +299,10 @@ static void *timer_main(void *arg)
     setpriority(PRIO_PROCESS, 0, TIMING_NICE);
     while ((j = next_timing(e)) != NULL) {
         vt_err err = {0};
+        if (!is_wanted(e, j)) {
+            cancel(e, j);
+            continue;
+        }
         vt_status s =
             e->is_closing ? vt_fail(&err, VT_ECANCELLED, "the evaluator is closing") : open_station(e, t, &err);
         if (s == VT_OK)
@@ -413,30 +454,46 @@ void vt_eval_close(vt_eval *e)
 
 /* ---- requests ---- */
 
+static vt_status check_request(const struct vt_eval_request *r, const char **scale, vt_err *err)
+{
+    *scale = r->scale ? r->scale : "cpu";
+    if (!r->task || !r->code || strlen(*scale) >= sizeof((struct vt_case *)0)->scale)
+        return vt_fail(err, VT_EINVAL, "cannot evaluate: a request needs a task, code and the name of a scale");
+    return VT_OK;
+}
+
+vt_status vt_eval_key(const vt_eval *e, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE], vt_err *err)
+{
+    const char *scale;
+    struct vt_code code;
+    struct vt_case_keys keys;
+    VT_TRY(check_request(r, &scale, err));
+    VT_TRY(vt_case_name(&e->lab, r, scale, &code, &keys, err));
+    memcpy(key, keys.key, VT_EVAL_KEY_SIZE);
+    vt_code_free(&code);
+    return VT_OK;
+}
+
 static vt_status make_job(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg, struct job **out,
                           vt_err *err)
 {
-    const char *scale = r->scale ? r->scale : "cpu";
-    if (!r->task || !r->code || strlen(scale) >= sizeof(*out)->c.scale)
-        return vt_fail(err, VT_EINVAL, "cannot evaluate: a request needs a task, code and the name of a scale");
+    const char *scale;
+    VT_TRY(check_request(r, &scale, err));
     struct job *j = vt_alloc(sizeof *j);
-    /* One byte more than the limit is kept, so that the stages see that it is too long. */
-    size_t len = r->code_len > VT_CODE_MAX ? VT_CODE_MAX + 1 : r->code_len;
-    if (!j || !(j->c.text = vt_alloc(len + 1))) {
-        free(j);
+    if (!j)
         return vt_fail(err, VT_ENOMEM, "cannot queue an evaluation: out of memory");
+    vt_status s = vt_case_name(&e->lab, r, scale, &j->c.code, &j->c.keys, err);
+    if (s != VT_OK) {
+        free(j);
+        return s;
     }
-    memcpy(j->c.text, r->code, len);
-    j->c.len = len;
     j->c.task = vt_task_ref(r->task);
-    j->c.is_answer = r->extract;
     j->c.is_fresh = r->fresh;
     j->c.skip_timing = r->skip_timing;
     j->c.protocol = r->protocol;
     memcpy(j->c.scale, scale, strlen(scale) + 1);
     j->waiters.done = done;
     j->waiters.arg = arg;
-    vt_case_key(&e->lab, &j->c);
     *out = j;
     return VT_OK;
 }
@@ -459,6 +516,7 @@ vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_do
     } else if (same) {
         *w = (struct waiter){same->waiters.next, done, arg};
         same->waiters.next = w;
+        same->is_withdrawn = false;
         w = NULL;
         spare = j;
         e->n_pending++;
@@ -468,6 +526,8 @@ vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_do
             j->next_same = *b;
             *b = j;
         }
+        enter(e, j);
+        j->is_queued = true;
         push(&e->queued, j);
         e->n_pending++;
         pthread_cond_signal(&e->work);
@@ -479,11 +539,76 @@ vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_do
     return s;
 }
 
+/* Takes the waiter with this argument off a job that has others. */
+static void take_waiter(struct job *j, const void *arg, struct waiter *out)
+{
+    struct waiter *first = &j->waiters, *gone = NULL;
+    if (first->arg == arg) {
+        gone = first->next;
+        *out = *first;
+        *first = *gone;
+    }
+    for (struct waiter *w = first; w->next && !gone; w = w->next)
+        if (w->next->arg == arg) {
+            gone = w->next;
+            *out = *gone;
+            w->next = gone->next;
+        }
+    free(gone);
+}
+
+static bool waits_for(const struct job *j, const void *arg)
+{
+    for (const struct waiter *w = &j->waiters; w; w = w->next)
+        if (w->arg == arg)
+            return true;
+    return false;
+}
+
+static void unqueue(vt_eval *e, struct job *j)
+{
+    struct queue rest = {0};
+    for (struct job *k; (k = pop(&e->queued));)
+        if (k != j)
+            push(&rest, k);
+    e->queued = rest;
+    j->is_queued = false;
+    forget(e, j);
+}
+
+void vt_eval_cancel(vt_eval *e, void *arg)
+{
+    struct waiter w = {0};
+    struct job *j;
+    bool was_queued = false;
+    pthread_mutex_lock(&e->lock);
+    for (j = e->all; j && !waits_for(j, arg);)
+        j = j->after;
+    if (j && j->waiters.next) {
+        take_waiter(j, arg, &w);
+        e->n_pending--;
+    } else if (j && (was_queued = j->is_queued)) {
+        unqueue(e, j);
+    } else if (j) {
+        j->is_withdrawn = true;
+    }
+    vt_err err;
+    if (w.done)
+        (void)vt_fail(&err, VT_ECANCELLED, "the evaluation of task %s was cancelled", vt_task_name(j->c.task));
+    pthread_mutex_unlock(&e->lock);
+    if (w.done)
+        w.done(w.arg, VT_ECANCELLED, &err, NULL);
+    else if (was_queued)
+        cancel(e, j);
+}
+
 void vt_eval_cancel_all(vt_eval *e)
 {
     for (;;) {
         pthread_mutex_lock(&e->lock);
         struct job *j = pop(&e->queued);
+        if (j)
+            j->is_queued = false;
         pthread_mutex_unlock(&e->lock);
         if (!j)
             return;

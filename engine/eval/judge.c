@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/rng.h"
-#include "eval/assemble.h"
+#include "eval/c/assemble.h"
 #include <math.h>
 #include <sched.h>
 #include <signal.h>
@@ -28,21 +28,30 @@ static const struct {
 /* A copy's speedup is 1 whatever is timed; a rough figure will do. */
 static const double copy_precision = 0.05;
 
-void vt_case_key(const struct vt_lab *lab, struct vt_case *c)
+vt_status vt_case_name(const struct vt_lab *lab, const struct vt_eval_request *r, const char *scale,
+                       struct vt_code *code, struct vt_case_keys *keys, vt_err *err)
 {
-    struct vt_sha256 h;
-    vt_sha256_init(&h);
-    vt_hash_str(&h, "task", vt_task_digest(c->task));
-    vt_hash_field(&h, "code", c->text, c->len);
-    vt_hash_u64(&h, "answer", c->is_answer);
-    vt_hash_str(&h, "tier", "c");
-    vt_hash_str(&h, "scale", c->scale);
-    vt_hash_u64(&h, "protocol", (uint64_t)c->protocol);
-    vt_hash_u64(&h, "skip_timing", c->skip_timing);
-    vt_hash_str(&h, "evaluator", VT_EVALUATOR_VERSION);
-    vt_hash_str(&h, "compiler", lab->cc.id);
-    vt_hash_str(&h, "machine", lab->machine);
-    vt_sha256_hex(&h, c->key);
+    char baseline[VT_SHA256_HEX];
+    const char *body = vt_task_body(r->task);
+    VT_TRY(vt_extract(r->code, r->code_len, vt_task_name(r->task), r->extract, code, err));
+    vt_sha256_of(body, strlen(body), baseline);
+    const struct vt_key_parts parts = {.task = r->task,
+                                       .code = code,
+                                       .answer = r->code,
+                                       .answer_len = r->code_len,
+                                       .tier = "c",
+                                       .scale = scale,
+                                       .protocol = r->skip_timing                    ? "check"
+                                                   : r->protocol == VT_PROTOCOL_FULL ? "full"
+                                                                                     : "fast",
+                                       .evaluator = VT_EVALUATOR_VERSION,
+                                       .compiler = lab->cc.id,
+                                       .baseline = baseline,
+                                       .machine = lab->machine,
+                                       .replicate = r->replicate,
+                                       .confirms = r->confirms};
+    vt_case_keys(&parts, keys);
+    return VT_OK;
 }
 
 static uint64_t deadline_ns(const struct vt_case *c)
@@ -56,7 +65,7 @@ static bool find_settled(const struct vt_lab *lab, struct vt_case *c)
 {
     struct vt_buf record;
     if (!lab->store || c->is_fresh ||
-        vt_content_get(lab->store, VT_CONTENT_CHECK, c->key, MAX_RECORD, &record, NULL) != VT_OK)
+        vt_content_get(lab->store, VT_CONTENT_CHECK, c->keys.settled, MAX_RECORD, &record, NULL) != VT_OK)
         return false;
     c->cached_record = vt_buf_take(&record, NULL);
     vt_buf_free(&record);
@@ -107,7 +116,8 @@ static vt_status build(const struct vt_lab *lab, struct vt_station *station, str
         c->object = (unsigned char *)vt_buf_take(&kept, NULL);
         vt_buf_free(&kept);
         vt_object_inspect(c->object, c->object_len, info);
-        if (!info->refused[0])
+        c->outcome->is_build_stored = !info->refused[0];
+        if (c->outcome->is_build_stored)
             goto out;
         free(c->object);
         c->object = NULL;
@@ -262,9 +272,8 @@ vt_status vt_judge_check(const struct vt_lab *lab, struct vt_station *station, s
     vt_outcome_init(c->outcome);
     if (find_settled(lab, c))
         return VT_OK;
-    VT_TRY(vt_extract(c->text, c->len, vt_task_name(c->task), c->is_answer, &c->code, err));
     vt_sha256_of(c->code.text ? c->code.text : "", c->code.text ? c->code.len : 0, c->code_sha);
-    if (!c->code.text) {
+    if (c->code.why[0]) {
         c->outcome->status = VT_MALFORMED;
         snprintf(c->outcome->why, sizeof c->outcome->why, "%s", c->code.why);
         return VT_OK;
@@ -462,6 +471,7 @@ static vt_status verdict_from_record(struct vt_case *c, vt_verdict *out, struct 
     vt_buf_init(feedback, VT_FEEDBACK_MAX + 1);
     vt_buf_puts(feedback, vt_json_str(vt_json_get(j, "feedback"), ""));
     vt_json_put_bool(j, "cached", true);
+    vt_json_put_str(j, "key", c->keys.key);
     vt_buf_init(record, MAX_RECORD);
     vt_status s = vt_json_write(j, false, record, err);
     vt_json_free(j);
@@ -481,7 +491,7 @@ vt_status vt_case_verdict(const struct vt_lab *lab, struct vt_case *c, vt_verdic
                                                .layout = set ? &set->plan->layout : NULL,
                                                .scale = c->scale,
                                                .code_sha = c->code_sha,
-                                               .key = c->key,
+                                               .key = c->keys.key,
                                                .protocol = c->protocol,
                                                .evaluator = lab->version,
                                                .compiler = lab->cc.version,
@@ -493,7 +503,7 @@ vt_status vt_case_verdict(const struct vt_lab *lab, struct vt_case *c, vt_verdic
         vt_buf_puts(feedback, text);
         s = vt_record_write(c->outcome, &names, text, record, err);
         if (s == VT_OK && lab->store && is_deterministic(c->outcome))
-            (void)!vt_content_put(lab->store, VT_CONTENT_CHECK, c->key, record->p, record->len, NULL);
+            (void)!vt_content_put(lab->store, VT_CONTENT_CHECK, c->keys.settled, record->p, record->len, NULL);
     }
     out->feedback = feedback->p;
     out->json = record->p;

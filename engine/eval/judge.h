@@ -6,13 +6,14 @@
 #ifndef VT_EVAL_JUDGE_H
 #define VT_EVAL_JUDGE_H
 
-#include "eval/cores.h"
-#include "eval/roofline.h"
+#include "eval/c/cores.h"
+#include "eval/c/roofline.h"
+#include "eval/key.h"
 #include "eval/subject.h"
 #include "eval/verdict.h"
 #include "store/content.h"
 
-#define VT_EVALUATOR_VERSION "c-3"
+#define VT_EVALUATOR_VERSION "c-4"
 
 /* What all threads of an evaluator share; read-only after vt_eval_open, the caches inside have their own locks. */
 struct vt_lab {
@@ -38,14 +39,12 @@ struct vt_station {
 struct vt_case {
     /* the request */
     vt_task *task;
-    char *text;
-    size_t len;
-    bool is_answer, is_fresh, skip_timing;
+    struct vt_code code;
+    bool is_fresh, skip_timing;
     vt_protocol protocol;
     char scale[24];
-    char key[VT_SHA256_HEX]; /* identity of the evaluation */
+    struct vt_case_keys keys; /* identity of the evaluation */
     /* on the way */
-    struct vt_code code;
     char code_sha[VT_SHA256_HEX];
     unsigned char *object;
     size_t object_len;
@@ -54,8 +53,10 @@ struct vt_case {
     struct vt_outcome *outcome; /* from the first stage on: a queued case stays small */
     char *cached_record;        /* a stored verdict that settles the case */
 };
-/* Digest of what a verdict depends on, for the queue and the store. */
-void vt_case_key(const struct vt_lab *lab, struct vt_case *c);
+/* The code that a request asks about, and the identity of the evaluation: for the queue, the store and whoever records
+ * verdicts. */
+vt_status vt_case_name(const struct vt_lab *lab, const struct vt_eval_request *r, const char *scale,
+                       struct vt_code *code, struct vt_case_keys *keys, vt_err *err) VT_MUST_USE;
 /* *wants_timing: the case is correct and waits for vt_judge_time. */
 vt_status vt_judge_check(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, bool *wants_timing,
                          vt_err *err) VT_MUST_USE;

@@ -36,6 +36,7 @@ static void put_build(vt_json *j, const struct vt_outcome *o)
     static const char *const ends[] = {"ok", "failed", "timeout", "crashed", "refused"};
     vt_json *b = vt_json_object(), *list = vt_json_array();
     vt_json_put_str(b, "end", ends[o->build_end]);
+    vt_json_put_bool(b, "cached", o->is_build_stored);
     vt_json_put_num(b, "ms", o->build_ms);
     vt_json_put_num(b, "cpu_ms", o->build_cpu_ms);
     vt_json_put_num(b, "max_rss_kib", (double)o->build_rss_kib);

@@ -9,8 +9,8 @@
 #include "eval/subject.h"
 #include "base/alloc.h"
 #include "base/rng.h"
-#include "eval/assemble.h"
-#include "eval/check_run.h"
+#include "eval/c/assemble.h"
+#include "eval/c/check_run.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -9,9 +9,9 @@
 #ifndef VT_EVAL_SUBJECT_H
 #define VT_EVAL_SUBJECT_H
 
-#include "eval/build.h"
+#include "eval/c/build.h"
+#include "eval/c/runner.h"
 #include "eval/copycheck.h"
-#include "eval/runner.h"
 #include <pthread.h>
 #include <vegttt/eval.h>
 

@@ -14,7 +14,7 @@
 #include "eval/timing.h"
 #include "base/clock.h"
 #include "base/rng.h"
-#include "eval/crowd.h"
+#include "eval/c/crowd.h"
 #include <string.h>
 #include <sys/file.h>
 

@@ -5,7 +5,7 @@
 #ifndef VT_EVAL_TIMING_H
 #define VT_EVAL_TIMING_H
 
-#include "eval/check_run.h"
+#include "eval/c/check_run.h"
 #include "eval/estimate.h"
 
 struct vt_timing_opts {

@@ -7,9 +7,9 @@
 #define VT_EVAL_VERDICT_H
 
 #include "base/json.h"
-#include "eval/build.h"
-#include "eval/check_run.h"
-#include "eval/cores.h"
+#include "eval/c/build.h"
+#include "eval/c/check_run.h"
+#include "eval/c/cores.h"
 #include "eval/timing.h"
 #include <vegttt/eval.h>
 
@@ -40,6 +40,7 @@ struct vt_outcome {
     char why[256];       /* extract and load failures, timeouts of the compiler */
     /* build */
     enum vt_build_end build_end;
+    bool is_build_stored; /* the object came from the content store: nothing was compiled */
     struct vt_diagnostics diagnostics;
     char log_sha[VT_SHA256_HEX];
     char *log; /* what the compiler wrote; malloc'd, NULL when nothing */

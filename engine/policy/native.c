@@ -25,7 +25,7 @@ static vt_status load_adapter(vt_policy *p, const char *dir, vt_err *err)
     struct vt_adapter *a = NULL;
     char *warning = NULL, id[65];
     int adapter = 0;
-    vt_status status = vt_adapter_load(dir, vt_lm_cfg(n->lm), n->digest, &a, &warning, err);
+    vt_status status = vt_adapter_load_on(dir, n->ckpt, n->digest, &a, &warning, err);
 
     if (status != VT_OK)
         return status;
@@ -72,7 +72,7 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 
     VT_TRY(vt_ckpt_open(path, &n->ckpt, err));
     VT_TRY(vt_ckpt_digest(n->ckpt, n->digest, err));
-    VT_TRY(vt_policy_text_of(n->ckpt, path, &n->text, err));
+    VT_TRY(vt_policy_text_of(n->ckpt, path, p->opts.chat, &n->text, err));
     VT_TRY(vt_lm_open(n->ckpt, &lo, &n->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
@@ -152,7 +152,7 @@ static vt_status native_decode(vt_policy *p, const int32_t *ids, size_t n, char 
 static vt_status native_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
                                bool generation_prompt, char **text, vt_err *err)
 {
-    return vt_policy_text_render(&vt_native_of(p)->text, p->spec, roles, contents, n, generation_prompt, text, err);
+    return vt_policy_text_render(&vt_native_of(p)->text, roles, contents, n, generation_prompt, text, err);
 }
 
 const struct vt_policy_backend vt_policy_native = {

@@ -262,7 +262,7 @@ static vt_status load(vt_policy *p, const char *dir, vt_weights **out, vt_err *e
     if (status == VT_OK)
         status = check_sidecar(n, j, path, &id, err);
     if (status == VT_OK)
-        status = vt_adapter_load(dir, vt_lm_cfg(n->lm), n->digest, &a, &warning, err);
+        status = vt_adapter_load_on(dir, n->ckpt, n->digest, &a, &warning, err);
     if (status == VT_OK)
         status = vt_lm_adapter_put(n->lm, a, &adapter, err);
     if (status == VT_OK)

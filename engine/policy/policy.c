@@ -10,10 +10,10 @@
  * policy itself goes with the last of them.
  */
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "policy/native.h"
 #include "policy/request.h"
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -129,6 +129,7 @@ void vt_policy_unref(vt_policy *p)
     pthread_mutex_destroy(&p->mutex);
     free(p->record);
     free(p->spec);
+    free(p->chat);
     free(p);
 }
 
@@ -139,9 +140,15 @@ static vt_status new_policy(const char *spec, const struct vt_policy_opts *o, vt
 
     VT_TRY(backend_of(spec, &b, err));
     p = vt_alloc(sizeof *p);
-    if (p)
+    if (p) {
         p->spec = vt_strdup(spec);
-    if (!p || !p->spec) {
+        p->chat = vt_strdup(o && o->chat ? o->chat : "");
+    }
+    if (!p || !p->spec || !p->chat) {
+        if (p) {
+            free(p->spec);
+            free(p->chat);
+        }
         free(p);
         return vt_fail(err, VT_ENOMEM, "out of memory for the policy %s", spec);
     }
@@ -152,6 +159,7 @@ static vt_status new_policy(const char *spec, const struct vt_policy_opts *o, vt
     p->backend = b;
     if (o)
         p->opts = *o;
+    p->opts.chat = p->chat;
     p->opts.rank = p->opts.rank > 0 ? p->opts.rank : 16;
     p->opts.alpha = p->opts.alpha > 0 ? p->opts.alpha : 32;
     *out = p;
@@ -279,22 +287,6 @@ vt_status vt_policy_check_weights(const vt_policy *p, const vt_weights *w, const
     return VT_OK;
 }
 
-vt_status vt_sampling_check(double temperature, double top_p, double min_p, int64_t top_k, int64_t max_tokens,
-                            vt_err *err)
-{
-    if (!(temperature >= 0 && temperature <= 100))
-        return vt_fail(err, VT_EINVAL, "temperature must be in [0, 100], not %g", temperature);
-    if (!(top_p > 0 && top_p <= 1))
-        return vt_fail(err, VT_EINVAL, "top_p must be in (0, 1], not %g", top_p);
-    if (!(min_p >= 0 && min_p <= 1))
-        return vt_fail(err, VT_EINVAL, "min_p must be in [0, 1], not %g", min_p);
-    if (top_k < 0 || top_k > INT32_MAX)
-        return vt_fail(err, VT_EINVAL, "top_k must be 0 (off) or a number of tokens, not %lld", (long long)top_k);
-    if (max_tokens < 1 || max_tokens > INT32_MAX)
-        return vt_fail(err, VT_EINVAL, "max_tokens must be 1 or more, not %lld", (long long)max_tokens);
-    return VT_OK;
-}
-
 static vt_status refuse(const vt_policy *p, const char *what, vt_err *err)
 {
     return vt_fail(err, VT_EUNSUPPORTED, "the model %s cannot %s", p->spec, what);
@@ -323,11 +315,14 @@ static vt_status check_sample(const vt_policy *p, const struct vt_sample_request
 {
     VT_TRY(vt_policy_check_weights(p, r->weights, "sample", err));
     VT_TRY(check_sampling_caps(p, r, err));
-    if (r->n < 1)
-        return vt_fail(err, VT_EINVAL, "cannot draw %d samples: ask for at least one", r->n);
+    VT_TRY(vt_limit_check(VT_LIMIT_N, r->n, err));
     if (p->caps.tokens ? r->n_prompt < 1 : r->text_len < 1)
         return vt_fail(err, VT_EINVAL, "cannot sample from an empty prompt: give it at least one token");
-    VT_TRY(vt_sampling_check(r->temperature, r->top_p, r->min_p, r->top_k, r->max_tokens, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_MAX_TOKENS, r->max_tokens, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TEMPERATURE, (double)r->temperature, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TOP_P, (double)r->top_p, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TOP_K, r->top_k, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_MIN_P, (double)r->min_p, err));
     if (r->n_prompt > p->caps.n_ctx || r->max_tokens > p->caps.n_ctx - r->n_prompt)
         return vt_fail(err, VT_ELIMIT,
                        "the prompt has %d tokens and max_tokens is %d: together they pass the model's context of %d",

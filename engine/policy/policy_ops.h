@@ -123,8 +123,8 @@ struct vt_policy_backend {
 
 struct vt_policy {
     const struct vt_policy_backend *backend;
-    char *spec;
-    struct vt_policy_opts opts; /* with defaults filled in */
+    char *spec, *chat;
+    struct vt_policy_opts opts; /* with defaults filled in; chat is a copy */
     /* Set by open. */
     void *state;
     struct vt_policy_caps caps;

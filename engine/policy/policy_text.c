@@ -8,15 +8,19 @@
 #include "base/buf.h"
 #include <stdlib.h>
 
-vt_status vt_policy_text_of(const vt_ckpt *c, const char *path, struct vt_policy_text *out, vt_err *err)
+vt_status vt_policy_text_of(const vt_ckpt *c, const char *path, const char *chat, struct vt_policy_text *out,
+                            vt_err *err)
 {
     vt_err ignored;
 
+    out->ckpt = c;
     out->tokenizer = vt_ckpt_tokenizer(c);
     if (!out->tokenizer)
         return vt_fail(err, VT_EFORMAT, "the model %s comes without a tokenizer: put its tokenizer.json beside it",
                        path);
-    out->has_chat = vt_chat_of(c, &out->chat, &ignored) == VT_OK;
+    out->has_chat = vt_chat_pick(c, chat, &out->chat, &ignored) == VT_OK;
+    if (!out->has_chat && chat && chat[0])
+        return vt_chat_pick(c, chat, &out->chat, err); /* what was asked for must be had */
     return VT_OK;
 }
 
@@ -55,16 +59,17 @@ vt_status vt_policy_text_decode(const struct vt_policy_text *t, const int32_t *i
     return status;
 }
 
-vt_status vt_policy_text_render(const struct vt_policy_text *t, const char *name, const char *const *roles,
-                                const char *const *contents, size_t n, bool generation_prompt, char **text, vt_err *err)
+vt_status vt_policy_text_render(const struct vt_policy_text *t, const char *const *roles, const char *const *contents,
+                                size_t n, bool generation_prompt, char **text, vt_err *err)
 {
     struct vt_message *m;
     struct vt_buf b;
     vt_status status;
 
+    enum vt_chat unknown;
+
     if (!t->has_chat)
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "the model %s has no chat template that vegttt knows; build the prompt's text yourself", name);
+        return vt_chat_of(t->ckpt, &unknown, err);
     m = vt_alloc_array(n ? n : 1, sizeof *m);
     if (!m)
         return vt_fail(err, VT_ENOMEM, "out of memory for %zu messages", n);

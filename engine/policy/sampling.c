@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_STOP_IDS = 4 };
-
 struct slot {
     vt_lm_slot *lm; /* NULL until opened and after the end */
     bool is_over;
@@ -27,7 +25,7 @@ struct sample_work {
     vt_lm_group *group;
     struct slot *slots; /* [r->n] */
     int n_opened, n_over, max_active;
-    int32_t stop_ids[MAX_STOP_IDS];
+    int32_t stop_ids[VT_TOKENIZER_MAX_ENDS];
     int n_stop_ids;
 };
 
@@ -416,13 +414,11 @@ static vt_status plan_batch(const struct vt_native *n, const vt_request *request
 
 static void find_stop_ids(const struct vt_native *n, struct sample_work *w)
 {
-    static const char end_of_text[] = "<|endoftext|>";
-    int32_t ids[2] = {vt_tokenizer_eos(n->text.tokenizer),
-                      vt_tokenizer_find(n->text.tokenizer, end_of_text, sizeof end_of_text - 1)};
+    size_t n_ends;
+    const int32_t *ends = vt_tokenizer_ends(n->text.tokenizer, &n_ends);
 
-    for (int i = 0; i < 2; i++)
-        if (ids[i] >= 0 && vt_tokenizer_is_control(n->text.tokenizer, ids[i]) && !is_stop_id(w, ids[i]))
-            w->stop_ids[w->n_stop_ids++] = ids[i];
+    for (size_t i = 0; i < n_ends; i++)
+        w->stop_ids[w->n_stop_ids++] = ends[i];
 }
 
 static vt_status make_outputs(struct sample_work *w, int burst, vt_err *err)

@@ -8,6 +8,7 @@
  * caller's, and one of each request at work on it. So forgetting a handle at any moment is safe.
  */
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "policy/request.h"
 #include <limits.h>
 #include <math.h>
@@ -140,14 +141,14 @@ static vt_status check_batch(const vt_policy *p, const vt_weights *from, const s
 
 static vt_status check_optimiser(const struct vt_update_opts *o, vt_err *err)
 {
-    if (!(o->lr >= 0) || !isfinite(o->lr))
-        return vt_fail(err, VT_EINVAL, "the learning rate must be 0 or more, not %g", (double)o->lr);
+    VT_TRY(vt_limit_check(VT_LIMIT_LR, (double)o->lr, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_WEIGHT_DECAY, (double)o->weight_decay, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_GRAD_CLIP, (double)o->grad_clip, err));
     if (!(o->beta1 >= 0 && o->beta1 < 1) || !(o->beta2 >= 0 && o->beta2 < 1))
         return vt_fail(err, VT_EINVAL, "Adam's betas must be in [0, 1), not %g and %g", (double)o->beta1,
                        (double)o->beta2);
-    if (!(o->eps >= 0) || !(o->weight_decay >= 0) || !(o->grad_clip >= 0))
-        return vt_fail(err, VT_EINVAL, "eps, weight_decay and grad_clip must be 0 or more, not %g, %g and %g",
-                       (double)o->eps, (double)o->weight_decay, (double)o->grad_clip);
+    if (!(o->eps >= 0) || !isfinite(o->eps))
+        return vt_fail(err, VT_EINVAL, "Adam's eps must be 0 or more, not %g", (double)o->eps);
     return VT_OK;
 }
 

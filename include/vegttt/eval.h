@@ -62,13 +62,17 @@ struct vt_eval_opts {
 };
 struct vt_eval_request {
     vt_task *task;    /* a reference is taken */
-    const char *code; /* body text, or an answer with a code fence when `extract`; copied */
+    const char *code; /* body or whole function; with `extract` a model's answer that holds one; copied */
     size_t code_len;
     bool extract;
     vt_protocol protocol;
     const char *scale; /* "cpu" */
     bool fresh;        /* ignore cached verdict parts */
     bool skip_timing;  /* stop after the check */
+    /* An evaluation that shall not stand for another one: the number of an independent repetition (0 = the first), and
+     * the key of the verdict that this one shall confirm (NULL = none). */
+    int replicate;
+    const char *confirms;
 };
 typedef void vt_eval_done(void *arg, vt_status status, const vt_err *err,
                           const vt_verdict *v); /* v is lent; NULL on failure */
@@ -77,9 +81,18 @@ vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err)
 void vt_eval_close(vt_eval *e); /* cancels what is queued, kills what runs */
 vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg,
                          vt_err *err) VT_MUST_USE;
+/* Withdraws the request that was submitted with this argument, if its done has not been called: it gets ECANCELLED, or
+ * the verdict when it was about to come. What waits is dropped, what runs ends before its next stage, unless somebody
+ * else asked the same. */
+void vt_eval_cancel(vt_eval *e, void *arg);
 /* Drops every queued request (their done gets ECANCELLED); running ones finish. */
 void vt_eval_cancel_all(vt_eval *e);
 size_t vt_eval_pending(const vt_eval *e);
+/* Identity of the evaluation that a request asks for, as hexadecimal text: equal keys, equal questions. The verdict's
+ * record has it as "key". */
+#define VT_EVAL_KEY_SIZE 65
+vt_status vt_eval_key(const vt_eval *e, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE],
+                      vt_err *err) VT_MUST_USE;
 /* Key parts that identify this evaluator: version, compiler and flags, machine class. Lent. */
 const char *vt_eval_version(const vt_eval *e);
 const char *vt_eval_machine(const vt_eval *e);

@@ -51,6 +51,7 @@ struct vt_policy_opts {
     int n_threads;         /* 0 = all cores */
     uint64_t max_memory;   /* 0 = default */
     bool fp32;             /* exact mode */
+    const char *chat;      /* chat format by name (--chat); NULL or "" = the model's template */
     void *lease;           /* vt_lease *; may be NULL */
     /* Model download and packing, a line at a time, on a thread of the policy; may be NULL. Not called after open's
      * done. */
@@ -185,9 +186,6 @@ vt_status vt_policy_sample(vt_policy *p, struct vt_sample_request *r, vt_policy_
                            vt_request **ticket, vt_err *err) VT_MUST_USE;
 void vt_sample_clear(struct vt_sample *s);
 uint64_t vt_sample_seed(uint64_t seed, const char *stream, int index);
-/* The ranges of the sampling parameters, for whoever takes them from a user: EINVAL names the parameter. */
-vt_status vt_sampling_check(double temperature, double top_p, double min_p, int64_t top_k, int64_t max_tokens,
-                            vt_err *err) VT_MUST_USE;
 
 /* --- log-probabilities of given completions --- */
 

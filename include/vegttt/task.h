@@ -9,7 +9,7 @@
  *           in each scale. cpu: the baseline takes 0.2-2 ms. hidden: a small ragged shape for checks only.
  *           full: the benchmark's own. search: between cpu and full, for the GPU tiers.
  *   arrays  [{"name","role":"in"|"out"|"weight"|"state","dtype":"f32"|"i32"|"i64"|"u8","shape":["n","m+1"],
- *             "dist"?: ["uniform","normal",…] (inputs; names in engine/eval/inputs.c, the benchmark's own first),
+ *             "dist"?: ["uniform","normal",…] (inputs; names in engine/eval/c/inputs.c, the benchmark's own first),
  *             "compare"?: "bound"|"exact"|"first_index" (outputs),
  *             "block"?: expression, how many neighbouring elements structured inputs treat as one row (default: the
  *             last dimension), "fan_in"?: expression (for "kaiming"), "max"?: expression (labels lie below it),

@@ -8,6 +8,7 @@
 -- the content store, and only the rest is drawn. A server that takes no seeds draws the rest anew: such lines name the
 -- request they came from. Weights that came back from a record get their backend state when somebody first needs it
 -- (checkpoints.lua knows how), so replaying ten recorded steps loads at most one adapter.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local prompts = require "vegttt.prompts"
@@ -17,13 +18,13 @@ local session = require "vegttt.session"
 
 local policy = {}
 
-local Policy = { __name = "vt.Policy" }
-Policy.__index = Policy
-local Weights = { __name = "vt.Weights" }
-Weights.__index = Weights
+local Policy, Weights = {}, {} -- methods
+local policy_class = closed.class("vt.Policy", "a policy", { "model", "spec", "caps", "record", "weights" }, Policy)
+local weights_class = closed.class("vt.Weights", "weights", { "id", "step", "trained_on", "model", "handle", "recipe",
+  "is_trainable", "is_trained" }, Weights)
 
-function Policy:__tostring() return ("policy %s"):format(self.spec) end
-function Weights:__tostring()
+function policy_class:__tostring() return ("policy %s"):format(self.spec) end
+function weights_class:__tostring()
   return ("weights %s step %d (%s…)"):format(self.model.spec, self.step, self.id:sub(1, 8))
 end
 
@@ -46,7 +47,7 @@ end
 function policy.weights(model, info)
   if model.known[info.id] then return model.known[info.id] end
   local w = setmetatable({ id = info.id, step = info.step, model = model, handle = info.handle, is_trainable = true,
-    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, Weights)
+    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, weights_class)
   model.known[w.id] = w
   return w
 end
@@ -55,16 +56,10 @@ end
 function policy.recorded_weights(model, id, step, trained_on, recipe)
   if not model.known[id] then
     model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe,
-      trained_on = trained_on, is_trained = true }, Weights)
+      trained_on = trained_on, is_trained = true }, weights_class)
   end
   return model.known[id]
 end
-
----nil, or what is wrong with a spec as far as that is seen without fetching or loading a model.
-function policy.check_spec(spec) return core.policy_check(spec) end
-
----nil, or which sampling parameter is out of its range: { temperature, top_p, min_p, top_k, max_tokens }.
-function policy.check_sampling(p) return core.sampling_check(p) end
 
 local open_models = {} -- key -> model
 local openings = {} -- key -> future of a model
@@ -97,10 +92,11 @@ function policy.open(spec, o)
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
   local model = open_model(spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
-    reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory })
+    reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
+    chat = session.flags.chat })
   session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
-    weights = model.start }, Policy)
+    weights = model.start }, policy_class)
 end
 
 function Policy:base() return self.model.base end
@@ -124,7 +120,7 @@ end
 local function apart(w)
   if not w.model.caps.branch_makes_model or not w.handle then return w end
   local info = sched.await(sched.start(core.branch(w.handle), function(info) return info end), "policy:branch")
-  local copy = setmetatable({}, Weights)
+  local copy = setmetatable({}, weights_class)
   for k, v in pairs(w) do copy[k] = v end
   copy.handle = info.handle
   return copy
@@ -132,11 +128,11 @@ end
 
 ---A policy that trains on from any weights. [waits where the backend makes a model]
 function Policy:branch(w)
-  if getmetatable(w) ~= Weights or w.model ~= self.model then
+  if not policy.is_weights(w) or w.model ~= self.model then
     errors.misuse("policy:branch", "policy:branch needs weights of the same model")
   end
   return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record,
-    weights = apart(w) }, Policy)
+    weights = apart(w) }, policy_class)
 end
 
 function Policy:encode(text, o)
@@ -154,9 +150,11 @@ end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
 
--- { ids, sha, text }: rendered with the record's sentences, cached in the prompt per model.
+local rendered = setmetatable({}, { __mode = "k" }) -- prompt -> its last rendering; a copy of a prompt has none
+
+-- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
-  local cached = rawget(p, "tokens_cache")
+  local cached = rendered[p]
   if cached and cached.model == model and cached.prefix == prefix then return cached end
   local begun = prefix or p.prefix or ""
   if begun ~= "" and not model.caps.prefix then
@@ -165,7 +163,7 @@ local function tokens_of(model, p, prefix)
   local text = core.policy_render(model.handle, p:messages(model.record), true) .. begun
   local ids = model.caps.tokens and core.policy_encode(model.handle, text, true) or {}
   cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
-  p.tokens_cache = cached
+  rendered[p] = cached
   return cached
 end
 
@@ -178,13 +176,8 @@ end
 
 -- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- The body: everything before the first line that is only a closing brace; nil when there is none.
-local function extract(text)
-  if text:find "^}%s*\n" or text:find "^}%s*$" then return "" end
-  local at = text:find("\n}[ \t]*\n") or text:find "\n}[ \t]*$"
-  return at and text:sub(1, at - 1)
-end
-policy.extract = extract
+---The code of an answer and the bytes [from, to) it stands in; nil and why when there is none.
+policy.extract = core.extract
 
 local function byte_length(model, id)
   local n = model.byte_lengths[id]
@@ -196,18 +189,22 @@ local function byte_length(model, id)
 end
 
 -- Log-probability over the tokens that begin inside the extracted code.
-local function logprob_of_code(model, tokens, logprobs, code)
+local function logprob_of_code(model, tokens, logprobs, from, to)
   local at, sum = 0, 0
   for t, id in ipairs(tokens) do
-    if at >= #code then break end
-    sum = sum + logprobs[t]
+    if at >= to then break end
+    if at >= from then sum = sum + logprobs[t] end
     at = at + byte_length(model, id)
   end
   return sum
 end
 
-local Sample = { __name = "vt.Sample" }
-Sample.__index = Sample
+local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_ids", "weights", "draw", "seen", "step",
+  "run", "dropped" })
+local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
+  "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights" })
+policy.Group, policy.Sample = Group, Sample
 function Sample:__tostring() return ("sample %d of %s"):format(self.i, tostring(self.task)) end
 
 local function sample_of(line, task, g)
@@ -237,7 +234,7 @@ end
 local function line_of(request, i, raw)
   local model, task = request.model, request.task
   local answer = answer_of(request, raw)
-  local code = extract(answer)
+  local code, from, to = core.extract(answer, task and task.name)
   local n = #raw.logprobs
   local logprob = raw.logprobs:sum()
   return {
@@ -249,7 +246,7 @@ local function line_of(request, i, raw)
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
     logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour,
     logprob = logprob, logprob_mean = n > 0 and logprob / n or 0,
-    logprob_code = code and model.caps.tokens and logprob_of_code(model, raw.tokens, raw.logprobs, code) or logprob,
+    logprob_code = code and model.caps.tokens and logprob_of_code(model, raw.tokens, raw.logprobs, from, to) or logprob,
   }
 end
 
@@ -270,6 +267,8 @@ end
 
 local sample_options = { n = "integer", draw = "string", temperature = "number", max_tokens = "integer",
   top_p = "number", top_k = "integer", min_p = "number", stop = "table", prefix = "string", again = "boolean" }
+policy.sample_options = sample_options
+local limited = { "n", "temperature", "max_tokens", "top_p", "top_k", "min_p" } -- in core.limits
 
 -- Group, seeds and keys of samples 1..n; raises when the run already asked for them.
 local function name_samples(request, o)
@@ -300,9 +299,7 @@ local function make_request(w, p, o)
     errors.misuse("weights:sample", "weights:sample needs a prompt (task:prompt()), not a %s", type(p))
   end
   o = errors.options("weights:sample", o, sample_options)
-  if not o.n or o.n < 1 then
-    errors.misuse("weights:sample", "weights:sample: n, the number of samples, must be at least 1")
-  end
+  if not o.n then errors.misuse("weights:sample", "weights:sample: n, the number of samples, is needed") end
   local r = model.record
   local request = {
     model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
@@ -310,15 +307,17 @@ local function make_request(w, p, o)
     temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
   }
-  local wrong = core.sampling_check(request)
-  if wrong then errors.misuse("weights:sample", "weights:sample: %s", wrong) end
+  for _, name in ipairs(limited) do
+    local problem = core.limit_problem(name, request[name])
+    if problem then errors.misuse("weights:sample", "weights:sample: %s", problem) end
+  end
   name_samples(request, o)
   return request
 end
 
 -- Draws the missing samples in one request. Each is recorded when it ends, whoever still waits and whatever becomes of
--- the others.
-local function draw_missing(request, missing, lines)
+-- the others. ended(i) is called then.
+local function draw_missing(request, missing, lines, ended)
   local run, w, store = request.run, request.weights, session.content()
   run:check_budget(#missing, "weights:sample")
   policy.ready(w)
@@ -342,6 +341,7 @@ local function draw_missing(request, missing, lines)
     lines[i] = line
     run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
     run.progress:add_samples(1)
+    ended(i)
   end
   local future = sched.start(op, function(raws)
     for j, raw in ipairs(raws) do record_one(j, raw) end
@@ -350,10 +350,17 @@ local function draw_missing(request, missing, lines)
   sched.await(future, "weights:sample")
 end
 
-function Weights:sample(p, o)
+---weights:sample, with on_sample(s) called for each sample as soon as it has ended.
+function policy.stream(self, p, o, on_sample)
   sched.need "weights:sample"
   local request = make_request(self, p, o)
   local run, lines, missing, n_tokens = request.run, {}, {}, 0
+  local g = setmetatable({ task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self,
+    draw = request.draw, seen = request.seen }, Group)
+  local function ended(i)
+    g[i] = sample_of(lines[i], request.task, g)
+    on_sample(g[i])
+  end
   for i = 1, request.n do
     local line = run.record.samples[request.keys[i]]
     if line then
@@ -370,16 +377,16 @@ function Weights:sample(p, o)
     run.progress:plan_samples(request.n - #missing)
     run.progress:add_samples(request.n - #missing, true)
   end
-  if #missing > 0 then draw_missing(request, missing, lines) end
-  local g = { task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self, draw = request.draw,
-    seen = request.seen }
   for i = 1, request.n do
-    g[i] = sample_of(lines[i], request.task, g)
-    n_tokens = n_tokens + lines[i].n_tokens
+    if lines[i] then ended(i) end
   end
+  if #missing > 0 then draw_missing(request, missing, lines, ended) end
+  for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens end
   run:charge { rollouts = request.n, student_tokens = n_tokens, prompt_tokens = request.n * #request.prompt.ids }
   return g
 end
+
+function Weights:sample(p, o) return policy.stream(self, p, o, function() end) end
 
 ---T = 1 log-probability of each token after the prompt.
 function Weights:score(p, tokens, o)
@@ -407,19 +414,22 @@ function Weights:score(p, tokens, o)
   return sched.await(future, "weights:score")
 end
 
----Writes the weights' state to a folder; to_train: with what an update goes on from. [waits]
-function policy.write(w, dir, to_train)
-  sched.await(sched.start(core.weights_save(w.handle, dir, to_train), function() return true end), "weights:save")
-end
-
----PEFT files and a sidecar, for sampling. [waits]
+---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. [waits]
 function Weights:save(dir)
   sched.need "weights:save"
   if type(dir) ~= "string" then
     errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
   end
   policy.ready(self)
-  policy.write(self, dir, false)
+  sched.await(sched.start(core.weights_save(self.handle, dir, false), function() return true end), "weights:save")
+end
+
+function policy.is_weights(w) return getmetatable(w) == weights_class end
+
+---Raises a usage error when the spec cannot name a model: nothing is opened or fetched.
+function policy.check_spec(spec)
+  local problem = core.policy_check(spec)
+  if problem then errors.usage("--model: %s", problem) end
 end
 
 policy.class = Policy -- update.lua adds policy:update

@@ -10,10 +10,10 @@
  * start + (compile - plain): all of `start` is counted as jail.
  */
 #include "base/clock.h"
-#include "eval/assemble.h"
-#include "eval/build.h"
-#include "eval/runner.h"
-#include "eval/scratch.h"
+#include "eval/c/assemble.h"
+#include "eval/c/build.h"
+#include "eval/c/runner.h"
+#include "eval/c/scratch.h"
 #include "eval_fixture.h"
 #include <fcntl.h>
 #include <spawn.h>

@@ -3,7 +3,7 @@
 #
 # arrows.sh [REPOSITORY]: greps the #includes of engine/ and fails on an arrow that the dependency law does not allow,
 # naming file and line. The law is the table below: a folder may include itself and the folders after its colon.
-# bind and cli may include every folder; engine/eval/worker/ is a program of its own and includes no engine header but
+# bind and cli may include every folder; engine/eval/c/worker/ is a program of its own and includes no engine header but
 # its own and eval's. lua.h and its companions belong to bind.
 root=${1:-$(dirname "$0")/../..}
 cd "$root/engine" || exit 2

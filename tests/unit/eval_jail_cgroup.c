@@ -5,8 +5,8 @@
  * start, after evaluator and broker were killed together.
  */
 #include "base/clock.h"
-#include "eval/broker.h"
-#include "eval/jail.h"
+#include "eval/c/broker.h"
+#include "eval/c/jail.h"
 #include "harness.h"
 #include <dirent.h>
 #include <fcntl.h>

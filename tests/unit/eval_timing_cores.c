@@ -3,7 +3,7 @@
  * eval_timing_cores.c: which two cores a timing takes, and that looking for them leaves no trace. Whether two logical
  * cores are halves of one is the machine's to say: the figure is printed.
  */
-#include "eval/cores.h"
+#include "eval/c/cores.h"
 #include "harness.h"
 #include <sched.h>
 

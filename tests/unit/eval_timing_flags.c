@@ -6,7 +6,7 @@
  */
 #include "base/clock.h"
 #include "base/json.h"
-#include "eval/crowd.h"
+#include "eval/c/crowd.h"
 #include "eval/estimate.h"
 #include "eval_fixture.h"
 #include <signal.h>

@@ -183,7 +183,7 @@ static void refusals_name_what_and_why(void)
     expect(p, &r, VT_EINVAL, "empty prompt");
     r = good;
     r.n = 0;
-    expect(p, &r, VT_EINVAL, "at least one");
+    expect(p, &r, VT_EINVAL, "n must be at least 1");
     r = good;
     r.weights = foreign;
     expect(p, &r, VT_EINVAL, "belong to");
@@ -201,7 +201,7 @@ static void refusals_name_what_and_why(void)
     r.temperature = (float)NAN;
     expect(p, &r, VT_EINVAL, "temperature");
     r.temperature = 150;
-    expect(p, &r, VT_EINVAL, "[0, 100], not 150");
+    expect(p, &r, VT_EINVAL, "at most 100, not 150");
     r = good;
     r.top_p = 0;
     expect(p, &r, VT_EINVAL, "top_p");
@@ -214,9 +214,9 @@ static void refusals_name_what_and_why(void)
     r = good;
     r.index = zero;
     expect(p, &r, VT_EINVAL, "numbered from 1");
-    CHECK_OK(vt_sampling_check(0, 1, 0, 0, 1, &err), err);
-    CHECK_INT(vt_sampling_check(1, 1, 0, 0, 0, &err), VT_EINVAL);
-    CHECK(strstr(err.msg, "max_tokens") != NULL);
+    r = good;
+    r.max_tokens = 0;
+    expect(p, &r, VT_EINVAL, "max_tokens");
     vt_weights_unref(start);
     vt_weights_unref(foreign);
     vt_policy_close(p);

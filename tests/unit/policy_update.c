@@ -300,7 +300,7 @@ static void refusals_name_what_and_why(void)
                                    .loss_opts = vt_loss_defaults,
                                    .opts = update_opts(-1, "x")};
     CHECK_INT(vt_policy_update(p, &u, vt_mail_deliver, NULL, NULL, &err), VT_EINVAL);
-    CHECK(strstr(err.msg, "learning rate") != NULL);
+    CHECK(strstr(err.msg, "lr must be") != NULL);
     u.opts.lr = 1;
     u.opts.beta2 = 1;
     CHECK_INT(vt_policy_update(p, &u, vt_mail_deliver, NULL, NULL, &err), VT_EINVAL);

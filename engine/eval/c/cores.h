@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cores.h: the two cores that a timing uses, and whether they are two.
+ */
+#ifndef VT_EVAL_C_CORES_H
+#define VT_EVAL_C_CORES_H
+
+#include <stdbool.h>
+
+struct vt_cores {
+    int run_cpu, clock_cpu; /* clock_cpu -1: this process may use one core only */
+    double corun;           /* time of the same work beside a busy clock core / beside an idle one; 0 = not measured */
+    bool is_shared;         /* both are halves of one physical core */
+};
+/* Takes about ten milliseconds for each pair that is tried. */
+void vt_cores_choose(struct vt_cores *out);
+/* Measures c->corun of its two cores. */
+void vt_cores_probe(struct vt_cores *c);
+
+#endif
