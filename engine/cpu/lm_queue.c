@@ -51,7 +51,7 @@ static void *queue_main(void *arg)
         if (is_cancelled) {
             job->status = vt_fail(&job->err, VT_ECANCELLED, "the model was closed before this job began");
         } else {
-            vt_lease_enter(lm->lease);
+            vt_lease_enter_pool(lm->lease, lm->pool);
             job->status = dispatch(lm, job, &job->err);
             vt_lease_leave(lm->lease);
         }

@@ -284,6 +284,10 @@ static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
     lab->lease = o->lease ? o->lease : vt_lease_new();
     e->owns_lease = !o->lease;
     vt_cores_choose(&lab->cores);
+    CPU_ZERO(&lab->place.cores);
+    CPU_SET((size_t)lab->cores.run_cpu, &lab->place.cores);
+    if (lab->cores.clock_cpu >= 0)
+        CPU_SET((size_t)lab->cores.clock_cpu, &lab->place.cores);
     lab->clock = lab->cores.clock_cpu >= 0 ? VT_CLOCK_SPIN : VT_CLOCK_SLEEP;
     vt_machine_class(lab->machine, sizeof lab->machine);
     VT_TRY(vt_compiler_find(o->cc, &lab->cc, err));

@@ -328,6 +328,7 @@ static vt_status time_against(const struct vt_lab *lab, struct vt_case *c, struc
                                      .b = b,
                                      .outputs = &c->subject->outputs,
                                      .lease = lab->lease,
+                                     .place = &lab->place,
                                      .machine_lock = lab->machine_lock,
                                      .clock = lab->clock,
                                      .cpu = lab->cores.run_cpu,
@@ -395,9 +396,9 @@ static vt_status renew_runner(const struct vt_lab *lab, struct vt_station *stati
 static vt_status measure_roofline(const struct vt_lab *lab, vt_err *err)
 {
     bool contended;
-    vt_lease_acquire(lab->lease, &contended);
+    vt_lease_acquire(lab->lease, &lab->place, &contended);
     vt_status s = vt_roofline_refresh(lab->roofline_file, lab->roofline, err);
-    vt_lease_release(lab->lease);
+    vt_lease_release(lab->lease, &lab->place);
     return s;
 }
 

@@ -27,6 +27,7 @@ struct vt_lab {
     bool allow_unsafe_jail;
     int machine_lock; /* see timing.h */
     struct vt_cores cores;
+    struct vt_place place; /* what a timing holds */
     enum vt_call_clock clock;
 };
 /* What each thread has for itself. */

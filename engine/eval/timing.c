@@ -120,7 +120,7 @@ static vt_status one_batch(struct session *s, struct vt_crowd *crowd, uint64_t *
     const struct vt_timing_opts *o = s->o;
     bool contended = false, is_locked = lock_machine(o->machine_lock);
     vt_status status = VT_OK;
-    vt_lease_acquire(o->lease, &contended);
+    vt_lease_acquire(o->lease, o->place, &contended);
     s->t->is_contended |= contended || !is_locked;
     vt_crowd_look(crowd);
     uint64_t from = vt_now_ns(), until = from + (uint64_t)BATCH_MS * 1000000;
@@ -128,7 +128,7 @@ static vt_status one_batch(struct session *s, struct vt_crowd *crowd, uint64_t *
         status = one_pair(s, err);
     *spent += vt_now_ns() - from;
     vt_crowd_look(crowd);
-    vt_lease_release(o->lease);
+    vt_lease_release(o->lease, o->place);
     if (o->machine_lock >= 0)
         flock(o->machine_lock, LOCK_UN);
     return status;

@@ -14,6 +14,7 @@ struct vt_timing_opts {
     struct vt_runner *a, *b;
     const struct vt_outputs *outputs; /* the pages both write to: output file 1 */
     vt_lease *lease;
+    const struct vt_place *place; /* what a batch holds */
     int machine_lock; /* a file locked during each batch, so that processes on one machine take turns; -1 = none */
     enum vt_call_clock clock;
     int cpu; /* the run core */
