@@ -40,7 +40,7 @@ static vt_status run_truth(const char *body, const char *extra, const char *out_
                            struct vt_expect *e, vt_err *err)
 {
     vt_task *t = make_task(body, extra, out_type, n);
-    struct vt_truth_opts o = {.dir = work_dir(), .timeout_s = 2};
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = work_broker(), .timeout_s = 2};
     vt_truth *truth = NULL;
     int64_t q[16] = {3, 1, 2};
     const void *buf[3] = {x, q, NULL};
@@ -145,7 +145,7 @@ static void state_is_input_and_output(void)
     vt_task *t = NULL;
     vt_truth *truth = NULL;
     struct vt_expect e = {0};
-    struct vt_truth_opts o = {.dir = work_dir()};
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = work_broker()};
     const float x[2] = {1, 2}, m[2] = {10, 20};
     const int c[2] = {5, 6};
     const void *buf[3] = {x, m, c};
@@ -264,7 +264,7 @@ static void a_missing_compiler_is_named(void)
     vt_err err = {0};
     vt_truth *truth = NULL;
     vt_task *t = make_task("y[0] = x[0];", "", "f32", 4);
-    struct vt_truth_opts o = {.dir = work_dir(), .cxx = "no-such-compiler"};
+    struct vt_truth_opts o = {.dir = work_dir(), .cxx = "no-such-compiler", .broker = work_broker()};
     CHECK(vt_truth_new(t, &o, &truth, &err) != VT_OK);
     CHECK(truth == NULL && strstr(err.msg, "no-such-compiler"));
     vt_task_unref(t);
@@ -281,7 +281,7 @@ static void programs_are_kept_and_data_is_not(void)
     int64_t q[4] = {0};
     const void *buf[3] = {x, q, NULL};
     snprintf(dir, sizeof dir, "%s/kept", work_dir());
-    struct vt_truth_opts o = {.dir = dir};
+    struct vt_truth_opts o = {.dir = dir, .broker = work_broker()};
     for (int round = 0; round < 2; round++) {
         vt_truth *truth = NULL;
         struct vt_expect e;
@@ -301,26 +301,43 @@ static void programs_are_kept_and_data_is_not(void)
     vt_fs_list_free(names, n);
 }
 
+struct opener {
+    vt_task *task;
+    struct vt_broker *broker;
+    vt_status status;
+};
+
 static void *open_truth(void *arg)
 {
+    struct opener *t = arg;
     vt_err err = {0};
     vt_truth *truth = NULL;
-    struct vt_truth_opts o = {.dir = work_dir()};
-    vt_status s = vt_truth_new(arg, &o, &truth, &err);
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = t->broker};
+    t->status = vt_truth_new(t->task, &o, &truth, &err);
     vt_truth_free(truth);
-    return s == VT_OK ? NULL : arg;
+    return NULL;
 }
 
+/* Each on a station of its own, as in the evaluator. */
 static void two_threads_may_compile_the_same_body(void)
 {
+    enum { N = 4 };
     vt_task *t = make_task("y[0] = x[0] + 3.0f;", "", "f32", 4);
-    pthread_t thread[4];
-    for (int i = 0; i < 4; i++)
-        CHECK_INT(pthread_create(&thread[i], NULL, open_truth, t), 0);
-    for (int i = 0; i < 4; i++) {
-        void *failed = NULL;
-        CHECK_INT(pthread_join(thread[i], &failed), 0);
-        CHECK(failed == NULL);
+    vt_err err = {0};
+    pthread_t thread[N];
+    struct opener opener[N];
+    work_broker();
+    for (int i = 0; i < N; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "thread%d", i);
+        opener[i] = (struct opener){.task = t};
+        CHECK_OK(vt_broker_open(work_scratch, name, 0, &opener[i].broker, &err), err);
+        CHECK_INT(pthread_create(&thread[i], NULL, open_truth, &opener[i]), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK_INT(pthread_join(thread[i], NULL), 0);
+        CHECK_INT(opener[i].status, VT_OK);
+        vt_broker_close(opener[i].broker);
     }
     vt_task_unref(t);
 }
