@@ -178,6 +178,19 @@ static int l_assemble(lua_State *L)
     return 1;
 }
 
+/* core.prompt(task, body or nil): what a model is shown of the task. */
+static int l_prompt(lua_State *L)
+{
+    vt_err err;
+    struct vt_guard *g = vt_lua_guard(L, free);
+    char *text = NULL;
+    if (vt_eval_prompt(NULL, vt_lua_task(L, 1), luaL_optstring(L, 2, NULL), &text, &err) != VT_OK)
+        return vt_lua_raise(L, "task:prompt", &err);
+    g->p = text;
+    lua_pushstring(L, text);
+    return 1;
+}
+
 static int l_cancel(lua_State *L)
 {
     vt_eval_cancel_all(check(L, 1)->e);
@@ -186,11 +199,8 @@ static int l_cancel(lua_State *L)
 
 void vt_lua_add_eval(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"eval_open", l_open},
-                                         {"eval_submit", l_submit},
-                                         {"eval_cancel", l_cancel},
-                                         {"assemble", l_assemble},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"eval_open", l_open},    {"eval_submit", l_submit}, {"eval_cancel", l_cancel},
+                                         {"assemble", l_assemble}, {"prompt", l_prompt},      {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

@@ -5,6 +5,7 @@
 -- The default format is the one that the default adapter was trained on: a system sentence, one instruction with the
 -- baseline in a fence, and an answer that starts with the fence and the function's signature, so that the model
 -- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
 local prompts = {}
@@ -15,13 +16,8 @@ Prompt.__index = Prompt
 local default_system = "You write fast C code."
 local default_instruction = "Rewrite this C function so that it runs faster and gives the same result."
 
-local function trim(text) return (text:gsub("^\n+", ""):gsub("%s+$", "")) end
-
----The source that the model sees.
-function prompts.source(task)
-  local helpers = task.helpers and trim(task.helpers) .. "\n" or ""
-  return ("%s%s {\n%s\n}"):format(helpers, task.signature, trim(task.body))
-end
+---The source that the model sees; with another body than the baseline's when one is given.
+function prompts.source(task, body) return core.prompt(task.handle, body) end
 
 function prompts.new(task, o)
   if o.shots and o.shots > 0 then

@@ -76,18 +76,6 @@ struct vt_truth {
     struct vt_runner *runner;
 };
 
-/* The first error of the compiler, without the name of our file. */
-static void first_error(const char *log, char out[200])
-{
-    const char *e = strstr(log, "error:");
-    out[0] = 0;
-    if (e) {
-        e += strlen("error:");
-        e += *e == ' ';
-        snprintf(out, 200, "%.*s", (int)strcspn(e, "\n"), e);
-    }
-}
-
 static void put_call(struct vt_buf *b, const vt_task *t)
 {
     const char *comma = "";
@@ -129,8 +117,6 @@ static vt_status make_source_file(const struct vt_buf *source, int *fd, vt_err *
 
 static vt_status judge_build(const vt_task *t, const char *cxx, struct vt_build *b, vt_err *err)
 {
-    char first[200];
-    first_error(b->log, first);
     switch (b->end) {
     case VT_BUILD_OK:
         return VT_OK;
@@ -148,10 +134,10 @@ static vt_status judge_build(const vt_task *t, const char *cxx, struct vt_build 
                        "the body of task %s is not in the common subset of C and C++: it needs a function that is "
                        "neither the task's nor one of libc and libm",
                        t->name);
-    return first[0]
-               ? vt_fail(err, VT_EFORMAT, "the body of task %s is not in the common subset of C and C++: %s", t->name,
-                         first)
-               : vt_fail(err, VT_EUNSUPPORTED, "%s could not compile the truth of task %s; install g++", cxx, t->name);
+    if (b->diagnostics.n)
+        return vt_fail(err, VT_EFORMAT, "the body of task %s is not in the common subset of C and C++: %s", t->name,
+                       b->diagnostics.item[0].text);
+    return vt_fail(err, VT_EUNSUPPORTED, "%s could not compile the truth of task %s; install g++", cxx, t->name);
 }
 
 static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *source, const char *path, vt_err *err)
