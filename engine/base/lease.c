@@ -13,7 +13,8 @@
  *
  * A guest with a pool has a home, where it may run when nothing is wanted. When a place is wanted that meets it, and at
  * least MIN_REST cores are left, its pool moves there instead of parking; it goes home at the first poll that finds
- * home free. The lease moves it only inside enter, poll and leave, where no job of the pool runs.
+ * home free, or when the guest leaves. The lease moves it only inside enter, poll and leave, where no job of the pool
+ * runs.
  *
  * Child process groups are stopped when a place that meets theirs is wanted and continued at release. A group that is
  * gone is no error: its owner may still be about to reap it.
@@ -40,7 +41,7 @@ struct turn {
 
 struct guest {
     pthread_t thread;
-    int depth; /* of enter */
+    int depth; /* of enter; 0: outside, remembered for its pool */
     struct vt_place home, now;
     vt_pool *pool;
     bool is_away;            /* the pool is not at home */
@@ -177,7 +178,7 @@ static void move_pool(vt_lease *l, struct guest *g, const struct vt_place *to, b
 static void settle(vt_lease *l)
 {
     struct guest *g;
-    while ((g = find_guest(l)) != NULL) {
+    while ((g = find_guest(l)) != NULL && g->depth > 0) {
         struct vt_place rest;
         if (!is_met(l, &g->home)) {
             if (g->is_away)
@@ -201,43 +202,46 @@ static void settle(vt_lease *l)
 
 /* ---- guests ---- */
 
-static void enter(vt_lease *l, uint64_t devices, vt_pool *pool)
+/* The calling thread's entry, made when it has none; NULL: out of memory, which leaves it unknown: the timing is
+ * noisier, not wrong. */
+static struct guest *need_guest(vt_lease *l)
+{
+    struct guest *g = find_guest(l);
+    if (g)
+        return g;
+    struct guest *more = grow(l->guests, l->n_guests, &l->cap_guests, sizeof *more);
+    if (!more)
+        return NULL;
+    l->guests = more;
+    g = &more[l->n_guests++];
+    *g = (struct guest){.thread = pthread_self()};
+    return g;
+}
+
+static void enter(vt_lease *l, uint64_t devices)
 {
     if (!l)
         return;
     pthread_mutex_lock(&l->lock);
-    struct guest *g = find_guest(l);
-    if (!g) {
-        struct guest *more = grow(l->guests, l->n_guests, &l->cap_guests, sizeof *more);
-        if (more) { /* out of memory leaves it unknown: the timing is noisier, not wrong */
-            l->guests = more;
-            g = &more[l->n_guests++];
-            *g = (struct guest){.thread = pthread_self(), .pool = pool};
-            vt_place_here(&g->home);
-            g->home.devices = devices;
-            g->now = g->home;
-            g->is_parked = true; /* it does not run yet */
-        }
+    struct guest *g = need_guest(l);
+    if (g && g->depth++ == 0) {
+        vt_place_here(&g->home);
+        g->home.devices = devices;
+        g->now = g->home;
+        g->is_parked = true; /* it does not run yet */
     }
-    if (g)
-        g->depth++;
     settle(l);
     pthread_mutex_unlock(&l->lock);
 }
 
 void vt_lease_enter(vt_lease *l)
 {
-    enter(l, 0, NULL);
-}
-
-void vt_lease_enter_pool(vt_lease *l, vt_pool *p)
-{
-    enter(l, 0, p);
+    enter(l, 0);
 }
 
 void vt_lease_enter_devices(vt_lease *l, uint64_t devices)
 {
-    enter(l, devices, NULL);
+    enter(l, devices);
 }
 
 void vt_lease_poll(vt_lease *l)
@@ -250,16 +254,50 @@ void vt_lease_poll(vt_lease *l)
     pthread_mutex_unlock(&l->lock);
 }
 
+void vt_lease_poll_pool(vt_lease *l, vt_pool *p)
+{
+    if (!l || (atomic_load_explicit(&l->n_wanted, memory_order_relaxed) == 0 &&
+               atomic_load_explicit(&l->n_away, memory_order_relaxed) == 0))
+        return;
+    pthread_mutex_lock(&l->lock);
+    struct guest *g = find_guest(l);
+    if (g)
+        g->pool = p;
+    settle(l);
+    pthread_mutex_unlock(&l->lock);
+}
+
+static void drop_guest(vt_lease *l, struct guest *g)
+{
+    *g = l->guests[--l->n_guests];
+}
+
+void vt_lease_forget_pool(vt_lease *l, vt_pool *p)
+{
+    if (!l || !p)
+        return;
+    pthread_mutex_lock(&l->lock);
+    for (size_t i = 0; i < l->n_guests; i++) {
+        if (l->guests[i].pool != p)
+            continue;
+        l->guests[i].pool = NULL;
+        if (l->guests[i].depth == 0)
+            drop_guest(l, &l->guests[i--]);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
 void vt_lease_leave(vt_lease *l)
 {
     if (!l)
         return;
     pthread_mutex_lock(&l->lock);
     struct guest *g = find_guest(l);
-    if (g && --g->depth == 0) {
+    if (g && g->depth > 0 && --g->depth == 0) {
         if (g->is_away)
             move_pool(l, g, &g->home, false);
-        *g = l->guests[--l->n_guests];
+        if (!g->pool)
+            drop_guest(l, g);
         pthread_cond_broadcast(&l->changed);
     }
     pthread_mutex_unlock(&l->lock);
@@ -324,7 +362,7 @@ static struct timespec deadline_in_ms(unsigned ms)
 
 static bool is_in_the_way(const struct guest *g, const struct vt_place *p)
 {
-    return !g->is_parked && vt_place_meets(&g->now, p);
+    return g->depth > 0 && !g->is_parked && vt_place_meets(&g->now, p);
 }
 
 static bool is_owed(const struct guest *g, const struct vt_place *p)
@@ -435,7 +473,7 @@ void vt_lease_release(vt_lease *l, const struct vt_place *p)
         for (size_t i = 0; i < l->n_guests; i++) {
             struct guest *g = &l->guests[i];
             struct vt_place rest;
-            if (g->is_parked && vt_place_meets(&g->home, p) &&
+            if (g->depth > 0 && g->is_parked && vt_place_meets(&g->home, p) &&
                 (!is_met(l, &g->home) || (g->pool && rest_of(l, g, &rest))))
                 g->is_owed = true;
         }
@@ -473,7 +511,7 @@ int vt_lease_n_elsewhere(const vt_lease *l, const struct vt_place *p)
     pthread_mutex_lock(lock);
     for (size_t i = 0; i < l->n_guests; i++) {
         const struct guest *g = &l->guests[i];
-        if (!g->is_parked && !vt_place_meets(&g->now, p))
+        if (g->depth > 0 && !g->is_parked && !vt_place_meets(&g->now, p))
             n += g->pool ? CPU_COUNT(&g->now.cores) : 1;
     }
     for (size_t i = 0; i < l->n_children; i++)

@@ -3,7 +3,8 @@
  * thread.h: the compute pool, and the one machine lease that keeps pools out of the way of a timing.
  *
  * vt_pool: n threads (the caller is thread 0) that run one parallel-for at a time. Work is split statically, so a
- * result never depends on scheduling. Threads spin for about 50 us after a job, then sleep.
+ * result never depends on scheduling. Whoever waits (for a job, for its end, at a barrier) watches for about 50 us,
+ * then sleeps.
  *
  * vt_lease (DECISIONS.md section 10): a timing holds a *place*, its cores or a device, exclusively for at most 250 ms
  * at a time. Everybody else who burns CPU is a *guest*, somewhere: a thread where its affinity lets it run, a child
@@ -14,7 +15,7 @@
  * and between enter and leave is parked (at most ~10 ms when guests poll as they promise), or after a grace period,
  * with *contended set, if one did not park in time.
  *
- * A guest with a pool need not park on a machine that has cores to spare: its pool keeps the rest and comes back.
+ * A guest with a pool need not park on a machine that has cores to spare: the pool keeps the rest and comes back.
  */
 #ifndef VT_BASE_THREAD_H
 #define VT_BASE_THREAD_H
@@ -43,11 +44,13 @@ void vt_lease_free(vt_lease *l);
 /* Guests. enter/leave bracket a stretch of work of the calling thread; poll inside it is one atomic load when nothing
  * is held. NULL l is allowed everywhere and does nothing. */
 void vt_lease_enter(vt_lease *l); /* where the thread may run; waits while that is held */
-/* The same for a thread that runs jobs of its pool. Polls stand between them. */
-void vt_lease_enter_pool(vt_lease *l, vt_pool *p);
 /* The same for a thread whose work runs on devices. */
 void vt_lease_enter_devices(vt_lease *l, uint64_t devices);
 void vt_lease_poll(vt_lease *l); /* parks while the guest's place is held or wanted */
+/* The same between two jobs of a pool: from now on the calling guest is its pool, which need not park on a machine with
+ * cores to spare. */
+void vt_lease_poll_pool(vt_lease *l, vt_pool *p);
+void vt_lease_forget_pool(vt_lease *l, vt_pool *p); /* before it is freed; its guest has left */
 void vt_lease_leave(vt_lease *l);
 void vt_lease_child_add(vt_lease *l, pid_t process_group);
 void vt_lease_child_del(vt_lease *l, pid_t process_group); /* before the child is reaped */
@@ -69,6 +72,6 @@ int vt_pool_size(const vt_pool *p);
 void vt_pool_place(vt_pool *p, const cpu_set_t *cores, int n_active);
 void vt_pool_run(vt_pool *p, vt_pool_fn *fn,
                  void *arg);                  /* fn(arg, 0..n-1, n) on all active threads; returns when all are done */
-void vt_pool_barrier(vt_pool *p, int thread); /* inside fn: all threads meet (spins) */
+void vt_pool_barrier(vt_pool *p, int thread); /* inside fn: all threads meet; waits as a job's end is waited for */
 
 #endif

@@ -8,6 +8,7 @@
  */
 #include "base/alloc.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include "eval/c/null.h"
 #include "eval/probe.h"
 #include <stdlib.h>

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -3,6 +3,7 @@
  * lua_stats.c: the formulas of engine/stats over plain Lua arrays; what is a sample, a task or a table is Lua's matter.
  */
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include "stats/stats.h"
 #include <string.h>
 

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/sha256.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include "store/content.h"
 #include "store/csv.h"
 #include "store/run.h"
@@ -264,14 +265,15 @@ static int content_gc(lua_State *L)
     return 0;
 }
 
-/* core.content_open() -> handle, folder */
+/* core.content_open(folder, or nil for the user's) -> handle, folder */
 static int l_content_open(lua_State *L)
 {
     vt_err err;
+    const char *folder = luaL_optstring(L, 1, NULL);
     vt_content **c = lua_newuserdatauv(L, sizeof *c, 0);
     *c = NULL;
     luaL_setmetatable(L, content_type);
-    if (vt_content_open(NULL, c, &err) != VT_OK)
+    if (vt_content_open(folder, c, &err) != VT_OK)
         return vt_lua_raise(L, "opening the content store", &err);
     lua_pushstring(L, vt_content_dir(*c));
     return 2;

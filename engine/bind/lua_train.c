@@ -8,6 +8,7 @@
  * core.train_forget drops the tape. Sequences live in the handle until then.
  */
 #include "base/alloc.h"
+#include "bind/lua_open.h"
 #include "bind/lua_policy.h"
 #include <math.h>
 #include <stdlib.h>

@@ -111,11 +111,17 @@ static int ls(void)
 
 int vt_verb_model(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "pull") == 0)
-        return pull(argv[2]);
-    if (argc == 3 && strcmp(argv[1], "info") == 0)
-        return info(argv[2]);
-    if (argc == 2 && strcmp(argv[1], "ls") == 0)
+    const char *words[2] = {0};
+    size_t n;
+    int code;
+
+    if (!vt_cli_words("model", NULL, 0, argc, argv, NULL, words, 2, &n, &code))
+        return code;
+    if (n == 2 && strcmp(words[0], "pull") == 0)
+        return pull(words[1]);
+    if (n == 2 && strcmp(words[0], "info") == 0)
+        return info(words[1]);
+    if (n == 1 && strcmp(words[0], "ls") == 0)
         return ls();
     return vt_cli_usage("model");
 }

@@ -110,16 +110,30 @@ void vt_eval_close(vt_eval *e)
     free(e);
 }
 
+/* The line that a request goes to. */
+static vt_status route(vt_eval *e, const struct vt_eval_request *r, struct vt_line **out, vt_err *err)
+{
+    *out = e->first;
+    if (!r->tier)
+        return VT_OK;
+    pthread_mutex_lock(&e->lock);
+    vt_status s = line_of(e, r->tier, out, err);
+    pthread_mutex_unlock(&e->lock);
+    return s;
+}
+
 vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg, vt_err *err)
 {
-    struct vt_line *line = e->first;
-    if (r->tier) {
-        pthread_mutex_lock(&e->lock);
-        vt_status s = line_of(e, r->tier, &line, err);
-        pthread_mutex_unlock(&e->lock);
-        VT_TRY(s);
-    }
+    struct vt_line *line;
+    VT_TRY(route(e, r, &line, err));
     return vt_line_submit(line, r, done, arg, err);
+}
+
+vt_status vt_eval_key(vt_eval *e, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE], vt_err *err)
+{
+    struct vt_line *line;
+    VT_TRY(route(e, r, &line, err));
+    return vt_line_key(line, r, key, err);
 }
 
 /* Calls visit on every open line, without the lock: a done may submit. */
@@ -145,6 +159,23 @@ static void cancel_line(struct vt_line *l, void *arg)
 void vt_eval_cancel_all(vt_eval *e)
 {
     each_line(e, cancel_line, NULL);
+}
+
+struct withdrawal {
+    void *arg;
+    bool is_found;
+};
+
+static void withdraw_from(struct vt_line *l, void *arg)
+{
+    struct withdrawal *w = arg;
+    w->is_found = w->is_found || vt_line_cancel(l, w->arg);
+}
+
+void vt_eval_cancel(vt_eval *e, void *arg)
+{
+    struct withdrawal w = {arg, false};
+    each_line(e, withdraw_from, &w);
 }
 
 static void count_line(struct vt_line *l, void *arg)

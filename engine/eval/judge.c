@@ -25,21 +25,30 @@ static const struct {
 /* A copy's speedup is 1 whatever is timed; a rough figure will do. */
 static const double copy_precision = 0.05;
 
-void vt_case_key(const struct vt_lab *lab, struct vt_case *c)
+vt_status vt_case_name(const struct vt_lab *lab, const struct vt_eval_request *r, const char *scale,
+                       struct vt_code *code, bool *is_copy, struct vt_case_keys *keys, vt_err *err)
 {
-    struct vt_sha256 h;
-    vt_sha256_init(&h);
-    vt_hash_str(&h, "task", vt_task_digest(c->task));
-    vt_hash_field(&h, "code", c->text, c->len);
-    vt_hash_u64(&h, "answer", c->is_answer);
-    vt_hash_str(&h, "tier", lab->ops->name);
-    vt_hash_str(&h, "scale", c->scale);
-    vt_hash_u64(&h, "protocol", (uint64_t)c->protocol);
-    vt_hash_u64(&h, "skip_timing", c->skip_timing);
-    vt_hash_str(&h, "evaluator", lab->caps->evaluator);
-    vt_hash_str(&h, "compiler", lab->caps->toolchain);
-    vt_hash_str(&h, "machine", lab->caps->machine);
-    vt_sha256_hex(&h, c->key);
+    char baseline[VT_SHA256_HEX];
+    *is_copy = false;
+    VT_TRY(lab->ops->extract(r->task, r->code, r->code_len, r->extract, code, is_copy, err));
+    lab->ops->baseline(lab->tier, r->task, baseline);
+    const struct vt_key_parts parts = {.task = r->task,
+                                       .code = code,
+                                       .answer = r->code,
+                                       .answer_len = r->code_len,
+                                       .tier = lab->ops->name,
+                                       .scale = scale,
+                                       .protocol = r->skip_timing                    ? "check"
+                                                   : r->protocol == VT_PROTOCOL_FULL ? "full"
+                                                                                     : "fast",
+                                       .evaluator = lab->caps->evaluator,
+                                       .compiler = lab->caps->toolchain,
+                                       .baseline = baseline,
+                                       .machine = lab->caps->machine,
+                                       .replicate = r->replicate,
+                                       .confirms = r->confirms};
+    vt_case_keys(&parts, keys);
+    return VT_OK;
 }
 
 static uint64_t deadline_ns(const struct vt_case *c)
@@ -53,7 +62,7 @@ static bool find_settled(const struct vt_lab *lab, struct vt_case *c)
 {
     struct vt_buf record;
     if (!lab->store || c->is_fresh ||
-        vt_content_get(lab->store, VT_CONTENT_CHECK, c->key, MAX_RECORD, &record, NULL) != VT_OK)
+        vt_content_get(lab->store, VT_CONTENT_CHECK, c->keys.settled, MAX_RECORD, &record, NULL) != VT_OK)
         return false;
     c->cached_record = vt_buf_take(&record, NULL);
     vt_buf_free(&record);
@@ -85,9 +94,9 @@ vt_status vt_judge_build(const struct vt_lab *lab, struct vt_station *station, s
     vt_outcome_init(c->outcome);
     if (find_settled(lab, c))
         return VT_OK;
-    VT_TRY(lab->ops->extract(c->task, c->text, c->len, c->is_answer, &c->code, &c->outcome->is_copy, err));
+    c->outcome->is_copy = c->is_copy_text;
     vt_sha256_of(c->code.text ? c->code.text : "", c->code.text ? c->code.len : 0, c->code_sha);
-    if (!c->code.text) {
+    if (c->code.why[0]) {
         c->outcome->status = VT_MALFORMED;
         c->outcome->is_deterministic = true;
         snprintf(c->outcome->why, sizeof c->outcome->why, "%s", c->code.why);
@@ -358,6 +367,7 @@ static vt_status verdict_from_record(struct vt_case *c, vt_verdict *out, struct 
     vt_buf_init(feedback, VT_FEEDBACK_MAX + 1);
     vt_buf_puts(feedback, vt_json_str(vt_json_get(j, "feedback"), ""));
     vt_json_put_bool(j, "cached", true);
+    vt_json_put_str(j, "key", c->keys.key);
     vt_buf_init(record, MAX_RECORD);
     vt_status s = vt_json_write(j, false, record, err);
     vt_json_free(j);
@@ -375,7 +385,7 @@ vt_status vt_case_verdict(const struct vt_lab *lab, struct vt_case *c, vt_verdic
         const struct vt_subject_names names = {.task = c->task,
                                                .scale = c->scale,
                                                .code_sha = c->code_sha,
-                                               .key = c->key,
+                                               .key = c->keys.key,
                                                .protocol = c->protocol,
                                                .evaluator = lab->version,
                                                .machine = lab->caps->machine,
@@ -388,7 +398,7 @@ vt_status vt_case_verdict(const struct vt_lab *lab, struct vt_case *c, vt_verdic
         vt_buf_puts(feedback, text.text);
         s = vt_record_write(c->outcome, &names, text.text, record, err);
         if (s == VT_OK && lab->store && c->outcome->is_deterministic)
-            (void)!vt_content_put(lab->store, VT_CONTENT_CHECK, c->key, record->p, record->len, NULL);
+            (void)!vt_content_put(lab->store, VT_CONTENT_CHECK, c->keys.settled, record->p, record->len, NULL);
     }
     out->feedback = feedback->p;
     out->json = record->p;
@@ -405,6 +415,5 @@ void vt_case_release(const struct vt_lab *lab, struct vt_case *c)
     free(c->outcome);
     free(c->cached_record);
     c->outcome = NULL;
-    vt_code_free(&c->code);
     c->cached_record = NULL;
 }

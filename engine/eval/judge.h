@@ -6,6 +6,7 @@
 #ifndef VT_EVAL_JUDGE_H
 #define VT_EVAL_JUDGE_H
 
+#include "eval/key.h"
 #include "eval/subject.h"
 #include "eval/turns.h"
 #include "eval/verdict.h"
@@ -27,14 +28,12 @@ struct vt_lab {
 struct vt_case {
     /* the request */
     vt_task *task;
-    char *text;
-    size_t len;
-    bool is_answer, is_fresh, skip_timing;
+    struct vt_code code;
+    bool is_copy_text, is_fresh, skip_timing;
     vt_protocol protocol;
     char scale[24];
-    char key[VT_SHA256_HEX]; /* identity of the evaluation */
+    struct vt_case_keys keys; /* identity of the evaluation */
     /* on the way */
-    struct vt_code code;
     char code_sha[VT_SHA256_HEX], artefact[VT_SHA256_HEX];
     struct vt_subject *subject;
     struct vt_candidate *candidate;
@@ -42,8 +41,10 @@ struct vt_case {
     struct vt_outcome *outcome; /* from the first stage on: a queued case stays small */
     char *cached_record;        /* a stored verdict that settles the case */
 };
-/* Digest of what a verdict depends on, for the queue and the store. */
-void vt_case_key(const struct vt_lab *lab, struct vt_case *c);
+/* The code that a request asks about (*is_copy: the shown text again), and the identity of the evaluation: for the
+ * queue, the store and whoever records verdicts. */
+vt_status vt_case_name(const struct vt_lab *lab, const struct vt_eval_request *r, const char *scale,
+                       struct vt_code *code, bool *is_copy, struct vt_case_keys *keys, vt_err *err) VT_MUST_USE;
 /* *goes_on: it was built and wants to be checked. */
 vt_status vt_judge_build(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, bool *goes_on,
                          vt_err *err) VT_MUST_USE;

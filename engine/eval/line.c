@@ -8,7 +8,7 @@
  * Where a tier's checks disturb its timings (tier.h, checks_on_lane), load and check are the lane's. Requests that ask
  * the same of the same code while it is under way join it and share its verdict, unless `fresh`. The lane queue is
  * short: a candidate that waits there holds a live process, so build threads wait for room instead of running ahead.
- * Queued requests cost their text and a hundred bytes.
+ * Queued requests cost their code and a few hundred bytes.
  *
  * Every thread has a station of its own, opened by itself when it gets its first job (the first thread: at once, so
  * that a machine on which nothing can work says so when the evaluator is opened). done is called with no lock held.
@@ -33,9 +33,11 @@ struct waiter {
 };
 
 struct job {
-    struct job *next;      /* in a queue */
-    struct job *next_same; /* in a bucket of jobs under way */
-    struct waiter waiters; /* the first one is the submitter */
+    struct job *next;             /* in a queue */
+    struct job *next_same;        /* in a bucket of jobs under way */
+    struct job *before, *after;   /* in the list of all */
+    bool is_queued, is_withdrawn; /* nobody waits for it any more */
+    struct waiter waiters;        /* the first one is the submitter */
     struct vt_case c;
 };
 
@@ -59,6 +61,7 @@ struct vt_line {
     pthread_cond_t work, lane_work, lane_room, first_ready;
     struct queue queued, timing;
     struct job *under_way[N_BUCKETS];
+    struct job *all;
     size_t n_pending; /* submitted, done not yet called */
     bool is_closing;
     struct worker build[MAX_THREADS], lane[VT_MAX_LANES];
@@ -98,14 +101,14 @@ static struct job **bucket(struct vt_line *l, const struct job *j)
 {
     unsigned h = 0;
     for (int i = 0; i < 8; i++)
-        h = h * 31 + (unsigned char)j->c.key[i];
+        h = h * 31 + (unsigned char)j->c.keys.key[i];
     return &l->under_way[h % N_BUCKETS];
 }
 
 static struct job *find_same(struct vt_line *l, const struct job *j)
 {
     for (struct job *k = *bucket(l, j); k; k = k->next_same)
-        if (strcmp(k->c.key, j->c.key) == 0)
+        if (strcmp(k->c.keys.key, j->c.keys.key) == 0)
             return k;
     return NULL;
 }
@@ -117,6 +120,24 @@ static void forget(struct vt_line *l, struct job *j)
             *p = j->next_same;
             return;
         }
+}
+
+static void enter(struct vt_line *l, struct job *j)
+{
+    j->after = l->all;
+    if (l->all)
+        l->all->before = j;
+    l->all = j;
+}
+
+static void leave(struct vt_line *l, struct job *j)
+{
+    if (j->before)
+        j->before->after = j->after;
+    else
+        l->all = j->after;
+    if (j->after)
+        j->after->before = j->before;
 }
 
 static bool is_closing(struct vt_line *l)
@@ -136,7 +157,7 @@ static void job_free(struct job *j)
         free(w);
     }
     vt_task_unref(j->c.task);
-    free(j->c.text);
+    vt_code_free(&j->c.code);
     free(j);
 }
 
@@ -152,6 +173,7 @@ static void finish(struct vt_line *l, struct job *j, vt_status s, vt_err *err)
     struct vt_buf feedback = {0}, record = {0};
     pthread_mutex_lock(&l->lock);
     forget(l, j);
+    leave(l, j);
     for (struct waiter *w = &j->waiters; w; w = w->next)
         l->n_pending--;
     if (s == VT_EINTERNAL && l->is_closing)
@@ -191,8 +213,21 @@ static struct job *next_job(struct vt_line *l)
     while (!l->queued.first && !l->is_closing)
         pthread_cond_wait(&l->work, &l->lock);
     struct job *j = l->is_closing ? NULL : pop(&l->queued);
+    if (j)
+        j->is_queued = false;
     pthread_mutex_unlock(&l->lock);
     return j;
+}
+
+/* Between two stages: does anybody wait for the job? If not, nobody may join it any more. */
+static vt_status check_wanted(struct vt_line *l, struct job *j, vt_err *err)
+{
+    pthread_mutex_lock(&l->lock);
+    if (j->is_withdrawn)
+        forget(l, j);
+    bool is = !j->is_withdrawn;
+    pthread_mutex_unlock(&l->lock);
+    return is ? VT_OK : cancelled(j, err);
 }
 
 static void hand_to_lanes(struct vt_line *l, struct job *j)
@@ -214,8 +249,12 @@ static void build_one(struct worker *w, struct job *j)
     vt_status s = ready_station(w, &err);
     if (s == VT_OK)
         s = vt_judge_build(&l->lab, w->station, &j->c, &goes_on, &err);
+    if (s == VT_OK && goes_on)
+        s = check_wanted(l, j, &err);
     if (s == VT_OK && goes_on && !l->lab.caps->checks_on_lane)
         s = vt_judge_check(&l->lab, w->station, &j->c, &goes_on, &err);
+    if (s == VT_OK && goes_on)
+        s = check_wanted(l, j, &err);
     if (s == VT_OK && goes_on)
         hand_to_lanes(l, j);
     else
@@ -270,9 +309,13 @@ static void *lane_main(void *arg)
     while ((j = next_for_lane(l)) != NULL) {
         vt_err err = {0};
         bool goes_on = true;
-        vt_status s = is_closing(l) ? cancelled(j, &err) : ready_station(w, &err);
+        vt_status s = is_closing(l) ? cancelled(j, &err) : check_wanted(l, j, &err);
+        if (s == VT_OK)
+            s = ready_station(w, &err);
         if (s == VT_OK && !j->c.is_checked)
             s = vt_judge_check(&l->lab, w->station, &j->c, &goes_on, &err);
+        if (s == VT_OK && goes_on)
+            s = check_wanted(l, j, &err);
         if (s == VT_OK && goes_on)
             s = vt_judge_time(&l->lab, w->station, w->seat.number, &j->c, &err);
         finish(l, j, s, &err);
@@ -415,30 +458,48 @@ void vt_line_close(struct vt_line *l)
 
 /* ---- requests ---- */
 
+static vt_status check_request(const struct vt_line *l, const struct vt_eval_request *r, const char **scale,
+                               vt_err *err)
+{
+    *scale = r->scale ? r->scale : l->lab.caps->scale;
+    if (!r->task || !r->code || strlen(*scale) >= sizeof((struct vt_case *)0)->scale)
+        return vt_fail(err, VT_EINVAL, "cannot evaluate: a request needs a task, code and the name of a scale");
+    return VT_OK;
+}
+
+vt_status vt_line_key(const struct vt_line *l, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE], vt_err *err)
+{
+    const char *scale;
+    struct vt_code code;
+    struct vt_case_keys keys;
+    bool is_copy;
+    VT_TRY(check_request(l, r, &scale, err));
+    VT_TRY(vt_case_name(&l->lab, r, scale, &code, &is_copy, &keys, err));
+    memcpy(key, keys.key, VT_EVAL_KEY_SIZE);
+    vt_code_free(&code);
+    return VT_OK;
+}
+
 static vt_status make_job(struct vt_line *l, const struct vt_eval_request *r, vt_eval_done *done, void *arg,
                           struct job **out, vt_err *err)
 {
-    const char *scale = r->scale ? r->scale : l->lab.caps->scale;
-    if (!r->task || !r->code || strlen(scale) >= sizeof(*out)->c.scale)
-        return vt_fail(err, VT_EINVAL, "cannot evaluate: a request needs a task, code and the name of a scale");
+    const char *scale;
+    VT_TRY(check_request(l, r, &scale, err));
     struct job *j = vt_alloc(sizeof *j);
-    /* One byte more than the limit is kept, so that the stages see that it is too long. */
-    size_t len = r->code_len > VT_CODE_MAX ? VT_CODE_MAX + 1 : r->code_len;
-    if (!j || !(j->c.text = vt_alloc(len + 1))) {
-        free(j);
+    if (!j)
         return vt_fail(err, VT_ENOMEM, "cannot queue an evaluation: out of memory");
+    vt_status s = vt_case_name(&l->lab, r, scale, &j->c.code, &j->c.is_copy_text, &j->c.keys, err);
+    if (s != VT_OK) {
+        free(j);
+        return s;
     }
-    memcpy(j->c.text, r->code, len);
-    j->c.len = len;
     j->c.task = vt_task_ref(r->task);
-    j->c.is_answer = r->extract;
     j->c.is_fresh = r->fresh;
     j->c.skip_timing = r->skip_timing;
     j->c.protocol = r->protocol;
     memcpy(j->c.scale, scale, strlen(scale) + 1);
     j->waiters.done = done;
     j->waiters.arg = arg;
-    vt_case_key(&l->lab, &j->c);
     *out = j;
     return VT_OK;
 }
@@ -464,6 +525,7 @@ vt_status vt_line_submit(struct vt_line *l, const struct vt_eval_request *r, vt_
     } else if (same) {
         *w = (struct waiter){same->waiters.next, done, arg};
         same->waiters.next = w;
+        same->is_withdrawn = false;
         w = NULL;
         spare = j;
         l->n_pending++;
@@ -473,6 +535,8 @@ vt_status vt_line_submit(struct vt_line *l, const struct vt_eval_request *r, vt_
             j->next_same = *b;
             *b = j;
         }
+        enter(l, j);
+        j->is_queued = true;
         push(&l->queued, j);
         l->n_pending++;
         pthread_cond_signal(&l->work);
@@ -484,12 +548,78 @@ vt_status vt_line_submit(struct vt_line *l, const struct vt_eval_request *r, vt_
     return s;
 }
 
+/* Takes the waiter with this argument off a job that has others. */
+static void take_waiter(struct job *j, const void *arg, struct waiter *out)
+{
+    struct waiter *first = &j->waiters, *gone = NULL;
+    if (first->arg == arg) {
+        gone = first->next;
+        *out = *first;
+        *first = *gone;
+    }
+    for (struct waiter *w = first; w->next && !gone; w = w->next)
+        if (w->next->arg == arg) {
+            gone = w->next;
+            *out = *gone;
+            w->next = gone->next;
+        }
+    free(gone);
+}
+
+static bool waits_for(const struct job *j, const void *arg)
+{
+    for (const struct waiter *w = &j->waiters; w; w = w->next)
+        if (w->arg == arg)
+            return true;
+    return false;
+}
+
+static void unqueue(struct vt_line *l, struct job *j)
+{
+    struct queue rest = {0};
+    for (struct job *k; (k = pop(&l->queued));)
+        if (k != j)
+            push(&rest, k);
+    l->queued = rest;
+    j->is_queued = false;
+    forget(l, j);
+}
+
+bool vt_line_cancel(struct vt_line *l, const void *arg)
+{
+    struct waiter w = {0};
+    struct job *j;
+    vt_err err;
+    bool was_queued = false;
+    pthread_mutex_lock(&l->lock);
+    for (j = l->all; j && !waits_for(j, arg);)
+        j = j->after;
+    bool is_found = j != NULL;
+    if (j && j->waiters.next) {
+        take_waiter(j, arg, &w);
+        l->n_pending--;
+        (void)cancelled(j, &err);
+    } else if (j && (was_queued = j->is_queued)) {
+        unqueue(l, j);
+    } else if (j) {
+        j->is_withdrawn = true;
+    }
+    pthread_mutex_unlock(&l->lock);
+    if (w.done)
+        w.done(w.arg, VT_ECANCELLED, &err, NULL);
+    else if (was_queued)
+        finish(l, j, cancelled(j, &err), &err);
+    return is_found;
+}
+
 void vt_line_cancel_queued(struct vt_line *l)
 {
     for (;;) {
         vt_err err;
         pthread_mutex_lock(&l->lock);
         struct job *j = pop(&l->queued);
+        if (j)
+            j->is_queued = false;
         pthread_mutex_unlock(&l->lock);
         if (!j)
             return;

@@ -23,7 +23,11 @@ void vt_line_close(struct vt_line *l); /* stops it; NULL is allowed */
 /* ECANCELLED once stopping began: a request made by a done then would be nobody's. */
 vt_status vt_line_submit(struct vt_line *l, const struct vt_eval_request *r, vt_eval_done *done, void *arg,
                          vt_err *err) VT_MUST_USE;
+/* Withdraws the request with this argument (vt_eval_cancel); false: it is not here. */
+bool vt_line_cancel(struct vt_line *l, const void *arg);
 void vt_line_cancel_queued(struct vt_line *l);
+vt_status vt_line_key(const struct vt_line *l, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE],
+                      vt_err *err) VT_MUST_USE;
 size_t vt_line_pending(const struct vt_line *l);
 const struct vt_lab *vt_line_lab(const struct vt_line *l);
 

@@ -53,7 +53,7 @@ struct vt_tier_opts {
 };
 /* What the core must know about an open tier; lent for its lifetime. */
 struct vt_tier_caps {
-    const char *evaluator; /* "c-3": a change of it makes verdicts incomparable; in keys and records */
+    const char *evaluator; /* "c-4": a change of it makes verdicts incomparable; in keys and records */
     const char *toolchain; /* digest of what turns code into calls: in keys */
     const char *machine;   /* class within which times are comparable; no spaces */
     const char *scale;     /* of requests that name none */
@@ -141,6 +141,9 @@ struct vt_tier_ops {
     vt_status (*prompt)(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err);
     vt_status (*extract)(const vt_task *t, const char *text, size_t len, bool is_answer, struct vt_code *out,
                          bool *is_copy, vt_err *err);
+
+    /* Identity of what a speedup on this task is against: in keys. */
+    void (*baseline)(const struct vt_tier *t, const vt_task *task, char out[VT_SHA256_HEX]);
 
     /* By the thread that will use it. EJAIL when candidates cannot be held here. */
     vt_status (*station_open)(struct vt_tier *t, const struct vt_seat *seat, struct vt_station **out, vt_err *err);

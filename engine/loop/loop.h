@@ -19,7 +19,8 @@ typedef void vt_loop_fn(void *arg);
 vt_status vt_loop_new(vt_loop **out, vt_err *err) VT_MUST_USE;
 void vt_loop_free(vt_loop *l);
 
-/* Runs callbacks that are due, waiting at most timeout_ms (-1 = until something happens). *n_run counts callbacks. */
+/* Runs callbacks that are due: watched descriptors, then HTTP transfers, timers and posted work. Waits at most
+ * timeout_ms (-1 = until something happens). *n_run counts callbacks. */
 vt_status vt_loop_turn(vt_loop *l, int timeout_ms, int *n_run, vt_err *err) VT_MUST_USE;
 
 /* Thread-safe: fn(arg) runs on the loop thread, in posting order. Fails only when memory is out. */
@@ -49,7 +50,6 @@ struct vt_child_result {
 };
 vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
                         void (*done)(void *arg, const struct vt_child_result *r), void *arg, vt_err *err) VT_MUST_USE;
-size_t vt_loop_pending(const vt_loop *l); /* timers + children + watches of children: 0 = nothing will ever happen */
 
 /* Blocking variant without a loop, for set-up work. `on_line` (may be NULL) gets each stderr/stdout line as it comes.
  */

@@ -5,7 +5,8 @@
  * Tinker's convention, reference/policy.md section 4.2). Values are fp32 masters; backends round them once to bf16.
  *
  * Layout: one allocation of fp32; module (layer l, target t) has A at a_off(l, t) and B behind it. UNEMBED, when
- * present, is one module with layer index n_layers.
+ * present, is one module with layer index n_layers. Where experts have factors of their own (n_a, n_b) these follow
+ * each other in order of the expert: all A of a module, then all B.
  * Files: adapter_model.safetensors + adapter_config.json (PEFT, q/k rows in Hugging Face order, base digest in the
  * config) and, when moments are kept, vegttt_optimizer.safetensors (m, v) + vegttt.json (step, trained_on, ids).
  */
@@ -31,7 +32,8 @@ struct vt_adapter {
     struct vt_lm_config cfg;
     int rank;
     float alpha;
-    unsigned targets; /* bit mask of 1 << vt_target */
+    unsigned targets;                   /* bit mask of 1 << vt_target */
+    int n_a[VT_LORA_N], n_b[VT_LORA_N]; /* experts with an A, a B of their own; 0 = one for all, or no experts */
     size_t n_params;
     float *params;    /* n_params */
     float *m, *v;     /* n_params each, or NULL: no optimiser state */
@@ -53,6 +55,10 @@ bool vt_adapter_at(const struct vt_adapter *a, int layer, enum vt_target t, size
  * base digest differs. dtype: VT_F32 or VT_BF16 for saving. */
 vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const char *base_digest,
                           struct vt_adapter **out, char **warning, vt_err *err) VT_MUST_USE;
+/* The same on a base that is open: an adapter of the head, with which PEFT saves the base's own head, can be told from
+ * one that changes it. */
+vt_status vt_adapter_load_on(const char *dir, const vt_ckpt *base, const char *base_digest, struct vt_adapter **out,
+                             char **warning, vt_err *err) VT_MUST_USE;
 vt_status vt_adapter_save(const struct vt_adapter *a, const char *dir, enum vt_dtype dtype, bool with_moments,
                           vt_err *err) VT_MUST_USE;
 

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/fs.h"
+#include "cpu/lm_cpu.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -83,7 +84,7 @@ static vt_status load_adapter(vt_policy *p, const char *dir, vt_err *err)
     struct vt_adapter *a = NULL;
     char *warning = NULL, id[65];
     int adapter = 0;
-    vt_status status = vt_adapter_load(dir, vt_lm_cfg(p->lm), p->digest, &a, &warning, err);
+    vt_status status = vt_adapter_load_on(dir, p->ckpt, p->digest, &a, &warning, err);
 
     if (status != VT_OK)
         return status;
@@ -121,7 +122,9 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
 
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
-    struct vt_lm_opts lo = {.n_threads = p->opts.n_threads,
+    static const struct vt_lm_ops *const backends[] = {&vt_lm_cpu_ops, NULL};
+    struct vt_lm_opts lo = {.backends = backends,
+                            .n_threads = p->opts.n_threads,
                             .precision = p->opts.fp32 ? VT_LM_F32 : VT_LM_FAST,
                             .max_memory = p->opts.max_memory,
                             .isa = NULL,
@@ -134,8 +137,10 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
     if (!p->tokenizer)
         return vt_fail(err, VT_EFORMAT, "the model %s comes without a tokenizer: put its tokenizer.json beside it",
                        path);
-    p->has_chat = vt_chat_of(p->ckpt, &p->chat, &ignored) == VT_OK;
-    VT_TRY(vt_lm_cpu_open(p->ckpt, &lo, &p->lm, err));
+    p->has_chat = vt_chat_pick(p->ckpt, p->opts.chat, &p->chat, &ignored) == VT_OK;
+    if (!p->has_chat && p->opts.chat && p->opts.chat[0])
+        return vt_chat_pick(p->ckpt, p->opts.chat, &p->chat, err); /* what was asked for must be had */
+    VT_TRY(vt_lm_open(p->ckpt, &lo, &p->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
                                       .update = true,
@@ -310,9 +315,7 @@ vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *c
     vt_status status;
 
     if (!p->has_chat)
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "the model %s has no chat template that vegttt knows; build the prompt's text yourself",
-                       p->spec);
+        return vt_chat_of(p->ckpt, &p->chat, err);
     m = vt_alloc_array(n ? n : 1, sizeof *m);
     if (!m)
         return vt_fail(err, VT_ENOMEM, "out of memory for %zu messages", n);

@@ -9,11 +9,12 @@
  * after the stop inside a burst are dropped. The kept tokens include the one that completed the stop.
  */
 #include "base/alloc.h"
+#include "base/limits.h"
 #include "policy/native.h"
 #include <stdlib.h>
 #include <string.h>
 
-enum { BURST = 4, MAX_ACTIVE = 160, MAX_STOP_IDS = 4 };
+enum { BURST = 4, MAX_ACTIVE = 160 };
 
 struct slot {
     vt_lm_slot *lm; /* NULL until opened and after the end */
@@ -30,7 +31,7 @@ struct sample_work {
     vt_lm_group *group;
     struct slot *slots; /* [r->n] */
     int n_opened, n_over, max_active;
-    int32_t stop_ids[MAX_STOP_IDS];
+    int32_t stop_ids[VT_TOKENIZER_MAX_ENDS];
     int n_stop_ids;
     vt_status status;
     vt_err err;
@@ -377,12 +378,11 @@ static vt_status check_request(const vt_policy *p, const struct vt_sample_reques
         return vt_fail(err, VT_EINVAL, "cannot draw %d samples: ask for at least one", r->n);
     if (r->n_prompt < 1)
         return vt_fail(err, VT_EINVAL, "cannot sample from an empty prompt: give it at least one token");
-    if (r->max_tokens < 1)
-        return vt_fail(err, VT_EINVAL, "max_tokens is %d: ask for at least one token", r->max_tokens);
-    if (!(r->temperature >= 0) || r->temperature > 100)
-        return vt_fail(err, VT_EINVAL, "temperature %g is outside 0 to 100", (double)r->temperature);
-    if (!(r->top_p > 0 && r->top_p <= 1) || !(r->min_p >= 0 && r->min_p <= 1) || r->top_k < 0)
-        return vt_fail(err, VT_EINVAL, "top_p must be in (0, 1], min_p in [0, 1] and top_k 0 or more");
+    VT_TRY(vt_limit_check(VT_LIMIT_MAX_TOKENS, r->max_tokens, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TEMPERATURE, (double)r->temperature, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TOP_P, (double)r->top_p, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TOP_K, r->top_k, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_MIN_P, (double)r->min_p, err));
     if (r->n_prompt + r->max_tokens > p->caps.n_ctx)
         return vt_fail(err, VT_ELIMIT,
                        "the prompt has %d tokens and max_tokens is %d: together they pass the model's context of %d",
@@ -393,12 +393,15 @@ static vt_status check_request(const vt_policy *p, const struct vt_sample_reques
 /* The widest batch of this shape that fits the memory limit; refuses when not even one sample does. */
 static vt_status plan_batch(vt_policy *p, const struct vt_sample_request *r, int *max_active, vt_err *err)
 {
-    struct vt_lm_shapes s = {.n_groups = 8, .n_prompt = r->n_prompt, .n_new = r->max_tokens};
-    uint64_t bytes;
+    struct vt_lm_shapes s = {.purpose = VT_LM_SAMPLING,
+                             .n_groups = 8,
+                             .n_prompt = r->n_prompt,
+                             .n_new = r->max_tokens,
+                             .adapter = r->weights->adapter};
     vt_status status = VT_OK;
 
     for (s.n_slots = MAX_ACTIVE; s.n_slots >= 1; s.n_slots /= 2) {
-        status = vt_lm_plan(p->lm, &s, &bytes, err);
+        status = vt_lm_plan(p->lm, &s, NULL, err);
         if (status != VT_ENOMEM)
             break;
         s.n_groups = 1;
@@ -409,13 +412,11 @@ static vt_status plan_batch(vt_policy *p, const struct vt_sample_request *r, int
 
 static void find_stop_ids(const vt_policy *p, struct sample_work *w)
 {
-    static const char end_of_text[] = "<|endoftext|>";
-    int32_t ids[2] = {vt_tokenizer_eos(p->tokenizer),
-                      vt_tokenizer_find(p->tokenizer, end_of_text, sizeof end_of_text - 1)};
+    size_t n;
+    const int32_t *ends = vt_tokenizer_ends(p->tokenizer, &n);
 
-    for (int i = 0; i < 2; i++)
-        if (ids[i] >= 0 && vt_tokenizer_is_control(p->tokenizer, ids[i]) && !is_stop_id(w, ids[i]))
-            w->stop_ids[w->n_stop_ids++] = ids[i];
+    for (size_t i = 0; i < n; i++)
+        w->stop_ids[w->n_stop_ids++] = ends[i];
 }
 
 static vt_status make_outputs(struct sample_work *w, vt_err *err)

@@ -283,7 +283,7 @@ vt_status vt_weights_load(vt_policy *p, const char *dir, vt_weights **out, vt_er
     if (status == VT_OK)
         status = check_sidecar(p, j, path, &id, err);
     if (status == VT_OK)
-        status = vt_adapter_load(dir, vt_lm_cfg(p->lm), p->digest, &a, &warning, err);
+        status = vt_adapter_load_on(dir, p->ckpt, p->digest, &a, &warning, err);
     if (status == VT_OK)
         status = vt_lm_adapter_put(p->lm, a, &adapter, err);
     if (status == VT_OK)

@@ -317,40 +317,13 @@ vt_status vt_run_source_put(vt_run *r, const char *name, const void *bytes, size
     return vt_fail(err, VT_ELIMIT, "the run holds %d texts of the source %.200s already", (int)N_SOURCE_TEXTS, name);
 }
 
-static vt_status blob_path(const vt_run *r, const char *hex, char **out, vt_err *err)
-{
-    char relative[128];
-    *out = NULL;
-    if (strlen(hex) != VT_SHA256_HEX - 1 || strspn(hex, "0123456789abcdef") != VT_SHA256_HEX - 1)
-        return vt_fail(err, VT_EINVAL, "'%.80s' is not a SHA-256 in hex digits", hex);
-    snprintf(relative, sizeof relative, "blobs/%.2s/%s", hex, hex);
-    return vt_run_path(r, relative, out, err);
-}
-
 vt_status vt_run_blob_put(vt_run *r, const void *bytes, size_t n, char *hex, vt_err *err)
 {
-    char *path;
+    char relative[128], *path;
     vt_sha256_of(bytes, n, hex);
-    VT_TRY(blob_path(r, hex, &path, err));
+    snprintf(relative, sizeof relative, "blobs/%.2s/%s", hex, hex);
+    VT_TRY(vt_run_path(r, relative, &path, err));
     vt_status status = vt_fs_exists(path) ? VT_OK : vt_fs_write_atomic(path, bytes, n, err);
-    free(path);
-    return status;
-}
-
-vt_status vt_run_blob_get(const vt_run *r, const char *hex, size_t max, struct vt_buf *out, vt_err *err)
-{
-    char *path, found[VT_SHA256_HEX];
-    vt_buf_init(out, max);
-    VT_TRY(blob_path(r, hex, &path, err));
-    vt_status status = vt_fs_read(path, max, out, err);
-    if (status == VT_OK) {
-        vt_sha256_of(out->p, out->len, found);
-        if (strcmp(found, hex) != 0) {
-            status =
-                vt_fail(err, VT_EFORMAT, "%s does not hold what its name says; the run directory is damaged", path);
-            vt_buf_free(out);
-        }
-    }
     free(path);
     return status;
 }

@@ -71,7 +71,6 @@ vt_status vt_run_source_put(vt_run *r, const char *name, const void *bytes, size
 
 /* blobs/ by SHA-256. hex has VT_SHA256_HEX bytes. */
 vt_status vt_run_blob_put(vt_run *r, const void *bytes, size_t n, char *hex, vt_err *err) VT_MUST_USE;
-vt_status vt_run_blob_get(const vt_run *r, const char *hex, size_t max, struct vt_buf *out, vt_err *err) VT_MUST_USE;
 
 vt_status vt_run_sync(vt_run *r, vt_err *err) VT_MUST_USE; /* everything recorded so far is on the disk */
 /* Syncs, then writes summary.json. The run stays open. */

@@ -64,7 +64,7 @@ struct vt_eval_opts {
 };
 struct vt_eval_request {
     vt_task *task;    /* a reference is taken */
-    const char *code; /* body text, or an answer with a code fence when `extract`; copied */
+    const char *code; /* body or whole function; with `extract` a model's answer that holds one; copied */
     size_t code_len;
     bool extract;
     vt_protocol protocol;
@@ -72,6 +72,10 @@ struct vt_eval_request {
     const char *scale; /* NULL = the tier's ("cpu") */
     bool fresh;        /* ignore cached verdict parts */
     bool skip_timing;  /* stop after the check */
+    /* An evaluation that shall not stand for another one: the number of an independent repetition (0 = the first), and
+     * the key of the verdict that this one shall confirm (NULL = none). */
+    int replicate;
+    const char *confirms;
 };
 typedef void vt_eval_done(void *arg, vt_status status, const vt_err *err,
                           const vt_verdict *v); /* v is lent; NULL on failure */
@@ -83,9 +87,17 @@ vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err)
 void vt_eval_close(vt_eval *e);
 vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg,
                          vt_err *err) VT_MUST_USE;
+/* Withdraws the request that was submitted with this argument, if its done has not been called: it gets ECANCELLED, or
+ * the verdict when it was about to come. What waits is dropped, what runs ends before its next stage, unless somebody
+ * else asked the same. */
+void vt_eval_cancel(vt_eval *e, void *arg);
 /* Drops every queued request (their done gets ECANCELLED); running ones finish. */
 void vt_eval_cancel_all(vt_eval *e);
 size_t vt_eval_pending(const vt_eval *e);
+/* Identity of the evaluation that a request asks for, as hexadecimal text: equal keys, equal questions. The verdict's
+ * record has it as "key". */
+#define VT_EVAL_KEY_SIZE 65
+vt_status vt_eval_key(vt_eval *e, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE], vt_err *err) VT_MUST_USE;
 /* What a model is shown of a task on a tier (NULL = the best): the function to be made faster, with `body` in place of
  * the baseline's when one is given. *out is freed with free(). */
 vt_status vt_eval_prompt(const char *tier, const vt_task *t, const char *body, char **out, vt_err *err) VT_MUST_USE;

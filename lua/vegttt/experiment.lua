@@ -5,14 +5,15 @@
 -- A file is a chunk that returns what vt.experiment made of its table. Loading runs nothing: primitives called then
 -- raise. Its environment is strict: reading a global that does not exist is an error with a suggestion, so is making
 -- one.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local params = require "vegttt.params"
 
 local experiment = {}
 
-local Experiment = { __name = "vt.Experiment" }
-Experiment.__index = Experiment
+local Experiment = closed.class("vt.Experiment", "an experiment", { "name", "doc", "params", "main", "plan", "file",
+  "text" })
 function Experiment:__tostring() return ("experiment %s"):format(self.name) end
 
 function experiment.is(e) return getmetatable(e) == Experiment end
@@ -54,12 +55,12 @@ function experiment.environment(globals)
 end
 
 ---Loads a file with a strict environment and returns what it returns. Raises vt.Error of kind "script" or "usage".
-function experiment.load_file(file, globals)
+function experiment.load_file(file)
   if not core.exists(file) then
     errors.raise("usage", "vt.load", ("there is no file %s"):format(file))
   end
   local text = core.read(file)
-  local chunk, message = load(text, "@" .. file, "t", experiment.environment(globals or _G))
+  local chunk, message = load(text, "@" .. file, "t", experiment.environment(core.globals))
   if not chunk then errors.raise("script", "vt.load", message) end
   return chunk(), text
 end

@@ -31,18 +31,18 @@ local function random(lo, hi)
   return run.random_stream:random(lo, hi)
 end
 
----Changes the global table in place, once.
+---Changes the global table of scripts in place; the Lua half has its own.
 function globals.install()
-  print = print_line
-  math.random = random
-  math.randomseed = function()
+  local g = core.globals
+  g.print = print_line
+  g.math.random = random
+  g.math.randomseed = function()
     errors.misuse("math.randomseed",
       "math.randomseed: the stream comes from the run's seed; use --seed or run:rng(label)")
   end
-  os.exit = nil
-  sched.install(coroutine)
-  local traceback = debug.traceback
-  debug = { traceback = traceback }
+  g.os.exit = nil
+  sched.install(g.coroutine)
+  g.debug = { traceback = debug.traceback }
 end
 
 return globals

@@ -7,6 +7,7 @@
 -- is recorded is answered from the record, one that another run of this machine drew from the content store, and only
 -- the rest is drawn. Weights that came back from a record get their backend state when somebody first needs it
 -- (learn.lua knows how), so replaying ten recorded steps loads at most one adapter.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local prompts = require "vegttt.prompts"
@@ -16,13 +17,13 @@ local session = require "vegttt.session"
 
 local policy = {}
 
-local Policy = { __name = "vt.Policy" }
-Policy.__index = Policy
-local Weights = { __name = "vt.Weights" }
-Weights.__index = Weights
+local Policy, Weights = {}, {} -- methods
+local policy_class = closed.class("vt.Policy", "a policy", { "model", "spec", "caps", "record", "weights" }, Policy)
+local weights_class = closed.class("vt.Weights", "weights", { "id", "step", "trained_on", "model", "handle", "recipe",
+  "is_trainable", "is_trained" }, Weights)
 
-function Policy:__tostring() return ("policy %s"):format(self.spec) end
-function Weights:__tostring()
+function policy_class:__tostring() return ("policy %s"):format(self.spec) end
+function weights_class:__tostring()
   return ("weights %s step %d (%s…)"):format(self.model.spec, self.step, self.id:sub(1, 8))
 end
 
@@ -45,7 +46,7 @@ end
 function policy.weights(model, info)
   if model.known[info.id] then return model.known[info.id] end
   local w = setmetatable({ id = info.id, step = info.step, model = model, handle = info.handle, is_trainable = true,
-    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, Weights)
+    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, weights_class)
   model.known[w.id] = w
   return w
 end
@@ -54,7 +55,7 @@ end
 function policy.recorded_weights(model, id, step, trained_on, recipe)
   if not model.known[id] then
     model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe,
-      trained_on = trained_on, is_trained = true }, Weights)
+      trained_on = trained_on, is_trained = true }, weights_class)
   end
   return model.known[id]
 end
@@ -70,7 +71,8 @@ function policy.open(spec, o)
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
   local opts = { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed, reset = o.reset,
-    stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory }
+    stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
+    chat = session.flags.chat }
   local key = spec .. core.json_encode(opts)
   local model = open_models[key]
   if not model then
@@ -84,7 +86,7 @@ function policy.open(spec, o)
   end
   session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
-    weights = model.start }, Policy)
+    weights = model.start }, policy_class)
 end
 
 function Policy:base() return self.model.base end
@@ -104,11 +106,11 @@ function Policy:snapshot(name)
 end
 
 function Policy:branch(w)
-  if getmetatable(w) ~= Weights or w.model ~= self.model then
+  if not policy.is_weights(w) or w.model ~= self.model then
     errors.misuse("policy:branch", "policy:branch needs weights of the same model")
   end
   return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record, weights = w },
-    Policy)
+    policy_class)
 end
 
 function Policy:encode(text, o)
@@ -126,14 +128,16 @@ end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
 
--- { ids, sha, text }: rendered with the record's sentences, cached in the prompt per model.
+local rendered = setmetatable({}, { __mode = "k" }) -- prompt -> its last rendering; a copy of a prompt has none
+
+-- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
-  local cached = rawget(p, "tokens_cache")
+  local cached = rendered[p]
   if cached and cached.model == model and cached.prefix == prefix then return cached end
   local text = core.policy_render(model.handle, p:messages(model.record), true) .. (prefix or p.prefix or "")
   local ids = core.policy_encode(model.handle, text, true)
   cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
-  p.tokens_cache = cached
+  rendered[p] = cached
   return cached
 end
 
@@ -146,13 +150,8 @@ end
 
 -- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- The body: everything before the first line that is only a closing brace; nil when there is none.
-local function extract(text)
-  if text:find "^}%s*\n" or text:find "^}%s*$" then return "" end
-  local at = text:find("\n}[ \t]*\n") or text:find "\n}[ \t]*$"
-  return at and text:sub(1, at - 1)
-end
-policy.extract = extract
+---The code of an answer and the bytes [from, to) it stands in; nil and why when there is none.
+policy.extract = core.extract
 
 local function byte_length(model, id)
   local n = model.byte_lengths[id]
@@ -164,18 +163,22 @@ local function byte_length(model, id)
 end
 
 -- Log-probability over the tokens that begin inside the extracted code.
-local function logprob_of_code(model, tokens, logprobs, code)
+local function logprob_of_code(model, tokens, logprobs, from, to)
   local at, sum = 0, 0
   for t, id in ipairs(tokens) do
-    if at >= #code then break end
-    sum = sum + logprobs[t]
+    if at >= to then break end
+    if at >= from then sum = sum + logprobs[t] end
     at = at + byte_length(model, id)
   end
   return sum
 end
 
-local Sample = { __name = "vt.Sample" }
-Sample.__index = Sample
+local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_ids", "weights", "draw", "seen", "step",
+  "run", "dropped" })
+local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
+  "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights" })
+policy.Group, policy.Sample = Group, Sample
 function Sample:__tostring() return ("sample %d of %s"):format(self.i, tostring(self.task)) end
 
 local function sample_of(line, task, g)
@@ -199,7 +202,7 @@ end
 local function line_of(request, i, raw)
   local model, task = request.model, request.task
   local answer = core.policy_decode(model.handle, raw.tokens)
-  local code = extract(answer)
+  local code, from, to = core.extract(answer, task and task.name)
   local n = #raw.tokens
   local logprob = raw.logprobs:sum()
   return {
@@ -211,7 +214,7 @@ local function line_of(request, i, raw)
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
     logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour,
     logprob = logprob, logprob_mean = n > 0 and logprob / n or 0,
-    logprob_code = code and logprob_of_code(model, raw.tokens, raw.logprobs, code) or logprob,
+    logprob_code = code and logprob_of_code(model, raw.tokens, raw.logprobs, from, to) or logprob,
   }
 end
 
@@ -232,6 +235,8 @@ end
 
 local sample_options = { n = "integer", draw = "string", temperature = "number", max_tokens = "integer",
   top_p = "number", top_k = "integer", min_p = "number", stop = "table", prefix = "string", again = "boolean" }
+policy.sample_options = sample_options
+local limited = { "n", "temperature", "max_tokens", "top_p", "top_k", "min_p" } -- in core.limits
 
 -- Seeds and keys of samples 1..n; raises when the run already asked for them.
 local function name_samples(request, o)
@@ -262,9 +267,7 @@ local function make_request(w, p, o)
     errors.misuse("weights:sample", "weights:sample needs a prompt (task:prompt()), not a %s", type(p))
   end
   o = errors.options("weights:sample", o, sample_options)
-  if not o.n or o.n < 1 then
-    errors.misuse("weights:sample", "weights:sample: n, the number of samples, must be at least 1")
-  end
+  if not o.n then errors.misuse("weights:sample", "weights:sample: n, the number of samples, is needed") end
   local r = model.record
   local request = {
     model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
@@ -272,16 +275,17 @@ local function make_request(w, p, o)
     temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
   }
-  if request.temperature < 0 then
-    errors.misuse("weights:sample", "weights:sample: temperature must not be negative")
+  for _, name in ipairs(limited) do
+    local problem = core.limit_problem(name, request[name])
+    if problem then errors.misuse("weights:sample", "weights:sample: %s", problem) end
   end
-  if request.max_tokens < 1 then errors.misuse("weights:sample", "weights:sample: max_tokens must be at least 1") end
   name_samples(request, o)
   return request
 end
 
 -- Draws the missing samples. Each is recorded when it ends, whoever still waits and whatever becomes of the others.
-local function draw_missing(request, missing, lines)
+-- ended(i) is called then.
+local function draw_missing(request, missing, lines, ended)
   local run, w, store = request.run, request.weights, session.content()
   run:check_budget(#missing, "weights:sample")
   policy.ready(w)
@@ -304,6 +308,7 @@ local function draw_missing(request, missing, lines)
     lines[i] = line
     run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
     run.progress:add_samples(1)
+    ended(i)
   end
   local future = sched.start(op, function(raws)
     for j, raw in ipairs(raws) do record_one(j, raw) end
@@ -312,10 +317,17 @@ local function draw_missing(request, missing, lines)
   sched.await(future, "weights:sample")
 end
 
-function Weights:sample(p, o)
+---weights:sample, with on_sample(s) called for each sample as soon as it has ended.
+function policy.stream(self, p, o, on_sample)
   sched.need "weights:sample"
   local request = make_request(self, p, o)
   local run, lines, missing, n_tokens = request.run, {}, {}, 0
+  local g = setmetatable({ task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self,
+    draw = request.draw, seen = request.seen }, Group)
+  local function ended(i)
+    g[i] = sample_of(lines[i], request.task, g)
+    on_sample(g[i])
+  end
   for i = 1, request.n do
     local line = run.record.samples[request.keys[i]]
     if line then
@@ -332,16 +344,16 @@ function Weights:sample(p, o)
     run.progress:plan_samples(request.n - #missing)
     run.progress:add_samples(request.n - #missing, true)
   end
-  if #missing > 0 then draw_missing(request, missing, lines) end
-  local g = { task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self, draw = request.draw,
-    seen = request.seen }
   for i = 1, request.n do
-    g[i] = sample_of(lines[i], request.task, g)
-    n_tokens = n_tokens + lines[i].n_tokens
+    if lines[i] then ended(i) end
   end
+  if #missing > 0 then draw_missing(request, missing, lines, ended) end
+  for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens end
   run:charge { rollouts = request.n, student_tokens = n_tokens, prompt_tokens = request.n * #request.prompt.ids }
   return g
 end
+
+function Weights:sample(p, o) return policy.stream(self, p, o, function() end) end
 
 ---T = 1 log-probability of each token after the prompt.
 function Weights:score(p, tokens, o)
@@ -375,6 +387,19 @@ function Weights:save(dir)
   end
   policy.ready(self)
   core.weights_save(self.handle, dir, false)
+end
+
+function policy.is_weights(w) return getmetatable(w) == weights_class end
+
+---Raises a usage error when the spec cannot name a model: nothing is opened or fetched.
+function policy.check_spec(spec)
+  local model, adapter = spec:match "^([^+]+)%+(.+)$"
+  model = model or spec
+  if model == "" or spec:find "%+$" then errors.usage("--model: '%s' names no model and adapter", spec) end
+  if (model:find "/" or model:find "%.gguf$") and not core.exists(model) then
+    errors.usage("--model: there is no file or folder %s", model)
+  end
+  if adapter and not core.is_dir(adapter) then errors.usage("--model: there is no adapter folder %s", adapter) end
 end
 
 policy.class = Policy -- update.lua adds policy:update

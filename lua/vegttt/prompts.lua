@@ -5,13 +5,16 @@
 -- The default format is the one that the default adapter was trained on: a system sentence, one instruction with the
 -- baseline in a fence, and an answer that starts with the fence and the function's signature, so that the model
 -- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
 local prompts = {}
 
-local Prompt = { __name = "vt.Prompt" }
-Prompt.__index = Prompt
+local Prompt, Context = {}, {}
+local prompt_class = closed.class("vt.Prompt", "a prompt", { "task", "system", "template", "reasoning", "sections",
+  "prefix" }, Prompt)
+local context_class = closed.class("vt.Context", "a context", { "prompt", "sections" }, Context)
 
 local default_system = "You write fast C code."
 local default_instruction = "Rewrite this C function so that it runs faster and gives the same result."
@@ -24,7 +27,7 @@ function prompts.new(task, o)
     errors.misuse("task:prompt", "task:prompt: shots need worked examples, and this task has none")
   end
   return setmetatable({ task = task, system = o.system, template = o.template, reasoning = o.reasoning, sections = {},
-    prefix = ("```c\n%s {\n"):format(task.signature) }, Prompt)
+    prefix = ("```c\n%s {\n"):format(task.signature) }, prompt_class)
 end
 
 ---The chat turns, with the record's sentences where the script gave none.
@@ -39,17 +42,14 @@ function Prompt:messages(record)
   }
 end
 
-function prompts.is(p) return getmetatable(p) == Prompt end
-
-local Context = { __name = "vt.Context" }
-Context.__index = Context
+function prompts.is(p) return getmetatable(p) == prompt_class end
 
 ---vt.context(prompt): the same question with more to read before the answer.
 function prompts.context(p)
   if not prompts.is(p) then
     errors.misuse("vt.context", "vt.context needs a prompt (task:prompt()), not a %s", type(p))
   end
-  return setmetatable({ prompt = p, sections = table.move(p.sections, 1, #p.sections, 1, {}) }, Context)
+  return setmetatable({ prompt = p, sections = table.move(p.sections, 1, #p.sections, 1, {}) }, context_class)
 end
 
 function Context:add(title, text)
@@ -62,7 +62,7 @@ function Context:ask(text)
   for k, v in pairs(self.prompt) do p[k] = v end
   p.sections = table.move(self.sections, 1, #self.sections, 1, {})
   p.sections[#p.sections + 1] = text
-  return setmetatable(p, Prompt)
+  return setmetatable(p, prompt_class)
 end
 
 return prompts

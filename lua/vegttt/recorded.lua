@@ -4,7 +4,7 @@
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local policy = require "vegttt.policy"
-local tasks = require "vegttt.tasks"
+local run_files = require "vegttt.run_files"
 
 local recorded = {}
 
@@ -72,7 +72,7 @@ local function verdicts_of(dir)
 end
 
 local function groups_of(dir)
-  local verdicts, groups, by, samples = verdicts_of(dir), {}, {}, {}
+  local verdicts, groups, by, samples, task_of = verdicts_of(dir), {}, {}, {}, run_files.tasks_of(dir)
   core.read_lines(dir .. "/rollouts.jsonl", function(line)
     if not line.tokens then
       local s = samples[line.key]
@@ -82,7 +82,7 @@ local function groups_of(dir)
     local name = ("%s/%s/%s"):format(line.task, line.weights, line.draw)
     local g = by[name]
     if not g then
-      g = { task = tasks.get({ ids = { line.task } })[1], draw = line.draw, step = line.step, run = dir }
+      g = setmetatable({ task = task_of(line.task), draw = line.draw, step = line.step, run = dir }, policy.Group)
       by[name] = g
       groups[#groups + 1] = g
     end
@@ -105,7 +105,8 @@ function recorded.rollouts(pattern)
     for _, dir in ipairs(glob(p)) do
       local dirs = core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")
       for _, d in ipairs(dirs) do
-        if core.exists(d .. "/rollouts.jsonl") then table.move(groups_of(d), 1, #groups_of(d), #out + 1, out) end
+        local found = core.exists(d .. "/rollouts.jsonl") and groups_of(d) or {}
+        table.move(found, 1, #found, #out + 1, out)
       end
     end
   end

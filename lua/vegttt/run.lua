@@ -2,20 +2,20 @@
 --
 -- A run: one execution of an experiment with its directory, its record and its meter; what main gets as `run`.
 --
--- The run's identity is the experiment's name and its parameters, except those that may grow (k, steps: `extend`), so
--- asking for more continues the same directory. Lines of metrics.jsonl and meter.jsonl, tables and plots are written
+-- The run's identity is the experiment's name, its parameters, except those that may grow (k, steps: `extend`), and the
+-- tasks that come from files, so asking for more continues the same directory. Lines of metrics.jsonl and meter.jsonl, tables and plots are written
 -- again by every attempt, from the record.
 local checkpoints = require "vegttt.checkpoints"
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
-local experiment = require "vegttt.experiment"
 local meter = require "vegttt.meter"
-local params = require "vegttt.params"
 local progress = require "vegttt.progress"
 local record = require "vegttt.record"
 local rng = require "vegttt.rng"
-local sched = require "vegttt.sched"
+local session = require "vegttt.session"
 local tables = require "vegttt.tables"
+local text = require "vegttt.text"
 
 local run = {}
 local plain
@@ -24,11 +24,29 @@ local Run = { __name = "vt.Run" }
 Run.__index = Run
 function Run:__tostring() return ("run %s"):format(self.dir) end
 
-local function identity(e, values)
+-- Tasks of the plan that are the user's own, by file.
+local function file_tasks(plan)
+  local out = {}
+  for _, task in ipairs(plan and plan.tasks or {}) do
+    if task.file then out[task.file] = task end
+  end
+  return out
+end
+
+-- A value with the files of tasks replaced by what they hold: a task moved is the same, one edited is another.
+local function by_digest(v, own_tasks)
+  if type(v) ~= "table" then return v end
+  local out = {}
+  for i, x in ipairs(v) do out[i] = own_tasks[x] and own_tasks[x].digest or x end
+  return core.array(out)
+end
+
+local function identity(e, values, own_tasks)
   local out = {}
   for name, d in pairs(e.params) do
-    if not d.extend then out[name] = values[name] == nil and core.null or values[name] end
+    if not d.extend then out[name] = values[name] == nil and core.null or by_digest(values[name], own_tasks) end
   end
+  out["--chat"] = session.flags.chat -- it changes every prompt
   return out
 end
 
@@ -68,15 +86,16 @@ end
 ---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, about }
 function run.open(e, values, origins, o)
   local plan = e.plan and e.plan(values) -- before anything is written: it may find the parameters wanting
+  local own_tasks = file_tasks(plan)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent }
   local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name,
-    params = identity(e, values), replicate = o.replicate or 0, fresh = o.fresh or false,
+    params = identity(e, values, own_tasks), replicate = o.replicate or 0, fresh = o.fresh or false,
     origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
-    is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values,
+    is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
     replicate = o.replicate or 0, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {},
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
-  r.seed = core.seed(values.seed or 42, ("run/%d"):format(r.replicate))
+  r.seed = core.seed(rawget(values, "seed") or 42, ("run/%d"):format(r.replicate))
   r.checkpoints = checkpoints.new(handle, info.dir)
   r.progress = progress.new(plan)
   r.is_edited = e.text and core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) or false
@@ -88,6 +107,9 @@ function Run:begin()
   if self.is_finished then core.run_begin(self.handle) end
   self.log_file = io.open(core.run_log_path(self.handle), "a")
   self.record = record.open(self.handle, self.dir)
+  for _, task in pairs(self.own_tasks) do
+    core.write(core.run_path(self.handle, ("tasks/%d.json"):format(task.id)), task.json .. "\n")
+  end
 end
 
 function Run:close()
@@ -132,9 +154,9 @@ function Run:stored_result()
 end
 
 ---A line of the attempt's log.
-function Run:note(text)
+function Run:note(line)
   if self.log_file then
-    self.log_file:write(("%8.1f %s\n"):format(core.now() - self.began, text))
+    self.log_file:write(("%8.1f %s\n"):format(core.now() - self.began, line))
     self.log_file:flush()
   end
 end
@@ -190,14 +212,14 @@ function Run:log(kind, fields)
   for _, k in ipairs(errors.keys(line)) do
     local v = line[k]
     if k ~= "kind" and type(v) ~= "table" then
-      texts[#texts + 1] = ("%s %s"):format(k, type(v) == "number" and ("%.5g"):format(v) or tostring(v))
+      texts[#texts + 1] = k .. " " .. text.value(v, 5)
     end
   end
   self:note(kind .. ": " .. table.concat(texts, ", "))
 end
 
 ---Names what the run is doing, for the progress line.
-function Run:stage(text) self.progress.stage = tostring(text) end
+function Run:stage(name) self.progress.stage = tostring(name) end
 
 function Run:table(name, columns)
   if type(name) ~= "string" or type(columns) ~= "table" then
@@ -232,84 +254,24 @@ function Run:rng(label)
   return rng.new(self.seed, label)
 end
 
----What main gets: the calls and a few fields; everything else of a run is the engine's.
+-- ── what main gets: the calls and a few fields; everything else of a run is the engine's ─────────────────────────────
+
+local public = { "log", "table", "plot", "save", "sweep", "kernels", "rng", "meter", "stage" }
+local runs = setmetatable({}, { __mode = "k" }) -- view -> run
+local view_methods = {}
+local View = closed.class("vt.Run", "a run", { "id", "dir", "params", "seed" }, view_methods)
+View.__tostring = Run.__tostring
+for _, name in ipairs(public) do
+  view_methods[name] = function(view, ...) return Run[name](runs[view], ...) end
+end
+function view_methods.meter(view) return runs[view].meter:copy() end
+
 function Run.script_view(r)
-  local view = setmetatable({}, { __name = "vt.Run", __tostring = Run.__tostring, __index = function(_, k)
-    if k == "meter" then return function() return r.meter:copy() end end
-    if Run[k] then return function(_, ...) return Run[k](r, ...) end end
-    if k == "id" or k == "dir" or k == "params" or k == "seed" then return r[k] end
-    errors.misuse("run", "a run has no field '%s'%s", tostring(k), errors.hint(tostring(k),
-      { "log", "table", "plot", "save", "rng", "meter", "sweep", "stage", "id", "dir" }))
-  end })
+  local view = setmetatable({ id = r.id, dir = r.dir, params = r.params, seed = r.seed }, View)
+  runs[view] = r
   return view
 end
 
--- ── sweeps ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-local Cells = { __name = "vt.Cells" }
-Cells.__index = Cells
-
----for value, cells in cells:group_by "lr" do
-function Cells:group_by(name)
-  local groups = require("vegttt.list").group_by(self, function(c) return c.params[name] end)
-  local i = 0
-  return function()
-    i = i + 1
-    if groups[i] then return groups[i].key, groups[i] end
-  end
-end
-
-local function run_cell(parent, e, cell, o)
-  local given = {}
-  for k, v in pairs(o.fixed or {}) do given[k] = v end
-  for k, v in pairs(cell) do given[k] = v end
-  local ok, result = pcall(function()
-    local values, origins = params.resolve(e.params, given, "sweep")
-    local r = run.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate,
-      limits = parent.limits, parent = parent.id, argv = parent.options.argv })
-    local stored = r:stored_result()
-    if stored then
-      r:close()
-      return { result = stored, dir = r.dir }
-    end
-    r:begin()
-    local handle = sched.spawn(function() return e.main(r:script_view(), values) end, r)
-    local done, summary = pcall(handle.join, handle)
-    if done then r:finish(summary) end
-    local dir = r.dir
-    r:close()
-    if not done then error(summary, 0) end
-    return { result = summary, dir = dir }
-  end)
-  if ok then
-    local out = { params = given, dir = result.dir }
-    for k, v in pairs(result.result or {}) do out[k] = v end
-    return out
-  end
-  if errors.is(result) and result.kind == "cancelled" then error(result, 0) end
-  return { params = given, error = tostring(result) }
-end
-
----Runs e once per cell of the grid, each in its own run directory; a failed cell is listed with .error.
-function Run:sweep(e, grid, o)
-  sched.need "run:sweep"
-  o = errors.options("run:sweep", o, { fixed = "table", jobs = "integer", on = { "local" }, keep_going = "boolean" })
-  if not experiment.is(e) then
-    errors.misuse("run:sweep", "run:sweep needs an experiment (vt.load \"file.lua\"), not a %s", type(e))
-  end
-  local cells = setmetatable(sched.map(grid, function(cell) return run_cell(self, e, cell, o) end,
-    { limit = o.jobs or 1 }), Cells)
-  cells.failed = 0
-  for _, c in ipairs(cells) do
-    if c.error then cells.failed = cells.failed + 1 end
-  end
-  if cells.failed > 0 and o.keep_going == false then
-    errors.raise("script", "run:sweep", ("%d of %d cells failed; the first: %s"):format(cells.failed, #cells,
-      require("vegttt.list").find(cells, "error").error))
-  end
-  return cells
-end
-
-run.plain = plain
+run.class, run.plain = Run, plain -- sweep.lua adds run:sweep, draw.lua run:kernels
 
 return run

@@ -8,6 +8,7 @@
 -- Scopes: a task ends after its children; the first error cancels the siblings and surfaces where they were joined.
 -- Scripts see a coroutine library that passes engine waits outwards, so their own generators may contain waits.
 -- A first interrupt parks whoever asks for new work and lets running operations end.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
@@ -280,7 +281,7 @@ function sched.race(fns)
 end
 
 local Handle = {}
-Handle.__index = Handle
+local handle_class = closed.class("vt.Handle", "a handle", { "task" }, Handle)
 
 function Handle:join()
   self.task.is_joined = true
@@ -294,7 +295,7 @@ function sched.spawn(fn, run)
   if type(fn) ~= "function" then errors.misuse("vt.spawn", "vt.spawn needs a function, not a %s", type(fn)) end
   local task = new_task(parent, fn)
   if run then task.run = run end
-  return setmetatable({ task = task }, Handle)
+  return setmetatable({ task = task }, handle_class)
 end
 
 -- ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────────

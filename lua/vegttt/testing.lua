@@ -1,13 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Tests in Lua, run inside the engine: `vegttt test FOLDER|FILE… [--only TEXT]`. A test file gets describe, it and the
--- expect functions as globals; its chunk declares tests, which run in order, each in a light task. The closing line is
--- `N passed, N failed`; the result is the exit code. In a folder the files named *_test.lua are tests.
+-- Tests in Lua, run inside the engine: `vegttt test FOLDER|FILE… [--only TEXT]`. A test file sees the globals of a
+-- script, and describe, it, at_end and the expect functions besides; its chunk declares tests, which run in order, those
+-- of at_end after all others (and not with --only). Modules are found beside it. The closing line is `N passed, N
+-- failed`; the result is the exit code. In a folder the files named *_test.lua are tests.
 local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local globals = require "vegttt.globals"
+local verb = require "vegttt.verb_common"
 
 local testing = {}
 
-local cases, prefix = {}, ""
+local cases, last, prefix = {}, {}, ""
 
 local function describe(name, fn)
   local outer = prefix
@@ -17,6 +21,7 @@ local function describe(name, fn)
 end
 
 local function it(name, fn) cases[#cases + 1] = { name = prefix .. name, fn = fn } end
+local function at_end(name, fn) last[#last + 1] = { name = prefix .. name, fn = fn } end
 
 local function show(v) return type(v) == "string" and ("%q"):format(v) or tostring(v) end
 
@@ -75,47 +80,48 @@ local function run_case(case)
   return false
 end
 
----Arguments: folders, files, --only TEXT. Returns the exit code.
-function testing.main(argv)
-  local paths, only = {}, nil
-  local i = 1
-  while i <= #argv do
-    if argv[i] == "--only" then
-      only = argv[i + 1]
-      i = i + 1
-    else
-      paths[#paths + 1] = argv[i]
+-- Loads the test files of a path: their chunks declare cases. Returns how many files could not be loaded.
+local function load_files(path, environment)
+  local n_broken = 0
+  for _, file in ipairs(files_of(path)) do
+    local chunk, message = loadfile(file, "t", environment)
+    local ok = chunk ~= nil
+    if chunk then ok, message = xpcall(chunk, debug.traceback) end
+    if not ok then
+      core.out(("FAIL %s\n  %s\n"):format(file, message))
+      n_broken = n_broken + 1
     end
-    i = i + 1
   end
-  if #paths == 0 then
-    core.err "vegttt: test needs a folder or a file, e.g. `vegttt test tests/lua`\n"
-    return 2
-  end
-  local environment = setmetatable({ describe = describe, it = it, expect = expect }, { __index = _G })
-  local passed, failed = 0, 0
+  return n_broken
+end
+
+local function run(o, paths)
+  if #paths == 0 then errors.usage "test needs a folder or a file, e.g. `vegttt test tests/lua`" end
   for _, path in ipairs(paths) do
-    if not core.exists(path) then
-      core.err(("vegttt: there is no test file or folder %s\n"):format(path))
-      return 2
-    end
-    for _, file in ipairs(files_of(path)) do
-      local chunk, message = loadfile(file, "t", environment)
-      local ok = chunk ~= nil
-      if chunk then ok, message = xpcall(chunk, debug.traceback) end
-      if not ok then
-        core.out(("FAIL %s\n  %s\n"):format(file, message))
-        failed = failed + 1
-      end
-    end
+    if not core.exists(path) then errors.usage("there is no test file or folder %s", path) end
   end
+  globals.install()
+  for _, path in ipairs(paths) do
+    local folder = path:find "%.lua$" and (path:match "^(.*)/[^/]*$" or ".") or path
+    package.path = ("%s/?.lua;"):format(folder) .. package.path
+  end
+  local environment = setmetatable({ describe = describe, it = it, expect = expect, at_end = at_end },
+    { __index = core.globals })
+  local passed, failed = 0, 0
+  for _, path in ipairs(paths) do failed = failed + load_files(path, environment) end
+  if not o.only then table.move(last, 1, #last, #cases + 1, cases) end
   for _, case in ipairs(cases) do
-    if not only or case.name:find(only, 1, true) then
+    if not o.only or case.name:find(o.only, 1, true) then
       if run_case(case) then passed = passed + 1 else failed = failed + 1 end
     end
   end
   core.out(("%d passed, %d failed\n"):format(passed, failed))
   return failed > 0 and 1 or 0
+end
+
+function testing.main(argv)
+  return verb.main(argv, { help = "vegttt test FOLDER|FILE…   run Lua tests inside the engine; a folder's are *_test.lua",
+    options = { { "only", "TEXT", "the tests whose name contains TEXT" } }, run = run })
 end
 
 return testing

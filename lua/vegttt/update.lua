@@ -6,8 +6,10 @@
 -- function of the sequence), step. Its identity is the parent weights, the ordered batch, the loss and every optimiser
 -- field; when the journal knows that identity the new weights are only named, not computed. One update runs at a time
 -- per model.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
 local policy = require "vegttt.policy"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -18,8 +20,7 @@ local getupvalue = debug.getupvalue -- scripts lose the debug library
 
 -- ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local Batch = { __name = "vt.Batch" }
-Batch.__index = Batch
+local Batch = closed.class("vt.Batch", "a batch", { "seqs" })
 function Batch:__tostring() return ("batch of %d sequences"):format(#self) end
 function Batch:__len() return #self.seqs end
 
@@ -36,16 +37,12 @@ local function check_sample(s, g, i)
 end
 
 ---Sequences to train on, from groups of samples with .advantage (a number, or one value per token).
-function update.batch(groups, o)
+function update.batch(of, o)
   errors.options("vt.batch", o, {})
-  if type(groups) ~= "table" then
-    errors.misuse("vt.batch", "vt.batch needs a list of groups, not a %s", type(groups))
-  end
-  if groups[1] and groups[1].tokens then groups = { groups } end
   local task = sched.current()
   local run = task and task.run
   local seqs = {}
-  for _, g in ipairs(groups) do
+  for _, g in ipairs(groups.list("vt.batch", of)) do
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage

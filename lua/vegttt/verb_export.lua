@@ -3,39 +3,27 @@
 -- `vegttt export RUN --kernels DIR`: the best kernel of each task of a run as DIR/<task>.c, its record as
 -- DIR/<task>.json. A kernel that the run has not judged twice is judged again before it is written.
 local core = require "vegttt.core"
+local errors = require "vegttt.errors"
 local kernels = require "vegttt.kernels"
 local run_files = require "vegttt.run_files"
-local tasks = require "vegttt.tasks"
 local verb = require "vegttt.verb_common"
 
 local export = {}
 
 local help = [[
-vegttt export RUN --kernels DIR [--force]   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists
+vegttt export RUN --kernels DIR   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists
 
 One kernel a task: correct, no copy, and faster for sure both in the run and when judged again on new inputs; where the
-run stopped before that second verdict, it is made now.
-  --force         overwrite files that are there
-  --unsafe-jail   judge although the jail floor is not met; recorded
-Exit codes: 0 something was written, 1 no kernel held, 2 bad input, 4 the evaluator could not work]]
+run stopped before that second verdict, it is made now.]]
 
--- The task of a run's kernels: one that comes with vegttt, or the user's own as the run kept it.
-local function task_of(dir, t)
-  local own = run_files.json(dir, "task.json")
-  local task = own and own.id == t.task and tasks.from_table(own, dir .. "/task.json")
-  if not task then
-    local by_id = verb.shipped()
-    task = by_id[t.task] and tasks.get({ ids = { t.task } })[1]
-  end
-  if not task then verb.usage("the run's task %d %s is not among the tasks of this version", t.task, t.name) end
-  return task
-end
+local options = { { "kernels", "DIR", "the folder to write to" }, { "force", nil, "overwrite files that are there" },
+  verb.unsafe_jail_option }
 
 local function refuse_to_overwrite(list, out)
   for _, t in ipairs(list) do
     for _, ending in ipairs { ".c", ".json" } do
       local path = ("%s/%s%s"):format(out, t.name, ending)
-      if core.exists(path) then verb.usage("%s exists already; --force overwrites it", path) end
+      if core.exists(path) then errors.usage("%s exists already; --force overwrites it", path) end
     end
   end
 end
@@ -49,20 +37,17 @@ local function write(dir, task, k, out)
   verb.say("%-40s %.2fx (%.2f to %.2f)", path .. ".c", k.verdict.speedup, k.verdict.speedup_lo, k.verdict.speedup_hi)
 end
 
-local function run(argv)
-  local f, rest = verb.parse(argv, { kernels = "DIR", force = true, ["unsafe-jail"] = true }, help)
-  if not f then return 0 end
-  if #rest ~= 1 then verb.usage "export takes one run: a folder, \"latest\", or the beginning of a stamp" end
-  if not f.kernels then verb.usage "export needs --kernels DIR, the folder to write to" end
-  verb.unsafe_jail = f["unsafe-jail"]
+local function run(f, rest)
+  if #rest ~= 1 then errors.usage "export takes one run: a folder, \"latest\", or the beginning of a stamp" end
+  if not f.kernels then errors.usage "export needs --kernels DIR, the folder to write to" end
   local dir, out = run_files.find(rest[1]), f.kernels:gsub("(.)/+$", "%1")
   local list = kernels.of(dir)
   local candidates = require("vegttt.list").filter(list, function(t) return #t.ranked > 0 end)
-  if core.exists(out) and not core.is_dir(out) then verb.usage("%s is a file, not a folder", out) end
+  if core.exists(out) and not core.is_dir(out) then errors.usage("%s is a file, not a folder", out) end
   if not f.force then refuse_to_overwrite(candidates, out) end
-  local n_written = 0
+  local n_written, task_of = 0, run_files.tasks_of(dir)
   for _, t in ipairs(candidates) do
-    local task = task_of(dir, t)
+    local task = task_of(t.task)
     local k = kernels.confirmed(t, task)
     if k then
       core.mkdir(out)
@@ -84,7 +69,8 @@ local function run(argv)
 end
 
 function export.main(argv)
-  return verb.main(function() return run(argv) end)
+  return verb.main(argv, { help = help, options = options, run = run,
+    after = "Exit codes: 0 something was written, 1 no kernel held, 2 bad input, 4 the evaluator could not work" })
 end
 
 return export

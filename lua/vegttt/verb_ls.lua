@@ -1,18 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- `vegttt ls`: the runs recorded below runs/, oldest first, a line each.
+local errors = require "vegttt.errors"
 local run_files = require "vegttt.run_files"
 local verb = require "vegttt.verb_common"
 
 local ls = {}
 
-local help = [[
-vegttt ls [EXPERIMENT]   the runs below runs/: status, experiment, stamp and headline result]]
-
-local function run(argv)
-  local f, rest = verb.parse(argv, {}, help)
-  if not f then return 0 end
-  if rest[2] then verb.usage "ls takes at most one experiment" end
+local function run(_, rest)
+  if rest[2] then errors.usage "ls takes at most one experiment" end
   local n = 0
   for _, r in ipairs(run_files.all()) do
     if not rest[1] or rest[1] == r.experiment then
@@ -29,7 +25,8 @@ local function run(argv)
 end
 
 function ls.main(argv)
-  return verb.main(function() return run(argv) end)
+  return verb.main(argv, { run = run,
+    help = "vegttt ls [EXPERIMENT]   the runs below runs/: status, experiment, stamp and headline result" })
 end
 
 return ls

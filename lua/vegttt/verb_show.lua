@@ -2,24 +2,15 @@
 --
 -- `vegttt show RUN`: parameters, tables, costs of one run, and where its files are. An unfinished run shows what has
 -- been recorded so far and the command that continues it.
+local args = require "vegttt.args"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local progress = require "vegttt.progress"
 local run_files = require "vegttt.run_files"
+local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
 local show = {}
-
-local help = [[
-vegttt show RUN   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists]]
-
-local function value_text(v)
-  if v == nil or v == core.null then return "from the model record" end
-  if type(v) ~= "table" then return tostring(v) end
-  local parts = {}
-  for i, x in ipairs(v) do parts[i] = tostring(x) end
-  return table.concat(parts, ",")
-end
 
 local function show_params(dir)
   local p = run_files.json(dir, "params.json") or {}
@@ -27,7 +18,7 @@ local function show_params(dir)
   for _, name in ipairs(errors.keys(p)) do
     local entry = p[name]
     local origin = entry.origin and entry.origin ~= "default" and (" (%s)"):format(entry.origin) or ""
-    verb.say("  %-14s %s%s", name, value_text(entry.value), origin)
+    verb.say("  %-14s %s%s", name, args.show(entry.value), origin)
   end
 end
 
@@ -62,7 +53,7 @@ local function show_meter(dir, summary)
   verb.say("\n%-16s %12s %12s", "cost", "charged", "spent")
   for _, unit in ipairs(errors.keys(m.charged)) do
     if m.charged[unit] ~= 0 or m.spent[unit] ~= 0 then
-      verb.say("  %-14s %12s %12s", unit, ("%.10g"):format(m.charged[unit]), ("%.10g"):format(m.spent[unit] or 0))
+      verb.say("  %-14s %12s %12s", unit, text.number(m.charged[unit], 10), text.number(m.spent[unit] or 0, 10))
     end
   end
 end
@@ -74,14 +65,12 @@ local places = {
   { "log/latest", "the log of the last attempt" },
 }
 
-local function run(argv)
-  local f, rest = verb.parse(argv, {}, help)
-  if not f then return 0 end
-  if #rest ~= 1 then verb.usage "show takes one run: a folder, \"latest\", or the beginning of a stamp" end
+local function run(_, rest)
+  if #rest ~= 1 then errors.usage "show takes one run: a folder, \"latest\", or the beginning of a stamp" end
   local dir = run_files.find(rest[1])
   local about, summary = run_files.json(dir, "run.json"), run_files.json(dir, "summary.json")
   local status = run_files.status(dir)
-  if not about then verb.usage("%s/run.json cannot be read, so this is no run that can be shown", dir) end
+  if not about then errors.usage("%s/run.json cannot be read, so this is no run that can be shown", dir) end
   local wall = summary and summary.wall_s and (", %.1f s in the last attempt"):format(summary.wall_s) or ""
   verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, wall)
   if status ~= "finished" then verb.say("%s; the same command continues it", run_files.so_far(dir)) end
@@ -99,7 +88,8 @@ local function run(argv)
 end
 
 function show.main(argv)
-  return verb.main(function() return run(argv) end)
+  return verb.main(argv, { run = run,
+    help = 'vegttt show RUN   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists' })
 end
 
 return show

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base_memory.c: errors, checked allocation, buffers, files and folders, the log.
+ * base_memory.c: errors, checked allocation, buffers, files and folders.
  */
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/log.h"
 #include "harness.h"
 #include <sys/stat.h>
 
@@ -148,26 +147,6 @@ static void cache_folder(void)
     free(dir);
 }
 
-static char logged[256];
-
-static void collect(void *arg, enum vt_level level, const char *subsystem, const char *message)
-{
-    (void)arg;
-    size_t at = strlen(logged);
-    snprintf(logged + at, sizeof logged - at, "%d %s %s;", (int)level, subsystem, message);
-}
-
-static void log_levels(void)
-{
-    vt_log(VT_LOG_ERROR, "x", "dropped: no sink");
-    vt_log_set(VT_LOG_INFO, collect, NULL);
-    vt_log(VT_LOG_INFO, "loop", "n = %d", 3);
-    vt_log(VT_LOG_DEBUG, "loop", "dropped");
-    vt_log_set(VT_LOG_INFO, NULL, NULL);
-    vt_log(VT_LOG_ERROR, "loop", "dropped");
-    CHECK_STR(logged, "2 loop n = 3;");
-}
-
 static void clocks(void)
 {
     char stamp[32];
@@ -180,6 +159,6 @@ static void clocks(void)
 
 static const struct test_case cases[] = {
     TEST(errors),       TEST(checked_products), TEST(buffer_limits), TEST(files_and_folders),
-    TEST(cache_folder), TEST(log_levels),       TEST(clocks),
+    TEST(cache_folder), TEST(clocks),
 };
 TEST_MAIN(cases)

@@ -414,11 +414,15 @@ static void note_place(void *arg, int thread, int n_threads)
 static void *pool_guest_main(void *arg)
 {
     struct pool_guest *g = arg;
-    vt_lease_enter_pool(g->lease, g->pool);
+    vt_lease_enter(g->lease);
     while (!atomic_load(&g->is_ending)) {
-        vt_lease_poll(g->lease);
+        vt_lease_poll_pool(g->lease, g->pool);
         vt_pool_run(g->pool, note_place, g);
         atomic_fetch_add(&g->n_jobs, 1);
+        if (atomic_load(&g->n_jobs) % 8 == 0) { /* a job of the model ends, the next one begins */
+            vt_lease_leave(g->lease);
+            vt_lease_enter(g->lease);
+        }
         vt_sleep_ms(1);
     }
     vt_lease_leave(g->lease);
@@ -467,6 +471,7 @@ static void pools_keep_the_rest(void)
     }
     atomic_store(&g.is_ending, true);
     pthread_join(thread, NULL);
+    vt_lease_forget_pool(g.lease, g.pool);
     vt_pool_free(g.pool);
     vt_lease_free(g.lease);
 }

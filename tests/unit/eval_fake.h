@@ -195,6 +195,13 @@ static vt_status fake_extract(const vt_task *t, const char *text, size_t len, bo
     return out->text ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory");
 }
 
+static void fake_baseline(const struct vt_tier *t, const vt_task *task, char out[VT_SHA256_HEX])
+{
+    (void)t;
+    (void)task;
+    snprintf(out, VT_SHA256_HEX, "a hundred microseconds");
+}
+
 static vt_status fake_station_open(struct vt_tier *t, const struct vt_seat *seat, struct vt_station **out, vt_err *err)
 {
     (void)t;
@@ -424,12 +431,12 @@ static void fake_record(const struct vt_tier *t, const struct vt_candidate *c, e
 #define FAKE_TIER(tier_name)                                                                                           \
     {                                                                                                                  \
         .name = (tier_name), .open = fake_open, .close = fake_close, .caps = fake_caps, .prompt = fake_prompt,         \
-        .extract = fake_extract, .station_open = fake_station_open, .station_ready = fake_station_ready,               \
-        .cancel = fake_cancel, .station_close = fake_station_close, .watch = fake_watch,                               \
-        .ground_open = fake_ground_open, .ground_close = fake_ground_close, .floor_ns = fake_floor_ns,                 \
-        .measure_floor = fake_measure_floor, .build = fake_build, .reference = fake_reference, .load = fake_load,      \
-        .unload = fake_unload, .check = fake_check, .time = fake_time, .candidate_close = fake_candidate_close,        \
-        .explain = fake_explain, .record = fake_record                                                                 \
+        .extract = fake_extract, .baseline = fake_baseline, .station_open = fake_station_open,                         \
+        .station_ready = fake_station_ready, .cancel = fake_cancel, .station_close = fake_station_close,               \
+        .watch = fake_watch, .ground_open = fake_ground_open, .ground_close = fake_ground_close,                       \
+        .floor_ns = fake_floor_ns, .measure_floor = fake_measure_floor, .build = fake_build,                           \
+        .reference = fake_reference, .load = fake_load, .unload = fake_unload, .check = fake_check, .time = fake_time, \
+        .candidate_close = fake_candidate_close, .explain = fake_explain, .record = fake_record                        \
     }
 static const struct vt_tier_ops fake_tier = FAKE_TIER("fake"), other_tier = FAKE_TIER("other");
 static const struct vt_tier_ops *const fake_table[] = {&fake_tier, &other_tier, NULL};

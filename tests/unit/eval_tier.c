@@ -330,6 +330,38 @@ static void cancelling_drops_what_is_queued(void)
     close_fake(e);
 }
 
+/* Whoever withdraws while a stage runs is told before the next one; who joined meanwhile still gets a verdict. */
+static void withdrawing_between_stages(void)
+{
+    static const char *const codes[] = {"time=50 hold=build", "time=51 hold=check"};
+    for (int i = 0; i < 2; i++)
+        for (int joins = 0; joins < 2; joins++) {
+            struct tally gone, joined;
+            tally_init(&gone);
+            tally_init(&joined);
+            fake_reset();
+            vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+            submit(e, codes[i], (struct vt_eval_request){0}, &gone);
+            fake_await_held(i ? FAKE_CHECK : FAKE_BUILD, 1);
+            if (joins)
+                submit(e, codes[i], (struct vt_eval_request){0}, &joined);
+            vt_eval_cancel(e, &gone);
+            vt_eval_cancel(e, e); /* nobody's */
+            if (joins)
+                CHECK_INT(gone.n_cancelled, 1); /* at once: the other one keeps the job going */
+            fake_release(true);
+            await(&gone, 1);
+            await(&joined, joins);
+            CHECK_INT(gone.n_cancelled, 1);
+            CHECK_INT(joined.n_ok, joins);
+            int n_timed = 0;
+            for (int k = 0; k < fake.n_calls; k++)
+                n_timed += fake.call[k].is_timed;
+            CHECK_INT(n_timed > 0, joins);
+            close_fake(e);
+        }
+}
+
 static void a_station_that_died_is_mended(void)
 {
     static const char *const codes[] = {"build=die", "load=die", "check=die", "time=die"};
@@ -563,13 +595,22 @@ static void closing_refuses_requests_of_its_own_dones(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(every_answer_has_its_verdict),   TEST(times_become_speedups),
-    TEST(timed_calls_come_in_pairs),      TEST(doubted_times_are_measured_again),
-    TEST(tiers_are_found_by_name),        TEST(prompts_are_the_tiers),
-    TEST(equal_requests_are_judged_once), TEST(cancelling_drops_what_is_queued),
-    TEST(a_station_that_died_is_mended),  TEST(grounds_that_failed_are_not_kept),
-    TEST(what_will_fail_again_is_kept),   TEST(lanes_that_do_not_meet_time_at_once),
-    TEST(checks_can_be_the_lanes),        TEST(processes_take_turns),
-    TEST(closing_at_each_stage),          TEST(closing_refuses_requests_of_its_own_dones),
+    TEST(every_answer_has_its_verdict),
+    TEST(times_become_speedups),
+    TEST(timed_calls_come_in_pairs),
+    TEST(doubted_times_are_measured_again),
+    TEST(tiers_are_found_by_name),
+    TEST(prompts_are_the_tiers),
+    TEST(equal_requests_are_judged_once),
+    TEST(cancelling_drops_what_is_queued),
+    TEST(withdrawing_between_stages),
+    TEST(a_station_that_died_is_mended),
+    TEST(grounds_that_failed_are_not_kept),
+    TEST(what_will_fail_again_is_kept),
+    TEST(lanes_that_do_not_meet_time_at_once),
+    TEST(checks_can_be_the_lanes),
+    TEST(processes_take_turns),
+    TEST(closing_at_each_stage),
+    TEST(closing_refuses_requests_of_its_own_dones),
 };
 TEST_MAIN(cases)

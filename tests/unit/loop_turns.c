@@ -46,10 +46,9 @@ static void timers_fire_in_order(void)
     }
     vt_loop_cancel(loop, cancelled);
     vt_loop_cancel(loop, 999999);
-    CHECK_INT(vt_loop_pending(loop), 49);
-    while (vt_loop_pending(loop))
+    while (n_order < 49)
         turn(-1);
-    CHECK_INT(n_order, 49);
+    CHECK_INT(turn(30), 0); /* the cancelled one would have fired by now */
     for (int i = 1; i < n_order; i++)
         CHECK(order[i] > order[i - 1] && order[i] != 25);
     vt_loop_free(loop);
@@ -162,7 +161,6 @@ static void watches(void)
     vt_loop_unwatch(loop, a[0]);
     vt_loop_unwatch(loop, b[0]);
     CHECK_INT(turn(0), 0);
-    CHECK_INT(vt_loop_pending(loop), 0);
     close(a[0]);
     close(b[0]);
     vt_loop_free(loop);

@@ -36,11 +36,8 @@ static void write_file(const void *bytes, size_t n)
 
 static vt_status put_n(struct vt_jsonl *w, int i)
 {
-    vt_json *o = vt_json_object();
-    vt_json_put_int(o, "i", i);
-    vt_status status = vt_jsonl_put(w, o, &err);
-    vt_json_free(o);
-    return status;
+    vt_buf_printf(vt_jsonl_begin(w), ",\"i\":%d", i);
+    return vt_jsonl_end(w, &err);
 }
 
 /* Reads the whole file; returns the number of good lines whose "i" counts up from 0, -1 when one does not. */
@@ -91,9 +88,8 @@ static void append_reopen_append(void)
     struct vt_jsonl w;
     CHECK_OK(vt_jsonl_open(&w, path, VT_JSONL_REBUILD, &err), err);
     CHECK_INT(vt_fs_size(path), 0);
-    vt_json *empty = vt_json_object(), *array = vt_json_array();
-    CHECK_OK(vt_jsonl_put(&w, empty, &err), err);
-    CHECK_INT(vt_jsonl_put(&w, array, &err), VT_EINVAL);
+    vt_jsonl_begin(&w);
+    CHECK_OK(vt_jsonl_end(&w, &err), err);
     struct vt_buf *line = vt_jsonl_begin(&w);
     vt_buf_puts(line, ",\"i\":1");
     CHECK_OK(vt_jsonl_end(&w, &err), err);
@@ -107,8 +103,6 @@ static void append_reopen_append(void)
     CHECK_INT(vt_json_int(vt_json_get(j, "i"), 0), 1);
     vt_json_free(j);
     vt_jsonl_reader_close(&r);
-    vt_json_free(empty);
-    vt_json_free(array);
     vt_jsonl_close(&w);
     remove_root();
 }
@@ -225,7 +219,6 @@ static void journal_put_get_reopen(void)
     }
     CHECK_INT(vt_journal_put(j, "none", NULL, &err), VT_ENOMEM);
     for (int round = 0; round < 2; round++) {
-        CHECK_INT(vt_journal_count(j), 500);
         for (int i = 0; i < 500; i++) {
             snprintf(key, sizeof key, "k%d", i);
             CHECK(vt_json_num(vt_journal_get(j, key), -1) == (i + 500) / 7.0); /* the last line of a key wins */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * assemble.c: prelude + helpers + candidate. Line directives make the compiler count the candidate's own lines from 1,
- * whatever stands before them, so that a diagnostic points into the text its author sees.
+ * assemble.c: prelude + helpers + candidate. A body ends before a brace that would close the function around it. Line
+ * directives make the compiler count the candidate's own lines from 1, whatever stands before them, so that a
+ * diagnostic points into the text its author sees.
  */
 #include "eval/c/assemble.h"
 #include "eval/check.h"
@@ -26,8 +27,8 @@ static vt_status assemble(const vt_task *t, const char *text, bool is_whole, str
     if (is_whole)
         vt_buf_printf(out, "#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", text);
     else
-        vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%s\n}\n",
-                      vt_task_signature(t), text);
+        vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n",
+                      vt_task_signature(t), (int)vt_body_length(text, strlen(text)), text);
     vt_status s = vt_buf_check(out, "the translation unit", err);
     if (s != VT_OK)
         vt_buf_free(out);

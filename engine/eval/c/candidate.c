@@ -57,7 +57,8 @@ static bool find_kept(struct vt_candidate *c, vt_content *store, const char *key
     vt_buf_free(&kept);
     if (c->object)
         vt_object_inspect(c->object, c->object_len, info);
-    if (c->object && !info->refused[0])
+    c->is_build_stored = c->object && !info->refused[0];
+    if (c->is_build_stored)
         return true;
     free(c->object);
     c->object = NULL;

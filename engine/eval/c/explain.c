@@ -134,6 +134,7 @@ static void put_build(vt_json *j, const struct vt_candidate *c)
     static const char *const ends[] = {"ok", "failed", "timeout", "crashed", "refused"};
     vt_json *b = vt_json_object(), *list = vt_json_array();
     vt_json_put_str(b, "end", ends[c->build_end]);
+    vt_json_put_bool(b, "cached", c->is_build_stored);
     vt_json_put_num(b, "ms", c->build_ms);
     vt_json_put_num(b, "cpu_ms", c->build_cpu_ms);
     vt_json_put_num(b, "max_rss_kib", (double)c->build_rss_kib);

@@ -53,6 +53,7 @@ struct vt_candidate {
     unsigned char *object; /* NULL: it was not built */
     size_t object_len;
     enum vt_build_end build_end;
+    bool is_build_stored; /* the object came from the content store: nothing was compiled */
     struct vt_diagnostics diagnostics;
     char log_sha[VT_SHA256_HEX];
     char *log; /* what the compiler wrote; NULL when nothing */

@@ -1,0 +1,61 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- One attempt at a run: opened, carried out as the process's main task or as a cell of a sweep, and ended, so that
+-- whatever happened its tables and records are whole. `vegttt FILE.lua`, `vegttt optimise` and run:sweep come through
+-- here.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local run = require "vegttt.run"
+local sched = require "vegttt.sched"
+local session = require "vegttt.session"
+
+local attempt = {}
+
+---The run of these values; what is wrong with its name or its parameters is a usage error. o: as run.open.
+function attempt.open(e, values, origins, o)
+  local ok, r = pcall(run.open, e, values, origins, o)
+  if ok then return r end
+  if errors.is(r) and r.code == "EINVAL" then errors.usage("%s", r.message) end
+  error(r, 0)
+end
+
+local function finish(r, status, value)
+  if status == "done" then
+    r:finish(value)
+  else
+    if status == "failed" then r:note("error: " .. tostring(value)) end
+    r:write_tables()
+    core.run_sync(r.handle)
+  end
+  r:close()
+  return status, value
+end
+
+local function main_of(r)
+  return function() return r.experiment.main(r:script_view(), r.params) end
+end
+
+---Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then.
+function attempt.carry_out(r)
+  if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
+  r:begin()
+  return finish(r, sched.run(main_of(r), r, {
+    tick = function() return r.progress:tick() end,
+    on_drain = function()
+      core.err("vegttt: interrupted; letting running work end (Ctrl-C again stops at once)\n")
+      session.cancel_evaluations()
+    end,
+  }))
+end
+
+---[waits] Carries out an opened run as a light task of another; raises what its main raises.
+function attempt.carry_out_inside(r)
+  r:begin()
+  local task = sched.spawn(main_of(r), r)
+  local ok, value = pcall(task.join, task)
+  finish(r, ok and "done" or "failed", value)
+  if not ok then error(value, 0) end
+  return value
+end
+
+return attempt
