@@ -6,7 +6,7 @@
  * the evaluator must refuse, or say unsafe_jail. A configuration that needs a layer which this machine refuses is
  * skipped by that layer's name; whether it does is asked of the kernel, not of the jail.
  */
-#include "eval/c/jail.h"
+#include "eval/c/broker.h"
 #include "eval_fixture.h"
 #include "eval_worker.h"
 #include <errno.h>
