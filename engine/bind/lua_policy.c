@@ -132,7 +132,7 @@ static void push_caps(lua_State *L, const struct vt_policy_caps *c)
     lua_setfield(L, -2, "n_vocab");
 }
 
-/* core.policy_open(spec, { rank, alpha, targets (bits), seed, stored_optimizer, reset, max_memory, fp32 })
+/* core.policy_open(spec, { rank, alpha, targets (bits), seed, stored_optimizer, reset, max_memory, fp32, chat })
  * -> handle, { spec, record (JSON), caps }. Blocks: the model may be fetched and packed, with progress lines. */
 static int l_open(lua_State *L)
 {
@@ -148,6 +148,7 @@ static int l_open(lua_State *L)
         .reset = vt_lua_bool(L, 2, "reset", false),
         .max_memory = (uint64_t)vt_lua_int(L, 2, "max_memory", 0),
         .fp32 = vt_lua_bool(L, 2, "fp32", false),
+        .chat = vt_lua_str(L, 2, "chat", ""),
         .lease = b->lease,
         .progress = progress_line,
         .progress_arg = b,

@@ -4,6 +4,7 @@ if(cli_sources)
   add_executable(vegttt ${cli_sources})
   target_link_libraries(vegttt PRIVATE vegttt_bind)
   vegttt_embed(vegttt vt_embedded_lua ${PROJECT_SOURCE_DIR}/lua)
+  vegttt_embed(vegttt vt_embedded_check ${PROJECT_SOURCE_DIR}/engine/cli py)
   # C rocks loaded by scripts must find the interpreter's symbols in this process.
   set_target_properties(vegttt PROPERTIES ENABLE_EXPORTS ON)
   target_link_options(vegttt PRIVATE -Wl,-z,relro,-z,now)

@@ -12,7 +12,8 @@
 
 /* name, arguments, what it does */
 #define VT_VERB_MAP(X)                                                                                                 \
-    X(model, "pull|info NAME | ls", "fetch a model into the cache, say what a file holds")                             \
+    X(model, "pull|info NAME | ls | check FOLDER[+ADAPTER] [--chat FAMILY] [--python FILE] [--fp32]",                  \
+      "fetch a model into the cache, say what a file holds, compare a folder with transformers")                       \
     X(split, "make --level l1|l2 --seed N [--out FILE] | check FILE", "make or verify a KernelBench split")            \
     X(bench, "[SPEC] [--row NAME] [--reps N] [--json]",                                                                \
       "tokens per second of sampling, scoring and training on this machine")                                           \

@@ -539,21 +539,20 @@ vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_do
     return s;
 }
 
-/* Takes the waiter with this argument off a job that has others. */
+/* Takes the waiter with this argument off a job that has others; the first one is part of the job. */
 static void take_waiter(struct job *j, const void *arg, struct waiter *out)
 {
-    struct waiter *first = &j->waiters, *gone = NULL;
+    struct waiter *first = &j->waiters, **link = &first->next;
+    while (first->arg != arg && (*link)->arg != arg)
+        link = &(*link)->next;
+    struct waiter *gone = *link;
     if (first->arg == arg) {
-        gone = first->next;
         *out = *first;
         *first = *gone;
+    } else {
+        *out = *gone;
+        *link = gone->next;
     }
-    for (struct waiter *w = first; w->next && !gone; w = w->next)
-        if (w->next->arg == arg) {
-            gone = w->next;
-            *out = *gone;
-            w->next = gone->next;
-        }
     free(gone);
 }
 

@@ -161,6 +161,11 @@ int32_t vt_tokenizer_bos(const vt_tokenizer *t)
     return t->bos;
 }
 
+int32_t vt_tokenizer_bos_token(const vt_tokenizer *t)
+{
+    return t->bos_token;
+}
+
 int32_t vt_tokenizer_find(const vt_tokenizer *t, const char *bytes, size_t len)
 {
     const struct vt_added_set *sets[] = {&t->raw, &t->normal};

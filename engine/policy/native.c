@@ -137,7 +137,9 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
     if (!p->tokenizer)
         return vt_fail(err, VT_EFORMAT, "the model %s comes without a tokenizer: put its tokenizer.json beside it",
                        path);
-    p->has_chat = vt_chat_of(p->ckpt, &p->chat, &ignored) == VT_OK;
+    p->has_chat = vt_chat_pick(p->ckpt, p->opts.chat, &p->chat, &ignored) == VT_OK;
+    if (!p->has_chat && p->opts.chat && p->opts.chat[0])
+        return vt_chat_pick(p->ckpt, p->opts.chat, &p->chat, err); /* what was asked for must be had */
     VT_TRY(vt_lm_open(p->ckpt, &lo, &p->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
@@ -313,9 +315,7 @@ vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *c
     vt_status status;
 
     if (!p->has_chat)
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "the model %s has no chat template that vegttt knows; build the prompt's text yourself",
-                       p->spec);
+        return vt_chat_of(p->ckpt, &p->chat, err);
     m = vt_alloc_array(n ? n : 1, sizeof *m);
     if (!m)
         return vt_fail(err, VT_ENOMEM, "out of memory for %zu messages", n);

@@ -34,6 +34,7 @@ struct vt_policy_opts {
     int n_threads;                                 /* 0 = all cores */
     uint64_t max_memory;                           /* 0 = default */
     bool fp32;                                     /* exact mode */
+    const char *chat;                              /* chat format by name (--chat); NULL or "" = the model's template */
     void *lease;                                   /* vt_lease *; may be NULL */
     void (*progress)(void *arg, const char *line); /* model download and packing; may be NULL */
     void *progress_arg;

@@ -183,7 +183,8 @@ end
 
 local function run_experiment(e, flags, given, file, words)
   e = sweep.of(e, given) or e
-  session.flags = { json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"], unsafe_jail = flags["unsafe-jail"] }
+  session.flags = { json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
+    unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
   if flags["dry-run"] then
     print_plan(e, values, origins)

@@ -32,6 +32,7 @@ params.flags = {
   { "max-rollouts", "N", "stop when so many samples were charged", kind = "integer", min = 0 },
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
   { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 0 },
+  { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
 }
 

@@ -72,7 +72,8 @@ function policy.open(spec, o)
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
   local opts = { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed, reset = o.reset,
-    stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory }
+    stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
+    chat = session.flags.chat }
   local key = spec .. core.json_encode(opts)
   local model = open_models[key]
   if not model then

@@ -14,6 +14,7 @@ local meter = require "vegttt.meter"
 local progress = require "vegttt.progress"
 local record = require "vegttt.record"
 local rng = require "vegttt.rng"
+local session = require "vegttt.session"
 local tables = require "vegttt.tables"
 local text = require "vegttt.text"
 
@@ -46,6 +47,7 @@ local function identity(e, values, own_tasks, swept)
   for name, d in pairs(e.params) do
     if not d.extend or swept[name] ~= nil then out[name] = values[name] == nil and core.null or by_digest(values[name], own_tasks) end
   end
+  out["--chat"] = session.flags.chat -- it changes every prompt
   return out
 end
 

@@ -402,6 +402,7 @@ static void hostile_directory(void)
         {"2^62 rows", 4, 1ull << 62, 8, VT_EFORMAT, "rows of"},
         {"2^40 rows", 4, 1ull << 40, 8, VT_EFORMAT, "needs 4398046511104 bytes"},
         {"unknown type", 12, 99, 4, VT_EUNSUPPORTED, "GGUF type 99"},
+        {"a type of others", 12, 13, 4, VT_EUNSUPPORTED, "stored as Q5_K (GGUF type 13)"},
         {"type of blocks", 12, 2, 4, VT_EFORMAT, "rows of 8 weights, which Q4_0 cannot store"},
         {"offset 2^63", 16, 1ull << 63, 8, VT_EFORMAT, "at offset 9223372036854775808"},
         {"odd offset", 16, 4, 8, VT_EFORMAT, "at offset 4"},
@@ -500,7 +501,115 @@ static void flipped_everywhere(void)
     vt_buf_free(&file);
 }
 
-static const struct test_case cases[] = {TEST(complete_models),      TEST(llama3_rope),       TEST(refused_models),
-                                         TEST(refused_tokenizers),   TEST(hostile_directory), TEST(hostile_counts),
-                                         TEST(truncated_everywhere), TEST(flipped_everywhere)};
+/* One more metadata entry: what it makes of a whole llama. factor: rope_factor; says: the refusal's words. */
+static void metadata(void)
+{
+    static const struct {
+        const char *key;
+        enum vt_gguf_type type;
+        double value;
+        const char *text, *says;
+        double factor;
+    } rows[] = {
+        {"llama.rope.scaling.factor", VT_GGUF_F32, 4, NULL, NULL, 4}, /* of no type: linear */
+        {"llama.rope.scale_linear", VT_GGUF_F32, 2, NULL, NULL, 2},   /* its old name */
+        {"llama.rope.scaling.factor", VT_GGUF_F32, 1, NULL, NULL, 0},
+        {"llama.rope.scaling.factor", VT_GGUF_F32, 0, NULL, NULL, 0},
+        {"llama.rope.scaling.type", VT_GGUF_STRING, 0, "none", NULL, 0},
+        {"llama.rope.scaling.type", VT_GGUF_STRING, 0, "yarn", "rope scaling yarn", 0},
+        {"llama.rope.scaling.type", VT_GGUF_U32, 1, NULL, "llama.rope.scaling.type has a value of another type", 0},
+        {"llama.rope.scaling.attn_factor", VT_GGUF_F32, 1, NULL, NULL, 0},
+        {"llama.rope.scaling.attn_factor", VT_GGUF_F32, 1.2, NULL, "llama.rope.scaling.attn_factor", 0},
+        {"llama.attention.sliding_window", VT_GGUF_U32, 64, NULL, NULL, 0}, /* the whole context */
+        {"llama.attention.sliding_window", VT_GGUF_U32, 63, NULL, "sliding_window to 63 of 64", 0},
+        {"llama.attention.causal", VT_GGUF_BOOL, 1, NULL, NULL, 0},
+        {"llama.attention.causal", VT_GGUF_BOOL, 0, NULL, "llama.attention.causal", 0},
+        {"llama.expert_count", VT_GGUF_U32, 8, NULL, "llama.expert_count", 0},
+        {"llama.vocab_size", VT_GGUF_U32, 7, NULL, "llama.vocab_size is 7, the embedding has 5", 0},
+        {"llama.brand_new", VT_GGUF_U32, 0, NULL, "llama.brand_new is none that vegttt knows", 0},
+        {"llama.rope.freq_base", VT_GGUF_STRING, 0, "10000", "llama.rope.freq_base has a value of another type", 0},
+        {"llama.block_count", VT_GGUF_U32, 2, NULL, "llama.block_count twice", 0},
+        {"split.count", VT_GGUF_U16, 1, NULL, NULL, 0},
+        {"split.count", VT_GGUF_U16, 3, NULL, "one of 3 parts of a split model", 0},
+        {"general.type", VT_GGUF_STRING, 0, "adapter", "general.type \"adapter\"", 0},
+        {"general.anything", VT_GGUF_STRING, 0, "x", NULL, 0},
+        {"tokenizer.ggml.add_space_prefix", VT_GGUF_BOOL, 1, NULL, "add_space_prefix", 0},
+        {"tokenizer.ggml.eot_token_id", VT_GGUF_U32, 3, NULL, NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct builder b;
+        struct vt_buf file;
+        size_t header, size = rows[i].type == VT_GGUF_BOOL ? 1 : rows[i].type == VT_GGUF_U16 ? 2 : 4;
+        vt_ckpt *c;
+        vt_err err;
+        whole_llama(&b);
+        if (rows[i].type == VT_GGUF_STRING) {
+            kv_str(&b, rows[i].key, rows[i].text);
+        } else if (rows[i].type == VT_GGUF_F32) {
+            kv_f32(&b, rows[i].key, (float)rows[i].value);
+        } else {
+            put_str(&b.kv, rows[i].key);
+            put_int(&b.kv, rows[i].type, 4);
+            put_int(&b.kv, (uint64_t)rows[i].value, size);
+            b.n_kv++;
+        }
+        end(&b, &file, &header);
+        vt_status status = open_bytes(file.p, file.len, &c, &err);
+        if (rows[i].says) {
+            CHECK(status != VT_OK);
+            if (!strstr(err.msg, rows[i].says))
+                CHECK_STR(err.msg, rows[i].says);
+        } else {
+            CHECK_OK(status, err);
+            CHECK_NEAR(c ? (double)vt_ckpt_config(c)->rope_factor : NAN, rows[i].factor, 0);
+        }
+        vt_ckpt_free(c);
+        vt_buf_free(&file);
+    }
+}
+
+/* The ends of a GGUF file: what its keys name, and control tokens that mean an end whatever the keys say. */
+static void ends(void)
+{
+    struct builder b;
+    struct vt_buf file;
+    size_t header, n = 0;
+    vt_ckpt *c;
+    vt_err err;
+    static const char *const tokens[] = {"a", "b", "ab", "<|im_end|>", "<|end|>"}, *const merges[] = {"a b"};
+    static const uint32_t types[] = {1, 1, 1, 3, 4}; /* <|end|> is user-defined here: no control token */
+    begin(&b);
+    config(&b, "llama");
+    kv_str(&b, "tokenizer.ggml.model", "gpt2");
+    kv_str(&b, "tokenizer.ggml.pre", "smollm");
+    kv_strings(&b, "tokenizer.ggml.tokens", tokens, 5);
+    kv_strings(&b, "tokenizer.ggml.merges", merges, 1);
+    put_str(&b.kv, "tokenizer.ggml.token_type");
+    put_int(&b.kv, VT_GGUF_ARRAY, 4);
+    put_int(&b.kv, VT_GGUF_I32, 4);
+    put_int(&b.kv, 5, 8);
+    for (int i = 0; i < 5; i++)
+        put_int(&b.kv, types[i], 4);
+    b.n_kv++;
+    kv_u32(&b, "tokenizer.ggml.eos_token_id", 1); /* an ordinary token */
+    tensors(&b, false, false, false);
+    end(&b, &file, &header);
+    CHECK_OK(open_bytes(file.p, file.len, &c, &err), err);
+    const int32_t *ids = c ? vt_tokenizer_ends(vt_ckpt_tokenizer(c), &n) : NULL;
+    CHECK_INT(n, 2);
+    CHECK(n == 2 && ids[0] == 1 && ids[1] == 3);
+    vt_ckpt_free(c);
+    vt_buf_free(&file);
+}
+
+static const struct test_case cases[] = {TEST(complete_models),
+                                         TEST(llama3_rope),
+                                         TEST(refused_models),
+                                         TEST(refused_tokenizers),
+                                         TEST(hostile_directory),
+                                         TEST(hostile_counts),
+                                         TEST(truncated_everywhere),
+                                         TEST(flipped_everywhere),
+                                         TEST(metadata),
+                                         TEST(ends)};
 TEST_MAIN(cases)
