@@ -106,12 +106,12 @@ for name in ("models", "adapters"):
         row = {"config.json": json.dumps(json.loads(config) | (patch if name == "models" else {})), "adapter_config.json": json.dumps(json.loads(adapter) | (patch if name == "adapters" else {}))}
         write("model_folder", f"{name}-{i}", b"\0".join(row.get(f, "").encode() for f in files))
 
-CHATS = ["smollm2", "chatml", "qwen25", "qwen3", "llama3", "harmony"]  # in the order of enum vt_chat
+CHATS = ["smollm2", "chatml", "qwen2", "qwen25", "qwen3", "llama3", "llama3.1", "harmony"]  # in the order of enum vt_chat
 for i, line in enumerate((golden / "chat_formats.jsonl").read_text().splitlines()):
     case = json.loads(line)
     turns = b"".join(bytes([1 + ["system", "user", "assistant"].index(m["role"])]) + m["content"].encode() for m in case["messages"])
     if i % 3 == 0 and b"\0" not in turns:
-        write("model_chat", str(i), bytes([6 * 11 + CHATS.index(case["chat"])]) + turns)
+        write("model_chat", str(i), bytes([64 + CHATS.index(case["chat"])]) + turns)
 
 for path in sorted((root / "splits").glob("*.json")):
     write("store_split", path.name, path.read_bytes())
