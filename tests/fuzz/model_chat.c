@@ -42,8 +42,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     vt_buf_init(&out, 1 << 24);
     vt_status status = vt_chat_render(chat, m, n, data[0] & 64, reasonings[data[0] >> 4 & 3], &out, &err);
     must_explain(status, &err);
-    if (status == VT_OK && chat != VT_CHAT_LLAMA3 && chat != VT_CHAT_LLAMA31 && strcmp(m[n - 1].role, "user") == 0 &&
-        !strstr(out.p, m[n - 1].content))
+    const bool trims = chat == VT_CHAT_LLAMA3 || chat == VT_CHAT_LLAMA31;
+    if (status == VT_OK && !trims && strcmp(m[n - 1].role, "user") == 0 && !strstr(out.p, m[n - 1].content))
         abort();
     if (vt_chat_stop(chat)[0] == '\0')
         abort();
