@@ -314,6 +314,26 @@ static void *timer_main(void *arg)
 
 /* ---- opening and closing ---- */
 
+/* Both names stand in file names and in keys: no spaces. */
+static void name_identity(const struct vt_compiler *cc, struct vt_eval_identity *out)
+{
+    vt_machine_class(out->machine, sizeof out->machine);
+    for (char *p = out->machine; *p; p++)
+        if (*p == ' ')
+            *p = '_';
+    snprintf(out->version, sizeof out->version, "%s/%.16s", VT_EVALUATOR_VERSION, cc->id);
+}
+
+vt_status vt_eval_identity_of(const char *cc, struct vt_eval_identity *out, vt_err *err)
+{
+    struct vt_compiler found;
+    vt_status s = vt_compiler_find(cc, &found, err);
+    if (s == VT_OK)
+        name_identity(&found, out);
+    vt_compiler_free(&found);
+    return s;
+}
+
 static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
 {
     struct vt_lab *lab = &e->lab;
@@ -326,16 +346,15 @@ static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
     e->owns_lease = !o->lease;
     vt_cores_choose(&lab->cores);
     lab->clock = lab->cores.clock_cpu >= 0 ? VT_CLOCK_SPIN : VT_CLOCK_SLEEP;
-    vt_machine_class(lab->machine, sizeof lab->machine);
     VT_TRY(vt_compiler_find(o->cc, &lab->cc, err));
-    snprintf(lab->version, sizeof lab->version, "%s/%.16s", VT_EVALUATOR_VERSION, lab->cc.id);
+    struct vt_eval_identity who;
+    name_identity(&lab->cc, &who);
+    memcpy(lab->machine, who.machine, sizeof lab->machine);
+    memcpy(lab->version, who.version, sizeof lab->version);
     VT_TRY(vt_cache_dir(&cache, err));
     char *lock = vt_path_join(cache, "timing.lock");
     lab->machine_lock = lock ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
     free(lock);
-    for (char *p = lab->machine; *p; p++)
-        if (*p == ' ')
-            *p = '_';
     snprintf(name, sizeof name, "roofline-%s.json", lab->machine);
     for (char *p = name; *p; p++)
         if (*p == '/')

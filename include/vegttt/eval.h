@@ -96,6 +96,11 @@ vt_status vt_eval_key(const vt_eval *e, const struct vt_eval_request *r, char ke
 /* Key parts that identify this evaluator: version, compiler and flags, machine class. Lent. */
 const char *vt_eval_version(const vt_eval *e);
 const char *vt_eval_machine(const vt_eval *e);
+/* The same two of an evaluator that would be opened with the compiler cc (NULL: the usual one), without opening it. */
+struct vt_eval_identity {
+    char version[96], machine[160];
+};
+vt_status vt_eval_identity_of(const char *cc, struct vt_eval_identity *out, vt_err *err) VT_MUST_USE;
 
 #ifdef __cplusplus
 }

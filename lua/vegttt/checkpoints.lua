@@ -19,8 +19,9 @@ local moments_file = "/vegttt_optimizer.safetensors"
 local n_trainable = 2
 local save_interval_s = 15
 
-function checkpoints.new(handle, dir)
-  return setmetatable({ handle = handle, dir = dir .. "/ckpt", trainable = {}, named = {}, saved_at = -math.huge },
+---donors: runs that may hold states that this one does not.
+function checkpoints.new(handle, dir, donors)
+  return setmetatable({ handle = handle, donors = donors, dir = dir .. "/ckpt", trainable = {}, named = {}, saved_at = -math.huge },
     Checkpoints)
 end
 
@@ -71,12 +72,23 @@ function Checkpoints:keep(w)
   if self.named[w.id] then return end
   self.named[w.id] = true
   if not w.is_trained or core.exists(self:path(w) .. "/vegttt.json") then return end
-  if w.handle then self:save(w) end
+  if not w.handle and self:take(w) then return end
+  self:ready(w)
+  self:save(w)
+end
+
+-- The state of w from a donor, under a second name; false when none has it.
+function Checkpoints:take(w)
+  local from = self.donors:checkpoint(w.id)
+  if not from then return false end
+  core.mkdir(self.dir)
+  return core.link_folder(from, self:path(w))
 end
 
 local function load(self, w)
   local path = self:path(w)
-  if not core.exists(path .. "/vegttt.json") then return false end
+  if not core.exists(path .. "/vegttt.json") then path = self.donors:checkpoint(w.id) end
+  if not path then return false end
   local info = core.weights_load(w.model.handle, path)
   if info.id ~= w.id then return false end
   w.handle, w.is_trainable = info.handle, core.exists(path .. moments_file)

@@ -10,6 +10,7 @@
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local inputs = require "vegttt.inputs"
 local prompts = require "vegttt.prompts"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -62,6 +63,20 @@ end
 
 local open_models = {}
 
+-- A model's files by content; of a model that is known by name, the name, which stands for one file.
+local function model_digest(spec)
+  local function of(path)
+    if core.is_dir(path) then return inputs.folder_digest(path) end
+    return core.exists(path) and inputs.file_digest(path) or "by name"
+  end
+  if core.exists(spec) then return of(spec) end
+  local model, adapter = spec:match "^(.*)%+([^+]*)$"
+  if not adapter then return of(spec) end
+  local folder = core.is_dir(adapter) and adapter or core.find("experiments/adapters/" .. adapter) or adapter
+  return core.sha256(of(model) .. "+" .. of(folder))
+end
+inputs.declare("model", "the model %s", model_digest)
+
 ---vt.policy(spec, o)
 function policy.open(spec, o)
   sched.need "vt.policy"
@@ -84,6 +99,8 @@ function policy.open(spec, o)
     model.start = policy.weights(model, core.policy_weights(handle, "start"))
     open_models[key] = model
   end
+  inputs.note("model", model.spec, model_digest(model.spec))
+  inputs.note("numerics", model.spec, core.numerics())
   session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
     weights = model.start }, policy_class)
@@ -227,7 +244,10 @@ end
 local function from_store(request, i)
   local store = session.content()
   local text = store and not session.flags.fresh and core.content_get(store, request.keys[i])
-  if not text then return nil end
+  if not text then
+    local line = request.run.donors:sample(request.keys[i])
+    return line and adopt(line, request)
+  end
   local line = core.json_decode(text, "a stored sample")
   line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
   return adopt(line, request)
@@ -334,7 +354,10 @@ function policy.stream(self, p, o, on_sample)
       run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
     else
       line = from_store(request, i)
-      if line then run.record:put_sample(line) end
+      if line then
+        core.run_blob(run.handle, request.prompt.text)
+        run.record:put_sample(line)
+      end
     end
     lines[i] = line
     if not line then missing[#missing + 1] = i end

@@ -35,7 +35,7 @@ local function run_cell(parent, e, cell, o)
     local origins
     values, origins = params.resolve(e.params, given, "sweep")
     local r = attempt.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate,
-      limits = parent.limits, parent = parent.id, argv = parent.options.argv })
+      limits = parent.limits, within = parent, argv = parent.options.argv })
     dir = r.dir
     local stored = r:stored_result()
     if stored then
