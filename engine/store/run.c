@@ -22,10 +22,8 @@ static const struct {
     const char *file;
     enum vt_jsonl_mode mode;
 } line_files[VT_RUN_N_LINES] = {
-    [VT_RUN_ROLLOUTS] = {"rollouts.jsonl", VT_JSONL_APPEND},
-    [VT_RUN_EVALS] = {"evals.jsonl", VT_JSONL_APPEND},
-    [VT_RUN_INPUTS] = {"inputs.jsonl", VT_JSONL_APPEND},
-    [VT_RUN_METRICS] = {"metrics.jsonl", VT_JSONL_REBUILD},
+    [VT_RUN_ROLLOUTS] = {"rollouts.jsonl", VT_JSONL_APPEND}, [VT_RUN_EVALS] = {"evals.jsonl", VT_JSONL_APPEND},
+    [VT_RUN_INPUTS] = {"inputs.jsonl", VT_JSONL_APPEND},     [VT_RUN_METRICS] = {"metrics.jsonl", VT_JSONL_REBUILD},
     [VT_RUN_METER] = {"meter.jsonl", VT_JSONL_REBUILD},
 };
 

@@ -31,12 +31,12 @@
 typedef struct vt_run vt_run;
 
 struct vt_run_spec {
-    const char *root;       /* "runs" */
-    const char *experiment; /* letters, digits, '.', '_', '-' */
-    const char *name;       /* --run NAME, same letters; NULL = stamp and 6 hex */
-    const vt_json *params;  /* parameter values: enter the id */
-    uint64_t replicate;     /* --replicate N, 0 by default: enters the id */
-    bool is_fresh;          /* --fresh */
+    const char *root;         /* "runs" */
+    const char *experiment;   /* letters, digits, '.', '_', '-' */
+    const char *name;         /* --run NAME, same letters; NULL = stamp and 6 hex */
+    const vt_json *params;    /* parameter values: enter the id */
+    uint64_t replicate;       /* --replicate N, 0 by default: enters the id */
+    bool is_fresh;            /* --fresh */
     const char *const *stale; /* directories not to be continued */
     size_t n_stale;
     const vt_json *origins; /* written as params.json (value, type and origin of each); NULL = params */
@@ -50,14 +50,7 @@ struct vt_run_state {
     int attempt;      /* 1 on the first; of a finished run the last one */
 };
 
-enum vt_run_lines {
-    VT_RUN_ROLLOUTS,
-    VT_RUN_EVALS,
-    VT_RUN_INPUTS,
-    VT_RUN_METRICS,
-    VT_RUN_METER,
-    VT_RUN_N_LINES
-};
+enum vt_run_lines { VT_RUN_ROLLOUTS, VT_RUN_EVALS, VT_RUN_INPUTS, VT_RUN_METRICS, VT_RUN_METER, VT_RUN_N_LINES };
 
 /* EBUSY when another process writes the run; EINVAL when NAME exists with another id or is stale, or with is_fresh. */
 vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_run_state *state,

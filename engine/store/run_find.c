@@ -127,8 +127,7 @@ static bool is_stale(const struct vt_run_spec *spec, const char *dir)
 }
 
 /* The newest directory of the run that is not stale, or NULL in *out. */
-static vt_status find_by_id(const struct vt_run_spec *spec, const char *folder, const char *id, char **out,
-                            vt_err *err)
+static vt_status find_by_id(const struct vt_run_spec *spec, const char *folder, const char *id, char **out, vt_err *err)
 {
     struct vt_run_entry *entries;
     size_t n;
