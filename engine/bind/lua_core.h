@@ -89,6 +89,7 @@ struct vt_op {
     bool is_done;
     int (*push)(lua_State *L, struct vt_op *op, int idx);
     void (*release)(struct vt_op *op);
+    void (*cancel)(struct vt_op *op); /* core.cancel; NULL = cannot be stopped */
 };
 /* Pushes a zeroed op of `size` bytes (its first member is the vt_op). */
 void *vt_op_new(lua_State *L, size_t size, const char *name, int (*push)(lua_State *, struct vt_op *, int),

@@ -8,6 +8,7 @@
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include "eval/c/assemble.h"
+#include "eval/c/c_tier.h"
 #include "eval/extract.h"
 #include <stdlib.h>
 #include <string.h>
@@ -94,6 +95,21 @@ static int l_open(lua_State *L)
     return 2;
 }
 
+/* core.eval_identity() -> { version, machine } of the evaluator that would be opened. */
+static int l_identity(lua_State *L)
+{
+    vt_err err;
+    struct vt_c_identity who;
+    if (vt_c_identity_of(NULL, &who, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.eval", &err);
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, who.version);
+    lua_setfield(L, -2, "version");
+    lua_pushstring(L, who.machine);
+    lua_setfield(L, -2, "machine");
+    return 1;
+}
+
 /* Evaluator thread. */
 static void done(void *arg, vt_status status, const vt_err *err, const vt_verdict *v)
 {
@@ -164,7 +180,7 @@ static void read_request(lua_State *L, struct vt_eval_request *r)
     r->code = luaL_checklstring(L, 3, &r->code_len);
     r->extract = vt_lua_bool(L, 4, "extract", false);
     r->protocol = strcmp(vt_lua_str(L, 4, "protocol", "fast"), "full") == 0 ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST;
-    r->scale = vt_lua_str(L, 4, "scale", "cpu");
+    r->scale = vt_lua_str(L, 4, "scale", NULL);
     r->fresh = vt_lua_bool(L, 4, "fresh", false);
     r->replicate = (int)vt_lua_int(L, 4, "replicate", 0);
     r->confirms = vt_lua_str(L, 4, "confirms", NULL);
@@ -254,6 +270,19 @@ static int l_extract(lua_State *L)
     return 4;
 }
 
+/* core.prompt(task, body or nil): what a model is shown of the task. */
+static int l_prompt(lua_State *L)
+{
+    vt_err err;
+    struct vt_guard *g = vt_lua_guard(L, free);
+    char *text = NULL;
+    if (vt_eval_prompt(NULL, vt_lua_task(L, 1), luaL_optstring(L, 2, NULL), &text, &err) != VT_OK)
+        return vt_lua_raise(L, "task:prompt", &err);
+    g->p = text;
+    lua_pushstring(L, text);
+    return 1;
+}
+
 static int l_cancel(lua_State *L)
 {
     vt_eval_cancel_all(vt_lua_eval(L, 1)->e);
@@ -263,8 +292,9 @@ static int l_cancel(lua_State *L)
 void vt_lua_add_eval(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"eval_open", l_open},    {"eval_submit", l_submit}, {"eval_key", l_key}, {"eval_cancel", l_cancel},
-        {"assemble", l_assemble}, {"extract", l_extract},    {NULL, NULL}};
+        {"eval_open", l_open},  {"eval_identity", l_identity}, {"eval_submit", l_submit},
+        {"eval_key", l_key},    {"eval_cancel", l_cancel},     {"assemble", l_assemble},
+        {"extract", l_extract}, {"prompt", l_prompt},          {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

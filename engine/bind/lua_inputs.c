@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_inputs.c: what a run depends on, named without opening it: files by their content, the numerics of a model, the
- * evaluator. A finished run is printed after these were compared, so each must be quick: no model, no worker process.
+ * lua_inputs.c: what a run depends on, named without opening it: files by their content, the numerics of a model (and,
+ * in lua_eval.c, the evaluator). A finished run is printed after these were compared, so each must be quick: no model,
+ * no worker process.
  */
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -15,7 +16,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <vegttt/eval.h>
 
 /* core.file_digest(path) -> SHA-256 of a regular file, else nil and what is there instead: "absent", "folder" or
  * "special" (a device, a pipe, a file of the kernel's: reading it again need not give the same). */
@@ -54,21 +54,6 @@ static int l_numerics(lua_State *L)
     return 1;
 }
 
-/* core.eval_identity() -> { version, machine } of the evaluator that would be opened. */
-static int l_eval_identity(lua_State *L)
-{
-    vt_err err;
-    struct vt_eval_identity who;
-    if (vt_eval_identity_of(NULL, &who, &err) != VT_OK)
-        return vt_lua_raise(L, "vt.eval", &err);
-    lua_createtable(L, 0, 2);
-    lua_pushstring(L, who.version);
-    lua_setfield(L, -2, "version");
-    lua_pushstring(L, who.machine);
-    lua_setfield(L, -2, "machine");
-    return 1;
-}
-
 /* core.link_folder(from, to): the files of a folder under a second name; copies nothing where the file system has hard
  * links. `to` appears whole or not at all; true when it is there. */
 static int l_link_folder(lua_State *L)
@@ -100,10 +85,7 @@ static int l_link_folder(lua_State *L)
 
 void vt_lua_add_inputs(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"file_digest", l_file_digest},
-                                         {"numerics", l_numerics},
-                                         {"eval_identity", l_eval_identity},
-                                         {"link_folder", l_link_folder},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"file_digest", l_file_digest}, {"numerics", l_numerics}, {"link_folder", l_link_folder}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -5,6 +5,7 @@
  */
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/mail.h"
 #include "cli/model_check.h"
 #include "cli/verbs.h"
 #include "model/chat.h"
@@ -24,10 +25,11 @@ static int pull(const char *name)
 {
     char *path = NULL;
     vt_err err;
-    vt_status status = vt_model_find(name, &path, &err);
+    struct vt_mail mail = VT_MAIL;
+    vt_status status = vt_model_pull(name, print_progress, NULL, &path, vt_mail_deliver, &mail, NULL, &err);
 
-    if (status == VT_ENOENT)
-        status = vt_model_pull(name, print_progress, NULL, &path, &err);
+    if (status == VT_OK)
+        status = vt_mail_wait(&mail, &err);
     if (status != VT_OK)
         return vt_cli_fail(&err);
     puts(path);

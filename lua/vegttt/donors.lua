@@ -80,12 +80,13 @@ end
 ---The value of a journal's entry.
 function Donors:value(key) return (find(self, self.family, "journal.jsonl", add_value, key)) end
 
----The folder that holds the state of weights, or nil.
-function Donors:checkpoint(id)
+---Folders that may hold the state of weights.
+function Donors:checkpoints(id)
+  local out = {}
   for _, dir in ipairs(self.family) do
-    local path = dir .. "/ckpt/" .. id
-    if core.exists(path .. "/vegttt.json") then return path end
+    if core.is_dir(dir .. "/ckpt/" .. id) then out[#out + 1] = dir .. "/ckpt/" .. id end
   end
+  return out
 end
 
 return donors

@@ -26,6 +26,7 @@ local current -- the running task
 local ready, ready_first = {}, 1
 local handlers = {} -- op -> function(ok, ...)
 local part_handlers = {} -- op -> function(i, value)
+local stopped_early = {} -- op -> true: cancelled when the run is interrupted
 local timers = {}
 local alive = {}
 local never
@@ -107,6 +108,9 @@ function sched.start(op, then_do, finally, on_part)
   end
   return future
 end
+
+---An interrupt cancels the operation instead of letting it end.
+function sched.stop_at_interrupt(op) stopped_early[op] = true end
 
 ---New work begins only while the run is not being interrupted; afterwards whoever asks is parked for good.
 function sched.gate(what)
@@ -360,7 +364,7 @@ local function turn(timeout_s)
   end
   for _, op in ipairs(done) do
     local handler = handlers[op]
-    handlers[op], part_handlers[op] = nil, nil
+    handlers[op], part_handlers[op], stopped_early[op] = nil, nil, nil
     if handler then handler(core.result(op)) end
   end
   return n_signals
@@ -404,6 +408,7 @@ function sched.run(fn, run, hooks)
     if n_signals > 0 and not deadline then
       deadline = core.now() + grace_s
       sched.is_draining = true
+      for op in pairs(stopped_early) do core.cancel(op) end
       if hooks.on_drain then hooks.on_drain() end
     end
   end
