@@ -126,7 +126,7 @@ static int l_list(lua_State *L)
     return 1;
 }
 
-/* core.run_open{ root, experiment, name, params, replicate, fresh, stale, origins, env, about }
+/* core.run_open{ root, experiment, name, params, replicate, fresh, part, stale, origins, env, about }
  * -> handle, { dir, id, is_resumed, is_finished, attempt } */
 static int l_open(lua_State *L)
 {
@@ -139,6 +139,7 @@ static int l_open(lua_State *L)
         .name = vt_lua_str(L, 1, "name", NULL),
         .replicate = (uint64_t)vt_lua_int(L, 1, "replicate", 0),
         .is_fresh = vt_lua_bool(L, 1, "fresh", false),
+        .is_part = vt_lua_bool(L, 1, "part", false),
     };
     spec.stale = read_strings(L, 1, "stale", &spec.n_stale);
     spec.params = to_json(L, 1, "params");

@@ -361,19 +361,6 @@ static int l_update(lua_State *L)
     return 2;
 }
 
-/* core.next_id(weights, options) -> the id that an update would give, or nil where the server decides it */
-static int l_next_id(lua_State *L)
-{
-    char id[65];
-    struct vt_update_opts o;
-    vt_weights *w = vt_lua_weights(L, 1);
-    read_opts(L, 2, &o);
-    if (!vt_weights_next_id(w, &o, id))
-        return 0;
-    lua_pushstring(L, id);
-    return 1;
-}
-
 /* core.upvalue(fn, i) -> name, value of what a function closes over; nothing past the last one. */
 static int l_upvalue(lua_State *L)
 {
@@ -388,17 +375,11 @@ static int l_upvalue(lua_State *L)
 
 void vt_lua_add_train(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"forward", l_forward},
-                                         {"update", l_update},
-                                         {"train_logp", l_logp},
-                                         {"train_set", l_set},
-                                         {"train_loss", l_loss},
-                                         {"train_stats", l_stats},
-                                         {"train_forget", l_forget},
-                                         {"step", l_step},
-                                         {"next_id", l_next_id},
-                                         {"upvalue", l_upvalue},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"forward", l_forward},     {"update", l_update},
+                                         {"train_logp", l_logp},     {"train_set", l_set},
+                                         {"train_loss", l_loss},     {"train_stats", l_stats},
+                                         {"train_forget", l_forget}, {"step", l_step},
+                                         {"upvalue", l_upvalue},     {NULL, NULL}};
     luaL_newmetatable(L, train_type);
     lua_pushcfunction(L, train_gc);
     lua_setfield(L, -2, "__gc");

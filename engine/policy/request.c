@@ -187,10 +187,14 @@ static void unlink_request(vt_request *r)
     r->is_counted = false;
 }
 
+/* A request's last step: closing may go on without it. Gives back a reference of the policy. */
 static void leave(vt_policy *p)
 {
+    pthread_mutex_lock(&p->mutex);
     if (--p->n_live == 0)
         pthread_cond_broadcast(&p->idle);
+    pthread_mutex_unlock(&p->mutex);
+    vt_policy_unref(p);
 }
 
 static void start_waiting(vt_request *r)
@@ -239,12 +243,11 @@ vt_status vt_request_submit(vt_request *r, vt_request **ticket, vt_err *err)
         unlink_request(r);
         next = take_waiting(p);
         r->refs -= ticket ? 2 : 1;
+        p->refs++;
         pthread_mutex_unlock(&p->mutex);
         start_waiting(next);
-        pthread_mutex_lock(&p->mutex);
-        leave(p);
-        pthread_mutex_unlock(&p->mutex);
         vt_request_drop(r);
+        leave(p);
         return status;
     }
     vt_request_release(r);
@@ -281,15 +284,12 @@ void vt_request_finish(vt_request *r, vt_status status, const vt_err *err)
     if (r->forward)
         vt_forward_settle(r, status, &why);
     next = take_waiting(p);
+    p->refs++;
     pthread_mutex_unlock(&p->mutex);
-    vt_policy_ref(p);
     vt_request_drop(r);
     start_waiting(next);
     done(arg, status, status == VT_OK ? NULL : &why);
-    pthread_mutex_lock(&p->mutex);
     leave(p);
-    pthread_mutex_unlock(&p->mutex);
-    vt_policy_unref(p);
 }
 
 static void cancel_pinned(vt_request *r, bool was_waiting)

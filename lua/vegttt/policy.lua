@@ -11,6 +11,7 @@
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local families = require "vegttt.families"
 local inputs = require "vegttt.inputs"
 local prompts = require "vegttt.prompts"
 local record = require "vegttt.record"
@@ -111,7 +112,7 @@ function policy.open(spec, o)
     chat = session.flags.chat })
   inputs.note("model", model.spec, model_digest(model.spec))
   inputs.note("numerics", model.spec, core.numerics())
-  session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
+  session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
     weights = model.start }, policy_class)
 end
@@ -238,7 +239,7 @@ local function seen_by(model, task)
     if id == task.id then return "task" end
   end
   for _, family in ipairs(model.start.trained_on.families or {}) do
-    if family == task.family then return "family" end
+    if families.of(family) == families.of(task.family) then return "family" end
   end
 end
 

@@ -201,10 +201,11 @@ function run.open(e, values, origins, o)
   local stale, before = stale_of(known, id), not o.fresh and predecessor(known, of_family) or nil
   refuse_name(known, { name = o.name, root = root, experiment_name = e.name }, id, stale, values, own_tasks, read)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
-    parent = o.within and o.within.id, family = of_family, before = before }
+    parent = o.within and o.within.id, family = of_family, before = before,
+    script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil, vegttt = core.version }
   about.changed = before and core.array(differences(before, values, own_tasks, read)) or nil
   local handle, info = core.run_open { root = root, experiment = e.name, name = o.name, params = asked, stale = stale,
-    replicate = replicate, fresh = o.fresh or false, origins = origins_json(origins), env = environment(), about = about }
+    replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
     is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
     replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {}, written = {},
@@ -215,9 +216,10 @@ function run.open(e, values, origins, o)
   r.donors = o.fresh and donors.none() or donors.new(known, r.dir, function(entry)
     return entry.about.family == of_family
   end, replicate == 0)
+  r.origins, r.resolved = origins_json(origins), params_json(values)
   r.seed = core.seed(rawget(values, "seed") or 42, ("run/%d"):format(r.replicate))
   r.checkpoints = checkpoints.new(handle, info.dir, r.donors)
-  r.progress = progress.new(plan)
+  r.progress = progress.new(plan, o.progress)
   open_inputs(r, read)
   note_for_parent(r, read)
   if not r.is_finished and e.text then core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) end
@@ -266,11 +268,26 @@ end
 
 function Run:write_tables() tables.write(self) end
 
+---A model that the script opens: it is logged, and parameters without a value have the one of its record from here on,
+---in params.json and in the summary.
+function Run:uses_model(spec, weights, model_record)
+  self:log("policy", { spec = spec, weights = weights, record = model_record })
+  local has_changed = false
+  for name, o in pairs(self.origins) do
+    local v = model_record[name]
+    if o.value == core.null and v ~= nil then
+      self.resolved[name], has_changed = v, true
+      self.origins[name] = { value = v, type = o.type, origin = "model record of " .. spec }
+    end
+  end
+  if has_changed then core.write(core.run_path(self.handle, "params.json"), core.json_encode(self.origins) .. "\n") end
+end
+
 ---Writes the tables and summary.json: the run is finished.
 function Run:finish(result)
   self:keep_modules()
   self:write_tables()
-  local summary = { result = plain(result or {}, 0), params = params_json(self.params), meter = self.meter:copy(),
+  local summary = { result = plain(result or {}, 0), params = self.resolved, meter = self.meter:copy(),
     wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
   core.run_finish(self.handle, summary)
   return summary
@@ -306,12 +323,21 @@ function Run:charge(amounts)
   core.run_line(self.handle, "meter", self.meter:copy())
 end
 
+-- What is said when the time is over.
+local function time_error(op, max)
+  return errors.new { kind = "budget", op = op, retryable = false,
+    message = ("the wall-clock budget of %g s is spent; raise --max-wall to go on, what was recorded stays"):format(max) }
+end
+
 function Run:check_time(op)
   local max = self.limits.max_wall_s
-  if max and core.now() - self.began > max then
-    errors.raise("budget", op,
-      ("the wall-clock budget of %g s is spent; raise --max-wall to go on, what was recorded stays"):format(max))
-  end
+  if max and core.now() - self.began > max then error(time_error(op, max), 0) end
+end
+
+---When the attempt ends at the latest, for the scheduler; nil = no limit.
+function Run:time_limit()
+  local max = self.limits.max_wall_s
+  return max and { at = self.began + max, error = time_error("main", max) }
 end
 
 function Run:check_budget(n, op)
