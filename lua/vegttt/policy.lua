@@ -168,21 +168,33 @@ end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
 
-local rendered = setmetatable({}, { __mode = "k" }) -- prompt -> its last rendering; a copy of a prompt has none
+-- prompt -> its last rendering. A copy of a prompt has none, and one whose fields were set since is rendered again.
+local rendered = setmetatable({}, { __mode = "k" })
+local asked_with = setmetatable({}, { __mode = "kv" }) -- token ids -> the prompt that they are
 
 -- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
+  local begun, messages = prefix or p.prefix or "", p:messages(model.record)
+  local said = { begun }
+  for _, m in ipairs(messages) do said[#said + 1] = m.role .. "\0" .. m.content end
+  said = table.concat(said, "\0")
   local cached = rendered[p]
-  if cached and cached.model == model and cached.prefix == prefix then return cached end
-  local begun = prefix or p.prefix or ""
+  if cached and cached.model == model and cached.said == said then return cached end
   if begun ~= "" and not model.caps.prefix then
     errors.misuse("weights:sample", "%s cannot go on from a prefix: its server begins every answer itself", model.spec)
   end
-  local text = core.policy_render(model.handle, p:messages(model.record), true) .. begun
+  local text = core.policy_render(model.handle, messages, true) .. begun
   local ids = model.caps.tokens and core.policy_encode(model.handle, text, true) or {}
-  cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
-  rendered[p] = cached
+  cached = { model = model, said = said, ids = ids, text = text, sha = core.sha256(text) }
+  rendered[p], asked_with[ids] = cached, p
   return cached
+end
+
+---What a sample is to be trained or scored under: the tokens it was drawn with, unless its script gave it another prompt.
+function policy.prompt_of(s, g)
+  local prompt, ids = s.prompt or g.prompt, s.prompt_ids or g.prompt_ids
+  if not ids or prompt and asked_with[ids] and asked_with[ids] ~= prompt then return prompt end
+  return ids
 end
 
 ---Token ids of a vt.Prompt or an array of ids.
