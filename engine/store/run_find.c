@@ -35,22 +35,25 @@ static vt_status check_name(const char *name, const char *what, vt_err *err)
     return VT_OK;
 }
 
-/* What run.json of a directory says; ENOENT when it holds no readable one. */
-static vt_status read_about(const char *dir, vt_json **about)
+/* What run.json of a directory says; ENOENT when it holds no readable one. Want of memory is another matter: it must
+ * not look as if there were no run, which would begin a second one. */
+static vt_status read_about(const char *dir, vt_json **about, vt_err *err)
 {
     char path[PATH_MAX];
     struct vt_buf text;
     *about = NULL;
-    if (snprintf(path, sizeof path, "%s/run.json", dir) >= (int)sizeof path ||
-        vt_fs_read(path, MAX_RUN_JSON, &text, NULL) != VT_OK)
+    if (snprintf(path, sizeof path, "%s/run.json", dir) >= (int)sizeof path)
         return VT_ENOENT;
-    vt_status status = vt_json_parse(text.p, text.len, path, about, NULL);
+    vt_status status = vt_fs_read(path, MAX_RUN_JSON, &text, err);
+    if (status != VT_OK)
+        return status == VT_ENOMEM ? status : VT_ENOENT;
+    status = vt_json_parse(text.p, text.len, path, about, err);
     vt_buf_free(&text);
     if (status == VT_OK && strlen(vt_json_str(vt_json_get(*about, "id"), "")) == VT_SHA256_HEX - 1)
         return VT_OK;
     vt_json_free(*about);
     *about = NULL;
-    return VT_ENOENT;
+    return status == VT_ENOMEM ? status : VT_ENOENT;
 }
 
 static int newer_first(const void *a, const void *b)
@@ -86,13 +89,18 @@ static vt_status list_folder(const char *folder, struct vt_run_entry **out, size
         e->dir = vt_path_join(folder, names[i]);
         if (!e->dir) {
             status = vt_fail(err, VT_ENOMEM, "out of memory while looking for runs in %s", folder);
-        } else if (read_about(e->dir, &e->about) == VT_OK) {
+            break;
+        }
+        vt_status read = read_about(e->dir, &e->about, err);
+        if (read == VT_OK) {
             e->created_ns = vt_json_int(vt_json_get(e->about, "t"), 0);
             n++;
-        } else {
-            free(e->dir);
-            e->dir = NULL;
+            continue;
         }
+        if (read == VT_ENOMEM)
+            status = read;
+        free(e->dir);
+        e->dir = NULL;
     }
     vt_fs_list_free(names, n_names);
     if (status != VT_OK) {
@@ -149,10 +157,11 @@ static vt_status find_by_name(const struct vt_run_spec *spec, const char *folder
     *out = vt_path_join(folder, spec->name);
     if (!*out)
         return vt_fail(err, VT_ENOMEM, "out of memory while naming the run %s", spec->name);
-    if (read_about(*out, &about) != VT_OK) {
+    vt_status status = read_about(*out, &about, err);
+    if (status != VT_OK) {
         free(*out);
         *out = NULL;
-        return VT_OK;
+        return status == VT_ENOMEM ? status : VT_OK;
     }
     bool is_same = strcmp(vt_json_str(vt_json_get(about, "id"), ""), id) == 0 && !is_stale(spec, *out);
     vt_json_free(about);
@@ -245,7 +254,10 @@ static vt_status write_holder(int fd, const char *dir, vt_err *err)
     struct vt_buf boot, text;
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    if (vt_fs_read("/proc/sys/kernel/random/boot_id", 256, &boot, NULL) != VT_OK)
+    vt_status status = vt_fs_read("/proc/sys/kernel/random/boot_id", 256, &boot, err);
+    if (status == VT_ENOMEM)
+        return status;
+    if (status != VT_OK)
         vt_buf_puts(&boot, "unknown");
     boot.p[strcspn(boot.p, "\n")] = '\0';
     vt_buf_init(&text, MAX_LOCK_TEXT);
@@ -254,7 +266,7 @@ static vt_status write_holder(int fd, const char *dir, vt_err *err)
     vt_buf_puts(&text, ",\"host\":");
     vt_json_write_string(&text, host, strlen(host));
     vt_buf_puts(&text, "}\n");
-    vt_status status = vt_buf_check(&text, "the lock's text", err);
+    status = vt_buf_check(&text, "the lock's text", err);
     if (status == VT_OK && (ftruncate(fd, 0) != 0 || pwrite(fd, text.p, text.len, 0) != (ssize_t)text.len))
         status = vt_fail(err, VT_EIO, "cannot write %s/lock: %s", dir, strerror(errno));
     vt_buf_free(&boot);
