@@ -82,14 +82,16 @@ local function key_of(run, task, code, o)
   return core.eval_key(handle, task.handle, code, question(run, o))
 end
 
-local function verdict_of(line)
+---The verdict of a line of evals.jsonl.
+function eval.verdict(line)
   local v = {}
   for k, x in pairs(line) do v[k] = x end
   v.feedback_text, v.feedback = line.feedback, nil
   return setmetatable(v, verdict_class)
 end
 
-local function malformed(task, o)
+---The verdict on an answer without code.
+function eval.malformed(task, o)
   return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0,
     speedup_measured = 0, speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
     feedback = "The answer holds no complete code: no block or function that ends." }
@@ -154,12 +156,13 @@ local function take_verdict(run, key)
 end
 
 local function evaluate(run, task, code, o)
+  run:keep_task(task)
   run:charge { evaluations = 1 }
   if not code then
-    local line = malformed(task, o)
+    local line = eval.malformed(task, o)
     run.progress:plan_evals(1)
     run.progress:add_eval(line, true)
-    return verdict_of(line)
+    return eval.verdict(line)
   end
   local key = key_of(run, task, code, o)
   local line = not o.fresh and (run.record.evals[key] or take_verdict(run, key))
@@ -168,19 +171,19 @@ local function evaluate(run, task, code, o)
     run.answered[key] = true
     run.progress:plan_evals(1)
     run.progress:add_eval(line, true)
-    return verdict_of(line)
+    return eval.verdict(line)
   end
   run.answered[key] = true
   local shared = not o.fresh and run.evaluating[key]
   if not shared then
     run:check_time "vt.eval"
     sched.gate "vt.eval"
-    return verdict_of(await_line(submit(run, task, code, key, o)))
+    return eval.verdict(await_line(submit(run, task, code, key, o)))
   end
   run.progress:plan_evals(1)
   line = await_line(shared)
   run.progress:add_eval(line, true)
-  return verdict_of(line)
+  return eval.verdict(line)
 end
 
 ---vt.eval.one(task, code, o) -> verdict

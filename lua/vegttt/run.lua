@@ -208,7 +208,7 @@ function run.open(e, values, origins, o)
     replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
     is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
-    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {}, written = {},
+    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {}, written = {}, kept_tasks = {},
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
   r.task_digests = {}
   for _, task in pairs(own_tasks) do r.task_digests[task.digest] = true end
@@ -230,9 +230,14 @@ end
 function Run:begin()
   self.log_file = io.open(core.run_log_path(self.handle), "a")
   self.record = record.open(self.handle, self.dir, self.donors)
-  for _, task in pairs(self.own_tasks) do
-    core.write(core.run_path(self.handle, ("tasks/%d.json"):format(task.id)), task.json .. "\n")
-  end
+  for _, task in pairs(self.own_tasks) do self:keep_task(task) end
+end
+
+---Keeps the document of a task that does not come with vegttt, so that what is recorded about it can be read back.
+function Run:keep_task(task)
+  if task.is_shipped or self.kept_tasks[task.digest] then return end
+  self.kept_tasks[task.digest] = true
+  core.write(core.run_path(self.handle, ("tasks/%d.json"):format(task.id)), task.json .. "\n")
 end
 
 ---Something was read that could change the result; runs that this one is a part of read it too.
