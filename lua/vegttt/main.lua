@@ -10,6 +10,7 @@ local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
+local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 local sweep = require "vegttt.sweep"
@@ -183,7 +184,7 @@ end
 
 local function run_experiment(e, flags, given, file, words)
   e = sweep.of(e, given) or e
-  session.flags = { json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
+  session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
     unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
   if flags["dry-run"] then

@@ -107,6 +107,8 @@ local function read_before(e, planned)
   read:add("engine", "its Lua half", core.lua_digest())
   if session.flags.chat then read:add("flag", "chat", session.flags.chat) end -- it changes every prompt
   if session.flags.unsafe_jail then read:add("flag", "unsafe-jail", "true") end
+  local from = session.flags.reward_from
+  if from then read:add("flag", "reward-from " .. from, inputs.file_digest(from .. "/evals.jsonl") or "") end
   read:add_all(e.inputs)
   read:add_all(planned)
   return read

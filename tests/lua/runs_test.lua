@@ -101,6 +101,31 @@ describe("boa", function()
     end)
   end)
 
+  it("repeats bit for bit when verdicts are replayed, and does not when the clock says something else", function()
+    in_folder(function(root, _, given)
+      local function other_clock(_, fields) return { speedup = fields.correct and 1 + 1 / fields.speedup or 0 } end
+      local function snapshots(r)
+        local ids = {}
+        for _, line in ipairs(support.lines(r, "journal.jsonl")) do
+          if line.key:find "^snapshot/" then ids[line.key] = line.value.id end
+        end
+        return ids
+      end
+      local function of(o)
+        o.root = root .. "/" .. o.name
+        return run(boa, given { k = 6, steps = 2 }, o)
+      end
+      local first = of { name = "first" }
+      local other = of { name = "other", clock = other_clock }
+      expect.truthy(snapshots(other)["snapshot/step2"] ~= snapshots(first)["snapshot/step2"], "other times, other weights")
+      local again = of { name = "again", clock = other_clock, flags = { reward_from = first.run.dir } }
+      expect.equal(again.counts.n_evals, 0)
+      expect.same(snapshots(again), snapshots(first))
+      expect.same(again.tables, first.tables)
+      for _, line in ipairs(support.lines(again, "evals.jsonl")) do expect.equal(line.timed_in, first.run.dir) end
+    end)
+  end)
+
   it("marks tasks that the start weights have seen", function()
     in_folder(function(root, given, adapted)
       local r = run(boa, adapted { k = 4, steps = 1, tasks = { root .. "/same.lua" } }, { root = root })

@@ -125,6 +125,7 @@ local function execute(m, make, given, o)
   local e = make(m.vegttt, m)
   given = given or {}
   if e.params.model and given.model == nil then given.model = support.model() end
+  m.session.flags = o.flags or {}
   local values, origins = m.params.resolve(e.params, given, "flag")
   local r = m.attempt.open(e, values, origins, { root = o.root, name = o.name, limits = o.limits,
     replicate = o.replicate, fresh = o.fresh })
