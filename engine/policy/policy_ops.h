@@ -38,7 +38,7 @@ struct vt_request {
     vt_forward *forward; /* of forward and step; held */
     vt_weights **out;    /* of step, branch and load */
     char *dir;           /* of save and load */
-    bool to_train;       /* of save */
+    enum vt_snapshot_kind snapshot; /* of save */
     void *state;         /* the backend's; guarded by a lock of its own */
     struct vt_sample_request *sample;
     struct vt_score_request *score;

@@ -3,7 +3,7 @@
 -- Checkpoints: where a run keeps the states of its weights, and how a state comes back.
 --
 -- ckpt/<weights id>/ is written whole and renamed into place; what is in it, the backend knows. The newest two states can
--- be trained on; older ones keep what sampling needs when a snapshot named them, else nothing. Where a snapshot is only
+-- be trained on while the run goes on; others keep their exact parameters when a snapshot named them, else nothing. Where a snapshot is only
 -- the name of something that a server keeps, every state is kept. Weights that a resumed run only knows by id are loaded
 -- when somebody samples from them, and made again from their parent and batch when training has to go on from a state
 -- that is gone: the chain of recipes ends at a state that is there, at the latest at the start.
@@ -60,7 +60,7 @@ local function write(self, w, to_train)
   idle(self)
   local path = self:path(w)
   core.remove(path .. ".tmp")
-  work(self, core.weights_save(w.handle, path .. ".tmp", to_train), function()
+  work(self, core.weights_save(w.handle, path .. ".tmp", to_train and "training" or "exact"), function()
     core.remove(path)
     local ok, message = os.rename(path .. ".tmp", path)
     if not ok then
@@ -80,6 +80,20 @@ function Checkpoints:trim()
       core.remove(self:path(w))
     end
   end
+end
+
+---The run is done: what training needs goes, named states keep their exact parameters. [waits]
+function Checkpoints:finish()
+  for _, w in ipairs(self.trainable) do
+    if self.named[w.id] then
+      self:ready(w)
+      write(self, w, false)
+    else
+      idle(self)
+      core.remove(self:path(w))
+    end
+  end
+  self.trainable = {}
 end
 
 function Checkpoints:save(w)

@@ -516,7 +516,7 @@ function Weights:save(dir)
     errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
   end
   policy.ready(self)
-  sched.await(sched.start(core.weights_save(self.handle, dir, false), function() return true end), "weights:save")
+  sched.await(sched.start(core.weights_save(self.handle, dir, "export"), function() return true end), "weights:save")
 end
 
 function policy.is_weights(w) return getmetatable(w) == weights_class end

@@ -137,7 +137,7 @@ local function execute(m, make, given, o)
       is_stored = true }
   end
   r:begin()
-  local ok, status, value = pcall(m.sched.run, function() return e.main(r:script_view(), values) end, r, {})
+  local ok, status, value = pcall(m.sched.run, m.attempt.main_of(r), r, {})
   local out = { status = ok and status or "killed", value = ok and value or status, tables = {}, run = r, modules = m }
   for name, t in pairs(r.tables) do out.tables[name] = t:csv() end
   if status == "done" and ok then r:finish(value) end
