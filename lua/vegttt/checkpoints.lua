@@ -23,7 +23,7 @@ local save_interval_s = 15
 
 ---donors: runs that may hold states that this one does not.
 function checkpoints.new(handle, dir, donors)
-  return setmetatable({ handle = handle, donors = donors, dir = dir .. "/ckpt", trainable = {}, named = {}, readying = {},
+  return setmetatable({ handle = handle, donors = donors, dir = dir .. "/ckpt", trainable = {}, named = {}, saved = {}, readying = {},
     saved_at = -math.huge }, Checkpoints)
 end
 
@@ -82,8 +82,26 @@ function Checkpoints:trim()
   end
 end
 
----The run is done: what training needs goes, named states keep their exact parameters. [waits]
+---The exact parameters of w in a folder of the run's own. [waits]
+function Checkpoints:save_as(w, path)
+  self:ready(w)
+  idle(self)
+  work(self, core.weights_save(w.handle, path, "exact"), function() return true end)
+  self.saved[w.id] = path
+end
+
+---The run is done: what training needs goes, named states keep their exact parameters, once. [waits]
 function Checkpoints:finish()
+  for id, path in pairs(self.saved) do
+    local own = self.dir .. "/" .. id
+    if core.exists(own) and core.link_folder(path, own .. ".tmp2") then
+      core.remove(own)
+      os.rename(own .. ".tmp2", own)
+      for i = #self.trainable, 1, -1 do
+        if self.trainable[i].id == id then table.remove(self.trainable, i) end
+      end
+    end
+  end
   for _, w in ipairs(self.trainable) do
     if self.named[w.id] then
       self:ready(w)

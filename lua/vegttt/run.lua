@@ -414,7 +414,7 @@ function Run:save(name, value)
   if type(name) ~= "string" then errors.misuse("run:save", "run:save needs a name") end
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
     local path = core.run_path(self.handle, name)
-    if value ~= value.model.base then value:save(path) end
+    if value ~= value.model.base then self.checkpoints:save_as(value, path) end
     return path
   end
   local path = core.run_path(self.handle, name .. ".json")

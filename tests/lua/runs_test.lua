@@ -179,6 +179,38 @@ describe("boa", function()
     end)
   end)
 
+  it("keeps exact parameters once, and no moments, when it is finished; and moments while it is not", function()
+    in_folder(function(root, _, given)
+      local function optimisers(dir)
+        local n, at = 0, {}
+        for _, id in ipairs(core.list(dir .. "/ckpt")) do
+          for _, file in ipairs(core.list(dir .. "/ckpt/" .. id)) do
+            at[file] = (at[file] or 0) + 1
+            if file:find "optimizer" then n = n + 1 end
+          end
+        end
+        return n, at["adapter_model.safetensors"]
+      end
+      local cut = support.execute(boa, given { k = 4, steps = 3 }, { root = root, limits = { max_rollouts = 20 } })
+      expect.equal(cut.status, "failed")
+      expect.equal((optimisers(cut.run.dir)), 2)
+      local r = run(boa, given { k = 4, steps = 3 }, { root = root })
+      expect.equal(r.run.dir, cut.run.dir)
+      local n, n_states = optimisers(r.run.dir)
+      expect.equal(n, 0)
+      local n_named, seen = 0, {}
+      for _, line in ipairs(support.lines(r, "journal.jsonl")) do
+        if line.key:find "^snapshot/step[1-9]" and not seen[line.key] then
+          n_named, seen[line.key] = n_named + 1, true
+        end
+      end
+      expect.truthy(n_named >= 2, "two snapshots or more")
+      expect.equal(n_states, n_named)
+      local whole = run(boa, given { k = 4, steps = 3 }, { root = root .. "/other" })
+      expect.same(r.tables, whole.tables)
+    end)
+  end)
+
   it("makes a state again when its moments are gone", function()
     in_folder(function(root, _, given)
       local first = run(boa, given { k = 4, steps = 2 }, { root = root })

@@ -94,6 +94,13 @@ static void a_snapshot_for_sampling(void)
     CHECK_INT(info.is_trainable, is_durable);
     CHECK_OK(load(p, &back), err);
     CHECK_NEAR(logp_of(p, back, 0), logp_of(p, one, 0), is_durable ? 0 : 0.05); /* bf16 */
+    vt_weights_unref(back);
+    back = NULL;
+    CHECK_OK(save(one, VT_SNAPSHOT_EXACT), err);
+    CHECK_OK(vt_snapshot_read(p, dir, &info, &err), err);
+    CHECK_INT(info.is_trainable, is_durable);
+    CHECK_OK(load(p, &back), err);
+    CHECK_NEAR(logp_of(p, back, 0), logp_of(p, one, 0), 0);
     make_batch(&b);
     status = vt_policy_forward(p, back, b.seqs, 2, false, &f, vt_mail_deliver, &m, NULL, &err);
     if (is_durable) {
