@@ -551,18 +551,18 @@ vt_status vt_line_submit(struct vt_line *l, const struct vt_eval_request *r, vt_
 /* Takes the waiter with this argument off a job that has others. */
 static void take_waiter(struct job *j, const void *arg, struct waiter *out)
 {
-    struct waiter *first = &j->waiters, *gone = NULL;
-    if (first->arg == arg) {
-        gone = first->next;
-        *out = *first;
-        *first = *gone;
+    struct waiter *w = &j->waiters, *gone;
+    if (w->arg == arg) { /* the first one lies in the job: the second takes its place */
+        gone = w->next;
+        *out = *w;
+        *w = *gone;
+    } else {
+        while (w->next->arg != arg)
+            w = w->next;
+        gone = w->next;
+        *out = *gone;
+        w->next = gone->next;
     }
-    for (struct waiter *w = first; w->next && !gone; w = w->next)
-        if (w->next->arg == arg) {
-            gone = w->next;
-            *out = *gone;
-            w->next = gone->next;
-        }
     free(gone);
 }
 
