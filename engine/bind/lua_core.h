@@ -38,6 +38,9 @@ struct vt_bind {
     int n_signals;
     double last_turn_s; /* when the scripts last let the loop run */
     double warned_s;
+    double deadline_s; /* scripts are stopped after it; 0 = none */
+    bool has_stopped_script; /* by an error at the deadline */
+    char deadline_text[160];
 };
 
 vt_bind *vt_lua_bind(lua_State *L); /* the engine behind the state */
@@ -89,6 +92,7 @@ struct vt_op {
     bool is_done;
     int (*push)(lua_State *L, struct vt_op *op, int idx);
     void (*release)(struct vt_op *op);
+    void (*cancel)(struct vt_op *op); /* core.cancel; NULL = cannot be stopped */
 };
 /* Pushes a zeroed op of `size` bytes (its first member is the vt_op). */
 void *vt_op_new(lua_State *L, size_t size, const char *name, int (*push)(lua_State *, struct vt_op *, int),

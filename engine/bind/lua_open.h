@@ -19,6 +19,7 @@
     X(ops)                                                                                                             \
     X(task)                                                                                                            \
     X(policy)                                                                                                          \
+    X(weights)                                                                                                         \
     X(train)                                                                                                           \
     X(eval)                                                                                                            \
     X(check)                                                                                                           \

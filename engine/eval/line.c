@@ -548,20 +548,19 @@ vt_status vt_line_submit(struct vt_line *l, const struct vt_eval_request *r, vt_
     return s;
 }
 
-/* Takes the waiter with this argument off a job that has others. */
+/* Takes the waiter with this argument off a job that has others; the first one is part of the job. */
 static void take_waiter(struct job *j, const void *arg, struct waiter *out)
 {
-    struct waiter *w = &j->waiters, *gone;
-    if (w->arg == arg) { /* the first one lies in the job: the second takes its place */
-        gone = w->next;
-        *out = *w;
-        *w = *gone;
+    struct waiter *first = &j->waiters, **link = &first->next;
+    while (first->arg != arg && (*link)->arg != arg)
+        link = &(*link)->next;
+    struct waiter *gone = *link;
+    if (first->arg == arg) {
+        *out = *first;
+        *first = *gone;
     } else {
-        while (w->next->arg != arg)
-            w = w->next;
-        gone = w->next;
         *out = *gone;
-        w->next = gone->next;
+        *link = gone->next;
     }
     free(gone);
 }

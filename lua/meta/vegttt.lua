@@ -118,19 +118,25 @@ function vt.context(p) end
 -- ── policy and weights ───────────────────────────────────────────────────────────────────────────────────────────────
 
 ---"default", MODEL, MODEL+ADAPTER, a folder or a .gguf. Continues the spec's adapter; without one a fresh LoRA is made at the
----first update (rank 16, alpha 32).
+---first update (rank 16, alpha 32). [waits] while the model is fetched and loaded
 ---@param spec string
 ---@param o? { rank?: integer, alpha?: number, targets?: string[], seed?: integer, optimizer?: "fresh"|"stored", reset?: boolean }
 ---@return vt.Policy
 function vt.policy(spec, o) end
 
+---What a backend can do. sample, score, update; custom_loss: a loss function; agreement: floor; tokens: ids, else text only;
+---prefix; top_p, top_k, min_p, bans; logprobs, logprobs_behaviour: of samples; exact: sample, score and update agree bit for bit;
+---seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
+---a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; price: dollars per million tokens.
+---@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
+
 ---@class vt.Policy
----@field caps table { sample, score, update, tokens, seed, exact, n_ctx, n_vocab }
+---@field caps vt.Caps
 ---@field base fun(self): vt.Weights no adapter
 ---@field start fun(self): vt.Weights weights at load
----@field snapshot fun(self, name?: string): vt.Weights the current weights, kept in the run
+---@field snapshot fun(self, name?: string): vt.Weights [waits] the current weights, kept in the run
 ---@field update fun(self, batch: vt.Batch, o?: vt.UpdateOpts): vt.UpdateReport [waits]
----@field branch fun(self, w: vt.Weights): vt.Policy train on from any snapshot
+---@field branch fun(self, w: vt.Weights): vt.Policy [waits] train on from any snapshot
 ---@field encode fun(self, text: string, o?: { special?: boolean }): integer[]
 ---@field decode fun(self, ids: integer[]): string
 ---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
@@ -148,7 +154,7 @@ function vt.policy(spec, o) end
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
 ---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher" }): vt.Vector [waits] T = 1
----@field save fun(self, dir: string) PEFT files and sidecar
+---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
 ---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
 ---@class vt.SampleOpts : { n: integer, draw?: string, temperature?: number, max_tokens?: integer, top_p?: number, top_k?: integer, min_p?: number, stop?: string[], prefix?: string, again?: boolean }

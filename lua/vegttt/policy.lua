@@ -2,14 +2,16 @@
 --
 -- Policies and weights: the sampler, the log-probability, and names for every state of the weights.
 --
--- Weights are immutable and named by their hash chain. Each sample's seed comes from run seed, task, weights step,
--- index and the call's draw label; the sample's key adds the weights, the prompt and the parameters. A sample whose key
--- is recorded is answered from the record, one that another run of this machine drew from the content store, and only
--- the rest is drawn. Weights that came back from a record get their backend state when somebody first needs it
--- (learn.lua knows how), so replaying ten recorded steps loads at most one adapter.
+-- Weights are immutable and named by their hash chain. A group's seed and label come from run seed, task, weights step
+-- and the call's draw label; a sample is number i of its group, and its key adds the weights, the prompt and the
+-- parameters. A sample whose key is recorded is answered from the record, one that another run of this machine drew from
+-- the content store, and only the rest is drawn. A server that takes no seeds draws the rest anew: such lines name the
+-- request they came from. Weights that came back from a record get their backend state when somebody first needs it
+-- (checkpoints.lua knows how), so replaying ten recorded steps loads at most one adapter.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local families = require "vegttt.families"
 local prompts = require "vegttt.prompts"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -60,9 +62,29 @@ function policy.recorded_weights(model, id, step, trained_on, recipe)
   return model.known[id]
 end
 
-local open_models = {}
+local open_models = {} -- key -> model
+local openings = {} -- key -> future of a model
 
----vt.policy(spec, o)
+local function open_model(spec, opts)
+  local key = spec .. core.json_encode(opts)
+  if open_models[key] then return open_models[key] end
+  if not openings[key] then
+    sched.gate "vt.policy"
+    local op = core.policy_open(spec, opts)
+    openings[key] = sched.start(op, function(handle, info)
+      local model = { handle = handle, spec = info.spec, caps = info.caps, known = setmetatable({}, { __mode = "v" }),
+        byte_lengths = {}, record = core.json_decode(info.record, "the model record") }
+      model.base = policy.weights(model, core.policy_weights(handle, "base"))
+      model.start = policy.weights(model, core.policy_weights(handle, "start"))
+      open_models[key] = model
+      return model
+    end, function() openings[key] = nil end, function(_, line) core.err(line .. "\n") end)
+    sched.stop_at_interrupt(op) -- nobody waits for a download that he does not want any more
+  end
+  return sched.await(openings[key], "vt.policy")
+end
+
+---vt.policy(spec, o) [waits]
 function policy.open(spec, o)
   sched.need "vt.policy"
   if type(spec) ~= "string" or spec == "" then
@@ -70,21 +92,10 @@ function policy.open(spec, o)
   end
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
-  local opts = { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed, reset = o.reset,
-    stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
-    chat = session.flags.chat }
-  local key = spec .. core.json_encode(opts)
-  local model = open_models[key]
-  if not model then
-    local handle, info = core.policy_open(spec, opts)
-    model = { handle = handle, spec = info.spec, caps = info.caps, known = setmetatable({}, { __mode = "v" }),
-      byte_lengths = {},
-      record = core.json_decode(info.record, "the model record") }
-    model.base = policy.weights(model, core.policy_weights(handle, "base"))
-    model.start = policy.weights(model, core.policy_weights(handle, "start"))
-    open_models[key] = model
-  end
-  session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
+  local model = open_model(spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
+    reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
+    chat = session.flags.chat })
+  session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
     weights = model.start }, policy_class)
 end
@@ -92,7 +103,7 @@ end
 function Policy:base() return self.model.base end
 function Policy:start() return self.model.start end
 
----The current weights. Their state is kept in the run, so that a resumed run need not train them again.
+---The current weights. Their state is kept in the run, so that a resumed run need not train them again. [waits]
 function Policy:snapshot(name)
   local run = session.run "policy:snapshot"
   local w = self.weights
@@ -105,12 +116,24 @@ function Policy:snapshot(name)
   return w
 end
 
+-- Weights equal to w of which the server has a model of its own; w itself where the backend keeps every state. Recorded
+-- weights without a state get a model of their own when they are loaded.
+local function apart(w)
+  if not w.model.caps.branch_makes_model or not w.handle then return w end
+  local info = sched.await(sched.start(core.branch(w.handle), function(info) return info end), "policy:branch")
+  local copy = setmetatable({}, weights_class)
+  for k, v in pairs(w) do copy[k] = v end
+  copy.handle = info.handle
+  return copy
+end
+
+---A policy that trains on from any weights. [waits where the backend makes a model]
 function Policy:branch(w)
   if not policy.is_weights(w) or w.model ~= self.model then
     errors.misuse("policy:branch", "policy:branch needs weights of the same model")
   end
-  return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record, weights = w },
-    policy_class)
+  return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record,
+    weights = apart(w) }, policy_class)
 end
 
 function Policy:encode(text, o)
@@ -134,8 +157,12 @@ local rendered = setmetatable({}, { __mode = "k" }) -- prompt -> its last render
 local function tokens_of(model, p, prefix)
   local cached = rendered[p]
   if cached and cached.model == model and cached.prefix == prefix then return cached end
-  local text = core.policy_render(model.handle, p:messages(model.record), true) .. (prefix or p.prefix or "")
-  local ids = core.policy_encode(model.handle, text, true)
+  local begun = prefix or p.prefix or ""
+  if begun ~= "" and not model.caps.prefix then
+    errors.misuse("weights:sample", "%s cannot go on from a prefix: its server begins every answer itself", model.spec)
+  end
+  local text = core.policy_render(model.handle, p:messages(model.record), true) .. begun
+  local ids = model.caps.tokens and core.policy_encode(model.handle, text, true) or {}
   cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
   rendered[p] = cached
   return cached
@@ -195,15 +222,21 @@ local function seen_by(model, task)
     if id == task.id then return "task" end
   end
   for _, family in ipairs(model.start.trained_on.families or {}) do
-    if family == task.family then return "family" end
+    if families.of(family) == families.of(task.family) then return "family" end
   end
+end
+
+-- What the model wrote, the stop string included: the closing brace is part of the answer.
+local function answer_of(request, raw)
+  if request.model.caps.tokens then return core.policy_decode(request.model.handle, raw.tokens) end
+  return raw.text .. (raw.stop and request.stop[raw.stop] or "")
 end
 
 local function line_of(request, i, raw)
   local model, task = request.model, request.task
-  local answer = core.policy_decode(model.handle, raw.tokens)
+  local answer = answer_of(request, raw)
   local code, from, to = core.extract(answer, task and task.name)
-  local n = #raw.tokens
+  local n = #raw.logprobs
   local logprob = raw.logprobs:sum()
   return {
     key = request.keys[i], run = request.run.id, task = task and task.id, level = task and task.level,
@@ -214,7 +247,7 @@ local function line_of(request, i, raw)
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
     logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour,
     logprob = logprob, logprob_mean = n > 0 and logprob / n or 0,
-    logprob_code = code and logprob_of_code(model, raw.tokens, raw.logprobs, from, to) or logprob,
+    logprob_code = code and model.caps.tokens and logprob_of_code(model, raw.tokens, raw.logprobs, from, to) or logprob,
   }
 end
 
@@ -238,17 +271,17 @@ local sample_options = { n = "integer", draw = "string", temperature = "number",
 policy.sample_options = sample_options
 local limited = { "n", "temperature", "max_tokens", "top_p", "top_k", "min_p" } -- in core.limits
 
--- Seeds and keys of samples 1..n; raises when the run already asked for them.
+-- Group, seeds and keys of samples 1..n; raises when the run already asked for them.
 local function name_samples(request, o)
   local run, task = request.run, request.task
   local subject = task and ("l%d/%d"):format(task.level, task.id) or request.prompt.sha
-  local stem = ("sample/%s/%d/%s/"):format(subject, request.weights.step, request.draw)
+  request.stream = ("sample/%s/%d/%s/"):format(subject, request.weights.step, request.draw)
   local fields = { weights = request.weights.id, prompt = request.prompt.sha, temperature = request.temperature,
     top_p = request.top_p, top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens,
     stop = core.array(request.stop) }
   request.seeds, request.keys = {}, {}
   for i = 1, request.n do
-    request.seeds[i] = core.seed(run.seed, stem .. i)
+    request.seeds[i] = core.seed(run.seed, request.stream .. i)
     fields.seed, fields.i = core.u64(request.seeds[i]), i
     request.keys[i] = record.hash(fields)
   end
@@ -283,25 +316,26 @@ local function make_request(w, p, o)
   return request
 end
 
--- Draws the missing samples. Each is recorded when it ends, whoever still waits and whatever becomes of the others.
--- ended(i) is called then.
+-- Draws the missing samples in one request. Each is recorded when it ends, whoever still waits and whatever becomes of
+-- the others. ended(i) is called then.
 local function draw_missing(request, missing, lines, ended)
   local run, w, store = request.run, request.weights, session.content()
   run:check_budget(#missing, "weights:sample")
   policy.ready(w)
   sched.gate "weights:sample"
-  local seeds = {}
-  for j, i in ipairs(missing) do seeds[j] = request.seeds[i] end
   local began = core.now()
   core.run_blob(run.handle, request.prompt.text)
-  local op = core.sample(w.handle, request.prompt.ids, seeds, { temperature = request.temperature,
-    top_p = request.top_p, top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens,
-    stop = request.stop })
+  local prompt = { ids = request.model.caps.tokens and request.prompt.ids or nil, text = request.prompt.text }
+  local op = core.sample(w.handle, prompt, { seed = run.seed, stream = request.stream, index = missing },
+    { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k, min_p = request.min_p,
+      max_tokens = request.max_tokens, stop = request.stop })
   run.progress:plan_samples(#missing)
   local function record_one(j, raw)
     local i = missing[j]
     if lines[i] then return end
     local line = line_of(request, i, raw)
+    -- Where samples do not follow from their seeds, which ones were drawn together is part of what they are.
+    if request.model.caps.seed ~= "sample" then line.request = missing[1] end
     if store then core.content_put(store, line.key, core.json_encode(line)) end
     line.sample_ms = (core.now() - began) * 1e3
     run.record:put_sample(line)
@@ -381,25 +415,22 @@ function Weights:score(p, tokens, o)
   return sched.await(future, "weights:score")
 end
 
+---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. [waits]
 function Weights:save(dir)
+  sched.need "weights:save"
   if type(dir) ~= "string" then
     errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
   end
   policy.ready(self)
-  core.weights_save(self.handle, dir, false)
+  sched.await(sched.start(core.weights_save(self.handle, dir, false), function() return true end), "weights:save")
 end
 
 function policy.is_weights(w) return getmetatable(w) == weights_class end
 
 ---Raises a usage error when the spec cannot name a model: nothing is opened or fetched.
 function policy.check_spec(spec)
-  local model, adapter = spec:match "^([^+]+)%+(.+)$"
-  model = model or spec
-  if model == "" or spec:find "%+$" then errors.usage("--model: '%s' names no model and adapter", spec) end
-  if (model:find "/" or model:find "%.gguf$") and not core.exists(model) then
-    errors.usage("--model: there is no file or folder %s", model)
-  end
-  if adapter and not core.is_dir(adapter) then errors.usage("--model: there is no adapter folder %s", adapter) end
+  local problem = core.policy_check(spec)
+  if problem then errors.usage("--model: %s", problem) end
 end
 
 policy.class = Policy -- update.lua adds policy:update

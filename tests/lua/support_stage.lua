@@ -92,16 +92,19 @@ end
 local function add_counts(core)
   local counts = { drawn = {}, n_samples = 0, n_evals = 0, n_steps = 0, n_loaded = 0, n_turns = 0 }
   core.counts = counts
-  function core.sample(weights, ids, seeds, options)
-    for _, seed in ipairs(seeds) do
-      counts.drawn[real.u64(seed)] = (counts.drawn[real.u64(seed)] or 0) + 1
+  function core.sample(weights, prompt, group, options)
+    for _, i in ipairs(group.index) do
+      local seed = real.u64(real.seed(group.seed, group.stream .. i))
+      counts.drawn[seed] = (counts.drawn[seed] or 0) + 1
       counts.n_samples = counts.n_samples + 1
     end
-    return real.sample(weights, ids, seeds, options)
+    return real.sample(weights, prompt, group, options)
   end
-  function core.step(...)
-    counts.n_steps = counts.n_steps + 1
-    return real.step(...)
+  for _, name in ipairs { "step", "update" } do
+    core[name] = function(...)
+      counts.n_steps = counts.n_steps + 1
+      return real[name](...)
+    end
   end
   function core.weights_load(...)
     counts.n_loaded = counts.n_loaded + 1
