@@ -223,8 +223,10 @@ vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_ru
     if (!r)
         return vt_fail(err, VT_ENOMEM, "out of memory while opening a run of %s", spec->experiment);
     r->place.lock = -1;
-    vt_status status = vt_run_id_of(spec->experiment, spec->params, spec->replicate, r->id, err);
-    if (status != VT_OK || (status = vt_run_place_find(spec, r->id, &r->place, err)) != VT_OK ||
+    vt_status status = spec->about ? vt_json_check(spec->about, err) : VT_OK;
+    if (status != VT_OK ||
+        (status = vt_run_id_of(spec->experiment, spec->params, spec->replicate, r->id, err)) != VT_OK ||
+        (status = vt_run_place_find(spec, r->id, &r->place, err)) != VT_OK ||
         (status = write_once(r, "params.json", spec->origins ? spec->origins : spec->params, err)) != VT_OK ||
         (status = write_once(r, "env.json", spec->env, err)) != VT_OK ||
         (status = last_attempt(r, &r->attempt, err)) != VT_OK ||
