@@ -88,6 +88,11 @@ local function malformed(task, o)
     feedback = "The answer holds no complete code: no block or function that ends." }
 end
 
+---The verdict that a recorded line holds; of a sample without one it says that there was no code.
+function eval.of_record(line, task)
+  return verdict_of(line or malformed(task, { protocol = "fast", tier = "c" }))
+end
+
 -- The texts of a verdict go to blobs/, the record keeps their hashes.
 local function keep_texts(run, task, code, line)
   local build = line.build
