@@ -164,7 +164,7 @@ static void read_request(lua_State *L, struct vt_eval_request *r)
     r->code = luaL_checklstring(L, 3, &r->code_len);
     r->extract = vt_lua_bool(L, 4, "extract", false);
     r->protocol = strcmp(vt_lua_str(L, 4, "protocol", "fast"), "full") == 0 ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST;
-    r->scale = vt_lua_str(L, 4, "scale", "cpu");
+    r->scale = vt_lua_str(L, 4, "scale", NULL);
     r->fresh = vt_lua_bool(L, 4, "fresh", false);
     r->replicate = (int)vt_lua_int(L, 4, "replicate", 0);
     r->confirms = vt_lua_str(L, 4, "confirms", NULL);
@@ -254,6 +254,19 @@ static int l_extract(lua_State *L)
     return 4;
 }
 
+/* core.prompt(task, body or nil): what a model is shown of the task. */
+static int l_prompt(lua_State *L)
+{
+    vt_err err;
+    struct vt_guard *g = vt_lua_guard(L, free);
+    char *text = NULL;
+    if (vt_eval_prompt(NULL, vt_lua_task(L, 1), luaL_optstring(L, 2, NULL), &text, &err) != VT_OK)
+        return vt_lua_raise(L, "task:prompt", &err);
+    g->p = text;
+    lua_pushstring(L, text);
+    return 1;
+}
+
 static int l_cancel(lua_State *L)
 {
     vt_eval_cancel_all(vt_lua_eval(L, 1)->e);
@@ -263,8 +276,8 @@ static int l_cancel(lua_State *L)
 void vt_lua_add_eval(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"eval_open", l_open},    {"eval_submit", l_submit}, {"eval_key", l_key}, {"eval_cancel", l_cancel},
-        {"assemble", l_assemble}, {"extract", l_extract},    {NULL, NULL}};
+        {"eval_open", l_open},    {"eval_submit", l_submit}, {"eval_key", l_key},  {"eval_cancel", l_cancel},
+        {"assemble", l_assemble}, {"extract", l_extract},    {"prompt", l_prompt}, {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

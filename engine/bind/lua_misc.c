@@ -21,21 +21,6 @@ static int l_now(lua_State *L)
     return 1;
 }
 
-static int l_now_ns(lua_State *L)
-{
-    lua_pushinteger(L, (lua_Integer)vt_now_ns());
-    lua_pushinteger(L, (lua_Integer)vt_wall_ns());
-    return 2;
-}
-
-static int l_stamp(lua_State *L)
-{
-    char text[32];
-    vt_stamp(text, sizeof text);
-    lua_pushstring(L, text);
-    return 1;
-}
-
 static int l_sha256(lua_State *L)
 {
     size_t n;
@@ -144,12 +129,9 @@ static int l_ask(lua_State *L)
 
 void vt_lua_add_misc(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"now", l_now},           {"now_ns", l_now_ns},
-                                         {"stamp", l_stamp},       {"sha256", l_sha256},
-                                         {"seed", l_seed},         {"uniform", l_uniform},
-                                         {"u64", l_u64},           {"parse_u64", l_parse_u64},
-                                         {"out", l_out},           {"err", l_err},
-                                         {"progress", l_progress}, {"ask", l_ask},
-                                         {"can_ask", l_can_ask},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"now", l_now},         {"sha256", l_sha256},   {"seed", l_seed},
+                                         {"uniform", l_uniform}, {"u64", l_u64},         {"parse_u64", l_parse_u64},
+                                         {"out", l_out},         {"err", l_err},         {"progress", l_progress},
+                                         {"ask", l_ask},         {"can_ask", l_can_ask}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -4,9 +4,10 @@
  * does, and the function that finds tasks, which are Lua files.
  *
  * That function is called from within the loop, that is while core.turn waits, on a Lua thread of its own: nothing else
- * runs then, and what it raises becomes an answer. The server keeps its evaluator alive; an evaluator that was closed
- * all the same takes no requests.
+ * runs then, what it raises becomes an answer, and a task file that computes for long is stopped. The server keeps its
+ * evaluator alive; an evaluator that was closed all the same takes no requests.
  */
+#include "base/clock.h"
 #include "bind/lua_core.h"
 #include "bind/lua_eval.h"
 #include "bind/lua_open.h"
@@ -15,12 +16,14 @@
 #include <unistd.h>
 
 static const char serve_type[] = "vt.serve";
+static const double longest_find_s = 5;
 enum { KEPT_EVALUATOR = 1, KEPT_THREAD, N_KEPT };
+enum { FINDER = 1, HOOK_INSTRUCTIONS = 100000 };
 
 struct handle {
     vt_serve *server;
     struct vt_lua_eval *evaluator;
-    lua_State *thread; /* its stack: the function that finds tasks */
+    lua_State *thread; /* at FINDER of its stack: the function that finds tasks */
     struct serve_op *op;
 };
 
@@ -47,28 +50,33 @@ static void withdraw(void *arg, void *done_arg)
         vt_eval_cancel(e, done_arg);
 }
 
-/* The sentence of whatever was raised, and whether the request is to blame for it. */
-static vt_status refusal(lua_State *L, vt_err *err)
-{
-    vt_status status = VT_EIO;
-    const char *message;
-    if (lua_istable(L, -1) && lua_getfield(L, -1, "kind") == LUA_TSTRING) {
-        const char *kind = lua_tostring(L, -1);
-        if (strcmp(kind, "usage") == 0 || strcmp(kind, "misuse") == 0 || strcmp(kind, "script") == 0)
-            status = VT_EINVAL;
-        lua_pop(L, 1);
-    }
-    message = luaL_tolstring(L, -1, NULL);
-    return vt_fail(err, status, "%s", message);
-}
+struct wanted {
+    const char *what;
+    vt_task *task;
+};
 
-/* Protected: find(what) -> the task's handle. */
+/* Protected: find, wanted. */
 static int call_find(lua_State *L)
 {
+    struct wanted *w = lua_touserdata(L, 2);
+    lua_settop(L, 1);
+    lua_pushstring(L, w->what);
     lua_call(L, 1, 1);
-    vt_task **out = lua_touserdata(L, lua_upvalueindex(1));
-    *out = vt_task_ref(vt_lua_task(L, -1));
+    w->task = vt_task_ref(vt_lua_task(L, -1));
     return 0;
+}
+
+/* Message handler: the sentence of whatever was raised, after a letter that says whether the request is to blame. */
+static int describe(lua_State *L)
+{
+    const char *blame = "e";
+    if (lua_istable(L, 1) && lua_getfield(L, 1, "kind") == LUA_TSTRING) {
+        const char *kind = lua_tostring(L, -1);
+        if (strcmp(kind, "usage") == 0 || strcmp(kind, "misuse") == 0 || strcmp(kind, "script") == 0)
+            blame = "r";
+    }
+    lua_pushfstring(L, "%s%s", blame, luaL_tolstring(L, 1, NULL));
+    return 1;
 }
 
 static vt_status find_task(void *arg, const char *what, vt_task **out, vt_err *err)
@@ -76,16 +84,30 @@ static vt_status find_task(void *arg, const char *what, vt_task **out, vt_err *e
     struct handle *h = arg;
     lua_State *L = h->thread;
     vt_status status = VT_OK;
-    *out = NULL;
-    lua_settop(L, 1);
-    lua_pushlightuserdata(L, out);
-    lua_pushcclosure(L, call_find, 1);
-    lua_pushvalue(L, 1);
-    lua_pushstring(L, what);
-    if (lua_pcall(L, 2, 0, 0) != LUA_OK)
-        status = refusal(L, err);
-    lua_settop(L, 1);
+    struct wanted wanted = {.what = what};
+    vt_lua_bind(L)->last_turn_s = vt_now_s();
+    lua_settop(L, FINDER);
+    lua_pushcfunction(L, describe);
+    lua_pushcfunction(L, call_find);
+    lua_pushvalue(L, FINDER);
+    lua_pushlightuserdata(L, &wanted);
+    if (lua_pcall(L, 2, 0, FINDER + 1) != LUA_OK) {
+        const char *message = lua_tostring(L, -1);
+        bool is_blamed = message && message[0] == 'r';
+        status = vt_fail(err, is_blamed ? VT_EINVAL : VT_EIO, "%s",
+                         message && message[0] ? message + 1 : "the task could not be read");
+    }
+    lua_settop(L, FINDER);
+    *out = wanted.task;
     return status;
+}
+
+/* Of the finding thread. The usual hook would turn the loop, in which this runs. */
+static void hook(lua_State *L, lua_Debug *ar)
+{
+    (void)ar;
+    if (vt_now_s() - vt_lua_bind(L)->last_turn_s > longest_find_s)
+        luaL_error(L, "the task file computes for more than %d s", (int)longest_find_s);
 }
 
 static void ended(void *arg, vt_status status, const vt_err *err, const struct vt_serve_count *count)
@@ -140,6 +162,7 @@ static int l_serve(lua_State *L)
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, 4, KEPT_EVALUATOR);
     h->thread = lua_newthread(L);
+    lua_sethook(h->thread, hook, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
     lua_pushvalue(L, 3);
     lua_xmove(L, h->thread, 1);
     lua_setiuservalue(L, 4, KEPT_THREAD);

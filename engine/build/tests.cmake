@@ -5,10 +5,10 @@ target_link_libraries(vegttt_double PUBLIC vegttt_policy)
 target_include_directories(vegttt_double PUBLIC ${PROJECT_SOURCE_DIR}/tests/double)
 
 # The command line with that backend in its table.
-add_executable(vegttt-double EXCLUDE_FROM_ALL ${cli_sources})
-target_link_libraries(vegttt-double PRIVATE vegttt_double vegttt_bind)
-vegttt_embed(vegttt-double vt_embedded_lua ${PROJECT_SOURCE_DIR}/lua)
-set_target_properties(vegttt-double PROPERTIES ENABLE_EXPORTS ON RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+add_executable(vegttt-double EXCLUDE_FROM_ALL)
+target_link_libraries(vegttt-double PRIVATE vegttt_double)
+vegttt_command_line(vegttt-double)
+set_target_properties(vegttt-double PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
 add_custom_command(TARGET vegttt-double POST_BUILD COMMAND ${CMAKE_COMMAND} -E create_symlink
   $<TARGET_FILE:vegttt-worker> ${PROJECT_BINARY_DIR}/tests/vegttt-worker)
 list(APPEND unit_targets vegttt-double)

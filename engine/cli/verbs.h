@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verbs.h: what `vegttt VERB …` can do, as one table that main.c and --help read. A verb is one
- * function `vt_verb_NAME` in verb_NAME.c (or run.c for those that the Lua half carries out); it prints its result on
+ * verbs.h: what `vegttt VERB …` can do, as one table that main.c and --help read. A verb is one function
+ * `vt_verb_NAME` in verb_NAME.c (or verbs_lua.c: those that the Lua half carries out); it prints its result on
  * stdout, talk on stderr, and returns an exit code. To add one: a row here and the function.
  */
 #ifndef VT_CLI_VERBS_H
@@ -12,7 +12,8 @@
 
 /* name, arguments, what it does */
 #define VT_VERB_MAP(X)                                                                                                 \
-    X(model, "pull|info NAME | ls", "fetch a model into the cache, say what a file holds")                             \
+    X(model, "pull|info NAME | ls | check FOLDER[+ADAPTER] [--chat FAMILY] [--python FILE] [--fp32]",                  \
+      "fetch a model into the cache, say what a file holds, compare a folder with transformers")                       \
     X(split, "make --level l1|l2 --seed N [--out FILE] | check FILE", "make or verify a KernelBench split")            \
     X(bench, "[SPEC] [--row NAME] [--reps N] [--json]",                                                                \
       "tokens per second of sampling, scoring and training on this machine")                                           \

@@ -239,6 +239,7 @@ static void close_backend(void *be)
     vt_cpu_pages_drop(lm);
     free_layers(lm);
     vt_pack_close(lm->pack);
+    vt_lease_forget_pool(lm->lease, lm->pool);
     vt_pool_free(lm->pool);
     pthread_mutex_destroy(&lm->lock);
     free(lm);

@@ -31,15 +31,18 @@ function errors.usage(format, ...)
 end
 
 ---The exit code of a process that ends by this error, as `vegttt --help` lists them (engine/base/exit.c). Interrupted by
----a signal (code ECANCELLED) is 130; a task of the script that was cancelled is the script's error.
-function errors.exit_code(e)
-  local kind = errors.is(e) and e.kind or "script"
-  if errors.is(e) and e.code == "ECANCELLED" then
+---a signal (code ECANCELLED) is 130; a task of the script that was cancelled is the script's error. no_script: nobody's
+---script ran, so what C calls misuse is bad input, and what Lua does is a fault of vegttt.
+function errors.exit_code(e, no_script)
+  local kind, code = errors.is(e) and e.kind or "script", errors.is(e) and e.code or nil
+  if code == "ECANCELLED" then
     kind = "cancelled"
   elseif kind == "cancelled" then
     kind = "script"
+  elseif no_script and not code and (kind == "misuse" or kind == "script") then
+    kind = "infrastructure"
   end
-  return core.exit_code(kind, true)
+  return core.exit_code(kind, not no_script)
 end
 
 local function is_engine(info) return info.what == "C" or info.source:find("^@vegttt/") ~= nil end

@@ -5,8 +5,8 @@
 -- A verdict's key is the evaluator's own (core.eval_key): task, code, protocol and everything about the evaluator that
 -- could change it, so a recorded verdict answers again and two samples of equal code share one evaluation. A verdict
 -- that another version of the evaluator or another machine recorded has another key: it stays in the journal, answers
--- nothing, and the run says that it judges again. Each evaluation asked for is charged; only
--- what ran is spent. A bad candidate is a verdict, never an error.
+-- nothing, and the run says that it judges again. Each evaluation asked for is charged; only what ran is spent. A bad
+-- candidate is a verdict, never an error.
 --
 -- A second verdict (vt.eval.best) is recorded beside the first, names it in `confirms`, and has its own key.
 local best = require "vegttt.best"
@@ -85,8 +85,8 @@ local function verdict_of(line)
 end
 
 local function malformed(task, o)
-  return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0, speedup_measured = 0,
-    speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
+  return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0,
+    speedup_measured = 0, speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
     feedback = "The answer holds no complete code: no block or function that ends." }
 end
 

@@ -1,12 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- What scripts find in the global table: Lua's own library with five changes. os.exit is gone (a run ends by returning
--- or raising), print goes to the run's log and to standard error, math.random draws from the run's stream, coroutine
--- functions pass engine waits outwards, and there is no debug library beyond debug.traceback.
+-- or raising), print goes to the run's log and to standard output (standard error where --json has that for itself),
+-- math.random draws from the run's stream, coroutine functions pass engine waits outwards, and there is no debug library
+-- beyond debug.traceback.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local rng = require "vegttt.rng"
 local sched = require "vegttt.sched"
+local session = require "vegttt.session"
 
 local globals = {}
 
@@ -18,10 +20,11 @@ end
 local function print_line(...)
   local parts = table.pack(...)
   for i = 1, parts.n do parts[i] = tostring(parts[i]) end
-  local text = table.concat(parts, "\t")
+  local line = table.concat(parts, "\t")
   local run = current_run()
-  if run then run:note(text) end
-  core.err(text .. "\n")
+  if run then run:note(line) end
+  local say = session.flags.json and core.err or core.out
+  say(line .. "\n")
 end
 
 local function random(lo, hi)

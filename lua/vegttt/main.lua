@@ -161,8 +161,8 @@ local function report(r, status, value, is_json, command)
 end
 
 local function run_experiment(e, flags, given, file, words)
-  session.flags = { fresh = flags.fresh, max_memory = flags["max-memory"], unsafe_jail = flags["unsafe-jail"],
-    chat = flags.chat }
+  session.flags = { json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
+    unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
   if flags["dry-run"] then
     print_plan(e, values, origins)

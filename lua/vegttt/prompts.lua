@@ -6,6 +6,7 @@
 -- baseline in a fence, and an answer that starts with the fence and the function's signature, so that the model
 -- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
 local closed = require "vegttt.closed"
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
 local prompts = {}
@@ -18,13 +19,8 @@ local context_class = closed.class("vt.Context", "a context", { "prompt", "secti
 local default_system = "You write fast C code."
 local default_instruction = "Rewrite this C function so that it runs faster and gives the same result."
 
-local function trim(text) return (text:gsub("^\n+", ""):gsub("%s+$", "")) end
-
----The source that the model sees.
-function prompts.source(task)
-  local helpers = task.helpers and trim(task.helpers) .. "\n" or ""
-  return ("%s%s {\n%s\n}"):format(helpers, task.signature, trim(task.body))
-end
+---The source that the model sees; with another body than the baseline's when one is given.
+function prompts.source(task, body) return core.prompt(task.handle, body) end
 
 function prompts.new(task, o)
   if o.shots and o.shots > 0 then

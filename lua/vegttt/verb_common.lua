@@ -32,14 +32,6 @@ function verb.command(words)
   return table.concat(parts, " ")
 end
 
--- What C calls misuse is here a bad file or name: no script has called anything.
-local function exit_code(e)
-  local is_from_c = e.kind == "misuse" and e.code ~= nil
-  if (e.kind == "misuse" or e.kind == "script") and not is_from_c then e.kind = "infrastructure" end
-  if is_from_c then e.kind = "usage" end
-  return errors.exit_code(e)
-end
-
 ---spec: { help = text above the options, options, after = text below them, run = function(values, words) -> exit code }.
 function verb.main(argv, spec)
   local ok, code = xpcall(function()
@@ -55,7 +47,7 @@ function verb.main(argv, spec)
   end, sched.wrap_error)
   if ok then return code end
   core.err(("vegttt: %s\n"):format(tostring(code)))
-  return exit_code(code)
+  return errors.exit_code(code, true)
 end
 
 ---Runs fn as the main light task, for verbs that wait; returns what it returns. on_interrupt() is called at Ctrl-C.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes start inputs for the fuzzers into FOLDER/{gguf,safetensors,tokenizer}: make_seeds.py FOLDER"""
+"""Writes start inputs for the fuzzers into FOLDER/{gguf,safetensors,tokenizer,folder}: make_seeds.py FOLDER"""
 import json
 import pathlib
 import struct
@@ -73,7 +73,7 @@ header = json.dumps({"__metadata__": {"format": "pt"}, "a": {"dtype": "F32", "sh
 write("safetensors", "three", struct.pack("<Q", len(header)) + header + bytes(24))
 write("safetensors", "empty", struct.pack("<Q", 8) + b"{}      ")
 
-small = {"added_tokens": [{"id": 3, "content": "<|x|>", "special": True}], "normalizer": {"type": "NFC"},
+small = {"added_tokens": [{"id": 3, "content": "<|x|>", "special": True, "normalized": False, "lstrip": True}], "normalizer": {"type": "NFC"},
          "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True},
                            {"type": "Split", "pattern": {"Regex": r"\s+|\p{L}+"}, "behavior": "Isolated", "invert": False},
                            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]},
@@ -87,3 +87,19 @@ for i, line in enumerate((golden / "tokenizer.jsonl").read_text().splitlines()):
     text_bytes = bytes.fromhex(json.loads(line)["utf8_hex"])
     if i % 5 == 0 and not text_bytes.startswith(b"{"):
         write("tokenizer", f"text-{i}", text_bytes)
+
+# What make_formats.py describes, as folders: seven files with NULs between them (fuzz_folder.c). The weights are those of
+# tests/golden/tiny/llama, put beside them by hand: VEGTTT_FUZZ_FOLDER.
+files = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "adapter_config.json")
+config = (golden / "tiny" / "llama" / "config.json").read_text()
+adapter = (golden / "tiny" / "llama" / "adapter" / "adapter_config.json").read_text()
+base = json.dumps({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}})
+for i, line in enumerate((golden / "formats" / "tokenizers.jsonl").read_text().splitlines()):
+    row = {name: json.dumps(j) for name, j in json.loads(line)["files"].items() if name != "tokenizer.json" and j}
+    row = {"config.json": config, "generation_config.json": '{"eos_token_id": [1, 2]}', "tokenizer.json": base, "adapter_config.json": adapter} | row
+    write("folder", f"tokenizer-{i}", b"\0".join(row.get(name, "").encode() for name in files))
+for name in ("models", "adapters"):
+    for i, line in enumerate((golden / "formats" / f"{name}.jsonl").read_text().splitlines()):
+        patch = json.loads(line)["config"]
+        row = {"config.json": json.dumps(json.loads(config) | (patch if name == "models" else {})), "adapter_config.json": json.dumps(json.loads(adapter) | (patch if name == "adapters" else {}))}
+        write("folder", f"{name}-{i}", b"\0".join(row.get(f, "").encode() for f in files))

@@ -5,7 +5,7 @@
  * an honest kernel must pass, hostile ones must die, and the verdict must name the layers that held; below the floor
  * the evaluator must refuse, or say unsafe_jail.
  */
-#include "eval/c/jail.h"
+#include "eval/c/broker.h"
 #include "eval_fixture.h"
 #include <errno.h>
 #include <grp.h>

@@ -62,7 +62,7 @@ static bool is_quiet(void)
     struct vt_crowd c;
     vt_crowd_open(&c);
     for (int i = 0; i < 100; i++) {
-        vt_crowd_look(&c);
+        vt_crowd_look(&c, 0);
         vt_sleep_ms(1);
     }
     int n = c.n_crowded;

@@ -159,7 +159,7 @@ static void known_line(void *arg, const vt_json *line)
 }
 
 #define CHATML                                                                                                         \
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "   \
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "    \
     "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 
 /* The whole text decides: one newline at its end is nothing, anything else another template. */

@@ -193,6 +193,11 @@ static void traces(void)
     CHECK_OK(vt_lm_run(lm, &forward_job, &err), err);
     CHECK(memcmp(logp, b.logprob, sizeof logp) == 0);
     vt_lm_tape_free(lm, forward_job.forward.tape);
+    row = other; /* the prompt's own row gives token 0, so only the others move */
+    CHECK_OK(vt_lm_run(lm, &forward_job, &err), err);
+    CHECK(logp[0] == b.logprob[0] && logp[1] != b.logprob[1]);
+    vt_lm_tape_free(lm, forward_job.forward.tape);
+    row = trace;
     prompt_trace[2] ^= 1;
     CHECK_OK(vt_lm_run(lm, &forward_job, &err), err);
     CHECK(logp[0] != b.logprob[0] && logp[1] == b.logprob[1]);

@@ -6,6 +6,7 @@
  */
 #include "eval/c/assemble.h"
 #include "eval/check.h"
+#include <ctype.h>
 #include <string.h>
 
 enum { MAX_UNIT = 512 * 1024 };
@@ -42,4 +43,28 @@ vt_status vt_assemble(const vt_task *t, const struct vt_code *code, struct vt_bu
 vt_status vt_assemble_body(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err)
 {
     return assemble(t, body, false, out, err);
+}
+
+/* Without the empty lines before and the white space after. */
+static void put_trimmed(struct vt_buf *out, const char *text)
+{
+    while (*text == '\n')
+        text++;
+    size_t n = strlen(text);
+    while (n > 0 && isspace((unsigned char)text[n - 1]))
+        n--;
+    vt_buf_add(out, text, n);
+}
+
+vt_status vt_assemble_shown(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err)
+{
+    const char *helpers = vt_task_helpers(t);
+    if (helpers[0]) {
+        put_trimmed(out, helpers);
+        vt_buf_putc(out, '\n');
+    }
+    vt_buf_printf(out, "%s {\n", vt_task_signature(t));
+    put_trimmed(out, body ? body : vt_task_body(t));
+    vt_buf_puts(out, "\n}");
+    return vt_buf_check(out, "the text of a task", err);
 }

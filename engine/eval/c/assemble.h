@@ -22,4 +22,7 @@ vt_status vt_assemble(const vt_task *t, const struct vt_code *code, struct vt_bu
 /* The baseline (or the tuned reference) assembled the same way. */
 vt_status vt_assemble_body(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err) VT_MUST_USE;
 
+/* What a model is shown: helpers and the function, with another body when one is given. Appends to `out`. */
+vt_status vt_assemble_shown(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err) VT_MUST_USE;
+
 #endif

@@ -8,12 +8,14 @@
 #include "eval/c/broker.h"
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "eval/c/scratch.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +28,8 @@ struct vt_broker {
     pthread_mutex_t lock; /* one exchange at a time */
     int socket;
     pid_t pid;
-    bool is_alive;
+    atomic_bool is_alive;
+    atomic_int refs;
     unsigned n_objects;
     struct vt_jail jail;
     char slot[VT_WIRE_PATH];
@@ -178,6 +181,7 @@ vt_status vt_broker_open(const char *dir, const char *name, uint32_t without, st
     if (!b)
         return vt_fail(err, VT_ENOMEM, "cannot open an evaluator slot: out of memory");
     pthread_mutex_init(&b->lock, NULL);
+    atomic_init(&b->refs, 1);
     b->socket = -1;
     vt_status s = make_slot(b, dir, name, err);
     if (s == VT_OK)
@@ -195,9 +199,15 @@ vt_status vt_broker_open(const char *dir, const char *name, uint32_t without, st
     return VT_OK;
 }
 
+struct vt_broker *vt_broker_ref(struct vt_broker *b)
+{
+    atomic_fetch_add(&b->refs, 1);
+    return b;
+}
+
 void vt_broker_close(struct vt_broker *b)
 {
-    if (!b)
+    if (!b || atomic_fetch_sub(&b->refs, 1) != 1)
         return;
     if (b->socket >= 0)
         close(b->socket);
@@ -338,5 +348,19 @@ vt_status vt_broker_reap(struct vt_broker *b, struct vt_job *j, struct vt_job_en
     *j = (struct vt_job){0, -1};
     if (out)
         *out = (struct vt_job_end){reply.status, reply.cpu_us, reply.max_rss_kib};
+    return s;
+}
+
+vt_status vt_jail_probe(struct vt_jail *out, vt_err *err)
+{
+    char *dir = NULL;
+    struct vt_broker *b = NULL;
+    memset(out, 0, sizeof *out);
+    VT_TRY(vt_scratch_make(&dir, err));
+    vt_status s = vt_broker_open(dir, "probe", 0, &b, err);
+    if (s == VT_OK)
+        *out = *vt_broker_jail(b);
+    vt_broker_close(b);
+    vt_scratch_remove(dir);
     return s;
 }

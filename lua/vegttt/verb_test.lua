@@ -9,7 +9,7 @@ local errors = require "vegttt.errors"
 local globals = require "vegttt.globals"
 local verb = require "vegttt.verb_common"
 
-local testing = {}
+local test = {}
 
 local cases, last, prefix = {}, {}, ""
 
@@ -119,9 +119,9 @@ local function run(o, paths)
   return failed > 0 and 1 or 0
 end
 
-function testing.main(argv)
+function test.main(argv)
   return verb.main(argv, { help = "vegttt test FOLDER|FILE…   run Lua tests inside the engine; a folder's are *_test.lua",
     options = { { "only", "TEXT", "the tests whose name contains TEXT" } }, run = run })
 end
 
-return testing
+return test
