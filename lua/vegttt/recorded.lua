@@ -4,8 +4,10 @@
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
+local inputs = require "vegttt.inputs"
 local policy = require "vegttt.policy"
 local run_files = require "vegttt.run_files"
+local sched = require "vegttt.sched"
 
 local recorded = {}
 
@@ -90,17 +92,45 @@ local function groups_of(dir)
   return groups
 end
 
+local function plain_path(path) return (path:gsub("^%./", "")) end
+
+-- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself.
+local function dirs_of(pattern, own_dir)
+  local out = {}
+  for _, dir in ipairs(glob(pattern)) do
+    for _, d in ipairs(core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")) do
+      d = plain_path(d)
+      if core.exists(d .. "/rollouts.jsonl") and d ~= own_dir then out[#out + 1] = d end
+    end
+  end
+  return out
+end
+
+-- What a pattern names, files and contents: a run that came in between, or went on, is another input.
+local function rollouts_digest(pattern, own_dir)
+  local rows = {}
+  for i, dir in ipairs(dirs_of(pattern, own_dir)) do
+    rows[i] = table.concat({ dir, core.file_digest(dir .. "/rollouts.jsonl") or "",
+      core.file_digest(dir .. "/evals.jsonl") or "" }, "\0")
+  end
+  return core.sha256(table.concat(rows, "\n"))
+end
+inputs.declare("rollouts", "the recorded rollouts %s", rollouts_digest)
+
+local function own_dir()
+  local task = sched.current()
+  return task and task.run and plain_path(task.run.dir) or nil
+end
+
 ---vt.rollouts("runs/best_of_n/*") -> groups, in the order in which they were recorded.
 function recorded.rollouts(pattern)
   local patterns = type(pattern) == "table" and pattern or { pattern }
   local out = {}
   for _, p in ipairs(patterns) do
-    for _, dir in ipairs(glob(p)) do
-      local dirs = core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")
-      for _, d in ipairs(dirs) do
-        local found = core.exists(d .. "/rollouts.jsonl") and groups_of(d) or {}
-        table.move(found, 1, #found, #out + 1, out)
-      end
+    inputs.note("rollouts", p, rollouts_digest(p, own_dir()))
+    for _, d in ipairs(dirs_of(p, own_dir())) do
+      local found = groups_of(d)
+      table.move(found, 1, #found, #out + 1, out)
     end
   end
   if #out == 0 then
