@@ -174,10 +174,12 @@ function vt.sampling(p, o) end
 ---@return vt.Group[]
 function vt.draw(weights, tasks, p, o) end
 
----"RUN@SNAPSHOT" of a recorded run (a folder, "latest", the beginning of a stamp), or an adapter folder. [waits]
+---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
+---default model or of o.model. [waits]
 ---@param ref string
+---@param o? { model?: string }
 ---@return vt.Weights
-function vt.weights(ref) end
+function vt.weights(ref, o) end
 
 ---@class vt.Group : vt.Sample[]
 ---@field task vt.Task

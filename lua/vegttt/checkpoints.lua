@@ -82,12 +82,14 @@ function Checkpoints:trim()
   end
 end
 
----The exact parameters of w in a folder of the run's own. [waits]
+---The parameters of w in a folder of the run's own: exact where they were trained here, bf16 where they came so. The
+---folder is made anew: an older one may share its files with a snapshot. [waits]
 function Checkpoints:save_as(w, path)
   self:ready(w)
   idle(self)
-  work(self, core.weights_save(w.handle, path, "exact"), function() return true end)
-  self.saved[w.id] = path
+  core.remove(path)
+  work(self, core.weights_save(w.handle, path, w.is_trained and "exact" or "export"), function() return true end)
+  if w.is_trained then self.saved[w.id] = path end
 end
 
 ---The run is done: what training needs goes, named states keep their exact parameters, once. [waits]

@@ -83,19 +83,22 @@ local function key_of(run, task, code, o)
   return core.eval_key(handle, task.handle, code, question(run, o))
 end
 
----The verdict of a line of evals.jsonl.
-function eval.verdict(line)
+local function verdict_of(line)
   local v = {}
   for k, x in pairs(line) do v[k] = x end
   v.feedback_text, v.feedback = line.feedback, nil
   return setmetatable(v, verdict_class)
 end
 
----The verdict on an answer without code.
-function eval.malformed(task, o)
+local function malformed(task, o)
   return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0,
     speedup_measured = 0, speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
     feedback = "The answer holds no complete code: no block or function that ends." }
+end
+
+---The verdict that a recorded line holds; of a sample without one it says that there was no code.
+function eval.of_record(line, task)
+  return verdict_of(line or malformed(task, { protocol = "fast", tier = "c" }))
 end
 
 -- The texts of a verdict go to blobs/, the record keeps their hashes.
@@ -161,10 +164,10 @@ local function evaluate(run, task, code, o)
   run:keep_task(task)
   run:charge { evaluations = 1 }
   if not code then
-    local line = eval.malformed(task, o)
+    local line = malformed(task, o)
     run.progress:plan_evals(1)
     run.progress:add_eval(line, true)
-    return eval.verdict(line)
+    return verdict_of(line)
   end
   local key = key_of(run, task, code, o)
   local line = not o.fresh and (run.record.evals[key] or take_verdict(run, task, code, key, o))
@@ -173,19 +176,19 @@ local function evaluate(run, task, code, o)
     run.answered[key] = true
     run.progress:plan_evals(1)
     run.progress:add_eval(line, true)
-    return eval.verdict(line)
+    return verdict_of(line)
   end
   run.answered[key] = true
   local shared = not o.fresh and run.evaluating[key]
   if not shared then
     run:check_time "vt.eval"
     sched.gate "vt.eval"
-    return eval.verdict(await_line(submit(run, task, code, key, o)))
+    return verdict_of(await_line(submit(run, task, code, key, o)))
   end
   run.progress:plan_evals(1)
   line = await_line(shared)
   run.progress:add_eval(line, true)
-  return eval.verdict(line)
+  return verdict_of(line)
 end
 
 ---vt.eval.one(task, code, o) -> verdict

@@ -72,6 +72,13 @@ local function plain_spec(spec)
   return spec:match "^(.*)%+[^+]*$" or spec
 end
 
+-- The folder of ADAPTER, or nil.
+local function adapter_of(spec)
+  local name = not core.exists(spec) and spec:match "%+([^+]*)$"
+  if not name then return nil end
+  return core.is_dir(name) and name or core.find("experiments/adapters/" .. name) or name
+end
+
 local function open_model(spec, opts)
   local asked = core.json_encode(opts)
   local key = spec .. asked
@@ -101,11 +108,8 @@ local function model_digest(spec)
     if core.is_dir(path) then return inputs.folder_digest(path) end
     return core.exists(path) and inputs.file_digest(path) or "by name"
   end
-  if core.exists(spec) then return of(spec) end
-  local model, adapter = spec:match "^(.*)%+([^+]*)$"
-  if not adapter then return of(spec) end
-  local folder = core.is_dir(adapter) and adapter or core.find("experiments/adapters/" .. adapter) or adapter
-  return core.sha256(of(model) .. "+" .. of(folder))
+  local adapter = adapter_of(spec)
+  return adapter and core.sha256(of(plain_spec(spec)) .. "+" .. of(adapter)) or of(spec)
 end
 inputs.declare("model", "the model %s", model_digest)
 

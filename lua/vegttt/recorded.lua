@@ -95,8 +95,9 @@ local function snapshot_of(ref, own)
 end
 inputs.declare("weights", "the snapshot %s", snapshot_of)
 
----vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter") [waits]
-function recorded.weights(ref)
+---vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }) [waits]
+function recorded.weights(ref, o)
+  o = errors.options("vt.weights", o, { model = "string" })
   if type(ref) ~= "string" then
     errors.misuse("vt.weights", "vt.weights needs \"RUN@SNAPSHOT\" or an adapter folder")
   end
@@ -104,7 +105,7 @@ function recorded.weights(ref)
     if not core.exists(ref .. "/adapter_config.json") then
       errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref))
     end
-    return policy.open("smollm2-135m+" .. ref):start()
+    return policy.open((o.model or "smollm2-135m") .. "+" .. ref):start()
   end
   local id, dir = snapshot_of(ref, own_dir())
   inputs.note("weights", ref, id)
@@ -112,15 +113,6 @@ function recorded.weights(ref)
 end
 
 -- ── rollouts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
--- First verdicts: those that confirm one are for reporting, and were given to few.
-local function verdicts_of(dir)
-  local by = {}
-  run_files.lines(dir, "evals.jsonl", function(line)
-    if not line.confirms then by[line.task .. "/" .. line.code_sha] = line end
-  end)
-  return by
-end
 
 local function new_group(dir, line, task)
   local text = run_files.blob(dir, line.prompt)
@@ -146,13 +138,8 @@ local function in_order(groups)
 end
 
 local function groups_of(dir)
-  local verdicts, groups, by, samples, task_of = verdicts_of(dir), {}, {}, {}, run_files.tasks_of(dir)
-  run_files.lines(dir, "rollouts.jsonl", function(line)
-    if not line.tokens then
-      local s = samples[line.key]
-      if s then s.reward, s.advantage = line.reward or s.reward, line.advantage or s.advantage end
-      return
-    end
+  local groups, by, task_of = {}, {}, run_files.tasks_of(dir)
+  for _, line in ipairs(run_files.samples(dir)) do
     local name = ("%s/%s/%s/%s"):format(line.task, line.weights, line.draw, line.prompt_sha)
     if not by[name] then
       by[name] = new_group(dir, line, task_of(line.task))
@@ -161,13 +148,10 @@ local function groups_of(dir)
     local g = by[name]
     line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
     local s = policy.sample_of(line, g.task, g)
-    local v = line.code_sha and verdicts[g.task.id .. "/" .. line.code_sha]
-    if v or not line.code_sha then
-      s.result = eval.verdict(v or eval.malformed(g.task, { protocol = "fast", tier = "c" }))
-    end
-    samples[line.key] = s
+    s.reward, s.advantage = line.reward, line.advantage
+    if line.result or not line.code_sha then s.result = eval.of_record(line.result, g.task) end
     g[#g + 1] = s
-  end)
+  end
   return in_order(groups)
 end
 

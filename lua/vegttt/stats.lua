@@ -87,8 +87,8 @@ function stats.rate(of, field)
   return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end)
 end
 
----One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, speedup_sure, best }. speedup: the best
----correct one.
+---One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, best }. best: the fastest correct sample as
+---first judged, speedup its speedup.
 function stats.by_task(of)
   local rows = {}
   for i, g in ipairs(by_group("vt.stats.by_task", of)) do
@@ -180,8 +180,8 @@ function stats.cohens_h(p1, p2) return formulas.cohens_h(p1, p2) end
 function stats.sign_test(n_plus, n_minus)
   local n = n_plus + n_minus
   local _, lo, hi = formulas.wilson(n_plus, n)
-  return result { value = n_plus - n_minus, lo = n * (2 * lo - 1), hi = n * (2 * hi - 1), p = formulas.sign_test(n_plus, n_minus), n = n_plus + n_minus,
-    p_min = 2 ^ (1 - (n_plus + n_minus)), method = "exact, two-sided; Wilson interval" }
+  return result { value = n_plus - n_minus, lo = n * (2 * lo - 1), hi = n * (2 * hi - 1), n = n,
+    p = formulas.sign_test(n_plus, n_minus), p_min = 2 ^ (1 - n), method = "exact, two-sided; Wilson interval" }
 end
 
 local n_resamples = 2000

@@ -255,6 +255,9 @@ local function compute(model, parent, piece, o)
   return result
 end
 
+local Report = closed.class("vt.UpdateReport", "an update's report", { "weights", "loss", "n_tokens", "grad_norm",
+  "rms_advantage", "max_advantage", "ess", "kl_sample_train", "agreement", "skipped" })
+
 local function report_of(stats, w, is_skipped)
   local agreement = stats.agreement
   return { weights = w, loss = stats.loss, n_tokens = stats.n_tokens, grad_norm = stats.grad_norm or 0,
@@ -361,7 +364,7 @@ function Policy:update(batch, o)
       self.weights = report.weights
     end
   end
-  return report
+  return setmetatable(report, Report)
 end
 
 return update
