@@ -26,6 +26,7 @@
     X(tokens)                                                                                                          \
     X(serve)                                                                                                           \
     X(store)                                                                                                           \
+    X(inputs)                                                                                                          \
     X(plot)                                                                                                            \
     X(stats)
 

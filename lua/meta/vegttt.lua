@@ -11,8 +11,8 @@ local vt = {}
 -- ── experiment files ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 ---Default, help, and what the value may be; `above` is a bound that is not a value itself. A nil default (give `type`) is
----taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow without becoming
----another run.
+---taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow; a run
+---that differs only there takes what it has in common with this one.
 ---@class vt.Param : { [1]: any, [2]: string, choices?: any[], min?: number, above?: number, max?: number, list?: boolean, type?: "integer"|"number"|"string"|"boolean"|"model", extend?: boolean }
 ---What main and plan get as p: the values by name. Reading a name that is not declared raises.
 ---@class vt.Params : table<string, any>
@@ -174,10 +174,12 @@ function vt.sampling(p, o) end
 ---@return vt.Group[]
 function vt.draw(weights, tasks, p, o) end
 
----"RUN@SNAPSHOT" of a recorded run, or an adapter folder.
+---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
+---default model or of o.model.
 ---@param ref string
+---@param o? { model?: string }
 ---@return vt.Weights
-function vt.weights(ref) end
+function vt.weights(ref, o) end
 
 ---@class vt.Group : vt.Sample[]
 ---@field task vt.Task

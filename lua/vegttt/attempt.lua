@@ -37,6 +37,8 @@ end
 
 ---Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then.
 function attempt.carry_out(r)
+  local news = r:news()
+  if news then core.err(("vegttt: %s\n"):format(news)) end
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
   r:begin()
   local status, value = sched.run(main_of(r), r, {

@@ -21,8 +21,9 @@ local checkpoints = {}
 local n_trainable = 2
 local save_interval_s = 15
 
-function checkpoints.new(handle, dir)
-  return setmetatable({ handle = handle, dir = dir .. "/ckpt", trainable = {}, named = {}, readying = {},
+---donors: runs that may hold states that this one does not.
+function checkpoints.new(handle, dir, donors)
+  return setmetatable({ handle = handle, donors = donors, dir = dir .. "/ckpt", trainable = {}, named = {}, readying = {},
     saved_at = -math.huge }, Checkpoints)
 end
 
@@ -30,6 +31,16 @@ function Checkpoints:path(w) return self.dir .. "/" .. w.id end
 
 ---{ id, step, is_trainable } of the weights' snapshot, or nil.
 function Checkpoints:info(w) return core.snapshot_info(w.model.handle, self:path(w)) end
+
+---The info and the folder of the state of w, of this run or of a donor; nil when there is none.
+function Checkpoints:find(w)
+  local own = self:info(w)
+  if own and own.id == w.id then return own, self:path(w) end
+  for _, path in ipairs(self.donors:checkpoints(w.id)) do
+    local info = core.snapshot_info(w.model.handle, path)
+    if info and info.id == w.id then return info, path end
+  end
+end
 
 local function idle(self)
   while self.busy do sched.await(self.busy, "policy:snapshot") end
@@ -100,14 +111,19 @@ function Checkpoints:keep(w)
   if self.named[w.id] then return end
   self.named[w.id] = true
   if not w.is_trained or self:info(w) then return end
-  if w.handle then self:save(w) end
+  if w.handle then return self:save(w) end
+  local _, from = self:find(w)
+  if from then
+    core.mkdir(self.dir)
+    core.link_folder(from, self:path(w)) -- where that cannot be, the state stays the donor's
+  end
 end
 
 local function load(self, w)
   idle(self)
-  local info = self:info(w)
-  if not info or info.id ~= w.id then return false end
-  w.handle = work(self, core.weights_load(w.model.handle, self:path(w)), function(loaded) return loaded.handle end)
+  local info, path = self:find(w)
+  if not info then return false end
+  w.handle = work(self, core.weights_load(w.model.handle, path), function(loaded) return loaded.handle end)
   w.is_trainable = info.is_trainable
   if w.is_trainable then w.recipe = nil end
   return true

@@ -204,9 +204,6 @@ local function run_experiment(e, flags, given, file, words)
     r:close()
     return 0
   end
-  if r.is_edited then
-    core.err("vegttt: the script was edited since; its new text is kept, what still has the same key is reused\n")
-  end
   local status, value = attempt.carry_out(r)
   local code = report(r, status, value, is_json, command_of(file, words))
   if is_json then

@@ -5,8 +5,8 @@
 --
 -- A declaration is { default, help, choices =, min =, above =, max =, list =, type =, extend = }. The type is the
 -- default's (integer, number, string, boolean) unless `type` says it; "model" is a string that must name a model. A nil
--- default means "from the model record". `list` splits "a,b,c". `extend` marks what may grow without becoming another
--- run (k, steps): the same run goes on with the difference.
+-- default means "from the model record". `list` splits "a,b,c". `extend` marks what may grow (k, steps): a run
+-- that differs only there is of one family with this one, and each pays only for the difference.
 --
 -- What many scripts share is declared here once, with the limits that the engine itself keeps (core.limits). A script
 -- that names a shared parameter again changes what it gives and keeps the rest, `extend` excepted.

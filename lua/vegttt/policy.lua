@@ -12,6 +12,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local families = require "vegttt.families"
+local inputs = require "vegttt.inputs"
 local prompts = require "vegttt.prompts"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -84,6 +85,20 @@ local function open_model(spec, opts)
   return sched.await(openings[key], "vt.policy")
 end
 
+-- A model's files by content; of a model that is known by name or served, the name.
+local function model_digest(spec)
+  local function of(path)
+    if core.is_dir(path) then return inputs.folder_digest(path) end
+    return core.exists(path) and inputs.file_digest(path) or "by name"
+  end
+  if core.exists(spec) then return of(spec) end
+  local model, adapter = spec:match "^(.*)%+([^+]*)$"
+  if not adapter then return of(spec) end
+  local folder = core.is_dir(adapter) and adapter or core.find("experiments/adapters/" .. adapter) or adapter
+  return core.sha256(of(model) .. "+" .. of(folder))
+end
+inputs.declare("model", "the model %s", model_digest)
+
 ---vt.policy(spec, o) [waits]
 function policy.open(spec, o)
   sched.need "vt.policy"
@@ -95,6 +110,8 @@ function policy.open(spec, o)
   local model = open_model(spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
     reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
     chat = session.flags.chat })
+  inputs.note("model", model.spec, model_digest(model.spec))
+  inputs.note("numerics", model.spec, core.numerics())
   session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
     weights = model.start }, policy_class)
@@ -151,21 +168,33 @@ end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
 
-local rendered = setmetatable({}, { __mode = "k" }) -- prompt -> its last rendering; a copy of a prompt has none
+-- prompt -> its last rendering. A copy of a prompt has none, and one whose fields were set since is rendered again.
+local rendered = setmetatable({}, { __mode = "k" })
+local asked_with = setmetatable({}, { __mode = "kv" }) -- token ids -> the prompt that they are
 
 -- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
+  local begun, messages = prefix or p.prefix or "", p:messages(model.record)
+  local said = { begun }
+  for _, m in ipairs(messages) do said[#said + 1] = m.role .. "\0" .. m.content end
+  said = table.concat(said, "\0")
   local cached = rendered[p]
-  if cached and cached.model == model and cached.prefix == prefix then return cached end
-  local begun = prefix or p.prefix or ""
+  if cached and cached.model == model and cached.said == said then return cached end
   if begun ~= "" and not model.caps.prefix then
     errors.misuse("weights:sample", "%s cannot go on from a prefix: its server begins every answer itself", model.spec)
   end
-  local text = core.policy_render(model.handle, p:messages(model.record), true) .. begun
+  local text = core.policy_render(model.handle, messages, true) .. begun
   local ids = model.caps.tokens and core.policy_encode(model.handle, text, true) or {}
-  cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
-  rendered[p] = cached
+  cached = { model = model, said = said, ids = ids, text = text, sha = core.sha256(text) }
+  rendered[p], asked_with[ids] = cached, p
   return cached
+end
+
+---What a sample is to be trained or scored under: the tokens it was drawn with, unless its script gave it another prompt.
+function policy.prompt_of(s, g)
+  local prompt, ids = s.prompt or g.prompt, s.prompt_ids or g.prompt_ids
+  if not ids or prompt and asked_with[ids] and asked_with[ids] ~= prompt then return prompt end
+  return ids
 end
 
 ---Token ids of a vt.Prompt or an array of ids.
@@ -260,7 +289,10 @@ end
 local function from_store(request, i)
   local store = session.content()
   local text = store and not session.flags.fresh and core.content_get(store, request.keys[i])
-  if not text then return nil end
+  if not text then
+    local line = request.run.donors:sample(request.keys[i])
+    return line and adopt(line, request)
+  end
   local line = core.json_decode(text, "a stored sample")
   line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
   return adopt(line, request)
@@ -368,7 +400,10 @@ function policy.stream(self, p, o, on_sample)
       run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
     else
       line = from_store(request, i)
-      if line then run.record:put_sample(line) end
+      if line then
+        core.run_blob(run.handle, request.prompt.text)
+        run.record:put_sample(line)
+      end
     end
     lines[i] = line
     if not line then missing[#missing + 1] = i end
@@ -406,10 +441,18 @@ function Weights:score(p, tokens, o)
   run.meter:spend(cost)
   local known = run.record:get(key)
   if known then return core.vector(known) end
+  local store, store_key = session.content(), core.sha256(key) -- keys of samples are other hashes
+  local text = store and not session.flags.fresh and core.content_get(store, store_key)
+  if text then
+    local logprobs = core.vector(core.json_decode(text, "a stored score"))
+    run.record:put(key, logprobs)
+    return logprobs
+  end
   policy.ready(self)
   sched.gate "weights:score"
   local future = sched.start(core.score(self.handle, ids, tokens), function(logprobs)
     run.record:put(key, logprobs)
+    if store then core.content_put(store, store_key, core.json_encode(logprobs)) end
     return logprobs
   end)
   return sched.await(future, "weights:score")

@@ -83,8 +83,8 @@ function stats.rate(of, field)
   return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end)
 end
 
----One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, speedup_sure, best }. speedup: the best
----correct one.
+---One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, best }. best: the fastest correct sample as
+---first judged, speedup its speedup.
 function stats.by_task(of)
   local rows = {}
   for i, g in ipairs(by_group("vt.stats.by_task", of)) do

@@ -45,7 +45,7 @@ function update.batch(of, o)
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
-      seqs[#seqs + 1] = { prompt = s.prompt_ids or g.prompt_ids or s.prompt or g.prompt, tokens = s.tokens,
+      seqs[#seqs + 1] = { prompt = policy.prompt_of(s, g), tokens = s.tokens,
         logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
         or a, sample = s, task = s.task or g.task }
       if run and s.key then
@@ -112,7 +112,7 @@ function describe(v, seen)
   if core.is_vector(v) then return core.json_encode(v) end
   if seen[v] then return "again" end
   seen[v] = true
-  if kind == "table" and not getmetatable(v) then return describe_table(v, seen) end
+  if kind == "table" and (not getmetatable(v) or closed.is_record(v)) then return describe_table(v, seen) end
   local is_dumped, code = pcall(string.dump, v, true)
   if not is_dumped then return kind end
   local parts = { core.sha256(code) }
@@ -255,6 +255,9 @@ local function compute(model, parent, piece, o)
   return result
 end
 
+local Report = closed.class("vt.UpdateReport", "an update's report", { "weights", "loss", "n_tokens", "grad_norm",
+  "rms_advantage", "max_advantage", "ess", "kl_sample_train", "agreement", "skipped" })
+
 local function report_of(stats, w, is_skipped)
   local agreement = stats.agreement
   return { weights = w, loss = stats.loss, n_tokens = stats.n_tokens, grad_norm = stats.grad_norm or 0,
@@ -286,7 +289,8 @@ end
 
 local function one_step(run, model, parent, seqs, o)
   local piece = { seqs = seqs, trained_on = trained_on(seqs) }
-  local loss = type(o.loss) == "function" and function_digest(o.loss) or o.loss
+  -- What a function does can hang on more than it closes over: its updates are its run's own.
+  local loss = type(o.loss) == "function" and function_digest(o.loss) .. run.id or o.loss
   piece.identity = record.hash { batch = digest_of(model, seqs), loss = loss, ratio = o.ratio, clip_lo = o.clip_lo,
     clip_hi = o.clip_hi, beta = o.beta }
   local key = ("update/%s/%s"):format(parent.id, record.hash { piece.identity, o.lr, o.grad_clip, o.weight_decay,
@@ -318,6 +322,24 @@ local function one_step(run, model, parent, seqs, o)
   return report
 end
 
+-- A teacher that is the student, or rewards that are all alike, leave nothing to learn: that is seldom what was meant.
+local function say_if_nothing_is_asked(run, seqs)
+  for _, q in ipairs(seqs) do
+    local a = q.advantage
+    if type(a) == "number" then
+      if a ~= 0 then return end
+    else
+      for i = 1, #a do
+        if a[i] ~= 0 then return end
+      end
+    end
+  end
+  local line = ("policy:update: all advantages of the %d sequences are 0, so there is nothing to learn from them"):format(
+    #seqs)
+  core.err(("vegttt: %s\n"):format(line))
+  run:note(line)
+end
+
 local Policy = policy.class
 
 ---policy:update(batch, o): trains on the batch and moves the policy to the new weights.
@@ -332,6 +354,7 @@ function Policy:update(batch, o)
   end
   o = resolve_options(self, o)
   check_ratio(o, batch.seqs)
+  say_if_nothing_is_asked(run, batch.seqs)
   local n, size = #batch.seqs, o.minibatch or #batch.seqs
   local report
   for _ = 1, o.epochs do
@@ -341,7 +364,7 @@ function Policy:update(batch, o)
       self.weights = report.weights
     end
   end
-  return report
+  return setmetatable(report, Report)
 end
 
 return update

@@ -90,8 +90,8 @@ for i, line in enumerate((golden / "tokenizer.jsonl").read_text().splitlines()):
     if i % 5 == 0 and not text_bytes.startswith(b"{"):
         write("model_tokenizer", f"text-{i}", text_bytes)
 
-# What make_formats.py describes, as folders: seven files with NULs between them (model_folder.c). The weights are those of
-# tests/golden/tiny/llama, put beside them by hand: VEGTTT_FUZZ_FOLDER.
+# What make_formats.py describes, as folders: seven files with NULs between them (model_folder.c). run.py puts the
+# weights of tests/golden/tiny/llama beside them.
 files = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "adapter_config.json")
 config = (golden / "tiny" / "llama" / "config.json").read_text()
 adapter = (golden / "tiny" / "llama" / "adapter" / "adapter_config.json").read_text()
@@ -111,7 +111,7 @@ for i, line in enumerate((golden / "chat_formats.jsonl").read_text().splitlines(
     case = json.loads(line)
     turns = b"".join(bytes([1 + ["system", "user", "assistant"].index(m["role"])]) + m["content"].encode() for m in case["messages"])
     if i % 3 == 0 and b"\0" not in turns:
-        write("model_chat", str(i), bytes([64 + CHATS.index(case["chat"])]) + turns)
+        write("model_chat", str(i), bytes([8 * 8 + CHATS.index(case["chat"])]) + turns)
 
 for path in sorted((root / "splits").glob("*.json")):
     write("store_split", path.name, path.read_bytes())

@@ -11,6 +11,7 @@ enum { CLOSING_TOKEN = 263 }; /* "\n}" */
 
 static void samples_hold_what_the_scorer_says(void)
 {
+    const int n_published = double_counts().n_published;
     vt_policy *p = open_policy();
     vt_weights *start = vt_policy_start(p), *made = update(p, start, 1e-2f, "x"), *both[2] = {start, made};
 
@@ -35,6 +36,7 @@ static void samples_hold_what_the_scorer_says(void)
             CHECK(memcmp(scored[i], out[i].logprobs, (size_t)n[i] * sizeof(float)) == 0);
         clear_samples(out, 4);
     }
+    CHECK_INT(double_counts().n_published - n_published, is_double() ? 2 : 0); /* each once, for both */
     vt_weights_unref(start);
     vt_weights_unref(made);
     vt_policy_close(p);

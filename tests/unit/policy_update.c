@@ -4,6 +4,7 @@
  * flow in and out by name, with no state between a forward and its step; what a handle says when it cannot go on; ids,
  * branches, refusals.
  */
+#include "policy/native.h"
 #include "policy_common.h"
 #include <limits.h>
 
@@ -27,6 +28,7 @@ static void learning_moves_the_right_way(void)
 static void an_update_is_its_halves(void)
 {
     vt_policy *p = open_policy();
+    const struct double_counts before = double_counts();
     vt_weights *start = vt_policy_start(p), *halves = NULL;
     struct batch whole, b;
     struct vt_mail m = VT_MAIL;
@@ -42,6 +44,8 @@ static void an_update_is_its_halves(void)
     make_batch(&b);
     CHECK_OK(vt_policy_update(p, &u, vt_mail_deliver, &m, NULL, &err), err);
     CHECK_OK(vt_mail_wait(&m, &err), err);
+    CHECK_INT(double_counts().n_forwards, before.n_forwards); /* one request, where the server takes it */
+    CHECK_INT(double_counts().n_trained - before.n_trained, is_double() ? 1 : 0);
     f = forward(p, start, &b);
     for (int i = 0; i < 2; i++) {
         CHECK(memcmp(b.logp[i], whole.logp[i], sizeof b.logp[i]) == 0);
@@ -194,6 +198,41 @@ static void a_forgotten_update_leaves_the_way_free(void)
     for (int i = 0; i < 4; i++)
         CHECK_INT(e[i].n_done, 1);
     vt_weights_unref(made);
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
+static uint64_t bytes_of(const vt_policy *p)
+{
+    return vt_lm_bytes(vt_native_of(p)->lm, NULL);
+}
+
+/* What a forward keeps goes when it is forgotten, and when it was stepped, however long its handle lives. */
+static void memory_goes_with_the_update(void)
+{
+    vt_policy *p = open_policy();
+    vt_weights *start = vt_policy_start(p), *made = NULL;
+    struct batch b;
+    uint64_t before = 0, kept;
+    vt_forward *f;
+
+    make_batch(&b);
+    for (int round = 0; round < 2 && !is_double(); round++) { /* the first one sizes the model's own buffers */
+        before = bytes_of(p);
+        f = forward(p, start, &b);
+        kept = bytes_of(p);
+        CHECK(kept > before);
+        vt_forward_forget(f);
+        if (round == 1)
+            CHECK_INT((long long)bytes_of(p), (long long)before);
+        f = forward(p, start, &b);
+        CHECK_OK(step(f, 1e-3f, "x", &made), err);
+        vt_weights_unref(made);
+        CHECK(bytes_of(p) < kept); /* the handle still holds what it trained, but no tape */
+        vt_forward_forget(f);
+        if (round == 1)
+            CHECK_INT((long long)bytes_of(p), (long long)before);
+    }
     vt_weights_unref(start);
     vt_policy_close(p);
 }
@@ -372,6 +411,7 @@ static const struct test_case cases[] = {TEST(learning_moves_the_right_way),
                                          TEST(a_handle_says_why_it_cannot_go_on),
                                          TEST(a_failed_step_poisons_the_handle),
                                          TEST(a_forgotten_update_leaves_the_way_free),
+                                         TEST(memory_goes_with_the_update),
                                          TEST(branches_train_apart),
                                          TEST(ids_name_the_whole_update),
                                          TEST(refusals_name_what_and_why),
