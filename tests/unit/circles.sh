@@ -19,7 +19,7 @@ arrows() {
         END { for (i = 1; i <= n; i++) if (used[i] in definer && definer[used[i]] != user[i]) print user[i], definer[used[i]] }'
 }
 
-for folder in base store stats plot farm bind; do
+for folder in base store stats plot policy farm bind; do
     library=$build/libvegttt_$folder.a
     if [ ! -f "$library" ]; then
         echo "skip $folder: there is no $library"
