@@ -38,6 +38,9 @@ struct vt_bind {
     int n_signals;
     double last_turn_s; /* when the scripts last let the loop run */
     double warned_s;
+    double deadline_s;       /* scripts are stopped after it; 0 = none */
+    bool has_stopped_script; /* by an error at the deadline */
+    char deadline_text[160];
 };
 
 vt_bind *vt_lua_bind(lua_State *L); /* the engine behind the state */

@@ -8,7 +8,7 @@
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include "eval/c/assemble.h"
-#include "eval/extract.h"
+#include "eval/tier.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -164,13 +164,14 @@ static void read_request(lua_State *L, struct vt_eval_request *r)
     r->code = luaL_checklstring(L, 3, &r->code_len);
     r->extract = vt_lua_bool(L, 4, "extract", false);
     r->protocol = strcmp(vt_lua_str(L, 4, "protocol", "fast"), "full") == 0 ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST;
+    r->tier = vt_lua_str(L, 4, "tier", NULL);
     r->scale = vt_lua_str(L, 4, "scale", NULL);
     r->fresh = vt_lua_bool(L, 4, "fresh", false);
     r->replicate = (int)vt_lua_int(L, 4, "replicate", 0);
     r->confirms = vt_lua_str(L, 4, "confirms", NULL);
 }
 
-/* core.eval_submit(handle, task, code, { extract, protocol, scale, fresh, replicate, confirms }) -> op. */
+/* core.eval_submit(handle, task, code, { extract, protocol, tier, scale, fresh, replicate, confirms }) -> op. */
 static int l_submit(lua_State *L)
 {
     vt_err err;
@@ -254,6 +255,17 @@ static int l_extract(lua_State *L)
     return 4;
 }
 
+/* core.eval_tiers() -> the names of the tiers there are, the best one first. */
+static int l_tiers(lua_State *L)
+{
+    lua_newtable(L);
+    for (int i = 0; vt_tiers[i]; i++) {
+        lua_pushstring(L, vt_tiers[i]->name);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
 /* core.prompt(task, body or nil): what a model is shown of the task. */
 static int l_prompt(lua_State *L)
 {
@@ -275,9 +287,9 @@ static int l_cancel(lua_State *L)
 
 void vt_lua_add_eval(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"eval_open", l_open},    {"eval_submit", l_submit}, {"eval_key", l_key},  {"eval_cancel", l_cancel},
-        {"assemble", l_assemble}, {"extract", l_extract},    {"prompt", l_prompt}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"eval_open", l_open},     {"eval_submit", l_submit}, {"eval_key", l_key},
+                                         {"eval_cancel", l_cancel}, {"assemble", l_assemble},  {"extract", l_extract},
+                                         {"prompt", l_prompt},      {"eval_tiers", l_tiers},   {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

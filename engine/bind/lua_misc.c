@@ -21,6 +21,17 @@ static int l_now(lua_State *L)
     return 1;
 }
 
+/* core.deadline(time | nil, text): a script that still computes after core.now() has passed it is stopped with a budget
+ * error that says `text`. */
+static int l_deadline(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    b->deadline_s = luaL_optnumber(L, 1, 0);
+    b->has_stopped_script = false;
+    snprintf(b->deadline_text, sizeof b->deadline_text, "%s", luaL_optstring(L, 2, ""));
+    return 0;
+}
+
 static int l_sha256(lua_State *L)
 {
     size_t n;
@@ -129,9 +140,9 @@ static int l_ask(lua_State *L)
 
 void vt_lua_add_misc(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"now", l_now},         {"sha256", l_sha256},   {"seed", l_seed},
-                                         {"uniform", l_uniform}, {"u64", l_u64},         {"parse_u64", l_parse_u64},
-                                         {"out", l_out},         {"err", l_err},         {"progress", l_progress},
-                                         {"ask", l_ask},         {"can_ask", l_can_ask}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"now", l_now}, {"deadline", l_deadline},   {"sha256", l_sha256}, {"seed", l_seed}, {"uniform", l_uniform},
+        {"u64", l_u64}, {"parse_u64", l_parse_u64}, {"out", l_out},       {"err", l_err},   {"progress", l_progress},
+        {"ask", l_ask}, {"can_ask", l_can_ask},     {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -4,7 +4,8 @@
  *
  * A count hook runs every two million instructions: when a script has not let the loop run for five seconds it is named
  * once, with its position; when an interrupt arrived meanwhile the script is stopped there, since it will never come to
- * a wait.
+ * a wait. A script that computes past the run's deadline (core.deadline) is stopped too. Scripts are coroutines; the
+ * scheduler, on the main thread, is never stopped here.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -20,18 +21,44 @@
 enum { HOOK_INSTRUCTIONS = 2000000 };
 static const double runaway_s = 5.0;
 
+static bool is_main_thread(lua_State *L)
+{
+    bool is_main = lua_pushthread(L) == 1;
+    lua_pop(L, 1);
+    return is_main;
+}
+
+/* "file:line: " of what runs, or "". */
+static void position(lua_State *L, lua_Debug *ar, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (lua_getinfo(L, "Sl", ar) && ar->currentline > 0)
+        snprintf(out, size, "%s:%d: ", ar->short_src, ar->currentline);
+}
+
 static void hook(lua_State *L, lua_Debug *ar)
 {
     vt_bind *b = vt_lua_bind(L);
     double now = vt_now_s();
+    char where[160];
+    if (b->deadline_s > 0 && now > b->deadline_s && !is_main_thread(L)) {
+        vt_err err;
+        if (b->has_stopped_script && lua_isyieldable(L))
+            (void)lua_yield(L, 0); /* it caught the error and goes on: the scheduler does not resume it */
+        else {
+            b->has_stopped_script = true;
+            position(L, ar, where, sizeof where);
+            vt_fail(&err, VT_EBUDGET, "%s%s", where, b->deadline_text);
+            vt_lua_raise(L, "main", &err);
+        }
+        return;
+    }
     if (now - b->last_turn_s < runaway_s)
         return;
     int n_run = 0;
     if (vt_loop_turn(b->loop, 0, &n_run, NULL) != VT_OK)
         return;
-    char where[160] = "";
-    if (lua_getinfo(L, "Sl", ar) && ar->currentline > 0)
-        snprintf(where, sizeof where, "%s:%d: ", ar->short_src, ar->currentline);
+    position(L, ar, where, sizeof where);
     if (b->n_signals > 0) {
         vt_err err;
         vt_fail(&err, VT_ECANCELLED, "%sinterrupted: the script had not waited for %d s", where,

@@ -94,8 +94,12 @@ static int l_pass_at_k(lua_State *L)
 static int l_best_of_k(lua_State *L)
 {
     size_t n;
+    double best;
+    vt_err err;
     const double *x = read_array(L, 1, &n);
-    lua_pushnumber(L, vt_best_of_k(x, n, (size_t)luaL_checkinteger(L, 2)));
+    if (vt_best_of_k(x, n, (size_t)luaL_checkinteger(L, 2), &best, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.stats.best_of_k", &err);
+    lua_pushnumber(L, best);
     return 1;
 }
 

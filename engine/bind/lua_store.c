@@ -59,7 +59,7 @@ static vt_json *to_json(lua_State *L, int idx, const char *key)
     return j;
 }
 
-/* core.run_open{ root, experiment, name, params, replicate, fresh, origins, env, about }
+/* core.run_open{ root, experiment, name, params, replicate, fresh, part, origins, env, about }
  * -> handle, { dir, id, is_resumed, is_finished, attempt } */
 static int l_open(lua_State *L)
 {
@@ -72,6 +72,7 @@ static int l_open(lua_State *L)
         .name = vt_lua_str(L, 1, "name", NULL),
         .replicate = (uint64_t)vt_lua_int(L, 1, "replicate", 0),
         .is_fresh = vt_lua_bool(L, 1, "fresh", false),
+        .is_part = vt_lua_bool(L, 1, "part", false),
     };
     spec.params = to_json(L, 1, "params");
     spec.origins = to_json(L, 1, "origins");

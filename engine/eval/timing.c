@@ -62,8 +62,10 @@ static vt_status one_pair(struct session *s, vt_err *err)
         if (!is_reference)
             judge_candidate(s, &c, number);
         else if (c.end != VT_CHECK_RIGHT)
-            return vt_fail(err, VT_EINTERNAL,
-                           "the baseline failed while it was timed, although it had passed its checks");
+            return c.is_timeout
+                       ? vt_fail(err, VT_ETIMEOUT, "the baseline did not return in time; is this machine overloaded?")
+                       : vt_fail(err, VT_EINTERNAL,
+                                 "the baseline failed while it was timed, although it had passed its checks");
     }
     if (!*s->failed) {
         t->pair[t->n++] = p;

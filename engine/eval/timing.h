@@ -28,7 +28,8 @@ struct vt_timing_opts {
     double precision; /* see vt_trials_settle */
     double budget_ms; /* of clocked, undisturbed time; on a busy machine the wall time may be three times that */
 };
-/* When a call of the candidate fails, *failed is set and *failure says how; the reference's failure is EINTERNAL. */
+/* When a call of the candidate fails, *failed is set and *failure says how; the reference's failure is EINTERNAL, or
+ * ETIMEOUT. */
 vt_status vt_timing_run(const struct vt_timing_opts *o, struct vt_trials *out, bool *failed, struct vt_check *failure,
                         vt_err *err) VT_MUST_USE;
 

@@ -220,6 +220,22 @@ static vt_status settle_kinds(vt_tokenizer *t, const struct vt_token_source *s, 
     return VT_OK;
 }
 
+void vt_tokenizer_free(vt_tokenizer *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->n_splits; i++)
+        vt_split_free(t->splits[i]);
+    free(t->bytes);
+    free(t->offsets);
+    free(t->kinds);
+    free(t->vocab);
+    free(t->merges);
+    vt_added_free(&t->raw);
+    vt_added_free(&t->normal);
+    free(t);
+}
+
 vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, vt_tokenizer **out, vt_err *err)
 {
     vt_tokenizer *t = vt_alloc(sizeof *t);

@@ -223,11 +223,14 @@ vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_ru
     if (!r)
         return vt_fail(err, VT_ENOMEM, "out of memory while opening a run of %s", spec->experiment);
     r->place.lock = -1;
-    vt_status status = vt_run_id_of(spec->experiment, spec->params, spec->replicate, r->id, err);
-    if (status != VT_OK || (status = vt_run_place_find(spec, r->id, &r->place, err)) != VT_OK ||
+    vt_status status = spec->about ? vt_json_check(spec->about, err) : VT_OK;
+    if (status != VT_OK ||
+        (status = vt_run_id_of(spec->experiment, spec->params, spec->replicate, r->id, err)) != VT_OK ||
+        (status = vt_run_place_find(spec, r->id, &r->place, err)) != VT_OK ||
         (status = write_once(r, "params.json", spec->origins ? spec->origins : spec->params, err)) != VT_OK ||
         (status = write_once(r, "env.json", spec->env, err)) != VT_OK ||
-        (status = last_attempt(r, &r->attempt, err)) != VT_OK || (status = link_latest(r, spec, err)) != VT_OK)
+        (status = last_attempt(r, &r->attempt, err)) != VT_OK ||
+        (!spec->is_part && (status = link_latest(r, spec, err)) != VT_OK))
         goto out;
     struct vt_run_state found = {.is_resumed = !r->place.is_new, .is_finished = is_finished(r)};
     if (!found.is_finished && (status = vt_run_begin(r, err)) != VT_OK)

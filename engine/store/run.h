@@ -38,6 +38,7 @@ struct vt_run_spec {
     const vt_json *origins; /* written as params.json (value, type and origin of each); NULL = params */
     const vt_json *env;     /* written as env.json; NULL = {} */
     const vt_json *about;   /* further members of run.json (command line, parent sweep); may be NULL */
+    bool is_part;           /* of another run, which stays ROOT/latest */
 };
 
 struct vt_run_state {

@@ -35,26 +35,32 @@ static vt_status check_name(const char *name, const char *what, vt_err *err)
     return VT_OK;
 }
 
-/* The id and time of making of a run directory; ENOENT when it holds no readable run.json. */
-static vt_status read_identity(const char *dir, char id[VT_SHA256_HEX], int64_t *created_ns)
+/* The id and time of making of a run directory; ENOENT when it holds no readable run.json. Want of memory is another
+ * matter: it must not look as if there were no run, which would begin a second one. */
+static vt_status read_identity(const char *dir, char id[VT_SHA256_HEX], int64_t *created_ns, vt_err *err)
 {
     char path[PATH_MAX];
     struct vt_buf text;
     vt_json *run = NULL;
-    if (snprintf(path, sizeof path, "%s/run.json", dir) >= (int)sizeof path ||
-        vt_fs_read(path, MAX_RUN_JSON, &text, NULL) != VT_OK)
+    if (snprintf(path, sizeof path, "%s/run.json", dir) >= (int)sizeof path)
         return VT_ENOENT;
-    vt_status status = vt_json_parse(text.p, text.len, path, &run, NULL);
+    vt_status status = vt_fs_read(path, MAX_RUN_JSON, &text, err);
+    if (status != VT_OK)
+        return status == VT_ENOMEM ? status : VT_ENOENT;
+    status = vt_json_parse(text.p, text.len, path, &run, err);
     const char *recorded = vt_json_str(vt_json_get(run, "id"), "");
-    if (status != VT_OK || strlen(recorded) != VT_SHA256_HEX - 1) {
+    if (status != VT_ENOMEM && (status != VT_OK || strlen(recorded) != VT_SHA256_HEX - 1))
         status = VT_ENOENT;
-    } else {
-        memcpy(id, recorded, VT_SHA256_HEX);
-        *created_ns = vt_json_int(vt_json_get(run, "t"), 0);
+    if (status != VT_OK) {
+        vt_buf_free(&text);
+        vt_json_free(run);
+        return status;
     }
+    memcpy(id, recorded, VT_SHA256_HEX);
+    *created_ns = vt_json_int(vt_json_get(run, "t"), 0);
     vt_json_free(run);
     vt_buf_free(&text);
-    return status;
+    return VT_OK;
 }
 
 /* The newest directory of the run, or NULL in *out. */
@@ -70,10 +76,11 @@ static vt_status find_by_id(const char *folder, const char *id, char **out, vt_e
         char found[VT_SHA256_HEX];
         int64_t created_ns = 0;
         char *dir = vt_path_join(folder, names[i]);
-        if (!dir) {
-            status = vt_fail(err, VT_ENOMEM, "out of memory while looking for runs in %s", folder);
-        } else if (read_identity(dir, found, &created_ns) == VT_OK && strcmp(found, id) == 0 &&
-                   created_ns > newest_ns) {
+        vt_status read = dir ? read_identity(dir, found, &created_ns, err)
+                             : vt_fail(err, VT_ENOMEM, "out of memory while looking for runs in %s", folder);
+        if (read == VT_ENOMEM) {
+            status = read;
+        } else if (read == VT_OK && strcmp(found, id) == 0 && created_ns > newest_ns) {
             free(*out);
             *out = dir;
             dir = NULL;
@@ -93,10 +100,11 @@ static vt_status find_by_name(const struct vt_run_spec *spec, const char *folder
     *out = vt_path_join(folder, spec->name);
     if (!*out)
         return vt_fail(err, VT_ENOMEM, "out of memory while naming the run %s", spec->name);
-    if (read_identity(*out, found, &created_ns) != VT_OK) {
+    vt_status status = read_identity(*out, found, &created_ns, err);
+    if (status != VT_OK) {
         free(*out);
         *out = NULL;
-        return VT_OK;
+        return status == VT_ENOMEM ? status : VT_OK;
     }
     if (spec->is_fresh)
         return vt_fail(err, VT_EINVAL, "cannot start the run %s afresh: it exists; choose another name", *out);
@@ -186,7 +194,10 @@ static vt_status write_holder(int fd, const char *dir, vt_err *err)
     struct vt_buf boot, text;
     char host[256] = "";
     gethostname(host, sizeof host - 1);
-    if (vt_fs_read("/proc/sys/kernel/random/boot_id", 256, &boot, NULL) != VT_OK)
+    vt_status status = vt_fs_read("/proc/sys/kernel/random/boot_id", 256, &boot, err);
+    if (status == VT_ENOMEM)
+        return status;
+    if (status != VT_OK)
         vt_buf_puts(&boot, "unknown");
     boot.p[strcspn(boot.p, "\n")] = '\0';
     vt_buf_init(&text, MAX_LOCK_TEXT);
@@ -195,7 +206,7 @@ static vt_status write_holder(int fd, const char *dir, vt_err *err)
     vt_buf_puts(&text, ",\"host\":");
     vt_json_write_string(&text, host, strlen(host));
     vt_buf_puts(&text, "}\n");
-    vt_status status = vt_buf_check(&text, "the lock's text", err);
+    status = vt_buf_check(&text, "the lock's text", err);
     if (status == VT_OK && (ftruncate(fd, 0) != 0 || pwrite(fd, text.p, text.len, 0) != (ssize_t)text.len))
         status = vt_fail(err, VT_EIO, "cannot write %s/lock: %s", dir, strerror(errno));
     vt_buf_free(&boot);

@@ -39,13 +39,16 @@ end
 function attempt.carry_out(r)
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
   r:begin()
-  return finish(r, sched.run(main_of(r), r, {
+  local status, value = sched.run(main_of(r), r, {
     tick = function() return r.progress:tick() end,
+    limit = r:time_limit(),
     on_drain = function()
       core.err("vegttt: interrupted; letting running work end (Ctrl-C again stops at once)\n")
       session.cancel_evaluations()
     end,
-  }))
+  })
+  if status == "failed" then session.cancel_evaluations() end
+  return finish(r, status, value)
 end
 
 ---[waits] Carries out an opened run as a light task of another; raises what its main raises.

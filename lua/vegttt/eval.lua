@@ -41,19 +41,17 @@ function Verdict:feedback(o)
   return #text > max and text:sub(1, max - 1) .. "…" or text
 end
 
-local eval_options = { protocol = { "fast", "full" }, tier = { "c", "cuda", "torch" }, fresh = "boolean" }
+local tiers = core.eval_tiers() -- the best one first
+local eval_options = { protocol = { "fast", "full" }, tier = tiers, fresh = "boolean" }
 
 local function resolve_options(op, o)
   o = errors.options(op, o, eval_options)
-  if o.tier and o.tier ~= "c" then
-    errors.misuse(op, "%s: tier '%s' needs a GPU build; this one evaluates tier 'c'", op, o.tier)
-  end
-  return { protocol = o.protocol or "fast", tier = "c", fresh = o.fresh or false }
+  return { protocol = o.protocol or "fast", tier = o.tier or tiers[1], fresh = o.fresh or false }
 end
 
 -- What the evaluator is asked, as core.eval_key and core.eval_submit take it.
 local function question(run, o)
-  return { protocol = o.protocol, scale = "cpu", replicate = run.replicate, confirms = o.confirms,
+  return { protocol = o.protocol, tier = o.tier, replicate = run.replicate, confirms = o.confirms,
     fresh = o.fresh or session.flags.fresh or o.confirms ~= nil }
 end
 
@@ -200,7 +198,7 @@ function eval.best(g)
   end
   return sched.map(list.group_by(samples, function(s) return s.task.id end), function(of_task)
     local sample, verdict, n_tried = best.confirm(best.rank(of_task), function(s)
-      return evaluate(run, s.task, s.code, { protocol = "full", tier = "c", confirms = s.result.key })
+      return evaluate(run, s.task, s.code, { protocol = "full", tier = s.result.tier, confirms = s.result.key })
     end)
     return { task = of_task[1].task, sample = sample, first = sample and sample.result, verdict = verdict,
       n_tried = n_tried }

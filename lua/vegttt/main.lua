@@ -12,6 +12,8 @@ local params = require "vegttt.params"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
+local sweep = require "vegttt.sweep"
+local tables = require "vegttt.tables"
 local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
@@ -94,6 +96,10 @@ end
 
 -- ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+local function error_record(e)
+  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = tostring(e) }
+end
+
 local function report_error(e)
   core.err(("vegttt: %s\n"):format(tostring(e)))
   if errors.is(e) and e.traceback and e.traceback ~= "" and (e.kind == "script" or e.kind == "misuse") then
@@ -115,25 +121,40 @@ local function result_text(result, digits)
   return table.concat(parts, "\n")
 end
 
+local function say_legend(is_json, columns)
+  local legend = tables.legend(columns)
+  if legend ~= "" then say(is_json, "\n" .. legend) end
+end
+
 local function print_result(r, result, is_json)
+  local columns = {}
   for _, name in ipairs(r.table_order) do
-    say(is_json, "\n" .. name .. "\n" .. r.tables[name]:text())
+    local t = r.tables[name]
+    say(is_json, "\n" .. name .. "\n" .. t:text())
+    table.move(t.columns, 1, #t.columns, #columns + 1, columns)
   end
+  say_legend(is_json, columns)
   local scalars = result_text(result, 4)
   if scalars ~= "" then say(is_json, "\n" .. scalars) end
   local m = r.meter:copy()
-  local format = "\ncharged: %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
-    .. "spent: %d rollouts, %d evaluations"
+  local format = "\ncharged (as if the method ran alone): %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
+    .. "spent (what this run did): %d rollouts, %d evaluations"
   say(is_json, format:format(m.charged.rollouts, m.charged.evaluations, m.charged.student_tokens,
     m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
   say(is_json, "everything is in " .. r.dir)
 end
 
 local function print_stored(r, summary, is_json)
+  local columns = {}
   for _, name in ipairs(summary.tables or {}) do
     local path = ("%s/tables/%s.md"):format(r.dir, name)
-    if core.exists(path) then say(is_json, "\n" .. name .. "\n\n" .. core.read(path)) end
+    local table_text = core.exists(path) and core.read(path)
+    if table_text then
+      say(is_json, "\n" .. name .. "\n\n" .. table_text)
+      for column in table_text:match "^[^\n]*":gmatch "[^|%s]+" do columns[#columns + 1] = column end
+    end
   end
+  say_legend(is_json, columns)
   say(is_json, result_text(summary.result, 15))
   say(is_json, "\nThis run is finished: " .. r.dir)
   say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")
@@ -161,6 +182,7 @@ local function report(r, status, value, is_json, command)
 end
 
 local function run_experiment(e, flags, given, file, words)
+  e = sweep.of(e, given) or e
   session.flags = { json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
     unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
@@ -189,7 +211,7 @@ local function run_experiment(e, flags, given, file, words)
   local code = report(r, status, value, is_json, command_of(file, words))
   if is_json then
     json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(value or {}, 0)
-      or nil }
+      or nil, error = status == "failed" and error_record(value) or nil }
   end
   return code
 end
@@ -210,7 +232,12 @@ function main.main(argv)
     end
     return run_experiment(e, flags, given, file, words)
   end, sched.wrap_error)
-  return ok and code or report_error(code)
+  if ok then return code end
+  local exit = report_error(code)
+  for _, word in ipairs(words) do
+    if word == "--json" then json_record { event = "done", exit = exit, error = error_record(code) } end
+  end
+  return exit
 end
 
 return main

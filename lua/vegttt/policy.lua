@@ -11,6 +11,7 @@
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local families = require "vegttt.families"
 local prompts = require "vegttt.prompts"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -94,7 +95,7 @@ function policy.open(spec, o)
   local model = open_model(spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
     reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
     chat = session.flags.chat })
-  session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
+  session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
     weights = model.start }, policy_class)
 end
@@ -221,7 +222,7 @@ local function seen_by(model, task)
     if id == task.id then return "task" end
   end
   for _, family in ipairs(model.start.trained_on.families or {}) do
-    if family == task.family then return "family" end
+    if families.of(family) == families.of(task.family) then return "family" end
   end
 end
 

@@ -3,7 +3,8 @@
 -- A run: one execution of an experiment with its directory, its record and its meter; what main gets as `run`.
 --
 -- The run's identity is the experiment's name, its parameters, except those that may grow (k, steps: `extend`), and the
--- tasks that come from files, so asking for more continues the same directory. Lines of metrics.jsonl and meter.jsonl, tables and plots are written
+-- tasks that come from files, so asking for more continues the same directory. In the cells of a sweep what is swept
+-- does not grow. Lines of metrics.jsonl and meter.jsonl, tables and plots are written
 -- again by every attempt, from the record.
 local checkpoints = require "vegttt.checkpoints"
 local closed = require "vegttt.closed"
@@ -41,10 +42,10 @@ local function by_digest(v, own_tasks)
   return core.array(out)
 end
 
-local function identity(e, values, own_tasks)
+local function identity(e, values, own_tasks, swept)
   local out = {}
   for name, d in pairs(e.params) do
-    if not d.extend then out[name] = values[name] == nil and core.null or by_digest(values[name], own_tasks) end
+    if not d.extend or swept[name] ~= nil then out[name] = values[name] == nil and core.null or by_digest(values[name], own_tasks) end
   end
   out["--chat"] = session.flags.chat -- it changes every prompt
   return out
@@ -61,6 +62,16 @@ end
 local function params_json(values)
   local out = {}
   for name, v in pairs(values) do out[name] = type(v) == "table" and core.array(v) or v end
+  return out
+end
+
+-- The parameters that were given or have a default, of those that a summary holds: what came from the model record is
+-- the model's to say.
+local function given_of(all, values)
+  local out = {}
+  for name, v in pairs(all) do
+    if rawget(values, name) ~= nil then out[name] = v end
+  end
   return out
 end
 
@@ -83,21 +94,24 @@ local function environment()
   }
 end
 
----Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, about }
+---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits,
+---parent, progress, swept }
 function run.open(e, values, origins, o)
   local plan = e.plan and e.plan(values) -- before anything is written: it may find the parameters wanting
   local own_tasks = file_tasks(plan)
-  local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent }
+  local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent,
+    script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil, vegttt = core.version }
   local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name,
-    params = identity(e, values, own_tasks), replicate = o.replicate or 0, fresh = o.fresh or false,
-    origins = origins_json(origins), env = environment(), about = about }
+    params = identity(e, values, own_tasks, o.swept or {}), replicate = o.replicate or 0, fresh = o.fresh or false,
+    part = o.parent ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
     is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
     replicate = o.replicate or 0, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {},
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
+  r.origins, r.resolved = origins_json(origins), params_json(values)
   r.seed = core.seed(rawget(values, "seed") or 42, ("run/%d"):format(r.replicate))
   r.checkpoints = checkpoints.new(handle, info.dir)
-  r.progress = progress.new(plan)
+  r.progress = progress.new(plan, o.progress)
   r.is_edited = e.text and core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) or false
   return r
 end
@@ -128,11 +142,26 @@ end
 
 function Run:write_tables() tables.write(self) end
 
+---A model that the script opens: it is logged, and parameters without a value have the one of its record from here on,
+---in params.json and in the summary.
+function Run:uses_model(spec, weights, model_record)
+  self:log("policy", { spec = spec, weights = weights, record = model_record })
+  local has_changed = false
+  for name, o in pairs(self.origins) do
+    local v = model_record[name]
+    if o.value == core.null and v ~= nil then
+      self.resolved[name], has_changed = v, true
+      self.origins[name] = { value = v, type = o.type, origin = "model record of " .. spec }
+    end
+  end
+  if has_changed then core.write(core.run_path(self.handle, "params.json"), core.json_encode(self.origins) .. "\n") end
+end
+
 ---Writes the tables and summary.json: the run is finished.
 function Run:finish(result)
   self:keep_modules()
   self:write_tables()
-  local summary = { result = plain(result or {}, 0), params = params_json(self.params), meter = self.meter:copy(),
+  local summary = { result = plain(result or {}, 0), params = self.resolved, meter = self.meter:copy(),
     wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
   core.run_finish(self.handle, summary)
   return summary
@@ -144,7 +173,8 @@ function Run:stored_summary()
   local ok, summary = pcall(function()
     return core.json_decode(core.read(self.dir .. "/summary.json"), "summary.json")
   end)
-  if not ok or core.json_encode(summary.params or {}) ~= core.json_encode(params_json(self.params)) then return nil end
+  local given = ok and given_of(summary.params or {}, self.params)
+  if not ok or core.json_encode(given) ~= core.json_encode(params_json(self.params)) then return nil end
   return summary
 end
 
@@ -166,12 +196,21 @@ function Run:charge(amounts)
   core.run_line(self.handle, "meter", self.meter:copy())
 end
 
+-- What is said when the time is over.
+local function time_error(op, max)
+  return errors.new { kind = "budget", op = op, retryable = false,
+    message = ("the wall-clock budget of %g s is spent; raise --max-wall to go on, what was recorded stays"):format(max) }
+end
+
 function Run:check_time(op)
   local max = self.limits.max_wall_s
-  if max and core.now() - self.began > max then
-    errors.raise("budget", op,
-      ("the wall-clock budget of %g s is spent; raise --max-wall to go on, what was recorded stays"):format(max))
-  end
+  if max and core.now() - self.began > max then error(time_error(op, max), 0) end
+end
+
+---When the attempt ends at the latest, for the scheduler; nil = no limit.
+function Run:time_limit()
+  local max = self.limits.max_wall_s
+  return max and { at = self.began + max, error = time_error("main", max) }
 end
 
 function Run:check_budget(n, op)

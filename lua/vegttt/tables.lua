@@ -70,6 +70,30 @@ function Table:text()
   return table.concat(lines, "\n")
 end
 
+-- What columns of the shipped tables mean, where their name does not say it.
+local meanings = {
+  { "lo", "lo hi", "95 % interval of the column before them" },
+  { "fast_1", "fast_1", "correct and timed faster than the baseline, copies included" },
+  { "fast_1_sure", "fast_1_sure", "the whole interval above 1, no copy, not flagged" },
+  { "seen", "seen", "the start weights were trained on this task, or on its family" },
+  { "distinct", "distinct", "different codes among the samples" },
+  { "best", "best", "* is the step that was chosen: a maximum over the data that it is scored on" },
+  { "first", "first", "the speedup by which the kernel was found; speedup is that of its second verdict" },
+  { "tried", "tried", "kernels that were judged again until one held" },
+  { "pass", "pass", "probability that one of k samples is fast_1" },
+  { "best_of_k", "best_of_k", "expected speedup of the fastest of k samples" },
+}
+
+---What those of the columns mean that need it, a line each; "" where none does.
+function tables.legend(columns)
+  local has, lines = {}, {}
+  for _, name in ipairs(columns) do has[name] = true end
+  for _, m in ipairs(meanings) do
+    if has[m[1]] then lines[#lines + 1] = ("  %-12s %s"):format(m[2], m[3]) end
+  end
+  return table.concat(lines, "\n")
+end
+
 ---Writes all tables of a run.
 function tables.write(run)
   for _, name in ipairs(run.table_order) do

@@ -22,7 +22,7 @@ function verb.say(format, ...) core.out((select("#", ...) > 0 and format:format(
 
 ---A word as a shell takes it back.
 function verb.quote(word)
-  return word:find "[^%w_./=,@:+-]" and "'" .. word:gsub("'", "'\\''") .. "'" or word
+  return (word == "" or word:find "[^%w_./=,@:+-]") and "'" .. word:gsub("'", "'\\''") .. "'" or word
 end
 
 ---The command line of these words.

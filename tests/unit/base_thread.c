@@ -196,6 +196,28 @@ static void deaf_guest_is_reported(void)
     vt_lease_free(g.lease);
 }
 
+static void slow_but_for_the_caller(void *arg, int thread, int n_threads)
+{
+    atomic_int *n_done = arg;
+    (void)n_threads;
+    if (thread > 0)
+        vt_sleep_ms(30);
+    atomic_fetch_add(n_done, 1);
+}
+
+static void a_run_ends_with_its_last_thread(void)
+{
+    vt_pool *p = NULL;
+    vt_err err;
+    CHECK_OK(vt_pool_new(3, &p, &err), err);
+    for (int i = 0; i < 3; i++) {
+        atomic_int n_done = 0;
+        vt_pool_run(p, slow_but_for_the_caller, &n_done);
+        CHECK_INT(atomic_load(&n_done), 3);
+    }
+    vt_pool_free(p);
+}
+
 struct holder {
     vt_lease *lease;
     int index;
@@ -492,6 +514,7 @@ static void no_lease_is_no_wait(void)
 }
 
 static const struct test_case cases[] = {
+    TEST(a_run_ends_with_its_last_thread),
     TEST(pool_runs_and_meets),
     TEST(pool_refuses_nonsense),
     TEST(pool_keeps_to_a_place),

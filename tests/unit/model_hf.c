@@ -209,7 +209,7 @@ static void refused(void)
     write_scratch(path, "x", 1);
     expect_refused(dir, "{\"model_type\":\"llama\"," SIZES "}", VT_EUNSUPPORTED, "pytorch_model.bin");
     snprintf(path, sizeof path, "%s/model.safetensors.index.json", dir);
-    static const char outside[] = "{\"weight_map\":{\"a\":\"../../etc/passwd\"}}", none[] = "{}",
+    static const char outside[] = "{\"weight_map\":{\"a\":\"../outside.safetensors\"}}", none[] = "{}",
                       absent[] = "{\"weight_map\":{\"a\":\"x.safetensors\"}}";
     write_scratch(path, outside, sizeof outside - 1);
     expect_refused(dir, "{\"model_type\":\"llama\"," SIZES "}", VT_EFORMAT, "outside its folder");

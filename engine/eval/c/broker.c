@@ -2,13 +2,15 @@
  *
  * broker.c: starts vegttt-worker and talks to it.
  *
- * The program is looked for beside this executable and one folder up (build trees), or where VEGTTT_WORKER says. It
- * is spawned with the socket and /dev/null only: none of this process's descriptors, environment or memory reach it.
+ * The program is looked for beside this executable or libvegttt, one folder up (build trees) and in ../libexec/vegttt
+ * (installed), or where VEGTTT_WORKER says. It is spawned with the socket and /dev/null only: none of this process's
+ * descriptors, environment or memory reach it.
  */
 #include "eval/c/broker.h"
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "eval/c/scratch.h"
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -36,16 +38,34 @@ struct vt_broker {
     struct vt_wire_request request;
 };
 
+/* The folder that holds this code: the program's, or that of libvegttt. */
+static vt_status code_dir(char **out, vt_err *err)
+{
+    static const char here;
+    Dl_info info;
+    if (!dladdr(&here, &info) || !info.dli_fname || !strchr(info.dli_fname, '/'))
+        return vt_exe_dir(out, err);
+    char *path = realpath(info.dli_fname, NULL);
+    if (!path)
+        return vt_exe_dir(out, err);
+    *strrchr(path, '/') = '\0';
+    *out = vt_strdup(path[0] ? path : "/");
+    free(path);
+    return *out ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot start the evaluator's worker: out of memory");
+}
+
 static vt_status find_worker(char **out, vt_err *err)
 {
+    static const char *const places[] = {"vegttt-worker", "../vegttt-worker", "../libexec/vegttt/vegttt-worker",
+                                         "../../libexec/vegttt/vegttt-worker"};
     const char *named = getenv("VEGTTT_WORKER");
-    static const char *const places[] = {"vegttt-worker", "../vegttt-worker", "../libexec/vegttt/vegttt-worker"};
     char *dir = NULL;
+    bool is_closed = false; /* something is there that this user may not run or reach */
     if (named) {
         *out = vt_strdup(named);
         return *out ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot start the evaluator's worker: out of memory");
     }
-    VT_TRY(vt_exe_dir(&dir, err));
+    VT_TRY(code_dir(&dir, err));
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         char *path = vt_path_join(dir, places[i]);
         if (path && access(path, X_OK) == 0) {
@@ -53,13 +73,18 @@ static vt_status find_worker(char **out, vt_err *err)
             *out = path;
             return VT_OK;
         }
+        is_closed |= path && errno == EACCES;
         free(path);
     }
-    vt_status s =
-        vt_fail(err, VT_ENOENT,
-                "cannot start the evaluator: the program vegttt-worker is not beside %s; build it, or name it "
-                "in VEGTTT_WORKER",
-                dir);
+    vt_status s = is_closed ? vt_fail(err, VT_EIO,
+                                      "cannot start the evaluator: user %u may not run the program vegttt-worker in "
+                                      "%s or may not enter that folder; let others read it, or name a copy in "
+                                      "VEGTTT_WORKER",
+                                      (unsigned)geteuid(), dir)
+                            : vt_fail(err, VT_ENOENT,
+                                      "cannot start the evaluator: the program vegttt-worker is not beside %s; build "
+                                      "it, or name it in VEGTTT_WORKER",
+                                      dir);
     free(dir);
     return s;
 }

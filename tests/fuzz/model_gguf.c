@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_gguf.c: any bytes as a GGUF model. What opens is read to the last weight, and its tokenizer encodes a text, so
+ * model_gguf.c: any bytes as a GGUF model. What opens is read to the last weight, and its tokenizer encodes a text, so
  * that a check missing at open shows as a bad access here.
  */
-#include "fuzz_common.h"
+#include "fuzz.h"
 #include "model/ckpt.h"
 #include "model/dtype.h"
 #include "model/tokenizer.h"

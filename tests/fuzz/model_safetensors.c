@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_safetensors.c: any bytes as a safetensors file; what opens is read to the last value.
+ * model_safetensors.c: any bytes as a safetensors file; what opens is read to the last value.
  */
-#include "fuzz_common.h"
+#include "fuzz.h"
 #include "model/safetensors.h"
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_common.h: hands a fuzzer's bytes to a function that takes a path, through a file in memory. A failing call must
+ * fuzz.h: hands a fuzzer's bytes to a function that takes a path, through a file in memory. A failing call must
  * explain itself: an empty message is a finding.
  */
-#ifndef VT_FUZZ_COMMON_H
-#define VT_FUZZ_COMMON_H
+#ifndef VT_FUZZ_H
+#define VT_FUZZ_H
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_folder.c: the configuration files of a model folder. The input is up to seven texts with NULs between them:
+ * model_folder.c: the configuration files of a model folder. The input is up to seven texts with NULs between them:
  * config.json, generation_config.json, tokenizer.json, tokenizer_config.json, special_tokens_map.json,
  * added_tokens.json, adapter_config.json; an empty text is an absent file. They are laid into VEGTTT_FUZZ_FOLDER (by
  * default a new folder in /dev/shm), which may hold weights (model.safetensors, adapter_model.safetensors), and opened
  * as a model and as an adapter.
  */
 #include "base/fs.h"
-#include "fuzz_common.h"
+#include "fuzz.h"
 #include "model/adapter.h"
 #include "model/chat.h"
 

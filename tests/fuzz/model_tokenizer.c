@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fuzz_tokenizer.c: two parsers in one program. Input that begins with '{' is a tokenizer.json, which then encodes
+ * model_tokenizer.c: two parsers in one program. Input that begins with '{' is a tokenizer.json, which then encodes
  * itself. Other input is text for the tokenizer named by VEGTTT_FUZZ_TOKENIZER (a tokenizer.json whose vocabulary has
  * all 256 bytes and that does not normalise): decoding what it encodes must give the text back.
  */
 #include "base/buf.h"
-#include "fuzz_common.h"
+#include "fuzz.h"
 #include "model/tokenizer.h"
 
 #include <string.h>
