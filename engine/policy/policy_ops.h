@@ -50,6 +50,8 @@ struct vt_request {
     pthread_mutex_t *mutex, own_mutex;
     vt_policy_done *done;
     void *arg;
+    vt_status (*start)(vt_request *r, vt_err *err); /* NULL = the backend's operation of this kind, and its cancel */
+    void (*stop)(vt_request *r);
     int refs, stop_fd;
     bool is_cancelled, is_over, is_waiting, is_counted;
     char *digest, *trained_on;
