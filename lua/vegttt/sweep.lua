@@ -36,6 +36,7 @@ local function run_cell(parent, e, cell, o)
     local origins
     values, origins = params.resolve(e.params, given, "sweep")
     local r = attempt.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate,
+      fresh = parent.options.fresh,
       limits = parent.limits, parent = parent.id, argv = parent.options.argv, progress = parent.progress,
       swept = cell })
     dir = r.dir
