@@ -139,11 +139,15 @@ local function differences(dir, values, own_tasks, read)
   return out
 end
 
--- The directories of this id whose own inputs are not what they were.
-local function stale_of(known, id)
-  local out = {}
+-- The directories of this id whose own inputs are not what they were, down to the newest whose are; and that of `name`.
+local function stale_of(known, id, named_dir)
+  local out, is_found = {}, false
   for _, entry in ipairs(known) do
-    if entry.about.id == id and #inputs.changed(entry.dir, true) > 0 then out[#out + 1] = entry.dir end
+    if entry.about.id == id and (not is_found or entry.dir == named_dir) then
+      local is_stale = #inputs.changed(entry.dir, true) > 0
+      if is_stale then out[#out + 1] = entry.dir end
+      is_found = is_found or not is_stale
+    end
   end
   return out
 end
@@ -156,14 +160,13 @@ local function predecessor(known, of_family)
 end
 
 -- A name that another run has.
-local function refuse_name(known, o, id, stale, values, own_tasks, read)
-  local dir = o.name and ("%s/%s"):format(o.root, o.experiment_name) .. "/" .. o.name
-  for _, entry in ipairs(known) do
+local function refuse_name(known, named_dir, id, stale, values, own_tasks, read)
+  for _, entry in ipairs(named_dir and known or {}) do
     local is_stale = false
-    for _, s in ipairs(stale) do is_stale = is_stale or s == dir end
-    if entry.dir == dir and (entry.about.id ~= id or is_stale) then
-      errors.usage("the run %s is another one: %s; choose another name", dir,
-        table.concat(differences(dir, values, own_tasks, read), ", "))
+    for _, dir in ipairs(stale) do is_stale = is_stale or dir == named_dir end
+    if entry.dir == named_dir and (entry.about.id ~= id or is_stale) then
+      errors.usage("the run %s is another one: %s; choose another name", named_dir,
+        table.concat(differences(named_dir, values, own_tasks, read), ", "))
     end
   end
 end
@@ -200,8 +203,9 @@ function run.open(e, values, origins, o)
   local read, of_family = read_before(e, planned), family(e, values, replicate)
   local asked = identity(e, values, own_tasks, read)
   local id, known = core.run_id(e.name, asked, replicate), core.run_list(root, e.name)
-  local stale, before = stale_of(known, id), not o.fresh and predecessor(known, of_family) or nil
-  refuse_name(known, { name = o.name, root = root, experiment_name = e.name }, id, stale, values, own_tasks, read)
+  local named_dir = o.name and ("%s/%s/%s"):format(root, e.name, o.name)
+  local stale, before = stale_of(known, id, named_dir), not o.fresh and predecessor(known, of_family) or nil
+  refuse_name(known, named_dir, id, stale, values, own_tasks, read)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
     parent = o.within and o.within.id, family = of_family, before = before,
     script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil, vegttt = core.version }
