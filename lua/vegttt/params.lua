@@ -156,7 +156,7 @@ end
 
 ---The value of a parameter given as text or in its type, or of its default.
 function params.value(name, d, given)
-  if given == nil then given = d[1] end
+  if given == nil then return plain_value(name, d, d[1]) end
   local v = plain_value(name, d, given)
   if params.kind(d) == "model" then policy.check_spec(v) end
   return v

@@ -80,6 +80,22 @@ describe("parameters", function()
     expect.equal(origins.max_tokens.origin, "model record")
   end)
 
+  it("keeps of a shared declaration what a script does not say, except that it may grow", function()
+    local vt = loaded().vegttt
+    expect.equal(vt.params().k.extend, true)
+    local k = vt.params { k = { 4, "rollouts", min = 2 } }.k
+    expect.equal(k[1], 4)
+    expect.equal(k.min, 2)
+    expect.equal(k.max, core.limits.n.max)
+    expect.equal(k.extend, nil)
+    local lr = vt.adapt_params { lr = { 1e-3 } }.lr
+    expect.equal(lr.min, 0)
+    expect.equal(lr[2], "learning rate")
+    expect.equal(vt.task_params().eval[1], "fast")
+    expect.raises("the default of 'k' is none: --k must be at least 1, not 0", vt.params, { k = { 0 } })
+    expect.raises("'max_wall' cannot be a parameter's name", vt.params, { max_wall = { 1, "" } })
+  end)
+
   it("refuses what does not fit, in one sentence", function()
     expect.raises("--k must be a whole number, not '3.5'", resolve, { k = "3.5" })
     expect.raises("--k must be at least 1, not 0", resolve, { k = "0" })
