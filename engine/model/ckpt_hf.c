@@ -17,7 +17,6 @@
 #include "model/keys.h"
 #include "model/tokenizer_files.h"
 
-#include <stdio.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
