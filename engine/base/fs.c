@@ -305,7 +305,7 @@ vt_status vt_exe_dir(char **out, vt_err *err)
 vt_status vt_map_open(const char *path, struct vt_map *out, vt_err *err)
 {
     *out = (struct vt_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused below, not waited for */
     if (fd < 0)
         return fail_errno(err, "open", path);
     vt_status status = VT_OK;

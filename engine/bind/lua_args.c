@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/nearest.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include <math.h>
 #include <string.h>
 

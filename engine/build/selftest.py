@@ -46,7 +46,7 @@ def main():
     if "--sanitize" in options:
         import sanitize
         return sanitize.main(root, build, names, is_full)
-    tests = [t for t in testrun.discover(root, build) if not names or any(n in t.name for n in names)]
+    tests = [t for t in testrun.discover(root, build, is_full) if not names or any(n in t.name for n in names)]
     for name in names:
         if not any(name in t.name for t in tests):
             usage(f"no test has '{name}' in its name")

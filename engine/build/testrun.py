@@ -39,13 +39,17 @@ class Result:
         return [line for line in self.log.splitlines() if re.match(pattern, line)]
 
 
-def discover(root, build):
+def discover(root, build, is_full=False):
     """Every test of the tree at root, built in build, in the order they run."""
     root, build = pathlib.Path(root), pathlib.Path(build)
     tests = [Test(p.name, [str(p)], True) for p in sorted((build / "tests").glob("test_*")) if os.access(p, os.X_OK)]
     for p in sorted(root.glob("tests/unit/*.sh")) + sorted(root.glob("tests/cli/run.sh")) + \
             sorted(root.glob("tests/kill/*.sh")) + sorted(root.glob("tests/readme/*.sh")):
         tests.append(Test(f"{p.parent.name}_{p.stem}", ["sh", str(p)]))
+    for p in sorted(root.glob("tests/unit/*.py")):
+        tests.append(Test(f"unit_{p.stem}", [sys.executable, str(p)]))
+    if is_full:
+        tests.append(Test("fuzz", [sys.executable, str(root / "tests" / "fuzz" / "run.py")]))
     if (root / "tests" / "lua").is_dir():
         tests.append(Test("lua", [str(build / "vegttt"), "test", str(root / "tests" / "lua")]))
     return tests
@@ -130,13 +134,15 @@ class Runner:
             print("the default model could not be fetched: its tests will be skipped", flush=True)
         self.env["VEGTTT_TEST_MODEL"] = path
 
-    def run(self, test, arguments=()):
+    def run(self, test, arguments=(), guard=None):
+        """guard: called in the test's process before the test begins."""
         log_path = self.logs / f"{test.name}.log"
         began, is_hung = time.monotonic(), False
         with open(log_path, "wb") as log:
             try:
                 process = subprocess.Popen(test.command + list(arguments), stdout=log, stderr=subprocess.STDOUT,
-                                           stdin=subprocess.DEVNULL, cwd=self.root, env=self.env, start_new_session=True)
+                                           stdin=subprocess.DEVNULL, cwd=self.root, env=self.env, start_new_session=True,
+                                           preexec_fn=guard)
             except OSError as e:
                 return Result(0, 1, 0, 0, f"cannot be started: {e}", "")
             try:

@@ -23,17 +23,7 @@ enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 int vt_cli_fail(const vt_err *err)
 {
     fprintf(stderr, "vegttt: %s\n", err->msg);
-    switch (err->code) {
-    case VT_EINVAL:
-    case VT_EUNSUPPORTED:
-        return VT_EXIT_USAGE;
-    case VT_EBUDGET:
-        return VT_EXIT_BUDGET;
-    case VT_ECANCELLED:
-        return VT_EXIT_INTERRUPTED;
-    default:
-        return VT_EXIT_INFRA;
-    }
+    return vt_exit_code(vt_error_kind(err->code), false);
 }
 
 static void usage(FILE *out)

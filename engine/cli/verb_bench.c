@@ -118,7 +118,7 @@ static vt_status open_model(const char *spec, struct vt_bench_model *m, vt_err *
 
     m->spec = spec;
     VT_TRY(vt_bench_bound_measure(&m->bound, err));
-    VT_TRY(vt_policy_open(spec, &o, &m->policy, err));
+    VT_TRY(vt_bench_open(spec, &o, &m->policy, err));
     m->weights = vt_policy_start(m->policy);
     VT_TRY(vt_model_find(spec, &path, err));
     m->weight_bytes = (double)vt_fs_size(path);

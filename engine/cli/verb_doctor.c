@@ -7,8 +7,8 @@
 #include "base/thread.h"
 #include "cli/verbs.h"
 #include "cpu/kernels.h"
+#include "eval/c/broker.h"
 #include "eval/c/cores.h"
-#include "eval/c/jail.h"
 #include "loop/loop.h"
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verbs.h: what `vegttt VERB …` can do, as one table that main.c and --help read, and the exit codes. A verb is one
- * function `vt_verb_NAME` in verb_NAME.c (or run.c for those that the Lua half carries out); it prints its result on
+ * verbs.h: what `vegttt VERB …` can do, as one table that main.c and --help read. A verb is one function
+ * `vt_verb_NAME` in verb_NAME.c (or verbs_lua.c: those that the Lua half carries out); it prints its result on
  * stdout, talk on stderr, and returns an exit code. To add one: a row here and the function.
  */
 #ifndef VT_CLI_VERBS_H
 #define VT_CLI_VERBS_H
 
 #include "base/args.h"
-#include <vegttt/err.h>
+#include "base/exit.h"
 
 /* name, arguments, what it does */
 #define VT_VERB_MAP(X)                                                                                                 \
-    X(model, "pull|info NAME | ls", "fetch a model into the cache, say what a file holds")                             \
+    X(model, "pull|info NAME | ls | check FOLDER[+ADAPTER] [--chat FAMILY] [--python FILE] [--fp32]",                  \
+      "fetch a model into the cache, say what a file holds, compare a folder with transformers")                       \
     X(split, "make --level l1|l2 --seed N [--out FILE] | check FILE", "make or verify a KernelBench split")            \
     X(bench, "[SPEC] [--row NAME] [--reps N] [--json]",                                                                \
       "tokens per second of sampling, scoring and training on this machine")                                           \
@@ -25,21 +26,6 @@
     X(export, "RUN --kernels DIR", "the best kernel of each task of a run")                                            \
     X(doctor, "", "what this machine has: cores, instruction sets, compilers, jail layers")                            \
     X(test, "FOLDER", "run Lua tests inside the engine")
-
-/* name, code, what it means */
-#define VT_EXIT_MAP(X)                                                                                                 \
-    X(OK, 0, "done")                                                                                                   \
-    X(SCRIPT, 1, "an error in a script; of a verb: the answer is no (not correct, not sound, nothing found)")          \
-    X(USAGE, 2, "a bad option, parameter, file or name; nothing was begun")                                            \
-    X(BUDGET, 3, "the budget is spent; results are valid")                                                             \
-    X(INFRA, 4, "the machine, the network or the evaluator could not work")                                            \
-    X(INTERRUPTED, 130, "interrupted; the same command continues")
-
-enum vt_exit {
-#define X(name, code, text) VT_EXIT_##name = code,
-    VT_EXIT_MAP(X)
-#undef X
-};
 
 #define X(name, args, help) int vt_verb_##name(int argc, char **argv);
 VT_VERB_MAP(X)

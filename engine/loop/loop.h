@@ -39,8 +39,8 @@ void vt_loop_unwatch(vt_loop *l, int fd);
 vt_status vt_loop_on_signal(vt_loop *l, void (*fn)(void *arg, int signo), void *arg, vt_err *err) VT_MUST_USE;
 
 /* A helper child (pip, git): argv[0] is looked up in PATH, stdin is /dev/null, stdout and stderr are collected (each
- * capped at 1 MiB, oldest bytes dropped); killed as a process group at the deadline. Not for candidates: those live
- * in eval's jail. The callback's strings are lent. */
+ * capped at 1 MiB, oldest bytes dropped); killed as a process group at the deadline, and by the kernel when the thread
+ * that started it ends. Not for candidates: those live in eval's jail. The callback's strings are lent. */
 struct vt_child_result {
     int exit_code; /* -1 when killed by a signal */
     int signo;
@@ -55,5 +55,9 @@ vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
  */
 vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line),
                        void *arg, int *exit_code, vt_err *err) VT_MUST_USE;
+/* The same until stop_fd becomes readable: then the child is killed and the call fails with VT_ECANCELLED. */
+vt_status vt_child_run_until(const char *const argv[], double timeout_s, int stop_fd,
+                             void (*on_line)(void *arg, const char *line), void *arg, int *exit_code,
+                             vt_err *err) VT_MUST_USE;
 
 #endif

@@ -59,6 +59,9 @@ struct vt_ckpt_file *vt_ckpt_add_file(vt_ckpt *c, const char *path);
 vt_status vt_tensor_same_values(const struct vt_tensor *a, const struct vt_tensor *b, bool *same,
                                 vt_err *err) VT_MUST_USE;
 
+/* What was added is a complete model of c->cfg; the tensors are in order of name afterwards. */
+vt_status vt_ckpt_check(vt_ckpt *c, vt_err *err) VT_MUST_USE;
+
 vt_status vt_ckpt_open_gguf(vt_ckpt *c, const char *path, vt_err *err) VT_MUST_USE;
 /* named: the weight file or index in dir that the caller asked for; NULL: whatever the folder loads. */
 vt_status vt_ckpt_open_hf(vt_ckpt *c, const char *dir, const char *named, vt_err *err) VT_MUST_USE;

@@ -15,6 +15,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 enum { MAX_SHOWN = 60 };
 
@@ -56,27 +57,42 @@ vt_status vt_keys_once(const vt_json *root, const char *what, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_keys_read(const char *dir, const char *name, bool required, size_t max_bytes, vt_json **out, vt_err *err)
+vt_status vt_keys_text(const char *dir, const char *name, size_t max_bytes, struct vt_buf *out, bool *found,
+                       vt_err *err)
 {
     char *path = vt_path_join(dir, name);
-    vt_json *root = NULL;
-    *out = NULL;
+    struct stat st;
+    *found = false;
     if (!path)
         return vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
     vt_status status = VT_OK;
-    struct vt_buf text;
-    if (!vt_fs_exists(path)) {
-        if (required)
-            status = vt_fail(err, VT_ENOENT, "cannot open %s: it has no %s", dir, name);
-    } else if ((status = vt_fs_read(path, max_bytes, &text, err)) == VT_OK) {
-        status = vt_json_parse(text.p, text.len, path, &root, err);
-        vt_buf_free(&text);
+    if (stat(path, &st) == 0) {
+        status = S_ISREG(st.st_mode) ? vt_fs_read(path, max_bytes, out, err)
+                                     : vt_fail(err, VT_EINVAL, "cannot read %s: it is not a regular file", path);
+        *found = status == VT_OK;
     }
-    if (status == VT_OK && root && !vt_json_is_object(root))
-        status = vt_fail(err, VT_EFORMAT, "%s is no JSON object", path);
-    if (status == VT_OK && root)
-        status = vt_keys_once(root, path, err);
     free(path);
+    return status;
+}
+
+vt_status vt_keys_read(const char *dir, const char *name, bool required, size_t max_bytes, vt_json **out, vt_err *err)
+{
+    struct vt_buf text;
+    bool found;
+    vt_json *root = NULL;
+    *out = NULL;
+    VT_TRY(vt_keys_text(dir, name, max_bytes, &text, &found, err));
+    if (!found)
+        return required ? vt_fail(err, VT_ENOENT, "cannot open %s: it has no %s", dir, name) : VT_OK;
+    char *what = vt_path_join(dir, name);
+    vt_status status = what ? vt_json_parse(text.p, text.len, what, &root, err)
+                            : vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
+    vt_buf_free(&text);
+    if (status == VT_OK && !vt_json_is_object(root))
+        status = vt_fail(err, VT_EFORMAT, "%s is no JSON object", what);
+    if (status == VT_OK)
+        status = vt_keys_once(root, what, err);
+    free(what);
     if (status == VT_OK)
         *out = root;
     else

@@ -12,11 +12,9 @@
  */
 #include "model/tokenizer.h"
 
-#include "base/alloc.h"
 #include "model/nfc.h"
 #include "model/tokenizer_build.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct encoder {
@@ -26,26 +24,6 @@ struct encoder {
     size_t level; /* of the split pattern in use */
     bool special; /* control tokens are matched */
 };
-
-void vt_ids_free(struct vt_ids *ids)
-{
-    free(ids->p);
-    *ids = (struct vt_ids){0};
-}
-
-vt_status vt_ids_push(struct vt_ids *ids, int32_t id, vt_err *err)
-{
-    if (ids->n == ids->cap) {
-        size_t cap = ids->cap ? 2 * ids->cap : 64;
-        int32_t *p = vt_realloc_array(ids->p, cap, sizeof *p);
-        if (!p)
-            return vt_fail(err, VT_ENOMEM, "out of memory for %zu token ids", cap);
-        ids->p = p;
-        ids->cap = cap;
-    }
-    ids->p[ids->n++] = id;
-    return VT_OK;
-}
 
 static vt_status encode_level(void *arg, const char *p, size_t len, vt_err *err)
 {
@@ -161,6 +139,11 @@ int32_t vt_tokenizer_bos(const vt_tokenizer *t)
     return t->bos;
 }
 
+int32_t vt_tokenizer_bos_token(const vt_tokenizer *t)
+{
+    return t->bos_token;
+}
+
 int32_t vt_tokenizer_find(const vt_tokenizer *t, const char *bytes, size_t len)
 {
     const struct vt_added_set *sets[] = {&t->raw, &t->normal};
@@ -170,20 +153,4 @@ int32_t vt_tokenizer_find(const vt_tokenizer *t, const char *bytes, size_t len)
             return e->id;
     }
     return vt_vocab_find(t, bytes, len);
-}
-
-void vt_tokenizer_free(vt_tokenizer *t)
-{
-    if (!t)
-        return;
-    for (size_t i = 0; i < t->n_splits; i++)
-        vt_split_free(t->splits[i]);
-    free(t->bytes);
-    free(t->offsets);
-    free(t->kinds);
-    free(t->vocab);
-    free(t->merges);
-    vt_added_free(&t->raw);
-    vt_added_free(&t->normal);
-    free(t);
 }

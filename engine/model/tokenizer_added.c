@@ -5,7 +5,8 @@
  * that are not normalized and over the normal form of what remains with the others; each has a set of its own.
  *
  * A control token that was not asked for is stepped over: its text is ordinary, but no other added token is looked for
- * inside it. A token with lstrip or rstrip takes the white space beside it along; what an earlier token took is gone.
+ * inside it. A token with lstrip or rstrip takes the white space beside it along; what an earlier token took is gone
+ * as text, but a token that begins in it is still found.
  */
 #include "model/tokenizer_build.h"
 
@@ -98,6 +99,13 @@ static vt_status sort_in(struct vt_added_set *set, const struct vt_token_source 
         unsigned char first = (unsigned char)*text;
         struct vt_added_entry *bucket = set->entries + set->at[first];
         uint32_t at = filled[first]++;
+        for (uint32_t j = 0; j < at; j++)
+            if (bucket[j].len == lens[i] && memcmp(bucket[j].text, text, lens[i]) == 0)
+                return vt_fail(
+                    err, VT_EUNSUPPORTED,
+                    "%s: added tokens %d and %d have the same normal form; which of the two a text becomes is "
+                    "not defined",
+                    what, bucket[j].id, a->id);
         for (; at > 0 && bucket[at - 1].len < lens[i]; at--)
             bucket[at] = bucket[at - 1];
         bucket[at] = (struct vt_added_entry){text, lens[i], a->id, a->special, a->lstrip, a->rstrip};
@@ -138,19 +146,21 @@ const struct vt_added_entry *vt_added_find(const struct vt_added_set *set, const
 vt_status vt_added_run(const struct vt_added_set *set, const struct vt_added_walk *w, const char *p, size_t len,
                        vt_err *err)
 {
-    size_t start = 0, at = 0;
+    size_t start = 0, at = 0; /* where text that no token has taken begins; where tokens are looked for */
     while (at < len) {
         const struct vt_added_entry *e = vt_added_find(set, p + at, len - at);
-        if (!e || (e->special && !w->special)) {
-            at += e ? e->len : 1;
+        size_t from = at;
+        at += e ? e->len : 1;
+        if (!e || (e->special && !w->special))
             continue;
-        }
-        size_t from = e->lstrip ? start + space_before(p + start, at - start) : at, to = at + e->len;
-        to += e->rstrip ? space_behind(p + to, len - to) : 0;
+        size_t to = at + (e->rstrip ? space_behind(p + at, len - at) : 0);
+        if (e->lstrip)
+            from = from > start ? start + space_before(p + start, from - start) : start;
         if (from > start)
             VT_TRY(w->text(w->arg, p + start, from - start, err));
-        VT_TRY(w->token(w->arg, e->id, err));
-        start = at = to;
+        if (from < to) /* else an earlier token has taken all of it */
+            VT_TRY(w->token(w->arg, e->id, err));
+        start = to;
     }
     return start < len ? w->text(w->arg, p + start, len - start, err) : VT_OK;
 }

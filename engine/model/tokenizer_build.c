@@ -220,6 +220,22 @@ static vt_status settle_kinds(vt_tokenizer *t, const struct vt_token_source *s, 
     return VT_OK;
 }
 
+void vt_tokenizer_free(vt_tokenizer *t)
+{
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->n_splits; i++)
+        vt_split_free(t->splits[i]);
+    free(t->bytes);
+    free(t->offsets);
+    free(t->kinds);
+    free(t->vocab);
+    free(t->merges);
+    vt_added_free(&t->raw);
+    vt_added_free(&t->normal);
+    free(t);
+}
+
 vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, vt_tokenizer **out, vt_err *err)
 {
     vt_tokenizer *t = vt_alloc(sizeof *t);
@@ -227,7 +243,7 @@ vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, 
         return vt_fail(err, VT_ENOMEM, "out of memory for the tokenizer of %s", what);
     t->nfc = s->nfc;
     t->ignore_merges = s->ignore_merges;
-    t->bos = -1;
+    t->bos = t->bos_token = -1;
     vt_status status = build_vocab(t, s, what, err);
     if (status == VT_OK)
         status = build_merges(t, s, what, err);
@@ -246,14 +262,15 @@ vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, 
         return status;
     }
     if (s->bos.p)
-        vt_tokenizer_set_bos(t, vt_token_source_find(s, s->bos));
+        vt_tokenizer_set_bos(t, vt_token_source_find(s, s->bos), -1);
     *out = t;
     return VT_OK;
 }
 
-void vt_tokenizer_set_bos(vt_tokenizer *t, int32_t bos)
+void vt_tokenizer_set_bos(vt_tokenizer *t, int32_t bos, int32_t bos_token)
 {
     t->bos = bos >= 0 && bos < t->n ? bos : -1;
+    t->bos_token = bos_token >= 0 && bos_token < t->n ? bos_token : -1;
 }
 
 vt_status vt_tokenizer_add_end(vt_tokenizer *t, int32_t id, vt_err *err)

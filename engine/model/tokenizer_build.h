@@ -91,14 +91,15 @@ struct vt_tokenizer {
     struct vt_split *splits[VT_TOKENIZER_MAX_SPLITS];
     size_t n_splits;
     bool nfc, ignore_merges;
-    int32_t ends[VT_TOKENIZER_MAX_ENDS], bos;
+    int32_t ends[VT_TOKENIZER_MAX_ENDS], bos, bos_token;
     size_t n_ends;
 };
 
 vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, vt_tokenizer **out,
                              vt_err *err) VT_MUST_USE;
 vt_status vt_tokenizer_add_end(vt_tokenizer *t, int32_t id, vt_err *err) VT_MUST_USE; /* once, however often asked */
-void vt_tokenizer_set_bos(vt_tokenizer *t, int32_t bos);
+/* bos: put in front; bos_token: what is called so. */
+void vt_tokenizer_set_bos(vt_tokenizer *t, int32_t bos, int32_t bos_token);
 
 /* tokenizer_source.c. Texts are lent by the document or mapping that a source is read from. */
 vt_status vt_token_source_alloc(struct vt_token_source *s, size_t n, size_t n_merges, const char *what,

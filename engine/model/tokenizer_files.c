@@ -14,7 +14,6 @@
 #include "model/tokenizer_files.h"
 
 #include "base/alloc.h"
-#include "base/fs.h"
 #include "model/keys.h"
 #include "model/tokenizer_build.h"
 
@@ -30,7 +29,7 @@ enum { MAX_TOKENIZER = 256 << 20, MAX_CONFIG = 64 << 20, MAX_TEMPLATE = 16 << 20
 /* Named tokens in the order in which they are added. */
 static const char *const named[] = {"bos_token", "eos_token", "unk_token", "sep_token",
                                     "pad_token", "cls_token", "mask_token"};
-enum { EOS = 1, N_NAMED = sizeof named / sizeof named[0] };
+enum { BOS = 0, EOS = 1, N_NAMED = sizeof named / sizeof named[0] };
 
 /* add_bos_token and add_eos_token put ids before and behind a text; vegttt encodes the text alone, and a chat template
  * spells its own beginning. clean_up_tokenization_spaces changes decoded text; vegttt decodes to the exact bytes. */
@@ -337,6 +336,10 @@ static vt_status build(struct files *f, const struct vt_ids *ends, vt_tokenizer 
     VT_TRY(vt_token_source_json(&f->source, f->tokenizer, f->tokenizer_path, err));
     VT_TRY(add_all(f, err));
     VT_TRY(vt_tokenizer_build(&f->source, f->tokenizer_path, out, err));
+    const char *bos = content_of(named_token(f, named[BOS], &what));
+    if (bos)
+        vt_tokenizer_set_bos(*out, vt_tokenizer_bos(*out),
+                             vt_token_source_find(&f->source, (struct vt_text){bos, strlen(bos)}));
     if (eos)
         VT_TRY(vt_tokenizer_add_end(*out, vt_token_source_find(&f->source, (struct vt_text){eos, strlen(eos)}), err));
     for (size_t i = 0; i < ends->n; i++)
@@ -355,11 +358,10 @@ static vt_status copy_text(const char *text, const char *dir, char **out, vt_err
 static vt_status read_template(const struct files *f, char **out, vt_err *err)
 {
     const vt_json *t = vt_json_get(f->config, "chat_template");
-    char path[512];
     struct vt_buf text;
-    snprintf(path, sizeof path, "%s/chat_template.jinja", f->dir);
-    if (vt_fs_exists(path)) {
-        VT_TRY(vt_fs_read(path, MAX_TEMPLATE, &text, err));
+    bool found;
+    VT_TRY(vt_keys_text(f->dir, "chat_template.jinja", MAX_TEMPLATE, &text, &found, err));
+    if (found) {
         vt_status status = copy_text(text.p, f->dir, out, err);
         vt_buf_free(&text);
         return status;

@@ -143,9 +143,9 @@ vt_status vt_tokenizer_from_gguf(const struct vt_gguf *g, const char *path, vt_t
         status = add_ends(g, *out, err);
         int64_t id;
         bool llama3 = vt_text_is(pre, "llama-bpe") || vt_text_is(pre, "llama3");
-        if (vt_gguf_bool(g, "tokenizer.ggml.add_bos_token", llama3) &&
-            vt_gguf_int(g, "tokenizer.ggml.bos_token_id", &id) && id >= 0 && id < INT_MAX)
-            vt_tokenizer_set_bos(*out, (int32_t)id);
+        bool is_added = vt_gguf_bool(g, "tokenizer.ggml.add_bos_token", llama3);
+        if (vt_gguf_int(g, "tokenizer.ggml.bos_token_id", &id) && id >= 0 && id < INT_MAX)
+            vt_tokenizer_set_bos(*out, is_added ? (int32_t)id : -1, (int32_t)id);
         if (status != VT_OK) {
             vt_tokenizer_free(*out);
             *out = NULL;

@@ -40,19 +40,29 @@ struct vt_split {
     bool drop_gaps;
 };
 
-static vt_status compile(struct vt_split *s, const struct vt_buf *pattern, const char *what, vt_err *err)
+static void *allocate(size_t size, void *arg)
+{
+    (void)arg;
+    return vt_realloc_array(NULL, size, 1);
+}
+
+static void release(void *p, void *arg)
+{
+    (void)arg;
+    free(p);
+}
+
+static vt_status compile_with(struct vt_split *s, const struct vt_buf *pattern, const char *what,
+                              pcre2_compile_context *context, vt_err *err)
 {
     int code;
     size_t at;
     uint32_t matches_empty = 0;
-    pcre2_compile_context *context = pcre2_compile_context_create(NULL);
-    if (!context || pcre2_set_newline(context, PCRE2_NEWLINE_LF) != 0) { /* what "." does not match */
-        pcre2_compile_context_free(context);
-        return vt_fail(err, VT_ENOMEM, "out of memory for the split pattern of %s", what);
-    }
+    (void)pcre2_set_newline(context, PCRE2_NEWLINE_LF); /* what "." does not match */
     s->code = pcre2_compile((PCRE2_SPTR)pattern->p, pattern->len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
                             &code, &at, context);
-    pcre2_compile_context_free(context);
+    if (!s->code && code == PCRE2_ERROR_HEAP_FAILED)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the split pattern of %s", what);
     if (!s->code) {
         PCRE2_UCHAR text[128];
         (void)pcre2_get_error_message(code, text, sizeof text);
@@ -66,13 +76,27 @@ static vt_status compile(struct vt_split *s, const struct vt_buf *pattern, const
                        "library; vegttt does not support it",
                        what);
     (void)pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE); /* without it the interpreter runs */
-    s->limits = pcre2_match_context_create(NULL);
-    if (!s->limits)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the split pattern of %s", what);
-    pcre2_set_match_limit(s->limits, MATCH_LIMIT);
-    pcre2_set_depth_limit(s->limits, DEPTH_LIMIT);
-    pcre2_set_heap_limit(s->limits, HEAP_LIMIT_KIB);
     return VT_OK;
+}
+
+/* What PCRE2 allocates for a pattern and its matches comes from base/alloc. */
+static vt_status compile(struct vt_split *s, const struct vt_buf *pattern, const char *what, vt_err *err)
+{
+    pcre2_general_context *memory = pcre2_general_context_create(allocate, release, NULL);
+    pcre2_compile_context *context = memory ? pcre2_compile_context_create(memory) : NULL;
+    vt_status status;
+    s->limits = memory ? pcre2_match_context_create(memory) : NULL;
+    if (context && s->limits) {
+        pcre2_set_match_limit(s->limits, MATCH_LIMIT);
+        pcre2_set_depth_limit(s->limits, DEPTH_LIMIT);
+        pcre2_set_heap_limit(s->limits, HEAP_LIMIT_KIB);
+        status = compile_with(s, pattern, what, context, err);
+    } else {
+        status = vt_fail(err, VT_ENOMEM, "out of memory for the split pattern of %s", what);
+    }
+    pcre2_compile_context_free(context);
+    pcre2_general_context_free(memory);
+    return status;
 }
 
 vt_status vt_split_compile(struct vt_split_source source, const char *what, struct vt_split **out, vt_err *err)
@@ -108,7 +132,8 @@ static vt_status match_failed(int rc, size_t len, vt_err *err)
 {
     PCRE2_UCHAR text[128];
     (void)pcre2_get_error_message(rc, text, sizeof text);
-    return vt_fail(err, VT_ELIMIT, "cannot split a text of %zu bytes into tokens: %s", len, (const char *)text);
+    return vt_fail(err, rc == PCRE2_ERROR_NOMEMORY ? VT_ENOMEM : VT_ELIMIT,
+                   "cannot split a text of %zu bytes into tokens: %s", len, (const char *)text);
 }
 
 vt_status vt_split_run(const struct vt_split *s, const char *text, size_t len, vt_split_fn *piece, void *arg,

@@ -11,8 +11,8 @@ local vt = {}
 -- ── experiment files ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 ---Default, help, and what the value may be; `above` is a bound that is not a value itself. A nil default (give `type`) is
----taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow without becoming
----another run.
+---taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow; a run
+---that differs only there takes what it has in common with this one.
 ---@class vt.Param : { [1]: any, [2]: string, choices?: any[], min?: number, above?: number, max?: number, list?: boolean, type?: "integer"|"number"|"string"|"boolean"|"model", extend?: boolean }
 ---What main and plan get as p: the values by name. Reading a name that is not declared raises.
 ---@class vt.Params : table<string, any>
@@ -118,19 +118,25 @@ function vt.context(p) end
 -- ── policy and weights ───────────────────────────────────────────────────────────────────────────────────────────────
 
 ---"default", MODEL, MODEL+ADAPTER, a folder or a .gguf. Continues the spec's adapter; without one a fresh LoRA is made at the
----first update (rank 16, alpha 32).
+---first update (rank 16, alpha 32). [waits] while the model is fetched and loaded
 ---@param spec string
 ---@param o? { rank?: integer, alpha?: number, targets?: string[], seed?: integer, optimizer?: "fresh"|"stored", reset?: boolean }
 ---@return vt.Policy
 function vt.policy(spec, o) end
 
+---What a backend can do. sample, score, update; custom_loss: a loss function; agreement: floor; tokens: ids, else text only;
+---prefix; top_p, top_k, min_p, bans; logprobs, logprobs_behaviour: of samples; exact: sample, score and update agree bit for bit;
+---seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
+---a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; price: dollars per million tokens.
+---@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
+
 ---@class vt.Policy
----@field caps table { sample, score, update, tokens, seed, exact, n_ctx, n_vocab }
+---@field caps vt.Caps
 ---@field base fun(self): vt.Weights no adapter
 ---@field start fun(self): vt.Weights weights at load
----@field snapshot fun(self, name?: string): vt.Weights the current weights, kept in the run
+---@field snapshot fun(self, name?: string): vt.Weights [waits] the current weights, kept in the run
 ---@field update fun(self, batch: vt.Batch, o?: vt.UpdateOpts): vt.UpdateReport [waits]
----@field branch fun(self, w: vt.Weights): vt.Policy train on from any snapshot
+---@field branch fun(self, w: vt.Weights): vt.Policy [waits] train on from any snapshot
 ---@field encode fun(self, text: string, o?: { special?: boolean }): integer[]
 ---@field decode fun(self, ids: integer[]): string
 ---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
@@ -148,7 +154,7 @@ function vt.policy(spec, o) end
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
 ---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher" }): vt.Vector [waits] T = 1
----@field save fun(self, dir: string) PEFT files and sidecar
+---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
 ---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
 ---@class vt.SampleOpts : { n: integer, draw?: string, temperature?: number, max_tokens?: integer, top_p?: number, top_k?: integer, min_p?: number, stop?: string[], prefix?: string, again?: boolean }
@@ -168,10 +174,12 @@ function vt.sampling(p, o) end
 ---@return vt.Group[]
 function vt.draw(weights, tasks, p, o) end
 
----"RUN@SNAPSHOT" of a recorded run, or an adapter folder.
+---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
+---default model or of o.model. [waits]
 ---@param ref string
+---@param o? { model?: string }
 ---@return vt.Weights
-function vt.weights(ref) end
+function vt.weights(ref, o) end
 
 ---@class vt.Group : vt.Sample[]
 ---@field task vt.Task
@@ -279,10 +287,20 @@ function vt.select.apply(rule, groups, o) end
 ---@type table<string, vt.Rule>
 vt.select.rules = {}
 
----Recorded groups of the runs that match a glob.
+---Recorded groups of the runs that match a glob: prompt, weights, verdicts, rewards and advantages as when they were
+---drawn; by run, step and task id. The run that asks is left out.
 ---@param glob string|string[]
 ---@return vt.Group[]
 function vt.rollouts(glob) end
+
+---summary is what main returned, nil where the run is not finished; tables by name, as lists of rows by column; cells are
+---the runs that a sweep made.
+---@class vt.RecordedRun : { dir: string, experiment: string, name: string, id: string, status: "finished"|"unfinished"|"damaged", params: table, summary?: table, tables: table, cells: vt.RecordedRun[], meter?: table, before?: string, wall_s?: number }
+
+---Recorded runs that match a glob, in the order of their names. The run that asks is left out.
+---@param glob string
+---@return vt.RecordedRun[]
+function vt.runs(glob) end
 
 ---@class vt.EarlyStop
 ---@field offer fun(self, score: number|table, what: table): "best"|"worse"|"stop"

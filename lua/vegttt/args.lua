@@ -80,7 +80,7 @@ function args.show(v)
     for i, x in ipairs(v) do texts[i] = args.show(x) end
     return table.concat(texts, ",")
   end
-  if v == "" then return '""' end
+  if v == "" or type(v) == "string" and v:find "%c" then return core.json_encode(v) end
   return type(v) == "number" and text.number(v, 10) or tostring(v)
 end
 

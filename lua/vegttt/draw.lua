@@ -81,9 +81,11 @@ function run.class:kernels(groups, o)
   local out, best = self:table("kernels", columns), eval.best(groups)
   for _, b in ipairs(best) do
     local v, first = b.verdict, b.first
-    local row = { b.task.id, b.task.name, v and v.speedup, v and v.speedup_lo, v and v.speedup_hi,
-      first and first.speedup, b.n_tried }
-    if o.steps then table.insert(row, 3, b.sample and b.sample.weights.step or false) end
+    local cells = { task = b.task.id, name = b.task.name, step = b.sample and b.sample.weights.step,
+      speedup = v and v.speedup, lo = v and v.speedup_lo, hi = v and v.speedup_hi, first = first and first.speedup,
+      tried = b.n_tried }
+    local row = {}
+    for i, column in ipairs(columns) do row[i] = cells[column] end
     out:row(table.unpack(row, 1, #columns))
   end
   return best

@@ -30,14 +30,19 @@ function errors.usage(format, ...)
   errors.raise("usage", "command line", select("#", ...) > 0 and format:format(...) or format)
 end
 
--- The one map from kinds of errors to exit codes, as `vegttt --help` lists them (engine/cli/verbs.h).
-local exit_codes = { usage = 2, script = 1, misuse = 1, budget = 3, infrastructure = 4, cancelled = 1 }
-
----The exit code of a process that ends by this error. Interrupted by a signal (code ECANCELLED) is 130; a task of the
----script that was cancelled is the script's error.
-function errors.exit_code(e)
-  if not errors.is(e) then return exit_codes.script end
-  return e.code == "ECANCELLED" and 130 or exit_codes[e.kind] or exit_codes.infrastructure
+---The exit code of a process that ends by this error, as `vegttt --help` lists them (engine/base/exit.c). Interrupted by
+---a signal (code ECANCELLED) is 130; a task of the script that was cancelled is the script's error. no_script: nobody's
+---script ran, so what C calls misuse is bad input, and what Lua does is a fault of vegttt.
+function errors.exit_code(e, no_script)
+  local kind, code = errors.is(e) and e.kind or "script", errors.is(e) and e.code or nil
+  if code == "ECANCELLED" then
+    kind = "cancelled"
+  elseif kind == "cancelled" then
+    kind = "script"
+  elseif no_script and not code and (kind == "misuse" or kind == "script") then
+    kind = "infrastructure"
+  end
+  return core.exit_code(kind, not no_script)
 end
 
 local function is_engine(info) return info.what == "C" or info.source:find("^@vegttt/") ~= nil end

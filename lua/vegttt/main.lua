@@ -10,8 +10,11 @@ local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
+local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
+local sweep = require "vegttt.sweep"
+local tables = require "vegttt.tables"
 local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
@@ -94,6 +97,10 @@ end
 
 -- ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+local function error_record(e)
+  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = tostring(e) }
+end
+
 local function report_error(e)
   core.err(("vegttt: %s\n"):format(tostring(e)))
   if errors.is(e) and e.traceback and e.traceback ~= "" and (e.kind == "script" or e.kind == "misuse") then
@@ -115,25 +122,42 @@ local function result_text(result, digits)
   return table.concat(parts, "\n")
 end
 
+local function say_legend(is_json, columns_of)
+  local legend = tables.legend(columns_of)
+  if legend ~= "" then say(is_json, "\n" .. legend) end
+end
+
 local function print_result(r, result, is_json)
-  for _, name in ipairs(r.table_order) do
-    say(is_json, "\n" .. name .. "\n" .. r.tables[name]:text())
+  local columns_of = {}
+  for i, name in ipairs(r.table_order) do
+    local t = r.tables[name]
+    say(is_json, "\n" .. name .. "\n" .. t:text())
+    columns_of[i] = t.columns
   end
+  say_legend(is_json, columns_of)
   local scalars = result_text(result, 4)
   if scalars ~= "" then say(is_json, "\n" .. scalars) end
   local m = r.meter:copy()
-  local format = "\ncharged: %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
-    .. "spent: %d rollouts, %d evaluations"
+  local format = "\ncharged (as if the method ran alone): %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
+    .. "spent (what this run did): %d rollouts, %d evaluations"
   say(is_json, format:format(m.charged.rollouts, m.charged.evaluations, m.charged.student_tokens,
     m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
   say(is_json, "everything is in " .. r.dir)
 end
 
 local function print_stored(r, summary, is_json)
+  local columns_of = {}
   for _, name in ipairs(summary.tables or {}) do
     local path = ("%s/tables/%s.md"):format(r.dir, name)
-    if core.exists(path) then say(is_json, "\n" .. name .. "\n\n" .. core.read(path)) end
+    local table_text = core.exists(path) and core.read(path)
+    if table_text then
+      say(is_json, "\n" .. name .. "\n\n" .. table_text)
+      local columns = {}
+      for column in table_text:match "^[^\n]*":gmatch "[^|%s]+" do columns[#columns + 1] = column end
+      columns_of[#columns_of + 1] = columns
+    end
   end
+  say_legend(is_json, columns_of)
   say(is_json, result_text(summary.result, 15))
   say(is_json, "\nThis run is finished: " .. r.dir)
   say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")
@@ -161,7 +185,9 @@ local function report(r, status, value, is_json, command)
 end
 
 local function run_experiment(e, flags, given, file, words)
-  session.flags = { fresh = flags.fresh, max_memory = flags["max-memory"], unsafe_jail = flags["unsafe-jail"] }
+  e = sweep.of(e, given) or e
+  session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
+    unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
   if flags["dry-run"] then
     print_plan(e, values, origins)
@@ -181,14 +207,11 @@ local function run_experiment(e, flags, given, file, words)
     r:close()
     return 0
   end
-  if r.is_edited then
-    core.err("vegttt: the script was edited since; its new text is kept, what still has the same key is reused\n")
-  end
   local status, value = attempt.carry_out(r)
   local code = report(r, status, value, is_json, command_of(file, words))
   if is_json then
     json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(value or {}, 0)
-      or nil }
+      or nil, error = status == "failed" and error_record(value) or nil }
   end
   return code
 end
@@ -209,7 +232,12 @@ function main.main(argv)
     end
     return run_experiment(e, flags, given, file, words)
   end, sched.wrap_error)
-  return ok and code or report_error(code)
+  if ok then return code end
+  local exit = report_error(code)
+  for _, word in ipairs(words) do
+    if word == "--json" then json_record { event = "done", exit = exit, error = error_record(code) } end
+  end
+  return exit
 end
 
 return main

@@ -6,6 +6,8 @@
 -- baseline in a fence, and an answer that starts with the fence and the function's signature, so that the model
 -- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
 local closed = require "vegttt.closed"
+local core = require "vegttt.core"
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
 local prompts = {}
@@ -18,13 +20,8 @@ local context_class = closed.class("vt.Context", "a context", { "prompt", "secti
 local default_system = "You write fast C code."
 local default_instruction = "Rewrite this C function so that it runs faster and gives the same result."
 
-local function trim(text) return (text:gsub("^\n+", ""):gsub("%s+$", "")) end
-
----The source that the model sees.
-function prompts.source(task)
-  local helpers = task.helpers and trim(task.helpers) .. "\n" or ""
-  return ("%s%s {\n%s\n}"):format(helpers, task.signature, trim(task.body))
-end
+---The source that the model sees; with another body than the baseline's when one is given.
+function prompts.source(task, body) return core.prompt(task.handle, body) end
 
 function prompts.new(task, o)
   if o.shots and o.shots > 0 then
@@ -47,6 +44,24 @@ function Prompt:messages(record)
 end
 
 function prompts.is(p) return getmetatable(p) == prompt_class end
+
+local kept = { "system", "template", "reasoning", "sections" }
+
+---What a prompt is made of beside its task, as plain data, with the prefix that the answer was begun with.
+function prompts.parts(p, prefix)
+  local out = { prefix = prefix or p.prefix }
+  for _, k in ipairs(kept) do out[k] = p[k] end
+  out.sections = core.array(table.move(p.sections, 1, #p.sections, 1, {}))
+  return out
+end
+
+---The prompt of these parts.
+function prompts.of(task, parts)
+  local p = { task = task, prefix = parts.prefix }
+  for _, k in ipairs(kept) do p[k] = parts[k] end
+  p.sections = p.sections or {}
+  return setmetatable(p, prompt_class)
+end
 
 ---vt.context(prompt): the same question with more to read before the answer.
 function prompts.context(p)

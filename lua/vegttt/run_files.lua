@@ -39,7 +39,8 @@ function run_files.all()
         local dir = ("%s/%s/%s"):format(root, experiment, stamp)
         if is_run(dir) then
           local about = run_files.json(dir, "run.json") or {}
-          out[#out + 1] = { dir = dir, experiment = experiment, stamp = stamp, t = tostring(about.t or "0") }
+          out[#out + 1] = { dir = dir, experiment = experiment, stamp = stamp, t = tostring(about.t or "0"), id = about.id,
+            parent = about.parent }
         end
       end
     end
@@ -58,8 +59,10 @@ function run_files.find(what)
   if core.is_dir(what) and what:find "/" then errors.usage("%s holds no run: it has no run.json", what) end
   local runs = run_files.all()
   if what == "latest" then
-    return #runs > 0 and runs[#runs].dir
-      or errors.usage "there is no run below runs/ yet; `vegttt experiments/boa.lua` makes one"
+    for i = #runs, 1, -1 do
+      if not runs[i].parent then return runs[i].dir end -- a sweep, not its last cell
+    end
+    errors.usage "there is no run below runs/ yet; `vegttt experiments/boa.lua` makes one"
   end
   local found = {}
   for _, r in ipairs(runs) do
@@ -84,6 +87,30 @@ function run_files.tasks_of(dir)
     known[id] = known[id] or own and tasks.of(own) or tasks.get({ ids = { id } })[1]
     return known[id]
   end
+end
+
+---Samples of a run in the order in which they were recorded, with reward and advantage where they are known, and first
+---verdicts: { line, … }, each with .result or nil. They are numbered from 1.
+function run_files.samples(dir)
+  local out, by_key, verdicts = {}, {}, {}
+  run_files.lines(dir, "evals.jsonl", function(v)
+    if not v.confirms then verdicts[v.task .. "/" .. v.code_sha] = v end
+  end)
+  run_files.lines(dir, "rollouts.jsonl", function(line)
+    if line.tokens then
+      out[#out + 1], by_key[line.key] = line, line
+      line.result = line.code_sha and verdicts[tostring(line.task) .. "/" .. line.code_sha] or nil
+    elseif by_key[line.key] then
+      by_key[line.key].reward, by_key[line.key].advantage = line.reward, line.advantage
+    end
+  end)
+  return out
+end
+
+---The text of a blob that a record names, or nil.
+function run_files.blob(dir, sha)
+  local path = sha and ("%s/blobs/%s/%s"):format(dir, sha:sub(1, 2), sha)
+  return path and core.exists(path) and core.read(path) or nil
 end
 
 ---"finished" or "unfinished".

@@ -14,4 +14,12 @@ end
 ---Any scalar, numbers to so many digits.
 function text.value(v, digits) return type(v) == "number" and text.number(v, digits) or tostring(v) end
 
+---A number of bytes.
+function text.bytes(n)
+  for _, u in ipairs { { 2 ^ 30, "GiB" }, { 2 ^ 20, "MiB" }, { 2 ^ 10, "KiB" } } do
+    if n >= u[1] then return ("%.3g %s"):format(n / u[1], u[2]) end
+  end
+  return ("%d bytes"):format(n)
+end
+
 return text

@@ -7,6 +7,7 @@ local args = require "vegttt.args"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local sched = require "vegttt.sched"
+local session = require "vegttt.session"
 local tasks = require "vegttt.tasks"
 
 local verb = {}
@@ -21,7 +22,7 @@ function verb.say(format, ...) core.out((select("#", ...) > 0 and format:format(
 
 ---A word as a shell takes it back.
 function verb.quote(word)
-  return word:find "[^%w_./=,@:+-]" and "'" .. word:gsub("'", "'\\''") .. "'" or word
+  return (word == "" or word:find "[^%w_./=,@:+-]") and "'" .. word:gsub("'", "'\\''") .. "'" or word
 end
 
 ---The command line of these words.
@@ -29,14 +30,6 @@ function verb.command(words)
   local parts = { verb.quote(os.getenv "VEGTTT_LAUNCHER" or "vegttt") }
   for _, w in ipairs(words) do parts[#parts + 1] = verb.quote(w) end
   return table.concat(parts, " ")
-end
-
--- What C calls misuse is here a bad file or name: no script has called anything.
-local function exit_code(e)
-  local is_from_c = e.kind == "misuse" and e.code ~= nil
-  if (e.kind == "misuse" or e.kind == "script") and not is_from_c then e.kind = "infrastructure" end
-  if is_from_c then e.kind = "usage" end
-  return errors.exit_code(e)
 end
 
 ---spec: { help = text above the options, options, after = text below them, run = function(values, words) -> exit code }.
@@ -54,7 +47,7 @@ function verb.main(argv, spec)
   end, sched.wrap_error)
   if ok then return code end
   core.err(("vegttt: %s\n"):format(tostring(code)))
-  return exit_code(code)
+  return errors.exit_code(code, true)
 end
 
 ---Runs fn as the main light task, for verbs that wait; returns what it returns. on_interrupt() is called at Ctrl-C.
@@ -97,21 +90,16 @@ function verb.task(what)
     errors.hint(what, errors.keys(by_name)))
 end
 
-local evaluator
-
--- The evaluator with the machine's store, so that builds and settled failures are found again.
-local function open_evaluator()
-  if not evaluator then
-    local ok, _, folder = pcall(core.content_open)
-    evaluator = core.eval_open { store = ok and folder or nil, unsafe_jail = verb.unsafe_jail }
-  end
-  return evaluator
+---The evaluator of the verbs.
+function verb.evaluator()
+  session.flags.unsafe_jail = session.flags.unsafe_jail or verb.unsafe_jail
+  return (session.evaluator "verb")
 end
 
----[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh.
+---[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh, extract.
 function verb.judge(task, code, o)
-  local op = core.eval_submit(open_evaluator(), task.handle, code,
-    { protocol = o.protocol or "fast", fresh = o.fresh or false })
+  local op = core.eval_submit(verb.evaluator(), task.handle, code,
+    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false })
   return sched.await(sched.start(op, function(json)
     local record = core.json_decode(json, "the evaluator's record")
     record.json = json
@@ -119,8 +107,6 @@ function verb.judge(task, code, o)
   end), "vt.eval")
 end
 
-function verb.cancel_evaluations()
-  if evaluator then core.eval_cancel(evaluator) end
-end
+verb.cancel_evaluations = session.cancel_evaluations
 
 return verb

@@ -16,7 +16,8 @@ vegttt eval --task ID|NAME|FILE.lua FILE.c   judge one file: a function body, or
 vegttt eval --all DIR [--task …]             judge every .c file below DIR; a first line `// task: relu` names its task
 vegttt eval --serve [--socket PATH]          JSON requests in, JSON verdicts out, a line each, in completion order
 
-A request: {"id": anything, "task": 19 or "relu" or "FILE.lua", "code": "C text"}, and if wanted "protocol" and "fresh"]]
+A request: {"id": anything, "task": 19 or "relu" or "FILE.lua" or a task's JSON, "code": "C text" or "answer": "a model's
+answer"}, and if wanted "protocol", "scale", "timing": false and "fresh": true]]
 
 local options = {
   { "task", "TASK", "an id, a name or a task file" },
@@ -24,6 +25,7 @@ local options = {
   { "serve", nil, "judge what standard input asks for" },
   { "socket", "PATH", "with --serve: what clients of this socket ask for" },
   verb.protocol_option,
+  { "extract", nil, "the file is a model's answer: the code in it is judged" },
   { "fresh", nil, "ignore stored builds and verdicts" },
   { "json", nil, "the whole record as JSON, one line a file" },
   verb.unsafe_jail_option,
@@ -34,6 +36,7 @@ local function one(file, f)
   if not f.task then errors.usage "eval needs --task: an id, a name or a task file (`vegttt task ls` lists them)" end
   local task, code = verb.task(f.task), verb.source(file)
   local record = verb.wait(function() return verb.judge(task, code, f) end)
+  code = f.extract and core.extract(code, task.name) or code
   core.out((f.json and record.json or verdict_text.render(record, task, code, file)) .. "\n")
   return record.correct and 0 or 1
 end

@@ -5,6 +5,7 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local task_check = require "vegttt.task_check"
 local tasks = require "vegttt.tasks"
+local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
 local task_verb = {}
@@ -19,13 +20,6 @@ local scales = { "cpu", "hidden", "search", "full" }
 
 -- ── show ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local function bytes_text(n)
-  for _, u in ipairs { { 2 ^ 30, "GiB" }, { 2 ^ 20, "MiB" }, { 2 ^ 10, "KiB" } } do
-    if n >= u[1] then return ("%.3g %s"):format(n / u[1], u[2]) end
-  end
-  return ("%d bytes"):format(n)
-end
-
 local function shape_text(a)
   return ("%s %s[%s]"):format(a.dtype, a.name, table.concat(a.shape, "]["):gsub("%.0", ""))
 end
@@ -39,7 +33,7 @@ local function show_scale(task, scale)
   end
   verb.say("  %-8s %s -> %s; at least %s and %.3g operations", scale, table.concat(inputs, ", "),
     table.concat(outputs, ", "),
-    bytes_text(l.bytes), l.flops)
+    text.bytes(l.bytes), l.flops)
 end
 
 local function show(what)

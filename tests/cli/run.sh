@@ -23,6 +23,14 @@ says() { grep -qF -- "$1" err || problem "standard error does not say: $1"; }
 prints() { grep -qF -- "$1" out || problem "standard output does not say: $1"; }
 # one_line: standard error is a single sentence
 one_line() { [ "$(wc -l <err)" -eq 1 ] || problem "expected one line on standard error"; }
+# alive PID: it runs (a zombie, which a signal still reaches, does not)
+alive() { case $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) in '' | Z) return 1 ;; esac; }
+# interrupted PID: Ctrl-C again and again until it has ended; its exit code in $code
+interrupted() {
+    n=0
+    while alive "$1"; do kill -INT "$1"; sleep 0.5; n=$((n + 1)); [ $n -lt 60 ] || kill -9 "$1"; done
+    code=0; wait "$1" || code=$?
+}
 skip() { echo "skip $1"; exit 77; }
 # await TEXT FILE: until the file holds the text
 await() {

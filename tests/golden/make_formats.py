@@ -83,7 +83,7 @@ def tj(**kw):
 
 
 texts = ["the quick brown fox", "a<|user|>b<|im_end|>", "if (!x) return a != b;", "x <mask> y", "x<mask>y", "  <mask>\t\n z", "pad!!<pad><mask><mask>",
-         "e\u0301<n\u0303>\u00f1 n\u0303 A\u030a", "own foxown f", "12345 \u0663\u00b2 1a2", "I'LL don't\n\n  x\r\n", "<|im_end|><|im_start|><|im_", "a\u3000<mask>\u3000b", "x<ab> y<a> y", "日本語 naïve 👍🏽"]
+         "e\u0301<n\u0303>\u00f1 n\u0303 A\u030a", "own foxown f", "12345 \u0663\u00b2 1a2", "I'LL don't\n\n  x\r\n", "<|im_end|><|im_start|><|im_", "a\u3000<mask>\u3000b", "x<ab> y<a> y", " y y  y <mask> <mask>  y", "日本語 naïve 👍🏽"]
 cases = [
     ("plain", {}),
     ("no_config", {"tokenizer_config.json": None}),
@@ -106,6 +106,7 @@ cases = [
     ("nfc_in_sequence", tj(normalizer={"type": "Sequence", "normalizers": [{"type": "NFC"}]})),
     ("lstrip", tj(added_tokens=own + [token(n, "<mask>", special=True, lstrip=True)])),
     ("rstrip", tj(added_tokens=own + [token(n, "<mask>", normalized=False, rstrip=True)])),
+    ("strips_meet", tj(added_tokens=own + [token(n, " y", normalized=False, rstrip=True), token(n + 1, " ", normalized=False), token(n + 2, "<mask>", special=True, rstrip=True, lstrip=True)])),
     ("both_strips", tj(added_tokens=own + [token(n, "<mask>", normalized=True, lstrip=True, rstrip=True)])),
     ("qwen_split", tj(**sequence(split, no_regex))),
     ("inverted_isolated", tj(**sequence(split | {"invert": True}, no_regex))),
@@ -122,6 +123,7 @@ cases = [
 ]
 refused = [
     ("id_that_is_not_next", tj(added_tokens=own + [token(n + 5, "<mask>", special=True)]), "number"),
+    ("same_normal_form", tj(normalizer={"type": "NFC"}, added_tokens=own + [token(n, "n\u0303<", normalized=True), token(n + 1, "\u00f1<", normalized=True)]), "same normal form"),
     ("single_word", tj(added_tokens=own + [token(n, "own", normalized=False, single_word=True)]), "single_word"),
     ("end_of_word", tj(model={"end_of_word_suffix": "</w>"}), "end_of_word_suffix"),
     ("dropout", tj(model={"dropout": 0.5}), "dropout"),
@@ -275,6 +277,9 @@ with torch.no_grad():
             x.copy_(0.2 * torch.randn_like(x))
 p.save_pretrained(out / "lm_head")
 (out / "lm_head" / "README.md").unlink(missing_ok=True)
+c = json.loads((out / "lm_head" / "adapter_config.json").read_text())
+c["target_modules"].sort()  # a set: PEFT saves it in any order
+(out / "lm_head" / "adapter_config.json").write_text(json.dumps(c, indent=1) + "\n")
 (out / "lm_head" / "adapter_model.safetensors").chmod(0o644)
 with torch.no_grad():
     values = logprobs(with_adapter(out / "lm_head"), prompt, completion)

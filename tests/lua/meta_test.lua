@@ -91,6 +91,15 @@ describe("meta", function()
     end)
   end)
 
+  it("is all that experiments use", function()
+    for _, folder in ipairs { "experiments", "experiments/corpus" } do
+      for _, name in ipairs(core.list(folder)) do
+        local source = name:find "%.lua$" and core.read(folder .. "/" .. name) or ""
+        expect.equal(source:match "require%s*%(?%s*[\"'](vegttt%.[^\"']*)", nil, name .. " requires")
+      end
+    end
+  end)
+
   at_end("every function and method is called by some test on the real engine", function()
     local names = described()
     for class in classes() do

@@ -44,7 +44,8 @@ local function write_tokenizer(dir, pieces)
     model = { type = "BPE", vocab = vocab, merges = core.array {} },
     pre_tokenizer = { type = "ByteLevel", add_prefix_space = false, use_regex = true } })
   core.write(dir .. "/tokenizer_config.json", core.json_encode { eos_token = "<|im_end|>",
-    chat_template = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}" })
+    chat_template = "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + "
+      .. "'<|im_end|>' + '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}" })
   return 256 + #added
 end
 

@@ -78,7 +78,8 @@ local function add_evaluator(core, o, ended, answers)
     local function answer(json, fields)
       verdicts[key] = verdicts[key] or { json, fields }
       json, fields = table.unpack(verdicts[key])
-      return json, with(fields, is_again and o.again and o.again(code, fields) or {})
+      local change = is_again and o.again or not is_again and o.clock
+      return json, with(fields, change and change(code, fields) or {})
     end
     local op = not verdicts[key] and real.eval_submit(handle, task, code, options) or { key = key }
     answers[op] = answer
@@ -92,16 +93,19 @@ end
 local function add_counts(core)
   local counts = { drawn = {}, n_samples = 0, n_evals = 0, n_steps = 0, n_loaded = 0, n_turns = 0 }
   core.counts = counts
-  function core.sample(weights, ids, seeds, options)
-    for _, seed in ipairs(seeds) do
-      counts.drawn[real.u64(seed)] = (counts.drawn[real.u64(seed)] or 0) + 1
+  function core.sample(weights, prompt, group, options)
+    for _, i in ipairs(group.index) do
+      local seed = real.u64(real.seed(group.seed, group.stream .. i))
+      counts.drawn[seed] = (counts.drawn[seed] or 0) + 1
       counts.n_samples = counts.n_samples + 1
     end
-    return real.sample(weights, ids, seeds, options)
+    return real.sample(weights, prompt, group, options)
   end
-  function core.step(...)
-    counts.n_steps = counts.n_steps + 1
-    return real.step(...)
+  for _, name in ipairs { "step", "update" } do
+    core[name] = function(...)
+      counts.n_steps = counts.n_steps + 1
+      return real[name](...)
+    end
   end
   function core.weights_load(...)
     counts.n_loaded = counts.n_loaded + 1
@@ -118,7 +122,7 @@ local function take_some(list, draw)
   return out
 end
 
----o: { schedule = seed, kill_at = the turn that dies, signal_at = the turn that brings an interrupt, again = fn(code,
+---o: { clock = fn(code, fields) -> fields to change in first verdicts, schedule = seed, kill_at = the turn that dies, signal_at = the turn that brings an interrupt, again = fn(code,
 ---fields) -> fields to change in second verdicts, store = folder of a content store }.
 function stage.real(o)
   o = o or {}

@@ -14,7 +14,11 @@ place of the file (below the definition named after @@), and are replaced by tho
 
 The mutants are applied one at a time to a copy of the tree, which is built and tested in a build folder of its own. A
 test first has to pass on the unchanged copy. A mutant that survives, does not build or finds no place is a failure: the
-mistake it stands for would not be noticed. A test that hangs until its deadline has noticed.
+mistake it stands for would not be noticed. (That each has its place and its test is tried by tests/unit/mutants.py.) A test that hangs until its deadline has noticed.
+
+A broken program may do harm, and the tests are often run by root. Where a mutant's tests need no jail they run under
+landlock, which lets them write below scratch folders only; without landlock such a mutant is skipped for root. Mutants
+of the evaluator and of scripts run unguarded: none may touch code that removes or writes files outside its own folder.
 """
 import hashlib
 import os
@@ -27,9 +31,11 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "engine" / "build"))
+import landlock  # noqa: E402
 import testrun  # noqa: E402
 
 FEW = 6
+JAILED = re.compile(r"eval_|unit_|cli_|kill_|readme_|lua")  # tests that make jails, which landlock would forbid
 
 
 class Mutant:
@@ -39,6 +45,8 @@ class Mutant:
         for line in path.read_text().splitlines():
             if line.startswith("--- a/"):
                 target = line[6:]
+            elif line.startswith("+++ b/"):
+                continue
             elif line.startswith("@@"):
                 self.hunks.append((target, line[2:].strip(), [], []))
             elif self.hunks and line[:1] in ("-", "+", " "):
@@ -55,16 +63,15 @@ class Mutant:
         if not self.tests or not self.why or not self.hunks or any(not h[0] or h[2] == h[3] for h in self.hunks):
             raise ValueError(f"{path.name}: a mutant has lines Test:, Why:, --- a/FILE, @@ and a change")
 
-    def apply(self, tree):
-        """{path: original text}; ValueError when a hunk has no place or several."""
+    def edit(self, tree):
+        """{path: (text, changed text)}; ValueError when a hunk has no place or several."""
         texts = {}
         for target, definition, old, new in self.hunks:
             path = tree / target
             if not path.exists():
                 raise ValueError(f"there is no {target}")
-            text = path.read_text()
-            texts.setdefault(path, text)
-            lines = path.read_text().split("\n")
+            original, text = texts.get(path) or 2 * (path.read_text(),)
+            lines = text.split("\n")
             first = 0
             if definition:
                 starts = [i for i, line in enumerate(lines) if re.match(rf"[A-Za-z].*\b{re.escape(definition)}\b", line) and
@@ -78,8 +85,15 @@ class Mutant:
             if len(places) != 1:
                 raise ValueError(f"its lines stand at {len(places)} places of {target}")
             lines[places[0]:places[0] + len(old)] = new
-            path.write_text("\n".join(lines))
+            texts[path] = (original, "\n".join(lines))
         return texts
+
+    def apply(self, tree):
+        """Changes the tree; {path: original text}."""
+        texts = self.edit(tree)
+        for path, (_, changed) in texts.items():
+            path.write_text(changed)
+        return {path: original for path, (original, _) in texts.items()}
 
 
 def copy_tree(root, tree):
@@ -120,7 +134,12 @@ class Bench:
         copy_tree(self.root, self.tree)
         self.runner = testrun.Runner(self.tree, self.build, build / "mutants" / "logs")
         self.runner.fetch_model(str(build / "vegttt"))
-        self.seconds = {}  # of each test on the unchanged copy; None = it is skipped here
+        self.seconds = {}  # of each test on the unchanged copy
+        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        self.writable = [str(build), os.environ.get("TMPDIR", "/tmp"), "/tmp", "/dev", "/proc", f"{cache}/vegttt"]
+
+    def is_safe(self, test):
+        return JAILED.match(test) or landlock.version() > 0 or os.geteuid() != 0
 
     def make(self, tests):
         return testrun.make(self.tree, self.build, targets_of(tests), ["-DCMAKE_BUILD_TYPE=Release"], self.compiler)
@@ -132,7 +151,8 @@ class Bench:
         arguments = [] if not case else ["--only", case] if name == "lua" else [case]
         known = self.seconds.get((name, case))
         self.runner.deadline_s = 30 + 4 * known if known is not None else testrun.DEADLINE_S
-        return self.runner.run(found[0], arguments)
+        is_guarded = not JAILED.match(name) and landlock.version() > 0
+        return self.runner.run(found[0], arguments, (lambda: landlock.restrict_writes(self.writable)) if is_guarded else None)
 
 
 def check_unchanged(bench, mutants):
@@ -156,7 +176,6 @@ def try_mutant(bench, mutant):
     try:
         originals = mutant.apply(bench.tree)
     except ValueError as e:
-        copy_tree(bench.root, bench.tree)
         return False, f"DOES NOT APPLY: {e}"
     try:
         trouble = bench.make(mutant.tests)
@@ -193,6 +212,8 @@ def main(root, build, names, is_few):
     caught, survived, skipped = 0, [], 0
     for mutant in mutants:
         problems = [wrong[t] for t in mutant.tests if t in wrong]
+        if not all(bench.is_safe(name) for name, _ in mutant.tests):
+            problems = ["skip: there is no landlock here to keep a broken program from harm"]
         if problems and problems[0].startswith("skip"):
             print(f"skip {mutant.name}: {problems[0][6:]}", flush=True)
             skipped += 1

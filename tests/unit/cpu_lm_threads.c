@@ -144,14 +144,15 @@ static void mark(struct vt_lm_job *job)
 static void cancel_begun(vt_lm *lm, vt_lease *lease, struct vt_lm_job *job)
 {
     atomic_bool is_done = false;
-    bool contended;
+    struct vt_place everywhere;
     job->done = mark;
     job->user = &is_done;
-    vt_lease_acquire(lease, &contended);
+    vt_place_here(&everywhere);
+    vt_lease_acquire(lease, &everywhere, NULL);
     vt_lm_submit(lm, job);
     await_taken(lm);
     vt_lm_cancel(lm, job);
-    vt_lease_release(lease);
+    vt_lease_release(lease, &everywhere);
     while (!atomic_load(&is_done))
         usleep(200);
     CHECK_INT(job->status, VT_ECANCELLED);

@@ -166,6 +166,41 @@ static void watches(void)
     vt_loop_free(loop);
 }
 
+static void note_descriptor(void *arg)
+{
+    char c;
+    note((void *)(intptr_t)1);
+    CHECK_INT(read(*(int *)arg, &c, 1), 1);
+}
+
+static int note_transfers(void *arg)
+{
+    note(arg);
+    return 0;
+}
+
+/* All four are due in one turn. */
+static void order_of_a_turn(void)
+{
+    int ends[2];
+    start();
+    n_order = 0;
+    CHECK_INT(pipe(ends), 0);
+    CHECK_INT(write(ends[1], "x", 1), 1);
+    CHECK_OK(vt_loop_post(loop, note, (void *)(intptr_t)4, &err), err);
+    vt_loop_after(loop, 0, note, (void *)(intptr_t)3);
+    CHECK(vt_loop_http(loop, note_transfers, (void *)(intptr_t)2) != NULL);
+    CHECK_OK(vt_loop_watch(loop, ends[0], note_descriptor, &ends[0], &err), err);
+    CHECK_INT(turn(1000), 3);
+    CHECK_INT(n_order, 4);
+    for (int i = 0; i < 4; i++)
+        CHECK_INT(order[i], i + 1);
+    vt_loop_unwatch(loop, ends[0]);
+    close(ends[0]);
+    close(ends[1]);
+    vt_loop_free(loop);
+}
+
 static int last_signal;
 
 static void on_signal(void *arg, int signo)
@@ -236,6 +271,7 @@ static const struct test_case cases[] = {
     TEST(posts_arrive_in_order),
     TEST(posting_callback_starves_nobody),
     TEST(watches),
+    TEST(order_of_a_turn),
     TEST(signals_become_callbacks),
     TEST(transfers_progress),
 };

@@ -53,6 +53,11 @@ static void start_values(void)
     CHECK(vt_adapter_at(all, 4, VT_LORA_DOWN, &a_all, &b_all) && vt_adapter_at(one, 4, VT_LORA_DOWN, &a_one, &b_one));
     CHECK(memcmp(all->params + a_all, one->params + a_one, n * sizeof(float)) == 0);
     CHECK(memcmp(other->params + a_one, one->params + a_one, n * sizeof(float)) != 0);
+    size_t a_next = 0, b_next = 0, a_up = 0, b_up = 0, a_gate = 0, b_gate = 0;
+    CHECK(vt_adapter_at(all, 5, VT_LORA_DOWN, &a_next, &b_next) && vt_adapter_at(all, 4, VT_LORA_UP, &a_up, &b_up) &&
+          vt_adapter_at(all, 4, VT_LORA_GATE, &a_gate, &b_gate));
+    CHECK(memcmp(all->params + a_all, all->params + a_next, n * sizeof(float)) != 0);
+    CHECK(memcmp(all->params + a_up, all->params + a_gate, 16 * 576 * sizeof(float)) != 0);
     double bound = 1 / sqrt(1536.0), sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {
         CHECK(fabs((double)one->params[a_one + i]) <= bound);

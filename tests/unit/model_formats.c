@@ -125,8 +125,8 @@ static void folders(void)
     int counts[2] = {0};
     vt_err err = {0};
     CHECK(each_json_line(FORMATS "tokenizers.jsonl", check_folder, counts) > 0);
-    CHECK_INT(counts[0], 33);
-    CHECK_INT(counts[1], 15);
+    CHECK_INT(counts[0], 34);
+    CHECK_INT(counts[1], 16);
     CHECK_OK(vt_fs_remove_tree(lay_out(NULL), &err), err);
 }
 
@@ -253,7 +253,8 @@ static void round_trip(const char *name, const vt_tokenizer *t, int n_texts)
 static void round_trip_folder(void *arg, const vt_json *line)
 {
     /* The last two do not keep the text by their own rules: white space that a token takes along, and dropped gaps. */
-    static const char *const lossy[] = {"lstrip",
+    static const char *const lossy[] = {"strips_meet",
+                                        "lstrip",
                                         "rstrip",
                                         "both_strips",
                                         "named_as_object",

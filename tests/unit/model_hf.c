@@ -209,7 +209,7 @@ static void refused(void)
     write_scratch(path, "x", 1);
     expect_refused(dir, "{\"model_type\":\"llama\"," SIZES "}", VT_EUNSUPPORTED, "pytorch_model.bin");
     snprintf(path, sizeof path, "%s/model.safetensors.index.json", dir);
-    static const char outside[] = "{\"weight_map\":{\"a\":\"../../etc/passwd\"}}", none[] = "{}",
+    static const char outside[] = "{\"weight_map\":{\"a\":\"../outside.safetensors\"}}", none[] = "{}",
                       absent[] = "{\"weight_map\":{\"a\":\"x.safetensors\"}}";
     write_scratch(path, outside, sizeof outside - 1);
     expect_refused(dir, "{\"model_type\":\"llama\"," SIZES "}", VT_EFORMAT, "outside its folder");
@@ -364,6 +364,29 @@ static void tied_heads(void)
     CHECK_OK(vt_fs_remove_tree(dir, &err), err);
 }
 
+/* A pipe where a file should be is refused; waiting for its writer would hang. */
+static void pipes(void)
+{
+    static const char *const names[] = {"config.json", "model.safetensors", "chat_template.jinja"};
+    const char *dir = scratch_path("pipes");
+    char config[512], path[512];
+    vt_err err = {0};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        vt_ckpt *c = NULL;
+        CHECK_OK(vt_fs_mkdir_p(dir, &err), err);
+        snprintf(config, sizeof config, TIED_CONFIG, "");
+        write_text(dir, "config.json", config);
+        write_model(dir, "model.safetensors", "model.", 1, 0, true);
+        snprintf(path, sizeof path, "%s/%s", dir, names[i]);
+        (void)unlink(path);
+        CHECK_INT(mkfifo(path, 0600), 0);
+        CHECK_INT(vt_ckpt_open(dir, &c, &err), VT_EINVAL);
+        CHECK(strstr(err.msg, names[i]) && strstr(err.msg, "not a regular file"));
+        CHECK_INT(vt_ckpt_open(path, &c, &err), VT_EINVAL);
+        CHECK_OK(vt_fs_remove_tree(dir, &err), err);
+    }
+}
+
 /* The ids that end a sample: generation_config.json's, else config.json's, behind the tokenizer's own. */
 static void ends(void)
 {
@@ -466,5 +489,6 @@ static const struct test_case cases[] = {TEST(llama_with_rope_scaling),
                                          TEST(named_files),
                                          TEST(tied_heads),
                                          TEST(ends),
-                                         TEST(identity)};
+                                         TEST(identity),
+                                         TEST(pipes)};
 TEST_MAIN(cases)

@@ -19,9 +19,11 @@ static char root[64];
 static vt_content *begin(void)
 {
     vt_content *c = NULL;
+    char dir[80];
     snprintf(root, sizeof root, "/tmp/vegttt-content-XXXXXX");
     CHECK(mkdtemp(root) != NULL);
-    CHECK_OK(vt_content_open(root, &c, &err), err);
+    snprintf(dir, sizeof dir, "%s/a/b", root);
+    CHECK_OK(vt_content_open(dir, &c, &err), err);
     return c;
 }
 
@@ -95,7 +97,7 @@ static void put_get(void)
     CHECK_OK(vt_content_get(c, VT_CONTENT_CHECK, key_of(1), 3, &out, &err), err);
     CHECK_STR(out.p, "one");
     vt_buf_free(&out);
-    static const char *const bad[] = {"", "abcdef0", "../../etc/passwd", "0123456789ABCDEF", "01234567/89"};
+    static const char *const bad[] = {"", "abcdef0", "../../escaped", "0123456789ABCDEF", "01234567/89"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         CHECK_INT(vt_content_put(c, VT_CONTENT_BUILD, bad[i], "x", 1, &err), VT_EINVAL);
     CHECK_OK(vt_content_list(c, &l, &err), err);
@@ -147,6 +149,34 @@ static void used_since_it_was_listed(void)
     end(c);
 }
 
+/* A trim that has locked an object is about to remove it: a reader waits for that, and then there is none. */
+static void a_reader_waits_for_a_trim(void)
+{
+    vt_content *c = begin();
+    struct vt_buf out;
+    int ready[2];
+    char byte;
+    put_builds(c, 1);
+    CHECK_INT(pipe(ready), 0);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open(path_of(c, VT_CONTENT_BUILD, 0), O_RDONLY | O_CLOEXEC);
+        if (flock(fd, LOCK_EX) != 0 || write(ready[1], "y", 1) != 1)
+            _exit(1);
+        vt_sleep_ms(100);
+        _exit(unlink(path_of(c, VT_CONTENT_BUILD, 0)) != 0);
+    }
+    CHECK_INT(read(ready[0], &byte, 1), 1);
+    CHECK_INT(vt_content_get(c, VT_CONTENT_BUILD, key_of(0), 100, &out, &err), VT_ENOENT);
+    int status = -1;
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+    close(ready[0]);
+    close(ready[1]);
+    end(c);
+}
+
 static void what_a_crash_left(void)
 {
     vt_content *c = begin();
@@ -177,7 +207,7 @@ static void fill(vt_content *c)
 
 static vt_content *reopen(vt_content *c)
 {
-    char dir[64];
+    char dir[80];
     snprintf(dir, sizeof dir, "%s", vt_content_dir(c));
     vt_content_close(c);
     CHECK_OK(vt_content_open(dir, &c, &err), err);
@@ -280,7 +310,7 @@ static void processes_at_once(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(put_get),           TEST(oldest_go_first),    TEST(used_since_it_was_listed),
+    TEST(put_get),           TEST(oldest_go_first),    TEST(used_since_it_was_listed), TEST(a_reader_waits_for_a_trim),
     TEST(what_a_crash_left), TEST(trimmed_once_a_day), TEST(processes_at_once),
 };
 TEST_MAIN(cases)

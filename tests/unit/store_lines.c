@@ -194,6 +194,36 @@ static void short_write_is_cut_back(void)
     remove_root();
 }
 
+/* What could not be written is not there: the next attempt computes it again. */
+static void journal_of_a_full_disk(void)
+{
+    struct rlimit old, small = {4000, RLIM_INFINITY};
+    vt_journal *j;
+    make_root();
+    CHECK_OK(vt_journal_open(path, &j, &err), err);
+    vt_json *one = vt_json_new_num(1), *large = vt_json_new_str(path, strlen(path));
+    CHECK_OK(vt_journal_put(j, "kept", one, &err), err);
+    signal(SIGXFSZ, SIG_IGN);
+    getrlimit(RLIMIT_FSIZE, &old);
+    small.rlim_max = old.rlim_max;
+    setrlimit(RLIMIT_FSIZE, &small);
+    char key[32];
+    int n = 0;
+    do
+        snprintf(key, sizeof key, "k%d", n++);
+    while (vt_journal_put(j, key, large, &err) == VT_OK);
+    CHECK(vt_journal_get(j, key) == NULL);
+    CHECK_INT(vt_journal_put(j, "kept", large, &err), VT_EIO);
+    CHECK_NEAR(vt_json_num(vt_journal_get(j, "kept"), 0), 1, 0);
+    setrlimit(RLIMIT_FSIZE, &old);
+    CHECK_OK(vt_journal_put(j, key, large, &err), err);
+    CHECK_STR(vt_json_str(vt_journal_get(j, key), ""), path);
+    vt_json_free(one);
+    vt_json_free(large);
+    vt_journal_close(j);
+    remove_root();
+}
+
 static void read_only_folder(void)
 {
     struct vt_jsonl w;
@@ -316,6 +346,6 @@ static const struct test_case cases[] = {
     TEST(corrupt_middle_is_named),     TEST(device_full),
     TEST(short_write_is_cut_back),     TEST(read_only_folder),
     TEST(journal_put_get_reopen),      TEST(killed_writer_loses_nothing_it_was_told),
-    TEST(random_damage_never_crashes),
+    TEST(random_damage_never_crashes), TEST(journal_of_a_full_disk),
 };
 TEST_MAIN(cases)

@@ -2,18 +2,22 @@
  *
  * broker.c: starts vegttt-worker and talks to it.
  *
- * The program is looked for beside this executable and one folder up (build trees), or where VEGTTT_WORKER says. It
- * is spawned with the socket and /dev/null only: none of this process's descriptors, environment or memory reach it.
+ * The program is looked for beside this executable or libvegttt, one folder up (build trees) and in ../libexec/vegttt
+ * (installed), or where VEGTTT_WORKER says. It is spawned with the socket and /dev/null only: none of this process's
+ * descriptors, environment or memory reach it.
  */
 #include "eval/c/broker.h"
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "eval/c/scratch.h"
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,23 +30,42 @@ struct vt_broker {
     pthread_mutex_t lock; /* one exchange at a time */
     int socket;
     pid_t pid;
-    bool is_alive;
+    atomic_bool is_alive;
+    atomic_int refs;
     unsigned n_objects;
     struct vt_jail jail;
     char slot[VT_WIRE_PATH];
     struct vt_wire_request request;
 };
 
+/* The folder that holds this code: the program's, or that of libvegttt. */
+static vt_status code_dir(char **out, vt_err *err)
+{
+    static const char here;
+    Dl_info info;
+    if (!dladdr(&here, &info) || !info.dli_fname || !strchr(info.dli_fname, '/'))
+        return vt_exe_dir(out, err);
+    char *path = realpath(info.dli_fname, NULL);
+    if (!path)
+        return vt_exe_dir(out, err);
+    *strrchr(path, '/') = '\0';
+    *out = vt_strdup(path[0] ? path : "/");
+    free(path);
+    return *out ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot start the evaluator's worker: out of memory");
+}
+
 static vt_status find_worker(char **out, vt_err *err)
 {
+    static const char *const places[] = {"vegttt-worker", "../vegttt-worker", "../libexec/vegttt/vegttt-worker",
+                                         "../../libexec/vegttt/vegttt-worker"};
     const char *named = getenv("VEGTTT_WORKER");
-    static const char *const places[] = {"vegttt-worker", "../vegttt-worker", "../libexec/vegttt/vegttt-worker"};
     char *dir = NULL;
+    bool is_closed = false; /* something is there that this user may not run or reach */
     if (named) {
         *out = vt_strdup(named);
         return *out ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot start the evaluator's worker: out of memory");
     }
-    VT_TRY(vt_exe_dir(&dir, err));
+    VT_TRY(code_dir(&dir, err));
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         char *path = vt_path_join(dir, places[i]);
         if (path && access(path, X_OK) == 0) {
@@ -50,13 +73,18 @@ static vt_status find_worker(char **out, vt_err *err)
             *out = path;
             return VT_OK;
         }
+        is_closed |= path && errno == EACCES;
         free(path);
     }
-    vt_status s =
-        vt_fail(err, VT_ENOENT,
-                "cannot start the evaluator: the program vegttt-worker is not beside %s; build it, or name it "
-                "in VEGTTT_WORKER",
-                dir);
+    vt_status s = is_closed ? vt_fail(err, VT_EIO,
+                                      "cannot start the evaluator: user %u may not run the program vegttt-worker in "
+                                      "%s or may not enter that folder; let others read it, or name a copy in "
+                                      "VEGTTT_WORKER",
+                                      (unsigned)geteuid(), dir)
+                            : vt_fail(err, VT_ENOENT,
+                                      "cannot start the evaluator: the program vegttt-worker is not beside %s; build "
+                                      "it, or name it in VEGTTT_WORKER",
+                                      dir);
     free(dir);
     return s;
 }
@@ -178,6 +206,7 @@ vt_status vt_broker_open(const char *dir, const char *name, uint32_t without, st
     if (!b)
         return vt_fail(err, VT_ENOMEM, "cannot open an evaluator slot: out of memory");
     pthread_mutex_init(&b->lock, NULL);
+    atomic_init(&b->refs, 1);
     b->socket = -1;
     vt_status s = make_slot(b, dir, name, err);
     if (s == VT_OK)
@@ -195,9 +224,15 @@ vt_status vt_broker_open(const char *dir, const char *name, uint32_t without, st
     return VT_OK;
 }
 
+struct vt_broker *vt_broker_ref(struct vt_broker *b)
+{
+    atomic_fetch_add(&b->refs, 1);
+    return b;
+}
+
 void vt_broker_close(struct vt_broker *b)
 {
-    if (!b)
+    if (!b || atomic_fetch_sub(&b->refs, 1) != 1)
         return;
     if (b->socket >= 0)
         close(b->socket);
@@ -338,5 +373,19 @@ vt_status vt_broker_reap(struct vt_broker *b, struct vt_job *j, struct vt_job_en
     *j = (struct vt_job){0, -1};
     if (out)
         *out = (struct vt_job_end){reply.status, reply.cpu_us, reply.max_rss_kib};
+    return s;
+}
+
+vt_status vt_jail_probe(struct vt_jail *out, vt_err *err)
+{
+    char *dir = NULL;
+    struct vt_broker *b = NULL;
+    memset(out, 0, sizeof *out);
+    VT_TRY(vt_scratch_make(&dir, err));
+    vt_status s = vt_broker_open(dir, "probe", 0, &b, err);
+    if (s == VT_OK)
+        *out = *vt_broker_jail(b);
+    vt_broker_close(b);
+    vt_scratch_remove(dir);
     return s;
 }

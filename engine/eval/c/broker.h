@@ -36,10 +36,14 @@ struct vt_compile_opts {
     uint32_t max_memory_mib, max_cpu_s, max_file_mib;
 };
 
-/* dir/NAME becomes the slot. `without` leaves out layers (bits of enum vt_wire_layer): tests of weaker machines. */
+/* dir/NAME becomes the slot; no two brokers have one in common. `without` leaves out layers (bits of enum
+ * vt_wire_layer): tests of weaker machines. */
 vt_status vt_broker_open(const char *dir, const char *name, uint32_t without, struct vt_broker **out,
                          vt_err *err) VT_MUST_USE;
-void vt_broker_close(struct vt_broker *b); /* kills its jobs, removes the slot */
+/* A broker lives until its last reference is closed: whoever has a job of it holds one. The last close kills its jobs
+ * and removes the slot; NULL is allowed. */
+struct vt_broker *vt_broker_ref(struct vt_broker *b);
+void vt_broker_close(struct vt_broker *b);
 const struct vt_jail *vt_broker_jail(const struct vt_broker *b);
 const char *vt_broker_slot(const struct vt_broker *b);
 /* Writes an object into root/; *name is its file name. Removed with vt_broker_drop_object once it is loaded. */
@@ -55,5 +59,7 @@ vt_status vt_broker_reap(struct vt_broker *b, struct vt_job *j, struct vt_job_en
 bool vt_broker_is_alive(const struct vt_broker *b);
 /* Makes the broker kill its jobs and leave; exchanges under way or to come fail. Any thread. */
 void vt_broker_shutdown(struct vt_broker *b);
+/* Starts a broker and reads off the layers that its jobs would have; for `vegttt doctor`. */
+vt_status vt_jail_probe(struct vt_jail *out, vt_err *err) VT_MUST_USE;
 
 #endif

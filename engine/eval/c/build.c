@@ -28,7 +28,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WALL_MS = 10000, CPU_S = 10, MEMORY_MIB = 1024, FILE_MIB = 16, POLL_MS = 50, MAX_HEADERS = 1 << 20 };
+enum { WALL_S = 10, CPU_S = 10, MEMORY_MIB = 1024, FILE_MIB = 16, POLL_MS = 50, MAX_HEADERS = 1 << 20 };
 
 /* No start files: an honest kernel then has no code that runs at load. All symbols bound at load, none missing. */
 const char *const vt_compile_flags[] = {"-std=gnu17",
@@ -46,8 +46,7 @@ const char *const vt_compile_flags[] = {"-std=gnu17",
                                         "-Wl,--build-id=none",
                                         NULL};
 
-/* The program's own path: absolute, through symbolic links. */
-static bool resolve(const char *cc, char out[512])
+bool vt_program_find(const char *cc, char out[512])
 {
     char buf[4096];
     if (strchr(cc, '/'))
@@ -142,7 +141,7 @@ vt_status vt_compiler_find(const char *cc, struct vt_compiler *out, vt_err *err)
         cc = getenv("CC");
     if (!cc || !*cc)
         cc = "cc";
-    if (!resolve(cc, out->path))
+    if (!vt_program_find(cc, out->path))
         return vt_fail(err, VT_ENOENT, "cannot find the C compiler %s; install gcc or clang, or set CC", cc);
     struct lines l = {.has_first = false};
     vt_buf_init(&l.headers, MAX_HEADERS);
@@ -183,14 +182,14 @@ static vt_status source_file(const struct vt_compiler *cc, const char *source, s
 }
 
 /* Waits for the compiler; false = it ran past the limit. */
-static bool await_end(const struct vt_job *j, vt_lease *lease)
+static bool await_end(const struct vt_job *j, vt_lease *lease, unsigned wall_s)
 {
     uint64_t from = vt_now_ns(), held = vt_lease_held_ns(lease);
     for (;;) {
         struct pollfd p = {.fd = j->pidfd, .events = POLLIN};
         if (poll(&p, 1, POLL_MS) > 0)
             return true;
-        if (vt_now_ns() - from > (uint64_t)WALL_MS * 1000000 + (vt_lease_held_ns(lease) - held))
+        if (vt_now_ns() - from > (uint64_t)wall_s * 1000000000 + (vt_lease_held_ns(lease) - held))
             return false;
     }
 }
@@ -263,50 +262,37 @@ static void judge(struct vt_build *out, const struct vt_job_end *end, bool in_ti
         out->end = VT_BUILD_REFUSED;
 }
 
-vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
-                       size_t len, struct vt_build *out, vt_err *err)
+vt_status vt_compile_run(struct vt_broker *b, vt_lease *lease, const struct vt_compile *c, struct vt_build *out,
+                         vt_err *err)
 {
-    enum { MAX_ARGS = 32 };
-    const char *argv[MAX_ARGS];
     char object[VT_WIRE_PATH + 32], work[VT_WIRE_PATH + 16];
     struct vt_job job = {0, -1};
     struct vt_job_end end = {0};
-    int source_fd = -1, n = 0;
     bool in_time = false;
     memset(out, 0, sizeof *out);
     snprintf(work, sizeof work, "%s/work", vt_broker_slot(b));
-    snprintf(object, sizeof object, "%s/work/kernel.so", vt_broker_slot(b));
+    snprintf(object, sizeof object, "%s/work/%.15s", vt_broker_slot(b), c->product);
     int log_fd = memfd_create("log", MFD_CLOEXEC);
     if (log_fd < 0)
         return vt_fail(err, VT_EIO, "cannot make a memory file for the compiler's log: %s", strerror(errno));
-    argv[n++] = cc->path;
-    for (int i = 0; vt_compile_flags[i] && n < MAX_ARGS - 8; i++)
-        argv[n++] = vt_compile_flags[i];
-    const char *const tail[] = {"-o", "kernel.so", "-xc", "-", "-lm", NULL};
-    memcpy(argv + n, tail, sizeof tail);
     uint64_t from = vt_now_ns();
-    vt_status s = source_file(cc, source, len, &source_fd, err);
-    if (s == VT_OK) {
-        const struct vt_compile_opts o = {argv, source_fd, log_fd, MEMORY_MIB, CPU_S, FILE_MIB};
-        s = vt_broker_compile(b, &o, &job, err);
-    }
+    const struct vt_compile_opts o = {c->argv, c->source_fd, log_fd, c->memory_mib, c->cpu_s, FILE_MIB};
+    vt_status s = vt_broker_compile(b, &o, &job, err);
     if (s == VT_OK) {
         pid_t group = job.pid;
         vt_lease_child_add(lease, group);
-        in_time = await_end(&job, lease);
+        in_time = await_end(&job, lease, c->wall_s);
         vt_lease_child_del(lease, group);
         s = vt_broker_reap(b, &job, &end, err);
     }
     if (s == VT_OK && WIFEXITED(end.status) && WEXITSTATUS(end.status) == VT_EXIT_NO_COMPILER)
-        s = vt_fail(err, VT_EJAIL, "the jail for the compiler %s could not be set up; see `vegttt doctor`", cc->path);
+        s = vt_fail(err, VT_EJAIL, "the jail for the compiler %s could not be set up; see `vegttt doctor`", c->argv[0]);
     if (s == VT_OK)
         s = read_log(log_fd, out, err);
     if (s == VT_OK)
         s = read_object(object, out, err);
     empty_folder(work);
     close(log_fd);
-    if (source_fd >= 0)
-        close(source_fd);
     out->ms = (double)(vt_now_ns() - from) / 1e6;
     out->cpu_ms = (double)end.cpu_us / 1e3;
     out->max_rss_kib = end.max_rss_kib;
@@ -317,6 +303,26 @@ vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lea
         out->object = NULL;
         out->object_len = 0;
     }
+    return s;
+}
+
+vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
+                       size_t len, struct vt_build *out, vt_err *err)
+{
+    enum { MAX_ARGS = 32 };
+    const char *argv[MAX_ARGS];
+    static const char product[] = "kernel.so";
+    struct vt_compile c = {argv, product, -1, WALL_S, CPU_S, MEMORY_MIB};
+    int n = 0;
+    memset(out, 0, sizeof *out);
+    argv[n++] = cc->path;
+    for (int i = 0; vt_compile_flags[i] && n < MAX_ARGS - 8; i++)
+        argv[n++] = vt_compile_flags[i];
+    const char *const tail[] = {"-o", product, "-xc", "-", "-lm", NULL};
+    memcpy(argv + n, tail, sizeof tail);
+    VT_TRY(source_file(cc, source, len, &c.source_fd, err));
+    vt_status s = vt_compile_run(b, lease, &c, out, err);
+    close(c.source_fd);
     return s;
 }
 

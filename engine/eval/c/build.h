@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * build.h: one translation unit through the jailed compiler.
+ * build.h: one translation unit through the jailed compiler: a candidate's (vt_build_run), or any that a trusted caller
+ * has a command line for (vt_compile_run; the truth's).
  */
 #ifndef VT_EVAL_C_BUILD_H
 #define VT_EVAL_C_BUILD_H
@@ -18,6 +19,8 @@ struct vt_compiler {
     char *headers;          /* the text of the standard headers, preprocessed */
     size_t headers_len;
 };
+/* The program's own path, absolute and through symbolic links, looked up in PATH; false when there is none. */
+bool vt_program_find(const char *name, char out[512]);
 /* cc: NULL = $CC or "cc"; looked up in PATH. ENOENT says so when there is none. */
 vt_status vt_compiler_find(const char *cc, struct vt_compiler *out, vt_err *err) VT_MUST_USE;
 void vt_compiler_free(struct vt_compiler *cc); /* what find filled in, or zeros */
@@ -36,6 +39,16 @@ struct vt_build {
     uint64_t max_rss_kib;
 };
 enum { VT_BUILD_LOG = 256 * 1024 };
+
+/* Reads its source from standard input, runs in the slot's empty work folder, leaves `product` there. */
+struct vt_compile {
+    const char *const *argv; /* NULL-terminated; argv[0] from vt_program_find */
+    const char *product;
+    int source_fd;
+    unsigned wall_s, cpu_s, memory_mib;
+};
+vt_status vt_compile_run(struct vt_broker *b, vt_lease *lease, const struct vt_compile *c, struct vt_build *out,
+                         vt_err *err) VT_MUST_USE;
 /* Compiler failures are outcomes (end); only the evaluator's own trouble is a status. */
 vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
                        size_t len, struct vt_build *out, vt_err *err) VT_MUST_USE;

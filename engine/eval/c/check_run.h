@@ -5,29 +5,14 @@
 #ifndef VT_EVAL_C_CHECK_RUN_H
 #define VT_EVAL_C_CHECK_RUN_H
 
+#include "eval/c/pool.h"
 #include "eval/c/runner.h"
+#include "eval/tier.h"
 
-enum vt_check_end {
-    VT_CHECK_RIGHT,
-    VT_CHECK_WRONG,    /* an element outside its bound */
-    VT_CHECK_OVERRUN,  /* the margin of an output was written */
-    VT_CHECK_DEFERRED, /* outputs changed after the call said it was done */
-    VT_CHECK_FAULT     /* the call did not finish: see call.end */
-};
-struct vt_check_result {
-    enum vt_check_end end;
-    const struct vt_set *set;
-    struct vt_call_result call;
-    struct vt_compare_result compare; /* RIGHT and WRONG */
-    uint64_t digest;                  /* RIGHT: of the outputs' bits */
-    int64_t n_unwritten;              /* WRONG: elements still holding the poison */
-    size_t array;                     /* OVERRUN */
-    bool is_before;
-};
-vt_status vt_check_run(struct vt_runner *r, const struct vt_pool_sets *pool, const struct vt_outputs *outputs,
-                       const struct vt_call_opts *call, struct vt_check_result *out, vt_err *err) VT_MUST_USE;
-/* The margins and elements of a finished call; fills end, compare and the rest from out->call. */
-void vt_check_outputs(const struct vt_pool_sets *pool, const struct vt_set *set, const unsigned char *out_map,
-                      struct vt_check_result *out);
+/* Calls r on set `set` (call: the rest of how; its plan and inputs are filled in here), then holds the outputs against
+ * the truth of set `against`, which has the same sizes. *raw: how the call itself went. */
+vt_status vt_check_run(struct vt_runner *r, const struct vt_pool_sets *pool, size_t set, size_t against,
+                       const struct vt_outputs *outputs, struct vt_call_opts *call, struct vt_check *out,
+                       struct vt_call_result *raw, vt_err *err) VT_MUST_USE;
 
 #endif

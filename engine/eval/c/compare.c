@@ -4,9 +4,9 @@
  * bound) is one branch-free sweep that vectorises; only when that sweep counts something does a second, careful one
  * decide about NaN and infinities and collect the first differences.
  */
-#include "eval/check.h"
+#include "eval/c/compare.h"
 #include <math.h>
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BLOCK = 128 };
@@ -126,21 +126,12 @@ void vt_compare(const struct vt_expect *e, const void *const buf[], struct vt_co
     }
 }
 
-void vt_diff_describe(const vt_task *t, const vt_layout *l, const struct vt_diff *d, char *out, size_t n)
+void vt_expect_free(struct vt_expect *e)
 {
-    const struct vt_task_array *a = vt_task_array(t, d->array);
-    const struct vt_layout_array *la = &l->array[d->array];
-    char where[VT_TASK_MAX_DIMS * 24];
-    size_t at = 0;
-    int64_t rest = d->index, inner = la->n_elem;
-    for (int i = 0; i < la->n_dims; i++) {
-        inner /= la->shape[i];
-        at += (size_t)snprintf(where + at, sizeof where - at, "[%lld]", (long long)(rest / inner));
-        rest %= inner;
+    for (size_t i = 0; i < e->n_arrays; i++) {
+        free(e->array[i].value);
+        free(e->array[i].bound);
+        free(e->array[i].exact);
     }
-    if (a->dtype == VT_F32)
-        snprintf(out, n, "%s%s: expected %.9g, got %.9g (bound %.2g)", a->name, where, d->expected, d->got, d->bound);
-    else
-        snprintf(out, n, "%s%s: expected %.0f, got %.0f%s", a->name, where, d->expected, d->got,
-                 a->compare == VT_FIRST_INDEX ? " (the first index counts on ties)" : "");
+    memset(e, 0, sizeof *e);
 }

@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { N_ROUNDS = 6, N_STEPS = 60000, MAX_TRIES = 8 };
+enum { N_ROUNDS = 6, N_ROUNDS_FIRST = 2, N_STEPS = 60000, MAX_TRIES = 8 };
 static const double shared_above = 1.3;
 
 struct neighbour {
@@ -74,7 +74,7 @@ static uint64_t time_work(struct neighbour *n, bool is_beside_busy)
     return vt_now_ns() - from;
 }
 
-void vt_cores_probe(struct vt_cores *c)
+static void probe(struct vt_cores *c, int n_rounds)
 {
     struct neighbour n = {.cpu = c->clock_cpu};
     cpu_set_t before;
@@ -84,7 +84,7 @@ void vt_cores_probe(struct vt_cores *c)
         pthread_create(&thread, NULL, neighbour_main, &n) != 0)
         return;
     pin_self(c->run_cpu);
-    for (int i = 0; i < N_ROUNDS; i++) {
+    for (int i = 0; i < n_rounds; i++) {
         uint64_t t = time_work(&n, false), u = time_work(&n, true);
         alone = t < alone ? t : alone;
         beside = u < beside ? u : beside;
@@ -94,6 +94,30 @@ void vt_cores_probe(struct vt_cores *c)
     pthread_setaffinity_np(pthread_self(), sizeof before, &before);
     c->corun = (double)beside / (double)(alone ? alone : 1);
     c->is_shared = c->corun > shared_above;
+}
+
+void vt_cores_probe(struct vt_cores *c)
+{
+    probe(c, N_ROUNDS);
+}
+
+/* A first look is short; only what looks like a half is measured properly. */
+void vt_cores_disturbing(const struct vt_cores *c, cpu_set_t *out)
+{
+    cpu_set_t set;
+    CPU_ZERO(out);
+    CPU_ZERO(&set);
+    sched_getaffinity(0, sizeof set, &set);
+    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        struct vt_cores pair = {.run_cpu = c->run_cpu, .clock_cpu = cpu};
+        if (!CPU_ISSET((size_t)cpu, &set) || cpu == c->run_cpu || cpu == c->clock_cpu)
+            continue;
+        probe(&pair, N_ROUNDS_FIRST);
+        if (pair.is_shared)
+            probe(&pair, N_ROUNDS);
+        if (pair.is_shared)
+            CPU_SET((size_t)cpu, out);
+    }
 }
 
 void vt_cores_choose(struct vt_cores *out)

@@ -11,8 +11,9 @@ struct vt_crowd {
     int fd, n_looks, n_crowded, n_spare; /* spare: cores that others may use without meeting a timing */
 };
 void vt_crowd_open(struct vt_crowd *c);
-/* Called by the timing thread while its kernels sleep; takes a fraction of a millisecond. */
-void vt_crowd_look(struct vt_crowd *c);
+/* Called by the timing thread while its kernels sleep; takes a fraction of a millisecond. n_ours: what of this process
+ * may run on other cores now. */
+void vt_crowd_look(struct vt_crowd *c, int n_ours);
 /* True when most looks found more runnable tasks than cores to spare. */
 bool vt_crowd_close(struct vt_crowd *c);
 

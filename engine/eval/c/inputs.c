@@ -1,25 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * inputs.c: secret input sets. Every value is a pure function of (secret, task digest, scale, array, set,
- * distribution, element index), so a set can be made again anywhere and never has to be kept or sent.
- *
- * The benchmark fills everything with U[0,1), on which many wrong answers look right (a ReLU that copies, a norm that
- * is a constant, a loss that reads a thousandth of its input). So each task lists, after the benchmark's own
- * distribution, signed and structured ones: rows of different scale, rows with an offset, tiny rows that expose a
- * dropped epsilon, constant rows, needles that expose skipped elements, ties, saturating values.
+ * inputs.c: secret input sets on the CPU: raw numbers, then the transformation that the distribution's name stands for
+ * (eval/dists.h) of each row.
  *
  * Speed: Philox (base/rng.h) derives one 64-bit key per array and one per row; inside an array a keyed 32-bit
  * finaliser (two multiplications; constants by C. Wellons, "Prospecting for hash functions", 2018) turns the element
  * index into bits in a loop that vectorises. Normals come from a piecewise-linear quantile function with 1,024 equal
- * steps: exact moments do not matter here, cost does; the tails end at +-3.5. A distribution is raw numbers
- * (uniform or normal) plus a transformation of each row in place.
+ * steps: exact moments do not matter here, cost does; the tails end at +-3.5.
  */
+#include "eval/c/inputs.h"
 #include "base/rng.h"
+#include "eval/dists.h"
 #include "eval/task_parts.h"
 #include <float.h>
 #include <math.h>
 #include <pthread.h>
-#include <stdio.h>
 #include <string.h>
 
 enum { QUANTILES = 1024 };
@@ -204,40 +199,17 @@ static void to_sign(const struct row *r)
         r->x[i] = r->x[i] < 0.5f ? -1.0f : 1.0f;
 }
 
-static const struct dist {
-    const char *name;
-    bool is_normal; /* raw numbers: N(0,1), else U[0,1) */
-    bool per_array; /* the transformation sees the whole array as one row */
-    row_fn *fn;     /* NULL = raw */
-} dists[] = {
-    {"uniform", false, false, NULL},        {"normal", true, false, NULL},      {"signed", false, false, to_signed},
-    {"kaiming", false, true, to_kaiming},   {"scaled", false, true, to_scaled}, {"positive", false, false, to_positive},
-    {"wide", true, false, to_wide},         {"edges", true, false, to_edges},   {"rowscale", true, false, to_rowscale},
-    {"offset", true, false, to_offset},     {"needle", true, false, to_needle}, {"tiny", true, false, to_tiny},
-    {"constant", true, false, to_constant}, {"flat", true, true, to_constant},  {"ties", true, false, to_ties},
-    {"nearone", true, false, to_nearone},   {"cancel", true, false, to_cancel}, {"probs", false, false, to_probs},
-    {"peaked", true, false, to_peaked},     {"logits", true, false, to_logits}, {"pm1", false, false, to_sign},
-    {"ones", false, false, to_ones},        {"close", true, false, to_close},   {"shifted", true, false, to_shifted},
-    {"even", false, false, to_even},
+/* NULL: the raw numbers as they are. */
+static row_fn *const transforms[VT_N_DISTS] = {
+    [VT_DIST_SIGNED] = to_signed,     [VT_DIST_KAIMING] = to_kaiming,   [VT_DIST_SCALED] = to_scaled,
+    [VT_DIST_POSITIVE] = to_positive, [VT_DIST_WIDE] = to_wide,         [VT_DIST_EDGES] = to_edges,
+    [VT_DIST_ROWSCALE] = to_rowscale, [VT_DIST_OFFSET] = to_offset,     [VT_DIST_NEEDLE] = to_needle,
+    [VT_DIST_TINY] = to_tiny,         [VT_DIST_CONSTANT] = to_constant, [VT_DIST_TIES] = to_ties,
+    [VT_DIST_NEARONE] = to_nearone,   [VT_DIST_CANCEL] = to_cancel,     [VT_DIST_PROBS] = to_probs,
+    [VT_DIST_PEAKED] = to_peaked,     [VT_DIST_LOGITS] = to_logits,     [VT_DIST_PM1] = to_sign,
+    [VT_DIST_ONES] = to_ones,         [VT_DIST_CLOSE] = to_close,       [VT_DIST_SHIFTED] = to_shifted,
+    [VT_DIST_EVEN] = to_even,
 };
-enum { N_DISTS = sizeof dists / sizeof dists[0] };
-/* Integer arrays: labels are uniform below `max`; mask is 0 or 1 with rows all set, half set and sparse. */
-static const char *const int_dists[] = {"labels", "mask"};
-
-static const struct dist *find_dist(const char *name)
-{
-    for (int i = 0; i < N_DISTS; i++)
-        if (strcmp(dists[i].name, name) == 0)
-            return &dists[i];
-    return NULL;
-}
-
-bool vt_dist_is_known(const char *name, enum vt_dtype dtype)
-{
-    if (dtype == VT_F32)
-        return find_dist(name) != NULL;
-    return strcmp(name, int_dists[0]) == 0 || strcmp(name, int_dists[1]) == 0;
-}
 
 static float quantile[QUANTILES + 1];
 static pthread_once_t quantile_once = PTHREAD_ONCE_INIT;
@@ -316,20 +288,21 @@ static void into_range(float *x, int64_t n, bool is_raw_uniform, float lo, float
     }
 }
 
-static void fill_f32(float *x, const struct vt_layout_array *l, const struct dist *d,
+static void fill_f32(float *x, const struct vt_layout_array *l, const struct vt_dist *d,
                      const struct vt_array_rules *rules, double fan_in, uint64_t key)
 {
+    row_fn *fn = transforms[d->kind];
     int64_t block = d->per_array ? l->n_elem : l->block;
     if (d->is_normal)
         fill_normal(x, l->n_elem, key);
     else
         fill_uniform(x, l->n_elem, key);
-    for (int64_t i = 0; d->fn && i < l->n_elem / block; i++) {
+    for (int64_t i = 0; fn && i < l->n_elem / block; i++) {
         struct row r = {x + i * block, block, i, vt_seed_mix(key, (uint64_t)i), fan_in};
-        d->fn(&r);
+        fn(&r);
     }
     if (rules->has_range)
-        into_range(x, l->n_elem, !d->is_normal && !d->fn, rules->lo, rules->hi);
+        into_range(x, l->n_elem, !d->is_normal && !fn, rules->lo, rules->hi);
     if (rules->keep != VT_KEEP_ALL)
         keep_part(x, l, rules->keep);
 }
@@ -364,7 +337,7 @@ static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, cons
 {
     const struct vt_task_array *a = &t->array[i];
     const struct vt_array_rules *rules = &t->rules[i];
-    const char *name = a->dist[dist % a->n_dists];
+    const struct vt_dist *d = vt_dist_find(a->dist[dist % a->n_dists], a->dtype);
     int64_t fan_in = 1, max = 2;
     if (rules->fan_in)
         VT_TRY(vt_task_size(t, scale, rules->fan_in, &fan_in, err));
@@ -373,9 +346,9 @@ static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, cons
     if (fan_in < 1 || max < 1 || max > INT32_MAX || (a->dtype == VT_U8 && max > 256))
         return vt_fail(err, VT_EFORMAT, "array \"%s\": fan_in or max is out of range at scale \"%s\"", a->name, scale);
     if (a->dtype == VT_F32)
-        fill_f32(buf, &l->array[i], find_dist(name), rules, (double)fan_in, key);
+        fill_f32(buf, &l->array[i], d, rules, (double)fan_in, key);
     else
-        fill_int(buf, &l->array[i], a->dtype, strcmp(name, "mask") == 0, (uint64_t)max, key);
+        fill_int(buf, &l->array[i], a->dtype, d->kind == VT_DIST_MASK, (uint64_t)max, key);
     return VT_OK;
 }
 
@@ -387,25 +360,9 @@ vt_status vt_inputs_fill(const vt_task *t, const char *scale, uint64_t key, uint
     if (dist < 0)
         return vt_fail(err, VT_EINVAL, "a distribution index cannot be negative");
     pthread_once(&quantile_once, make_quantiles);
-    uint64_t set_key = vt_seed_mix(vt_seed_str(vt_seed_str(key, t->digest), scale), set);
-    set_key = vt_seed_mix(set_key, (uint64_t)dist);
+    uint64_t set_key = vt_set_key(t, scale, key, set, dist);
     for (size_t i = 0; i < t->n_arrays; i++)
         if (vt_role_is_input(t->array[i].role))
             VT_TRY(fill_array(t, i, &l, scale, vt_seed_mix(set_key, i), dist, buf[i], err));
     return VT_OK;
-}
-
-void vt_inputs_describe(const vt_task *t, int dist, char *out, size_t n)
-{
-    size_t at = 0;
-    if (n)
-        out[0] = '\0';
-    for (size_t i = 0; i < t->n_arrays; i++) {
-        const struct vt_task_array *a = &t->array[i];
-        if (!vt_role_is_input(a->role) || at >= n)
-            continue;
-        int w = snprintf(out + at, n - at, "%s%s: %s", at ? ", " : "", a->name,
-                         a->dist[(dist < 0 ? 0 : dist) % a->n_dists]);
-        at += w > 0 ? (size_t)w : 0;
-    }
 }

@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * jail.c: names of the jail's layers, the floor, and the probe.
+ * jail.c: names of the jail's layers, and the floor.
  *
  * The floor is what makes a hostile kernel harmless without help from the others: it cannot gain privileges, make a
  * system call, outgrow its limits or reach a descriptor, and has no view of the file system even before the filter is
  * on. The other layers are kept wherever the machine grants them.
  */
 #include "eval/c/jail.h"
-#include "base/fs.h"
-#include "eval/c/broker.h"
-#include "eval/c/scratch.h"
-#include <stdlib.h>
+#include "eval/c/worker/protocol.h"
 #include <string.h>
 
 struct layer {
@@ -80,18 +77,4 @@ vt_status vt_jail_floor(const struct vt_jail *j, vt_err *err)
                        "refused to run a kernel: this machine allows neither landlock nor a mount namespace; run "
                        "elsewhere, or pass --unsafe-jail for code you trust");
     return VT_OK;
-}
-
-vt_status vt_jail_probe(struct vt_jail *out, vt_err *err)
-{
-    char *dir = NULL;
-    struct vt_broker *b = NULL;
-    memset(out, 0, sizeof *out);
-    VT_TRY(vt_scratch_make(&dir, err));
-    vt_status s = vt_broker_open(dir, "probe", 0, &b, err);
-    if (s == VT_OK)
-        *out = *vt_broker_jail(b);
-    vt_broker_close(b);
-    vt_scratch_remove(dir);
-    return s;
 }

@@ -24,7 +24,5 @@ const char *vt_jail_layer(const struct vt_jail *j, size_t i, bool *is_active, co
 void vt_jail_from_bits(uint32_t bits, int landlock_abi, struct vt_jail *out);
 /* OK, or EJAIL naming what is missing. */
 vt_status vt_jail_floor(const struct vt_jail *j, vt_err *err) VT_MUST_USE;
-/* Starts a worker, runs a probe kernel's template in it and reads off its layers; for `vegttt doctor`. */
-vt_status vt_jail_probe(struct vt_jail *out, vt_err *err) VT_MUST_USE;
 
 #endif

@@ -17,6 +17,7 @@
  * Scratch arrays are static inside the body; every name begins with vt_, which no argument of a task may. A stale
  * output (the previous set's answer) needs no code: the caller compares one set's output with another's truth.
  */
+#include "eval/c/null.h"
 #include "base/alloc.h"
 #include "eval/task_parts.h"
 #include <stdio.h>

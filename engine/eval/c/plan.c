@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * plan.c: placing arrays in pages, drawing a pool of input sets.
+ * plan.c: placing arrays in pages.
  *
  * Right alignment catches reads and writes past the end at the very next cache line, the margin of NaN before the
  * start catches underruns; both ends are followed by GAP bytes of unmapped addresses, more than a row of any task at
@@ -8,15 +8,9 @@
  */
 #include "eval/c/plan.h"
 #include "base/alloc.h"
-#include "base/rng.h"
-#include "eval/c/scratch.h"
-#include <stdlib.h>
 #include <string.h>
 
 enum { GAP = 4 << 20, LINE = 64 };
-
-/* Quiet NaN in both halves: also a huge integer and an absurd index. */
-static const uint64_t nan_margin = 0x7fc0dead7fc0deadull;
 
 static bool round_up(size_t n, size_t to, size_t *out)
 {
@@ -26,20 +20,18 @@ static bool round_up(size_t n, size_t to, size_t *out)
     return true;
 }
 
-static vt_status place(struct vt_plan *p, const vt_task *t, size_t i, vt_err *err)
+vt_status vt_plan_add(struct vt_plan *p, size_t bytes, bool is_in, bool is_out, vt_err *err)
 {
-    const struct vt_layout_array *l = &p->layout.array[i];
-    struct vt_wire_array *a = &p->array[i];
     size_t lines, pages;
-    enum vt_role role = vt_task_array(t, i)->role;
-    if (!round_up(l->bytes, LINE, &lines) || !round_up(lines, VT_WIRE_PAGE, &pages) || pages > (size_t)1 << 36)
-        return vt_fail(err, VT_ELIMIT, "task %s: array %s is too large to evaluate", vt_task_name(t),
-                       vt_task_array(t, i)->name);
-    a->bytes = l->bytes;
+    if (p->layout.n_arrays == VT_WIRE_MAX_ARRAYS || !round_up(bytes ? bytes : 1, LINE, &lines) ||
+        !round_up(lines, VT_WIRE_PAGE, &pages) || pages > (size_t)1 << 36)
+        return vt_fail(err, VT_ELIMIT, "an array of %zu bytes is too large to evaluate", bytes);
+    struct vt_wire_array *a = &p->array[p->layout.n_arrays++];
+    a->bytes = bytes;
     a->len = pages;
     a->data = pages - lines;
-    a->is_in = vt_role_is_input(role);
-    a->is_out = vt_role_is_output(role);
+    a->is_in = is_in;
+    a->is_out = is_out;
     a->va = p->va_bytes + GAP;
     p->va_bytes = a->va + a->len;
     if (a->is_in) {
@@ -53,13 +45,24 @@ static vt_status place(struct vt_plan *p, const vt_task *t, size_t i, vt_err *er
     return VT_OK;
 }
 
+void vt_plan_close(struct vt_plan *p)
+{
+    p->va_bytes += GAP;
+}
+
 vt_status vt_plan_make(const vt_task *t, const char *scale, struct vt_plan *out, vt_err *err)
 {
+    vt_err why;
     memset(out, 0, sizeof *out);
     VT_TRY(vt_task_layout(t, scale, &out->layout, err));
-    for (size_t i = 0; i < out->layout.n_arrays; i++)
-        VT_TRY(place(out, t, i, err));
-    out->va_bytes += GAP;
+    out->layout.n_arrays = 0;
+    for (size_t i = 0; i < vt_task_n_arrays(t); i++) {
+        const struct vt_task_array *a = vt_task_array(t, i);
+        if (vt_plan_add(out, out->layout.array[i].bytes, vt_role_is_input(a->role), vt_role_is_output(a->role), &why) !=
+            VT_OK)
+            return vt_fail(err, VT_ELIMIT, "task %s, array %s: %s", vt_task_name(t), a->name, why.msg);
+    }
+    vt_plan_close(out);
     for (size_t i = 0; i < vt_task_n_scalars(t); i++) {
         const struct vt_task_scalar *s = vt_task_scalar(t, i);
         if (s->is_int) {
@@ -74,172 +77,4 @@ vt_status vt_plan_make(const vt_task *t, const char *scale, struct vt_plan *out,
     for (size_t i = 0; i < out->layout.n_sizes; i++)
         out->ints[out->n_ints++] = out->layout.size[i];
     return VT_OK;
-}
-
-static vt_status make_plans(struct vt_pool_sets *p, const vt_task *t, const struct vt_set_wish *wish, size_t n_wishes,
-                            vt_err *err)
-{
-    p->plan = vt_alloc_array(n_wishes, sizeof *p->plan);
-    size_t n_sets = 0, at = 0;
-    for (size_t i = 0; i < n_wishes; i++)
-        n_sets += (size_t)wish[i].n;
-    p->set = vt_alloc_array(n_sets ? n_sets : 1, sizeof *p->set);
-    if (!p->plan || !p->set)
-        return vt_fail(err, VT_ENOMEM, "cannot prepare task %s: out of memory", vt_task_name(t));
-    for (size_t i = 0; i < n_wishes; i++) {
-        const struct vt_plan *plan = NULL;
-        for (size_t k = 0; k < p->n_sets && !plan; k++)
-            if (strcmp(p->set[k].scale, wish[i].scale) == 0)
-                plan = p->set[k].plan;
-        if (!plan) {
-            VT_TRY(vt_plan_make(t, wish[i].scale, &p->plan[p->n_plans], err));
-            plan = &p->plan[p->n_plans++];
-        }
-        for (int k = 0; k < wish[i].n; k++, at += plan->in_bytes) {
-            p->set[p->n_sets] = (struct vt_set){plan, wish[i].scale, wish[i].dist, p->n_sets, at, {0}};
-            p->n_sets++;
-        }
-        p->out_bytes = plan->out_bytes > p->out_bytes ? plan->out_bytes : p->out_bytes;
-        p->va_bytes = plan->va_bytes > p->va_bytes ? plan->va_bytes : p->va_bytes;
-    }
-    p->in_bytes = at ? at : VT_WIRE_PAGE;
-    return VT_OK;
-}
-
-static vt_status draw(struct vt_pool_sets *p, vt_task *t, vt_truth *truth, uint64_t key, vt_lease *lease, vt_err *err)
-{
-    uint64_t *words = (uint64_t *)(void *)p->in_map;
-    for (size_t i = 0; i < p->in_bytes / sizeof *words; i++)
-        words[i] = nan_margin;
-    for (size_t i = 0; i < p->n_sets; i++) {
-        struct vt_set *s = &p->set[i];
-        void *buf[VT_TASK_MAX_ARRAYS];
-        vt_set_buffers(p, s, NULL, buf);
-        for (size_t a = 0; a < s->plan->layout.n_arrays; a++)
-            if (s->plan->array[a].is_in)
-                buf[a] = p->in_map + s->in_at + s->plan->array[a].in_at + s->plan->array[a].data;
-        vt_lease_enter(lease);
-        vt_status status = vt_inputs_fill(t, s->scale, key, s->number, s->dist, buf, err);
-        if (status == VT_OK)
-            status = vt_truth_run(truth, s->scale, (const void *const *)buf, &s->expect, err);
-        vt_lease_leave(lease);
-        VT_TRY(status);
-    }
-    return VT_OK;
-}
-
-vt_status vt_pool_sets_make(vt_task *t, vt_truth *truth, uint64_t key, const struct vt_set_wish *wish, size_t n_wishes,
-                            vt_lease *lease, struct vt_pool_sets *out, vt_err *err)
-{
-    void *map = NULL;
-    memset(out, 0, sizeof *out);
-    out->in_fd = -1;
-    vt_status s = make_plans(out, t, wish, n_wishes, err);
-    if (s == VT_OK)
-        s = vt_memfile_make("inputs", out->in_bytes, &out->in_fd, &map, err);
-    out->in_map = map;
-    if (s == VT_OK)
-        s = draw(out, t, truth, key, lease, err);
-    if (s == VT_OK)
-        s = vt_memfile_seal(out->in_fd, err);
-    if (s != VT_OK)
-        vt_pool_sets_free(out);
-    return s;
-}
-
-void vt_pool_sets_free(struct vt_pool_sets *p)
-{
-    void *map = p->in_map;
-    for (size_t i = 0; i < p->n_sets; i++)
-        vt_expect_free(&p->set[i].expect);
-    free(p->set);
-    free(p->plan);
-    vt_memfile_free(&p->in_fd, &map, p->in_bytes);
-    memset(p, 0, sizeof *p);
-    p->in_fd = -1;
-}
-
-void vt_set_buffers(const struct vt_pool_sets *p, const struct vt_set *s, unsigned char *out_map,
-                    void *buf[VT_TASK_MAX_ARRAYS])
-{
-    for (size_t i = 0; i < s->plan->layout.n_arrays; i++) {
-        const struct vt_wire_array *a = &s->plan->array[i];
-        if (a->is_out)
-            buf[i] = out_map ? out_map + a->out_at + a->data : NULL;
-        else
-            buf[i] = p->in_map + s->in_at + a->in_at + a->data;
-    }
-}
-
-static bool is_pattern(const unsigned char *p, size_t from, size_t to, uint64_t pattern)
-{
-    unsigned char bytes[8];
-    memcpy(bytes, &pattern, sizeof bytes);
-    for (size_t i = from; i < to; i++)
-        if (p[i] != bytes[i % 8])
-            return false;
-    return true;
-}
-
-bool vt_set_margins_hold(const struct vt_set *s, const unsigned char *out_map, uint64_t poison, size_t *array,
-                         bool *is_before)
-{
-    for (size_t i = 0; i < s->plan->layout.n_arrays; i++) {
-        const struct vt_wire_array *a = &s->plan->array[i];
-        if (!a->is_out)
-            continue;
-        const unsigned char *map = out_map + a->out_at;
-        *array = i;
-        *is_before = true;
-        if (!is_pattern(map, 0, a->data, poison))
-            return false;
-        *is_before = false;
-        if (!is_pattern(map, a->data + a->bytes, a->len, poison))
-            return false;
-    }
-    return true;
-}
-
-int64_t vt_set_unwritten(const struct vt_set *s, const unsigned char *out_map, uint64_t poison)
-{
-    int64_t n = 0;
-    for (size_t i = 0; i < s->plan->layout.n_arrays; i++) {
-        const struct vt_wire_array *a = &s->plan->array[i];
-        const struct vt_expect_array *e = &s->expect.array[i];
-        if (!a->is_out || a->is_in)
-            continue;
-        size_t size = vt_dtype_size(e->dtype);
-        for (int64_t k = 0; size >= 4 && k < e->n_elem; k++) {
-            size_t at = a->data + (size_t)k * size;
-            n += is_pattern(out_map + a->out_at, at, at + size, poison);
-        }
-    }
-    return n;
-}
-
-/* Four lanes, so that a megabyte takes less than its comparison does. */
-static uint64_t digest_bytes(uint64_t seed, const unsigned char *p, size_t n)
-{
-    const uint64_t odd = 0x9e3779b97f4a7c15ull;
-    uint64_t lane[4] = {seed, seed ^ 1, seed ^ 2, seed ^ 3}, word[4];
-    for (; n > 0; p += n < sizeof word ? n : sizeof word, n -= n < sizeof word ? n : sizeof word) {
-        memset(word, 0, sizeof word);
-        memcpy(word, p, n < sizeof word ? n : sizeof word);
-        for (int k = 0; k < 4; k++) {
-            lane[k] = (lane[k] ^ word[k]) * odd;
-            lane[k] ^= lane[k] >> 29;
-        }
-    }
-    return vt_seed_mix(vt_seed_mix(lane[0], lane[1]), vt_seed_mix(lane[2], lane[3]));
-}
-
-uint64_t vt_set_digest(const struct vt_set *s, const unsigned char *out_map)
-{
-    uint64_t d = 0;
-    for (size_t i = 0; i < s->plan->layout.n_arrays; i++) {
-        const struct vt_wire_array *a = &s->plan->array[i];
-        if (a->is_out)
-            d = digest_bytes(d, out_map + a->out_at + a->data, a->bytes);
-    }
-    return d;
 }

@@ -39,8 +39,8 @@ struct vt_runner {
     struct vt_wire_shared *shared;
     struct vt_wire_call *call;
     int shared_fd, call_fd;
-    const struct vt_pool_sets *pool;
     struct vt_outputs *outputs[2];
+    bool is_unsafe;
     uint32_t n_calls;
     int32_t n_preempted_before;
     struct sample sample[N_SAMPLES];
@@ -105,13 +105,27 @@ static vt_status start_template(struct vt_runner *r, const struct vt_runner_opts
     const struct vt_outputs *second = o->outputs[1] ? o->outputs[1] : o->outputs[0];
     struct vt_run_opts run = {.object = name,
                               .symbol = o->symbol,
-                              .va_bytes = o->pool->va_bytes,
-                              .fds = {r->shared_fd, r->call_fd, o->pool->in_fd, o->outputs[0]->fd, second->fd}};
+                              .va_bytes = o->va_bytes,
+                              .fds = {r->shared_fd, r->call_fd, o->in_fd, o->outputs[0]->fd, second->fd}};
     s = vt_broker_run(o->broker, &run, &r->job, err);
     if (s == VT_OK)
         s = await_template(r, load_error, err);
     vt_broker_drop_object(o->broker, name);
     return s;
+}
+
+/* By the layers that this template says it has, not by those its broker hoped for. */
+static vt_status check_floor(struct vt_runner *r, bool allow_unsafe, vt_err *err)
+{
+    struct vt_jail jail;
+    vt_err why;
+    vt_jail_from_bits(vt_runner_layers(r), vt_broker_jail(r->broker)->landlock_abi, &jail);
+    if (vt_jail_floor(&jail, &why) == VT_OK)
+        return VT_OK;
+    r->is_unsafe = true;
+    if (!allow_unsafe && err)
+        *err = why;
+    return allow_unsafe ? VT_OK : VT_EJAIL;
 }
 
 vt_status vt_runner_open(const struct vt_runner_opts *o, struct vt_runner **out, char load_error[256], vt_err *err)
@@ -121,13 +135,14 @@ vt_status vt_runner_open(const struct vt_runner_opts *o, struct vt_runner **out,
     struct vt_runner *r = vt_alloc(sizeof *r);
     if (!r)
         return vt_fail(err, VT_ENOMEM, "cannot start a kernel: out of memory");
-    r->broker = o->broker;
-    r->pool = o->pool;
+    r->broker = vt_broker_ref(o->broker);
     r->outputs[0] = o->outputs[0];
     r->outputs[1] = o->outputs[1] ? o->outputs[1] : o->outputs[0];
     r->shared_fd = r->call_fd = -1;
     r->job.pidfd = -1;
     vt_status s = start_template(r, o, load_error, err);
+    if (s == VT_OK && !load_error[0])
+        s = check_floor(r, o->allow_unsafe, err);
     if (s != VT_OK || load_error[0]) {
         vt_runner_close(r);
         return s;
@@ -143,6 +158,7 @@ void vt_runner_close(struct vt_runner *r)
     void *shared = r->shared, *call = r->call;
     if (r->job.pid)
         (void)!vt_broker_reap(r->broker, &r->job, NULL, NULL);
+    vt_broker_close(r->broker);
     vt_memfile_free(&r->shared_fd, &shared, VT_WIRE_PAGE);
     vt_memfile_free(&r->call_fd, &call, VT_WIRE_PAGE);
     free(r);
@@ -163,10 +179,15 @@ uint32_t vt_runner_layers(const struct vt_runner *r)
     return r->shared->layers;
 }
 
+bool vt_runner_is_unsafe(const struct vt_runner *r)
+{
+    return r->is_unsafe;
+}
+
 /* Positions of output words to read the moment a call says it is done: the last element, and random others. */
 static void choose_samples(struct vt_runner *r, const struct vt_call_opts *o)
 {
-    const struct vt_plan *p = o->set->plan;
+    const struct vt_plan *p = o->plan;
     size_t outs[VT_WIRE_MAX_ARRAYS], n = 0;
     struct vt_stream random;
     vt_stream_init(&random, vt_seed_mix(o->random, 0x5a17));
@@ -204,7 +225,7 @@ static bool samples_hold(const struct vt_runner *r, int out_sel)
 static void write_command(struct vt_runner *r, const struct vt_call_opts *o, uint64_t poison)
 {
     struct vt_wire_shared *w = r->shared;
-    const struct vt_plan *p = o->set->plan;
+    const struct vt_plan *p = o->plan;
     memset(r->call, 0, sizeof *r->call);
     w->is_spinning = o->clock == VT_CLOCK_SPIN;
     w->cpu = o->cpu;
@@ -218,7 +239,7 @@ static void write_command(struct vt_runner *r, const struct vt_call_opts *o, uin
     memcpy(w->floats, p->floats, sizeof w->floats);
     memcpy(w->array, p->array, sizeof w->array);
     for (size_t i = 0; i < p->layout.n_arrays; i++)
-        w->array[i].in_at += o->set->in_at;
+        w->array[i].in_at += o->in_at;
     if (o->clock == VT_CLOCK_NONE)
         r->call->go = 1;
     vt_wire_store(&w->cmd, ++r->n_calls);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * runner.h: one candidate (or baseline) loaded in a jailed template, and calls of it on secret input sets.
+ * runner.h: one loaded object (a candidate's, a baseline's, a truth's) in a jailed template, and calls of it on inputs
+ * laid out by a plan. No object is loaded below the floor of the jail unless its owner says so.
  *
  * A runner is used by one thread at a time. Two output files can be given at its birth: the one of the thread that
  * checks (0) and the one of the thread that times (1), so that baseline and candidate are timed on the same pages.
@@ -48,7 +49,8 @@ enum vt_call_clock {
     VT_CLOCK_SLEEP /* one core: futexes */
 };
 struct vt_call_opts {
-    const struct vt_set *set;
+    const struct vt_plan *plan;
+    size_t in_at; /* of the plan's inputs in the input file */
     int out_sel;
     enum vt_call_clock clock;
     uint64_t random;      /* poison and the sampled positions derive from it */
@@ -58,21 +60,24 @@ struct vt_call_opts {
 };
 
 struct vt_runner_opts {
-    struct vt_broker *broker;
+    struct vt_broker *broker; /* a reference is taken */
     const void *object;
     size_t object_len;
     const char *symbol;
-    const struct vt_pool_sets *pool;
+    int in_fd;
+    uint64_t va_bytes; /* largest of the plans' */
     struct vt_outputs *outputs[2];
+    bool allow_unsafe; /* load it below the floor, too */
 };
 /* *load_error (256 bytes) is filled and *out NULL when the object cannot be loaded: that is an outcome, not a failure.
- */
+ * EJAIL below the floor. */
 vt_status vt_runner_open(const struct vt_runner_opts *o, struct vt_runner **out, char load_error[256],
                          vt_err *err) VT_MUST_USE;
 void vt_runner_close(struct vt_runner *r);          /* kills and collects; NULL is allowed */
 bool vt_runner_is_alive(const struct vt_runner *r); /* false once a deadline killed it or its broker died */
 pid_t vt_runner_group(const struct vt_runner *r);
 uint32_t vt_runner_layers(const struct vt_runner *r);
+bool vt_runner_is_unsafe(const struct vt_runner *r); /* below the floor */
 vt_status vt_runner_call(struct vt_runner *r, const struct vt_call_opts *o, struct vt_call_result *out,
                          vt_err *err) VT_MUST_USE;
 
