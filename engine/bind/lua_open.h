@@ -20,6 +20,7 @@
     X(task)                                                                                                            \
     X(policy)                                                                                                          \
     X(weights)                                                                                                         \
+    X(sample)                                                                                                          \
     X(train)                                                                                                           \
     X(eval)                                                                                                            \
     X(check)                                                                                                           \

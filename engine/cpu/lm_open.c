@@ -2,10 +2,10 @@
  *
  * lm_open.c: from a checkpoint to a backend that can run, and back; the table of its operations.
  *
- * Opening checks what kernels later rely on beside the door's checks: finite weights (a NaN in a key would reach other
- * rows through 0 * NaN). The large matrices come packed from the cache file (vt_pack); norms, biases and the embedding
- * rows are small or read a row at a time and are taken from the checkpoint itself. Nothing here assumes that heads
- * times head_dim is the model's width.
+ * Opening checks what kernels later rely on beside the door's checks: heads no wider than theirs, finite weights (a NaN
+ * in a key would reach other rows through 0 * NaN). The large matrices come packed from the cache file (vt_pack);
+ * norms, biases and the embedding rows are small or read a row at a time and are taken from the checkpoint itself.
+ * Nothing here assumes that heads times head_dim is the model's width.
  */
 #include "cpu/lm_cpu.h"
 #include "cpu/lm_parts.h"
@@ -226,9 +226,13 @@ static vt_status open_backend(const vt_ckpt *ckpt, const struct vt_lm_opts *o, s
 
 static vt_status probe(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
 {
-    (void)ckpt;
-    return o->device == 0 ? VT_OK
-                          : vt_fail(err, VT_EUNSUPPORTED, "the CPU is one device, 0; there is no device %d", o->device);
+    const int head_dim = vt_ckpt_config(ckpt)->head_dim;
+    if (o->device != 0)
+        return vt_fail(err, VT_EUNSUPPORTED, "the CPU is one device, 0; there is no device %d", o->device);
+    if (head_dim > VT_MAX_HEAD_DIM) /* kernels keep rows of a head on the stack */
+        return vt_fail(err, VT_EUNSUPPORTED, "the CPU runs attention heads of up to %d, and those of %s are %d wide",
+                       (int)VT_MAX_HEAD_DIM, vt_ckpt_name(ckpt), head_dim);
+    return VT_OK;
 }
 
 static void free_layers(struct vt_cpu *lm)

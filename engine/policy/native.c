@@ -9,16 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct vt_native *vt_native_of(const vt_policy *p)
-{
-    return p->state;
-}
-
-int vt_native_adapter(const vt_weights *w)
-{
-    return ((const struct vt_native_weights *)w->state)->adapter;
-}
-
 static vt_status load_adapter(vt_policy *p, const char *dir, vt_err *err)
 {
     struct vt_native *n = p->state;
@@ -104,6 +94,9 @@ static vt_status native_open(vt_policy *p, vt_request *r, vt_err *err)
     if (!n)
         return vt_fail(err, VT_ENOMEM, "out of memory for the policy %s", p->spec);
     pthread_mutex_init(&n->mutex, NULL);
+    n->samples.start = vt_native_start_sampling;
+    n->scores.start = vt_native_start_scoring;
+    n->trainings.start = vt_native_start_training;
     p->state = n;
     p->opts.targets = p->opts.targets ? p->opts.targets : VT_LORA_DEFAULT;
     status = vt_worker_new(&n->worker, err);

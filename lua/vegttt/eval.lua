@@ -16,6 +16,7 @@ local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
 local inputs = require "vegttt.inputs"
 local list = require "vegttt.list"
+local replay = require "vegttt.replay"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 
@@ -145,9 +146,10 @@ local function await_line(future)
   error(line, 0)
 end
 
--- A verdict that another run of the experiment has: its texts are kept here too.
-local function take_verdict(run, key)
-  local line, dir = run.donors:verdict(key)
+-- A verdict that another run has, the one to be replayed or one of the experiment: its texts are kept here too.
+local function take_verdict(run, task, code, key, o)
+  local line, dir = replay.verdict(task, code, key, o)
+  if not line then line, dir = run.donors:verdict(key) end
   if not line then return nil end
   for _, sha in ipairs { line.source or false, line.build and line.build.log or false } do
     local path = sha and ("%s/blobs/%s/%s"):format(dir, sha:sub(1, 2), sha)
@@ -159,6 +161,7 @@ local function take_verdict(run, key)
 end
 
 local function evaluate(run, task, code, o)
+  run:keep_task(task)
   run:charge { evaluations = 1 }
   if not code then
     local line = malformed(task, o)
@@ -167,7 +170,7 @@ local function evaluate(run, task, code, o)
     return verdict_of(line)
   end
   local key = key_of(run, task, code, o)
-  local line = not o.fresh and (run.record.evals[key] or take_verdict(run, key))
+  local line = not o.fresh and (run.record.evals[key] or take_verdict(run, task, code, key, o))
   if line then
     if not run.answered[key] and not line.timed_in then run.meter:spend { evaluations = 1 } end
     run.answered[key] = true

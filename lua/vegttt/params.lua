@@ -33,6 +33,7 @@ params.flags = {
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
   { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 0 },
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
+  { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
 }
 
@@ -155,7 +156,7 @@ end
 
 ---The value of a parameter given as text or in its type, or of its default.
 function params.value(name, d, given)
-  if given == nil then given = d[1] end
+  if given == nil then return plain_value(name, d, d[1]) end
   local v = plain_value(name, d, given)
   if params.kind(d) == "model" then policy.check_spec(v) end
   return v

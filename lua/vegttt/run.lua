@@ -107,6 +107,8 @@ local function read_before(e, planned)
   read:add("engine", "its Lua half", core.lua_digest())
   if session.flags.chat then read:add("flag", "chat", session.flags.chat) end -- it changes every prompt
   if session.flags.unsafe_jail then read:add("flag", "unsafe-jail", "true") end
+  local from = session.flags.reward_from
+  if from then read:add("flag", "reward-from " .. from, inputs.file_digest(from .. "/evals.jsonl") or "") end
   read:add_all(e.inputs)
   read:add_all(planned)
   return read
@@ -137,11 +139,15 @@ local function differences(dir, values, own_tasks, read)
   return out
 end
 
--- The directories of this id whose own inputs are not what they were.
-local function stale_of(known, id)
-  local out = {}
+-- The directories of this id whose own inputs are not what they were, down to the newest whose are; and that of `name`.
+local function stale_of(known, id, named_dir)
+  local out, is_found = {}, false
   for _, entry in ipairs(known) do
-    if entry.about.id == id and #inputs.changed(entry.dir, true) > 0 then out[#out + 1] = entry.dir end
+    if entry.about.id == id and (not is_found or entry.dir == named_dir) then
+      local is_stale = #inputs.changed(entry.dir, true) > 0
+      if is_stale then out[#out + 1] = entry.dir end
+      is_found = is_found or not is_stale
+    end
   end
   return out
 end
@@ -154,14 +160,13 @@ local function predecessor(known, of_family)
 end
 
 -- A name that another run has.
-local function refuse_name(known, o, id, stale, values, own_tasks, read)
-  local dir = o.name and ("%s/%s"):format(o.root, o.experiment_name) .. "/" .. o.name
-  for _, entry in ipairs(known) do
+local function refuse_name(known, named_dir, id, stale, values, own_tasks, read)
+  for _, entry in ipairs(named_dir and known or {}) do
     local is_stale = false
-    for _, s in ipairs(stale) do is_stale = is_stale or s == dir end
-    if entry.dir == dir and (entry.about.id ~= id or is_stale) then
-      errors.usage("the run %s is another one: %s; choose another name", dir,
-        table.concat(differences(dir, values, own_tasks, read), ", "))
+    for _, dir in ipairs(stale) do is_stale = is_stale or dir == named_dir end
+    if entry.dir == named_dir and (entry.about.id ~= id or is_stale) then
+      errors.usage("the run %s is another one: %s; choose another name", named_dir,
+        table.concat(differences(named_dir, values, own_tasks, read), ", "))
     end
   end
 end
@@ -198,8 +203,9 @@ function run.open(e, values, origins, o)
   local read, of_family = read_before(e, planned), family(e, values, replicate)
   local asked = identity(e, values, own_tasks, read)
   local id, known = core.run_id(e.name, asked, replicate), core.run_list(root, e.name)
-  local stale, before = stale_of(known, id), not o.fresh and predecessor(known, of_family) or nil
-  refuse_name(known, { name = o.name, root = root, experiment_name = e.name }, id, stale, values, own_tasks, read)
+  local named_dir = o.name and ("%s/%s/%s"):format(root, e.name, o.name)
+  local stale, before = stale_of(known, id, named_dir), not o.fresh and predecessor(known, of_family) or nil
+  refuse_name(known, named_dir, id, stale, values, own_tasks, read)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
     parent = o.within and o.within.id, family = of_family, before = before,
     script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil, vegttt = core.version }
@@ -208,7 +214,7 @@ function run.open(e, values, origins, o)
     replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
     is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
-    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {}, written = {},
+    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {}, written = {}, kept_tasks = {},
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
   r.task_digests = {}
   for _, task in pairs(own_tasks) do r.task_digests[task.digest] = true end
@@ -230,9 +236,14 @@ end
 function Run:begin()
   self.log_file = io.open(core.run_log_path(self.handle), "a")
   self.record = record.open(self.handle, self.dir, self.donors)
-  for _, task in pairs(self.own_tasks) do
-    core.write(core.run_path(self.handle, ("tasks/%d.json"):format(task.id)), task.json .. "\n")
-  end
+  for _, task in pairs(self.own_tasks) do self:keep_task(task) end
+end
+
+---Keeps the document of a task that does not come with vegttt, so that what is recorded about it can be read back.
+function Run:keep_task(task)
+  if task.is_shipped or self.kept_tasks[task.digest] then return end
+  self.kept_tasks[task.digest] = true
+  core.write(core.run_path(self.handle, ("tasks/%d.json"):format(task.id)), task.json .. "\n")
 end
 
 ---Something was read that could change the result; runs that this one is a part of read it too.
@@ -407,7 +418,7 @@ function Run:save(name, value)
   if type(name) ~= "string" then errors.misuse("run:save", "run:save needs a name") end
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
     local path = core.run_path(self.handle, name)
-    if value ~= value.model.base then value:save(path) end
+    if value ~= value.model.base then self.checkpoints:save_as(value, path) end
     return path
   end
   local path = core.run_path(self.handle, name .. ".json")

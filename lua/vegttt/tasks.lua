@@ -15,7 +15,7 @@ local tasks = {}
 
 local methods = {}
 local Task = closed.class("vt.Task", "a task", { "id", "name", "title", "level", "family", "signature", "body", "digest",
-  "helpers", "handle", "json", "file" }, methods)
+  "helpers", "handle", "json", "file", "is_shipped" }, methods)
 function Task:__tostring() return ("task %d %s"):format(self.id, self.name) end
 
 local array_fields = { arrays = true, scalars = true, size_order = true, shape = true, dist = true }
@@ -65,7 +65,10 @@ function tasks.shipped(level)
 end
 
 local function load_task(name)
-  if not cache[name] then cache[name] = load_text(core.embedded_text(name), name) end
+  if not cache[name] then
+    cache[name] = load_text(core.embedded_text(name), name)
+    cache[name].is_shipped = true
+  end
   return cache[name]
 end
 
