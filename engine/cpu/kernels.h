@@ -102,6 +102,8 @@ struct vt_kernels {
     /* sum of exp(a * x[i] - b); with out: out[i] = exp(a * x[i] - b) too (may alias x). Sum of 16 interleaved chains.
      */
     float (*exp_sum)(int n, const float *x, float a, float b, float *out);
+    /* With d[i] = x[i] - max: sums of x and of exp(d) d, 16 interleaved chains each. */
+    void (*soft_sums)(int n, const float *x, float max, float *sum_x, float *sum_ex);
     /* Decoupled-weight-decay Adam over n parameters: c1 = 1 - beta1^t, c2 = 1 - beta2^t; 0/(0 + eps) is 0. */
     void (*adam)(size_t n, float *param, const float *grad, float *m, float *v, const struct vt_adam *o,
                  float grad_scale, float c1, float c2);

@@ -16,7 +16,7 @@
         .attend_backward = attend_backward_f32, .rmsnorm = row_rmsnorm, .rmsnorm_backward = row_rmsnorm_backward,      \
         .rope = row_rope, .silu_mul = row_silu_mul, .silu_mul_backward = row_silu_mul_backward, .add = row_add,        \
         .axpy = row_axpy, .scale = row_scale, .dot = row_dot, .sum_squares = row_sum_squares, .max = row_max,          \
-        .exp_sum = row_exp_sum, .adam = row_adam                                                                       \
+        .exp_sum = row_exp_sum, .soft_sums = row_soft_sums, .adam = row_adam                                           \
     }
 
 extern const struct vt_kernels vt_kernels_c;

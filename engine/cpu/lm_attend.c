@@ -11,8 +11,8 @@
 #include <math.h>
 
 struct walk {
-    const struct vt_lm_pass *p;
-    struct vt_lm_bufs *b;
+    const struct vt_cpu_pass *p;
+    struct vt_cpu_bufs *b;
     int r0, r1, head;
 };
 
@@ -26,17 +26,17 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-static const unsigned char *page_of(const struct walk *w, const struct vt_lm_block *block)
+static const unsigned char *page_of(const struct walk *w, const struct vt_cpu_block *block)
 {
     return block->data + (size_t)w->p->layer * block->layer_stride + (size_t)w->head * w->p->lm->page_bytes;
 }
 
 /* Rows [ra, rb) against one block; b->visible is filled for them. next is visited after it. */
-static void attend_block(const struct walk *w, const struct vt_lm_block *block, const struct vt_lm_block *next, int ra,
-                         int rb)
+static void attend_block(const struct walk *w, const struct vt_cpu_block *block, const struct vt_cpu_block *next,
+                         int ra, int rb)
 {
-    const struct vt_lm_pass *p = w->p;
-    const vt_lm *lm = p->lm;
+    const struct vt_cpu_pass *p = w->p;
+    const struct vt_cpu *lm = p->lm;
     const int g = lm->group_heads, at = (ra - w->r0) * g;
     const unsigned char *q =
         p->query + (((size_t)w->head * (size_t)p->n_rows + (size_t)ra) * (size_t)g) * vt_query_bytes(lm->cfg.head_dim);
@@ -44,7 +44,7 @@ static void attend_block(const struct walk *w, const struct vt_lm_block *block, 
                   w->b->m + at, w->b->l + at, w->b->acc + (size_t)at * (size_t)lm->cfg.head_dim);
 }
 
-static void attend_shared(const struct walk *w, const struct vt_lm_family *f)
+static void attend_shared(const struct walk *w, const struct vt_cpu_family *f)
 {
     const int ra = max_int(f->row0, w->r0), rb = min_int(f->row1, w->r1);
     if (ra >= rb || f->n_shared == 0)
@@ -56,7 +56,7 @@ static void attend_shared(const struct walk *w, const struct vt_lm_family *f)
 }
 
 /* next: the first block of the span that comes after s. */
-static void attend_own(const struct walk *w, const struct vt_lm_span *s, const struct vt_lm_block *next)
+static void attend_own(const struct walk *w, const struct vt_cpu_span *s, const struct vt_cpu_block *next)
 {
     const int g = w->p->lm->group_heads;
     const int ra = max_int(s->row0, w->r0), rb = min_int(s->row0 + s->n, w->r1);
@@ -76,7 +76,7 @@ static void attend_own(const struct walk *w, const struct vt_lm_span *s, const s
 
 static void finish(const struct walk *w, float *out, float *lse)
 {
-    const vt_lm *lm = w->p->lm;
+    const struct vt_cpu *lm = w->p->lm;
     const int g = lm->group_heads, hd = lm->cfg.head_dim;
     for (int i = 0; i < (w->r1 - w->r0) * g; i++) {
         const int row = i / g, head = w->head * g + i % g;
@@ -88,9 +88,9 @@ static void finish(const struct walk *w, float *out, float *lse)
     }
 }
 
-void vt_lm_attend(const struct vt_lm_pass *p, int r0, int r1, struct vt_lm_bufs *b, float *out, float *lse)
+void vt_cpu_attend(const struct vt_cpu_pass *p, int r0, int r1, struct vt_cpu_bufs *b, float *out, float *lse)
 {
-    const vt_lm *lm = p->lm;
+    const struct vt_cpu *lm = p->lm;
     const size_t n = (size_t)(r1 - r0) * (size_t)lm->group_heads;
     if (r0 >= r1)
         return;
@@ -103,7 +103,7 @@ void vt_lm_attend(const struct vt_lm_pass *p, int r0, int r1, struct vt_lm_bufs 
         for (int f = 0; f < p->n_families; f++)
             attend_shared(&w, &p->families[f]);
         for (int s = p->span_of[r0], last = p->span_of[r1 - 1]; s <= last; s++) {
-            const struct vt_lm_span *after = &p->spans[s < last ? s + 1 : s];
+            const struct vt_cpu_span *after = &p->spans[s < last ? s + 1 : s];
             attend_own(&w, &p->spans[s], &after->blocks[after->n_shared]);
         }
         finish(&w, out, lse);

@@ -20,7 +20,7 @@ static void *carve(unsigned char *base, size_t *at, size_t n)
     return p;
 }
 
-static int widest(const vt_lm *lm)
+static int widest(const struct vt_cpu *lm)
 {
     const int dims[] = {lm->cfg.d_model, lm->q_dim, lm->kv_dim, lm->cfg.d_ff, VT_HEAD_CHUNK};
     int w = 0;
@@ -29,7 +29,7 @@ static int widest(const vt_lm *lm)
     return w;
 }
 
-static size_t lay_out_bufs(const vt_lm *lm, int rank, unsigned char *base, struct vt_lm_back_bufs *b)
+static size_t lay_out_bufs(const struct vt_cpu *lm, int rank, unsigned char *base, struct vt_cpu_back_bufs *b)
 {
     const size_t n = VT_CHUNK_ROWS, f = sizeof(float), hd = (size_t)lm->cfg.head_dim;
     const size_t queries = lm->group_heads > VT_BACK_QUERIES ? (size_t)lm->group_heads : VT_BACK_QUERIES;
@@ -64,8 +64,9 @@ static int piece_rows(int n, int most)
 
 /* Stripes from the number of rows; the claim also from that of threads: the one with which the busiest thread has the
  * fewest stripes, the larger of equals. */
-static void cut_stripes(struct vt_lm_backward *w, int n_rows)
+static void cut_stripes(struct vt_cpu_backward *w)
 {
+    const int n_rows = w->n_rows;
     const int rows = divide_up(divide_up(n_rows, VT_MAX_STRIPES), 16) * 16, n_threads = w->lm->n_threads;
     w->stripe_rows = rows > VT_STRIPE_ROWS ? rows : VT_STRIPE_ROWS;
     w->n_stripes = divide_up(n_rows, w->stripe_rows);
@@ -80,21 +81,21 @@ static void cut_stripes(struct vt_lm_backward *w, int n_rows)
 }
 
 /* Everything a backward needs beside the tape, in one allocation; base NULL only measures. */
-static size_t lay_out(struct vt_lm_backward *w, int n_rows, int rank, size_t key_floats, unsigned char *base)
+static size_t lay_out(struct vt_cpu_backward *w, int rank, size_t n_key_floats, unsigned char *base)
 {
-    const vt_lm *lm = w->lm;
-    const size_t n = (size_t)n_rows, f = sizeof(float);
+    const struct vt_cpu *lm = w->lm;
+    const size_t n = (size_t)w->n_rows, f = sizeof(float);
     size_t at = 0;
-    cut_stripes(w, n_rows);
+    cut_stripes(w);
     w->dx = carve(base, &at, n * (size_t)lm->cfg.d_model * f);
     w->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     w->d_qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     w->lse = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
     w->delta = carve(base, &at, n * (size_t)lm->cfg.n_heads * f);
-    w->keys = carve(base, &at, key_floats * f);
+    w->keys = carve(base, &at, n_key_floats * f);
     w->part = carve(base, &at, (size_t)w->n_stripes * w->part_size * f);
     for (int i = 0; i < lm->n_threads; i++) {
-        struct vt_lm_back_bufs none;
+        struct vt_cpu_back_bufs none;
         unsigned char *here = base ? base + at : NULL;
         at += lay_out_bufs(lm, rank, here, base ? &w->bufs[i] : &none);
     }
@@ -102,10 +103,10 @@ static size_t lay_out(struct vt_lm_backward *w, int n_rows, int rank, size_t key
 }
 
 struct rows {
-    struct vt_lm_backward *w;
-    struct vt_lm_bufs *b;
-    struct vt_lm_back_bufs *bb;
-    struct vt_lm_part part;
+    struct vt_cpu_backward *w;
+    struct vt_cpu_bufs *b;
+    struct vt_cpu_back_bufs *bb;
+    struct vt_cpu_part part;
     const float *x; /* the layer's input, row r0 on */
     float *dx;
     float *grads; /* of the first row's stripe */
@@ -123,45 +124,45 @@ static struct vt_acts pack_dy(const struct rows *t, const float *dy, size_t ld, 
 static void back_linear(const struct rows *t, int target, const struct vt_acts *x, const float *x_rows, size_t ldx,
                         const float *dy, size_t ldy, float *dx, size_t lddx, bool add)
 {
-    const vt_lm *lm = t->w->lm;
+    const struct vt_cpu *lm = t->w->lm;
     const int layer = t->w->pass.layer;
     const struct vt_matrix *w_t = &lm->back->w[layer * VT_N_LINEAR + target];
     const struct vt_acts acts = pack_dy(t, dy, ldy, w_t->n_in);
     if (dx)
         lm->k->gemm(w_t, &acts, 0, t->n, 0, w_t->n_out, dx, lddx, add);
-    const struct vt_lm_back_linear l = {.layer = layer,
-                                        .target = target,
-                                        .n = t->n,
-                                        .x = x,
-                                        .x_rows = x_rows,
-                                        .ldx = ldx,
-                                        .dy = &acts,
-                                        .dy_rows = dy,
-                                        .ldy = ldy,
-                                        .dx = dx,
-                                        .lddx = lddx,
-                                        .part = t->grads};
-    vt_lm_back_lora(t->w, &l, t->b, t->bb);
+    const struct vt_cpu_back_linear l = {.layer = layer,
+                                         .target = target,
+                                         .n = t->n,
+                                         .x = x,
+                                         .x_rows = x_rows,
+                                         .ldx = ldx,
+                                         .dy = &acts,
+                                         .dy_rows = dy,
+                                         .ldy = ldy,
+                                         .dx = dx,
+                                         .lddx = lddx,
+                                         .part = t->grads};
+    vt_cpu_back_lora(t->w, &l, t->b, t->bb);
 }
 
 /* The rest of the layer once more, from the attention on: ctx, mid, norm, gate, up, act are left in the buffers. */
 static void recompute(const struct rows *t)
 {
-    const struct vt_lm_backward *w = t->w;
-    const vt_lm *lm = w->lm;
+    const struct vt_cpu_backward *w = t->w;
+    const struct vt_cpu *lm = w->lm;
     const struct vt_kernels *k = lm->k;
-    const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
+    const struct vt_cpu_layer *l = &lm->layers[w->pass.layer];
     const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim;
-    vt_lm_attend(&w->pass, t->r0, t->r0 + t->n, t->b, t->b->f_ctx, w->lse + (size_t)t->r0 * (size_t)lm->cfg.n_heads);
+    vt_cpu_attend(&w->pass, t->r0, t->r0 + t->n, t->b, t->b->f_ctx, w->lse + (size_t)t->r0 * (size_t)lm->cfg.n_heads);
     k->acts_pack(&t->b->ctx, lm->prec, 0, t->n, t->b->f_ctx, q, 1.0f);
     memcpy(t->bb->mid, t->x, (size_t)t->n * d * sizeof(float));
-    vt_lm_linear(&t->part, VT_LORA_O, &t->b->ctx, t->bb->mid, d, true);
+    vt_cpu_linear(&t->part, VT_LORA_O, &t->b->ctx, t->bb->mid, d, true);
     for (int i = 0; i < t->n; i++)
         t->b->inv_rms[i] = k->rmsnorm(lm->cfg.d_model, t->bb->mid + (size_t)i * d, l->post_norm, lm->cfg.rms_eps,
                                       t->b->f_norm + (size_t)i * d);
     k->acts_pack(&t->b->norm, lm->prec, 0, t->n, t->b->f_norm, d, 1.0f);
-    vt_lm_linear(&t->part, VT_LORA_GATE, &t->b->norm, t->b->gate, ff, false);
-    vt_lm_linear(&t->part, VT_LORA_UP, &t->b->norm, t->b->up, ff, false);
+    vt_cpu_linear(&t->part, VT_LORA_GATE, &t->b->norm, t->b->gate, ff, false);
+    vt_cpu_linear(&t->part, VT_LORA_UP, &t->b->norm, t->b->up, ff, false);
     for (int i = 0; i < t->n; i++)
         k->silu_mul(lm->cfg.d_ff, t->b->gate + (size_t)i * ff, t->b->up + (size_t)i * ff, t->bb->act + (size_t)i * ff);
     k->acts_pack(&t->b->act, lm->prec, 0, t->n, t->bb->act, ff, 1.0f);
@@ -169,7 +170,7 @@ static void recompute(const struct rows *t)
 
 static void norm_backward(const struct rows *t, const float *x, const float *weight, const float *dn)
 {
-    const vt_lm *lm = t->w->lm;
+    const struct vt_cpu *lm = t->w->lm;
     const size_t d = (size_t)lm->cfg.d_model;
     for (int i = 0; i < t->n; i++)
         lm->k->rmsnorm_backward(lm->cfg.d_model, x + (size_t)i * d, weight, t->b->inv_rms[i], dn + (size_t)i * d,
@@ -179,10 +180,10 @@ static void norm_backward(const struct rows *t, const float *x, const float *wei
 /* Stage 2 of a chunk. */
 static void rest_backward(const struct rows *t)
 {
-    const struct vt_lm_backward *w = t->w;
-    const vt_lm *lm = w->lm;
+    const struct vt_cpu_backward *w = t->w;
+    const struct vt_cpu *lm = w->lm;
     const struct vt_kernels *k = lm->k;
-    const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
+    const struct vt_cpu_layer *l = &lm->layers[w->pass.layer];
     const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim,
                  hd = (size_t)lm->cfg.head_dim;
     recompute(t);
@@ -208,8 +209,8 @@ static void rest_backward(const struct rows *t)
 /* Rope, and Qwen3's head norm, of one row's gradients backwards. raw: q, k before the head norm. */
 static void heads_backward(const struct rows *t, int row, const float *raw, float *d_qkv)
 {
-    const vt_lm *lm = t->w->lm;
-    const struct vt_lm_layer *l = &lm->layers[t->w->pass.layer];
+    const struct vt_cpu *lm = t->w->lm;
+    const struct vt_cpu_layer *l = &lm->layers[t->w->pass.layer];
     const int hd = lm->cfg.head_dim;
     const float *angles = lm->rope + (size_t)t->w->pass.pos[row] * (size_t)hd;
     for (int h = 0; h < lm->cfg.n_heads + lm->cfg.n_kv_heads; h++) {
@@ -229,9 +230,9 @@ static void heads_backward(const struct rows *t, int row, const float *raw, floa
 /* Stage 4 of a chunk. */
 static void keys_backward(const struct rows *t)
 {
-    const struct vt_lm_backward *w = t->w;
-    const vt_lm *lm = w->lm;
-    const struct vt_lm_layer *l = &lm->layers[w->pass.layer];
+    const struct vt_cpu_backward *w = t->w;
+    const struct vt_cpu *lm = w->lm;
+    const struct vt_cpu_layer *l = &lm->layers[w->pass.layer];
     const size_t d = (size_t)lm->cfg.d_model, ld = (size_t)lm->qkv_dim;
     const size_t first[3] = {0, (size_t)lm->q_dim, (size_t)(lm->q_dim + lm->kv_dim)};
     float *d_qkv = w->d_qkv + (size_t)t->r0 * ld, *dn = w->pass.layer > 0 ? t->bb->dn : NULL;
@@ -240,7 +241,7 @@ static void keys_backward(const struct rows *t)
                                           t->b->f_norm + (size_t)i * d);
     lm->k->acts_pack(&t->b->norm, lm->prec, 0, t->n, t->b->f_norm, d, 1.0f);
     for (int m = VT_LORA_Q; m <= VT_LORA_K && lm->cfg.qk_norm; m++) {
-        vt_lm_linear(&t->part, m, &t->b->norm, t->b->qkv + first[m], ld, false);
+        vt_cpu_linear(&t->part, m, &t->b->norm, t->b->qkv + first[m], ld, false);
         for (int i = 0; i < t->n && l->bias[m]; i++)
             lm->k->add(m ? lm->kv_dim : lm->q_dim, l->bias[m], t->b->qkv + (size_t)i * ld + first[m]);
     }
@@ -253,9 +254,9 @@ static void keys_backward(const struct rows *t)
 }
 
 /* Claims stripes and runs fn over their rows in order: over several whole stripes, or over equal pieces of one. */
-static void each_stripe(struct vt_lm_backward *w, int thread, int counter, void (*fn)(const struct rows *))
+static void each_stripe(struct vt_cpu_backward *w, int thread, int counter, void (*fn)(const struct rows *))
 {
-    vt_lm *lm = w->lm;
+    struct vt_cpu *lm = w->lm;
     const size_t d = (size_t)lm->cfg.d_model;
     const int step = piece_rows(w->claim * w->stripe_rows, VT_CHUNK_ROWS);
     struct rows t = {.w = w, .b = &lm->bufs[thread], .bb = &w->bufs[thread]};
@@ -263,13 +264,13 @@ static void each_stripe(struct vt_lm_backward *w, int thread, int counter, void 
         const int stripe = atomic_fetch_add(&w->next[counter], w->claim);
         if (stripe >= w->n_stripes)
             return;
-        const int last = (stripe + w->claim) * w->stripe_rows, end = last < w->tape->n_rows ? last : w->tape->n_rows;
+        const int last = (stripe + w->claim) * w->stripe_rows, end = last < w->n_rows ? last : w->n_rows;
         t.grads = w->part + (size_t)stripe * w->part_size;
         for (t.r0 = stripe * w->stripe_rows; t.r0 < end; t.r0 += step) {
             t.n = end - t.r0 < step ? end - t.r0 : step;
-            t.x = w->tape->x + ((size_t)w->pass.layer * (size_t)w->tape->n_rows + (size_t)t.r0) * d;
+            t.x = w->tape->x + ((size_t)w->pass.layer * (size_t)w->n_rows + (size_t)t.r0) * d;
             t.dx = w->dx + (size_t)t.r0 * d;
-            t.part = (struct vt_lm_part){
+            t.part = (struct vt_cpu_part){
                 .pass = &w->pass, .b = t.b, .own = t.b, .r0 = t.r0, .r1 = t.r0 + t.n, .n_parts = 1, .thread = thread};
             fn(&t);
         }
@@ -278,31 +279,31 @@ static void each_stripe(struct vt_lm_backward *w, int thread, int counter, void 
 
 static void layer_share(void *arg, int thread, int n_threads)
 {
-    struct vt_lm_backward *w = arg;
+    struct vt_cpu_backward *w = arg;
     vt_pool *pool = w->lm->pool;
     for (int s = thread; s < w->n_stripes; s += n_threads)
         memset(w->part + (size_t)s * w->part_size, 0, w->part_size * sizeof *w->part);
-    vt_lm_pass_keys(&w->pass, thread, n_threads);
+    vt_cpu_pass_keys(&w->pass, thread, n_threads);
     each_stripe(w, thread, 0, rest_backward);
     vt_pool_barrier(pool, thread);
-    vt_lm_back_attend(w, thread, n_threads);
+    vt_cpu_back_attend(w, thread, n_threads);
     vt_pool_barrier(pool, thread);
     each_stripe(w, thread, 2, keys_backward);
     vt_pool_barrier(pool, thread);
-    vt_lm_part_reduce(w, w->pass.layer, thread, n_threads);
+    vt_cpu_part_reduce(w, w->pass.layer, thread, n_threads);
 }
 
 static void head_share(void *arg, int thread, int n_threads)
 {
-    struct vt_lm_backward *w = arg;
+    struct vt_cpu_backward *w = arg;
     const size_t d = (size_t)w->lm->cfg.d_model;
     int a, b;
-    vt_range_split(w->tape->n_rows, 1, thread, n_threads, &a, &b);
+    vt_range_split(w->n_rows, 1, thread, n_threads, &a, &b);
     memset(w->dx + (size_t)a * d, 0, (size_t)(b - a) * d * sizeof *w->dx);
-    vt_lm_back_head(w, thread, n_threads);
+    vt_cpu_back_head(w, thread, n_threads);
 }
 
-static void reset_claims(struct vt_lm_backward *w)
+static void reset_claims(struct vt_cpu_backward *w)
 {
     for (int i = 0; i < 3; i++)
         atomic_store(&w->next[i], 0);
@@ -310,141 +311,89 @@ static void reset_claims(struct vt_lm_backward *w)
     atomic_store(&w->pass.next[1], 0);
 }
 
-static void run(struct vt_lm_backward *w)
+static vt_status run(struct vt_cpu_backward *w, vt_err *err)
 {
-    vt_lm *lm = w->lm;
-    const size_t d = (size_t)lm->cfg.d_model, n = (size_t)w->tape->n_rows;
+    struct vt_cpu *lm = w->lm;
+    const size_t d = (size_t)lm->cfg.d_model, n = (size_t)w->n_rows;
     reset_claims(w);
     vt_pool_run(lm->pool, head_share, w);
     w->pass.qkv = w->qkv;
     for (w->pass.layer = lm->cfg.n_layers - 1; w->pass.layer >= 0; w->pass.layer--) {
         vt_lease_poll(lm->lease);
+        VT_TRY(vt_cpu_check_end(w->work, err));
         reset_claims(w);
         w->pass.x = w->tape->x + (size_t)w->pass.layer * n * d;
         vt_pool_run(lm->pool, layer_share, w);
     }
-}
-
-/* The job's weights in the order of the tape's targets; *is_zero when none differs from 0. */
-static vt_status flatten(const struct vt_lm_tape *t, const float *const *const *w, float *out, bool *is_zero,
-                         vt_err *err)
-{
-    size_t at = 0;
-    *is_zero = true;
-    for (int i = 0; i < t->n_batches; i++) {
-        const struct vt_lm_tape_batch *b = &t->batches[i];
-        for (int r = 0; r < b->n_rows; r++)
-            for (int k = 0; k < b->n[r]; k++) {
-                if (!__builtin_isfinite(w[i][r][k]))
-                    return vt_fail(err, VT_EINVAL,
-                                   "the weight of token %d of completion %d is not finite; check the rewards", k, r);
-                *is_zero &= w[i][r][k] == 0;
-            }
-        for (int r = 0; r < b->n_rows; r++)
-            if (b->n[r] > 0)
-                out[at++] = w[i][r][0];
-        for (int r = 0; r < b->n_rows; r++)
-            for (int k = 1; k < b->n[r]; k++)
-                out[at++] = w[i][r][k];
-    }
     return VT_OK;
 }
 
-static size_t key_floats(const vt_lm *lm, const struct vt_lm_tape *t, size_t *at)
+static size_t key_floats(const struct vt_cpu *lm, const vt_lm_tape *t, size_t *at)
 {
     size_t n = 0;
-    for (int i = 0; i < t->n_batches; i++) {
-        if (at)
-            at[i] = n;
-        n += vt_lm_back_keys_floats(lm, &t->batches[i]);
+    for (int i = 0; i < t->n_prompts; i++) {
+        at[i] = n;
+        n += vt_cpu_key_floats(lm, t->prompts[i].n, t->prompts[i].n_seqs);
     }
     return n;
 }
 
 /* The bulk memory is taken once; everything in it is a slice. */
-static vt_status prepare(struct vt_lm_backward *w, vt_err *err)
+static vt_status prepare(struct vt_cpu_backward *w, vt_err *err)
 {
-    vt_lm *lm = w->lm;
-    struct vt_lm_tape *t = w->tape;
+    struct vt_cpu *lm = w->lm;
+    struct vt_cpu_tape *t = w->tape;
     void *memory;
-    VT_TRY(vt_lm_tape_pass(lm, t, &w->pass, err));
+    VT_TRY(vt_cpu_tape_pass(lm, t, &w->pass, err));
     w->bufs = vt_alloc_array((size_t)lm->n_threads, sizeof *w->bufs);
-    w->keys_at = vt_alloc_array((size_t)t->n_batches, sizeof *w->keys_at);
-    w->head_row = vt_alloc_array((size_t)t->n_rows, sizeof *w->head_row);
+    w->keys_at = vt_alloc_array((size_t)t->door->n_prompts, sizeof *w->keys_at);
+    w->head_row = vt_alloc_array((size_t)t->door->n_heads, sizeof *w->head_row);
     if (!w->bufs || !w->keys_at || !w->head_row)
-        return vt_fail(err, VT_ENOMEM, "out of memory for a backward over %d tokens", t->n_rows);
-    w->part_size = vt_lm_part_size(lm, t->adapter->host);
-    const size_t n_keys = key_floats(lm, t, w->keys_at);
-    w->bytes = lay_out(w, t->n_rows, lm->bufs_rank, n_keys, NULL);
-    VT_TRY(vt_lm_take(lm, w->bytes, "the backward's buffers", &memory, err));
+        return vt_fail(err, VT_ENOMEM, "out of memory for a backward over %d tokens", w->n_rows);
+    w->part_size = vt_cpu_part_size(lm, t->adapter->host);
+    const size_t n_keys = key_floats(lm, t->door, w->keys_at), bytes = lay_out(w, lm->bufs_rank, n_keys, NULL);
+    VT_TRY(vt_cpu_take(lm, bytes, "the backward's buffers", &memory, err));
     w->memory = memory;
-    (void)lay_out(w, t->n_rows, lm->bufs_rank, n_keys, memory);
-    const float *x = t->x + (size_t)lm->cfg.n_layers * (size_t)t->n_rows * (size_t)lm->cfg.d_model;
-    VT_TRY(vt_lm_targets_begin(lm, t->n_rows, t->n_targets, &w->list, err));
-    vt_lm_tape_targets(lm, t, x, NULL, &w->list);
+    w->bytes = bytes;
+    (void)lay_out(w, lm->bufs_rank, n_keys, memory);
+    const float *x = t->x + (size_t)lm->cfg.n_layers * (size_t)w->n_rows * (size_t)lm->cfg.d_model;
+    VT_TRY(vt_cpu_targets_begin(lm, t->door->n_heads, (size_t)t->door->n_targets, false, &w->list, err));
+    vt_cpu_tape_targets(lm, t, x, NULL, &w->list);
     for (int i = 0; i < w->list.n_rows; i++)
-        w->head_row[i] = (int)((w->list.x[i] - x) / lm->cfg.d_model);
+        w->head_row[i] = t->door->heads[i].row;
     return VT_OK;
 }
 
-vt_status vt_lm_do_backward(vt_lm *lm, struct vt_lm_job *job, vt_err *err)
+vt_status vt_cpu_backward(void *be, struct vt_lm_work *work, vt_err *err)
 {
-    struct vt_lm_tape *t = job->backward.tape;
-    struct vt_lm_backward w = {.lm = lm, .tape = t, .grad = job->backward.grad};
-    float *weight = NULL;
-    bool is_zero = true;
-    vt_status status = VT_OK;
-    if (!t)
-        return vt_fail(err, VT_EINVAL, "there is no tape to run backward; run FORWARD first");
-    if (!t->adapter) {
-        status = vt_fail(err, VT_EINVAL, "the base model is frozen; run FORWARD under an adapter to train it");
-        goto out;
-    }
-    weight = vt_alloc_array((size_t)t->n_targets, sizeof *weight);
-    if (!weight) {
-        status = vt_fail(err, VT_ENOMEM, "out of memory for %d weights", t->n_targets);
-        goto out;
-    }
-    status = flatten(t, job->backward.w, weight, &is_zero, err);
-    if (status != VT_OK || is_zero)
-        goto out;
-    w.weight = weight;
-    status = vt_lm_back_ensure(lm, err);
+    struct vt_cpu *lm = be;
+    struct vt_cpu_tape *t = work->backward.tape->impl;
+    struct vt_cpu_backward w = {.lm = lm,
+                                .tape = t,
+                                .work = work,
+                                .n_rows = t->door->n_rows,
+                                .weight = work->backward.w,
+                                .grad = work->backward.grad->impl};
+    vt_status status = vt_cpu_bufs_ensure(lm, t->adapter->host->rank, err);
     if (status == VT_OK)
-        status = vt_lm_adapter_pack_back(lm, t->adapter, err);
+        status = vt_cpu_back_ensure(lm, err);
+    if (status == VT_OK)
+        status = vt_cpu_adapter_ready(lm, t->adapter, true, err);
     if (status == VT_OK)
         status = prepare(&w, err);
     if (status == VT_OK)
-        run(&w);
-out:
-    vt_lm_targets_free(lm, &w.list);
-    vt_lm_give(lm, w.memory, w.bytes);
+        status = run(&w, err);
+    vt_cpu_targets_free(lm, &w.list);
+    vt_cpu_give(lm, w.memory, w.bytes);
     free(w.bufs);
     free(w.keys_at);
     free(w.head_row);
-    free(weight);
-    vt_lm_tape_free(lm, t);
     return status;
 }
 
-uint64_t vt_lm_train_bytes(const vt_lm *lm, const struct vt_lm_shapes *s)
+uint64_t vt_cpu_backward_bytes(const struct vt_cpu *lm, const struct vt_adapter *h, int n_rows, size_t key_floats)
 {
-    const struct vt_lm_config *c = &lm->cfg;
-    struct vt_lm_adapter *widest_adapter = NULL;
-    for (int i = 0; i < lm->n_adapters; i++)
-        if (lm->adapters[i] && (!widest_adapter || lm->adapters[i]->host->rank > widest_adapter->host->rank))
-            widest_adapter = lm->adapters[i];
-    const uint64_t rows = (uint64_t)s->n_groups * (uint64_t)s->n_prompt + (uint64_t)s->n_slots * (uint64_t)s->n_new;
-    const uint64_t blocks = ((uint64_t)s->n_prompt / VT_PAGE_KEYS + 1) * (uint64_t)s->n_groups +
-                            (uint64_t)s->n_slots * ((uint64_t)s->n_new / VT_PAGE_KEYS + 2);
-    if (rows > INT32_MAX)
-        return UINT64_MAX;
-    struct vt_lm_backward w = {.lm = (vt_lm *)(uintptr_t)lm};
-    w.part_size = widest_adapter ? vt_lm_part_size(lm, widest_adapter->host) : 0;
-    const size_t keys =
-        (size_t)s->n_groups * (size_t)c->n_kv_heads * VT_KEY_SETS * 2 * (size_t)s->n_prompt * (size_t)c->head_dim;
-    const int rank = widest_adapter ? widest_adapter->host->rank : 16;
-    return lay_out(&w, (int)rows, rank, keys, NULL) + vt_lm_tape_bytes(lm, (int)rows) + blocks * lm->block_bytes +
-           vt_lm_rows_bytes(lm, (int)rows) + rows * 2 * (uint64_t)vt_lm_head_chunks(lm) * sizeof(float) +
-           (lm->back ? 0 : vt_lm_back_bytes(lm));
+    struct vt_cpu_backward w = {.lm = (struct vt_cpu *)(uintptr_t)lm, .n_rows = n_rows}; /* only measured */
+    w.part_size = h ? vt_cpu_part_size(lm, h) : 0;
+    return lay_out(&w, h ? h->rank : 0, key_floats, NULL);
 }

@@ -9,16 +9,16 @@
 #include "cpu/lm_train.h"
 
 struct block {
-    struct vt_lm_backward *w;
-    struct vt_lm_bufs *b;
-    struct vt_lm_back_bufs *bb;
+    struct vt_cpu_backward *w;
+    struct vt_cpu_bufs *b;
+    struct vt_cpu_back_bufs *bb;
     float *part;
     int n;
     int rows[VT_CHUNK_ROWS]; /* head rows */
     const float *x[VT_CHUNK_ROWS];
 };
 
-static int first_target(const struct vt_lm_targets *l, int row)
+static int first_target(const struct vt_cpu_targets *l, int row)
 {
     int lo = 0, hi = l->n_targets;
     while (lo < hi) {
@@ -32,7 +32,7 @@ static int first_target(const struct vt_lm_targets *l, int row)
 }
 
 /* Sum of a head row's weights; *is_active when one of them is not zero. */
-static double row_weight(const struct vt_lm_backward *w, int row, bool *is_active)
+static double row_weight(const struct vt_cpu_backward *w, int row, bool *is_active)
 {
     double sum = 0;
     *is_active = false;
@@ -46,7 +46,7 @@ static double row_weight(const struct vt_lm_backward *w, int row, bool *is_activ
 /* Logits of a chunk -> their gradient, in place. */
 static void chunk_gradient(const struct block *k, int chunk, int n)
 {
-    const struct vt_lm_backward *w = k->w;
+    const struct vt_cpu_backward *w = k->w;
     const int n0 = chunk * VT_HEAD_CHUNK;
     for (int i = 0; i < k->n; i++) {
         const int row = k->rows[i];
@@ -64,10 +64,10 @@ static void chunk_gradient(const struct block *k, int chunk, int n)
 }
 
 /* The share of the unembedding's LoRA: dB of the chunk's rows, du of all. */
-static void chunk_lora(const struct block *k, const struct vt_lm_lora *m, int chunk, int n)
+static void chunk_lora(const struct block *k, const struct vt_cpu_lora *m, int chunk, int n)
 {
-    const vt_lm *lm = k->w->lm;
-    const struct vt_lm_adapter *a = k->w->tape->adapter;
+    const struct vt_cpu *lm = k->w->lm;
+    const struct vt_cpu_adapter *a = k->w->tape->adapter;
     const size_t r = (size_t)a->host->rank;
     const float *b = a->host->params;
     size_t a_off, b_off;
@@ -81,10 +81,10 @@ static void chunk_lora(const struct block *k, const struct vt_lm_lora *m, int ch
                         k->bb->d_low + (size_t)i * r);
 }
 
-static void finish_lora(const struct block *k, const struct vt_lm_lora *m, float *dh)
+static void finish_lora(const struct block *k, const struct vt_cpu_lora *m, float *dh)
 {
-    const vt_lm *lm = k->w->lm;
-    const struct vt_lm_adapter *a = k->w->tape->adapter;
+    const struct vt_cpu *lm = k->w->lm;
+    const struct vt_cpu_adapter *a = k->w->tape->adapter;
     const size_t r = (size_t)a->host->rank, d = (size_t)lm->cfg.d_model;
     struct vt_acts low = k->b->low;
     low.n_in = a->host->rank;
@@ -96,26 +96,26 @@ static void finish_lora(const struct block *k, const struct vt_lm_lora *m, float
 
 static void run_block(struct block *k)
 {
-    struct vt_lm_backward *w = k->w;
-    vt_lm *lm = w->lm;
+    struct vt_cpu_backward *w = k->w;
+    struct vt_cpu *lm = w->lm;
     const size_t d = (size_t)lm->cfg.d_model;
-    const struct vt_lm_run run = {.row0 = 0, .row1 = k->n, .adapter = w->tape->adapter};
-    const struct vt_lm_lora *m = vt_lm_lora_of(lm, w->tape->adapter, lm->cfg.n_layers, 0);
+    const struct vt_cpu_run run = {.row0 = 0, .row1 = k->n, .adapter = w->tape->adapter};
+    const struct vt_cpu_lora *m = vt_cpu_lora_of(lm, w->tape->adapter, lm->cfg.n_layers, 0);
     float *dh = k->bb->dn;
     if (k->n == 0)
         return;
-    vt_lm_head_pack(lm, k->x, k->n, k->b);
+    vt_cpu_head_pack(lm, k->x, k->n, k->b);
     if (m) {
         lm->k->gemm(&m->a, &k->b->norm, 0, k->n, 0, m->a.n_out, k->bb->low, (size_t)m->a.n_out, false);
         memset(k->bb->d_low, 0, (size_t)k->n * (size_t)m->a.n_out * sizeof(float));
     }
-    for (int c = 0; c < vt_lm_head_chunks(lm); c++) {
+    for (int c = 0; c < vt_cpu_head_chunks(lm); c++) {
         const int left = lm->cfg.n_vocab - c * VT_HEAD_CHUNK, n = left < VT_HEAD_CHUNK ? left : VT_HEAD_CHUNK;
         struct vt_acts dy = k->bb->dy;
         dy.n_in = n;
         dy.is_plain = true;
         dy.stride = vt_acts_row_bytes(n);
-        vt_lm_head_chunk(lm, &run, 1, 0, k->n, c, &k->b->norm, k->b, k->b->logits, VT_HEAD_CHUNK);
+        vt_cpu_head_chunk(lm, &run, 1, 0, k->n, c, &k->b->norm, k->b, k->b->logits, VT_HEAD_CHUNK);
         chunk_gradient(k, c, n);
         lm->k->acts_pack(&dy, lm->prec, 0, k->n, k->b->logits, VT_HEAD_CHUNK, 1.0f);
         lm->k->gemm(&lm->back->head[c], &dy, 0, k->n, 0, lm->cfg.d_model, dh, d, c > 0);
@@ -131,7 +131,7 @@ static void run_block(struct block *k)
 }
 
 /* Rows of stripes [stripe, end); with an adapted unembedding only of one. */
-static void run_stripes(struct vt_lm_backward *w, int stripe, int end, int thread)
+static void run_stripes(struct vt_cpu_backward *w, int stripe, int end, int thread)
 {
     struct block k = {
         .w = w, .b = &w->lm->bufs[thread], .bb = &w->bufs[thread], .part = w->part + (size_t)stripe * w->part_size};
@@ -151,9 +151,9 @@ static void run_stripes(struct vt_lm_backward *w, int stripe, int end, int threa
     run_block(&k);
 }
 
-void vt_lm_back_head(struct vt_lm_backward *w, int thread, int n_threads)
+void vt_cpu_back_head(struct vt_cpu_backward *w, int thread, int n_threads)
 {
-    const bool is_adapted = vt_lm_lora_of(w->lm, w->tape->adapter, w->lm->cfg.n_layers, 0) != NULL;
+    const bool is_adapted = vt_cpu_lora_of(w->lm, w->tape->adapter, w->lm->cfg.n_layers, 0) != NULL;
     for (int s = thread; s < w->n_stripes && is_adapted; s += n_threads)
         memset(w->part + (size_t)s * w->part_size, 0, w->part_size * sizeof *w->part);
     vt_pool_barrier(w->lm->pool, thread);
@@ -165,5 +165,5 @@ void vt_lm_back_head(struct vt_lm_backward *w, int thread, int n_threads)
     }
     vt_pool_barrier(w->lm->pool, thread);
     if (is_adapted)
-        vt_lm_part_reduce(w, w->lm->cfg.n_layers, thread, n_threads);
+        vt_cpu_part_reduce(w, w->lm->cfg.n_layers, thread, n_threads);
 }

@@ -8,7 +8,7 @@
  */
 #include "cpu/lm_train.h"
 
-static size_t module_size(const vt_lm *lm, const struct vt_adapter *h, enum vt_target t, size_t *a_size)
+static size_t module_size(const struct vt_cpu *lm, const struct vt_adapter *h, enum vt_target t, size_t *a_size)
 {
     int d_out, d_in;
     vt_adapter_dims(&lm->cfg, t, &d_out, &d_in);
@@ -17,7 +17,7 @@ static size_t module_size(const vt_lm *lm, const struct vt_adapter *h, enum vt_t
 }
 
 /* Where a module's gradients begin in a stripe's buffer. */
-static size_t part_at(const vt_lm *lm, const struct vt_adapter *h, int layer, int target)
+static size_t part_at(const struct vt_cpu *lm, const struct vt_adapter *h, int layer, int target)
 {
     size_t at = 0, a_off, b_off, a_size;
     for (int t = 0; layer < lm->cfg.n_layers && t < target; t++)
@@ -26,7 +26,7 @@ static size_t part_at(const vt_lm *lm, const struct vt_adapter *h, int layer, in
     return at;
 }
 
-size_t vt_lm_part_size(const vt_lm *lm, const struct vt_adapter *h)
+size_t vt_cpu_part_size(const struct vt_cpu *lm, const struct vt_adapter *h)
 {
     size_t a_off, b_off, a_size, layer = part_at(lm, h, 0, VT_N_LINEAR), head = 0;
     if (vt_adapter_at(h, lm->cfg.n_layers, VT_LORA_UNEMBED, &a_off, &b_off))
@@ -34,13 +34,13 @@ size_t vt_lm_part_size(const vt_lm *lm, const struct vt_adapter *h)
     return layer > head ? layer : head;
 }
 
-void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_linear *l, struct vt_lm_bufs *b,
-                     struct vt_lm_back_bufs *bb)
+void vt_cpu_back_lora(const struct vt_cpu_backward *w, const struct vt_cpu_back_linear *l, struct vt_cpu_bufs *b,
+                      struct vt_cpu_back_bufs *bb)
 {
-    const vt_lm *lm = w->lm;
+    const struct vt_cpu *lm = w->lm;
     const struct vt_kernels *k = lm->k;
-    const struct vt_lm_adapter *a = w->tape->adapter;
-    const struct vt_lm_lora *m = vt_lm_lora_of(lm, a, l->layer, l->target);
+    const struct vt_cpu_adapter *a = w->tape->adapter;
+    const struct vt_cpu_lora *m = vt_cpu_lora_of(lm, a, l->layer, l->target);
     if (!m)
         return;
     const int rank = m->a.n_out, d_in = m->a.n_in, d_out = m->b.n_out;
@@ -65,7 +65,7 @@ void vt_lm_back_lora(const struct vt_lm_backward *w, const struct vt_lm_back_lin
 }
 
 /* Elements [begin, end) of every stripe, added pairwise: 0+1, 2+3, ..., then 0+2, ...; the sum lies in the first. */
-static void add_stripes(const struct vt_lm_backward *w, size_t begin, size_t end)
+static void add_stripes(const struct vt_cpu_backward *w, size_t begin, size_t end)
 {
     for (int step = 1; step < w->n_stripes; step *= 2)
         for (int s = 0; s + step < w->n_stripes; s += 2 * step)
@@ -73,10 +73,10 @@ static void add_stripes(const struct vt_lm_backward *w, size_t begin, size_t end
                           w->part + (size_t)s * w->part_size + begin);
 }
 
-void vt_lm_part_reduce(const struct vt_lm_backward *w, int layer, int thread, int n_threads)
+void vt_cpu_part_reduce(const struct vt_cpu_backward *w, int layer, int thread, int n_threads)
 {
     enum { BLOCK = 4096 };
-    const vt_lm *lm = w->lm;
+    const struct vt_cpu *lm = w->lm;
     const struct vt_adapter *h = w->tape->adapter->host;
     const int first = layer < lm->cfg.n_layers ? 0 : VT_LORA_UNEMBED,
               last = layer < lm->cfg.n_layers ? VT_N_LINEAR - 1 : VT_LORA_UNEMBED;

@@ -30,7 +30,7 @@ struct packing {
     vt_err *errs;
 };
 
-static enum vt_layout layout_of(const vt_lm *lm)
+static enum vt_layout layout_of(const struct vt_cpu *lm)
 {
     return lm->prec == VT_LM_F32 ? VT_LAYOUT_F32 : VT_LAYOUT_BF16;
 }
@@ -40,7 +40,7 @@ static size_t pad(size_t n)
     return (n + 63) / 64 * 64;
 }
 
-uint64_t vt_lm_back_bytes(const vt_lm *lm)
+uint64_t vt_cpu_back_bytes(const struct vt_cpu *lm)
 {
     size_t bytes = 0;
     for (int t = 0; t < VT_N_LINEAR; t++) {
@@ -48,7 +48,7 @@ uint64_t vt_lm_back_bytes(const vt_lm *lm)
         vt_adapter_dims(&lm->cfg, (enum vt_target)t, &d_out, &d_in);
         bytes += pad(vt_matrix_bytes(layout_of(lm), d_in, d_out)) * (size_t)lm->cfg.n_layers;
     }
-    return bytes + pad(vt_matrix_bytes(layout_of(lm), lm->cfg.d_model, VT_HEAD_CHUNK)) * (size_t)vt_lm_head_chunks(lm);
+    return bytes + pad(vt_matrix_bytes(layout_of(lm), lm->cfg.d_model, VT_HEAD_CHUNK)) * (size_t)vt_cpu_head_chunks(lm);
 }
 
 /* The file's pages have been read for this once; the system may have them back. They are mapped read-only, so whoever
@@ -78,7 +78,7 @@ static void pack_share(void *arg, int thread, int n_threads)
     }
 }
 
-static void list_items(const vt_lm *lm, struct vt_lm_back *back, struct packing *p)
+static void list_items(const struct vt_cpu *lm, struct vt_cpu_back *back, struct packing *p)
 {
     char name[128];
     size_t at = 0;
@@ -94,60 +94,73 @@ static void list_items(const vt_lm *lm, struct vt_lm_back *back, struct packing 
     }
     const struct vt_tensor *head =
         vt_ckpt_tensor(lm->ckpt, lm->cfg.tied ? "model.embed_tokens.weight" : "lm_head.weight");
-    for (int c = 0; c < vt_lm_head_chunks(lm); c++) {
+    for (int c = 0; c < vt_cpu_head_chunks(lm); c++) {
         const int end = (c + 1) * VT_HEAD_CHUNK < lm->cfg.n_vocab ? (c + 1) * VT_HEAD_CHUNK : lm->cfg.n_vocab;
         p->items[p->n_items++] = (struct item){head, c * VT_HEAD_CHUNK, end, at, &back->head[c]};
         at += pad(vt_matrix_bytes(p->layout, lm->cfg.d_model, VT_HEAD_CHUNK));
     }
 }
 
-vt_status vt_lm_back_ensure(vt_lm *lm, vt_err *err)
+static void free_back(struct vt_cpu *lm, struct vt_cpu_back *b)
 {
-    if (lm->back)
-        return VT_OK;
-    const int n_linear = lm->cfg.n_layers * VT_N_LINEAR, n_chunks = vt_lm_head_chunks(lm);
-    struct vt_lm_back *b = vt_alloc(sizeof *b);
-    if (!b)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the backward's weights");
-    lm->back = b;
-    b->w = vt_alloc_array((size_t)n_linear, sizeof *b->w);
-    b->head = vt_alloc_array((size_t)n_chunks, sizeof *b->head);
-    struct packing p = {.layout = layout_of(lm),
-                        .items = vt_alloc_array((size_t)(n_linear + n_chunks), sizeof(struct item)),
-                        .errs = vt_alloc_array((size_t)lm->n_threads, sizeof(vt_err))};
-    void *memory = NULL;
-    vt_status status = VT_OK;
-    if (!b->w || !b->head || !p.items || !p.errs)
-        status = vt_fail(err, VT_ENOMEM, "out of memory for the backward's weights");
-    if (status == VT_OK)
-        status = vt_lm_take_zeroed(lm, (size_t)vt_lm_back_bytes(lm), "the weights' transposed form for training",
-                                   &memory, err);
-    if (status == VT_OK) {
-        b->bytes = (size_t)vt_lm_back_bytes(lm);
-        b->memory = p.memory = memory;
-        list_items(lm, b, &p);
-        vt_pool_run(lm->pool, pack_share, &p);
-        for (int i = 0; i < lm->n_threads && status == VT_OK; i++) {
-            status = p.errs[i].code;
-            if (status != VT_OK && err)
-                *err = p.errs[i];
-        }
-    }
-    free(p.items);
-    free(p.errs);
-    if (status != VT_OK)
-        vt_lm_back_free(lm);
-    return status;
-}
-
-void vt_lm_back_free(vt_lm *lm)
-{
-    struct vt_lm_back *b = lm->back;
-    if (!b)
-        return;
-    vt_lm_give(lm, b->memory, b->bytes);
+    vt_cpu_give(lm, b->memory, b->bytes);
     free(b->w);
     free(b->head);
     free(b);
+}
+
+static vt_status fill_back(struct vt_cpu *lm, struct vt_cpu_back *b, struct packing *p, vt_err *err)
+{
+    const size_t bytes = (size_t)vt_cpu_back_bytes(lm);
+    void *memory;
+    if (!b->w || !b->head || !p->items || !p->errs)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the backward's weights");
+    VT_TRY(vt_cpu_take_zeroed(lm, bytes, "the weights' transposed form for training", &memory, err));
+    b->bytes = bytes;
+    b->memory = p->memory = memory;
+    list_items(lm, b, p);
+    vt_pool_run(lm->pool, pack_share, p);
+    for (int i = 0; i < lm->n_threads; i++) {
+        if (p->errs[i].code == VT_OK)
+            continue;
+        if (err)
+            *err = p->errs[i];
+        return p->errs[i].code;
+    }
+    return VT_OK;
+}
+
+vt_status vt_cpu_back_ensure(struct vt_cpu *lm, vt_err *err)
+{
+    const size_t n_linear = (size_t)lm->cfg.n_layers * VT_N_LINEAR, n_chunks = (size_t)vt_cpu_head_chunks(lm);
+    if (lm->back)
+        return VT_OK;
+    struct vt_cpu_back *b = vt_alloc(sizeof *b);
+    if (!b)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the backward's weights");
+    b->w = vt_alloc_array(n_linear, sizeof *b->w);
+    b->head = vt_alloc_array(n_chunks, sizeof *b->head);
+    struct packing p = {.layout = layout_of(lm),
+                        .items = vt_alloc_array(n_linear + n_chunks, sizeof(struct item)),
+                        .errs = vt_alloc_array((size_t)lm->n_threads, sizeof(vt_err))};
+    vt_status status = fill_back(lm, b, &p, err);
+    free(p.items);
+    free(p.errs);
+    if (status != VT_OK) {
+        free_back(lm, b);
+        return status;
+    }
+    lm->back = b;
+    vt_cpu_keep(lm, VT_CPU_BACK, b->bytes, 0);
+    return VT_OK;
+}
+
+void vt_cpu_back_free(struct vt_cpu *lm)
+{
+    struct vt_cpu_back *b = lm->back;
+    if (!b)
+        return;
     lm->back = NULL;
+    vt_cpu_keep(lm, VT_CPU_BACK, 0, b->bytes);
+    free_back(lm, b);
 }

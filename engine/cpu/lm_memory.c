@@ -5,7 +5,8 @@
  *
  * KV pages come from one pool. A page holds 64 keys and values of all layers and kv heads of one sequence (or of a
  * group's prompt, shared by reference). A freed page keeps its old, finite values: keys beyond a row's visible ones
- * enter with probability exactly 0, so only their finiteness matters.
+ * enter with probability exactly 0, so only their finiteness matters. Free pages are the first thing to go when
+ * something else needs the room.
  */
 #include "cpu/lm_parts.h"
 #include <stdlib.h>
@@ -26,72 +27,89 @@ static void *take_huge(size_t bytes)
     return p;
 }
 
-vt_status vt_lm_reserve(vt_lm *lm, uint64_t bytes, const char *what, vt_err *err)
+static bool reserve(struct vt_cpu *lm, uint64_t bytes, uint64_t *taken)
 {
-    vt_status status = VT_OK;
     pthread_mutex_lock(&lm->lock);
-    if (bytes > lm->max_bytes || lm->bytes > lm->max_bytes - bytes)
-        status = vt_fail(err, VT_ENOMEM,
-                         "%s need %.1f MB, but %.1f of %.1f MB are taken; raise the memory limit or ask for less", what,
-                         (double)bytes / 1e6, (double)lm->bytes / 1e6, (double)lm->max_bytes / 1e6);
-    else
+    const bool fits = bytes <= lm->max_bytes && lm->bytes <= lm->max_bytes - bytes;
+    *taken = lm->bytes;
+    if (fits)
         lm->bytes += bytes;
     if (lm->bytes > lm->peak)
         lm->peak = lm->bytes;
     pthread_mutex_unlock(&lm->lock);
-    return status;
+    return fits;
 }
 
-void vt_lm_release(vt_lm *lm, uint64_t bytes)
+vt_status vt_cpu_reserve(struct vt_cpu *lm, uint64_t bytes, const char *what, vt_err *err)
+{
+    uint64_t taken;
+    if (reserve(lm, bytes, &taken))
+        return VT_OK;
+    vt_cpu_pages_drop(lm);
+    if (reserve(lm, bytes, &taken))
+        return VT_OK;
+    return vt_fail(err, VT_ENOMEM,
+                   "%s need %.1f MB, but %.1f of %.1f MB are taken; raise the memory limit or ask for less", what,
+                   (double)bytes / 1e6, (double)taken / 1e6, (double)lm->max_bytes / 1e6);
+}
+
+void vt_cpu_release(struct vt_cpu *lm, uint64_t bytes)
 {
     pthread_mutex_lock(&lm->lock);
     lm->bytes -= bytes;
     pthread_mutex_unlock(&lm->lock);
 }
 
-vt_status vt_lm_take(vt_lm *lm, size_t bytes, const char *what, void **out, vt_err *err)
+void vt_cpu_keep(struct vt_cpu *lm, enum vt_cpu_kept what, uint64_t gained, uint64_t lost)
+{
+    pthread_mutex_lock(&lm->lock);
+    lm->kept[what] = lm->kept[what] + gained - lost;
+    pthread_mutex_unlock(&lm->lock);
+}
+
+vt_status vt_cpu_take(struct vt_cpu *lm, size_t bytes, const char *what, void **out, vt_err *err)
 {
     *out = NULL;
-    VT_TRY(vt_lm_reserve(lm, bytes, what, err));
+    VT_TRY(vt_cpu_reserve(lm, bytes, what, err));
     void *p = bytes >= MANY_HUGE_PAGES ? take_huge(bytes) : vt_alloc_aligned(64, bytes ? bytes : 64);
     if (!p) {
-        vt_lm_release(lm, bytes);
+        vt_cpu_release(lm, bytes);
         return vt_fail(err, VT_ENOMEM, "the system refused %.1f MB for %s", (double)bytes / 1e6, what);
     }
     *out = p;
     return VT_OK;
 }
 
-vt_status vt_lm_take_zeroed(vt_lm *lm, size_t bytes, const char *what, void **out, vt_err *err)
+vt_status vt_cpu_take_zeroed(struct vt_cpu *lm, size_t bytes, const char *what, void **out, vt_err *err)
 {
-    VT_TRY(vt_lm_take(lm, bytes, what, out, err));
+    VT_TRY(vt_cpu_take(lm, bytes, what, out, err));
     memset(*out, 0, bytes);
     return VT_OK;
 }
 
-void vt_lm_give(vt_lm *lm, void *p, size_t bytes)
+void vt_cpu_give(struct vt_cpu *lm, void *p, size_t bytes)
 {
     if (!p)
         return;
     free(p);
-    vt_lm_release(lm, bytes);
+    vt_cpu_release(lm, bytes);
 }
 
-static size_t page_size(const vt_lm *lm)
+static size_t page_size(const struct vt_cpu *lm)
 {
     return lm->block_bytes * (size_t)lm->cfg.n_layers;
 }
 
 /* Decode reads a little of every page in every layer, so a page's memory comes in huge pages where it fills them:
  * measured, decode of 64 samples is faster so. */
-static vt_status take_page(vt_lm *lm, void **out, vt_err *err)
+static vt_status take_page(struct vt_cpu *lm, void **out, vt_err *err)
 {
     const size_t bytes = page_size(lm);
     *out = NULL;
-    VT_TRY(vt_lm_reserve(lm, bytes, "KV pages", err));
+    VT_TRY(vt_cpu_reserve(lm, bytes, "KV pages", err));
     void *p = take_huge(bytes);
     if (!p) {
-        vt_lm_release(lm, bytes);
+        vt_cpu_release(lm, bytes);
         return vt_fail(err, VT_ENOMEM, "the system refused %.1f MB for a KV page", (double)bytes / 1e6);
     }
     memset(p, 0, bytes);
@@ -99,10 +117,10 @@ static vt_status take_page(vt_lm *lm, void **out, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_lm_page_new(vt_lm *lm, struct vt_lm_page **out, vt_err *err)
+vt_status vt_cpu_page_new(struct vt_cpu *lm, struct vt_cpu_page **out, vt_err *err)
 {
     pthread_mutex_lock(&lm->lock);
-    struct vt_lm_page *p = lm->free_pages;
+    struct vt_cpu_page *p = lm->free_pages;
     if (p)
         lm->free_pages = p->next;
     pthread_mutex_unlock(&lm->lock);
@@ -111,7 +129,7 @@ vt_status vt_lm_page_new(vt_lm *lm, struct vt_lm_page **out, vt_err *err)
         VT_TRY(take_page(lm, &data, err));
         p = vt_alloc(sizeof *p);
         if (!p) {
-            vt_lm_give(lm, data, page_size(lm));
+            vt_cpu_give(lm, data, page_size(lm));
             return vt_fail(err, VT_ENOMEM, "out of memory for the record of a KV page");
         }
         p->data = data;
@@ -121,7 +139,7 @@ vt_status vt_lm_page_new(vt_lm *lm, struct vt_lm_page **out, vt_err *err)
     return VT_OK;
 }
 
-void vt_lm_page_free(vt_lm *lm, struct vt_lm_page *p)
+void vt_cpu_page_free(struct vt_cpu *lm, struct vt_cpu_page *p)
 {
     if (!p)
         return;
@@ -131,96 +149,16 @@ void vt_lm_page_free(vt_lm *lm, struct vt_lm_page *p)
     pthread_mutex_unlock(&lm->lock);
 }
 
-void vt_lm_pages_drop(vt_lm *lm)
+void vt_cpu_pages_drop(struct vt_cpu *lm)
 {
     pthread_mutex_lock(&lm->lock);
-    struct vt_lm_page *p = lm->free_pages;
+    struct vt_cpu_page *p = lm->free_pages;
     lm->free_pages = NULL;
     pthread_mutex_unlock(&lm->lock);
     while (p) {
-        struct vt_lm_page *next = p->next;
-        vt_lm_give(lm, p->data, page_size(lm));
+        struct vt_cpu_page *next = p->next;
+        vt_cpu_give(lm, p->data, page_size(lm));
         free(p);
         p = next;
     }
-}
-
-/* Carves n bytes, rounded up to a cache line, off a block; with base NULL it only measures. */
-static void *carve(unsigned char *base, size_t *at, size_t n)
-{
-    void *p = base ? base + *at : NULL;
-    *at += (n + 63) / 64 * 64;
-    return p;
-}
-
-static struct vt_acts carve_acts(unsigned char *base, size_t *at, int n_in)
-{
-    struct vt_acts a = {.n_in = n_in, .stride = vt_acts_row_bytes(n_in)};
-    a.data = carve(base, at, a.stride * VT_CHUNK_ROWS);
-    return a;
-}
-
-static size_t lay_out_bufs(const vt_lm *lm, int rank, unsigned char *base, struct vt_lm_bufs *b)
-{
-    const struct vt_lm_config *c = &lm->cfg;
-    const size_t n = VT_CHUNK_ROWS, f = sizeof(float), heads = n * (size_t)lm->group_heads;
-    size_t at = 0;
-    b->norm = carve_acts(base, &at, c->d_model);
-    b->ctx = carve_acts(base, &at, lm->q_dim);
-    b->act = carve_acts(base, &at, c->d_ff);
-    b->low = carve_acts(base, &at, rank);
-    b->low.is_plain = true;
-    b->f_norm = carve(base, &at, n * (size_t)c->d_model * f);
-    b->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
-    b->f_ctx = carve(base, &at, n * (size_t)lm->q_dim * f);
-    b->gate = carve(base, &at, n * (size_t)c->d_ff * f);
-    b->up = carve(base, &at, n * (size_t)c->d_ff * f);
-    b->f_low = carve(base, &at, n * (size_t)rank * f);
-    b->m = carve(base, &at, heads * f);
-    b->l = carve(base, &at, heads * f);
-    b->acc = carve(base, &at, heads * (size_t)c->head_dim * f);
-    b->inv_rms = carve(base, &at, n * f);
-    b->visible = carve(base, &at, heads * sizeof(int));
-    b->logits = carve(base, &at, n * VT_HEAD_CHUNK * f);
-    b->sample = carve(base, &at, vt_lm_sample_scratch(c->n_vocab));
-    return at;
-}
-
-uint64_t vt_lm_bufs_bytes(const vt_lm *lm)
-{
-    struct vt_lm_bufs b;
-    return (uint64_t)lm->n_threads * lay_out_bufs(lm, lm->bufs_rank, NULL, &b);
-}
-
-vt_status vt_lm_bufs_ensure(vt_lm *lm, vt_err *err)
-{
-    if (lm->bufs && lm->bufs_rank >= lm->max_rank)
-        return VT_OK;
-    vt_lm_bufs_free(lm);
-    int rank = lm->max_rank > 16 ? lm->max_rank : 16;
-    lm->bufs = vt_alloc_array((size_t)lm->n_threads, sizeof *lm->bufs);
-    if (!lm->bufs)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the working buffers of %d threads", lm->n_threads);
-    lm->bufs_rank = rank;
-    for (int i = 0; i < lm->n_threads; i++) {
-        struct vt_lm_bufs *b = &lm->bufs[i];
-        size_t bytes = lay_out_bufs(lm, rank, NULL, b);
-        void *memory;
-        VT_TRY(vt_lm_take_zeroed(lm, bytes, "working buffers", &memory, err));
-        (void)lay_out_bufs(lm, rank, memory, b);
-        b->memory = memory;
-    }
-    return VT_OK;
-}
-
-void vt_lm_bufs_free(vt_lm *lm)
-{
-    if (!lm->bufs)
-        return;
-    struct vt_lm_bufs none;
-    size_t bytes = lay_out_bufs(lm, lm->bufs_rank, NULL, &none);
-    for (int i = 0; i < lm->n_threads; i++)
-        vt_lm_give(lm, lm->bufs[i].memory, bytes);
-    free(lm->bufs);
-    lm->bufs = NULL;
 }

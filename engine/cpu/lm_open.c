@@ -1,20 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lm_open.c: from a checkpoint to a model that can run, and back.
+ * lm_open.c: from a checkpoint to a backend that can run, and back; the table of its operations.
  *
- * Opening checks what kernels later rely on: sane dimensions and finite weights (a NaN in a key would reach other rows
- * through 0 * NaN). The large matrices come packed from the cache file (vt_pack); norms, biases and the embedding rows
- * are small or read a row at a time and are taken from the checkpoint itself. Nothing here assumes that heads times
- * head_dim is the model's width.
- *
- * Rope angles are computed in double and rounded once: at position 8000 an fp32 angle would already be off by 5e-4.
+ * Opening checks what kernels later rely on beside the door's checks: finite weights (a NaN in a key would reach other
+ * rows through 0 * NaN). The large matrices come packed from the cache file (vt_pack); norms, biases and the embedding
+ * rows are small or read a row at a time and are taken from the checkpoint itself. Nothing here assumes that heads
+ * times head_dim is the model's width.
  */
+#include "cpu/lm_cpu.h"
 #include "cpu/lm_parts.h"
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMERICS_VERSION = 5, MAX_DIM = 1 << 24 };
+enum { NUMERICS_VERSION = 5, BURST = 4, MAX_SLOTS = 160, MAX_TARGETS = 256, MAX_TOP = 256 };
 
 static uint64_t available_bytes(void)
 {
@@ -28,24 +26,6 @@ static uint64_t available_bytes(void)
         (void)fclose(f);
     }
     return kb ? (uint64_t)kb * 1024 : (uint64_t)4 << 30;
-}
-
-static vt_status check_config(const struct vt_lm_config *c, vt_err *err)
-{
-    const int dims[] = {c->n_layers, c->d_model, c->d_ff, c->n_heads, c->n_kv_heads, c->head_dim, c->n_vocab, c->n_ctx};
-    for (size_t i = 0; i < sizeof dims / sizeof dims[0]; i++)
-        if (dims[i] < 1 || dims[i] > MAX_DIM)
-            return vt_fail(err, VT_EFORMAT, "the model's config holds a size of %d (field %zu), which no model has",
-                           dims[i], i + 1);
-    if (c->n_heads % c->n_kv_heads)
-        return vt_fail(err, VT_EFORMAT, "%d attention heads cannot share %d key heads evenly", c->n_heads,
-                       c->n_kv_heads);
-    if (c->head_dim % 2)
-        return vt_fail(err, VT_EFORMAT, "rotary positions need an even head size, not %d", c->head_dim);
-    if ((uint64_t)c->n_heads * (uint64_t)c->head_dim > MAX_DIM)
-        return vt_fail(err, VT_EFORMAT, "%d heads of size %d are more than this engine handles", c->n_heads,
-                       c->head_dim);
-    return VT_OK;
 }
 
 struct finite_work {
@@ -66,7 +46,7 @@ static void check_finite_share(void *arg, int thread, int n_threads)
     }
 }
 
-static vt_status check_finite(vt_lm *lm, vt_err *err)
+static vt_status check_finite(struct vt_cpu *lm, vt_err *err)
 {
     size_t n = (size_t)lm->n_threads, first = SIZE_MAX, which = 0;
     struct finite_work w = {
@@ -95,7 +75,8 @@ out:
 }
 
 /* A tensor of one dimension as floats; absent is an error only when required. */
-static vt_status load_vector(const vt_lm *lm, const char *name, int n, bool is_required, float **out, vt_err *err)
+static vt_status load_vector(const struct vt_cpu *lm, const char *name, int n, bool is_required, float **out,
+                             vt_err *err)
 {
     *out = NULL;
     const struct vt_tensor *t = vt_ckpt_tensor(lm->ckpt, name);
@@ -111,8 +92,8 @@ static vt_status load_vector(const vt_lm *lm, const char *name, int n, bool is_r
     return VT_OK;
 }
 
-static vt_status find_matrix(const vt_lm *lm, const char *name, int n_out, int n_in, const struct vt_matrix **out,
-                             vt_err *err)
+static vt_status find_matrix(const struct vt_cpu *lm, const char *name, int n_out, int n_in,
+                             const struct vt_matrix **out, vt_err *err)
 {
     *out = vt_pack_matrix(lm->pack, name);
     if (!*out)
@@ -127,10 +108,10 @@ static const char *const linear_names[VT_N_LINEAR] = {"self_attn.q_proj", "self_
                                                       "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
                                                       "mlp.down_proj"};
 
-static vt_status load_layer(vt_lm *lm, int i, vt_err *err)
+static vt_status load_layer(struct vt_cpu *lm, int i, vt_err *err)
 {
     const struct vt_lm_config *c = &lm->cfg;
-    struct vt_lm_layer *l = &lm->layers[i];
+    struct vt_cpu_layer *l = &lm->layers[i];
     char name[128];
     for (int t = 0; t < VT_N_LINEAR; t++) {
         int d_out, d_in;
@@ -153,11 +134,11 @@ static vt_status load_layer(vt_lm *lm, int i, vt_err *err)
     return VT_OK;
 }
 
-static vt_status load_weights(vt_lm *lm, vt_err *err)
+static vt_status load_weights(struct vt_cpu *lm, vt_err *err)
 {
     const struct vt_lm_config *c = &lm->cfg;
     VT_TRY(vt_pack_open(lm->ckpt, lm->prec, &lm->pack, err));
-    VT_TRY(vt_lm_reserve(lm, vt_pack_bytes(lm->pack), "the packed weights", err));
+    VT_TRY(vt_cpu_reserve(lm, vt_pack_bytes(lm->pack), "the packed weights", err));
     lm->layers = vt_alloc_array((size_t)c->n_layers, sizeof *lm->layers);
     if (!lm->layers)
         return vt_fail(err, VT_ENOMEM, "out of memory for %d layers", c->n_layers);
@@ -171,46 +152,7 @@ static vt_status load_weights(vt_lm *lm, vt_err *err)
     return find_matrix(lm, c->tied ? embed : "lm_head.weight", c->n_vocab, c->d_model, &lm->unembed, err);
 }
 
-static double rope_frequency(const struct vt_lm_config *c, int i)
-{
-    const double tau = 6.283185307179586;
-    double f = pow((double)c->rope_theta, -2.0 * i / c->head_dim);
-    if (c->rope_factor == 0)
-        return f;
-    double wavelength = tau / f, low = c->rope_orig_ctx / (double)c->rope_low,
-           high = c->rope_orig_ctx / (double)c->rope_high;
-    if (wavelength < high)
-        return f;
-    if (wavelength > low)
-        return f / (double)c->rope_factor;
-    double blend = (c->rope_orig_ctx / wavelength - (double)c->rope_low) / ((double)c->rope_high - (double)c->rope_low);
-    return (1 - blend) * f / (double)c->rope_factor + blend * f;
-}
-
-vt_status vt_lm_rope_ensure(vt_lm *lm, int n_positions, vt_err *err)
-{
-    enum { STEP = 1024 };
-    if (n_positions <= lm->rope_rows)
-        return VT_OK;
-    const int half = lm->cfg.head_dim / 2, rows = (n_positions + STEP - 1) / STEP * STEP;
-    const size_t row = (size_t)lm->cfg.head_dim * sizeof(float);
-    void *table;
-    VT_TRY(vt_lm_take(lm, (size_t)rows * row, "rotary tables", &table, err));
-    for (int pos = 0; pos < rows; pos++) {
-        float *out = (float *)table + (size_t)pos * (size_t)lm->cfg.head_dim;
-        for (int i = 0; i < half; i++) {
-            double angle = pos * rope_frequency(&lm->cfg, i);
-            out[i] = (float)cos(angle);
-            out[half + i] = (float)sin(angle);
-        }
-    }
-    vt_lm_give(lm, lm->rope, (size_t)lm->rope_rows * row);
-    lm->rope = table;
-    lm->rope_rows = rows;
-    return VT_OK;
-}
-
-static void derive(vt_lm *lm)
+static void derive(struct vt_cpu *lm)
 {
     const struct vt_lm_config *c = &lm->cfg;
     lm->q_dim = c->n_heads * c->head_dim;
@@ -221,26 +163,31 @@ static void derive(vt_lm *lm)
     lm->block_bytes = lm->page_bytes * (size_t)c->n_kv_heads;
 }
 
-static vt_status open_into(vt_lm *lm, const struct vt_lm_opts *o, vt_err *err)
+static vt_status open_into(struct vt_cpu *lm, const struct vt_lm_opts *o, struct vt_lm_limits *limits, vt_err *err)
 {
     const char *isa = o->isa ? o->isa : getenv("VEGTTT_ISA");
-    VT_TRY(check_config(&lm->cfg, err));
     VT_TRY(vt_kernels_pick(isa && *isa ? isa : NULL, &lm->k, err));
-    (void)snprintf(lm->numerics, sizeof lm->numerics, "cpu/%s/%s/%d", lm->prec == VT_LM_F32 ? "f32" : "fast",
+    *limits = (struct vt_lm_limits){.is_exact = true,
+                                    .in_flight = 1,
+                                    .burst = BURST,
+                                    .max_slots = MAX_SLOTS,
+                                    .max_targets = MAX_TARGETS,
+                                    .max_top = MAX_TOP};
+    (void)snprintf(limits->numerics, sizeof limits->numerics, "cpu/%s/%s/%d", lm->prec == VT_LM_F32 ? "f32" : "fast",
                    lm->k->name, (int)NUMERICS_VERSION);
     derive(lm);
     VT_TRY(vt_pool_new(o->n_threads, &lm->pool, err));
     lm->n_threads = vt_pool_size(lm->pool);
     VT_TRY(check_finite(lm, err));
-    VT_TRY(load_weights(lm, err));
-    VT_TRY(vt_lm_rope_ensure(lm, 1, err));
-    return vt_lm_queue_start(lm, err);
+    return load_weights(lm, err);
 }
 
-vt_status vt_lm_cpu_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_lm **out, vt_err *err)
+static void close_backend(void *be);
+
+static vt_status open_backend(const vt_ckpt *ckpt, const struct vt_lm_opts *o, struct vt_lm_limits *limits,
+                              uint64_t *max_memory, void **be, vt_err *err)
 {
-    *out = NULL;
-    vt_lm *lm = vt_alloc(sizeof *lm);
+    struct vt_cpu *lm = vt_alloc(sizeof *lm);
     if (!lm)
         return vt_fail(err, VT_ENOMEM, "out of memory while opening a model");
     lm->ckpt = ckpt;
@@ -248,23 +195,28 @@ vt_status vt_lm_cpu_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_lm 
     lm->prec = o->precision;
     lm->lease = o->lease;
     lm->pass_rows = VT_PASS_ROWS;
-    lm->max_bytes = o->max_memory ? o->max_memory : available_bytes() / 4 * 3;
+    lm->max_bytes = *max_memory = *max_memory ? *max_memory : available_bytes() / 4 * 3;
     pthread_mutex_init(&lm->lock, NULL);
-    pthread_cond_init(&lm->work, NULL);
-    pthread_cond_init(&lm->idle, NULL);
-    vt_status status = open_into(lm, o, err);
+    vt_status status = open_into(lm, o, limits, err);
     if (status != VT_OK) {
-        vt_lm_close(lm);
+        close_backend(lm);
         return status;
     }
-    *out = lm;
+    *be = lm;
     return VT_OK;
 }
 
-static void free_layers(vt_lm *lm)
+static vt_status probe(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
+{
+    (void)ckpt;
+    return o->device == 0 ? VT_OK
+                          : vt_fail(err, VT_EUNSUPPORTED, "the CPU is one device, 0; there is no device %d", o->device);
+}
+
+static void free_layers(struct vt_cpu *lm)
 {
     for (int i = 0; lm->layers && i < lm->cfg.n_layers; i++) {
-        struct vt_lm_layer *l = &lm->layers[i];
+        struct vt_cpu_layer *l = &lm->layers[i];
         free(l->input_norm);
         free(l->post_norm);
         for (int t = 0; t < 3; t++)
@@ -276,47 +228,54 @@ static void free_layers(vt_lm *lm)
     free(lm->final_norm);
 }
 
-void vt_lm_close(vt_lm *lm)
+static void close_backend(void *be)
 {
-    if (!lm)
-        return;
-    vt_lm_queue_stop(lm);
-    for (int i = 0; i < lm->n_adapters; i++)
-        if (lm->adapters[i])
-            vt_lm_adapter_drop(lm, lm->adapters[i]->id);
-    free(lm->adapters);
-    vt_lm_back_free(lm);
-    vt_lm_decode_free(lm);
-    vt_lm_rows_free(lm);
-    vt_lm_bufs_free(lm);
-    vt_lm_pages_drop(lm);
-    vt_lm_give(lm, lm->rope, (size_t)lm->rope_rows * (size_t)lm->cfg.head_dim * sizeof(float));
+    struct vt_cpu *lm = be;
+    vt_cpu_back_free(lm);
+    vt_cpu_decode_free(lm);
+    vt_cpu_rows_free(lm);
+    vt_cpu_bufs_free(lm);
+    vt_cpu_rope_free(lm);
+    vt_cpu_pages_drop(lm);
     free_layers(lm);
     vt_pack_close(lm->pack);
     vt_pool_free(lm->pool);
     pthread_mutex_destroy(&lm->lock);
-    pthread_cond_destroy(&lm->work);
-    pthread_cond_destroy(&lm->idle);
     free(lm);
 }
 
-const char *vt_lm_numerics(const vt_lm *lm)
+static uint64_t held_bytes(void *be, uint64_t *peak)
 {
-    return lm->numerics;
-}
-
-const struct vt_lm_config *vt_lm_cfg(const vt_lm *lm)
-{
-    return &lm->cfg;
-}
-
-uint64_t vt_lm_bytes(const vt_lm *lm, uint64_t *peak)
-{
-    vt_lm *m = (vt_lm *)(uintptr_t)lm; /* the lock is the only thing written */
-    pthread_mutex_lock(&m->lock);
-    uint64_t bytes = m->bytes;
-    if (peak)
-        *peak = m->peak;
-    pthread_mutex_unlock(&m->lock);
+    struct vt_cpu *lm = be;
+    pthread_mutex_lock(&lm->lock);
+    const uint64_t bytes = lm->bytes;
+    *peak = lm->peak;
+    pthread_mutex_unlock(&lm->lock);
     return bytes;
 }
+
+const struct vt_lm_ops vt_lm_cpu_ops = {.name = "cpu",
+                                        .probe = probe,
+                                        .open = open_backend,
+                                        .close = close_backend,
+                                        .bytes = held_bytes,
+                                        .plan = vt_cpu_plan,
+                                        .adapter_put = vt_cpu_adapter_put,
+                                        .adapter_clone = vt_cpu_adapter_clone,
+                                        .adapter_get = vt_cpu_adapter_get,
+                                        .adapter_free = vt_cpu_adapter_free,
+                                        .group_free = vt_cpu_group_free,
+                                        .slot_new = vt_cpu_slot_new,
+                                        .slot_free = vt_cpu_slot_free,
+                                        .tape_free = vt_cpu_tape_free,
+                                        .grad_new = vt_cpu_grad_new,
+                                        .grad_free = vt_cpu_grad_free,
+                                        .group = vt_cpu_group,
+                                        .decode = vt_cpu_decode,
+                                        .score = vt_cpu_score,
+                                        .forward = vt_cpu_forward,
+                                        .backward = vt_cpu_backward,
+                                        .grad_add = vt_cpu_grad_add,
+                                        .grad_dot = vt_cpu_grad_dot,
+                                        .grad_read = vt_cpu_grad_read,
+                                        .adam = vt_cpu_adam};

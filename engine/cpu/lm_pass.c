@@ -11,14 +11,14 @@
  */
 #include "cpu/lm_parts.h"
 
-static void sync_part(const struct vt_lm_part *t)
+static void sync_part(const struct vt_cpu_part *t)
 {
     if (t->n_parts > 1)
         vt_pool_barrier(t->pass->lm->pool, t->thread);
 }
 
 /* This part's share of its rows, relative to r0. */
-static void row_share(const struct vt_lm_part *t, int *begin, int *end)
+static void row_share(const struct vt_cpu_part *t, int *begin, int *end)
 {
     vt_range_split(t->r1 - t->r0, 1, t->part, t->n_parts, begin, end);
 }
@@ -33,15 +33,15 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
-                    int n1)
+void vt_cpu_lora_add(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
+                     int n1)
 {
-    const struct vt_lm_pass *p = t->pass;
-    const vt_lm *lm = p->lm;
+    const struct vt_cpu_pass *p = t->pass;
+    const struct vt_cpu *lm = p->lm;
     for (int i = 0; i < p->n_runs; i++) {
-        const struct vt_lm_run *run = &p->runs[i];
+        const struct vt_cpu_run *run = &p->runs[i];
         const int ra = max_int(run->row0, t->r0) - t->r0, rb = min_int(run->row1, t->r1) - t->r0;
-        const struct vt_lm_lora *m = ra < rb ? vt_lm_lora_of(lm, run->adapter, p->layer, target) : NULL;
+        const struct vt_cpu_lora *m = ra < rb ? vt_cpu_lora_of(lm, run->adapter, p->layer, target) : NULL;
         if (!m)
             continue;
         const int rank = m->a.n_out;
@@ -54,28 +54,28 @@ void vt_lm_lora_add(const struct vt_lm_part *t, int target, const struct vt_acts
 }
 
 /* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. */
-static void linear(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add,
+static void linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add,
                    int *n0, int *n1)
 {
-    const vt_lm *lm = t->pass->lm;
+    const struct vt_cpu *lm = t->pass->lm;
     const struct vt_matrix *w = lm->layers[t->pass->layer].w[target];
     vt_range_split(w->n_out, VT_COLUMN_STEP, t->part, t->n_parts, n0, n1);
     if (*n0 >= *n1)
         return;
     lm->k->gemm(w, x, 0, t->r1 - t->r0, *n0, *n1, y, ldy, add);
-    vt_lm_lora_add(t, target, x, y, ldy, *n0, *n1);
+    vt_cpu_lora_add(t, target, x, y, ldy, *n0, *n1);
 }
 
-void vt_lm_linear(const struct vt_lm_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add)
+void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add)
 {
     int n0, n1;
     linear(t, target, x, y, ldy, add, &n0, &n1);
 }
 
-static void norm_and_pack(const struct vt_lm_part *t, const float *weight)
+static void norm_and_pack(const struct vt_cpu_part *t, const float *weight)
 {
-    const struct vt_lm_pass *p = t->pass;
-    const vt_lm *lm = p->lm;
+    const struct vt_cpu_pass *p = t->pass;
+    const struct vt_cpu *lm = p->lm;
     const size_t d = (size_t)lm->cfg.d_model;
     int a, b;
     row_share(t, &a, &b);
@@ -86,7 +86,7 @@ static void norm_and_pack(const struct vt_lm_part *t, const float *weight)
 }
 
 /* Bias, head norm and rope of one row's queries and keys. */
-static void shape_heads(const vt_lm *lm, const struct vt_lm_layer *l, int pos, float *qkv)
+static void shape_heads(const struct vt_cpu *lm, const struct vt_cpu_layer *l, int pos, float *qkv)
 {
     const struct vt_lm_config *c = &lm->cfg;
     const float *angles = lm->rope + (size_t)pos * (size_t)c->head_dim;
@@ -104,19 +104,19 @@ static void shape_heads(const vt_lm *lm, const struct vt_lm_layer *l, int pos, f
     }
 }
 
-static void put_keys(const vt_lm *lm, const struct vt_lm_span *s, int layer, int pos, const float *qkv)
+static void put_keys(const struct vt_cpu *lm, const struct vt_cpu_span *s, int layer, int pos, const float *qkv)
 {
     const int hd = lm->cfg.head_dim;
-    const struct vt_lm_block *block = &s->blocks[pos / VT_PAGE_KEYS];
+    const struct vt_cpu_block *block = &s->blocks[pos / VT_PAGE_KEYS];
     unsigned char *pages = block->data + (size_t)layer * block->layer_stride;
     for (int h = 0; h < lm->cfg.n_kv_heads; h++)
         lm->k->kv_put(lm->prec, pages + (size_t)h * lm->page_bytes, hd, pos % VT_PAGE_KEYS, qkv + lm->q_dim + h * hd,
                       qkv + lm->q_dim + lm->kv_dim + h * hd);
 }
 
-static void put_queries(const struct vt_lm_pass *p, int row, const float *qkv)
+static void put_queries(const struct vt_cpu_pass *p, int row, const float *qkv)
 {
-    const vt_lm *lm = p->lm;
+    const struct vt_cpu *lm = p->lm;
     const size_t g = (size_t)lm->group_heads, hd = (size_t)lm->cfg.head_dim;
     for (int h = 0; h < lm->cfg.n_kv_heads; h++)
         lm->k->query_pack(lm->prec, lm->cfg.head_dim, lm->group_heads, qkv + (size_t)h * g * hd, hd,
@@ -124,11 +124,11 @@ static void put_queries(const struct vt_lm_pass *p, int row, const float *qkv)
                               (((size_t)h * (size_t)p->n_rows + (size_t)row) * g) * vt_query_bytes(lm->cfg.head_dim));
 }
 
-static void stage_keys(const struct vt_lm_part *t)
+static void stage_keys(const struct vt_cpu_part *t)
 {
-    const struct vt_lm_pass *p = t->pass;
-    const vt_lm *lm = p->lm;
-    const struct vt_lm_layer *l = &lm->layers[p->layer];
+    const struct vt_cpu_pass *p = t->pass;
+    const struct vt_cpu *lm = p->lm;
+    const struct vt_cpu_layer *l = &lm->layers[p->layer];
     const size_t ld = (size_t)lm->qkv_dim, d = (size_t)lm->cfg.d_model;
     int a, b, n0, n1;
     norm_and_pack(t, l->input_norm);
@@ -153,39 +153,39 @@ static void stage_keys(const struct vt_lm_part *t)
 }
 
 /* Keys of a prompt's last, partly filled block, copied into the completions' own pages (training only). */
-static void put_tails(const struct vt_lm_pass *p, int thread, int n_threads)
+static void put_tails(const struct vt_cpu_pass *p, int thread, int n_threads)
 {
     const size_t ld = (size_t)p->lm->qkv_dim;
     for (int i = thread; i < p->n_spans; i += n_threads) {
-        const struct vt_lm_span *s = &p->spans[i];
+        const struct vt_cpu_span *s = &p->spans[i];
         for (int j = 0; j < s->n_tail; j++)
             put_keys(p->lm, s, p->layer, s->pos0 - s->n_tail + j, p->qkv + (size_t)(s->tail_row + j) * ld);
     }
 }
 
 /* Scored completions: the part of the prompt in its last block, of the layer at work. Own keys are put behind it. */
-static void copy_prefixes(const struct vt_lm_pass *p, int thread, int n_threads)
+static void copy_prefixes(const struct vt_cpu_pass *p, int thread, int n_threads)
 {
     for (int i = thread; i < p->n_spans; i += n_threads) {
-        const struct vt_lm_span *s = &p->spans[i];
+        const struct vt_cpu_span *s = &p->spans[i];
         if (s->prefix)
             memcpy(s->blocks[s->n_shared].data, s->prefix->data + (size_t)p->layer * s->prefix->layer_stride,
                    p->lm->block_bytes);
     }
 }
 
-static void stage_rest(const struct vt_lm_part *t)
+static void stage_rest(const struct vt_cpu_part *t)
 {
-    const struct vt_lm_pass *p = t->pass;
-    const vt_lm *lm = p->lm;
+    const struct vt_cpu_pass *p = t->pass;
+    const struct vt_cpu *lm = p->lm;
     const struct vt_kernels *k = lm->k;
-    const struct vt_lm_layer *l = &lm->layers[p->layer];
+    const struct vt_cpu_layer *l = &lm->layers[p->layer];
     const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim;
     float *x = p->x + (size_t)t->r0 * d;
     int a, b, n0, n1;
     row_share(t, &a, &b);
     if (a < b) {
-        vt_lm_attend(p, t->r0 + a, t->r0 + b, t->own, t->b->f_ctx + (size_t)a * q, NULL);
+        vt_cpu_attend(p, t->r0 + a, t->r0 + b, t->own, t->b->f_ctx + (size_t)a * q, NULL);
         k->acts_pack(&t->b->ctx, lm->prec, a, b - a, t->b->f_ctx + (size_t)a * q, q, 1.0f);
     }
     sync_part(t);
@@ -205,13 +205,13 @@ static void stage_rest(const struct vt_lm_part *t)
     linear(t, VT_LORA_DOWN, &t->b->act, x, d, true, &n0, &n1);
 }
 
-static bool is_narrow(const struct vt_lm_pass *p)
+static bool is_narrow(const struct vt_cpu_pass *p)
 {
     return p->n_rows <= VT_NARROW_ROWS;
 }
 
 /* Rows of a chunk: at most VT_CHUNK_ROWS, the same number of chunks for every thread, in multiples of 16 rows. */
-static int chunk_rows(const struct vt_lm_pass *p)
+static int chunk_rows(const struct vt_cpu_pass *p)
 {
     const int n = p->lm->n_threads;
     const int rounds = (p->n_rows + VT_CHUNK_ROWS * n - 1) / (VT_CHUNK_ROWS * n);
@@ -219,11 +219,11 @@ static int chunk_rows(const struct vt_lm_pass *p)
     return (rows + 15) / 16 * 16;
 }
 
-static void run_stage(struct vt_lm_pass *p, int stage, int thread, int n_threads)
+static void run_stage(struct vt_cpu_pass *p, int stage, int thread, int n_threads)
 {
-    vt_lm *lm = p->lm;
-    void (*fn)(const struct vt_lm_part *) = stage ? stage_rest : stage_keys;
-    struct vt_lm_part t = {.pass = p, .own = &lm->bufs[thread], .thread = thread};
+    struct vt_cpu *lm = p->lm;
+    void (*fn)(const struct vt_cpu_part *) = stage ? stage_rest : stage_keys;
+    struct vt_cpu_part t = {.pass = p, .own = &lm->bufs[thread], .thread = thread};
     if (is_narrow(p)) {
         t.b = &lm->bufs[0];
         t.r1 = p->n_rows;
@@ -244,7 +244,7 @@ static void run_stage(struct vt_lm_pass *p, int stage, int thread, int n_threads
     }
 }
 
-void vt_lm_pass_keys(struct vt_lm_pass *p, int thread, int n_threads)
+void vt_cpu_pass_keys(struct vt_cpu_pass *p, int thread, int n_threads)
 {
     if (p->has_prefixes) {
         copy_prefixes(p, thread, n_threads);
@@ -260,30 +260,37 @@ void vt_lm_pass_keys(struct vt_lm_pass *p, int thread, int n_threads)
 
 static void layer_share(void *arg, int thread, int n_threads)
 {
-    struct vt_lm_pass *p = arg;
-    vt_lm_pass_keys(p, thread, n_threads);
+    struct vt_cpu_pass *p = arg;
+    vt_cpu_pass_keys(p, thread, n_threads);
     run_stage(p, 1, thread, n_threads);
 }
 
 static void embed_share(void *arg, int thread, int n_threads)
 {
-    struct vt_lm_pass *p = arg;
+    struct vt_cpu_pass *p = arg;
     int a, b;
     vt_range_split(p->n_rows, 1, thread, n_threads, &a, &b);
     for (int i = a; i < b; i++)
         vt_tensor_row(p->lm->embed, p->tokens[i], p->x + (size_t)i * (size_t)p->lm->cfg.d_model);
 }
 
-void vt_lm_pass_run(struct vt_lm_pass *p)
+vt_status vt_cpu_check_end(const struct vt_lm_work *w, vt_err *err)
 {
-    vt_lm *lm = p->lm;
+    return w && vt_lm_is_cancelled(w) ? vt_fail(err, VT_ECANCELLED, "the job was cancelled while it ran") : VT_OK;
+}
+
+vt_status vt_cpu_pass_run(struct vt_cpu_pass *p, vt_err *err)
+{
+    struct vt_cpu *lm = p->lm;
     if (p->n_rows == 0)
-        return;
+        return VT_OK;
     vt_pool_run(lm->pool, embed_share, p);
     for (p->layer = 0; p->layer < lm->cfg.n_layers; p->layer++) {
         vt_lease_poll(lm->lease);
+        VT_TRY(vt_cpu_check_end(p->work, err));
         atomic_store(&p->next[0], 0);
         atomic_store(&p->next[1], 0);
         vt_pool_run(lm->pool, layer_share, p);
     }
+    return VT_OK;
 }

@@ -77,7 +77,7 @@ static int32_t walk_chunk(const struct row *r, int c, double before, double targ
     return last;
 }
 
-static void draw_plain(const struct row *r, double u, double *mass, struct vt_lm_draw *out)
+static void draw_plain(const struct row *r, double u, double *mass, struct vt_cpu_draw *out)
 {
     double total = 0, before = 0;
     int chunk = -1;
@@ -168,7 +168,7 @@ static size_t keep(const struct row *r, const struct vt_sampling *s, const struc
 }
 
 static void draw_filtered(const struct row *r, const struct vt_sampling *s, double u, struct candidate *c,
-                          struct vt_lm_draw *out)
+                          struct vt_cpu_draw *out)
 {
     size_t kept = 0;
     for (double reach = 12; !kept; reach *= 4) {
@@ -214,14 +214,14 @@ static void ban(const struct vt_sampling *s, float *scratch, struct row *r)
     r->sum = sum;
 }
 
-size_t vt_lm_sample_scratch(int n_vocab)
+size_t vt_cpu_sample_scratch(int n_vocab)
 {
     const size_t n = (size_t)n_vocab, chunks = n / VT_HEAD_CHUNK + 1;
     return (n + 2 * chunks) * sizeof(float) + 64 + n * sizeof(struct candidate) + chunks * sizeof(double);
 }
 
-vt_status vt_lm_sample(const struct vt_lm_logits *in, const struct vt_sampling *s, uint64_t seed, uint64_t position,
-                       void *scratch, struct vt_lm_draw *out, vt_err *err)
+vt_status vt_cpu_sample(const struct vt_cpu_logits *in, const struct vt_sampling *s, uint64_t seed, uint64_t position,
+                        void *scratch, struct vt_cpu_draw *out, vt_err *err)
 {
     struct row r = {.k = in->k,
                     .n = in->n_vocab,

@@ -2,9 +2,8 @@
  *
  * lm_train.c: FORWARD, the training pass: values as SCORE, and a tape for BACKWARD (lm_train.h).
  *
- * All rows of the job walk through the layers in one pass, so the keys of a layer are needed while that layer is at
- * work only: one layer's pages serve all. The tape copies the token ids, because the caller's arrays need not outlive
- * the job.
+ * All rows of the job walk through the layers in one pass, in the door's packed order, so the keys of a layer are
+ * needed while that layer is at work only: one layer's pages serve all.
  */
 #include "cpu/lm_train.h"
 #include <stdlib.h>
@@ -19,222 +18,185 @@ static int fed(int n_tokens)
     return n_tokens > 0 ? n_tokens - 1 : 0;
 }
 
-uint64_t vt_lm_tape_bytes(const vt_lm *lm, int n_rows)
+uint64_t vt_cpu_tape_bytes(const struct vt_cpu *lm, int n_rows)
 {
     return (uint64_t)(lm->cfg.n_layers + 1) * (uint64_t)n_rows * (uint64_t)lm->cfg.d_model * sizeof(float);
 }
 
-void vt_lm_tape_free(vt_lm *lm, vt_lm_tape *t)
+static void free_tape(struct vt_cpu *lm, struct vt_cpu_tape *t)
 {
-    if (!t)
-        return;
-    for (int b = 0; t->batches && b < t->n_batches; b++) {
-        struct vt_lm_tape_batch *batch = &t->batches[b];
-        for (int r = 0; batch->tokens && r < batch->n_rows; r++)
-            free(batch->tokens[r]);
-        free(batch->tokens);
-        free(batch->prompt);
-        free(batch->n);
-    }
-    vt_lm_give(lm, t->x, vt_lm_tape_bytes(lm, t->n_rows));
-    vt_lm_give(lm, t->keys, t->keys_bytes);
-    vt_lm_adapter_unref(lm, t->adapter);
-    free(t->batches);
+    vt_cpu_give(lm, t->x, (size_t)vt_cpu_tape_bytes(lm, t->door->n_rows));
+    vt_cpu_give(lm, t->keys, t->keys_bytes);
+    free(t->spans);
     free(t->blocks);
     free(t->lse);
     free(t);
 }
 
-static int32_t *copy_tokens(const int32_t *ids, int n)
+void vt_cpu_tape_free(void *be, vt_lm_tape *t)
 {
-    int32_t *copy = vt_alloc_array((size_t)n, sizeof *copy);
-    if (copy && n)
-        memcpy(copy, ids, (size_t)n * sizeof *copy);
-    return copy;
+    free_tape(be, t->impl);
 }
 
-static vt_status copy_batch(const struct vt_lm_prompt_batch *from, struct vt_lm_tape_batch *to, vt_err *err)
+/* Blocks of a completion behind a prompt: those it shares, then its own. */
+static void completion_blocks(const struct vt_lm_tape_prompt *p, const struct vt_lm_tape_seq *s, int *n_shared,
+                              int *n_all)
 {
-    to->n_prompt = from->n_prompt;
-    to->prompt = copy_tokens(from->prompt, from->n_prompt);
-    to->tokens = vt_alloc_array((size_t)from->n_rows, sizeof *to->tokens);
-    to->n = vt_alloc_array((size_t)from->n_rows, sizeof *to->n);
-    bool is_ok = to->prompt && to->tokens && to->n;
-    for (int r = 0; r < from->n_rows && is_ok; r++) {
-        to->n[r] = from->n[r];
-        to->tokens[r] = copy_tokens(from->tokens[r], from->n[r]);
-        to->n_rows = r + 1;
-        is_ok = to->tokens[r] != NULL;
-    }
-    return is_ok ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a training batch of %d rows", from->n_rows);
+    *n_shared = p->n / VT_PAGE_KEYS;
+    *n_all = blocks_for(p->n + fed(s->n));
 }
 
-static vt_status check_batch(vt_lm *lm, const struct vt_lm_prompt_batch *b, vt_err *err)
+/* The table of blocks: a prompt's blocks, then for each completion the prompt's full blocks followed by its own. */
+static void fill_table(const struct vt_cpu *lm, struct vt_cpu_tape *t)
 {
-    int longest = 0;
-    VT_TRY(vt_lm_check_prompt(lm, b->prompt, b->n_prompt, err));
-    if (b->n_rows < 1)
-        return vt_fail(err, VT_EINVAL, "a training batch has a prompt but no completion");
-    for (int r = 0; r < b->n_rows; r++) {
-        if (b->n[r] < 0)
-            return vt_fail(err, VT_EINVAL, "completion %d has %d tokens; 0 or more are possible", r, b->n[r]);
-        if (b->n[r] > lm->cfg.n_ctx - b->n_prompt)
-            return vt_fail(err, VT_ELIMIT,
-                           "completion %d has %d tokens after a prompt of %d, but the model's context is %d", r,
-                           b->n[r], b->n_prompt, lm->cfg.n_ctx);
-        VT_TRY(vt_lm_check_tokens(lm, b->tokens[r], b->n[r], "a completion", err));
-        longest = b->n[r] > longest ? b->n[r] : longest;
-    }
-    return vt_lm_rope_ensure(lm, b->n_prompt + longest, err);
-}
-
-/* Rows, spans, targets and the table of blocks: a prompt's blocks, then for each completion the prompt's full blocks
- * followed by its own. */
-static vt_status lay_out(vt_lm *lm, struct vt_lm_tape *t, vt_err *err)
-{
-    size_t n_table = 0, n_own = 0;
-    for (int i = 0; i < t->n_batches; i++) {
-        const struct vt_lm_tape_batch *b = &t->batches[i];
-        n_table += (size_t)blocks_for(b->n_prompt);
-        n_own += (size_t)blocks_for(b->n_prompt);
-        t->n_rows += b->n_prompt;
-        t->n_spans++;
-        for (int r = 0; r < b->n_rows; r++) {
-            const int rows = fed(b->n[r]), blocks = blocks_for(b->n_prompt + rows);
-            t->n_rows += rows;
-            t->n_spans += rows > 0;
-            t->n_targets += b->n[r];
-            n_table += rows ? (size_t)blocks : 0;
-            n_own += rows ? (size_t)(blocks - b->n_prompt / VT_PAGE_KEYS) : 0;
-        }
-    }
-    void *memory;
-    VT_TRY(vt_lm_take_zeroed(lm, n_own * lm->block_bytes, "keys of the training batch", &memory, err));
-    t->keys = memory;
-    t->keys_bytes = n_own * lm->block_bytes;
-    t->blocks = vt_alloc_array(n_table, sizeof *t->blocks);
-    t->lse = vt_alloc_array((size_t)t->n_rows, sizeof *t->lse);
-    if (!t->blocks || !t->lse)
-        return vt_fail(err, VT_ENOMEM, "out of memory for a training batch of %d tokens", t->n_rows);
-    struct vt_lm_block *table = t->blocks;
+    const vt_lm_tape *d = t->door;
+    struct vt_cpu_block *table = t->blocks;
     unsigned char *keys = t->keys;
-    for (int i = 0; i < t->n_batches; i++) {
-        const struct vt_lm_tape_batch *b = &t->batches[i];
-        const struct vt_lm_block *prompt = table;
-        for (int k = 0; k < blocks_for(b->n_prompt); k++, keys += lm->block_bytes)
-            *table++ = (struct vt_lm_block){keys, 0};
-        for (int r = 0; r < b->n_rows; r++) {
-            const int rows = fed(b->n[r]), n_shared = b->n_prompt / VT_PAGE_KEYS;
-            if (rows == 0)
+    for (int i = 0; i < d->n_prompts; i++) {
+        const struct vt_lm_tape_prompt *p = &d->prompts[i];
+        const struct vt_cpu_block *prompt = table;
+        for (int k = 0; k < blocks_for(p->n); k++, keys += lm->block_bytes)
+            *table++ = (struct vt_cpu_block){keys, 0};
+        for (int s = p->seq0; s < p->seq0 + p->n_seqs; s++) {
+            int n_shared, n_all;
+            completion_blocks(p, &d->seqs[s], &n_shared, &n_all);
+            if (fed(d->seqs[s].n) == 0)
                 continue;
             for (int k = 0; k < n_shared; k++)
                 *table++ = prompt[k];
-            for (int k = n_shared; k < blocks_for(b->n_prompt + rows); k++, keys += lm->block_bytes)
-                *table++ = (struct vt_lm_block){keys, 0};
+            for (int k = n_shared; k < n_all; k++, keys += lm->block_bytes)
+                *table++ = (struct vt_cpu_block){keys, 0};
         }
     }
-    return VT_OK;
 }
 
-vt_status vt_lm_tape_pass(vt_lm *lm, struct vt_lm_tape *t, struct vt_lm_pass *out, vt_err *err)
+static vt_status lay_out(struct vt_cpu *lm, struct vt_cpu_tape *t, vt_err *err)
 {
-    VT_TRY(vt_lm_rows_begin(lm, t->n_rows, t->n_spans, out, err));
-    const struct vt_lm_block *table = t->blocks;
-    for (int i = 0; i < t->n_batches; i++) {
-        struct vt_lm_tape_batch *b = &t->batches[i];
-        const int n_shared = b->n_prompt / VT_PAGE_KEYS, n_tail = b->n_prompt % VT_PAGE_KEYS;
-        b->prompt_row = out->n_rows;
-        vt_lm_rows_add(out, b->prompt, b->n_prompt, 0, table, 0, NULL, t->adapter);
-        table += blocks_for(b->n_prompt);
-        b->span0 = out->n_spans;
-        for (int r = 0; r < b->n_rows; r++) {
-            const int rows = fed(b->n[r]);
-            if (rows == 0)
+    const vt_lm_tape *d = t->door;
+    size_t n_table = 0, n_own = 0;
+    for (int i = 0; i < d->n_prompts; i++) {
+        const struct vt_lm_tape_prompt *p = &d->prompts[i];
+        n_table += (size_t)blocks_for(p->n);
+        n_own += (size_t)blocks_for(p->n);
+        t->n_spans++;
+        for (int s = p->seq0; s < p->seq0 + p->n_seqs; s++) {
+            int n_shared, n_all;
+            completion_blocks(p, &d->seqs[s], &n_shared, &n_all);
+            if (fed(d->seqs[s].n) == 0)
                 continue;
-            vt_lm_rows_add(out, b->tokens[r], rows, b->n_prompt, table, n_shared, b, t->adapter);
-            vt_lm_rows_tail(out, b->prompt_row + b->n_prompt - n_tail, n_tail);
-            table += blocks_for(b->n_prompt + rows);
+            t->n_spans++;
+            n_table += (size_t)n_all;
+            n_own += (size_t)(n_all - n_shared);
         }
-        b->n_spans = out->n_spans - b->span0;
+    }
+    void *memory;
+    VT_TRY(vt_cpu_take_zeroed(lm, n_own * lm->block_bytes, "keys of the training batch", &memory, err));
+    t->keys = memory;
+    t->keys_bytes = n_own * lm->block_bytes;
+    t->blocks = vt_alloc_array(n_table, sizeof *t->blocks);
+    t->lse = vt_alloc_array((size_t)d->n_heads, sizeof *t->lse);
+    t->spans = vt_alloc_array((size_t)d->n_prompts, sizeof *t->spans);
+    if (!t->blocks || !t->lse || !t->spans)
+        return vt_fail(err, VT_ENOMEM, "out of memory for a training batch of %d tokens", d->n_rows);
+    fill_table(lm, t);
+    VT_TRY(
+        vt_cpu_take(lm, (size_t)vt_cpu_tape_bytes(lm, d->n_rows), "activations kept for the backward", &memory, err));
+    t->x = memory;
+    return VT_OK;
+}
+
+vt_status vt_cpu_tape_pass(struct vt_cpu *lm, struct vt_cpu_tape *t, struct vt_cpu_pass *out, vt_err *err)
+{
+    const vt_lm_tape *d = t->door;
+    VT_TRY(vt_cpu_rows_begin(lm, d->n_rows, t->n_spans, out, err));
+    const struct vt_cpu_block *table = t->blocks;
+    for (int i = 0; i < d->n_prompts; i++) {
+        const struct vt_lm_tape_prompt *p = &d->prompts[i];
+        const int n_tail = p->n % VT_PAGE_KEYS;
+        vt_cpu_rows_add(out, p->tokens, p->n, 0, table, 0, NULL, t->adapter);
+        table += blocks_for(p->n);
+        t->spans[i].span0 = out->n_spans;
+        for (int s = p->seq0; s < p->seq0 + p->n_seqs; s++) {
+            int n_shared, n_all;
+            completion_blocks(p, &d->seqs[s], &n_shared, &n_all);
+            if (fed(d->seqs[s].n) == 0)
+                continue;
+            vt_cpu_rows_add(out, d->seqs[s].tokens, fed(d->seqs[s].n), p->n, table, n_shared, p, t->adapter);
+            vt_cpu_rows_tail(out, p->row0 + p->n - n_tail, n_tail);
+            table += n_all;
+        }
+        t->spans[i].n_spans = out->n_spans - t->spans[i].span0;
     }
     return VT_OK;
 }
 
-void vt_lm_tape_targets(const vt_lm *lm, const struct vt_lm_tape *t, const float *x, const struct vt_lm_job *job,
-                        struct vt_lm_targets *list)
+void vt_cpu_tape_targets(const struct vt_cpu *lm, const struct vt_cpu_tape *t, const float *x, float *logprob,
+                         struct vt_cpu_targets *list)
 {
-    const size_t d = (size_t)lm->cfg.d_model;
-    for (int i = 0; i < t->n_batches; i++) {
-        const struct vt_lm_tape_batch *b = &t->batches[i];
-        size_t row = (size_t)(b->prompt_row + b->n_prompt);
-        vt_lm_targets_row(list, x + (row - 1) * d, t->adapter);
-        for (int r = 0; r < b->n_rows; r++)
-            if (b->n[r] > 0)
-                vt_lm_targets_add(list, b->tokens[r][0], job ? &job->forward.batches[i].logprob[r][0] : NULL);
-        for (int r = 0; r < b->n_rows; r++) {
-            for (int k = 1; k < b->n[r]; k++) {
-                vt_lm_targets_row(list, x + row++ * d, t->adapter);
-                vt_lm_targets_add(list, b->tokens[r][k], job ? &job->forward.batches[i].logprob[r][k] : NULL);
-            }
-        }
+    const vt_lm_tape *d = t->door;
+    for (int h = 0; h < d->n_heads; h++) {
+        vt_cpu_targets_row(list, x + (size_t)d->heads[h].row * (size_t)lm->cfg.d_model, t->adapter);
+        for (int i = d->heads[h].target0; i < d->heads[h + 1].target0; i++)
+            vt_cpu_targets_add(list, d->target_ids[i], logprob ? &logprob[i] : NULL);
     }
 }
 
-static vt_status make_tape(vt_lm *lm, const struct vt_lm_job *job, struct vt_lm_tape *t, vt_err *err)
+static vt_status run_tape(struct vt_cpu *lm, const struct vt_lm_work *w, struct vt_cpu_tape *t, vt_err *err)
 {
-    VT_TRY(vt_lm_adapter_ref(lm, job->forward.adapter, &t->adapter, err));
-    t->batches = vt_alloc_array((size_t)job->forward.n_batches, sizeof *t->batches);
-    if (!t->batches)
-        return vt_fail(err, VT_ENOMEM, "out of memory for %d training batches", job->forward.n_batches);
-    for (int i = 0; i < job->forward.n_batches; i++) {
-        VT_TRY(check_batch(lm, &job->forward.batches[i], err));
-        t->n_batches = i + 1;
-        VT_TRY(copy_batch(&job->forward.batches[i], &t->batches[i], err));
-    }
-    VT_TRY(lay_out(lm, t, err));
-    void *x;
-    VT_TRY(vt_lm_take(lm, vt_lm_tape_bytes(lm, t->n_rows), "activations kept for the backward", &x, err));
-    t->x = x;
-    return VT_OK;
-}
-
-static vt_status run_tape(vt_lm *lm, const struct vt_lm_job *job, struct vt_lm_tape *t, vt_err *err)
-{
-    struct vt_lm_pass p;
-    struct vt_lm_targets list;
+    struct vt_cpu_pass p;
+    struct vt_cpu_targets list;
     void *qkv;
-    const size_t qkv_bytes = (size_t)t->n_rows * (size_t)lm->qkv_dim * sizeof(float);
-    const size_t last = (size_t)lm->cfg.n_layers * (size_t)t->n_rows * (size_t)lm->cfg.d_model;
-    VT_TRY(vt_lm_tape_pass(lm, t, &p, err));
-    VT_TRY(vt_lm_take(lm, qkv_bytes, "a layer's keys and queries", &qkv, err));
+    const size_t n_rows = (size_t)t->door->n_rows, d = (size_t)lm->cfg.d_model;
+    const size_t qkv_bytes = n_rows * (size_t)lm->qkv_dim * sizeof(float);
+    const size_t last = (size_t)lm->cfg.n_layers * n_rows * d;
+    VT_TRY(vt_cpu_tape_pass(lm, t, &p, err));
+    VT_TRY(vt_cpu_take(lm, qkv_bytes, "a layer's keys and queries", &qkv, err));
     p.qkv = qkv;
     p.tape = t->x;
-    vt_lm_pass_run(&p);
-    vt_lm_give(lm, qkv, qkv_bytes);
-    memcpy(t->x + last, p.x, (size_t)t->n_rows * (size_t)lm->cfg.d_model * sizeof *t->x);
-    VT_TRY(vt_lm_targets_begin(lm, t->n_rows, t->n_targets, &list, err));
-    vt_lm_tape_targets(lm, t, t->x + last, job, &list);
-    vt_lm_targets_run(lm, &list);
+    p.work = w;
+    vt_status status = vt_cpu_pass_run(&p, err);
+    vt_cpu_give(lm, qkv, qkv_bytes);
+    VT_TRY(status);
+    memcpy(t->x + last, p.x, n_rows * d * sizeof *t->x);
+    VT_TRY(vt_cpu_targets_begin(lm, t->door->n_heads, (size_t)t->door->n_targets, false, &list, err));
+    vt_cpu_tape_targets(lm, t, t->x + last, w->forward.logprob, &list);
+    vt_cpu_targets_run(lm, &list);
     memcpy(t->lse, list.lse, (size_t)list.n_rows * sizeof *t->lse);
-    vt_lm_targets_free(lm, &list);
+    vt_cpu_targets_free(lm, &list);
     return VT_OK;
 }
 
-vt_status vt_lm_do_forward(vt_lm *lm, struct vt_lm_job *job, vt_err *err)
+/* What the batch needs of the model: the adapter packed, buffers as wide, angles as far. */
+static vt_status make_ready(struct vt_cpu *lm, const vt_lm_tape *d, vt_err *err)
 {
-    job->forward.tape = NULL;
-    if (job->forward.n_batches < 1)
-        return vt_fail(err, VT_EINVAL, "there is nothing to train on: give at least one prompt with a completion");
-    struct vt_lm_tape *t = vt_alloc(sizeof *t);
+    struct vt_cpu_adapter *a = vt_cpu_adapter_of(d->adapter);
+    int last_pos = 1;
+    for (int s = 0; s < d->n_seqs; s++) {
+        const int end = d->prompts[d->seqs[s].prompt].n + d->seqs[s].n;
+        last_pos = end > last_pos ? end : last_pos;
+    }
+    VT_TRY(vt_cpu_bufs_ensure(lm, a ? a->host->rank : 0, err));
+    VT_TRY(vt_cpu_adapter_ready(lm, a, false, err));
+    return vt_cpu_rope_ensure(lm, last_pos, err);
+}
+
+vt_status vt_cpu_forward(void *be, struct vt_lm_work *w, vt_err *err)
+{
+    struct vt_cpu *lm = be;
+    struct vt_cpu_tape *t = vt_alloc(sizeof *t);
     if (!t)
         return vt_fail(err, VT_ENOMEM, "out of memory for a training batch");
-    vt_status status = make_tape(lm, job, t, err);
+    t->door = w->forward.tape;
+    t->adapter = vt_cpu_adapter_of(t->door->adapter);
+    vt_status status = make_ready(lm, t->door, err);
     if (status == VT_OK)
-        status = run_tape(lm, job, t, err);
+        status = lay_out(lm, t, err);
+    if (status == VT_OK)
+        status = run_tape(lm, w, t, err);
     if (status != VT_OK) {
-        vt_lm_tape_free(lm, t);
+        free_tape(lm, t);
         return status;
     }
-    job->forward.tape = t;
+    w->forward.tape->impl = t;
     return VT_OK;
 }

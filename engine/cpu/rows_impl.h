@@ -164,6 +164,21 @@ static float row_exp_sum(int n, const float *x, float a, float b, float *out)
     return v_sum(s);
 }
 
+static void row_soft_sums(int n, const float *x, float max, float *sum_x, float *sum_ex)
+{
+    vf s = v_set(0.0f), t = v_set(0.0f);
+    FOR_LANES(n)
+    {
+        vf v = load_part(x + i, n_here), d = v - v_set(max), e = v_exp(d);
+        if (n_here < LANES)
+            e = (vf)((vi)e & v_below(n_here));
+        s += v;
+        t = v_fma(e, d, t);
+    }
+    *sum_x = v_sum(s);
+    *sum_ex = v_sum(t);
+}
+
 static void row_adam(size_t n, float *param, const float *grad, float *m, float *v, const struct vt_adam *o,
                      float grad_scale, float c1, float c2)
 {

@@ -31,11 +31,19 @@ void vt_adapter_dims(const struct vt_lm_config *cfg, enum vt_target t, int *d_ou
     *d_in = dims[t][1];
 }
 
+/* Values of all A of a module. */
+static size_t a_size(const struct vt_adapter *a, enum vt_target t)
+{
+    int d_out, d_in;
+    vt_adapter_dims(&a->cfg, t, &d_out, &d_in);
+    return (size_t)a->rank * (size_t)d_in * (size_t)(a->n_a[t] > 1 ? a->n_a[t] : 1);
+}
+
 static size_t module_size(const struct vt_adapter *a, enum vt_target t)
 {
     int d_out, d_in;
     vt_adapter_dims(&a->cfg, t, &d_out, &d_in);
-    return (size_t)a->rank * ((size_t)d_out + (size_t)d_in);
+    return a_size(a, t) + (size_t)a->rank * (size_t)d_out * (size_t)(a->n_b[t] > 1 ? a->n_b[t] : 1);
 }
 
 static size_t layer_size(const struct vt_adapter *a, enum vt_target end)
@@ -52,10 +60,8 @@ bool vt_adapter_at(const struct vt_adapter *a, int layer, enum vt_target t, size
     bool unembed = t == VT_LORA_UNEMBED;
     if (!(a->targets & 1u << t) || layer < 0 || (unembed ? layer != a->cfg.n_layers : layer >= a->cfg.n_layers))
         return false;
-    int d_out, d_in;
-    vt_adapter_dims(&a->cfg, t, &d_out, &d_in);
     *a_off = (size_t)layer * layer_size(a, VT_LORA_UNEMBED) + (unembed ? 0 : layer_size(a, t));
-    *b_off = *a_off + (size_t)a->rank * (size_t)d_in;
+    *b_off = *a_off + a_size(a, t);
     return true;
 }
 

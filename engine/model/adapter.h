@@ -5,7 +5,8 @@
  * Tinker's convention, reference/policy.md section 4.2). Values are fp32 masters; backends round them once to bf16.
  *
  * Layout: one allocation of fp32; module (layer l, target t) has A at a_off(l, t) and B behind it. UNEMBED, when
- * present, is one module with layer index n_layers.
+ * present, is one module with layer index n_layers. Where experts have factors of their own (n_a, n_b) these follow
+ * each other in order of the expert: all A of a module, then all B.
  * Files: adapter_model.safetensors + adapter_config.json (PEFT, q/k rows in Hugging Face order, base digest in the
  * config) and, when moments are kept, vegttt_optimizer.safetensors (m, v) + vegttt.json (step, trained_on, ids).
  */
@@ -31,7 +32,8 @@ struct vt_adapter {
     struct vt_lm_config cfg;
     int rank;
     float alpha;
-    unsigned targets; /* bit mask of 1 << vt_target */
+    unsigned targets;                   /* bit mask of 1 << vt_target */
+    int n_a[VT_LORA_N], n_b[VT_LORA_N]; /* experts with an A, a B of their own; 0 = one for all, or no experts */
     size_t n_params;
     float *params;    /* n_params */
     float *m, *v;     /* n_params each, or NULL: no optimiser state */

@@ -449,6 +449,10 @@ vt_status vt_adapter_save(const struct vt_adapter *a, const char *dir, enum vt_d
                           vt_err *err)
 {
     vt_json *record = NULL, *config = NULL;
+    for (int t = 0; t < VT_LORA_N; t++)
+        if (a->n_a[t] || a->n_b[t])
+            return vt_fail(err, VT_EUNSUPPORTED,
+                           "cannot save an adapter with factors per expert to %s: the files hold dense modules", dir);
     VT_TRY(record_json(a, &record, err));
     vt_status status = vt_fs_mkdir_p(dir, err);
     if (status == VT_OK)

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/fs.h"
+#include "cpu/lm_cpu.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -121,7 +122,9 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
 
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
-    struct vt_lm_opts lo = {.n_threads = p->opts.n_threads,
+    static const struct vt_lm_ops *const backends[] = {&vt_lm_cpu_ops, NULL};
+    struct vt_lm_opts lo = {.backends = backends,
+                            .n_threads = p->opts.n_threads,
                             .precision = p->opts.fp32 ? VT_LM_F32 : VT_LM_FAST,
                             .max_memory = p->opts.max_memory,
                             .isa = NULL,
@@ -135,7 +138,7 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
         return vt_fail(err, VT_EFORMAT, "the model %s comes without a tokenizer: put its tokenizer.json beside it",
                        path);
     p->has_chat = vt_chat_of(p->ckpt, &p->chat, &ignored) == VT_OK;
-    VT_TRY(vt_lm_cpu_open(p->ckpt, &lo, &p->lm, err));
+    VT_TRY(vt_lm_open(p->ckpt, &lo, &p->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
                                       .update = true,

@@ -393,12 +393,15 @@ static vt_status check_request(const vt_policy *p, const struct vt_sample_reques
 /* The widest batch of this shape that fits the memory limit; refuses when not even one sample does. */
 static vt_status plan_batch(vt_policy *p, const struct vt_sample_request *r, int *max_active, vt_err *err)
 {
-    struct vt_lm_shapes s = {.n_groups = 8, .n_prompt = r->n_prompt, .n_new = r->max_tokens};
-    uint64_t bytes;
+    struct vt_lm_shapes s = {.purpose = VT_LM_SAMPLING,
+                             .n_groups = 8,
+                             .n_prompt = r->n_prompt,
+                             .n_new = r->max_tokens,
+                             .adapter = r->weights->adapter};
     vt_status status = VT_OK;
 
     for (s.n_slots = MAX_ACTIVE; s.n_slots >= 1; s.n_slots /= 2) {
-        status = vt_lm_plan(p->lm, &s, &bytes, err);
+        status = vt_lm_plan(p->lm, &s, NULL, err);
         if (status != VT_ENOMEM)
             break;
         s.n_groups = 1;

@@ -93,6 +93,20 @@ bool vt_native_start_scoring(vt_policy *p)
     return true;
 }
 
+/* Refused here, and not in the middle of the work, when it does not fit the memory limit. */
+static vt_status plan_rows(vt_policy *p, const struct vt_score_request *r, vt_err *err)
+{
+    struct vt_lm_shapes s = {.purpose = VT_LM_SCORING,
+                             .n_groups = 1,
+                             .n_prompt = r->n_prompt,
+                             .n_slots = r->n_rows,
+                             .adapter = r->weights->adapter};
+
+    for (int i = 0; i < r->n_rows; i++)
+        s.n_new = r->n[i] > s.n_new ? r->n[i] : s.n_new;
+    return vt_lm_plan(p->lm, &s, NULL, err);
+}
+
 static vt_status check_request(const vt_policy *p, const struct vt_score_request *r, vt_err *err)
 {
     if (r->weights->policy != p)
@@ -114,6 +128,7 @@ vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_do
     struct score_work *w, **last;
 
     VT_TRY(check_request(p, r, err));
+    VT_TRY(plan_rows(p, r, err));
     w = vt_alloc(sizeof *w);
     if (w)
         w->groups = vt_alloc_array((size_t)r->n_rows, sizeof *w->groups);

@@ -44,8 +44,7 @@ struct step_work {
     char *digest, *trained_on;
     vt_weights **out;
     struct vt_update_report *report;
-    float *grad[2];
-    size_t n_params;
+    vt_lm_grad *grad[2];
     uint64_t started_ns;
     vt_policy_done *done;
     void *arg;
@@ -73,14 +72,14 @@ static void free_forward(vt_policy *p, struct forward_work *f)
     free(f);
 }
 
-static void free_step(struct step_work *s)
+static void free_step(vt_policy *p, struct step_work *s)
 {
     if (!s)
         return;
     free(s->digest);
     free(s->trained_on);
-    free(s->grad[0]);
-    free(s->grad[1]);
+    vt_lm_grad_free(p->lm, s->grad[0]);
+    vt_lm_grad_free(p->lm, s->grad[1]);
     free(s);
 }
 
@@ -147,7 +146,7 @@ static size_t order_half(const struct vt_train_seq *seqs, size_t n, size_t first
 
 static struct vt_lm_shapes shapes_of(const struct vt_train_seq *seqs, const size_t *order, size_t n)
 {
-    struct vt_lm_shapes s = {.n_slots = (int)n, .train = true};
+    struct vt_lm_shapes s = {.purpose = VT_LM_TRAINING, .n_slots = (int)n};
 
     for (size_t i = 0; i < n; i++) {
         const struct vt_train_seq *seq = &seqs[order[i]];
@@ -168,9 +167,9 @@ static vt_status fit(vt_policy *p, const struct vt_train_seq *seqs, const size_t
 
     for (*fits = n; *fits >= 1; *fits /= 2) {
         struct vt_lm_shapes s = shapes_of(seqs, order, *fits);
-        uint64_t bytes;
 
-        status = vt_lm_plan(p->lm, &s, &bytes, err);
+        s.adapter = p->current->adapter;
+        status = vt_lm_plan(p->lm, &s, NULL, err);
         if (status != VT_ENOMEM)
             break;
     }
@@ -299,20 +298,14 @@ static vt_status apply(vt_policy *p, struct step_work *s, vt_err *err)
     return VT_OK;
 }
 
-/* Cosine of the two half gradients; their sum is left in grad[0]. NaN when a half is zero. */
-static double join_halves(struct step_work *s)
+/* How far the gradients of the two halves agree; their sum is left in grad[0]. */
+static vt_status join_halves(vt_policy *p, struct step_work *s, double *agreement, vt_err *err)
 {
-    double aa = 0, bb = 0, ab = 0;
-
-    for (size_t i = 0; i < s->n_params; i++) {
-        double a = s->grad[0][i], b = s->grad[1][i];
-
-        aa += a * a;
-        bb += b * b;
-        ab += a * b;
-        s->grad[0][i] += s->grad[1][i];
-    }
-    return ab / sqrt(aa * bb);
+    *agreement = (double)NAN;
+    if (!s->grad[1])
+        return VT_OK;
+    VT_TRY(vt_lm_grad_cosine(p->lm, s->grad[0], s->grad[1], agreement, err));
+    return vt_lm_grad_add(p->lm, s->grad[0], s->grad[1], err);
 }
 
 static void conclude_step(vt_policy *p, const struct vt_lm_job *job)
@@ -326,8 +319,9 @@ static void conclude_step(vt_policy *p, const struct vt_lm_job *job)
     uint64_t peak = 0;
 
     if (status == VT_OK) {
-        s->report->agreement = s->grad[1] ? join_halves(s) : (double)NAN;
-        status = apply(p, s, &err);
+        status = join_halves(p, s, &s->report->agreement, &err);
+        if (status == VT_OK)
+            status = apply(p, s, &err);
         vt_lm_bytes(p->lm, &peak);
         s->report->forward_s = f->seconds;
         s->report->backward_s = 1e-9 * (double)(vt_now_ns() - s->started_ns);
@@ -338,7 +332,7 @@ static void conclude_step(vt_policy *p, const struct vt_lm_job *job)
     p->forward = NULL;
     p->step = NULL;
     free_forward(p, f);
-    free_step(s);
+    free_step(p, s);
     vt_native_job_done(p);
     pthread_mutex_unlock(&p->mutex);
     done(arg, status, &err);
@@ -377,7 +371,7 @@ static void on_step_job(struct vt_lm_job *job)
     if (job->kind == VT_LM_FORWARD)
         f->parts[f->at].tape = job->forward.tape;
     else
-        f->at++;
+        p->step->grad[f->parts[f->at++].half] = job->backward.grad;
     if (f->at == f->n_parts) {
         conclude_step(p, job);
         return;
@@ -497,22 +491,13 @@ vt_status vt_policy_forward(vt_policy *p, struct vt_train_seq *seqs, size_t n, b
     return status;
 }
 
-static vt_status make_step(vt_policy *p, const struct vt_update_opts *o, struct step_work *s, vt_err *err)
+static vt_status make_step(const struct vt_update_opts *o, struct step_work *s, vt_err *err)
 {
-    struct vt_adapter *a = NULL;
-
-    VT_TRY(vt_lm_adapter_get(p->lm, p->current->adapter, &a, err));
-    s->n_params = a->n_params;
-    vt_adapter_free(a);
     s->o = *o;
     s->digest = o->digest ? vt_strdup(o->digest) : NULL;
     s->trained_on = o->trained_on ? vt_strdup(o->trained_on) : NULL;
-    s->grad[0] = vt_alloc_array(s->n_params, sizeof *s->grad[0]);
-    if (p->forward->agreement)
-        s->grad[1] = vt_alloc_array(s->n_params, sizeof *s->grad[1]);
-    if (!s->grad[0] || (p->forward->agreement && !s->grad[1]) || (o->digest && !s->digest) ||
-        (o->trained_on && !s->trained_on))
-        return vt_fail(err, VT_ENOMEM, "out of memory for the gradient of %zu parameters", s->n_params);
+    if ((o->digest && !s->digest) || (o->trained_on && !s->trained_on))
+        return vt_fail(err, VT_ENOMEM, "out of memory for an update");
     return VT_OK;
 }
 
@@ -532,14 +517,14 @@ vt_status vt_policy_step(vt_policy *p, const struct vt_update_opts *o, vt_weight
     pthread_mutex_lock(&p->mutex);
     status = !p->forward || !p->forward->is_ready || p->step
                  ? vt_fail(err, VT_EINVAL, "an update's step needs a finished forward of the same batch first")
-                 : make_step(p, o, s, err);
+                 : make_step(o, s, err);
     if (status == VT_OK) {
         p->step = s;
         vt_native_pump(p);
     }
     pthread_mutex_unlock(&p->mutex);
     if (status != VT_OK)
-        free_step(s);
+        free_step(p, s);
     return status;
 }
 
@@ -559,7 +544,7 @@ void vt_policy_forget(vt_policy *p)
 void vt_native_drop_training(vt_policy *p)
 {
     free_forward(p, p->forward);
-    free_step(p->step);
+    free_step(p, p->step);
     p->forward = NULL;
     p->step = NULL;
 }

@@ -7,7 +7,9 @@
 #define VT_TEST_CPU_LM_COMMON_H
 
 #include "base/alloc.h"
+#include "cpu/lm_cpu.h"
 #include "cpu/lm_parts.h"
+#include "model/lm_door.h"
 #include "model/safetensors.h"
 #include "model_common.h"
 
@@ -23,14 +25,24 @@ struct seq {
     float *w, *logp, *want;
 };
 
-static inline bool open_with(struct model *m, const char *path, const struct vt_lm_opts *o)
+static const struct vt_lm_ops *const only_cpu[] = {&vt_lm_cpu_ops, NULL};
+
+/* Behind the door. */
+static inline struct vt_cpu *cpu_of(const vt_lm *lm)
+{
+    return lm->be;
+}
+
+static inline bool open_with(struct model *m, const char *path, const struct vt_lm_opts *opts)
 {
     vt_err err = {0};
+    struct vt_lm_opts o = *opts;
+    o.backends = only_cpu;
     m->lm = NULL;
     m->ckpt = NULL;
     CHECK_OK(vt_ckpt_open(path, &m->ckpt, &err), err);
     if (m->ckpt)
-        CHECK_OK(vt_lm_cpu_open(m->ckpt, o, &m->lm, &err), err);
+        CHECK_OK(vt_lm_open(m->ckpt, &o, &m->lm, &err), err);
     return m->lm != NULL;
 }
 
@@ -75,8 +87,8 @@ static inline void score_seq(vt_lm *lm, struct seq *s, int adapter)
 }
 
 /* Sequences with equal neighbouring prompts become one batch when `pack`, else every sequence is its own. Values go to
- * s->logp; with grad the gradient of -sum w logp is added to it. Returns the loss. */
-static inline double train(vt_lm *lm, struct seq *s, int n, int adapter, bool pack, float *grad)
+ * s->logp; with grad the gradient of -sum w logp is added to *grad, which NULL begins anew. Returns the loss. */
+static inline double train(vt_lm *lm, struct seq *s, int n, int adapter, bool pack, vt_lm_grad **grad)
 {
     enum { MOST = 64 };
     static struct vt_lm_prompt_batch batches[MOST];
@@ -117,9 +129,21 @@ static inline double train(vt_lm *lm, struct seq *s, int n, int adapter, bool pa
         vt_lm_tape_free(lm, tape);
         return loss;
     }
-    job = (struct vt_lm_job){.kind = VT_LM_BACKWARD, .backward = {.tape = tape, .w = w_batch, .grad = grad}};
+    job = (struct vt_lm_job){.kind = VT_LM_BACKWARD, .backward = {.tape = tape, .w = w_batch, .grad = *grad}};
     CHECK_OK(vt_lm_run(lm, &job, &err), err);
+    *grad = job.backward.grad;
     return loss;
+}
+
+/* A gradient's numbers; the caller frees them. */
+static inline float *grad_floats(vt_lm *lm, const vt_lm_grad *g)
+{
+    vt_err err = {0};
+    float *x = NULL;
+    size_t n;
+    if (g)
+        CHECK_OK(vt_lm_grad_read(lm, g, &x, &n, &err), err);
+    return x;
 }
 
 static inline int32_t *json_ids(const vt_json *a, int *n)

@@ -56,7 +56,7 @@ static bool world_open(struct world *w, const char *path, enum vt_lm_precision p
         close_model(&w->m);
         return false;
     }
-    w->m.lm->pass_rows = pass_rows;
+    cpu_of(w->m.lm)->pass_rows = pass_rows;
     for (int i = 0; i < 2; i++)
         w->adapter[i] = put_random_adapter(w->m.lm, 11 + (uint64_t)i);
     for (int g = 0; g < N_GROUPS; g++) {

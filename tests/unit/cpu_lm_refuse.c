@@ -257,7 +257,7 @@ static void shortage(void)
 {
     struct model m;
     vt_err err = {0};
-    uint64_t bytes = 0;
+    struct vt_lm_needs needs;
     const struct vt_lm_opts o = {.precision = VT_LM_FAST, .n_threads = 1, .max_memory = 4 << 20};
     const struct vt_lm_shapes small = {.n_groups = 1, .n_prompt = 8, .n_slots = 1, .n_new = 8},
                               large = {.n_groups = 4, .n_prompt = 400, .n_slots = 4000, .n_new = 100},
@@ -265,16 +265,16 @@ static void shortage(void)
                                              .n_prompt = 400,
                                              .n_slots = 4000,
                                              .n_new = 100,
-                                             .train = true},
+                                             .purpose = VT_LM_TRAINING},
                               too_long = {.n_groups = 1, .n_prompt = 500, .n_slots = 1, .n_new = 13};
     if (!open_with(&m, tiny_path("llama", NULL), &o))
         return;
-    CHECK_OK(vt_lm_plan(m.lm, &small, &bytes, &err), err);
-    CHECK(bytes > 0);
-    CHECK(vt_lm_plan(m.lm, &large, &bytes, &err) == VT_ENOMEM);
+    CHECK_OK(vt_lm_plan(m.lm, &small, &needs, &err), err);
+    CHECK(needs.wanted > 0 && needs.held > 0 && needs.limit == o.max_memory);
+    CHECK(vt_lm_plan(m.lm, &large, &needs, &err) == VT_ENOMEM);
     says(&err, VT_ENOMEM, "MB");
-    CHECK(vt_lm_plan(m.lm, &train_large, &bytes, &err) == VT_ENOMEM);
-    CHECK(vt_lm_plan(m.lm, &too_long, &bytes, &err) == VT_ELIMIT);
+    CHECK(vt_lm_plan(m.lm, &train_large, &needs, &err) == VT_ENOMEM);
+    CHECK(vt_lm_plan(m.lm, &too_long, &needs, &err) == VT_ELIMIT);
     enum { MANY = 60 };
     vt_lm_group *groups[MANY] = {0};
     int32_t tokens[500] = {0};
@@ -304,7 +304,7 @@ static void training_misuse(void)
     const int32_t prompt[] = {1, 2}, completion[] = {3, 4};
     const int32_t *tokens[] = {completion};
     const int n[] = {2};
-    float logprob[2], grad[1] = {0}, w_row[] = {1, NAN};
+    float logprob[2], w_row[] = {1, NAN};
     float *out[] = {logprob};
     const float *w[] = {w_row};
     const float *const *w_batch[] = {w};
@@ -316,8 +316,7 @@ static void training_misuse(void)
     CHECK(vt_lm_run(m.lm, &job, &err) == VT_EINVAL);
     job.forward.n_batches = 1;
     CHECK_OK(vt_lm_run(m.lm, &job, &err), err);
-    struct vt_lm_job back = {.kind = VT_LM_BACKWARD,
-                             .backward = {.tape = job.forward.tape, .w = w_batch, .grad = grad}};
+    struct vt_lm_job back = {.kind = VT_LM_BACKWARD, .backward = {.tape = job.forward.tape, .w = w_batch}};
     CHECK(vt_lm_run(m.lm, &back, &err) == VT_EINVAL);
     says(&err, VT_EINVAL, "frozen");
     int id = 0;
@@ -360,10 +359,10 @@ static void damaged_weights(void)
     vt_buf_free(&bytes);
     vt_ckpt *ckpt = NULL;
     vt_lm *lm = NULL;
-    const struct vt_lm_opts o = {.n_threads = 2};
+    const struct vt_lm_opts o = {.backends = only_cpu, .n_threads = 2};
     vt_status status = vt_ckpt_open(dir, &ckpt, &err);
     if (status == VT_OK)
-        status = vt_lm_cpu_open(ckpt, &o, &lm, &err);
+        status = vt_lm_open(ckpt, &o, &lm, &err);
     CHECK(status == VT_EFORMAT);
     says(&err, VT_EFORMAT, "NaN");
     CHECK(strstr(err.msg, "weight") != NULL);
@@ -377,9 +376,9 @@ static void unknown_isa(void)
     vt_err err = {0};
     vt_ckpt *ckpt = NULL;
     vt_lm *lm = NULL;
-    const struct vt_lm_opts o = {.isa = "sse9", .n_threads = 1};
+    const struct vt_lm_opts o = {.backends = only_cpu, .isa = "sse9", .n_threads = 1};
     CHECK_OK(vt_ckpt_open(tiny_path("llama", NULL), &ckpt, &err), err);
-    CHECK(vt_lm_cpu_open(ckpt, &o, &lm, &err) == VT_EUNSUPPORTED);
+    CHECK(vt_lm_open(ckpt, &o, &lm, &err) == VT_EUNSUPPORTED);
     says(&err, VT_EUNSUPPORTED, "sse9");
     vt_ckpt_free(ckpt);
 }

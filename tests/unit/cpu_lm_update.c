@@ -67,11 +67,20 @@ static void bench_close(struct bench *b)
     close_model(&b->m);
 }
 
+static vt_lm_grad *gradient_handle(struct bench *b)
+{
+    vt_lm_grad *grad = NULL;
+    (void)train(b->m.lm, b->s, N, b->id, true, &grad);
+    return grad;
+}
+
 static float *gradient(struct bench *b, bool pack)
 {
-    float *grad = vt_alloc_array(b->a->n_params, sizeof *grad);
-    (void)train(b->m.lm, b->s, N, b->id, pack, grad);
-    return grad;
+    vt_lm_grad *grad = NULL;
+    (void)train(b->m.lm, b->s, N, b->id, pack, &grad);
+    float *x = grad_floats(b->m.lm, grad);
+    vt_lm_grad_free(b->m.lm, grad);
+    return x;
 }
 
 /* Central difference of the loss along a random direction inside each module, against grad . direction. */
@@ -176,10 +185,12 @@ static void zero_weights(void)
         return;
     for (int i = 0; i < N; i++)
         memset(b.s[i].w, 0, (size_t)b.s[i].n * sizeof(float));
-    float *grad = gradient(&b, true);
+    vt_lm_grad *grad = gradient_handle(&b);
+    float *x = grad_floats(b.m.lm, grad);
     int n_not_zero = 0;
     for (size_t i = 0; i < b.a->n_params; i++)
-        n_not_zero += grad[i] != 0;
+        n_not_zero += x[i] != 0;
+    free(x);
     CHECK_INT(n_not_zero, 0);
     CHECK_OK(vt_lm_adam(b.m.lm, b.id, grad, &adam, &norm, &err), err);
     CHECK(norm == 0);
@@ -187,7 +198,7 @@ static void zero_weights(void)
     CHECK(memcmp(after->params, b.a->params, b.a->n_params * sizeof(float)) == 0);
     CHECK_INT(after->step, 1);
     vt_adapter_free(after);
-    free(grad);
+    vt_lm_grad_free(b.m.lm, grad);
     bench_close(&b);
 }
 
@@ -206,11 +217,11 @@ static void learns(void)
             memset(b.s[i].w, 0, (size_t)b.s[i].n * sizeof(float));
         b.s[SEQ].w[TOKEN] = (float)sign;
         for (int step = 0; step < 10; step++) {
-            float *grad = gradient(&b, true);
+            vt_lm_grad *grad = gradient_handle(&b);
             if (step == 0)
                 first = (double)b.s[SEQ].logp[TOKEN];
             CHECK_OK(vt_lm_adam(b.m.lm, b.id, grad, &adam, &norm, &err), err);
-            free(grad);
+            vt_lm_grad_free(b.m.lm, grad);
         }
         (void)train(b.m.lm, b.s, N, b.id, true, NULL);
         const double last = (double)b.s[SEQ].logp[TOKEN];
@@ -231,7 +242,7 @@ static void moments_travel(void)
     struct vt_adapter *x = NULL, *y = NULL;
     if (!bench_open(&b, "llama", VT_LM_F32, NULL, 2))
         return;
-    float *grad = gradient(&b, true);
+    vt_lm_grad *grad = gradient_handle(&b);
     CHECK_OK(vt_lm_adam(b.m.lm, b.id, grad, &adam, &norm, &err), err);
     CHECK_OK(vt_lm_adapter_clone(b.m.lm, b.id, &clone, &err), err);
     CHECK(clone != b.id);
@@ -245,7 +256,7 @@ static void moments_travel(void)
     CHECK_INT(y->step, 2);
     vt_adapter_free(x);
     vt_adapter_free(y);
-    free(grad);
+    vt_lm_grad_free(b.m.lm, grad);
     bench_close(&b);
 }
 

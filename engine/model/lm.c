@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lm.c: opening and closing a language model behind its door, and what it says of itself.
+ *
+ * The program hands over the table of every backend it was built with; the door picks one by name, or the first that
+ * says of this machine that it can run there. It never falls from one backend to another once that was decided: a model
+ * that does not fit the device is refused, not run somewhere slower.
+ */
+#include "base/alloc.h"
+#include "model/lm_door.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* "cpu, cuda" into text. */
+static void list_names(const struct vt_lm_ops *const *backends, char *text, size_t size)
+{
+    size_t at = 0;
+    text[0] = 0;
+    for (; *backends && at < size; backends++)
+        at += (size_t)snprintf(text + at, size - at, "%s%s", at ? ", " : "", (*backends)->name);
+}
+
+static vt_status choose_named(const struct vt_lm_opts *o, const struct vt_lm_ops **out, vt_err *err)
+{
+    char names[128];
+    for (const struct vt_lm_ops *const *b = o->backends; *b; b++) {
+        *out = *b;
+        if (strcmp((*b)->name, o->backend) == 0)
+            return VT_OK;
+    }
+    list_names(o->backends, names, sizeof names);
+    return vt_fail(err, VT_EUNSUPPORTED, "there is no backend \"%s\" in this build; it has %s", o->backend, names);
+}
+
+static vt_status choose(const vt_ckpt *ckpt, const struct vt_lm_opts *o, const struct vt_lm_ops **out, vt_err *err)
+{
+    char why[400] = "";
+    size_t at = 0;
+    if (!o->backends || !*o->backends)
+        return vt_fail(err, VT_EUNSUPPORTED, "this build has no backend that runs language models");
+    if (o->backend) {
+        VT_TRY(choose_named(o, out, err));
+        return (*out)->probe(ckpt, o, err);
+    }
+    for (const struct vt_lm_ops *const *b = o->backends; *b; b++) {
+        vt_err one = {0};
+        *out = *b;
+        vt_status status = (*b)->probe(ckpt, o, &one);
+        if (status == VT_OK)
+            return VT_OK;
+        if (status != VT_EUNSUPPORTED) {
+            if (err)
+                *err = one;
+            return status;
+        }
+        if (at < sizeof why)
+            at += (size_t)snprintf(why + at, sizeof why - at, "%s%s: %s", at ? "; " : "", (*b)->name, one.msg);
+    }
+    return vt_fail(err, VT_EUNSUPPORTED, "no backend can run %s here: %s", vt_ckpt_name(ckpt), why);
+}
+
+static vt_status open_into(vt_lm *lm, const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
+{
+    VT_TRY(vt_lm_check_config(&lm->cfg, err));
+    VT_TRY(choose(ckpt, o, &lm->ops, err));
+    vt_status status = lm->ops->open(ckpt, o, &lm->limits, &lm->max_memory, &lm->be, err);
+    if (status != VT_OK) {
+        lm->be = NULL;
+        return status;
+    }
+    lm->limits.backend = lm->ops->name;
+    VT_TRY(vt_lm_check_limits(&lm->limits, lm->ops->wait != NULL, err));
+    return vt_lm_queue_start(lm, err);
+}
+
+vt_status vt_lm_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_lm **out, vt_err *err)
+{
+    *out = NULL;
+    vt_lm *lm = vt_alloc(sizeof *lm);
+    if (!lm)
+        return vt_fail(err, VT_ENOMEM, "out of memory while opening a model");
+    lm->cfg = *vt_ckpt_config(ckpt);
+    lm->lease = o->lease;
+    lm->max_memory = o->max_memory;
+    pthread_mutex_init(&lm->lock, NULL);
+    pthread_cond_init(&lm->came, NULL);
+    vt_status status = open_into(lm, ckpt, o, err);
+    if (status != VT_OK) {
+        vt_lm_close(lm);
+        return status;
+    }
+    *out = lm;
+    return VT_OK;
+}
+
+void vt_lm_close(vt_lm *lm)
+{
+    if (!lm)
+        return;
+    vt_lm_queue_stop(lm);
+    vt_lm_adapters_free(lm);
+    if (lm->be)
+        lm->ops->close(lm->be);
+    pthread_mutex_destroy(&lm->lock);
+    pthread_cond_destroy(&lm->came);
+    free(lm);
+}
+
+const struct vt_lm_limits *vt_lm_limits(const vt_lm *lm)
+{
+    return &lm->limits;
+}
+
+const char *vt_lm_numerics(const vt_lm *lm)
+{
+    return lm->limits.numerics;
+}
+
+const struct vt_lm_config *vt_lm_cfg(const vt_lm *lm)
+{
+    return &lm->cfg;
+}
+
+uint64_t vt_lm_bytes(const vt_lm *lm, uint64_t *peak)
+{
+    uint64_t unused;
+    return lm->ops->bytes(lm->be, peak ? peak : &unused);
+}
