@@ -14,9 +14,10 @@
 typedef __nv_bfloat16 bf16;
 
 #define DEVICE static __device__ __forceinline__
+#define DEVICE_MEMBER __device__ __forceinline__
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 
-extern __shared__ float4 dynamic_shared[]; /* as many bytes as the launch asks for */
+extern __shared__ __align__(128) float4 dynamic_shared[]; /* as many bytes as the launch asks for */
 
 DEVICE void wait_ahead()
 {
@@ -85,7 +86,7 @@ DEVICE float high_of(uint32_t v)
 /* d += a b: a 16 x 16 (rows), b 16 x 8 (columns), d 16 x 8 fp32. */
 DEVICE void mma16816(float d[4], const uint32_t a[4], uint32_t b0, uint32_t b1)
 {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
                  : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }

@@ -243,26 +243,34 @@ struct step {
 static vt_status launch_step(struct vt_cuda *be, const struct step *s, vt_err *err)
 {
     struct vt_cuda_bufs *b = &be->step;
+    struct vt_cuda_sums left = {.first = b->x};
     int d = be->cfg.d_model, head_pad = be->shape.head_pad;
     float eps = be->cfg.rms_eps;
-    const struct vt_gpu_grid rows = {.x = (unsigned)s->n_rows, .threads = 128};
+    const struct vt_gpu_grid rows = {.x = (unsigned)s->n_rows, .threads = VT_CUDA_NORM_THREADS, .is_eager = be->is_own};
     if (s->is_fed) {
         const struct vt_cuda_pass pass = {.n_rows = s->n_rows, .n_tiles = s->n_tiles, .job = be->job};
-        void *args[] = {&be->job, &be->w.embedding, &b->x, &d, &b->pos, &b->key_at, &head_pad};
+        void *args[] = {&be->job,  &be->w.embedding,
+                        &b->x,     &d,
+                        &b->pos,   &b->key_at,
+                        &head_pad, &be->w.layers[0].input_norm,
+                        &b->norm,  &eps};
         VT_TRY(vt_cuda_launch(be, VT_CUDA_step_begin, &rows, args, err));
-        VT_TRY(vt_cuda_layers(be, &pass, b, err));
+        VT_TRY(vt_cuda_step_layers(be, &pass, &left, err));
     }
-    void *norm_args[] = {&be->job, &b->x, &be->w.final_norm, &b->norm, &d, &eps};
+    void *norm_args[] = {&be->job, &b->x, &left.first, &left.n, &left.stride, &be->w.final_norm, &b->norm, &d, &eps};
     VT_TRY(vt_cuda_launch(be, VT_CUDA_step_norm, &rows, norm_args, err));
-    VT_TRY(vt_cuda_head(be, b->norm, s->n_rows, err));
+    VT_TRY(vt_cuda_step_head(be, s->n_rows, err));
     void *sum_args[] = {&be->job, &be->logits, &be->sums, &be->shape};
-    const struct vt_gpu_grid chunks = {
-        .x = (unsigned)((be->shape.n_chunks + 7) / 8), .y = (unsigned)s->n_rows, .threads = 256};
+    const struct vt_gpu_grid chunks = {.x = (unsigned)((be->shape.n_chunks + 7) / 8),
+                                       .y = (unsigned)s->n_rows,
+                                       .threads = 256,
+                                       .is_eager = be->is_own};
     VT_TRY(vt_cuda_launch(be, VT_CUDA_step_chunks, &chunks, sum_args, err));
     void *draw_args[] = {&be->job, &be->logits, &be->sums, &be->shape};
     const struct vt_gpu_grid draw = {.x = (unsigned)s->n_rows,
                                      .threads = DRAW_BLOCK,
-                                     .smem = (unsigned)be->shape.n_chunks * (unsigned)CHUNK_SUMS_BYTES};
+                                     .smem = (unsigned)be->shape.n_chunks * (unsigned)CHUNK_SUMS_BYTES,
+                                     .is_eager = be->is_own};
     return vt_cuda_launch(be, VT_CUDA_step_draw, &draw, draw_args, err);
 }
 
@@ -350,7 +358,7 @@ static vt_status begin(struct preparation *p, struct begun *b, vt_err *err)
     }
     VT_TRY(vt_cuda_rope_ensure(be, last_pos, err));
     VT_TRY(prepare(p, b, &n_tiles, err));
-    s.n_tiles = (n_tiles + 7) / 8 * 8;
+    s.n_tiles = (n_tiles + 3) / 4 * 4;
     VT_TRY(vt_cuda_stage_send(be, p->stage, err));
     VT_TRY(vt_gpu_fill(be->gpu, p->stage->out.device, 0, p->stage->out.used, be->stream, err));
     VT_TRY(vt_gpu_check(be->gpu,

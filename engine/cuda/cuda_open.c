@@ -79,9 +79,14 @@ static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
     const size_t most = (size_t)be->gpu_props->smem_optin;
     VT_TRY(vt_gpu_module_load(be->gpu, vt_cuda_image, "the kernels", &be->module, err));
     for (int k = 0; k < VT_CUDA_N_KERNELS; k++) {
-        const bool is_large = k == VT_CUDA_step_attend_64 || k == VT_CUDA_step_attend_128;
-        const size_t asked = is_large ? (most < 80 * 1024 ? most : 80 * 1024) : 0;
-        VT_TRY(vt_gpu_kernel(be->gpu, be->module, names[k], asked, &be->kernel[k], err));
+        size_t asked = 0;
+        if (k == VT_CUDA_step_attend_64 || k == VT_CUDA_step_attend_128)
+            asked = 80 * 1024;
+        if (k == VT_CUDA_step_pages_64 || k == VT_CUDA_step_pages_128)
+            asked = vt_cuda_attend_bytes(128);
+        if (k >= VT_CUDA_gemm_16_1 && k <= VT_CUDA_gemm_160_2)
+            asked = most;
+        VT_TRY(vt_gpu_kernel(be->gpu, be->module, names[k], asked < most ? asked : most, &be->kernel[k], err));
     }
     return VT_OK;
 }
@@ -121,6 +126,7 @@ static vt_status open_into(struct vt_cuda *be, const struct vt_lm_opts *o, vt_cu
     VT_TRY(fill(be, arg, err));
     VT_TRY(vt_cuda_rope_ensure(be, 1, err));
     VT_TRY(take_rows(be, err));
+    VT_TRY(vt_cuda_products_make(be, err));
     return vt_gpu_stream_wait(be->gpu, be->stream, err);
 }
 
@@ -139,8 +145,7 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
     be->record_bytes = (sizeof(struct vt_dev_slot) + (size_t)be->table_len * sizeof(uint64_t) +
                         VT_CUDA_RECORD_IDS * sizeof(int32_t) + 127) /
                        128 * 128;
-    be->attend_warps = 8;
-    be->attend_splits = be->shape.head_pad == 64 ? 8 : 4;
+    be->attend_ranks = cfg->n_kv_heads < 4 ? 4 : 2;
     pthread_mutex_init(&be->lock, NULL);
     const vt_status status = open_into(be, o, fill, arg, err);
     if (status != VT_OK) {
@@ -193,6 +198,7 @@ void vt_cuda_close(void *opened)
         free(be->slabs[i]);
     free(be->free_records);
     free(be->w.layers);
+    free(be->products.layers);
     pthread_mutex_destroy(&be->lock);
     free(be);
 }

@@ -33,15 +33,23 @@ enum {
     VT_CUDA_SCRATCH_PAGES = 1024, /* one-layer pages of a score */
     VT_CUDA_GRAPHS = 24,          /* step graphs kept */
     VT_CUDA_SLABS = 1024,         /* of KV pages, 256 MB each */
-    VT_CUDA_RECORD_IDS = 32,      /* banned and stop ids at a record's end */
+    VT_CUDA_NORM_THREADS = 256,
+    VT_CUDA_WIDTHS = 7, /* of a product's tile of samples */
+    VT_CUDA_NARROW_ROWS = 160,
+    VT_CUDA_ATTEND_WARPS = 4, /* with queries, of a block of a step's attention */
+    VT_CUDA_RECORD_IDS = 32,  /* banned and stop ids at a record's end */
     VT_CUDA_WORKSPACE = 64 << 20
 };
 
-#define VT_CUDA_KERNEL_MAP(X)                                                                                          \
-    X(embed)                                                                                                           \
-    X(norm)                                                                                                            \
-    X(norm_from) X(step_begin) X(step_norm) X(rope) X(swiglu) X(step_attend_64) X(step_attend_128) X(wide_attend_64)   \
-        X(wide_attend_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows)
+/* clang-format off */
+#define VT_CUDA_KERNEL_MAP(X) \
+    X(embed) X(norm) X(norm_from) X(step_begin) X(step_norm) X(rope) \
+    X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
+    X(wide_attend_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
+    X(gemm_16_1) X(gemm_32_1) X(gemm_64_1) X(gemm_96_1) X(gemm_128_1) X(gemm_160_1) \
+    X(gemm_256_1) X(gemm_16_2) X(gemm_32_2) X(gemm_64_2) X(gemm_96_2) X(gemm_128_2) \
+    X(gemm_160_2)
+/* clang-format on */
 enum vt_cuda_kernel {
 #define X(name) VT_CUDA_##name,
     VT_CUDA_KERNEL_MAP(X)
@@ -116,6 +124,43 @@ struct vt_cuda_bufs {
     vt_gpu_ptr pos, key_at;       /* of a step: made by its first kernel */
 };
 
+/* Sums of a split product that the reading kernel adds. */
+struct vt_cuda_sums {
+    vt_gpu_ptr first;
+    int n;
+    int64_t stride; /* elements */
+};
+
+/* --- a step's own products (Hopper; cuda_gemm.c) --- */
+
+struct vt_cuda_machine {
+    int most_clusters; /* of two blocks, at once */
+    double bandwidth;  /* bytes a second that a copy reaches */
+};
+/* How a weight is cut: tiles of 2 * 128 * blocks rows a cluster, k in splits or runs. */
+struct vt_cuda_cut {
+    int blocks, k_blocks, n_tiles, n_splits, n_clusters;
+    double seconds; /* as estimated */
+};
+struct vt_cuda_product {
+    enum vt_dev_gemm_kind kind;
+    int n_columns, k;
+    struct vt_cuda_cut cut[2]; /* for at most VT_CUDA_NARROW_ROWS samples, and for more */
+    struct vt_cu_tensor_map weight[2];
+};
+struct vt_cuda_samples { /* rows that products read, by width of tile */
+    struct vt_cu_tensor_map view[VT_CUDA_WIDTHS];
+};
+struct vt_cuda_products {
+    struct vt_cuda_layer_products {
+        struct vt_cuda_product qkv, o, gate_up, down;
+    } * layers;
+    struct vt_cuda_product head;
+    struct vt_cuda_samples norm, ctx, act;
+    vt_gpu_ptr partial, parts, flags;
+    size_t partial_bytes;
+};
+
 struct vt_cuda_graph {
     int n_rows, n_tiles;
     uint64_t used; /* order of the last use */
@@ -157,8 +202,11 @@ struct vt_cuda {
     vt_gpu_ptr job; /* struct vt_dev_job of the steps */
     struct vt_cuda_graph graphs[VT_CUDA_GRAPHS];
     uint64_t n_graph_uses;
-    int attend_splits, attend_warps; /* warps that share a tile of a step, and warps of a block */
-    bool has_no_graphs;              /* tests: launch steps one by one */
+    bool is_own;      /* steps run on the backend's own products and Hopper's attention */
+    int attend_ranks; /* blocks of a cluster that share the pages of a step's samples */
+    struct vt_cuda_machine machine;
+    struct vt_cuda_products products;
+    bool has_no_graphs; /* tests: launch steps one by one */
 };
 
 /* cuda_open.c */
@@ -180,6 +228,7 @@ uint64_t vt_cuda_weights_bytes(const struct vt_lm_config *c);
 void vt_cuda_derive(const struct vt_lm_config *c, struct vt_dev_shape *out);
 size_t vt_cuda_page_bytes(const struct vt_lm_config *c);
 size_t vt_cuda_row_bytes(const struct vt_lm_config *c); /* of vt_cuda_bufs */
+size_t vt_cuda_attend_bytes(int head_pad);              /* shared memory of a block of a step's attention on Hopper */
 vt_status vt_cuda_bufs_take(struct vt_cuda *be, int rows, bool is_step, struct vt_cuda_bufs *b,
                             vt_err *err) VT_MUST_USE;
 /* Appends pages until the list holds n. */
@@ -205,6 +254,10 @@ vt_status vt_cuda_launch(struct vt_cuda *be, enum vt_cuda_kernel k, const struct
 /* All layers; the rows of b->x hold embeddings. */
 vt_status vt_cuda_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
                          vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, const struct vt_cuda_sums *sums, vt_gpu_ptr w,
+                       vt_gpu_ptr out, bool is_eager, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_rope(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
+                       const struct vt_cuda_sums *y, int layer, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_wide(struct vt_cuda *be, const struct vt_cuda_pass *p,
                        vt_err *err) VT_MUST_USE; /* embeds, then layers */
 /* Tiles of n tokens from row0 at position pos0; at most vt_cuda_n_tiles(…, n) of them are written. */
@@ -212,6 +265,24 @@ int vt_cuda_n_tiles(const struct vt_cuda *be, int n);
 int vt_cuda_tiles(const struct vt_cuda *be, vt_gpu_ptr table, int row0, int n, int pos0, struct vt_dev_tile *out);
 /* logits of n rows of normed residuals. */
 vt_status vt_cuda_head(struct vt_cuda *be, vt_gpu_ptr norm, int n, vt_err *err) VT_MUST_USE;
+
+/* cuda_step.c: the rows of be->step; what is left to be added to them goes to *left. */
+vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_sums *left,
+                              vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_step_head(struct vt_cuda *be, int n_rows, vt_err *err) VT_MUST_USE;
+
+/* cuda_gemm.c */
+struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k,
+                                  bool is_widest);
+vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err) VT_MUST_USE; /* after weights and step rows */
+/* rows: VT_CUDA_STEP_ROWS of k elements. */
+vt_status vt_cuda_samples_make(struct vt_cuda *be, vt_gpu_ptr rows, int k, struct vt_cuda_samples *s,
+                               vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_product_make(struct vt_cuda *be, enum vt_dev_gemm_kind kind, vt_gpu_ptr weight, int n_columns, int k,
+                               struct vt_cuda_product *p, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, const struct vt_cuda_samples *x,
+                          int n_rows, vt_gpu_ptr out, int64_t ld, vt_err *err) VT_MUST_USE;
 
 /* cuda_group.c, cuda_score.c, cuda_decode.c: operations of the table */
 vt_status vt_cuda_group_begin(void *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;

@@ -37,12 +37,15 @@ static vt_status multiply(struct vt_cuda *be, vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu
     return vt_gpu_matmul(be->blas, be->stream, &p, err);
 }
 
-static vt_status norm(struct vt_cuda *be, int n, vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu_ptr out, vt_err *err)
+vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, const struct vt_cuda_sums *sums, vt_gpu_ptr w,
+                       vt_gpu_ptr out, bool is_eager, vt_err *err)
 {
+    struct vt_cuda_sums s = *sums;
     int d = be->cfg.d_model;
     float eps = be->cfg.rms_eps;
-    void *args[] = {&x, &w, &out, &d, &eps};
-    return vt_cuda_launch(be, VT_CUDA_norm, &(struct vt_gpu_grid){.x = (unsigned)n, .threads = 128}, args, err);
+    void *args[] = {&x, &s.first, &s.n, &s.stride, &w, &out, &d, &eps};
+    const struct vt_gpu_grid grid = {.x = (unsigned)n, .threads = VT_CUDA_NORM_THREADS, .is_eager = is_eager};
+    return vt_cuda_launch(be, VT_CUDA_norm, &grid, args, err);
 }
 
 /* Query heads of a key head that a tile's token has. */
@@ -79,7 +82,7 @@ int vt_cuda_tiles(const struct vt_cuda *be, vt_gpu_ptr table, int row0, int n, i
 
 int vt_cuda_step_tiles(const struct vt_cuda *be, vt_lm_slot *const *slots, int n, struct vt_dev_tile *out)
 {
-    const int per_tile = VT_DEV_TILE_ROWS / tile_heads(be);
+    const int per_tile = VT_DEV_TILE_ROWS / tile_heads(be) * (be->is_own ? VT_CUDA_ATTEND_WARPS : 1);
     int made = 0;
     for (int at = 0, next; at < n; at = next) {
         for (next = at + 1; next < n && next - at < per_tile && slots[next]->group == slots[at]->group;)
@@ -91,22 +94,6 @@ int vt_cuda_step_tiles(const struct vt_cuda *be, vt_lm_slot *const *slots, int n
                                                .head0 = h * VT_DEV_TILE_ROWS};
     }
     return made;
-}
-
-static vt_status attend_step(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int layer,
-                             vt_err *err)
-{
-    const bool is_wide = be->shape.head_pad == 128;
-    const int splits = be->attend_splits, per_block = be->attend_warps / splits;
-    const unsigned part = (unsigned)(VT_DEV_TILE_ROWS * be->shape.head_pad + 2 * VT_DEV_TILE_ROWS) * sizeof(float);
-    const struct vt_gpu_grid grid = {.x = (unsigned)((p->n_tiles + per_block - 1) / per_block),
-                                     .y = (unsigned)be->cfg.n_kv_heads,
-                                     .threads = (unsigned)be->attend_warps * 32,
-                                     .smem = part * (unsigned)be->attend_warps};
-    vt_gpu_ptr job = p->job;
-    int n_splits = splits;
-    void *args[] = {&job, &b->q, &b->ctx, &b->pos, &be->shape, &layer, &n_splits};
-    return vt_cuda_launch(be, is_wide ? VT_CUDA_step_attend_128 : VT_CUDA_step_attend_64, &grid, args, err);
 }
 
 static vt_status attend_wide(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int layer,
@@ -126,13 +113,19 @@ static vt_status attend_wide(struct vt_cuda *be, const struct vt_cuda_pass *p, s
     return vt_cuda_launch(be, is_wide ? VT_CUDA_wide_attend_128 : VT_CUDA_wide_attend_64, &grid, args, err);
 }
 
-static vt_status rope(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int layer, vt_err *err)
+vt_status vt_cuda_rope(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
+                       const struct vt_cuda_sums *y, int layer, vt_err *err)
 {
     const struct vt_cuda_layer *l = &be->w.layers[layer];
+    const int heads = be->cfg.n_heads + 2 * be->cfg.n_kv_heads;
+    struct vt_cuda_sums s = *y;
     vt_gpu_ptr bias = l->bias, q_norm = l->q_norm, k_norm = l->k_norm;
     vt_gpu_ptr pos = p->job ? b->pos : p->pos, key_at = p->job ? b->key_at : p->key_at;
-    void *args[] = {&b->qkv, &bias, &q_norm, &k_norm, &be->rope, &pos, &key_at, &b->q, &be->shape, &layer};
-    return vt_cuda_launch(be, VT_CUDA_rope, &(struct vt_gpu_grid){.x = (unsigned)p->n_rows, .threads = 256}, args, err);
+    void *args[] = {&s.first,  &s.n, &s.stride, &bias, &q_norm,    &k_norm,
+                    &be->rope, &pos, &key_at,   &b->q, &be->shape, &layer};
+    const struct vt_gpu_grid grid = {
+        .x = (unsigned)p->n_rows, .y = (unsigned)((heads + 7) / 8), .threads = 256, .is_eager = p->job && be->is_own};
+    return vt_cuda_launch(be, VT_CUDA_rope, &grid, args, err);
 }
 
 static vt_status swiglu(struct vt_cuda *be, int n, struct vt_cuda_bufs *b, vt_err *err)
@@ -149,12 +142,14 @@ static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, str
     const struct vt_cuda_layer *l = &be->w.layers[i];
     const struct vt_dev_shape *s = &be->shape;
     const int n = p->n_rows, d = s->d_model;
-    VT_TRY(norm(be, n, b->x, l->input_norm, b->norm, err));
+    const struct vt_cuda_sums none = {.first = b->x}, qkv = {.first = b->qkv, .n = 1};
+    if (i > 0 || !p->job) /* a step's first kernel did it */
+        VT_TRY(vt_cuda_norm(be, n, b->x, &none, l->input_norm, b->norm, false, err));
     VT_TRY(multiply(be, b->norm, l->qkv, b->qkv, n, s->qkv_dim, d, true, false, err));
-    VT_TRY(rope(be, p, b, i, err));
-    VT_TRY(p->job ? attend_step(be, p, b, i, err) : attend_wide(be, p, b, i, err));
+    VT_TRY(vt_cuda_rope(be, p, b, &qkv, i, err));
+    VT_TRY(p->job ? vt_cuda_step_attend(be, p, i, err) : attend_wide(be, p, b, i, err));
     VT_TRY(multiply(be, b->ctx, l->o, b->x, n, d, s->q_dim, true, true, err));
-    VT_TRY(norm(be, n, b->x, l->post_norm, b->norm, err));
+    VT_TRY(vt_cuda_norm(be, n, b->x, &none, l->post_norm, b->norm, false, err));
     VT_TRY(multiply(be, b->norm, l->gate_up, b->gate_up, n, 2 * s->d_ff, d, false, false, err));
     VT_TRY(swiglu(be, n, b, err));
     return multiply(be, b->act, l->down, b->x, n, d, s->d_ff, true, true, err);
@@ -172,8 +167,8 @@ vt_status vt_cuda_wide(struct vt_cuda *be, const struct vt_cuda_pass *p, vt_err 
     vt_gpu_ptr tokens = p->tokens;
     int d = be->cfg.d_model;
     void *args[] = {&tokens, &be->w.embedding, &be->wide.x, &d};
-    VT_TRY(
-        vt_cuda_launch(be, VT_CUDA_embed, &(struct vt_gpu_grid){.x = (unsigned)p->n_rows, .threads = 128}, args, err));
+    VT_TRY(vt_cuda_launch(be, VT_CUDA_embed,
+                          &(struct vt_gpu_grid){.x = (unsigned)p->n_rows, .threads = VT_CUDA_NORM_THREADS}, args, err));
     return vt_cuda_layers(be, p, &be->wide, err);
 }
 

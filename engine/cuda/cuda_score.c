@@ -255,7 +255,8 @@ static vt_status run_heads(const struct score *s, const struct piece *p, const s
         vt_gpu_ptr entropies = entropy ? entropy + done * sizeof(float) : 0,
                    sums = sum_logits ? sum_logits + done * sizeof(float) : 0;
         void *norm_args[] = {&sources, &be->w.final_norm, &be->head_norm, &d, &eps};
-        VT_TRY(vt_cuda_launch(be, VT_CUDA_norm_from, &(struct vt_gpu_grid){.x = (unsigned)n, .threads = 128}, norm_args,
+        VT_TRY(vt_cuda_launch(be, VT_CUDA_norm_from,
+                              &(struct vt_gpu_grid){.x = (unsigned)n, .threads = VT_CUDA_NORM_THREADS}, norm_args,
                               err));
         VT_TRY(vt_cuda_head(be, be->head_norm, n, err));
         void *args[] = {&be->logits, &begin, &ids, &values, &entropies, &sums, &be->shape};

@@ -69,6 +69,21 @@ struct vt_dev_copy {
     int32_t n_keys, pad;
 };
 
+/* A product of a step's rows with a weight (gemm.cuh); by value. k runs in blocks of 64, weight rows in tiles; a unit
+ * is one block of k of one tile of a cluster (two blocks), units are numbered tile by tile. */
+enum vt_dev_gemm_kind {
+    VT_DEV_GEMM_PARTIAL, /* split s of n_splits writes its sums to out[s][row][column], fp32 */
+    VT_DEV_GEMM_SWIGLU,  /* out[row][column / 2], bf16: silu(gate) * up of interleaved rows */
+    VT_DEV_GEMM_FLOAT    /* out[row][column], fp32 */
+};
+struct vt_dev_gemm {
+    uint64_t out;
+    uint64_t parts, flags; /* scratch of tiles that two clusters share: float[blocks][tile], int32[blocks] zeroed */
+    int64_t ld;            /* elements between rows of out */
+    int64_t split_stride;  /* elements between splits */
+    int32_t n_rows, n_columns, k_blocks, n_tiles, n_splits, n_clusters, kind, n_stages;
+};
+
 struct vt_dev_shape { /* of the model; by value */
     int32_t d_model, n_heads, n_kv_heads, head_dim, head_pad, q_dim, kv_dim, qkv_dim, d_ff, n_vocab, ld_vocab, n_chunks;
     float eps, scale_log2; /* 1/sqrt(head_dim) * log2(e) */

@@ -114,13 +114,23 @@ DEVICE void draw_first(struct draw_room *room, const struct chunk_sums *sums, co
     __syncthreads();
 }
 
+/* exp((z - top) / t); both are floats, so the difference is exact before it is divided and rounded. */
+DEVICE double weight_at(double z, double top, double t)
+{
+    return (double)expf((float)((z - top) / t));
+}
+DEVICE double mass_of(const struct chunk_sums &c, double top, double t)
+{
+    return c.max == -CUDART_INF_F ? 0 : (double)c.mass * weight_at((double)c.max, top, t);
+}
+
 /* The chunk in which the running mass passes the target: one warp, each lane a run of chunks. */
 DEVICE void find_chunk(struct draw_room *room, const struct chunk_sums *sums, int n, double t, double u)
 {
     const int lane = threadIdx.x, per = (n + 31) / 32, from = lane * per, to = min(n, from + per);
     double own = 0, running;
     for (int i = from; i < to; i++)
-        own += sums[i].max == -CUDART_INF_F ? 0 : (double)sums[i].mass * exp(((double)sums[i].max - room->top) / t);
+        own += mass_of(sums[i], room->top, t);
     running = own;
 #pragma unroll
     for (int o = 1; o < 32; o <<= 1) {
@@ -135,7 +145,7 @@ DEVICE void find_chunk(struct draw_room *room, const struct chunk_sums *sums, in
         double before = running - own, found_before = before;
         int found = from;
         for (int i = from; i < to; i++) {
-            const double mass = sums[i].max == -CUDART_INF_F ? 0 : (double)sums[i].mass * exp(((double)sums[i].max - room->top) / t);
+            const double mass = mass_of(sums[i], room->top, t);
             if (mass == 0)
                 continue;
             found = i;
@@ -164,7 +174,7 @@ DEVICE void draw_plain(struct draw_room *room, const struct chunk_sums *sums, co
     int last = -1;
 #pragma unroll
     for (int i = 0; i < DRAW_PER_THREAD; i++) {
-        p[i] = first + i < m.n_vocab ? exp(((double)logits[first + i] - room->top) / t) : 0;
+        p[i] = first + i < m.n_vocab ? weight_at((double)logits[first + i], room->top, t) : 0;
         own += p[i];
         last = p[i] > 0 ? first + i : last;
     }
@@ -352,6 +362,7 @@ vt_step_draw(const struct vt_dev_job *job, float *all_logits, const struct chunk
     __shared__ struct draw_room room;
     struct chunk_sums *sums = reinterpret_cast<struct chunk_sums *>(dynamic_shared);
     const int row = blockIdx.x;
+    wait_ahead(); /* and no early release: the next step reads the records from its beginning */
     if (row >= job->n_rows)
         return;
     struct vt_dev_slot *s = at<struct vt_dev_slot>(at<const uint64_t>(job->rows)[row]);

@@ -80,7 +80,7 @@ DEVICE struct row_sums merge_chunks(const struct chunk_sums *c, int n)
     top = warp_max(top);
     double exps = 0, z = 0, z_exps = 0;
     for (int i = lane * per; i < min(n, (lane + 1) * per); i++) {
-        const double w = c[i].max == -CUDART_INF_F ? 0 : exp((double)c[i].max - (double)top);
+        const double w = c[i].max == -CUDART_INF_F ? 0 : (double)expf(c[i].max - top);
         exps += (double)c[i].exp * w;
         z += (double)c[i].z;
         z_exps += (double)c[i].z_exp * w;
@@ -101,6 +101,8 @@ KERNEL(256, 1)
 vt_step_chunks(const struct vt_dev_job *job, const float *logits, struct chunk_sums *sums, struct vt_dev_shape m)
 {
     const int row = blockIdx.y, chunk = blockIdx.x * 8 + threadIdx.x / 32;
+    release_next();
+    wait_ahead();
     if (row >= job->n_rows || chunk >= m.n_chunks)
         return;
     const struct vt_dev_slot *s = at<const struct vt_dev_slot>(at<const uint64_t>(job->rows)[row]);

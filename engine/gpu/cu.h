@@ -144,6 +144,7 @@ enum {
 
 /* Newer than the oldest driver served (CUDA 12.0); NULL where absent. */
 #define VT_CU_OPTIONAL_MAP(X)                                                                                          \
+    X(max_clusters, "cuOccupancyMaxActiveClusters", (int *n, vt_cu_function f, const struct vt_cu_launch *l))          \
     X(tensor_map_tiled, "cuTensorMapEncodeTiled",                                                                      \
       (struct vt_cu_tensor_map * map, int type, uint32_t rank, void *base, const uint64_t *dims,                       \
        const uint64_t *strides, const uint32_t *box, const uint32_t *element_strides, int interleave, int swizzle,     \

@@ -3,12 +3,14 @@
  * bench_policy.c: sampling and scoring on a GPU, counted as DECISIONS.md section 15 says, with random weights of known
  * shapes.
  *
- *     bench_policy [--eager] [--steps N] [--runs N] [--only decode|score] [SHAPE...]     135m 1.5b 7b (default: all)
+ *     bench_policy [--eager] [--portable] [--ranks N] [--steps N] [--runs N] [--only decode|score] [SHAPE...] 135m 1.5b
+ * 7b (default: all)
  *
  * decode  5 prompts of 600 tokens x 32 samples, 128 new tokens, temperature 0.25, log-probabilities on. Whole: prompts
  *         included, as rivals are counted. Steps: decoding alone. The bound is the bytes a step must move (weights
  * once, the prompt's keys and values once per group, each sample's own) over the bandwidth of a copy measured here.
  * score   the same shape; all 160 x 728 tokens are counted, 5 x 600 + 160 x 128 computed, prompts included.
+ * --portable: as on cards before Hopper; --ranks: blocks of a cluster of a step's attention.
  * Best and median of the runs after a warm one. --eager launches kernels one by one, for a profiler.
  */
 #include "harness.h"
@@ -74,7 +76,8 @@ static const struct shape {
 
 struct options {
     bool is_eager;
-    int steps, runs, splits, warps;
+    bool is_portable;
+    int steps, runs, ranks;
     const char *only;
 };
 
@@ -301,8 +304,10 @@ static bool run_shape(const struct shape *shape, const struct options *o)
     }
     b.d.be = b.be;
     b.be->has_no_graphs = o->is_eager;
-    if (o->splits)
-        b.be->attend_splits = o->splits;
+    if (o->ranks)
+        b.be->attend_ranks = o->ranks;
+    if (o->is_portable)
+        b.be->is_own = false;
     vt_stream_init(&rng, 2);
     for (int g = 0; g < GROUPS; g++)
         for (int i = 0; i < PROMPT; i++)
@@ -331,12 +336,14 @@ int main(int argc, char **argv)
         const bool has_value = i + 1 < argc;
         if (strcmp(argv[i], "--eager") == 0)
             o.is_eager = true;
+        else if (strcmp(argv[i], "--portable") == 0)
+            o.is_portable = true;
         else if (has_value && strcmp(argv[i], "--steps") == 0)
             o.steps = (int)strtol(argv[++i], NULL, 10);
         else if (has_value && strcmp(argv[i], "--runs") == 0)
             o.runs = (int)strtol(argv[++i], NULL, 10);
-        else if (has_value && strcmp(argv[i], "--splits") == 0)
-            o.splits = (int)strtol(argv[++i], NULL, 10);
+        else if (has_value && strcmp(argv[i], "--ranks") == 0)
+            o.ranks = (int)strtol(argv[++i], NULL, 10);
         else if (has_value && strcmp(argv[i], "--only") == 0)
             o.only = argv[++i];
         else

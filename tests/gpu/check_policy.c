@@ -312,66 +312,37 @@ static void sampler_default(void)
     close_model(&m);
 }
 
-/* --- a draw is the inverse CDF --- */
+/* --- a draw is the inverse CDF of what the scorer says (check_draw.c has the filters, on given logits) --- */
 
-/* The law of engine/cpu/lm_sample.c over a distribution whose log-probabilities are known. near: how close the draw
- * came to an edge of the CDF. */
+/* The plain walk over a distribution whose log-probabilities are known. near: how close the draw came to an edge. */
 static int reference_draw(const float *logp, int n, const struct vt_sampling *s, double u, double *behaviour,
                           double *near)
 {
     double *p = vt_alloc_array((size_t)n, sizeof *p), total = 0, running = 0;
-    int *order = vt_alloc_array((size_t)n, sizeof *order), n_kept = 0, chosen = 0;
-    const double t = (double)s->temperature;
+    int chosen = 0;
     for (int i = 0; i < n; i++) {
-        bool is_banned = false;
+        p[i] = exp((double)logp[i] / (s->temperature > 0 ? (double)s->temperature : 1));
         for (int j = 0; j < s->n_banned; j++)
-            is_banned |= s->banned[j] == i;
-        p[i] = is_banned ? 0 : exp((double)logp[i] / (t > 0 ? t : 1));
-        if (p[i] > 0)
-            order[n_kept++] = i;
+            p[i] = s->banned[j] == i ? 0 : p[i];
+        total += p[i];
     }
-    const bool is_filtered = s->top_k > 0 || s->top_p < 1 || s->min_p > 0 || t == 0;
-    for (int i = 1; is_filtered && i < n_kept; i++)
-        for (int j = i; j > 0 && p[order[j]] > p[order[j - 1]]; j--) {
-            const int swap = order[j];
-            order[j] = order[j - 1];
-            order[j - 1] = swap;
-        }
-    if (t == 0)
-        n_kept = 1;
-    if (s->top_k > 0 && s->top_k < n_kept)
-        n_kept = s->top_k;
-    for (int i = 0; i < n_kept; i++)
-        total += p[order[i]];
     *near = 1;
-    if (s->top_p < 1) {
-        for (int i = 0; i < n_kept; i++) {
-            running += p[order[i]];
-            *near = fmin(*near, fabs(running / total - (double)s->top_p));
-            if (running >= (double)s->top_p * total) {
-                n_kept = i + 1;
+    if (s->temperature == 0) {
+        for (int i = 1; i < n; i++)
+            chosen = p[i] > p[chosen] ? i : chosen;
+        for (int i = 0; i < n; i++)
+            *near = i != chosen && p[i] > 0.9 * p[chosen] ? 0 : *near;
+    } else {
+        while (chosen + 1 < n) {
+            running += p[chosen];
+            *near = fmin(*near, fabs(running / total - u));
+            if (running > u * total)
                 break;
-            }
+            chosen++;
         }
     }
-    for (int i = 1; s->min_p > 0 && i < n_kept; i++)
-        if (p[order[i]] < (double)s->min_p * p[order[0]])
-            n_kept = i;
-    total = running = 0;
-    for (int i = 0; i < n_kept; i++)
-        total += p[order[i]];
-    chosen = order[n_kept - 1];
-    for (int i = 0; i < n_kept; i++) {
-        running += p[order[i]];
-        *near = fmin(*near, i + 1 < n_kept ? fabs(running / total - u) : 1);
-        if (running > u * total) {
-            chosen = order[i];
-            break;
-        }
-    }
-    *behaviour = t == 0 ? 0 : log(p[chosen] / total);
+    *behaviour = s->temperature == 0 ? 0 : log(p[chosen] / total);
     free(p);
-    free(order);
     return chosen;
 }
 
@@ -424,7 +395,7 @@ static void check_draws(struct direct *d, const struct vt_sampling *s, const cha
     printf("  draws, %-28s %d of %d differ, %d near an edge; worst |d behaviour| %.1e\n", name, n_wrong, n_checked,
            n_near, worst);
     CHECK_INT(n_wrong, 0);
-    CHECK(n_checked > 200);
+    CHECK(n_checked > 100);
     CHECK(worst < 0.1);
     draws_free(r);
     free_batch(d, &b);
@@ -441,15 +412,8 @@ static void draws(void)
         const char *name;
         struct vt_sampling s;
     } kinds[] = {{"temperature 1", {.temperature = 1, .top_p = 1}},
-                 {"temperature 0.25", {.temperature = 0.25f, .top_p = 1}},
                  {"argmax", {.temperature = 0, .top_p = 1}},
-                 {"temperature 0.01", {.temperature = 0.01f, .top_p = 1}},
-                 {"top-k 5", {.temperature = 1, .top_p = 1, .top_k = 5}},
-                 {"top-p 0.7", {.temperature = 1, .top_p = 0.7f}},
-                 {"min-p 0.1", {.temperature = 1, .top_p = 1, .min_p = 0.1f}},
-                 {"top-k 20, top-p 0.8, min-p 0.02", {.temperature = 1.3f, .top_p = 0.8f, .top_k = 20, .min_p = 0.02f}},
-                 {"bans", {.temperature = 1, .top_p = 1, .banned = banned, .n_banned = 5}},
-                 {"bans, top-k 3", {.temperature = 1, .top_p = 1, .top_k = 3, .banned = banned, .n_banned = 5}}};
+                 {"bans", {.temperature = 1, .top_p = 1, .banned = banned, .n_banned = 5}}};
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         check_draws(&m.d, &kinds[i].s, kinds[i].name);
     close_model(&m);

@@ -39,6 +39,8 @@ static inline void direct_close(struct direct *d)
 static inline vt_status direct_run(struct direct *d, struct vt_lm_work *w,
                                    vt_status (*begin)(void *be, struct vt_lm_work *w, vt_err *err), vt_err *err)
 {
+    static const struct vt_lm_job no_job; /* nobody cancels it */
+    w->job = &no_job;
     VT_TRY(begin(d->be, w, err));
     return d->ops->wait ? d->ops->wait(d->be, w, err) : VT_OK;
 }
@@ -111,7 +113,9 @@ static inline struct draws *draws_new(vt_lm_slot **slots, int n_slots, int n_ste
     r->finished = vt_alloc_array((size_t)n_slots, 1);
     for (int i = 0; i < n_slots; i++)
         r->row[i] = i;
-    r->work = (struct vt_lm_work){.kind = VT_LM_DECODE,
+    static const struct vt_lm_job no_job;
+    r->work = (struct vt_lm_work){.job = &no_job,
+                                  .kind = VT_LM_DECODE,
                                   .decode = {.slots = slots,
                                              .row = r->row,
                                              .n_slots = n_slots,
