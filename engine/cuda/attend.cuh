@@ -239,8 +239,8 @@ DEVICE void step_attend(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, 
     wait_ahead();
     const bool is_there = tile_at < job->n_tiles;
     const struct vt_dev_tile tile =
-        is_there ? at<const struct vt_dev_tile>(job->tiles)[tile_at] : (struct vt_dev_tile){0, 0, 0, 0, 0, 0, 0};
-    const uint64_t *rows = at<const uint64_t>(job->rows);
+        is_there ? job->tiles[tile_at] : (struct vt_dev_tile){0, 0, 0, 0, 0, 0, 0};
+    const uint64_t *rows = job->rows;
     attention<HD> a;
     attention_begin<HD>(a);
     int sample[2];

@@ -17,18 +17,19 @@
 #include "cuda/attend.cuh"
 #include "cuda/copy.cuh"
 
-enum { STEP_WARPS = 4, STEP_THREADS = 32 * STEP_WARPS, STEP_PROMPT_STAGES = 3, STEP_OWN_STAGES = 2 };
+enum { STEP_WARPS = 4, STEP_THREADS = 32 * STEP_WARPS, STEP_MOST_STAGES = 6, STEP_OWN_STAGES = 2, STEP_MOST_RANKS = 8 };
 
 #if __CUDA_ARCH__ >= 900
 
 template <int HD> struct step_plan {
+    static const int prompt_stages = HD == 64 ? 6 : 3;
     static const int own_keys = HD == 64 ? 32 : 16; /* of a copy of a sample's own */
     static const int prompt_bytes = 2 * ATTEND_KEYS * HD * 2, own_bytes = 2 * own_keys * HD * 2;
-    static const int all_bytes = STEP_PROMPT_STAGES * prompt_bytes + STEP_WARPS * STEP_OWN_STAGES * own_bytes;
+    static const int all_bytes = prompt_stages * prompt_bytes + STEP_WARPS * STEP_OWN_STAGES * own_bytes;
 };
 
 struct step_room { /* behind the stages */
-    uint64_t full[STEP_PROMPT_STAGES], empty[STEP_PROMPT_STAGES], own_full[STEP_WARPS][STEP_OWN_STAGES];
+    uint64_t full[STEP_MOST_STAGES], empty[STEP_MOST_STAGES], own_full[STEP_WARPS][STEP_OWN_STAGES];
     uint64_t record[STEP_WARPS * VT_DEV_TILE_ROWS];
     int end[STEP_WARPS * VT_DEV_TILE_ROWS]; /* keys a sample attends to; 0: none */
 };
@@ -78,13 +79,13 @@ DEVICE void step_links(attention<HD> &a, const struct vt_dev_job *job, const bf1
     const int per_sample = group_heads < VT_DEV_TILE_ROWS ? group_heads : VT_DEV_TILE_ROWS;
     const int per_warp = VT_DEV_TILE_ROWS / per_sample;
     const int n_links = (tile.n_shared * (VT_DEV_PAGE_KEYS / ATTEND_KEYS) - rank + n_ranks - 1) / n_ranks; /* of the prompt */
-    char *own = stages + STEP_PROMPT_STAGES * plan::prompt_bytes + warp * STEP_OWN_STAGES * plan::own_bytes;
-    if (threadIdx.x == 0)
-        for (int i = 0; i < n_links && i < STEP_PROMPT_STAGES; i++) {
-            const int key = (rank + i * n_ranks) * ATTEND_KEYS;
-            step_copy<HD>(stages + i * plan::prompt_bytes, step_entry(room->record[0], key), key, ATTEND_KEYS, kv, layer,
-                          m.layer_stride, &room->full[i]);
-        }
+    char *own = stages + plan::prompt_stages * plan::prompt_bytes + warp * STEP_OWN_STAGES * plan::own_bytes;
+    /* A lane a stage, so that the page table is read once for all. */
+    if ((int)threadIdx.x < min(n_links, (int)plan::prompt_stages)) {
+        const int key = (rank + (int)threadIdx.x * n_ranks) * ATTEND_KEYS;
+        step_copy<HD>(stages + threadIdx.x * plan::prompt_bytes, step_entry(room->record[0], key), key, ATTEND_KEYS, kv, layer,
+                      m.layer_stride, &room->full[threadIdx.x]);
+    }
     __syncwarp();
     wait_ahead();
     int sample[2];
@@ -116,14 +117,14 @@ DEVICE void step_links(attention<HD> &a, const struct vt_dev_job *job, const bf1
         __syncwarp();
         if (lane == 0)
             barrier_arrive(&room->empty[s]);
-        if (threadIdx.x == 0 && i + STEP_PROMPT_STAGES < n_links) {
-            const int key = (rank + (i + STEP_PROMPT_STAGES) * n_ranks) * ATTEND_KEYS;
+        if (threadIdx.x == 0 && i + plan::prompt_stages < n_links) {
+            const int key = (rank + (i + plan::prompt_stages) * n_ranks) * ATTEND_KEYS;
             const uint64_t next = step_entry(room->record[0], key);
             barrier_wait(&room->empty[s], turn);
             step_copy<HD>(stages + s * plan::prompt_bytes, next, key, ATTEND_KEYS, kv, layer, m.layer_stride, &room->full[s]);
         }
         __syncwarp();
-        if (++s == STEP_PROMPT_STAGES) {
+        if (++s == plan::prompt_stages) {
             s = 0;
             turn ^= 1;
         }
@@ -184,22 +185,36 @@ DEVICE void step_merge(const float *parts, bf16 *ctx, const struct vt_dev_tile &
         const int s = at_row / VT_DEV_TILE_ROWS * per_warp + r / per_sample, h = tile.head0 + r % per_sample;
         if (r >= per_warp * per_sample || s >= tile.n || h >= group_heads || column >= m.head_dim)
             continue;
-        float top = -CUDART_INF_F, sum = 0, out[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        /* All of the blocks' parts are asked for before the first is used. */
         const uint32_t here = shared_address(parts + at_row * (HD + 4));
-        for (int c = 0; c < n_ranks; c++)
-            top = fmaxf(top, shared_load_at(here + HD * 4, c));
-        const float base = top == -CUDART_INF_F ? 0 : top;
-        for (int c = 0; c < n_ranks; c++) {
-            const float weight = exp2_fast(shared_load_at(here + HD * 4, c) - base);
-            sum += weight * shared_load_at(here + HD * 4 + 4, c);
+        float top[STEP_MOST_RANKS], share[STEP_MOST_RANKS], most = -CUDART_INF_F, sum = 0, out[8] = {0, 0, 0, 0, 0, 0, 0, 0};
+        float4 v[STEP_MOST_RANKS][2];
 #pragma unroll
-            for (int k = 0; k < 8; k += 4) {
-                const float4 v = shared_load4_at(here + (column + k) * 4, c);
-                out[k] += weight * v.x;
-                out[k + 1] += weight * v.y;
-                out[k + 2] += weight * v.z;
-                out[k + 3] += weight * v.w;
-            }
+        for (int c = 0; c < STEP_MOST_RANKS; c++) {
+            const int from = c < n_ranks ? c : 0;
+            top[c] = shared_load_at(here + HD * 4, from);
+            share[c] = shared_load_at(here + HD * 4 + 4, from);
+            v[c][0] = shared_load4_at(here + column * 4, from);
+            v[c][1] = shared_load4_at(here + column * 4 + 16, from);
+        }
+#pragma unroll
+        for (int c = 0; c < STEP_MOST_RANKS; c++)
+            most = c < n_ranks ? fmaxf(most, top[c]) : most;
+        const float base = most == -CUDART_INF_F ? 0 : most;
+#pragma unroll
+        for (int c = 0; c < STEP_MOST_RANKS; c++) {
+            if (c >= n_ranks)
+                break;
+            const float weight = exp2_fast(top[c] - base);
+            sum += weight * share[c];
+            out[0] += weight * v[c][0].x;
+            out[1] += weight * v[c][0].y;
+            out[2] += weight * v[c][0].z;
+            out[3] += weight * v[c][0].w;
+            out[4] += weight * v[c][1].x;
+            out[5] += weight * v[c][1].y;
+            out[6] += weight * v[c][1].z;
+            out[7] += weight * v[c][1].w;
         }
         const float inv = sum > 0 ? 1.0f / sum : 0;
         const size_t at_head = (size_t)(tile.row0 + s) * m.q_dim + (size_t)(blockIdx.y * group_heads + h) * m.head_dim;
@@ -216,11 +231,11 @@ DEVICE void step_pages(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, c
     char *stages = reinterpret_cast<char *>(dynamic_shared);
     struct step_room *room = reinterpret_cast<struct step_room *>(stages + step_plan<HD>::all_bytes);
     const int rank = blockIdx.x % n_ranks, tile_at = (int)blockIdx.x / n_ranks;
-    const struct vt_dev_tile tile = tile_at < job->n_tiles ? at<const struct vt_dev_tile>(job->tiles)[tile_at]
+    const struct vt_dev_tile tile = tile_at < job->n_tiles ? job->tiles[tile_at]
                                                            : (struct vt_dev_tile){0, 0, 0, 0, 0, 0, 0};
-    const uint64_t *rows = at<const uint64_t>(job->rows);
+    const uint64_t *rows = job->rows;
     if (threadIdx.x == STEP_THREADS - 1) {
-        for (int s = 0; s < STEP_PROMPT_STAGES; s++) {
+        for (int s = 0; s < STEP_MOST_STAGES; s++) {
             barrier_init(&room->full[s], 1);
             barrier_init(&room->empty[s], STEP_WARPS);
         }

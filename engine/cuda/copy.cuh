@@ -120,6 +120,15 @@ DEVICE void copy_bytes(void *to, const void *from, uint32_t n, uint64_t *done)
                  "l"(from), "r"(n), "r"(shared_address(done))
                  : "memory");
 }
+/* From shared to device memory; and until everything this thread began has arrived there. */
+DEVICE void copy_out_bytes(void *to, const void *from, uint32_t n)
+{
+    asm volatile("cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;" ::"l"(to), "r"(shared_address(from)), "r"(n) : "memory");
+}
+DEVICE void copy_out_wait()
+{
+    asm volatile("cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;" ::: "memory");
+}
 DEVICE void prefetch_map(const tensor_map *map)
 {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");

@@ -203,33 +203,30 @@ static vt_status prepare(struct preparation *p, struct begun *b, int *n_tiles, v
     const size_t n = (size_t)w->decode.n_slots, positions = n * (size_t)w->decode.n_steps;
     int most_pokes, most_copies;
     count(w, &most_pokes, &most_copies);
-    const size_t most_tiles = n * (size_t)vt_cuda_n_tiles(be, 1);
-    const size_t in = array(1, sizeof(struct vt_dev_job)) + array(n, sizeof(uint64_t)) +
-                      array(most_tiles, sizeof(struct vt_dev_tile)) + array((size_t)most_pokes, sizeof *p->pokes) +
-                      array((size_t)most_copies, sizeof *p->copies) + (size_t)5 * VT_CUDA_ALIGN;
+    const size_t in = array(1, sizeof(struct vt_dev_job)) + array((size_t)most_pokes, sizeof *p->pokes) +
+                      array((size_t)most_copies, sizeof *p->copies) + (size_t)3 * VT_CUDA_ALIGN;
     const size_t out = 5 * array(positions, sizeof(float)) + 2 * array(n, sizeof(int32_t)) + (size_t)7 * VT_CUDA_ALIGN;
     VT_TRY(vt_cuda_stage_begin(be, in, out, &p->stage, err));
-    struct vt_dev_job job = {.n_rows = (int32_t)n, .n_steps = w->decode.n_steps};
-    struct vt_dev_job *header = vt_cuda_arena_take(&p->stage->in, sizeof job, &p->header_at);
-    uint64_t *rows = vt_cuda_arena_take(&p->stage->in, n * sizeof *rows, &job.rows);
-    struct vt_dev_tile *tiles = vt_cuda_arena_take(&p->stage->in, most_tiles * sizeof *tiles, &job.tiles);
+    struct vt_dev_job *job = vt_cuda_arena_take(&p->stage->in, sizeof *job, &p->header_at);
+    memset(job, 0, sizeof *job);
+    job->n_rows = (int32_t)n;
+    job->n_steps = w->decode.n_steps;
     p->pokes = vt_cuda_arena_take(&p->stage->in, (size_t)most_pokes * sizeof *p->pokes, &p->pokes_at);
     p->copies = vt_cuda_arena_take(&p->stage->in, (size_t)most_copies * sizeof *p->copies, &p->copies_at);
     b->stage = p->stage;
     b->n_rows = (int)n;
-    b->tokens = out_array(p->stage, positions, &job.tokens);
-    b->logprob = out_array(p->stage, positions, &job.logprob);
-    b->behaviour = out_array(p->stage, positions, &job.behaviour);
-    b->entropy = out_array(p->stage, positions, &job.entropy);
-    b->sum_logits = out_array(p->stage, positions, &job.sum_logits);
-    b->n_out = out_array(p->stage, n, &job.n_out);
-    b->finished = out_array(p->stage, n, &job.finished);
+    b->tokens = out_array(p->stage, positions, &job->tokens);
+    b->logprob = out_array(p->stage, positions, &job->logprob);
+    b->behaviour = out_array(p->stage, positions, &job->behaviour);
+    b->entropy = out_array(p->stage, positions, &job->entropy);
+    b->sum_logits = out_array(p->stage, positions, &job->sum_logits);
+    b->n_out = out_array(p->stage, n, &job->n_out);
+    b->finished = out_array(p->stage, n, &job->finished);
     for (size_t i = 0; i < n; i++) {
-        rows[i] = ((const struct vt_cuda_slot *)w->decode.slots[i]->impl)->record;
+        job->rows[i] = ((const struct vt_cuda_slot *)w->decode.slots[i]->impl)->record;
         VT_TRY(prepare_slot(p, w->decode.slots[i], err));
     }
-    job.n_tiles = *n_tiles = vt_cuda_step_tiles(be, w->decode.slots, (int)n, tiles);
-    *header = job;
+    job->n_tiles = *n_tiles = vt_cuda_step_tiles(be, w->decode.slots, (int)n, job->tiles);
     return VT_OK;
 }
 

@@ -4,32 +4,22 @@
  * views the copy engine reads, and the launch. A cut is chosen once a weight, by a small model of time: the bytes a
  * multiprocessor must take in, the bytes the device must read, and the partial sums that are written and read again.
  * It depends on the weight's shape and the machine only, never on the number of samples, so an element's order of
- * additions does not either (up to 160 samples; more take narrower tiles).
+ * additions does not either.
  */
 #include "cuda/cuda_parts.h"
 #include <stdlib.h>
 
-enum {
-    TILE_K = 64,
-    WARPGROUPS_ROWS = 128,
-    NOMINAL_SAMPLES = 160,
-    WIDEST = 256,
-    SHARED_BYTES = 226 * 1024,
-    THREADS = 384
-};
+enum { TILE_K = 64, WARPGROUPS_ROWS = 128, NOMINAL_SAMPLES = 160, SHARED_BYTES = 226 * 1024 };
+enum { PAD = 4, THREADS = 384, MOST_STAGES = 8, MARGIN = 1024 + 2 * MOST_STAGES * 8 }; /* alignment and barriers */
 
-/* Bytes a second: what one multiprocessor takes in, and what partial sums are written and read at; measured on an H200.
- */
-static const double intake = 100e9, sums_rate = 4.5e12;
+/* Measured on an H200: bytes a second out of the second-level cache to all multiprocessors, and to one; seconds that
+ * one takes to multiply 64 columns of k of 128 rows by 160 samples; seconds of a hand-over between clusters,
+ * of one more split for whoever adds them, and of writing a tile of 128 rows. */
+static const double cache_rate = 5.4e12, intake = 57e9, unit_seconds = 0.44e-6, unit_latency = 0.1e-6,
+                    hand_over = 1.5e-6, split_seconds = 0.15e-6, tile_seconds = 2.5e-6;
 
-static const struct {
-    int samples, blocks;
-    enum vt_cuda_kernel kernel;
-} variants[] = {{16, 1, VT_CUDA_gemm_16_1},   {32, 1, VT_CUDA_gemm_32_1},   {64, 1, VT_CUDA_gemm_64_1},
-                {96, 1, VT_CUDA_gemm_96_1},   {128, 1, VT_CUDA_gemm_128_1}, {160, 1, VT_CUDA_gemm_160_1},
-                {256, 1, VT_CUDA_gemm_256_1}, {16, 2, VT_CUDA_gemm_16_2},   {32, 2, VT_CUDA_gemm_32_2},
-                {64, 2, VT_CUDA_gemm_64_2},   {96, 2, VT_CUDA_gemm_96_2},   {128, 2, VT_CUDA_gemm_128_2},
-                {160, 2, VT_CUDA_gemm_160_2}};
+enum { N_WIDTHS = VT_CUDA_WIDTHS };
+static const int widths[N_WIDTHS] = {16, 32, 64, 96, 128, 160};
 
 static int divide_up(int a, int b)
 {
@@ -42,57 +32,84 @@ static double larger(double a, double b)
 }
 
 /* Seconds of a cut whose busiest cluster has `units` units: the slowest of multiplying, of what leaves the cache (the
- * samples' rows once a cluster), and of what leaves the memory. */
+ * samples' rows once a cluster, the weight once a tile of samples), and of what leaves the memory. */
 static double time_of(const struct vt_cuda_machine *m, const struct vt_cuda_cut *c, int n_columns, int units)
 {
-    const double unit_bytes = (double)TILE_K * 2 * (2 * WARPGROUPS_ROWS * c->blocks + NOMINAL_SAMPLES);
+    const int tiles = divide_up(NOMINAL_SAMPLES, c->samples);
+    const int blocks = c->in_turn ? 1 : c->blocks; /* of 128 rows, of a block's tile */
+    const double unit_bytes = (double)TILE_K * 2 * (2 * WARPGROUPS_ROWS * blocks + c->samples);
     const double weight = (double)n_columns * c->k_blocks * TILE_K * 2;
-    const double all = (double)c->n_tiles * c->k_blocks * unit_bytes / cache_rate;
-    return larger(larger(units * c->blocks * unit_seconds, all), weight / m->bandwidth);
+    const double all = (double)tiles * c->n_tiles * c->k_blocks * unit_bytes / cache_rate;
+    const double multiply = units * (unit_latency + blocks * unit_seconds * c->samples / NOMINAL_SAMPLES);
+    return larger(larger(multiply, all), weight / m->bandwidth);
 }
 
-static void try_cut(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, struct vt_cuda_cut c,
-                    struct vt_cuda_cut *best)
+static void keep_better(struct vt_cuda_cut *best, struct vt_cuda_cut c, double seconds)
 {
-    c.n_tiles = divide_up(n_columns, 2 * WARPGROUPS_ROWS * c.blocks);
-    if (kind == VT_DEV_GEMM_PARTIAL) {
-        const double sums = 2.0 * NOMINAL_SAMPLES * n_columns * sizeof(float) / cache_rate;
-        for (c.n_splits = 1; c.n_splits <= c.k_blocks; c.n_splits++) {
-            c.n_clusters = c.n_tiles * c.n_splits;
-            if (c.n_clusters > m->most_clusters && c.n_splits > 1)
-                break;
-            const int waves = divide_up(c.n_clusters, m->most_clusters);
-            c.seconds = waves * time_of(m, &c, n_columns, divide_up(c.k_blocks, c.n_splits)) + c.n_splits * sums;
-            if (c.seconds < best->seconds)
-                *best = c;
-        }
-        return;
+    c.seconds = seconds;
+    if (seconds < best->seconds)
+        *best = c;
+}
+
+static void try_partial(const struct vt_cuda_machine *m, int n_columns, struct vt_cuda_cut c, struct vt_cuda_cut *best)
+{
+    const int tiles = divide_up(NOMINAL_SAMPLES, c.samples);
+    const double sums = 2.0 * NOMINAL_SAMPLES * n_columns * sizeof(float) / cache_rate + split_seconds;
+    for (c.n_splits = 1; c.n_splits <= c.k_blocks; c.n_splits++) {
+        c.n_clusters = c.n_tiles * c.n_splits;
+        if (tiles * c.n_clusters > m->most_clusters && c.n_splits > 1)
+            break;
+        const int waves = divide_up(tiles * c.n_clusters, m->most_clusters);
+        keep_better(best, c, waves * time_of(m, &c, n_columns, divide_up(c.k_blocks, c.n_splits)) + c.n_splits * sums);
     }
-    /* Equal runs of units; or, where they fit at once, whole tiles, of which none is completed by another cluster. */
-    const double tile_bytes = (double)WARPGROUPS_ROWS * c.blocks * NOMINAL_SAMPLES * sizeof(float);
+}
+
+static void try_whole(const struct vt_cuda_machine *m, int n_columns, struct vt_cuda_cut c, struct vt_cuda_cut *best)
+{
+    const int tiles = divide_up(NOMINAL_SAMPLES, c.samples);
+    c.n_splits = 1;
+    if (tiles * c.n_tiles > m->most_clusters)
+        return;
+    c.n_clusters = c.n_tiles;
+    keep_better(best, c, time_of(m, &c, n_columns, c.k_blocks) + c.blocks * tile_seconds);
+}
+
+/* Equal runs of units, over all samples at once. */
+static void try_runs(const struct vt_cuda_machine *m, int n_columns, struct vt_cuda_cut c, struct vt_cuda_cut *best)
+{
     const long units = (long)c.n_tiles * c.k_blocks;
+    const double tile_bytes = (double)WARPGROUPS_ROWS * NOMINAL_SAMPLES * sizeof(float);
     c.n_splits = 1;
     c.n_clusters = units < m->most_clusters ? (int)units : m->most_clusters;
     const int run = (int)((units + c.n_clusters - 1) / c.n_clusters);
     const int others = divide_up(c.k_blocks, run); /* that a tile's first cluster waits for, at most */
-    c.seconds = time_of(m, &c, n_columns, run) + hand_over + others * tile_bytes / intake;
-    if (c.seconds < best->seconds)
-        *best = c;
-    if (c.n_tiles > m->most_clusters)
-        return;
-    c.n_clusters = c.n_tiles;
-    c.seconds = time_of(m, &c, n_columns, c.k_blocks);
-    if (c.seconds < best->seconds)
-        *best = c;
+    keep_better(best, c, time_of(m, &c, n_columns, run) + tile_seconds + hand_over + others * tile_bytes / intake);
 }
 
-struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k,
-                                  bool is_widest)
+struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k)
 {
-    struct vt_cuda_cut best = {.seconds = 1e9};
-    for (int blocks = 1; blocks <= (is_widest ? 1 : 2); blocks++)
-        try_cut(m, kind, n_columns, (struct vt_cuda_cut){.blocks = blocks, .k_blocks = divide_up(k, TILE_K)}, &best);
+    static const int samples[] = {32, 64, 96, 160};
+    struct vt_cuda_cut best = {.seconds = 1e9}, c = {.k_blocks = divide_up(k, TILE_K)};
+    for (c.blocks = 1; c.blocks <= 2; c.blocks++)
+        for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+            c.samples = samples[i];
+            c.n_tiles = divide_up(n_columns, 2 * WARPGROUPS_ROWS * c.blocks);
+            if (kind == VT_DEV_GEMM_PARTIAL)
+                try_partial(m, n_columns, c, &best);
+            else
+                try_whole(m, n_columns, c, &best);
+        }
+    c = (struct vt_cuda_cut){.k_blocks = c.k_blocks, .blocks = 2, .in_turn = true, .samples = NOMINAL_SAMPLES};
+    c.n_tiles = divide_up(n_columns, 2 * WARPGROUPS_ROWS);
+    if (kind != VT_DEV_GEMM_PARTIAL)
+        try_runs(m, n_columns, c, &best);
     return best;
+}
+
+/* Rows of the weight that a block's tile has. */
+static int tile_rows(const struct vt_cuda_cut *c)
+{
+    return c->in_turn ? WARPGROUPS_ROWS : WARPGROUPS_ROWS * c->blocks;
 }
 
 /* --- views --- */
@@ -116,19 +133,15 @@ vt_status vt_cuda_product_make(struct vt_cuda *be, enum vt_dev_gemm_kind kind, v
     p->kind = kind;
     p->n_columns = n_columns;
     p->k = k;
-    for (int i = 0; i < 2; i++) {
-        p->cut[i] = vt_cuda_cut_of(&be->machine, kind, n_columns, k, i == 1);
-        VT_TRY(view(be, weight, n_columns, k, WARPGROUPS_ROWS * p->cut[i].blocks, &p->weight[i], err));
-        const size_t sums = (size_t)p->cut[i].n_splits * VT_CUDA_STEP_ROWS * (size_t)n_columns * sizeof(float);
-        if (kind == VT_DEV_GEMM_PARTIAL && sums > be->products.partial_bytes)
-            be->products.partial_bytes = sums;
-    }
-    return VT_OK;
+    p->cut = vt_cuda_cut_of(&be->machine, kind, n_columns, k);
+    const size_t sums = (size_t)p->cut.n_splits * VT_CUDA_STEP_ROWS * (size_t)n_columns * sizeof(float);
+    if (kind == VT_DEV_GEMM_PARTIAL && sums > be->products.partial_bytes)
+        be->products.partial_bytes = sums;
+    return view(be, weight, n_columns, k, tile_rows(&p->cut), &p->weight, err);
 }
 
 vt_status vt_cuda_samples_make(struct vt_cuda *be, vt_gpu_ptr rows, int k, struct vt_cuda_samples *s, vt_err *err)
 {
-    static const int widths[VT_CUDA_WIDTHS] = {16, 32, 64, 96, 128, 160, 256};
     for (int i = 0; i < VT_CUDA_WIDTHS; i++)
         VT_TRY(view(be, rows, VT_CUDA_STEP_ROWS, k, widths[i] / 2, &s->view[i], err));
     return VT_OK;
@@ -175,8 +188,8 @@ vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
     VT_TRY(vt_cuda_samples_make(be, be->step.norm, s->d_model, &p->norm, err));
     VT_TRY(vt_cuda_samples_make(be, be->step.ctx, s->q_dim, &p->ctx, err));
     VT_TRY(vt_cuda_samples_make(be, be->step.act, s->d_ff, &p->act, err));
-    const size_t blocks = 2 * (size_t)be->machine.most_clusters;
-    const size_t tile = (size_t)2 * WARPGROUPS_ROWS * NOMINAL_SAMPLES * sizeof(float); /* >= 128 rows x 256 */
+    const size_t blocks = 2 * (size_t)be->machine.most_clusters * (VT_CUDA_STEP_ROWS / NOMINAL_SAMPLES + 1);
+    const size_t tile = (size_t)2 * WARPGROUPS_ROWS * NOMINAL_SAMPLES * sizeof(float);
     VT_TRY(vt_gpu_alloc(be->gpu, p->partial_bytes, "partial sums of products", &p->partial, err));
     VT_TRY(vt_gpu_alloc(be->gpu, blocks * tile, "tiles that two clusters share", &p->parts, err));
     VT_TRY(vt_gpu_alloc(be->gpu, blocks * sizeof(int32_t), "tiles that two clusters share", &p->flags, err));
@@ -188,21 +201,23 @@ vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
 vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, const struct vt_cuda_samples *x,
                           int n_rows, vt_gpu_ptr out, int64_t ld, vt_err *err)
 {
+    const struct vt_cuda_cut *c = &p->cut;
     int width = 0;
-    while (variants[width].samples < n_rows)
+    while (widths[width] < c->samples && widths[width] < n_rows)
         width++;
-    const bool is_widest = variants[width].samples == WIDEST;
-    const struct vt_cuda_cut *c = &p->cut[is_widest];
-    int v = width;
-    while (variants[v].samples != variants[width].samples || variants[v].blocks != c->blocks)
-        v++;
-    /* No more stages than the busiest cluster has units: the kernels around then find room beside this one. */
-    const int stage = TILE_K * 2 * (WARPGROUPS_ROWS * c->blocks + variants[width].samples);
-    const int fit = (SHARED_BYTES - MARGIN) / stage < MOST_STAGES ? (SHARED_BYTES - MARGIN) / stage : MOST_STAGES;
+    const enum vt_cuda_kernel first = c->in_turn       ? VT_CUDA_gemm_16_t
+                                      : c->blocks == 1 ? VT_CUDA_gemm_16_1
+                                                       : VT_CUDA_gemm_16_2;
+    /* No more stages than the busiest cluster has units: the kernels around then find room beside this one. But what a
+     * split writes goes by way of them. */
+    const int stage = TILE_K * 2 * (tile_rows(c) + widths[width]), fit = (SHARED_BYTES - MARGIN) / stage;
     const int units = p->kind == VT_DEV_GEMM_PARTIAL ? divide_up(c->k_blocks, c->n_splits)
                                                      : divide_up(c->n_tiles * c->k_blocks, c->n_clusters);
-    const int stages = units < fit ? units : fit;
-    struct vt_cu_tensor_map weight = p->weight[is_widest], samples = x->view[width];
+    int stages = units < MOST_STAGES ? units : MOST_STAGES;
+    stages = stages < fit ? stages : fit;
+    const int room = p->kind == VT_DEV_GEMM_PARTIAL ? widths[width] * (tile_rows(c) + PAD) * (int)sizeof(float) : 0;
+    stages = stages * stage < room ? divide_up(room, stage) : stages;
+    struct vt_cu_tensor_map weight = p->weight, samples = x->view[width];
     struct vt_dev_gemm g = {.out = out,
                             .parts = be->products.parts,
                             .flags = be->products.flags,
@@ -217,7 +232,11 @@ vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, c
                             .kind = p->kind,
                             .n_stages = stages};
     void *args[] = {&weight, &samples, &g};
-    const struct vt_gpu_grid grid = {
-        .x = 2 * (unsigned)c->n_clusters, .threads = THREADS, .smem = SHARED_BYTES, .cluster = 2, .is_eager = true};
-    return vt_cuda_launch(be, variants[v].kernel, &grid, args, err);
+    const struct vt_gpu_grid grid = {.x = 2 * (unsigned)c->n_clusters,
+                                     .y = (unsigned)divide_up(n_rows, widths[width]),
+                                     .threads = THREADS,
+                                     .smem = (unsigned)(stages * stage + MARGIN),
+                                     .cluster = 2,
+                                     .is_eager = true};
+    return vt_cuda_launch(be, (enum vt_cuda_kernel)((int)first + width), &grid, args, err);
 }

@@ -253,11 +253,10 @@ size_t vt_cuda_row_bytes(const struct vt_lm_config *c)
     return sum;
 }
 
-size_t vt_cuda_attend_bytes(int head_pad)
+size_t vt_cuda_attend_bytes(void)
 {
-    enum { PROMPT_STAGES = 3, PROMPT_KEYS = 32, OWN_STAGES = 2, OWN_BYTES = 8192, ROOM = 960 };
-    return PROMPT_STAGES * (size_t)(2 * PROMPT_KEYS * head_pad * 2) +
-           (size_t)VT_CUDA_ATTEND_WARPS * OWN_STAGES * OWN_BYTES + ROOM;
+    enum { PROMPT_BYTES = 49152, OWN_STAGES = 2, OWN_BYTES = 8192, ROOM = 1008 }; /* attend_step.cuh */
+    return PROMPT_BYTES + (size_t)VT_CUDA_ATTEND_WARPS * OWN_STAGES * OWN_BYTES + ROOM;
 }
 
 vt_status vt_cuda_bufs_take(struct vt_cuda *be, int rows, bool is_step, struct vt_cuda_bufs *b, vt_err *err)

@@ -22,6 +22,9 @@ vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err)
                        c->head_dim, c->d_model, c->d_ff);
     if (c->d_model > 8192)
         return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend takes models up to 8192 wide, not %d", c->d_model);
+    if (c->n_heads / (c->n_kv_heads > 0 ? c->n_kv_heads : 1) > 2 * VT_DEV_TILE_ROWS)
+        return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend takes at most %d attention heads to a key head, not %d",
+                       2 * VT_DEV_TILE_ROWS, c->n_heads / c->n_kv_heads);
     if (c->n_heads % c->n_kv_heads)
         return vt_fail(err, VT_EFORMAT, "%d attention heads cannot share %d key heads evenly", c->n_heads,
                        c->n_kv_heads);
@@ -83,8 +86,8 @@ static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
         if (k == VT_CUDA_step_attend_64 || k == VT_CUDA_step_attend_128)
             asked = 80 * 1024;
         if (k == VT_CUDA_step_pages_64 || k == VT_CUDA_step_pages_128)
-            asked = vt_cuda_attend_bytes(128);
-        if (k >= VT_CUDA_gemm_16_1 && k <= VT_CUDA_gemm_160_2)
+            asked = vt_cuda_attend_bytes();
+        if (k >= VT_CUDA_gemm_16_1 && k <= VT_CUDA_gemm_160_t)
             asked = most;
         VT_TRY(vt_gpu_kernel(be->gpu, be->module, names[k], asked < most ? asked : most, &be->kernel[k], err));
     }

@@ -28,14 +28,13 @@
 enum {
     VT_CUDA_IN_FLIGHT = 2,
     VT_CUDA_BURST = 16,
-    VT_CUDA_STEP_ROWS = 256,      /* most slots of a step */
-    VT_CUDA_WIDE_ROWS = 8192,     /* most rows of a wide pass; fewer where memory is short */
-    VT_CUDA_SCRATCH_PAGES = 1024, /* one-layer pages of a score */
-    VT_CUDA_GRAPHS = 24,          /* step graphs kept */
-    VT_CUDA_SLABS = 1024,         /* of KV pages, 256 MB each */
+    VT_CUDA_STEP_ROWS = VT_DEV_STEP_ROWS, /* most slots of a step */
+    VT_CUDA_WIDE_ROWS = 8192,             /* most rows of a wide pass; fewer where memory is short */
+    VT_CUDA_SCRATCH_PAGES = 1024,         /* one-layer pages of a score */
+    VT_CUDA_GRAPHS = 24,                  /* step graphs kept */
+    VT_CUDA_SLABS = 1024,                 /* of KV pages, 256 MB each */
     VT_CUDA_NORM_THREADS = 256,
-    VT_CUDA_WIDTHS = 7, /* of a product's tile of samples */
-    VT_CUDA_NARROW_ROWS = 160,
+    VT_CUDA_WIDTHS = 6,       /* of a product's tile of samples */
     VT_CUDA_ATTEND_WARPS = 4, /* with queries, of a block of a step's attention */
     VT_CUDA_RECORD_IDS = 32,  /* banned and stop ids at a record's end */
     VT_CUDA_WORKSPACE = 64 << 20
@@ -47,8 +46,8 @@ enum {
     X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
     X(wide_attend_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
     X(gemm_16_1) X(gemm_32_1) X(gemm_64_1) X(gemm_96_1) X(gemm_128_1) X(gemm_160_1) \
-    X(gemm_256_1) X(gemm_16_2) X(gemm_32_2) X(gemm_64_2) X(gemm_96_2) X(gemm_128_2) \
-    X(gemm_160_2)
+    X(gemm_16_2) X(gemm_32_2) X(gemm_64_2) X(gemm_96_2) X(gemm_128_2) X(gemm_160_2) \
+    X(gemm_16_t) X(gemm_32_t) X(gemm_64_t) X(gemm_96_t) X(gemm_128_t) X(gemm_160_t)
 /* clang-format on */
 enum vt_cuda_kernel {
 #define X(name) VT_CUDA_##name,
@@ -139,14 +138,17 @@ struct vt_cuda_machine {
 };
 /* How a weight is cut: tiles of 2 * 128 * blocks rows a cluster, k in splits or runs. */
 struct vt_cuda_cut {
-    int blocks, k_blocks, n_tiles, n_splits, n_clusters;
-    double seconds; /* as estimated */
+    int blocks;                                  /* of 64 rows of the weight, of a warpgroup */
+    bool in_turn;                                /* warpgroups take tiles in turn, clusters take equal runs of units */
+    int samples;                                 /* of a tile */
+    int k_blocks, n_tiles, n_splits, n_clusters; /* of one tile of samples */
+    double seconds;                              /* as estimated */
 };
 struct vt_cuda_product {
     enum vt_dev_gemm_kind kind;
     int n_columns, k;
-    struct vt_cuda_cut cut[2]; /* for at most VT_CUDA_NARROW_ROWS samples, and for more */
-    struct vt_cu_tensor_map weight[2];
+    struct vt_cuda_cut cut;
+    struct vt_cu_tensor_map weight;
 };
 struct vt_cuda_samples { /* rows that products read, by width of tile */
     struct vt_cu_tensor_map view[VT_CUDA_WIDTHS];
@@ -228,7 +230,7 @@ uint64_t vt_cuda_weights_bytes(const struct vt_lm_config *c);
 void vt_cuda_derive(const struct vt_lm_config *c, struct vt_dev_shape *out);
 size_t vt_cuda_page_bytes(const struct vt_lm_config *c);
 size_t vt_cuda_row_bytes(const struct vt_lm_config *c); /* of vt_cuda_bufs */
-size_t vt_cuda_attend_bytes(int head_pad);              /* shared memory of a block of a step's attention on Hopper */
+size_t vt_cuda_attend_bytes(void);                      /* shared memory of a block of a step's attention on Hopper */
 vt_status vt_cuda_bufs_take(struct vt_cuda *be, int rows, bool is_step, struct vt_cuda_bufs *b,
                             vt_err *err) VT_MUST_USE;
 /* Appends pages until the list holds n. */
@@ -273,8 +275,7 @@ vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, 
 vt_status vt_cuda_step_head(struct vt_cuda *be, int n_rows, vt_err *err) VT_MUST_USE;
 
 /* cuda_gemm.c */
-struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k,
-                                  bool is_widest);
+struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k);
 vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err) VT_MUST_USE; /* after weights and step rows */
 /* rows: VT_CUDA_STEP_ROWS of k elements. */
 vt_status vt_cuda_samples_make(struct vt_cuda *be, vt_gpu_ptr rows, int k, struct vt_cuda_samples *s,

@@ -31,7 +31,7 @@ static vt_status attend_own(struct vt_cuda *be, const struct vt_cuda_pass *p, in
     const struct vt_gpu_grid grid = {.x = (unsigned)(p->n_tiles * ranks),
                                      .y = (unsigned)be->cfg.n_kv_heads,
                                      .threads = 32 * VT_CUDA_ATTEND_WARPS,
-                                     .smem = (unsigned)vt_cuda_attend_bytes(be->shape.head_pad),
+                                     .smem = (unsigned)vt_cuda_attend_bytes(),
                                      .cluster = (unsigned)ranks,
                                      .is_eager = true};
     vt_gpu_ptr job = p->job;
@@ -44,11 +44,6 @@ vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, 
     return be->is_own ? attend_own(be, p, layer, err) : attend_portable(be, p, layer, err);
 }
 
-static int splits_of(const struct vt_cuda_product *p, int n_rows)
-{
-    return p->cut[n_rows > VT_CUDA_NARROW_ROWS].n_splits;
-}
-
 static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, int i, vt_err *err)
 {
     struct vt_cuda_bufs *b = &be->step;
@@ -58,16 +53,16 @@ static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, int
     const int n = p->n_rows;
     struct vt_cuda_sums sums = {.first = ps->partial, .stride = (int64_t)VT_CUDA_STEP_ROWS * s->qkv_dim};
     VT_TRY(vt_cuda_product(be, &l->qkv, &ps->norm, n, ps->partial, s->qkv_dim, err));
-    sums.n = splits_of(&l->qkv, n);
+    sums.n = l->qkv.cut.n_splits;
     VT_TRY(vt_cuda_rope(be, p, b, &sums, i, err));
     VT_TRY(attend_own(be, p, i, err));
     VT_TRY(vt_cuda_product(be, &l->o, &ps->ctx, n, ps->partial, s->d_model, err));
     sums.stride = (int64_t)VT_CUDA_STEP_ROWS * s->d_model;
-    sums.n = splits_of(&l->o, n);
+    sums.n = l->o.cut.n_splits;
     VT_TRY(vt_cuda_norm(be, n, b->x, &sums, be->w.layers[i].post_norm, b->norm, true, err));
     VT_TRY(vt_cuda_product(be, &l->gate_up, &ps->norm, n, b->act, s->d_ff, err));
     VT_TRY(vt_cuda_product(be, &l->down, &ps->act, n, ps->partial, s->d_model, err));
-    sums.n = splits_of(&l->down, n);
+    sums.n = l->down.cut.n_splits;
     if (i + 1 == be->cfg.n_layers)
         return VT_OK; /* the head's norm adds them */
     return vt_cuda_norm(be, n, b->x, &sums, be->w.layers[i + 1].input_norm, b->norm, true, err);
@@ -81,7 +76,7 @@ vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, 
     for (int i = 0; i < be->cfg.n_layers; i++)
         VT_TRY(run_layer(be, p, i, err));
     *left = (struct vt_cuda_sums){.first = be->products.partial,
-                                  .n = splits_of(&be->products.layers[be->cfg.n_layers - 1].down, p->n_rows),
+                                  .n = be->products.layers[be->cfg.n_layers - 1].down.cut.n_splits,
                                   .stride = (int64_t)VT_CUDA_STEP_ROWS * be->shape.d_model};
     return VT_OK;
 }

@@ -20,6 +20,7 @@
 enum {
     VT_DEV_PAGE_KEYS = 64,
     VT_DEV_HEAD_CHUNK = 1024, /* vocabulary columns of a partial sum, as in the CPU backend */
+    VT_DEV_STEP_ROWS = 256,   /* most slots of a step */
     VT_DEV_TILE_ROWS = 16     /* queries (sample or token, times head) of an attention tile: a warp's */
 };
 
@@ -49,14 +50,12 @@ struct vt_dev_tile {
 
 /* One decode job; read by every kernel of its steps. */
 struct vt_dev_job {
-    uint64_t rows;  /* uint64[n_rows]: addresses of slot records; 0 = an empty row */
-    uint64_t tiles; /* vt_dev_tile[n_tiles] */
-    int32_t n_rows, n_tiles;
-    int32_t n_steps, step;
+    int32_t n_rows, n_tiles, n_steps, pad;
     uint64_t tokens, logprob, behaviour, entropy, sum_logits; /* outputs [n_rows][n_steps] */
-    uint64_t n_out;                                           /* int32[n_rows] */
-    uint64_t finished;                                        /* int32[n_rows] */
-    uint64_t pad[4];
+    uint64_t n_out, finished;                                 /* int32[n_rows] */
+    uint64_t pad2;
+    uint64_t rows[VT_DEV_STEP_ROWS];                /* addresses of slot records; 0 = an empty row */
+    struct vt_dev_tile tiles[2 * VT_DEV_STEP_ROWS]; /* sent as far as n_tiles */
 };
 
 /* A value to be put at an address before the steps: new page table entries and fresh records. */

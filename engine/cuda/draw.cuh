@@ -365,7 +365,7 @@ vt_step_draw(const struct vt_dev_job *job, float *all_logits, const struct chunk
     wait_ahead(); /* and no early release: the next step reads the records from its beginning */
     if (row >= job->n_rows)
         return;
-    struct vt_dev_slot *s = at<struct vt_dev_slot>(at<const uint64_t>(job->rows)[row]);
+    struct vt_dev_slot *s = at<struct vt_dev_slot>(job->rows[row]);
     if (!s || s->finished) {
         if (s && threadIdx.x == 0)
             at<int32_t>(job->finished)[row] = s->finished;

@@ -105,7 +105,7 @@ vt_step_chunks(const struct vt_dev_job *job, const float *logits, struct chunk_s
     wait_ahead();
     if (row >= job->n_rows || chunk >= m.n_chunks)
         return;
-    const struct vt_dev_slot *s = at<const struct vt_dev_slot>(at<const uint64_t>(job->rows)[row]);
+    const struct vt_dev_slot *s = at<const struct vt_dev_slot>(job->rows[row]);
     if (!s || s->finished)
         return;
     const int first = chunk * VT_DEV_HEAD_CHUNK, n = min(VT_DEV_HEAD_CHUNK, m.n_vocab - first);

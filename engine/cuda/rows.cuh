@@ -127,8 +127,7 @@ vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int
     const int row = blockIdx.x;
     release_next();
     wait_ahead();
-    const uint64_t *rows = at<const uint64_t>(job->rows);
-    const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(rows[row]) : nullptr;
+    const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(job->rows[row]) : nullptr;
     const bool is_fed = s && s->n_tokens > 0 && !s->finished;
     const int p = is_fed ? s->n_prompt + s->n_tokens - 1 : -1;
     if (threadIdx.x == 0) {
@@ -150,8 +149,7 @@ vt_step_norm(const struct vt_dev_job *job, float *x, const float *parts, int n_s
     const int row = blockIdx.x;
     release_next();
     wait_ahead();
-    const uint64_t *rows = at<const uint64_t>(job->rows);
-    const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(rows[row]) : nullptr;
+    const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(job->rows[row]) : nullptr;
     const bool is_first = s && s->n_tokens == 0;
     const struct parts p = {parts + (size_t)row * n, is_first ? 0 : n_splits, stride};
     norm_row(is_first ? at<float>(s->last_hidden) : x + (size_t)row * n, p, false, w, out + (size_t)row * n, n, eps);

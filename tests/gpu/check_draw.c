@@ -122,7 +122,7 @@ struct bed {
     struct vt_dev_shape shape;
     struct vt_dev_job job;
     vt_gpu_ptr logits, sums, memory;
-    size_t record_bytes, out_at, ids_at, bytes;
+    size_t record_bytes, records_at, out_at, ids_at, bytes;
     char *host;
 };
 
@@ -136,7 +136,8 @@ static bool make_bed(struct bed *b, struct vt_cuda *be, int n_vocab)
     b->shape.ld_vocab = (n_vocab + 7) / 8 * 8;
     b->shape.n_chunks = (n_vocab + VT_DEV_HEAD_CHUNK - 1) / VT_DEV_HEAD_CHUNK;
     b->record_bytes = sizeof(struct vt_dev_slot);
-    b->ids_at = 1024 + ROWS * (b->record_bytes + sizeof(uint64_t));
+    b->records_at = sizeof b->job;
+    b->ids_at = b->records_at + ROWS * b->record_bytes;
     b->out_at = b->ids_at + 1024;
     b->bytes = b->out_at + ROWS * 7 * sizeof(float);
     b->host = vt_alloc(b->bytes);
@@ -160,14 +161,13 @@ static void free_bed(struct bed *b)
 static void fill_bed(struct bed *b, const struct vt_sampling *s)
 {
     vt_err err = {0};
-    const vt_gpu_ptr at = b->memory, rows = at + 256, records = at + 1024, out = at + b->out_at;
+    const vt_gpu_ptr at = b->memory, records = at + b->records_at, out = at + b->out_at;
     memset(b->host, 0, b->bytes);
-    b->job = (struct vt_dev_job){.rows = rows, .n_rows = ROWS, .n_steps = 1};
+    b->job = (struct vt_dev_job){.n_rows = ROWS, .n_steps = 1};
     uint64_t *const fields[] = {&b->job.tokens,     &b->job.logprob, &b->job.behaviour, &b->job.entropy,
                                 &b->job.sum_logits, &b->job.n_out,   &b->job.finished};
     for (size_t i = 0; i < 7; i++)
         *fields[i] = out + i * ROWS * sizeof(float);
-    memcpy(b->host, &b->job, sizeof b->job);
     memcpy(b->host + b->ids_at, s->banned, (size_t)s->n_banned * sizeof(int32_t));
     for (int i = 0; i < ROWS; i++) {
         const struct vt_dev_slot slot = {.seed = (uint64_t)i + 77,
@@ -181,9 +181,10 @@ static void fill_bed(struct bed *b, const struct vt_sampling *s)
                                          .top_p = s->top_p,
                                          .min_p = s->min_p};
         const uint64_t where = records + (uint64_t)i * b->record_bytes;
-        memcpy(b->host + 256 + (size_t)i * sizeof where, &where, sizeof where);
-        memcpy(b->host + 1024 + (size_t)i * b->record_bytes, &slot, sizeof slot);
+        b->job.rows[i] = where;
+        memcpy(b->host + b->records_at + (size_t)i * b->record_bytes, &slot, sizeof slot);
     }
+    memcpy(b->host, &b->job, sizeof b->job);
     CHECK_OK(vt_gpu_copy_in(b->be->gpu, b->memory, b->host, b->bytes, b->be->stream, &err), err);
 }
 

@@ -82,14 +82,14 @@ static double want(const struct matrix *x, int row, const struct matrix *w, int 
 }
 
 /* Element (row, column) of a result on the host. */
-static double got(const void *out, const struct vt_cuda_product *p, int n, int row, int column)
+static double got(const void *out, const struct vt_cuda_product *p, int row, int column)
 {
     const int columns = p->kind == VT_DEV_GEMM_SWIGLU ? p->n_columns / 2 : p->n_columns;
     const size_t at = (size_t)row * (size_t)columns + (size_t)column;
     double sum = 0;
     if (p->kind == VT_DEV_GEMM_SWIGLU)
         return (double)vt_bf16_to_f32(((const uint16_t *)out)[at]);
-    for (int s = 0; s < p->cut[n > VT_CUDA_NARROW_ROWS].n_splits; s++)
+    for (int s = 0; s < p->cut.n_splits; s++)
         sum += (double)((const float *)out)[(size_t)s * VT_CUDA_STEP_ROWS * (size_t)columns + at];
     return sum;
 }
@@ -112,8 +112,7 @@ static void check_shape(struct vt_cuda *be, enum vt_dev_gemm_kind kind, int n_co
         return;
     CHECK_OK(vt_cuda_product_make(be, kind, w.device, n_columns, k, &p, &err), err);
     CHECK_OK(vt_cuda_samples_make(be, x.device, k, &s, &err), err);
-    const int most = p.cut[0].n_splits > p.cut[1].n_splits ? p.cut[0].n_splits : p.cut[1].n_splits;
-    const size_t bytes = (size_t)most * VT_CUDA_STEP_ROWS * (size_t)columns * sizeof(float);
+    const size_t bytes = (size_t)p.cut.n_splits * VT_CUDA_STEP_ROWS * (size_t)columns * sizeof(float);
     char *host = vt_alloc(bytes), *first = vt_alloc(bytes);
     CHECK_OK(vt_gpu_alloc(be->gpu, bytes, "a test's result", &out, &err), err);
     for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
@@ -127,20 +126,20 @@ static void check_shape(struct vt_cuda *be, enum vt_dev_gemm_kind kind, int n_co
             const int row = (int)(state >> 8) % n;
             state = state * 1664525u + 1013904223u;
             const int column = i < 40 ? columns - 1 - i % columns : (int)(state >> 8) % columns;
-            const double a = got(host, &p, n, row, column), b = want(&x, row, &w, column, kind),
+            const double a = got(host, &p, row, column), b = want(&x, row, &w, column, kind),
                          e = fabs(a - b) / (1 + fabs(b));
             if (!(e <= worst))
                 worst = e;
         }
-        if (n <= VT_CUDA_NARROW_ROWS && c > 0)
+        if (c > 0)
             for (int column = 0; column < columns; column++)
-                n_moved += got(host, &p, n, 0, column) != got(first, &p, n, 0, column);
+                n_moved += got(host, &p, 0, column) != got(first, &p, 0, column);
         if (c == 0)
             memcpy(first, host, bytes);
     }
-    printf("  %-8s %6d x %5d: tiles of %d, %d clusters, %d splits: worst error %.1e, %d elements move with the batch\n",
-           kind_names[kind], n_columns, k, 256 * p.cut[0].blocks, p.cut[0].n_clusters, p.cut[0].n_splits, worst,
-           n_moved);
+    printf("  %-8s %6d x %5d: %d x %3d%s, %d clusters, %d splits: worst error %.1e, %d elements move with the batch\n",
+           kind_names[kind], n_columns, k, p.cut.blocks, p.cut.samples, p.cut.in_turn ? " in turn" : "",
+           p.cut.n_clusters, p.cut.n_splits, worst, n_moved);
     CHECK(worst < (kind == VT_DEV_GEMM_SWIGLU ? 6e-3 : 2e-4));
     CHECK_INT(n_moved, 0);
     free(host);
@@ -195,7 +194,7 @@ static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_ki
 {
     const int columns = kind == VT_DEV_GEMM_SWIGLU ? n_columns / 2 : n_columns;
     struct matrix w, x;
-    struct vt_cuda_product p[COPIES];
+    struct vt_cuda_product p[COPIES] = {0};
     struct vt_cuda_samples s;
     vt_gpu_ptr weights = 0, out = 0;
     vt_cu_event e[2];
@@ -203,7 +202,7 @@ static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_ki
     const size_t bytes = (size_t)n_columns * (size_t)k * 2;
     if (!make_matrix(be, &w, 1024, k, 1) || !make_matrix(be, &x, VT_CUDA_STEP_ROWS, k, 2))
         return;
-    CHECK_OK(vt_gpu_alloc(be->gpu, COPIES * bytes, "a test's weights", &weights, &err), err);
+    CHECK_OK(vt_gpu_alloc(be->gpu, COPIES * bytes + ((size_t)4 << 20), "a test's weights", &weights, &err), err);
     CHECK_OK(vt_gpu_alloc(be->gpu, (size_t)32 * VT_CUDA_STEP_ROWS * (size_t)columns * 4, "a test's result", &out, &err),
              err);
     for (size_t at = 0; at < COPIES * bytes; at += (size_t)1024 * (size_t)k * 2) {
@@ -239,10 +238,11 @@ static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_ki
         CHECK_OK(vt_gpu_event_record(be->gpu, e[1], be->stream, &err), err);
         us[own] = elapsed_us(be, e);
     }
-    printf("  %-5s %-8s %6d x %5d: tiles of %3d, %2d clusters, %2d splits: %7.2f us own (%4.2f TB/s, expected %6.2f), "
+    const struct vt_cuda_cut *c = &p[0].cut;
+    printf("  %-5s %-8s %6d x %5d: %d x %3d%s, %2d clusters, %2d splits: %7.2f us own (%4.2f TB/s, expected %6.2f), "
            "%7.2f cuBLASLt\n",
-           name, kind_names[kind], n_columns, k, 256 * p[0].cut[0].blocks, p[0].cut[0].n_clusters, p[0].cut[0].n_splits,
-           us[1], (double)bytes / us[1] / 1e6, p[0].cut[0].seconds * 1e6, us[0]);
+           name, kind_names[kind], n_columns, k, c->blocks, c->samples, c->in_turn ? " in turn" : "", c->n_clusters,
+           c->n_splits, us[1], (double)bytes / us[1] / 1e6, c->seconds * 1e6, us[0]);
     for (int i = 0; i < 2; i++)
         vt_gpu_event_free(be->gpu, e[i]);
     vt_gpu_free(be->gpu, weights);
