@@ -9,14 +9,14 @@
 #include "cuda/cuda_parts.h"
 #include <stdlib.h>
 
-enum { TILE_K = 64, WARPGROUPS_ROWS = 128, NOMINAL_SAMPLES = 160, SHARED_BYTES = 226 * 1024 };
+enum { TILE_K = 64, TILE_ROWS = 128, NOMINAL_SAMPLES = 160, SHARED_BYTES = 226 * 1024 };
 enum { PAD = 4, THREADS = 384, MOST_STAGES = 8, MARGIN = 1024 + 2 * MOST_STAGES * 8 }; /* alignment and barriers */
 
 /* Measured on an H200: bytes a second out of the second-level cache to all multiprocessors, and to one; seconds that
  * one takes to multiply 64 columns of k of 128 rows by 160 samples; seconds of a hand-over between clusters,
  * of one more split for whoever adds them, and of writing a tile of 128 rows. */
-static const double cache_rate = 5.4e12, intake = 57e9, unit_seconds = 0.44e-6, unit_latency = 0.1e-6,
-                    hand_over = 1.5e-6, split_seconds = 0.15e-6, tile_seconds = 2.5e-6;
+static const double cache_rate = 5.4e12, intake = 57e9, unit_seconds = 0.44e-6, unit_latency = 0.15e-6,
+                    hand_over = 1.5e-6, split_seconds = 0.05e-6, tile_seconds = 2.5e-6;
 
 enum { N_WIDTHS = VT_CUDA_WIDTHS };
 static const int widths[N_WIDTHS] = {16, 32, 64, 96, 128, 160};
@@ -36,11 +36,10 @@ static double larger(double a, double b)
 static double time_of(const struct vt_cuda_machine *m, const struct vt_cuda_cut *c, int n_columns, int units)
 {
     const int tiles = divide_up(NOMINAL_SAMPLES, c->samples);
-    const int blocks = c->in_turn ? 1 : c->blocks; /* of 128 rows, of a block's tile */
-    const double unit_bytes = (double)TILE_K * 2 * (2 * WARPGROUPS_ROWS * blocks + c->samples);
+    const double unit_bytes = (double)TILE_K * 2 * (2 * TILE_ROWS + c->samples);
     const double weight = (double)n_columns * c->k_blocks * TILE_K * 2;
     const double all = (double)tiles * c->n_tiles * c->k_blocks * unit_bytes / cache_rate;
-    const double multiply = units * (unit_latency + blocks * unit_seconds * c->samples / NOMINAL_SAMPLES);
+    const double multiply = units * (unit_latency + unit_seconds * c->samples / NOMINAL_SAMPLES);
     return larger(larger(multiply, all), weight / m->bandwidth);
 }
 
@@ -71,45 +70,39 @@ static void try_whole(const struct vt_cuda_machine *m, int n_columns, struct vt_
     if (tiles * c.n_tiles > m->most_clusters)
         return;
     c.n_clusters = c.n_tiles;
-    keep_better(best, c, time_of(m, &c, n_columns, c.k_blocks) + c.blocks * tile_seconds);
+    keep_better(best, c, time_of(m, &c, n_columns, c.k_blocks) + tile_seconds);
 }
 
 /* Equal runs of units, over all samples at once. */
 static void try_runs(const struct vt_cuda_machine *m, int n_columns, struct vt_cuda_cut c, struct vt_cuda_cut *best)
 {
     const long units = (long)c.n_tiles * c.k_blocks;
-    const double tile_bytes = (double)WARPGROUPS_ROWS * NOMINAL_SAMPLES * sizeof(float);
+    const double tile_bytes = (double)TILE_ROWS * NOMINAL_SAMPLES * sizeof(float);
     c.n_splits = 1;
     c.n_clusters = units < m->most_clusters ? (int)units : m->most_clusters;
     const int run = (int)((units + c.n_clusters - 1) / c.n_clusters);
     const int others = divide_up(c.k_blocks, run); /* that a tile's first cluster waits for, at most */
-    keep_better(best, c, time_of(m, &c, n_columns, run) + tile_seconds + hand_over + others * tile_bytes / intake);
+    keep_better(best, c,
+                time_of(m, &c, n_columns, run) + run * tile_seconds / c.k_blocks + hand_over +
+                    others * tile_bytes / intake);
 }
 
 struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k)
 {
     static const int samples[] = {32, 64, 96, 160};
     struct vt_cuda_cut best = {.seconds = 1e9}, c = {.k_blocks = divide_up(k, TILE_K)};
-    for (c.blocks = 1; c.blocks <= 2; c.blocks++)
-        for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
-            c.samples = samples[i];
-            c.n_tiles = divide_up(n_columns, 2 * WARPGROUPS_ROWS * c.blocks);
-            if (kind == VT_DEV_GEMM_PARTIAL)
-                try_partial(m, n_columns, c, &best);
-            else
-                try_whole(m, n_columns, c, &best);
-        }
-    c = (struct vt_cuda_cut){.k_blocks = c.k_blocks, .blocks = 2, .in_turn = true, .samples = NOMINAL_SAMPLES};
-    c.n_tiles = divide_up(n_columns, 2 * WARPGROUPS_ROWS);
+    c.n_tiles = divide_up(n_columns, 2 * TILE_ROWS);
+    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+        c.samples = samples[i];
+        if (kind == VT_DEV_GEMM_PARTIAL)
+            try_partial(m, n_columns, c, &best);
+        else
+            try_whole(m, n_columns, c, &best);
+    }
+    c.samples = NOMINAL_SAMPLES;
     if (kind != VT_DEV_GEMM_PARTIAL)
         try_runs(m, n_columns, c, &best);
     return best;
-}
-
-/* Rows of the weight that a block's tile has. */
-static int tile_rows(const struct vt_cuda_cut *c)
-{
-    return c->in_turn ? WARPGROUPS_ROWS : WARPGROUPS_ROWS * c->blocks;
 }
 
 /* --- views --- */
@@ -137,7 +130,7 @@ vt_status vt_cuda_product_make(struct vt_cuda *be, enum vt_dev_gemm_kind kind, v
     const size_t sums = (size_t)p->cut.n_splits * VT_CUDA_STEP_ROWS * (size_t)n_columns * sizeof(float);
     if (kind == VT_DEV_GEMM_PARTIAL && sums > be->products.partial_bytes)
         be->products.partial_bytes = sums;
-    return view(be, weight, n_columns, k, tile_rows(&p->cut), &p->weight, err);
+    return view(be, weight, n_columns, k, TILE_ROWS, &p->weight, err);
 }
 
 vt_status vt_cuda_samples_make(struct vt_cuda *be, vt_gpu_ptr rows, int k, struct vt_cuda_samples *s, vt_err *err)
@@ -157,9 +150,9 @@ static vt_status count_clusters(struct vt_cuda *be, vt_err *err)
                                    .stream = be->stream,
                                    .attrs = &attr,
                                    .n_attrs = 1};
-    return vt_gpu_check(
-        be->gpu, vt_gpu_cu(be->gpu)->max_clusters(&be->machine.most_clusters, be->kernel[VT_CUDA_gemm_160_2], &l),
-        "asking how many clusters fit the GPU", err);
+    return vt_gpu_check(be->gpu,
+                        vt_gpu_cu(be->gpu)->max_clusters(&be->machine.most_clusters, be->kernel[VT_CUDA_gemm_160], &l),
+                        "asking how many clusters fit the GPU", err);
 }
 
 vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
@@ -189,7 +182,7 @@ vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
     VT_TRY(vt_cuda_samples_make(be, be->step.ctx, s->q_dim, &p->ctx, err));
     VT_TRY(vt_cuda_samples_make(be, be->step.act, s->d_ff, &p->act, err));
     const size_t blocks = 2 * (size_t)be->machine.most_clusters * (VT_CUDA_STEP_ROWS / NOMINAL_SAMPLES + 1);
-    const size_t tile = (size_t)2 * WARPGROUPS_ROWS * NOMINAL_SAMPLES * sizeof(float);
+    const size_t tile = (size_t)TILE_ROWS * NOMINAL_SAMPLES * sizeof(float);
     VT_TRY(vt_gpu_alloc(be->gpu, p->partial_bytes, "partial sums of products", &p->partial, err));
     VT_TRY(vt_gpu_alloc(be->gpu, blocks * tile, "tiles that two clusters share", &p->parts, err));
     VT_TRY(vt_gpu_alloc(be->gpu, blocks * sizeof(int32_t), "tiles that two clusters share", &p->flags, err));
@@ -205,17 +198,14 @@ vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, c
     int width = 0;
     while (widths[width] < c->samples && widths[width] < n_rows)
         width++;
-    const enum vt_cuda_kernel first = c->in_turn       ? VT_CUDA_gemm_16_t
-                                      : c->blocks == 1 ? VT_CUDA_gemm_16_1
-                                                       : VT_CUDA_gemm_16_2;
     /* No more stages than the busiest cluster has units: the kernels around then find room beside this one. But what a
      * split writes goes by way of them. */
-    const int stage = TILE_K * 2 * (tile_rows(c) + widths[width]), fit = (SHARED_BYTES - MARGIN) / stage;
+    const int stage = TILE_K * 2 * (TILE_ROWS + widths[width]), fit = (SHARED_BYTES - MARGIN) / stage;
     const int units = p->kind == VT_DEV_GEMM_PARTIAL ? divide_up(c->k_blocks, c->n_splits)
                                                      : divide_up(c->n_tiles * c->k_blocks, c->n_clusters);
     int stages = units < MOST_STAGES ? units : MOST_STAGES;
     stages = stages < fit ? stages : fit;
-    const int room = p->kind == VT_DEV_GEMM_PARTIAL ? widths[width] * (tile_rows(c) + PAD) * (int)sizeof(float) : 0;
+    const int room = p->kind == VT_DEV_GEMM_PARTIAL ? widths[width] * (TILE_ROWS + PAD) * (int)sizeof(float) : 0;
     stages = stages * stage < room ? divide_up(room, stage) : stages;
     struct vt_cu_tensor_map weight = p->weight, samples = x->view[width];
     struct vt_dev_gemm g = {.out = out,
@@ -238,5 +228,5 @@ vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, c
                                      .smem = (unsigned)(stages * stage + MARGIN),
                                      .cluster = 2,
                                      .is_eager = true};
-    return vt_cuda_launch(be, (enum vt_cuda_kernel)((int)first + width), &grid, args, err);
+    return vt_cuda_launch(be, (enum vt_cuda_kernel)(VT_CUDA_gemm_16 + width), &grid, args, err);
 }

@@ -87,7 +87,7 @@ static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
             asked = 80 * 1024;
         if (k == VT_CUDA_step_pages_64 || k == VT_CUDA_step_pages_128)
             asked = vt_cuda_attend_bytes();
-        if (k >= VT_CUDA_gemm_16_1 && k <= VT_CUDA_gemm_160_t)
+        if (k >= VT_CUDA_gemm_16 && k <= VT_CUDA_gemm_160)
             asked = most;
         VT_TRY(vt_gpu_kernel(be->gpu, be->module, names[k], asked < most ? asked : most, &be->kernel[k], err));
     }

@@ -45,9 +45,7 @@ enum {
     X(embed) X(norm) X(norm_from) X(step_begin) X(step_norm) X(rope) \
     X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
     X(wide_attend_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
-    X(gemm_16_1) X(gemm_32_1) X(gemm_64_1) X(gemm_96_1) X(gemm_128_1) X(gemm_160_1) \
-    X(gemm_16_2) X(gemm_32_2) X(gemm_64_2) X(gemm_96_2) X(gemm_128_2) X(gemm_160_2) \
-    X(gemm_16_t) X(gemm_32_t) X(gemm_64_t) X(gemm_96_t) X(gemm_128_t) X(gemm_160_t)
+    X(gemm_16) X(gemm_32) X(gemm_64) X(gemm_96) X(gemm_128) X(gemm_160)
 /* clang-format on */
 enum vt_cuda_kernel {
 #define X(name) VT_CUDA_##name,
@@ -136,9 +134,8 @@ struct vt_cuda_machine {
     int most_clusters; /* of two blocks, at once */
     double bandwidth;  /* bytes a second that a copy reaches */
 };
-/* How a weight is cut: tiles of 2 * 128 * blocks rows a cluster, k in splits or runs. */
+/* How a weight is cut: tiles of 2 * 128 rows a cluster, k in splits or runs. */
 struct vt_cuda_cut {
-    int blocks;                                  /* of 64 rows of the weight, of a warpgroup */
     bool in_turn;                                /* warpgroups take tiles in turn, clusters take equal runs of units */
     int samples;                                 /* of a tile */
     int k_blocks, n_tiles, n_splits, n_clusters; /* of one tile of samples */

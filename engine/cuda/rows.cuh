@@ -22,19 +22,18 @@ DEVICE float4 add4(float4 a, float4 b)
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
-/* KEPT: float4s of a thread; n <= KEPT * 4 * NORM_THREADS. */
-template <int KEPT>
+/* KEPT: float4s of a thread; n <= KEPT * 4 * NORM_THREADS. AT_ONCE: parts read before the first is added. Registers are
+ * counted: the product behind wants to begin beside this kernel. */
+template <int KEPT, int AT_ONCE>
 DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
 {
-    enum { AT_ONCE = 4 }; /* parts read before the first is added */
     __shared__ float scratch[NORM_THREADS / 32];
-    float4 kept[KEPT], g[KEPT];
+    float4 kept[KEPT];
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < KEPT; i++) {
         const int at = (i * NORM_THREADS + threadIdx.x) * 4;
         kept[i] = at < n ? *reinterpret_cast<const float4 *>(x + at) : make_float4(0, 0, 0, 0);
-        g[i] = at < n ? *reinterpret_cast<const float4 *>(w + at) : make_float4(0, 0, 0, 0);
     }
     for (int s = 0; s < p.n_splits; s += AT_ONCE) {
         float4 v[AT_ONCE][KEPT];
@@ -65,11 +64,13 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
 #pragma unroll
     for (int i = 0; i < KEPT; i++) {
         const int at = (i * NORM_THREADS + threadIdx.x) * 4;
+        if (at >= n)
+            break;
+        const float4 g = *reinterpret_cast<const float4 *>(w + at);
         uint2 v;
-        v.x = pack2(kept[i].x * inv * g[i].x, kept[i].y * inv * g[i].y);
-        v.y = pack2(kept[i].z * inv * g[i].z, kept[i].w * inv * g[i].w);
-        if (at < n)
-            *reinterpret_cast<uint2 *>(out + at) = v;
+        v.x = pack2(kept[i].x * inv * g.x, kept[i].y * inv * g.y);
+        v.y = pack2(kept[i].z * inv * g.z, kept[i].w * inv * g.w);
+        *reinterpret_cast<uint2 *>(out + at) = v;
     }
 }
 
@@ -78,11 +79,13 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
 DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
 {
     if (n <= 4 * NORM_THREADS)
-        norm_some<1>(x, p, is_kept, w, out, n, eps);
+        norm_some<1, 8>(x, p, is_kept, w, out, n, eps);
+    else if (n <= 8 * NORM_THREADS)
+        norm_some<2, 4>(x, p, is_kept, w, out, n, eps);
     else if (n <= 16 * NORM_THREADS)
-        norm_some<4>(x, p, is_kept, w, out, n, eps);
+        norm_some<4, 2>(x, p, is_kept, w, out, n, eps);
     else
-        norm_some<8>(x, p, is_kept, w, out, n, eps);
+        norm_some<8, 1>(x, p, is_kept, w, out, n, eps);
 }
 
 DEVICE void embed_row(const bf16 *row, float *x, int n)
@@ -94,13 +97,13 @@ DEVICE void embed_row(const bf16 *row, float *x, int n)
 }
 
 /* x[row] = embedding of tokens[row]. */
-KERNEL(NORM_THREADS, 1) vt_embed(const int32_t *tokens, const bf16 *embedding, float *x, int n)
+KERNEL(NORM_THREADS, 4) vt_embed(const int32_t *tokens, const bf16 *embedding, float *x, int n)
 {
     embed_row(embedding + (size_t)tokens[blockIdx.x] * n, x + (size_t)blockIdx.x * n, n);
 }
 
 /* A row of parts begins where the same row of x does. */
-KERNEL(NORM_THREADS, 1)
+KERNEL(NORM_THREADS, 4)
 vt_norm(float *x, const float *parts, int n_splits, int64_t stride, const float *w, bf16 *out, int n, float eps)
 {
     const size_t row = (size_t)blockIdx.x * n;
@@ -111,7 +114,7 @@ vt_norm(float *x, const float *parts, int n_splits, int64_t stride, const float 
 }
 
 /* Rows from anywhere: sources[row] is an address of n floats. */
-KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf16 *out, int n, float eps)
+KERNEL(NORM_THREADS, 4) vt_norm_from(const uint64_t *sources, const float *w, bf16 *out, int n, float eps)
 {
     const struct parts none = {nullptr, 0, 0};
     norm_row(at<float>(sources[blockIdx.x]), none, false, w, out + (size_t)blockIdx.x * n, n, eps);
@@ -120,7 +123,7 @@ KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf
 /* The first kernel of a step: where each row's token goes, and its embedding, normed for the first layer. A row without
  * a token to feed (empty, finished, or none drawn yet) has position -1: its keys are not written and it attends to
  * nothing. */
-KERNEL(NORM_THREADS, 1)
+KERNEL(NORM_THREADS, 4)
 vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int n, int32_t *pos, uint64_t *key_at,
               int32_t head_pad, const float *w, bf16 *out, float eps)
 {
@@ -142,7 +145,7 @@ vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int
 }
 
 /* Head rows of a step: the residual that gives a row's next token, normed. */
-KERNEL(NORM_THREADS, 1)
+KERNEL(NORM_THREADS, 4)
 vt_step_norm(const struct vt_dev_job *job, float *x, const float *parts, int n_splits, int64_t stride, const float *w, bf16 *out,
              int n, float eps)
 {

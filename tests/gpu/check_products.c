@@ -137,9 +137,9 @@ static void check_shape(struct vt_cuda *be, enum vt_dev_gemm_kind kind, int n_co
         if (c == 0)
             memcpy(first, host, bytes);
     }
-    printf("  %-8s %6d x %5d: %d x %3d%s, %d clusters, %d splits: worst error %.1e, %d elements move with the batch\n",
-           kind_names[kind], n_columns, k, p.cut.blocks, p.cut.samples, p.cut.in_turn ? " in turn" : "",
-           p.cut.n_clusters, p.cut.n_splits, worst, n_moved);
+    printf("  %-8s %6d x %5d: tiles of %3d samples, %d clusters, %d splits: worst error %.1e, %d elements move with "
+           "the batch\n",
+           kind_names[kind], n_columns, k, p.cut.samples, p.cut.n_clusters, p.cut.n_splits, worst, n_moved);
     CHECK(worst < (kind == VT_DEV_GEMM_SWIGLU ? 6e-3 : 2e-4));
     CHECK_INT(n_moved, 0);
     free(host);
@@ -239,10 +239,11 @@ static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_ki
         us[own] = elapsed_us(be, e);
     }
     const struct vt_cuda_cut *c = &p[0].cut;
-    printf("  %-5s %-8s %6d x %5d: %d x %3d%s, %2d clusters, %2d splits: %7.2f us own (%4.2f TB/s, expected %6.2f), "
+    printf("  %-5s %-8s %6d x %5d: tiles of %3d samples, %2d clusters, %2d splits: %7.2f us own (%4.2f TB/s, expected "
+           "%6.2f), "
            "%7.2f cuBLASLt\n",
-           name, kind_names[kind], n_columns, k, c->blocks, c->samples, c->in_turn ? " in turn" : "", c->n_clusters,
-           c->n_splits, us[1], (double)bytes / us[1] / 1e6, c->seconds * 1e6, us[0]);
+           name, kind_names[kind], n_columns, k, c->samples, c->n_clusters, c->n_splits, us[1],
+           (double)bytes / us[1] / 1e6, c->seconds * 1e6, us[0]);
     for (int i = 0; i < 2; i++)
         vt_gpu_event_free(be->gpu, e[i]);
     vt_gpu_free(be->gpu, weights);
