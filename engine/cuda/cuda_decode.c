@@ -3,7 +3,7 @@
  * cuda_decode.c: n_steps tokens for each of some slots. A slot's record in device memory moves on there: a step reads
  * it for the token to feed and its place, and its last kernel draws, tests the stops and writes it. So a job is begun
  * without knowing how the one before it ended, and the host is visited once a job: steps are replays of one CUDA graph
- * per shape (rows and attention tiles, rounded up), which reads everything else of the job from a header.
+ * per shape (rows, rounded up, and attention tiles), which reads everything else of the job from a header.
  *
  * A finished slot stays a row that does nothing. The page that straddles the prompt's end is copied into the slot's own
  * page before its first step, because its own keys go there.
@@ -243,7 +243,8 @@ static vt_status launch_step(struct vt_cuda *be, const struct step *s, vt_err *e
     struct vt_cuda_sums left = {.first = b->x};
     int d = be->cfg.d_model, head_pad = be->shape.head_pad;
     float eps = be->cfg.rms_eps;
-    const struct vt_gpu_grid rows = {.x = (unsigned)s->n_rows, .threads = VT_CUDA_NORM_THREADS, .is_eager = be->is_own};
+    const struct vt_gpu_grid rows = {
+        .x = (unsigned)s->n_rows, .threads = vt_cuda_norm_threads(be->cfg.d_model), .is_eager = be->is_own};
     if (s->is_fed) {
         const struct vt_cuda_pass pass = {.n_rows = s->n_rows, .n_tiles = s->n_tiles, .job = be->job};
         void *args[] = {&be->job,  &be->w.embedding,
@@ -355,7 +356,7 @@ static vt_status begin(struct preparation *p, struct begun *b, vt_err *err)
     }
     VT_TRY(vt_cuda_rope_ensure(be, last_pos, err));
     VT_TRY(prepare(p, b, &n_tiles, err));
-    s.n_tiles = (n_tiles + 3) / 4 * 4;
+    s.n_tiles = n_tiles;
     VT_TRY(vt_cuda_stage_send(be, p->stage, err));
     VT_TRY(vt_gpu_fill(be->gpu, p->stage->out.device, 0, p->stage->out.used, be->stream, err));
     VT_TRY(vt_gpu_check(be->gpu,
@@ -383,6 +384,7 @@ vt_status vt_cuda_decode_begin(void *opened, struct vt_lm_work *w, vt_err *err)
 {
     struct preparation p = {.be = opened, .w = w};
     VT_TRY(vt_gpu_bind(p.be->gpu, err));
+    vt_cuda_prompts_begin(p.be);
     struct begun *b = vt_alloc(sizeof *b);
     if (!b)
         return vt_fail(err, VT_ENOMEM, "out of memory for a batch of %d samples", w->decode.n_slots);

@@ -31,12 +31,17 @@ static double larger(double a, double b)
     return a > b ? a : b;
 }
 
+static int most_clusters(const struct vt_cuda_machine *m, const struct vt_cuda_cut *c)
+{
+    return m->most_clusters[c->ranks == 4];
+}
+
 /* Seconds of a cut whose busiest cluster has `units` units: the slowest of multiplying, of what leaves the cache (the
  * samples' rows once a cluster, the weight once a tile of samples), and of what leaves the memory. */
 static double time_of(const struct vt_cuda_machine *m, const struct vt_cuda_cut *c, int n_columns, int units)
 {
     const int tiles = divide_up(NOMINAL_SAMPLES, c->samples);
-    const double unit_bytes = (double)TILE_K * 2 * (2 * TILE_ROWS + c->samples);
+    const double unit_bytes = (double)TILE_K * 2 * ((double)c->ranks * TILE_ROWS + c->samples);
     const double weight = (double)n_columns * c->k_blocks * TILE_K * 2;
     const double all = (double)tiles * c->n_tiles * c->k_blocks * unit_bytes / cache_rate;
     const double multiply = units * (unit_latency + unit_seconds * c->samples / NOMINAL_SAMPLES);
@@ -56,9 +61,9 @@ static void try_partial(const struct vt_cuda_machine *m, int n_columns, struct v
     const double sums = 2.0 * NOMINAL_SAMPLES * n_columns * sizeof(float) / cache_rate + split_seconds;
     for (c.n_splits = 1; c.n_splits <= c.k_blocks; c.n_splits++) {
         c.n_clusters = c.n_tiles * c.n_splits;
-        if (tiles * c.n_clusters > m->most_clusters && c.n_splits > 1)
+        if (tiles * c.n_clusters > most_clusters(m, &c) && c.n_splits > 1)
             break;
-        const int waves = divide_up(tiles * c.n_clusters, m->most_clusters);
+        const int waves = divide_up(tiles * c.n_clusters, most_clusters(m, &c));
         keep_better(best, c, waves * time_of(m, &c, n_columns, divide_up(c.k_blocks, c.n_splits)) + c.n_splits * sums);
     }
 }
@@ -67,7 +72,7 @@ static void try_whole(const struct vt_cuda_machine *m, int n_columns, struct vt_
 {
     const int tiles = divide_up(NOMINAL_SAMPLES, c.samples);
     c.n_splits = 1;
-    if (tiles * c.n_tiles > m->most_clusters)
+    if (tiles * c.n_tiles > most_clusters(m, &c))
         return;
     c.n_clusters = c.n_tiles;
     keep_better(best, c, time_of(m, &c, n_columns, c.k_blocks) + tile_seconds);
@@ -79,7 +84,7 @@ static void try_runs(const struct vt_cuda_machine *m, int n_columns, struct vt_c
     const long units = (long)c.n_tiles * c.k_blocks;
     const double tile_bytes = (double)TILE_ROWS * NOMINAL_SAMPLES * sizeof(float);
     c.n_splits = 1;
-    c.n_clusters = units < m->most_clusters ? (int)units : m->most_clusters;
+    c.n_clusters = units < most_clusters(m, &c) ? (int)units : most_clusters(m, &c);
     const int run = (int)((units + c.n_clusters - 1) / c.n_clusters);
     const int others = divide_up(c.k_blocks, run); /* that a tile's first cluster waits for, at most */
     keep_better(best, c,
@@ -91,17 +96,21 @@ struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_g
 {
     static const int samples[] = {32, 64, 96, 160};
     struct vt_cuda_cut best = {.seconds = 1e9}, c = {.k_blocks = divide_up(k, TILE_K)};
-    c.n_tiles = divide_up(n_columns, 2 * TILE_ROWS);
-    for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
-        c.samples = samples[i];
-        if (kind == VT_DEV_GEMM_PARTIAL)
-            try_partial(m, n_columns, c, &best);
-        else
-            try_whole(m, n_columns, c, &best);
+    for (c.ranks = 2; c.ranks <= 4; c.ranks += 2) {
+        if (m->most_clusters[c.ranks == 4] < 1)
+            continue;
+        c.n_tiles = divide_up(n_columns, c.ranks * TILE_ROWS);
+        for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
+            c.samples = samples[i];
+            if (kind == VT_DEV_GEMM_PARTIAL)
+                try_partial(m, n_columns, c, &best);
+            else
+                try_whole(m, n_columns, c, &best);
+        }
+        c.samples = NOMINAL_SAMPLES;
+        if (kind != VT_DEV_GEMM_PARTIAL)
+            try_runs(m, n_columns, c, &best);
     }
-    c.samples = NOMINAL_SAMPLES;
-    if (kind != VT_DEV_GEMM_PARTIAL)
-        try_runs(m, n_columns, c, &best);
     return best;
 }
 
@@ -136,23 +145,29 @@ vt_status vt_cuda_product_make(struct vt_cuda *be, enum vt_dev_gemm_kind kind, v
 vt_status vt_cuda_samples_make(struct vt_cuda *be, vt_gpu_ptr rows, int k, struct vt_cuda_samples *s, vt_err *err)
 {
     for (int i = 0; i < VT_CUDA_WIDTHS; i++)
-        VT_TRY(view(be, rows, VT_CUDA_STEP_ROWS, k, widths[i] / 2, &s->view[i], err));
+        for (int wide = 0; wide < 2; wide++) /* clusters of two, of four */
+            VT_TRY(view(be, rows, VT_CUDA_STEP_ROWS, k, widths[i] / (wide ? 4 : 2), &s->view[i][wide], err));
     return VT_OK;
 }
 
-/* How many clusters of two blocks the device holds at once. */
+/* How many clusters of two and of four blocks the device holds at once. */
 static vt_status count_clusters(struct vt_cuda *be, vt_err *err)
 {
-    struct vt_cu_launch_attr attr = {.id = VT_CU_LAUNCH_ATTR_CLUSTER, .value.cluster = {2, 1, 1}};
-    const struct vt_cu_launch l = {.grid = {2, 1, 1},
-                                   .block = {THREADS, 1, 1},
-                                   .smem = SHARED_BYTES,
-                                   .stream = be->stream,
-                                   .attrs = &attr,
-                                   .n_attrs = 1};
-    return vt_gpu_check(be->gpu,
-                        vt_gpu_cu(be->gpu)->max_clusters(&be->machine.most_clusters, be->kernel[VT_CUDA_gemm_160], &l),
-                        "asking how many clusters fit the GPU", err);
+    for (unsigned wide = 0; wide < 2; wide++) {
+        const unsigned ranks = wide ? 4 : 2;
+        struct vt_cu_launch_attr attr = {.id = VT_CU_LAUNCH_ATTR_CLUSTER, .value.cluster = {ranks, 1, 1}};
+        const struct vt_cu_launch l = {.grid = {ranks, 1, 1},
+                                       .block = {THREADS, 1, 1},
+                                       .smem = SHARED_BYTES,
+                                       .stream = be->stream,
+                                       .attrs = &attr,
+                                       .n_attrs = 1};
+        VT_TRY(vt_gpu_check(
+            be->gpu,
+            vt_gpu_cu(be->gpu)->max_clusters(&be->machine.most_clusters[wide], be->kernel[VT_CUDA_gemm_160], &l),
+            "asking how many clusters fit the GPU", err));
+    }
+    return VT_OK;
 }
 
 vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
@@ -181,7 +196,7 @@ vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
     VT_TRY(vt_cuda_samples_make(be, be->step.norm, s->d_model, &p->norm, err));
     VT_TRY(vt_cuda_samples_make(be, be->step.ctx, s->q_dim, &p->ctx, err));
     VT_TRY(vt_cuda_samples_make(be, be->step.act, s->d_ff, &p->act, err));
-    const size_t blocks = 2 * (size_t)be->machine.most_clusters * (VT_CUDA_STEP_ROWS / NOMINAL_SAMPLES + 1);
+    const size_t blocks = 2 * (size_t)be->machine.most_clusters[0] * (VT_CUDA_STEP_ROWS / NOMINAL_SAMPLES + 1);
     const size_t tile = (size_t)TILE_ROWS * NOMINAL_SAMPLES * sizeof(float);
     VT_TRY(vt_gpu_alloc(be->gpu, p->partial_bytes, "partial sums of products", &p->partial, err));
     VT_TRY(vt_gpu_alloc(be->gpu, blocks * tile, "tiles that two clusters share", &p->parts, err));
@@ -195,7 +210,7 @@ vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, c
                           int n_rows, vt_gpu_ptr out, int64_t ld, vt_err *err)
 {
     const struct vt_cuda_cut *c = &p->cut;
-    int width = 0;
+    int width = c->ranks == 4; /* tiles of 16 samples do not divide by four */
     while (widths[width] < c->samples && widths[width] < n_rows)
         width++;
     /* No more stages than the busiest cluster has units: the kernels around then find room beside this one. But what a
@@ -207,7 +222,7 @@ vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, c
     stages = stages < fit ? stages : fit;
     const int room = p->kind == VT_DEV_GEMM_PARTIAL ? widths[width] * (TILE_ROWS + PAD) * (int)sizeof(float) : 0;
     stages = stages * stage < room ? divide_up(room, stage) : stages;
-    struct vt_cu_tensor_map weight = p->weight, samples = x->view[width];
+    struct vt_cu_tensor_map weight = p->weight, samples = x->view[width][c->ranks == 4];
     struct vt_dev_gemm g = {.out = out,
                             .parts = be->products.parts,
                             .flags = be->products.flags,
@@ -220,13 +235,14 @@ vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, c
                             .n_splits = c->n_splits,
                             .n_clusters = c->n_clusters,
                             .kind = p->kind,
-                            .n_stages = stages};
+                            .n_stages = stages,
+                            .n_ranks = c->ranks};
     void *args[] = {&weight, &samples, &g};
-    const struct vt_gpu_grid grid = {.x = 2 * (unsigned)c->n_clusters,
+    const struct vt_gpu_grid grid = {.x = (unsigned)(c->ranks * c->n_clusters),
                                      .y = (unsigned)divide_up(n_rows, widths[width]),
                                      .threads = THREADS,
                                      .smem = (unsigned)(stages * stage + MARGIN),
-                                     .cluster = 2,
+                                     .cluster = (unsigned)c->ranks,
                                      .is_eager = true};
     return vt_cuda_launch(be, (enum vt_cuda_kernel)(VT_CUDA_gemm_16 + width), &grid, args, err);
 }

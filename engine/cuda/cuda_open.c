@@ -148,7 +148,7 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
     be->record_bytes = (sizeof(struct vt_dev_slot) + (size_t)be->table_len * sizeof(uint64_t) +
                         VT_CUDA_RECORD_IDS * sizeof(int32_t) + 127) /
                        128 * 128;
-    be->attend_ranks = cfg->n_kv_heads < 4 ? 4 : 2;
+    be->attend_ranks = vt_cuda_attend_ranks(cfg);
     pthread_mutex_init(&be->lock, NULL);
     const vt_status status = open_into(be, o, fill, arg, err);
     if (status != VT_OK) {
@@ -211,7 +211,7 @@ static uint64_t bytes(void *be, uint64_t *peak)
     return vt_gpu_bytes(((const struct vt_cuda *)be)->gpu, peak);
 }
 
-/* Results of a begun job; a group has none. */
+/* Results of a begun job. */
 static vt_status wait(void *opened, struct vt_lm_work *w, vt_err *err)
 {
     struct vt_cuda *be = opened;
@@ -221,8 +221,10 @@ static vt_status wait(void *opened, struct vt_lm_work *w, vt_err *err)
         return vt_cuda_decode_wait(be, w, err);
     case VT_LM_SCORE:
         return vt_cuda_score_wait(be, w, err);
+    case VT_LM_GROUP:
+        return vt_cuda_group_wait(be, w, err);
     default:
-        return w->started ? vt_cuda_stage_wait(be, w->started, err) : VT_OK;
+        return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend does not train yet");
     }
 }
 

@@ -9,7 +9,7 @@
  * records on the device and is replayed as a CUDA graph. Both use the same kernels for everything but attention.
  *
  * Jobs are begun and waited for apart (lm_ops.h): a begun job has one *stage*, a pinned arena with its mirror on the
- * device for what goes in, and another for what comes out; two stages alternate.
+ * device for what goes in, and another for what comes out; as many stages as jobs in flight take turns.
  *
  * Ownership: the model's thread owns everything but what `lock` guards: the lists of free pages and slot records.
  */
@@ -26,17 +26,17 @@
 #include <string.h>
 
 enum {
-    VT_CUDA_IN_FLIGHT = 2,
+    VT_CUDA_IN_FLIGHT = 8,
     VT_CUDA_BURST = 16,
     VT_CUDA_STEP_ROWS = VT_DEV_STEP_ROWS, /* most slots of a step */
     VT_CUDA_WIDE_ROWS = 8192,             /* most rows of a wide pass; fewer where memory is short */
     VT_CUDA_SCRATCH_PAGES = 1024,         /* one-layer pages of a score */
     VT_CUDA_GRAPHS = 24,                  /* step graphs kept */
     VT_CUDA_SLABS = 1024,                 /* of KV pages, 256 MB each */
-    VT_CUDA_NORM_THREADS = 256,
-    VT_CUDA_WIDTHS = 6,       /* of a product's tile of samples */
-    VT_CUDA_ATTEND_WARPS = 4, /* with queries, of a block of a step's attention */
-    VT_CUDA_RECORD_IDS = 32,  /* banned and stop ids at a record's end */
+    VT_CUDA_NORM_THREADS = 1024,          /* at most: a thread has one or two float4s of a row */
+    VT_CUDA_WIDTHS = 6,                   /* of a product's tile of samples */
+    VT_CUDA_ATTEND_WARPS = 4,             /* with queries, of a block of a step's attention */
+    VT_CUDA_RECORD_IDS = 32,              /* banned and stop ids at a record's end */
     VT_CUDA_WORKSPACE = 64 << 20
 };
 
@@ -131,12 +131,13 @@ struct vt_cuda_sums {
 /* --- a step's own products (Hopper; cuda_gemm.c) --- */
 
 struct vt_cuda_machine {
-    int most_clusters; /* of two blocks, at once */
-    double bandwidth;  /* bytes a second that a copy reaches */
+    int most_clusters[2]; /* of two and of four blocks, at once */
+    double bandwidth;     /* bytes a second that a copy reaches */
 };
-/* How a weight is cut: tiles of 2 * 128 rows a cluster, k in splits or runs. */
+/* How a weight is cut: tiles of ranks * 128 rows a cluster, k in splits or runs. */
 struct vt_cuda_cut {
     bool in_turn;                                /* warpgroups take tiles in turn, clusters take equal runs of units */
+    int ranks;                                   /* blocks of a cluster: 2 or 4 */
     int samples;                                 /* of a tile */
     int k_blocks, n_tiles, n_splits, n_clusters; /* of one tile of samples */
     double seconds;                              /* as estimated */
@@ -147,8 +148,8 @@ struct vt_cuda_product {
     struct vt_cuda_cut cut;
     struct vt_cu_tensor_map weight;
 };
-struct vt_cuda_samples { /* rows that products read, by width of tile */
-    struct vt_cu_tensor_map view[VT_CUDA_WIDTHS];
+struct vt_cuda_samples {                             /* rows that products read, by width of tile */
+    struct vt_cu_tensor_map view[VT_CUDA_WIDTHS][2]; /* for clusters of two and of four */
 };
 struct vt_cuda_products {
     struct vt_cuda_layer_products {
@@ -191,6 +192,7 @@ struct vt_cuda {
     vt_gpu_ptr *free_records;
     int n_free_records, cap_free_records, n_records;
 
+    struct vt_cuda_prompts *prompts; /* begun, put off; NULL = none */
     struct vt_cuda_stage stages[VT_CUDA_IN_FLIGHT];
     int next_stage;
     struct vt_cuda_bufs wide, step;
@@ -265,10 +267,14 @@ int vt_cuda_tiles(const struct vt_cuda *be, vt_gpu_ptr table, int row0, int n, i
 /* logits of n rows of normed residuals. */
 vt_status vt_cuda_head(struct vt_cuda *be, vt_gpu_ptr norm, int n, vt_err *err) VT_MUST_USE;
 
+/* Threads of a block that norms rows of d elements. */
+unsigned vt_cuda_norm_threads(int d);
+
 /* cuda_step.c: the rows of be->step; what is left to be added to them goes to *left. */
 vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_sums *left,
                               vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err) VT_MUST_USE;
+int vt_cuda_attend_ranks(const struct vt_lm_config *c);
 vt_status vt_cuda_step_head(struct vt_cuda *be, int n_rows, vt_err *err) VT_MUST_USE;
 
 /* cuda_gemm.c */
@@ -284,6 +290,9 @@ vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, c
 
 /* cuda_group.c, cuda_score.c, cuda_decode.c: operations of the table */
 vt_status vt_cuda_group_begin(void *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_group_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+/* Prompts that were put off go to the device: before any other work does. A failure is told at their wait. */
+void vt_cuda_prompts_begin(struct vt_cuda *be);
 void vt_cuda_group_free(void *be, vt_lm_group *g);
 vt_status vt_cuda_slot_new(void *be, vt_lm_slot *s, vt_err *err) VT_MUST_USE;
 void vt_cuda_slot_free(void *be, vt_lm_slot *s);

@@ -18,6 +18,12 @@ vt_status vt_cuda_launch(struct vt_cuda *be, enum vt_cuda_kernel k, const struct
     return vt_gpu_launch(be->gpu, be->stream, be->kernel[k], names[k], grid, args, err);
 }
 
+unsigned vt_cuda_norm_threads(int d)
+{
+    const int threads = (d / 4 + 31) / 32 * 32;
+    return (unsigned)(threads < VT_CUDA_NORM_THREADS ? threads : VT_CUDA_NORM_THREADS);
+}
+
 /* d (+)= x w', w stored [n][k]. */
 static vt_status multiply(struct vt_cuda *be, vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu_ptr d, int m, int n, int k,
                           bool is_f32, bool add, vt_err *err)
@@ -44,7 +50,8 @@ vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, const struct vt_
     int d = be->cfg.d_model;
     float eps = be->cfg.rms_eps;
     void *args[] = {&x, &s.first, &s.n, &s.stride, &w, &out, &d, &eps};
-    const struct vt_gpu_grid grid = {.x = (unsigned)n, .threads = VT_CUDA_NORM_THREADS, .is_eager = is_eager};
+    const struct vt_gpu_grid grid = {
+        .x = (unsigned)n, .threads = vt_cuda_norm_threads(be->cfg.d_model), .is_eager = is_eager};
     return vt_cuda_launch(be, VT_CUDA_norm, &grid, args, err);
 }
 
@@ -167,8 +174,9 @@ vt_status vt_cuda_wide(struct vt_cuda *be, const struct vt_cuda_pass *p, vt_err 
     vt_gpu_ptr tokens = p->tokens;
     int d = be->cfg.d_model;
     void *args[] = {&tokens, &be->w.embedding, &be->wide.x, &d};
-    VT_TRY(vt_cuda_launch(be, VT_CUDA_embed,
-                          &(struct vt_gpu_grid){.x = (unsigned)p->n_rows, .threads = VT_CUDA_NORM_THREADS}, args, err));
+    VT_TRY(vt_cuda_launch(
+        be, VT_CUDA_embed,
+        &(struct vt_gpu_grid){.x = (unsigned)p->n_rows, .threads = vt_cuda_norm_threads(be->cfg.d_model)}, args, err));
     return vt_cuda_layers(be, p, &be->wide, err);
 }
 

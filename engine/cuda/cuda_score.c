@@ -256,8 +256,8 @@ static vt_status run_heads(const struct score *s, const struct piece *p, const s
                    sums = sum_logits ? sum_logits + done * sizeof(float) : 0;
         void *norm_args[] = {&sources, &be->w.final_norm, &be->head_norm, &d, &eps};
         VT_TRY(vt_cuda_launch(be, VT_CUDA_norm_from,
-                              &(struct vt_gpu_grid){.x = (unsigned)n, .threads = VT_CUDA_NORM_THREADS}, norm_args,
-                              err));
+                              &(struct vt_gpu_grid){.x = (unsigned)n, .threads = vt_cuda_norm_threads(be->cfg.d_model)},
+                              norm_args, err));
         VT_TRY(vt_cuda_head(be, be->head_norm, n, err));
         void *args[] = {&be->logits, &begin, &ids, &values, &entropies, &sums, &be->shape};
         const struct vt_gpu_grid grid = {
@@ -349,6 +349,7 @@ vt_status vt_cuda_score_begin(void *opened, struct vt_lm_work *w, vt_err *err)
 {
     struct score s = {.be = opened, .w = w};
     VT_TRY(vt_gpu_bind(s.be->gpu, err));
+    vt_cuda_prompts_begin(s.be);
     struct vt_cuda_scored *out = vt_alloc(sizeof *out);
     vt_status status = out ? vt_cuda_rope_ensure(s.be, last_position(w), err)
                            : vt_fail(err, VT_ENOMEM, "out of memory for %d scored completions", w->score.n_rows);

@@ -69,7 +69,7 @@ struct vt_dev_copy {
 };
 
 /* A product of a step's rows with a weight (gemm.cuh); by value. k runs in blocks of 64, weight rows in tiles; a unit
- * is one block of k of one tile of a cluster (two blocks), units are numbered tile by tile. */
+ * is one block of k of one tile of a cluster (n_ranks blocks), units are numbered tile by tile. */
 enum vt_dev_gemm_kind {
     VT_DEV_GEMM_PARTIAL, /* split s of n_splits writes its sums to out[s][row][column], fp32 */
     VT_DEV_GEMM_SWIGLU,  /* out[row][column / 2], bf16: silu(gate) * up of interleaved rows */
@@ -80,7 +80,7 @@ struct vt_dev_gemm {
     uint64_t parts, flags; /* scratch of tiles that two clusters share: float[blocks][tile], int32[blocks] zeroed */
     int64_t ld;            /* elements between rows of out */
     int64_t split_stride;  /* elements between splits */
-    int32_t n_rows, n_columns, k_blocks, n_tiles, n_splits, n_clusters, kind, n_stages;
+    int32_t n_rows, n_columns, k_blocks, n_tiles, n_splits, n_clusters, kind, n_stages, n_ranks, pad;
 };
 
 struct vt_dev_shape { /* of the model; by value */

@@ -3,8 +3,8 @@
  * gemm.cuh: the products of a step on Hopper: few rows (at most 256 samples), a weight that is read once. The weight's
  * rows are the long side of the matrix instruction and the samples its short one, so little of a tile is wasted whatever
  * their number. Bytes decide here, so:
- *   - two neighbouring blocks (a cluster) take neighbouring rows of the weight and share the samples' rows: each copies
- *     half of them into both;
+ *   - neighbouring blocks (a cluster of two or four) take neighbouring rows of the weight and share the samples' rows:
+ *     each copies its part of them into all, for what leaves the second-level cache is the narrowest place;
  *   - one thread keeps a ring of stages full by bulk copies; it begins with the weight, before the kernel ahead has
  *     ended, for the weight does not depend on it;
  *   - where tiles do not fill the machine k is split, each split writes its own sums and the kernel behind adds them in
@@ -42,7 +42,7 @@ template <int TN> struct gemm_plan {
 struct gemm_ring {
     char *stages;
     uint64_t *full, *empty;
-    int n; /* of stages */
+    int n, n_ranks; /* stages; blocks of the cluster */
 };
 
 /* Where a warpgroup is in the ring. */
@@ -69,15 +69,17 @@ template <typename PLAN>
 DEVICE void gemm_copy(const struct gemm_ring &r, const tensor_map *weight, const tensor_map *samples, const struct vt_dev_gemm &g,
                       int u0, int u1, uint32_t rank)
 {
-    const int n = u1 - u0, early = n < r.n ? n : r.n;
-    const int tile_samples = PLAN::sample_bytes / (GEMM_K * 2), half = (int)rank * (tile_samples / 2);
-    int k = u0 % g.k_blocks, row = (u0 / g.k_blocks * 2 + (int)rank) * PLAN::rows; /* of the weight's next box */
+    const int n = u1 - u0, early = n < r.n ? n : r.n, step = g.n_ranks * PLAN::rows;
+    const int tile_samples = PLAN::sample_bytes / (GEMM_K * 2), part = tile_samples / g.n_ranks;
+    const int part_row = (int)blockIdx.y * tile_samples + (int)rank * part, part_at = (int)rank * part * GEMM_K * 2;
+    const uint16_t everyone = (uint16_t)((1 << g.n_ranks) - 1);
+    int k = u0 % g.k_blocks, row = (u0 / g.k_blocks * g.n_ranks + (int)rank) * PLAN::rows; /* of the weight's next box */
     for (int i = 0; i < early; i++) {
         barrier_expect(&r.full[i], PLAN::stage_bytes);
         copy_box(r.stages + i * PLAN::stage_bytes, weight, k * GEMM_K, row, &r.full[i]);
         if (++k == g.k_blocks) {
             k = 0;
-            row += 2 * PLAN::rows;
+            row += step;
         }
     }
     wait_ahead();
@@ -90,11 +92,10 @@ DEVICE void gemm_copy(const struct gemm_ring &r, const tensor_map *weight, const
             copy_box(stage, weight, k * GEMM_K, row, &r.full[s]);
             if (++k == g.k_blocks) {
                 k = 0;
-                row += 2 * PLAN::rows;
+                row += step;
             }
         }
-        copy_box_to(stage + PLAN::weight_bytes + rank * (PLAN::sample_bytes / 2), samples, sample_k * GEMM_K,
-                    (int)blockIdx.y * tile_samples + half, &r.full[s], 3);
+        copy_box_to(stage + PLAN::weight_bytes + part_at, samples, sample_k * GEMM_K, part_row, &r.full[s], everyone);
         sample_k = sample_k + 1 == g.k_blocks ? 0 : sample_k + 1;
         if (++s == r.n) {
             s = 0;
@@ -103,10 +104,10 @@ DEVICE void gemm_copy(const struct gemm_ring &r, const tensor_map *weight, const
     }
 }
 
-/* Tells both blocks of the cluster that this warp has done with a stage. */
+/* Tells all blocks of the cluster that this warp has done with a stage. */
 DEVICE void gemm_release(const struct gemm_ring &r, int stage)
 {
-    if (threadIdx.x % 32 < 2)
+    if ((int)(threadIdx.x % 32) < r.n_ranks)
         barrier_arrive_at(&r.empty[stage], threadIdx.x % 32);
 }
 
@@ -240,7 +241,7 @@ DEVICE void gemm_consume(const struct gemm_ring &r, const struct vt_dev_gemm &g,
     for (int u = u0; u < u1;) {
         float d[TN / 2];
         const int tile = u / g.k_blocks, k0 = u % g.k_blocks, k1 = min(g.k_blocks, k0 + u1 - u);
-        const int tile_row = (tile * 2 + (int)rank) * plan::rows;
+        const int tile_row = (tile * g.n_ranks + (int)rank) * plan::rows;
         u += k1 - k0;
         gemm_multiply<TN>(r, d, place, k1 - k0, group);
         if (g.kind == VT_DEV_GEMM_PARTIAL) {
@@ -254,7 +255,7 @@ DEVICE void gemm_consume(const struct gemm_ring &r, const struct vt_dev_gemm &g,
         for (int covered = k1, next = cluster + 1; covered < g.k_blocks; next++) {
             int from, to;
             gemm_range(g, next, &from, &to);
-            gemm_take<TN>(g, d, (int)(blockIdx.y * gridDim.x) + 2 * next + (int)rank);
+            gemm_take<TN>(g, d, (int)(blockIdx.y * gridDim.x) + g.n_ranks * next + (int)rank);
             covered += min(g.k_blocks - covered, to - from);
         }
         gemm_write<TN>(g, d, tile_row + group * 64);
@@ -268,16 +269,17 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *samples, const stru
     struct gemm_ring r;
     r.stages = reinterpret_cast<char *>(((uintptr_t)dynamic_shared + 1023) & ~(uintptr_t)1023);
     r.n = g.n_stages;
+    r.n_ranks = g.n_ranks;
     r.full = reinterpret_cast<uint64_t *>(r.stages + r.n * plan::stage_bytes);
     r.empty = r.full + GEMM_MOST_STAGES;
     const uint32_t rank = cluster_rank();
-    const int cluster = blockIdx.x / 2, group = threadIdx.x / 128;
+    const int cluster = (int)blockIdx.x / g.n_ranks, group = threadIdx.x / 128;
     if (threadIdx.x == 0) {
         prefetch_map(weight);
         prefetch_map(samples);
         for (int s = 0; s < r.n; s++) {
             barrier_init(&r.full[s], 1);
-            barrier_init(&r.empty[s], 2 * 8); /* the warps that read a stage, of both blocks */
+            barrier_init(&r.empty[s], g.n_ranks * 8); /* the warps that read a stage, of all blocks */
         }
         barriers_ready();
     }

@@ -8,7 +8,7 @@
 
 #include "cuda/common.cuh"
 
-enum { NORM_THREADS = 256 };
+enum { NORM_THREADS = 1024 }; /* at most; a multiple of 32 */
 
 /* Sums of a split product that are still to be added to a row: n_splits of them, `stride` elements apart. */
 struct parts {
@@ -22,8 +22,8 @@ DEVICE float4 add4(float4 a, float4 b)
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
-/* KEPT: float4s of a thread; n <= KEPT * 4 * NORM_THREADS. AT_ONCE: parts read before the first is added. Registers are
- * counted: the product behind wants to begin beside this kernel. */
+/* KEPT: float4s of a thread; n <= KEPT * 4 * threads. AT_ONCE: parts read before the first is added: the time of this is
+ * that of a few reads in a row. */
 template <int KEPT, int AT_ONCE>
 DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
 {
@@ -32,7 +32,7 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
     float sum = 0;
 #pragma unroll
     for (int i = 0; i < KEPT; i++) {
-        const int at = (i * NORM_THREADS + threadIdx.x) * 4;
+        const int at = (i * blockDim.x + threadIdx.x) * 4;
         kept[i] = at < n ? *reinterpret_cast<const float4 *>(x + at) : make_float4(0, 0, 0, 0);
     }
     for (int s = 0; s < p.n_splits; s += AT_ONCE) {
@@ -41,7 +41,7 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
         for (int j = 0; j < AT_ONCE; j++)
 #pragma unroll
             for (int i = 0; i < KEPT; i++) {
-                const int at = (i * NORM_THREADS + threadIdx.x) * 4;
+                const int at = (i * blockDim.x + threadIdx.x) * 4;
                 v[j][i] = make_float4(0, 0, 0, 0);
                 if (s + j < p.n_splits && at < n)
                     v[j][i] = *reinterpret_cast<const float4 *>(p.first + (s + j) * p.stride + at);
@@ -54,7 +54,7 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
     }
 #pragma unroll
     for (int i = 0; i < KEPT; i++) {
-        const int at = (i * NORM_THREADS + threadIdx.x) * 4;
+        const int at = (i * blockDim.x + threadIdx.x) * 4;
         if (is_kept && p.n_splits && at < n)
             *reinterpret_cast<float4 *>(x + at) = kept[i];
         sum += kept[i].x * kept[i].x + kept[i].y * kept[i].y + kept[i].z * kept[i].z + kept[i].w * kept[i].w;
@@ -63,7 +63,7 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
     const float inv = 1.0f / sqrtf(sum / (float)n + eps);
 #pragma unroll
     for (int i = 0; i < KEPT; i++) {
-        const int at = (i * NORM_THREADS + threadIdx.x) * 4;
+        const int at = (i * blockDim.x + threadIdx.x) * 4;
         if (at >= n)
             break;
         const float4 g = *reinterpret_cast<const float4 *>(w + at);
@@ -78,32 +78,28 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
  * back. */
 DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
 {
-    if (n <= 4 * NORM_THREADS)
+    if (n <= 4 * (int)blockDim.x)
         norm_some<1, 8>(x, p, is_kept, w, out, n, eps);
-    else if (n <= 8 * NORM_THREADS)
-        norm_some<2, 4>(x, p, is_kept, w, out, n, eps);
-    else if (n <= 16 * NORM_THREADS)
-        norm_some<4, 2>(x, p, is_kept, w, out, n, eps);
     else
-        norm_some<8, 1>(x, p, is_kept, w, out, n, eps);
+        norm_some<2, 4>(x, p, is_kept, w, out, n, eps);
 }
 
 DEVICE void embed_row(const bf16 *row, float *x, int n)
 {
-    for (int at = threadIdx.x * 4; at < n; at += NORM_THREADS * 4) {
+    for (int at = threadIdx.x * 4; at < n; at += blockDim.x * 4) {
         const uint2 v = *reinterpret_cast<const uint2 *>(row + at);
         *reinterpret_cast<float4 *>(x + at) = make_float4(low_of(v.x), high_of(v.x), low_of(v.y), high_of(v.y));
     }
 }
 
 /* x[row] = embedding of tokens[row]. */
-KERNEL(NORM_THREADS, 4) vt_embed(const int32_t *tokens, const bf16 *embedding, float *x, int n)
+KERNEL(NORM_THREADS, 1) vt_embed(const int32_t *tokens, const bf16 *embedding, float *x, int n)
 {
     embed_row(embedding + (size_t)tokens[blockIdx.x] * n, x + (size_t)blockIdx.x * n, n);
 }
 
 /* A row of parts begins where the same row of x does. */
-KERNEL(NORM_THREADS, 4)
+KERNEL(NORM_THREADS, 1)
 vt_norm(float *x, const float *parts, int n_splits, int64_t stride, const float *w, bf16 *out, int n, float eps)
 {
     const size_t row = (size_t)blockIdx.x * n;
@@ -114,7 +110,7 @@ vt_norm(float *x, const float *parts, int n_splits, int64_t stride, const float 
 }
 
 /* Rows from anywhere: sources[row] is an address of n floats. */
-KERNEL(NORM_THREADS, 4) vt_norm_from(const uint64_t *sources, const float *w, bf16 *out, int n, float eps)
+KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf16 *out, int n, float eps)
 {
     const struct parts none = {nullptr, 0, 0};
     norm_row(at<float>(sources[blockIdx.x]), none, false, w, out + (size_t)blockIdx.x * n, n, eps);
@@ -123,7 +119,7 @@ KERNEL(NORM_THREADS, 4) vt_norm_from(const uint64_t *sources, const float *w, bf
 /* The first kernel of a step: where each row's token goes, and its embedding, normed for the first layer. A row without
  * a token to feed (empty, finished, or none drawn yet) has position -1: its keys are not written and it attends to
  * nothing. */
-KERNEL(NORM_THREADS, 4)
+KERNEL(NORM_THREADS, 1)
 vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int n, int32_t *pos, uint64_t *key_at,
               int32_t head_pad, const float *w, bf16 *out, float eps)
 {
@@ -145,7 +141,7 @@ vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int
 }
 
 /* Head rows of a step: the residual that gives a row's next token, normed. */
-KERNEL(NORM_THREADS, 4)
+KERNEL(NORM_THREADS, 1)
 vt_step_norm(const struct vt_dev_job *job, float *x, const float *parts, int n_splits, int64_t stride, const float *w, bf16 *out,
              int n, float eps)
 {
@@ -169,15 +165,15 @@ vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const f
     const int n_heads = m.n_heads + 2 * m.n_kv_heads, head = blockIdx.y * 8 + threadIdx.x / 32;
     release_next();
     wait_ahead();
-    const int p = pos[row];
-    const uint64_t key = key_at[row];
     const bool is_q = head < m.n_heads, is_v = head >= m.n_heads + m.n_kv_heads;
-    if (head >= n_heads || (!is_q && !key))
+    if (head >= n_heads)
         return;
-    const float *angle = rope + (size_t)(p < 0 ? 0 : p) * m.head_dim;
     const float *in = y + (size_t)row * m.qkv_dim + (size_t)head * m.head_dim;
     const float *b = bias ? bias + (size_t)head * m.head_dim : nullptr;
     const float *g = is_q ? q_norm : is_v ? nullptr : k_norm;
+    const int p = pos[row];
+    const uint64_t key = key_at[row];
+    const float *angle = rope + (size_t)(p < 0 ? 0 : p) * m.head_dim;
     enum { AT_ONCE = 4 };
     float lo[2], hi[2], sum = 0;
 #pragma unroll
@@ -209,6 +205,8 @@ vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const f
     for (int j = 0; j < 2; j++)
         sum += lo[j] * lo[j] + hi[j] * hi[j];
     const float inv = g ? 1.0f / sqrtf(warp_sum(sum) / (float)m.head_dim + m.eps) : 1.0f;
+    if (!is_q && !key)
+        return;
     bf16 *out = q + ((size_t)row * m.n_heads + head) * m.head_pad;
     int turn = 0; /* of the row's 16-byte pieces in a page (attend.cuh) */
     if (!is_q) {

@@ -214,6 +214,17 @@ static void report(const struct bench *b, const char *what, double *seconds, int
     printf("\n");
 }
 
+static void begin_groups(struct bench *b, vt_lm_group **groups)
+{
+    const int32_t *tokens[GROUPS];
+    int n[GROUPS];
+    for (int g = 0; g < GROUPS; g++) {
+        tokens[g] = b->prompts[g];
+        n[g] = PROMPT;
+    }
+    direct_groups(&b->d, tokens, n, GROUPS, NULL, groups);
+}
+
 static void decode(struct bench *b)
 {
     const struct vt_sampling s = {.temperature = 0.25f, .top_p = 1};
@@ -223,8 +234,7 @@ static void decode(struct bench *b)
         vt_lm_group *groups[GROUPS];
         vt_lm_slot *slots[SLOTS];
         const double start = wall(&b->d, b->be);
-        for (int g = 0; g < GROUPS; g++)
-            groups[g] = direct_group(&b->d, b->prompts[g], PROMPT, NULL);
+        begin_groups(b, groups);
         const double middle = wall(&b->d, b->be);
         for (int i = 0; i < SLOTS; i++)
             slots[i] = direct_slot(&b->d, groups[i / EACH], (uint64_t)i, &s, n_new, NULL, 0);
@@ -264,8 +274,7 @@ static void score(struct bench *b)
         vt_lm_group *groups[GROUPS];
         struct vt_lm_score_row rows[SLOTS];
         const double start = wall(&b->d, b->be);
-        for (int g = 0; g < GROUPS; g++)
-            groups[g] = direct_group(&b->d, b->prompts[g], PROMPT, NULL);
+        begin_groups(b, groups);
         for (int i = 0; i < SLOTS; i++)
             rows[i] = (struct vt_lm_score_row){.group = groups[i / EACH],
                                                .tokens = b->tokens[i],

@@ -172,17 +172,20 @@ static void make_batch(struct direct *d, struct batch *b, const int *lengths, in
                        const struct vt_sampling *s, int max_tokens, uint64_t seed)
 {
     uint32_t state = 7;
+    int32_t *prompts[3];
     b->n_groups = n_groups;
     b->n_slots = 0;
     for (int g = 0; g < n_groups; g++) {
-        int32_t *prompt = vt_alloc_array((size_t)lengths[g], sizeof *prompt);
+        prompts[g] = vt_alloc_array((size_t)lengths[g], sizeof *prompts[g]);
         for (int i = 0; i < lengths[g]; i++)
-            prompt[i] = (int32_t)(next_random(&state) % (uint32_t)d->cfg.n_vocab);
-        b->groups[g] = direct_group(d, prompt, lengths[g], NULL);
+            prompts[g][i] = (int32_t)(next_random(&state) % (uint32_t)d->cfg.n_vocab);
+    }
+    direct_groups(d, (const int32_t *const *)prompts, lengths, n_groups, NULL, b->groups);
+    for (int g = 0; g < n_groups; g++) {
         for (int i = 0; i < per_group; i++)
             b->slots[b->n_slots++] =
                 direct_slot(d, b->groups[g], seed + (uint64_t)(100 * g + i), s, max_tokens, NULL, 0);
-        free(prompt);
+        free(prompts[g]);
     }
 }
 

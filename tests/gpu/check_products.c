@@ -137,9 +137,10 @@ static void check_shape(struct vt_cuda *be, enum vt_dev_gemm_kind kind, int n_co
         if (c == 0)
             memcpy(first, host, bytes);
     }
-    printf("  %-8s %6d x %5d: tiles of %3d samples, %d clusters, %d splits: worst error %.1e, %d elements move with "
-           "the batch\n",
-           kind_names[kind], n_columns, k, p.cut.samples, p.cut.n_clusters, p.cut.n_splits, worst, n_moved);
+    printf(
+        "  %-8s %6d x %5d: tiles of %3d samples, %d clusters of %d, %d splits: worst error %.1e, %d elements move with "
+        "the batch\n",
+        kind_names[kind], n_columns, k, p.cut.samples, p.cut.n_clusters, p.cut.ranks, p.cut.n_splits, worst, n_moved);
     CHECK(worst < (kind == VT_DEV_GEMM_SWIGLU ? 6e-3 : 2e-4));
     CHECK_INT(n_moved, 0);
     free(host);
@@ -239,10 +240,11 @@ static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_ki
         us[own] = elapsed_us(be, e);
     }
     const struct vt_cuda_cut *c = &p[0].cut;
-    printf("  %-5s %-8s %6d x %5d: tiles of %3d samples, %2d clusters, %2d splits: %7.2f us own (%4.2f TB/s, expected "
+    printf("  %-5s %-8s %6d x %5d: tiles of %3d samples, %2d clusters of %d, %2d splits: %7.2f us own (%4.2f TB/s, "
+           "expected "
            "%6.2f), "
            "%7.2f cuBLASLt\n",
-           name, kind_names[kind], n_columns, k, c->samples, c->n_clusters, c->n_splits, us[1],
+           name, kind_names[kind], n_columns, k, c->samples, c->n_clusters, c->ranks, c->n_splits, us[1],
            (double)bytes / us[1] / 1e6, c->seconds * 1e6, us[0]);
     for (int i = 0; i < 2; i++)
         vt_gpu_event_free(be->gpu, e[i]);
@@ -252,28 +254,36 @@ static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_ki
     free_matrix(be, &x);
 }
 
+struct widths {
+    const char *name;
+    int qkv, d, q, ff, vocab;
+};
+
+static void time_shapes(struct vt_cuda *be, struct widths m)
+{
+    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.qkv, m.d);
+    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.d, m.q);
+    time_shape(be, m.name, VT_DEV_GEMM_SWIGLU, 2 * m.ff, m.d);
+    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.d, m.ff);
+    time_shape(be, m.name, VT_DEV_GEMM_FLOAT, m.vocab, m.d);
+}
+
 static void timing(void)
 {
-    static const struct {
-        const char *name;
-        int qkv, d, q, ff, vocab;
-    } m[] = {{"135m", 960, 576, 576, 1536, 49152},
-             {"1.5b", 2048, 1536, 1536, 8960, 151936},
-             {"7b", 4608, 3584, 3584, 18944, 152064}};
+    static const struct widths m[] = {{"135m", 960, 576, 576, 1536, 49152},
+                                      {"1.5b", 2048, 1536, 1536, 8960, 151936},
+                                      {"7b", 4608, 3584, 3584, 18944, 152064}};
     struct fixture f = {0};
     if (!getenv("VEGTTT_TIME"))
         SKIP("VEGTTT_TIME is not set");
     if (!open_fixture(&f))
         return;
-    for (size_t i = 0; i < sizeof m / sizeof m[0]; i++) {
-        time_shape(f.be, m[i].name, VT_DEV_GEMM_PARTIAL, m[i].qkv, m[i].d);
-        time_shape(f.be, m[i].name, VT_DEV_GEMM_PARTIAL, m[i].d, m[i].q);
-        time_shape(f.be, m[i].name, VT_DEV_GEMM_SWIGLU, 2 * m[i].ff, m[i].d);
-        time_shape(f.be, m[i].name, VT_DEV_GEMM_PARTIAL, m[i].d, m[i].ff);
-        time_shape(f.be, m[i].name, VT_DEV_GEMM_FLOAT, m[i].vocab, m[i].d);
+    const int fours = f.be->machine.most_clusters[1];
+    for (size_t i = 0; i < 2 * sizeof m / sizeof m[0]; i++) {
+        f.be->machine.most_clusters[1] = i < sizeof m / sizeof m[0] ? 0 : fours; /* clusters of two, then of four too */
+        time_shapes(f.be, m[i % (sizeof m / sizeof m[0])]);
     }
     close_fixture(&f);
 }
-
 static const struct test_case cases[] = {TEST(shapes), TEST(timing)};
 TEST_MAIN(cases)

@@ -45,14 +45,30 @@ static inline vt_status direct_run(struct direct *d, struct vt_lm_work *w,
     return d->ops->wait ? d->ops->wait(d->be, w, err) : VT_OK;
 }
 
+/* Groups begun together, as a door with n jobs in flight begins them (n <= limits.in_flight); then waited for. */
+static inline void direct_groups(struct direct *d, const int32_t *const *tokens, const int *n_tokens, int n,
+                                 struct vt_lm_adapter *adapter, vt_lm_group **out)
+{
+    enum { MOST = 16 };
+    static const struct vt_lm_job no_job;
+    static uint64_t serial;
+    struct vt_lm_work w[MOST];
+    vt_err err = {0};
+    for (int i = 0; i < n; i++) {
+        out[i] = vt_alloc(sizeof *out[i]);
+        *out[i] = (vt_lm_group){.adapter = adapter, .n_tokens = n_tokens[i], .serial = ++serial};
+        w[i] =
+            (struct vt_lm_work){.job = &no_job, .kind = VT_LM_GROUP, .group = {.tokens = tokens[i], .group = out[i]}};
+        CHECK_OK(d->ops->group(d->be, &w[i], &err), err);
+    }
+    for (int i = 0; d->ops->wait && i < n; i++)
+        CHECK_OK(d->ops->wait(d->be, &w[i], &err), err);
+}
+
 static inline vt_lm_group *direct_group(struct direct *d, const int32_t *tokens, int n, struct vt_lm_adapter *adapter)
 {
-    static uint64_t serial;
-    vt_err err = {0};
-    vt_lm_group *g = vt_alloc(sizeof *g);
-    *g = (vt_lm_group){.adapter = adapter, .n_tokens = n, .serial = ++serial};
-    struct vt_lm_work w = {.kind = VT_LM_GROUP, .group = {.tokens = tokens, .group = g}};
-    CHECK_OK(direct_run(d, &w, d->ops->group, &err), err);
+    vt_lm_group *g;
+    direct_groups(d, &tokens, &n, 1, adapter, &g);
     return g;
 }
 
