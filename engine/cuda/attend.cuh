@@ -6,8 +6,8 @@
  *   of key g in one load, which serves two instructions, and queries are laid out alike;
  *   values: the columns of the result may be numbered freely too, so lane (g, q) takes columns 8 g .. 8 g + 7 of four
  *   keys and pairs them up with byte permutes; a lane then owns 16 neighbouring columns of its rows.
- * Rows of a page are swizzled: the 16-byte pieces of row r stand at piece ^ swizzle(r), so that eight lanes that read one
- * instruction's worth hit different banks once a page lies in shared memory.
+ * The keys of a page, and its values, stand in tiles of 64 rows by 64 elements (128 bytes a row), whose 16-byte pieces
+ * are swizzled: piece c of row r stands at c ^ (r mod 8), as Hopper's matrix instructions read shared memory.
  * A step (one token a sample) has the samples of a group, times the query heads that share a key head, as the queries of
  * a tile: the prompt is read for all of them at once, each sample's own keys for its rows only. The blocks of keys of a
  * tile are dealt to the warps of a block in a fixed order and merged in that order at the end. A wide pass has
@@ -47,77 +47,61 @@ template <int HD> DEVICE void attention_query(attention<HD> &a, int row, const b
         a.q[c][row] = q ? load16(q + 32 * c + 8 * (lane % 4)) : make_uint4(0, 0, 0, 0);
 }
 
-/* What the pieces of row r of a page are exclusive-ored with. */
-DEVICE int swizzle(int r)
+/* Where piece `piece` (eight elements) of row `row` stands in n rows of a page's keys or values. */
+DEVICE int piece_at(int row, int piece, int n)
 {
-    return (r & 6) ^ (r & 1) << 2;
+    return (piece / 8 * n + row) * 128 + ((piece % 8) ^ (row % 8)) * 16;
 }
 
-/* Rows of keys and of values of HD elements, in device memory (a page) or in shared memory (a part of one). */
-template <int HD> struct in_memory {
-    static const bool is_far = true; /* all reads of a call are begun before the first is used */
-    const char *keys;                /* values stand behind the page's keys */
+/* A page's keys and values in device memory. */
+template <int HD> struct page_rows {
+    const char *keys; /* values stand behind the page's keys */
     DEVICE_MEMBER uint4 key(int row, int piece) const
     {
-        return load16(keys + row * HD * 2 + piece * 16);
+        return load16(keys + piece_at(row, piece, VT_DEV_PAGE_KEYS));
     }
     DEVICE_MEMBER uint4 value(int row, int piece) const
     {
-        return load16(keys + (VT_DEV_PAGE_KEYS + row) * HD * 2 + piece * 16);
-    }
-};
-template <int HD, int N> struct in_shared { /* N rows of keys, then N of values */
-    static const bool is_far = false;
-    const char *keys;
-    DEVICE_MEMBER uint4 key(int row, int piece) const
-    {
-        return *reinterpret_cast<const uint4 *>(keys + row * HD * 2 + piece * 16);
-    }
-    DEVICE_MEMBER uint4 value(int row, int piece) const
-    {
-        return *reinterpret_cast<const uint4 *>(keys + (N + row) * HD * 2 + piece * 16);
+        return load16(keys + VT_DEV_PAGE_KEYS * HD * 2 + piece_at(row, piece, VT_DEV_PAGE_KEYS));
     }
 };
 
 /* Eight keys from `key`, a multiple of 8. */
-template <int HD, typename SOURCE> DEVICE void load_keys(uint4 (&k)[HD / 32], const SOURCE &from, int key)
+template <int HD> DEVICE void load_keys(uint4 (&k)[HD / 32], const page_rows<HD> &from, int key)
 {
     const int lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
 #pragma unroll
     for (int c = 0; c < HD / 32; c++)
-        k[c] = from.key(key + g, (4 * c + q) ^ swizzle(g));
+        k[c] = from.key(key + g, 4 * c + q);
 }
 
 /* Column group e of the values of 16 keys from `key`, a multiple of 16. */
-template <int HD, typename SOURCE> DEVICE void load_values(uint4 (&v)[4], int e, const SOURCE &from, int key)
+template <int HD> DEVICE void load_values(uint4 (&v)[4], int e, const page_rows<HD> &from, int key)
 {
     const int lane = threadIdx.x % 32, g = lane / 4, q = lane % 4;
 #pragma unroll
     for (int i = 0; i < 4; i++) {
         const int row = key + 2 * q + (i & 1) + 8 * (i >> 1);
-        v[i] = from.value(row, (8 * e + g) ^ (2 * q ^ (i & 1) << 2));
+        v[i] = from.value(row, 8 * e + g);
     }
 }
 
 /* N keys from key0, a multiple of 16; rows g and g + 8 see the keys below seen0 and seen1. */
-template <int HD, int N, typename SOURCE>
-DEVICE void attend_keys(attention<HD> &a, const SOURCE &from, int key0, int seen0, int seen1, float scale)
+template <int HD, int N>
+DEVICE void attend_keys(attention<HD> &a, const page_rows<HD> &from, int key0, int seen0, int seen1, float scale)
 {
     const int lane = threadIdx.x % 32, q = lane % 4;
     uint4 k[N / 8][HD / 32], v[N / 16][HD / 64][4];
-    if constexpr (SOURCE::is_far) {
+    /* All reads are begun before the first is used, as far as registers last. */
 #pragma unroll
-        for (int t = 0; t < N / 8; t++)
-            load_keys<HD>(k[t], from, key0 + 8 * t);
+    for (int t = 0; t < N / 8; t++)
+        load_keys<HD>(k[t], from, key0 + 8 * t);
 #pragma unroll
-        for (int j = 0; j < N / 16; j++)
-            load_values<HD>(v[j][0], 0, from, key0 + 16 * j);
-    }
+    for (int j = 0; j < N / 16; j++)
+        load_values<HD>(v[j][0], 0, from, key0 + 16 * j);
     float s[N / 8][4];
 #pragma unroll
     for (int t = 0; t < N / 8; t++) {
-        if constexpr (!SOURCE::is_far)
-            load_keys<HD>(k[t], from, key0 + 8 * t);
         s[t][0] = s[t][1] = s[t][2] = s[t][3] = 0;
 #pragma unroll
         for (int c = 0; c < HD / 32; c++) {
@@ -127,7 +111,7 @@ DEVICE void attend_keys(attention<HD> &a, const SOURCE &from, int key0, int seen
             mma16816(s[t], second, k[t][c].z, k[t][c].w);
         }
     }
-    if constexpr (SOURCE::is_far && HD > 64) { /* the registers of the keys are free now */
+    if constexpr (HD > 64) { /* the registers of the keys are free now */
 #pragma unroll
         for (int j = 0; j < N / 16; j++)
             load_values<HD>(v[j][1], 1, from, key0 + 16 * j);
@@ -181,8 +165,6 @@ DEVICE void attend_keys(attention<HD> &a, const SOURCE &from, int key0, int seen
                                pack2(s[2 * j + 1][0], s[2 * j + 1][1]), pack2(s[2 * j + 1][2], s[2 * j + 1][3])};
 #pragma unroll
         for (int e = 0; e < HD / 64; e++) {
-            if constexpr (!SOURCE::is_far)
-                load_values<HD>(v[j][e], e, from, key0 + 16 * j);
             const uint32_t w[4][4] = {{v[j][e][0].x, v[j][e][0].y, v[j][e][0].z, v[j][e][0].w},
                                       {v[j][e][1].x, v[j][e][1].y, v[j][e][1].z, v[j][e][1].w},
                                       {v[j][e][2].x, v[j][e][2].y, v[j][e][2].z, v[j][e][2].w},
@@ -197,8 +179,8 @@ DEVICE void attend_keys(attention<HD> &a, const SOURCE &from, int key0, int seen
 }
 
 /* A whole page; most: no row sees more keys than that (the same on all lanes). */
-template <int HD, typename SOURCE>
-DEVICE void attend_page(attention<HD> &a, const SOURCE &from, int seen0, int seen1, int most, float scale)
+template <int HD>
+DEVICE void attend_page(attention<HD> &a, const page_rows<HD> &from, int seen0, int seen1, int most, float scale)
 {
     attend_keys<HD, ATTEND_KEYS>(a, from, 0, seen0, seen1, scale);
     if (most > ATTEND_KEYS)
@@ -215,10 +197,10 @@ template <int HD> DEVICE void attention_end(attention<HD> &a)
     }
 }
 
-template <int HD> DEVICE in_memory<HD> page_of(uint64_t entry, int kv, int layer, int64_t layer_stride)
+template <int HD> DEVICE page_rows<HD> page_of(uint64_t entry, int kv, int layer, int64_t layer_stride)
 {
     const uint64_t base = (entry & ~(uint64_t)1) + ((entry & 1) ? 0 : (uint64_t)layer * layer_stride);
-    in_memory<HD> m;
+    page_rows<HD> m;
     m.keys = at<const char>(base + (uint64_t)kv * (2 * VT_DEV_PAGE_KEYS * HD * 2));
     return m;
 }

@@ -17,7 +17,7 @@ typedef __nv_bfloat16 bf16;
 #define DEVICE_MEMBER __device__ __forceinline__
 #define KERNEL(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 
-extern __shared__ __align__(128) float4 dynamic_shared[]; /* as many bytes as the launch asks for */
+extern __shared__ __align__(1024) float4 dynamic_shared[]; /* as many bytes as the launch asks for */
 
 DEVICE void wait_ahead()
 {

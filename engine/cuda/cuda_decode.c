@@ -241,17 +241,14 @@ static vt_status launch_step(struct vt_cuda *be, const struct step *s, vt_err *e
 {
     struct vt_cuda_bufs *b = &be->step;
     struct vt_cuda_sums left = {.first = b->x};
-    int d = be->cfg.d_model, head_pad = be->shape.head_pad;
+    int d = be->cfg.d_model;
     float eps = be->cfg.rms_eps;
     const struct vt_gpu_grid rows = {
         .x = (unsigned)s->n_rows, .threads = vt_cuda_norm_threads(be->cfg.d_model), .is_eager = be->is_own};
     if (s->is_fed) {
         const struct vt_cuda_pass pass = {.n_rows = s->n_rows, .n_tiles = s->n_tiles, .job = be->job};
-        void *args[] = {&be->job,  &be->w.embedding,
-                        &b->x,     &d,
-                        &b->pos,   &b->key_at,
-                        &head_pad, &be->w.layers[0].input_norm,
-                        &b->norm,  &eps};
+        void *args[] = {
+            &be->job, &be->w.embedding, &b->x, &d, &b->pos, &b->key_at, &be->w.layers[0].input_norm, &b->norm, &eps};
         VT_TRY(vt_cuda_launch(be, VT_CUDA_step_begin, &rows, args, err));
         VT_TRY(vt_cuda_step_layers(be, &pass, &left, err));
     }

@@ -72,13 +72,13 @@ static bool take_table(struct vt_cuda_arena *a, const struct vt_cuda_group *g, v
 static void add_rows(const struct vt_cuda *be, const struct vt_cuda_group *g, const int32_t *tokens, int at, int n,
                      vt_gpu_ptr table, struct arrays *a)
 {
-    const size_t key_bytes = (size_t)be->shape.head_pad * 2;
     const int row0 = a->pass.n_rows;
     for (int i = 0; i < n; i++) {
         const int pos = at + i;
         a->tokens[row0 + i] = tokens[pos];
         a->pos[row0 + i] = pos;
-        a->key_at[row0 + i] = g->pages.at[pos / VT_DEV_PAGE_KEYS]->at + (size_t)(pos % VT_DEV_PAGE_KEYS) * key_bytes;
+        a->key_at[row0 + i] =
+            g->pages.at[pos / VT_DEV_PAGE_KEYS]->at + (size_t)(pos % VT_DEV_PAGE_KEYS) * VT_DEV_KEY_BYTES;
     }
     a->pass.n_rows += n;
     a->pass.n_tiles += vt_cuda_tiles(be, table, row0, n, at, a->tiles + a->pass.n_tiles);

@@ -33,7 +33,7 @@ enum {
     VT_CUDA_SCRATCH_PAGES = 1024,         /* one-layer pages of a score */
     VT_CUDA_GRAPHS = 24,                  /* step graphs kept */
     VT_CUDA_SLABS = 1024,                 /* of KV pages, 256 MB each */
-    VT_CUDA_NORM_THREADS = 1024,          /* at most: a thread has one or two float4s of a row */
+    VT_CUDA_NORM_THREADS = 512,           /* at most: a thread has one, two or four float4s of a row */
     VT_CUDA_WIDTHS = 6,                   /* of a product's tile of samples */
     VT_CUDA_ATTEND_WARPS = 4,             /* with queries, of a block of a step's attention */
     VT_CUDA_RECORD_IDS = 32,              /* banned and stop ids at a record's end */
@@ -136,7 +136,6 @@ struct vt_cuda_machine {
 };
 /* How a weight is cut: tiles of ranks * 128 rows a cluster, k in splits or runs. */
 struct vt_cuda_cut {
-    bool in_turn;                                /* warpgroups take tiles in turn, clusters take equal runs of units */
     int ranks;                                   /* blocks of a cluster: 2 or 4 */
     int samples;                                 /* of a tile */
     int k_blocks, n_tiles, n_splits, n_clusters; /* of one tile of samples */

@@ -20,8 +20,10 @@ vt_status vt_cuda_launch(struct vt_cuda *be, enum vt_cuda_kernel k, const struct
 
 unsigned vt_cuda_norm_threads(int d)
 {
-    const int threads = (d / 4 + 31) / 32 * 32;
-    return (unsigned)(threads < VT_CUDA_NORM_THREADS ? threads : VT_CUDA_NORM_THREADS);
+    int kept = 1; /* float4s of a thread */
+    while (d > kept * 4 * VT_CUDA_NORM_THREADS)
+        kept *= 2;
+    return (unsigned)((d / 4 + kept * 32 - 1) / (kept * 32) * 32);
 }
 
 /* d (+)= x w', w stored [n][k]. */

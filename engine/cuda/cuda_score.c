@@ -164,8 +164,7 @@ static void feed(const struct vt_cuda *be, const struct vt_lm_score_row *r, int 
         const int pos = r->group->n_tokens + at + i;
         a->tokens[row0 + i] = r->tokens[at + i];
         a->pos[row0 + i] = pos;
-        a->key_at[row0 + i] =
-            entries[pos / VT_DEV_PAGE_KEYS] + (uint64_t)(pos % VT_DEV_PAGE_KEYS) * (uint64_t)be->shape.head_pad * 2;
+        a->key_at[row0 + i] = entries[pos / VT_DEV_PAGE_KEYS] + (uint64_t)(pos % VT_DEV_PAGE_KEYS) * VT_DEV_KEY_BYTES;
     }
     a->pass.n_tiles += vt_cuda_tiles(be, table, row0, n, r->group->n_tokens + at, a->tiles + a->pass.n_tiles);
     a->pass.n_rows += n;

@@ -23,11 +23,12 @@ static vt_status attend_portable(struct vt_cuda *be, const struct vt_cuda_pass *
     return vt_cuda_launch(be, is_wide ? VT_CUDA_step_attend_128 : VT_CUDA_step_attend_64, &grid, args, err);
 }
 
-/* As many blocks as hold a batch of 160 samples in 5 groups at once, two to a multiprocessor. A function of the model
+/* As many blocks as an H200 works well on for 160 samples in 5 groups (measured: more, two to a multiprocessor, were
+ * slower). A function of the model
  * alone: it decides in which order a sample's partial results are merged. */
 int vt_cuda_attend_ranks(const struct vt_lm_config *c)
 {
-    enum { GROUPS = 5, EACH = 32, BLOCKS = 264, MOST = 8 };
+    enum { GROUPS = 5, EACH = 32, BLOCKS = 160, MOST = 8 };
     const int heads = c->n_heads / c->n_kv_heads, per_warp = heads < VT_DEV_TILE_ROWS ? VT_DEV_TILE_ROWS / heads : 1;
     const int per_tile = per_warp * VT_CUDA_ATTEND_WARPS, tiles = GROUPS * ((EACH + per_tile - 1) / per_tile);
     const int ranks = BLOCKS / (tiles * c->n_kv_heads);

@@ -3,11 +3,12 @@
  * device.h: what host (C) and device (CUDA C++) share: structs that live in device memory or are passed to kernels by
  * value, and the constants of their layout. Fixed-width types only; addresses are 64-bit integers on the host side.
  *
- * Keys and values. A page holds 64 consecutive positions of one sequence for every layer: [layer][kv head][K, V][64]
- * [head_pad] bf16, head_pad being the head size rounded up to 64 or 128, zeros in the padding. Behind them stand
- * d_model floats for the residual of a prompt's last token (used in a prompt's last page only). A page table is an
- * array of page addresses by position / 64; an entry with its lowest bit set is a scratch page that holds one layer,
- * whichever is at work. Pages are cleared once, so that what was never written is finite.
+ * Keys and values. A page holds 64 consecutive positions of one sequence for every layer: [layer][kv head][K, V]
+ * [head_pad / 64] tiles of 64 keys by 64 elements, bf16, swizzled (attend.cuh); head_pad is the head size rounded up to
+ * 64 or 128, with zeros in the padding. Behind them stand d_model floats for the residual of a prompt's last token
+ * (used in a prompt's last page only). A page table is an array of page addresses by position / 64; an entry with its
+ * lowest bit set is a scratch page that holds one layer, whichever is at work. Pages are cleared once, so that what was
+ * never written is finite.
  *
  * A slot (one sample) has a record in device memory: its state moves on there, so that a job can be begun before the
  * last one has ended. A step takes the slots of a batch as rows.
@@ -19,6 +20,7 @@
 
 enum {
     VT_DEV_PAGE_KEYS = 64,
+    VT_DEV_KEY_BYTES = 128,   /* of a key's row in a tile of a page */
     VT_DEV_HEAD_CHUNK = 1024, /* vocabulary columns of a partial sum, as in the CPU backend */
     VT_DEV_STEP_ROWS = 256,   /* most slots of a step */
     VT_DEV_TILE_ROWS = 16     /* queries (sample or token, times head) of an attention tile: a warp's */

@@ -22,10 +22,9 @@ KERNEL(256, 1) vt_copy_keys(const struct vt_dev_copy *copies, struct vt_dev_shap
     const int from_layer = layer < 0 ? blockIdx.y : layer;
     const char *from = at<const char>(c.from) + (int64_t)from_layer * m.layer_stride;
     char *to = at<char>(c.to & ~(uint64_t)1) + ((c.to & 1) ? 0 : (int64_t)from_layer * m.layer_stride);
-    const int row_units = m.head_pad * (int)sizeof(bf16) / 16, per_part = c.n_keys * row_units;
-    const size_t part_bytes = (size_t)VT_DEV_PAGE_KEYS * m.head_pad * sizeof(bf16);
-    for (int i = threadIdx.x; i < 2 * m.n_kv_heads * per_part; i += 256) {
-        const size_t offset = i / per_part * part_bytes + (size_t)(i % per_part) * 16;
+    const int tiles = 2 * m.n_kv_heads * (m.head_pad / 64), per_tile = c.n_keys * (VT_DEV_KEY_BYTES / 16);
+    for (int i = threadIdx.x; i < tiles * per_tile; i += 256) {
+        const size_t offset = (size_t)(i / per_tile) * VT_DEV_PAGE_KEYS * VT_DEV_KEY_BYTES + (size_t)(i % per_tile) * 16;
         *reinterpret_cast<uint4 *>(to + offset) = *reinterpret_cast<const uint4 *>(from + offset);
     }
 }

@@ -8,7 +8,7 @@
 
 #include "cuda/common.cuh"
 
-enum { NORM_THREADS = 1024 }; /* at most; a multiple of 32 */
+enum { NORM_THREADS = 512 }; /* at most; a multiple of 32 */
 
 /* Sums of a split product that are still to be added to a row: n_splits of them, `stride` elements apart. */
 struct parts {
@@ -80,8 +80,10 @@ DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float 
 {
     if (n <= 4 * (int)blockDim.x)
         norm_some<1, 8>(x, p, is_kept, w, out, n, eps);
-    else
+    else if (n <= 8 * (int)blockDim.x)
         norm_some<2, 4>(x, p, is_kept, w, out, n, eps);
+    else
+        norm_some<4, 2>(x, p, is_kept, w, out, n, eps);
 }
 
 DEVICE void embed_row(const bf16 *row, float *x, int n)
@@ -121,7 +123,7 @@ KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf
  * nothing. */
 KERNEL(NORM_THREADS, 1)
 vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int n, int32_t *pos, uint64_t *key_at,
-              int32_t head_pad, const float *w, bf16 *out, float eps)
+              const float *w, bf16 *out, float eps)
 {
     const int row = blockIdx.x;
     release_next();
@@ -132,7 +134,7 @@ vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int
     if (threadIdx.x == 0) {
         const uint64_t *table = reinterpret_cast<const uint64_t *>(s + 1);
         pos[row] = p;
-        key_at[row] = is_fed ? table[p / VT_DEV_PAGE_KEYS] + (uint64_t)(p % VT_DEV_PAGE_KEYS) * head_pad * sizeof(bf16) : 0;
+        key_at[row] = is_fed ? table[p / VT_DEV_PAGE_KEYS] + (uint64_t)(p % VT_DEV_PAGE_KEYS) * VT_DEV_KEY_BYTES : 0;
     }
     embed_row(embedding + (size_t)(is_fed ? s->last : 0) * n, x + (size_t)row * n, n);
     __syncthreads();
@@ -152,6 +154,12 @@ vt_step_norm(const struct vt_dev_job *job, float *x, const float *parts, int n_s
     const bool is_first = s && s->n_tokens == 0;
     const struct parts p = {parts + (size_t)row * n, is_first ? 0 : n_splits, stride};
     norm_row(is_first ? at<float>(s->last_hidden) : x + (size_t)row * n, p, false, w, out + (size_t)row * n, n, eps);
+}
+
+/* Element i of a row of a page at position p, from where the row stands in the page's first tile. */
+DEVICE int element_at(int p, int i)
+{
+    return i / 64 * (VT_DEV_PAGE_KEYS * 64) + ((i % 64 / 8) ^ (p % 8)) * 8 + i % 8;
 }
 
 /* y[row] = q, k, v of a token as multiplied (fp32, in n_splits parts) -> bias, head norm, rotation; q to its own buffer
@@ -208,12 +216,11 @@ vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const f
     if (!is_q && !key)
         return;
     bf16 *out = q + ((size_t)row * m.n_heads + head) * m.head_pad;
-    int turn = 0; /* of the row's 16-byte pieces in a page (attend.cuh) */
-    if (!is_q) {
+    const bool is_page = !is_q; /* pieces of eight elements are swizzled there (attend.cuh); q is plain */
+    if (is_page) {
         const int kv = is_v ? head - m.n_heads - m.n_kv_heads : head - m.n_heads;
         const uint64_t base = (key & ~(uint64_t)1) + ((key & 1) ? 0 : (uint64_t)layer * m.layer_stride);
         out = at<bf16>(base) + (size_t)(2 * kv + is_v) * VT_DEV_PAGE_KEYS * m.head_pad;
-        turn = (p & 6) ^ (p & 1) << 2;
     }
 #pragma unroll
     for (int j = 0; j < 2; j++) {
@@ -226,11 +233,11 @@ vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const f
             c = c * co + a * si;
             a = turned;
         }
-        out[((i / 8) ^ turn) * 8 + i % 8] = __float2bfloat16_rn(a);
-        out[(((half + i) / 8) ^ turn) * 8 + (half + i) % 8] = __float2bfloat16_rn(c);
+        out[is_page ? element_at(p, i) : i] = __float2bfloat16_rn(a);
+        out[is_page ? element_at(p, half + i) : half + i] = __float2bfloat16_rn(c);
     }
     for (int i = m.head_dim + lane; i < m.head_pad; i += 32)
-        out[((i / 8) ^ turn) * 8 + i % 8] = __float2bfloat16_rn(0.0f);
+        out[is_page ? element_at(p, i) : i] = __float2bfloat16_rn(0.0f);
 }
 
 /* Gate and up rows are interleaved by eight in the packed weights: columns 16 i + j and 16 i + 8 + j of y are gate and up

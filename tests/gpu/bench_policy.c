@@ -3,14 +3,17 @@
  * bench_policy.c: sampling and scoring on a GPU, counted as DECISIONS.md section 15 says, with random weights of known
  * shapes.
  *
- *     bench_policy [--eager] [--portable] [--ranks N] [--steps N] [--runs N] [--only decode|score] [SHAPE...] 135m 1.5b
- * 7b (default: all)
+ *     bench_policy [--eager] [--portable] [--ranks N] [--clusters N] [--steps N] [--runs N] [--only decode|score]
+ * [SHAPE...]
+ *
+ * SHAPE: 135m 1.5b 7b (default: all).
  *
  * decode  5 prompts of 600 tokens x 32 samples, 128 new tokens, temperature 0.25, log-probabilities on. Whole: prompts
  *         included, as rivals are counted. Steps: decoding alone. The bound is the bytes a step must move (weights
  * once, the prompt's keys and values once per group, each sample's own) over the bandwidth of a copy measured here.
  * score   the same shape; all 160 x 728 tokens are counted, 5 x 600 + 160 x 128 computed, prompts included.
- * --portable: as on cards before Hopper; --ranks: blocks of a cluster of a step's attention.
+ * --portable: as on cards before Hopper; --ranks: blocks of a cluster of a step's attention; --clusters: of its
+ * large products (2 or 4).
  * Best and median of the runs after a warm one. --eager launches kernels one by one, for a profiler.
  */
 #include "harness.h"
@@ -77,7 +80,7 @@ static const struct shape {
 struct options {
     bool is_eager;
     bool is_portable;
-    int steps, runs, ranks;
+    int steps, runs, ranks, clusters;
     const char *only;
 };
 
@@ -298,6 +301,25 @@ static void score(struct bench *b)
            flops / b->matmul);
 }
 
+/* Only clusters of n blocks, where a weight's cut leaves at most as many sums as before. */
+static void recut(struct vt_cuda *be, struct vt_cuda_product *p, int n)
+{
+    struct vt_cuda_machine m = be->machine;
+    m.most_clusters[n == 2] = 0;
+    const struct vt_cuda_cut c = vt_cuda_cut_of(&m, p->kind, p->n_columns, p->k);
+    if (c.n_splits <= p->cut.n_splits)
+        p->cut = c;
+}
+
+static void recut_all(struct vt_cuda *be, int n)
+{
+    for (int i = 0; i < be->cfg.n_layers; i++) {
+        recut(be, &be->products.layers[i].gate_up, n);
+        recut(be, &be->products.layers[i].down, n);
+    }
+    recut(be, &be->products.head, n);
+}
+
 static bool run_shape(const struct shape *shape, const struct options *o)
 {
     static struct bench b;
@@ -315,6 +337,8 @@ static bool run_shape(const struct shape *shape, const struct options *o)
     b.be->has_no_graphs = o->is_eager;
     if (o->ranks)
         b.be->attend_ranks = o->ranks;
+    if (o->clusters)
+        recut_all(b.be, o->clusters);
     if (o->is_portable)
         b.be->is_own = false;
     vt_stream_init(&rng, 2);
@@ -353,6 +377,8 @@ int main(int argc, char **argv)
             o.runs = (int)strtol(argv[++i], NULL, 10);
         else if (has_value && strcmp(argv[i], "--ranks") == 0)
             o.ranks = (int)strtol(argv[++i], NULL, 10);
+        else if (has_value && strcmp(argv[i], "--clusters") == 0)
+            o.clusters = (int)strtol(argv[++i], NULL, 10);
         else if (has_value && strcmp(argv[i], "--only") == 0)
             o.only = argv[++i];
         else

@@ -278,10 +278,12 @@ static void timing(void)
         SKIP("VEGTTT_TIME is not set");
     if (!open_fixture(&f))
         return;
-    const int fours = f.be->machine.most_clusters[1];
-    for (size_t i = 0; i < 2 * sizeof m / sizeof m[0]; i++) {
-        f.be->machine.most_clusters[1] = i < sizeof m / sizeof m[0] ? 0 : fours; /* clusters of two, then of four too */
-        time_shapes(f.be, m[i % (sizeof m / sizeof m[0])]);
+    const struct vt_cuda_machine machine = f.be->machine;
+    for (int four = 0; four < 2; four++) {
+        f.be->machine.most_clusters[four] = machine.most_clusters[four];
+        f.be->machine.most_clusters[!four] = 0;
+        for (size_t i = (size_t)four; i < sizeof m / sizeof m[0]; i++)
+            time_shapes(f.be, m[i]);
     }
     close_fixture(&f);
 }
