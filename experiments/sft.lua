@@ -13,7 +13,6 @@
 local vt = require "vegttt"
 local Corpus = require "corpus"
 local Rng = require "corpus.rng"
-local tasks = require "vegttt.tasks"
 
 local END = "<|im_end|>"
 local SYNTHETIC = 100000 -- ids of operations that are no KernelBench task start here
@@ -47,7 +46,7 @@ local function measured_speedups(inst, table_of)
 end
 
 local function engine_speedups(inst)
-  local task = tasks.from_table(inst.document, inst.name)
+  local task = vt.task(inst.document)
   local verdicts = vt.map(inst.variants, function(v) return vt.eval.one(task, v.body, { protocol = "fast" }) end)
   local out = {}
   for i, verdict in ipairs(verdicts) do out[i] = verdict.correct and (i == 1 and 1 or verdict.speedup) or 0 end
@@ -201,7 +200,7 @@ return vt.experiment {
   name = "sft",
   doc = "Train the default adapter on verified optimisations of operations that no evaluation half contains.",
   params = {
-    model = { "smollm2-135m", "base model; its adapter, if any, is left aside" },
+    model = { "smollm2-135m", "base model; its adapter, if any, is left aside", type = "model" },
     variant = { "fast", "how variants are drawn", choices = { "fast", "neutral" } },
     copy = { 0.3, "weight of the unchanged body among the variants drawn by speed", min = 0 },
     steps = { 800, "optimiser steps", min = 0 },

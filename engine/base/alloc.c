@@ -12,9 +12,10 @@
 
 static atomic_long fail_countdown;
 
-void vt_alloc_fail_at(long k)
+long vt_alloc_fail_at(long k)
 {
-    atomic_store(&fail_countdown, k);
+    long left = atomic_exchange(&fail_countdown, k);
+    return left > 0 ? left : 0;
 }
 
 static bool is_injected_failure(void)

@@ -2,7 +2,7 @@
  *
  * alloc.h: allocation with checked products. Memory comes from malloc and is released with free().
  * vt_alloc_array(n, size) is zeroed and fails (NULL) on overflow. vt_alloc_fail_at(k) makes the k-th next allocation
- * of this process fail, for tests.
+ * of this process fail, for tests; cJSON and PCRE2 allocate here too, so their failures can be tried as well.
  */
 #ifndef VT_BASE_ALLOC_H
 #define VT_BASE_ALLOC_H
@@ -19,6 +19,7 @@ char *vt_strdup(const char *s);
 char *vt_strndup(const char *s, size_t n);
 bool vt_mul_size(size_t a, size_t b, size_t *out); /* false on overflow */
 bool vt_add_size(size_t a, size_t b, size_t *out);
-void vt_alloc_fail_at(long k); /* 0 = off */
+/* k = 0: no failure. Returns what was left of the last countdown: 0 when it struck (or none was set). */
+long vt_alloc_fail_at(long k);
 
 #endif

@@ -77,13 +77,12 @@ static bool write_all(int fd, const char *p, size_t n)
     return true;
 }
 
-vt_status vt_fs_write_atomic(const char *path, const void *bytes, size_t n, vt_err *err)
+/* Writes and syncs a file beside `path`, whose name is left in `temporary` (PATH_MAX bytes). */
+static vt_status write_beside(const char *path, const void *bytes, size_t n, char *temporary, vt_err *err)
 {
-    static atomic_uint serial; /* two threads may replace the same file */
-    char temporary[PATH_MAX];
-    int len =
-        snprintf(temporary, sizeof temporary, "%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
-    if (len < 0 || (size_t)len >= sizeof temporary)
+    static atomic_uint serial; /* two threads may write the same file */
+    int len = snprintf(temporary, PATH_MAX, "%s.tmp-%ld-%u", path, (long)getpid(), atomic_fetch_add(&serial, 1));
+    if (len < 0 || len >= PATH_MAX)
         return vt_fail(err, VT_EINVAL, "cannot write %s: the path is too long", path);
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
     if (fd < 0)
@@ -94,13 +93,36 @@ vt_status vt_fs_write_atomic(const char *path, const void *bytes, size_t n, vt_e
         is_written = false;
         e = errno;
     }
-    if (is_written && rename(temporary, path) == 0)
-        return VT_OK;
     if (is_written)
-        e = errno;
+        return VT_OK;
     unlink(temporary);
     errno = e;
     return fail_errno(err, "write", path);
+}
+
+vt_status vt_fs_write_atomic(const char *path, const void *bytes, size_t n, vt_err *err)
+{
+    char temporary[PATH_MAX];
+    VT_TRY(write_beside(path, bytes, n, temporary, err));
+    if (rename(temporary, path) == 0)
+        return VT_OK;
+    vt_status status = fail_errno(err, "write", path);
+    unlink(temporary);
+    return status;
+}
+
+vt_status vt_fs_write_new(const char *path, const void *bytes, size_t n, bool *is_new, vt_err *err)
+{
+    char temporary[PATH_MAX];
+    *is_new = false;
+    VT_TRY(write_beside(path, bytes, n, temporary, err));
+    vt_status status = VT_OK;
+    if (link(temporary, path) == 0)
+        *is_new = true;
+    else if (errno != EEXIST)
+        status = fail_errno(err, "write", path);
+    unlink(temporary);
+    return status;
 }
 
 vt_status vt_fs_mkdir_p(const char *path, vt_err *err)
@@ -283,7 +305,7 @@ vt_status vt_exe_dir(char **out, vt_err *err)
 vt_status vt_map_open(const char *path, struct vt_map *out, vt_err *err)
 {
     *out = (struct vt_map){0};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe is refused below, not waited for */
     if (fd < 0)
         return fail_errno(err, "open", path);
     vt_status status = VT_OK;

@@ -13,6 +13,8 @@ vt_status vt_fs_read(const char *path, size_t max, struct vt_buf *out,
                      vt_err *err) VT_MUST_USE; /* out is initialised here */
 /* Writes PATH.tmp-PID, fsyncs, renames: the file is either the old or the new one. */
 vt_status vt_fs_write_atomic(const char *path, const void *bytes, size_t n, vt_err *err) VT_MUST_USE;
+/* The same by a hard link, which never replaces a file: *is_new is false when one is there already. */
+vt_status vt_fs_write_new(const char *path, const void *bytes, size_t n, bool *is_new, vt_err *err) VT_MUST_USE;
 vt_status vt_fs_mkdir_p(const char *path, vt_err *err) VT_MUST_USE;
 vt_status vt_fs_remove_tree(const char *path, vt_err *err) VT_MUST_USE; /* absent is fine */
 bool vt_fs_exists(const char *path);

@@ -9,6 +9,9 @@
  * Writing is ours. A double is printed with 15, 16 or 17 digits, the first that reads back to the same bits; integers
  * up to 2^53 have no exponent; NaN and infinities are null. Text that is not UTF-8 becomes U+FFFD, byte by byte.
  *
+ * cJSON takes its memory from base/alloc. A parse that fails for want of it says so, instead of calling the text bad: a
+ * journal must not look corrupt because memory was short.
+ *
  * Building never fails half-way: a child that could not be allocated leaves the mark NODE_LOST on its parent, and
  * vt_json_write reports it, so callers build first and check once.
  */
@@ -24,6 +27,21 @@
 enum { NODE_LOST = 1 << 16, TEXT_PADDING = 8 };
 
 static const double max_exact_int = 9007199254740992.0; /* 2^53 */
+
+static _Thread_local bool is_out_of_memory; /* since it was last cleared */
+
+static void *allocate(size_t size)
+{
+    void *p = vt_realloc_array(NULL, size, 1);
+    is_out_of_memory |= !p;
+    return p;
+}
+
+__attribute__((constructor)) static void use_own_memory(void)
+{
+    cJSON_Hooks hooks = {.malloc_fn = allocate, .free_fn = free};
+    cJSON_InitHooks(&hooks);
+}
 
 /* Depth check and \u0000 repair in one pass over the private copy; returns the depth reached. */
 static int prepare_text(char *p, size_t len)
@@ -64,7 +82,12 @@ vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json 
         status = vt_fail(err, VT_ELIMIT, "%s nests deeper than %d levels", what, (int)VT_JSON_MAX_DEPTH);
         goto out;
     }
+    is_out_of_memory = false;
     root = cJSON_ParseWithLengthOpts(copy, len, &end, 0);
+    if (!root && is_out_of_memory) {
+        status = vt_fail(err, VT_ENOMEM, "out of memory while reading %s", what);
+        goto out;
+    }
     while (root && end < copy + len && strchr(" \t\r\n", *end) && *end)
         end++;
     if (!root || end < copy + len) {
@@ -258,6 +281,19 @@ vt_json *vt_json_clone(const vt_json *j)
     return cJSON_Duplicate(j, 1);
 }
 
+static bool is_whole(const cJSON *j)
+{
+    bool whole = j && !(j->type & NODE_LOST);
+    for (const cJSON *c = vt_json_first(j); c && whole; c = c->next)
+        whole = is_whole(c);
+    return whole;
+}
+
+vt_status vt_json_check(const vt_json *j, vt_err *err)
+{
+    return is_whole(j) ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory while building a JSON value");
+}
+
 void vt_json_put(vt_json *object, const char *key, vt_json *child)
 {
     if (object && child && cJSON_IsObject(object)) {
@@ -388,33 +424,40 @@ void vt_json_write_string(struct vt_buf *out, const char *s, size_t len)
     vt_buf_putc(out, '"');
 }
 
+struct member {
+    const cJSON *node;
+    size_t at;
+};
+
+/* Equal keys, which only hostile input has, stay in their order: the text of a value is one text. */
 static int compare_keys(const void *a, const void *b)
 {
-    const cJSON *const *x = a, *const *y = b;
-    return strcmp((*x)->string, (*y)->string);
+    const struct member *x = a, *y = b;
+    int order = strcmp(x->node->string, y->node->string);
+    return order ? order : (x->at > y->at) - (x->at < y->at);
 }
 
 static vt_status write_node(const cJSON *j, bool sorted, int depth, struct vt_buf *out, vt_err *err);
 
-/* Children in insertion order, or by key when sorted; equal keys (only hostile input has them) keep no set order. */
+/* Children in insertion order, or by key when sorted. */
 static vt_status write_children(const cJSON *j, bool sorted, int depth, struct vt_buf *out, vt_err *err)
 {
     bool is_object = cJSON_IsObject(j);
     size_t n = vt_json_count(j), at = 0;
-    const cJSON **order = NULL;
+    struct member *order = NULL;
     vt_status status = VT_OK;
     if (sorted && is_object && n) {
         order = vt_alloc_array(n, sizeof *order);
         if (!order)
             return vt_fail(err, VT_ENOMEM, "out of memory while sorting %zu JSON keys", n);
-        for (const cJSON *c = j->child; c; c = c->next)
-            order[at++] = c;
+        for (const cJSON *c = j->child; c; c = c->next, at++)
+            order[at] = (struct member){c, at};
         qsort(order, n, sizeof *order, compare_keys);
     }
     const cJSON *c = j->child;
     vt_buf_putc(out, is_object ? '{' : '[');
     for (at = 0; at < n && status == VT_OK; at++, c = c->next) {
-        const cJSON *item = order ? order[at] : c;
+        const cJSON *item = order ? order[at].node : c;
         if (at)
             vt_buf_putc(out, ',');
         if (is_object) {

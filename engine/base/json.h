@@ -47,7 +47,9 @@ vt_status vt_json_need_str(const vt_json *o, const char *key, const char *what, 
 vt_status vt_json_need_num(const vt_json *o, const char *key, const char *what, double *out, vt_err *err) VT_MUST_USE;
 vt_status vt_json_need_int(const vt_json *o, const char *key, const char *what, int64_t *out, vt_err *err) VT_MUST_USE;
 
-/* Building. All return NULL / do nothing on out of memory; vt_json_write reports it. */
+/* Building. All return NULL / do nothing on out of memory; vt_json_write reports it, and vt_json_check where the value
+ * is read member by member instead of being written. */
+vt_status vt_json_check(const vt_json *j, vt_err *err) VT_MUST_USE;
 vt_json *vt_json_object(void);
 vt_json *vt_json_array(void);
 vt_json *vt_json_new_str(const char *s, size_t len);

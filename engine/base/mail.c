@@ -24,7 +24,7 @@ vt_status vt_mail_wait(struct vt_mail *m, vt_err *err)
         pthread_cond_wait(&m->cond, &m->mutex);
     m->is_there = false;
     vt_status status = m->status;
-    if (status != VT_OK)
+    if (status != VT_OK && err)
         *err = m->err;
     pthread_mutex_unlock(&m->mutex);
     return status;

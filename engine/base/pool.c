@@ -8,6 +8,9 @@
  * itself and only then looks at the counter again. Both orders are sequentially consistent, so one of the two sees
  * the other and no wake-up is lost. Sleeping matters as much as spinning: a thread that meets its mates while one of
  * them is parked by the lease must leave its core to the timing.
+ *
+ * A pool can be confined to some cores and as many threads. The others wake for each job all the same, see that it has
+ * no share for them and sleep again without spinning: so every thread sees every job, and no count of them can slip.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -33,8 +36,9 @@ struct member {
 };
 
 struct vt_pool {
-    int n;         /* with the caller */
-    int n_started; /* members whose thread exists; they are indices 1.. */
+    int n;               /* with the caller */
+    atomic_int n_active; /* threads that get a share of a job; changes between jobs only */
+    int n_started;       /* members whose thread exists; they are indices 1.. */
     atomic_bool is_ending;
     vt_pool_fn *fn;
     void *arg;
@@ -79,10 +83,10 @@ static void gate_open(struct gate *g)
 }
 
 /* Returns once the gate has opened since `seen` was read. */
-static void gate_wait(struct gate *g, unsigned seen)
+static void gate_wait(struct gate *g, unsigned seen, bool is_spinning)
 {
     uint64_t start_ns = 0;
-    for (unsigned spin = 1;; spin++) {
+    for (unsigned spin = 1; is_spinning; spin++) {
         if (atomic_load_explicit(&g->opened, memory_order_acquire) != seen)
             return;
         relax();
@@ -107,10 +111,11 @@ static void *member_main(void *arg)
     struct member *m = arg;
     vt_pool *p = m->pool;
     for (unsigned seen = 0;; seen++) {
-        gate_wait(&p->start, seen);
+        gate_wait(&p->start, seen, m->index < p->n_active);
         if (atomic_load(&p->is_ending))
             return NULL;
-        p->fn(p->arg, m->index, p->n);
+        if (m->index < p->n_active)
+            p->fn(p->arg, m->index, p->n_active);
         if (atomic_fetch_sub(&p->n_working, 1) == 1)
             gate_open(&p->done);
     }
@@ -133,6 +138,7 @@ vt_status vt_pool_new(int n_threads, vt_pool **out, vt_err *err)
     if (!p)
         return vt_fail(err, VT_ENOMEM, "out of memory while creating a pool of %d threads", n);
     p->n = n;
+    atomic_init(&p->n_active, n);
     gate_init(&p->start);
     gate_init(&p->done);
     gate_init(&p->meet);
@@ -170,6 +176,16 @@ int vt_pool_size(const vt_pool *p)
     return p->n;
 }
 
+void vt_pool_place(vt_pool *p, const cpu_set_t *cores, int n_active)
+{
+    pthread_mutex_lock(&p->one_job);
+    atomic_store(&p->n_active, n_active < 1 ? 1 : n_active > p->n ? p->n : n_active);
+    pthread_setaffinity_np(pthread_self(), sizeof *cores, cores);
+    for (int i = 1; i <= p->n_started; i++)
+        pthread_setaffinity_np(p->members[i].thread, sizeof *cores, cores);
+    pthread_mutex_unlock(&p->one_job);
+}
+
 void vt_pool_run(vt_pool *p, vt_pool_fn *fn, void *arg)
 {
     pthread_mutex_lock(&p->one_job);
@@ -179,9 +195,9 @@ void vt_pool_run(vt_pool *p, vt_pool_fn *fn, void *arg)
     unsigned seen = atomic_load(&p->done.opened);
     if (p->n > 1)
         gate_open(&p->start);
-    fn(arg, 0, p->n);
+    fn(arg, 0, p->n_active);
     if (atomic_fetch_sub(&p->n_working, 1) != 1)
-        gate_wait(&p->done, seen);
+        gate_wait(&p->done, seen, true);
     else
         gate_open(&p->done);
     pthread_mutex_unlock(&p->one_job);
@@ -191,8 +207,8 @@ void vt_pool_barrier(vt_pool *p, int thread)
 {
     (void)thread;
     unsigned seen = atomic_load(&p->meet.opened);
-    if (atomic_fetch_add(&p->n_arrived, 1) + 1 < p->n) {
-        gate_wait(&p->meet, seen);
+    if (atomic_fetch_add(&p->n_arrived, 1) + 1 < p->n_active) {
+        gate_wait(&p->meet, seen, true);
         return;
     }
     atomic_store(&p->n_arrived, 0);

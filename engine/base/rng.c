@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "base/sha256.h"
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 enum { N_PHILOX_ROUNDS = 10, MT_N = 624, MT_M = 397 };
@@ -57,17 +58,34 @@ uint64_t vt_seed_mix(uint64_t a, uint64_t b)
     return philox_u64(a, seed_domain, b);
 }
 
-uint64_t vt_seed_str(uint64_t seed, const char *label)
+/* The stream that the hashed label names below seed. */
+static uint64_t derive(uint64_t seed, struct vt_sha256 *label)
 {
-    struct vt_sha256 s;
     unsigned char digest[32];
-    vt_sha256_init(&s);
-    vt_sha256_add(&s, label, strlen(label));
-    vt_sha256_end(&s, digest);
     uint64_t word = 0;
+    vt_sha256_end(label, digest);
     for (int i = 0; i < 8; i++)
         word |= (uint64_t)digest[i] << (8 * i);
     return vt_seed_mix(seed, word);
+}
+
+uint64_t vt_seed_str(uint64_t seed, const char *label)
+{
+    struct vt_sha256 s;
+    vt_sha256_init(&s);
+    vt_sha256_add(&s, label, strlen(label));
+    return derive(seed, &s);
+}
+
+uint64_t vt_seed_item(uint64_t seed, const char *label, int i)
+{
+    struct vt_sha256 s;
+    char number[16];
+    const int n = snprintf(number, sizeof number, "%d", i);
+    vt_sha256_init(&s);
+    vt_sha256_add(&s, label, strlen(label));
+    vt_sha256_add(&s, number, (size_t)n);
+    return derive(seed, &s);
 }
 
 void vt_stream_init(struct vt_stream *s, uint64_t key)

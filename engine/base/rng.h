@@ -14,6 +14,7 @@ void vt_philox(uint64_t key, uint64_t counter_hi, uint64_t counter_lo, uint32_t 
 double vt_philox_uniform(uint64_t key, uint64_t hi, uint64_t lo); /* in [0, 1), 53 bits */
 uint64_t vt_seed_mix(uint64_t a, uint64_t b);                     /* one well-mixed 64-bit value of two */
 uint64_t vt_seed_str(uint64_t seed, const char *label);           /* derived stream: seed + label */
+uint64_t vt_seed_item(uint64_t seed, const char *label, int i);   /* seed + label followed by the decimal number */
 
 struct vt_stream {
     uint64_t key, at;

@@ -4,17 +4,14 @@
  * scale, null candidates, and a probe that makes the task ready exactly as the evaluator would and reports how far its
  * own references stay from the bound on every input set.
  *
- * The probe blocks: it belongs to a verb that has nothing else to do. Everything it opens hangs on one guard.
+ * The probe blocks: it belongs to a verb that has nothing else to do.
  */
 #include "base/alloc.h"
-#include "base/fs.h"
-#include "base/rng.h"
 #include "bind/lua_core.h"
-#include "eval/judge.h"
-#include "eval/scratch.h"
-#include <math.h>
+#include "bind/lua_open.h"
+#include "eval/c/null.h"
+#include "eval/probe.h"
 #include <stdlib.h>
-#include <string.h>
 
 static const char task_op[] = "vegttt task";
 
@@ -139,150 +136,47 @@ static int l_nulls(lua_State *L)
 
 /* ---- probe ---- */
 
-struct probe {
-    char *dir, *truth_dir;
-    struct vt_compiler cc;
-    struct vt_broker *broker;
-    struct vt_outputs outputs;
-    struct vt_subjects *subjects;
-    struct vt_subject *subject;
-    struct vt_runner *runner;
-    double *worst[VT_N_REFERENCES]; /* [n_sets]; NULL without that reference */
-    bool is_stale_refused;
-};
-
-static void free_probe(void *arg)
-{
-    struct probe *p = arg;
-    vt_runner_close(p->runner);
-    if (p->subjects) {
-        vt_subject_put(p->subjects, p->subject);
-        vt_subjects_free(p->subjects);
-    }
-    vt_outputs_free(&p->outputs);
-    vt_broker_close(p->broker);
-    vt_scratch_remove(p->dir);
-    for (int i = 0; i < VT_N_REFERENCES; i++)
-        free(p->worst[i]);
-    vt_compiler_free(&p->cc);
-    free(p->truth_dir);
-    free(p);
-}
-
-static vt_status open_probe(struct probe *p, vt_err *err)
-{
-    char *cache = NULL;
-    VT_TRY(vt_compiler_find(NULL, &p->cc, err));
-    VT_TRY(vt_cache_dir(&cache, err));
-    p->truth_dir = vt_path_join(cache, "truth");
-    free(cache);
-    if (!p->truth_dir)
-        return vt_fail(err, VT_ENOMEM, "No memory for checking a task; free some and try again");
-    VT_TRY(vt_scratch_make(&p->dir, err));
-    VT_TRY(vt_broker_open(p->dir, "check", 0, &p->broker, err));
-    return vt_subjects_new(p->truth_dir, 0x7a5c, &p->subjects, err);
-}
-
-/* The outputs of set i that lie in memory, held against another draw of the same inputs' distribution: the answer of
- * the previous call must not pass for this one's. */
-static bool is_refused_elsewhere(const struct vt_pool_sets *pool, const struct vt_outputs *outputs, size_t i)
-{
-    for (size_t j = 0; j < pool->n_sets; j++) {
-        void *buf[VT_TASK_MAX_ARRAYS];
-        struct vt_compare_result r;
-        if (j == i || pool->set[j].plan != pool->set[i].plan)
-            continue;
-        vt_set_buffers(pool, &pool->set[i], outputs->map, buf);
-        vt_compare(&pool->set[j].expect, (const void *const *)buf, &r);
-        if (r.n_wrong > 0)
-            return true;
-    }
-    return false;
-}
-
-static vt_status run_reference(struct probe *p, vt_lease *lease, int which, vt_err *err)
-{
-    struct vt_subject *x = p->subject;
-    char load_error[256];
-    struct vt_runner_opts o = {.broker = p->broker,
-                               .object = x->reference[which].object,
-                               .object_len = x->reference[which].object_len,
-                               .symbol = vt_task_name(x->task),
-                               .pool = &x->pool,
-                               .outputs = {&p->outputs, NULL}};
-    p->worst[which] = vt_alloc(x->pool.n_sets * sizeof(double));
-    if (!p->worst[which])
-        return vt_fail(err, VT_ENOMEM, "No memory for checking a task; free some and try again");
-    VT_TRY(vt_runner_open(&o, &p->runner, load_error, err));
-    if (!p->runner)
-        return vt_fail(err, VT_EFORMAT, "the task's reference does not load: %s", load_error);
-    for (size_t i = 0; i < x->pool.n_sets; i++) {
-        struct vt_check_result c;
-        struct vt_call_opts call = {&x->pool.set[i], 0, VT_CLOCK_NONE, vt_seed_mix(i, 1), -1, 5000000000ull, lease};
-        VT_TRY(vt_check_run(p->runner, &x->pool, &p->outputs, &call, &c, err));
-        p->worst[which][i] = c.end == VT_CHECK_RIGHT || c.end == VT_CHECK_WRONG ? c.compare.worst : INFINITY;
-        if (which == VT_BASELINE && !p->is_stale_refused)
-            p->is_stale_refused = is_refused_elsewhere(&x->pool, &p->outputs, i);
-    }
-    vt_runner_close(p->runner);
-    p->runner = NULL;
-    return VT_OK;
-}
-
-static void push_set(lua_State *L, const struct probe *p, size_t i)
+static void push_set(lua_State *L, const struct vt_probe *p, size_t i)
 {
     static const char *const names[] = {"baseline", "tuned"};
-    const struct vt_set *s = &p->subject->pool.set[i];
-    char text[512];
-    vt_inputs_describe(p->subject->task, s->dist, text, sizeof text);
     lua_createtable(L, 0, 4);
-    lua_pushstring(L, s->scale);
+    lua_pushstring(L, p->set[i].scale);
     lua_setfield(L, -2, "scale");
-    lua_pushstring(L, text);
+    lua_pushstring(L, p->set[i].inputs);
     lua_setfield(L, -2, "inputs");
     for (int which = 0; which < VT_N_REFERENCES; which++) {
-        if (!p->worst[which])
+        if (!p->has[which])
             continue;
-        lua_pushnumber(L, p->worst[which][i]);
+        lua_pushnumber(L, p->set[i].worst[which]);
         lua_setfield(L, -2, names[which]);
     }
 }
 
-/* core.task_probe(task, "fast" | "full") -> { sets = { { scale, inputs, baseline, tuned }, … }, stale_refused }, where
- * baseline and tuned are the largest error / bound. Raises with code EFORMAT when the task itself is at fault. */
+/* core.task_probe(task, "fast" | "full", unsafe_jail) -> { sets = { { scale, inputs, baseline, tuned }, … },
+ * stale_refused }, where baseline and tuned are the largest error / bound. Raises with code EFORMAT when the task
+ * itself is at fault. */
 static int l_probe(lua_State *L)
 {
     static const char *const protocols[] = {"fast", "full", NULL};
     vt_err err;
-    vt_lease *lease = vt_lua_bind(L)->lease;
     vt_task *t = vt_lua_task(L, 1);
     vt_protocol protocol = luaL_checkoption(L, 2, "fast", protocols) == 1 ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST;
-    struct vt_guard *g = vt_lua_guard(L, free_probe);
-    struct probe *p = vt_alloc(sizeof *p);
+    struct vt_guard *g = vt_lua_guard(L, free);
+    struct vt_probe *p = vt_alloc(sizeof *p);
     if (!p)
         return luaL_error(L, "no memory for checking a task");
-    p->outputs.fd = -1;
     g->p = p;
-    vt_status s = open_probe(p, &err);
-    struct vt_subject_tools tools = {p->broker, &p->cc, lease, &p->outputs};
-    if (s == VT_OK)
-        s = vt_subject_get(p->subjects, t, "cpu", protocol, &tools, &p->subject, &err);
-    for (int which = 0; which < VT_N_REFERENCES && s == VT_OK; which++)
-        if (p->subject->reference[which].object)
-            s = run_reference(p, lease, which, &err);
-    if (s != VT_OK)
+    if (vt_probe_task(NULL, t, protocol, vt_lua_bind(L)->lease, lua_toboolean(L, 3), p, &err) != VT_OK)
         return vt_lua_raise(L, task_op, &err);
     lua_createtable(L, 0, 2);
-    lua_createtable(L, (int)p->subject->pool.n_sets, 0);
-    for (size_t i = 0; i < p->subject->pool.n_sets; i++) {
+    lua_createtable(L, (int)p->n_sets, 0);
+    for (size_t i = 0; i < p->n_sets; i++) {
         push_set(L, p, i);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
     lua_setfield(L, -2, "sets");
     lua_pushboolean(L, p->is_stale_refused);
     lua_setfield(L, -2, "stale_refused");
-    free_probe(p);
-    g->p = NULL;
     return 1;
 }
 

@@ -38,9 +38,12 @@ struct vt_bind {
     int n_signals;
     double last_turn_s; /* when the scripts last let the loop run */
     double warned_s;
+    double deadline_s;       /* scripts are stopped after it; 0 = none */
+    bool has_stopped_script; /* by an error at the deadline */
+    char deadline_text[160];
 };
 
-vt_bind *vt_lua_bind(lua_State *L);
+vt_bind *vt_lua_bind(lua_State *L); /* the engine behind the state */
 
 /* Raises err as a vt.Error whose `op` is the name of the surface function ("weights:sample"). Does not return. */
 int vt_lua_raise(lua_State *L, const char *op, const vt_err *err);
@@ -89,6 +92,7 @@ struct vt_op {
     bool is_done;
     int (*push)(lua_State *L, struct vt_op *op, int idx);
     void (*release)(struct vt_op *op);
+    void (*cancel)(struct vt_op *op); /* core.cancel; NULL = cannot be stopped */
 };
 /* Pushes a zeroed op of `size` bytes (its first member is the vt_op). */
 void *vt_op_new(lua_State *L, size_t size, const char *name, int (*push)(lua_State *, struct vt_op *, int),
@@ -111,22 +115,6 @@ void vt_part_post(struct vt_part *part);
 void vt_lua_drop_posted(vt_bind *b);
 
 vt_task *vt_lua_task(lua_State *L, int idx);
-
-void vt_lua_add_json(lua_State *L); /* each adds functions to the table on top of the stack */
-void vt_lua_add_vector(lua_State *L);
-void vt_lua_add_misc(lua_State *L);
-void vt_lua_add_files(lua_State *L);
-void vt_lua_add_ops(lua_State *L);
-void vt_lua_add_task(lua_State *L);
-void vt_lua_add_policy(lua_State *L);
-void vt_lua_add_train(lua_State *L);
-void vt_lua_add_eval(lua_State *L);
-void vt_lua_add_check(lua_State *L);
-void vt_lua_add_tokens(lua_State *L);
-void vt_lua_add_serve(lua_State *L);
-void vt_lua_add_store(lua_State *L);
-void vt_lua_add_plot(lua_State *L);
-void vt_lua_add_stats(lua_State *L);
 
 void vt_lua_close_evals(vt_bind *b);
 void vt_lua_close_policies(vt_bind *b);

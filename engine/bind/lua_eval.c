@@ -3,9 +3,13 @@
  * lua_eval.c: the evaluator for the Lua half. A verdict crosses as the JSON record that evals.jsonl keeps, so that a
  * verdict read back on resume and one just made are the same value.
  */
+#include "bind/lua_eval.h"
 #include "base/alloc.h"
 #include "bind/lua_core.h"
-#include "eval/assemble.h"
+#include "bind/lua_open.h"
+#include "eval/c/assemble.h"
+#include "eval/c/c_tier.h"
+#include "eval/tier.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,12 +26,17 @@ struct eval_op {
     struct vt_verdict v; /* its strings point nowhere after done */
 };
 
-static struct vt_lua_eval *check(lua_State *L, int idx)
+struct vt_lua_eval *vt_lua_eval(lua_State *L, int idx)
 {
     struct vt_lua_eval *h = luaL_checkudata(L, idx, eval_type);
     if (!h->e)
         luaL_error(L, "the evaluator was closed");
     return h;
+}
+
+vt_eval *vt_lua_evaluator(const struct vt_lua_eval *h)
+{
+    return h->e;
 }
 
 static void unlink_handle(vt_bind *b, struct vt_lua_eval *h)
@@ -84,6 +93,21 @@ static int l_open(lua_State *L)
     lua_pushstring(L, vt_eval_machine(h->e));
     lua_setfield(L, -2, "machine");
     return 2;
+}
+
+/* core.eval_identity() -> { version, machine } of the evaluator that would be opened. */
+static int l_identity(lua_State *L)
+{
+    vt_err err;
+    struct vt_c_identity who;
+    if (vt_c_identity_of(NULL, &who, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.eval", &err);
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, who.version);
+    lua_setfield(L, -2, "version");
+    lua_pushstring(L, who.machine);
+    lua_setfield(L, -2, "machine");
+    return 1;
 }
 
 /* Evaluator thread. */
@@ -148,16 +172,28 @@ static void release(struct vt_op *op)
     free(e->feedback);
 }
 
-/* core.eval_submit(handle, task, code, { protocol, scale, fresh }) -> op. */
+static void read_request(lua_State *L, struct vt_eval_request *r)
+{
+    static const struct vt_eval_request none;
+    *r = none;
+    r->task = vt_lua_task(L, 2);
+    r->code = luaL_checklstring(L, 3, &r->code_len);
+    r->extract = vt_lua_bool(L, 4, "extract", false);
+    r->protocol = strcmp(vt_lua_str(L, 4, "protocol", "fast"), "full") == 0 ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST;
+    r->tier = vt_lua_str(L, 4, "tier", NULL);
+    r->scale = vt_lua_str(L, 4, "scale", NULL);
+    r->fresh = vt_lua_bool(L, 4, "fresh", false);
+    r->replicate = (int)vt_lua_int(L, 4, "replicate", 0);
+    r->confirms = vt_lua_str(L, 4, "confirms", NULL);
+}
+
+/* core.eval_submit(handle, task, code, { extract, protocol, tier, scale, fresh, replicate, confirms }) -> op. */
 static int l_submit(lua_State *L)
 {
     vt_err err;
-    struct vt_lua_eval *h = check(L, 1);
-    struct vt_eval_request r = {.task = vt_lua_task(L, 2)};
-    r.code = luaL_checklstring(L, 3, &r.code_len);
-    r.protocol = strcmp(vt_lua_str(L, 4, "protocol", "fast"), "full") == 0 ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST;
-    r.scale = vt_lua_str(L, 4, "scale", "cpu");
-    r.fresh = vt_lua_bool(L, 4, "fresh", false);
+    struct vt_lua_eval *h = vt_lua_eval(L, 1);
+    struct vt_eval_request r;
+    read_request(L, &r);
     struct eval_op *e = vt_op_new(L, sizeof *e, "vt.eval", push, release);
     vt_op_start(L, -1);
     if (vt_eval_submit(h->e, &r, done, e, &err) != VT_OK) {
@@ -167,30 +203,111 @@ static int l_submit(lua_State *L)
     return 1;
 }
 
-/* core.assemble(task, code): the translation unit that is compiled for a candidate's body. */
+/* core.eval_key(handle, task, code, options of eval_submit) -> the key that the verdict's record will have. */
+static int l_key(lua_State *L)
+{
+    vt_err err;
+    char key[VT_EVAL_KEY_SIZE];
+    struct vt_lua_eval *h = vt_lua_eval(L, 1);
+    struct vt_eval_request r;
+    read_request(L, &r);
+    if (vt_eval_key(h->e, &r, key, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.eval", &err);
+    lua_pushstring(L, key);
+    return 1;
+}
+
+static void release_code(void *p)
+{
+    vt_code_free(p);
+    free(p);
+}
+
+/* The code of a text, in a guard that is pushed. */
+static struct vt_code *extract(lua_State *L, int idx, const char *name, bool is_answer)
+{
+    size_t n;
+    vt_err err;
+    const char *text = luaL_checklstring(L, idx, &n);
+    struct vt_guard *g = vt_lua_guard(L, release_code);
+    struct vt_code *c = vt_alloc(sizeof *c);
+    if (!c)
+        luaL_error(L, "no memory for the code of an answer");
+    g->p = c;
+    if (vt_extract(text, n, name, is_answer, c, &err) != VT_OK)
+        vt_lua_raise(L, "vt.eval", &err);
+    return c;
+}
+
+/* core.assemble(task, code): the translation unit that is compiled for a candidate, or nil when it is none. */
 static int l_assemble(lua_State *L)
 {
     vt_err err;
+    const vt_task *t = vt_lua_task(L, 1);
+    struct vt_code *c = extract(L, 2, vt_task_name(t), false);
     struct vt_buf *unit = vt_lua_buf(L, 0);
-    if (vt_assemble_body(vt_lua_task(L, 1), luaL_checkstring(L, 2), unit, &err) != VT_OK)
+    if (!c->text)
+        return 0;
+    if (vt_assemble(t, c, unit, &err) != VT_OK)
         return vt_lua_raise(L, "vt.eval", &err);
     lua_pushlstring(L, unit->p, unit->len);
     return 1;
 }
 
+/* core.extract(answer, name or nil) -> code, from, to, is whole function; the code stands in the bytes [from, to) of
+ * the answer. nil, why: it holds none that ends. */
+static int l_extract(lua_State *L)
+{
+    struct vt_code *c = extract(L, 1, luaL_optstring(L, 2, NULL), true);
+    if (!c->text) {
+        lua_pushnil(L);
+        lua_pushstring(L, c->why);
+        return 2;
+    }
+    lua_pushlstring(L, c->text, c->len);
+    lua_pushinteger(L, (lua_Integer)c->from);
+    lua_pushinteger(L, (lua_Integer)c->to);
+    lua_pushboolean(L, c->is_whole);
+    return 4;
+}
+
+/* core.eval_tiers() -> the names of the tiers there are, the best one first. */
+static int l_tiers(lua_State *L)
+{
+    lua_newtable(L);
+    for (int i = 0; vt_tiers[i]; i++) {
+        lua_pushstring(L, vt_tiers[i]->name);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* core.prompt(task, body or nil): what a model is shown of the task. */
+static int l_prompt(lua_State *L)
+{
+    vt_err err;
+    struct vt_guard *g = vt_lua_guard(L, free);
+    char *text = NULL;
+    if (vt_eval_prompt(NULL, vt_lua_task(L, 1), luaL_optstring(L, 2, NULL), &text, &err) != VT_OK)
+        return vt_lua_raise(L, "task:prompt", &err);
+    g->p = text;
+    lua_pushstring(L, text);
+    return 1;
+}
+
 static int l_cancel(lua_State *L)
 {
-    vt_eval_cancel_all(check(L, 1)->e);
+    vt_eval_cancel_all(vt_lua_eval(L, 1)->e);
     return 0;
 }
 
 void vt_lua_add_eval(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"eval_open", l_open},
-                                         {"eval_submit", l_submit},
-                                         {"eval_cancel", l_cancel},
-                                         {"assemble", l_assemble},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"eval_open", l_open},     {"eval_identity", l_identity},
+                                         {"eval_submit", l_submit}, {"eval_key", l_key},
+                                         {"eval_cancel", l_cancel}, {"assemble", l_assemble},
+                                         {"extract", l_extract},    {"prompt", l_prompt},
+                                         {"eval_tiers", l_tiers},   {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

@@ -6,6 +6,7 @@
  */
 #include "base/json.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

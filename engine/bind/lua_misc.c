@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_misc.c: errors, guards, options, time, hashes, random numbers, and the host's ears: what every other file of
- * bind/ and the Lua half lean on.
+ * lua_misc.c: time, hashes, random numbers, and the host's ears and mouth.
  */
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -15,165 +15,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char guard_type[] = "vt.guard", buf_type[] = "vt.buf";
-static const char error_key = 0; /* its address is the registry key */
-
-static const char *kind_of(vt_status s)
-{
-    switch (s) {
-    case VT_EINVAL:
-    case VT_EUNSUPPORTED:
-        return "misuse";
-    case VT_EBUDGET:
-        return "budget";
-    case VT_ECANCELLED:
-        return "cancelled";
-    default:
-        return "infrastructure";
-    }
-}
-
-void vt_lua_push_error(lua_State *L, const char *op, const vt_err *err)
-{
-    bool retryable = err->code == VT_ENET || err->code == VT_ETIMEOUT || err->code == VT_EBUSY;
-    lua_createtable(L, 0, 6);
-    lua_pushstring(L, kind_of(err->code));
-    lua_setfield(L, -2, "kind");
-    lua_pushstring(L, vt_status_name(err->code));
-    lua_setfield(L, -2, "code");
-    lua_pushstring(L, op);
-    lua_setfield(L, -2, "op");
-    lua_pushboolean(L, retryable);
-    lua_setfield(L, -2, "retryable");
-    lua_pushstring(L, err->msg);
-    lua_setfield(L, -2, "message");
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &error_key) == LUA_TTABLE)
-        lua_setmetatable(L, -2);
-    else
-        lua_pop(L, 1);
-}
-
-int vt_lua_raise(lua_State *L, const char *op, const vt_err *err)
-{
-    vt_lua_push_error(L, op, err);
-    return lua_error(L);
-}
-
-/* core.set_error_metatable(mt): the metatable of every vt.Error made in C. */
-static int l_set_error_metatable(lua_State *L)
-{
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
-    lua_rawsetp(L, LUA_REGISTRYINDEX, &error_key);
-    return 0;
-}
-
-static int guard_gc(lua_State *L)
-{
-    struct vt_guard *g = luaL_checkudata(L, 1, guard_type);
-    if (g->p)
-        g->release(g->p);
-    g->p = NULL;
-    return 0;
-}
-
-struct vt_guard *vt_lua_guard(lua_State *L, void (*release)(void *p))
-{
-    struct vt_guard *g = lua_newuserdatauv(L, sizeof *g, 0);
-    g->p = NULL;
-    g->release = release;
-    luaL_setmetatable(L, guard_type);
-    return g;
-}
-
-static int buf_gc(lua_State *L)
-{
-    vt_buf_free(luaL_checkudata(L, 1, buf_type));
-    return 0;
-}
-
-struct vt_buf *vt_lua_buf(lua_State *L, size_t max)
-{
-    struct vt_buf *b = lua_newuserdatauv(L, sizeof *b, 0);
-    vt_buf_init(b, max);
-    luaL_setmetatable(L, buf_type);
-    return b;
-}
-
-/* Pushes the field; false (and nothing pushed) when it is absent. */
-static bool get_field(lua_State *L, int idx, const char *key)
-{
-    if (!lua_istable(L, idx))
-        return false;
-    if (lua_getfield(L, idx, key) != LUA_TNIL)
-        return true;
-    lua_pop(L, 1);
-    return false;
-}
-
-double vt_lua_num(lua_State *L, int idx, const char *key, double fallback)
-{
-    int ok = 0;
-    if (!get_field(L, idx, key))
-        return fallback;
-    double v = lua_tonumberx(L, -1, &ok);
-    if (!ok)
-        luaL_error(L, "'%s' must be a number, not a %s", key, luaL_typename(L, -1));
-    lua_pop(L, 1);
-    return v;
-}
-
-lua_Integer vt_lua_int(lua_State *L, int idx, const char *key, lua_Integer fallback)
-{
-    int ok = 0;
-    if (!get_field(L, idx, key))
-        return fallback;
-    lua_Integer v = lua_tointegerx(L, -1, &ok);
-    if (!ok)
-        luaL_error(L, "'%s' must be a whole number, not %s", key, luaL_tolstring(L, -1, NULL));
-    lua_pop(L, 1);
-    return v;
-}
-
-bool vt_lua_bool(lua_State *L, int idx, const char *key, bool fallback)
-{
-    if (!get_field(L, idx, key))
-        return fallback;
-    bool v = lua_toboolean(L, -1);
-    lua_pop(L, 1);
-    return v;
-}
-
-const char *vt_lua_str(lua_State *L, int idx, const char *key, const char *fallback)
-{
-    if (!get_field(L, idx, key))
-        return fallback;
-    if (lua_type(L, -1) != LUA_TSTRING)
-        luaL_error(L, "'%s' must be a string, not a %s", key, luaL_typename(L, -1));
-    const char *s = lua_tostring(L, -1);
-    lua_pop(L, 1);
-    return s;
-}
-
 static int l_now(lua_State *L)
 {
     lua_pushnumber(L, vt_now_s());
     return 1;
 }
 
-static int l_now_ns(lua_State *L)
+/* core.deadline(time | nil, text): a script that still computes after core.now() has passed it is stopped with a budget
+ * error that says `text`. */
+static int l_deadline(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)vt_now_ns());
-    lua_pushinteger(L, (lua_Integer)vt_wall_ns());
-    return 2;
-}
-
-static int l_stamp(lua_State *L)
-{
-    char text[32];
-    vt_stamp(text, sizeof text);
-    lua_pushstring(L, text);
-    return 1;
+    vt_bind *b = vt_lua_bind(L);
+    b->deadline_s = luaL_optnumber(L, 1, 0);
+    b->has_stopped_script = false;
+    snprintf(b->deadline_text, sizeof b->deadline_text, "%s", luaL_optstring(L, 2, ""));
+    return 0;
 }
 
 static int l_sha256(lua_State *L)
@@ -282,24 +138,11 @@ static int l_ask(lua_State *L)
     return 1;
 }
 
-void vt_lua_add_guards(lua_State *L)
-{
-    luaL_newmetatable(L, guard_type);
-    lua_pushcfunction(L, guard_gc);
-    lua_setfield(L, -2, "__gc");
-    luaL_newmetatable(L, buf_type);
-    lua_pushcfunction(L, buf_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 2);
-}
-
 void vt_lua_add_misc(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"now", l_now},       {"now_ns", l_now_ns},       {"stamp", l_stamp},
-        {"sha256", l_sha256}, {"seed", l_seed},           {"uniform", l_uniform},
-        {"u64", l_u64},       {"parse_u64", l_parse_u64}, {"out", l_out},
-        {"err", l_err},       {"progress", l_progress},   {"set_error_metatable", l_set_error_metatable},
-        {"ask", l_ask},       {"can_ask", l_can_ask},     {NULL, NULL}};
+        {"now", l_now}, {"deadline", l_deadline},   {"sha256", l_sha256}, {"seed", l_seed}, {"uniform", l_uniform},
+        {"u64", l_u64}, {"parse_u64", l_parse_u64}, {"out", l_out},       {"err", l_err},   {"progress", l_progress},
+        {"ask", l_ask}, {"can_ask", l_can_ask},     {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -8,6 +8,7 @@
  */
 #include "base/clock.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include <math.h>
 #include <string.h>
 
@@ -178,6 +179,15 @@ static int l_result(lua_State *L)
     return 1 + op->push(L, op, 1);
 }
 
+/* core.cancel(op): asks it to end soon; it still ends by itself, with an error when the request came in time. */
+static int l_cancel(lua_State *L)
+{
+    struct vt_op *op = luaL_checkudata(L, 1, op_type);
+    if (!op->is_done && op->cancel)
+        op->cancel(op);
+    return 0;
+}
+
 static int l_running(lua_State *L)
 {
     lua_pushinteger(L, (lua_Integer)vt_lua_bind(L)->n_running);
@@ -203,7 +213,8 @@ static int op_tostring(lua_State *L)
 void vt_lua_add_ops(lua_State *L)
 {
     static const luaL_Reg meta[] = {{"__gc", op_gc}, {"__tostring", op_tostring}, {NULL, NULL}};
-    static const luaL_Reg functions[] = {{"turn", l_turn}, {"result", l_result}, {"running", l_running}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"turn", l_turn}, {"result", l_result}, {"cancel", l_cancel}, {"running", l_running}, {NULL, NULL}};
     luaL_newmetatable(L, op_type);
     luaL_setfuncs(L, meta, 0);
     lua_pop(L, 1);

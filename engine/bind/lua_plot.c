@@ -3,6 +3,7 @@
  * lua_plot.c: charts for run:plot. The Lua half shapes rows into series; here they become C arrays and SVG text.
  */
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include "plot/plot.h"
 #include <math.h>
 #include <string.h>

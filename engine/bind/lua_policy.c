@@ -1,15 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_policy.c: the sampler and the log-probability for the Lua half, and what surrounds them: opening a model, text
- * and tokens, weights and their files. Requests are built inside the op that carries them, so their memory lives as
- * long as the operation does.
+ * lua_policy.c: opening a model for the Lua half, its text and tokens, and what the requests of lua_sample.c,
+ * lua_weights.c and lua_train.c share.
+ *
+ * Opening is an operation like the others. Its policy handle exists from the start, known to the bind, so that closing
+ * the engine finds a model that is still being fetched, stops it and waits for its end.
  */
 #include "bind/lua_policy.h"
 #include "base/alloc.h"
+#include "base/mail.h"
+#include "bind/lua_open.h"
 #include <stdlib.h>
 #include <string.h>
 
-static const char policy_type[] = "vt.policy", weights_type[] = "vt.weights";
+static const char policy_type[] = "vt.policy";
 
 struct vt_lua_policy *vt_lua_policy(lua_State *L, int idx)
 {
@@ -19,47 +23,78 @@ struct vt_lua_policy *vt_lua_policy(lua_State *L, int idx)
     return h;
 }
 
-static struct vt_lua_weights *check_weights(lua_State *L, int idx)
+void *vt_lua_need(lua_State *L, void *p)
 {
-    struct vt_lua_weights *h = luaL_checkudata(L, idx, weights_type);
-    if (!h->w)
-        luaL_error(L, "the weights were closed");
-    return h;
+    if (!p)
+        luaL_error(L, "no memory for a request; ask for fewer samples or a smaller batch at a time");
+    return p;
 }
 
-vt_weights *vt_lua_weights(lua_State *L, int idx)
+int vt_lua_int32(lua_State *L, int idx, const char *key, int fallback)
 {
-    return check_weights(L, idx)->w;
+    lua_Integer v = vt_lua_int(L, idx, key, fallback);
+    if (v < INT32_MIN || v > INT32_MAX)
+        luaL_error(L, "%s = %I is out of range", key, v);
+    return (int)v;
 }
 
-struct vt_lua_policy *vt_lua_weights_policy(lua_State *L, int idx)
+int32_t *vt_lua_copy_ids(lua_State *L, int idx, int *n, const char *what)
 {
-    return check_weights(L, idx)->policy;
+    size_t count;
+    const int32_t *ids = vt_lua_read_ids(L, idx, &count, what);
+    if (count > INT32_MAX)
+        luaL_error(L, "%s holds too many tokens", what);
+    int32_t *copy = vt_lua_need(L, vt_alloc_array(count + 1, sizeof *copy));
+    memcpy(copy, ids, count * sizeof *copy);
+    *n = (int)count;
+    lua_pop(L, 1);
+    return copy;
 }
 
-static void drop_weights(struct vt_lua_weights *h)
+/* ── opening ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+/* The mail is delivered after everything else that the request's thread does with this memory: whoever frees it or
+ * takes the policy out waits for it first. */
+struct vt_lua_open {
+    struct vt_op op;
+    struct vt_lua_policy *handle; /* in uservalue 1 */
+    vt_policy *p;
+    vt_request *ticket;
+    struct vt_mail mail;
+    bool has_mail;
+};
+
+static void opened(void *arg, vt_status status, const vt_err *err)
 {
-    if (!h->w)
+    struct vt_lua_open *o = arg;
+    vt_op_finish(&o->op, status, err);
+    vt_mail_deliver(&o->mail, status, err);
+}
+
+/* Waits for the request's end; the handle has the policy afterwards, if there is one. */
+static void end_opening(struct vt_lua_open *o)
+{
+    vt_err ignored;
+    if (o->has_mail)
         return;
-    vt_weights_unref(h->w);
-    h->w = NULL;
-    *h->link = h->next;
-    if (h->next)
-        h->next->link = h->link;
+    (void)!vt_mail_wait(&o->mail, &ignored);
+    o->has_mail = true;
+    vt_request_release(o->ticket);
+    o->handle->p = o->p;
+    o->handle->opening = NULL;
 }
 
-static int weights_gc(lua_State *L)
+static void cancel_open(struct vt_op *op)
 {
-    drop_weights(luaL_checkudata(L, 1, weights_type));
-    return 0;
+    vt_request_cancel(((struct vt_lua_open *)op)->ticket);
 }
 
 static void close_policy(struct vt_lua_policy *h)
 {
-    if (!h->p)
-        return;
-    while (h->weights)
-        drop_weights(h->weights);
+    if (h->opening) {
+        vt_request_cancel(h->opening->ticket);
+        end_opening(h->opening);
+    }
     vt_policy_close(h->p);
     h->p = NULL;
     for (struct vt_lua_policy **at = &h->bind->policies; *at; at = &(*at)->next)
@@ -81,36 +116,51 @@ void vt_lua_close_policies(vt_bind *b)
         close_policy(b->policies);
 }
 
-void vt_lua_push_weights(lua_State *L, int policy_idx, vt_weights *w)
+/* A line of progress on its way to the script. */
+struct line_part {
+    struct vt_part part;
+    char text[];
+};
+
+static void push_line(lua_State *L, const struct vt_part *part)
 {
-    policy_idx = lua_absindex(L, policy_idx);
-    struct vt_lua_policy *policy = luaL_checkudata(L, policy_idx, policy_type);
-    lua_createtable(L, 0, 4);
-    struct vt_lua_weights *h = lua_newuserdatauv(L, sizeof *h, 1);
-    h->w = w;
-    h->policy = policy;
-    h->next = policy->weights;
-    h->link = &policy->weights;
-    if (h->next)
-        h->next->link = &h->next;
-    policy->weights = h;
-    luaL_setmetatable(L, weights_type);
-    lua_pushvalue(L, policy_idx);
-    lua_setiuservalue(L, -2, 1);
-    lua_setfield(L, -2, "handle");
-    lua_pushstring(L, vt_weights_id(w));
-    lua_setfield(L, -2, "id");
-    lua_pushinteger(L, vt_weights_step(w));
-    lua_setfield(L, -2, "step");
-    lua_pushstring(L, vt_weights_trained_on(w));
-    lua_setfield(L, -2, "trained_on");
+    lua_pushstring(L, ((const struct line_part *)part)->text);
 }
 
+static void free_line(struct vt_part *part)
+{
+    free(part);
+}
+
+/* The request's thread. A line for which there is no memory is not shown. */
 static void progress_line(void *arg, const char *line)
 {
-    vt_bind *b = arg;
-    b->host.print(b->host.arg, VT_STDERR, line, strlen(line));
-    b->host.print(b->host.arg, VT_STDERR, "\n", 1);
+    struct vt_lua_open *o = arg;
+    size_t n = strlen(line) + 1;
+    struct line_part *p = vt_alloc(sizeof *p + n);
+    if (!p)
+        return;
+    p->part = (struct vt_part){.op = &o->op, .push = push_line, .free = free_line};
+    memcpy(p->text, line, n);
+    vt_part_post(&p->part);
+}
+
+static void set_bool(lua_State *L, const char *key, bool v)
+{
+    lua_pushboolean(L, v);
+    lua_setfield(L, -2, key);
+}
+
+static void set_int(lua_State *L, const char *key, lua_Integer v)
+{
+    lua_pushinteger(L, v);
+    lua_setfield(L, -2, key);
+}
+
+static void set_num(lua_State *L, const char *key, double v)
+{
+    lua_pushnumber(L, v);
+    lua_setfield(L, -2, key);
 }
 
 static void push_caps(lua_State *L, const struct vt_policy_caps *c)
@@ -118,28 +168,75 @@ static void push_caps(lua_State *L, const struct vt_policy_caps *c)
     const struct {
         const char *name;
         bool value;
-    } flags[] = {{"sample", c->sample}, {"score", c->score}, {"update", c->update},
-                 {"tokens", c->tokens}, {"seed", c->seed},   {"exact", c->exact}};
-    lua_createtable(L, 0, 8);
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
-        lua_pushboolean(L, flags[i].value);
-        lua_setfield(L, -2, flags[i].name);
+    } flags[] = {{"sample", c->sample},
+                 {"score", c->score},
+                 {"update", c->update},
+                 {"custom_loss", c->forward},
+                 {"agreement", c->agreement},
+                 {"tokens", c->tokens},
+                 {"prefix", c->prefix},
+                 {"top_p", c->top_p},
+                 {"top_k", c->top_k},
+                 {"min_p", c->min_p},
+                 {"bans", c->bans},
+                 {"logprobs", c->logprobs},
+                 {"logprobs_behaviour", c->logprobs_behaviour},
+                 {"exact", c->exact},
+                 {"ids_ahead", c->ids_ahead},
+                 {"durable_snapshots", c->durable_snapshots},
+                 {"branch_makes_model", c->branch_makes_model}};
+    static const char *const seeds[] = {[VT_SEEDS_REQUEST] = "request", [VT_SEEDS_SAMPLE] = "sample"};
+    lua_createtable(L, 0, 22);
+    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
+        set_bool(L, flags[i].name, flags[i].value);
+    set_bool(L, "seed", false);
+    if (c->seeds != VT_SEEDS_NONE) {
+        lua_pushstring(L, seeds[c->seeds]);
+        lua_setfield(L, -2, "seed");
     }
-    lua_pushinteger(L, c->n_ctx);
-    lua_setfield(L, -2, "n_ctx");
-    lua_pushinteger(L, c->n_vocab);
-    lua_setfield(L, -2, "n_vocab");
+    set_int(L, "max_requests", c->max_requests);
+    set_int(L, "n_ctx", c->n_ctx);
+    set_int(L, "n_vocab", c->n_vocab);
+    lua_createtable(L, 0, 3);
+    set_num(L, "prompt", c->price.prompt);
+    set_num(L, "sampled", c->price.sampled);
+    set_num(L, "trained", c->price.trained);
+    lua_setfield(L, -2, "price");
 }
 
-/* core.policy_open(spec, { rank, alpha, targets (bits), seed, stored_optimizer, reset, max_memory, fp32 })
- * -> handle, { spec, record (JSON), caps }. Blocks: the model may be fetched and packed, with progress lines. */
+/* -> handle, { spec, record (JSON), caps } */
+static int push_open(lua_State *L, struct vt_op *op, int idx)
+{
+    struct vt_lua_open *o = (struct vt_lua_open *)op;
+    end_opening(o);
+    lua_getiuservalue(L, idx, 1);
+    lua_createtable(L, 0, 3);
+    lua_pushstring(L, vt_policy_spec(o->p));
+    lua_setfield(L, -2, "spec");
+    lua_pushstring(L, vt_policy_record(o->p));
+    lua_setfield(L, -2, "record");
+    push_caps(L, vt_policy_caps(o->p));
+    lua_setfield(L, -2, "caps");
+    return 2;
+}
+
+/* The op may be found before or after its handle: what the handle needs of it is taken care of here. */
+static void release_open(struct vt_op *op)
+{
+    struct vt_lua_open *o = (struct vt_lua_open *)op;
+    if (o->op.is_done)
+        end_opening(o);
+}
+
+/* core.policy_open(spec, { rank, alpha, targets (bits), seed, stored_optimizer, reset, max_memory, fp32, chat }) -> op
+ * that gives handle, info; its pieces are lines of progress. */
 static int l_open(lua_State *L)
 {
     vt_err err;
     vt_bind *b = vt_lua_bind(L);
     const char *spec = luaL_checkstring(L, 1);
-    struct vt_policy_opts o = {
-        .rank = (int)vt_lua_int(L, 2, "rank", 0),
+    struct vt_policy_opts opts = {
+        .rank = vt_lua_int32(L, 2, "rank", 0),
         .alpha = (float)vt_lua_num(L, 2, "alpha", 0),
         .targets = (unsigned)vt_lua_int(L, 2, "targets", 0),
         .init_seed = (uint64_t)vt_lua_int(L, 2, "seed", 0),
@@ -147,65 +244,43 @@ static int l_open(lua_State *L)
         .reset = vt_lua_bool(L, 2, "reset", false),
         .max_memory = (uint64_t)vt_lua_int(L, 2, "max_memory", 0),
         .fp32 = vt_lua_bool(L, 2, "fp32", false),
+        .chat = vt_lua_str(L, 2, "chat", ""),
         .lease = b->lease,
         .progress = progress_line,
-        .progress_arg = b,
     };
+    struct vt_lua_open *o = vt_op_new(L, sizeof *o, "vt.policy", push_open, release_open);
+    int idx = lua_gettop(L);
+    o->op.cancel = cancel_open;
+    o->mail = (struct vt_mail)VT_MAIL;
+    opts.progress_arg = o;
     struct vt_lua_policy *h = lua_newuserdatauv(L, sizeof *h, 0);
     memset(h, 0, sizeof *h);
     h->bind = b;
     luaL_setmetatable(L, policy_type);
-    if (vt_policy_open(spec, &o, &h->p, &err) != VT_OK)
+    o->handle = h;
+    lua_setiuservalue(L, idx, 1);
+    vt_op_start(L, idx);
+    if (vt_policy_open(spec, &opts, &o->p, opened, o, &o->ticket, &err) != VT_OK) {
+        vt_op_abort(L, idx);
         return vt_lua_raise(L, "vt.policy", &err);
+    }
+    h->opening = o;
     h->next = b->policies;
     b->policies = h;
-    lua_createtable(L, 0, 3);
-    lua_pushstring(L, vt_policy_spec(h->p));
-    lua_setfield(L, -2, "spec");
-    lua_pushstring(L, vt_policy_record(h->p));
-    lua_setfield(L, -2, "record");
-    push_caps(L, vt_policy_caps(h->p));
-    lua_setfield(L, -2, "caps");
-    return 2;
-}
-
-/* core.policy_weights(handle, "base" | "start" | "current") */
-static int l_weights(lua_State *L)
-{
-    struct vt_lua_policy *h = vt_lua_policy(L, 1);
-    const char *which = luaL_checkstring(L, 2);
-    vt_weights *w = strcmp(which, "base") == 0    ? vt_policy_base(h->p)
-                    : strcmp(which, "start") == 0 ? vt_policy_start(h->p)
-                                                  : vt_policy_current(h->p);
-    vt_lua_push_weights(L, 1, w);
     return 1;
 }
 
-static int l_set(lua_State *L)
+/* core.policy_check(spec) -> nil, or what is wrong with it as far as that is seen without fetching or loading. */
+static int l_check(lua_State *L)
 {
     vt_err err;
-    if (vt_policy_set(vt_lua_policy(L, 1)->p, vt_lua_weights(L, 2), &err) != VT_OK)
-        return vt_lua_raise(L, "policy:branch", &err);
-    return 0;
-}
-
-static int l_save(lua_State *L)
-{
-    vt_err err;
-    if (vt_weights_save(vt_lua_weights(L, 1), luaL_checkstring(L, 2), lua_toboolean(L, 3), &err) != VT_OK)
-        return vt_lua_raise(L, "weights:save", &err);
-    return 0;
-}
-
-static int l_load(lua_State *L)
-{
-    vt_err err;
-    vt_weights *w = NULL;
-    if (vt_weights_load(vt_lua_policy(L, 1)->p, luaL_checkstring(L, 2), &w, &err) != VT_OK)
-        return vt_lua_raise(L, "vt.weights", &err);
-    vt_lua_push_weights(L, 1, w);
+    if (vt_policy_check_spec(luaL_checkstring(L, 1), &err) == VT_OK)
+        return 0;
+    lua_pushstring(L, err.msg);
     return 1;
 }
+
+/* ── text ────────────────────────────────────────────────────────────────────────────────────────────────────────── */
 
 static int l_encode(lua_State *L)
 {
@@ -264,256 +339,14 @@ static int l_render(lua_State *L)
     return 1;
 }
 
-struct sample_op {
-    struct vt_op op;
-    struct vt_sample_request r;
-    int32_t *prompt;
-    uint64_t *seeds;
-    char **stop;
-};
-
-static void release_sample(struct vt_op *op)
-{
-    struct sample_op *s = (struct sample_op *)op;
-    for (int i = 0; s->r.out && i < s->r.n; i++)
-        vt_sample_clear(&s->r.out[i]);
-    for (int i = 0; s->stop && i < s->r.n_stop; i++)
-        free(s->stop[i]);
-    free(s->r.out);
-    free(s->stop);
-    free(s->seeds);
-    free(s->prompt);
-}
-
-static void push_one(lua_State *L, const struct vt_sample *x)
-{
-    static const char *const finish[] = {"stop", "length", "error"};
-    lua_createtable(L, 0, 5);
-    lua_pushlstring(L, x->text ? x->text : "", x->text_len);
-    lua_setfield(L, -2, "text");
-    lua_createtable(L, x->n_tokens, 0);
-    for (int t = 0; t < x->n_tokens; t++) {
-        lua_pushinteger(L, x->tokens[t]);
-        lua_rawseti(L, -2, t + 1);
-    }
-    lua_setfield(L, -2, "tokens");
-    vt_vector_push_f32(L, x->logprobs, (size_t)x->n_tokens);
-    lua_setfield(L, -2, "logprobs");
-    vt_vector_push_f32(L, x->logprobs_behaviour, (size_t)x->n_tokens);
-    lua_setfield(L, -2, "logprobs_behaviour");
-    lua_pushstring(L, finish[x->finish]);
-    lua_setfield(L, -2, "finish");
-}
-
-/* -> array of { text, tokens, logprobs, logprobs_behaviour, finish } */
-static int push_sample(lua_State *L, struct vt_op *op, int idx)
-{
-    struct sample_op *s = (struct sample_op *)op;
-    (void)idx;
-    lua_createtable(L, s->r.n, 0);
-    for (int i = 0; i < s->r.n; i++) {
-        push_one(L, &s->r.out[i]);
-        lua_rawseti(L, -2, i + 1);
-    }
-    return 1;
-}
-
-/* A finished sample on its way to the script while its group still runs: a copy, since a failing request takes its
- * samples back. */
-struct sample_part {
-    struct vt_part part;
-    struct vt_sample s;
-};
-
-static void push_part(lua_State *L, const struct vt_part *part)
-{
-    push_one(L, &((const struct sample_part *)part)->s);
-}
-
-static void free_part(struct vt_part *part)
-{
-    vt_sample_clear(&((struct sample_part *)part)->s);
-    free(part);
-}
-
-static void *copy_array(const void *p, int n, size_t size)
-{
-    void *copy = vt_alloc_array((size_t)n + 1, size);
-    if (copy)
-        memcpy(copy, p, (size_t)n * size);
-    return copy;
-}
-
-/* Policy thread, policy locked. */
-static void sample_ended(void *arg, int i)
-{
-    struct sample_op *s = arg;
-    const struct vt_sample *x = &s->r.out[i];
-    struct sample_part *p = vt_alloc(sizeof *p);
-    if (!p)
-        return;
-    p->part = (struct vt_part){.op = &s->op, .i = i, .push = push_part, .free = free_part};
-    p->s = *x;
-    p->s.tokens = copy_array(x->tokens, x->n_tokens, sizeof *x->tokens);
-    p->s.logprobs = copy_array(x->logprobs, x->n_tokens, sizeof *x->logprobs);
-    p->s.logprobs_behaviour = copy_array(x->logprobs_behaviour, x->n_tokens, sizeof *x->logprobs_behaviour);
-    p->s.text = copy_array(x->text, (int)x->text_len, 1);
-    if (p->s.tokens && p->s.logprobs && p->s.logprobs_behaviour && p->s.text)
-        vt_part_post(&p->part);
-    else
-        free_part(&p->part);
-}
-
-static void *need(lua_State *L, void *p)
-{
-    if (!p)
-        luaL_error(L, "no memory for a request; ask for fewer samples at a time");
-    return p;
-}
-
-static int32_t *copy_ids(lua_State *L, int idx, int *n, const char *what)
-{
-    size_t count;
-    const int32_t *ids = vt_lua_read_ids(L, idx, &count, what);
-    int32_t *copy = need(L, vt_alloc_array(count + 1, sizeof *copy));
-    memcpy(copy, ids, count * sizeof *copy);
-    *n = (int)count;
-    lua_pop(L, 1);
-    return copy;
-}
-
-static void read_stop(lua_State *L, int idx, struct sample_op *s)
-{
-    if (lua_getfield(L, idx, "stop") == LUA_TTABLE) {
-        size_t n = lua_rawlen(L, -1);
-        s->stop = need(L, vt_alloc_array(n + 1, sizeof *s->stop));
-        for (size_t i = 0; i < n; i++) {
-            lua_rawgeti(L, -1, (lua_Integer)i + 1);
-            const char *text = lua_tostring(L, -1);
-            if (!text)
-                luaL_error(L, "weights:sample: stop[%I] must be a string", (lua_Integer)i + 1);
-            s->stop[i] = need(L, vt_strdup(text));
-            s->r.n_stop = (int)i + 1;
-            lua_pop(L, 1);
-        }
-    }
-    lua_pop(L, 1);
-    s->r.stop = (const char *const *)s->stop;
-}
-
-/* core.sample(weights, prompt ids, seeds, { temperature, top_p, top_k, min_p, max_tokens, stop }) -> op */
-static int l_sample(lua_State *L)
-{
-    vt_err err;
-    vt_weights *w = vt_lua_weights(L, 1);
-    struct vt_lua_policy *h = vt_lua_weights_policy(L, 1);
-    luaL_checktype(L, 3, LUA_TTABLE);
-    lua_Integer n = (lua_Integer)lua_rawlen(L, 3);
-    luaL_argcheck(L, n >= 1 && n <= INT32_MAX / 2, 3, "at least one seed");
-    struct sample_op *s = vt_op_new(L, sizeof *s, "weights:sample", push_sample, release_sample);
-    int idx = lua_gettop(L);
-    s->r.weights = w;
-    s->prompt = copy_ids(L, 2, &s->r.n_prompt, "prompt");
-    s->r.prompt = s->prompt;
-    s->seeds = need(L, vt_alloc_array((size_t)n, sizeof *s->seeds));
-    for (lua_Integer i = 0; i < n; i++) {
-        lua_rawgeti(L, 3, i + 1);
-        s->seeds[i] = (uint64_t)lua_tointeger(L, -1);
-        lua_pop(L, 1);
-    }
-    s->r.seeds = s->seeds;
-    s->r.temperature = (float)vt_lua_num(L, 4, "temperature", 1);
-    s->r.top_p = (float)vt_lua_num(L, 4, "top_p", 1);
-    s->r.min_p = (float)vt_lua_num(L, 4, "min_p", 0);
-    s->r.top_k = (int)vt_lua_int(L, 4, "top_k", 0);
-    s->r.max_tokens = (int)vt_lua_int(L, 4, "max_tokens", 256);
-    read_stop(L, 4, s);
-    s->r.out = need(L, vt_alloc_array((size_t)n, sizeof *s->r.out));
-    s->r.n = (int)n;
-    s->r.each = sample_ended;
-    s->r.each_arg = s;
-    vt_op_start(L, idx);
-    if (vt_policy_sample(h->p, &s->r, vt_op_finish, s, &err) != VT_OK) {
-        vt_op_abort(L, idx);
-        return vt_lua_raise(L, "weights:sample", &err);
-    }
-    lua_settop(L, idx);
-    return 1;
-}
-
-struct score_op {
-    struct vt_op op;
-    struct vt_score_request r;
-    int32_t *prompt, *tokens;
-    float *logprobs;
-    const int32_t *row;
-    float *out;
-    int n;
-};
-
-static void release_score(struct vt_op *op)
-{
-    struct score_op *s = (struct score_op *)op;
-    free(s->prompt);
-    free(s->tokens);
-    free(s->logprobs);
-}
-
-static int push_score(lua_State *L, struct vt_op *op, int idx)
-{
-    struct score_op *s = (struct score_op *)op;
-    (void)idx;
-    vt_vector_push_f32(L, s->logprobs, (size_t)s->n);
-    return 1;
-}
-
-/* core.score(weights, prompt ids, token ids) -> op giving a vector */
-static int l_score(lua_State *L)
-{
-    vt_err err;
-    vt_weights *w = vt_lua_weights(L, 1);
-    struct vt_lua_policy *h = vt_lua_weights_policy(L, 1);
-    struct score_op *s = vt_op_new(L, sizeof *s, "weights:score", push_score, release_score);
-    int idx = lua_gettop(L);
-    s->r.weights = w;
-    s->prompt = copy_ids(L, 2, &s->r.n_prompt, "prompt");
-    s->r.prompt = s->prompt;
-    s->tokens = copy_ids(L, 3, &s->n, "tokens");
-    s->logprobs = need(L, vt_alloc_array((size_t)s->n + 1, sizeof *s->logprobs));
-    s->row = s->tokens;
-    s->out = s->logprobs;
-    s->r.n_rows = 1;
-    s->r.tokens = &s->row;
-    s->r.n = &s->n;
-    s->r.logprobs = &s->out;
-    vt_op_start(L, idx);
-    if (vt_policy_score(h->p, &s->r, vt_op_finish, s, &err) != VT_OK) {
-        vt_op_abort(L, idx);
-        return vt_lua_raise(L, "weights:score", &err);
-    }
-    lua_settop(L, idx);
-    return 1;
-}
-
 void vt_lua_add_policy(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"policy_open", l_open},
-                                         {"policy_weights", l_weights},
-                                         {"policy_set", l_set},
-                                         {"weights_save", l_save},
-                                         {"weights_load", l_load},
-                                         {"policy_encode", l_encode},
-                                         {"policy_decode", l_decode},
-                                         {"policy_render", l_render},
-                                         {"sample", l_sample},
-                                         {"score", l_score},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"policy_open", l_open},     {"policy_check", l_check},
+                                         {"policy_encode", l_encode}, {"policy_decode", l_decode},
+                                         {"policy_render", l_render}, {NULL, NULL}};
     luaL_newmetatable(L, policy_type);
     lua_pushcfunction(L, policy_gc);
     lua_setfield(L, -2, "__gc");
-    luaL_newmetatable(L, weights_type);
-    lua_pushcfunction(L, weights_gc);
-    lua_setfield(L, -2, "__gc");
-    lua_pop(L, 2);
+    lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
 }

@@ -1,41 +1,64 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_state.c: the one lua_State: where modules come from, what a runaway script meets, and the way in and out.
+ * lua_state.c: the one lua_State: what a runaway script meets, and the way in and out.
  *
- * `require "vegttt.x"` finds lua/vegttt/x.lua in the binary, or below VEGTTT_LUA_DIR while developing. A count hook
- * runs every two million instructions: when a script has not let the loop run for five seconds it is named once, with
- * its position; when an interrupt arrived meanwhile the script is stopped there, since it will never come to a wait.
+ * A count hook runs every two million instructions: when a script has not let the loop run for five seconds it is named
+ * once, with its position; when an interrupt arrived meanwhile the script is stopped there, since it will never come to
+ * a wait. A script that computes past the run's deadline (core.deadline) is stopped too. Scripts are coroutines; the
+ * scheduler, on the main thread, is never stopped here.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/fs.h"
 #include "bind/lua_core.h"
+#include "bind/lua_modules.h"
+#include "bind/lua_open.h"
 #include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOOK_INSTRUCTIONS = 2000000, MODULE_MAX = 4 << 20 };
+enum { HOOK_INSTRUCTIONS = 2000000 };
 static const double runaway_s = 5.0;
 
-vt_bind *vt_lua_bind(lua_State *L)
+static bool is_main_thread(lua_State *L)
 {
-    return *(vt_bind **)lua_getextraspace(L);
+    bool is_main = lua_pushthread(L) == 1;
+    lua_pop(L, 1);
+    return is_main;
+}
+
+/* "file:line: " of what runs, or "". */
+static void position(lua_State *L, lua_Debug *ar, char *out, size_t size)
+{
+    out[0] = '\0';
+    if (lua_getinfo(L, "Sl", ar) && ar->currentline > 0)
+        snprintf(out, size, "%s:%d: ", ar->short_src, ar->currentline);
 }
 
 static void hook(lua_State *L, lua_Debug *ar)
 {
     vt_bind *b = vt_lua_bind(L);
     double now = vt_now_s();
+    char where[160];
+    if (b->deadline_s > 0 && now > b->deadline_s && !is_main_thread(L)) {
+        vt_err err;
+        if (b->has_stopped_script && lua_isyieldable(L))
+            (void)lua_yield(L, 0); /* it caught the error and goes on: the scheduler does not resume it */
+        else {
+            b->has_stopped_script = true;
+            position(L, ar, where, sizeof where);
+            vt_fail(&err, VT_EBUDGET, "%s%s", where, b->deadline_text);
+            vt_lua_raise(L, "main", &err);
+        }
+        return;
+    }
     if (now - b->last_turn_s < runaway_s)
         return;
     int n_run = 0;
     if (vt_loop_turn(b->loop, 0, &n_run, NULL) != VT_OK)
         return;
-    char where[160] = "";
-    if (lua_getinfo(L, "Sl", ar) && ar->currentline > 0)
-        snprintf(where, sizeof where, "%s:%d: ", ar->short_src, ar->currentline);
+    position(L, ar, where, sizeof where);
     if (b->n_signals > 0) {
         vt_err err;
         vt_fail(&err, VT_ECANCELLED, "%sinterrupted: the script had not waited for %d s", where,
@@ -63,133 +86,14 @@ static void on_signal(void *arg, int signo)
         b->host.stop_now(b->host.arg);
 }
 
-static const struct vt_embedded *embedded_find(const vt_bind *b, const char *name)
-{
-    for (const struct vt_embedded *e = b->host.lua; e && e->name; e++)
-        if (strcmp(e->name, name) == 0)
-            return e;
-    return NULL;
-}
-
-/* Pushes the text of "vegttt/x.lua" and its chunk name; false when there is no such file. */
-static bool push_text(lua_State *L, const char *name)
-{
-    vt_bind *b = vt_lua_bind(L);
-    if (b->host.lua_dir) {
-        const char *path = lua_pushfstring(L, "%s/%s", b->host.lua_dir, name);
-        if (vt_fs_exists(path)) {
-            struct vt_buf *buf = vt_lua_buf(L, MODULE_MAX);
-            vt_err err;
-            vt_buf_free(buf);
-            if (vt_fs_read(path, MODULE_MAX, buf, &err) != VT_OK)
-                vt_lua_raise(L, "require", &err);
-            lua_pushlstring(L, buf->p, buf->len);
-            lua_replace(L, -3);
-            lua_pop(L, 1);
-            return true;
-        }
-        lua_pop(L, 1);
-    }
-    const struct vt_embedded *e = embedded_find(b, name);
-    if (!e)
-        return false;
-    lua_pushlstring(L, e->text, e->len);
-    return true;
-}
-
-/* package.searchers entry: a.b.c -> a/b/c.lua or a/b/c/init.lua of the Lua half. */
-static int searcher(lua_State *L)
-{
-    const char *module = luaL_checkstring(L, 1);
-    luaL_gsub(L, module, ".", "/");
-    const char *stem = lua_tostring(L, -1);
-    const char *name = lua_pushfstring(L, "%s.lua", stem);
-    if (!push_text(L, name)) {
-        name = lua_pushfstring(L, "%s/init.lua", stem);
-        if (!push_text(L, name)) {
-            lua_pushfstring(L, "no module '%s' inside vegttt", module);
-            return 1;
-        }
-    }
-    size_t n;
-    const char *text = lua_tolstring(L, -1, &n);
-    const char *chunk = lua_pushfstring(L, "@%s", name);
-    if (luaL_loadbufferx(L, text, n, chunk, "t") != LUA_OK)
-        return lua_error(L);
-    lua_pushstring(L, name);
-    return 2;
-}
-
-/* core.embedded(prefix) -> sorted names of the Lua half's files that start with prefix. */
-static int l_embedded(lua_State *L)
-{
-    const char *prefix = luaL_checkstring(L, 1);
-    vt_bind *b = vt_lua_bind(L);
-    lua_Integer n = 0;
-    lua_newtable(L);
-    for (const struct vt_embedded *e = b->host.lua; e && e->name; e++) {
-        if (strncmp(e->name, prefix, strlen(prefix)) != 0)
-            continue;
-        lua_pushstring(L, e->name);
-        lua_rawseti(L, -2, ++n);
-    }
-    if (!b->host.lua_dir)
-        return 1;
-    char **names = NULL;
-    size_t n_names = 0;
-    const char *dir = lua_pushfstring(L, "%s/%s", b->host.lua_dir, prefix);
-    if (vt_fs_list(dir, &names, &n_names, NULL) == VT_OK) {
-        lua_pop(L, 2);
-        lua_newtable(L);
-        for (size_t i = 0; i < n_names; i++) {
-            lua_pushfstring(L, "%s%s", prefix, names[i]);
-            lua_rawseti(L, -2, (lua_Integer)i + 1);
-        }
-        vt_fs_list_free(names, n_names);
-        return 1;
-    }
-    lua_pop(L, 1);
-    return 1;
-}
-
-static int l_embedded_text(lua_State *L)
-{
-    return push_text(L, luaL_checkstring(L, 1)) ? 1 : 0;
-}
-
-static int open_core(lua_State *L)
-{
-    static const luaL_Reg functions[] = {{"embedded", l_embedded}, {"embedded_text", l_embedded_text}, {NULL, NULL}};
-    luaL_newlib(L, functions);
-    lua_pushboolean(L, vt_lua_bind(L)->host.tty);
-    lua_setfield(L, -2, "tty");
-    lua_pushliteral(L, VEGTTT_VERSION);
-    lua_setfield(L, -2, "version");
-    vt_lua_add_json(L);
-    vt_lua_add_vector(L);
-    vt_lua_add_misc(L);
-    vt_lua_add_files(L);
-    vt_lua_add_ops(L);
-    vt_lua_add_task(L);
-    vt_lua_add_policy(L);
-    vt_lua_add_train(L);
-    vt_lua_add_eval(L);
-    vt_lua_add_check(L);
-    vt_lua_add_tokens(L);
-    vt_lua_add_serve(L);
-    vt_lua_add_store(L);
-    vt_lua_add_plot(L);
-    vt_lua_add_stats(L);
-    return 1;
-}
-
 /* Runs protected: everything here may raise. */
 static int set_up(lua_State *L)
 {
     luaL_openlibs(L);
+    vt_lua_keep_own_globals(L);
     vt_lua_add_guards(L);
     luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
-    lua_pushcfunction(L, open_core);
+    lua_pushcfunction(L, vt_lua_open_core);
     lua_setfield(L, -2, "vegttt.core");
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "searchers");
@@ -197,7 +101,7 @@ static int set_up(lua_State *L)
         lua_rawgeti(L, -1, i);
         lua_rawseti(L, -2, i + 1);
     }
-    lua_pushcfunction(L, searcher);
+    lua_pushcfunction(L, vt_lua_search_module);
     lua_rawseti(L, -2, 2);
     lua_sethook(L, hook, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
     return 0;

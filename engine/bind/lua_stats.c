@@ -3,6 +3,7 @@
  * lua_stats.c: the formulas of engine/stats over plain Lua arrays; what is a sample, a task or a table is Lua's matter.
  */
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include "stats/stats.h"
 #include <string.h>
 
@@ -93,8 +94,12 @@ static int l_pass_at_k(lua_State *L)
 static int l_best_of_k(lua_State *L)
 {
     size_t n;
+    double best;
+    vt_err err;
     const double *x = read_array(L, 1, &n);
-    lua_pushnumber(L, vt_best_of_k(x, n, (size_t)luaL_checkinteger(L, 2)));
+    if (vt_best_of_k(x, n, (size_t)luaL_checkinteger(L, 2), &best, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.stats.best_of_k", &err);
+    lua_pushnumber(L, best);
     return 1;
 }
 

@@ -3,6 +3,7 @@
  * lua_task.c: a task document (JSON text made by lua/vegttt/tasks.lua) as a checked handle.
  */
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 
 static const char task_type[] = "vt.task";
 

@@ -5,6 +5,7 @@
  */
 #include "base/alloc.h"
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include "model/chat.h"
 #include "model/tokenizer.h"
 #include <stdlib.h>

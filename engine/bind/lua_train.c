@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_train.c: the two halves of an update for the Lua half.
+ * lua_train.c: updates for the Lua half, whole and in two halves.
  *
- * core.forward starts with a batch (arrays of { prompt, tokens, logq, advantage }) and gives a `train` handle once the
- * log-probabilities under the current weights are there. core.train_loss fills the per-token weights with a built-in
- * loss, core.train_set with what a Lua function returned; core.train_stats measures; core.step makes the new weights;
- * core.train_forget drops the tape. Sequences live in the handle until then.
+ * Both begin with weights and a batch (arrays of { prompt, tokens, logq, advantage }) and give a `train` handle, in
+ * which the sequences live. core.update does everything under a built-in loss. core.forward gives the
+ * log-probabilities; core.train_loss then fills the per-token weights with a built-in loss, core.train_set with what a
+ * Lua function returned, core.step makes the new weights, and core.train_forget gives up at any moment.
+ * core.train_stats measures.
  */
 #include "base/alloc.h"
+#include "bind/lua_open.h"
 #include "bind/lua_policy.h"
 #include <math.h>
 #include <stdlib.h>
@@ -21,10 +23,10 @@ struct sequences {
     size_t n;
 };
 
+/* The policy is uservalue 1. Ops that write into the sequences hold the handle, so it outlives them. */
 struct train {
     struct sequences s;
-    struct vt_lua_policy *policy;
-    bool has_tape; /* the policy reads the sequences: between forward and step or forget */
+    vt_forward *forward;
 };
 
 static void release_sequences(struct sequences *s)
@@ -50,9 +52,9 @@ static struct train *check(lua_State *L, int idx)
 
 static void forget(struct train *t)
 {
-    if (t->has_tape && t->policy->p)
-        vt_policy_forget(t->policy->p);
-    t->has_tape = false;
+    vt_forward *f = t->forward;
+    t->forward = NULL;
+    vt_forward_forget(f);
 }
 
 static int train_gc(lua_State *L)
@@ -63,22 +65,11 @@ static int train_gc(lua_State *L)
     return 0;
 }
 
-static void *need(lua_State *L, void *p)
+static int32_t *copy_field(lua_State *L, int idx, const char *key, int *n)
 {
-    if (!p)
-        luaL_error(L, "no memory for a batch; lower k or set minibatch");
-    return p;
-}
-
-static int32_t *copy_ids(lua_State *L, int idx, const char *key, int *n)
-{
-    size_t count;
     lua_getfield(L, idx, key);
-    const int32_t *ids = vt_lua_read_ids(L, -1, &count, key);
-    int32_t *copy = need(L, vt_alloc_array(count + 1, sizeof *copy));
-    memcpy(copy, ids, count * sizeof *copy);
-    *n = (int)count;
-    lua_pop(L, 2);
+    int32_t *copy = vt_lua_copy_ids(L, -1, n, key);
+    lua_pop(L, 1);
     return copy;
 }
 
@@ -87,14 +78,16 @@ static void read_sequence(lua_State *L, int idx, struct sequences *s, size_t i)
 {
     struct vt_train_seq *q = &s->seqs[i];
     s->n = i + 1;
-    q->prompt = copy_ids(L, idx, "prompt", &q->n_prompt);
-    q->tokens = copy_ids(L, idx, "tokens", &q->n_tokens);
+    q->prompt = copy_field(L, idx, "prompt", &q->n_prompt);
+    q->tokens = copy_field(L, idx, "tokens", &q->n_tokens);
     size_t n = (size_t)q->n_tokens;
-    q->logp = need(L, vt_alloc_array(n + 1, sizeof *q->logp));
-    q->w = need(L, vt_alloc_array(n + 1, sizeof *q->w));
-    s->advantage[i] = need(L, vt_alloc_array(n + 1, sizeof(float)));
+    q->logp = vt_lua_need(L, vt_alloc_array(n + 1, sizeof *q->logp));
+    q->w = vt_lua_need(L, vt_alloc_array(n + 1, sizeof *q->w));
+    s->advantage[i] = vt_lua_need(L, vt_alloc_array(n + 1, sizeof(float)));
+    q->advantage = s->advantage[i];
     if (lua_getfield(L, idx, "logq") != LUA_TNIL) {
-        s->logq[i] = need(L, vt_alloc_array(n + 1, sizeof(float)));
+        s->logq[i] = vt_lua_need(L, vt_alloc_array(n + 1, sizeof(float)));
+        q->logq = s->logq[i];
         vt_lua_read_f32(L, -1, s->logq[i], n, "logprobs");
     }
     lua_pop(L, 1);
@@ -108,10 +101,65 @@ static void read_sequence(lua_State *L, int idx, struct sequences *s, size_t i)
     lua_pop(L, 1);
 }
 
-struct forward_op {
+/* Pushes a train handle with the sequences of the batch at `batch`, of the policy of the weights at 1. */
+static struct train *new_train(lua_State *L, int batch)
+{
+    luaL_checktype(L, batch, LUA_TTABLE);
+    size_t n = lua_rawlen(L, batch);
+    struct train *t = lua_newuserdatauv(L, sizeof *t, 1);
+    memset(t, 0, sizeof *t);
+    luaL_setmetatable(L, train_type);
+    vt_lua_push_weights_policy(L, 1);
+    lua_setiuservalue(L, -2, 1);
+    t->s.seqs = vt_lua_need(L, vt_alloc_array(n + 1, sizeof *t->s.seqs));
+    t->s.logq = vt_lua_need(L, vt_alloc_array(n + 1, sizeof *t->s.logq));
+    t->s.advantage = vt_lua_need(L, vt_alloc_array(n + 1, sizeof *t->s.advantage));
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, batch, (lua_Integer)i + 1);
+        read_sequence(L, lua_gettop(L), &t->s, i);
+        lua_pop(L, 1);
+    }
+    return t;
+}
+
+/* Every request of this file. The train handle is uservalue 1. */
+struct train_op {
     struct vt_op op;
-    struct sequences *s; /* of the train handle in uservalue 1 */
+    vt_request *ticket;
+    struct vt_update_request update; /* whole */
+    vt_weights *out;                 /* of a step */
+    struct vt_update_report report;
 };
+
+static void cancel_op(struct vt_op *op)
+{
+    vt_request_cancel(((struct train_op *)op)->ticket);
+}
+
+static void release_op(struct vt_op *op)
+{
+    struct train_op *o = (struct train_op *)op;
+    vt_request_release(o->ticket);
+    vt_weights_unref(o->out);
+    vt_weights_unref(o->update.made);
+}
+
+/* Pushes a started op that holds the train handle at idx. */
+static struct train_op *new_op(lua_State *L, int idx, int (*push)(lua_State *, struct vt_op *, int))
+{
+    struct train_op *o = vt_op_new(L, sizeof *o, "policy:update", push, release_op);
+    o->op.cancel = cancel_op;
+    lua_pushvalue(L, idx);
+    lua_setiuservalue(L, -2, 1);
+    vt_op_start(L, -1);
+    return o;
+}
+
+static int raise_unstarted(lua_State *L, const vt_err *err)
+{
+    vt_op_abort(L, -1);
+    return vt_lua_raise(L, "policy:update", err);
+}
 
 static int push_nothing(lua_State *L, struct vt_op *op, int idx)
 {
@@ -121,38 +169,19 @@ static int push_nothing(lua_State *L, struct vt_op *op, int idx)
     return 0;
 }
 
-/* core.forward(policy, batch, agreement) -> op, train */
+/* core.forward(weights, batch, agreement) -> op, train */
 static int l_forward(lua_State *L)
 {
     vt_err err;
-    struct vt_lua_policy *h = vt_lua_policy(L, 1);
-    luaL_checktype(L, 2, LUA_TTABLE);
-    size_t n = lua_rawlen(L, 2);
-    struct forward_op *f = vt_op_new(L, sizeof *f, "policy:update", push_nothing, NULL);
+    vt_weights *w = vt_lua_weights(L, 1);
+    vt_policy *p = vt_lua_weights_policy(L, 1);
+    bool agreement = lua_toboolean(L, 3);
+    struct train *t = new_train(L, 2);
     int idx = lua_gettop(L);
-    struct train *t = lua_newuserdatauv(L, sizeof *t, 1);
-    memset(t, 0, sizeof *t);
-    luaL_setmetatable(L, train_type);
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, 1);
-    t->policy = h;
-    t->s.seqs = need(L, vt_alloc_array(n + 1, sizeof *t->s.seqs));
-    t->s.logq = need(L, vt_alloc_array(n + 1, sizeof *t->s.logq));
-    t->s.advantage = need(L, vt_alloc_array(n + 1, sizeof *t->s.advantage));
-    for (size_t i = 0; i < n; i++) {
-        lua_rawgeti(L, 2, (lua_Integer)i + 1);
-        read_sequence(L, lua_gettop(L), &t->s, i);
-        lua_pop(L, 1);
-    }
-    lua_pushvalue(L, idx + 1);
-    lua_setiuservalue(L, idx, 1);
-    t->has_tape = true;
-    vt_op_start(L, idx);
-    if (vt_policy_forward(h->p, t->s.seqs, n, lua_toboolean(L, 3), vt_op_finish, f, &err) != VT_OK) {
-        t->has_tape = false;
-        vt_op_abort(L, idx);
-        return vt_lua_raise(L, "policy:update", &err);
-    }
+    struct train_op *o = new_op(L, idx, push_nothing);
+    if (vt_policy_forward(p, w, t->s.seqs, t->s.n, agreement, &t->forward, vt_op_finish, o, &o->ticket, &err) != VT_OK)
+        return raise_unstarted(L, &err);
+    lua_pushvalue(L, idx);
     return 2;
 }
 
@@ -181,22 +210,29 @@ static int l_set(lua_State *L)
     return 0;
 }
 
+static void read_loss(lua_State *L, int idx, const char *name, enum vt_loss *loss, struct vt_loss_opts *o)
+{
+    vt_err err;
+    if (vt_loss_parse(name, loss, &err) != VT_OK)
+        vt_lua_raise(L, "policy:update", &err);
+    o->clip_lo = vt_lua_num(L, idx, "clip_lo", vt_loss_defaults.clip_lo);
+    o->clip_hi = vt_lua_num(L, idx, "clip_hi", vt_loss_defaults.clip_hi);
+    o->beta = vt_lua_num(L, idx, "beta", vt_loss_defaults.beta);
+}
+
 /* core.train_loss(train, name, { clip_lo, clip_hi, beta }) */
 static int l_loss(lua_State *L)
 {
-    vt_err err;
     enum vt_loss loss;
+    struct vt_loss_opts o;
     struct train *t = check(L, 1);
-    if (vt_loss_parse(luaL_checkstring(L, 2), &loss, &err) != VT_OK)
-        return vt_lua_raise(L, "policy:update", &err);
-    struct vt_loss_opts o = {(float)vt_lua_num(L, 3, "clip_lo", 0.8), (float)vt_lua_num(L, 3, "clip_hi", 1.2),
-                             (float)vt_lua_num(L, 3, "beta", 0.05)};
+    read_loss(L, 3, luaL_checkstring(L, 2), &loss, &o);
     for (size_t i = 0; i < t->s.n; i++) {
         struct vt_train_seq *q = &t->s.seqs[i];
-        if (!t->s.logq[i] && loss != VT_LOSS_CROSS_ENTROPY)
+        if (!q->logq && loss != VT_LOSS_CROSS_ENTROPY)
             return luaL_error(L, "loss '%s' needs the sampler's log-probabilities; sequence %I of the batch has none",
                               lua_tostring(L, 2), (lua_Integer)i + 1);
-        vt_loss_weights(loss, &o, q->logp, t->s.logq[i] ? t->s.logq[i] : q->logp, t->s.advantage[i], q->n_tokens, q->w);
+        vt_loss_weights(loss, &o, q->logp, q->logq, q->advantage, q->n_tokens, q->w);
     }
     return 0;
 }
@@ -249,96 +285,109 @@ static int l_forget(lua_State *L)
 
 static void read_opts(lua_State *L, int idx, struct vt_update_opts *o)
 {
-    o->lr = (float)vt_lua_num(L, idx, "lr", 0);
-    o->beta1 = (float)vt_lua_num(L, idx, "beta1", 0.9);
-    o->beta2 = (float)vt_lua_num(L, idx, "beta2", 0.95);
-    o->eps = (float)vt_lua_num(L, idx, "eps", 1e-12);
-    o->weight_decay = (float)vt_lua_num(L, idx, "weight_decay", 0);
-    o->grad_clip = (float)vt_lua_num(L, idx, "grad_clip", 0);
+    const struct vt_update_opts *d = &vt_update_defaults;
+    o->lr = (float)vt_lua_num(L, idx, "lr", d->lr);
+    o->beta1 = (float)vt_lua_num(L, idx, "beta1", d->beta1);
+    o->beta2 = (float)vt_lua_num(L, idx, "beta2", d->beta2);
+    o->eps = (float)vt_lua_num(L, idx, "eps", d->eps);
+    o->weight_decay = (float)vt_lua_num(L, idx, "weight_decay", d->weight_decay);
+    o->grad_clip = (float)vt_lua_num(L, idx, "grad_clip", d->grad_clip);
     o->digest = vt_lua_str(L, idx, "digest", "");
     o->trained_on = vt_lua_str(L, idx, "trained_on", NULL);
 }
 
-struct step_op {
-    struct vt_op op;
-    struct vt_lua_policy *policy;
-    vt_weights *out;
-    struct vt_update_report report;
-};
-
-static void release_step(struct vt_op *op)
+/* -> weights, { grad_norm, agreement, forward_s, backward_s, n_tokens_computed, peak_bytes } */
+static int push_made(lua_State *L, int idx, vt_weights **made, const struct vt_update_report *r)
 {
-    struct step_op *s = (struct step_op *)op;
-    if (s->out && s->policy->p)
-        vt_weights_unref(s->out);
+    vt_weights *w = *made;
+    lua_getiuservalue(L, idx, 1);
+    lua_getiuservalue(L, -1, 1);
+    *made = NULL;
+    vt_lua_push_weights(L, -1, w);
+    lua_createtable(L, 0, 6);
+    set_num(L, "grad_norm", r->grad_norm);
+    set_num(L, "agreement", r->agreement);
+    set_num(L, "forward_s", r->forward_s);
+    set_num(L, "backward_s", r->backward_s);
+    set_num(L, "n_tokens_computed", (double)r->n_tokens_computed);
+    set_num(L, "peak_bytes", (double)r->peak_bytes);
+    return 2;
 }
 
-/* -> weights, { grad_norm, agreement, forward_s, backward_s, n_tokens_computed, peak_bytes } */
 static int push_step(lua_State *L, struct vt_op *op, int idx)
 {
-    struct step_op *s = (struct step_op *)op;
-    lua_getiuservalue(L, idx, 2);
-    check(L, -1)->has_tape = false;
-    lua_pop(L, 1);
-    lua_getiuservalue(L, idx, 1);
-    vt_weights *w = s->out;
-    s->out = NULL;
-    vt_lua_push_weights(L, -1, w);
-    lua_remove(L, -2);
-    lua_createtable(L, 0, 6);
-    set_num(L, "grad_norm", s->report.grad_norm);
-    set_num(L, "agreement", s->report.agreement);
-    set_num(L, "forward_s", s->report.forward_s);
-    set_num(L, "backward_s", s->report.backward_s);
-    set_num(L, "n_tokens_computed", (double)s->report.n_tokens_computed);
-    set_num(L, "peak_bytes", (double)s->report.peak_bytes);
-    return 2;
+    struct train_op *o = (struct train_op *)op;
+    return push_made(L, idx, &o->out, &o->report);
+}
+
+static int push_update(lua_State *L, struct vt_op *op, int idx)
+{
+    struct train_op *o = (struct train_op *)op;
+    return push_made(L, idx, &o->update.made, &o->update.report);
 }
 
 /* core.step(train, options) -> op */
 static int l_step(lua_State *L)
 {
     vt_err err;
-    struct vt_update_opts o;
+    struct vt_update_opts opts;
     struct train *t = check(L, 1);
-    read_opts(L, 2, &o);
-    if (!t->policy->p)
-        return luaL_error(L, "the policy was closed");
-    struct step_op *s = vt_op_new(L, sizeof *s, "policy:update", push_step, release_step);
-    int idx = lua_gettop(L);
-    s->policy = t->policy;
-    lua_getiuservalue(L, 1, 1);
-    lua_setiuservalue(L, idx, 1);
-    lua_pushvalue(L, 1);
-    lua_setiuservalue(L, idx, 2);
-    vt_op_start(L, idx);
-    if (vt_policy_step(t->policy->p, &o, &s->out, &s->report, vt_op_finish, s, &err) != VT_OK) {
-        vt_op_abort(L, idx);
-        return vt_lua_raise(L, "policy:update", &err);
-    }
+    read_opts(L, 2, &opts);
+    if (!t->forward)
+        return luaL_error(L, "this update was forgotten; begin it again with a forward");
+    struct train_op *o = new_op(L, 1, push_step);
+    if (vt_policy_step(t->forward, &opts, &o->out, &o->report, vt_op_finish, o, &o->ticket, &err) != VT_OK)
+        return raise_unstarted(L, &err);
     return 1;
 }
 
-/* core.next_id(weights, options) -> the id that step would give */
-static int l_next_id(lua_State *L)
+/* core.update(weights, batch, loss, options) -> op, train */
+static int l_update(lua_State *L)
 {
-    char id[65];
-    struct vt_update_opts o;
-    vt_weights *w = vt_lua_weights(L, 1);
-    read_opts(L, 2, &o);
-    vt_weights_next_id(w, &o, id);
-    lua_pushstring(L, id);
-    return 1;
+    vt_err err;
+    struct vt_update_request u = {.from = vt_lua_weights(L, 1)};
+    vt_policy *p = vt_lua_weights_policy(L, 1);
+    read_loss(L, 4, luaL_checkstring(L, 3), &u.loss, &u.loss_opts);
+    read_opts(L, 4, &u.opts);
+    struct train *t = new_train(L, 2);
+    int idx = lua_gettop(L);
+    struct train_op *o = new_op(L, idx, push_update);
+    u.seqs = t->s.seqs;
+    u.n = t->s.n;
+    o->update = u;
+    if (vt_policy_update(p, &o->update, vt_op_finish, o, &o->ticket, &err) != VT_OK)
+        return raise_unstarted(L, &err);
+    lua_pushvalue(L, idx);
+    return 2;
+}
+
+/* core.upvalue(fn, i) -> name, value of what a function closes over; nothing past the last one. */
+static int l_upvalue(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TFUNCTION);
+    const char *name = lua_getupvalue(L, 1, (int)luaL_checkinteger(L, 2));
+    if (!name)
+        return 0;
+    lua_pushstring(L, name);
+    lua_insert(L, -2);
+    return 2;
 }
 
 void vt_lua_add_train(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"forward", l_forward}, {"train_logp", l_logp},   {"train_set", l_set},
-                                         {"train_loss", l_loss}, {"train_stats", l_stats}, {"train_forget", l_forget},
-                                         {"step", l_step},       {"next_id", l_next_id},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"forward", l_forward},     {"update", l_update},
+                                         {"train_logp", l_logp},     {"train_set", l_set},
+                                         {"train_loss", l_loss},     {"train_stats", l_stats},
+                                         {"train_forget", l_forget}, {"step", l_step},
+                                         {"upvalue", l_upvalue},     {NULL, NULL}};
     luaL_newmetatable(L, train_type);
     lua_pushcfunction(L, train_gc);
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
+    lua_createtable(L, 0, 3);
+    set_num(L, "clip_lo", vt_loss_defaults.clip_lo);
+    set_num(L, "clip_hi", vt_loss_defaults.clip_hi);
+    set_num(L, "beta", vt_loss_defaults.beta);
+    lua_setfield(L, -2, "loss_defaults");
 }

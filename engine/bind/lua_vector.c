@@ -5,6 +5,7 @@
  * either side or a vector of equal length. Values that came from C as float are exact.
  */
 #include "bind/lua_core.h"
+#include "bind/lua_open.h"
 #include <math.h>
 #include <string.h>
 

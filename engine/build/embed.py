@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""embed.py SYMBOL FOLDER OUT: writes FOLDER/**/*.lua as a C table `const struct vt_embedded SYMBOL[]`.
+"""embed.py SYMBOL FOLDER OUT SUFFIX: writes FOLDER/**/*.SUFFIX as a C table `const struct vt_embedded SYMBOL[]`.
 
 Each row is {name relative to FOLDER, bytes, length}; the last row is all zeros. Bytes are written as
 numbers, so no quoting rule of C or of Lua can ever meet the text.
@@ -8,8 +8,8 @@ numbers, so no quoting rule of C or of Lua can ever meet the text.
 import pathlib
 import sys
 
-symbol, folder, out = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3]
-files = sorted(folder.rglob("*.lua"))
+symbol, folder, out, suffix = sys.argv[1], pathlib.Path(sys.argv[2]), sys.argv[3], sys.argv[4]
+files = sorted(folder.rglob("*." + suffix))
 with open(out, "w") as f:
     f.write('#include "base/embedded.h"\n')
     for i, path in enumerate(files):

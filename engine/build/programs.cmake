@@ -1,14 +1,18 @@
 # The executables: vegttt itself and the small worker that runs candidates in the jail.
 file(GLOB cli_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/cli/*.c)
-if(cli_sources)
-  add_executable(vegttt ${cli_sources})
-  target_link_libraries(vegttt PRIVATE vegttt_bind)
-  vegttt_embed(vegttt vt_embedded_lua ${PROJECT_SOURCE_DIR}/lua)
+# The command line with everything it carries inside; the tests make one with a further backend in its table.
+function(vegttt_command_line target)
+  target_sources(${target} PRIVATE ${cli_sources})
+  target_link_libraries(${target} PRIVATE vegttt_bind)
+  vegttt_embed(${target} vt_embedded_lua ${PROJECT_SOURCE_DIR}/lua)
+  vegttt_embed(${target} vt_embedded_check ${PROJECT_SOURCE_DIR}/engine/cli py)
   # C rocks loaded by scripts must find the interpreter's symbols in this process.
-  set_target_properties(vegttt PROPERTIES ENABLE_EXPORTS ON)
-  target_link_options(vegttt PRIVATE -Wl,-z,relro,-z,now)
-endif()
-file(GLOB worker_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/eval/worker/*.c)
+  set_target_properties(${target} PROPERTIES ENABLE_EXPORTS ON)
+  target_link_options(${target} PRIVATE -Wl,-z,relro,-z,now)
+endfunction()
+add_executable(vegttt)
+vegttt_command_line(vegttt)
+file(GLOB worker_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/eval/c/worker/*.c)
 if(worker_sources)
   add_executable(vegttt-worker ${worker_sources})
   # The project's flags without a sanitizer: the jail's limits and filter leave no room for its run time.

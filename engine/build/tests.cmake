@@ -1,3 +1,18 @@
+# A backend that behaves as a remote service: the tests of policies run over it and over the native one.
+file(GLOB double_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/double/*.c)
+add_library(vegttt_double OBJECT EXCLUDE_FROM_ALL ${double_sources})
+target_link_libraries(vegttt_double PUBLIC vegttt_policy)
+target_include_directories(vegttt_double PUBLIC ${PROJECT_SOURCE_DIR}/tests/double)
+
+# The command line with that backend in its table.
+add_executable(vegttt-double EXCLUDE_FROM_ALL)
+target_link_libraries(vegttt-double PRIVATE vegttt_double)
+vegttt_command_line(vegttt-double)
+set_target_properties(vegttt-double PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+add_custom_command(TARGET vegttt-double POST_BUILD COMMAND ${CMAKE_COMMAND} -E create_symlink
+  $<TARGET_FILE:vegttt-worker> ${PROJECT_BINARY_DIR}/tests/vegttt-worker)
+list(APPEND unit_targets vegttt-double)
+
 # tests/unit/FOLDER_SUBJECT.c is one program linked with vegttt_FOLDER, run by ctest and by `vegttt selftest`.
 file(GLOB unit_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/unit/*.c)
 foreach(source ${unit_tests})
@@ -5,6 +20,9 @@ foreach(source ${unit_tests})
   string(REGEX REPLACE "_.*" "" folder ${name})
   add_executable(test_${name} EXCLUDE_FROM_ALL ${source})
   target_include_directories(test_${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
+  if(folder STREQUAL policy)
+    target_link_libraries(test_${name} PRIVATE vegttt_double)
+  endif()
   target_link_libraries(test_${name} PRIVATE vegttt_${folder})
   target_compile_definitions(test_${name} PRIVATE VT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   set_target_properties(test_${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)

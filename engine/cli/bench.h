@@ -48,6 +48,7 @@ struct vt_bench_row {
 
 vt_status vt_bench_bound_measure(struct vt_bench_bound *out, vt_err *err) VT_MUST_USE;
 
+vt_status vt_bench_open(const char *spec, const struct vt_policy_opts *o, vt_policy **out, vt_err *err) VT_MUST_USE;
 vt_status vt_bench_sample(struct vt_bench_model *m, vt_weights *w, int n_prompt, int n, int n_new,
                           struct vt_sample *out, vt_err *err) VT_MUST_USE; /* out [n]; vt_sample_clear them */
 vt_status vt_bench_score(struct vt_bench_model *m, vt_weights *w, int n_prompt, int n, const int32_t *const *tokens,

@@ -63,7 +63,7 @@ static vt_status refuse(const struct vt_bench_model *m, uint64_t max_memory, boo
         return vt_fail(err, VT_ENOMEM, "out of memory for a second model");
     *small = *m;
     small->weights = NULL;
-    status = vt_policy_open(m->spec, &o, &small->policy, err);
+    status = vt_bench_open(m->spec, &o, &small->policy, err);
     if (status == VT_OK) {
         small->weights = vt_policy_start(small->policy);
         *is_refused = long_calls(small, &unused, &unused, &refusal) == VT_ENOMEM;
@@ -85,7 +85,7 @@ vt_status vt_bench_long_prompt(struct vt_bench_model *m, int width, struct vt_be
 
     (void)width;
     VT_TRY(long_calls(m, &sampled_s, &scored_s, err));
-    (void)vt_lm_bytes(m->policy->lm, &peak);
+    (void)vt_lm_bytes(vt_native_of(m->policy)->lm, &peak);
     r->tokens = n + LONG_SEQS * c;
     r->seconds = scored_s;
     r->flops = vt_bench_flops(m, r->tokens, LONG_SEQS * c, n * n / 2 + LONG_SEQS * c * (n + c / 2));
@@ -111,7 +111,7 @@ vt_status vt_bench_load(struct vt_bench_model *m, int width, struct vt_bench_res
     double start = vt_now_s();
 
     (void)width;
-    VT_TRY(vt_policy_open(m->spec, &o, &p, err));
+    VT_TRY(vt_bench_open(m->spec, &o, &p, err));
     r->seconds = vt_now_s() - start;
     r->tokens = 1;
     vt_policy_close(p);

@@ -13,17 +13,24 @@
 
 /* --- calls --- */
 
+vt_status vt_bench_open(const char *spec, const struct vt_policy_opts *o, vt_policy **out, vt_err *err)
+{
+    struct vt_mail mail = VT_MAIL;
+
+    VT_TRY(vt_policy_open(spec, o, out, vt_mail_deliver, &mail, NULL, err));
+    return vt_mail_wait(&mail, err);
+}
+
 vt_status vt_bench_sample(struct vt_bench_model *m, vt_weights *w, int n_prompt, int n, int n_new,
                           struct vt_sample *out, vt_err *err)
 {
     struct vt_mail mail = VT_MAIL;
-    uint64_t seeds[VT_BENCH_WIDTH];
     static const int32_t banned[] = {0, 1, 2}; /* the ends of a text: every sample runs to max_tokens */
     struct vt_sample_request r = {.weights = w,
                                   .prompt = m->prompt,
                                   .n_prompt = n_prompt,
                                   .n = n,
-                                  .seeds = seeds,
+                                  .seed = 1,
                                   .temperature = 1,
                                   .top_p = 1,
                                   .max_tokens = n_new,
@@ -31,9 +38,7 @@ vt_status vt_bench_sample(struct vt_bench_model *m, vt_weights *w, int n_prompt,
                                   .n_banned = 3,
                                   .out = out};
 
-    for (int i = 0; i < n; i++)
-        seeds[i] = (uint64_t)i;
-    VT_TRY(vt_policy_sample(m->policy, &r, vt_mail_deliver, &mail, err));
+    VT_TRY(vt_policy_sample(m->policy, &r, vt_mail_deliver, &mail, NULL, err));
     return vt_mail_wait(&mail, err);
 }
 
@@ -49,7 +54,7 @@ vt_status vt_bench_score(struct vt_bench_model *m, vt_weights *w, int n_prompt, 
                                  .n = n_tokens,
                                  .logprobs = logprobs};
 
-    VT_TRY(vt_policy_score(m->policy, &q, vt_mail_deliver, &mail, err));
+    VT_TRY(vt_policy_score(m->policy, &q, vt_mail_deliver, &mail, NULL, err));
     return vt_mail_wait(&mail, err);
 }
 
@@ -58,8 +63,10 @@ vt_status vt_bench_step(struct vt_bench_model *m, float lr, vt_weights **made, v
     struct vt_mail mail = VT_MAIL;
     struct vt_train_seq seqs[VT_BENCH_SEQS];
     static float logp[VT_BENCH_SEQS][VT_BENCH_NEW], w[VT_BENCH_SEQS][VT_BENCH_NEW];
-    struct vt_update_opts o = {.lr = lr, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f, .digest = "bench"};
+    struct vt_update_opts o = vt_update_defaults;
     struct vt_update_report report;
+    vt_forward *forward;
+    vt_status status;
 
     for (int i = 0; i < VT_BENCH_SEQS; i++)
         seqs[i] = (struct vt_train_seq){.prompt = m->prompt,
@@ -68,13 +75,20 @@ vt_status vt_bench_step(struct vt_bench_model *m, float lr, vt_weights **made, v
                                         .n_tokens = VT_BENCH_NEW,
                                         .logp = logp[i],
                                         .w = w[i]};
-    VT_TRY(vt_policy_forward(m->policy, seqs, VT_BENCH_SEQS, false, vt_mail_deliver, &mail, err));
-    VT_TRY(vt_mail_wait(&mail, err));
+    o.lr = lr;
+    o.digest = "bench";
+    VT_TRY(vt_policy_forward(m->policy, m->weights, seqs, VT_BENCH_SEQS, false, &forward, vt_mail_deliver, &mail, NULL,
+                             err));
+    status = vt_mail_wait(&mail, err);
     for (int i = 0; i < VT_BENCH_SEQS; i++)
         for (int t = 0; t < VT_BENCH_NEW; t++)
             w[i][t] = i % 2 ? 1.0f : -1.0f;
-    VT_TRY(vt_policy_step(m->policy, &o, made, &report, vt_mail_deliver, &mail, err));
-    return vt_mail_wait(&mail, err);
+    if (status == VT_OK)
+        status = vt_policy_step(forward, &o, made, &report, vt_mail_deliver, &mail, NULL, err);
+    if (status == VT_OK)
+        status = vt_mail_wait(&mail, err);
+    vt_forward_forget(forward);
+    return status;
 }
 
 /* --- rows --- */
@@ -90,7 +104,7 @@ static double peak_bytes(const struct vt_bench_model *m)
 {
     uint64_t peak = 0;
 
-    (void)vt_lm_bytes(m->policy->lm, &peak);
+    (void)vt_lm_bytes(vt_native_of(m->policy)->lm, &peak);
     return (double)peak;
 }
 

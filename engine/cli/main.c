@@ -3,6 +3,7 @@
  * main.c: what was asked for: a verb of verbs.h, or an experiment file. Everything that prints, exits or knows about
  * terminals is in this folder.
  */
+#include "base/nearest.h"
 #include "cli/verbs.h"
 #include <stdio.h>
 #include <string.h>
@@ -22,58 +23,51 @@ enum { N_VERBS = sizeof verbs / sizeof verbs[0] };
 int vt_cli_fail(const vt_err *err)
 {
     fprintf(stderr, "vegttt: %s\n", err->msg);
-    switch (err->code) {
-    case VT_EINVAL:
-    case VT_EUNSUPPORTED:
-        return VT_EXIT_USAGE;
-    case VT_EBUDGET:
-        return VT_EXIT_BUDGET;
-    case VT_ECANCELLED:
-        return VT_EXIT_INTERRUPTED;
-    default:
-        return VT_EXIT_INFRA;
-    }
+    return vt_exit_code(vt_error_kind(err->code), false);
 }
 
 static void usage(FILE *out)
 {
     fprintf(out, "vegttt " VEGTTT_VERSION ": sample more, choose better, or adapt the weights?\n\n"
-                 "  vegttt FILE.lua [--param value …]   run an experiment (--help lists its parameters)\n");
+                 "  vegttt FILE.lua [--param value …]\n      run an experiment (--help lists its parameters)\n");
     for (size_t i = 0; i < N_VERBS; i++)
-        fprintf(out, "  vegttt %-10s %-18s  %s\n", verbs[i].name, verbs[i].args, verbs[i].help);
+        fprintf(out, "  vegttt %s%s%s\n      %s\n", verbs[i].name, verbs[i].args[0] ? " " : "", verbs[i].args,
+                verbs[i].help);
+    fprintf(out, "\nvegttt VERB --help says more. Exit codes:\n");
+#define X(name, code, text) fprintf(out, "  %3d  %s\n", code, text);
+    VT_EXIT_MAP(X)
+#undef X
     fprintf(out, "\nTry: vegttt experiments/boa.lua\n");
+}
+
+static const struct verb *find(const char *name)
+{
+    for (size_t i = 0; i < N_VERBS; i++)
+        if (strcmp(verbs[i].name, name) == 0)
+            return &verbs[i];
+    return NULL;
 }
 
 int vt_cli_usage(const char *verb)
 {
-    for (size_t i = 0; i < N_VERBS; i++)
-        if (strcmp(verbs[i].name, verb) == 0)
-            fprintf(stderr, "vegttt: usage: vegttt %s %s\n", verbs[i].name, verbs[i].args);
+    fprintf(stderr, "vegttt: usage: vegttt %s %s; `vegttt %s --help` says more\n", verb, find(verb)->args, verb);
     return VT_EXIT_USAGE;
 }
 
-/* Letters that differ in place or number, up to 9: enough to guess what was meant. */
-static int distance(const char *a, const char *b)
+void vt_cli_help(const char *verb)
 {
-    int d = 0;
-    for (; *a && *b; a++, b++)
-        d += *a != *b;
-    return d + (int)strlen(a) + (int)strlen(b);
+    printf("vegttt %s %s\n  %s\n", verb, find(verb)->args, find(verb)->help);
 }
 
 static int unknown(const char *word)
 {
-    const struct verb *best = NULL;
-    int best_distance = 3;
-    for (size_t i = 0; i < N_VERBS; i++) {
-        int d = distance(word, verbs[i].name);
-        if (d < best_distance) {
-            best = &verbs[i];
-            best_distance = d;
-        }
-    }
-    if (best)
-        fprintf(stderr, "vegttt: '%s' is neither a verb nor a .lua file; did you mean '%s'?\n", word, best->name);
+    const char *names[N_VERBS], *near;
+
+    for (size_t i = 0; i < N_VERBS; i++)
+        names[i] = verbs[i].name;
+    near = vt_nearest(word, names, N_VERBS);
+    if (near)
+        fprintf(stderr, "vegttt: '%s' is neither a verb nor a .lua file; did you mean '%s'?\n", word, near);
     else
         fprintf(stderr, "vegttt: '%s' is neither a verb nor a .lua file; `vegttt --help` lists the verbs\n", word);
     return VT_EXIT_USAGE;
@@ -93,9 +87,9 @@ int main(int argc, char **argv)
         printf("vegttt " VEGTTT_VERSION "\n");
         return VT_EXIT_OK;
     }
-    for (size_t i = 0; i < N_VERBS; i++)
-        if (strcmp(argv[1], verbs[i].name) == 0)
-            return verbs[i].run(argc - 1, argv + 1);
+    const struct verb *verb = find(argv[1]);
+    if (verb)
+        return verb->run(argc - 1, argv + 1);
     size_t n = strlen(argv[1]);
     if (n > 4 && strcmp(argv[1] + n - 4, ".lua") == 0)
         return vt_run_experiment(argc - 1, argv + 1);

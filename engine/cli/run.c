@@ -83,8 +83,3 @@ int vt_run_experiment(int argc, char **argv)
 {
     return vt_run_module("vegttt.main", argc, argv);
 }
-
-int vt_verb_test(int argc, char **argv)
-{
-    return vt_run_module("vegttt.testing", argc - 1, argv + 1);
-}

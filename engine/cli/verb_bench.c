@@ -118,7 +118,7 @@ static vt_status open_model(const char *spec, struct vt_bench_model *m, vt_err *
 
     m->spec = spec;
     VT_TRY(vt_bench_bound_measure(&m->bound, err));
-    VT_TRY(vt_policy_open(spec, &o, &m->policy, err));
+    VT_TRY(vt_bench_open(spec, &o, &m->policy, err));
     m->weights = vt_policy_start(m->policy);
     VT_TRY(vt_model_find(spec, &path, err));
     m->weight_bytes = (double)vt_fs_size(path);
@@ -144,29 +144,32 @@ static vt_status open_model(const char *spec, struct vt_bench_model *m, vt_err *
     return VT_OK;
 }
 
-static bool parse(int argc, char **argv, struct options *o)
+/* False when there is nothing to measure; *exit_code says why. */
+static bool parse(int argc, char **argv, struct options *o, int *exit_code)
 {
-    bool is_known = false;
+    const char *names[N_ROWS + 1] = {0}, *values[3], *word = NULL;
+    const struct vt_arg declared[] = {{.name = "json", .kind = VT_ARG_SWITCH},
+                                      {.name = "row", .choices = names},
+                                      {.name = "reps", .kind = VT_ARG_INTEGER, .range = VT_WITHIN(1, MAX_REPS)}};
+    size_t n_words;
+    int64_t n_reps = o->n_reps;
+    vt_err err;
 
-    for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--json") == 0)
-            o->json = true;
-        else if (strcmp(argv[i], "--row") == 0 && i + 1 < argc)
-            o->only = argv[++i];
-        else if (strcmp(argv[i], "--reps") == 0 && i + 1 < argc)
-            o->n_reps = (int)strtol(argv[++i], NULL, 10);
-        else if (argv[i][0] != '-')
-            o->spec = argv[i];
-        else
-            return false;
+    for (int i = 0; i < N_ROWS; i++)
+        names[i] = rows[i].name;
+    if (!vt_cli_words("bench", declared, 3, argc, argv, values, &word, 1, &n_words, exit_code))
+        return false;
+    if (values[2] && vt_arg_whole(&declared[2], values[2], &n_reps, &err) != VT_OK) {
+        *exit_code = vt_cli_fail(&err);
+        return false;
     }
-    for (int i = 0; i < N_ROWS; i++) {
-        const bool is_named = o->only && strcmp(o->only, rows[i].name) == 0;
-
-        is_known |= !o->only || is_named;
-        o->is_check |= is_named && rows[i].is_check;
-    }
-    return is_known && o->n_reps >= 1 && o->n_reps <= MAX_REPS;
+    o->json = values[0] != NULL;
+    o->only = values[1];
+    o->n_reps = (int)n_reps;
+    o->spec = word ? word : o->spec;
+    for (int i = 0; i < N_ROWS; i++)
+        o->is_check |= o->only && rows[i].is_check && strcmp(o->only, rows[i].name) == 0;
+    return true;
 }
 
 static void print_head(const struct vt_bench_model *m)
@@ -185,11 +188,12 @@ int vt_verb_bench(int argc, char **argv)
 {
     static struct vt_bench_model m;
     struct options o = {.spec = "smollm2-135m", .n_reps = 3};
+    int exit_code;
     vt_err err;
     vt_status status;
 
-    if (!parse(argc, argv, &o))
-        return vt_cli_usage("bench");
+    if (!parse(argc, argv, &o, &exit_code))
+        return exit_code;
     status = open_model(o.spec, &m, &err);
     if (status == VT_OK && !o.json && !o.is_check)
         print_head(&m);

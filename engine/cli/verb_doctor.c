@@ -7,8 +7,8 @@
 #include "base/thread.h"
 #include "cli/verbs.h"
 #include "cpu/kernels.h"
-#include "eval/cores.h"
-#include "eval/jail.h"
+#include "eval/c/broker.h"
+#include "eval/c/cores.h"
 #include "loop/loop.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -104,10 +104,11 @@ static void places(void)
 int vt_verb_doctor(int argc, char **argv)
 {
     bool is_well = true;
+    size_t n;
+    int code;
 
-    (void)argv;
-    if (argc != 1)
-        return vt_cli_usage("doctor");
+    if (!vt_cli_words("doctor", NULL, 0, argc, argv, NULL, NULL, 0, &n, &code))
+        return code;
     printf("%-14s %s\n", "vegttt", VEGTTT_VERSION);
     instruction_sets();
     timing_cores();

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * verb_model.c: `vegttt model pull|find|info|ls`: fetch a model into the cache, say where it is, and what a file holds.
+ * verb_model.c: `vegttt model pull|info|ls|check`: fetch a model into the cache, say what a file holds and how it was
+ * understood, compare a folder with the user's own transformers (model_check.c).
  */
 #include "base/fs.h"
+#include "base/json.h"
+#include "base/mail.h"
+#include "cli/model_check.h"
 #include "cli/verbs.h"
 #include "model/chat.h"
 #include "model/tokenizer.h"
@@ -21,10 +25,11 @@ static int pull(const char *name)
 {
     char *path = NULL;
     vt_err err;
-    vt_status status = vt_model_find(name, &path, &err);
+    struct vt_mail mail = VT_MAIL;
+    vt_status status = vt_model_pull(name, print_progress, NULL, &path, vt_mail_deliver, &mail, NULL, &err);
 
-    if (status == VT_ENOENT)
-        status = vt_model_pull(name, print_progress, NULL, &path, &err);
+    if (status == VT_OK)
+        status = vt_mail_wait(&mail, &err);
     if (status != VT_OK)
         return vt_cli_fail(&err);
     puts(path);
@@ -40,6 +45,11 @@ static void print_config(const vt_ckpt *c)
     printf("architecture  %s, %d layers, d_model %d, d_ff %d\n", archs[g->arch], g->n_layers, g->d_model, g->d_ff);
     printf("attention     %d heads, %d kv heads, head_dim %d, rope theta %g%s%s\n", g->n_heads, g->n_kv_heads,
            g->head_dim, (double)g->rope_theta, g->qkv_bias ? ", q k v biases" : "", g->qk_norm ? ", q k norms" : "");
+    if (g->rope_factor != 0 && g->rope_orig_ctx == 1)
+        printf("rope scaling  linear, by %g\n", (double)g->rope_factor);
+    else if (g->rope_factor != 0)
+        printf("rope scaling  Llama 3's, by %g beyond %d tokens (low %g, high %g)\n", (double)g->rope_factor,
+               g->rope_orig_ctx, (double)g->rope_low, (double)g->rope_high);
     printf("context       %d tokens\nvocabulary    %d, unembedding %s\n", g->n_ctx, g->n_vocab,
            g->tied ? "tied to the embedding" : "separate");
 }
@@ -66,12 +76,49 @@ static void print_tensors(const vt_ckpt *c)
             printf("  %-11s %zu tensors, %.1f MB\n", vt_dtype_name((enum vt_dtype)d), count[d], bytes[d] / 1e6);
 }
 
+/* The tokens that end a sample, by text. */
+static void print_ends(const vt_tokenizer *t)
+{
+    size_t n, len;
+    const int32_t *ends = vt_tokenizer_ends(t, &n);
+
+    printf("ends          ");
+    for (size_t i = 0; i < n; i++) {
+        const char *bytes = vt_tokenizer_bytes(t, ends[i], &len);
+
+        printf("%s%.*s (%d)", i ? ", " : "", (int)len, bytes, ends[i]);
+    }
+    printf("%s\n", n ? "" : "none: samples end at their length or a stop string");
+}
+
+/* The chat format and a short conversation in it, or why there is none. */
+static void print_chat(const vt_ckpt *c)
+{
+    enum vt_chat chat;
+    struct vt_buf text, line;
+    vt_err err;
+
+    if (vt_chat_of(c, &chat, &err) != VT_OK) {
+        printf("chat          %s\n", err.msg);
+        return;
+    }
+    printf("chat          %s, turns end with %s\n", vt_chat_name(chat), vt_chat_stop(chat));
+    vt_buf_init(&text, 1 << 16);
+    vt_buf_init(&line, 1 << 18);
+    if (vt_chat_probe(chat, &text, &err) == VT_OK) {
+        vt_json_write_string(&line, text.p, text.len);
+        if (line.status == VT_OK)
+            printf("  renders     %s\n", line.p);
+    }
+    vt_buf_free(&text);
+    vt_buf_free(&line);
+}
+
 static int info(const char *name)
 {
     char *path = NULL, digest[65];
     vt_ckpt *c = NULL;
-    enum vt_chat chat;
-    vt_err err, chat_err;
+    vt_err err;
     vt_status status = vt_model_find(name, &path, &err);
 
     if (status == VT_OK)
@@ -82,10 +129,11 @@ static int info(const char *name)
         printf("file          %s\nname          %s\nsha256        %s\n", path, vt_ckpt_name(c), digest);
         print_config(c);
         print_tensors(c);
-        if (vt_chat_of(c, &chat, &chat_err) == VT_OK)
-            printf("chat          turns end with %s\n", vt_chat_stop(chat));
+        if (vt_ckpt_tokenizer(c))
+            print_ends(vt_ckpt_tokenizer(c));
         else
-            printf("chat          %s\n", chat_err.msg);
+            printf("tokenizer     none: put its tokenizer.json beside it\n");
+        print_chat(c);
     }
     vt_ckpt_free(c);
     free(path);
@@ -111,11 +159,24 @@ static int ls(void)
 
 int vt_verb_model(int argc, char **argv)
 {
-    if (argc == 3 && strcmp(argv[1], "pull") == 0)
-        return pull(argv[2]);
-    if (argc == 3 && strcmp(argv[1], "info") == 0)
-        return info(argv[2]);
-    if (argc == 2 && strcmp(argv[1], "ls") == 0)
+    static const struct vt_arg options[] = {{.name = "chat", .kind = VT_ARG_TEXT},
+                                            {.name = "python", .kind = VT_ARG_TEXT},
+                                            {.name = "fp32", .kind = VT_ARG_SWITCH}};
+    const char *words[2] = {0}, *values[3];
+    size_t n;
+    int code;
+
+    if (!vt_cli_words("model", options, 3, argc, argv, values, words, 2, &n, &code))
+        return code;
+    if (n == 2 && strcmp(words[0], "check") == 0)
+        return vt_model_check(&(struct vt_model_check){words[1], values[0], values[1], values[2] != NULL});
+    if (values[0] || values[1] || values[2])
+        return vt_cli_usage("model");
+    if (n == 2 && strcmp(words[0], "pull") == 0)
+        return pull(words[1]);
+    if (n == 2 && strcmp(words[0], "info") == 0)
+        return info(words[1]);
+    if (n == 1 && strcmp(words[0], "ls") == 0)
         return ls();
     return vt_cli_usage("model");
 }

@@ -8,7 +8,6 @@
 #include "cli/verbs.h"
 #include "store/split.h"
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static int make(int level, uint64_t seed, const char *path)
@@ -47,29 +46,23 @@ static int check(const char *path)
 
 int vt_verb_split(int argc, char **argv)
 {
-    int level = 0;
-    unsigned long long seed = 0;
-    bool has_seed = false;
-    const char *out = NULL;
-    char *end;
+    static const char *const levels[] = {"l1", "l2", NULL};
+    static const struct vt_arg options[] = {{.name = "level", .choices = levels},
+                                            {.name = "seed", .kind = VT_ARG_INTEGER, .range = VT_AT_LEAST(0)},
+                                            {.name = "out"}};
+    const char *values[3], *words[2] = {0};
+    size_t n_words;
+    int64_t seed = 0;
+    int code;
+    vt_err err;
 
-    if (argc == 3 && strcmp(argv[1], "check") == 0)
-        return check(argv[2]);
-    if (argc < 2 || strcmp(argv[1], "make") != 0)
+    if (!vt_cli_words("split", options, 3, argc, argv, values, words, 2, &n_words, &code))
+        return code;
+    if (n_words == 2 && strcmp(words[0], "check") == 0 && !values[0] && !values[1] && !values[2])
+        return check(words[1]);
+    if (n_words != 1 || strcmp(words[0], "make") != 0 || !values[0] || !values[1])
         return vt_cli_usage("split");
-    for (int i = 2; i < argc; i += 2) {
-        if (i + 1 >= argc)
-            return vt_cli_usage("split");
-        if (strcmp(argv[i], "--level") == 0) {
-            level = strcmp(argv[i + 1], "l1") == 0 ? 1 : strcmp(argv[i + 1], "l2") == 0 ? 2 : 0;
-        } else if (strcmp(argv[i], "--seed") == 0) {
-            seed = strtoull(argv[i + 1], &end, 10);
-            has_seed = argv[i + 1][0] >= '0' && argv[i + 1][0] <= '9' && *end == '\0';
-        } else if (strcmp(argv[i], "--out") == 0) {
-            out = argv[i + 1];
-        } else {
-            return vt_cli_usage("split");
-        }
-    }
-    return level && has_seed ? make(level, seed, out) : vt_cli_usage("split");
+    if (vt_arg_whole(&options[1], values[1], &seed, &err) != VT_OK)
+        return vt_cli_fail(&err);
+    return make(values[0][1] - '0', (uint64_t)seed, values[2]);
 }

@@ -4,32 +4,12 @@
  */
 #include "cli/verbs.h"
 
-int vt_verb_eval(int argc, char **argv)
-{
-    return vt_run_module("vegttt.verb_eval", argc - 1, argv + 1);
-}
+#define VT_LUA_VERBS(X) X(eval) X(task) X(optimise) X(export) X(ls) X(show) X(test)
 
-int vt_verb_task(int argc, char **argv)
-{
-    return vt_run_module("vegttt.verb_task", argc - 1, argv + 1);
-}
-
-int vt_verb_optimise(int argc, char **argv)
-{
-    return vt_run_module("vegttt.verb_optimise", argc - 1, argv + 1);
-}
-
-int vt_verb_export(int argc, char **argv)
-{
-    return vt_run_module("vegttt.verb_export", argc - 1, argv + 1);
-}
-
-int vt_verb_ls(int argc, char **argv)
-{
-    return vt_run_module("vegttt.verb_ls", argc - 1, argv + 1);
-}
-
-int vt_verb_show(int argc, char **argv)
-{
-    return vt_run_module("vegttt.verb_show", argc - 1, argv + 1);
-}
+#define X(name)                                                                                                        \
+    int vt_verb_##name(int argc, char **argv)                                                                          \
+    {                                                                                                                  \
+        return vt_run_module("vegttt.verb_" #name, argc - 1, argv + 1);                                                \
+    }
+VT_LUA_VERBS(X)
+#undef X

@@ -319,7 +319,7 @@ static vt_status run(struct vt_cpu_backward *w, vt_err *err)
     vt_pool_run(lm->pool, head_share, w);
     w->pass.qkv = w->qkv;
     for (w->pass.layer = lm->cfg.n_layers - 1; w->pass.layer >= 0; w->pass.layer--) {
-        vt_lease_poll(lm->lease);
+        vt_lease_poll_pool(lm->lease, lm->pool);
         VT_TRY(vt_cpu_check_end(w->work, err));
         reset_claims(w);
         w->pass.x = w->tape->x + (size_t)w->pass.layer * n * d;

@@ -286,7 +286,7 @@ vt_status vt_cpu_pass_run(struct vt_cpu_pass *p, vt_err *err)
         return VT_OK;
     vt_pool_run(lm->pool, embed_share, p);
     for (p->layer = 0; p->layer < lm->cfg.n_layers; p->layer++) {
-        vt_lease_poll(lm->lease);
+        vt_lease_poll_pool(lm->lease, lm->pool);
         VT_TRY(vt_cpu_check_end(p->work, err));
         atomic_store(&p->next[0], 0);
         atomic_store(&p->next[1], 0);

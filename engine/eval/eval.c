@@ -1,360 +1,82 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * eval.c: vt_eval: build threads, one timing thread, the queue between a caller and them.
- *
- *   vt_eval_submit -> queue -> build thread: extract, build, load, check -> timing queue -> timing thread -> done
- *                                     `-> done (failures, skip_timing)
- *
- * Requests that ask the same of the same code while it is under way join it and share its verdict, unless `fresh`. The
- * timing queue is short: a candidate that waits there holds a live process, so build threads wait for room instead of
- * running ahead. Queued requests cost their text and a hundred bytes.
- *
- * Every thread has a station (broker and output memory) of its own. A broker that died is replaced before the next
- * candidate; the case that met it fails with EINTERNAL.
+ * eval.c: vt_eval: the lines of the tiers in use (line.h), opened when first asked for, and which of them a request
+ * goes to. The default tier is opened with the evaluator, so that what is missing on a machine is said at once.
  */
+#include "eval/eval.h"
 #include "base/alloc.h"
-#include "base/fs.h"
-#include "base/rng.h"
-#include "eval/judge.h"
-#include "eval/scratch.h"
+#include "eval/line.h"
 #include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdio.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
-enum { MAX_QUEUED = 1 << 20, MAX_THREADS = 64, MAX_TIMING = 8, MAX_RETIRED = 64, N_BUCKETS = 1024, TIMING_NICE = -15 };
-
-struct waiter {
-    struct waiter *next;
-    vt_eval_done *done;
-    void *arg;
-};
-
-struct job {
-    struct job *next;      /* in a queue */
-    struct job *next_same; /* in a bucket of jobs under way */
-    struct waiter waiters; /* the first one is the submitter */
-    struct vt_case c;
-};
-
-struct queue {
-    struct job *first, *last;
-    size_t n;
-};
-
-struct build_thread {
-    vt_eval *e;
-    pthread_t thread;
-    struct vt_station station;
-    int index;
-};
+enum { MAX_TIERS = 8 };
 
 struct vt_eval {
-    struct vt_lab lab;
-    struct vt_roofline roofline;
-    pthread_mutex_t lock;
-    pthread_cond_t work, timing_work, timing_room;
-    struct queue queued, timing;
-    struct job *under_way[N_BUCKETS];
-    size_t n_pending; /* submitted, done not yet called */
-    bool is_closing, owns_lease;
-    struct build_thread build[MAX_THREADS];
-    int n_build, n_build_running;
-    struct build_thread timer;
-    char *dir;
-    struct vt_broker *retired[MAX_RETIRED]; /* dead brokers: runners may still point to them */
-    int n_retired;
+    const struct vt_tier_ops *const *table;
+    struct vt_line_opts opts; /* ops apart */
+    char *cc;
+    bool owns_lease;
+    pthread_mutex_t lock; /* of what follows */
+    bool is_closing;
+    struct vt_line *first;
+    struct {
+        const struct vt_tier_ops *ops;
+        struct vt_line *line;
+    } open[MAX_TIERS];
+    size_t n_open;
 };
 
-/* ---- queues; the lock is held ---- */
-
-static void push(struct queue *q, struct job *j)
+/* With the lock held: the line of a tier, opened when it is not yet. */
+static vt_status line_of(vt_eval *e, const char *name, struct vt_line **out, vt_err *err)
 {
-    j->next = NULL;
-    if (q->last)
-        q->last->next = j;
-    else
-        q->first = j;
-    q->last = j;
-    q->n++;
-}
-
-static struct job *pop(struct queue *q)
-{
-    struct job *j = q->first;
-    if (!j)
-        return NULL;
-    q->first = j->next;
-    if (!q->first)
-        q->last = NULL;
-    q->n--;
-    return j;
-}
-
-static struct job **bucket(vt_eval *e, const struct job *j)
-{
-    unsigned h = 0;
-    for (int i = 0; i < 8; i++)
-        h = h * 31 + (unsigned char)j->c.key[i];
-    return &e->under_way[h % N_BUCKETS];
-}
-
-static struct job *find_same(vt_eval *e, const struct job *j)
-{
-    for (struct job *k = *bucket(e, j); k; k = k->next_same)
-        if (strcmp(k->c.key, j->c.key) == 0)
-            return k;
-    return NULL;
-}
-
-static void forget(vt_eval *e, struct job *j)
-{
-    for (struct job **p = bucket(e, j); *p; p = &(*p)->next_same)
-        if (*p == j) {
-            *p = j->next_same;
-            return;
+    const struct vt_tier_ops *ops;
+    if (e->is_closing)
+        return vt_fail(err, VT_ECANCELLED, "cannot evaluate: the evaluator is being closed");
+    VT_TRY(vt_tier_find(e->table, name, &ops, err));
+    for (size_t i = 0; i < e->n_open; i++)
+        if (e->open[i].ops == ops) {
+            *out = e->open[i].line;
+            return VT_OK;
         }
-}
-
-/* ---- ends of jobs ---- */
-
-static void job_free(struct job *j)
-{
-    for (struct waiter *w = j->waiters.next, *next; w; w = next) {
-        next = w->next;
-        free(w);
-    }
-    vt_task_unref(j->c.task);
-    free(j->c.text);
-    free(j);
-}
-
-/* Tells every waiter; the job is gone afterwards. */
-static void finish(vt_eval *e, struct job *j, vt_status s, vt_err *err)
-{
-    vt_verdict v;
-    struct vt_buf feedback = {0}, record = {0};
-    pthread_mutex_lock(&e->lock);
-    forget(e, j);
-    for (struct waiter *w = &j->waiters; w; w = w->next)
-        e->n_pending--;
-    if (s == VT_EINTERNAL && e->is_closing)
-        s = vt_fail(err, VT_ECANCELLED, "the evaluation of task %s was cancelled", vt_task_name(j->c.task));
-    pthread_mutex_unlock(&e->lock);
-    if (s == VT_OK)
-        s = vt_case_verdict(&e->lab, &j->c, &v, &feedback, &record, err);
-    vt_case_release(&e->lab, &j->c);
-    for (struct waiter *w = &j->waiters; w; w = w->next)
-        w->done(w->arg, s, err, s == VT_OK ? &v : NULL);
-    vt_buf_free(&feedback);
-    vt_buf_free(&record);
-    job_free(j);
-}
-
-static void cancel(vt_eval *e, struct job *j)
-{
-    vt_err err;
-    (void)vt_fail(&err, VT_ECANCELLED, "the evaluation of task %s was cancelled", vt_task_name(j->c.task));
-    finish(e, j, VT_ECANCELLED, &err);
-}
-
-/* ---- threads ---- */
-
-static vt_status open_station(vt_eval *e, struct build_thread *t, vt_err *err)
-{
-    char name[32];
-    if (t->station.broker && vt_broker_is_alive(t->station.broker))
-        return VT_OK;
-    pthread_mutex_lock(&e->lock);
-    bool may_open = !e->is_closing && e->n_retired < MAX_RETIRED;
-    if (may_open && t->station.broker) {
-        e->retired[e->n_retired++] = t->station.broker;
-        t->station.broker = NULL;
-    }
-    pthread_mutex_unlock(&e->lock);
-    if (!may_open)
-        return vt_fail(err, VT_ECANCELLED, "the evaluator is closing, or its workers keep dying");
-    snprintf(name, sizeof name, "%s%d", t->index < 0 ? "timer" : "build", t->index < 0 ? 0 : t->index);
-    struct vt_broker *b = NULL;
-    VT_TRY(vt_broker_open(e->dir, name, 0, &b, err));
-    pthread_mutex_lock(&e->lock);
-    t->station.broker = b;
-    pthread_mutex_unlock(&e->lock);
+    if (e->n_open == MAX_TIERS)
+        return vt_fail(err, VT_ELIMIT, "more than %d tiers", MAX_TIERS);
+    struct vt_line_opts o = e->opts;
+    o.ops = ops;
+    VT_TRY(vt_line_open(&o, out, err));
+    e->open[e->n_open].ops = ops;
+    e->open[e->n_open++].line = *out;
     return VT_OK;
 }
 
-static struct job *next_job(vt_eval *e)
+static vt_status open_eval(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
 {
-    pthread_mutex_lock(&e->lock);
-    while (!e->queued.first && !e->is_closing)
-        pthread_cond_wait(&e->work, &e->lock);
-    struct job *j = e->is_closing ? NULL : pop(&e->queued);
-    pthread_mutex_unlock(&e->lock);
-    return j;
-}
-
-static void hand_to_timer(vt_eval *e, struct job *j)
-{
-    pthread_mutex_lock(&e->lock);
-    while (e->timing.n >= MAX_TIMING && !e->is_closing)
-        pthread_cond_wait(&e->timing_room, &e->lock);
-    push(&e->timing, j);
-    pthread_cond_signal(&e->timing_work);
-    pthread_mutex_unlock(&e->lock);
-}
-
-static void *build_main(void *arg)
-{
-    struct build_thread *t = arg;
-    vt_eval *e = t->e;
-    struct job *j;
-    while ((j = next_job(e)) != NULL) {
-        vt_err err = {0};
-        bool wants_timing = false;
-        vt_status s = open_station(e, t, &err);
-        if (s == VT_OK)
-            s = vt_judge_check(&e->lab, &t->station, &j->c, &wants_timing, &err);
-        if (s == VT_OK && wants_timing)
-            hand_to_timer(e, j);
-        else
-            finish(e, j, s, &err);
-    }
-    pthread_mutex_lock(&e->lock);
-    e->n_build_running--;
-    pthread_cond_signal(&e->timing_work);
-    pthread_mutex_unlock(&e->lock);
-    return NULL;
-}
-
-static void pin_to(int cpu)
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    CPU_SET((size_t)cpu, &set);
-    sched_setaffinity(0, sizeof set, &set);
-}
-
-static struct job *next_timing(vt_eval *e)
-{
-    pthread_mutex_lock(&e->lock);
-    while (!e->timing.first && !(e->is_closing && e->n_build_running == 0))
-        pthread_cond_wait(&e->timing_work, &e->lock);
-    struct job *j = pop(&e->timing);
-    pthread_cond_signal(&e->timing_room);
-    pthread_mutex_unlock(&e->lock);
-    return j;
-}
-
-static void *timer_main(void *arg)
-{
-    struct build_thread *t = arg;
-    vt_eval *e = t->e;
-    struct job *j;
-    if (e->lab.clock == VT_CLOCK_SPIN)
-        pin_to(e->lab.cores.clock_cpu);
-    /* Of this thread; granted to root only. Not a real-time priority: the kernel's own threads must run on its core. */
-    setpriority(PRIO_PROCESS, 0, TIMING_NICE);
-    while ((j = next_timing(e)) != NULL) {
-        vt_err err = {0};
-        vt_status s =
-            e->is_closing ? vt_fail(&err, VT_ECANCELLED, "the evaluator is closing") : open_station(e, t, &err);
-        if (s == VT_OK)
-            s = vt_judge_time(&e->lab, &t->station, &j->c, &err);
-        finish(e, j, s, &err);
-    }
-    return NULL;
-}
-
-/* ---- opening and closing ---- */
-
-static vt_status open_lab(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
-{
-    struct vt_lab *lab = &e->lab;
-    char *cache = NULL, *truth = NULL, name[256];
-    lab->allow_unsafe_jail = o->unsafe_jail;
-    lab->secret = o->secret;
-    if (!lab->secret && getrandom(&lab->secret, sizeof lab->secret, 0) != (ssize_t)sizeof lab->secret)
+    e->opts.n_build = o->n_build;
+    e->opts.secret = o->secret;
+    if (!e->opts.secret && getrandom(&e->opts.secret, sizeof e->opts.secret, 0) != (ssize_t)sizeof e->opts.secret)
         return vt_fail(err, VT_EIO, "cannot draw a secret from the kernel: %s", strerror(errno));
-    lab->lease = o->lease ? o->lease : vt_lease_new();
     e->owns_lease = !o->lease;
-    vt_cores_choose(&lab->cores);
-    lab->clock = lab->cores.clock_cpu >= 0 ? VT_CLOCK_SPIN : VT_CLOCK_SLEEP;
-    vt_machine_class(lab->machine, sizeof lab->machine);
-    VT_TRY(vt_compiler_find(o->cc, &lab->cc, err));
-    snprintf(lab->version, sizeof lab->version, "%s/%.16s", VT_EVALUATOR_VERSION, lab->cc.id);
-    VT_TRY(vt_cache_dir(&cache, err));
-    char *lock = vt_path_join(cache, "timing.lock");
-    lab->machine_lock = lock ? open(lock, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
-    free(lock);
-    for (char *p = lab->machine; *p; p++)
-        if (*p == ' ')
-            *p = '_';
-    snprintf(name, sizeof name, "roofline-%s.json", lab->machine);
-    for (char *p = name; *p; p++)
-        if (*p == '/')
-            *p = '-';
-    truth = vt_path_join(cache, "truth");
-    lab->roofline = &e->roofline;
-    lab->roofline_file = vt_path_join(cache, name);
-    vt_status s =
-        truth && lab->roofline_file ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
-    if (s == VT_OK)
-        s = vt_roofline_get(lab->roofline_file, lab->roofline, err);
-    if (s == VT_OK)
-        s = vt_subjects_new(truth, lab->secret, &lab->subjects, err);
-    if (s == VT_OK && o->store && !o->no_cache)
-        s = vt_content_open(o->store, &lab->store, err);
-    free(cache);
-    free(truth);
-    return s;
+    e->cc = o->cc ? vt_strdup(o->cc) : NULL;
+    e->opts.tier = (struct vt_tier_opts){e->cc, o->lease ? o->lease : vt_lease_new(), o->unsafe_jail};
+    if (!e->opts.tier.lease || (o->cc && !e->cc))
+        return vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
+    if (o->store && !o->no_cache)
+        VT_TRY(vt_content_open(o->store, &e->opts.store, err));
+    return line_of(e, o->tier, &e->first, err);
 }
 
-static vt_status start_threads(vt_eval *e, vt_err *err)
-{
-    for (int i = 0; i < e->n_build; i++) {
-        struct build_thread *t = &e->build[i];
-        *t = (struct build_thread){.e = e, .index = i, .station.outputs.fd = -1};
-        if (i == 0) {
-            VT_TRY(open_station(e, t, err));
-            if (!e->lab.allow_unsafe_jail)
-                VT_TRY(vt_jail_floor(vt_broker_jail(t->station.broker), err));
-        }
-        if (pthread_create(&t->thread, NULL, build_main, t) != 0)
-            return vt_fail(err, VT_EIO, "cannot start an evaluator thread");
-        pthread_mutex_lock(&e->lock);
-        e->n_build_running++;
-        pthread_mutex_unlock(&e->lock);
-    }
-    e->timer = (struct build_thread){.e = e, .index = -1, .station.outputs.fd = -1};
-    if (pthread_create(&e->timer.thread, NULL, timer_main, &e->timer) != 0)
-        return vt_fail(err, VT_EIO, "cannot start the evaluator's timing thread");
-    return VT_OK;
-}
-
-vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err)
+vt_status vt_eval_open_tiers(const struct vt_eval_opts *o, const struct vt_tier_ops *const *table, vt_eval **out,
+                             vt_err *err)
 {
     *out = NULL;
     vt_eval *e = vt_alloc(sizeof *e);
     if (!e)
         return vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
-    e->lab.machine_lock = -1;
+    e->table = table;
     pthread_mutex_init(&e->lock, NULL);
-    pthread_cond_init(&e->work, NULL);
-    pthread_cond_init(&e->timing_work, NULL);
-    pthread_cond_init(&e->timing_room, NULL);
-    e->n_build = o->n_build > 0 ? o->n_build : vt_cpu_count();
-    e->n_build = e->n_build > MAX_THREADS ? MAX_THREADS : e->n_build;
-    vt_status s = open_lab(e, o, err);
-    if (s == VT_OK)
-        s = vt_scratch_make(&e->dir, err);
-    if (s == VT_OK)
-        s = start_threads(e, err);
+    vt_status s = open_eval(e, o, err);
     if (s != VT_OK) {
         vt_eval_close(e);
         return s;
@@ -363,149 +85,133 @@ vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err)
     return VT_OK;
 }
 
-static void close_station(struct build_thread *t)
+vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err)
 {
-    vt_outputs_free(&t->station.outputs);
-    vt_broker_close(t->station.broker);
+    return vt_eval_open_tiers(o, vt_tiers, out, err);
 }
 
+/* All lines stop before one goes: a done of the one may be submitting to another. */
 void vt_eval_close(vt_eval *e)
 {
     if (!e)
         return;
-    vt_eval_cancel_all(e);
     pthread_mutex_lock(&e->lock);
     e->is_closing = true;
-    pthread_cond_broadcast(&e->work);
-    pthread_cond_broadcast(&e->timing_work);
-    pthread_cond_broadcast(&e->timing_room);
-    for (int i = 0; i < e->n_build; i++)
-        if (e->build[i].station.broker)
-            vt_broker_shutdown(e->build[i].station.broker);
-    if (e->timer.station.broker)
-        vt_broker_shutdown(e->timer.station.broker);
     pthread_mutex_unlock(&e->lock);
-    for (int i = 0; i < e->n_build; i++)
-        if (e->build[i].thread)
-            pthread_join(e->build[i].thread, NULL);
-    if (e->timer.thread)
-        pthread_join(e->timer.thread, NULL);
-    vt_subjects_free(e->lab.subjects);
-    for (int i = 0; i < e->n_build; i++)
-        close_station(&e->build[i]);
-    close_station(&e->timer);
-    for (int i = 0; i < e->n_retired; i++)
-        vt_broker_close(e->retired[i]);
-    vt_content_close(e->lab.store);
+    for (size_t i = 0; i < e->n_open; i++)
+        vt_line_stop(e->open[i].line);
+    for (size_t i = 0; i < e->n_open; i++)
+        vt_line_close(e->open[i].line);
+    vt_content_close(e->opts.store);
     if (e->owns_lease)
-        vt_lease_free(e->lab.lease);
-    free(e->lab.roofline_file);
-    vt_compiler_free(&e->lab.cc);
-    if (e->lab.machine_lock >= 0)
-        close(e->lab.machine_lock);
-    vt_scratch_remove(e->dir);
+        vt_lease_free(e->opts.tier.lease);
+    free(e->cc);
     pthread_mutex_destroy(&e->lock);
-    pthread_cond_destroy(&e->work);
-    pthread_cond_destroy(&e->timing_work);
-    pthread_cond_destroy(&e->timing_room);
     free(e);
 }
 
-/* ---- requests ---- */
-
-static vt_status make_job(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg, struct job **out,
-                          vt_err *err)
+/* The line that a request goes to. */
+static vt_status route(vt_eval *e, const struct vt_eval_request *r, struct vt_line **out, vt_err *err)
 {
-    const char *scale = r->scale ? r->scale : "cpu";
-    if (!r->task || !r->code || strlen(scale) >= sizeof(*out)->c.scale)
-        return vt_fail(err, VT_EINVAL, "cannot evaluate: a request needs a task, code and the name of a scale");
-    struct job *j = vt_alloc(sizeof *j);
-    /* One byte more than the limit is kept, so that the stages see that it is too long. */
-    size_t len = r->code_len > VT_CODE_MAX ? VT_CODE_MAX + 1 : r->code_len;
-    if (!j || !(j->c.text = vt_alloc(len + 1))) {
-        free(j);
-        return vt_fail(err, VT_ENOMEM, "cannot queue an evaluation: out of memory");
-    }
-    memcpy(j->c.text, r->code, len);
-    j->c.len = len;
-    j->c.task = vt_task_ref(r->task);
-    j->c.is_answer = r->extract;
-    j->c.is_fresh = r->fresh;
-    j->c.skip_timing = r->skip_timing;
-    j->c.protocol = r->protocol;
-    memcpy(j->c.scale, scale, strlen(scale) + 1);
-    j->waiters.done = done;
-    j->waiters.arg = arg;
-    vt_case_key(&e->lab, &j->c);
-    *out = j;
-    return VT_OK;
+    *out = e->first;
+    if (!r->tier)
+        return VT_OK;
+    pthread_mutex_lock(&e->lock);
+    vt_status s = line_of(e, r->tier, out, err);
+    pthread_mutex_unlock(&e->lock);
+    return s;
 }
 
 vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg, vt_err *err)
 {
-    struct job *j = NULL, *spare = NULL;
-    struct waiter *w = vt_alloc(sizeof *w);
-    vt_status s =
-        w ? make_job(e, r, done, arg, &j, err) : vt_fail(err, VT_ENOMEM, "cannot queue an evaluation: out of memory");
-    if (s != VT_OK) {
-        free(w);
-        return s;
-    }
-    pthread_mutex_lock(&e->lock);
-    struct job *same = j->c.is_fresh ? NULL : find_same(e, j);
-    if (e->queued.n >= MAX_QUEUED) {
-        s = vt_fail(err, VT_ELIMIT, "cannot queue an evaluation: %d are waiting", MAX_QUEUED);
-        spare = j;
-    } else if (same) {
-        *w = (struct waiter){same->waiters.next, done, arg};
-        same->waiters.next = w;
-        w = NULL;
-        spare = j;
-        e->n_pending++;
-    } else {
-        if (!j->c.is_fresh) {
-            struct job **b = bucket(e, j);
-            j->next_same = *b;
-            *b = j;
-        }
-        push(&e->queued, j);
-        e->n_pending++;
-        pthread_cond_signal(&e->work);
-    }
-    pthread_mutex_unlock(&e->lock);
-    free(w);
-    if (spare)
-        job_free(spare);
-    return s;
+    struct vt_line *line;
+    VT_TRY(route(e, r, &line, err));
+    return vt_line_submit(line, r, done, arg, err);
+}
+
+vt_status vt_eval_key(vt_eval *e, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE], vt_err *err)
+{
+    struct vt_line *line;
+    VT_TRY(route(e, r, &line, err));
+    return vt_line_key(line, r, key, err);
+}
+
+/* Calls visit on every open line, without the lock: a done may submit. */
+static void each_line(const vt_eval *e, void (*visit)(struct vt_line *l, void *arg), void *arg)
+{
+    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&e->lock;
+    struct vt_line *line[MAX_TIERS];
+    pthread_mutex_lock(lock);
+    size_t n = e->n_open;
+    for (size_t i = 0; i < n; i++)
+        line[i] = e->open[i].line;
+    pthread_mutex_unlock(lock);
+    for (size_t i = 0; i < n; i++)
+        visit(line[i], arg);
+}
+
+static void cancel_line(struct vt_line *l, void *arg)
+{
+    (void)arg;
+    vt_line_cancel_queued(l);
 }
 
 void vt_eval_cancel_all(vt_eval *e)
 {
-    for (;;) {
-        pthread_mutex_lock(&e->lock);
-        struct job *j = pop(&e->queued);
-        pthread_mutex_unlock(&e->lock);
-        if (!j)
-            return;
-        cancel(e, j);
-    }
+    each_line(e, cancel_line, NULL);
+}
+
+struct withdrawal {
+    void *arg;
+    bool is_found;
+};
+
+static void withdraw_from(struct vt_line *l, void *arg)
+{
+    struct withdrawal *w = arg;
+    w->is_found = w->is_found || vt_line_cancel(l, w->arg);
+}
+
+void vt_eval_cancel(vt_eval *e, void *arg)
+{
+    struct withdrawal w = {arg, false};
+    each_line(e, withdraw_from, &w);
+}
+
+static void count_line(struct vt_line *l, void *arg)
+{
+    *(size_t *)arg += vt_line_pending(l);
 }
 
 size_t vt_eval_pending(const vt_eval *e)
 {
-    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&e->lock;
-    pthread_mutex_lock(lock);
-    size_t n = e->n_pending;
-    pthread_mutex_unlock(lock);
+    size_t n = 0;
+    each_line(e, count_line, &n);
     return n;
 }
 
 const char *vt_eval_version(const vt_eval *e)
 {
-    return e->lab.version;
+    return vt_line_lab(e->first)->version;
 }
 
 const char *vt_eval_machine(const vt_eval *e)
 {
-    return e->lab.machine;
+    return vt_line_lab(e->first)->caps->machine;
+}
+
+vt_status vt_eval_prompt(const char *tier, const vt_task *t, const char *body, char **out, vt_err *err)
+{
+    const struct vt_tier_ops *ops;
+    struct vt_buf text;
+    *out = NULL;
+    VT_TRY(vt_tier_find(vt_tiers, tier, &ops, err));
+    vt_buf_init(&text, 1 << 20);
+    vt_status s = ops->prompt(t, body, &text, err);
+    if (s == VT_OK)
+        s = vt_buf_check(&text, "the text of a task", err);
+    if (s == VT_OK)
+        *out = vt_buf_take(&text, NULL);
+    vt_buf_free(&text);
+    return s;
 }

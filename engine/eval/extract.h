@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * extract.h: from a model's answer to candidate code.
+ * extract.h: from a model's answer, or from C text, to candidate code. A pure function of its bytes: whoever wants the
+ * code of an answer (a policy's samples, the queue, `eval`) calls it and gets the same text.
  */
 #ifndef VT_EVAL_EXTRACT_H
 #define VT_EVAL_EXTRACT_H
@@ -12,16 +13,21 @@
 enum { VT_CODE_MAX = 64 * 1024 };
 
 struct vt_code {
-    char *text; /* malloc'd; NUL-terminated */
+    char *text; /* malloc'd, NUL-terminated; NULL: no code that ends. CR LF is '\n' where all lines of an answer have it
+                 */
     size_t len;
-    bool is_whole;  /* defines the function itself; else text is its body */
-    int first_line; /* line of the given text on which `text` starts, from 1 */
-    char why[160];  /* when text is NULL: why the answer holds no code */
+    bool is_whole;   /* defines the function itself; else text is its body */
+    size_t from, to; /* the bytes of the answer that `text` stands in: [from, to) */
+    int first_line;  /* the line of the answer on which it starts, from 1 */
+    char why[160];   /* not empty: why this is no candidate. With a text: it is blank */
 };
-/* `name` is the function's. With is_answer the code is looked for inside fences; an answer without any fence is taken
- * as the continuation of a prompt that opened one. ENOMEM is the only failure. */
+/* `name` is the function's; NULL: any function definition counts. is_answer: the text came from a model, so that prose,
+ * fences and reasoning may stand around the code and the code may be cut; else it is C text, taken as it is unless it
+ * has fences. Taking the code out of code changes nothing. ENOMEM is the only failure. */
 vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_answer, struct vt_code *out,
                      vt_err *err) VT_MUST_USE;
 void vt_code_free(struct vt_code *c);
+/* How much of a body may be put into a function: up to a brace that would close it. */
+size_t vt_body_length(const char *text, size_t len);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * record.c: an outcome as the JSON object of one line of evals.jsonl. Every raw trial is kept, disturbed ones marked.
+ * The tier's part comes last: fields of its own, its words among the flags, details of a failing call.
  */
 #include "eval/verdict.h"
 #include <math.h>
@@ -8,7 +9,7 @@
 
 static const char *const stage_names[VT_N_STAGES] = {"extract", "build", "load", "check", "time"};
 
-static void put_flags(vt_json *j, uint32_t flags)
+static vt_json *new_flags(uint32_t flags)
 {
     static const struct {
         uint32_t bit;
@@ -16,82 +17,47 @@ static void put_flags(vt_json *j, uint32_t flags)
     } names[] = {{VT_FLAG_COPY, "copy"},
                  {VT_FLAG_CONTENDED, "contended"},
                  {VT_FLAG_BELOW_FLOOR, "below_floor"},
-                 {VT_FLAG_INPUT_WRITTEN, "input_mutated"},
                  {VT_FLAG_OVER_BOUND, "over_bound"},
-                 {VT_FLAG_UNSAFE_JAIL, "unsafe_jail"},
                  {VT_FLAG_DEFERRED, "deferred"},
-                 {VT_FLAG_ONE_CORE, "one_core"},
                  {VT_FLAG_UNSETTLED, "unsettled"},
-                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"},
-                 {VT_FLAG_SHARED_CORE, "shared_core"}};
+                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"}};
     vt_json *a = vt_json_array();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (flags & names[i].bit)
             vt_json_push(a, vt_json_new_str(names[i].name, strlen(names[i].name)));
-    vt_json_put(j, "flags", a);
+    return a;
 }
 
-static void put_build(vt_json *j, const struct vt_outcome *o)
+static void put_diffs(vt_json *x, const struct vt_check *f, const vt_task *task)
 {
-    static const char *const ends[] = {"ok", "failed", "timeout", "crashed", "refused"};
-    vt_json *b = vt_json_object(), *list = vt_json_array();
-    vt_json_put_str(b, "end", ends[o->build_end]);
-    vt_json_put_num(b, "ms", o->build_ms);
-    vt_json_put_num(b, "cpu_ms", o->build_cpu_ms);
-    vt_json_put_num(b, "max_rss_kib", (double)o->build_rss_kib);
-    if (o->log_sha[0])
-        vt_json_put_str(b, "log", o->log_sha);
-    if (o->log)
-        vt_json_put_str(b, "log_text", o->log);
-    for (int i = 0; i < o->diagnostics.n; i++) {
-        const struct vt_diagnostic *d = &o->diagnostics.item[i];
+    vt_json *list = vt_json_array();
+    vt_json_put_int(x, "n_wrong", f->compare.n_wrong);
+    vt_json_put_int(x, "n_checked", f->compare.n_checked);
+    vt_json_put_int(x, "n_nan", f->compare.n_nan);
+    vt_json_put_int(x, "n_unwritten", f->n_unwritten);
+    for (int i = 0; i < f->compare.n_diffs; i++) {
+        const struct vt_diff *d = &f->compare.diff[i];
         vt_json *item = vt_json_object();
-        vt_json_put_int(item, "line", d->line);
-        vt_json_put_int(item, "column", d->column);
-        vt_json_put_str(item, "kind", d->kind);
-        vt_json_put_str(item, "text", d->text);
+        vt_json_put_str(item, "array", vt_task_array(task, d->array)->name);
+        vt_json_put_int(item, "index", d->index);
+        vt_json_put_num(item, "expected", d->expected);
+        vt_json_put_num(item, "got", d->got);
+        vt_json_put_num(item, "bound", d->bound);
         vt_json_push(list, item);
     }
-    vt_json_put(b, "diagnostics", list);
-    vt_json_put_int(b, "n_errors", o->diagnostics.n_errors);
-    vt_json_put(j, "build", b);
+    vt_json_put(x, "diffs", list);
 }
 
-static void put_failure(vt_json *j, const struct vt_outcome *o, const struct vt_subject_names *n)
+static vt_json *new_failure(const struct vt_outcome *o, const vt_task *task)
 {
-    static const char *const ends[] = {"returned", "exited", "signal", "forbidden_syscall", "timeout"};
     static const char *const kinds[] = {"right", "wrong", "overrun", "deferred", "fault"};
-    const struct vt_check_result *f = &o->failure;
     vt_json *x = vt_json_object();
-    vt_json_put_str(x, "kind", kinds[f->end]);
+    vt_json_put_str(x, "kind", kinds[o->failure.end]);
     vt_json_put_str(x, "scale", o->failure_scale);
     vt_json_put_str(x, "inputs", o->failure_inputs);
-    vt_json_put_str(x, "call", ends[f->call.end]);
-    if (f->call.signo)
-        vt_json_put_int(x, "signal", f->call.signo);
-    if (f->call.end == VT_CALL_FORBIDDEN)
-        vt_json_put_int(x, "syscall", f->call.syscall);
-    if (f->call.end == VT_CALL_EXITED)
-        vt_json_put_int(x, "exit_code", f->call.exit_code);
-    if (f->end == VT_CHECK_WRONG) {
-        vt_json *list = vt_json_array();
-        vt_json_put_int(x, "n_wrong", f->compare.n_wrong);
-        vt_json_put_int(x, "n_checked", f->compare.n_checked);
-        vt_json_put_int(x, "n_nan", f->compare.n_nan);
-        vt_json_put_int(x, "n_unwritten", f->n_unwritten);
-        for (int i = 0; i < f->compare.n_diffs; i++) {
-            const struct vt_diff *d = &f->compare.diff[i];
-            vt_json *item = vt_json_object();
-            vt_json_put_str(item, "array", vt_task_array(n->task, d->array)->name);
-            vt_json_put_int(item, "index", d->index);
-            vt_json_put_num(item, "expected", d->expected);
-            vt_json_put_num(item, "got", d->got);
-            vt_json_put_num(item, "bound", d->bound);
-            vt_json_push(list, item);
-        }
-        vt_json_put(x, "diffs", list);
-    }
-    vt_json_put(j, "failure", x);
+    if (o->failure.end == VT_CHECK_WRONG)
+        put_diffs(x, &o->failure, task);
+    return x;
 }
 
 static void put_trials(vt_json *j, const struct vt_outcome *o)
@@ -120,29 +86,6 @@ static void put_trials(vt_json *j, const struct vt_outcome *o)
     vt_json_put_int(j, "n_remeasured", o->n_remeasured);
 }
 
-static void put_cores(vt_json *j, const struct vt_cores *c)
-{
-    vt_json *x = vt_json_object();
-    vt_json_put_int(x, "run", c->run_cpu);
-    vt_json_put_int(x, "clock", c->clock_cpu);
-    vt_json_put_num(x, "corun", c->corun);
-    vt_json_put(j, "cores", x);
-}
-
-static void put_jail(vt_json *j, const struct vt_outcome *o)
-{
-    struct vt_jail jail;
-    vt_json *list = vt_json_array();
-    vt_jail_from_bits(o->layers, o->landlock_abi, &jail);
-    for (size_t i = 0; i < VT_JAIL_N_LAYERS; i++) {
-        bool on;
-        const char *name = vt_jail_layer(&jail, i, &on, NULL);
-        if (on)
-            vt_json_push(list, vt_json_new_str(name, strlen(name)));
-    }
-    vt_json_put(j, "jail", list);
-}
-
 static void put_numbers(vt_json *j, const struct vt_outcome *o)
 {
     vt_verdict v;
@@ -166,41 +109,36 @@ vt_status vt_record_write(const struct vt_outcome *o, const struct vt_subject_na
     vt_json *j = vt_json_object();
     if (!j)
         return vt_fail(err, VT_ENOMEM, "cannot write a verdict: out of memory");
+    struct vt_record_parts parts = {j, new_flags(o->flags), o->has_failure ? new_failure(o, n->task) : NULL};
     vt_json_put_str(j, "key", n->key);
     vt_json_put_int(j, "task", vt_task_id(n->task));
     vt_json_put_str(j, "task_name", vt_task_name(n->task));
     vt_json_put_str(j, "task_digest", vt_task_digest(n->task));
     vt_json_put_str(j, "code_sha", n->code_sha);
-    vt_json_put_str(j, "tier", "c");
+    vt_json_put_str(j, "tier", n->ops->name);
     vt_json_put_str(j, "scale", n->scale);
     vt_json_put_str(j, "protocol", n->protocol == VT_PROTOCOL_FULL ? "full" : "fast");
     vt_json_put_str(j, "evaluator", n->evaluator);
-    vt_json_put_str(j, "compiler", n->compiler);
     vt_json_put_str(j, "machine", n->machine);
     vt_json_put_str(j, "stage", stage_names[o->stage]);
     vt_json_put_str(j, "status", vt_verdict_status_name(o->status));
     put_numbers(j, o);
-    put_flags(j, o->flags);
-    vt_json_put_bool(j, "cached", o->flags & VT_FLAG_CACHED);
+    vt_json_put(j, "flags", parts.flags);
+    vt_json_put_bool(j, "cached", false);
     if (o->status >= VT_CORRECT_SLOW)
         vt_json_put(j, "error", vt_json_new_null());
     else
         vt_json_put_str(j, "error", feedback);
     vt_json_put_str(j, "feedback", feedback);
-    if (o->stage >= VT_STAGE_BUILD)
-        put_build(j, o);
     if (o->stage >= VT_STAGE_CHECK) {
         vt_json_put_int(j, "n_checks", o->n_checks);
         vt_json_put_num(j, "check_ms", o->check_ms);
-        put_jail(j, o);
     }
-    if (o->failure.set)
-        put_failure(j, o, n);
-    if (o->is_timed) {
+    if (parts.failure)
+        vt_json_put(j, "failure", parts.failure);
+    if (o->is_timed)
         put_trials(j, o);
-        put_cores(j, n->cores);
-        vt_json_put_str(j, "cache_state", "warm");
-    }
+    n->ops->record(n->tier, n->candidate, o->stage, o->is_timed, &parts);
     vt_buf_init(out, 1 << 20);
     vt_status s = vt_json_write(j, false, out, err);
     vt_json_free(j);

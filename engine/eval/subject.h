@@ -1,39 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * subject.h: a task made ready to be judged at a scale under a protocol: its truth compiled, a pool of secret input
- * sets with their truths, baseline and tuned reference built and found correct, and the baseline's time.
+ * subject.h: a task made ready to be judged at a scale under a protocol: the pool of input sets it meets, the tier's
+ * ground for it, its own texts (baseline and tuned version) built and found correct, and the baseline's time.
  *
- * Making one costs about a second, so an evaluator keeps the most recently used (bounded in number and bytes). The two
- * protocols have pools of different secrets: a kernel promoted from `fast` to `full` meets inputs nobody has used.
+ * Making one costs about a second, so a line of the evaluator keeps the most recently used, bounded in number and
+ * bytes.
  */
 #ifndef VT_EVAL_SUBJECT_H
 #define VT_EVAL_SUBJECT_H
 
-#include "eval/build.h"
-#include "eval/copycheck.h"
-#include "eval/runner.h"
+#include "eval/tier.h"
 #include <pthread.h>
-#include <vegttt/eval.h>
-
-enum { VT_BASELINE, VT_TUNED, VT_N_REFERENCES };
 
 struct vt_subject {
-    vt_task *task;
     vt_protocol protocol;
-    char scale[24];
-    vt_truth *truth;
-    struct vt_pool_sets pool;
-    size_t n_timed; /* sets 0..n_timed-1 have the benchmark's distribution at `scale`: the timed pool */
+    struct vt_pool pool;
+    struct vt_ground *ground;
+    size_t bytes;
     struct {
-        unsigned char *object;
-        size_t object_len;
-        char text_sha[VT_SHA256_HEX];
-        struct vt_runner *runner; /* timing thread only */
+        struct vt_candidate *c; /* NULL: the task has none */
+        char artefact[VT_SHA256_HEX];
     } reference[VT_N_REFERENCES];
-    uint64_t baseline_ns;      /* least of its checks, as processes: an upper estimate for deadlines */
-    double tuned_log_ratio;    /* log(baseline / tuned), timing thread only; NAN until measured */
-    struct vt_outputs outputs; /* of the timing thread */
+    uint64_t baseline_ns;                 /* least of its checks: an upper estimate for deadlines */
+    double tuned_log_ratio[VT_MAX_LANES]; /* log(baseline / tuned), of each lane's thread; NAN until measured */
     /* owned by the cache */
+    vt_task *task;
     int refs;
     bool is_ready;
     vt_status status;
@@ -42,18 +33,14 @@ struct vt_subject {
 };
 
 struct vt_subjects;
-struct vt_subject_tools {
-    struct vt_broker *broker;
-    const struct vt_compiler *cc;
-    vt_lease *lease;
-    struct vt_outputs *outputs; /* of the calling thread */
-};
-vt_status vt_subjects_new(const char *truth_dir, uint64_t secret, struct vt_subjects **out, vt_err *err) VT_MUST_USE;
+vt_status vt_subjects_new(const struct vt_tier_ops *ops, const struct vt_tier_caps *caps, uint64_t secret,
+                          struct vt_subjects **out, vt_err *err) VT_MUST_USE;
 /* Only when no subject is held. */
 void vt_subjects_free(struct vt_subjects *s);
-/* Finds or makes the subject; other threads that want the same one wait. Give it back with vt_subject_put. */
-vt_status vt_subject_get(struct vt_subjects *s, vt_task *task, const char *scale, vt_protocol protocol,
-                         const struct vt_subject_tools *tools, struct vt_subject **out, vt_err *err) VT_MUST_USE;
+/* Finds the subject or makes it on this station; other threads that want the same one wait. Give it back with
+ * vt_subject_put. */
+vt_status vt_subject_get(struct vt_subjects *s, struct vt_station *station, vt_task *task, const char *scale,
+                         vt_protocol protocol, struct vt_subject **out, vt_err *err) VT_MUST_USE;
 void vt_subject_put(struct vt_subjects *s, struct vt_subject *x);
 
 #endif

@@ -11,6 +11,7 @@
  * the source file do not matter and everything else does.
  */
 #include "base/alloc.h"
+#include "eval/dists.h"
 #include "eval/task_parts.h"
 #include <ctype.h>
 #include <math.h>
@@ -167,7 +168,7 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
     if (keep != VT_KEEP_ALL && (a->n_dims < 2 || dtype != VT_F32))
         return vt_fail(err, VT_EFORMAT, "%s: \"keep\" needs an f32 array of two dimensions or more", what);
     for (int i = 0; i < a->n_dists; i++) {
-        if (!vt_dist_is_known(a->dist[i], a->dtype))
+        if (!vt_dist_find(a->dist[i], a->dtype))
             return vt_fail(err, VT_EFORMAT, "%s: there is no distribution \"%.40s\" for %s", what, a->dist[i],
                            vt_task_dtype_name(a->dtype));
         if ((strcmp(a->dist[i], "labels") == 0 && !rules->max) ||

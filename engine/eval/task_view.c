@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "eval/task_parts.h"
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 bool vt_role_is_input(enum vt_role r)
@@ -211,4 +212,23 @@ vt_status vt_task_layout(const vt_task *t, const char *scale, vt_layout *out, vt
     }
     VT_TRY(vt_expr_eval(t->bytes, s->size, t->n_sizes, &out->bytes_moved, err));
     return vt_expr_eval(t->flops, s->size, t->n_sizes, &out->flops, err);
+}
+
+void vt_diff_describe(const vt_task *t, const vt_layout *l, const struct vt_diff *d, char *out, size_t n)
+{
+    const struct vt_task_array *a = vt_task_array(t, d->array);
+    const struct vt_layout_array *la = &l->array[d->array];
+    char where[VT_TASK_MAX_DIMS * 24];
+    size_t at = 0;
+    int64_t rest = d->index, inner = la->n_elem;
+    for (int i = 0; i < la->n_dims; i++) {
+        inner /= la->shape[i];
+        at += (size_t)snprintf(where + at, sizeof where - at, "[%lld]", (long long)(rest / inner));
+        rest %= inner;
+    }
+    if (a->dtype == VT_F32)
+        snprintf(out, n, "%s%s: expected %.9g, got %.9g (bound %.2g)", a->name, where, d->expected, d->got, d->bound);
+    else
+        snprintf(out, n, "%s%s: expected %.0f, got %.0f%s", a->name, where, d->expected, d->got,
+                 a->compare == VT_FIRST_INDEX ? " (the first index counts on ties)" : "");
 }

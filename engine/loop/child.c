@@ -5,8 +5,12 @@
  * A child leads its own process group, reads /dev/null and writes to pipes. Its end is seen on a pidfd, which is
  * readable while the leader is a zombie: then the rest of the group is killed, the pipes are drained of what is in
  * them, and only after that the leader is reaped, because until then its number cannot belong to anybody else. A
- * grandchild that keeps a pipe open therefore delays nothing. posix_spawn is used rather than fork: the parent has
- * threads and may hold gigabytes.
+ * grandchild that keeps a pipe open therefore delays nothing.
+ *
+ * A child does not outlive the thread that started it: it asks the kernel for SIGKILL at that thread's end, which also
+ * comes when the process is killed. That request can only be made between fork and exec, so vfork is used rather than
+ * posix_spawn; fork itself would copy the page tables of a parent that may hold gigabytes. Whatever goes wrong in the
+ * child before its exec comes back through a pipe that the exec closes.
  */
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -15,16 +19,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 enum { OUTPUT_CAP = 1 << 20, READ_CHUNK = 16384, N_CHUNKS = 64, LINE_CAP = 65536 };
-
-extern char **environ;
 
 struct process {
     pid_t pid;
@@ -65,31 +68,62 @@ static void kill_and_reap(struct process *p)
     close_fd(&p->pidfd);
 }
 
-/* posix_spawnp with the child's descriptors and signals in place; returns an errno. */
+/* Descriptor `to` of the child becomes a copy of `from`. */
+static bool place(int from, int to)
+{
+    return from == to ? fcntl(to, F_SETFD, 0) == 0 : dup2(from, to) == to;
+}
+
+/* The child between vfork and exec: only system calls. Returns an errno. */
+static int become(const char *const argv[], int out, int errout, pid_t parent)
+{
+    const struct sigaction by_default = {.sa_handler = SIG_DFL};
+    sigset_t none;
+    int null;
+
+    if (setpgid(0, 0) != 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+        return errno;
+    if (getppid() != parent)
+        return ESRCH; /* killed before the request above was made */
+    for (int signo = 1; signo < NSIG; signo++)
+        (void)sigaction(signo, &by_default, NULL); /* what cannot be set (SIGKILL) needs no setting */
+    null = open("/dev/null", O_RDONLY);
+    if (null < 0 || !place(null, 0) || !place(out, 1) || !place(errout, 2))
+        return errno;
+    if (null > 2)
+        close(null);
+    sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    execvp(argv[0], (char *const *)(uintptr_t)argv);
+    return errno;
+}
+
+/* Starts the child with its descriptors and signals in place; returns an errno. */
 static int spawn_with(const char *const argv[], int out, int errout, pid_t *pid)
 {
-    posix_spawn_file_actions_t files;
-    posix_spawnattr_t attributes;
-    sigset_t none, all;
-    sigemptyset(&none);
+    const pid_t parent = getpid();
+    sigset_t all, old;
+    int report[2], e = 0;
+
+    if (pipe2(report, O_CLOEXEC) != 0)
+        return errno;
     sigfillset(&all);
-    int e = posix_spawn_file_actions_init(&files);
-    if (e != 0)
-        return e;
-    if ((e = posix_spawnattr_init(&attributes)) != 0) {
-        posix_spawn_file_actions_destroy(&files);
-        return e;
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* no handler of ours runs in the child */
+    *pid = vfork();
+    if (*pid == 0) {
+        const int why = become(argv, out, errout, parent);
+
+        (void)!write(report[1], &why, sizeof why);
+        _exit(127);
     }
-    posix_spawnattr_setpgroup(&attributes, 0);
-    posix_spawnattr_setsigmask(&attributes, &none);
-    posix_spawnattr_setsigdefault(&attributes, &all);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    if ((e = posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0)) == 0 &&
-        (e = posix_spawn_file_actions_adddup2(&files, out, 1)) == 0 &&
-        (e = posix_spawn_file_actions_adddup2(&files, errout, 2)) == 0)
-        e = posix_spawnp(pid, argv[0], &files, &attributes, (char *const *)(uintptr_t)argv, environ);
-    posix_spawnattr_destroy(&attributes);
-    posix_spawn_file_actions_destroy(&files);
+    if (*pid < 0)
+        e = errno;
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    close(report[1]);
+    if (*pid > 0 && read(report[0], &e, sizeof e) == (ssize_t)sizeof e)
+        while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
+            ;
+    close(report[0]);
     return e;
 }
 
@@ -180,7 +214,6 @@ static void release_child(struct vt_loop_child *c)
     for (struct vt_loop_child **at = &l->children; *at; at = &(*at)->next) {
         if (*at == c) {
             *at = c->next;
-            l->n_children--;
             break;
         }
     }
@@ -239,6 +272,12 @@ static vt_status watch_child(struct vt_loop_child *c, double timeout_s, vt_err *
     return c->deadline ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory while starting a child");
 }
 
+static void free_children(vt_loop *l)
+{
+    while (l->children)
+        release_child(l->children);
+}
+
 vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
                         void (*done)(void *arg, const struct vt_child_result *r), void *arg, vt_err *err)
 {
@@ -251,7 +290,7 @@ vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
     vt_buf_init(&c->out.tail, 2 * OUTPUT_CAP);
     vt_buf_init(&c->errout.tail, 2 * OUTPUT_CAP);
     l->children = c;
-    l->n_children++;
+    l->free_children = free_children;
     vt_status status;
     if ((status = make_pipe(out, err)) != VT_OK || (status = make_pipe(errout, err)) != VT_OK)
         goto out;
@@ -268,12 +307,6 @@ out:
     if (status != VT_OK)
         release_child(c);
     return status;
-}
-
-void vt_loop_children_free(vt_loop *l)
-{
-    while (l->children)
-        release_child(l->children);
 }
 
 /* Hands out the whole lines of `text`; at the end also what follows the last newline. */
@@ -299,21 +332,24 @@ static void emit_lines(struct vt_buf *text, bool is_end, void (*on_line)(void *a
     }
 }
 
-/* Waits for output, the end or the deadline; true while the child runs and time is left. */
-static bool wait_for_child(const struct process *p, int out_fd, uint64_t deadline_ns, bool *has_exited)
+/* Waits for output, the end, the deadline or stop_fd; true while the child runs and may go on. */
+static bool wait_for_child(const struct process *p, int out_fd, int stop_fd, uint64_t deadline_ns, bool *has_exited,
+                           bool *is_stopped)
 {
-    struct pollfd fds[2] = {{.fd = p->pidfd, .events = POLLIN}, {.fd = out_fd, .events = POLLIN}};
+    struct pollfd fds[3] = {
+        {.fd = p->pidfd, .events = POLLIN}, {.fd = out_fd, .events = POLLIN}, {.fd = stop_fd, .events = POLLIN}};
     uint64_t now_ns = vt_now_ns();
     if (now_ns >= deadline_ns)
         return false;
     uint64_t left_ms = (deadline_ns - now_ns) / 1000000 + 1;
-    poll(fds, 2, left_ms > 60000 ? 60000 : (int)left_ms);
+    poll(fds, 3, left_ms > 60000 ? 60000 : (int)left_ms);
     *has_exited = fds[0].revents != 0;
-    return !*has_exited;
+    *is_stopped = fds[2].revents != 0;
+    return !*has_exited && !*is_stopped;
 }
 
-vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line),
-                       void *arg, int *exit_code, vt_err *err)
+vt_status vt_child_run_until(const char *const argv[], double timeout_s, int stop_fd,
+                             void (*on_line)(void *arg, const char *line), void *arg, int *exit_code, vt_err *err)
 {
     int ends[2], signo = 0;
     struct process p;
@@ -327,11 +363,11 @@ vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_lin
     }
     struct stream s = {.fd = ends[0]};
     vt_buf_init(&s.tail, 2 * OUTPUT_CAP);
-    bool has_exited = false, is_running;
+    bool has_exited = false, is_stopped = false, is_running;
     double ns = timeout_s > 0 ? timeout_s * 1e9 : 0;
     uint64_t deadline_ns = vt_now_ns() + (ns > 9e18 ? UINT64_C(9000000000000000000) : (uint64_t)ns);
     do {
-        is_running = wait_for_child(&p, s.fd, deadline_ns, &has_exited);
+        is_running = wait_for_child(&p, s.fd, stop_fd, deadline_ns, &has_exited, &is_stopped);
         if (s.fd >= 0 && !read_stream(&s))
             close_fd(&s.fd);
         emit_lines(&s.tail, !is_running, on_line, arg);
@@ -340,7 +376,15 @@ vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_lin
     close_fd(&p.pidfd);
     close_fd(&s.fd);
     vt_buf_free(&s.tail);
+    if (!has_exited && is_stopped)
+        return vt_fail(err, VT_ECANCELLED, "'%s' was stopped before its end", argv[0]);
     if (!has_exited)
         return vt_fail(err, VT_ETIMEOUT, "'%s' took longer than %g s and was killed", argv[0], timeout_s);
     return VT_OK;
+}
+
+vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line),
+                       void *arg, int *exit_code, vt_err *err)
+{
+    return vt_child_run_until(argv, timeout_s, -1, on_line, arg, exit_code, err);
 }

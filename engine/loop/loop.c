@@ -3,7 +3,7 @@
  * loop.c: turns of the event loop: posted work, timers, watched descriptors and signals.
  *
  * One turn waits in curl_multi_poll until the next timer is due, a watched descriptor is ready or another thread posts,
- * then runs what is due, in this order: HTTP progress, descriptors, timers, posted work. Callbacks may add and remove
+ * then runs what is due, in this order: descriptors, HTTP progress, timers, posted work. Callbacks may add and remove
  * anything, themselves included, so the turn walks a copy of the ready descriptors and looks each one up again, and
  * timers are taken off the heap before they run. Work posted by a callback runs in the next turn, which therefore does
  * not wait: a callback that always posts cannot starve the descriptors.
@@ -46,7 +46,8 @@ void vt_loop_free(vt_loop *l)
 {
     if (!l)
         return;
-    vt_loop_children_free(l);
+    if (l->free_children)
+        l->free_children(l);
     if (l->signal_fd >= 0) {
         close(l->signal_fd);
         pthread_sigmask(SIG_SETMASK, &l->old_mask, NULL);
@@ -263,11 +264,6 @@ vt_status vt_loop_on_signal(vt_loop *l, void (*fn)(void *arg, int signo), void *
     return status;
 }
 
-size_t vt_loop_pending(const vt_loop *l)
-{
-    return l->n_timers + l->n_children;
-}
-
 /* How long curl_multi_poll may wait, in ms. */
 static int wait_ms(vt_loop *l, int timeout_ms)
 {
@@ -317,6 +313,7 @@ vt_status vt_loop_turn(vt_loop *l, int timeout_ms, int *n_run, vt_err *err)
     if (code != CURLM_OK)
         return vt_fail(err, VT_ENET, "cannot drive the HTTP transfers: %s", curl_multi_strerror(code));
     int n_http = l->http_fn ? l->http_fn(l->http_arg) : 0;
-    *n_run = n_ready + n_http + run_timers(l) + run_posted(l);
+    int n_timers = run_timers(l);
+    *n_run = n_ready + n_http + n_timers + run_posted(l);
     return VT_OK;
 }

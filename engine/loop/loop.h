@@ -19,7 +19,8 @@ typedef void vt_loop_fn(void *arg);
 vt_status vt_loop_new(vt_loop **out, vt_err *err) VT_MUST_USE;
 void vt_loop_free(vt_loop *l);
 
-/* Runs callbacks that are due, waiting at most timeout_ms (-1 = until something happens). *n_run counts callbacks. */
+/* Runs callbacks that are due: watched descriptors, then HTTP transfers, timers and posted work. Waits at most
+ * timeout_ms (-1 = until something happens). *n_run counts callbacks. */
 vt_status vt_loop_turn(vt_loop *l, int timeout_ms, int *n_run, vt_err *err) VT_MUST_USE;
 
 /* Thread-safe: fn(arg) runs on the loop thread, in posting order. Fails only when memory is out. */
@@ -38,8 +39,8 @@ void vt_loop_unwatch(vt_loop *l, int fd);
 vt_status vt_loop_on_signal(vt_loop *l, void (*fn)(void *arg, int signo), void *arg, vt_err *err) VT_MUST_USE;
 
 /* A helper child (pip, git): argv[0] is looked up in PATH, stdin is /dev/null, stdout and stderr are collected (each
- * capped at 1 MiB, oldest bytes dropped); killed as a process group at the deadline. Not for candidates: those live
- * in eval's jail. The callback's strings are lent. */
+ * capped at 1 MiB, oldest bytes dropped); killed as a process group at the deadline, and by the kernel when the thread
+ * that started it ends. Not for candidates: those live in eval's jail. The callback's strings are lent. */
 struct vt_child_result {
     int exit_code; /* -1 when killed by a signal */
     int signo;
@@ -49,11 +50,14 @@ struct vt_child_result {
 };
 vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
                         void (*done)(void *arg, const struct vt_child_result *r), void *arg, vt_err *err) VT_MUST_USE;
-size_t vt_loop_pending(const vt_loop *l); /* timers + children + watches of children: 0 = nothing will ever happen */
 
 /* Blocking variant without a loop, for set-up work. `on_line` (may be NULL) gets each stderr/stdout line as it comes.
  */
 vt_status vt_child_run(const char *const argv[], double timeout_s, void (*on_line)(void *arg, const char *line),
                        void *arg, int *exit_code, vt_err *err) VT_MUST_USE;
+/* The same until stop_fd becomes readable: then the child is killed and the call fails with VT_ECANCELLED. */
+vt_status vt_child_run_until(const char *const argv[], double timeout_s, int stop_fd,
+                             void (*on_line)(void *arg, const char *line), void *arg, int *exit_code,
+                             vt_err *err) VT_MUST_USE;
 
 #endif

@@ -55,6 +55,10 @@ bool vt_adapter_at(const struct vt_adapter *a, int layer, enum vt_target t, size
  * base digest differs. dtype: VT_F32 or VT_BF16 for saving. */
 vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const char *base_digest,
                           struct vt_adapter **out, char **warning, vt_err *err) VT_MUST_USE;
+/* The same on a base that is open: an adapter of the head, with which PEFT saves the base's own head, can be told from
+ * one that changes it. */
+vt_status vt_adapter_load_on(const char *dir, const vt_ckpt *base, const char *base_digest, struct vt_adapter **out,
+                             char **warning, vt_err *err) VT_MUST_USE;
 vt_status vt_adapter_save(const struct vt_adapter *a, const char *dir, enum vt_dtype dtype, bool with_moments,
                           vt_err *err) VT_MUST_USE;
 

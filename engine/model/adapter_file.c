@@ -8,18 +8,19 @@
  * Rows of q and k are in Hugging Face order, as everywhere outside GGUF files.
  *
  * Loading accepts exactly what the engine can compute: one rank and one alpha for all modules, every layer adapted
- * alike. Options of PEFT that mean something else are refused by name; a tensor of another shape is named, since it
- * tells the user that the adapter belongs to another model. Another base of the same shape loads with a warning.
+ * alike (adapter_config.c). A tensor of another shape is named, since it tells the user that the adapter belongs to
+ * another model. Another base of the same shape loads with a warning.
  */
 #include "model/adapter.h"
 
 #include "base/alloc.h"
 #include "base/fs.h"
-#include "base/json.h"
+#include "model/adapter_config.h"
+#include "model/ckpt_parts.h"
 #include "model/dtype.h"
+#include "model/keys.h"
 #include "model/safetensors.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,14 @@ static const char *target_name(enum vt_target t)
     return dot ? dot + 1 : targets[t].module;
 }
 
+static void module_name(char out[MAX_NAME], int layer, enum vt_target t)
+{
+    if (t == VT_LORA_UNEMBED)
+        snprintf(out, MAX_NAME, "lm_head");
+    else
+        snprintf(out, MAX_NAME, "model.layers.%d.%s", layer, targets[t].module);
+}
+
 /* part: "lora_A" or "lora_B"; suffix: "", ".m" or ".v". */
 static void tensor_name(char out[MAX_NAME], int layer, enum vt_target t, const char *part, const char *suffix)
 {
@@ -53,77 +62,6 @@ static void tensor_name(char out[MAX_NAME], int layer, enum vt_target t, const c
         snprintf(out, MAX_NAME, PREFIX "lm_head.%s.weight%s", part, suffix);
     else
         snprintf(out, MAX_NAME, PREFIX "model.layers.%d.%s.%s.weight%s", layer, targets[t].module, part, suffix);
-}
-
-static vt_status read_json(const char *dir, const char *name, bool required, vt_json **out, vt_err *err)
-{
-    char *path = vt_path_join(dir, name);
-    *out = NULL;
-    if (!path)
-        return vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
-    vt_status status = VT_OK;
-    struct vt_buf text;
-    if (!vt_fs_exists(path)) {
-        if (required)
-            status = vt_fail(err, VT_ENOENT, "cannot load the adapter %s: it has no %s", dir, name);
-    } else if ((status = vt_fs_read(path, MAX_JSON, &text, err)) == VT_OK) {
-        status = vt_json_parse(text.p, text.len, path, out, err);
-        vt_buf_free(&text);
-    }
-    free(path);
-    return status;
-}
-
-/* True for a value that leaves an option off: absent, null, false, 0, "", [], {}. */
-static bool is_off(const vt_json *j)
-{
-    if (!j || vt_json_is_null(j))
-        return true;
-    if (vt_json_is_bool(j))
-        return !vt_json_bool(j, true);
-    if (vt_json_is_number(j))
-        return vt_json_num(j, 1) == 0;
-    if (vt_json_is_string(j))
-        return vt_json_str(j, "x")[0] == '\0';
-    return vt_json_count(j) == 0;
-}
-
-static vt_status check_config(const vt_json *config, const char *dir, int *rank, float *alpha, vt_err *err)
-{
-    static const char *const unsupported[] = {"rank_pattern",
-                                              "alpha_pattern",
-                                              "use_rslora",
-                                              "use_dora",
-                                              "use_qalora",
-                                              "fan_in_fan_out",
-                                              "modules_to_save",
-                                              "lora_bias",
-                                              "layers_to_transform",
-                                              "layer_replication",
-                                              "target_parameters",
-                                              "trainable_token_indices",
-                                              "alora_invocation_tokens"};
-    for (size_t i = 0; i < sizeof unsupported / sizeof unsupported[0]; i++)
-        if (!is_off(vt_json_get(config, unsupported[i])))
-            return vt_fail(err, VT_EUNSUPPORTED,
-                           "cannot load the adapter %s: it sets %s, which vegttt does not support", dir,
-                           unsupported[i]);
-    const char *type = vt_json_str(vt_json_get(config, "peft_type"), "");
-    if (strcmp(type, "LORA") != 0)
-        return vt_fail(err, VT_EUNSUPPORTED, "cannot load the adapter %s: its peft_type is \"%.40s\", not LORA", dir,
-                       type);
-    const char *bias = vt_json_str(vt_json_get(config, "bias"), "none");
-    if (strcmp(bias, "none") != 0)
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "cannot load the adapter %s: it trains biases (bias \"%.40s\"), which vegttt does not support",
-                       dir, bias);
-    int64_t r = 0;
-    double a = 0;
-    VT_TRY(vt_json_need_int(config, "r", CONFIG_FILE, &r, err));
-    VT_TRY(vt_json_need_num(config, "lora_alpha", CONFIG_FILE, &a, err));
-    *rank = r < 0 ? 0 : r > INT_MAX ? INT_MAX : (int)r; /* vt_adapter_new says what is possible */
-    *alpha = (float)a;
-    return VT_OK;
 }
 
 /* Which targets the file adapts: those whose A of the first layer is there. */
@@ -186,51 +124,123 @@ static size_t n_modules(const struct vt_adapter *a)
     return n;
 }
 
+/* Weights of the base that PEFT saves along when the head is adapted; they take the base's place when it loads them. */
+static const char *base_weight(const char *name)
+{
+    static const struct {
+        const char *saved, *base;
+    } rows[] = {{PREFIX "lm_head.base_layer.weight", "lm_head.weight"},
+                {PREFIX "lm_head.weight", "lm_head.weight"},
+                {PREFIX "model.embed_tokens.weight", "model.embed_tokens.weight"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (strcmp(rows[i].saved, name) == 0)
+            return rows[i].base;
+    return NULL;
+}
+
+static vt_status check_base_weight(const struct vt_tensor *t, const char *base_name, const char *path,
+                                   const vt_ckpt *base, vt_err *err)
+{
+    bool same = false;
+    if (!base)
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s: tensor %s is a weight of the base, which can be told only beside the base", path, t->name);
+    const struct vt_tensor *own = vt_ckpt_tensor(base, base_name);
+    if (!own)
+        own = vt_ckpt_tensor(base, "model.embed_tokens.weight"); /* the head is tied to it */
+    VT_TRY(vt_tensor_same_values(t, own, &same, err));
+    if (!same)
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s: tensor %s differs from the base's own weight, and PEFT would put it there; vegttt keeps "
+                       "the base frozen",
+                       path, t->name);
+    return VT_OK;
+}
+
+static bool is_of_adapter(const struct vt_adapter *a, const char *name)
+{
+    char expected[MAX_NAME];
+    size_t a_off, b_off;
+    for (int layer = 0; layer <= a->cfg.n_layers; layer++)
+        for (enum vt_target t = VT_LORA_Q; t < VT_LORA_N; t++) {
+            if (!vt_adapter_at(a, layer, t, &a_off, &b_off))
+                continue;
+            tensor_name(expected, layer, t, "lora_A", "");
+            if (strcmp(expected, name) == 0)
+                return true;
+            tensor_name(expected, layer, t, "lora_B", "");
+            if (strcmp(expected, name) == 0)
+                return true;
+        }
+    return false;
+}
+
 /* Every tensor of the file must have been used: one of another module would be left out silently. */
-static vt_status check_no_others(const vt_st *s, const char *path, const struct vt_adapter *a, vt_err *err)
+static vt_status check_no_others(const vt_st *s, const char *path, const struct vt_adapter *a, const vt_ckpt *base,
+                                 vt_err *err)
 {
     if (vt_st_n(s) == 2 * n_modules(a))
         return VT_OK;
     for (size_t i = 0; i < vt_st_n(s); i++) {
-        const char *name = vt_st_at(s, i)->name;
-        bool known = false;
-        char expected[MAX_NAME];
-        size_t a_off, b_off;
-        for (int layer = 0; layer <= a->cfg.n_layers && !known; layer++)
-            for (enum vt_target t = VT_LORA_Q; t < VT_LORA_N && !known; t++) {
-                if (!vt_adapter_at(a, layer, t, &a_off, &b_off))
-                    continue;
-                tensor_name(expected, layer, t, "lora_A", "");
-                known = strcmp(expected, name) == 0;
-                tensor_name(expected, layer, t, "lora_B", "");
-                known = known || strcmp(expected, name) == 0;
-            }
-        if (!known)
+        const struct vt_tensor *t = vt_st_at(s, i);
+        if (is_of_adapter(a, t->name))
+            continue;
+        const char *base_name = base_weight(t->name);
+        if (!base_name)
             return vt_fail(err, VT_EUNSUPPORTED,
-                           "%s: tensor %.200s adapts a module that this model or vegttt does not have", path, name);
+                           "%s: tensor %.200s adapts a module that this model or vegttt does not have", path, t->name);
+        VT_TRY(check_base_weight(t, base_name, path, base, err));
     }
     return VT_OK;
 }
 
-static vt_status load_weights(const char *dir, const struct vt_lm_config *cfg, int rank, float alpha,
-                              struct vt_adapter **out, vt_err *err)
+/* Every module that has tensors must be one that PEFT would adapt; it leaves the tensors of others unused. */
+static vt_status check_targets(const struct vt_adapter *a, const struct vt_adapter_config *config, const char *dir,
+                               vt_err *err)
+{
+    char module[MAX_NAME];
+    size_t a_off, b_off;
+    for (int layer = 0; layer <= a->cfg.n_layers; layer++)
+        for (enum vt_target t = VT_LORA_Q; t < VT_LORA_N; t++) {
+            bool is_target = false;
+            if (!vt_adapter_at(a, layer, t, &a_off, &b_off))
+                continue;
+            module_name(module, layer, t);
+            VT_TRY(vt_adapter_config_targets(config, module, dir, &is_target, err));
+            if (!is_target)
+                return vt_fail(err, VT_EUNSUPPORTED,
+                               "%s has weights for %s, which target_modules and exclude_modules of its " CONFIG_FILE
+                               " leave out; PEFT would not use them",
+                               dir, module);
+        }
+    return VT_OK;
+}
+
+static vt_status load_weights(const char *dir, const struct vt_lm_config *cfg, const vt_ckpt *base,
+                              const struct vt_adapter_config *config, struct vt_adapter **out, vt_err *err)
 {
     char *path = vt_path_join(dir, MODEL_FILE);
     vt_st *s = NULL;
     if (!path)
         return vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
-    vt_status status = vt_st_open(path, &s, err);
+    vt_status status = vt_fs_exists(path) ? vt_st_open(path, &s, err)
+                                          : vt_fail(err, VT_ENOENT,
+                                                    "cannot load the adapter %s: it has no " MODEL_FILE
+                                                    " (adapter_model.bin runs code when it is read: save it again)",
+                                                    dir);
     unsigned mask = status == VT_OK ? targets_of(s) : 0;
     if (status == VT_OK && mask == 0)
         status =
             vt_fail(err, VT_EFORMAT,
                     "%s holds no LoRA weights of the first layer (" PREFIX "model.layers.0.….lora_A.weight)", path);
     if (status == VT_OK)
-        status = vt_adapter_new(cfg, rank, alpha, mask, 0, out, err);
+        status = vt_adapter_new(cfg, config->rank, config->alpha, mask, 0, out, err);
+    if (status == VT_OK)
+        status = check_targets(*out, config, dir, err);
     if (status == VT_OK)
         status = load_values(s, path, *out, "", (*out)->params, err);
     if (status == VT_OK)
-        status = check_no_others(s, path, *out, err);
+        status = check_no_others(s, path, *out, base, err);
     vt_st_free(s);
     free(path);
     return status;
@@ -261,7 +271,7 @@ static vt_status load_moments(const char *dir, struct vt_adapter *a, vt_err *err
 static vt_status load_record(const char *dir, struct vt_adapter *a, vt_err *err)
 {
     vt_json *j;
-    VT_TRY(read_json(dir, RECORD_FILE, false, &j, err));
+    VT_TRY(vt_keys_read(dir, RECORD_FILE, false, MAX_JSON, &j, err));
     if (!j)
         return VT_OK;
     vt_status status = VT_OK;
@@ -305,34 +315,47 @@ static vt_status check_base(const char *dir, const struct vt_adapter *a, const c
     return status;
 }
 
-vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const char *base_digest,
-                          struct vt_adapter **out, char **warning, vt_err *err)
+static vt_status load(const char *dir, const struct vt_lm_config *cfg, const vt_ckpt *base, const char *base_digest,
+                      struct vt_adapter **out, char **warning, vt_err *err)
 {
-    vt_json *config;
+    vt_json *json;
     struct vt_adapter *a = NULL;
-    int rank = 0;
-    float alpha = 0;
-    VT_TRY(read_json(dir, CONFIG_FILE, true, &config, err));
-    vt_status status = check_config(config, dir, &rank, &alpha, err);
+    struct vt_adapter_config config = {0};
+    char what[512];
+    snprintf(what, sizeof what, "%s/" CONFIG_FILE, dir);
+    VT_TRY(vt_keys_read(dir, CONFIG_FILE, true, MAX_JSON, &json, err));
+    vt_status status = vt_adapter_config_read(json, what, &config, err);
     if (status == VT_OK)
-        status = load_weights(dir, cfg, rank, alpha, &a, err);
+        status = load_weights(dir, cfg, base, &config, &a, err);
     if (status == VT_OK)
         status = load_moments(dir, a, err);
     if (status == VT_OK)
         status = load_record(dir, a, err);
     if (status == VT_OK) {
-        const char *digest = vt_json_str(vt_json_get(config, "vegttt_base_digest"), "");
+        const char *digest = vt_json_str(vt_json_get(json, "vegttt_base_digest"), "");
         if (is_digest(digest))
             memcpy(a->base_digest, digest, sizeof a->base_digest);
         status = check_base(dir, a, base_digest, warning, err);
     }
-    vt_json_free(config);
+    vt_json_free(json);
     if (status != VT_OK) {
         vt_adapter_free(a);
         return status;
     }
     *out = a;
     return VT_OK;
+}
+
+vt_status vt_adapter_load(const char *dir, const struct vt_lm_config *cfg, const char *base_digest,
+                          struct vt_adapter **out, char **warning, vt_err *err)
+{
+    return load(dir, cfg, NULL, base_digest, out, warning, err);
+}
+
+vt_status vt_adapter_load_on(const char *dir, const vt_ckpt *base, const char *base_digest, struct vt_adapter **out,
+                             char **warning, vt_err *err)
+{
+    return load(dir, vt_ckpt_config(base), base, base_digest, out, warning, err);
 }
 
 static struct vt_st_item item(char (*names)[MAX_NAME], size_t i, enum vt_dtype dtype, int64_t rows, int64_t cols,

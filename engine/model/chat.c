@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * chat.c: conversations as text, one renderer per format. Templates are Jinja programs; running them would need an
- * interpreter, and every model here uses one of six texts. Each renderer follows its original template for plain
- * turns (no tools) and is checked against renderings of that template (tests/golden/chat_*.jsonl).
+ * interpreter, and every model here uses one of eight texts. Which one is told by the whole template's digest
+ * (chat_known.c), never by a marker inside it: many templates share their markers and differ in a default turn, a
+ * trimmed space or a separator. Each renderer follows its original template for plain turns (no tools) and is checked
+ * against renderings of that template (tests/golden/chat_*.jsonl).
  *
  * Dates: Llama 3 and Harmony put the current day into the prompt. Here it is fixed, since a prompt that changes at
  * midnight would change every sample key and every result.
@@ -17,46 +19,15 @@
 #include <string.h>
 
 #define SMOLLM2_SYSTEM "You are a helpful AI assistant named SmolLM, trained by Hugging Face"
+#define QWEN2_SYSTEM "You are a helpful assistant."
 #define QWEN25_SYSTEM "You are Qwen, created by Alibaba Cloud. You are a helpful assistant."
+#define BEGIN_OF_TEXT "<|begin_of_text|>"
 #define LLAMA3_DATE "26 Jul 2024"
 #define HARMONY_DATE "2025-08-05"
 
 static bool contains(const char *text, const char *part)
 {
     return strstr(text, part) != NULL;
-}
-
-vt_status vt_chat_of(const vt_ckpt *c, enum vt_chat *out, vt_err *err)
-{
-    const char *t = vt_ckpt_chat_template(c);
-    if (t[0] == '\0')
-        return vt_fail(err, VT_EUNSUPPORTED, "the model %s carries no chat template", vt_ckpt_name(c));
-    if (contains(t, "<|im_start|>")) {
-        if (contains(t, SMOLLM2_SYSTEM))
-            *out = VT_CHAT_SMOLLM2;
-        else if (contains(t, "You are Qwen, created by Alibaba Cloud"))
-            *out = VT_CHAT_QWEN25;
-        else if (contains(t, "enable_thinking"))
-            *out = VT_CHAT_QWEN3;
-        else if (contains(t, "<think>") || contains(t, "system\\nYou are") || contains(t, "system\nYou are"))
-            return vt_fail(
-                err, VT_EUNSUPPORTED,
-                "the chat template of %s is a ChatML variant with its own default turns, which vegttt does not know",
-                vt_ckpt_name(c));
-        else
-            *out = VT_CHAT_CHATML;
-        return VT_OK;
-    }
-    if (contains(t, "<|start_header_id|>") && contains(t, "Cutting Knowledge Date")) {
-        *out = VT_CHAT_LLAMA3;
-        return VT_OK;
-    }
-    if (contains(t, "<|channel|>")) {
-        *out = VT_CHAT_HARMONY;
-        return VT_OK;
-    }
-    return vt_fail(err, VT_EUNSUPPORTED, "the chat template of %s (it begins \"%.60s\") is none that vegttt knows",
-                   vt_ckpt_name(c), t);
 }
 
 static bool is_role(const struct vt_message *m, const char *role)
@@ -192,8 +163,15 @@ static void llama3_turn(struct vt_buf *out, const char *role, const char *before
 
 static void render_llama3(const struct vt_message *m, size_t n, struct vt_buf *out)
 {
+    vt_buf_puts(out, BEGIN_OF_TEXT);
+    for (size_t i = 0; i < n; i++)
+        llama3_turn(out, m[i].role, "", trim(m[i].content));
+}
+
+static void render_llama31(const struct vt_message *m, size_t n, struct vt_buf *out)
+{
     bool has_system = is_role(&m[0], "system");
-    vt_buf_puts(out, "<|begin_of_text|>");
+    vt_buf_puts(out, BEGIN_OF_TEXT);
     llama3_turn(out, "system", "Cutting Knowledge Date: December 2023\nToday Date: " LLAMA3_DATE "\n\n",
                 trim(has_system ? m[0].content : ""));
     for (size_t i = has_system; i < n; i++)
@@ -267,6 +245,9 @@ vt_status vt_chat_render(enum vt_chat chat, const struct vt_message *m, size_t n
     case VT_CHAT_CHATML:
         render_chatml(m, n, NULL, out);
         break;
+    case VT_CHAT_QWEN2:
+        render_chatml(m, n, QWEN2_SYSTEM, out);
+        break;
     case VT_CHAT_QWEN25:
         render_chatml(m, n, QWEN25_SYSTEM, out);
         break;
@@ -276,7 +257,8 @@ vt_status vt_chat_render(enum vt_chat chat, const struct vt_message *m, size_t n
             prompt = "<|im_start|>assistant\n<think>\n\n</think>\n\n";
         break;
     case VT_CHAT_LLAMA3:
-        render_llama3(m, n, out);
+    case VT_CHAT_LLAMA31:
+        (chat == VT_CHAT_LLAMA3 ? render_llama3 : render_llama31)(m, n, out);
         prompt = "<|start_header_id|>assistant<|end_header_id|>\n\n";
         break;
     case VT_CHAT_HARMONY:
@@ -293,10 +275,16 @@ const char *vt_chat_stop(enum vt_chat chat)
 {
     switch (chat) {
     case VT_CHAT_LLAMA3:
+    case VT_CHAT_LLAMA31:
         return "<|eot_id|>";
     case VT_CHAT_HARMONY:
         return "<|return|>";
     default:
         return "<|im_end|>";
     }
+}
+
+const char *vt_chat_bos(enum vt_chat chat)
+{
+    return chat == VT_CHAT_LLAMA3 || chat == VT_CHAT_LLAMA31 ? BEGIN_OF_TEXT : NULL;
 }

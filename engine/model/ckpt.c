@@ -1,21 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ckpt.c: one view of a checkpoint. The two openers translate their format into Hugging Face names, shapes and row
- * order; this file then proves that the result is a complete model of its config: every weight of the table below is
- * there with the right shape, nothing appears twice, and nothing is left over (a weight that nobody would read changes
- * what the model computes, so an unknown name is refused rather than skipped).
- *
- * The limits on the config are far above any model of these families; they keep every product of two dimensions
- * inside int64 and every loop over layers short, whatever a hostile file says.
- *
- * Digest: SHA-256 of the weight file; of several, of their framed digests in shard order. Reading 98 MB takes longer
- * than opening the model, so it is kept in the cache folder under a name made of path, size and modification time.
+ * ckpt.c: one view of a checkpoint. Opens a file or a folder with the opener of its format, which translates it into
+ * Hugging Face names, shapes and row order, and has the result checked (ckpt_weights.c); then lends what it holds.
  */
 #include "model/ckpt_parts.h"
 
 #include "base/alloc.h"
 #include "base/fs.h"
-#include "base/sha256.h"
 #include "model/dtype.h"
 #include "model/tokenizer.h"
 
@@ -23,211 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-static const struct vt_weight_spec specs[] = {
-    {"model.embed_tokens.weight", "token_embd.weight", false, 'v', 'd', VT_WEIGHT_ALWAYS},
-    {"model.norm.weight", "output_norm.weight", false, 'd', 0, VT_WEIGHT_ALWAYS},
-    {"lm_head.weight", "output.weight", false, 'v', 'd', VT_WEIGHT_UNTIED},
-    {"input_layernorm.weight", "attn_norm.weight", true, 'd', 0, VT_WEIGHT_ALWAYS},
-    {"post_attention_layernorm.weight", "ffn_norm.weight", true, 'd', 0, VT_WEIGHT_ALWAYS},
-    {"self_attn.q_proj.weight", "attn_q.weight", true, 'q', 'd', VT_WEIGHT_ALWAYS},
-    {"self_attn.k_proj.weight", "attn_k.weight", true, 'k', 'd', VT_WEIGHT_ALWAYS},
-    {"self_attn.v_proj.weight", "attn_v.weight", true, 'k', 'd', VT_WEIGHT_ALWAYS},
-    {"self_attn.o_proj.weight", "attn_output.weight", true, 'd', 'q', VT_WEIGHT_ALWAYS},
-    {"self_attn.q_proj.bias", "attn_q.bias", true, 'q', 0, VT_WEIGHT_QKV_BIAS},
-    {"self_attn.k_proj.bias", "attn_k.bias", true, 'k', 0, VT_WEIGHT_QKV_BIAS},
-    {"self_attn.v_proj.bias", "attn_v.bias", true, 'k', 0, VT_WEIGHT_QKV_BIAS},
-    {"self_attn.q_norm.weight", "attn_q_norm.weight", true, 'h', 0, VT_WEIGHT_QK_NORM},
-    {"self_attn.k_norm.weight", "attn_k_norm.weight", true, 'h', 0, VT_WEIGHT_QK_NORM},
-    {"mlp.gate_proj.weight", "ffn_gate.weight", true, 'f', 'd', VT_WEIGHT_ALWAYS},
-    {"mlp.up_proj.weight", "ffn_up.weight", true, 'f', 'd', VT_WEIGHT_ALWAYS},
-    {"mlp.down_proj.weight", "ffn_down.weight", true, 'd', 'f', VT_WEIGHT_ALWAYS},
-};
-enum { N_SPECS = sizeof specs / sizeof specs[0], MAX_LAYERS = 1024 };
-
-static bool same(const char *p, size_t len, const char *text)
-{
-    return strlen(text) == len && memcmp(p, text, len) == 0;
-}
-
-const struct vt_weight_spec *vt_weight_spec_of(const char *name, size_t len, bool gguf, int *layer)
-{
-    const char *prefix = gguf ? "blk." : "model.layers.";
-    size_t n = strlen(prefix);
-    *layer = -1;
-    if (len > n && memcmp(name, prefix, n) == 0) {
-        int l = 0;
-        size_t digits = n;
-        for (; digits < len && name[digits] >= '0' && name[digits] <= '9' && l < MAX_LAYERS; digits++)
-            l = l * 10 + (name[digits] - '0');
-        if (digits == n || digits == len || name[digits] != '.' || (name[n] == '0' && digits > n + 1))
-            return NULL;
-        *layer = l;
-        name += digits + 1;
-        len -= digits + 1;
-    }
-    for (size_t i = 0; i < N_SPECS; i++)
-        if (specs[i].in_layer == (*layer >= 0) && same(name, len, gguf ? specs[i].gguf : specs[i].hf))
-            return &specs[i];
-    return NULL;
-}
-
-static void spec_name(const struct vt_weight_spec *spec, int layer, char *out, size_t n)
-{
-    if (spec->in_layer)
-        snprintf(out, n, "model.layers.%d.%s", layer, spec->hf);
-    else
-        snprintf(out, n, "%s", spec->hf);
-}
-
-vt_status vt_ckpt_reserve(vt_ckpt *c, size_t n, vt_err *err)
-{
-    size_t cap;
-    struct vt_tensor *p = NULL;
-    if (vt_add_size(c->n_tensors, n, &cap))
-        p = vt_realloc_array(c->tensors, cap ? cap : 1, sizeof *p);
-    if (!p)
-        return vt_fail(err, VT_ENOMEM, "out of memory for %zu tensors of %s", n, c->path);
-    c->tensors = p;
-    c->cap_tensors = cap;
-    return VT_OK;
-}
-
-vt_status vt_ckpt_add(vt_ckpt *c, const struct vt_weight_spec *spec, int layer, const struct vt_tensor *t, vt_err *err)
-{
-    char name[96];
-    spec_name(spec, layer, name, sizeof name);
-    char *owned = vt_strdup(name);
-    if (!owned || c->n_tensors == c->cap_tensors) {
-        free(owned);
-        return vt_fail(err, VT_ENOMEM, "out of memory for tensor %s of %s", name, c->path);
-    }
-    c->tensors[c->n_tensors] = *t;
-    c->tensors[c->n_tensors].name = owned;
-    c->n_tensors++;
-    return VT_OK;
-}
-
-static vt_status check_config(const vt_ckpt *c, vt_err *err)
-{
-    const struct vt_lm_config *g = &c->cfg;
-    const struct {
-        const char *what;
-        int value, max;
-    } limits[] = {
-        {"number of layers", g->n_layers, MAX_LAYERS},
-        {"hidden size", g->d_model, 1 << 17},
-        {"feed-forward size", g->d_ff, 1 << 20},
-        {"number of heads", g->n_heads, 1024},
-        {"number of key-value heads", g->n_kv_heads, 1024},
-        {"head size", g->head_dim, 1024},
-        {"vocabulary size", g->n_vocab, 1 << 22},
-        {"context length", g->n_ctx, 1 << 24},
-    };
-    for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++)
-        if (limits[i].value < 1 || limits[i].value > limits[i].max)
-            return vt_fail(err, VT_EFORMAT, "%s: its config gives %d as %s; 1 to %d is possible", c->path,
-                           limits[i].value, limits[i].what, limits[i].max);
-    if (g->n_heads % g->n_kv_heads != 0)
-        return vt_fail(err, VT_EFORMAT, "%s: %d heads cannot share %d key-value heads evenly", c->path, g->n_heads,
-                       g->n_kv_heads);
-    if (g->head_dim % 2 != 0)
-        return vt_fail(err, VT_EFORMAT, "%s: rotary embedding needs an even head size, not %d", c->path, g->head_dim);
-    if (!(g->rms_eps >= 0 && g->rms_eps < 1) || !(g->rope_theta > 0 && isfinite(g->rope_theta)))
-        return vt_fail(err, VT_EFORMAT, "%s: RMS epsilon %g or rope base %g makes no sense", c->path,
-                       (double)g->rms_eps, (double)g->rope_theta);
-    if (!(g->rope_factor >= 0) || !isfinite(g->rope_factor) ||
-        (g->rope_factor > 0 &&
-         (!(g->rope_low > 0) || !(g->rope_high > g->rope_low) || !isfinite(g->rope_high) || g->rope_orig_ctx < 1)))
-        return vt_fail(err, VT_EFORMAT,
-                       "%s: its rope scaling (factor %g, low %g, high %g, original context %d) makes no sense", c->path,
-                       (double)g->rope_factor, (double)g->rope_low, (double)g->rope_high, g->rope_orig_ctx);
-    return VT_OK;
-}
-
-static int64_t dim_of(const struct vt_lm_config *g, char letter)
-{
-    switch (letter) {
-    case 'd':
-        return g->d_model;
-    case 'q':
-        return (int64_t)g->n_heads * g->head_dim;
-    case 'k':
-        return (int64_t)g->n_kv_heads * g->head_dim;
-    case 'h':
-        return g->head_dim;
-    case 'f':
-        return g->d_ff;
-    default:
-        return g->n_vocab;
-    }
-}
-
-static bool is_expected(const struct vt_lm_config *g, const struct vt_weight_spec *spec)
-{
-    switch (spec->when) {
-    case VT_WEIGHT_UNTIED:
-        return !g->tied;
-    case VT_WEIGHT_QKV_BIAS:
-        return g->qkv_bias;
-    case VT_WEIGHT_QK_NORM:
-        return g->qk_norm;
-    default:
-        return true;
-    }
-}
-
-static vt_status check_one(const vt_ckpt *c, const struct vt_weight_spec *spec, int layer, vt_err *err)
-{
-    char name[96];
-    spec_name(spec, layer, name, sizeof name);
-    const struct vt_tensor *t = vt_ckpt_tensor(c, name);
-    if (!t)
-        return vt_fail(err, VT_EFORMAT, "%s: tensor %s is missing; the checkpoint is incomplete", c->path, name);
-    int n_dims = spec->cols ? 2 : 1;
-    int64_t rows = dim_of(&c->cfg, spec->rows), cols = spec->cols ? dim_of(&c->cfg, spec->cols) : 0;
-    if (t->n_dims != n_dims || t->shape[0] != rows || (cols && t->shape[1] != cols))
-        return vt_fail(err, VT_EFORMAT, "%s: tensor %s has shape [%lld%s%.0lld], the config needs [%lld%s%.0lld]",
-                       c->path, name, (long long)t->shape[0], t->n_dims > 1 ? ", " : "",
-                       t->n_dims > 1 ? (long long)t->shape[1] : 0LL, (long long)rows, cols ? ", " : "",
-                       (long long)cols);
-    return VT_OK;
-}
-
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct vt_tensor *)a)->name, ((const struct vt_tensor *)b)->name);
-}
-
-static vt_status check_tensors(vt_ckpt *c, vt_err *err)
-{
-    if (c->n_tensors > 1)
-        qsort(c->tensors, c->n_tensors, sizeof *c->tensors, by_name);
-    for (size_t i = 1; i < c->n_tensors; i++)
-        if (strcmp(c->tensors[i - 1].name, c->tensors[i].name) == 0)
-            return vt_fail(err, VT_EFORMAT, "%s: tensor %s appears twice", c->path, c->tensors[i].name);
-    size_t n_expected = 0;
-    for (size_t s = 0; s < N_SPECS; s++) {
-        if (!is_expected(&c->cfg, &specs[s]))
-            continue;
-        int n = specs[s].in_layer ? c->cfg.n_layers : 1;
-        for (int l = 0; l < n; l++)
-            VT_TRY(check_one(c, &specs[s], l, err));
-        n_expected += (size_t)n;
-    }
-    for (size_t i = 0; i < c->n_tensors && c->n_tensors > n_expected; i++) {
-        const char *name = c->tensors[i].name;
-        int layer;
-        const struct vt_weight_spec *spec = vt_weight_spec_of(name, strlen(name), false, &layer);
-        if (!spec || !is_expected(&c->cfg, spec) || layer >= c->cfg.n_layers)
-            return vt_fail(
-                err, VT_EUNSUPPORTED,
-                "%s: tensor %s has no place in the model its config describes; vegttt would compute something else",
-                c->path, name);
-    }
-    return VT_OK;
-}
 
 static bool has_suffix(const char *s, const char *suffix)
 {
@@ -247,15 +33,16 @@ static char *folder_of(const char *path)
 static vt_status open_by_kind(vt_ckpt *c, const char *path, vt_err *err)
 {
     if (vt_fs_is_dir(path))
-        return vt_ckpt_open_hf(c, path, err);
+        return vt_ckpt_open_hf(c, path, NULL, err);
     if (!vt_fs_exists(path))
         return vt_fail(err, VT_ENOENT, "cannot open model %s: there is no such file or folder", path);
-    if (!has_suffix(path, ".safetensors"))
+    if (!has_suffix(path, ".safetensors") && !has_suffix(path, ".safetensors.index.json"))
         return vt_ckpt_open_gguf(c, path, err);
     char *dir = folder_of(path);
     if (!dir)
         return vt_fail(err, VT_ENOMEM, "out of memory opening %s", path);
-    vt_status status = vt_ckpt_open_hf(c, dir, err);
+    const char *slash = strrchr(path, '/');
+    vt_status status = vt_ckpt_open_hf(c, dir, slash ? slash + 1 : path, err);
     free(dir);
     return status;
 }
@@ -272,9 +59,7 @@ vt_status vt_ckpt_open(const char *path, vt_ckpt **out, vt_err *err)
     if (status == VT_OK)
         status = open_by_kind(c, path, err);
     if (status == VT_OK)
-        status = check_config(c, err);
-    if (status == VT_OK)
-        status = check_tensors(c, err);
+        status = vt_ckpt_check(c, err);
     if (status == VT_OK && c->tokenizer && vt_tokenizer_size(c->tokenizer) > c->cfg.n_vocab)
         status = vt_fail(err, VT_EFORMAT, "%s: its tokenizer has %d tokens but the embedding only %d rows", path,
                          vt_tokenizer_size(c->tokenizer), c->cfg.n_vocab);
@@ -293,7 +78,7 @@ void vt_ckpt_free(vt_ckpt *c)
     for (size_t i = 0; i < c->n_tensors; i++)
         free((char *)c->tensors[i].name);
     for (size_t i = 0; i < c->n_files; i++)
-        free(c->files[i]);
+        free(c->files[i].path);
     for (size_t i = 0; i < c->n_shards; i++)
         vt_st_free(c->shards[i]);
     vt_gguf_free(c->gguf);
@@ -312,22 +97,6 @@ const struct vt_lm_config *vt_ckpt_config(const vt_ckpt *c)
     return &c->cfg;
 }
 
-const struct vt_tensor *vt_ckpt_tensor(const vt_ckpt *c, const char *name)
-{
-    struct vt_tensor key = {.name = name};
-    return c->n_tensors ? bsearch(&key, c->tensors, c->n_tensors, sizeof key, by_name) : NULL;
-}
-
-size_t vt_ckpt_n_tensors(const vt_ckpt *c)
-{
-    return c->n_tensors;
-}
-
-const struct vt_tensor *vt_ckpt_tensor_at(const vt_ckpt *c, size_t i)
-{
-    return i < c->n_tensors ? &c->tensors[i] : NULL;
-}
-
 const vt_tokenizer *vt_ckpt_tokenizer(const vt_ckpt *c)
 {
     return c->tokenizer;
@@ -341,90 +110,4 @@ const char *vt_ckpt_chat_template(const vt_ckpt *c)
 const char *vt_ckpt_name(const vt_ckpt *c)
 {
     return c->name ? c->name : "";
-}
-
-static bool is_digest(const struct vt_buf *b)
-{
-    if (b->len != VT_SHA256_HEX - 1)
-        return false;
-    for (size_t i = 0; i < b->len; i++)
-        if (!strchr("0123456789abcdef", b->p[i]))
-            return false;
-    return true;
-}
-
-/* Path of the cached digest of a file: named by what would change if the file did. */
-static vt_status digest_cache_path(const char *file, char **out, vt_err *err)
-{
-    struct stat st;
-    if (stat(file, &st) != 0)
-        return vt_fail(err, VT_EIO, "cannot read the size and time of %s", file);
-    char *full = realpath(file, NULL), *dir = NULL;
-    vt_status status = vt_cache_dir(&dir, err);
-    if (status == VT_OK) {
-        struct vt_sha256 h;
-        char hex[VT_SHA256_HEX], name[VT_SHA256_HEX + 16];
-        vt_sha256_init(&h);
-        vt_hash_str(&h, "path", full ? full : file);
-        vt_hash_u64(&h, "size", (uint64_t)st.st_size);
-        vt_hash_u64(&h, "mtime_s", (uint64_t)st.st_mtim.tv_sec);
-        vt_hash_u64(&h, "mtime_ns", (uint64_t)st.st_mtim.tv_nsec);
-        vt_sha256_hex(&h, hex);
-        snprintf(name, sizeof name, "digests/%s", hex);
-        *out = vt_path_join(dir, name);
-        if (!*out)
-            status = vt_fail(err, VT_ENOMEM, "out of memory for the digest of %s", file);
-    }
-    free(full);
-    free(dir);
-    return status;
-}
-
-/* Keeping the digest only saves time, so a cache folder that cannot be written does not fail the call. */
-static void digest_keep(const char *cached, const char *hex)
-{
-    char *dir = folder_of(cached);
-    if (dir && vt_fs_mkdir_p(dir, NULL) == VT_OK) {
-        vt_status ignored = vt_fs_write_atomic(cached, hex, VT_SHA256_HEX - 1, NULL);
-        (void)ignored;
-    }
-    free(dir);
-}
-
-vt_status vt_file_digest(const char *file, char out[65], vt_err *err)
-{
-    char *cached = NULL;
-    struct vt_buf b;
-    if (digest_cache_path(file, &cached, NULL) != VT_OK)
-        return vt_sha256_file(file, out, err);
-    vt_status status = VT_ENOENT;
-    if (vt_fs_exists(cached) && vt_fs_read(cached, 256, &b, NULL) == VT_OK) {
-        if (is_digest(&b)) {
-            memcpy(out, b.p, VT_SHA256_HEX);
-            status = VT_OK;
-        }
-        vt_buf_free(&b);
-    }
-    if (status != VT_OK) {
-        status = vt_sha256_file(file, out, err);
-        if (status == VT_OK)
-            digest_keep(cached, out);
-    }
-    free(cached);
-    return status;
-}
-
-vt_status vt_ckpt_digest(const vt_ckpt *c, char out[65], vt_err *err)
-{
-    if (c->n_files == 1)
-        return vt_file_digest(c->files[0], out, err);
-    struct vt_sha256 h;
-    vt_sha256_init(&h);
-    for (size_t i = 0; i < c->n_files; i++) {
-        char hex[VT_SHA256_HEX];
-        VT_TRY(vt_file_digest(c->files[i], hex, err));
-        vt_hash_str(&h, "file", hex);
-    }
-    vt_sha256_hex(&h, out);
-    return VT_OK;
 }

@@ -44,9 +44,9 @@ struct vt_tensor {
 typedef struct vt_ckpt vt_ckpt;
 typedef struct vt_tokenizer vt_tokenizer;
 
-/* path: a .gguf file, a .safetensors file beside config.json, or a folder with config.json. Every offset, count and
- * size in the file is checked against the file's length; a tensor that is missing or of the wrong shape for the
- * config is EFORMAT naming it. */
+/* path: a .gguf file, a .safetensors file or .safetensors.index.json beside config.json (that file is loaded, whatever
+ * else the folder has), or a folder with config.json. Every offset, count and size in the file is checked against the
+ * file's length; a tensor that is missing or of the wrong shape for the config is EFORMAT naming it. */
 vt_status vt_ckpt_open(const char *path, vt_ckpt **out, vt_err *err) VT_MUST_USE;
 void vt_ckpt_free(vt_ckpt *c);
 const struct vt_lm_config *vt_ckpt_config(const vt_ckpt *c);
@@ -56,8 +56,10 @@ const struct vt_tensor *vt_ckpt_tensor_at(const vt_ckpt *c, size_t i);
 const vt_tokenizer *vt_ckpt_tokenizer(const vt_ckpt *c); /* NULL when the files carry none */
 const char *vt_ckpt_chat_template(const vt_ckpt *c);     /* Jinja text as stored, or "" */
 const char *vt_ckpt_name(const vt_ckpt *c);              /* general.name, or the folder's name */
-/* SHA-256 of the weight files, cached beside the cache dir by (path, size, mtime). Lower-case hex. */
+/* What the model is: SHA-256 of a GGUF file; of a folder, of its config's values and its weight files. Lower-case hex;
+ * hashes are cached by the file's identity (ckpt_digest.c). EIO when a file was changed since it was opened. */
 vt_status vt_ckpt_digest(const vt_ckpt *c, char out[65], vt_err *err) VT_MUST_USE;
+vt_status vt_ckpt_unchanged(const vt_ckpt *c, vt_err *err) VT_MUST_USE; /* EIO when a weight file was changed since */
 vt_status vt_file_digest(const char *path, char out[65], vt_err *err) VT_MUST_USE; /* of any one file, cached alike */
 
 const char *vt_dtype_name(enum vt_dtype t);

@@ -1,151 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ckpt_hf.c: a Hugging Face folder as a checkpoint: config.json, model.safetensors or the shards that
- * model.safetensors.index.json names, tokenizer.json and the chat template where they are present.
+ * ckpt_hf.c: a Hugging Face folder as a checkpoint: config.json (ckpt_config.c), the weights, and the tokenizer with
+ * its chat template (tokenizer_files.c) where they are present.
  *
- * config.json comes in two spellings: rope_theta and rope_scaling at the top, or both inside rope_parameters (newer
- * transformers). Whatever would change the computation and is not implemented (biases, sliding windows, other
- * activations, other rope scalings) is refused by name rather than ignored.
+ * Weights, in this order: the file that the caller named; the one config.json names (transformers_weights);
+ * model.safetensors; the shards of model.safetensors.index.json. A single file beside an index is what transformers
+ * reads, too. Tensors saved from the inner model lack the "model." in front of their names and get it here.
+ *
+ * Tied embeddings follow transformers 5: a head beside the embedding is dropped when its values are the same and kept,
+ * untied, when they differ; a head without an embedding serves as both.
  */
 #include "model/ckpt_parts.h"
 
 #include "base/alloc.h"
 #include "base/fs.h"
-#include "base/json.h"
-#include "model/tokenizer_build.h"
+#include "model/keys.h"
+#include "model/tokenizer_files.h"
 
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MAX_CONFIG_BYTES = 16 << 20, MAX_SHARDS = 1024 };
-
-/* Reads DIR/NAME; *out stays NULL when the file is absent and not required. */
-static vt_status read_json(const char *dir, const char *name, bool required, vt_json **out, vt_err *err)
-{
-    char *path = vt_path_join(dir, name);
-    *out = NULL;
-    if (!path)
-        return vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
-    vt_status status = VT_OK;
-    struct vt_buf text;
-    if (!vt_fs_exists(path)) {
-        if (required)
-            status = vt_fail(err, VT_ENOENT, "cannot open model folder %s: it has no %s", dir, name);
-    } else if ((status = vt_fs_read(path, MAX_CONFIG_BYTES, &text, err)) == VT_OK) {
-        status = vt_json_parse(text.p, text.len, path, out, err);
-        vt_buf_free(&text);
-    }
-    free(path);
-    return status;
-}
-
-static vt_status need(const vt_json *config, const char *key, const char *dir, int *out, vt_err *err)
-{
-    int64_t v;
-    VT_TRY(vt_json_need_int(config, key, dir, &v, err));
-    *out = v < 0 || v > INT_MAX ? -1 : (int)v;
-    return VT_OK;
-}
-
-static int optional(const vt_json *config, const char *key, int fallback)
-{
-    const vt_json *j = vt_json_get(config, key);
-    int64_t v = j && !vt_json_is_null(j) ? vt_json_int(j, -1) : fallback;
-    return v < 0 || v > INT_MAX ? -1 : (int)v;
-}
-
-static vt_status read_arch(vt_ckpt *c, const vt_json *config, const char *dir, vt_err *err)
-{
-    static const struct {
-        const char *type;
-        enum vt_arch arch;
-    } known[] = {{"llama", VT_ARCH_LLAMA}, {"qwen2", VT_ARCH_QWEN2}, {"qwen3", VT_ARCH_QWEN3}};
-    const char *type = vt_json_str(vt_json_get(config, "model_type"), "");
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
-        if (strcmp(type, known[i].type) == 0) {
-            c->cfg.arch = known[i].arch;
-            return VT_OK;
-        }
-    return vt_fail(err, VT_EUNSUPPORTED, "%s has model_type \"%.40s\"; the CPU engine runs llama, qwen2 and qwen3", dir,
-                   type);
-}
-
-static vt_status refuse_extras(const vt_json *config, enum vt_arch arch, const char *dir, vt_err *err)
-{
-    static const char *const flags[] = {"mlp_bias", "use_sliding_window"};
-    for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
-        if (vt_json_bool(vt_json_get(config, flags[i]), false))
-            return vt_fail(err, VT_EUNSUPPORTED, "%s sets %s, which the CPU engine does not have", dir, flags[i]);
-    if (arch != VT_ARCH_QWEN2 && vt_json_bool(vt_json_get(config, "attention_bias"), false))
-        return vt_fail(err, VT_EUNSUPPORTED, "%s sets attention_bias, which the CPU engine has for qwen2 only", dir);
-    const char *act = vt_json_str(vt_json_get(config, "hidden_act"), "silu");
-    if (strcmp(act, "silu") != 0)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s has hidden_act \"%.40s\"; the CPU engine has silu only", dir, act);
-    const vt_json *layers = vt_json_get(config, "layer_types");
-    for (const vt_json *l = layers ? vt_json_first(layers) : NULL; l; l = vt_json_next(l))
-        if (strcmp(vt_json_str(l, ""), "full_attention") != 0)
-            return vt_fail(err, VT_EUNSUPPORTED,
-                           "%s has a layer of type \"%.40s\"; the CPU engine has full_attention only", dir,
-                           vt_json_str(l, ""));
-    if (vt_json_num(vt_json_get(config, "partial_rotary_factor"), 1.0) != 1.0)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s rotates only part of each head, which the CPU engine does not have",
-                       dir);
-    return VT_OK;
-}
-
-static vt_status read_rope(vt_ckpt *c, const vt_json *config, const char *dir, vt_err *err)
-{
-    struct vt_lm_config *g = &c->cfg;
-    const vt_json *nested = vt_json_get(config, "rope_parameters"),
-                  *scaling = nested ? nested : vt_json_get(config, "rope_scaling");
-    double theta = vt_json_num(vt_json_get(config, "rope_theta"), 10000.0);
-    if (nested)
-        theta = vt_json_num(vt_json_get(nested, "rope_theta"), theta);
-    g->rope_theta = (float)theta;
-    if (!scaling || vt_json_is_null(scaling))
-        return VT_OK;
-    const char *type =
-        vt_json_str(vt_json_get(scaling, "rope_type"), vt_json_str(vt_json_get(scaling, "type"), "default"));
-    if (strcmp(type, "default") == 0)
-        return VT_OK;
-    if (strcmp(type, "llama3") != 0)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s uses rope scaling \"%.40s\"; the CPU engine has llama3 scaling only",
-                       dir, type);
-    double factor, low, high;
-    int64_t context;
-    VT_TRY(vt_json_need_num(scaling, "factor", dir, &factor, err));
-    VT_TRY(vt_json_need_num(scaling, "low_freq_factor", dir, &low, err));
-    VT_TRY(vt_json_need_num(scaling, "high_freq_factor", dir, &high, err));
-    VT_TRY(vt_json_need_int(scaling, "original_max_position_embeddings", dir, &context, err));
-    g->rope_factor = (float)factor;
-    g->rope_low = (float)low;
-    g->rope_high = (float)high;
-    g->rope_orig_ctx = context < 0 || context > INT_MAX ? -1 : (int)context;
-    return VT_OK;
-}
-
-static vt_status read_config(vt_ckpt *c, const vt_json *config, const char *dir, vt_err *err)
-{
-    struct vt_lm_config *g = &c->cfg;
-    double eps;
-    VT_TRY(read_arch(c, config, dir, err));
-    VT_TRY(refuse_extras(config, g->arch, dir, err));
-    VT_TRY(need(config, "num_hidden_layers", dir, &g->n_layers, err));
-    VT_TRY(need(config, "hidden_size", dir, &g->d_model, err));
-    VT_TRY(need(config, "intermediate_size", dir, &g->d_ff, err));
-    VT_TRY(need(config, "num_attention_heads", dir, &g->n_heads, err));
-    VT_TRY(need(config, "vocab_size", dir, &g->n_vocab, err));
-    VT_TRY(need(config, "max_position_embeddings", dir, &g->n_ctx, err));
-    VT_TRY(vt_json_need_num(config, "rms_norm_eps", dir, &eps, err));
-    g->rms_eps = (float)eps;
-    g->n_kv_heads = optional(config, "num_key_value_heads", g->n_heads);
-    g->head_dim = optional(config, "head_dim", g->n_heads > 0 ? g->d_model / g->n_heads : -1);
-    g->tied = vt_json_bool(vt_json_get(config, "tie_word_embeddings"), false);
-    g->qkv_bias = g->arch == VT_ARCH_QWEN2;
-    g->qk_norm = g->arch == VT_ARCH_QWEN3;
-    return read_rope(c, config, dir, err);
-}
+#define SINGLE "model.safetensors"
+#define INDEX "model.safetensors.index.json"
+#define EMBEDDING "model.embed_tokens.weight"
+#define HEAD "lm_head.weight"
 
 static bool has_suffix(const char *s, const char *suffix)
 {
@@ -153,29 +34,31 @@ static bool has_suffix(const char *s, const char *suffix)
     return n >= m && strcmp(s + n - m, suffix) == 0;
 }
 
-static vt_status add_shard(vt_ckpt *c, const char *dir, const char *name, vt_err *err)
+static bool has_file(const char *dir, const char *name)
 {
-    vt_st **shards = vt_realloc_array(c->shards, c->n_shards + 1, sizeof *shards);
-    if (shards)
-        c->shards = shards;
-    char **files = vt_realloc_array(c->files, c->n_files + 1, sizeof *files);
-    if (files)
-        c->files = files;
-    char *path = vt_path_join(dir, name);
-    if (!shards || !files || !path) {
-        free(path);
-        return vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
-    }
-    c->files[c->n_files++] = path;
-    VT_TRY(vt_st_open(path, &c->shards[c->n_shards], err));
-    vt_st *s = c->shards[c->n_shards++];
+    char path[PATH_MAX]; /* no allocation: want of memory must not look like a missing file */
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    return n > 0 && n < (int)sizeof path && vt_fs_exists(path);
+}
+
+static const struct vt_weight_spec *spec_of(const char *name, int *layer)
+{
+    char full[128];
+    const struct vt_weight_spec *spec = vt_weight_spec_of(name, strlen(name), false, layer);
+    if (spec || (size_t)snprintf(full, sizeof full, "model.%s", name) >= sizeof full)
+        return spec;
+    return vt_weight_spec_of(full, strlen(full), false, layer);
+}
+
+static vt_status add_tensors(vt_ckpt *c, const vt_st *s, const char *path, vt_err *err)
+{
     VT_TRY(vt_ckpt_reserve(c, vt_st_n(s), err));
     for (size_t i = 0; i < vt_st_n(s); i++) {
         const struct vt_tensor *t = vt_st_at(s, i);
         int layer;
-        const struct vt_weight_spec *spec = vt_weight_spec_of(t->name, strlen(t->name), false, &layer);
-        if (has_suffix(t->name, ".rotary_emb.inv_freq") || (spec && spec->when == VT_WEIGHT_UNTIED && c->cfg.tied))
-            continue; /* copies of what the config or the embedding says already */
+        const struct vt_weight_spec *spec = spec_of(t->name, &layer);
+        if (has_suffix(t->name, ".rotary_emb.inv_freq"))
+            continue; /* what the config says already */
         if (!spec)
             return vt_fail(
                 err, VT_EUNSUPPORTED,
@@ -186,9 +69,23 @@ static vt_status add_shard(vt_ckpt *c, const char *dir, const char *name, vt_err
     return VT_OK;
 }
 
-static int by_string(const void *a, const void *b)
+static vt_status add_shard(vt_ckpt *c, const char *dir, const char *name, vt_err *err)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    vt_st **shards = vt_realloc_array(c->shards, c->n_shards + 1, sizeof *shards);
+    if (shards)
+        c->shards = shards;
+    char *path = vt_path_join(dir, name);
+    struct vt_ckpt_file *f = shards && path ? vt_ckpt_add_file(c, path) : NULL;
+    free(path);
+    if (!f)
+        return vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
+    if (!vt_fs_exists(f->path))
+        return vt_fail(err, VT_ENOENT, "cannot open %s: it has no %s", dir, name);
+    VT_TRY(vt_file_id_of(f->path, &f->id, err));
+    VT_TRY(vt_st_open(f->path, &c->shards[c->n_shards], err));
+    vt_st *s = c->shards[c->n_shards++];
+    VT_TRY(vt_file_id_check(f->path, &f->id, err));
+    return add_tensors(c, s, f->path, err);
 }
 
 /* A shard name is a plain file name, so that an index cannot reach outside its folder. */
@@ -197,111 +94,160 @@ static bool is_plain_name(const char *name)
     return name[0] != '\0' && name[0] != '.' && !strchr(name, '/');
 }
 
-static vt_status open_shards(vt_ckpt *c, const char *dir, const vt_json *index, vt_err *err)
+static vt_status check_index(const vt_json *map, const char *dir, const char *name, vt_err *err)
+{
+    if (!vt_json_is_object(map) || vt_json_count(map) == 0)
+        return vt_fail(err, VT_EFORMAT, "%s/%s names no shards (weight_map)", dir, name);
+    for (const vt_json *e = vt_json_first(map); e; e = vt_json_next(e))
+        if (!is_plain_name(vt_json_str(e, "")))
+            return vt_fail(err, VT_EFORMAT, "%s/%s: tensor %.80s is in a shard \"%.80s\" outside its folder", dir, name,
+                           vt_json_key(e), vt_json_str(e, ""));
+    return VT_OK;
+}
+
+/* Every tensor of the index must be in the shard it is said to be in. */
+static vt_status check_places(const vt_ckpt *c, const vt_json *map, const char *dir, const char *name, vt_err *err)
+{
+    for (const vt_json *e = vt_json_first(map); e; e = vt_json_next(e)) {
+        const char *shard = vt_json_str(e, "");
+        bool is_there = false;
+        for (size_t i = 0; i < c->n_shards && !is_there; i++) {
+            const char *slash = strrchr(c->files[i].path, '/');
+            is_there = strcmp(slash ? slash + 1 : c->files[i].path, shard) == 0 &&
+                       vt_st_find(c->shards[i], vt_json_key(e)) != NULL;
+        }
+        if (!is_there)
+            return vt_fail(err, VT_EFORMAT,
+                           "%s/%s puts tensor %.120s into %.80s, which does not have it; the index belongs to other "
+                           "files",
+                           dir, name, vt_json_key(e), shard);
+    }
+    return VT_OK;
+}
+
+static int by_string(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static vt_status open_shards(vt_ckpt *c, const char *dir, const char *index_name, const vt_json *index, vt_err *err)
 {
     const vt_json *map = vt_json_get(index, "weight_map");
-    size_t n = map ? vt_json_count(map) : 0, n_names = 0;
+    size_t n = vt_json_count(map), n_names = 0;
+    VT_TRY(check_index(map, dir, index_name, err));
     const char **names = vt_alloc_array(n, sizeof *names);
     if (!names)
         return vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
-    for (const vt_json *e = map ? vt_json_first(map) : NULL; e; e = vt_json_next(e))
+    for (const vt_json *e = vt_json_first(map); e; e = vt_json_next(e))
         names[n_names++] = vt_json_str(e, "");
-    if (n_names > 1)
-        qsort(names, n_names, sizeof *names, by_string);
-    vt_status status =
-        n_names ? VT_OK : vt_fail(err, VT_EFORMAT, "%s/model.safetensors.index.json names no shards", dir);
+    qsort(names, n_names, sizeof *names, by_string);
+    vt_status status = VT_OK;
     for (size_t i = 0; i < n_names && status == VT_OK; i++) {
         if (i > 0 && strcmp(names[i], names[i - 1]) == 0)
             continue;
-        if (!is_plain_name(names[i]) || c->n_shards == MAX_SHARDS)
-            status = vt_fail(
-                err, VT_EFORMAT,
-                "%s/model.safetensors.index.json names a shard \"%.80s\" outside its folder, or more than %d shards",
-                dir, names[i], MAX_SHARDS);
-        else
-            status = add_shard(c, dir, names[i], err);
+        status = c->n_shards < MAX_SHARDS
+                     ? add_shard(c, dir, names[i], err)
+                     : vt_fail(err, VT_ELIMIT, "%s/%s names more than %d shards", dir, index_name, MAX_SHARDS);
     }
     free(names);
-    return status;
+    return status == VT_OK ? check_places(c, map, dir, index_name, err) : status;
 }
 
-static vt_status open_weights(vt_ckpt *c, const char *dir, vt_err *err)
+static vt_status open_named(vt_ckpt *c, const char *dir, const char *name, vt_err *err)
 {
+    if (!has_suffix(name, ".index.json"))
+        return add_shard(c, dir, name, err);
     vt_json *index;
-    VT_TRY(read_json(dir, "model.safetensors.index.json", false, &index, err));
-    if (!index)
-        return add_shard(c, dir, "model.safetensors", err);
-    vt_status status = open_shards(c, dir, index, err);
+    VT_TRY(vt_keys_read(dir, name, true, MAX_CONFIG_BYTES, &index, err));
+    vt_status status = open_shards(c, dir, name, index, err);
     vt_json_free(index);
     return status;
 }
 
-static vt_status copy_text(const char *text, char **out, const char *dir, vt_err *err)
+static vt_status open_weights(vt_ckpt *c, const char *dir, const char *named, const vt_json *config, vt_err *err)
 {
-    *out = vt_strdup(text);
-    return *out ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
+    const char *own = vt_json_str(vt_json_get(config, "transformers_weights"), NULL);
+    if (!named && own && (!is_plain_name(own) || (!has_suffix(own, ".safetensors") && !has_suffix(own, ".index.json"))))
+        return vt_fail(err, VT_EUNSUPPORTED, "%s/config.json: transformers_weights is \"%.80s\", no safetensors file",
+                       dir, own);
+    if (named || own)
+        return open_named(c, dir, named ? named : own, err);
+    if (has_file(dir, SINGLE))
+        return add_shard(c, dir, SINGLE, err);
+    if (has_file(dir, INDEX))
+        return open_named(c, dir, INDEX, err);
+    if (has_file(dir, "pytorch_model.bin") || has_file(dir, "pytorch_model.bin.index.json"))
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s has its weights as pytorch_model.bin, which runs code when it is read; save them with "
+                       "save_pretrained(safe_serialization=True)",
+                       dir);
+    return vt_fail(err, VT_ENOENT, "cannot open %s: it has no " SINGLE " and no " INDEX, dir);
 }
 
-/* chat_template is a string, or a list of {name, template} of which "default" counts. */
-static vt_status read_template(vt_ckpt *c, const char *dir, const vt_json *tokenizer_config, vt_err *err)
+static struct vt_tensor *find_added(vt_ckpt *c, const char *name)
 {
-    char *path = vt_path_join(dir, "chat_template.jinja");
-    if (!path)
-        return vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
-    struct vt_buf text;
-    vt_status status = VT_OK;
-    if (vt_fs_exists(path)) {
-        status = vt_fs_read(path, MAX_CONFIG_BYTES, &text, err);
-        if (status == VT_OK) {
-            status = copy_text(text.p, &c->chat_template, dir, err);
-            vt_buf_free(&text);
-        }
-        free(path);
-        return status;
-    }
-    free(path);
-    const vt_json *t = tokenizer_config ? vt_json_get(tokenizer_config, "chat_template") : NULL;
-    const char *chosen = t ? vt_json_str(t, "") : "";
-    for (const vt_json *e = t && vt_json_is_array(t) ? vt_json_first(t) : NULL; e; e = vt_json_next(e))
-        if (strcmp(vt_json_str(vt_json_get(e, "name"), ""), "default") == 0)
-            chosen = vt_json_str(vt_json_get(e, "template"), "");
-    return copy_text(chosen, &c->chat_template, dir, err);
+    for (size_t i = 0; i < c->n_tensors; i++)
+        if (strcmp(c->tensors[i].name, name) == 0)
+            return &c->tensors[i];
+    return NULL;
 }
 
-/* The id that ends a turn: eos_token of tokenizer_config.json, else eos_token_id of config.json. */
-static void set_ends(vt_ckpt *c, const vt_json *config, const vt_json *tokenizer_config)
+vt_status vt_tensor_same_values(const struct vt_tensor *a, const struct vt_tensor *b, bool *same, vt_err *err)
 {
-    int32_t eos = -1;
-    const vt_json *token = tokenizer_config ? vt_json_get(tokenizer_config, "eos_token") : NULL;
-    const char *text =
-        token && vt_json_is_object(token) ? vt_json_str(vt_json_get(token, "content"), NULL) : vt_json_str(token, NULL);
-    if (text)
-        eos = vt_tokenizer_find(c->tokenizer, text, strlen(text));
-    const vt_json *id = vt_json_get(config, "eos_token_id");
-    if (id && vt_json_is_array(id))
-        id = vt_json_first(id);
-    if (eos < 0 && id) {
-        int64_t v = vt_json_int(id, -1);
-        eos = v >= 0 && v < INT32_MAX ? (int32_t)v : -1;
+    size_t n = (size_t)a->shape[a->n_dims - 1];
+    *same = a->n_dims == 2 && b->n_dims == 2 && a->shape[0] == b->shape[0] && a->shape[1] == b->shape[1];
+    if (!*same)
+        return VT_OK;
+    float *x = vt_alloc_array(n, sizeof *x), *y = vt_alloc_array(n, sizeof *y);
+    vt_status status = x && y ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory comparing two tensors");
+    for (int64_t i = 0; i < a->shape[0] && *same && status == VT_OK; i++) {
+        vt_tensor_row(a, i, x);
+        vt_tensor_row(b, i, y);
+        for (size_t j = 0; j < n && *same; j++)
+            *same = x[j] == y[j];
     }
-    vt_tokenizer_set_ends(c->tokenizer, eos, vt_tokenizer_bos(c->tokenizer));
+    free(x);
+    free(y);
+    return status;
+}
+
+static vt_status settle_head(vt_ckpt *c, vt_err *err)
+{
+    struct vt_tensor *head = find_added(c, HEAD), *embedding = find_added(c, EMBEDDING);
+    bool same = false;
+    if (!c->cfg.tied || !head)
+        return VT_OK;
+    if (!embedding) {
+        char *name = vt_strdup(EMBEDDING);
+        if (!name)
+            return vt_fail(err, VT_ENOMEM, "out of memory opening %s", c->path);
+        free((char *)head->name);
+        head->name = name;
+        return VT_OK;
+    }
+    VT_TRY(vt_tensor_same_values(head, embedding, &same, err));
+    if (!same) {
+        c->cfg.tied = false;
+        return VT_OK;
+    }
+    free((char *)head->name);
+    *head = c->tensors[--c->n_tensors];
+    return VT_OK;
 }
 
 static vt_status open_tokenizer(vt_ckpt *c, const char *dir, const vt_json *config, vt_err *err)
 {
-    vt_json *tokenizer_config;
-    VT_TRY(read_json(dir, "tokenizer_config.json", false, &tokenizer_config, err));
-    char *path = vt_path_join(dir, "tokenizer.json");
-    vt_status status = path ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory opening %s", dir);
+    vt_json *generation;
+    char config_path[512], generation_path[512];
+    struct vt_ids ends = {0};
+    VT_TRY(vt_keys_read(dir, "generation_config.json", false, MAX_CONFIG_BYTES, &generation, err));
+    snprintf(config_path, sizeof config_path, "%s/config.json", dir);
+    snprintf(generation_path, sizeof generation_path, "%s/generation_config.json", dir);
+    vt_status status = vt_config_ends(config, generation, config_path, generation_path, c->cfg.n_vocab, &ends, err);
     if (status == VT_OK)
-        status = read_template(c, dir, tokenizer_config, err);
-    if (status == VT_OK && vt_fs_exists(path)) {
-        status = vt_tokenizer_from_json(path, &c->tokenizer, err);
-        if (status == VT_OK)
-            set_ends(c, config, tokenizer_config);
-    }
-    free(path);
-    vt_json_free(tokenizer_config);
+        status = vt_tokenizer_open(dir, &ends, &c->tokenizer, &c->chat_template, err);
+    vt_ids_free(&ends);
+    vt_json_free(generation);
     return status;
 }
 
@@ -317,13 +263,27 @@ static const char *base_name(const char *dir, size_t *len)
     return dir + start;
 }
 
-vt_status vt_ckpt_open_hf(vt_ckpt *c, const char *dir, vt_err *err)
+static vt_status refuse_adapters(const char *dir, vt_err *err)
+{
+    if (!has_file(dir, "adapter_config.json"))
+        return VT_OK;
+    return vt_fail(err, VT_EUNSUPPORTED,
+                   "%s holds an adapter (adapter_config.json), which is loaded on a base: name them as BASE+%s%s", dir,
+                   dir, has_file(dir, "config.json") ? "; its config.json would be taken for a whole model" : "");
+}
+
+vt_status vt_ckpt_open_hf(vt_ckpt *c, const char *dir, const char *named, vt_err *err)
 {
     vt_json *config;
-    VT_TRY(read_json(dir, "config.json", true, &config, err));
-    vt_status status = read_config(c, config, dir, err);
+    char what[512];
+    snprintf(what, sizeof what, "%s/config.json", dir);
+    VT_TRY(refuse_adapters(dir, err));
+    VT_TRY(vt_keys_read(dir, "config.json", true, MAX_CONFIG_BYTES, &config, err));
+    vt_status status = vt_config_read(&c->cfg, config, what, err);
     if (status == VT_OK)
-        status = open_weights(c, dir, err);
+        status = open_weights(c, dir, named, config, err);
+    if (status == VT_OK)
+        status = settle_head(c, err);
     if (status == VT_OK)
         status = open_tokenizer(c, dir, config, err);
     vt_json_free(config);

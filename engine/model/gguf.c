@@ -174,6 +174,18 @@ static bool dtype_of(uint64_t type, enum vt_dtype *out)
     return false;
 }
 
+/* Names of the types that other software stores, for messages. */
+static const char *type_name(uint64_t type)
+{
+    static const char *const names[] = {
+        "F32",        "F16",        "Q4_0",       "Q4_1",  "Q4_2",     "Q4_3",     "Q5_0",     "Q5_1",    "Q8_0",
+        "Q8_1",       "Q2_K",       "Q3_K",       "Q4_K",  "Q5_K",     "Q6_K",     "Q8_K",     "IQ2_XXS", "IQ2_XS",
+        "IQ3_XXS",    "IQ1_S",      "IQ4_NL",     "IQ3_S", "IQ2_S",    "IQ4_XS",   "I8",       "I16",     "I32",
+        "I64",        "F64",        "IQ1_M",      "BF16",  "Q4_0_4_4", "Q4_0_4_8", "Q4_0_8_8", "TQ1_0",   "TQ2_0",
+        "IQ4_NL_4_4", "IQ4_NL_4_8", "IQ4_NL_8_8", "MXFP4", "NVFP4",    "Q1_0"};
+    return type < sizeof names / sizeof names[0] ? names[type] : "none that vegttt has heard of";
+}
+
 /* Reads one directory entry; *offset is relative to the data section, which is not known yet. */
 static vt_status read_tensor(struct cursor *c, struct vt_gguf_tensor *t, uint64_t *offset, vt_err *err)
 {
@@ -204,13 +216,40 @@ static vt_status read_tensor(struct cursor *c, struct vt_gguf_tensor *t, uint64_
     if (!dtype_of(type, &t->dtype))
         return vt_fail(
             err, VT_EUNSUPPORTED,
-            "%s: tensor %.*s is stored as GGUF type %llu; vegttt reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and Q6_K",
-            c->path, name_len, t->name.p, (unsigned long long)type);
+            "%s: tensor %.*s is stored as %s (GGUF type %llu); vegttt reads F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q4_K and "
+            "Q6_K",
+            c->path, name_len, t->name.p, type_name(type), (unsigned long long)type);
     VT_TRY(read_int(c, 8, "tensor offset", offset, err));
     if (!vt_dtype_row_bytes(t->dtype, t->ne[0], &t->row_bytes) || !vt_mul_size(t->row_bytes, (size_t)n_rows, &t->bytes))
         return vt_fail(err, VT_EFORMAT, "%s: tensor %.*s has rows of %lld weights, which %s cannot store", c->path,
                        name_len, t->name.p, (long long)t->ne[0], vt_dtype_name(t->dtype));
     return VT_OK;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const struct vt_text *x = *(const struct vt_text *const *)a, *y = *(const struct vt_text *const *)b;
+    size_t n = x->len < y->len ? x->len : y->len;
+    int order = n ? memcmp(x->p, y->p, n) : 0;
+    return order ? order : x->len < y->len ? -1 : x->len > y->len;
+}
+
+static vt_status check_keys_once(const char *path, const struct vt_gguf *g, vt_err *err)
+{
+    const struct vt_text **keys = vt_alloc_array(g->n_kv ? g->n_kv : 1, sizeof *keys);
+    vt_status status = VT_OK;
+    if (!keys)
+        return vt_fail(err, VT_ENOMEM, "out of memory reading the header of %s", path);
+    for (size_t i = 0; i < g->n_kv; i++)
+        keys[i] = &g->kv[i].key;
+    if (g->n_kv > 1)
+        qsort(keys, g->n_kv, sizeof *keys, by_key);
+    for (size_t i = 1; i < g->n_kv && status == VT_OK; i++)
+        if (by_key(&keys[i - 1], &keys[i]) == 0)
+            status = vt_fail(err, VT_EFORMAT, "%s has the GGUF key %.*s twice; which of the two counts is not defined",
+                             path, (int)(keys[i]->len < 80 ? keys[i]->len : 80), keys[i]->p);
+    free(keys);
+    return status;
 }
 
 static int by_data(const void *a, const void *b)
@@ -283,6 +322,8 @@ static vt_status read_header(struct cursor *c, struct vt_gguf *g, vt_err *err)
     g->n_tensors = (size_t)n_tensors;
     for (; g->n_kv < (size_t)n_kv && status == VT_OK; g->n_kv++)
         status = read_kv(c, &g->kv[g->n_kv], err);
+    if (status == VT_OK)
+        status = check_keys_once(c->path, g, err);
     if (status == VT_OK)
         status = read_directory(c, g, offsets, err);
 out:

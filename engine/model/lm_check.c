@@ -4,6 +4,7 @@
  * settings outside their ranges, adapters of other models, jobs that do not add up. One sentence each. Kernels index
  * memory with these numbers, so nothing here is advice.
  */
+#include "base/limits.h"
 #include "model/lm_door.h"
 #include <math.h>
 #include <stdio.h>
@@ -112,14 +113,12 @@ vt_status vt_lm_check_adam(const struct vt_adam *o, vt_err *err)
 
 static vt_status check_sampling(const vt_lm *lm, const struct vt_sampling *s, vt_err *err)
 {
-    if (!(s->temperature >= 0) || s->temperature > 1e6f)
-        return vt_fail(err, VT_EINVAL, "the temperature must be 0 or more, not %g", (double)s->temperature);
-    if (!(s->top_p > 0 && s->top_p <= 1))
-        return vt_fail(err, VT_EINVAL, "top_p must be above 0 and at most 1, not %g", (double)s->top_p);
-    if (!(s->min_p >= 0 && s->min_p <= 1))
-        return vt_fail(err, VT_EINVAL, "min_p must be between 0 and 1, not %g", (double)s->min_p);
-    if (s->top_k < 0 || s->n_banned < 0)
-        return vt_fail(err, VT_EINVAL, "top_k and the number of banned ids must be 0 or more");
+    VT_TRY(vt_limit_check(VT_LIMIT_TEMPERATURE, (double)s->temperature, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TOP_P, (double)s->top_p, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_MIN_P, (double)s->min_p, err));
+    VT_TRY(vt_limit_check(VT_LIMIT_TOP_K, s->top_k, err));
+    if (s->n_banned < 0)
+        return vt_fail(err, VT_EINVAL, "the number of banned ids must be 0 or more");
     return check_ids(lm, s->banned, (size_t)s->n_banned, 0, "the banned ids", err);
 }
 
@@ -130,8 +129,7 @@ vt_status vt_lm_check_slot(const vt_lm *lm, const vt_lm_group *g, const struct v
     if (n_stop_ids < 0)
         return vt_fail(err, VT_EINVAL, "a sample cannot have %d stop ids", n_stop_ids);
     VT_TRY(check_ids(lm, stop_ids, (size_t)n_stop_ids, 0, "the stop ids", err));
-    if (max_tokens < 1)
-        return vt_fail(err, VT_EINVAL, "a sample needs room for at least one token, not %d", max_tokens);
+    VT_TRY(vt_limit_check(VT_LIMIT_MAX_TOKENS, max_tokens, err));
     if (max_tokens > lm->cfg.n_ctx - g->n_tokens)
         return vt_fail(err, VT_ELIMIT, "a prompt of %d tokens and %d new ones pass the model's context of %d",
                        g->n_tokens, max_tokens, lm->cfg.n_ctx);

@@ -2,21 +2,19 @@
  *
  * tokenizer.c: text to ids and back.
  *
- * Encoding, outermost first: (1) added and control tokens are cut out of the raw text, leftmost first and the longest
- * of those that start there; control tokens only when the caller asked for them, so that text written by users or
- * models cannot end a turn. (2) What lies between is cut into valid UTF-8 and single bad bytes; Hugging Face never
- * sees the latter, here they simply become byte tokens. (3) NFC where the tokenizer has it. (4) The split patterns,
- * one inside the other. (5) BPE of every piece.
+ * Encoding, outermost first: (1) added and control tokens are cut out of the raw text; control tokens only when the
+ * caller asked for them, so that text written by users or models cannot end a turn. (2) What lies between is cut into
+ * valid UTF-8 and single bad bytes; Hugging Face never sees the latter, here they simply become byte tokens. (3) NFC
+ * where the tokenizer has it. (4) Added tokens that are matched in the normal form. (5) The split patterns, one inside
+ * the other. (6) BPE of every piece.
  *
  * A tokenizer is immutable after it is built; all scratch memory belongs to one encode call.
  */
 #include "model/tokenizer.h"
 
-#include "base/alloc.h"
 #include "model/nfc.h"
 #include "model/tokenizer_build.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 struct encoder {
@@ -24,27 +22,8 @@ struct encoder {
     struct vt_bpe *bpe;
     struct vt_ids *out;
     size_t level; /* of the split pattern in use */
+    bool special; /* control tokens are matched */
 };
-
-void vt_ids_free(struct vt_ids *ids)
-{
-    free(ids->p);
-    *ids = (struct vt_ids){0};
-}
-
-vt_status vt_ids_push(struct vt_ids *ids, int32_t id, vt_err *err)
-{
-    if (ids->n == ids->cap) {
-        size_t cap = ids->cap ? 2 * ids->cap : 64;
-        int32_t *p = vt_realloc_array(ids->p, cap, sizeof *p);
-        if (!p)
-            return vt_fail(err, VT_ENOMEM, "out of memory for %zu token ids", cap);
-        ids->p = p;
-        ids->cap = cap;
-    }
-    ids->p[ids->n++] = id;
-    return VT_OK;
-}
 
 static vt_status encode_level(void *arg, const char *p, size_t len, vt_err *err)
 {
@@ -57,22 +36,36 @@ static vt_status encode_level(void *arg, const char *p, size_t len, vt_err *err)
     return status;
 }
 
+/* A piece of the normal form between two added tokens. */
+static vt_status encode_piece(void *arg, const char *p, size_t len, vt_err *err)
+{
+    return encode_level(arg, p, len, err);
+}
+
+static vt_status push_token(void *arg, int32_t id, vt_err *err)
+{
+    struct encoder *e = arg;
+    return vt_ids_push(e->out, id, err);
+}
+
 static vt_status encode_valid(struct encoder *e, const char *p, size_t len, vt_err *err)
 {
+    struct vt_added_walk walk = {encode_piece, push_token, e, e->special};
     if (!e->t->nfc || vt_nfc_is_plain(p, len))
-        return encode_level(e, p, len, err);
+        return vt_added_run(&e->t->normal, &walk, p, len, err);
     struct vt_buf normal;
     vt_buf_init(&normal, SIZE_MAX / 2);
     vt_nfc(p, len, &normal);
     vt_status status = vt_buf_check(&normal, "normalised text", err);
     if (status == VT_OK && normal.len > 0)
-        status = encode_level(e, normal.p, normal.len, err);
+        status = vt_added_run(&e->t->normal, &walk, normal.p, normal.len, err);
     vt_buf_free(&normal);
     return status;
 }
 
-static vt_status encode_text(struct encoder *e, const char *p, size_t len, vt_err *err)
+static vt_status encode_text(void *arg, const char *p, size_t len, vt_err *err)
 {
+    struct encoder *e = arg;
     while (len > 0) {
         size_t valid = vt_utf8_valid(p, len);
         if (valid > 0)
@@ -88,40 +81,13 @@ static vt_status encode_text(struct encoder *e, const char *p, size_t len, vt_er
     return VT_OK;
 }
 
-/* The added token that starts at p, the longest one, or -1. */
-static int32_t added_at(const vt_tokenizer *t, const char *p, size_t len, bool special)
-{
-    unsigned char first = (unsigned char)*p;
-    for (uint32_t i = t->added_at[first]; i < t->added_at[first + 1]; i++) {
-        int32_t id = t->added[i];
-        size_t n = t->offsets[id + 1] - t->offsets[id];
-        if (n <= len && memcmp(t->bytes + t->offsets[id], p, n) == 0 && (special || t->kinds[id] == VT_TOKEN_ADDED))
-            return id;
-    }
-    return -1;
-}
-
 vt_status vt_tokenizer_encode(const vt_tokenizer *t, const char *text, size_t len, bool special, struct vt_ids *out,
                               vt_err *err)
 {
-    struct encoder e = {.t = t, .out = out};
+    struct encoder e = {.t = t, .out = out, .special = special};
+    struct vt_added_walk walk = {encode_text, push_token, &e, special};
     VT_TRY(vt_bpe_new(t, &e.bpe, err));
-    vt_status status = VT_OK;
-    size_t start = 0, at = 0;
-    while (at < len && status == VT_OK) {
-        int32_t id = added_at(t, text + at, len - at, special);
-        if (id < 0) {
-            at++;
-            continue;
-        }
-        status = encode_text(&e, text + start, at - start, err);
-        if (status == VT_OK)
-            status = vt_ids_push(out, id, err);
-        at += t->offsets[id + 1] - t->offsets[id];
-        start = at;
-    }
-    if (status == VT_OK)
-        status = encode_text(&e, text + start, len - start, err);
+    vt_status status = vt_added_run(&t->raw, &walk, text, len, err);
     vt_bpe_free(e.bpe);
     return status;
 }
@@ -159,7 +125,13 @@ int vt_tokenizer_size(const vt_tokenizer *t)
 
 int32_t vt_tokenizer_eos(const vt_tokenizer *t)
 {
-    return t->eos;
+    return t->n_ends ? t->ends[0] : -1;
+}
+
+const int32_t *vt_tokenizer_ends(const vt_tokenizer *t, size_t *n)
+{
+    *n = t->n_ends;
+    return t->ends;
 }
 
 int32_t vt_tokenizer_bos(const vt_tokenizer *t)
@@ -167,27 +139,18 @@ int32_t vt_tokenizer_bos(const vt_tokenizer *t)
     return t->bos;
 }
 
-int32_t vt_tokenizer_find(const vt_tokenizer *t, const char *bytes, size_t len)
+int32_t vt_tokenizer_bos_token(const vt_tokenizer *t)
 {
-    if (len > 0) {
-        int32_t id = added_at(t, bytes, len, true);
-        if (id >= 0 && t->offsets[id + 1] - t->offsets[id] == len)
-            return id;
-    }
-    return vt_vocab_find(t, bytes, len);
+    return t->bos_token;
 }
 
-void vt_tokenizer_free(vt_tokenizer *t)
+int32_t vt_tokenizer_find(const vt_tokenizer *t, const char *bytes, size_t len)
 {
-    if (!t)
-        return;
-    for (size_t i = 0; i < t->n_splits; i++)
-        vt_split_free(t->splits[i]);
-    free(t->bytes);
-    free(t->offsets);
-    free(t->kinds);
-    free(t->vocab);
-    free(t->merges);
-    free(t->added);
-    free(t);
+    const struct vt_added_set *sets[] = {&t->raw, &t->normal};
+    for (size_t i = 0; i < 2 && len > 0; i++) {
+        const struct vt_added_entry *e = vt_added_find(sets[i], bytes, len);
+        if (e && e->len == len)
+            return e->id;
+    }
+    return vt_vocab_find(t, bytes, len);
 }

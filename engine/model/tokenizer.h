@@ -10,6 +10,8 @@
 #include "base/buf.h"
 #include "model/ckpt.h"
 
+enum { VT_TOKENIZER_MAX_ENDS = 16 };
+
 struct vt_ids {
     int32_t *p;
     size_t n, cap;
@@ -27,8 +29,12 @@ vt_status vt_tokenizer_decode(const vt_tokenizer *t, const int32_t *ids, size_t 
 const char *vt_tokenizer_bytes(const vt_tokenizer *t, int32_t id, size_t *len);
 bool vt_tokenizer_is_control(const vt_tokenizer *t, int32_t id);
 int vt_tokenizer_size(const vt_tokenizer *t);
-int32_t vt_tokenizer_eos(const vt_tokenizer *t); /* -1 when none; stop id of the chat format */
-int32_t vt_tokenizer_bos(const vt_tokenizer *t); /* -1: no BOS is added */
+/* Ids that end a sample, in the order in which the files name them, VT_TOKENIZER_MAX_ENDS at most; lent. They need not
+ * be control tokens. */
+const int32_t *vt_tokenizer_ends(const vt_tokenizer *t, size_t *n);
+int32_t vt_tokenizer_eos(const vt_tokenizer *t);       /* the first of them; -1 when there is none */
+int32_t vt_tokenizer_bos(const vt_tokenizer *t);       /* what its own library puts before a text; -1: nothing */
+int32_t vt_tokenizer_bos_token(const vt_tokenizer *t); /* what the files call the beginning of a text; -1: none */
 int32_t vt_tokenizer_find(const vt_tokenizer *t, const char *bytes, size_t len); /* id or -1 */
 
 vt_status vt_tokenizer_from_json(const char *path, vt_tokenizer **out, vt_err *err) VT_MUST_USE; /* tokenizer.json */

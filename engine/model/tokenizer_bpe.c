@@ -139,7 +139,7 @@ vt_status vt_bpe_piece(struct vt_bpe *b, const char *p, size_t len, struct vt_id
 {
     if (b->t->ignore_merges) {
         int32_t whole = vt_vocab_find(b->t, p, len);
-        if (whole >= 0)
+        if (whole >= 0 && b->t->kinds[whole] != VT_TOKEN_CONTROL)
             return vt_ids_push(out, whole, err);
     }
     VT_TRY(reserve(b, len, err));

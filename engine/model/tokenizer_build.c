@@ -1,25 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tokenizer_build.c: from token and merge strings to the tables that encoding uses, and GGUF's tables as one source of
- * those strings.
+ * tokenizer_build.c: from token and merge strings to the tables that encoding uses.
  *
  * GPT-2 spells bytes as printable characters: 21-7E, A1-AC and AE-FF stand for themselves, the other 68 bytes for
  * U+0100.. in order. Undoing that at load keeps every later step on raw bytes.
  *
- * Tables: normal tokens by bytes (FNV-1a) and merges by pair of ids, both open addressing at no more than half full.
+ * Tables: the vocabulary by bytes (FNV-1a) and merges by pair of ids, both open addressing at no more than half full.
+ * A token of the vocabulary keeps its place there when it is also an added token: text that was not cut out as that
+ * token still becomes it. A token that is not spelled in the byte alphabet can never be met by merges and is left out.
  * A merge whose parts or product are not in the vocabulary would make encoding depend on who reads the file, so it is
- * an error naming the merge. Control and added tokens are bucketed by first byte, longest first.
+ * an error naming the merge.
  */
 #include "model/tokenizer_build.h"
 
 #include "base/alloc.h"
 
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TOKENS = 1 << 22, MAX_TOKEN_BYTES = 1 << 16, MAX_SHOWN = 40 };
+enum { MAX_TOKEN_BYTES = 1 << 16, MAX_SHOWN = 40 };
 
 /* The byte a character of the GPT-2 alphabet stands for, or -1. */
 static int gpt2_byte(uint32_t cp)
@@ -33,14 +32,18 @@ static int gpt2_byte(uint32_t cp)
     return cp == 0x143 ? 0xad : -1;
 }
 
-size_t vt_gpt2_bytes(struct vt_text text, char *out)
+size_t vt_gpt2_bytes(struct vt_text text, char *out, bool *spelled)
 {
     size_t n = 0, at = 0;
+    if (spelled)
+        *spelled = true;
     while (at < text.len) {
         uint32_t cp;
         size_t len = vt_utf8_next(text.p + at, text.len - at, &cp);
         int byte = len ? gpt2_byte(cp) : -1;
         if (byte < 0) {
+            if (spelled)
+                *spelled = false;
             memcpy(out, text.p, text.len);
             return text.len;
         }
@@ -48,29 +51,6 @@ size_t vt_gpt2_bytes(struct vt_text text, char *out)
         at += len;
     }
     return n;
-}
-
-vt_status vt_token_source_alloc(struct vt_token_source *s, size_t n, size_t n_merges, const char *what, vt_err *err)
-{
-    if (n == 0 || n > MAX_TOKENS || n_merges > MAX_TOKENS)
-        return vt_fail(err, VT_EFORMAT, "%s: a tokenizer of %zu tokens and %zu merges is not possible", what, n,
-                       n_merges);
-    s->n = n;
-    s->n_merges = n_merges;
-    s->tokens = vt_alloc_array(n, sizeof *s->tokens);
-    s->kinds = vt_alloc_array(n, sizeof *s->kinds);
-    s->merges = vt_alloc_array(n_merges, sizeof *s->merges);
-    s->eos = s->bos = -1;
-    if (!s->tokens || !s->kinds || !s->merges)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the tokenizer of %s", what);
-    return VT_OK;
-}
-
-void vt_token_source_free(struct vt_token_source *s)
-{
-    free(s->tokens);
-    free(s->kinds);
-    free(s->merges);
 }
 
 static uint32_t hash_bytes(const char *p, size_t len)
@@ -114,7 +94,7 @@ const struct vt_merge *vt_merge_find(const vt_tokenizer *t, int32_t left, int32_
     return NULL;
 }
 
-static vt_status build_vocab(vt_tokenizer *t, const struct vt_token_source *s, const char *what, vt_err *err)
+static vt_status allocate(vt_tokenizer *t, const struct vt_token_source *s, const char *what, vt_err *err)
 {
     size_t total = 0;
     for (size_t i = 0; i < s->n; i++) {
@@ -127,7 +107,7 @@ static vt_status build_vocab(vt_tokenizer *t, const struct vt_token_source *s, c
         return vt_fail(err, VT_ELIMIT, "%s: its tokens take %zu bytes, more than 4 GiB", what, total);
     t->n = (int32_t)s->n;
     t->vocab_mask = table_mask(s->n);
-    t->bytes = vt_alloc(total);
+    t->bytes = vt_alloc(total ? total : 1);
     t->offsets = vt_alloc_array(s->n + 1, sizeof *t->offsets);
     t->kinds = vt_alloc_array(s->n, 1);
     t->vocab = vt_alloc_array((size_t)t->vocab_mask + 1, sizeof *t->vocab);
@@ -135,15 +115,23 @@ static vt_status build_vocab(vt_tokenizer *t, const struct vt_token_source *s, c
         return vt_fail(err, VT_ENOMEM, "out of memory for the tokenizer of %s", what);
     memset(t->vocab, 0xff, ((size_t)t->vocab_mask + 1) * sizeof *t->vocab);
     memcpy(t->kinds, s->kinds, s->n);
+    return VT_OK;
+}
+
+/* Bytes of every token, and the table of those that merges can meet: spelled in the byte alphabet. */
+static vt_status build_vocab(vt_tokenizer *t, const struct vt_token_source *s, const char *what, vt_err *err)
+{
+    VT_TRY(allocate(t, s, what, err));
     for (int32_t id = 0; id < t->n; id++) {
         char *at = t->bytes + t->offsets[id];
         size_t len = s->tokens[id].len;
+        bool spelled = false;
         if (s->kinds[id] == VT_TOKEN_NORMAL)
-            len = vt_gpt2_bytes(s->tokens[id], at);
+            len = vt_gpt2_bytes(s->tokens[id], at, &spelled);
         else if (len)
             memcpy(at, s->tokens[id].p, len);
         t->offsets[id + 1] = t->offsets[id] + (uint32_t)len;
-        if (s->kinds[id] != VT_TOKEN_NORMAL || len == 0 || vt_vocab_find(t, at, len) >= 0)
+        if (!spelled || len == 0 || vt_vocab_find(t, at, len) >= 0)
             continue;
         uint32_t i = hash_bytes(at, len) & t->vocab_mask;
         while (t->vocab[i] >= 0)
@@ -153,6 +141,12 @@ static vt_status build_vocab(vt_tokenizer *t, const struct vt_token_source *s, c
     for (int b = 0; b < 256; b++) {
         char byte = (char)b;
         t->byte_id[b] = vt_vocab_find(t, &byte, 1);
+        bool in_utf8 = b < 0xc0 || (b >= 0xc2 && b <= 0xf4);
+        if (s->needs_every_byte && in_utf8 && t->byte_id[b] < 0)
+            return vt_fail(err, VT_EUNSUPPORTED,
+                           "%s uses unk_token or byte_fallback for byte %02X, which its vocabulary lacks; vegttt has "
+                           "neither",
+                           what, (unsigned)b);
     }
     return VT_OK;
 }
@@ -182,8 +176,10 @@ static vt_status build_merges(vt_tokenizer *t, const struct vt_token_source *s, 
     for (size_t rank = 0; rank < s->n_merges; rank++) {
         const struct vt_merge_text *m = &s->merges[rank];
         int32_t left = -1, right = -1, product = -1;
+        bool left_spelled, right_spelled;
         if (m->left.len <= MAX_TOKEN_BYTES && m->right.len <= MAX_TOKEN_BYTES) {
-            size_t n_left = vt_gpt2_bytes(m->left, joined), n_right = vt_gpt2_bytes(m->right, joined + n_left);
+            size_t n_left = vt_gpt2_bytes(m->left, joined, &left_spelled),
+                   n_right = vt_gpt2_bytes(m->right, joined + n_left, &right_spelled);
             left = vt_vocab_find(t, joined, n_left);
             right = vt_vocab_find(t, joined + n_left, n_right);
             product = vt_vocab_find(t, joined, n_left + n_right);
@@ -192,10 +188,10 @@ static vt_status build_merges(vt_tokenizer *t, const struct vt_token_source *s, 
             status = bad_merge(m, rank, what, err);
             goto out;
         }
-        if (vt_merge_find(t, left, right))
-            continue; /* a repeated pair keeps its first rank */
+        if (!s->last_rank_counts && vt_merge_find(t, left, right))
+            continue;
         uint32_t i = hash_pair(left, right) & t->merge_mask;
-        while (t->merges[i].left >= 0)
+        while (t->merges[i].left >= 0 && (t->merges[i].left != left || t->merges[i].right != right))
             i = (i + 1) & t->merge_mask;
         t->merges[i] = (struct vt_merge){left, right, product, (int32_t)rank};
     }
@@ -204,36 +200,40 @@ out:
     return status;
 }
 
-static bool is_matched(const vt_tokenizer *t, int32_t id)
+/* Which special tokens are control tokens: those that ordinary text cannot become. A special token that is one byte or
+ * the product of a merge ("!" as a padding token) is an ordinary token, too. */
+static vt_status settle_kinds(vt_tokenizer *t, const struct vt_token_source *s, const char *what, vt_err *err)
 {
-    return (t->kinds[id] == VT_TOKEN_CONTROL || t->kinds[id] == VT_TOKEN_ADDED) && t->offsets[id + 1] > t->offsets[id];
+    unsigned char *made = vt_alloc((size_t)t->n);
+    if (!made)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the tokenizer of %s", what);
+    for (int b = 0; b < 256; b++)
+        if (t->byte_id[b] >= 0)
+            made[t->byte_id[b]] = 1;
+    for (size_t i = 0; i <= t->merge_mask; i++)
+        if (t->merges[i].left >= 0)
+            made[t->merges[i].product] = 1;
+    for (size_t i = 0; i < s->n_added; i++)
+        if (s->added[i].special && !made[s->added[i].id])
+            t->kinds[s->added[i].id] = VT_TOKEN_CONTROL;
+    free(made);
+    return VT_OK;
 }
 
-static vt_status build_added(vt_tokenizer *t, const char *what, vt_err *err)
+void vt_tokenizer_free(vt_tokenizer *t)
 {
-    uint32_t count[256] = {0};
-    for (int32_t id = 0; id < t->n; id++)
-        if (is_matched(t, id))
-            count[(unsigned char)t->bytes[t->offsets[id]]]++;
-    for (int b = 0; b < 256; b++)
-        t->added_at[b + 1] = t->added_at[b] + count[b];
-    t->added = vt_alloc_array(t->added_at[256], sizeof *t->added);
-    if (!t->added)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the control tokens of %s", what);
-    uint32_t filled[256] = {0};
-    for (int32_t id = 0; id < t->n; id++) {
-        if (!is_matched(t, id))
-            continue;
-        unsigned char first = (unsigned char)t->bytes[t->offsets[id]];
-        int32_t *bucket = t->added + t->added_at[first];
-        uint32_t i = filled[first]++, len = t->offsets[id + 1] - t->offsets[id];
-        if (i >= 1 << 14)
-            return vt_fail(err, VT_ELIMIT, "%s: more than %d control tokens begin with the same byte", what, 1 << 14);
-        for (; i > 0 && t->offsets[bucket[i - 1] + 1] - t->offsets[bucket[i - 1]] < len; i--)
-            bucket[i] = bucket[i - 1];
-        bucket[i] = id;
-    }
-    return VT_OK;
+    if (!t)
+        return;
+    for (size_t i = 0; i < t->n_splits; i++)
+        vt_split_free(t->splits[i]);
+    free(t->bytes);
+    free(t->offsets);
+    free(t->kinds);
+    free(t->vocab);
+    free(t->merges);
+    vt_added_free(&t->raw);
+    vt_added_free(&t->normal);
+    free(t);
 }
 
 vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, vt_tokenizer **out, vt_err *err)
@@ -243,11 +243,16 @@ vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, 
         return vt_fail(err, VT_ENOMEM, "out of memory for the tokenizer of %s", what);
     t->nfc = s->nfc;
     t->ignore_merges = s->ignore_merges;
+    t->bos = t->bos_token = -1;
     vt_status status = build_vocab(t, s, what, err);
     if (status == VT_OK)
         status = build_merges(t, s, what, err);
     if (status == VT_OK)
-        status = build_added(t, what, err);
+        status = settle_kinds(t, s, what, err);
+    if (status == VT_OK)
+        status = vt_added_build(&t->raw, s, false, what, err);
+    if (status == VT_OK)
+        status = vt_added_build(&t->normal, s, true, what, err);
     for (size_t i = 0; i < s->n_splits && status == VT_OK; i++) {
         status = vt_split_compile(s->splits[i], what, &t->splits[i], err);
         t->n_splits += status == VT_OK;
@@ -256,113 +261,27 @@ vt_status vt_tokenizer_build(const struct vt_token_source *s, const char *what, 
         vt_tokenizer_free(t);
         return status;
     }
-    vt_tokenizer_set_ends(t, s->eos, s->bos);
+    if (s->bos.p)
+        vt_tokenizer_set_bos(t, vt_token_source_find(s, s->bos), -1);
     *out = t;
     return VT_OK;
 }
 
-void vt_tokenizer_set_ends(vt_tokenizer *t, int32_t eos, int32_t bos)
+void vt_tokenizer_set_bos(vt_tokenizer *t, int32_t bos, int32_t bos_token)
 {
-    t->eos = eos >= 0 && eos < t->n ? eos : -1;
     t->bos = bos >= 0 && bos < t->n ? bos : -1;
+    t->bos_token = bos_token >= 0 && bos_token < t->n ? bos_token : -1;
 }
 
-/* How GGUF names the pre-tokenizers, and what they are. */
-static vt_status split_by_name(struct vt_token_source *s, struct vt_text pre, const char *path, vt_err *err)
+vt_status vt_tokenizer_add_end(vt_tokenizer *t, int32_t id, vt_err *err)
 {
-    static const struct {
-        const char *name, *pattern;
-        bool digits, nfc, ignore_merges;
-    } known[] = {
-        {"smollm", vt_split_gpt2, true, false, false},      {"starcoder", vt_split_gpt2, true, false, false},
-        {"gpt-2", vt_split_gpt2, false, false, false},      {"qwen2", vt_split_qwen2, false, true, false},
-        {"llama-bpe", vt_split_llama3, false, false, true}, {"llama3", vt_split_llama3, false, false, true},
-        {"gpt-4o", vt_split_gpt4o, false, false, false},
-    };
-    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-        if (!vt_text_is(pre, known[i].name))
-            continue;
-        if (known[i].digits)
-            s->splits[s->n_splits++] = (struct vt_text){VT_SPLIT_DIGITS, strlen(VT_SPLIT_DIGITS)};
-        s->splits[s->n_splits++] = (struct vt_text){known[i].pattern, strlen(known[i].pattern)};
-        s->nfc = known[i].nfc;
-        s->ignore_merges = known[i].ignore_merges;
+    if (id < 0 || id >= t->n)
         return VT_OK;
-    }
-    return vt_fail(err, VT_EUNSUPPORTED,
-                   "%s: its pre-tokenizer is %.*s; vegttt knows smollm, starcoder, gpt-2, qwen2, llama-bpe and gpt-4o",
-                   path, (int)(pre.len < MAX_SHOWN ? pre.len : MAX_SHOWN), pre.p);
-}
-
-static void read_kinds(struct vt_token_source *s, const struct vt_gguf_kv *types)
-{
-    for (size_t i = 0; i < s->n; i++) {
-        int32_t type = 1;
-        if (types)
-            memcpy(&type, types->items + 4 * i, sizeof type);
-        s->kinds[i] = type == 3   ? VT_TOKEN_CONTROL
-                      : type == 4 ? VT_TOKEN_ADDED
-                      : type == 5 ? VT_TOKEN_UNUSED
-                                  : VT_TOKEN_NORMAL;
-    }
-}
-
-static vt_status read_gguf_tables(const struct vt_gguf *g, const char *path, struct vt_token_source *s, vt_err *err)
-{
-    const struct vt_gguf_kv *tokens = vt_gguf_find(g, "tokenizer.ggml.tokens"),
-                            *merges = vt_gguf_find(g, "tokenizer.ggml.merges");
-    const struct vt_gguf_kv *types = vt_gguf_find(g, "tokenizer.ggml.token_type");
-    if (!tokens || tokens->type != VT_GGUF_ARRAY || tokens->item != VT_GGUF_STRING || !merges ||
-        merges->type != VT_GGUF_ARRAY || merges->item != VT_GGUF_STRING)
-        return vt_fail(err, VT_EFORMAT,
-                       "%s: tokenizer.ggml.tokens or tokenizer.ggml.merges is missing or no array of strings", path);
-    if (types && (types->type != VT_GGUF_ARRAY || types->item != VT_GGUF_I32 || types->n != tokens->n))
-        return vt_fail(err, VT_EFORMAT, "%s: tokenizer.ggml.token_type does not give one int32 for each of %zu tokens",
-                       path, tokens->n);
-    VT_TRY(vt_token_source_alloc(s, tokens->n, merges->n, path, err));
-    const unsigned char *at = tokens->items;
-    for (size_t i = 0; i < s->n; i++)
-        s->tokens[i] = vt_gguf_next_str(&at);
-    read_kinds(s, types);
-    at = merges->items;
-    for (size_t i = 0; i < s->n_merges; i++) {
-        struct vt_text m = vt_gguf_next_str(&at);
-        const char *space = m.len > 1 ? memchr(m.p + 1, ' ', m.len - 1) : NULL;
-        if (!space)
-            return vt_fail(err, VT_EFORMAT, "%s: merge %zu of the tokenizer is not two strings with a space between",
-                           path, i);
-        s->merges[i].left = (struct vt_text){m.p, (size_t)(space - m.p)};
-        s->merges[i].right = (struct vt_text){space + 1, m.len - s->merges[i].left.len - 1};
-    }
+    for (size_t i = 0; i < t->n_ends; i++)
+        if (t->ends[i] == id)
+            return VT_OK;
+    if (t->n_ends == VT_TOKENIZER_MAX_ENDS)
+        return vt_fail(err, VT_ELIMIT, "the model names more than %d tokens that end a sample", VT_TOKENIZER_MAX_ENDS);
+    t->ends[t->n_ends++] = id;
     return VT_OK;
-}
-
-vt_status vt_tokenizer_from_gguf(const struct vt_gguf *g, const char *path, vt_tokenizer **out, vt_err *err)
-{
-    struct vt_text model, pre;
-    struct vt_token_source s = {0};
-    if (!vt_gguf_text(g, "tokenizer.ggml.model", &model)) {
-        *out = NULL;
-        return VT_OK;
-    }
-    if (!vt_text_is(model, "gpt2") || !vt_gguf_text(g, "tokenizer.ggml.pre", &pre))
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "%s: its tokenizer is %.*s%s; vegttt reads byte-level BPE (gpt2) with tokenizer.ggml.pre", path,
-                       (int)(model.len < MAX_SHOWN ? model.len : MAX_SHOWN), model.p,
-                       vt_text_is(model, "gpt2") ? " without tokenizer.ggml.pre" : "");
-    vt_status status = read_gguf_tables(g, path, &s, err);
-    if (status == VT_OK)
-        status = split_by_name(&s, pre, path, err);
-    if (status == VT_OK) {
-        int64_t id;
-        bool llama3 = vt_text_is(pre, "llama-bpe") || vt_text_is(pre, "llama3");
-        if (vt_gguf_int(g, "tokenizer.ggml.eos_token_id", &id) && id >= 0 && id < INT_MAX)
-            s.eos = (int32_t)id;
-        if (vt_gguf_bool(g, "tokenizer.ggml.add_bos_token", llama3) &&
-            vt_gguf_int(g, "tokenizer.ggml.bos_token_id", &id) && id >= 0 && id < INT_MAX)
-            s.bos = (int32_t)id;
-        status = vt_tokenizer_build(&s, path, out, err);
-    }
-    vt_token_source_free(&s);
-    return status;
 }

@@ -2,9 +2,8 @@
  *
  * tokenizer_split.c: splitting text into pieces with PCRE2.
  *
- * The patterns are the published ones. Hugging Face runs them with Unicode classes, so they are compiled with UTF and
- * UCP; one class differs: PCRE2's \s holds U+180E, which is no white space since Unicode 6.3. Every \s and \S is
- * therefore rewritten to an explicit class before compiling.
+ * The patterns are the published ones, in the syntax of the library they were written for; tokenizer_regex.c says them
+ * in PCRE2's. Hugging Face runs them with Unicode classes, so they are compiled with UTF and UCP.
  *
  * Patterns run on model output, so matching has limits: backtracking steps, depth and heap. The JIT is used where the
  * machine allows it; the interpreter gives the same matches. Text is known to be valid UTF-8 and is not checked again:
@@ -22,10 +21,6 @@
 
 enum { MAX_PATTERN = 8192, MATCH_LIMIT = 50000000, DEPTH_LIMIT = 10000, HEAP_LIMIT_KIB = 65536 };
 
-/* Unicode White_Space, as the inside of a class. */
-#define SPACE                                                                                                          \
-    "\\x{9}-\\x{d}\\x{20}\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}"
-
 const char vt_split_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 const char vt_split_qwen2[] =
     "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
@@ -42,67 +37,77 @@ const char vt_split_gpt4o[] = "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{L
 struct vt_split {
     pcre2_code *code;
     pcre2_match_context *limits;
+    bool drop_gaps;
 };
 
-/* Rewrites \s and \S. A class is recognised by its brackets; \S inside one cannot be written as a list of characters.
- */
-static vt_status expand_space(struct vt_text pattern, const char *what, struct vt_buf *out, vt_err *err)
+static void *allocate(size_t size, void *arg)
 {
-    bool in_class = false;
-    for (size_t i = 0; i < pattern.len; i++) {
-        char c = pattern.p[i];
-        if (c != '\\' || i + 1 == pattern.len) {
-            in_class = c == '[' ? true : c == ']' ? false : in_class;
-            vt_buf_putc(out, c);
-            continue;
-        }
-        char escaped = pattern.p[++i];
-        if (escaped == 'S' && in_class)
-            return vt_fail(err, VT_EUNSUPPORTED,
-                           "%s: its split pattern uses \\S inside a character class, which vegttt does not support",
-                           what);
-        if (escaped == 's')
-            vt_buf_puts(out, in_class ? SPACE : "[" SPACE "]");
-        else if (escaped == 'S')
-            vt_buf_puts(out, "[^" SPACE "]");
-        else {
-            vt_buf_putc(out, c);
-            vt_buf_putc(out, escaped);
-        }
-    }
-    return vt_buf_check(out, "a split pattern", err);
+    (void)arg;
+    return vt_realloc_array(NULL, size, 1);
 }
 
-static vt_status compile(struct vt_split *s, const struct vt_buf *pattern, const char *what, vt_err *err)
+static void release(void *p, void *arg)
+{
+    (void)arg;
+    free(p);
+}
+
+static vt_status compile_with(struct vt_split *s, const struct vt_buf *pattern, const char *what,
+                              pcre2_compile_context *context, vt_err *err)
 {
     int code;
     size_t at;
+    uint32_t matches_empty = 0;
+    (void)pcre2_set_newline(context, PCRE2_NEWLINE_LF); /* what "." does not match */
     s->code = pcre2_compile((PCRE2_SPTR)pattern->p, pattern->len, PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C,
-                            &code, &at, NULL);
+                            &code, &at, context);
+    if (!s->code && code == PCRE2_ERROR_HEAP_FAILED)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the split pattern of %s", what);
     if (!s->code) {
         PCRE2_UCHAR text[128];
         (void)pcre2_get_error_message(code, text, sizeof text);
         return vt_fail(err, VT_EFORMAT, "%s: its split pattern is no regular expression (byte %zu: %s)", what, at,
                        (const char *)text);
     }
+    (void)pcre2_pattern_info(s->code, PCRE2_INFO_MATCHEMPTY, &matches_empty);
+    if (matches_empty)
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s: its split pattern can match nothing at all, which cuts the text in another place in every "
+                       "library; vegttt does not support it",
+                       what);
     (void)pcre2_jit_compile(s->code, PCRE2_JIT_COMPLETE); /* without it the interpreter runs */
-    s->limits = pcre2_match_context_create(NULL);
-    if (!s->limits)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the split pattern of %s", what);
-    pcre2_set_match_limit(s->limits, MATCH_LIMIT);
-    pcre2_set_depth_limit(s->limits, DEPTH_LIMIT);
-    pcre2_set_heap_limit(s->limits, HEAP_LIMIT_KIB);
     return VT_OK;
 }
 
-vt_status vt_split_compile(struct vt_text pattern, const char *what, struct vt_split **out, vt_err *err)
+/* What PCRE2 allocates for a pattern and its matches comes from base/alloc. */
+static vt_status compile(struct vt_split *s, const struct vt_buf *pattern, const char *what, vt_err *err)
+{
+    pcre2_general_context *memory = pcre2_general_context_create(allocate, release, NULL);
+    pcre2_compile_context *context = memory ? pcre2_compile_context_create(memory) : NULL;
+    vt_status status;
+    s->limits = memory ? pcre2_match_context_create(memory) : NULL;
+    if (context && s->limits) {
+        pcre2_set_match_limit(s->limits, MATCH_LIMIT);
+        pcre2_set_depth_limit(s->limits, DEPTH_LIMIT);
+        pcre2_set_heap_limit(s->limits, HEAP_LIMIT_KIB);
+        status = compile_with(s, pattern, what, context, err);
+    } else {
+        status = vt_fail(err, VT_ENOMEM, "out of memory for the split pattern of %s", what);
+    }
+    pcre2_compile_context_free(context);
+    pcre2_general_context_free(memory);
+    return status;
+}
+
+vt_status vt_split_compile(struct vt_split_source source, const char *what, struct vt_split **out, vt_err *err)
 {
     struct vt_buf text;
     struct vt_split *s = vt_alloc(sizeof *s);
     if (!s)
         return vt_fail(err, VT_ENOMEM, "out of memory for the split pattern of %s", what);
+    s->drop_gaps = source.drop_gaps;
     vt_buf_init(&text, MAX_PATTERN);
-    vt_status status = expand_space(pattern, what, &text, err);
+    vt_status status = vt_regex_translate(source.pattern, what, &text, err);
     if (status == VT_OK)
         status = compile(s, &text, what, err);
     vt_buf_free(&text);
@@ -127,7 +132,8 @@ static vt_status match_failed(int rc, size_t len, vt_err *err)
 {
     PCRE2_UCHAR text[128];
     (void)pcre2_get_error_message(rc, text, sizeof text);
-    return vt_fail(err, VT_ELIMIT, "cannot split a text of %zu bytes into tokens: %s", len, (const char *)text);
+    return vt_fail(err, rc == PCRE2_ERROR_NOMEMORY ? VT_ENOMEM : VT_ELIMIT,
+                   "cannot split a text of %zu bytes into tokens: %s", len, (const char *)text);
 }
 
 vt_status vt_split_run(const struct vt_split *s, const char *text, size_t len, vt_split_fn *piece, void *arg,
@@ -151,13 +157,13 @@ vt_status vt_split_run(const struct vt_split *s, const char *text, size_t len, v
             status = vt_fail(err, VT_EUNSUPPORTED, "a split pattern matched backwards; vegttt does not support it");
             break;
         }
-        if (span[0] > gap)
+        if (span[0] > gap && !s->drop_gaps)
             status = piece(arg, text + gap, span[0] - gap, err);
         if (status == VT_OK)
             status = piece(arg, text + span[0], span[1] - span[0], err);
         at = gap = span[1];
     }
-    if (status == VT_OK && gap < len)
+    if (status == VT_OK && gap < len && !s->drop_gaps)
         status = piece(arg, text + gap, len - gap, err);
     pcre2_match_data_free(match);
     return status;

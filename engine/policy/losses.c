@@ -13,6 +13,8 @@
 #include <string.h>
 #include <vegttt/policy.h>
 
+const struct vt_loss_opts vt_loss_defaults = {.clip_lo = 0.8, .clip_hi = 1.2, .beta = 0.05};
+
 static const struct {
     const char *name;
     enum vt_loss loss;
@@ -39,6 +41,7 @@ vt_status vt_loss_parse(const char *name, enum vt_loss *out, vt_err *err)
 
 static float token_weight(enum vt_loss loss, const struct vt_loss_opts *o, float logp, float logq, float a)
 {
+    const float lo = (float)o->clip_lo, hi = (float)o->clip_hi;
     float rho;
 
     switch (loss) {
@@ -48,18 +51,18 @@ static float token_weight(enum vt_loss loss, const struct vt_loss_opts *o, float
         return expf(logp - logq) * a;
     case VT_LOSS_PPO:
         rho = expf(logp - logq);
-        if ((a > 0 && rho > o->clip_hi) || (a < 0 && rho < o->clip_lo))
+        if ((a > 0 && rho > hi) || (a < 0 && rho < lo))
             return 0;
         return rho * a;
     case VT_LOSS_CISPO:
         rho = expf(logp - logq);
-        if (rho > o->clip_hi)
-            rho = o->clip_hi;
-        if (rho < o->clip_lo)
-            rho = o->clip_lo;
+        if (rho > hi)
+            rho = hi;
+        if (rho < lo)
+            rho = lo;
         return rho * a;
     case VT_LOSS_DRO:
-        return a - o->beta * (logp - logq);
+        return a - (float)o->beta * (logp - logq);
     }
     return 0;
 }

@@ -1,90 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * native.c: opens a model spec as a policy on this machine, and its text side (tokens, chat template).
- *
- * A spec is MODEL or MODEL+ADAPTER. MODEL is a name that vt_model_pull knows, a file or a folder; ADAPTER is a folder
- * or the name of one under experiments/adapters. "default" is smollm2-135m+fast.
+ * native.c: the backend of models on this machine: opens one, and is the table of its operations. What a request does
+ * is in sampling.c, scoring.c, training.c and native_weights.c.
  */
 #include "policy/native.h"
 #include "base/alloc.h"
-#include "base/buf.h"
-#include "base/fs.h"
 #include "cpu/lm_cpu.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_SPEC "smollm2-135m+fast"
-
-/* Where shipped adapters may lie: beside the sources, beside the binary's build folder, installed. */
-static vt_status find_adapter(const char *name, char **out, vt_err *err)
-{
-    static const char *const places[] = {"experiments/adapters", "../experiments/adapters",
-                                         "../share/vegttt/experiments/adapters"};
-    char *exe = NULL;
-
-    if (vt_fs_is_dir(name)) {
-        *out = vt_strdup(name);
-        return *out ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a path");
-    }
-    VT_TRY(vt_exe_dir(&exe, err));
-    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
-        char *root = i == 0 ? vt_strdup(places[i]) : vt_path_join(exe, places[i]);
-        char *dir = root ? vt_path_join(root, name) : NULL;
-
-        free(root);
-        if (dir && vt_fs_is_dir(dir)) {
-            free(exe);
-            *out = dir;
-            return VT_OK;
-        }
-        free(dir);
-    }
-    free(exe);
-    return vt_fail(err, VT_ENOENT,
-                   "there is no adapter \"%s\": name a folder with adapter_model.safetensors, or one under "
-                   "experiments/adapters",
-                   name);
-}
-
-/* Splits MODEL+ADAPTER; a path that exists as a whole is a model whatever it contains. */
-static vt_status split_spec(const char *spec, char **model, char **adapter, vt_err *err)
-{
-    const char *plus = vt_fs_exists(spec) ? NULL : strrchr(spec, '+');
-
-    *adapter = NULL;
-    *model = plus ? vt_strndup(spec, (size_t)(plus - spec)) : vt_strdup(spec);
-    if (!*model)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the model spec");
-    if (plus && !plus[1])
-        return vt_fail(err, VT_EINVAL, "the model spec \"%s\" ends in + without an adapter", spec);
-    return plus ? find_adapter(plus + 1, adapter, err) : VT_OK;
-}
-
-static vt_status refuse_remote(const char *spec, vt_err *err)
-{
-    if (strncmp(spec, "tinker:", 7) == 0 || strncmp(spec, "openai:", 7) == 0)
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "the model \"%s\" is served remotely, and this version of vegttt runs models on this machine "
-                       "only: use smollm2-135m, a .gguf file or a Hugging Face folder",
-                       spec);
-    return VT_OK;
-}
-
-static vt_status find_model(const char *model, const struct vt_policy_opts *o, char **path, vt_err *err)
-{
-    vt_status status = vt_model_find(model, path, err);
-
-    if (status == VT_ENOENT && !vt_fs_exists(model) && !strchr(model, '/'))
-        status = vt_model_pull(model, o->progress, o->progress_arg, path, err);
-    return status;
-}
-
 static vt_status load_adapter(vt_policy *p, const char *dir, vt_err *err)
 {
+    struct vt_native *n = p->state;
     struct vt_adapter *a = NULL;
     char *warning = NULL, id[65];
     int adapter = 0;
-    vt_status status = vt_adapter_load(dir, vt_lm_cfg(p->lm), p->digest, &a, &warning, err);
+    vt_status status = vt_adapter_load_on(dir, n->ckpt, n->digest, &a, &warning, err);
 
     if (status != VT_OK)
         return status;
@@ -99,7 +30,7 @@ static vt_status load_adapter(vt_policy *p, const char *dir, vt_err *err)
     }
     status = vt_native_adapter_id(p, dir, id, err);
     if (status == VT_OK)
-        status = vt_lm_adapter_put(p->lm, a, &adapter, err);
+        status = vt_lm_adapter_put(n->lm, a, &adapter, err);
     if (status == VT_OK)
         status = vt_native_weights_new(p, id, adapter, 0, true, a->trained_on, &p->start, err);
     vt_adapter_free(a);
@@ -113,66 +44,68 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
     vt_native_base_id(p, id);
     VT_TRY(vt_native_weights_new(p, id, 0, 0, false, NULL, &p->base, err));
     if (adapter_dir && !p->opts.reset)
-        VT_TRY(load_adapter(p, adapter_dir, err));
-    else
-        p->start = vt_weights_ref(p->base);
-    p->current = vt_weights_ref(p->start);
+        return load_adapter(p, adapter_dir, err);
+    p->start = vt_weights_ref(p->base);
     return VT_OK;
 }
 
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
     static const struct vt_lm_ops *const backends[] = {&vt_lm_cpu_ops, NULL};
+    struct vt_native *n = p->state;
     struct vt_lm_opts lo = {.backends = backends,
                             .n_threads = p->opts.n_threads,
                             .precision = p->opts.fp32 ? VT_LM_F32 : VT_LM_FAST,
                             .max_memory = p->opts.max_memory,
                             .isa = NULL,
                             .lease = p->opts.lease};
-    vt_err ignored;
 
-    VT_TRY(vt_ckpt_open(path, &p->ckpt, err));
-    VT_TRY(vt_ckpt_digest(p->ckpt, p->digest, err));
-    p->tokenizer = vt_ckpt_tokenizer(p->ckpt);
-    if (!p->tokenizer)
-        return vt_fail(err, VT_EFORMAT, "the model %s comes without a tokenizer: put its tokenizer.json beside it",
-                       path);
-    p->has_chat = vt_chat_of(p->ckpt, &p->chat, &ignored) == VT_OK;
-    VT_TRY(vt_lm_open(p->ckpt, &lo, &p->lm, err));
+    VT_TRY(vt_ckpt_open(path, &n->ckpt, err));
+    VT_TRY(vt_ckpt_digest(n->ckpt, n->digest, err));
+    VT_TRY(vt_policy_text_of(n->ckpt, path, p->opts.chat, &n->text, err));
+    VT_TRY(vt_lm_open(n->ckpt, &lo, &n->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
                                       .update = true,
+                                      .forward = true,
+                                      .agreement = true,
                                       .tokens = true,
-                                      .seed = true,
-                                      .exact = true,
-                                      .n_ctx = vt_lm_cfg(p->lm)->n_ctx,
-                                      .n_vocab = vt_lm_cfg(p->lm)->n_vocab};
+                                      .prefix = true,
+                                      .top_p = true,
+                                      .top_k = true,
+                                      .min_p = true,
+                                      .bans = true,
+                                      .logprobs = true,
+                                      .logprobs_behaviour = true,
+                                      .exact = vt_lm_limits(n->lm)->is_exact,
+                                      .ids_ahead = true,
+                                      .seeds = VT_SEEDS_SAMPLE,
+                                      .n_ctx = vt_lm_cfg(n->lm)->n_ctx,
+                                      .n_vocab = vt_lm_cfg(n->lm)->n_vocab};
     return VT_OK;
 }
 
-vt_status vt_policy_open(const char *spec, const struct vt_policy_opts *o, vt_policy **out, vt_err *err)
+static vt_status native_open(vt_policy *p, vt_request *r, vt_err *err)
 {
-    static const struct vt_policy_opts defaults = {0};
+    struct vt_native *n = vt_alloc(sizeof *n);
     char *model = NULL, *adapter = NULL, *path = NULL;
-    vt_policy *p;
     vt_status status;
 
-    if (strcmp(spec, "default") == 0)
-        spec = DEFAULT_SPEC;
-    VT_TRY(refuse_remote(spec, err));
-    p = vt_alloc(sizeof *p);
-    if (!p)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the policy %s", spec);
-    pthread_mutex_init(&p->mutex, NULL);
-    pthread_cond_init(&p->idle, NULL);
-    p->opts = o ? *o : defaults;
-    p->opts.rank = p->opts.rank > 0 ? p->opts.rank : 16;
-    p->opts.alpha = p->opts.alpha > 0 ? p->opts.alpha : 32;
+    if (!n)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the policy %s", p->spec);
+    pthread_mutex_init(&n->mutex, NULL);
+    n->samples.start = vt_native_start_sampling;
+    n->scores.start = vt_native_start_scoring;
+    n->trainings.start = vt_native_start_training;
+    p->state = n;
     p->opts.targets = p->opts.targets ? p->opts.targets : VT_LORA_DEFAULT;
-    p->spec = vt_strdup(spec);
-    status = p->spec ? split_spec(spec, &model, &adapter, err) : vt_fail(err, VT_ENOMEM, "out of memory");
+    status = vt_worker_new(&n->worker, err);
     if (status == VT_OK)
-        status = find_model(model, &p->opts, &path, err);
+        status = vt_native_split_spec(p->spec, &model, &adapter, err);
+    if (status == VT_OK)
+        status = vt_model_fetch(model, vt_request_stop_fd(r), p->opts.progress, p->opts.progress_arg, &path, err);
+    if (status == VT_OK && vt_request_is_cancelled(r))
+        status = vt_fail(err, VT_ECANCELLED, "opening the model %s was cancelled", p->spec);
     if (status == VT_OK)
         status = open_model(p, path, err);
     if (status == VT_OK)
@@ -182,152 +115,55 @@ vt_status vt_policy_open(const char *spec, const struct vt_policy_opts *o, vt_po
     free(model);
     free(adapter);
     free(path);
-    if (status != VT_OK)
-        vt_policy_close(p);
-    else
-        *out = p;
     return status;
 }
 
-void vt_policy_close(vt_policy *p)
+static void native_close(vt_policy *p)
 {
-    if (!p)
+    struct vt_native *n = p->state;
+
+    if (!n)
         return;
-    pthread_mutex_lock(&p->mutex);
-    p->is_closing = true;
-    while (p->is_busy)
-        pthread_cond_wait(&p->idle, &p->mutex);
-    pthread_mutex_unlock(&p->mutex);
-    if (p->lm) {
-        vt_native_cancel_samples(p);
-        vt_native_cancel_scores(p);
-        vt_native_drop_training(p);
-        vt_weights_unref(p->base);
-        vt_weights_unref(p->start);
-        vt_weights_unref(p->current);
-        vt_lm_close(p->lm);
-    }
-    vt_ckpt_free(p->ckpt);
-    pthread_cond_destroy(&p->idle);
-    pthread_mutex_destroy(&p->mutex);
-    free(p->record);
-    free(p->spec);
-    free(p);
+    vt_worker_free(n->worker);
+    vt_lm_close(n->lm);
+    vt_ckpt_free(n->ckpt);
+    pthread_mutex_destroy(&n->mutex);
+    free(n);
 }
 
-const struct vt_policy_caps *vt_policy_caps(const vt_policy *p)
+static vt_status native_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
+                               vt_err *err)
 {
-    return &p->caps;
+    return vt_policy_text_encode(&vt_native_of(p)->text, text, len, special, ids, n, err);
 }
 
-const char *vt_policy_spec(const vt_policy *p)
+static vt_status native_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err)
 {
-    return p->spec;
+    return vt_policy_text_decode(&vt_native_of(p)->text, ids, n, text, len, err);
 }
 
-const char *vt_policy_record(const vt_policy *p)
+static vt_status native_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
+                               bool generation_prompt, char **text, vt_err *err)
 {
-    return p->record;
+    return vt_policy_text_render(&vt_native_of(p)->text, roles, contents, n, generation_prompt, text, err);
 }
 
-static vt_weights *lend(vt_policy *p, vt_weights *const *which)
-{
-    vt_weights *w;
-
-    pthread_mutex_lock(&p->mutex);
-    w = *which;
-    w->refs++;
-    pthread_mutex_unlock(&p->mutex);
-    return w;
-}
-
-vt_weights *vt_policy_base(vt_policy *p)
-{
-    return lend(p, &p->base);
-}
-
-vt_weights *vt_policy_start(vt_policy *p)
-{
-    return lend(p, &p->start);
-}
-
-vt_weights *vt_policy_current(vt_policy *p)
-{
-    return lend(p, &p->current);
-}
-
-vt_status vt_policy_set(vt_policy *p, vt_weights *w, vt_err *err)
-{
-    vt_weights *old;
-
-    if (w->policy != p)
-        return vt_fail(err, VT_EINVAL, "these weights belong to the policy %s, not to %s", w->policy->spec, p->spec);
-    vt_weights_ref(w);
-    pthread_mutex_lock(&p->mutex);
-    old = p->current;
-    p->current = w;
-    pthread_mutex_unlock(&p->mutex);
-    vt_weights_unref(old);
-    return VT_OK;
-}
-
-vt_status vt_policy_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
-                           vt_err *err)
-{
-    struct vt_ids list = {0};
-    vt_status status = vt_tokenizer_encode(p->tokenizer, text, len, special, &list, err);
-
-    if (status != VT_OK) {
-        vt_ids_free(&list);
-        return status;
-    }
-    if (!list.p)
-        list.p = vt_alloc(1);
-    if (!list.p)
-        return vt_fail(err, VT_ENOMEM, "out of memory for token ids");
-    *ids = list.p;
-    *n = list.n;
-    return VT_OK;
-}
-
-vt_status vt_policy_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err)
-{
-    struct vt_buf b;
-    vt_status status;
-
-    vt_buf_init(&b, 64u << 20);
-    status = vt_tokenizer_decode(p->tokenizer, ids, n, &b, err);
-    if (status == VT_OK)
-        status = vt_buf_check(&b, "the decoded text", err);
-    if (status == VT_OK)
-        *text = vt_buf_take(&b, len);
-    vt_buf_free(&b);
-    return status;
-}
-
-vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                           bool generation_prompt, char **text, vt_err *err)
-{
-    struct vt_message *m;
-    struct vt_buf b;
-    vt_status status;
-
-    if (!p->has_chat)
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "the model %s has no chat template that vegttt knows; build the prompt's text yourself",
-                       p->spec);
-    m = vt_alloc_array(n ? n : 1, sizeof *m);
-    if (!m)
-        return vt_fail(err, VT_ENOMEM, "out of memory for %zu messages", n);
-    for (size_t i = 0; i < n; i++)
-        m[i] = (struct vt_message){.role = roles[i], .content = contents[i]};
-    vt_buf_init(&b, 16u << 20);
-    status = vt_chat_render(p->chat, m, n, generation_prompt, NULL, &b, err);
-    if (status == VT_OK)
-        status = vt_buf_check(&b, "the rendered prompt", err);
-    if (status == VT_OK)
-        *text = vt_buf_take(&b, NULL);
-    vt_buf_free(&b);
-    free(m);
-    return status;
-}
+const struct vt_policy_backend vt_policy_native = {
+    .check = vt_native_check_spec,
+    .open = native_open,
+    .close = native_close,
+    .encode = native_encode,
+    .decode = native_decode,
+    .render = native_render,
+    .sample = vt_native_sample,
+    .score = vt_native_score,
+    .forward = vt_native_forward,
+    .step = vt_native_step,
+    .save = vt_native_save,
+    .load = vt_native_load,
+    .cancel = vt_native_cancel,
+    .read_snapshot = vt_native_read_snapshot,
+    .next_id = vt_native_next_id,
+    .free_weights = vt_native_free_weights,
+    .free_forward = vt_native_free_forward,
+};

@@ -10,7 +10,7 @@
 #include "base/alloc.h"
 #include "base/fs.h"
 #include "base/json.h"
-#include "policy/native.h"
+#include "policy/policy_ops.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -8,154 +8,122 @@
 #include <stdlib.h>
 
 struct score_work {
-    struct score_work *next;
-    struct vt_score_request *r;
-    vt_weights *weights;
-    vt_policy_done *done;
-    void *arg;
+    struct vt_native_work work;
     vt_lm_group *group;
     vt_lm_group **groups; /* [n_rows], all the same group */
-    vt_status status;
-    vt_err err;
 };
 
-static void finish_work(vt_policy *p, struct score_work *w)
+static void release_work(vt_policy *p, struct vt_native_work *work)
 {
-    vt_policy_done *done = w->done;
-    void *arg = w->arg;
-    vt_status status = w->status;
-    vt_err err = w->err;
+    struct score_work *w = (struct score_work *)work;
 
     if (w->group)
-        vt_lm_group_close(p->lm, w->group);
-    vt_weights_unref(w->weights);
+        vt_lm_group_close(vt_native_of(p)->lm, w->group);
     free(w->groups);
     free(w);
-    done(arg, status, &err);
 }
 
-/* The head of the queue is over. Mutex held on entry, released on return. */
+/* The work's job is over. Mutex held. */
 static void conclude(vt_policy *p, struct score_work *w, const struct vt_lm_job *job)
 {
-    if (job->status != VT_OK) {
-        w->status = job->status;
-        w->err = job->err;
-    }
-    p->scores = w->next;
+    struct vt_native *n = p->state;
+
+    if (job->status != VT_OK)
+        vt_native_fail(&w->work, &job->err);
+    w->work.n_jobs = 0;
+    vt_native_end(n, &n->scores, &w->work);
     vt_native_job_done(p);
-    pthread_mutex_unlock(&p->mutex);
-    finish_work(p, w);
 }
 
 static void on_scored(struct vt_lm_job *job)
 {
     struct score_work *w = job->user;
-    vt_policy *p = w->weights->policy;
+    vt_policy *p = w->work.request->policy;
 
-    pthread_mutex_lock(&p->mutex);
+    vt_native_lock(p->state);
     conclude(p, w, job);
+    vt_native_unlock(p);
+}
+
+/* The rows follow at once: the prompt's keys and values wait for nobody else. */
+static void submit_rows(struct vt_native *n, struct score_work *w)
+{
+    const struct vt_score_request *r = w->work.request->score;
+    struct vt_lm_job *job = vt_native_job(&w->work, VT_LM_SCORE, on_scored);
+
+    for (int i = 0; i < r->n_rows; i++)
+        w->groups[i] = w->group;
+    job->score.groups = w->groups;
+    job->score.tokens = r->tokens;
+    job->score.n = r->n;
+    job->score.n_rows = r->n_rows;
+    job->score.logprob = r->logprobs;
+    n->n_in_flight--; /* the prefill that ended */
+    vt_native_submit(n, job);
 }
 
 static void on_prefilled(struct vt_lm_job *job)
 {
     struct score_work *w = job->user;
-    vt_policy *p = w->weights->policy;
+    vt_policy *p = w->work.request->policy;
 
-    pthread_mutex_lock(&p->mutex);
-    if (job->status != VT_OK) {
+    vt_native_lock(p->state);
+    if (job->status == VT_OK)
+        w->group = job->group.group;
+    if (job->status != VT_OK || w->work.is_cancelled)
         conclude(p, w, job);
-        return;
-    }
-    w->group = job->group.group;
-    for (int i = 0; i < w->r->n_rows; i++)
-        w->groups[i] = w->group;
-    p->job = (struct vt_lm_job){.kind = VT_LM_SCORE, .done = on_scored, .user = w};
-    p->job.score.groups = w->groups;
-    p->job.score.tokens = w->r->tokens;
-    p->job.score.n = w->r->n;
-    p->job.score.n_rows = w->r->n_rows;
-    p->job.score.logprob = w->r->logprobs;
-    vt_lm_submit(p->lm, &p->job);
-    pthread_mutex_unlock(&p->mutex);
+    else
+        submit_rows(p->state, w);
+    vt_native_unlock(p);
 }
 
 bool vt_native_start_scoring(vt_policy *p)
 {
-    struct score_work *w = p->scores;
+    struct vt_native *n = p->state;
+    struct vt_native_work *w = n->scores.first;
+    struct vt_lm_job *job;
 
+    while (w && w->n_jobs > 0)
+        w = w->next;
     if (!w)
         return false;
-    p->job = (struct vt_lm_job){.kind = VT_LM_GROUP, .done = on_prefilled, .user = w};
-    p->job.group.tokens = w->r->prompt;
-    p->job.group.n_tokens = w->r->n_prompt;
-    p->job.group.adapter = w->weights->adapter;
-    vt_lm_submit(p->lm, &p->job);
+    job = vt_native_job(w, VT_LM_GROUP, on_prefilled);
+    job->group.tokens = w->request->score->prompt;
+    job->group.n_tokens = w->request->score->n_prompt;
+    job->group.adapter = vt_native_adapter(w->request->weights);
+    vt_native_submit(n, job);
     return true;
 }
 
 /* Refused here, and not in the middle of the work, when it does not fit the memory limit. */
-static vt_status plan_rows(vt_policy *p, const struct vt_score_request *r, vt_err *err)
+static vt_status plan_rows(const struct vt_native *n, const vt_request *request, vt_err *err)
 {
+    const struct vt_score_request *r = request->score;
     struct vt_lm_shapes s = {.purpose = VT_LM_SCORING,
                              .n_groups = 1,
                              .n_prompt = r->n_prompt,
                              .n_slots = r->n_rows,
-                             .adapter = r->weights->adapter};
+                             .adapter = vt_native_adapter(request->weights)};
 
     for (int i = 0; i < r->n_rows; i++)
         s.n_new = r->n[i] > s.n_new ? r->n[i] : s.n_new;
-    return vt_lm_plan(p->lm, &s, NULL, err);
+    return vt_lm_plan(n->lm, &s, NULL, err);
 }
 
-static vt_status check_request(const vt_policy *p, const struct vt_score_request *r, vt_err *err)
+vt_status vt_native_score(vt_policy *p, vt_request *r, vt_err *err)
 {
-    if (r->weights->policy != p)
-        return vt_fail(err, VT_EINVAL, "cannot score: the weights belong to another policy");
-    if (r->n_prompt < 1)
-        return vt_fail(err, VT_EINVAL, "cannot score after an empty prompt: give it at least one token");
-    if (r->n_rows < 1)
-        return vt_fail(err, VT_EINVAL, "cannot score %d completions: give at least one", r->n_rows);
-    for (int i = 0; i < r->n_rows; i++)
-        if (r->n[i] < 0 || r->n[i] > p->caps.n_ctx - r->n_prompt)
-            return vt_fail(err, VT_ELIMIT,
-                           "completion %d has %d tokens after a prompt of %d: the model's context is %d", i + 1,
-                           r->n[i], r->n_prompt, p->caps.n_ctx);
-    return VT_OK;
-}
+    struct score_work *w;
 
-vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_done *done, void *arg, vt_err *err)
-{
-    struct score_work *w, **last;
-
-    VT_TRY(check_request(p, r, err));
-    VT_TRY(plan_rows(p, r, err));
+    VT_TRY(plan_rows(p->state, r, err));
     w = vt_alloc(sizeof *w);
     if (w)
-        w->groups = vt_alloc_array((size_t)r->n_rows, sizeof *w->groups);
+        w->groups = vt_alloc_array((size_t)r->score->n_rows, sizeof *w->groups);
     if (!w || !w->groups) {
         free(w);
-        return vt_fail(err, VT_ENOMEM, "out of memory for scoring %d completions", r->n_rows);
+        return vt_fail(err, VT_ENOMEM, "out of memory for scoring %d completions", r->score->n_rows);
     }
-    w->r = r;
-    w->done = done;
-    w->arg = arg;
-    w->weights = vt_weights_ref(r->weights);
-    pthread_mutex_lock(&p->mutex);
-    for (last = &p->scores; *last; last = &(*last)->next)
-        ;
-    *last = w;
-    vt_native_pump(p);
-    pthread_mutex_unlock(&p->mutex);
+    w->work.request = r;
+    w->work.release = release_work;
+    vt_native_enqueue(p, &vt_native_of(p)->scores, &w->work);
     return VT_OK;
-}
-
-void vt_native_cancel_scores(vt_policy *p)
-{
-    while (p->scores) {
-        struct score_work *w = p->scores;
-
-        p->scores = w->next;
-        w->status = vt_fail(&w->err, VT_ECANCELLED, "scoring was cancelled: the policy was closed");
-        finish_work(p, w);
-    }
 }

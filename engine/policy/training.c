@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * training.c: one LoRA update in two halves. forward gives the log-probability of every token under the current
- * weights and keeps the activations; the caller turns log-probabilities into weights w; step runs the backward pass of
- * L = -sum w logp, then AdamW, and the policy continues from new, immutable weights.
+ * training.c: one LoRA update in two halves. forward gives the log-probability of every token under the weights it
+ * starts from and keeps the activations; the caller turns log-probabilities into weights w; step runs the backward pass
+ * of L = -sum w logp, then AdamW, and gives new, immutable weights. What lies between the halves belongs to the handle,
+ * so any number of updates may be under way, from any weights.
  *
  * The batch is cut into parts. Two parts (even and odd sequences) when the caller wants to know how well the gradients
  * of two halves agree; more when the whole does not fit the memory limit. If all tapes cannot be kept at once, forward
@@ -27,33 +28,35 @@ struct part {
     vt_lm_tape *tape;
 };
 
-struct forward_work {
+/* vt_forward.state */
+struct forward_state {
     struct vt_train_seq *seqs;
     size_t n_seqs;
-    bool agreement, keeps_tapes, is_ready;
+    bool agreement, keeps_tapes;
+    vt_weights *from; /* what is trained: the caller's weights, or a fresh adapter over the base */
     struct part *parts;
-    int n_parts, at;
+    int n_parts;
     double seconds;
-    uint64_t started_ns, n_tokens, n_computed;
-    vt_policy_done *done;
-    void *arg;
+    uint64_t n_tokens, n_computed;
 };
 
-struct step_work {
-    struct vt_update_opts o;
-    char *digest, *trained_on;
-    vt_weights **out;
-    struct vt_update_report *report;
-    vt_lm_grad *grad[2];
+struct train_work {
+    struct vt_native_work work; /* of a forward or a step */
+    struct forward_state *f;
+    int at; /* part */
     uint64_t started_ns;
-    vt_policy_done *done;
-    void *arg;
+    vt_lm_grad *grad[2]; /* of a step, by half */
 };
 
-static void free_part(vt_policy *p, struct part *part)
+static struct train_work *work_of(struct vt_native_work *w)
+{
+    return (struct train_work *)w;
+}
+
+static void free_part(vt_lm *lm, struct part *part)
 {
     if (part->tape)
-        vt_lm_tape_free(p->lm, part->tape);
+        vt_lm_tape_free(lm, part->tape);
     free(part->batches);
     free(part->tokens);
     free(part->n);
@@ -62,25 +65,34 @@ static void free_part(vt_policy *p, struct part *part)
     free(part->rows);
 }
 
-static void free_forward(vt_policy *p, struct forward_work *f)
+static void free_parts(vt_lm *lm, struct forward_state *f)
 {
-    if (!f)
-        return;
     for (int i = 0; i < f->n_parts; i++)
-        free_part(p, &f->parts[i]);
+        free_part(lm, &f->parts[i]);
     free(f->parts);
+    f->parts = NULL;
+    f->n_parts = 0;
+}
+
+void vt_native_free_forward(vt_policy *p, void *state)
+{
+    struct forward_state *f = state;
+
+    free_parts(vt_native_of(p)->lm, f);
+    vt_weights_unref(f->from);
     free(f);
 }
 
-static void free_step(vt_policy *p, struct step_work *s)
+static void release_work(vt_policy *p, struct vt_native_work *work)
 {
-    if (!s)
-        return;
-    free(s->digest);
-    free(s->trained_on);
-    vt_lm_grad_free(p->lm, s->grad[0]);
-    vt_lm_grad_free(p->lm, s->grad[1]);
-    free(s);
+    struct train_work *w = work_of(work);
+
+    /* A spent or failed update keeps no tapes, however long its handle lives. */
+    if (work->request->kind == VT_REQUEST_STEP || work->status != VT_OK)
+        free_parts(vt_native_of(p)->lm, w->f);
+    vt_lm_grad_free(vt_native_of(p)->lm, w->grad[0]);
+    vt_lm_grad_free(vt_native_of(p)->lm, w->grad[1]);
+    free(w);
 }
 
 static bool same_prompt(const struct vt_train_seq *a, const struct vt_train_seq *b)
@@ -160,23 +172,24 @@ static struct vt_lm_shapes shapes_of(const struct vt_train_seq *seqs, const size
 }
 
 /* Largest number of sequences from the front of order that one tape can hold; a refusal when it is 0. */
-static vt_status fit(vt_policy *p, const struct vt_train_seq *seqs, const size_t *order, size_t n, size_t *fits,
-                     vt_err *err)
+static vt_status fit(const struct vt_native *nat, const struct forward_state *f, const size_t *order, size_t n,
+                     size_t *fits, vt_err *err)
 {
     vt_status status = VT_ENOMEM;
 
     for (*fits = n; *fits >= 1; *fits /= 2) {
-        struct vt_lm_shapes s = shapes_of(seqs, order, *fits);
+        struct vt_lm_shapes s = shapes_of(f->seqs, order, *fits);
 
-        s.adapter = p->current->adapter;
-        status = vt_lm_plan(p->lm, &s, NULL, err);
+        s.adapter = vt_native_adapter(f->from);
+        s.n_grads = f->agreement ? 2 : 1;
+        status = vt_lm_plan(nat->lm, &s, NULL, err);
         if (status != VT_ENOMEM)
             break;
     }
     return status;
 }
 
-static vt_status cut_into_parts(vt_policy *p, struct forward_work *f, vt_err *err)
+static vt_status cut_into_parts(const struct vt_native *nat, struct forward_state *f, vt_err *err)
 {
     size_t n_halves = f->agreement && f->n_seqs >= 2 ? 2 : 1;
     size_t *order = vt_alloc_array(f->n_seqs, sizeof *order);
@@ -190,7 +203,7 @@ static vt_status cut_into_parts(vt_policy *p, struct forward_work *f, vt_err *er
         size_t n = order_half(f->seqs, f->n_seqs, half, n_halves, order, taken), fits = 0;
 
         for (size_t at = 0; at < n && status == VT_OK; at += fits) {
-            status = fit(p, f->seqs, order + at, n - at, &fits, err);
+            status = fit(nat, f, order + at, n - at, &fits, err);
             if (status == VT_OK)
                 status = make_part(&f->parts[f->n_parts++], f->seqs, order + at, fits, (int)half, err);
         }
@@ -200,239 +213,229 @@ static vt_status cut_into_parts(vt_policy *p, struct forward_work *f, vt_err *er
     if (status == VT_OK && f->n_parts == (int)n_halves && n_halves == 2) {
         size_t fits = 0, n = order_half(f->seqs, f->n_seqs, 0, 1, order, taken);
 
-        f->keeps_tapes = fit(p, f->seqs, order, n, &fits, NULL) == VT_OK && fits == n;
+        f->keeps_tapes = fit(nat, f, order, n, &fits, NULL) == VT_OK && fits == n;
     }
     free(order);
     free(taken);
     return status;
 }
 
-static void submit_forward(vt_policy *p, struct part *part, void (*done)(struct vt_lm_job *))
+static void submit_forward(struct vt_native *n, struct train_work *w, void (*done)(struct vt_lm_job *))
 {
-    p->job = (struct vt_lm_job){.kind = VT_LM_FORWARD, .done = done, .user = p};
-    p->job.forward.adapter = p->current->adapter;
-    p->job.forward.batches = part->batches;
-    p->job.forward.n_batches = part->n_batches;
-    vt_lm_submit(p->lm, &p->job);
+    const struct part *part = &w->f->parts[w->at];
+    struct vt_lm_job *job = vt_native_job(&w->work, VT_LM_FORWARD, done);
+
+    job->forward.adapter = vt_native_adapter(w->f->from);
+    job->forward.batches = part->batches;
+    job->forward.n_batches = part->n_batches;
+    vt_native_submit(n, job);
 }
 
-/* Tells the caller that its half is over; everything is released first. Mutex held on entry, released on return. */
-static void conclude_forward(vt_policy *p, const struct vt_lm_job *job)
+/* The work's jobs are over. Mutex held. */
+static void conclude(vt_policy *p, struct train_work *w)
 {
-    struct forward_work *f = p->forward;
-    vt_policy_done *done = f->done;
-    void *arg = f->arg;
-    vt_status status = job->status;
-    vt_err err = job->err;
+    struct vt_native *n = p->state;
 
-    f->seconds = 1e-9 * (double)(vt_now_ns() - f->started_ns);
-    f->is_ready = true;
-    if (status != VT_OK) {
-        p->forward = NULL;
-        free_forward(p, f);
-    }
+    w->work.n_jobs = 0;
+    vt_native_end(n, &n->trainings, &w->work);
     vt_native_job_done(p);
-    pthread_mutex_unlock(&p->mutex);
-    done(arg, status, &err);
 }
 
 static void on_forward(struct vt_lm_job *job)
 {
-    vt_policy *p = job->user;
-    struct forward_work *f = p->forward;
-    struct part *part = &f->parts[f->at];
+    struct train_work *w = job->user;
+    struct forward_state *f = w->f;
+    vt_policy *p = w->work.request->policy;
+    struct vt_native *n = p->state;
 
-    pthread_mutex_lock(&p->mutex);
-    if (job->status == VT_OK) {
-        part->tape = job->forward.tape;
-        if (!f->keeps_tapes) {
-            vt_lm_tape_free(p->lm, part->tape);
-            part->tape = NULL;
-        }
-        if (++f->at < f->n_parts) {
-            submit_forward(p, &f->parts[f->at], on_forward);
-            pthread_mutex_unlock(&p->mutex);
-            return;
-        }
+    vt_native_lock(n);
+    if (job->status != VT_OK) {
+        vt_native_fail(&w->work, &job->err);
+    } else if (f->keeps_tapes) {
+        f->parts[w->at].tape = job->forward.tape;
+    } else {
+        vt_lm_tape_free(n->lm, job->forward.tape);
     }
-    conclude_forward(p, job);
+    if (w->work.status == VT_OK && ++w->at < f->n_parts) {
+        n->n_in_flight--; /* the part that ended; the next one follows at once */
+        submit_forward(n, w, on_forward);
+    } else {
+        f->seconds = 1e-9 * (double)(vt_now_ns() - w->started_ns);
+        conclude(p, w);
+    }
+    vt_native_unlock(p);
 }
 
-/* New weights from the gradient. On the backend's thread, mutex held, nothing else running. */
-static vt_status apply(vt_policy *p, struct step_work *s, vt_err *err)
+/* New weights from the gradient. On the model's thread, between jobs. */
+static vt_status apply(vt_policy *p, struct train_work *w, vt_weights **made, vt_err *err)
 {
-    struct vt_adam adam = {.lr = s->o.lr,
-                           .beta1 = s->o.beta1,
-                           .beta2 = s->o.beta2,
-                           .eps = s->o.eps,
-                           .weight_decay = s->o.weight_decay,
-                           .grad_clip = s->o.grad_clip};
-    vt_weights *old = p->current, *made = NULL;
+    const struct vt_native *n = p->state;
+    const struct vt_update_opts *o = &w->work.request->opts;
+    struct vt_adam adam = {.lr = o->lr,
+                           .beta1 = o->beta1,
+                           .beta2 = o->beta2,
+                           .eps = o->eps,
+                           .weight_decay = o->weight_decay,
+                           .grad_clip = o->grad_clip};
+    const vt_weights *old = w->f->from;
     int adapter = 0;
     char id[65], *trained_on = NULL;
     vt_status status;
 
-    s->o.digest = s->digest;
-    vt_weights_next_id(old, &s->o, id);
-    status = vt_native_merge_trained_on(old->trained_on, s->trained_on, &trained_on, err);
+    vt_native_next_id(old, o, id);
+    status = vt_identity_merge_trained_on(old->trained_on, o->trained_on, &trained_on, err);
     if (status == VT_OK)
-        status = vt_lm_adapter_clone(p->lm, old->adapter, &adapter, err);
+        status = vt_lm_adapter_clone(n->lm, vt_native_adapter(old), &adapter, err);
     if (status == VT_OK)
-        status = vt_lm_adam(p->lm, adapter, s->grad[0], &adam, &s->report->grad_norm, err);
-    if (status == VT_OK)
-        status = vt_native_weights_new(p, id, adapter, old->step + 1, true, trained_on, &made, err);
+        status = vt_lm_adam(n->lm, adapter, w->grad[0], &adam, &w->work.request->report->grad_norm, err);
     if (status != VT_OK && adapter)
-        vt_lm_adapter_drop(p->lm, adapter);
+        vt_lm_adapter_drop(n->lm, adapter);
+    if (status == VT_OK)
+        status = vt_native_weights_new(p, id, adapter, old->step + 1, true, trained_on, made, err);
     free(trained_on);
-    if (status != VT_OK)
-        return status;
-    made->refs = 2; /* the policy's and the caller's */
-    p->current = made;
-    *s->out = made;
-    if (--old->refs == 0) {
-        if (old->adapter)
-            vt_lm_adapter_drop(p->lm, old->adapter);
-        free(old->trained_on);
-        free(old);
-    }
-    return VT_OK;
+    return status;
 }
 
 /* How far the gradients of the two halves agree; their sum is left in grad[0]. */
-static vt_status join_halves(vt_policy *p, struct step_work *s, double *agreement, vt_err *err)
+static vt_status join_halves(const struct vt_native *n, struct train_work *w, double *agreement, vt_err *err)
 {
     *agreement = (double)NAN;
-    if (!s->grad[1])
+    if (!w->grad[1])
         return VT_OK;
-    VT_TRY(vt_lm_grad_cosine(p->lm, s->grad[0], s->grad[1], agreement, err));
-    return vt_lm_grad_add(p->lm, s->grad[0], s->grad[1], err);
+    VT_TRY(vt_lm_grad_cosine(n->lm, w->grad[0], w->grad[1], agreement, err));
+    return vt_lm_grad_add(n->lm, w->grad[0], w->grad[1], err);
 }
 
-static void conclude_step(vt_policy *p, const struct vt_lm_job *job)
+/* All gradients are there: the weights, and the end of the work. On the model's thread, between jobs. A cancel that
+ * comes meanwhile still wins. */
+static void finish_step(vt_policy *p, struct train_work *w)
 {
-    struct step_work *s = p->step;
-    struct forward_work *f = p->forward;
-    vt_policy_done *done = s->done;
-    void *arg = s->arg;
-    vt_status status = job->status;
-    vt_err err = job->err;
-    uint64_t peak = 0;
+    struct vt_native *n = p->state;
+    struct vt_update_report *report = w->work.request->report;
+    vt_weights *made = NULL;
+    vt_err err;
+    vt_status status;
 
-    if (status == VT_OK) {
-        status = join_halves(p, s, &s->report->agreement, &err);
-        if (status == VT_OK)
-            status = apply(p, s, &err);
-        vt_lm_bytes(p->lm, &peak);
-        s->report->forward_s = f->seconds;
-        s->report->backward_s = 1e-9 * (double)(vt_now_ns() - s->started_ns);
-        s->report->n_tokens = f->n_tokens;
-        s->report->n_tokens_computed = f->n_computed;
-        s->report->peak_bytes = peak;
+    status = join_halves(n, w, &report->agreement, &err);
+    if (status == VT_OK)
+        status = apply(p, w, &made, &err);
+    vt_lm_bytes(n->lm, &report->peak_bytes);
+    report->forward_s = w->f->seconds;
+    report->backward_s = 1e-9 * (double)(vt_now_ns() - w->started_ns);
+    report->n_tokens = w->f->n_tokens;
+    report->n_tokens_computed = w->f->n_computed;
+    vt_native_lock(n);
+    if (status != VT_OK)
+        vt_native_fail(&w->work, &err);
+    if (w->work.status == VT_OK) {
+        *w->work.request->out = made;
+        made = NULL;
+        conclude(p, w);
+        w = NULL;
     }
-    p->forward = NULL;
-    p->step = NULL;
-    free_forward(p, f);
-    free_step(p, s);
-    vt_native_job_done(p);
-    pthread_mutex_unlock(&p->mutex);
-    done(arg, status, &err);
+    vt_native_unlock(p);
+    if (!w)
+        return;
+    vt_weights_unref(made);
+    vt_native_lock(n);
+    conclude(p, w);
+    vt_native_unlock(p);
 }
 
 static void on_step_job(struct vt_lm_job *job);
 
 /* Backward of the part at hand, or its forward first when the tape was not kept. */
-static void submit_step(vt_policy *p)
+static void submit_step(struct vt_native *n, struct train_work *w)
 {
-    struct forward_work *f = p->forward;
-    struct part *part = &f->parts[f->at];
+    struct part *part = &w->f->parts[w->at];
+    struct vt_lm_job *job;
 
     if (!part->tape) {
-        submit_forward(p, part, on_step_job);
+        submit_forward(n, w, on_step_job);
         return;
     }
-    p->job = (struct vt_lm_job){.kind = VT_LM_BACKWARD, .done = on_step_job, .user = p};
-    p->job.backward.tape = part->tape;
-    p->job.backward.w = part->rows;
-    p->job.backward.grad = p->step->grad[part->half];
+    job = vt_native_job(&w->work, VT_LM_BACKWARD, on_step_job);
+    job->backward.tape = part->tape;
+    job->backward.w = part->rows;
+    job->backward.grad = w->grad[part->half];
     part->tape = NULL;
-    vt_lm_submit(p->lm, &p->job);
+    vt_native_submit(n, job);
 }
 
 static void on_step_job(struct vt_lm_job *job)
 {
-    vt_policy *p = job->user;
-    struct forward_work *f = p->forward;
+    struct train_work *w = job->user;
+    vt_policy *p = w->work.request->policy;
+    struct vt_native *n = p->state;
+    bool has_all = false;
 
-    pthread_mutex_lock(&p->mutex);
+    vt_native_lock(n);
     if (job->status != VT_OK) {
-        conclude_step(p, job);
-        return;
+        vt_native_fail(&w->work, &job->err);
+    } else if (job->kind == VT_LM_FORWARD) {
+        w->f->parts[w->at].tape = job->forward.tape;
+    } else {
+        w->grad[w->f->parts[w->at++].half] = job->backward.grad;
+        has_all = w->at == w->f->n_parts;
     }
-    if (job->kind == VT_LM_FORWARD)
-        f->parts[f->at].tape = job->forward.tape;
-    else
-        p->step->grad[f->parts[f->at++].half] = job->backward.grad;
-    if (f->at == f->n_parts) {
-        conclude_step(p, job);
-        return;
+    has_all = has_all && w->work.status == VT_OK;
+    if (w->work.status != VT_OK) {
+        conclude(p, w);
+    } else if (!has_all) {
+        n->n_in_flight--; /* the job that ended; the next one follows at once */
+        submit_step(n, w);
     }
-    submit_step(p);
-    pthread_mutex_unlock(&p->mutex);
+    vt_native_unlock(p);
+    if (has_all)
+        finish_step(p, w);
 }
 
 bool vt_native_start_training(vt_policy *p)
 {
-    struct forward_work *f = p->forward;
+    struct vt_native *n = p->state;
+    struct train_work *w = work_of(n->trainings.first);
 
-    if (!f)
+    if (!w || w->work.n_jobs > 0) /* one update at a time: each takes all the memory there is */
         return false;
-    if (!f->is_ready) {
-        f->started_ns = vt_now_ns();
-        f->at = 0;
-        submit_forward(p, &f->parts[0], on_forward);
-        return true;
-    }
-    if (!p->step)
-        return false;
-    p->step->started_ns = vt_now_ns();
-    f->at = 0;
-    submit_step(p);
+    w->started_ns = vt_now_ns();
+    w->at = 0;
+    if (w->work.request->kind == VT_REQUEST_FORWARD)
+        submit_forward(n, w, on_forward);
+    else
+        submit_step(n, w);
     return true;
 }
 
-/* The first update of a model without an adapter trains a fresh one. Mutex held. */
-static vt_status need_adapter(vt_policy *p, vt_err *err)
+/* What a forward from w trains. The first update of a model without an adapter trains a fresh one. */
+static vt_status trained_weights(vt_policy *p, vt_weights *w, vt_weights **out, vt_err *err)
 {
+    const struct vt_native *n = p->state;
+    const struct vt_native_weights *state = w->state;
     struct vt_adapter *a = NULL;
-    vt_weights *fresh = NULL, *old = p->current;
     int adapter = 0;
     char id[65];
     vt_status status;
 
-    if (old->adapter && !old->has_masters)
+    if (state->adapter && !state->has_masters)
         return vt_fail(err, VT_EUNSUPPORTED,
                        "cannot train on weights %.12s: they were saved without fp32 parameters; repeat the run from an "
                        "earlier step",
-                       old->id);
-    if (old->adapter)
+                       w->id);
+    if (state->adapter) {
+        *out = vt_weights_ref(w);
         return VT_OK;
+    }
     vt_native_fresh_id(p, id);
-    status = vt_adapter_new(vt_lm_cfg(p->lm), p->opts.rank, p->opts.alpha, p->opts.targets, p->opts.init_seed, &a, err);
+    status = vt_adapter_new(vt_lm_cfg(n->lm), p->opts.rank, p->opts.alpha, p->opts.targets, p->opts.init_seed, &a, err);
     if (status == VT_OK)
-        status = vt_lm_adapter_put(p->lm, a, &adapter, err);
+        status = vt_lm_adapter_put(n->lm, a, &adapter, err);
     if (status == VT_OK)
-        status = vt_native_weights_new(p, id, adapter, old->step, true, old->trained_on, &fresh, err);
-    if (status != VT_OK && adapter)
-        vt_lm_adapter_drop(p->lm, adapter);
+        status = vt_native_weights_new(p, id, adapter, w->step, true, w->trained_on, out, err);
     vt_adapter_free(a);
-    if (status != VT_OK)
-        return status;
-    p->current = fresh;
-    old->refs--; /* the policy still holds it as base and start */
-    return VT_OK;
+    return status;
 }
 
-static void count_tokens(struct forward_work *f)
+static void count_tokens(struct forward_state *f)
 {
     for (int i = 0; i < f->n_parts; i++)
         for (int b = 0; b < f->parts[i].n_batches; b++) {
@@ -446,105 +449,51 @@ static void count_tokens(struct forward_work *f)
         }
 }
 
-static vt_status check_seqs(const vt_policy *p, const struct vt_train_seq *seqs, size_t n, vt_err *err)
+static vt_status new_work(vt_request *r, struct forward_state *f, struct train_work **out, vt_err *err)
 {
-    if (n == 0)
-        return vt_fail(err, VT_EINVAL, "cannot update on an empty batch: give it at least one sequence");
-    for (size_t i = 0; i < n; i++)
-        if (seqs[i].n_prompt < 1 || seqs[i].n_tokens < 0 || seqs[i].n_prompt + seqs[i].n_tokens > p->caps.n_ctx)
-            return vt_fail(
-                err, VT_ELIMIT,
-                "sequence %zu of the batch has a prompt of %d and a completion of %d tokens: the prompt needs "
-                "one at least, and the model's context is %d",
-                i + 1, seqs[i].n_prompt, seqs[i].n_tokens, p->caps.n_ctx);
+    struct train_work *w = vt_alloc(sizeof *w);
+
+    if (!w)
+        return vt_fail(err, VT_ENOMEM, "out of memory for an update over %zu sequences", f->n_seqs);
+    w->work.request = r;
+    w->work.release = release_work;
+    w->f = f;
+    *out = w;
     return VT_OK;
 }
 
-vt_status vt_policy_forward(vt_policy *p, struct vt_train_seq *seqs, size_t n, bool agreement, vt_policy_done *done,
-                            void *arg, vt_err *err)
+vt_status vt_native_forward(vt_policy *p, vt_request *r, vt_err *err)
 {
-    struct forward_work *f;
+    struct vt_native *n = p->state;
+    struct forward_state *f = vt_alloc(sizeof *f);
+    struct train_work *w = NULL;
     vt_status status;
 
-    VT_TRY(check_seqs(p, seqs, n, err));
-    f = vt_alloc(sizeof *f);
     if (!f)
-        return vt_fail(err, VT_ENOMEM, "out of memory for an update over %zu sequences", n);
-    f->seqs = seqs;
-    f->n_seqs = n;
-    f->agreement = agreement;
-    f->done = done;
-    f->arg = arg;
-    pthread_mutex_lock(&p->mutex);
-    status = p->forward ? vt_fail(err, VT_EBUSY, "the policy %s is already in the middle of an update", p->spec)
-                        : need_adapter(p, err);
+        return vt_fail(err, VT_ENOMEM, "out of memory for an update over %zu sequences", r->forward->n);
+    f->seqs = r->forward->seqs;
+    f->n_seqs = r->forward->n;
+    f->agreement = r->forward->agreement;
+    status = trained_weights(p, r->weights, &f->from, err);
     if (status == VT_OK)
-        status = cut_into_parts(p, f, err);
-    if (status == VT_OK) {
-        count_tokens(f);
-        p->forward = f;
-        vt_native_pump(p);
+        status = cut_into_parts(n, f, err);
+    if (status == VT_OK)
+        status = new_work(r, f, &w, err);
+    if (status != VT_OK) {
+        vt_native_free_forward(p, f);
+        return status;
     }
-    pthread_mutex_unlock(&p->mutex);
-    if (status != VT_OK)
-        free_forward(p, f);
-    return status;
-}
-
-static vt_status make_step(const struct vt_update_opts *o, struct step_work *s, vt_err *err)
-{
-    s->o = *o;
-    s->digest = o->digest ? vt_strdup(o->digest) : NULL;
-    s->trained_on = o->trained_on ? vt_strdup(o->trained_on) : NULL;
-    if ((o->digest && !s->digest) || (o->trained_on && !s->trained_on))
-        return vt_fail(err, VT_ENOMEM, "out of memory for an update");
+    count_tokens(f);
+    r->forward->state = f;
+    vt_native_enqueue(p, &n->trainings, &w->work);
     return VT_OK;
 }
 
-vt_status vt_policy_step(vt_policy *p, const struct vt_update_opts *o, vt_weights **out,
-                         struct vt_update_report *report, vt_policy_done *done, void *arg, vt_err *err)
+vt_status vt_native_step(vt_policy *p, vt_request *r, vt_err *err)
 {
-    struct step_work *s = vt_alloc(sizeof *s);
-    vt_status status;
+    struct train_work *w = NULL;
 
-    if (!s)
-        return vt_fail(err, VT_ENOMEM, "out of memory for an update");
-    s->out = out;
-    s->report = report;
-    s->done = done;
-    s->arg = arg;
-    memset(report, 0, sizeof *report);
-    pthread_mutex_lock(&p->mutex);
-    status = !p->forward || !p->forward->is_ready || p->step
-                 ? vt_fail(err, VT_EINVAL, "an update's step needs a finished forward of the same batch first")
-                 : make_step(o, s, err);
-    if (status == VT_OK) {
-        p->step = s;
-        vt_native_pump(p);
-    }
-    pthread_mutex_unlock(&p->mutex);
-    if (status != VT_OK)
-        free_step(p, s);
-    return status;
-}
-
-void vt_policy_forget(vt_policy *p)
-{
-    struct forward_work *f = NULL;
-
-    pthread_mutex_lock(&p->mutex);
-    if (p->forward && p->forward->is_ready && !p->step) {
-        f = p->forward;
-        p->forward = NULL;
-    }
-    pthread_mutex_unlock(&p->mutex);
-    free_forward(p, f);
-}
-
-void vt_native_drop_training(vt_policy *p)
-{
-    free_forward(p, p->forward);
-    free_step(p, p->step);
-    p->forward = NULL;
-    p->step = NULL;
+    VT_TRY(new_work(r, r->forward->state, &w, err));
+    vt_native_enqueue(p, &vt_native_of(p)->trainings, &w->work);
+    return VT_OK;
 }

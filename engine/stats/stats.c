@@ -150,15 +150,16 @@ double vt_pass_at_k(uint64_t n, uint64_t c, uint64_t k)
     return 1 - miss;
 }
 
-double vt_best_of_k(const double *x, size_t n, size_t k)
+vt_status vt_best_of_k(const double *x, size_t n, size_t k, double *out, vt_err *err)
 {
     double *sorted, weight = 0, sum = 0;
 
+    *out = (double)NAN;
     if (k == 0 || k > n)
-        return (double)NAN;
+        return VT_OK;
     sorted = vt_alloc_array(n, sizeof *sorted);
     if (!sorted)
-        return (double)NAN;
+        return vt_fail(err, VT_ENOMEM, "out of memory for the best of %zu values", n);
     memcpy(sorted, x, n * sizeof *x);
     qsort(sorted, n, sizeof *sorted, compare_doubles);
     /* The largest value has weight k/n; each next lower one C(i-1,k-1)/C(i,k-1) of the one above it. */
@@ -169,7 +170,8 @@ double vt_best_of_k(const double *x, size_t n, size_t k)
             weight *= (double)(i - k) / (double)(i - 1);
     }
     free(sorted);
-    return sum;
+    *out = sum;
+    return VT_OK;
 }
 
 double vt_cohens_h(double p1, double p2)

@@ -37,7 +37,7 @@ struct vt_interval vt_wilson(uint64_t n_success, uint64_t n, double level);
 double vt_pass_at_k(uint64_t n, uint64_t c, uint64_t k);
 /* Expected maximum of k values drawn without replacement from x (n values, read only): order-statistic weights
  * C(i-1, k-1)/C(n, k). NaN when k > n or k = 0. */
-double vt_best_of_k(const double *x, size_t n, size_t k);
+vt_status vt_best_of_k(const double *x, size_t n, size_t k, double *out, vt_err *err) VT_MUST_USE;
 
 /* Effect size of two proportions, 2 asin sqrt p1 - 2 asin sqrt p2 (Cohen 1988). */
 double vt_cohens_h(double p1, double p2);

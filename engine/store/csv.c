@@ -34,12 +34,13 @@ static void markdown_text(struct vt_buf *out, const char *text)
     }
 }
 
-/* digits 0 = the shortest text that reads back to the same double; infinities, which JSON lacks, are written out. */
+/* digits 0 = the shortest text that reads back to the same double; whole numbers are never rounded. Infinities, which
+ * JSON lacks, are written out. */
 static void number(struct vt_buf *out, double v, int digits)
 {
     if (isinf(v))
         vt_buf_puts(out, v < 0 ? "-inf" : "inf");
-    else if (!isnan(v) && digits > 0)
+    else if (!isnan(v) && digits > 0 && (v != rint(v) || fabs(v) > 1e15))
         vt_buf_printf(out, "%.*g", digits, v);
     else if (!isnan(v))
         vt_json_write_double(out, v);

@@ -169,8 +169,3 @@ vt_status vt_journal_sync(vt_journal *j, vt_err *err)
 {
     return vt_jsonl_sync(&j->file, err);
 }
-
-size_t vt_journal_count(const vt_journal *j)
-{
-    return j->count;
-}

@@ -21,6 +21,5 @@ const vt_json *vt_journal_get(const vt_journal *j,
 /* Clones value; the caller keeps it. */
 vt_status vt_journal_put(vt_journal *j, const char *key, const vt_json *value, vt_err *err) VT_MUST_USE;
 vt_status vt_journal_sync(vt_journal *j, vt_err *err) VT_MUST_USE;
-size_t vt_journal_count(const vt_journal *j);
 
 #endif

@@ -115,23 +115,6 @@ vt_status vt_jsonl_end(struct vt_jsonl *w, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_jsonl_put(struct vt_jsonl *w, const vt_json *object, vt_err *err)
-{
-    if (!vt_json_is_object(object))
-        return vt_fail(err, VT_EINVAL, "a line of %s must be a JSON object", w->path);
-    struct vt_buf *line = vt_jsonl_begin(w);
-    size_t start = line->len;
-    VT_TRY(vt_json_write(object, false, line, err));
-    if (line->p[start + 1] == '}') {
-        line->len = start; /* no members */
-        line->p[line->len] = '\0';
-    } else {
-        line->p[start] = ','; /* the object's opening brace becomes the comma, its closing one is written by end */
-        line->p[--line->len] = '\0';
-    }
-    return vt_jsonl_end(w, err);
-}
-
 vt_status vt_jsonl_sync(struct vt_jsonl *w, vt_err *err)
 {
     if (fdatasync(w->fd) != 0 && errno != EINVAL && errno != EROFS) /* devices and pipes have nothing to sync */

@@ -34,10 +34,8 @@ enum vt_jsonl_mode {
 /* *w is filled; release with vt_jsonl_close, which accepts a zeroed struct. */
 vt_status vt_jsonl_open(struct vt_jsonl *w, const char *path, enum vt_jsonl_mode mode, vt_err *err) VT_MUST_USE;
 void vt_jsonl_close(struct vt_jsonl *w);
-/* Appends one line with the members of `object`, which the caller keeps. */
-vt_status vt_jsonl_put(struct vt_jsonl *w, const vt_json *object, vt_err *err) VT_MUST_USE;
-/* The same for hot writers: begin returns the line's buffer, the caller appends `,"key":value` with base/json's
- * streaming helpers, end completes and writes it. */
+/* One line: begin returns its buffer, the caller appends `,"key":value` with base/json's streaming helpers, end
+ * completes and writes it. */
 struct vt_buf *vt_jsonl_begin(struct vt_jsonl *w);
 vt_status vt_jsonl_end(struct vt_jsonl *w, vt_err *err) VT_MUST_USE;
 vt_status vt_jsonl_sync(struct vt_jsonl *w, vt_err *err) VT_MUST_USE; /* fdatasync */

@@ -22,9 +22,8 @@ static const struct {
     const char *file;
     enum vt_jsonl_mode mode;
 } line_files[VT_RUN_N_LINES] = {
-    [VT_RUN_ROLLOUTS] = {"rollouts.jsonl", VT_JSONL_APPEND},
-    [VT_RUN_EVALS] = {"evals.jsonl", VT_JSONL_APPEND},
-    [VT_RUN_METRICS] = {"metrics.jsonl", VT_JSONL_REBUILD},
+    [VT_RUN_ROLLOUTS] = {"rollouts.jsonl", VT_JSONL_APPEND}, [VT_RUN_EVALS] = {"evals.jsonl", VT_JSONL_APPEND},
+    [VT_RUN_INPUTS] = {"inputs.jsonl", VT_JSONL_APPEND},     [VT_RUN_METRICS] = {"metrics.jsonl", VT_JSONL_REBUILD},
     [VT_RUN_METER] = {"meter.jsonl", VT_JSONL_REBUILD},
 };
 
@@ -152,10 +151,10 @@ static vt_status begin_log(vt_run *r, vt_err *err)
     return status;
 }
 
-/* Takes away what this attempt will write anew. */
+/* Takes away what an attempt that did not end left, and this one writes anew. */
 static vt_status clear_rebuilt(const vt_run *r, vt_err *err)
 {
-    static const char *const gone[] = {"summary.json", "tables", "plots"};
+    static const char *const gone[] = {"tables", "plots"};
     for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
         char *path;
         VT_TRY(vt_run_path(r, gone[i], &path, err));
@@ -177,11 +176,9 @@ static void end_attempt(vt_run *r)
     r->log_path = NULL;
 }
 
-vt_status vt_run_begin(vt_run *r, vt_err *err)
+static vt_status begin(vt_run *r, vt_err *err)
 {
     char *path;
-    if (r->log_path)
-        return VT_OK;
     VT_TRY(vt_run_path(r, "journal.jsonl", &path, err));
     vt_status status = vt_journal_open(path, &r->journal, err);
     free(path);
@@ -223,14 +220,17 @@ vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_ru
     if (!r)
         return vt_fail(err, VT_ENOMEM, "out of memory while opening a run of %s", spec->experiment);
     r->place.lock = -1;
-    vt_status status = vt_run_id_of(spec->experiment, spec->params, spec->replicate, r->id, err);
-    if (status != VT_OK || (status = vt_run_place_find(spec, r->id, &r->place, err)) != VT_OK ||
+    vt_status status = spec->about ? vt_json_check(spec->about, err) : VT_OK;
+    if (status != VT_OK ||
+        (status = vt_run_id_of(spec->experiment, spec->params, spec->replicate, r->id, err)) != VT_OK ||
+        (status = vt_run_place_find(spec, r->id, &r->place, err)) != VT_OK ||
         (status = write_once(r, "params.json", spec->origins ? spec->origins : spec->params, err)) != VT_OK ||
         (status = write_once(r, "env.json", spec->env, err)) != VT_OK ||
-        (status = last_attempt(r, &r->attempt, err)) != VT_OK || (status = link_latest(r, spec, err)) != VT_OK)
+        (status = last_attempt(r, &r->attempt, err)) != VT_OK ||
+        (!spec->is_part && (status = link_latest(r, spec, err)) != VT_OK))
         goto out;
     struct vt_run_state found = {.is_resumed = !r->place.is_new, .is_finished = is_finished(r)};
-    if (!found.is_finished && (status = vt_run_begin(r, err)) != VT_OK)
+    if (!found.is_finished && (status = begin(r, err)) != VT_OK)
         goto out;
     found.attempt = r->attempt;
     if (state)
@@ -317,40 +317,13 @@ vt_status vt_run_source_put(vt_run *r, const char *name, const void *bytes, size
     return vt_fail(err, VT_ELIMIT, "the run holds %d texts of the source %.200s already", (int)N_SOURCE_TEXTS, name);
 }
 
-static vt_status blob_path(const vt_run *r, const char *hex, char **out, vt_err *err)
-{
-    char relative[128];
-    *out = NULL;
-    if (strlen(hex) != VT_SHA256_HEX - 1 || strspn(hex, "0123456789abcdef") != VT_SHA256_HEX - 1)
-        return vt_fail(err, VT_EINVAL, "'%.80s' is not a SHA-256 in hex digits", hex);
-    snprintf(relative, sizeof relative, "blobs/%.2s/%s", hex, hex);
-    return vt_run_path(r, relative, out, err);
-}
-
 vt_status vt_run_blob_put(vt_run *r, const void *bytes, size_t n, char *hex, vt_err *err)
 {
-    char *path;
+    char relative[128], *path;
     vt_sha256_of(bytes, n, hex);
-    VT_TRY(blob_path(r, hex, &path, err));
+    snprintf(relative, sizeof relative, "blobs/%.2s/%s", hex, hex);
+    VT_TRY(vt_run_path(r, relative, &path, err));
     vt_status status = vt_fs_exists(path) ? VT_OK : vt_fs_write_atomic(path, bytes, n, err);
-    free(path);
-    return status;
-}
-
-vt_status vt_run_blob_get(const vt_run *r, const char *hex, size_t max, struct vt_buf *out, vt_err *err)
-{
-    char *path, found[VT_SHA256_HEX];
-    vt_buf_init(out, max);
-    VT_TRY(blob_path(r, hex, &path, err));
-    vt_status status = vt_fs_read(path, max, out, err);
-    if (status == VT_OK) {
-        vt_sha256_of(out->p, out->len, found);
-        if (strcmp(found, hex) != 0) {
-            status =
-                vt_fail(err, VT_EFORMAT, "%s does not hold what its name says; the run directory is damaged", path);
-            vt_buf_free(out);
-        }
-    }
     free(path);
     return status;
 }

@@ -20,6 +20,7 @@ static const char *const fingerprints[] = {"66eecc5652b90a3e", "1b4eaca419d28f8e
 
 static vt_status split_hash(const vt_json *split, char hex[VT_SHA256_HEX], vt_err *err)
 {
+    VT_TRY(vt_json_check(split, err));
     vt_json *hashed = vt_json_object();
     struct vt_buf text;
     vt_buf_init(&text, MAX_FILE);
@@ -84,11 +85,14 @@ vt_status vt_split_make(int level, uint64_t seed, vt_json **out, vt_err *err)
     vt_json_put(split, "problem_ids", lists);
     char hex[VT_SHA256_HEX];
     vt_status status = split_hash(split, hex, err);
+    if (status == VT_OK) {
+        vt_json_put_str(split, "split_hash", hex);
+        status = vt_json_check(split, err);
+    }
     if (status != VT_OK) {
         vt_json_free(split);
         return status;
     }
-    vt_json_put_str(split, "split_hash", hex);
     *out = split;
     return VT_OK;
 }

@@ -3,30 +3,42 @@
  * task.h: a task is data: one canonical JSON document (a Lua task file is its constructor; bind/ makes the JSON). Its
  * SHA-256 is the task's identity and what crosses processes, queues and this API.
  *
- * Fields (all required unless marked ?):
- *   id int, level int, name "relu" (also the C function's name), title "19_ReLU", family "elementwise"
- *   sizes   {"cpu": {"n": 65536, …}, "hidden"?: {…}, "search"?: {…}, "full"?: {…}}   positive integers, the same names
- *           in each scale. cpu: the baseline takes 0.2-2 ms. hidden: a small ragged shape for checks only.
- *           full: the benchmark's own. search: between cpu and full, for the GPU tiers.
- *   arrays  [{"name","role":"in"|"out"|"weight"|"state","dtype":"f32"|"i32"|"i64"|"u8","shape":["n","m+1"],
- *             "dist"?: ["uniform","normal",…] (inputs; names in engine/eval/inputs.c, the benchmark's own first),
- *             "compare"?: "bound"|"exact"|"first_index" (outputs),
- *             "block"?: expression, how many neighbouring elements structured inputs treat as one row (default: the
- *             last dimension), "fan_in"?: expression (for "kaiming"), "max"?: expression (labels lie below it),
- *             "range"?: [lo, hi] (f32 inputs: every distribution is mapped into it),
- *             "keep"?: "upper"|"lower"|"symmetric" (imposed on the last two dimensions)}]
- *   scalars? [{"name","type":"f32"|"i32","value": number}]
- *   rtol, atol numbers (0 for arithmetic)
- *   k?      number (default 8). Tasks whose outputs are sums of signed terms say 16: the same sum in another order
- * passes through other partial sums, and now and then one column in 10^5 doubles its rounding errors by that. body    C
- * text of the baseline: what stands between the braces; what the model sees and must beat blind?  {"half_inputs":
- * "reason"}: null candidates that no honest bound can tell apart here, each with the reason tuned?  C text of a tuned
- * reference body bytes, flops  size expressions: compulsory traffic in bytes, arithmetic operations helpers? C text
- * placed before the function (kept in the prompt too) Signature (derived, one rule): void NAME(arrays in order: `const
- * T *restrict x` for in and weight, `T *restrict y` for out and state; scalars in order: `float s` / `int s`; sizes in
- * order of first appearance in "size_order": `int n`). T: float, int, long long, unsigned char. "size_order"?:
- * ["n","m"] (default: byte order of the names). Size expressions: non-negative int64 with + - * / % ( ) min max
- * ceil_div and size names; overflow is an error.
+ * Fields, all required unless marked with ?:
+ *
+ *   id, level     integers
+ *   name          "relu", also the C function's name
+ *   title         "19_ReLU"
+ *   family        "elementwise"
+ *   sizes         {"cpu": {"n": 65536, ...}, "hidden"?: {...}, "search"?: {...}, "full"?: {...}}: positive integers,
+ *                 the same names in each scale. cpu: the baseline takes 0.2 to 2 ms. hidden: a small ragged shape,
+ *                 for checks only. full: the benchmark's own. search: between cpu and full, for the GPU tiers.
+ *   size_order?   ["n", "m"]: the sizes in the order of the signature; default: byte order of the names
+ *   arrays        a list of
+ *                   name, role    "in", "out", "weight" or "state"
+ *                   dtype         "f32", "i32", "i64" or "u8"
+ *                   shape         size expressions: ["n", "m + 1"]
+ *                   dist?         of inputs: names of distributions (engine/eval: inputs.c), the benchmark's own first
+ *                   compare?      of outputs: "bound", "exact" or "first_index"
+ *                   block?        expression: how many neighbouring elements structured inputs treat as one row;
+ *                                 default: the last dimension
+ *                   fan_in?       expression, for the distribution "kaiming"
+ *                   max?          expression: labels lie below it
+ *                   range?        [lo, hi], of f32 inputs: every distribution is mapped into it
+ *                   keep?         "upper", "lower" or "symmetric": imposed on the last two dimensions
+ *   scalars?      a list of {"name", "type": "f32" or "i32", "value": number}
+ *   rtol, atol    numbers; 0 for arithmetic
+ *   k?            number, default 8. Tasks whose outputs are sums of signed terms say 16: the same sum in another order
+ *                 passes through other partial sums, and now and then one column in 10^5 doubles its rounding errors.
+ *   body          C text of the baseline, what stands between the braces: what the model sees and must beat
+ *   blind?        {"half_inputs": "reason"}: null candidates that no honest bound can tell apart here, and why
+ *   tuned?        C text of a tuned reference body
+ *   bytes, flops  size expressions: compulsory traffic in bytes, arithmetic operations
+ *   helpers?      C text placed before the function, in the prompt too
+ *
+ * The signature is derived by one rule, void NAME(arrays, scalars, sizes), each in order: `const T *restrict x` for in
+ * and weight, `T *restrict y` for out and state, with T float, int, long long or unsigned char; `float s` or `int s`;
+ * `int n`.
+ * A size expression is a non-negative int64 of + - * / % ( ) min max ceil_div and names of sizes; overflow is an error.
  */
 #ifndef VEGTTT_TASK_H
 #define VEGTTT_TASK_H

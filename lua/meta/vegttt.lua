@@ -10,22 +10,36 @@ local vt = {}
 
 -- ── experiment files ─────────────────────────────────────────────────────────────────────────────────────────────────
 
----Default, help, and what the value may be. A nil default (give `type`) is taken from the model record. `extend`: may
----grow without becoming another run.
----@class vt.Param : { [1]: any, [2]: string, choices?: any[], min?: number, max?: number, list?: boolean, type?: string, extend?: boolean }
+---Default, help, and what the value may be; `above` is a bound that is not a value itself. A nil default (give `type`) is
+---taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow; a run
+---that differs only there takes what it has in common with this one.
+---@class vt.Param : { [1]: any, [2]: string, choices?: any[], min?: number, above?: number, max?: number, list?: boolean, type?: "integer"|"number"|"string"|"boolean"|"model", extend?: boolean }
+---What main and plan get as p: the values by name. Reading a name that is not declared raises.
+---@class vt.Params : table<string, any>
 
 ---What an experiment file returns. main's result is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
 ---for --dry-run and the time to go.
 ---@class vt.Experiment
----@param e { name: string, doc: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: table): table, plan?: fun(p: table): table }
+---@param e { name: string, doc: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table, plan?: fun(p: vt.Params): table }
 ---@return vt.Experiment
 function vt.experiment(e) end
 
 ---Parameters every sampling script shares: model, k = 32, temperature, max_tokens, top_p = 1, top_k = 0, min_p = 0, stop,
----seed = 42. Those without a default come from the model record.
----@param extra table<string, vt.Param> merged over them
+---seed = 42. Those without a default come from the model record. What `extra` says of a shared parameter replaces that
+---part of its declaration; `extend` must be said again.
+---@param extra? table<string, vt.Param> merged over them
 ---@return table<string, vt.Param>
 function vt.params(extra) end
+
+---Those of vt.params, and split, subset, tasks = "4,5,12,14,15" (ids, ranges, .lua files), eval = "fast" (the protocol).
+---@param extra? table<string, vt.Param>
+---@return table<string, vt.Param>
+function vt.task_params(extra) end
+
+---Those of vt.task_params, and steps = 5, lr, patience = 0.
+---@param extra? table<string, vt.Param>
+---@return table<string, vt.Param>
+function vt.adapt_params(extra) end
 
 ---Loads another experiment file, for sweeps and tests.
 ---@param file string
@@ -35,12 +49,13 @@ function vt.load(file) end
 ---@class vt.Run
 ---@field id string
 ---@field dir string
----@field params table
+---@field params vt.Params
 ---@field seed integer
 ---@field log fun(self, kind: string, fields: table) one line of metrics.jsonl
 ---@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown
 ---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; the path
+---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
 ---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is listed with .error
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
 ---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, prompt_tokens, student_tokens, teacher_tokens, update_tokens, gpu_s, usd
@@ -54,7 +69,9 @@ function vt.load(file) end
 ---@field markdown fun(self): string
 ---@field text fun(self): string
 
+---A cell has its result's fields and its parameters by name, and params, dir, error. Reading another name raises.
 ---@class vt.Cells : table[]
+---@field failed integer
 ---@field group_by fun(self, name: string): fun(): any, table[] iterates over the values of a parameter
 
 ---@class vt.Rng
@@ -75,10 +92,16 @@ function vt.load(file) end
 ---@field prompt fun(self, o?: { template?: string, system?: string, reasoning?: string, shots?: integer }): vt.Prompt
 
 ---A split is used only after its hash was verified. Explicit ids without a task file raise; of a whole half they are left
----out and listed in .missing.
----@param o { split?: string, subset?: "train"|"eval", ids?: integer[]|string, file?: string, max?: integer }
+---out and listed in .missing. An id may be a .lua file, a task of your own. Given p, its parameters of vt.task_params are
+---the options.
+---@param o { split?: string, subset?: "train"|"eval", ids?: integer[]|string, file?: string, max?: integer }|vt.Params
 ---@return vt.Task[]
 function vt.tasks(o) end
+
+---A task from the table that a task file returns (`vegttt task new` writes one).
+---@param t table
+---@return vt.Task
+function vt.task(t) end
 
 ---@class vt.Prompt
 ---@field messages fun(self, record: table): table[] the chat turns
@@ -95,19 +118,25 @@ function vt.context(p) end
 -- ── policy and weights ───────────────────────────────────────────────────────────────────────────────────────────────
 
 ---"default", MODEL, MODEL+ADAPTER, a folder or a .gguf. Continues the spec's adapter; without one a fresh LoRA is made at the
----first update (rank 16, alpha 32).
+---first update (rank 16, alpha 32). [waits] while the model is fetched and loaded
 ---@param spec string
 ---@param o? { rank?: integer, alpha?: number, targets?: string[], seed?: integer, optimizer?: "fresh"|"stored", reset?: boolean }
 ---@return vt.Policy
 function vt.policy(spec, o) end
 
+---What a backend can do. sample, score, update; custom_loss: a loss function; agreement: floor; tokens: ids, else text only;
+---prefix; top_p, top_k, min_p, bans; logprobs, logprobs_behaviour: of samples; exact: sample, score and update agree bit for bit;
+---seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
+---a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; price: dollars per million tokens.
+---@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
+
 ---@class vt.Policy
----@field caps table { sample, score, update, tokens, seed, exact, n_ctx, n_vocab }
+---@field caps vt.Caps
 ---@field base fun(self): vt.Weights no adapter
 ---@field start fun(self): vt.Weights weights at load
----@field snapshot fun(self, name?: string): vt.Weights the current weights, kept in the run
+---@field snapshot fun(self, name?: string): vt.Weights [waits] the current weights, kept in the run
 ---@field update fun(self, batch: vt.Batch, o?: vt.UpdateOpts): vt.UpdateReport [waits]
----@field branch fun(self, w: vt.Weights): vt.Policy train on from any snapshot
+---@field branch fun(self, w: vt.Weights): vt.Policy [waits] train on from any snapshot
 ---@field encode fun(self, text: string, o?: { special?: boolean }): integer[]
 ---@field decode fun(self, ids: integer[]): string
 ---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
@@ -125,15 +154,32 @@ function vt.policy(spec, o) end
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
 ---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher" }): vt.Vector [waits] T = 1
----@field save fun(self, dir: string) PEFT files and sidecar
+---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
 ---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
 ---@class vt.SampleOpts : { n: integer, draw?: string, temperature?: number, max_tokens?: integer, top_p?: number, top_k?: integer, min_p?: number, stop?: string[], prefix?: string, again?: boolean }
 
----"RUN@SNAPSHOT" of a recorded run, or an adapter folder.
+---The options of weights:sample that parameters hold (n = p.k), with those of o over them.
+---@param p vt.Params
+---@param o? vt.SampleOpts
+---@return vt.SampleOpts
+function vt.sampling(p, o) end
+
+---Samples each task with the options that p holds and judges every sample as soon as it has ended: a group per task, in
+---their order. o: sampling options over those of p, protocol (else p.eval), fresh, and prompt, which shows a task. [waits]
+---@param weights vt.Weights
+---@param tasks vt.Task[]
+---@param p vt.Params
+---@param o? vt.SampleOpts|{ prompt?: fun(task: vt.Task): vt.Prompt, protocol?: "fast"|"full", fresh?: boolean }
+---@return vt.Group[]
+function vt.draw(weights, tasks, p, o) end
+
+---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
+---default model or of o.model. [waits]
 ---@param ref string
+---@param o? { model?: string }
 ---@return vt.Weights
-function vt.weights(ref) end
+function vt.weights(ref, o) end
 
 ---@class vt.Group : vt.Sample[]
 ---@field task vt.Task
@@ -241,10 +287,20 @@ function vt.select.apply(rule, groups, o) end
 ---@type table<string, vt.Rule>
 vt.select.rules = {}
 
----Recorded groups of the runs that match a glob.
+---Recorded groups of the runs that match a glob: prompt, weights, verdicts, rewards and advantages as when they were
+---drawn; by run, step and task id. The run that asks is left out.
 ---@param glob string|string[]
 ---@return vt.Group[]
 function vt.rollouts(glob) end
+
+---summary is what main returned, nil where the run is not finished; tables by name, as lists of rows by column; cells are
+---the runs that a sweep made.
+---@class vt.RecordedRun : { dir: string, experiment: string, name: string, id: string, status: "finished"|"unfinished"|"damaged", params: table, summary?: table, tables: table, cells: vt.RecordedRun[], meter?: table, before?: string, wall_s?: number }
+
+---Recorded runs that match a glob, in the order of their names. The run that asks is left out.
+---@param glob string
+---@return vt.RecordedRun[]
+function vt.runs(glob) end
 
 ---@class vt.EarlyStop
 ---@field offer fun(self, score: number|table, what: table): "best"|"worse"|"stop"

@@ -2,6 +2,7 @@
 --
 -- Advantages: factories of functions that turn .reward into .advantage, one number per sample, and return the groups.
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
 
 local advantage = {}
 
@@ -23,7 +24,7 @@ local function mean_sd(values)
   return mean, n > 1 and math.sqrt(sum2 / (n - 1)) or 0
 end
 
-local function as_groups(groups) return groups[1] and groups[1].tokens and { groups } or groups end
+local function as_groups(batch) return groups.list("vt.advantage", batch) end
 
 local function z_score(sets, op)
   for _, samples in ipairs(sets) do
@@ -36,37 +37,36 @@ end
 ---z-score over all samples of the batch (the papers' choice): sample standard deviation, floor 1e-6.
 function advantage.batch_z(o)
   errors.options("vt.advantage.batch_z", o, {})
-  return function(groups)
+  return function(batch)
     local all = {}
-    for _, g in ipairs(as_groups(groups)) do table.move(g, 1, #g, #all + 1, all) end
+    for _, g in ipairs(as_groups(batch)) do table.move(g, 1, #g, #all + 1, all) end
     z_score({ all }, "vt.advantage.batch_z")
-    return groups
+    return batch
   end
 end
 
 ---z-score within each task.
 function advantage.group_z(o)
   errors.options("vt.advantage.group_z", o, {})
-  return function(groups)
-    z_score(as_groups(groups), "vt.advantage.group_z")
-    return groups
+  return function(batch)
+    z_score(as_groups(batch), "vt.advantage.group_z")
+    return batch
   end
 end
 
 ---Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward get 0 (they do anyway)
----and are
----marked with .dropped.
+---and are marked with .dropped.
 function advantage.loo(o)
   o = errors.options("vt.advantage.loo", o, { drop_equal = "boolean" })
-  return function(groups)
-    for _, g in ipairs(as_groups(groups)) do
+  return function(batch)
+    for _, g in ipairs(as_groups(batch)) do
       local values = rewards("vt.advantage.loo", g)
       local mean, sd = mean_sd(values)
       local n = #g
       g.dropped = o.drop_equal and sd == 0 or nil
       for i, s in ipairs(g) do s.advantage = n > 1 and (values[i] - mean) * n / (n - 1) or 0 end
     end
-    return groups
+    return batch
   end
 end
 
@@ -93,8 +93,8 @@ end
 ---Entropic: exp(beta (r - max)) over the leave-one-out mean of the same, minus 1. beta: a number (2) or "adaptive".
 function advantage.entropic(o)
   o = errors.options("vt.advantage.entropic", o, { beta = "any" })
-  return function(groups)
-    for _, g in ipairs(as_groups(groups)) do
+  return function(batch)
+    for _, g in ipairs(as_groups(batch)) do
       local values = rewards("vt.advantage.entropic", g)
       local _, sd = mean_sd(values)
       local n, sum, e = #g, 0, {}
@@ -108,19 +108,19 @@ function advantage.entropic(o)
         s.advantage = (n > 1 and sd > 0) and e[i] / math.max((sum - e[i]) / (n - 1), 1e-12) - 1 or 0
       end
     end
-    return groups
+    return batch
   end
 end
 
 ---The reward itself.
 function advantage.none(o)
   errors.options("vt.advantage.none", o, {})
-  return function(groups)
-    for _, g in ipairs(as_groups(groups)) do
+  return function(batch)
+    for _, g in ipairs(as_groups(batch)) do
       local values = rewards("vt.advantage.none", g)
       for i, s in ipairs(g) do s.advantage = values[i] end
     end
-    return groups
+    return batch
   end
 end
 

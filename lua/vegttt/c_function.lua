@@ -3,7 +3,7 @@
 -- One C function out of a file: its parameters, its body and the helpers above it, for `vegttt optimise`. This is no C
 -- compiler: it understands prototypes of numbers, pointers to numbers and sizes, and says in one sentence what it does
 -- not; whether the text is C is asked of the compiler afterwards.
-local verb = require "vegttt.verb_common"
+local errors = require "vegttt.errors"
 
 local c_function = {}
 
@@ -70,19 +70,19 @@ local function parameter(text, name, i)
   local bare = p:gsub("%*", " "):gsub("%b[]", " "):match "^%s*(.-)%s*$"
   local type_name, id = bare:match "^(.-)%s+([%a_][%w_]*)$"
   if not type_name then
-    verb.usage("parameter %d of %s, `%s`, has no name or no type", i, name, text:match "^%s*(.-)%s*$")
+    errors.usage("parameter %d of %s, `%s`, has no name or no type", i, name, text:match "^%s*(.-)%s*$")
   end
   type_name = type_name:gsub("%s+", " ")
   local what = ("parameter '%s' of %s is a `%s`"):format(id, name, type_name .. (" *"):rep(n_stars))
-  if n_stars + n_brackets > 1 then verb.usage("%s: arrays must be flat, one pointer deep", what) end
+  if n_stars + n_brackets > 1 then errors.usage("%s: arrays must be flat, one pointer deep", what) end
   local dtype = dtypes[type_name]
   if n_stars + n_brackets == 1 then
-    if not dtype then verb.usage("%s; arrays can hold float, int, long long and unsigned char", what) end
+    if not dtype then errors.usage("%s; arrays can hold float, int, long long and unsigned char", what) end
     return { name = id, kind = "array", dtype = dtype, role = is_const and "in" or "out", type = type_name }
   end
   if type_name == "float" then return { name = id, kind = "scalar", type = "f32", c_type = type_name } end
   if type_name == "int" then return { name = id, kind = "int", c_type = type_name } end
-  verb.usage("%s; single values can be float, or int (sizes)", what)
+  errors.usage("%s; single values can be float, or int (sizes)", what)
 end
 
 local function split_parameters(text)
@@ -155,7 +155,7 @@ end
 -- What stands above the function. System headers go: a candidate has the numeric ones already and may use no others.
 local function helpers_of(text, plain, body, file)
   for own in ("\n" .. text):gmatch '\n%s*#%s*include%s*"([^"]+)"' do
-    verb.usage("%s includes %s, which a jailed candidate cannot see; put what the function needs above it", file, own)
+    errors.usage("%s includes %s, which a jailed candidate cannot see; put what the function needs above it", file, own)
   end
   local lines = {}
   for line in (without_functions(text, plain, body) .. "\n"):gmatch "(.-)\n" do
@@ -169,19 +169,19 @@ end
 ---last_byte }
 function c_function.parse(text, name, file)
   local plain = blank(text)
-  if not name:find "^[%a_][%w_]*$" then verb.usage("'%s' is no name of a C function", name) end
+  if not name:find "^[%a_][%w_]*$" then errors.usage("'%s' is no name of a C function", name) end
   local s, open, close = find_definition(plain, name)
-  if not s then verb.usage("%s does not define a function %s", file, name) end
+  if not s then errors.usage("%s does not define a function %s", file, name) end
   local start = declaration_start(plain, s)
   start = start + #plain:sub(start):match "^%s*"
   local result = plain:sub(start, s - 1):gsub("%f[%w_]static%f[^%w_]", ""):gsub("%f[%w_]inline%f[^%w_]", "")
   result = result:match "^%s*(.-)%s*$"
   if result ~= "void" then
-    verb.usage("%s returns `%s`; a task is a void function that writes its results into arrays", name, result)
+    errors.usage("%s returns `%s`; a task is a void function that writes its results into arrays", name, result)
   end
   local list = plain:sub(s, open):match "(%b())":sub(2, -2)
   if not list:find "%S" or list:match "^%s*void%s*$" then
-    verb.usage("%s has no parameters, so it computes nothing that can be checked", name)
+    errors.usage("%s has no parameters, so it computes nothing that can be checked", name)
   end
   local f = { name = name, parameters = {}, body = text:sub(open + 1, close - 1):gsub("^[ \t]*\n", ""):gsub("%s+$", ""),
     helpers = helpers_of(text:sub(1, start - 1), plain:sub(1, start - 1), plain:sub(open, close), file),
@@ -192,8 +192,8 @@ function c_function.parse(text, name, file)
     if p.kind == "array" and p.role == "out" then n_out = n_out + 1 end
     if p.kind == "array" and p.role == "in" then n_in = n_in + 1 end
   end
-  if n_out == 0 then verb.usage("%s has no output: no parameter is a pointer without const", name) end
-  if n_in == 0 then verb.usage("%s has no input array: mark what it only reads as const", name) end
+  if n_out == 0 then errors.usage("%s has no output: no parameter is a pointer without const", name) end
+  if n_in == 0 then errors.usage("%s has no input array: mark what it only reads as const", name) end
   return f
 end
 

@@ -13,7 +13,6 @@ function Error:__tostring() return self.message end
 core.set_error_metatable(Error)
 
 local errors = {}
-local getinfo = debug.getinfo -- scripts lose the debug library
 
 ---@return vt.Error
 function errors.new(fields) return setmetatable(fields, Error) end
@@ -26,12 +25,32 @@ function errors.raise(kind, op, message, fields)
   error(errors.new(e), 0)
 end
 
+---What a person typed is wrong: an option, a parameter, a file, a name.
+function errors.usage(format, ...)
+  errors.raise("usage", "command line", select("#", ...) > 0 and format:format(...) or format)
+end
+
+---The exit code of a process that ends by this error, as `vegttt --help` lists them (engine/base/exit.c). Interrupted by
+---a signal (code ECANCELLED) is 130; a task of the script that was cancelled is the script's error. no_script: nobody's
+---script ran, so what C calls misuse is bad input, and what Lua does is a fault of vegttt.
+function errors.exit_code(e, no_script)
+  local kind, code = errors.is(e) and e.kind or "script", errors.is(e) and e.code or nil
+  if code == "ECANCELLED" then
+    kind = "cancelled"
+  elseif kind == "cancelled" then
+    kind = "script"
+  elseif no_script and not code and (kind == "misuse" or kind == "script") then
+    kind = "infrastructure"
+  end
+  return core.exit_code(kind, not no_script)
+end
+
 local function is_engine(info) return info.what == "C" or info.source:find("^@vegttt/") ~= nil end
 
 ---"file:line: " of the nearest frame outside the engine, or "".
 function errors.where()
   for level = 2, 250 do
-    local info = getinfo(level, "Sl")
+    local info = debug.getinfo(level, "Sl")
     if not info then return "" end
     if not is_engine(info) then return ("%s:%d: "):format(info.short_src, info.currentline) end
   end
@@ -46,7 +65,7 @@ end
 function errors.traceback()
   local lines = {}
   for level = 2, 250 do
-    local info = getinfo(level, "Sln")
+    local info = debug.getinfo(level, "Sln")
     if not info then break end
     if not is_engine(info) then
       local name = info.name and ("in '" .. info.name .. "'") or info.what == "main" and "in the file"
@@ -57,57 +76,17 @@ function errors.traceback()
   return table.concat(lines, "\n")
 end
 
--- Edit distance with swaps of neighbours; anything above `limit` is limit + 1.
-local function distance(a, b, limit)
-  if math.abs(#a - #b) > limit then return limit + 1 end
-  local rows = { [0] = {} }
-  for j = 0, #b do rows[0][j] = j end
-  for i = 1, #a do
-    local row, last = { [0] = i }, rows[i - 1]
-    rows[i] = row
-    for j = 1, #b do
-      local x, y = a:byte(i), b:byte(j)
-      row[j] = math.min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (x == y and 0 or 1))
-      if i > 1 and j > 1 and x == b:byte(j - 1) and a:byte(i - 1) == y then
-        row[j] = math.min(row[j], rows[i - 2][j - 2] + 1)
-      end
-    end
-  end
-  return rows[#a][#b]
-end
-
-local function plain(word) return (word:lower():gsub("[-_ ]", "")) end
-
----The candidate most like `word`, or nil when none is near.
-function errors.nearest(word, candidates)
-  local best, best_distance
-  word = plain(tostring(word))
-  for _, c in ipairs(candidates) do
-    local limit = math.max(1, #word // 3)
-    local d = distance(word, plain(c), limit)
-    if #word >= 3 and plain(c):sub(1, #word) == word then d = math.min(d, 1) end
-    if d <= limit and (not best_distance or d < best_distance or d == best_distance and c < best) then
-      best, best_distance = c, d
-    end
-  end
-  return best
-end
-
-local n_listed = 24
-
 ---"; did you mean 'x'?", or the list of what there is when it is short.
-function errors.hint(word, candidates)
-  local near = errors.nearest(word, candidates)
-  if near then return ("; did you mean '%s'?"):format(near) end
-  if #candidates == 0 or #candidates > n_listed then return "" end
-  table.sort(candidates)
-  return "; known: " .. table.concat(candidates, ", ")
-end
+function errors.hint(word, candidates) return core.hint(word, candidates) end
 
+---The keys of a table in order, numbers before strings.
 local function keys(t)
   local list = {}
   for k in pairs(t) do list[#list + 1] = k end
-  table.sort(list)
+  table.sort(list, function(a, b)
+    if type(a) == type(b) then return a < b end
+    return type(a) < type(b)
+  end)
   return list
 end
 errors.keys = keys

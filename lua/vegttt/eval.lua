@@ -2,26 +2,43 @@
 --
 -- The evaluator for scripts: code and task in, verdict out.
 --
--- A verdict's key holds task, code, protocol and everything about the evaluator that could change it, so a recorded
--- verdict answers again and two samples of equal code share one evaluation. Each evaluation asked for is charged; only
--- what ran is spent. A bad candidate is a verdict, never an error.
+-- A verdict's key is the evaluator's own (core.eval_key): task, code, protocol and everything about the evaluator that
+-- could change it, so a recorded verdict answers again and two samples of equal code share one evaluation. A verdict
+-- that another version of the evaluator or another machine recorded has another key: it stays in the journal, answers
+-- nothing, and the run says that it judges again. Each evaluation asked for is charged; only what ran is spent. A bad
+-- candidate is a verdict, never an error.
 --
 -- A second verdict (vt.eval.best) is recorded beside the first, names it in `confirms`, and has its own key.
 local best = require "vegttt.best"
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
+local inputs = require "vegttt.inputs"
 local list = require "vegttt.list"
-local record = require "vegttt.record"
+local replay = require "vegttt.replay"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 
 local eval = {}
 
-local Verdict = { __name = "vt.Verdict" }
-Verdict.__index = Verdict
-function Verdict:__tostring()
+-- What a verdict may have: the fields of every record, and those that some kinds of verdict have.
+local verdict_fields = { "status", "correct", "speedup", "speedup_measured", "speedup_lo", "speedup_hi", "speedup_tuned",
+  "is_copy", "flags", "protocol", "tier", "machine", "cached", "key", "run", "task", "task_name", "task_digest", "level",
+  "code_sha", "source", "confirms", "scale", "stage", "stages", "evaluator", "compiler", "build", "error", "failure",
+  "feedback_text", "worst", "n_checks", "runtime_us", "ref_us", "baseline_us", "roofline", "trials", "ref_trials",
+  "ref_first", "trial_sets", "statistic", "n_remeasured", "floor_us", "cores", "corun", "cache_state", "clock", "jail",
+  "call", "warm", "check_ms", "time_ms", "v", "t", "t_mono", "timed_in" }
+local Verdict = {}
+local verdict_class = closed.class("vt.Verdict", "a verdict", verdict_fields, Verdict)
+function verdict_class:__tostring()
   return self.correct and ("%s %.2fx"):format(self.status, self.speedup) or self.status
 end
+
+inputs.declare("evaluator", "the evaluator (%s)", function()
+  local who = core.eval_identity()
+  return who.version .. " on " .. who.machine
+end)
 
 ---What happened when the answer ran, for people and for a teacher's context.
 function Verdict:feedback(o)
@@ -31,40 +48,65 @@ function Verdict:feedback(o)
   return #text > max and text:sub(1, max - 1) .. "…" or text
 end
 
-local eval_options = { protocol = { "fast", "full" }, tier = { "c", "cuda", "torch" }, fresh = "boolean" }
+local tiers = core.eval_tiers() -- the best one first
+local eval_options = { protocol = { "fast", "full" }, tier = tiers, fresh = "boolean" }
 
 local function resolve_options(op, o)
   o = errors.options(op, o, eval_options)
-  if o.tier and o.tier ~= "c" then
-    errors.misuse(op, "%s: tier '%s' needs a GPU build; this one evaluates tier 'c'", op, o.tier)
+  return { protocol = o.protocol or "fast", tier = o.tier or tiers[1], fresh = o.fresh or false }
+end
+
+-- What the evaluator is asked, as core.eval_key and core.eval_submit take it.
+local function question(run, o)
+  return { protocol = o.protocol, tier = o.tier, replicate = run.replicate, confirms = o.confirms,
+    fresh = o.fresh or session.flags.fresh or o.confirms ~= nil }
+end
+
+-- Once in a run: verdicts in its record that this evaluator would not give are not mixed with those it gives.
+local function note_others(run, info)
+  if run.has_noted_others then return end
+  run.has_noted_others = true
+  local n = 0
+  for _, line in pairs(run.record.evals) do
+    if line.evaluator and (line.evaluator ~= info.version or line.machine ~= info.machine) then n = n + 1 end
   end
-  return { protocol = o.protocol or "fast", tier = "c", fresh = o.fresh or false }
+  if n > 0 then
+    core.err(("vegttt: %d recorded verdicts are of another evaluator or machine than %s on %s; what they judged is "
+      .. "judged again\n"):format(n, info.version, info.machine))
+  end
 end
 
 local function key_of(run, task, code, o)
-  local _, info = session.evaluator()
-  return record.hash { task = task.digest, code = code, tier = o.tier, scale = "cpu", protocol = o.protocol,
-    evaluator = info.version, machine = info.machine, replicate = run.replicate, confirms = o.confirms }
+  local handle, info = session.evaluator()
+  note_others(run, info)
+  inputs.note("evaluator", "verdicts", info.version .. " on " .. info.machine)
+  return core.eval_key(handle, task.handle, code, question(run, o))
 end
 
 local function verdict_of(line)
   local v = {}
   for k, x in pairs(line) do v[k] = x end
   v.feedback_text, v.feedback = line.feedback, nil
-  return setmetatable(v, Verdict)
+  return setmetatable(v, verdict_class)
 end
 
 local function malformed(task, o)
-  return { status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0, speedup_measured = 0,
-    speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
-    feedback = "The answer holds no complete function body: no line with only a closing brace was found." }
+  return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0,
+    speedup_measured = 0, speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
+    feedback = "The answer holds no complete code: no block or function that ends." }
+end
+
+---The verdict that a recorded line holds; of a sample without one it says that there was no code.
+function eval.of_record(line, task)
+  return verdict_of(line or malformed(task, { protocol = "fast", tier = "c" }))
 end
 
 -- The texts of a verdict go to blobs/, the record keeps their hashes.
 local function keep_texts(run, task, code, line)
   local build = line.build
   if build and build.log_text then build.log, build.log_text = core.run_blob(run.handle, build.log_text), nil end
-  line.source = core.run_blob(run.handle, core.assemble(task.handle, code))
+  local unit = core.assemble(task.handle, code)
+  line.source = unit and core.run_blob(run.handle, unit)
 end
 
 -- One evals.jsonl line: the evaluator's record and the fields that every version has.
@@ -83,8 +125,7 @@ end
 -- The future of a verdict that runs now, shared by everybody who asks for the same key.
 local function submit(run, task, code, key, o)
   local handle = session.evaluator(o.confirms and "again")
-  local op = core.eval_submit(handle, task.handle, code, { protocol = o.protocol,
-    fresh = o.fresh or o.confirms ~= nil })
+  local op = core.eval_submit(handle, task.handle, code, question(run, o))
   run.progress:plan_evals(1)
   local future = sched.start(op, function(json, fields)
     local line = line_of(run, task, code, key, o, json, fields)
@@ -105,7 +146,22 @@ local function await_line(future)
   error(line, 0)
 end
 
+-- A verdict that another run has, the one to be replayed or one of the experiment: its texts are kept here too.
+local function take_verdict(run, task, code, key, o)
+  local line, dir = replay.verdict(task, code, key, o)
+  if not line then line, dir = run.donors:verdict(key) end
+  if not line then return nil end
+  for _, sha in ipairs { line.source or false, line.build and line.build.log or false } do
+    local path = sha and ("%s/blobs/%s/%s"):format(dir, sha:sub(1, 2), sha)
+    if path and core.exists(path) then core.run_blob(run.handle, core.read(path)) end
+  end
+  line.run = run.id
+  run.record:put_eval(line)
+  return line
+end
+
 local function evaluate(run, task, code, o)
+  run:keep_task(task)
   run:charge { evaluations = 1 }
   if not code then
     local line = malformed(task, o)
@@ -114,9 +170,9 @@ local function evaluate(run, task, code, o)
     return verdict_of(line)
   end
   local key = key_of(run, task, code, o)
-  local line = not o.fresh and run.record.evals[key]
+  local line = not o.fresh and (run.record.evals[key] or take_verdict(run, task, code, key, o))
   if line then
-    if not run.answered[key] then run.meter:spend { evaluations = 1 } end
+    if not run.answered[key] and not line.timed_in then run.meter:spend { evaluations = 1 } end
     run.answered[key] = true
     run.progress:plan_evals(1)
     run.progress:add_eval(line, true)
@@ -147,30 +203,11 @@ function eval.one(task, code, o)
   return evaluate(session.run "vt.eval.one", task, code, resolve_options("vt.eval.one", o))
 end
 
--- The samples of a group, a list of samples or a list of groups.
-local function samples_of(op, g)
-  if type(g) ~= "table" then errors.misuse(op, "%s needs a group of samples, not a %s", op, type(g)) end
-  local samples = {}
-  local function collect(t)
-    for _, s in ipairs(t) do
-      if type(s) == "table" and s.tokens then
-        samples[#samples + 1] = s
-      elseif type(s) == "table" then
-        collect(s)
-      else
-        errors.misuse(op, "%s needs groups of samples; it met a %s", op, type(s))
-      end
-    end
-  end
-  collect(g)
-  return samples
-end
-
 ---vt.eval.all(group or groups, o): fills .result of every sample; returns its argument.
 function eval.all(g, o)
   sched.need "vt.eval.all"
   o = resolve_options("vt.eval.all", o)
-  local samples = samples_of("vt.eval.all", g)
+  local samples = groups.samples("vt.eval.all", g)
   local run = session.run "vt.eval.all"
   sched.map(samples, function(s) s.result = evaluate(run, s.task, s.code, o) end)
   return g
@@ -180,7 +217,7 @@ end
 ---of the best kernel that holds when judged again; it, sample and first are nil where none is faster for sure.
 function eval.best(g)
   sched.need "vt.eval.best"
-  local samples = samples_of("vt.eval.best", g)
+  local samples = groups.samples("vt.eval.best", g)
   local run = session.run "vt.eval.best"
   for _, s in ipairs(samples) do
     if not s.result then
@@ -189,7 +226,7 @@ function eval.best(g)
   end
   return sched.map(list.group_by(samples, function(s) return s.task.id end), function(of_task)
     local sample, verdict, n_tried = best.confirm(best.rank(of_task), function(s)
-      return evaluate(run, s.task, s.code, { protocol = "full", tier = "c", confirms = s.result.key })
+      return evaluate(run, s.task, s.code, { protocol = "full", tier = s.result.tier, confirms = s.result.key })
     end)
     return { task = of_task[1].task, sample = sample, first = sample and sample.result, verdict = verdict,
       n_tried = n_tried }

@@ -5,14 +5,16 @@
 -- A file is a chunk that returns what vt.experiment made of its table. Loading runs nothing: primitives called then
 -- raise. Its environment is strict: reading a global that does not exist is an error with a suggestion, so is making
 -- one.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
 
 local experiment = {}
 
-local Experiment = { __name = "vt.Experiment" }
-Experiment.__index = Experiment
+local Experiment = closed.class("vt.Experiment", "an experiment", { "name", "doc", "params", "main", "plan", "file",
+  "text", "inputs" })
 function Experiment:__tostring() return ("experiment %s"):format(self.name) end
 
 function experiment.is(e) return getmetatable(e) == Experiment end
@@ -54,12 +56,12 @@ function experiment.environment(globals)
 end
 
 ---Loads a file with a strict environment and returns what it returns. Raises vt.Error of kind "script" or "usage".
-function experiment.load_file(file, globals)
+function experiment.load_file(file)
   if not core.exists(file) then
     errors.raise("usage", "vt.load", ("there is no file %s"):format(file))
   end
   local text = core.read(file)
-  local chunk, message = load(text, "@" .. file, "t", experiment.environment(globals or _G))
+  local chunk, message = load(text, "@" .. file, "t", experiment.environment(core.globals))
   if not chunk then errors.raise("script", "vt.load", message) end
   return chunk(), text
 end
@@ -68,12 +70,15 @@ end
 function experiment.load(file)
   if type(file) ~= "string" then errors.misuse("vt.load", "vt.load needs a file name, not a %s", type(file)) end
   local path = core.find(file) or file
-  local e, text = experiment.load_file(path)
+  local read, e, text = inputs.collect(experiment.load_file, path)
   if not experiment.is(e) then
     errors.raise("script", "vt.load",
       ("%s returned a %s; an experiment file ends with `return vt.experiment { … }`"):format(file, type(e)))
   end
-  e.file, e.text = path, text
+  inputs.note_all(read) -- of whoever loads it; nobody, for the script itself
+  inputs.note("experiment", file, core.sha256(text))
+  read:add("script", path, core.sha256(text))
+  e.file, e.text, e.inputs = path, text, read
   return e
 end
 

@@ -73,7 +73,7 @@ local function defines(code, name) return code:find("%f[%w_]" .. name .. "%s*%b(
 ---The code as a whole function (with the task's helpers before it).
 function kernels.whole(task, code)
   if defines(code, task.name) then return code end
-  return prompts.source(setmetatable({ body = code }, { __index = task }))
+  return prompts.source(task, code)
 end
 
 ---What was measured, as a C comment. first: the verdict that made it a candidate; origin: { run, seed, weights }.

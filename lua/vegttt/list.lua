@@ -153,13 +153,7 @@ function list.integers(text) return parse("vt.integers", text, function(v) retur
 
 ---Iterates over the keys of a table in sorted order.
 function list.sorted_pairs(t)
-  local keys = {}
-  for k in pairs(t) do keys[#keys + 1] = k end
-  table.sort(keys, function(a, b)
-    if type(a) == type(b) then return a < b end
-    return type(a) < type(b)
-  end)
-  local i = 0
+  local keys, i = errors.keys(t), 0
   return function()
     i = i + 1
     if keys[i] ~= nil then return keys[i], t[keys[i]] end

@@ -1,96 +1,42 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- `vegttt FILE.lua …`: from arguments to exit code. Exit codes: 0 done, 1 script error, 2 usage, 3 budget (results
--- valid), 4 infrastructure, 130 interrupted (the same command resumes).
+-- `vegttt FILE.lua …`: from arguments to exit code. The words are read against the experiment's parameters and the
+-- flags that every experiment has; nothing is written before all of them are known to be good.
+local args = require "vegttt.args"
+local attempt = require "vegttt.attempt"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
+local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
+local sweep = require "vegttt.sweep"
+local tables = require "vegttt.tables"
+local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
 local main = {}
 
-local exit_of = { usage = 2, script = 1, misuse = 1, budget = 3, infrastructure = 4, cancelled = 1 }
-
--- name, takes a value, help
-local flags = {
-  { "help", nil, "this text" },
-  { "dry-run", nil, "print the plan (parameters, tasks, counts, estimate) and stop" },
-  { "run", "NAME", "name of the run directory instead of a stamp" },
-  { "fresh", nil, "a new run even if one with these parameters exists" },
-  { "replicate", "N", "an independent repetition: enters every seed" },
-  { "json", nil, "launch and done records on standard output, all else on standard error" },
-  { "max-rollouts", "N", "stop when so many samples were charged" },
-  { "max-wall", "S", "stop after so many seconds" },
-  { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)" },
-  { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
-}
-
-local function usage(format, ...)
-  errors.raise("usage", "command line", format:format(...))
-end
-
-local function flag_of(name)
-  for _, f in ipairs(flags) do
-    if f[1] == name then return f end
-  end
-end
-
--- { flags = {…}, given = {…} } from the words after the file name.
+-- The flags' values and the parameters' texts from the words after the file name.
 local function parse(words, declared)
-  local out = { flags = {}, given = {} }
-  local i = 1
-  while i <= #words do
-    local word = words[i]
-    local name, value = word:match "^%-%-([%w_-]+)=(.*)$"
-    name = name or word:match "^%-%-([%w_-]+)$"
-    if not name then usage("'%s' is neither a flag nor a parameter; parameters look like --k 8", word) end
-    local flag, key = flag_of(name), name:gsub("-", "_")
-    local is_switch = flag and not flag[2]
-    local negated = not flag and not declared[key] and key:match "^no_(.+)$"
-    if not flag and not declared[key] and not (negated and declared[negated]) then
-      local known = errors.keys(declared)
-      for _, f in ipairs(flags) do known[#known + 1] = f[1] end
-      usage("unknown flag or parameter '--%s'%s", name, errors.hint(name, known))
-    end
-    if negated and declared[negated] then
-      if params.kind(declared[negated]) ~= "boolean" then usage("--%s: '%s' is no switch", name, negated) end
-      out.given[negated], is_switch = "false", true
-    elseif flag then
-      out.flags[name] = is_switch and true or value
-    else
-      local is_boolean = params.kind(declared[key]) == "boolean"
-      is_switch = is_boolean and not value and not (words[i + 1] == "true" or words[i + 1] == "false")
-      out.given[key] = is_switch and "true" or value
-    end
-    if is_switch and value then usage("--%s takes no value", name) end
-    if not is_switch and not value then
-      i = i + 1
-      value = words[i] or usage("--%s needs a value", name)
-      if flag then out.flags[name] = value else out.given[key] = value end
-    end
-    i = i + 1
+  local options, is_flag = params.options(declared), {}
+  for _, f in ipairs(params.flags) do
+    is_flag[f[1]] = true
+    options[#options + 1] = f
   end
-  return out
-end
-
-local function number_flag(f, name, scale)
-  local text = f[name]
-  if not text then return nil end
-  local digits, suffix = text:match "^([%d.eE+-]+)([KMGkmg]?)$"
-  local v = tonumber(digits)
-  local factor = scale and ({ k = 2 ^ 10, m = 2 ^ 20, g = 2 ^ 30 })[(suffix or ""):lower()] or 1
-  if not v or v < 0 or (suffix ~= "" and not scale) then usage("--%s must be a number, not '%s'", name, text) end
-  return v * factor
-end
-
-local function whole_flag(f, name, scale)
-  local v = number_flag(f, name, scale)
-  return v and (math.tointeger(v) or usage("--%s must be a whole number, not '%s'", name, f[name]))
+  local reader = args.declare(options)
+  local texts, rest = args.texts(reader, words)
+  if rest[1] then
+    errors.usage("'%s' is neither an option nor a parameter; parameters look like --k 8", rest[1])
+  end
+  local flags, given = {}, {}
+  for name, v in pairs(texts) do
+    if is_flag[name] then flags[name] = args.value(reader, name, v) else given[name] = v end
+  end
+  return flags, given
 end
 
 local function command_of(file, words)
@@ -102,11 +48,11 @@ local function command_of(file, words)
 end
 
 local function print_help(e)
-  local lines = { ("%s: %s"):format(e.name, e.doc), "", "Parameters:", params.help(e.params), "", "Flags:" }
-  for _, f in ipairs(flags) do lines[#lines + 1] = ("  --%-20s %s"):format(f[1] .. (f[2] and " " .. f[2] or ""),
-      f[3]) end
-  core.out(table.concat(lines, "\n") .. "\n")
+  core.out(("%s: %s\n\nParameters:\n%s\n\nFlags:\n%s\n"):format(e.name, e.doc, params.help(e.params),
+    args.help(params.flags)))
 end
+
+-- ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Samples and evaluations per second of the latest finished run of the experiment, or nil.
 local function measured_rate(e)
@@ -119,106 +65,138 @@ local function measured_rate(e)
   end
 end
 
+local function plan_lines(e, plan)
+  local lines = { "" }
+  if plan.tasks then
+    local names = {}
+    for i, t in ipairs(plan.tasks) do names[i] = ("%d %s"):format(t.id, t.name) end
+    lines[#lines + 1] = ("Tasks (%d): %s"):format(#names, table.concat(names, ", "))
+  end
+  lines[#lines + 1] = ("Counts: %d samples, %d evaluations, %d updates"):format(plan.samples or 0,
+    plan.evaluations or 0, plan.updates or 0)
+  local rate, from = measured_rate(e)
+  lines[#lines + 1] = rate
+    and ("Estimate: about %.0f s at the rate of run %s (%.1f samples and evaluations a second)")
+    :format(((plan.samples or 0) + (plan.evaluations or 0)) / rate, from, rate)
+      or "Estimate: none yet; no finished run of this experiment is here to measure from"
+  return lines
+end
+
 local function print_plan(e, values, origins)
   local lines = { ("%s: %s"):format(e.name, e.doc), "", "Parameters:" }
   for _, name in ipairs(errors.keys(origins)) do
-    lines[#lines + 1] = ("  %-14s %s  (%s)"):format(name, params.show(values[name]), origins[name].origin)
+    lines[#lines + 1] = ("  %-14s %s  (%s)"):format(name, args.show(values[name]), origins[name].origin)
   end
   local plan = e.plan and e.plan(values)
   if plan then
-    lines[#lines + 1] = ""
-    if plan.tasks then
-      local names = {}
-      for i, t in ipairs(plan.tasks) do names[i] = ("%d %s"):format(t.id, t.name) end
-      lines[#lines + 1] = ("Tasks (%d): %s"):format(#names, table.concat(names, ", "))
-    end
-    lines[#lines + 1] = ("Counts: %d samples, %d evaluations, %d updates"):format(plan.samples or 0,
-      plan.evaluations or 0, plan.updates or 0)
-    local rate, from = measured_rate(e)
-    lines[#lines + 1] = rate
-      and ("Estimate: about %.0f s at the rate of run %s (%.1f samples and evaluations a second)")
-      :format(((plan.samples or 0) + (plan.evaluations or 0)) / rate, from, rate)
-        or "Estimate: none yet; no finished run of this experiment is here to measure from"
+    local more = plan_lines(e, plan)
+    table.move(more, 1, #more, #lines + 1, lines)
   end
   core.out(table.concat(lines, "\n") .. "\n")
 end
 
-local function report_error(e, file)
-  local message = tostring(e)
-  core.err(("vegttt: %s\n"):format(message))
+-- ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local function error_record(e)
+  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = tostring(e) }
+end
+
+local function report_error(e)
+  core.err(("vegttt: %s\n"):format(tostring(e)))
   if errors.is(e) and e.traceback and e.traceback ~= "" and (e.kind == "script" or e.kind == "misuse") then
     core.err("stack:\n" .. e.traceback .. "\n")
   end
-  return errors.is(e) and exit_of[e.kind] or 1, file
+  return errors.exit_code(e)
 end
 
-local function say(is_json, text) (is_json and core.err or core.out)(text .. "\n") end
+local function say(is_json, line) (is_json and core.err or core.out)(line .. "\n") end
 
-local function print_result(r, result, is_json)
-  for _, name in ipairs(r.table_order) do
-    say(is_json, "\n" .. name .. "\n" .. r.tables[name]:text())
-  end
+-- The scalars of a result, a line each.
+local function result_text(result, digits)
   local parts = {}
   for _, k in ipairs(errors.keys(result or {})) do
     local v = result[k]
-    if type(v) == "table" and v.value then v = tostring(v) end
-    if type(v) ~= "table" then
-      parts[#parts + 1] = ("%s = %s"):format(k, type(v) == "number" and ("%.4g"):format(v) or tostring(v))
-    end
+    if type(v) == "table" and rawget(v, "value") then v = tostring(v) end
+    if type(v) ~= "table" then parts[#parts + 1] = ("%s = %s"):format(k, text.value(v, digits)) end
   end
-  if #parts > 0 then say(is_json, "\n" .. table.concat(parts, "\n")) end
+  return table.concat(parts, "\n")
+end
+
+local function say_legend(is_json, columns_of)
+  local legend = tables.legend(columns_of)
+  if legend ~= "" then say(is_json, "\n" .. legend) end
+end
+
+local function print_result(r, result, is_json)
+  local columns_of = {}
+  for i, name in ipairs(r.table_order) do
+    local t = r.tables[name]
+    say(is_json, "\n" .. name .. "\n" .. t:text())
+    columns_of[i] = t.columns
+  end
+  say_legend(is_json, columns_of)
+  local scalars = result_text(result, 4)
+  if scalars ~= "" then say(is_json, "\n" .. scalars) end
   local m = r.meter:copy()
-  local format = "\ncharged: %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
-    .. "spent: %d rollouts, %d evaluations"
+  local format = "\ncharged (as if the method ran alone): %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
+    .. "spent (what this run did): %d rollouts, %d evaluations"
   say(is_json, format:format(m.charged.rollouts, m.charged.evaluations, m.charged.student_tokens,
     m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
   say(is_json, "everything is in " .. r.dir)
 end
 
 local function print_stored(r, summary, is_json)
+  local columns_of = {}
   for _, name in ipairs(summary.tables or {}) do
     local path = ("%s/tables/%s.md"):format(r.dir, name)
-    if core.exists(path) then say(is_json, "\n" .. name .. "\n\n" .. core.read(path)) end
+    local table_text = core.exists(path) and core.read(path)
+    if table_text then
+      say(is_json, "\n" .. name .. "\n\n" .. table_text)
+      local columns = {}
+      for column in table_text:match "^[^\n]*":gmatch "[^|%s]+" do columns[#columns + 1] = column end
+      columns_of[#columns_of + 1] = columns
+    end
   end
-  for _, k in ipairs(errors.keys(summary.result or {})) do
-    local v = summary.result[k]
-    if type(v) ~= "table" then say(is_json, ("%s = %s"):format(k, tostring(v))) end
-  end
+  say_legend(is_json, columns_of)
+  say(is_json, result_text(summary.result, 15))
   say(is_json, "\nThis run is finished: " .. r.dir)
   say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")
 end
 
 local function json_record(fields) core.out(core.json_encode(fields) .. "\n") end
 
-local function open_run(e, values, origins, f, argv)
-  local ok, r = pcall(run.open, e, values, origins, { name = f.run, fresh = f.fresh or false,
-    replicate = whole_flag(f, "replicate") or 0, argv = argv, limits = { max_rollouts = whole_flag(f, "max-rollouts"),
-    max_wall_s = number_flag(f, "max-wall") } })
-  if ok then return r end
-  if errors.is(r) and r.code == "EINVAL" then usage("%s", r.message) end
-  error(r, 0)
+-- ── one run ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Says how an attempt ended; its exit code.
+local function report(r, status, value, is_json, command)
+  if status == "done" then
+    print_result(r, value, is_json)
+    return 0
+  end
+  if status == "interrupted" then
+    core.err(("vegttt: interrupted; everything recorded is in %s\nvegttt: continue with: %s\n"):format(r.dir, command))
+    return 130
+  end
+  local code = report_error(value)
+  if code == 3 or code == 4 or code == 130 then
+    core.err(("vegttt: recorded in %s; continue with: %s\n"):format(r.dir, command))
+  end
+  return code
 end
 
-local function execute(r)
-  return sched.run(function() return r.experiment.main(r:script_view(), r.params) end, r, {
-    tick = function() return r.progress:tick() end,
-    on_drain = function()
-      core.err("vegttt: interrupted; letting running work end (Ctrl-C again stops at once)\n")
-      session.cancel_evaluations()
-    end,
-  })
-end
-
-local function run_experiment(e, options, file, words)
-  local f = options.flags
-  session.flags = { fresh = f.fresh, max_memory = whole_flag(f, "max-memory", true), unsafe_jail = f["unsafe-jail"] }
-  local values, origins = params.resolve(e.params, options.given, "flag")
-  if f["dry-run"] then
+local function run_experiment(e, flags, given, file, words)
+  e = sweep.of(e, given) or e
+  session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
+    unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
+  local values, origins = params.resolve(e.params, given, "flag")
+  if flags["dry-run"] then
     print_plan(e, values, origins)
     return 0
   end
-  local r = open_run(e, values, origins, f, words)
-  local is_json = f.json
+  local r = attempt.open(e, values, origins, { name = flags.run, fresh = flags.fresh or false,
+    replicate = flags.replicate or 0, argv = words, limits = { max_rollouts = flags["max-rollouts"],
+    max_wall_s = flags["max-wall"] } })
+  local is_json = flags.json
   if is_json then
     json_record { event = "launch", run = r.id, dir = r.dir, experiment = e.name, resumed = r.is_resumed }
   end
@@ -229,36 +207,12 @@ local function run_experiment(e, options, file, words)
     r:close()
     return 0
   end
-  if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
-  if r.is_edited then
-    core.err("vegttt: the script was edited since; its new text is kept, what still has the same key is reused\n")
-  end
-  r:begin()
-  local status, result = execute(r)
-  if status ~= "done" then r:write_tables() end
-  local code = 0
-  if status == "done" then
-    r:finish(result)
-    print_result(r, result, is_json)
-  elseif status == "interrupted" then
-    core.run_sync(r.handle)
-    core.err(("vegttt: interrupted; everything recorded is in %s\nvegttt: continue with: %s\n"):format(r.dir,
-      command_of(file, words)))
-    code = 130
-  else
-    core.run_sync(r.handle)
-    code = report_error(result, file)
-    r:note("error: " .. tostring(result))
-    if result.code == "ECANCELLED" then code = 130 end
-    if code == 3 or code == 4 or code == 130 then
-      core.err(("vegttt: recorded in %s; continue with: %s\n"):format(r.dir, command_of(file, words)))
-    end
-  end
+  local status, value = attempt.carry_out(r)
+  local code = report(r, status, value, is_json, command_of(file, words))
   if is_json then
-    json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(result or {}, 0)
-      or nil }
+    json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(value or {}, 0)
+      or nil, error = status == "failed" and error_record(value) or nil }
   end
-  r:close()
   return code
 end
 
@@ -271,15 +225,19 @@ function main.main(argv)
     local dir = file:match "^(.*)/[^/]*$" or "."
     package.path = ("%s/?.lua;%s/?/init.lua;./lua/?.lua;"):format(dir, dir) .. package.path
     local e = experiment.load(file)
-    local options = parse(words, e.params)
-    if options.flags.help then
+    local flags, given = parse(words, e.params)
+    if flags.help then
       print_help(e)
       return 0
     end
-    return run_experiment(e, options, file, words)
+    return run_experiment(e, flags, given, file, words)
   end, sched.wrap_error)
   if ok then return code end
-  return (report_error(code, file))
+  local exit = report_error(code)
+  for _, word in ipairs(words) do
+    if word == "--json" then json_record { event = "done", exit = exit, error = error_record(code) } end
+  end
+  return exit
 end
 
 return main

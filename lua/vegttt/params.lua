@@ -1,18 +1,41 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Parameters: declared in the experiment, typed by their default, set from the command line, recorded with their
--- origin.
+-- origin. Main gets them as a closed record: a misspelt name raises.
 --
--- A declaration is { default, help, choices =, min =, max =, list =, type =, extend = }. The type is the default's
--- (integer, number, string, boolean) unless `type` says it; a nil default means "from the model record". `list` splits
--- "a,b,c". `extend` marks what may grow without becoming another run (k, steps): the same run goes on with the
--- difference.
+-- A declaration is { default, help, choices =, min =, above =, max =, list =, type =, extend = }. The type is the
+-- default's (integer, number, string, boolean) unless `type` says it; "model" is a string that must name a model. A nil
+-- default means "from the model record". `list` splits "a,b,c". `extend` marks what may grow (k, steps): a run
+-- that differs only there is of one family with this one, and each pays only for the difference.
+--
+-- What many scripts share is declared here once, with the limits that the engine itself keeps (core.limits). A script
+-- that names a shared parameter again changes what it gives and keeps the rest, `extend` excepted.
+local args = require "vegttt.args"
+local closed = require "vegttt.closed"
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local policy = require "vegttt.policy"
 
 local params = {}
 
-local fields = { choices = "table", min = "number", max = "number", list = "boolean",
-  type = { "integer", "number", "string", "boolean" }, extend = "boolean", [1] = "any", [2] = "string" }
+local fields = { choices = "table", min = "number", above = "number", max = "number", list = "boolean",
+  type = { "integer", "number", "string", "boolean", "model" }, extend = "boolean", [1] = "any", [2] = "string" }
+
+---Options of every experiment: what may not be a parameter's name.
+params.flags = {
+  { "help", nil, "this text" },
+  { "dry-run", nil, "print the plan (parameters, tasks, counts, estimate) and stop" },
+  { "run", "NAME", "name of the run directory instead of a stamp" },
+  { "fresh", nil, "a new run even if one with these parameters exists" },
+  { "replicate", "N", "an independent repetition: enters every seed", kind = "integer", min = 0 },
+  { "json", nil, "launch and done records on standard output, all else on standard error" },
+  { "max-rollouts", "N", "stop when so many samples were charged", kind = "integer", min = 0 },
+  { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
+  { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 0 },
+  { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
+  { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
+  { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
+}
 
 function params.kind(d)
   if d.type then return d.type end
@@ -21,22 +44,122 @@ function params.kind(d)
   return type(v) == "nil" and "string" or type(v)
 end
 
----Parameters every sampling script shares. nil defaults come from the model record when a policy samples.
-function params.common(extra)
-  local p = {
-    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder or a .gguf" },
-    k = { 32, "samples per task and step", min = 1, extend = true },
-    temperature = { nil, "sampling temperature", type = "number", min = 0 },
-    max_tokens = { nil, "longest answer, in tokens", type = "integer", min = 1 },
-    top_p = { 1.0, "nucleus sampling; 1 = off", min = 0, max = 1 },
-    top_k = { 0, "sample among the k likeliest tokens; 0 = off", min = 0 },
-    min_p = { 0.0, "drop tokens below this share of the likeliest; 0 = off", min = 0, max = 1 },
+-- ── declarations that scripts share ──────────────────────────────────────────────────────────────────────────────────
+
+local function limited(name, d)
+  for k, v in pairs(core.limits[name]) do d[k] = v end
+  return d
+end
+
+local function sampling()
+  return {
+    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder or a .gguf", type = "model" },
+    k = limited("n", { 32, "samples per task and step", extend = true }),
+    temperature = limited("temperature", { nil, "sampling temperature", type = "number" }),
+    max_tokens = limited("max_tokens", { nil, "longest answer, in tokens", type = "integer" }),
+    top_p = limited("top_p", { 1.0, "nucleus sampling; 1 = off" }),
+    top_k = limited("top_k", { 0, "sample among the k likeliest tokens; 0 = off" }),
+    min_p = limited("min_p", { 0.0, "drop tokens below this share of the likeliest; 0 = off" }),
     stop = { nil, "stop strings", type = "string", list = true },
     seed = { 42, "run seed", min = 0 },
   }
-  for name, d in pairs(extra or {}) do p[name] = d end
-  params.check(p, "vt.params")
-  return p
+end
+
+local function with_tasks()
+  local shared = sampling()
+  shared.split = { "splits/l1_seed42.json", "problem split; empty = every task there is" }
+  shared.subset = { "eval", "which half of the split", choices = { "train", "eval" } }
+  shared.tasks = { "4,5,12,14,15", "problem ids or task files; empty = the whole subset", list = true }
+  shared.eval = { "fast", "timing protocol", choices = { "fast", "full" } }
+  return shared
+end
+
+local function with_updates()
+  local shared = with_tasks()
+  shared.steps = { 5, "gradient steps", min = 0, extend = true }
+  shared.lr = limited("lr", { nil, "learning rate", type = "number" })
+  shared.patience = { 0, "stop after so many steps in a row without a new best; 0 = run every step", min = 0 }
+  return shared
+end
+
+local function merge(op, shared, extra)
+  if extra ~= nil and type(extra) ~= "table" then
+    errors.misuse(op, "%s needs a table of parameters, not a %s", op, type(extra))
+  end
+  for name, d in pairs(extra or {}) do
+    local known = shared[name]
+    if known and type(d) == "table" then
+      known.extend = nil
+      for k, v in pairs(d) do known[k] = v end
+    else
+      shared[name] = d
+    end
+  end
+  params.check(shared, op)
+  return shared
+end
+
+---vt.params(extra): what every script that samples shares, and `extra`.
+function params.common(extra) return merge("vt.params", sampling(), extra) end
+
+---vt.task_params(extra): also which tasks, and how their answers are timed.
+function params.of_tasks(extra) return merge("vt.task_params", with_tasks(), extra) end
+
+---vt.adapt_params(extra): also how the weights are adapted.
+function params.of_updates(extra) return merge("vt.adapt_params", with_updates(), extra) end
+
+-- ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local function option(name, d)
+  local kind = params.kind(d)
+  return { name, "VALUE", d[2], kind = kind == "model" and "string" or kind, min = d.min, above = d.above, max = d.max,
+    choices = d.choices }
+end
+
+---The declarations as options of a command line, in order of their names; a list is one text there.
+function params.options(declared)
+  local out = {}
+  for _, name in ipairs(errors.keys(declared)) do
+    local d = declared[name]
+    out[#out + 1] = d.list and { name, "VALUE", d[2] } or option(name, d)
+  end
+  return out
+end
+
+-- An item of a list: of the declared type, else a number where it looks like one.
+local function item_value(name, d, item)
+  local o = option(name, d)
+  if not d.type and tonumber(item) then o.kind = math.tointeger(tonumber(item)) and "integer" or "number" end
+  return args.value(args.declare { o }, name, item)
+end
+
+local function list_value(name, d, given)
+  local list = {}
+  if type(given) == "table" then
+    for i, item in ipairs(given) do list[i] = item_value(name, d, item) end
+    return list
+  end
+  for item in tostring(given):gmatch "[^,]+" do
+    item = item:match "^%s*(.-)%s*$"
+    if item ~= "" then list[#list + 1] = item_value(name, d, item) end
+  end
+  return list
+end
+
+local taken = {}
+for _, flag in ipairs(params.flags) do taken[flag[1]] = true end
+
+local function plain_value(name, d, given)
+  if given == nil then return nil end
+  return d.list and list_value(name, d, given) or args.value(args.declare { option(name, d) }, name, given)
+end
+
+---The value of a parameter given as text or in its type, or of its default.
+function params.value(name, d, given)
+  if given == nil then return plain_value(name, d, d[1]) end
+  local v = plain_value(name, d, given)
+  if params.kind(d) == "model" then policy.check_spec(v) end
+  return v
 end
 
 ---Checks the declarations themselves.
@@ -45,6 +168,9 @@ function params.check(declared, op)
     if type(name) ~= "string" or not name:find("^[%a][%w_]*$") then
       errors.misuse(op, "%s: '%s' cannot be a parameter's name; use letters, digits and _", op, tostring(name))
     end
+    if taken[(name:gsub("_", "-"))] then
+      errors.misuse(op, "%s: '%s' cannot be a parameter's name: --%s means something for every script", op, name, name)
+    end
     if type(d) ~= "table" then
       errors.misuse(op, "%s: parameter '%s' must be { default, help }, not a %s", op, name, type(d))
     end
@@ -52,98 +178,27 @@ function params.check(declared, op)
     if type(d[1]) == "table" then
       errors.misuse(op, "%s: the default of '%s' is a table; write \"a,b,c\" with list = true", op, name)
     end
+    local is_well, problem = pcall(plain_value, name, d, d[1])
+    if not is_well then errors.misuse(op, "%s: the default of '%s' is none: %s", op, name, tostring(problem)) end
   end
 end
 
-local function usage(format, ...)
-  errors.raise("usage", "command line", format:format(...))
-end
-
-local function convert(name, text, kind)
-  if kind == "string" then return text end
-  if kind == "boolean" then
-    if text == "true" or text == "yes" or text == "1" then return true end
-    if text == "false" or text == "no" or text == "0" then return false end
-    usage("--%s must be true or false, not '%s'", name, text)
-  end
-  local v = tonumber(text)
-  if not v then usage("--%s must be a %s, not '%s'", name, kind == "integer" and "whole number" or "number", text) end
-  if kind == "number" then return v + 0.0 end
-  local i = math.tointeger(v)
-  if not i then usage("--%s must be a whole number, not '%s'", name, text) end
-  return i
-end
-
-local function check_range(name, d, v)
-  if type(v) == "number" then
-    if v ~= v then usage("--%s is not a number", name) end
-    if d.min and v < d.min then usage("--%s must be at least %s, not %s", name, tostring(d.min), tostring(v)) end
-    if d.max and v > d.max then usage("--%s must be at most %s, not %s", name, tostring(d.max), tostring(v)) end
-  end
-  if d.choices then
-    for _, c in ipairs(d.choices) do
-      if c == v then return end
-    end
-    local texts = {}
-    for i, c in ipairs(d.choices) do texts[i] = tostring(c) end
-    usage("--%s must be one of %s, not '%s'", name, table.concat(texts, ", "), tostring(v))
-  end
-end
-
-local function split(name, text, d)
-  local list = {}
-  for item in text:gmatch "[^,]+" do
-    item = item:match "^%s*(.-)%s*$"
-    if item ~= "" then
-      local v = d.type and convert(name, item, d.type) or math.tointeger(tonumber(item)) or tonumber(item) or item
-      check_range(name, d, v)
-      list[#list + 1] = v
-    end
-  end
-  return list
-end
-
----The value of a parameter given as text, or of its default.
-function params.value(name, d, given)
-  if given == nil then
-    if d.list and type(d[1]) == "string" then return split(name, d[1], d) end
-    return d[1]
-  end
-  if d.list then
-    if type(given) == "table" then return given end
-    return split(name, tostring(given), d)
-  end
-  local v = given
-  if type(given) == "string" then v = convert(name, given, params.kind(d)) end
-  if params.kind(d) == "number" and math.type(v) == "integer" then v = v + 0.0 end
-  check_range(name, d, v)
-  return v
-end
-
----values, origins of all declared parameters; given: name -> text or value.
+---values (a closed record) and origins of all declared parameters; given: name -> text or value.
 function params.resolve(declared, given, origin)
-  local values, origins = {}, {}
+  local values, origins, names = {}, {}, errors.keys(declared)
   for name in pairs(given) do
-    if not declared[name] then usage("there is no parameter '%s'%s", name, errors.hint(name, errors.keys(declared))) end
+    if not declared[name] then
+      errors.usage("there is no parameter '%s'%s", tostring(name), errors.hint(tostring(name), names))
+    end
   end
-  for name, d in pairs(declared) do
+  for _, name in ipairs(names) do
+    local d = declared[name]
     values[name] = params.value(name, d, given[name])
     origins[name] = { value = values[name], type = params.kind(d), origin = given[name] ~= nil and origin
       or values[name] == nil and "model record" or "default" }
   end
-  return values, origins
+  return closed.record("p", values, names), origins
 end
-
-local function show(v)
-  if v == nil then return "from the model record" end
-  if type(v) == "table" then
-    local texts = {}
-    for i, x in ipairs(v) do texts[i] = tostring(x) end
-    return table.concat(texts, ",")
-  end
-  return type(v) == "string" and (v == "" and '""' or v) or tostring(v)
-end
-params.show = show
 
 ---The table that --help prints.
 function params.help(declared)
@@ -151,13 +206,9 @@ function params.help(declared)
   for name in pairs(declared) do width = math.max(width, #name) end
   for _, name in ipairs(errors.keys(declared)) do
     local d = declared[name]
-    local notes = {}
-    if d.choices then notes[#notes + 1] = "one of " .. show(d.choices) end
-    if d.min then notes[#notes + 1] = "at least " .. tostring(d.min) end
-    if d.max then notes[#notes + 1] = "at most " .. tostring(d.max) end
-    if d.list then notes[#notes + 1] = "a,b,c" end
+    local limits = args.limits(d)
     lines[#lines + 1] = ("  --%-" .. width .. "s  %-8s %s%s [%s]"):format(name, params.kind(d), d[2] or "",
-      #notes > 0 and " (" .. table.concat(notes, "; ") .. ")" or "", show(d[1]))
+      limits ~= "" and (" (%s)"):format(limits) or "", args.show(d[1]))
   end
   return table.concat(lines, "\n")
 end

@@ -2,13 +2,17 @@
 --
 -- Policies and weights: the sampler, the log-probability, and names for every state of the weights.
 --
--- Weights are immutable and named by their hash chain. Each sample's seed comes from run seed, task, weights step,
--- index and the call's draw label; the sample's key adds the weights, the prompt and the parameters. A sample whose key
--- is recorded is answered from the record, one that another run of this machine drew from the content store, and only
--- the rest is drawn. Weights that came back from a record get their backend state when somebody first needs it
--- (learn.lua knows how), so replaying ten recorded steps loads at most one adapter.
+-- Weights are immutable and named by their hash chain. A group's seed and label come from run seed, task, weights step
+-- and the call's draw label; a sample is number i of its group, and its key adds the weights, the prompt and the
+-- parameters. A sample whose key is recorded is answered from the record, one that another run of this machine drew from
+-- the content store, and only the rest is drawn. A server that takes no seeds draws the rest anew: such lines name the
+-- request they came from. Weights that came back from a record get their backend state when somebody first needs it
+-- (checkpoints.lua knows how), so replaying ten recorded steps loads at most one adapter.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local families = require "vegttt.families"
+local inputs = require "vegttt.inputs"
 local prompts = require "vegttt.prompts"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -16,13 +20,13 @@ local session = require "vegttt.session"
 
 local policy = {}
 
-local Policy = { __name = "vt.Policy" }
-Policy.__index = Policy
-local Weights = { __name = "vt.Weights" }
-Weights.__index = Weights
+local Policy, Weights = {}, {} -- methods
+local policy_class = closed.class("vt.Policy", "a policy", { "model", "spec", "caps", "record", "weights" }, Policy)
+local weights_class = closed.class("vt.Weights", "weights", { "id", "step", "trained_on", "model", "handle", "recipe",
+  "is_trainable", "is_trained", "folder" }, Weights)
 
-function Policy:__tostring() return ("policy %s"):format(self.spec) end
-function Weights:__tostring()
+function policy_class:__tostring() return ("policy %s"):format(self.spec) end
+function weights_class:__tostring()
   return ("weights %s step %d (%s…)"):format(self.model.spec, self.step, self.id:sub(1, 8))
 end
 
@@ -45,7 +49,7 @@ end
 function policy.weights(model, info)
   if model.known[info.id] then return model.known[info.id] end
   local w = setmetatable({ id = info.id, step = info.step, model = model, handle = info.handle, is_trainable = true,
-    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, Weights)
+    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, weights_class)
   model.known[w.id] = w
   return w
 end
@@ -54,14 +58,62 @@ end
 function policy.recorded_weights(model, id, step, trained_on, recipe)
   if not model.known[id] then
     model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe,
-      trained_on = trained_on, is_trained = true }, Weights)
+      trained_on = trained_on, is_trained = true }, weights_class)
   end
   return model.known[id]
 end
 
-local open_models = {}
+local open_models = {} -- key -> model
+local openings = {} -- key -> future of a model
 
----vt.policy(spec, o)
+-- MODEL of MODEL+ADAPTER.
+local function plain_spec(spec)
+  if core.exists(spec) then return spec end
+  return spec:match "^(.*)%+[^+]*$" or spec
+end
+
+-- The folder of ADAPTER, or nil.
+local function adapter_of(spec)
+  local name = not core.exists(spec) and spec:match "%+([^+]*)$"
+  if not name then return nil end
+  return core.is_dir(name) and name or core.find("experiments/adapters/" .. name) or name
+end
+
+local function open_model(spec, opts)
+  local asked = core.json_encode(opts)
+  local key = spec .. asked
+  if open_models[key] then return open_models[key] end
+  for _, model in pairs(open_models) do -- under another name
+    if model.spec == spec and model.asked == asked then return model end
+  end
+  if not openings[key] then
+    sched.gate "vt.policy"
+    local op = core.policy_open(spec, opts)
+    openings[key] = sched.start(op, function(handle, info)
+      local model = { handle = handle, spec = info.spec, asked = asked, plain_spec = plain_spec(info.spec), caps = info.caps, known = setmetatable({}, { __mode = "v" }),
+        byte_lengths = {}, record = core.json_decode(info.record, "the model record") }
+      model.base = policy.weights(model, core.policy_weights(handle, "base"))
+      model.start = policy.weights(model, core.policy_weights(handle, "start"))
+      open_models[key] = model
+      return model
+    end, function() openings[key] = nil end, function(_, line) core.err(line .. "\n") end)
+    sched.stop_at_interrupt(op) -- nobody waits for a download that he does not want any more
+  end
+  return sched.await(openings[key], "vt.policy")
+end
+
+-- A model's files by content; of a model that is known by name or served, the name.
+local function model_digest(spec)
+  local function of(path)
+    if core.is_dir(path) then return inputs.folder_digest(path) end
+    return core.exists(path) and inputs.file_digest(path) or "by name"
+  end
+  local adapter = adapter_of(spec)
+  return adapter and core.sha256(of(plain_spec(spec)) .. "+" .. of(adapter)) or of(spec)
+end
+inputs.declare("model", "the model %s", model_digest)
+
+---vt.policy(spec, o) [waits]
 function policy.open(spec, o)
   sched.need "vt.policy"
   if type(spec) ~= "string" or spec == "" then
@@ -69,28 +121,20 @@ function policy.open(spec, o)
   end
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
-  local opts = { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed, reset = o.reset,
-    stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory }
-  local key = spec .. core.json_encode(opts)
-  local model = open_models[key]
-  if not model then
-    local handle, info = core.policy_open(spec, opts)
-    model = { handle = handle, spec = info.spec, caps = info.caps, known = setmetatable({}, { __mode = "v" }),
-      byte_lengths = {},
-      record = core.json_decode(info.record, "the model record") }
-    model.base = policy.weights(model, core.policy_weights(handle, "base"))
-    model.start = policy.weights(model, core.policy_weights(handle, "start"))
-    open_models[key] = model
-  end
-  session.run("vt.policy"):log("policy", { spec = model.spec, weights = model.start.id, record = model.record })
+  local model = open_model(spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
+    reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
+    chat = session.flags.chat })
+  inputs.note("model", model.spec, model_digest(model.spec))
+  inputs.note("numerics", model.spec, core.numerics())
+  session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
-    weights = model.start }, Policy)
+    weights = model.start }, policy_class)
 end
 
 function Policy:base() return self.model.base end
 function Policy:start() return self.model.start end
 
----The current weights. Their state is kept in the run, so that a resumed run need not train them again.
+---The current weights. Their state is kept in the run, so that a resumed run need not train them again. [waits]
 function Policy:snapshot(name)
   local run = session.run "policy:snapshot"
   local w = self.weights
@@ -103,12 +147,40 @@ function Policy:snapshot(name)
   return w
 end
 
+-- Weights equal to w of which the server has a model of its own; w itself where the backend keeps every state. Recorded
+-- weights without a state get a model of their own when they are loaded.
+local function apart(w)
+  if not w.model.caps.branch_makes_model or not w.handle then return w end
+  local info = sched.await(sched.start(core.branch(w.handle), function(info) return info end), "policy:branch")
+  local copy = setmetatable({}, weights_class)
+  for k, v in pairs(w) do copy[k] = v end
+  copy.handle = info.handle
+  return copy
+end
+
+---A policy that trains on from any weights, of this run or of a recorded one. A recorded state whose optimiser is gone
+---begins with a fresh one. [waits where the backend makes a model, and for recorded states]
 function Policy:branch(w)
-  if getmetatable(w) ~= Weights or w.model ~= self.model then
+  if not policy.is_weights(w) or w.model.base.id ~= self.model.base.id then
     errors.misuse("policy:branch", "policy:branch needs weights of the same model")
   end
-  return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record, weights = w },
-    Policy)
+  if w.folder and not w.is_trainable then return policy.open(w.model.plain_spec .. "+" .. w.folder) end
+  return setmetatable({ model = w.model, spec = w.model.spec, caps = self.caps, record = self.record,
+    weights = apart(w) }, policy_class)
+end
+
+---[waits] Weights of a run's record as its model has them; what is in `folder` is loaded.
+function policy.load(model, folder)
+  local info = core.snapshot_info(model.handle, folder)
+  if not info then return nil end
+  local known = model.known[info.id]
+  if known and known.handle then return known end
+  local op = core.weights_load(model.handle, folder)
+  return sched.await(sched.start(op, function(loaded)
+    local w = policy.weights(model, loaded)
+    w.handle, w.is_trainable, w.is_trained, w.folder = loaded.handle, info.is_trainable, true, folder
+    return w
+  end), "vt.weights")
 end
 
 function Policy:encode(text, o)
@@ -126,15 +198,33 @@ end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
 
--- { ids, sha, text }: rendered with the record's sentences, cached in the prompt per model.
+-- prompt -> its last rendering. A copy of a prompt has none, and one whose fields were set since is rendered again.
+local rendered = setmetatable({}, { __mode = "k" })
+local asked_with = setmetatable({}, { __mode = "kv" }) -- token ids -> the prompt that they are
+
+-- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
-  local cached = rawget(p, "tokens_cache")
-  if cached and cached.model == model and cached.prefix == prefix then return cached end
-  local text = core.policy_render(model.handle, p:messages(model.record), true) .. (prefix or p.prefix or "")
-  local ids = core.policy_encode(model.handle, text, true)
-  cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
-  p.tokens_cache = cached
+  local begun, messages = prefix or p.prefix or "", p:messages(model.record)
+  local said = { begun }
+  for _, m in ipairs(messages) do said[#said + 1] = m.role .. "\0" .. m.content end
+  said = table.concat(said, "\0")
+  local cached = rendered[p]
+  if cached and cached.model == model and cached.said == said then return cached end
+  if begun ~= "" and not model.caps.prefix then
+    errors.misuse("weights:sample", "%s cannot go on from a prefix: its server begins every answer itself", model.spec)
+  end
+  local text = core.policy_render(model.handle, messages, true) .. begun
+  local ids = model.caps.tokens and core.policy_encode(model.handle, text, true) or {}
+  cached = { model = model, said = said, ids = ids, text = text, sha = core.sha256(text) }
+  rendered[p], asked_with[ids] = cached, p
   return cached
+end
+
+---What a sample is to be trained or scored under: the tokens it was drawn with, unless its script gave it another prompt.
+function policy.prompt_of(s, g)
+  local prompt, ids = s.prompt or g.prompt, s.prompt_ids or g.prompt_ids
+  if not ids or prompt and asked_with[ids] and asked_with[ids] ~= prompt then return prompt end
+  return ids
 end
 
 ---Token ids of a vt.Prompt or an array of ids.
@@ -146,13 +236,8 @@ end
 
 -- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- The body: everything before the first line that is only a closing brace; nil when there is none.
-local function extract(text)
-  if text:find "^}%s*\n" or text:find "^}%s*$" then return "" end
-  local at = text:find("\n}[ \t]*\n") or text:find "\n}[ \t]*$"
-  return at and text:sub(1, at - 1)
-end
-policy.extract = extract
+---The code of an answer and the bytes [from, to) it stands in; nil and why when there is none.
+policy.extract = core.extract
 
 local function byte_length(model, id)
   local n = model.byte_lengths[id]
@@ -164,26 +249,48 @@ local function byte_length(model, id)
 end
 
 -- Log-probability over the tokens that begin inside the extracted code.
-local function logprob_of_code(model, tokens, logprobs, code)
+local function logprob_of_code(model, tokens, logprobs, from, to)
   local at, sum = 0, 0
   for t, id in ipairs(tokens) do
-    if at >= #code then break end
-    sum = sum + logprobs[t]
+    if at >= to then break end
+    if at >= from then sum = sum + logprobs[t] end
     at = at + byte_length(model, id)
   end
   return sum
 end
 
-local Sample = { __name = "vt.Sample" }
-Sample.__index = Sample
+local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_ids", "weights", "draw", "seen", "step",
+  "run", "dropped", "recorded" })
+local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
+  "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded" })
+policy.Group, policy.Sample = Group, Sample
+
+-- Groups and samples that were read back know the run that they came from; their weights and the tokens of their prompt
+-- are there when somebody asks. Set by recorded.lua: what -> function(recorded, the object).
+policy.of_record = {}
+for _, class in ipairs { Group, Sample } do
+  local index = class.__index
+  function class.__index(t, k)
+    local find = policy.of_record[k]
+    local from = find and rawget(t, "recorded")
+    if not from then return index(t, k) end
+    local value = find(from, t)
+    rawset(t, k, value)
+    return value
+  end
+end
+
 function Sample:__tostring() return ("sample %d of %s"):format(self.i, tostring(self.task)) end
 
-local function sample_of(line, task, g)
+---The sample of a line of rollouts.jsonl, in group g.
+function policy.sample_of(line, task, g)
   return setmetatable({ task = task, i = line.i, seed = core.parse_u64(line.seed), text = line.text, code = line.code,
     code_sha = line.code_sha, tokens = line.tokens, n_tokens = line.n_tokens, finish = line.finish,
     logprob = line.logprob, logprob_mean = line.logprob_mean, logprob_code = line.logprob_code,
     logprobs = line.logprobs, logprobs_behaviour = line.logprobs_behaviour, key = line.key, seen = line.seen,
-    temperature = line.temperature, prompt = g.prompt, prompt_ids = g.prompt_ids, weights = g.weights }, Sample)
+    temperature = line.temperature, prompt = g.prompt, prompt_ids = rawget(g, "prompt_ids"),
+    weights = rawget(g, "weights"), recorded = rawget(g, "recorded") }, Sample)
 end
 
 -- What a run's start weights were trained on, met by this task: "task", "family" or nil.
@@ -192,31 +299,47 @@ local function seen_by(model, task)
     if id == task.id then return "task" end
   end
   for _, family in ipairs(model.start.trained_on.families or {}) do
-    if family == task.family then return "family" end
+    if families.of(family) == families.of(task.family) then return "family" end
   end
+end
+
+-- What the model wrote, the stop string included: the closing brace is part of the answer.
+local function answer_of(request, raw)
+  if request.model.caps.tokens then return core.policy_decode(request.model.handle, raw.tokens) end
+  return raw.text .. (raw.stop and request.stop[raw.stop] or "")
+end
+
+-- The prompt of a request in its run: the text that was read, and what it was made of, whose hash this gives.
+local function keep_prompt(request)
+  if not request.parts_sha then
+    core.run_blob(request.run.handle, request.prompt.text)
+    request.parts_sha = core.run_blob(request.run.handle, core.json_encode(request.parts))
+  end
+  return request.parts_sha
 end
 
 local function line_of(request, i, raw)
   local model, task = request.model, request.task
-  local answer = core.policy_decode(model.handle, raw.tokens)
-  local code = extract(answer)
-  local n = #raw.tokens
+  local answer = answer_of(request, raw)
+  local code, from, to = core.extract(answer, task and task.name)
+  local n = #raw.logprobs
   local logprob = raw.logprobs:sum()
   return {
     key = request.keys[i], run = request.run.id, task = task and task.id, level = task and task.level,
     step = request.weights.step, i = i, seed = core.u64(request.seeds[i]), draw = request.draw,
-    weights = request.weights.id, prompt_sha = request.prompt.sha, n_prompt = #request.prompt.ids,
+    weights = request.weights.id, prompt_sha = request.prompt.sha, prompt = keep_prompt(request), n_prompt = #request.prompt.ids,
     temperature = request.temperature, seen = request.seen,
     text = raw.text, tokens = core.array(raw.tokens), n_tokens = n, finish = raw.finish,
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
     logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour,
     logprob = logprob, logprob_mean = n > 0 and logprob / n or 0,
-    logprob_code = code and logprob_of_code(model, raw.tokens, raw.logprobs, code) or logprob,
+    logprob_code = code and model.caps.tokens and logprob_of_code(model, raw.tokens, raw.logprobs, from, to) or logprob,
   }
 end
 
 -- Fields that belong to the run in which a sample is used, not to the sample itself.
 local function adopt(line, request)
+  line.prompt = keep_prompt(request)
   line.run, line.seen, line.reward, line.advantage, line.sample_ms = request.run.id, request.seen, nil, nil, nil
   return line
 end
@@ -224,7 +347,10 @@ end
 local function from_store(request, i)
   local store = session.content()
   local text = store and not session.flags.fresh and core.content_get(store, request.keys[i])
-  if not text then return nil end
+  if not text then
+    local line = request.run.donors:sample(request.keys[i])
+    return line and adopt(line, request)
+  end
   local line = core.json_decode(text, "a stored sample")
   line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
   return adopt(line, request)
@@ -232,18 +358,20 @@ end
 
 local sample_options = { n = "integer", draw = "string", temperature = "number", max_tokens = "integer",
   top_p = "number", top_k = "integer", min_p = "number", stop = "table", prefix = "string", again = "boolean" }
+policy.sample_options = sample_options
+local limited = { "n", "temperature", "max_tokens", "top_p", "top_k", "min_p" } -- in core.limits
 
--- Seeds and keys of samples 1..n; raises when the run already asked for them.
+-- Group, seeds and keys of samples 1..n; raises when the run already asked for them.
 local function name_samples(request, o)
   local run, task = request.run, request.task
   local subject = task and ("l%d/%d"):format(task.level, task.id) or request.prompt.sha
-  local stem = ("sample/%s/%d/%s/"):format(subject, request.weights.step, request.draw)
+  request.stream = ("sample/%s/%d/%s/"):format(subject, request.weights.step, request.draw)
   local fields = { weights = request.weights.id, prompt = request.prompt.sha, temperature = request.temperature,
     top_p = request.top_p, top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens,
     stop = core.array(request.stop) }
   request.seeds, request.keys = {}, {}
   for i = 1, request.n do
-    request.seeds[i] = core.seed(run.seed, stem .. i)
+    request.seeds[i] = core.seed(run.seed, request.stream .. i)
     fields.seed, fields.i = core.u64(request.seeds[i]), i
     request.keys[i] = record.hash(fields)
   end
@@ -262,48 +390,49 @@ local function make_request(w, p, o)
     errors.misuse("weights:sample", "weights:sample needs a prompt (task:prompt()), not a %s", type(p))
   end
   o = errors.options("weights:sample", o, sample_options)
-  if not o.n or o.n < 1 then
-    errors.misuse("weights:sample", "weights:sample: n, the number of samples, must be at least 1")
-  end
+  if not o.n then errors.misuse("weights:sample", "weights:sample: n, the number of samples, is needed") end
   local r = model.record
   local request = {
     model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
-    prompt = tokens_of(model, p, o.prefix), seen = p.task and seen_by(model, p.task),
+    prompt = tokens_of(model, p, o.prefix), parts = prompts.parts(p, o.prefix), seen = p.task and seen_by(model, p.task),
     temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
   }
-  if request.temperature < 0 then
-    errors.misuse("weights:sample", "weights:sample: temperature must not be negative")
+  for _, name in ipairs(limited) do
+    local problem = core.limit_problem(name, request[name])
+    if problem then errors.misuse("weights:sample", "weights:sample: %s", problem) end
   end
-  if request.max_tokens < 1 then errors.misuse("weights:sample", "weights:sample: max_tokens must be at least 1") end
+  if p.task then request.run:keep_task(p.task) end
   name_samples(request, o)
   return request
 end
 
--- Draws the missing samples. Each is recorded when it ends, whoever still waits and whatever becomes of the others.
-local function draw_missing(request, missing, lines)
+-- Draws the missing samples in one request. Each is recorded when it ends, whoever still waits and whatever becomes of
+-- the others. ended(i) is called then.
+local function draw_missing(request, missing, lines, ended)
   local run, w, store = request.run, request.weights, session.content()
   run:check_budget(#missing, "weights:sample")
   policy.ready(w)
   sched.gate "weights:sample"
-  local seeds = {}
-  for j, i in ipairs(missing) do seeds[j] = request.seeds[i] end
   local began = core.now()
-  core.run_blob(run.handle, request.prompt.text)
-  local op = core.sample(w.handle, request.prompt.ids, seeds, { temperature = request.temperature,
-    top_p = request.top_p, top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens,
-    stop = request.stop })
+  local prompt = { ids = request.model.caps.tokens and request.prompt.ids or nil, text = request.prompt.text }
+  local op = core.sample(w.handle, prompt, { seed = run.seed, stream = request.stream, index = missing },
+    { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k, min_p = request.min_p,
+      max_tokens = request.max_tokens, stop = request.stop })
   run.progress:plan_samples(#missing)
   local function record_one(j, raw)
     local i = missing[j]
     if lines[i] then return end
     local line = line_of(request, i, raw)
+    -- Where samples do not follow from their seeds, which ones were drawn together is part of what they are.
+    if request.model.caps.seed ~= "sample" then line.request = missing[1] end
     if store then core.content_put(store, line.key, core.json_encode(line)) end
     line.sample_ms = (core.now() - began) * 1e3
     run.record:put_sample(line)
     lines[i] = line
     run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
     run.progress:add_samples(1)
+    ended(i)
   end
   local future = sched.start(op, function(raws)
     for j, raw in ipairs(raws) do record_one(j, raw) end
@@ -312,10 +441,17 @@ local function draw_missing(request, missing, lines)
   sched.await(future, "weights:sample")
 end
 
-function Weights:sample(p, o)
+---weights:sample, with on_sample(s) called for each sample as soon as it has ended.
+function policy.stream(self, p, o, on_sample)
   sched.need "weights:sample"
   local request = make_request(self, p, o)
   local run, lines, missing, n_tokens = request.run, {}, {}, 0
+  local g = setmetatable({ task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self,
+    draw = request.draw, seen = request.seen }, Group)
+  local function ended(i)
+    g[i] = policy.sample_of(lines[i], request.task, g)
+    on_sample(g[i])
+  end
   for i = 1, request.n do
     local line = run.record.samples[request.keys[i]]
     if line then
@@ -332,16 +468,16 @@ function Weights:sample(p, o)
     run.progress:plan_samples(request.n - #missing)
     run.progress:add_samples(request.n - #missing, true)
   end
-  if #missing > 0 then draw_missing(request, missing, lines) end
-  local g = { task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self, draw = request.draw,
-    seen = request.seen }
   for i = 1, request.n do
-    g[i] = sample_of(lines[i], request.task, g)
-    n_tokens = n_tokens + lines[i].n_tokens
+    if lines[i] then ended(i) end
   end
+  if #missing > 0 then draw_missing(request, missing, lines, ended) end
+  for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens end
   run:charge { rollouts = request.n, student_tokens = n_tokens, prompt_tokens = request.n * #request.prompt.ids }
   return g
 end
+
+function Weights:sample(p, o) return policy.stream(self, p, o, function() end) end
 
 ---T = 1 log-probability of each token after the prompt.
 function Weights:score(p, tokens, o)
@@ -360,21 +496,39 @@ function Weights:score(p, tokens, o)
   run.meter:spend(cost)
   local known = run.record:get(key)
   if known then return core.vector(known) end
+  local store, store_key = session.content(), core.sha256(key) -- keys of samples are other hashes
+  local text = store and not session.flags.fresh and core.content_get(store, store_key)
+  if text then
+    local logprobs = core.vector(core.json_decode(text, "a stored score"))
+    run.record:put(key, logprobs)
+    return logprobs
+  end
   policy.ready(self)
   sched.gate "weights:score"
   local future = sched.start(core.score(self.handle, ids, tokens), function(logprobs)
     run.record:put(key, logprobs)
+    if store then core.content_put(store, store_key, core.json_encode(logprobs)) end
     return logprobs
   end)
   return sched.await(future, "weights:score")
 end
 
+---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. [waits]
 function Weights:save(dir)
+  sched.need "weights:save"
   if type(dir) ~= "string" then
     errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
   end
   policy.ready(self)
-  core.weights_save(self.handle, dir, false)
+  sched.await(sched.start(core.weights_save(self.handle, dir, "export"), function() return true end), "weights:save")
+end
+
+function policy.is_weights(w) return getmetatable(w) == weights_class end
+
+---Raises a usage error when the spec cannot name a model: nothing is opened or fetched.
+function policy.check_spec(spec)
+  local problem = core.policy_check(spec)
+  if problem then errors.usage("--model: %s", problem) end
 end
 
 policy.class = Policy -- update.lua adds policy:update

@@ -10,28 +10,39 @@ Progress.__index = Progress
 local progress = {}
 local tty_interval_s, pipe_interval_s = 0.25, 5
 
-function progress.new(plan)
-  return setmetatable({ plan = plan or {}, asked_samples = 0, asked_evals = 0, n_samples = 0, n_evals = 0,
+---parent: the progress of the sweep whose cell this is; what is counted here counts there too.
+function progress.new(plan, parent)
+  return setmetatable({ parent = parent, plan = plan or {}, asked_samples = 0, asked_evals = 0, n_samples = 0, n_evals = 0,
     n_updates = 0, n_trained = 0, n_new = 0, n_answered = 0, counts = {}, stage = "start", began = core.now(),
     shown_at = core.now() }, Progress)
 end
 
-function Progress:plan_samples(n) self.asked_samples = self.asked_samples + n end
-function Progress:plan_evals(n) self.asked_evals = self.asked_evals + n end
+function Progress:plan_samples(n)
+  self.asked_samples = self.asked_samples + n
+  if self.parent then self.parent:plan_samples(n) end
+end
+
+function Progress:plan_evals(n)
+  self.asked_evals = self.asked_evals + n
+  if self.parent then self.parent:plan_evals(n) end
+end
 
 function Progress:add_update(is_recorded)
   self.n_updates = self.n_updates + 1
   if not is_recorded then self.n_trained = self.n_trained + 1 end
+  if self.parent then self.parent:add_update(is_recorded) end
 end
 
 function Progress:add_samples(n, is_recorded)
   self.n_samples = self.n_samples + n
   if is_recorded then self.n_answered = self.n_answered + n else self.n_new = self.n_new + n end
+  if self.parent then self.parent:add_samples(n, is_recorded) end
 end
 
 function Progress:add_eval(line, is_recorded)
   self.n_evals = self.n_evals + 1
   if is_recorded then self.n_answered = self.n_answered + 1 else self.n_new = self.n_new + 1 end
+  if self.parent then self.parent:add_eval(line, is_recorded) end
   if line.confirms then return end -- judged before: the candidate has been counted
   self.counts[line.status] = (self.counts[line.status] or 0) + 1
   if line.correct and line.status ~= "flagged" and line.speedup > (self.best_speedup or 0) then

@@ -5,30 +5,30 @@
 -- The default format is the one that the default adapter was trained on: a system sentence, one instruction with the
 -- baseline in a fence, and an answer that starts with the fence and the function's signature, so that the model
 -- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
+local closed = require "vegttt.closed"
+local core = require "vegttt.core"
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
 local prompts = {}
 
-local Prompt = { __name = "vt.Prompt" }
-Prompt.__index = Prompt
+local Prompt, Context = {}, {}
+local prompt_class = closed.class("vt.Prompt", "a prompt", { "task", "system", "template", "reasoning", "sections",
+  "prefix" }, Prompt)
+local context_class = closed.class("vt.Context", "a context", { "prompt", "sections" }, Context)
 
 local default_system = "You write fast C code."
 local default_instruction = "Rewrite this C function so that it runs faster and gives the same result."
 
-local function trim(text) return (text:gsub("^\n+", ""):gsub("%s+$", "")) end
-
----The source that the model sees.
-function prompts.source(task)
-  local helpers = task.helpers and trim(task.helpers) .. "\n" or ""
-  return ("%s%s {\n%s\n}"):format(helpers, task.signature, trim(task.body))
-end
+---The source that the model sees; with another body than the baseline's when one is given.
+function prompts.source(task, body) return core.prompt(task.handle, body) end
 
 function prompts.new(task, o)
   if o.shots and o.shots > 0 then
     errors.misuse("task:prompt", "task:prompt: shots need worked examples, and this task has none")
   end
   return setmetatable({ task = task, system = o.system, template = o.template, reasoning = o.reasoning, sections = {},
-    prefix = ("```c\n%s {\n"):format(task.signature) }, Prompt)
+    prefix = ("```c\n%s {\n"):format(task.signature) }, prompt_class)
 end
 
 ---The chat turns, with the record's sentences where the script gave none.
@@ -43,17 +43,32 @@ function Prompt:messages(record)
   }
 end
 
-function prompts.is(p) return getmetatable(p) == Prompt end
+function prompts.is(p) return getmetatable(p) == prompt_class end
 
-local Context = { __name = "vt.Context" }
-Context.__index = Context
+local kept = { "system", "template", "reasoning", "sections" }
+
+---What a prompt is made of beside its task, as plain data, with the prefix that the answer was begun with.
+function prompts.parts(p, prefix)
+  local out = { prefix = prefix or p.prefix }
+  for _, k in ipairs(kept) do out[k] = p[k] end
+  out.sections = core.array(table.move(p.sections, 1, #p.sections, 1, {}))
+  return out
+end
+
+---The prompt of these parts.
+function prompts.of(task, parts)
+  local p = { task = task, prefix = parts.prefix }
+  for _, k in ipairs(kept) do p[k] = parts[k] end
+  p.sections = p.sections or {}
+  return setmetatable(p, prompt_class)
+end
 
 ---vt.context(prompt): the same question with more to read before the answer.
 function prompts.context(p)
   if not prompts.is(p) then
     errors.misuse("vt.context", "vt.context needs a prompt (task:prompt()), not a %s", type(p))
   end
-  return setmetatable({ prompt = p, sections = table.move(p.sections, 1, #p.sections, 1, {}) }, Context)
+  return setmetatable({ prompt = p, sections = table.move(p.sections, 1, #p.sections, 1, {}) }, context_class)
 end
 
 function Context:add(title, text)
@@ -66,7 +81,7 @@ function Context:ask(text)
   for k, v in pairs(self.prompt) do p[k] = v end
   p.sections = table.move(self.sections, 1, #self.sections, 1, {})
   p.sections[#p.sections + 1] = text
-  return setmetatable(p, Prompt)
+  return setmetatable(p, prompt_class)
 end
 
 return prompts

@@ -3,6 +3,7 @@
 -- Rewards: factories of functions that set .reward on every sample of a batch and return the groups. Each is a pure
 -- function of the ordered batch, so a replay gives the same numbers.
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
 local list = require "vegttt.list"
 
 local reward = {}
@@ -12,9 +13,8 @@ local function speedup(s)
   return s.result.correct and s.result.speedup or 0
 end
 
-local function each(groups, fn)
-  if groups[1] and groups[1].tokens then groups = { groups } end
-  for _, g in ipairs(groups) do
+local function each(batch, fn)
+  for _, g in ipairs(groups.list("vt.reward", batch)) do
     for _, s in ipairs(g) do s.reward = fn(s, g) end
   end
 end
@@ -22,9 +22,9 @@ end
 ---Speedup when correct, else 0.
 function reward.raw(o)
   errors.options("vt.reward.raw", o, {})
-  return function(groups)
-    each(groups, speedup)
-    return groups
+  return function(batch)
+    each(batch, speedup)
+    return batch
   end
 end
 
@@ -32,32 +32,31 @@ end
 function reward.clip(o)
   o = errors.options("vt.reward.clip", o, { max = "number" })
   local max = o.max or 10
-  return function(groups)
-    each(groups, function(s) return math.min(speedup(s), max) end)
-    return groups
+  return function(batch)
+    each(batch, function(s) return math.min(speedup(s), max) end)
+    return batch
   end
 end
 
 ---log(speedup) + correct_bonus when correct. Failures get `floor`: a number, or "batch_min-1" (default): one less than
----the
----lowest correct reward of the batch.
+---the lowest correct reward of the batch, or than 0 where that is lower.
 function reward.log(o)
   o = errors.options("vt.reward.log", o, { floor = "any", correct_bonus = "number" })
   local bonus = o.correct_bonus or 0
   local function value(s) return math.log(speedup(s)) + bonus end
-  return function(groups)
+  return function(batch)
     local floor = o.floor or "batch_min-1"
     if floor == "batch_min-1" then
       local lowest = 0
-      each(groups, function(s)
+      each(batch, function(s)
         if speedup(s) > 0 then lowest = math.min(lowest, value(s)) end
       end)
       floor = lowest - 1
     elseif type(floor) ~= "number" then
       errors.misuse("vt.reward.log", "vt.reward.log: floor must be a number or \"batch_min-1\"")
     end
-    each(groups, function(s) return speedup(s) > 0 and value(s) or floor end)
-    return groups
+    each(batch, function(s) return speedup(s) > 0 and value(s) or floor end)
+    return batch
   end
 end
 
@@ -71,22 +70,22 @@ end
 ---Speedup over the median speedup of the task's correct samples in this batch.
 function reward.normalized(o)
   errors.options("vt.reward.normalized", o, {})
-  return function(groups)
-    for _, g in ipairs(groups) do
+  return function(batch)
+    for _, g in ipairs(groups.list("vt.reward", batch)) do
       local values = {}
       for _, s in ipairs(list.filter(g, function(s) return speedup(s) > 0 end)) do values[#values + 1] = speedup(s) end
       local m = median(values)
       each({ g }, function(s) return speedup(s) / m end)
     end
-    return groups
+    return batch
   end
 end
 
 ---The papers' normaliser: each correct sample over the running median of its task's earlier ones, starting from 1.
 function reward.paper(o)
   errors.options("vt.reward.paper", o, {})
-  return function(groups)
-    for _, g in ipairs(groups) do
+  return function(batch)
+    for _, g in ipairs(groups.list("vt.reward", batch)) do
       local earlier = {}
       each({ g }, function(s)
         local x = speedup(s)
@@ -96,7 +95,7 @@ function reward.paper(o)
         return r
       end)
     end
-    return groups
+    return batch
   end
 end
 

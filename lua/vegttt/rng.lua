@@ -1,15 +1,14 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Random streams for scripts: a cursor over Philox, keyed by the run seed and a label. Two labels never share draws.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
-local Rng = { __name = "vt.Rng" }
-Rng.__index = Rng
+local Rng, rng = {}, {}
+local class = closed.class("vt.Rng", "a random stream", { "key", "at" }, Rng)
 
-local rng = {}
-
-function rng.new(seed, label) return setmetatable({ key = core.seed(seed, "rng/" .. label), at = 0 }, Rng) end
+function rng.new(seed, label) return setmetatable({ key = core.seed(seed, "rng/" .. label), at = 0 }, class) end
 
 ---In [0, 1).
 function Rng:uniform()

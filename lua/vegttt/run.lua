@@ -2,20 +2,26 @@
 --
 -- A run: one execution of an experiment with its directory, its record and its meter; what main gets as `run`.
 --
--- The run's identity is the experiment's name and its parameters, except those that may grow (k, steps: `extend`), so
--- asking for more continues the same directory. Lines of metrics.jsonl and meter.jsonl, tables and plots are written
--- again by every attempt, from the record.
+-- The run's identity is everything that can change its result: the experiment's name, all parameters, the replicate and
+-- every input (inputs.lua). Those read before the run enter its id; those it reads itself are compared when a directory
+-- of that id is found. The same again is the finished result, or the unfinished run continued; anything else is a new
+-- directory beside it, which takes from its family (the same but for parameters that may grow, and inputs) what has the
+-- same key. So nothing is ever written over. Lines of metrics.jsonl and meter.jsonl, tables and plots of an unfinished
+-- run are written again by every attempt, from the record.
+local args = require "vegttt.args"
 local checkpoints = require "vegttt.checkpoints"
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
+local donors = require "vegttt.donors"
 local errors = require "vegttt.errors"
-local experiment = require "vegttt.experiment"
+local inputs = require "vegttt.inputs"
 local meter = require "vegttt.meter"
-local params = require "vegttt.params"
 local progress = require "vegttt.progress"
 local record = require "vegttt.record"
 local rng = require "vegttt.rng"
-local sched = require "vegttt.sched"
+local session = require "vegttt.session"
 local tables = require "vegttt.tables"
+local text = require "vegttt.text"
 
 local run = {}
 local plain
@@ -24,12 +30,39 @@ local Run = { __name = "vt.Run" }
 Run.__index = Run
 function Run:__tostring() return ("run %s"):format(self.dir) end
 
-local function identity(e, values)
+-- Tasks of the plan that are the user's own, by file.
+local function file_tasks(plan)
   local out = {}
-  for name, d in pairs(e.params) do
-    if not d.extend then out[name] = values[name] == nil and core.null or values[name] end
+  for _, task in ipairs(plan and plan.tasks or {}) do
+    if task.file then out[task.file] = task end
   end
   return out
+end
+
+-- A value with the files of tasks replaced by what they hold: a task moved is the same, one edited is another.
+local function by_digest(v, own_tasks)
+  if type(v) ~= "table" then return v end
+  local out = {}
+  for i, x in ipairs(v) do out[i] = own_tasks[x] and own_tasks[x].digest or x end
+  return core.array(out)
+end
+
+-- What was asked, for the id: files of tasks by what they hold, and the digest of what was read.
+local function identity(e, values, own_tasks, read)
+  local out = { ["--inputs"] = read:digest() }
+  for name in pairs(e.params) do
+    out[name] = values[name] == nil and core.null or by_digest(values[name], own_tasks)
+  end
+  return out
+end
+
+-- What was asked, as it was put and but for what may grow: runs that have it in common are one family.
+local function family(e, values, replicate)
+  local out = {}
+  for name, d in pairs(e.params) do
+    if not d.extend then out[name] = values[name] == nil and core.null or by_digest(values[name], {}) end
+  end
+  return core.run_id(e.name, out, replicate)
 end
 
 local function origins_json(origins)
@@ -65,34 +98,174 @@ local function environment()
   }
 end
 
----Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, about }
+-- ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Everything that was read before the run, beside the flags that change results.
+local function read_before(e, planned)
+  local read = inputs.set()
+  read:add("engine", "version", core.version)
+  read:add("engine", "its Lua half", core.lua_digest())
+  if session.flags.chat then read:add("flag", "chat", session.flags.chat) end -- it changes every prompt
+  if session.flags.unsafe_jail then read:add("flag", "unsafe-jail", "true") end
+  local from = session.flags.reward_from
+  if from then read:add("flag", "reward-from " .. from, inputs.file_digest(from .. "/evals.jsonl") or "") end
+  read:add_all(e.inputs)
+  read:add_all(planned)
+  return read
+end
+
+-- How the parameters of the run in `dir` differ from these, in words. Files of tasks are compared as inputs.
+local function parameter_differences(dir, values, own_tasks)
+  local ok, old = pcall(function() return core.json_decode(core.read(dir .. "/params.json"), "params.json") end)
+  local out = {}
+  for _, name in ipairs(ok and errors.keys(old) or {}) do
+    local was, is = old[name].value, rawget(values, name)
+    if tostring(old[name].origin):find "^model record" then was = core.null end
+    if is == nil then is = core.null end
+    if core.json_encode { by_digest(was, own_tasks) } ~= core.json_encode { by_digest(is, own_tasks) } then
+      out[#out + 1] = ("%s was %s"):format(name, args.show(was))
+    end
+  end
+  return out
+end
+
+-- Every difference of the run in `dir` from what is asked now, in words.
+local function differences(dir, values, own_tasks, read)
+  local out = parameter_differences(dir, values, own_tasks)
+  local before = inputs.recorded(dir)
+  for _, list in ipairs { inputs.differences(before, read), inputs.changed(dir) } do
+    table.move(list, 1, #list, #out + 1, out)
+  end
+  return out
+end
+
+-- The directories of this id whose own inputs are not what they were, down to the newest whose are; and that of `name`.
+local function stale_of(known, id, named_dir)
+  local out, is_found = {}, false
+  for _, entry in ipairs(known) do
+    if entry.about.id == id and (not is_found or entry.dir == named_dir) then
+      local is_stale = #inputs.changed(entry.dir, true) > 0
+      if is_stale then out[#out + 1] = entry.dir end
+      is_found = is_found or not is_stale
+    end
+  end
+  return out
+end
+
+-- The newest run of the family, which a new one is compared with.
+local function predecessor(known, of_family)
+  for _, entry in ipairs(known) do
+    if entry.about.family == of_family then return entry.dir end
+  end
+end
+
+-- A name that another run has.
+local function refuse_name(known, named_dir, id, stale, values, own_tasks, read)
+  for _, entry in ipairs(named_dir and known or {}) do
+    local is_stale = false
+    for _, dir in ipairs(stale) do is_stale = is_stale or dir == named_dir end
+    if entry.dir == named_dir and (entry.about.id ~= id or is_stale) then
+      errors.usage("the run %s is another one: %s; choose another name", named_dir,
+        table.concat(differences(named_dir, values, own_tasks, read), ", "))
+    end
+  end
+end
+
+-- The lines of inputs.jsonl: those from before the run are written when it is new, those it noted earlier are known.
+local function open_inputs(r, read)
+  local before, within = inputs.recorded(r.dir)
+  r.inputs = within
+  if r.is_finished or #before.list > 0 then return end
+  for _, x in ipairs(read.list) do
+    core.run_line(r.handle, "inputs", { phase = "load", kind = x.kind, name = x.name, digest = x.digest })
+  end
+end
+
+-- What a part of another run read, that one depends on.
+local function note_for_parent(r, read)
+  local parent = r.options.within
+  if not parent then return end
+  for _, set in ipairs { read, r.inputs } do
+    for _, x in ipairs(set.list) do
+      if x.kind ~= "engine" and x.kind ~= "flag" then
+        parent:note_input(x.kind == "script" and "experiment" or x.kind, x.name, x.digest)
+      end
+    end
+  end
+end
+
+---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, within = the
+---run that this one is a part of }
 function run.open(e, values, origins, o)
-  local plan = e.plan and e.plan(values) -- before anything is written: it may find the parameters wanting
-  local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent }
-  local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name,
-    params = identity(e, values), replicate = o.replicate or 0, fresh = o.fresh or false,
-    origins = origins_json(origins), env = environment(), about = about }
+  local planned, plan = inputs.collect(function() return e.plan and e.plan(values) end) -- before anything is written: it
+  -- may find the parameters wanting
+  local own_tasks, replicate, root = file_tasks(plan), o.replicate or 0, o.root or "runs"
+  local read, of_family = read_before(e, planned), family(e, values, replicate)
+  local asked = identity(e, values, own_tasks, read)
+  local id, known = core.run_id(e.name, asked, replicate), core.run_list(root, e.name)
+  local named_dir = o.name and ("%s/%s/%s"):format(root, e.name, o.name)
+  local stale, before = stale_of(known, id, named_dir), not o.fresh and predecessor(known, of_family) or nil
+  refuse_name(known, named_dir, id, stale, values, own_tasks, read)
+  local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
+    parent = o.within and o.within.id, family = of_family, before = before,
+    script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil, vegttt = core.version }
+  about.changed = before and core.array(differences(before, values, own_tasks, read)) or nil
+  local handle, info = core.run_open { root = root, experiment = e.name, name = o.name, params = asked, stale = stale,
+    replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
-    is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values,
-    replicate = o.replicate or 0, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {},
+    is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
+    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {}, written = {}, kept_tasks = {},
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
-  r.seed = core.seed(values.seed or 42, ("run/%d"):format(r.replicate))
-  r.checkpoints = checkpoints.new(handle, info.dir)
-  r.progress = progress.new(plan)
-  r.is_edited = e.text and core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) or false
+  r.task_digests = {}
+  for _, task in pairs(own_tasks) do r.task_digests[task.digest] = true end
+  if not info.is_resumed then r.before, r.changed = before, about.changed end
+  r.donors = o.fresh and donors.none() or donors.new(known, r.dir, function(entry)
+    return entry.about.family == of_family
+  end, replicate == 0)
+  r.origins, r.resolved = origins_json(origins), params_json(values)
+  r.seed = core.seed(rawget(values, "seed") or 42, ("run/%d"):format(r.replicate))
+  r.checkpoints = checkpoints.new(handle, info.dir, r.donors)
+  r.progress = progress.new(plan, o.progress)
+  open_inputs(r, read)
+  note_for_parent(r, read)
+  if not r.is_finished and e.text then core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) end
   return r
 end
 
----Begins the attempt: from here on the run is written to, and no longer finished.
+---Begins the attempt of a run that is not finished.
 function Run:begin()
-  if self.is_finished then core.run_begin(self.handle) end
   self.log_file = io.open(core.run_log_path(self.handle), "a")
-  self.record = record.open(self.handle, self.dir)
+  self.record = record.open(self.handle, self.dir, self.donors)
+  for _, task in pairs(self.own_tasks) do self:keep_task(task) end
+end
+
+---Keeps the document of a task that does not come with vegttt, so that what is recorded about it can be read back.
+function Run:keep_task(task)
+  if task.is_shipped or self.kept_tasks[task.digest] then return end
+  self.kept_tasks[task.digest] = true
+  core.write(core.run_path(self.handle, ("tasks/%d.json"):format(task.id)), task.json .. "\n")
+end
+
+---Something was read that could change the result; runs that this one is a part of read it too.
+function Run:note_input(kind, name, digest)
+  local is_known = self.is_closed or self.is_finished or kind == "task" and self.task_digests[digest] -- in the id
+  if not is_known and self.inputs:add(kind, name, digest) then
+    core.run_line(self.handle, "inputs", { phase = "main", kind = kind, name = name, digest = digest })
+  end
+  if self.options.within then self.options.within:note_input(kind, name, digest) end
+end
+
+---A new run in words: what is not as it was in the run before; nil when there was none.
+function Run:news()
+  if not self.before then return nil end
+  if #self.changed == 0 then return ("a new run beside %s"):format(self.before) end
+  return ("a new run, since %s; what it has in common with %s is taken from there"):format(
+    table.concat(self.changed, ", "), self.before)
 end
 
 function Run:close()
   if self.log_file then self.log_file:close() end
-  self.log_file = nil
+  self.log_file, self.is_closed = nil, true
   core.run_close(self.handle)
 end
 
@@ -106,24 +279,41 @@ end
 
 function Run:write_tables() tables.write(self) end
 
+---A model that the script opens: it is logged, and parameters without a value have the one of its record from here on,
+---in params.json and in the summary.
+function Run:uses_model(spec, weights, model_record)
+  self:log("policy", { spec = spec, weights = weights, record = model_record })
+  local has_changed = false
+  for name, o in pairs(self.origins) do
+    local v = model_record[name]
+    if o.value == core.null and v ~= nil then
+      self.resolved[name], has_changed = v, true
+      self.origins[name] = { value = v, type = o.type, origin = "model record of " .. spec }
+    end
+  end
+  if has_changed then core.write(core.run_path(self.handle, "params.json"), core.json_encode(self.origins) .. "\n") end
+end
+
 ---Writes the tables and summary.json: the run is finished.
 function Run:finish(result)
   self:keep_modules()
   self:write_tables()
-  local summary = { result = plain(result or {}, 0), params = params_json(self.params), meter = self.meter:copy(),
+  local summary = { result = plain(result or {}, 0), params = self.resolved, meter = self.meter:copy(),
     wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
   core.run_finish(self.handle, summary)
   return summary
 end
 
----The summary of a finished run that was made with exactly these parameters and this script, else nil.
+---The summary of a finished run, else nil.
 function Run:stored_summary()
-  if not self.is_finished or self.is_edited then return nil end
-  local ok, summary = pcall(function()
-    return core.json_decode(core.read(self.dir .. "/summary.json"), "summary.json")
-  end)
-  if not ok or core.json_encode(summary.params or {}) ~= core.json_encode(params_json(self.params)) then return nil end
-  return summary
+  if not self.is_finished then return nil end
+  local path = self.dir .. "/summary.json"
+  local ok, summary = pcall(function() return core.json_decode(core.read(path), path) end)
+  if ok then return summary end
+  self:close()
+  errors.raise("infrastructure", "run",
+    ("the finished run's result %s cannot be read (%s); move the folder away, or use --fresh"):format(path,
+      tostring(summary)))
 end
 
 function Run:stored_result()
@@ -132,9 +322,9 @@ function Run:stored_result()
 end
 
 ---A line of the attempt's log.
-function Run:note(text)
+function Run:note(line)
   if self.log_file then
-    self.log_file:write(("%8.1f %s\n"):format(core.now() - self.began, text))
+    self.log_file:write(("%8.1f %s\n"):format(core.now() - self.began, line))
     self.log_file:flush()
   end
 end
@@ -144,12 +334,21 @@ function Run:charge(amounts)
   core.run_line(self.handle, "meter", self.meter:copy())
 end
 
+-- What is said when the time is over.
+local function time_error(op, max)
+  return errors.new { kind = "budget", op = op, retryable = false,
+    message = ("the wall-clock budget of %g s is spent; raise --max-wall to go on, what was recorded stays"):format(max) }
+end
+
 function Run:check_time(op)
   local max = self.limits.max_wall_s
-  if max and core.now() - self.began > max then
-    errors.raise("budget", op,
-      ("the wall-clock budget of %g s is spent; raise --max-wall to go on, what was recorded stays"):format(max))
-  end
+  if max and core.now() - self.began > max then error(time_error(op, max), 0) end
+end
+
+---When the attempt ends at the latest, for the scheduler; nil = no limit.
+function Run:time_limit()
+  local max = self.limits.max_wall_s
+  return max and { at = self.began + max, error = time_error("main", max) }
 end
 
 function Run:check_budget(n, op)
@@ -190,14 +389,14 @@ function Run:log(kind, fields)
   for _, k in ipairs(errors.keys(line)) do
     local v = line[k]
     if k ~= "kind" and type(v) ~= "table" then
-      texts[#texts + 1] = ("%s %s"):format(k, type(v) == "number" and ("%.5g"):format(v) or tostring(v))
+      texts[#texts + 1] = k .. " " .. text.value(v, 5)
     end
   end
   self:note(kind .. ": " .. table.concat(texts, ", "))
 end
 
 ---Names what the run is doing, for the progress line.
-function Run:stage(text) self.progress.stage = tostring(text) end
+function Run:stage(name) self.progress.stage = tostring(name) end
 
 function Run:table(name, columns)
   if type(name) ~= "string" or type(columns) ~= "table" then
@@ -219,7 +418,7 @@ function Run:save(name, value)
   if type(name) ~= "string" then errors.misuse("run:save", "run:save needs a name") end
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
     local path = core.run_path(self.handle, name)
-    if value ~= value.model.base then value:save(path) end
+    if value ~= value.model.base then self.checkpoints:save_as(value, path) end
     return path
   end
   local path = core.run_path(self.handle, name .. ".json")
@@ -232,84 +431,24 @@ function Run:rng(label)
   return rng.new(self.seed, label)
 end
 
----What main gets: the calls and a few fields; everything else of a run is the engine's.
+-- ── what main gets: the calls and a few fields; everything else of a run is the engine's ─────────────────────────────
+
+local public = { "log", "table", "plot", "save", "sweep", "kernels", "rng", "meter", "stage" }
+local runs = setmetatable({}, { __mode = "k" }) -- view -> run
+local view_methods = {}
+local View = closed.class("vt.Run", "a run", { "id", "dir", "params", "seed" }, view_methods)
+View.__tostring = Run.__tostring
+for _, name in ipairs(public) do
+  view_methods[name] = function(view, ...) return Run[name](runs[view], ...) end
+end
+function view_methods.meter(view) return runs[view].meter:copy() end
+
 function Run.script_view(r)
-  local view = setmetatable({}, { __name = "vt.Run", __tostring = Run.__tostring, __index = function(_, k)
-    if k == "meter" then return function() return r.meter:copy() end end
-    if Run[k] then return function(_, ...) return Run[k](r, ...) end end
-    if k == "id" or k == "dir" or k == "params" or k == "seed" then return r[k] end
-    errors.misuse("run", "a run has no field '%s'%s", tostring(k), errors.hint(tostring(k),
-      { "log", "table", "plot", "save", "rng", "meter", "sweep", "stage", "id", "dir" }))
-  end })
+  local view = setmetatable({ id = r.id, dir = r.dir, params = r.params, seed = r.seed }, View)
+  runs[view] = r
   return view
 end
 
--- ── sweeps ───────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-local Cells = { __name = "vt.Cells" }
-Cells.__index = Cells
-
----for value, cells in cells:group_by "lr" do
-function Cells:group_by(name)
-  local groups = require("vegttt.list").group_by(self, function(c) return c.params[name] end)
-  local i = 0
-  return function()
-    i = i + 1
-    if groups[i] then return groups[i].key, groups[i] end
-  end
-end
-
-local function run_cell(parent, e, cell, o)
-  local given = {}
-  for k, v in pairs(o.fixed or {}) do given[k] = v end
-  for k, v in pairs(cell) do given[k] = v end
-  local ok, result = pcall(function()
-    local values, origins = params.resolve(e.params, given, "sweep")
-    local r = run.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate,
-      limits = parent.limits, parent = parent.id, argv = parent.options.argv })
-    local stored = r:stored_result()
-    if stored then
-      r:close()
-      return { result = stored, dir = r.dir }
-    end
-    r:begin()
-    local handle = sched.spawn(function() return e.main(r:script_view(), values) end, r)
-    local done, summary = pcall(handle.join, handle)
-    if done then r:finish(summary) end
-    local dir = r.dir
-    r:close()
-    if not done then error(summary, 0) end
-    return { result = summary, dir = dir }
-  end)
-  if ok then
-    local out = { params = given, dir = result.dir }
-    for k, v in pairs(result.result or {}) do out[k] = v end
-    return out
-  end
-  if errors.is(result) and result.kind == "cancelled" then error(result, 0) end
-  return { params = given, error = tostring(result) }
-end
-
----Runs e once per cell of the grid, each in its own run directory; a failed cell is listed with .error.
-function Run:sweep(e, grid, o)
-  sched.need "run:sweep"
-  o = errors.options("run:sweep", o, { fixed = "table", jobs = "integer", on = { "local" }, keep_going = "boolean" })
-  if not experiment.is(e) then
-    errors.misuse("run:sweep", "run:sweep needs an experiment (vt.load \"file.lua\"), not a %s", type(e))
-  end
-  local cells = setmetatable(sched.map(grid, function(cell) return run_cell(self, e, cell, o) end,
-    { limit = o.jobs or 1 }), Cells)
-  cells.failed = 0
-  for _, c in ipairs(cells) do
-    if c.error then cells.failed = cells.failed + 1 end
-  end
-  if cells.failed > 0 and o.keep_going == false then
-    errors.raise("script", "run:sweep", ("%d of %d cells failed; the first: %s"):format(cells.failed, #cells,
-      require("vegttt.list").find(cells, "error").error))
-  end
-  return cells
-end
-
-run.plain = plain
+run.class, run.plain = Run, plain -- sweep.lua adds run:sweep, draw.lua run:kernels
 
 return run

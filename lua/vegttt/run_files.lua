@@ -4,7 +4,8 @@
 -- still going, was killed, or was cut short: a file that is missing is nothing, a torn last line is left out.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
-local verb = require "vegttt.verb_common"
+local tasks = require "vegttt.tasks"
+local text = require "vegttt.text"
 
 local run_files = {}
 
@@ -38,7 +39,8 @@ function run_files.all()
         local dir = ("%s/%s/%s"):format(root, experiment, stamp)
         if is_run(dir) then
           local about = run_files.json(dir, "run.json") or {}
-          out[#out + 1] = { dir = dir, experiment = experiment, stamp = stamp, t = tostring(about.t or "0") }
+          out[#out + 1] = { dir = dir, experiment = experiment, stamp = stamp, t = tostring(about.t or "0"), id = about.id,
+            parent = about.parent }
         end
       end
     end
@@ -54,11 +56,13 @@ end
 ---The folder of a run: a path, "latest", or a prefix of its stamp (or EXPERIMENT/stamp) that only one run has.
 function run_files.find(what)
   if is_run(what) then return (what:gsub("(.)/+$", "%1")) end
-  if core.is_dir(what) and what:find "/" then verb.usage("%s holds no run: it has no run.json", what) end
+  if core.is_dir(what) and what:find "/" then errors.usage("%s holds no run: it has no run.json", what) end
   local runs = run_files.all()
   if what == "latest" then
-    return #runs > 0 and runs[#runs].dir
-      or verb.usage "there is no run below runs/ yet; `vegttt experiments/boa.lua` makes one"
+    for i = #runs, 1, -1 do
+      if not runs[i].parent then return runs[i].dir end -- a sweep, not its last cell
+    end
+    errors.usage "there is no run below runs/ yet; `vegttt experiments/boa.lua` makes one"
   end
   local found = {}
   for _, r in ipairs(runs) do
@@ -69,10 +73,44 @@ function run_files.find(what)
   end
   if #found == 1 then return found[1] end
   if #found > 1 then
-    verb.usage("'%s' could be %d runs: %s%s", what, #found, table.concat(found, ", ", 1, math.min(3, #found)),
+    errors.usage("'%s' could be %d runs: %s%s", what, #found, table.concat(found, ", ", 1, math.min(3, #found)),
       #found > 3 and ", …" or "")
   end
-  verb.usage("there is no run '%s'; `vegttt ls` lists them", what)
+  errors.usage("there is no run '%s'; `vegttt ls` lists them", what)
+end
+
+---task(id) of a run: the user's own as the run kept it, else the one that comes with vegttt.
+function run_files.tasks_of(dir)
+  local known = {}
+  return function(id)
+    local own = not known[id] and run_files.json(dir, ("tasks/%d.json"):format(id))
+    known[id] = known[id] or own and tasks.of(own) or tasks.get({ ids = { id } })[1]
+    return known[id]
+  end
+end
+
+---Samples of a run in the order in which they were recorded, with reward and advantage where they are known, and first
+---verdicts: { line, … }, each with .result or nil. They are numbered from 1.
+function run_files.samples(dir)
+  local out, by_key, verdicts = {}, {}, {}
+  run_files.lines(dir, "evals.jsonl", function(v)
+    if not v.confirms then verdicts[v.task .. "/" .. v.code_sha] = v end
+  end)
+  run_files.lines(dir, "rollouts.jsonl", function(line)
+    if line.tokens then
+      out[#out + 1], by_key[line.key] = line, line
+      line.result = line.code_sha and verdicts[tostring(line.task) .. "/" .. line.code_sha] or nil
+    elseif by_key[line.key] then
+      by_key[line.key].reward, by_key[line.key].advantage = line.reward, line.advantage
+    end
+  end)
+  return out
+end
+
+---The text of a blob that a record names, or nil.
+function run_files.blob(dir, sha)
+  local path = sha and ("%s/blobs/%s/%s"):format(dir, sha:sub(1, 2), sha)
+  return path and core.exists(path) and core.read(path) or nil
 end
 
 ---"finished" or "unfinished".
@@ -87,8 +125,7 @@ function run_files.headline(summary)
   for _, k in ipairs(errors.keys(summary and summary.result or {})) do
     local v = summary.result[k]
     if type(v) == "table" then v = v.value end
-    if type(v) == "number" then parts[#parts + 1] = ("%s %.3g"):format(k, v) end
-    if type(v) == "string" then parts[#parts + 1] = ("%s %s"):format(k, v) end
+    if type(v) == "number" or type(v) == "string" then parts[#parts + 1] = k .. " " .. text.value(v, 3) end
   end
   return table.concat(parts, ", ")
 end

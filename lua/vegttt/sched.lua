@@ -8,6 +8,7 @@
 -- Scopes: a task ends after its children; the first error cancels the siblings and surfaces where they were joined.
 -- Scripts see a coroutine library that passes engine waits outwards, so their own generators may contain waits.
 -- A first interrupt parks whoever asks for new work and lets running operations end.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
@@ -25,9 +26,13 @@ local current -- the running task
 local ready, ready_first = {}, 1
 local handlers = {} -- op -> function(ok, ...)
 local part_handlers = {} -- op -> function(i, value)
+local stopped_early = {} -- op -> true: cancelled when the run is interrupted
 local timers = {}
 local alive = {}
 local never
+local limit -- { at, error } of the run that goes on, or nil
+
+local function is_over() return limit and core.now() > limit.at and limit.error end
 
 -- ── futures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -107,6 +112,9 @@ function sched.start(op, then_do, finally, on_part)
   return future
 end
 
+---An interrupt cancels the operation instead of letting it end.
+function sched.stop_at_interrupt(op) stopped_early[op] = true end
+
 ---New work begins only while the run is not being interrupted; afterwards whoever asks is parked for good.
 function sched.gate(what)
   sched.need(what)
@@ -183,7 +191,7 @@ local function step(task)
   if raw.status(task.co) == "dead" then return finish(task, tag, value) end
   if tag ~= ENGINE then
     raw.close(task.co)
-    finish(task, false, errors.new { kind = "misuse", op = "coroutine.yield", retryable = false,
+    finish(task, false, is_over() or errors.new { kind = "misuse", op = "coroutine.yield", retryable = false,
       message = "coroutine.yield was called outside a coroutine of the script" })
   end
 end
@@ -280,7 +288,7 @@ function sched.race(fns)
 end
 
 local Handle = {}
-Handle.__index = Handle
+local handle_class = closed.class("vt.Handle", "a handle", { "task" }, Handle)
 
 function Handle:join()
   self.task.is_joined = true
@@ -294,7 +302,7 @@ function sched.spawn(fn, run)
   if type(fn) ~= "function" then errors.misuse("vt.spawn", "vt.spawn needs a function, not a %s", type(fn)) end
   local task = new_task(parent, fn)
   if run then task.run = run end
-  return setmetatable({ task = task }, Handle)
+  return setmetatable({ task = task }, handle_class)
 end
 
 -- ── timers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -359,7 +367,7 @@ local function turn(timeout_s)
   end
   for _, op in ipairs(done) do
     local handler = handlers[op]
-    handlers[op], part_handlers[op] = nil, nil
+    handlers[op], part_handlers[op], stopped_early[op] = nil, nil, nil
     if handler then handler(core.result(op)) end
   end
   return n_signals
@@ -374,13 +382,7 @@ local function close_all()
   alive = {}
 end
 
----Runs fn as the main task. hooks: tick() -> seconds until it wants to be called again; on_drain() at the first
----interrupt. Returns "done", value | "failed", error | "interrupted".
-function sched.run(fn, run, hooks)
-  never = sched.future()
-  sched.is_draining = false
-  local main = new_task(nil, fn)
-  main.run = run
+local function run_until_over(main, hooks)
   local deadline
   while true do
     run_ready()
@@ -403,11 +405,34 @@ function sched.run(fn, run, hooks)
     if n_signals > 0 and not deadline then
       deadline = core.now() + grace_s
       sched.is_draining = true
+      for op in pairs(stopped_early) do core.cancel(op) end
       if hooks.on_drain then hooks.on_drain() end
     end
   end
   if main.future.ok then return "done", main.future.value end
   return "failed", main.future.value
+end
+
+-- Ends the main task at a point in time, whether it waits or computes. One that computes gets the error where it is; when
+-- it catches that and goes on, it is taken from its coroutine (core.deadline).
+local function set_limit(main, l)
+  limit = l
+  core.deadline(l.at, l.error.message)
+  sched.after(l.at - core.now(), function() cancel(main, l.error) end)
+end
+
+---Runs fn as the main task. hooks: tick() -> seconds until it wants to be called again; on_drain() at the first
+---interrupt; limit = { at, error }, when it ends at the latest. Returns "done", value | "failed", error | "interrupted".
+function sched.run(fn, run, hooks)
+  never = sched.future()
+  sched.is_draining = false
+  local main = new_task(nil, fn)
+  main.run = run
+  if hooks.limit then set_limit(main, hooks.limit) end
+  local status, value = run_until_over(main, hooks)
+  core.deadline(nil)
+  limit = nil
+  return status, value
 end
 
 -- ── the coroutine library that scripts see ───────────────────────────────────────────────────────────────────────────

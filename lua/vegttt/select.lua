@@ -4,17 +4,18 @@
 --
 -- A rule sees candidates, not samples: text, length, log-probabilities. Reading `speedup` or `result` raises;
 -- c:measure() returns a speedup and is billed to the rule, c:check() whether the code is correct. early_stop is the
--- selection
--- rule over steps.
+-- selection rule over steps.
+local closed = require "vegttt.closed"
 local errors = require "vegttt.errors"
 local list = require "vegttt.list"
+local params_ = require "vegttt.params"
 local rng = require "vegttt.rng"
 local stats = require "vegttt.stats"
 
 local select_ = { rules = {} }
 
-local free = { i = true, text = true, code = true, code_sha = true, n_tokens = true, finish = true, seed = true,
-  logprob = true, logprob_mean = true, logprob_code = true, logprobs = true }
+local free = { "i", "text", "code", "code_sha", "n_tokens", "finish", "seed", "logprob", "logprob_mean", "logprob_code",
+  "logprobs" }
 local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true,
   speedup_hi = true }
 
@@ -33,18 +34,17 @@ function methods:measure()
   return s.sample.result.correct and s.sample.result.speedup or 0
 end
 
-local Candidate = { __name = "vt.Candidate" }
+local Candidate = closed.class("vt.Candidate", "a candidate", free, methods)
+local method_or_nothing = Candidate.__index
 function Candidate:__index(key)
-  if methods[key] then return methods[key] end
   local s = samples[self]
-  if free[key] then return s.sample[key] end
+  if Candidate.fields[key] then return rawget(s.sample, key) end
   if key == "correct" and s.mode == "after_check" then return true end
   if billed[key] then
     errors.misuse("vt.select",
       "a selection rule cannot read '%s'; call c:measure() or c:check(), which the rule is billed for", key)
   end
-  errors.misuse("vt.select", "a candidate has no field '%s'%s", tostring(key),
-    errors.hint(tostring(key), errors.keys(free)))
+  return method_or_nothing(self, key)
 end
 function Candidate.__newindex() errors.misuse("vt.select", "candidates do not change") end
 
@@ -54,8 +54,8 @@ local function candidate(sample, mode, cost)
   return c
 end
 
-local Picks = { __name = "vt.Picks" }
-Picks.__index = Picks
+local Picks = {}
+local picks_class = closed.class("vt.Picks", "picks", { "cost", "n" }, Picks)
 
 local function mean(values)
   local sum = 0
@@ -91,7 +91,7 @@ end
 ---Standard deviation of fast(1) over the values of a group's field, e.g. "seed".
 function Picks:sd_over(field)
   local values = {}
-  for i, set in ipairs(list.group_by(self, function(p) return p.group[field] or 0 end)) do
+  for i, set in ipairs(list.group_by(self, function(p) return rawget(p.group, field) or 0 end)) do
     values[i] = mean(scores(set, function(v) return stats.is_fast(v, 1) and 1 or 0 end))
   end
   return #values > 1 and stats.sd(values) or 0
@@ -133,6 +133,18 @@ local function run_rule(rule, group, params, stream, cost)
   return out
 end
 
+-- The rule's parameters: as it declares them, or just what is given.
+local function params_of(rule, given)
+  if not rule.params then
+    local values = {}
+    for name, v in pairs(given) do values[name] = v end
+    return closed.record("p", values, errors.keys(values))
+  end
+  local ok, values = pcall(params_.resolve, rule.params, given, "script")
+  if not ok then errors.misuse("vt.select.apply", "vt.select.apply: rule '%s': %s", rule.name, tostring(values)) end
+  return values
+end
+
 ---vt.select.apply(rule, groups, { params, seed }) -> picks
 function select_.apply(rule, groups, o)
   o = errors.options("vt.select.apply", o, { params = "table", seed = "integer" })
@@ -140,10 +152,8 @@ function select_.apply(rule, groups, o)
   if type(rule) ~= "table" or type(rule.pick) ~= "function" then
     errors.misuse("vt.select.apply", "vt.select.apply: a rule is a function or a table with name and pick")
   end
-  local params = {}
-  for name, d in pairs(rule.params or {}) do params[name] = d[1] end
-  for name, v in pairs(o.params or {}) do params[name] = v end
-  local picks = setmetatable({ cost = { checks = 0, measures = 0 }, n = #groups }, Picks)
+  local params = params_of(rule, o.params or {})
+  local picks = setmetatable({ cost = { checks = 0, measures = 0 }, n = #groups }, picks_class)
   for i, g in ipairs(groups) do
     local stream = rng.new(o.seed or 42, ("select/%s/%d"):format(rule.name, i))
     picks[i] = { group = g, samples = run_rule(rule, g, params, stream, picks.cost) }
@@ -170,18 +180,19 @@ rule("shortest", function(cs) return list.min_by(cs, "n_tokens") end)
 
 -- ── early stopping ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-local EarlyStop = { __name = "vt.EarlyStop" }
-EarlyStop.__index = EarlyStop
+local EarlyStop = {}
+local early_stop_class = closed.class("vt.EarlyStop", "early_stop", { "patience", "min_delta", "n_worse", "best_offer" },
+  EarlyStop)
 
 ---vt.early_stop{ patience, min_delta }: stops after `patience` offers in a row that did not beat the best by more than
 ---min_delta; patience 0 never stops.
 function select_.early_stop(o)
   o = errors.options("vt.early_stop", o, { patience = "integer", min_delta = "number" })
-  return setmetatable({ patience = o.patience or 0, min_delta = o.min_delta or 0, n_worse = 0 }, EarlyStop)
+  return setmetatable({ patience = o.patience or 0, min_delta = o.min_delta or 0, n_worse = 0 }, early_stop_class)
 end
 
 function EarlyStop:offer(score, what)
-  if type(score) == "table" and score.value then score = score.value end
+  if type(score) == "table" and rawget(score, "value") then score = score.value end
   if type(score) ~= "number" then
     errors.misuse("early_stop:offer", "early_stop:offer needs a number, not a %s", type(score))
   end

@@ -17,14 +17,30 @@ function session.run(what)
   return task.run
 end
 
+local store, store_folder
+
+local function open_store()
+  if store ~= nil then return end
+  local ok, handle, folder = pcall(core.content_open)
+  store, store_folder = ok and handle or false, ok and folder or nil
+end
+
+---The machine-wide content store, or nil when it cannot be opened (it only saves time).
+function session.content()
+  open_store()
+  return store or nil
+end
+
 local evaluators = {}
 
----handle, { version, machine } of the process's evaluator, opened when first asked for. which = "again": the one that
----judges kernels a second time, with processes and secret inputs of its own.
+---handle, { version, machine } of an evaluator of the process, opened when first asked for, with the content store, so
+---that builds and settled failures are shared by runs. which = "first"; "again": the one that judges kernels a second
+---time, with processes and secret inputs of its own; "verb": the one of the verbs, outside any run.
 function session.evaluator(which)
   which = which or "first"
   if not evaluators[which] then
-    local handle, info = core.eval_open { unsafe_jail = session.flags.unsafe_jail }
+    open_store()
+    local handle, info = core.eval_open { store = store_folder, unsafe_jail = session.flags.unsafe_jail }
     evaluators[which] = { handle = handle, info = info }
   end
   return evaluators[which].handle, evaluators[which].info
@@ -32,17 +48,6 @@ end
 
 function session.cancel_evaluations()
   for _, e in pairs(evaluators) do core.eval_cancel(e.handle) end
-end
-
-local store
-
----The machine-wide content store, or nil when it cannot be opened (it only saves time).
-function session.content()
-  if store == nil then
-    local ok, handle = pcall(core.content_open)
-    store = ok and handle or false
-  end
-  return store or nil
 end
 
 return session

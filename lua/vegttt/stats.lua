@@ -2,20 +2,24 @@
 --
 -- Statistics of samples: what engine/stats computes over arrays, applied to groups with the task as the unit. Each
 -- result is a table { value, lo, hi, n, method, unit }; a share of samples is the mean over tasks of the task's share.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
+local text = require "vegttt.text"
 
 local stats = {}
 local formulas = core.stats
 local bootstrap_seed = 20260101
 
-local Result = { __name = "vt.Result" }
-Result.__index = Result
+local Result = closed.class("vt.Result", "a statistic", { "value", "lo", "hi", "sd", "n", "n_samples", "p", "p_min",
+  "method", "unit" })
 function Result:__tostring()
   if self.lo and self.lo == self.lo then
-    return ("%.4g [%.4g, %.4g], n = %d"):format(self.value, self.lo, self.hi, self.n)
+    return ("%s [%s, %s], n = %d"):format(text.number(self.value, 4), text.number(self.lo, 4), text.number(self.hi, 4),
+      self.n)
   end
-  return ("%.4g, n = %d"):format(self.value, self.n)
+  return ("%s, n = %d"):format(text.number(self.value, 4), self.n)
 end
 
 local function result(t)
@@ -24,23 +28,15 @@ local function result(t)
 end
 
 ---A group, a list of groups or a flat list of samples as groups by task, in order of first appearance.
-local function by_group(op, groups)
-  if type(groups) ~= "table" then errors.misuse(op, "%s needs groups of samples, not a %s", op, type(groups)) end
-  local out, of = {}, {}
-  local function add(s)
+local function by_group(op, of)
+  local out, by = {}, {}
+  for _, s in ipairs(groups.samples(op, of)) do
     local id = s.task and s.task.id or 0
-    if not of[id] then
-      of[id] = { task = s.task }
-      out[#out + 1] = of[id]
+    if not by[id] then
+      by[id] = { task = s.task }
+      out[#out + 1] = by[id]
     end
-    table.insert(of[id], s)
-  end
-  for _, x in ipairs(groups) do
-    if x.tokens or x.result then
-      add(x)
-    else
-      for _, s in ipairs(x) do add(s) end
-    end
+    table.insert(by[id], s)
   end
   return out
 end
@@ -49,9 +45,9 @@ local function need_result(op, s)
   return s.result or errors.misuse(op, "%s: a sample has no verdict; call vt.eval.all first", op)
 end
 
-local function share(op, groups, is_hit)
+local function share(op, of, is_hit)
   local shares, n_samples = {}, 0
-  for i, g in ipairs(by_group(op, groups)) do
+  for i, g in ipairs(by_group(op, of)) do
     local hits = 0
     for _, s in ipairs(g) do
       if is_hit(need_result(op, s)) then hits = hits + 1 end
@@ -60,7 +56,11 @@ local function share(op, groups, is_hit)
     n_samples = n_samples + #g
   end
   if #shares == 0 then return result { value = 0 / 0, n = 0, n_samples = 0, method = "no samples" } end
-  if #shares == 1 then return result { value = shares[1], n = 1, n_samples = n_samples, method = "one task" } end
+  if #shares == 1 then
+    local value, lo, hi = formulas.wilson(math.floor(shares[1] * n_samples + 0.5), n_samples)
+    return result { value = value, lo = lo, hi = hi, n = 1, n_samples = n_samples,
+      method = "one task, Wilson over its samples" }
+  end
   local value, lo, hi = formulas.bootstrap(shares, "mean", 2000, 0.95, bootstrap_seed)
   return result { value = value, lo = lo, hi = hi, n = #shares, n_samples = n_samples,
     method = "mean over tasks, bootstrap over tasks" }
@@ -74,24 +74,24 @@ local function is_sure(v, p)
 end
 stats.is_fast, stats.is_sure = is_fast, is_sure
 
-function stats.fast(groups, p)
-  return share("vt.stats.fast", groups, function(v) return is_fast(v, p or 1) end)
+function stats.fast(of, p)
+  return share("vt.stats.fast", of, function(v) return is_fast(v, p or 1) end)
 end
 
-function stats.fast_sure(groups, p)
-  return share("vt.stats.fast_sure", groups, function(v) return is_sure(v, p or 1) end)
+function stats.fast_sure(of, p)
+  return share("vt.stats.fast_sure", of, function(v) return is_sure(v, p or 1) end)
 end
 
 ---Share of samples with a verdict's boolean field set, or of a given status.
-function stats.rate(groups, field)
-  return share("vt.stats.rate", groups, function(v) return v[field] == true or v.status == field end)
+function stats.rate(of, field)
+  return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end)
 end
 
----One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, speedup_sure, best }. speedup: the best
----correct one.
-function stats.by_task(groups)
+---One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, best }. best: the fastest correct sample as
+---first judged, speedup its speedup.
+function stats.by_task(of)
   local rows = {}
-  for i, g in ipairs(by_group("vt.stats.by_task", groups)) do
+  for i, g in ipairs(by_group("vt.stats.by_task", of)) do
     local row = { task = g.task and g.task.id or 0, name = g.task and g.task.name or "", n = #g, correct = 0,
       fast_1 = 0, fast_1_sure = 0, speedup = 0 }
     for _, s in ipairs(g) do
@@ -107,9 +107,9 @@ function stats.by_task(groups)
 end
 
 -- Per task: number of samples and of hits under fast_p.
-local function counts(op, groups, p)
+local function counts(op, of, p)
   local out = {}
-  for i, g in ipairs(by_group(op, groups)) do
+  for i, g in ipairs(by_group(op, of)) do
     local c = 0
     for _, s in ipairs(g) do
       if is_fast(need_result(op, s), p) then c = c + 1 end
@@ -120,17 +120,17 @@ local function counts(op, groups, p)
 end
 
 ---Unbiased pass@k per task (success: fast_p, p = 1), mean over tasks.
-function stats.pass_at_k(groups, k, o)
+function stats.pass_at_k(of, k, o)
   o = errors.options("vt.stats.pass_at_k", o, { p = "number" })
   local values = {}
-  for i, t in ipairs(counts("vt.stats.pass_at_k", groups, o.p or 1)) do values[i] = formulas.pass_at_k(t.n, t.c, k) end
+  for i, t in ipairs(counts("vt.stats.pass_at_k", of, o.p or 1)) do values[i] = formulas.pass_at_k(t.n, t.c, k) end
   return stats.mean_ci(values)
 end
 
 ---Expected best speedup of k draws without replacement per task (0 when not correct), mean over tasks.
-function stats.best_of_k(groups, k)
+function stats.best_of_k(of, k)
   local values = {}
-  for i, g in ipairs(by_group("vt.stats.best_of_k", groups)) do
+  for i, g in ipairs(by_group("vt.stats.best_of_k", of)) do
     local x = {}
     for j, s in ipairs(g) do x[j] = need_result("vt.stats.best_of_k", s).correct and s.result.speedup or 0 end
     values[i] = formulas.best_of_k(x, k)
@@ -139,9 +139,9 @@ function stats.best_of_k(groups, k)
 end
 
 ---Share of tasks with at least one fast_p sample.
-function stats.task_success(groups, p)
+function stats.task_success(of, p)
   local values = {}
-  for i, t in ipairs(counts("vt.stats.task_success", groups, p or 1)) do values[i] = t.c > 0 and 1 or 0 end
+  for i, t in ipairs(counts("vt.stats.task_success", of, p or 1)) do values[i] = t.c > 0 and 1 or 0 end
   return stats.mean_ci(values)
 end
 
@@ -149,6 +149,7 @@ end
 function stats.mean_ci(values, o)
   o = errors.options("vt.stats.mean_ci", o, { bootstrap = "integer", seed = "integer", level = "number" })
   if #values == 0 then return result { value = 0 / 0, n = 0, method = "no values" } end
+  if #values == 1 then return result { value = values[1], n = 1, method = "one value, no interval" } end
   local value, lo, hi = formulas.bootstrap(values, "mean", o.bootstrap or 10000, o.level or 0.95,
     o.seed or bootstrap_seed)
   return result { value = value, lo = lo, hi = hi, n = #values, sd = #values > 1 and formulas.sd(values) or nil,
@@ -177,12 +178,39 @@ end
 function stats.cohens_h(p1, p2) return formulas.cohens_h(p1, p2) end
 
 function stats.sign_test(n_plus, n_minus)
-  return result { value = n_plus - n_minus, p = formulas.sign_test(n_plus, n_minus), n = n_plus + n_minus,
-    p_min = 2 ^ (1 - (n_plus + n_minus)), method = "exact, two-sided" }
+  local n = n_plus + n_minus
+  local _, lo, hi = formulas.wilson(n_plus, n)
+  return result { value = n_plus - n_minus, lo = n * (2 * lo - 1), hi = n * (2 * hi - 1), n = n,
+    p = formulas.sign_test(n_plus, n_minus), p_min = 2 ^ (1 - n), method = "exact, two-sided; Wilson interval" }
 end
 
+local n_resamples = 2000
+
+-- Draw number `at` of the stream: 1 to n.
+local function draw(seed, at, n) return 1 + math.floor(core.uniform(seed, at) * n) end
+
+---Rank correlation with a percentile bootstrap over pairs, and a two-sided permutation test of no relation.
 function stats.spearman(x, y)
-  return result { value = formulas.spearman(x, y), n = #x, method = "average ranks", unit = "pair" }
+  if #x ~= #y then errors.misuse("vt.stats.spearman", "vt.stats.spearman: %d and %d values are no pairs", #x, #y) end
+  local n, value = #x, formulas.spearman(x, y)
+  local out = { value = value, n = n, unit = "pair",
+    method = "average ranks; bootstrap over pairs, permutation test" }
+  if n < 3 or value ~= value then return result(out) end
+  local rhos, n_as_far, at = {}, 0, 0
+  for _ = 1, n_resamples do
+    local a, b, c = {}, {}, table.move(y, 1, n, 1, {})
+    for i = 1, n do
+      local j, k = draw(bootstrap_seed, at + 1, n), draw(bootstrap_seed, at + 2, n + 1 - i) + i - 1
+      a[i], b[i], at = x[j], y[j], at + 2
+      c[i], c[k] = c[k], c[i]
+    end
+    local rho = formulas.spearman(a, b)
+    if rho == rho then rhos[#rhos + 1] = rho end
+    if math.abs(formulas.spearman(x, c)) >= math.abs(value) - 1e-12 then n_as_far = n_as_far + 1 end
+  end
+  out.lo, out.hi = formulas.quantile(rhos, 0.025), formulas.quantile(rhos, 0.975)
+  out.p, out.p_min = (n_as_far + 1) / (n_resamples + 1), 1 / (n_resamples + 1)
+  return result(out)
 end
 
 ---n, mean, sd, min, max, median of numbers or of a field of a list.

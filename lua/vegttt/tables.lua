@@ -2,23 +2,28 @@
 --
 -- Tables and plots of a run: tables/NAME.csv and .md, plots/NAME.svg and .csv. Tables are written when the run ends and
 -- at every row, so that a run that is watched, or cut short, has them.
+local args = require "vegttt.args"
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local text = require "vegttt.text"
 
 local tables = {}
 
-local Table = { __name = "vt.Table" }
-Table.__index = Table
+local Table = {}
+local class = closed.class("vt.Table", "a table", { "run", "name", "columns", "rows" }, Table)
+
+local function is_statistic(v) return type(v) == "table" and rawget(v, "value") ~= nil end
 
 local function cell(v)
-  if type(v) == "table" and v.value ~= nil then v = v.value end -- a statistic
+  if is_statistic(v) then v = v.value end
   if type(v) == "number" or type(v) == "string" then return v end
   if v == nil then return false end
-  return tostring(v)
+  return type(v) == "table" and #v > 0 and args.show(v) or tostring(v)
 end
 
 function tables.new(run, name, columns)
-  return setmetatable({ run = run, name = name, columns = columns, rows = {} }, Table)
+  return setmetatable({ run = run, name = name, columns = columns, rows = {} }, class)
 end
 
 ---t:row(…): one value per column; a statistic may fill several (value, lo, hi) when it is last.
@@ -27,7 +32,7 @@ function Table:row(...)
   local row = {}
   for i = 1, given.n do row[#row + 1] = cell(given[i]) end
   local last = given[given.n]
-  if given.n < #self.columns and type(last) == "table" and last.value ~= nil then
+  if given.n < #self.columns and is_statistic(last) then
     local extra = { sd = last.sd or false, lo = last.lo or false, hi = last.hi or false, n = last.n or false }
     for i = given.n + 1, #self.columns do row[i] = extra[self.columns[i]] or false end
   end
@@ -42,10 +47,8 @@ function Table:csv() return core.table_text(self.columns, self.rows, "csv", 0) e
 function Table:markdown() return core.table_text(self.columns, self.rows, "markdown", 4) end
 
 local function show(v)
-  if v == false then return "" end
-  if type(v) == "string" then return v end
-  if v ~= v then return "" end
-  return v == math.floor(v) and math.abs(v) < 1e9 and ("%d"):format(v) or ("%.3g"):format(v)
+  if v == false or v ~= v then return "" end
+  return text.value(v, 3)
 end
 
 ---For people: aligned columns.
@@ -58,13 +61,44 @@ function Table:text()
   local function line(values)
     local parts = {}
     for c = 1, #self.columns do
-      local text = show(values[c])
-      parts[c] = (" "):rep(widths[c] - #text) .. text
+      local shown = show(values[c])
+      parts[c] = (" "):rep(widths[c] - #shown) .. shown
     end
     lines[#lines + 1] = "  " .. table.concat(parts, "  ")
   end
   line(self.columns)
   for _, row in ipairs(self.rows) do line(row) end
+  return table.concat(lines, "\n")
+end
+
+-- What columns mean where their name does not say it: { column, another one that stands beside it when it means that,
+-- how it is shown, the meaning }.
+local meanings = {
+  { "lo", "hi", "lo hi", "95 % interval of the column before them" },
+  { "fast_1", "fast_1", "fast_1", "correct and timed faster than the baseline, copies included" },
+  { "fast_1_sure", "fast_1_sure", "fast_1_sure", "the whole interval above 1, no copy, not flagged" },
+  { "seen", "fast_1", "seen", "the start weights were trained on this task, or on its family" },
+  { "distinct", "fast_1", "distinct", "different codes among the samples" },
+  { "best", "fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on" },
+  { "first", "tried", "first", "the speedup by which the kernel was found; speedup is that of its second verdict" },
+  { "tried", "first", "tried", "kernels that were judged again until one held" },
+  { "pass", "best_of_k", "pass", "probability that one of k samples is fast_1" },
+  { "best_of_k", "pass", "best_of_k", "expected speedup of the fastest of k samples" },
+}
+
+---What those columns mean that need it, a line each; "" where none does. columns_of: the names of each table's.
+function tables.legend(columns_of)
+  local lines, is_said = {}, {}
+  for _, m in ipairs(meanings) do
+    for _, columns in ipairs(columns_of) do
+      local has = {}
+      for _, name in ipairs(columns) do has[name] = true end
+      if has[m[1]] and has[m[2]] and not is_said[m] then
+        is_said[m] = true
+        lines[#lines + 1] = ("  %-12s %s"):format(m[3], m[4])
+      end
+    end
+  end
   return table.concat(lines, "\n")
 end
 
@@ -85,7 +119,7 @@ local plot_options = { kind = { "line", "bar", "scatter" }, data = "table", x = 
 
 -- Rows as tables of named fields, from a vt.Table or a list of tables.
 local function named_rows(data)
-  if getmetatable(data) ~= Table then return data end
+  if getmetatable(data) ~= class then return data end
   local out = {}
   for i, row in ipairs(data.rows) do
     out[i] = {}

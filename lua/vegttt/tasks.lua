@@ -4,15 +4,18 @@
 --
 -- A task file (lua/tasks/l1/019_relu.lua) returns a plain table; it becomes a canonical JSON document, checked and
 -- hashed in C. A split file is only used after its hash was verified, because "held-out" rests on it.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local inputs = require "vegttt.inputs"
 local list = require "vegttt.list"
 local prompts = require "vegttt.prompts"
 
 local tasks = {}
 
-local Task = { __name = "vt.Task" }
-Task.__index = Task
+local methods = {}
+local Task = closed.class("vt.Task", "a task", { "id", "name", "title", "level", "family", "signature", "body", "digest",
+  "helpers", "handle", "json", "file", "is_shipped" }, methods)
 function Task:__tostring() return ("task %d %s"):format(self.id, self.name) end
 
 local array_fields = { arrays = true, scalars = true, size_order = true, shape = true, dist = true }
@@ -37,7 +40,7 @@ function tasks.from_table(t, what)
   return setmetatable(info, Task)
 end
 
-function Task:prompt(o)
+function methods:prompt(o)
   o = errors.options("task:prompt", o, { template = "string", system = "string", reasoning = "string",
     shots = "integer" })
   return prompts.new(self, o)
@@ -51,18 +54,21 @@ end
 
 local cache = {}
 
----id -> file name, of the tasks that come with vegttt.
-local function shipped(level)
-  local by_id = {}
-  for _, name in ipairs(core.embedded(("tasks/l%d/"):format(level))) do
-    local id = name:match "/(%d+)_[^/]*%.lua$"
-    if id then by_id[tonumber(id)] = name end
+---id -> file name and name -> id of the tasks that come with vegttt.
+function tasks.shipped(level)
+  local by_id, by_name = {}, {}
+  for _, file in ipairs(core.embedded(("tasks/l%d/"):format(level))) do
+    local id, name = file:match "/(%d+)_([^/]*)%.lua$"
+    if id then by_id[tonumber(id)], by_name[name] = file, tonumber(id) end
   end
-  return by_id
+  return by_id, by_name
 end
 
 local function load_task(name)
-  if not cache[name] then cache[name] = load_text(core.embedded_text(name), name) end
+  if not cache[name] then
+    cache[name] = load_text(core.embedded_text(name), name)
+    cache[name].is_shipped = true
+  end
   return cache[name]
 end
 
@@ -75,17 +81,28 @@ end
 -- What scripts pass on here is what people typed: such errors are theirs, not the script's.
 local function usage(format, ...) errors.raise("usage", "vt.tasks", format:format(...)) end
 
-local function ids_of(o)
-  if not o.ids then return {} end
-  local ok, ids = pcall(list.integers, o.ids)
-  return ok and ids or usage("the problem ids must be whole numbers and ranges, like 4,12-15, not '%s'",
-    type(o.ids) == "table" and table.concat(o.ids, ",") or o.ids)
+-- The items of o.ids: { id, … } and { file, … }.
+local function items_of(o)
+  local items, files = {}, {}
+  local given = type(o.ids) == "table" and o.ids or { o.ids }
+  for _, item in ipairs(given) do
+    for part in tostring(item):gmatch "[^,]+" do
+      table.insert(part:find "%.lua%s*$" and files or items, (part:match "^%s*(.-)%s*$"))
+    end
+  end
+  local ok, ids = pcall(list.integers, items)
+  if not ok then
+    usage("tasks are whole numbers, ranges and .lua files, like 4,12-15,mine.lua, not '%s'", table.concat(items, ","))
+  end
+  return ids, files
 end
 
-local function wanted_ids(o)
-  local ids = ids_of(o)
+-- Ids of a split, or those given; and the level they are of.
+local function wanted_ids(o, ids)
   if (o.split or "") == "" then return ids, 1 end
-  local split = core.split_load(core.find(o.split) or o.split)
+  local path = core.find(o.split) or o.split
+  local split = core.split_load(path)
+  inputs.note_file(path)
   local level = tonumber(split.level:match "%d+")
   local half = o.subset and split.problem_ids[o.subset]
   if #ids == 0 then return half or list.flatten { split.problem_ids.train, split.problem_ids.eval }, level end
@@ -100,17 +117,33 @@ local function wanted_ids(o)
   return ids, level
 end
 
----vt.tasks{ split, subset, ids, file, max }
-function tasks.get(o)
-  o = errors.options("vt.tasks", o, { split = "string", subset = { "train", "eval" }, ids = "list", file = "string",
-    max = "integer" })
-  if o.file then
-    local path = core.find(o.file) or usage("there is no task file %s", o.file)
-    return { load_text(core.read(path), o.file) }
+---A task of the user's own: .file is where it came from.
+local function from_file(name)
+  local path = core.find(name) or usage("there is no task file %s", name)
+  local task = load_text(core.read(path), name)
+  task.file = name
+  inputs.note("task", name, task.digest)
+  return task
+end
+
+inputs.declare("task", "the task file %s", function(name)
+  local path = core.find(name)
+  return path and load_text(core.read(path), name).digest
+end, true)
+
+local function refuse_twice(found)
+  local seen = {}
+  for _, task in ipairs(found) do
+    if seen[task.id] then usage("task %d (%s) is asked for twice", task.id, task.name) end
+    seen[task.id] = true
   end
-  local ids, level = wanted_ids(o)
-  local files = shipped(level)
-  local is_explicit = #ids_of(o) > 0
+end
+
+-- The shipped tasks of these ids; of a whole half those without a file are left out and listed.
+local function shipped_tasks(o, ids, is_explicit)
+  local level
+  ids, level = wanted_ids(o, ids)
+  local files = tasks.shipped(level)
   if #ids == 0 then ids = errors.keys(files) end
   local out, missing = {}, {}
   for _, id in ipairs(ids) do
@@ -124,8 +157,35 @@ function tasks.get(o)
     usage("no task file for level %d, id %s; `vegttt task ls` lists what there is", level, table.concat(missing, ", "))
   end
   out.missing = missing
-  if o.max and #out > o.max then out = table.move(out, 1, o.max, 1, { missing = missing }) end
   return out
+end
+
+local from_params = { split = "split", subset = "subset", ids = "tasks", max = "max_tasks" }
+
+-- The options that an experiment's parameters hold.
+local function options_of(p)
+  local o = {}
+  for key, name in pairs(from_params) do o[key] = rawget(p, name) end
+  return o
+end
+
+---vt.tasks{ split, subset, ids, file, max }, or vt.tasks(p) with the parameters of vt.task_params.
+function tasks.get(o)
+  if closed.is_record(o) then o = options_of(o) end
+  o = errors.options("vt.tasks", o, { split = "string", subset = { "train", "eval" }, ids = "list", file = "string",
+    max = "integer" })
+  if o.file then return { from_file(o.file), missing = {} } end
+  local ids, files = items_of(o)
+  local out = #ids == 0 and #files > 0 and { missing = {} } or shipped_tasks(o, ids, #ids > 0)
+  for _, file in ipairs(files) do out[#out + 1] = from_file(file) end
+  refuse_twice(out)
+  if o.max and #out > o.max then out = table.move(out, 1, o.max, 1, { missing = out.missing }) end
+  return out
+end
+
+---vt.task(t): a task from the table that a task file returns.
+function tasks.of(t)
+  return tasks.from_table(t, "vt.task's table")
 end
 
 return tasks

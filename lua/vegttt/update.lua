@@ -2,24 +2,24 @@
 --
 -- The LoRA update: batches, policy:update, and its replay.
 --
--- An update is forward (log-probabilities under the current weights), weights per token (a built-in loss or a Lua
--- function of the sequence), step. Its identity is the parent weights, the ordered batch, the loss and every optimiser
--- field; when the journal knows that identity the new weights are only named, not computed. One update runs at a time
--- per model.
+-- An update is forward (log-probabilities under the weights it starts from), weights per token (a built-in loss or a Lua
+-- function of the sequence), step. Under a built-in loss it is one request, which a server computes whole. Its identity
+-- is the parent weights, the ordered batch, the loss and every optimiser field; when the journal knows that identity the
+-- new weights are only named, not computed. One update runs at a time per model.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
 local policy = require "vegttt.policy"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 
 local update = {}
-local getupvalue = debug.getupvalue -- scripts lose the debug library
 
 -- ── batches ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local Batch = { __name = "vt.Batch" }
-Batch.__index = Batch
+local Batch = closed.class("vt.Batch", "a batch", { "seqs" })
 function Batch:__tostring() return ("batch of %d sequences"):format(#self) end
 function Batch:__len() return #self.seqs end
 
@@ -36,20 +36,16 @@ local function check_sample(s, g, i)
 end
 
 ---Sequences to train on, from groups of samples with .advantage (a number, or one value per token).
-function update.batch(groups, o)
+function update.batch(of, o)
   errors.options("vt.batch", o, {})
-  if type(groups) ~= "table" then
-    errors.misuse("vt.batch", "vt.batch needs a list of groups, not a %s", type(groups))
-  end
-  if groups[1] and groups[1].tokens then groups = { groups } end
   local task = sched.current()
   local run = task and task.run
   local seqs = {}
-  for _, g in ipairs(groups) do
+  for _, g in ipairs(groups.list("vt.batch", of)) do
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
-      seqs[#seqs + 1] = { prompt = s.prompt_ids or g.prompt_ids or s.prompt or g.prompt, tokens = s.tokens,
+      seqs[#seqs + 1] = { prompt = policy.prompt_of(s, g), tokens = s.tokens,
         logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
         or a, sample = s, task = s.task or g.task }
       if run and s.key then
@@ -95,17 +91,41 @@ local option_kinds = { lr = "number", loss = "any", ratio = { "raw", "tempered" 
   weight_decay = "number", beta = "number" }
 local losses = { importance_sampling = true, ppo = true, cispo = true, dro = true, cross_entropy = true }
 
--- A loss function's identity: its code and the plain values it closes over.
-local function function_digest(fn)
-  local parts = { core.sha256(string.dump(fn, true)) }
-  for i = 1, 60 do
-    local name, v = getupvalue(fn, i)
+local describe
+
+-- Plain data by value, functions by code and what they close over; anything else (modules, userdata) by its type.
+local function describe_table(t, seen)
+  local keys, parts = {}, {}
+  for k in pairs(t) do
+    if type(k) == "string" or math.type(k) then keys[#keys + 1] = k end
+  end
+  table.sort(keys, function(a, b) return type(a) == type(b) and a < b or type(a) < type(b) end)
+  for i, k in ipairs(keys) do parts[i] = ("[%s]=%s"):format(describe(k, seen), describe(t[k], seen)) end
+  return "{" .. table.concat(parts, ",") .. "}"
+end
+
+function describe(v, seen)
+  local kind = math.type(v) or type(v)
+  if kind == "float" then return ("%a"):format(v) end
+  if kind == "integer" or kind == "boolean" or kind == "nil" then return tostring(v) end
+  if kind == "string" then return ("%q"):format(v) end
+  if core.is_vector(v) then return core.json_encode(v) end
+  if seen[v] then return "again" end
+  seen[v] = true
+  if kind == "table" and (not getmetatable(v) or closed.is_record(v)) then return describe_table(v, seen) end
+  local is_dumped, code = pcall(string.dump, v, true)
+  if not is_dumped then return kind end
+  local parts = { core.sha256(code) }
+  for i = 1, 255 do
+    local name, value = core.upvalue(v, i)
     if not name then break end
-    local kind = type(v)
-    if kind == "number" or kind == "string" or kind == "boolean" then parts[#parts + 1] = name .. "=" .. tostring(v) end
+    if name ~= "_ENV" then parts[#parts + 1] = name .. "=" .. describe(value, seen) end
   end
   return table.concat(parts, ";")
 end
+
+-- A loss function's identity.
+local function function_digest(fn) return core.sha256(describe(fn, {})) end
 
 local function resolve_options(self, o)
   o = errors.options("policy:update", o, option_kinds)
@@ -114,15 +134,25 @@ local function resolve_options(self, o)
     errors.misuse("policy:update", "policy:update: unknown loss '%s'%s", tostring(loss),
       errors.hint(tostring(loss), errors.keys(losses)))
   end
-  local out = { lr = o.lr or self.record.lr, loss = loss, ratio = o.ratio or "raw", clip_lo = o.clip_lo or 0.8,
-    clip_hi = o.clip_hi or 1.2, beta = o.beta or 0.05, epochs = o.epochs or 1, minibatch = o.minibatch,
-    grad_clip = o.grad_clip or 0, floor = o.floor, weight_decay = o.weight_decay or 0 }
+  local defaults = core.loss_defaults
+  local out = { lr = o.lr or self.record.lr, loss = loss, ratio = o.ratio or "raw",
+    clip_lo = o.clip_lo or defaults.clip_lo, clip_hi = o.clip_hi or defaults.clip_hi, beta = o.beta or defaults.beta,
+    epochs = o.epochs or 1, minibatch = o.minibatch, grad_clip = o.grad_clip or 0, floor = o.floor,
+    weight_decay = o.weight_decay or 0 }
   if type(out.lr) ~= "number" or out.lr < 0 then
     errors.misuse("policy:update", "policy:update: lr must be a number, 0 or more")
   end
   if out.epochs < 1 then errors.misuse("policy:update", "policy:update: epochs must be at least 1") end
   if out.minibatch and out.minibatch < 1 then
     errors.misuse("policy:update", "policy:update: minibatch must be at least 1")
+  end
+  if type(loss) == "function" and not self.caps.custom_loss then
+    errors.misuse("policy:update", "policy:update: %s trains on its server's losses only (%s)", self.spec,
+      table.concat(errors.keys(losses), ", "))
+  end
+  if out.floor and not self.caps.agreement then
+    errors.misuse("policy:update", "policy:update: floor needs the agreement of half batches, which %s does not measure",
+      self.spec)
   end
   return out
 end
@@ -167,42 +197,66 @@ local function fill_weights(train, seqs, o)
 end
 
 local function c_options(piece, o)
-  return { lr = o.lr, grad_clip = o.grad_clip, weight_decay = o.weight_decay, digest = piece.identity,
-    trained_on = piece.trained_on }
+  return { lr = o.lr, grad_clip = o.grad_clip, weight_decay = o.weight_decay, clip_lo = o.clip_lo, clip_hi = o.clip_hi,
+    beta = o.beta, digest = piece.identity, trained_on = piece.trained_on }
 end
 
--- Forward, loss, step. Returns what core.step gave (nil when the step was skipped) and the report's numbers.
+local function made(info, more) return { info = info, more = more } end
+
+-- The update as one request. wait(op, then_do) waits for an operation; keep(train) takes what must be forgotten.
+local function whole(parent, piece, o, rows, wait, keep)
+  local op, train = core.update(parent.handle, rows, o.loss, c_options(piece, o))
+  keep(train)
+  local result = wait(op, made)
+  return result.info, core.train_stats(train), result.more
+end
+
+-- Forward, weights, step. No weights when the batch is below the floor.
+local function in_halves(parent, piece, o, rows, wait, keep)
+  local op, train = core.forward(parent.handle, rows, o.floor ~= nil)
+  keep(train)
+  wait(op, function() return true end)
+  fill_weights(train, piece.seqs, o)
+  local stats = core.train_stats(train)
+  if o.floor and stats.rms_advantage < o.floor then return nil, stats, {} end
+  local result = wait(core.step(train, c_options(piece, o)), made)
+  local agreement = result.more.agreement
+  local is_weak = o.floor and agreement == agreement and agreement < o.floor
+  return not is_weak and result.info or nil, stats, result.more
+end
+
+-- Returns what the C half made (nil when the step was skipped) and the report's numbers. Whoever gives up on the way (an
+-- error, a timeout) leaves nothing behind: the request is cancelled, its tape forgotten, and the lock goes when it ends.
 local function compute(model, parent, piece, o)
   local unlock = lock(model)
-  local stepping = false
+  local running, train, is_abandoned
+  local function wait(op, then_do)
+    running = op
+    return sched.await(sched.start(op, then_do, function()
+      running = nil
+      if is_abandoned then unlock() end
+    end), "policy:update")
+  end
   local function work()
-    core.policy_set(model.handle, parent.handle)
     local rows = {}
     for i, q in ipairs(piece.seqs) do
       rows[i] = { prompt = q.prompt_ids, tokens = q.tokens, logq = q.logq, advantage = q.advantage }
     end
-    local forward, train = core.forward(model.handle, rows, o.floor ~= nil)
-    sched.await(sched.start(forward, function() return true end), "policy:update")
-    fill_weights(train, piece.seqs, o)
-    local stats = core.train_stats(train)
-    if o.floor and stats.rms_advantage < o.floor then
-      core.train_forget(train)
-      return { stats = stats }
-    end
-    stepping = true
-    local future = sched.start(core.step(train, c_options(piece, o)), function(info, more)
-      for k, v in pairs(more) do stats[k] = v end
-      local is_weak = o.floor and stats.agreement == stats.agreement and stats.agreement < o.floor
-      if is_weak then core.policy_set(model.handle, parent.handle) end
-      return { info = not is_weak and info or nil, stats = stats }
-    end, unlock)
-    return sched.await(future, "policy:update")
+    local update = type(o.loss) == "string" and not o.floor and whole or in_halves
+    local info, stats, more = update(parent, piece, o, rows, wait, function(t) train = t end)
+    for k, v in pairs(more) do stats[k] = v end
+    return { info = info, stats = stats }
   end
   local ok, result = pcall(work)
-  if not stepping then unlock() end
+  if train then core.train_forget(train) end
+  is_abandoned = running ~= nil
+  if running then core.cancel(running) else unlock() end
   if not ok then error(result, 0) end
   return result
 end
+
+local Report = closed.class("vt.UpdateReport", "an update's report", { "weights", "loss", "n_tokens", "grad_norm",
+  "rms_advantage", "max_advantage", "ess", "kl_sample_train", "agreement", "skipped" })
 
 local function report_of(stats, w, is_skipped)
   local agreement = stats.agreement
@@ -223,8 +277,9 @@ local function fresh_step(run, model, parent, piece, o, key)
     w.is_trained = true
   end
   local report = report_of(stats, nil, info == nil)
-  run.record:put(key, { id = w.id, step = w.step, trained_on = w.trained_on, report = report })
+  -- Where weights cannot be made again the state is kept before anybody can know their name.
   if info then run.checkpoints:made(w) end
+  run.record:put(key, { id = w.id, step = w.step, trained_on = w.trained_on, report = report })
   run.progress:add_update()
   core.run_sync(run.handle)
   collectgarbage() -- states that nobody holds any more are tens of megabytes which Lua does not see
@@ -234,7 +289,8 @@ end
 
 local function one_step(run, model, parent, seqs, o)
   local piece = { seqs = seqs, trained_on = trained_on(seqs) }
-  local loss = type(o.loss) == "function" and function_digest(o.loss) or o.loss
+  -- What a function does can hang on more than it closes over: its updates are its run's own.
+  local loss = type(o.loss) == "function" and function_digest(o.loss) .. run.id or o.loss
   piece.identity = record.hash { batch = digest_of(model, seqs), loss = loss, ratio = o.ratio, clip_lo = o.clip_lo,
     clip_hi = o.clip_hi, beta = o.beta }
   local key = ("update/%s/%s"):format(parent.id, record.hash { piece.identity, o.lr, o.grad_clip, o.weight_decay,
@@ -266,6 +322,24 @@ local function one_step(run, model, parent, seqs, o)
   return report
 end
 
+-- A teacher that is the student, or rewards that are all alike, leave nothing to learn: that is seldom what was meant.
+local function say_if_nothing_is_asked(run, seqs)
+  for _, q in ipairs(seqs) do
+    local a = q.advantage
+    if type(a) == "number" then
+      if a ~= 0 then return end
+    else
+      for i = 1, #a do
+        if a[i] ~= 0 then return end
+      end
+    end
+  end
+  local line = ("policy:update: all advantages of the %d sequences are 0, so there is nothing to learn from them"):format(
+    #seqs)
+  core.err(("vegttt: %s\n"):format(line))
+  run:note(line)
+end
+
 local Policy = policy.class
 
 ---policy:update(batch, o): trains on the batch and moves the policy to the new weights.
@@ -280,6 +354,7 @@ function Policy:update(batch, o)
   end
   o = resolve_options(self, o)
   check_ratio(o, batch.seqs)
+  say_if_nothing_is_asked(run, batch.seqs)
   local n, size = #batch.seqs, o.minibatch or #batch.seqs
   local report
   for _ = 1, o.epochs do
@@ -289,7 +364,7 @@ function Policy:update(batch, o)
       self.weights = report.weights
     end
   end
-  return report
+  return setmetatable(report, Report)
 end
 
 return update

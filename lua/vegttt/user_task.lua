@@ -3,7 +3,7 @@
 -- A task document from a C function of the user's and the flags that say what C does not. Missing answers are asked for
 -- on a terminal; elsewhere the error names the flag.
 local core = require "vegttt.core"
-local verb = require "vegttt.verb_common"
+local errors = require "vegttt.errors"
 
 local user_task = {}
 
@@ -14,10 +14,10 @@ local function pairs_of(f, flag, fn, fits, what)
   local out = {}
   for _, text in ipairs(f[flag] or {}) do
     local name, value = text:match "^%s*([%a_][%w_]*)%s*=%s*(.-)%s*$"
-    if not name or value == "" then verb.usage("--%s must be NAME=…, not '%s'", flag, text) end
+    if not name or value == "" then errors.usage("--%s must be NAME=…, not '%s'", flag, text) end
     local is_known = false
     for _, p in ipairs(fn.parameters) do is_known = is_known or p.name == name and fits(p) end
-    if not is_known then verb.usage("--%s: %s has no %s '%s'", flag, fn.name, what, name) end
+    if not is_known then errors.usage("--%s: %s has no %s '%s'", flag, fn.name, what, name) end
     out[name] = value
   end
   return out
@@ -29,15 +29,15 @@ end
 local function find_out(thing, given, answered)
   if given then
     local value, why = thing.parse(given)
-    return value or verb.usage("%s %s", thing.flag, why)
+    return value or errors.usage("%s %s", thing.flag, why)
   end
   if not core.can_ask() then
     if thing.is_optional then return thing.parse(thing.default) end
-    verb.usage("%s is not known; give %s=…", thing.question, thing.flag)
+    errors.usage("%s is not known; give %s=…", thing.question, thing.flag)
   end
   while true do
     local line = core.ask(("%s%s: "):format(thing.question, thing.default and (" [%s]"):format(thing.default) or ""))
-    if not line then verb.usage("%s is not known; give %s=…", thing.question, thing.flag) end
+    if not line then errors.usage("%s is not known; give %s=…", thing.question, thing.flag) end
     local text = line:match "^%s*(.-)%s*$"
     if text == "" then text = thing.default or "" end
     local value, why = thing.parse(text)
@@ -182,18 +182,10 @@ local function inout_of(f, fn)
     for _, p in ipairs(fn.parameters) do
       is_known = is_known or p.name == name and p.kind == "array" and p.role == "out"
     end
-    if not is_known then verb.usage("--inout: %s has no output array '%s'", fn.name, name) end
+    if not is_known then errors.usage("--inout: %s has no output array '%s'", fn.name, name) end
     inout[name] = true
   end
   return inout
-end
-
-local function tolerance_of(f)
-  local tolerance = tonumber(f.tolerance or "0")
-  if not tolerance or tolerance < 0 or tolerance > 0.01 then
-    verb.usage("--tolerance must be a number from 0 to 0.01, not '%s'", f.tolerance)
-  end
-  return tolerance
 end
 
 -- The int parameters as a shape, offered where there are one or two: with more, the likely shapes differ an array.
@@ -205,13 +197,13 @@ local function default_shape(fn)
   return #ints > 0 and #ints <= 2 and table.concat(ints, ",") or nil
 end
 
----The task table of a parsed function, and the flags that would have answered what was asked. f: the flags of `vegttt
----optimise`.
+---The task table of a parsed function, and the options that would have answered what was asked. f: the options of
+---`vegttt optimise`.
 function user_task.document(fn, f)
   local known = { shapes = pairs_of(f, "shape", fn, is_array, "array"), ranges = pairs_of(f, "range", fn, is_array,
     "array"), sizes = pairs_of(f, "size", fn, function(p) return p.kind == "int" end, "int parameter"),
     values = pairs_of(f, "value", fn, function(p) return p.kind ~= "array" end, "number"), inout = inout_of(f, fn) }
-  local tolerance, answered = tolerance_of(f), {}
+  local tolerance, answered = f.tolerance, {}
   local task = { name = fn.name, title = fn.name, level = 1, family = "user", arrays = {}, scalars = {},
     rtol = tolerance, atol = tolerance > 0 and 1e-7 or 0,
     body = fn.body, helpers = fn.helpers }
@@ -221,7 +213,7 @@ function user_task.document(fn, f)
     end
   end
   local sizes, others = sizes_of(fn, task.arrays)
-  if #sizes == 0 then verb.usage("no shape names an int parameter of %s; a task needs at least one size", fn.name) end
+  if #sizes == 0 then errors.usage("no shape names an int parameter of %s; a task needs at least one size", fn.name) end
   add_sizes(task, sizes, known, answered)
   for _, p in ipairs(fn.parameters) do
     local is_other = p.kind == "scalar"
@@ -241,6 +233,7 @@ local function literal(v, indent)
     while v:find("]" .. level .. "]", 1, true) do level = level .. "=" end
     return ("[%s[\n%s]%s]"):format(level, v, level)
   end
+  if math.type(v) == "float" then return ("%.17g"):format(v) end
   if type(v) ~= "table" then return tostring(v) end
   local parts = {}
   for _, x in ipairs(v) do parts[#parts + 1] = literal(x, indent .. "  ") end

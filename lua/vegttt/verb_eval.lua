@@ -16,22 +16,27 @@ vegttt eval --task ID|NAME|FILE.lua FILE.c   judge one file: a function body, or
 vegttt eval --all DIR [--task …]             judge every .c file below DIR; a first line `// task: relu` names its task
 vegttt eval --serve [--socket PATH]          JSON requests in, JSON verdicts out, a line each, in completion order
 
-  --protocol fast|full   how long to time (fast)
-  --fresh                ignore stored builds and verdicts
-  --json                 the whole record as JSON, one line a file
-  --unsafe-jail          judge although the jail floor is not met; recorded
+A request: {"id": anything, "task": 19 or "relu" or "FILE.lua" or a task's JSON, "code": "C text" or "answer": "a model's
+answer"}, and if wanted "protocol", "scale", "timing": false and "fresh": true]]
 
-A request: {"id": anything, "task": 19 or "relu" or "FILE.lua", "code": "C text"}, and if wanted "protocol" and "fresh"
-Exit codes: 0 correct, 1 not correct, 2 bad input, 4 the evaluator could not work]]
-
-local flags = { task = "TASK", all = "DIR", serve = true, socket = "PATH", protocol = "fast|full", json = true,
-  fresh = true, ["unsafe-jail"] = true }
+local options = {
+  { "task", "TASK", "an id, a name or a task file" },
+  { "all", "DIR", "judge every .c file below DIR" },
+  { "serve", nil, "judge what standard input asks for" },
+  { "socket", "PATH", "with --serve: what clients of this socket ask for" },
+  verb.protocol_option,
+  { "extract", nil, "the file is a model's answer: the code in it is judged" },
+  { "fresh", nil, "ignore stored builds and verdicts" },
+  { "json", nil, "the whole record as JSON, one line a file" },
+  verb.unsafe_jail_option,
+}
 local n_parallel = 8
 
 local function one(file, f)
-  if not f.task then verb.usage "eval needs --task: an id, a name or a task file (`vegttt task ls` lists them)" end
+  if not f.task then errors.usage "eval needs --task: an id, a name or a task file (`vegttt task ls` lists them)" end
   local task, code = verb.task(f.task), verb.source(file)
   local record = verb.wait(function() return verb.judge(task, code, f) end)
+  code = f.extract and core.extract(code, task.name) or code
   core.out((f.json and record.json or verdict_text.render(record, task, code, file)) .. "\n")
   return record.correct and 0 or 1
 end
@@ -55,7 +60,7 @@ local function job_of(file, f, known)
   local ok, job = pcall(function()
     local code = verb.source(file)
     local what = code:match "^%s*//%s*task:%s*(%S+)" or f.task
-      or verb.usage("%s names no task: begin it with `// task: NAME`, or give --task", file)
+      or errors.usage("%s names no task: begin it with `// task: NAME`, or give --task", file)
     known[what] = known[what] or verb.task(what)
     return { file = file, task = known[what], code = code }
   end)
@@ -89,9 +94,9 @@ local function summary(counts, n, n_unjudged, seconds)
 end
 
 local function folder(dir, f)
-  if not core.is_dir(dir) then verb.usage("there is no folder %s", dir) end
+  if not core.is_dir(dir) then errors.usage("there is no folder %s", dir) end
   local files, known, jobs = c_files(dir, {}), {}, {}
-  if #files == 0 then verb.usage("there is no .c file below %s", dir) end
+  if #files == 0 then errors.usage("there is no .c file below %s", dir) end
   for i, file in ipairs(files) do jobs[i] = job_of(file, f, known) end
   local counts, n_done, n_correct, n_unjudged, began, shown = {}, 0, 0, 0, core.now(), core.now()
   local function count(status)
@@ -124,28 +129,25 @@ end
 
 -- ── arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local function run(argv)
-  local f, rest = verb.parse(argv, flags, help)
-  if not f then return 0 end
-  f.protocol = verb.choice("protocol", f.protocol, { "fast", "full" })
-  verb.unsafe_jail = f["unsafe-jail"]
+local function run(f, rest)
   if f.serve or f.socket then
-    if #rest > 0 then verb.usage("--serve reads requests, not files; '%s' is too much", rest[1]) end
+    if #rest > 0 then errors.usage("--serve reads requests, not files; '%s' is too much", rest[1]) end
     return serve.run(f)
   end
   if f.all then
-    if #rest > 0 then verb.usage("--all takes one folder; '%s' is too much", rest[1]) end
+    if #rest > 0 then errors.usage("--all takes one folder; '%s' is too much", rest[1]) end
     return folder((f.all:gsub("(.)/+$", "%1")), f)
   end
   if #rest ~= 1 then
-    verb.usage(#rest == 0 and "eval needs a .c file, --all DIR or --serve; see `vegttt eval --help`"
+    errors.usage(#rest == 0 and "eval needs a .c file, --all DIR or --serve; see `vegttt eval --help`"
       or "eval judges one file at a time; --all DIR judges a folder")
   end
   return one(rest[1], f)
 end
 
 function eval.main(argv)
-  return verb.main(function() return run(argv) end)
+  return verb.main(argv, { help = help, options = options, run = run,
+    after = "Exit codes: 0 correct, 1 not correct, 2 bad input, 4 the evaluator could not work" })
 end
 
 return eval

@@ -1,41 +1,33 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- `vegttt export RUN --kernels DIR`: the best kernel of each task of a run as DIR/<task>.c, its record as
--- DIR/<task>.json. A kernel that the run has not judged twice is judged again before it is written.
+-- DIR/<task>.json. A kernel that the run has not judged twice is judged again before it is written. `--samples FILE`:
+-- every sample as a row of CSV.
 local core = require "vegttt.core"
+local errors = require "vegttt.errors"
 local kernels = require "vegttt.kernels"
 local run_files = require "vegttt.run_files"
-local tasks = require "vegttt.tasks"
 local verb = require "vegttt.verb_common"
 
 local export = {}
 
 local help = [[
-vegttt export RUN --kernels DIR [--force]   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists
+vegttt export RUN --kernels DIR | --samples FILE.csv
+  RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists
 
-One kernel a task: correct, no copy, and faster for sure both in the run and when judged again on new inputs; where the
-run stopped before that second verdict, it is made now.
-  --force         overwrite files that are there
-  --unsafe-jail   judge although the jail floor is not met; recorded
-Exit codes: 0 something was written, 1 no kernel held, 2 bad input, 4 the evaluator could not work]]
+Kernels: one a task, correct, no copy, and faster for sure both in the run and when judged again on new inputs; where
+the run stopped before that second verdict, it is made now. Samples: a row each, with its log-probabilities, first
+verdict, reward and advantage.]]
 
--- The task of a run's kernels: one that comes with vegttt, or the user's own as the run kept it.
-local function task_of(dir, t)
-  local own = run_files.json(dir, "task.json")
-  local task = own and own.id == t.task and tasks.from_table(own, dir .. "/task.json")
-  if not task then
-    local by_id = verb.shipped()
-    task = by_id[t.task] and tasks.get({ ids = { t.task } })[1]
-  end
-  if not task then verb.usage("the run's task %d %s is not among the tasks of this version", t.task, t.name) end
-  return task
-end
+local options = { { "kernels", "DIR", "the folder to write the best kernels to" },
+  { "samples", "FILE.csv", "the file to write every sample to" }, { "force", nil, "overwrite files that are there" },
+  verb.unsafe_jail_option }
 
 local function refuse_to_overwrite(list, out)
   for _, t in ipairs(list) do
     for _, ending in ipairs { ".c", ".json" } do
       local path = ("%s/%s%s"):format(out, t.name, ending)
-      if core.exists(path) then verb.usage("%s exists already; --force overwrites it", path) end
+      if core.exists(path) then errors.usage("%s exists already; --force overwrites it", path) end
     end
   end
 end
@@ -49,20 +41,51 @@ local function write(dir, task, k, out)
   verb.say("%-40s %.2fx (%.2f to %.2f)", path .. ".c", k.verdict.speedup, k.verdict.speedup_lo, k.verdict.speedup_hi)
 end
 
-local function run(argv)
-  local f, rest = verb.parse(argv, { kernels = "DIR", force = true, ["unsafe-jail"] = true }, help)
-  if not f then return 0 end
-  if #rest ~= 1 then verb.usage "export takes one run: a folder, \"latest\", or the beginning of a stamp" end
-  if not f.kernels then verb.usage "export needs --kernels DIR, the folder to write to" end
-  verb.unsafe_jail = f["unsafe-jail"]
-  local dir, out = run_files.find(rest[1]), f.kernels:gsub("(.)/+$", "%1")
+-- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local of_sample = { "task", "step", "draw", "i", "seed", "seen", "finish", "n_tokens", "logprob", "logprob_mean",
+  "logprob_code", "parse", "code_sha", "weights", "reward", "advantage" }
+local of_verdict = { "status", "correct", "is_copy", "speedup", "speedup_measured", "speedup_lo", "speedup_hi",
+  "protocol", "machine" }
+
+local function cell(v)
+  if v == nil then return false end
+  return type(v) == "boolean" and (v and 1 or 0) or v
+end
+
+local function export_samples(dir, path, is_forced)
+  if core.exists(path) and not is_forced then errors.usage("%s exists already; --force overwrites it", path) end
+  local columns, rows = { "sample" }, {}
+  table.move(of_sample, 1, #of_sample, #columns + 1, columns)
+  table.move(of_verdict, 1, #of_verdict, #columns + 1, columns)
+  columns[#columns + 1] = "text"
+  for n, s in ipairs(run_files.samples(dir)) do
+    local row = { n }
+    for _, name in ipairs(of_sample) do row[#row + 1] = cell(s[name]) end
+    for _, name in ipairs(of_verdict) do row[#row + 1] = cell(s.result and s.result[name]) end
+    row[#row + 1] = s.text
+    rows[n] = row
+  end
+  core.write(path, core.table_text(columns, rows, "csv", 0))
+  verb.say("%s: %d samples", path, #rows)
+  return 0
+end
+
+local function run(f, rest)
+  if #rest ~= 1 then errors.usage "export takes one run: a folder, \"latest\", or the beginning of a stamp" end
+  if (f.kernels == nil) == (f.samples == nil) then
+    errors.usage "export needs --kernels DIR, the folder to write to, or --samples FILE.csv"
+  end
+  local dir = run_files.find(rest[1])
+  if f.samples then return export_samples(dir, f.samples, f.force) end
+  local out = f.kernels:gsub("(.)/+$", "%1")
   local list = kernels.of(dir)
   local candidates = require("vegttt.list").filter(list, function(t) return #t.ranked > 0 end)
-  if core.exists(out) and not core.is_dir(out) then verb.usage("%s is a file, not a folder", out) end
+  if core.exists(out) and not core.is_dir(out) then errors.usage("%s is a file, not a folder", out) end
   if not f.force then refuse_to_overwrite(candidates, out) end
-  local n_written = 0
+  local n_written, task_of = 0, run_files.tasks_of(dir)
   for _, t in ipairs(candidates) do
-    local task = task_of(dir, t)
+    local task = task_of(t.task)
     local k = kernels.confirmed(t, task)
     if k then
       core.mkdir(out)
@@ -84,7 +107,8 @@ local function run(argv)
 end
 
 function export.main(argv)
-  return verb.main(function() return run(argv) end)
+  return verb.main(argv, { help = help, options = options, run = run,
+    after = "Exit codes: 0 something was written, 1 no kernel held, 2 bad input, 4 the evaluator could not work" })
 end
 
 return export

@@ -2,32 +2,24 @@
 --
 -- `vegttt show RUN`: parameters, tables, costs of one run, and where its files are. An unfinished run shows what has
 -- been recorded so far and the command that continues it.
+local args = require "vegttt.args"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local progress = require "vegttt.progress"
 local run_files = require "vegttt.run_files"
+local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
 local show = {}
-
-local help = [[
-vegttt show RUN   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists]]
-
-local function value_text(v)
-  if v == nil or v == core.null then return "from the model record" end
-  if type(v) ~= "table" then return tostring(v) end
-  local parts = {}
-  for i, x in ipairs(v) do parts[i] = tostring(x) end
-  return table.concat(parts, ",")
-end
 
 local function show_params(dir)
   local p = run_files.json(dir, "params.json") or {}
   verb.say "\nparameters"
   for _, name in ipairs(errors.keys(p)) do
     local entry = p[name]
-    local origin = entry.origin and entry.origin ~= "default" and (" (%s)"):format(entry.origin) or ""
-    verb.say("  %-14s %s%s", name, value_text(entry.value), origin)
+    local is_worth_saying = entry.origin ~= "default" and entry.value ~= core.null
+    local origin = is_worth_saying and (" (%s)"):format(entry.origin) or ""
+    verb.say("  %-14s %s%s", name, args.show(entry.value), origin)
   end
 end
 
@@ -62,7 +54,7 @@ local function show_meter(dir, summary)
   verb.say("\n%-16s %12s %12s", "cost", "charged", "spent")
   for _, unit in ipairs(errors.keys(m.charged)) do
     if m.charged[unit] ~= 0 or m.spent[unit] ~= 0 then
-      verb.say("  %-14s %12s %12s", unit, ("%.10g"):format(m.charged[unit]), ("%.10g"):format(m.spent[unit] or 0))
+      verb.say("  %-14s %12s %12s", unit, text.number(m.charged[unit], 10), text.number(m.spent[unit] or 0, 10))
     end
   end
 end
@@ -74,17 +66,53 @@ local places = {
   { "log/latest", "the log of the last attempt" },
 }
 
-local function run(argv)
-  local f, rest = verb.parse(argv, {}, help)
-  if not f then return 0 end
-  if #rest ~= 1 then verb.usage "show takes one run: a folder, \"latest\", or the beginning of a stamp" end
+-- What the run before it was, and what is not as it was then.
+local function show_before(about)
+  if not about.before then return end
+  local changed = about.changed or {}
+  verb.say("the run before it is %s; since then: %s", about.before, #changed > 0 and table.concat(changed, ", ")
+    or "nothing")
+end
+
+-- One sample: what the model wrote, what was compiled, what became of it, and what it was worth.
+local function show_sample(dir, n)
+  local samples = run_files.samples(dir)
+  local s = samples[n] or errors.usage("%s has %d samples; there is none with the number %d", dir, #samples, n)
+  verb.say("sample %d of %d: task %s, step %s, draw %s, number %d, seed %s", n, #samples, tostring(s.task),
+    tostring(s.step), tostring(s.draw), s.i, tostring(s.seed))
+  verb.say("  %d tokens, ended by %s; log-probability %s, of the code %s; temperature %s", s.n_tokens, s.finish,
+    text.number(s.logprob, 6), text.value(s.logprob_code, 6), tostring(s.temperature))
+  if s.reward then verb.say("  reward %s, advantage %s", text.value(s.reward, 6), text.value(s.advantage, 6)) end
+  verb.say("\nanswer\n%s", s.text)
+  local v = s.result
+  if not v then return verb.say "\nit has no verdict" end
+  local source, log = run_files.blob(dir, v.source), run_files.blob(dir, v.build and v.build.log)
+  if source then verb.say("\nassembled\n%s", source) end
+  if log and log ~= "" then verb.say("\ncompiler\n%s", log) end
+  verb.say("\nverdict    %s%s", v.status, #(v.flags or {}) > 0 and " (" .. table.concat(v.flags, ", ") .. ")" or "")
+  if v.feedback then verb.say("feedback   %s", v.feedback) end
+  if not v.correct then return end
+  verb.say("speedup    %s, 95 %% interval %s to %s; measured %s", text.number(v.speedup, 4), text.number(v.speedup_lo, 4),
+    text.number(v.speedup_hi, 4), text.number(v.speedup_measured, 4))
+  local trials = {}
+  for i, t in ipairs(v.trials or {}) do trials[i] = text.number(t, 5) end
+  if #trials > 0 then verb.say("trials     %s us", table.concat(trials, " ")) end
+end
+
+local function run(f, rest)
+  if #rest ~= 1 then errors.usage "show takes one run: a folder, \"latest\", or the beginning of a stamp" end
   local dir = run_files.find(rest[1])
+  if f.sample then
+    show_sample(dir, f.sample)
+    return 0
+  end
   local about, summary = run_files.json(dir, "run.json"), run_files.json(dir, "summary.json")
   local status = run_files.status(dir)
-  if not about then verb.usage("%s/run.json cannot be read, so this is no run that can be shown", dir) end
+  if not about then errors.usage("%s/run.json cannot be read, so this is no run that can be shown", dir) end
   local wall = summary and summary.wall_s and (", %.1f s in the last attempt"):format(summary.wall_s) or ""
   verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, wall)
   if status ~= "finished" then verb.say("%s; the same command continues it", run_files.so_far(dir)) end
+  show_before(about)
   show_params(dir)
   show_tables(dir)
   local headline = run_files.headline(summary)
@@ -99,7 +127,10 @@ local function run(argv)
 end
 
 function show.main(argv)
-  return verb.main(function() return run(argv) end)
+  return verb.main(argv, { run = run,
+    options = { { "sample", "N", "one sample instead: answer, code, compiler, verdict, trials, reward", kind = "integer",
+      min = 1 } },
+    help = 'vegttt show RUN   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists' })
 end
 
 return show

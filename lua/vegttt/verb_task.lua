@@ -5,6 +5,7 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local task_check = require "vegttt.task_check"
 local tasks = require "vegttt.tasks"
+local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
 local task_verb = {}
@@ -12,19 +13,12 @@ local task_verb = {}
 local help = [[
 vegttt task ls                          every task that comes with vegttt
 vegttt task show ID|NAME|FILE.lua       sizes, inputs, costs and the prompt that a model sees
-vegttt task check ID|NAME|FILE.lua      is it sound? exit code 0 yes, 1 no; --full: the full protocol, anew
+vegttt task check ID|NAME|FILE.lua      is it sound? exit code 0 yes, 1 no
 vegttt task new NAME                    writes NAME.lua, a task of your own to edit]]
 
 local scales = { "cpu", "hidden", "search", "full" }
 
 -- ── show ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-local function bytes_text(n)
-  for _, u in ipairs { { 2 ^ 30, "GiB" }, { 2 ^ 20, "MiB" }, { 2 ^ 10, "KiB" } } do
-    if n >= u[1] then return ("%.3g %s"):format(n / u[1], u[2]) end
-  end
-  return ("%d bytes"):format(n)
-end
 
 local function shape_text(a)
   return ("%s %s[%s]"):format(a.dtype, a.name, table.concat(a.shape, "]["):gsub("%.0", ""))
@@ -39,7 +33,7 @@ local function show_scale(task, scale)
   end
   verb.say("  %-8s %s -> %s; at least %s and %.3g operations", scale, table.concat(inputs, ", "),
     table.concat(outputs, ", "),
-    bytes_text(l.bytes), l.flops)
+    text.bytes(l.bytes), l.flops)
 end
 
 local function show(what)
@@ -68,7 +62,7 @@ local function show(what)
 end
 
 local function ls()
-  local by_id = verb.shipped()
+  local by_id = tasks.shipped(1)
   for _, id in ipairs(errors.keys(by_id)) do
     local t = tasks.get({ ids = { id } })[1]
     verb.say("%4d  %-34s %s", id, t.name, t.family)
@@ -143,35 +137,33 @@ return {
 
 local function new(name)
   if not name:find "^[%a_][%w_]*$" or #name > 40 then
-    verb.usage("'%s' cannot be a task's name: it is a C function's name of at most 40 letters, digits and _", name)
+    errors.usage("'%s' cannot be a task's name: it is a C function's name of at most 40 letters, digits and _", name)
   end
   local file = name .. ".lua"
-  if core.exists(file) then verb.usage("%s exists already; remove it or choose another name", file) end
+  if core.exists(file) then errors.usage("%s exists already; remove it or choose another name", file) end
   local id = 10000 + tonumber(core.sha256(name):sub(1, 6), 16) % 80000
   core.write(file, (skeleton:gsub("NAME", name):gsub("ID", tostring(id))))
   verb.say("%s written; next: vegttt task check %s", file, file)
   return 0
 end
 
-local function run(argv)
-  local f, rest = verb.parse(argv, { full = true, ["unsafe-jail"] = true }, help)
-  if not f then return 0 end
-  verb.unsafe_jail = f["unsafe-jail"]
+local function run(f, rest)
   local what, argument = rest[1], rest[2]
   if what == "ls" and not argument then return ls() end
   local action = ({ show = show, check = check, new = new })[what]
   if not action then
-    verb.usage("%s", what and ("task cannot '%s'; it can ls, show, check and new"):format(what)
+    errors.usage("%s", what and ("task cannot '%s'; it can ls, show, check and new"):format(what)
       or "task needs ls, show, check or new; see `vegttt task --help`")
   end
   if not argument or rest[3] then
-    verb.usage("task %s takes one %s", what, what == "new" and "name" or "task: an id, a name or a .lua file")
+    errors.usage("task %s takes one %s", what, what == "new" and "name" or "task: an id, a name or a .lua file")
   end
   return action(argument, f)
 end
 
 function task_verb.main(argv)
-  return verb.main(function() return run(argv) end)
+  return verb.main(argv, { help = help, run = run, options = {
+    { "full", nil, "check with the full protocol, and anew" }, verb.unsafe_jail_option } })
 end
 
 return task_verb

@@ -10,10 +10,11 @@
  * start + (compile - plain): all of `start` is counted as jail.
  */
 #include "base/clock.h"
-#include "eval/assemble.h"
-#include "eval/build.h"
-#include "eval/runner.h"
-#include "eval/scratch.h"
+#include "eval/c/assemble.h"
+#include "eval/c/build.h"
+#include "eval/c/pool.h"
+#include "eval/c/runner.h"
+#include "eval/c/scratch.h"
 #include "eval_fixture.h"
 #include <fcntl.h>
 #include <spawn.h>
@@ -45,8 +46,9 @@ static struct cost start_cost(const char *dir, const struct vt_build *build, str
     for (int i = 0; i < n; i++) {
         char load_error[256];
         struct vt_runner *r;
-        struct vt_runner_opts o = {b, build->object, build->object_len, "relu", pool, {outputs, NULL}};
-        struct vt_call_opts c = {&pool->set[0], 0, VT_CLOCK_NONE, (uint64_t)i, -1, 5000000000ull, NULL};
+        struct vt_runner_opts o = {b,           build->object,  build->object_len, "relu",
+                                   pool->in_fd, pool->va_bytes, {outputs, NULL},   false};
+        struct vt_call_opts c = {pool->set[0].plan, 0, 0, VT_CLOCK_NONE, (uint64_t)i, -1, 5000000000ull, NULL};
         struct vt_call_result result;
         double from = vt_now_s();
         CHECK_OK(vt_runner_open(&o, &r, load_error, &err), err);
@@ -103,14 +105,15 @@ int main(int argc, char **argv)
     struct vt_pool_sets pool;
     struct vt_outputs outputs = {-1, NULL, 0};
     vt_task *t = fixture_task("relu");
-    struct vt_set_wish wish = {"cpu", 0, 1};
+    static struct vt_pool rules;
+    vt_pool_plan(&rules, t, "cpu", false, 1);
     CHECK_OK(vt_scratch_make(&dir, &err), err);
     CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
     CHECK_OK(vt_assemble_body(t, vt_task_body(t), &unit, &err), err);
     CHECK_OK(vt_broker_open(dir, "build", 0, &b, &err), err);
-    struct vt_truth_opts o = {.dir = dir};
+    struct vt_truth_opts o = {.dir = dir, .broker = b};
     CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
-    CHECK_OK(vt_pool_sets_make(t, truth, 1, &wish, 1, NULL, &pool, &err), err);
+    CHECK_OK(vt_pool_sets_make(&rules, truth, NULL, &pool, &err), err);
     CHECK_OK(vt_outputs_fit(&outputs, pool.out_bytes, &err), err);
     if (test_failures_in_case)
         return 1;

@@ -57,9 +57,10 @@ static vt_status step(struct runner *r, int run, vt_err *err)
 {
     struct vt_mail mail = VT_MAIL;
     struct vt_train_seq seqs[MAX_SEQS];
-    struct vt_update_opts o = {.lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f, .digest = "bench"};
+    struct vt_update_opts o = vt_update_defaults;
     struct vt_update_report report;
-    vt_weights *made = NULL;
+    vt_weights *made = NULL, *from = vt_policy_start(r->policy);
+    vt_forward *forward;
     const double start = vt_now_s();
     for (int i = 0; i < n_seqs; i++)
         seqs[i] = (struct vt_train_seq){.prompt = prompts[group_of[i]],
@@ -68,15 +69,23 @@ static vt_status step(struct runner *r, int run, vt_err *err)
                                         .n_tokens = n_answer[i],
                                         .logp = logp[i],
                                         .w = weights[i]};
-    VT_TRY(vt_policy_forward(r->policy, seqs, (size_t)n_seqs, false, vt_mail_deliver, &mail, err));
-    VT_TRY(vt_mail_wait(&mail, err));
+    o.lr = 1e-5f;
+    o.digest = "bench";
+    vt_status status =
+        vt_policy_forward(r->policy, from, seqs, (size_t)n_seqs, false, &forward, vt_mail_deliver, &mail, NULL, err);
+    vt_weights_unref(from);
+    VT_TRY(status);
+    status = vt_mail_wait(&mail, err);
     const double middle = vt_now_s();
-    VT_TRY(vt_policy_step(r->policy, &o, &made, &report, vt_mail_deliver, &mail, err));
-    VT_TRY(vt_mail_wait(&mail, err));
+    if (status == VT_OK)
+        status = vt_policy_step(forward, &o, &made, &report, vt_mail_deliver, &mail, NULL, err);
+    if (status == VT_OK)
+        status = vt_mail_wait(&mail, err);
+    vt_forward_forget(forward);
     vt_weights_unref(made);
     r->seconds[0][run] = middle - start;
     r->seconds[1][run] = vt_now_s() - middle;
-    return VT_OK;
+    return status;
 }
 
 static vt_status score(struct runner *r, int run, vt_err *err)
@@ -103,7 +112,7 @@ static vt_status score(struct runner *r, int run, vt_err *err)
                                  .n = n,
                                  .logprobs = outs};
     const double start = vt_now_s();
-    vt_status status = vt_policy_score(r->policy, &q, vt_mail_deliver, &mail, err);
+    vt_status status = vt_policy_score(r->policy, &q, vt_mail_deliver, &mail, NULL, err);
     if (status == VT_OK)
         status = vt_mail_wait(&mail, err);
     r->seconds[2][run] = vt_now_s() - start;
@@ -142,7 +151,10 @@ int main(int argc, char **argv)
     for (int i = 0; i < n && status == VT_OK; i++) {
         r[i].n_threads = argc > i + 2 ? (int)strtol(argv[i + 2], NULL, 10) : 0;
         struct vt_policy_opts o = {.n_threads = r[i].n_threads, .reset = true, .max_memory = (uint64_t)6 << 30};
-        status = vt_policy_open(argv[1], &o, &r[i].policy, &err);
+        struct vt_mail mail = VT_MAIL;
+        status = vt_policy_open(argv[1], &o, &r[i].policy, vt_mail_deliver, &mail, NULL, &err);
+        if (status == VT_OK)
+            status = vt_mail_wait(&mail, &err);
     }
     if (status == VT_OK)
         make_shape(vt_policy_caps(r[0].policy)->n_vocab);

@@ -8,7 +8,7 @@ here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 VEGTTT_ROOT=${VEGTTT_ROOT:-$(dirname "$(dirname "$here")")}
 VEGTTT=${VEGTTT:-$VEGTTT_ROOT/build/vegttt}
 export VEGTTT VEGTTT_ROOT
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 limit_s=300
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -23,7 +23,24 @@ says() { grep -qF -- "$1" err || problem "standard error does not say: $1"; }
 prints() { grep -qF -- "$1" out || problem "standard output does not say: $1"; }
 # one_line: standard error is a single sentence
 one_line() { [ "$(wc -l <err)" -eq 1 ] || problem "expected one line on standard error"; }
+# alive PID: it runs (a zombie, which a signal still reaches, does not)
+alive() { case $(cut -d ' ' -f 3 "/proc/$1/stat" 2>/dev/null) in '' | Z) return 1 ;; esac; }
+# interrupted PID: Ctrl-C again and again until it has ended; its exit code in $code
+interrupted() {
+    n=0
+    while alive "$1"; do kill -INT "$1"; sleep 0.5; n=$((n + 1)); [ $n -lt 60 ] || kill -9 "$1"; done
+    code=0; wait "$1" || code=$?
+}
 skip() { echo "skip $1"; exit 77; }
+# await TEXT FILE: until the file holds the text
+await() {
+    tries=0
+    while ! grep -qF -- "$1" "$2" 2>/dev/null; do
+        sleep 0.1
+        tries=$((tries + 1))
+        [ $tries -lt 900 ] || { code=none; problem "waited 90 s for '$1' in $2"; }
+    done
+}
 # script NAME <<EOF: an experiment file NAME.lua whose main is the given text
 script() {
     { echo 'local vt = require "vegttt"'; echo "return vt.experiment { name = \"$1\", doc = \"a test\", params = vt.params { n = { 3, \"a number\", min = 1 } },"; echo 'main = function(run, p)'; cat; echo 'end }'; } >"$1.lua"
@@ -34,9 +51,10 @@ for case in "$here"/*.case; do
     name=$(basename "$case" .case)
     [ $# -eq 0 ] || case $name in *"$1"*) ;; *) continue ;; esac
     mkdir "$work/$name"
-    (cd "$work/$name" && XDG_CACHE_HOME="$work/cache" sh -e -c '. "$0/functions"; . "$1"' "$work" "$case") >"$work/$name.log" 2>&1
+    (cd "$work/$name" && XDG_CACHE_HOME="$work/cache" exec timeout -k 5 "$limit_s" sh -e -c '. "$0/functions"; . "$1"' "$work" "$case") >"$work/$name.log" 2>&1
     case $? in
     0) passed=$((passed + 1)) ;;
+    124 | 137) failed=$((failed + 1)); echo "FAIL $name: was not done after $limit_s s"; tail -n 20 "$work/$name.log" ;;
     77) skipped=$((skipped + 1)); grep '^skip' "$work/$name.log" | tail -n 1 | sed "s/^skip/skip $name:/" ;;
     *) failed=$((failed + 1)); echo "FAIL $name"; cat "$work/$name.log" ;;
     esac

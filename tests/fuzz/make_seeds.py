@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes start inputs for the fuzzers into FOLDER/{gguf,safetensors,tokenizer}: make_seeds.py FOLDER"""
+"""Writes start inputs for every fuzzer of this folder into FOLDER/NAME: make_seeds.py FOLDER"""
 import json
 import pathlib
 import struct
+import subprocess
 import sys
 
 out = pathlib.Path(sys.argv[1])
-golden = pathlib.Path(__file__).resolve().parent.parent / "golden"
+root = pathlib.Path(__file__).resolve().parent.parent.parent
+golden = root / "tests" / "golden"
 
 
 def text(s):
@@ -60,30 +62,83 @@ def write(kind, name, content):
 
 
 for t in (0, 1, 30):
-    write("gguf", f"llama-{t}", gguf("llama", 4, 6, 5, t, []))
+    write("model_gguf", f"llama-{t}", gguf("llama", 4, 6, 5, t, []))
 for t in (2, 3, 8):
-    write("gguf", f"llama-{t}", gguf("llama", 32, 32, 5, t, []))
-write("gguf", "llama-rope", gguf("llama", 4, 6, 5, 0, [("rope_freqs.weight", (1,), 0)]))
-write("gguf", "qwen2", gguf("qwen2", 4, 6, 5, 1, [("blk.0.attn_q.bias", (4,), 0), ("blk.0.attn_k.bias", (2,), 0), ("blk.0.attn_v.bias", (2,), 0)]))
-write("gguf", "qwen3", gguf("qwen3", 4, 6, 5, 1, [("blk.0.attn_q_norm.weight", (2,), 0), ("blk.0.attn_k_norm.weight", (2,), 0), ("output.weight", (5, 4), 1)]))
-write("gguf", "no-tensors", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
+    write("model_gguf", f"llama-{t}", gguf("llama", 32, 32, 5, t, []))
+write("model_gguf", "llama-rope", gguf("llama", 4, 6, 5, 0, [("rope_freqs.weight", (1,), 0)]))
+write("model_gguf", "qwen2", gguf("qwen2", 4, 6, 5, 1, [("blk.0.attn_q.bias", (4,), 0), ("blk.0.attn_k.bias", (2,), 0), ("blk.0.attn_v.bias", (2,), 0)]))
+write("model_gguf", "qwen3", gguf("qwen3", 4, 6, 5, 1, [("blk.0.attn_q_norm.weight", (2,), 0), ("blk.0.attn_k_norm.weight", (2,), 0), ("output.weight", (5, 4), 1)]))
+write("model_gguf", "no-tensors", b"GGUF" + struct.pack("<IQQ", 3, 0, 0))
 
 header = json.dumps({"__metadata__": {"format": "pt"}, "a": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
                      "b": {"dtype": "BF16", "shape": [3], "data_offsets": [16, 22]}, "c": {"dtype": "F16", "shape": [1, 1, 1], "data_offsets": [22, 24]}}).encode()
-write("safetensors", "three", struct.pack("<Q", len(header)) + header + bytes(24))
-write("safetensors", "empty", struct.pack("<Q", 8) + b"{}      ")
+write("model_safetensors", "three", struct.pack("<Q", len(header)) + header + bytes(24))
+write("model_safetensors", "empty", struct.pack("<Q", 8) + b"{}      ")
 
-small = {"added_tokens": [{"id": 3, "content": "<|x|>", "special": True}], "normalizer": {"type": "NFC"},
+small = {"added_tokens": [{"id": 3, "content": "<|x|>", "special": True, "normalized": False, "lstrip": True}], "normalizer": {"type": "NFC"},
          "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True},
                            {"type": "Split", "pattern": {"Regex": r"\s+|\p{L}+"}, "behavior": "Isolated", "invert": False},
                            {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]},
          "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<|x|>", "type_id": 0}}]},
          "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": [["a", "b"]]}}
-write("tokenizer", "small.json", json.dumps(small).encode())
+write("model_tokenizer", "small.json", json.dumps(small).encode())
 small["model"]["merges"] = ["a b"]
 small["model"]["ignore_merges"] = True
-write("tokenizer", "strings.json", json.dumps(small).encode())
+write("model_tokenizer", "strings.json", json.dumps(small).encode())
 for i, line in enumerate((golden / "tokenizer.jsonl").read_text().splitlines()):
     text_bytes = bytes.fromhex(json.loads(line)["utf8_hex"])
     if i % 5 == 0 and not text_bytes.startswith(b"{"):
-        write("tokenizer", f"text-{i}", text_bytes)
+        write("model_tokenizer", f"text-{i}", text_bytes)
+
+# What make_formats.py describes, as folders: seven files with NULs between them (model_folder.c). run.py puts the
+# weights of tests/golden/tiny/llama beside them.
+files = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "adapter_config.json")
+config = (golden / "tiny" / "llama" / "config.json").read_text()
+adapter = (golden / "tiny" / "llama" / "adapter" / "adapter_config.json").read_text()
+base = json.dumps({"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": False}})
+for i, line in enumerate((golden / "formats" / "tokenizers.jsonl").read_text().splitlines()):
+    row = {name: json.dumps(j) for name, j in json.loads(line)["files"].items() if name != "tokenizer.json" and j}
+    row = {"config.json": config, "generation_config.json": '{"eos_token_id": [1, 2]}', "tokenizer.json": base, "adapter_config.json": adapter} | row
+    write("model_folder", f"tokenizer-{i}", b"\0".join(row.get(name, "").encode() for name in files))
+for name in ("models", "adapters"):
+    for i, line in enumerate((golden / "formats" / f"{name}.jsonl").read_text().splitlines()):
+        patch = json.loads(line)["config"]
+        row = {"config.json": json.dumps(json.loads(config) | (patch if name == "models" else {})), "adapter_config.json": json.dumps(json.loads(adapter) | (patch if name == "adapters" else {}))}
+        write("model_folder", f"{name}-{i}", b"\0".join(row.get(f, "").encode() for f in files))
+
+CHATS = ["smollm2", "chatml", "qwen2", "qwen25", "qwen3", "llama3", "llama3.1", "harmony"]  # in the order of enum vt_chat
+for i, line in enumerate((golden / "chat_formats.jsonl").read_text().splitlines()):
+    case = json.loads(line)
+    turns = b"".join(bytes([1 + ["system", "user", "assistant"].index(m["role"])]) + m["content"].encode() for m in case["messages"])
+    if i % 3 == 0 and b"\0" not in turns:
+        write("model_chat", str(i), bytes([8 * 8 + CHATS.index(case["chat"])]) + turns)
+
+for path in sorted((root / "splits").glob("*.json")):
+    write("store_split", path.name, path.read_bytes())
+    write("base_json", path.name, path.read_bytes())
+write("store_split", "small", b'{"level":"level_1","problem_ids":{"eval":[2],"train":[1]},"seed":1,"split_hash":"0"}')
+write("base_json", "kinds", b' {"a":[1.5e3,-2,"x\\u00e9\\n\\ud83d\\ude00",{"b":null}],"c":true,"":false}\n')
+
+line = '{"v":1,"t":"1763698000000000000","t_mono":"5","key":"%s","value":%s}\n'
+write("store_journal", "three", (line % ("a", "1") + line % ("b", '{"x":[1,2]}') + line % ("a", '"again"')).encode())
+write("store_journal", "torn", (line % ("a", "1") + line % ("b", "2")).encode()[:-9])
+write("store_journal", "empty", b"")
+
+tasks = subprocess.run(["lua5.4", str(root / "tests/lua/tasks_json.lua"), str(root / "lua/tasks/l1")], stdout=subprocess.PIPE, check=True)
+for i, task in enumerate(tasks.stdout.splitlines()):
+    if i % 4 == 0:
+        write("eval_task", str(i), task)
+
+for i, expression in enumerate(["n", "n*m + ceil_div(batch, 4)", "max(n, min(m, 3)) % 5", "((n))/2-1", "9223372036854775807 + 1", "n * (m", ""]):
+    write("eval_expr", str(i), expression.encode())
+
+BODY = "for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0; /* } */"
+FUNCTION = "#include <math.h>\nvoid relu(const float *restrict x, float *restrict y, int n)\n{\n    " + BODY + "\n}\n"
+for i, answer in enumerate([BODY, FUNCTION, f"```c\n{FUNCTION}```", f"Here it is:\n```c\n{BODY}\n```\nIt is \"fast\".",
+                            f"<think>maybe ```c\nx\n```</think>\n~~~c\n{FUNCTION}\n~~~", "no code at all", "```c\n", "char c = '}'; char *s = \"}\";\n}"]):
+    write("eval_extract", f"answer-{i}", b"\1" + answer.encode())
+    write("eval_extract", f"file-{i}", b"\0" + answer.encode())
+
+for i, words in enumerate([["--k", "8", "--top_p=0.9", "--no-copy", "a.lua"], ["--max-memory", "134M", "--shape", "x=n,m", "--shape=y=n", "--", "--json"],
+                           ["--temperature", "1e-3", "--subset", "eval", "-h"], ["--tempreature=nan", "--k=9223372036854775807", "-3"]]):
+    write("base_args", str(i), "\n".join(words).encode())

@@ -1,89 +1,91 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The best kernels of a run over the fake engine, with an evaluator whose second verdicts differ from its first.
-local support = dofile "tests/lua/support_fake.lua"
+-- The best kernels of a run: judged twice, by evaluators of their own. The second verdicts are the real ones, changed
+-- where a test needs a kernel that fails when it is judged again.
+local support = require "support"
 
--- A core whose evaluator says again(code, fields), a change to the fields, of what is judged with the full protocol.
-local function core_with(again, o)
-  local core = support.core(o)
-  local submit = core.eval_submit
-  core.asked_again, core.opened = {}, 0
-  function core.eval_open()
-    core.opened = core.opened + 1
-    return { n = core.opened }, { version = "fake 1", machine = "fake machine" }
-  end
-  function core.eval_submit(handle, task, code, options)
-    local op = submit(handle, task, code, options)
-    if options.protocol ~= "full" then return op end
-    local judge = op.fn
-    op.fn = function()
-      table.insert(core.asked_again, { code = code, evaluator = handle.n, fresh = options.fresh })
-      local json, fields = judge()
-      for name, value in pairs(again(code)) do fields[name] = value end
-      return json, fields
-    end
-    return op
-  end
-  return core
-end
-
--- Runs best_of_n on one task with many samples: the fake model's bodies of speed 2, 3 and 5 are all among them.
+-- Runs best_of_n on "same", of whose answers two are faster for sure: the plain copy of x and the short chain.
 local function best_of_n(root, again, o)
-  local core = core_with(again, o)
-  local r = support.execute(support.file "experiments/best_of_n.lua", { tasks = "12", k = 24 },
-    { root = root, core = core })
-  r.core = core
-  return r
+  o = o or {}
+  o.root, o.again = root, again
+  local files = support.task_files(root)
+  return support.execute(support.file "experiments/best_of_n.lua", { tasks = { files.same }, k = 24, temperature = 1.0 },
+    o)
 end
 
-local in_folder = support.in_folder
+local in_folder, lines = support.in_folder, support.lines
+local function is_plain(code) return code:find "y%[i%] = x%[i%];" ~= nil end
+local function is_chain(code) return code:find "reps / 8" ~= nil end
 
-local function lines(r, name)
+-- First and second verdicts of a run.
+local function verdicts(r)
+  local first, second = {}, {}
+  for _, line in ipairs(lines(r, "evals.jsonl")) do
+    local to = line.confirms and second or first
+    to[#to + 1] = line
+  end
+  return first, second
+end
+
+local function find(list, fn)
+  for _, x in ipairs(list) do
+    if fn(x) then return x end
+  end
+end
+
+-- The fields of the kernels table's only row.
+local function row(r)
   local out = {}
-  r.core.read_lines(r.run.dir .. "/" .. name, function(line) out[#out + 1] = line end)
+  for field in r.tables.kernels:match "\r\n(.-)\r\n":gmatch "([^,]*),?" do out[#out + 1] = field end
   return out
 end
-
-local function slower(code) return { speedup = 0.8 * tonumber(code:match "speed (%d)") } end
 
 describe("the best kernel", function()
   it("is reported at the speedup of its second verdict, from an evaluator of its own", function()
     in_folder(function(root)
-      local r = best_of_n(root, slower)
+      local r = best_of_n(root, function(_, fields) return { speedup = 0.75 * fields.speedup } end)
       expect.equal(r.status, "done")
-      expect.contains(r.tables.kernels, "12,diag_matmul,4,4.5,5.5,5,1")
+      local _, second = verdicts(r)
+      expect.equal(#second, 1)
+      local first = find(verdicts(r), function(v) return v.key == second[1].confirms end)
+      local k = row(r)
+      expect.equal(k[2], "same")
+      expect.near(tonumber(k[3]), second[1].speedup)
+      expect.near(tonumber(k[6]), first.speedup)
+      expect.truthy(tonumber(k[3]) < 0.9 * tonumber(k[6]), "the second verdict is what is shown")
+      expect.equal(k[7], "1")
       expect.equal(#r.core.asked_again, 1)
       expect.equal(r.core.asked_again[1].evaluator, 2)
       expect.equal(r.core.asked_again[1].fresh, true)
+      expect.truthy(is_plain(r.core.asked_again[1].code), "the fastest is tried first")
     end)
   end)
 
   it("is none that fails on new inputs, or is not faster for sure again", function()
     in_folder(function(root)
       local r = best_of_n(root, function(code)
-        if code:find "speed 5" then return { status = "wrong_output", correct = false, speedup = 0, speedup_lo = 0 } end
-        if code:find "speed 3" then return { speedup = 1.01, speedup_lo = 0.99 } end
+        if is_plain(code) then return { status = "wrong_output", correct = false, speedup = 0, speedup_lo = 0 } end
         return {}
       end)
-      expect.contains(r.tables.kernels, "12,diag_matmul,2,1.8,2.2,2,3")
-      local none = best_of_n(root .. "/none", function() return { speedup_lo = 0.99 } end)
-      expect.contains(none.tables.kernels, "12,diag_matmul,,,,,3")
+      local k, _, second = row(r), verdicts(r)
+      expect.equal(k[7], "2")
+      expect.near(tonumber(k[3]), find(second, function(v) return v.correct end).speedup)
+      expect.truthy(is_chain(r.core.asked_again[2].code), "the next one is tried")
+      local none = best_of_n(root .. "/none", function() return { speedup = 1.01, speedup_lo = 0.99 } end)
+      expect.same(row(none), { "10001", "same", "", "", "", "", "2" })
     end)
   end)
 
   it("keeps both verdicts in the record, the second naming the first, and asks for none twice", function()
     in_folder(function(root)
-      local first = best_of_n(root, slower)
-      local n, seconds = #lines(first, "evals.jsonl"), {}
-      local by_key = {}
-      for _, line in ipairs(lines(first, "evals.jsonl")) do
-        by_key[line.key] = line
-        if line.confirms then seconds[#seconds + 1] = line end
-      end
-      expect.equal(#seconds, 1)
-      expect.equal(seconds[1].protocol, "full")
-      expect.equal(by_key[seconds[1].confirms].code_sha, seconds[1].code_sha)
-      expect.equal(by_key[seconds[1].confirms].speedup, 5)
+      local first = best_of_n(root)
+      local n = #lines(first, "evals.jsonl")
+      local _, second = verdicts(first)
+      expect.equal(#second, 1)
+      expect.equal(second[1].protocol, "full")
+      local of = find(verdicts(first), function(v) return v.key == second[1].confirms end)
+      expect.equal(of.code_sha, second[1].code_sha)
+      expect.equal(of.protocol, "fast")
       local again = best_of_n(root, function() return { correct = false } end)
       expect.equal(#again.core.asked_again, 0)
       expect.equal(#lines(again, "evals.jsonl"), n)
@@ -94,11 +96,11 @@ describe("the best kernel", function()
 
   it("is the same when the run is killed at any turn and run again", function()
     in_folder(function(root)
-      local whole = best_of_n(root .. "/whole", slower)
+      local whole = best_of_n(root .. "/whole")
       for at = 1, whole.counts.n_turns do
         local dir = root .. "/" .. at
-        expect.equal(best_of_n(dir, slower, { kill_at = at }).status, "killed")
-        local r = best_of_n(dir, slower, { schedule = at })
+        expect.equal(best_of_n(dir, nil, { kill_at = at }).status, "killed")
+        local r = best_of_n(dir, nil, { schedule = at })
         expect.equal(r.tables.kernels, whole.tables.kernels)
         expect.equal(#lines(r, "evals.jsonl"), #lines(whole, "evals.jsonl"))
       end
@@ -107,13 +109,17 @@ describe("the best kernel", function()
 
   it("comes from any step of an adaptation", function()
     in_folder(function(root)
-      local r = support.execute(support.file "experiments/boa.lua", { tasks = "12,5", k = 4, steps = 3 },
-        { root = root, core = core_with(slower) })
-      expect.equal(r.status, "done")
-      for _, row in ipairs(lines({ core = r.core, run = r.run }, "evals.jsonl")) do
-        if row.confirms then expect.contains(r.tables.kernels, ("%d,"):format(row.task)) end
+      local files = support.task_files(root)
+      local r = support.run(support.file "experiments/boa.lua", { tasks = { files.same, files.negated }, k = 8, steps = 2,
+        lr = 0.003, temperature = 1.0 }, { root = root })
+      expect.contains(r.tables.kernels, "task,name,step,speedup,lo,hi,first,tried\r\n")
+      local _, second = verdicts(r)
+      expect.equal(#second, 2)
+      for _, v in ipairs(second) do
+        local sample = find(lines(r, "rollouts.jsonl"), function(s) return s.code_sha == v.code_sha and s.task == v.task end)
+        expect.truthy(r.tables.kernels:find(("%d,%s,%d,"):format(v.task, v.task_name, sample.step), 1, true),
+          r.tables.kernels)
       end
-      expect.truthy(r.tables.kernels:find "12,diag_matmul,%d,4,4.5,5.5,5,1\r\n", r.tables.kernels)
     end)
   end)
 
@@ -121,22 +127,23 @@ describe("the best kernel", function()
     in_folder(function(root)
       local r = best_of_n(root, function() return { correct = false, speedup = 0, status = "wrong_output" } end)
       local n_fast = 0
-      for _, s in ipairs(r.modules.vegttt.rollouts(r.run.dir)[1]) do
-        if s.result.speedup == 5 then n_fast = n_fast + 1 end
+      local group = r.modules.vegttt.rollouts(r.run.dir)[1]
+      expect.equal(group.task.name, "same")
+      expect.contains(group[1].result:feedback(), ".")
+      expect.raises("a sample has no 'reslt'", function() return group[1].reslt end)
+      for _, s in ipairs(group) do
+        if s.result.speedup > 1 then n_fast = n_fast + 1 end
       end
       expect.truthy(n_fast > 0, "first verdicts of recorded samples")
     end)
   end)
 
   it("needs verdicts, and says so", function()
-    in_folder(function(root)
-      support.execute(support.main(function(_, _, vt)
-        local g = vt.policy("fake"):start():sample(vt.tasks({ ids = "19" })[1]:prompt(), { n = 2 })
-        expect.raises("call vt.eval.all first", vt.eval.best, g)
-        expect.raises("needs a group of samples, not a nil", vt.eval.best)
-        expect.equal(#vt.eval.best {}, 0)
-        return {}
-      end), {}, { root = root })
+    support.inside(function(_, p, vt)
+      local g = vt.policy(p.model):start():sample(vt.tasks({ ids = "19" })[1]:prompt(), vt.sampling(p, { n = 2 }))
+      expect.raises("call vt.eval.all first", vt.eval.best, g)
+      expect.raises("needs a group of samples, not a nil", vt.eval.best)
+      expect.equal(#vt.eval.best {}, 0)
     end)
   end)
 end)

@@ -10,7 +10,6 @@ local core = require "vegttt.core"
 local Corpus = require "corpus"
 local Excluded = require "corpus.excluded"
 local Style = require "corpus.style"
-local tasks = require "vegttt.tasks"
 
 -- Task tables by id, on dense inputs: what a body computes, not what it happens to give on symmetric or triangular operands.
 local function task_tables()
@@ -85,7 +84,7 @@ return vt.experiment {
     table.sort(ids)
     for _, id in ipairs(ids) do
       if tables[id] then
-        local task = tasks.from_table(tables[id], tables[id].name)
+        local task = vt.task(tables[id])
         local jobs = candidates(tables[id], instances)
         local verdicts = vt.map(jobs, function(j) return vt.eval.one(task, j.body) end)
         local n = 0

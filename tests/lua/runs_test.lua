@@ -1,84 +1,155 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Whole experiments over the fake engine: schedules, resuming, interrupts, budgets.
-local support = dofile "tests/lua/support_fake.lua"
+-- The shipped experiments on the real engine: schedules, resuming, interrupts, budgets. The model answers two small tasks
+-- (support_tasks.lua); what it says, and how likely, is known.
+local core = require "vegttt.core"
+local support = require "support"
 
 local best_of_n, boa = support.file "experiments/best_of_n.lua", support.file "experiments/boa.lua"
 
-local in_folder = support.in_folder
-
-local function run(make, given, o)
-  local r = support.execute(make, given, o)
-  if r.status ~= "done" then error(r.status .. ": " .. tostring(r.value), 2) end
-  return r
+-- fn(root, given): a folder, and parameters that name the small tasks.
+local function in_folder(fn)
+  support.in_folder(function(root)
+    local files = support.task_files(root)
+    local function given(more)
+      local p = { tasks = { files.same, files.negated }, temperature = 1.0, lr = 0.003 }
+      for k, v in pairs(more) do p[k] = v end
+      return p
+    end
+    fn(root, function(more)
+      local p = given(more)
+      p.lr = nil
+      return p
+    end, given)
+  end)
 end
+
+local run = support.run
 
 describe("best_of_n", function()
   it("counts samples, evaluations and hits", function()
-    in_folder(function(root)
-      local r = run(best_of_n, { k = 8 }, { root = root })
-      expect.equal(r.meter.charged.rollouts, 40)
-      expect.equal(r.meter.charged.evaluations, 45) -- one for each sample, and the best of each task again
-      expect.equal(r.meter.spent.rollouts, 40)
-      expect.truthy(r.counts.n_evals < 40, "identical code evaluated once")
-      expect.truthy(r.value.correct > 0.2 and r.value.correct < 0.9, "share correct")
-      expect.contains(r.tables.tasks, "12,")
+    in_folder(function(root, given)
+      local r = run(best_of_n, given { k = 32 }, { root = root })
+      expect.equal(r.meter.charged.rollouts, 64)
+      expect.equal(r.meter.spent.rollouts, 64)
+      expect.equal(r.meter.charged.evaluations, 66) -- one for each sample, and the best of each task again
+      expect.truthy(r.counts.n_evals <= 2 * 8 + 2, "identical code is evaluated once")
+      -- Correct are answers 1, 3, 4 and 5 of "same" (p = 9/16) and 2 of "negated" (p = 3/16): 0.375; the standard
+      -- deviation of 64 draws is 0.055.
+      expect.near(r.value.correct, 0.375, 0.17)
+      expect.contains(r.tables.tasks, "\r\n10001,same,32,")
+      expect.contains(r.tables.kernels, "\r\n10002,negated,")
     end)
   end)
 
   it("gives the same tables under every schedule", function()
-    in_folder(function(root)
+    in_folder(function(root, given)
       local first
       for schedule = 1, 6 do
-        local r = run(best_of_n, { k = 6 }, { root = root .. "/" .. schedule, schedule = schedule })
+        local r = run(best_of_n, given { k = 6 }, { root = root .. "/" .. schedule, schedule = schedule })
         first = first or r.tables
-        expect.equal(r.tables.tasks, first.tasks)
-        expect.equal(r.tables.scaling, first.scaling)
+        expect.same(r.tables, first)
       end
     end)
   end)
 
   it("extends k by drawing only the difference", function()
-    in_folder(function(root)
-      run(best_of_n, { k = 4 }, { root = root })
-      local more = run(best_of_n, { k = 7 }, { root = root })
-      expect.equal(more.counts.n_samples, 15)
-      local whole = run(best_of_n, { k = 7 }, { root = root .. "/other" })
-      expect.equal(more.tables.tasks, whole.tables.tasks)
-      expect.equal(more.meter.charged.rollouts, 35)
+    in_folder(function(root, given)
+      run(best_of_n, given { k = 4 }, { root = root })
+      local more = run(best_of_n, given { k = 7 }, { root = root })
+      expect.equal(more.counts.n_samples, 6)
+      local whole = run(best_of_n, given { k = 7 }, { root = root .. "/other" })
+      expect.same(more.tables, whole.tables)
+      expect.equal(more.meter.charged.rollouts, 14)
     end)
   end)
 
-  it("marks tasks that the start weights have seen", function()
-    in_folder(function(root)
-      local r = run(best_of_n, { tasks = "12,5", k = 2 }, { root = root })
-      expect.contains(r.tables.tasks, ",task\r\n")
+  it("finds samples that another run drew in the machine's store, and draws none of them", function()
+    in_folder(function(root, given)
+      local first = run(best_of_n, given { k = 4 }, { root = root .. "/one", store = root .. "/store" })
+      local second = run(best_of_n, given { k = 4 }, { root = root .. "/two", store = root .. "/store" })
+      expect.equal(first.counts.n_samples, 8)
+      expect.equal(second.counts.n_samples, 0)
+      expect.same(second.tables, first.tables)
+    end)
+  end)
+
+  it("is another run when a task file says something else, and the same when the file was only moved", function()
+    in_folder(function(root, given)
+      local first = run(best_of_n, given { k = 2 }, { root = root })
+      local text = core.read(root .. "/same.lua")
+      core.write(root .. "/moved.lua", text)
+      local moved = run(best_of_n, given { k = 2, tasks = { root .. "/moved.lua", root .. "/negated.lua" } }, { root = root })
+      expect.equal(moved.run.dir, first.run.dir)
+      core.write(root .. "/same.lua", (text:gsub("n = 2048", "n = 1024")))
+      local edited = run(best_of_n, given { k = 2 }, { root = root })
+      expect.truthy(edited.run.dir ~= first.run.dir, "another run")
     end)
   end)
 end)
 
 describe("boa", function()
-  it("adapts and picks the best step", function()
-    in_folder(function(root)
-      local r = run(boa, { k = 8, steps = 2 }, { root = root })
-      expect.equal(r.counts.n_steps, 2)
+  it("adapts: the answers that were faster become likelier", function()
+    in_folder(function(root, _, given)
+      local r = run(boa, given { k = 24, steps = 4, tasks = { root .. "/same.lua" } }, { root = root })
+      expect.equal(r.counts.n_steps, 4)
       expect.equal(r.meter.charged.rollouts, 120)
-      expect.truthy(r.value.fast_1 >= r.value.first_fast_1)
-      expect.contains(r.tables.trajectory, "\r\n2,")
+      expect.contains(r.tables.trajectory, "\r\n4,")
+      -- At the start an answer is fast with probability 3/8; the batch's z-scores raise the fastest one.
+      expect.truthy(r.value.fast_1 >= 0.7, ("fast_1 after adapting, %g,"):format(r.value.fast_1))
+      expect.truthy(r.value.step > 0, "the best step")
+    end)
+  end)
+
+  it("repeats bit for bit when verdicts are replayed, and does not when the clock says something else", function()
+    in_folder(function(root, _, given)
+      local function other_clock(_, fields) return { speedup = fields.correct and 1 + 1 / fields.speedup or 0 } end
+      local function snapshots(r)
+        local ids = {}
+        for _, line in ipairs(support.lines(r, "journal.jsonl")) do
+          if line.key:find "^snapshot/" then ids[line.key] = line.value.id end
+        end
+        return ids
+      end
+      local function of(o)
+        o.root = root .. "/" .. o.name
+        return run(boa, given { k = 6, steps = 2 }, o)
+      end
+      local first = of { name = "first" }
+      local other = of { name = "other", clock = other_clock }
+      expect.truthy(snapshots(other)["snapshot/step2"] ~= snapshots(first)["snapshot/step2"], "other times, other weights")
+      local again = of { name = "again", clock = other_clock, flags = { reward_from = first.run.dir } }
+      expect.equal(again.counts.n_evals, 0)
+      expect.same(snapshots(again), snapshots(first))
+      expect.same(again.tables, first.tables)
+      for _, line in ipairs(support.lines(again, "evals.jsonl")) do expect.equal(line.timed_in, first.run.dir) end
+    end)
+  end)
+
+  it("marks tasks that the start weights have seen", function()
+    in_folder(function(root, given, adapted)
+      local r = run(boa, adapted { k = 4, steps = 1, tasks = { root .. "/same.lua" } }, { root = root })
+      local snapshot
+      core.read_lines(r.run.dir .. "/journal.jsonl", function(line)
+        if line.key == "snapshot/step1" then snapshot = line.value.id end
+      end)
+      local spec = support.model() .. "+" .. r.run.dir .. "/ckpt/" .. snapshot
+      local seen = run(best_of_n, given { model = spec, k = 2 }, { root = root .. "/seen" })
+      expect.truthy(seen.tables.tasks:find "10001,same,[^\r]*,task\r\n", seen.tables.tasks)
+      expect.truthy(seen.tables.tasks:find "10002,negated,[^\r]*,family\r\n", seen.tables.tasks)
     end)
   end)
 
   it("gives the same tables when killed at any turn and run again", function()
-    in_folder(function(root)
-      local whole = run(boa, { k = 4, steps = 2 }, { root = root .. "/whole" })
-      local n = whole.counts.n_turns
-      for at = 1, n, 2 do
+    in_folder(function(root, _, given)
+      local p = { k = 4, steps = 2 }
+      local whole = run(boa, given(p), { root = root .. "/whole" })
+      for at = 1, whole.counts.n_turns, 2 do
         local dir = root .. "/" .. at
-        local killed = support.execute(boa, { k = 4, steps = 2 }, { root = dir, kill_at = at })
+        local killed = support.execute(boa, given(p), { root = dir, kill_at = at })
         expect.equal(killed.status, "killed")
-        local again = run(boa, { k = 4, steps = 2 }, { root = dir, schedule = at + 100 })
-        expect.equal(again.tables.trajectory, whole.tables.trajectory)
-        expect.equal(again.tables.tasks, whole.tables.tasks)
+        local again = run(boa, given(p), { root = dir, schedule = at + 100 })
+        expect.same(again.tables, whole.tables)
         expect.truthy(killed.counts.n_steps + again.counts.n_steps <= 3,
           "updates are not repeated, but one in flight may be")
       end
@@ -86,42 +157,77 @@ describe("boa", function()
   end)
 
   it("repeats nothing when a finished run is asked for again", function()
-    in_folder(function(root)
-      local first = run(boa, { k = 4, steps = 2 }, { root = root })
-      local again = run(boa, { k = 4, steps = 2 }, { root = root })
+    in_folder(function(root, _, given)
+      local first = run(boa, given { k = 4, steps = 2 }, { root = root })
+      local again = run(boa, given { k = 4, steps = 2 }, { root = root })
       expect.equal(again.counts.n_samples + again.counts.n_evals + again.counts.n_steps, 0)
       expect.same(again.tables, first.tables)
       expect.same(again.meter.charged, first.meter.charged)
     end)
   end)
 
-  it("trains on from a recorded state when steps grow", function()
-    in_folder(function(root)
-      run(boa, { k = 4, steps = 1 }, { root = root })
-      local more = run(boa, { k = 4, steps = 3 }, { root = root })
-      expect.equal(more.counts.n_steps, 2)
-      expect.equal(more.counts.n_loaded, 1)
-      local whole = run(boa, { k = 4, steps = 3 }, { root = root .. "/other" })
+  it("trains on from a recorded state when an unfinished run goes on, and makes it again when steps grow", function()
+    in_folder(function(root, _, given)
+      local first = run(boa, given { k = 4, steps = 1 }, { root = root })
+      -- The optimiser's moments of a finished run are gone: its one update is made again, and nothing is drawn again.
+      local more = run(boa, given { k = 4, steps = 3 }, { root = root })
+      expect.equal(more.counts.n_steps, 3)
+      for name in pairs(first.counts.drawn) do expect.equal(more.counts.drawn[name], nil, "a sample drawn again") end
+      local whole = run(boa, given { k = 4, steps = 3 }, { root = root .. "/other" })
       expect.equal(more.tables.trajectory, whole.tables.trajectory)
+      expect.equal(more.value.weights, whole.value.weights)
+    end)
+  end)
+
+  it("keeps exact parameters once, and no moments, when it is finished; and moments while it is not", function()
+    in_folder(function(root, _, given)
+      local function optimisers(dir)
+        local n, at = 0, {}
+        for _, id in ipairs(core.list(dir .. "/ckpt")) do
+          for _, file in ipairs(core.list(dir .. "/ckpt/" .. id)) do
+            at[file] = (at[file] or 0) + 1
+            if file:find "optimizer" then n = n + 1 end
+          end
+        end
+        return n, at["adapter_model.safetensors"]
+      end
+      local cut = support.execute(boa, given { k = 4, steps = 3 }, { root = root, limits = { max_rollouts = 20 } })
+      expect.equal(cut.status, "failed")
+      expect.equal((optimisers(cut.run.dir)), 2)
+      local r = run(boa, given { k = 4, steps = 3 }, { root = root })
+      expect.equal(r.run.dir, cut.run.dir)
+      local n, n_states = optimisers(r.run.dir)
+      expect.equal(n, 0)
+      local n_named, seen = 0, {}
+      for _, line in ipairs(support.lines(r, "journal.jsonl")) do
+        if line.key:find "^snapshot/step[1-9]" and not seen[line.key] then
+          n_named, seen[line.key] = n_named + 1, true
+        end
+      end
+      expect.truthy(n_named >= 2, "two snapshots or more")
+      expect.equal(n_states, n_named)
+      local whole = run(boa, given { k = 4, steps = 3 }, { root = root .. "/other" })
+      expect.same(r.tables, whole.tables)
     end)
   end)
 
   it("makes a state again when its moments are gone", function()
-    in_folder(function(root)
-      local first = run(boa, { k = 4, steps = 2 }, { root = root })
-      support.remove(first.run.dir .. "/ckpt")
-      local more = run(boa, { k = 4, steps = 3 }, { root = root })
+    in_folder(function(root, _, given)
+      local first = run(boa, given { k = 4, steps = 2 }, { root = root })
+      core.remove(first.run.dir .. "/ckpt")
+      local more = run(boa, given { k = 4, steps = 3 }, { root = root })
       expect.equal(more.counts.n_steps, 3)
-      local whole = run(boa, { k = 4, steps = 3 }, { root = root .. "/other" })
+      local whole = run(boa, given { k = 4, steps = 3 }, { root = root .. "/other" })
       expect.equal(more.tables.trajectory, whole.tables.trajectory)
     end)
   end)
 
   it("drains at an interrupt and continues", function()
-    in_folder(function(root)
-      local cut = support.execute(boa, { k = 4, steps = 2 }, { root = root, signal_at = 12 })
+    in_folder(function(root, _, given)
+      local cut = support.execute(boa, given { k = 4, steps = 2 }, { root = root, signal_at = 6 })
       expect.equal(cut.status, "interrupted")
-      local again = run(boa, { k = 4, steps = 2 }, { root = root })
+      local again = run(boa, given { k = 4, steps = 2 }, { root = root })
+      expect.truthy(cut.counts.n_samples > 0 and again.counts.n_samples > 0, "both halves draw")
       for name, n in pairs(cut.counts.drawn) do
         expect.equal(n + (again.counts.drawn[name] or 0), 1, "sample " .. name)
       end
@@ -129,8 +235,8 @@ describe("boa", function()
   end)
 
   it("stops at the budget and keeps what it has", function()
-    in_folder(function(root)
-      local r = support.execute(boa, { k = 4, steps = 2 }, { root = root, limits = { max_rollouts = 30 } })
+    in_folder(function(root, _, given)
+      local r = support.execute(boa, given { k = 4, steps = 2 }, { root = root, limits = { max_rollouts = 12 } })
       expect.equal(r.status, "failed")
       expect.equal(r.value.kind, "budget")
       expect.contains(tostring(r.value), "raise --max-rollouts")
@@ -138,75 +244,11 @@ describe("boa", function()
   end)
 
   it("draws anew for a replicate", function()
-    in_folder(function(root)
-      local a = run(boa, { k = 4, steps = 0 }, { root = root })
-      local b = run(boa, { k = 4, steps = 0 }, { root = root, replicate = 1 })
-      expect.equal(b.counts.n_samples, 20)
+    in_folder(function(root, _, given)
+      local a = run(boa, given { k = 4, steps = 0 }, { root = root })
+      local b = run(boa, given { k = 4, steps = 0 }, { root = root, replicate = 1 })
+      expect.equal(b.counts.n_samples, 8)
       expect.truthy(a.run.id ~= b.run.id, "run ids differ")
-    end)
-  end)
-end)
-
-describe("sampling", function()
-  local function main(fn, given, o)
-    in_folder(function(root)
-      o = o or {}
-      o.root = root
-      local r = support.execute(support.main(fn), given, o)
-      if r.status ~= "done" then
-        error(r.status .. ": " .. tostring(r.value) .. "\n" .. tostring(r.value and r.value.traceback), 0)
-      end
-    end)
-  end
-
-  it("refuses the same draw twice, allows another label and again = true", function()
-    main(function(_, _, vt)
-      local w = vt.policy("fake"):start()
-      local task = vt.tasks { ids = "19" }[1]
-      local a = w:sample(task:prompt(), { n = 3 })
-      expect.raises("draw = \"second\"", function() w:sample(task:prompt(), { n = 3 }) end)
-      local b = w:sample(task:prompt(), { n = 3, draw = "second" })
-      expect.truthy(a[1].seed ~= b[1].seed, "seeds differ")
-      local c = w:sample(task:prompt(), { n = 3, again = true })
-      expect.equal(c[2].text, a[2].text)
-    end)
-  end)
-
-  it("has both log-probabilities, code and its log-probability", function()
-    main(function(_, _, vt)
-      local w = vt.policy("fake"):start()
-      local g = w:sample(vt.tasks({ ids = "19" })[1]:prompt(), { n = 12 })
-      expect.equal(g.draw, "main")
-      for i, s in ipairs(g) do
-        expect.equal(s.i, i)
-        expect.equal(#s.logprobs, s.n_tokens)
-        expect.near(s.logprob, s.logprobs:sum(), 1e-12)
-        if s.code then
-          expect.equal(s.code .. "\n}", vt.policy("fake"):decode(s.tokens))
-          expect.truthy(s.logprob_code > s.logprob, "the code is shorter than the answer")
-        else
-          expect.contains(s.text, "never closed")
-        end
-      end
-    end)
-  end)
-
-  it("branches, restarts and updates with a loss written in Lua", function()
-    main(function(_, _, vt)
-      local policy = vt.policy "fake"
-      local g = policy:start():sample(vt.tasks({ ids = "19" })[1]:prompt(), { n = 4 })
-      vt.advantage.batch_z {}(vt.reward.default()(vt.eval.all { g }))
-      local batch = vt.batch { g }
-      local a = policy:update(batch, { lr = 0.5 })
-      expect.equal(policy:snapshot().step, 1)
-      local other = policy:branch(policy:start())
-      local b = other:update(batch, { lr = 0.5 })
-      expect.equal(a.weights.id, b.weights.id)
-      local c = other:branch(policy:start()):update(batch, { lr = 0.5,
-        loss = function(seq) return (seq.logp - seq.logq):exp() * seq.advantage end })
-      expect.truthy(c.weights.id ~= a.weights.id, "the loss enters the id")
-      expect.raises("unknown loss 'pppo'; did you mean 'ppo'?", function() policy:update(batch, { loss = "pppo" }) end)
-      expect.raises("use ratio = \"raw\"", function() policy:update(batch, { ratio = "tempered" }) end)
     end)
   end)
 end)

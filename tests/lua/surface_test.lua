@@ -1,142 +1,20 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The surface without a model: scheduling, misuse, parameters, helpers, rewards, statistics, tables.
+-- The surface where no model is needed: misuse, parameters, closed records, helpers, rewards, statistics, tables.
 local core = require "vegttt.core"
-local support = dofile "tests/lua/support_fake.lua"
+local support = require "support"
 
--- fn(vt, run, p, modules) inside main of a run over the fake engine; errors fail the test.
-local function inside(fn, o)
-  o = o or {}
-  o.root = support.folder()
-  local m
-  local r = support.execute(function(vt, modules)
-    m = modules
-    return support.main(function(run, p) return fn(vt, run, p, m) end)(vt)
-  end, o.given, o)
-  support.remove(o.root)
-  if r.status ~= "done" and not o.may_fail then
-    error(tostring(r.value) .. "\n" .. tostring(r.value and r.value.traceback), 0)
-  end
-  return r
+-- fn(vt, run, p, modules) inside main of a run over the real core.
+local function inside(fn)
+  support.inside(function(run, p, vt, m) return fn(vt, run, p, m) end)
 end
 
--- A call that waits: one virtual tick.
-local function wait(vt, m, value, n)
-  local f = m.sched.future()
-  m.sched.after(n or 1, function() f:settle(true, value) end)
-  return m.sched.await(f, "wait")
-end
-
-local function loaded() return support.modules(support.core()) end
-
-describe("scheduler", function()
-  it("keeps the order of vt.map and honours its limit", function()
-    inside(function(vt, _, _, m)
-      local running, most = 0, 0
-      local out = vt.map({ 3, 1, 2 }, function(x)
-        running = running + 1
-        most = math.max(most, running)
-        wait(vt, m, nil, x)
-        running = running - 1
-        return x * 10
-      end, { limit = 2 })
-      expect.same(out, { 30, 10, 20 })
-      expect.equal(most, 2)
-    end)
-  end)
-
-  it("gives vt.each in completion order and vt.all in the list's", function()
-    inside(function(vt, _, _, m)
-      local function later(n) return function() wait(vt, m, nil, n) return n end end
-      expect.same(vt.each({ 3, 1, 2 }, function(n) return later(n)() end), { 1, 2, 3 })
-      expect.same(vt.all { later(2), later(1) }, { 2, 1 })
-    end)
-  end)
-
-  it("cancels the losers of a race and the siblings of an error", function()
-    inside(function(vt, _, _, m)
-      local closed = {}
-      local function slow(name)
-        return function()
-          local _ <close> = setmetatable({}, { __close = function() closed[#closed + 1] = name end })
-          wait(vt, m, nil, 50)
-          closed[#closed + 1] = "finished " .. name
-        end
-      end
-      expect.equal(vt.race { slow "a", function() wait(vt, m, nil, 1) return "won" end }, "won")
-      expect.same(closed, { "a" })
-      expect.raises("bang", function() vt.all { slow "b", function() wait(vt, m, nil, 1) error "bang" end } end)
-      expect.same(closed, { "a", "b" })
-    end)
-  end)
-
-  it("joins spawned children before their scope ends, and raises their errors there", function()
-    inside(function(vt, _, _, m)
-      local done = false
-      vt.map({ 1 }, function() vt.spawn(function() wait(vt, m, nil, 5) done = true end) end)
-      expect.equal(done, true)
-      expect.raises("from a child",
-        function() vt.map({ 1 }, function() vt.spawn(function() error "from a child" end) end) end)
-      local h = vt.spawn(function() return wait(vt, m, 7) end)
-      expect.equal(h:join(), 7)
-    end)
-  end)
-
-  it("ends what takes longer than vt.timeout", function()
-    inside(function(vt, _, _, m)
-      expect.equal(vt.timeout(5, function() return wait(vt, m, "in time") end), "in time")
-      local e = expect.raises("not done after 2 s", vt.timeout, 2, function() wait(vt, m, nil, 50) end)
-      expect.equal(e.kind, "cancelled")
-    end)
-  end)
-
-  it("waits through pcall, iterators and the script's own coroutines", function()
-    inside(function(vt, _, _, m)
-      local co = {}
-      for k, v in pairs(coroutine) do co[k] = v end
-      m.sched.install(co)
-      local gen = co.wrap(function()
-        for i = 1, 3 do coroutine.yield(wait(vt, m, i)) end
-      end)
-      local got = {}
-      for v in gen do got[#got + 1] = v end
-      expect.same(got, { 1, 2, 3 })
-      expect.equal(select(2, pcall(wait, vt, m, "through pcall")), "through pcall")
-      local t = setmetatable({}, { __index = function(_, k) return wait(vt, m, k) end })
-      expect.equal(t.field, "field")
-    end)
-  end)
-
-  it("says where Lua cannot wait, and names the function", function()
-    inside(function(vt)
-      local w = vt.policy("fake"):start()
-      local p = vt.tasks({ ids = "19" })[1]:prompt()
-      local e = expect.raises("weights:sample cannot wait here", table.sort, { 1, 2, 3 }, function(a, b)
-        w:sample(p, { n = 1 })
-        return a < b
-      end)
-      expect.equal(e.kind, "misuse")
-      expect.raises("gsub", string.gsub, "x", "x", function() vt.map({ 1 }, function() end) end)
-    end)
-  end)
-
-  it("notices that nothing can go on", function()
-    local r = inside(function(_, _, _, m) m.sched.await(m.sched.future(), "never") end, { may_fail = true })
-    expect.equal(r.status, "failed")
-    expect.contains(r.value, "nothing can go on")
-  end)
-
-  it("raises when a primitive is called while a file loads", function()
-    local m = loaded()
-    expect.raises("cannot be called while a file is loading", m.vegttt.policy, "default")
-    expect.raises("call it inside main", m.vegttt.map, { 1 }, print)
-  end)
-end)
+local function loaded() return support.modules(support.stage.real()) end
 
 describe("misuse", function()
   it("names the caller's line and the nearest key", function()
     inside(function(vt)
-      local w = vt.policy("fake"):start()
+      local w = vt.policy(support.model()):start()
       local p = vt.tasks({ ids = "19" })[1]:prompt()
       local e = expect.raises("unknown option 'tempereture'; did you mean 'temperature'?", w.sample, w, p,
         { n = 1, tempereture = 1 })
@@ -148,7 +26,7 @@ describe("misuse", function()
       expect.raises("subset = half is none of train, eval", vt.tasks, { subset = "half" })
       expect.raises("task 7 is not in the eval half", vt.tasks, { split = "splits/l1_seed42.json", subset = "eval",
         ids = "7" })
-      expect.raises("unknown target 'kw'", vt.policy, "fake", { targets = { "kw" } })
+      expect.raises("unknown target 'kw'", vt.policy, support.model(), { targets = { "kw" } })
       expect.raises("never named", function() error "never named" end)
     end)
   end)
@@ -159,7 +37,7 @@ describe("misuse", function()
       local text = core.read("splits/l1_seed42.json"):gsub('"seed": 42', '"seed": 43')
       core.write(dir .. "/bad.json", text)
       expect.raises("bad.json", vt.tasks, { split = dir .. "/bad.json" })
-      support.remove(dir)
+      core.remove(dir)
     end)
   end)
 
@@ -178,7 +56,7 @@ describe("misuse", function()
     expect.raises("assignment to the undeclared global 'y'; write `local y`", load_text, "y = 1")
     expect.raises("x.lua:1:", load_text, "local = 3")
     expect.raises("ends with `return vt.experiment { … }`", load_text, "return 3")
-    support.remove(dir)
+    core.remove(dir)
   end)
 end)
 
@@ -200,6 +78,22 @@ describe("parameters", function()
     expect.equal(origins.k.origin, "flag")
     expect.equal(origins.lr.origin, "default")
     expect.equal(origins.max_tokens.origin, "model record")
+  end)
+
+  it("keeps of a shared declaration what a script does not say, except that it may grow", function()
+    local vt = loaded().vegttt
+    expect.equal(vt.params().k.extend, true)
+    local k = vt.params { k = { 4, "rollouts", min = 2 } }.k
+    expect.equal(k[1], 4)
+    expect.equal(k.min, 2)
+    expect.equal(k.max, core.limits.n.max)
+    expect.equal(k.extend, nil)
+    local lr = vt.adapt_params { lr = { 1e-3 } }.lr
+    expect.equal(lr.min, 0)
+    expect.equal(lr[2], "learning rate")
+    expect.equal(vt.task_params().eval[1], "fast")
+    expect.raises("the default of 'k' is none: --k must be at least 1, not 0", vt.params, { k = { 0 } })
+    expect.raises("'max_wall' cannot be a parameter's name", vt.params, { max_wall = { 1, "" } })
   end)
 
   it("refuses what does not fit, in one sentence", function()
@@ -254,6 +148,18 @@ end)
 
 describe("helpers", function()
   local vt = loaded().vegttt
+  it("take lists apart and put them together", function()
+    local list = { { n = 2 }, { n = 1 }, { n = 2 } }
+    expect.equal(#vt.filter(list, function(x) return x.n == 2 end), 2)
+    expect.equal(select(2, vt.find(list, function(x) return x.n == 1 end)), 2)
+    expect.same(vt.flatten { { 1, 2 }, {}, { 3 } }, { 1, 2, 3 })
+    expect.same(vt.numbers "1e-5, 3e-6", { 1e-5, 3e-6 })
+    local keys = {}
+    for k, v in vt.sorted_pairs { b = 2, a = 1, [3] = 0 } do keys[#keys + 1] = k .. "=" .. v end
+    expect.same(keys, { "3=0", "a=1", "b=2" })
+    expect.equal(vt.json.encode { b = vt.json.decode "[1,2.5]", a = "x" }, '{"a":"x","b":[1,2.5]}')
+  end)
+
   it("keep order among equals", function()
     local list = { { n = 2, i = 1 }, { n = 1, i = 2 }, { n = 2, i = 3 }, { n = 1, i = 4 } }
     local order = {}
@@ -285,6 +191,18 @@ describe("helpers", function()
       local s = a:shuffle { 1, 2, 3, 4 }
       table.sort(s)
       expect.same(s, { 1, 2, 3, 4 })
+      local sum, sum2 = 0, 0
+      for _ = 1, 2000 do
+        local x = b:normal()
+        sum, sum2 = sum + x, sum2 + x * x
+      end
+      expect.near(sum / 2000, 0, 0.1)
+      expect.near(sum2 / 2000, 1, 0.15)
+      expect.equal(run:rng("z"):pick { 7 }, 7)
+      local r = c:random(3)
+      expect.truthy(r == 1 or r == 2 or r == 3, "random(3) in 1..3")
+      expect.truthy(c:random() < 1 and c:random(5, 5) == 5, "random() and random(5, 5)")
+      expect.raises("a random stream has no 'unifrm'; did you mean 'uniform'?", function() return a.unifrm end)
     end)
   end)
 end)
@@ -366,6 +284,17 @@ describe("statistics", function()
     expect.near(vt.stats.sign_test(3, 0).p, 0.25)
     expect.near(vt.stats.sd { 42.5, 20.0, 29.4 }, 11.30, 0.005)
     expect.near(vt.stats.summary { 1, 2, 3, 4 }.median, 2.5)
+    expect.near(vt.stats.mean { 1, 2, 6 }, 3)
+    expect.near(vt.stats.geometric_mean { 1, 4, 16 }, 4)
+    expect.near(vt.stats.quantile({ 1, 2, 3, 4, 5 }, 0.25), 2)
+    local w = vt.stats.wilson(8, 10) -- Wilson (1927) as in Brown, Cai and DasGupta (2001)
+    expect.near(w.lo, 0.4902, 5e-4)
+    expect.near(w.hi, 0.9433, 5e-4)
+    expect.near(vt.stats.spearman({ 1, 2, 3, 4, 5 }, { 5, 6, 7, 8, 7 }).value, 0.8208, 5e-4)
+    local b = vt.stats.bootstrap({ { 1, 3 }, { 2 }, { 5, 7 } }, { cluster = true, n = 500 })
+    expect.near(b.value, 10 / 3)
+    expect.equal(b.n, 3)
+    expect.raises("a statistic has no 'valeu'; did you mean 'value'?", function() return b.valeu end)
   end)
 
   it("count copies as the papers do and not as sure", function()
@@ -391,6 +320,17 @@ describe("selection", function()
     local all = vt.select.apply({ name = "check", mode = "before_check",
       pick = function(cs) return vt.find(cs, function(c) return c:check() end) or cs[1] end }, g)
     expect.equal(all.cost.checks, 3)
+    expect.near(best:fast_sure(4.6).value, 0)
+    expect.near(best:fast_sure(4.4).value, 0.5)
+    expect.same(best:by_task(), { { task = 1, n = 3, i = 2, speedup = 5 }, { task = 2, n = 2, speedup = 0 } })
+    g[1].seed, g[2].seed = 1, 2
+    expect.near(best:sd_over "seed", math.sqrt(0.5))
+    expect.raises("a candidate has no 'lgprob'; did you mean 'logprob'?", vt.select.apply,
+      function(cs) return cs[1].lgprob and cs[1] end, g)
+    expect.raises("p has no 'kk'", vt.select.apply, { name = "r", params = { k = { 1, "k" } },
+      pick = function(cs, p) return cs[p.kk] end }, g)
+    expect.raises("rule 'r': there is no parameter 'j'", vt.select.apply, { name = "r", params = { k = { 1, "k" } },
+      pick = function(cs) return cs[1] end }, g, { params = { j = 1 } })
   end)
 
   it("stops after patience", function()
@@ -412,13 +352,22 @@ describe("a run", function()
       t:row(2, 0.5)
       expect.contains(t:csv(), "k,pass,lo,hi")
       expect.raises("5 values for the 4 columns", t.row, t, 1, 2, 3, 4, 5)
+      local big = run:table("big", { "task", "speedup" })
+      big:row(10001, 1.23456)
+      big:row(123456789012, 2)
+      expect.contains(big:markdown(), "| 10001 | 1.235 |\n| 123456789012 | 2 |")
+      local lists = run:table("lists", { "tasks", "lo" })
+      lists:row({ 28, 32 }, 1)
+      expect.contains(lists:csv(), '"28,32",1')
+      expect.contains(big:csv(), "\r\n10001,1.23456\r\n123456789012,2\r\n")
+      expect.contains(big:text(), "       10001     1.23\n  123456789012        2")
       local svg = run:plot("curve", { data = t, x = "k", y = "pass", band = { "lo", "hi" }, logx = 2 })
       expect.contains(core.read(svg), "<svg")
       run:log("note", { step = 1, value = 0.5, nested = { 1, 2 } })
       expect.contains(core.read(run.dir .. "/metrics.jsonl"), '"kind":"note"')
       local path = run:save("answer", { a = 1 })
       expect.equal(core.read(path), '{"a":1}\n')
-      expect.raises("a run has no field 'sav'; did you mean 'save'?", function() return run.sav end)
+      expect.raises("a run has no 'sav'; did you mean 'save'?", function() return run.sav end)
       expect.raises("run:plot needs data", run.plot, run, "x", {})
     end)
   end)
@@ -439,6 +388,15 @@ describe("a run", function()
       expect.contains(cells[3].error, "three is bad")
       run:sweep(cell, { { a = 1 } }, { fixed = { b = 10 } })
       expect.equal(calls, 3)
+      local sums = {}
+      for a, group in cells:group_by "a" do sums[#sums + 1] = ("%d:%d:%s"):format(a, #group, group[1].error and "failed" or group[1].sum) end
+      expect.same(sums, { "1:1:11", "2:1:12", "3:1:failed" })
+      expect.equal(cells[1].b, 10) -- a parameter
+      expect.equal(cells[1].params.a, 1)
+      expect.equal(cells[1].error, nil)
+      expect.equal(cells[3].sum, nil) -- what the others have
+      expect.raises("a cell has no 'smu'; did you mean 'sum'?", function() return cells[1].smu end)
+      expect.equal(run:meter().charged.rollouts, 0)
     end)
   end)
 end)

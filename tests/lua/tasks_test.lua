@@ -85,4 +85,15 @@ describe("level-1 task files", function()
     for _, file in ipairs(files) do total = total + #task_of(file).body end
     expect.truthy(total / #files < 400, total / #files)
   end)
+
+  it("are of families that the warm-start corpus knows, each in its own words", function()
+    package.path = "experiments/?.lua;experiments/?/init.lua;" .. package.path
+    local families = require "vegttt.families"
+    local of_tasks, of_corpus = {}, {}
+    for _, file in ipairs(files) do of_tasks[task_of(file).family] = true end
+    for _, d in ipairs(require("corpus").definitions()) do of_corpus[families.of(d.family)] = d.family end
+    of_corpus.movement = nil -- no task only moves data
+    for family, name in pairs(of_corpus) do expect.truthy(of_tasks[family], name .. " as a family of tasks") end
+    for family in pairs(of_tasks) do expect.truthy(of_corpus[family], family .. " in the corpus") end
+  end)
 end)

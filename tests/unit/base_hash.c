@@ -78,6 +78,12 @@ static void fields_are_framed(void)
     CHECK(strcmp(a, b) != 0);
     struct vt_sha256 s, t;
     vt_sha256_init(&s);
+    vt_hash_field(&s, "a", "b\1\0\0\0\0\0\0\0cd",
+                  11); /* what "a" = "b", "c" = "d" would be without lengths of values */
+    vt_sha256_hex(&s, a);
+    hash_two("a", "b", "c", "d", b);
+    CHECK(strcmp(a, b) != 0);
+    vt_sha256_init(&s);
     vt_sha256_init(&t);
     vt_hash_f64(&s, "v", -0.0);
     vt_hash_f64(&t, "v", 0.0);
@@ -126,6 +132,11 @@ static void stream_moments(void)
     CHECK_NEAR(uniform / n, 0.5, 5 * sqrt(1.0 / 12 / n));
     for (int i = 0; i < 6; i++)
         CHECK_NEAR(count[i], n / 6.0, 5 * sqrt(n * 5.0 / 36));
+    uint64_t third = UINT64_C(1) << 62; /* of 3 * 2^62, which does not divide 2^64 */
+    int below = 0;
+    for (int i = 0; i < n; i++)
+        below += vt_stream_below(&s, 3 * third) < third;
+    CHECK_NEAR(below, n / 3.0, 5 * sqrt(n * 2.0 / 9));
     CHECK(vt_seed_mix(1, 2) != vt_seed_mix(2, 1));
     CHECK(vt_seed_str(1, "a") != vt_seed_str(1, "b"));
 }

@@ -183,12 +183,14 @@ static void members_and_integers(void)
     struct vt_buf out;
     vt_json_put_int(o, "small", -(INT64_C(1) << 53));
     vt_json_put_int(o, "big", INT64_MIN);
+    vt_json_put_int(o, "large", INT64_MAX);
     vt_json_put_u64str(o, "seed", UINT64_MAX);
     vt_json_put_str(o, "twice", "first");
     vt_json_put_str(o, "twice", "second");
     vt_json_put_str(o, "none", NULL);
     vt_json_put(o, "text", vt_json_new_str("a\0b", 3));
-    CHECK_INT(vt_json_count(o), 6);
+    CHECK_INT(vt_json_count(o), 7);
+    CHECK_INT(vt_json_int(vt_json_get(o, "large"), 0), INT64_MAX);
     CHECK_INT(vt_json_int(vt_json_get(o, "small"), 0), -(INT64_C(1) << 53));
     CHECK_INT(vt_json_int(vt_json_get(o, "big"), 0), INT64_MIN);
     CHECK_INT((uint64_t)vt_json_int(vt_json_get(o, "seed"), 0), UINT64_MAX);

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * base_memory.c: errors, checked allocation, buffers, files and folders, the log.
+ * base_memory.c: errors, checked allocation, buffers, files and folders.
  */
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/fs.h"
-#include "base/log.h"
 #include "harness.h"
 #include <sys/stat.h>
 
@@ -36,6 +35,8 @@ static void checked_products(void)
     CHECK(!vt_add_size(SIZE_MAX, 1, &v));
     CHECK(vt_alloc_array(SIZE_MAX / 2, 3) == NULL);
     CHECK(vt_realloc_array(NULL, SIZE_MAX / 2, 3) == NULL);
+    CHECK(vt_alloc_array(SIZE_MAX / 16 + 2, 16) == NULL); /* 16 bytes when the product wraps */
+    CHECK(vt_realloc_array(NULL, SIZE_MAX / 16 + 2, 16) == NULL);
     char *p = vt_alloc(0);
     CHECK(p != NULL);
     free(p);
@@ -45,6 +46,8 @@ static void checked_products(void)
     vt_alloc_fail_at(2);
     char *first = vt_alloc(1), *second = vt_alloc(1), *third = vt_alloc(1);
     CHECK(first && !second && third);
+    CHECK_INT(vt_alloc_fail_at(5), 0); /* it struck */
+    CHECK_INT(vt_alloc_fail_at(0), 5);
     free(first);
     free(third);
 }
@@ -63,6 +66,10 @@ static void buffer_limits(void)
     CHECK_INT(vt_buf_check(&b, "the answer", &err), VT_ELIMIT);
     CHECK_STR(err.msg, "the answer is larger than 10 bytes");
     CHECK_STR(b.p, "1234567890");
+    vt_buf_clear(&b);
+    vt_buf_puts(&b, "123456789ab");
+    vt_buf_puts(&b, "c"); /* it would fit, but a text with a hole is no text */
+    CHECK_INT(b.len, 0);
     CHECK(vt_buf_take(&b, NULL) == NULL);
     vt_buf_free(&b);
     vt_buf_free(&b);
@@ -107,15 +114,20 @@ static void files_and_folders(void)
     CHECK(map.len == 6 && memcmp(map.p, "world!", 6) == 0);
     vt_map_close(&map);
     CHECK_INT(vt_map_open(deep, &map, &err), VT_EINVAL);
-    char *link = vt_path_join(root, "a/b/link");
-    CHECK_INT(symlink("/usr", link), 0);
+    char outside[] = "/tmp/vegttt-outside-XXXXXX", *link = vt_path_join(root, "a/b/link");
+    CHECK(mkdtemp(outside) != NULL);
+    char *kept = vt_path_join(outside, "kept");
+    CHECK_OK(vt_fs_write_atomic(kept, "x", 1, &err), err);
+    CHECK_INT(symlink(outside, link), 0);
     char *below = vt_path_join(root, "a/b/c/file/x");
     CHECK(vt_fs_mkdir_p(below, &err) != VT_OK);
     CHECK(strstr(err.msg, "c/file") != NULL);
     CHECK_OK(vt_fs_remove_tree(root, &err), err);
     CHECK(!vt_fs_exists(root));
-    CHECK(vt_fs_is_dir("/usr")); /* the link went, not what it pointed at */
+    CHECK(vt_fs_exists(kept)); /* the link went, not what it pointed at */
+    CHECK_OK(vt_fs_remove_tree(outside, &err), err);
     CHECK_OK(vt_fs_remove_tree(root, &err), err);
+    free(kept);
     CHECK_INT(vt_fs_read(file, 5, &b, &err), VT_ENOENT);
     CHECK(strstr(err.msg, file) != NULL);
     CHECK_INT(vt_fs_write_atomic("/proc/vegttt-no", "x", 1, &err), VT_ENOENT);
@@ -123,6 +135,49 @@ static void files_and_folders(void)
     free(file);
     free(link);
     free(below);
+}
+
+static void folders_are_listed_in_order(void)
+{
+    char root[] = "/tmp/vegttt-list-XXXXXX", path[64], **names;
+    size_t n;
+    vt_err err;
+    CHECK(mkdtemp(root) != NULL);
+    for (int i = 0; i < 40; i++) {
+        snprintf(path, sizeof path, "%s/%02d", root, i * 27 % 40);
+        CHECK_OK(vt_fs_write_atomic(path, "x", 1, &err), err);
+    }
+    CHECK_OK(vt_fs_list(root, &names, &n, &err), err);
+    CHECK_INT(n, 40);
+    for (size_t i = 1; i < n; i++)
+        CHECK(strcmp(names[i - 1], names[i]) < 0);
+    vt_fs_list_free(names, n);
+    CHECK_OK(vt_fs_remove_tree(root, &err), err);
+}
+
+static void a_new_file_replaces_none(void)
+{
+    char root[] = "/tmp/vegttt-new-XXXXXX", **names;
+    size_t n;
+    bool is_new = false;
+    vt_err err;
+    struct vt_buf b;
+    CHECK(mkdtemp(root) != NULL);
+    char *path = vt_path_join(root, "file"), *absent = vt_path_join(root, "no/file");
+    CHECK_OK(vt_fs_write_new(path, "one", 3, &is_new, &err), err);
+    CHECK(is_new);
+    CHECK_OK(vt_fs_write_new(path, "two", 3, &is_new, &err), err);
+    CHECK(!is_new);
+    CHECK_INT(vt_fs_write_new(absent, "one", 3, &is_new, &err), VT_ENOENT);
+    CHECK_OK(vt_fs_read(path, 100, &b, &err), err);
+    CHECK_STR(b.p, "one");
+    vt_buf_free(&b);
+    CHECK_OK(vt_fs_list(root, &names, &n, &err), err);
+    CHECK_INT(n, 1); /* no temporary file is left */
+    vt_fs_list_free(names, n);
+    CHECK_OK(vt_fs_remove_tree(root, &err), err);
+    free(path);
+    free(absent);
 }
 
 static void cache_folder(void)
@@ -138,6 +193,13 @@ static void cache_folder(void)
     CHECK_STR(dir, expected);
     CHECK(vt_fs_is_dir(dir));
     free(dir);
+    setenv("XDG_CACHE_HOME", "relative", 1); /* as if it were not set */
+    setenv("HOME", root, 1);
+    CHECK_OK(vt_cache_dir(&dir, &err), err);
+    free(expected);
+    expected = vt_path_join(root, ".cache/vegttt");
+    CHECK_STR(dir, expected);
+    free(dir);
     unsetenv("XDG_CACHE_HOME");
     unsetenv("HOME");
     CHECK_INT(vt_cache_dir(&dir, &err), VT_EINVAL);
@@ -146,26 +208,6 @@ static void cache_folder(void)
     CHECK_OK(vt_exe_dir(&dir, &err), err);
     CHECK(vt_fs_is_dir(dir));
     free(dir);
-}
-
-static char logged[256];
-
-static void collect(void *arg, enum vt_level level, const char *subsystem, const char *message)
-{
-    (void)arg;
-    size_t at = strlen(logged);
-    snprintf(logged + at, sizeof logged - at, "%d %s %s;", (int)level, subsystem, message);
-}
-
-static void log_levels(void)
-{
-    vt_log(VT_LOG_ERROR, "x", "dropped: no sink");
-    vt_log_set(VT_LOG_INFO, collect, NULL);
-    vt_log(VT_LOG_INFO, "loop", "n = %d", 3);
-    vt_log(VT_LOG_DEBUG, "loop", "dropped");
-    vt_log_set(VT_LOG_INFO, NULL, NULL);
-    vt_log(VT_LOG_ERROR, "loop", "dropped");
-    CHECK_STR(logged, "2 loop n = 3;");
 }
 
 static void clocks(void)
@@ -179,7 +221,13 @@ static void clocks(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(errors),       TEST(checked_products), TEST(buffer_limits), TEST(files_and_folders),
-    TEST(cache_folder), TEST(log_levels),       TEST(clocks),
+    TEST(errors),
+    TEST(checked_products),
+    TEST(buffer_limits),
+    TEST(files_and_folders),
+    TEST(folders_are_listed_in_order),
+    TEST(a_new_file_replaces_none),
+    TEST(cache_folder),
+    TEST(clocks),
 };
 TEST_MAIN(cases)

@@ -62,17 +62,58 @@ static void pool_refuses_nonsense(void)
     vt_pool_free(NULL);
 }
 
+static void pool_keeps_to_a_place(void)
+{
+    struct vt_place here;
+    struct sums s = {0};
+    vt_err err;
+    vt_place_here(&here);
+    CHECK_OK(vt_pool_new(5, &s.pool, &err), err);
+    for (int n_active = 1; n_active <= 6; n_active++) {
+        const int n = n_active < 5 ? n_active : 5;
+        int n_wrong = 0;
+        vt_pool_place(s.pool, &here.cores, n_active);
+        CHECK_INT(vt_pool_size(s.pool), 5);
+        for (int round = 0; round < 100; round++) {
+            for (int i = 0; i < 5; i++)
+                s.total[i] = -7;
+            vt_pool_run(s.pool, add_up, &s);
+            for (int i = 0; i < 5; i++)
+                n_wrong += s.total[i] != (i < n ? n * (n + 1) / 2 : -7);
+            if (round % 50 == 0)
+                vt_sleep_ms(1);
+        }
+        CHECK_INT(n_wrong, 0);
+    }
+    vt_pool_free(s.pool);
+}
+
 struct guest {
     vt_lease *lease;
     atomic_bool is_ending;
     atomic_long n_steps;
     bool is_deaf; /* never polls */
+    uint64_t devices;
 };
+
+/* All cores, which is what a timing on two cores needs. */
+static const struct vt_place *everywhere(void)
+{
+    static _Thread_local struct vt_place p;
+    vt_place_here(&p);
+    return &p;
+}
+
+/* A device: on machines of any size it meets nobody who does not use it. */
+static const struct vt_place device_1 = {.devices = 2};
 
 static void *guest_main(void *arg)
 {
     struct guest *g = arg;
-    vt_lease_enter(g->lease);
+    if (g->devices)
+        vt_lease_enter_devices(g->lease, g->devices);
+    else
+        vt_lease_enter(g->lease);
     while (!atomic_load(&g->is_ending)) {
         atomic_fetch_add(&g->n_steps, 1);
         vt_sleep_ms(1);
@@ -97,13 +138,13 @@ static void guests_park(void)
             vt_sleep_ms(1);
     for (int round = 0; round < 10; round++) {
         bool contended = true;
-        vt_lease_acquire(l, &contended);
+        vt_lease_acquire(l, everywhere(), &contended);
         if (!contended) {
             long held = atomic_load(&g[0].n_steps) + atomic_load(&g[1].n_steps) + atomic_load(&g[2].n_steps);
             vt_sleep_ms(5);
             CHECK_INT(atomic_load(&g[0].n_steps) + atomic_load(&g[1].n_steps) + atomic_load(&g[2].n_steps), held);
         }
-        vt_lease_release(l);
+        vt_lease_release(l, everywhere());
     }
     CHECK(vt_lease_held_ns(l) >= 10 * 1000000);
     for (int i = 0; i < 3; i++)
@@ -125,9 +166,9 @@ static void back_to_back_timings_starve_nobody(void)
     int n_uncontended = 0;
     for (int round = 0; round < 20; round++) {
         bool contended;
-        vt_lease_acquire(g.lease, &contended);
+        vt_lease_acquire(g.lease, everywhere(), &contended);
         n_uncontended += !contended;
-        vt_lease_release(g.lease);
+        vt_lease_release(g.lease, everywhere());
     }
     CHECK(atomic_load(&g.n_steps) - before >= n_uncontended - 2);
     atomic_store(&g.is_ending, true);
@@ -144,15 +185,37 @@ static void deaf_guest_is_reported(void)
     pthread_create(&thread, NULL, guest_main, &g);
     while (atomic_load(&g.n_steps) == 0)
         vt_sleep_ms(1);
-    vt_lease_acquire(g.lease, &contended);
+    vt_lease_acquire(g.lease, everywhere(), &contended);
     CHECK(contended);
-    vt_lease_release(g.lease);
+    vt_lease_release(g.lease, everywhere());
     atomic_store(&g.is_ending, true);
     pthread_join(thread, NULL);
-    vt_lease_acquire(g.lease, &contended);
+    vt_lease_acquire(g.lease, everywhere(), &contended);
     CHECK(!contended);
-    vt_lease_release(g.lease);
+    vt_lease_release(g.lease, everywhere());
     vt_lease_free(g.lease);
+}
+
+static void slow_but_for_the_caller(void *arg, int thread, int n_threads)
+{
+    atomic_int *n_done = arg;
+    (void)n_threads;
+    if (thread > 0)
+        vt_sleep_ms(30);
+    atomic_fetch_add(n_done, 1);
+}
+
+static void a_run_ends_with_its_last_thread(void)
+{
+    vt_pool *p = NULL;
+    vt_err err;
+    CHECK_OK(vt_pool_new(3, &p, &err), err);
+    for (int i = 0; i < 3; i++) {
+        atomic_int n_done = 0;
+        vt_pool_run(p, slow_but_for_the_caller, &n_done);
+        CHECK_INT(atomic_load(&n_done), 3);
+    }
+    vt_pool_free(p);
 }
 
 struct holder {
@@ -165,12 +228,12 @@ struct holder {
 static void *holder_main(void *arg)
 {
     struct holder *h = arg;
-    vt_lease_acquire(h->lease, NULL);
+    vt_lease_acquire(h->lease, everywhere(), NULL);
     CHECK_INT(atomic_fetch_add(h->n_holding, 1), 0);
     h->order[(*h->n_order)++] = h->index;
     vt_sleep_ms(2);
     atomic_fetch_sub(h->n_holding, 1);
-    vt_lease_release(h->lease);
+    vt_lease_release(h->lease, everywhere());
     return NULL;
 }
 
@@ -182,13 +245,13 @@ static void holders_wait_in_order(void)
     pthread_t threads[N];
     atomic_int n_holding = 0;
     int order[N], n_order = 0;
-    vt_lease_acquire(l, NULL);
+    vt_lease_acquire(l, everywhere(), NULL);
     for (int i = 0; i < N; i++) {
         h[i] = (struct holder){l, i, &n_holding, order, &n_order};
         pthread_create(&threads[i], NULL, holder_main, &h[i]);
         vt_sleep_ms(20); /* lets thread i queue before thread i + 1 starts */
     }
-    vt_lease_release(l);
+    vt_lease_release(l, everywhere());
     for (int i = 0; i < N; i++)
         pthread_join(threads[i], NULL);
     CHECK_INT(n_order, N);
@@ -233,20 +296,206 @@ static void children_stop_and_go(void)
     setpgid(pid, pid);
     vt_lease_child_add(l, pid);
     CHECK(child_reaches(pid, false));
-    vt_lease_acquire(l, NULL);
+    vt_lease_acquire(l, everywhere(), NULL);
     CHECK(child_reaches(pid, true));
-    vt_lease_release(l);
+    vt_lease_release(l, everywhere());
     CHECK(child_reaches(pid, false));
     vt_lease_child_del(l, pid);
-    vt_lease_acquire(l, NULL);
+    vt_lease_acquire(l, everywhere(), NULL);
     vt_lease_child_add(l, pid); /* a compiler started while a timing runs */
     CHECK(child_reaches(pid, true));
     vt_lease_child_del(l, pid);
     CHECK(child_reaches(pid, false));
-    vt_lease_release(l);
+    vt_lease_release(l, everywhere());
     kill(pid, SIGKILL);
     CHECK_INT(waitpid(pid, NULL, 0), pid);
     vt_lease_free(l);
+}
+
+static void await_steps(struct guest *g)
+{
+    for (long before = atomic_load(&g->n_steps); atomic_load(&g->n_steps) < before + 3;)
+        vt_sleep_ms(1);
+}
+
+/* A place that meets nobody is held beside any other, and nobody parks or stops for it. */
+static void places_apart_do_not_wait(void)
+{
+    struct guest g = {0}, on_device = {.devices = 2};
+    pthread_t threads[2];
+    bool contended = true;
+    vt_lease *l = vt_lease_new();
+    g.lease = on_device.lease = l;
+    pthread_create(&threads[0], NULL, guest_main, &g);
+    pthread_create(&threads[1], NULL, guest_main, &on_device);
+    await_steps(&g);
+    await_steps(&on_device);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        for (;;)
+            pause();
+    }
+    setpgid(pid, pid);
+    vt_lease_child_add(l, pid);
+    vt_lease_acquire(l, &device_1, &contended);
+    await_steps(&g); /* goes on while the device is held */
+    CHECK(child_reaches(pid, false));
+    CHECK(vt_lease_n_elsewhere(l, &device_1) >= 2); /* the guest on cores and the child, not the one on the device */
+    CHECK_INT(vt_lease_held_ns(l), 0);              /* nobody holds what this thread uses */
+    if (!contended) {
+        long steps = atomic_load(&on_device.n_steps);
+        await_steps(&g);
+        CHECK_INT(atomic_load(&on_device.n_steps), steps);
+    }
+    vt_lease_acquire(l, everywhere(), NULL); /* does not wait for the device */
+    CHECK(child_reaches(pid, true));
+    CHECK_INT(vt_lease_n_elsewhere(l, everywhere()), 0);
+    vt_lease_release(l, everywhere());
+    CHECK(child_reaches(pid, false)); /* while the device is still held */
+    await_steps(&g);
+    vt_lease_release(l, &device_1);
+    await_steps(&on_device);
+    vt_lease_child_del(l, pid);
+    kill(pid, SIGKILL);
+    CHECK_INT(waitpid(pid, NULL, 0), pid);
+    atomic_store(&g.is_ending, true);
+    atomic_store(&on_device.is_ending, true);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    vt_lease_free(l);
+}
+
+/* The cores 0 to n_cores - 1 of those this process may use. */
+static void first_cores(cpu_set_t *out, int n_cores)
+{
+    struct vt_place here;
+    vt_place_here(&here);
+    CPU_ZERO(out);
+    for (size_t cpu = 0; cpu < CPU_SETSIZE && CPU_COUNT(out) < n_cores; cpu++)
+        if (CPU_ISSET(cpu, &here.cores))
+            CPU_SET(cpu, out);
+}
+
+static void *pinned_guest_main(void *arg)
+{
+    cpu_set_t one;
+    first_cores(&one, 1);
+    pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+    return guest_main(arg);
+}
+
+/* With two cores and more: a guest that may run only on the first goes on while the others are held. */
+static void guests_on_other_cores_go_on(void)
+{
+    struct guest g = {0};
+    pthread_t thread;
+    struct vt_place others;
+    cpu_set_t one;
+    vt_place_here(&others);
+    first_cores(&one, 1);
+    CPU_XOR(&others.cores, &others.cores, &one);
+    if (CPU_COUNT(&others.cores) == 0)
+        SKIP("one core");
+    g.lease = vt_lease_new();
+    pthread_create(&thread, NULL, pinned_guest_main, &g);
+    await_steps(&g);
+    bool contended = true;
+    vt_lease_acquire(g.lease, &others, &contended);
+    CHECK(!contended);
+    await_steps(&g);
+    vt_lease_release(g.lease, &others);
+    CHECK(vt_lease_held_ns(g.lease) > 0); /* this thread may run on the others */
+    atomic_store(&g.is_ending, true);
+    pthread_join(thread, NULL);
+    vt_lease_free(g.lease);
+}
+
+struct pool_guest {
+    vt_lease *lease;
+    vt_pool *pool;
+    atomic_bool is_ending;
+    atomic_long n_jobs;
+    atomic_int n_threads; /* of the last job */
+    cpu_set_t seen;       /* where its threads could run */
+    pthread_mutex_t lock;
+};
+
+static void note_place(void *arg, int thread, int n_threads)
+{
+    struct pool_guest *g = arg;
+    struct vt_place here;
+    (void)thread;
+    vt_place_here(&here);
+    pthread_mutex_lock(&g->lock);
+    CPU_OR(&g->seen, &g->seen, &here.cores);
+    pthread_mutex_unlock(&g->lock);
+    atomic_store(&g->n_threads, n_threads);
+}
+
+static void *pool_guest_main(void *arg)
+{
+    struct pool_guest *g = arg;
+    vt_lease_enter(g->lease);
+    while (!atomic_load(&g->is_ending)) {
+        vt_lease_poll_pool(g->lease, g->pool);
+        vt_pool_run(g->pool, note_place, g);
+        atomic_fetch_add(&g->n_jobs, 1);
+        if (atomic_load(&g->n_jobs) % 8 == 0) { /* a job of the model ends, the next one begins */
+            vt_lease_leave(g->lease);
+            vt_lease_enter(g->lease);
+        }
+        vt_sleep_ms(1);
+    }
+    vt_lease_leave(g->lease);
+    return NULL;
+}
+
+static void await_jobs(struct pool_guest *g, int n_threads)
+{
+    while (atomic_load(&g->n_threads) != n_threads)
+        vt_sleep_ms(1);
+    for (long before = atomic_load(&g->n_jobs); atomic_load(&g->n_jobs) < before + 2;)
+        vt_sleep_ms(1);
+}
+
+/* With four cores and more: a pool keeps what a timing leaves, and comes back. */
+static void pools_keep_the_rest(void)
+{
+    struct pool_guest g = {.lock = PTHREAD_MUTEX_INITIALIZER};
+    pthread_t thread;
+    vt_err err;
+    cpu_set_t both;
+    struct vt_place lane = {.devices = 0};
+    int n = vt_cpu_count();
+    if (n < 4)
+        SKIP("fewer than four cores");
+    first_cores(&lane.cores, 2);
+    g.lease = vt_lease_new();
+    CHECK_OK(vt_pool_new(n, &g.pool, &err), err);
+    pthread_create(&thread, NULL, pool_guest_main, &g);
+    await_jobs(&g, n);
+    for (int round = 0; round < 5; round++) {
+        vt_lease_acquire(g.lease, &lane, NULL);
+        await_jobs(&g, n - 2);
+        pthread_mutex_lock(&g.lock);
+        CPU_ZERO(&g.seen);
+        pthread_mutex_unlock(&g.lock);
+        await_jobs(&g, n - 2);
+        pthread_mutex_lock(&g.lock);
+        CPU_AND(&both, &g.seen, &lane.cores);
+        CHECK_INT(CPU_COUNT(&both), 0);
+        CHECK_INT(CPU_COUNT(&g.seen), n - 2);
+        pthread_mutex_unlock(&g.lock);
+        CHECK_INT(vt_lease_n_elsewhere(g.lease, &lane), n - 2);
+        vt_lease_release(g.lease, &lane);
+        await_jobs(&g, n);
+    }
+    atomic_store(&g.is_ending, true);
+    pthread_join(thread, NULL);
+    vt_lease_forget_pool(g.lease, g.pool);
+    vt_pool_free(g.pool);
+    vt_lease_free(g.lease);
 }
 
 static void no_lease_is_no_wait(void)
@@ -255,9 +504,9 @@ static void no_lease_is_no_wait(void)
     vt_lease_enter(NULL);
     vt_lease_poll(NULL);
     vt_lease_leave(NULL);
-    vt_lease_acquire(NULL, &contended);
+    vt_lease_acquire(NULL, everywhere(), &contended);
     CHECK(!contended);
-    vt_lease_release(NULL);
+    vt_lease_release(NULL, everywhere());
     vt_lease_child_add(NULL, 5);
     vt_lease_child_del(NULL, 5);
     CHECK_INT(vt_lease_held_ns(NULL), 0);
@@ -265,13 +514,18 @@ static void no_lease_is_no_wait(void)
 }
 
 static const struct test_case cases[] = {
+    TEST(a_run_ends_with_its_last_thread),
     TEST(pool_runs_and_meets),
     TEST(pool_refuses_nonsense),
+    TEST(pool_keeps_to_a_place),
     TEST(guests_park),
     TEST(back_to_back_timings_starve_nobody),
     TEST(deaf_guest_is_reported),
     TEST(holders_wait_in_order),
     TEST(children_stop_and_go),
+    TEST(places_apart_do_not_wait),
+    TEST(guests_on_other_cores_go_on),
+    TEST(pools_keep_the_rest),
     TEST(no_lease_is_no_wait),
 };
 TEST_MAIN(cases)

@@ -5,9 +5,9 @@
  * as user code (inside a system header gcc and clang keep quiet), a second include harmless. Units without the prelude
  * compile as they are.
  */
-#include "eval/assemble.h"
-#include "eval/build.h"
-#include "eval/scratch.h"
+#include "eval/c/assemble.h"
+#include "eval/c/build.h"
+#include "eval/c/scratch.h"
 #include "eval_fixture.h"
 #include <stdlib.h>
 #include <string.h>

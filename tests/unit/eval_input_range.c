@@ -2,7 +2,7 @@
  *
  * eval_input_range.c: a task's "range" field: every distribution stays inside it, and ranges that are none are refused.
  */
-#include "eval/check.h"
+#include "eval/c/inputs.h"
 #include "harness.h"
 #include <stdio.h>
 #include <string.h>

@@ -3,10 +3,12 @@
  * eval_jail.c: the jail on machines that grant less than this one. Each configuration is made for real in a forked
  * child: as root or as "nobody", with namespaces or landlock refused by a seccomp filter (as containers do). In each,
  * an honest kernel must pass, hostile ones must die, and the verdict must name the layers that held; below the floor
- * the evaluator must refuse, or say unsafe_jail.
+ * the evaluator must refuse, or say unsafe_jail. A configuration that needs a layer which this machine refuses is
+ * skipped by that layer's name; whether it does is asked of the kernel, not of the jail.
  */
-#include "eval/jail.h"
+#include "eval/c/broker.h"
 #include "eval_fixture.h"
+#include "eval_worker.h"
 #include <errno.h>
 #include <grp.h>
 #include <linux/filter.h>
@@ -14,6 +16,7 @@
 #include <linux/seccomp.h>
 #include <sched.h>
 #include <stddef.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -51,6 +54,53 @@ static bool refuse_landlock(void)
 {
     const struct sock_filter code[] = {LOAD_NR, REFUSE(SYS_landlock_create_ruleset, ENOSYS), ALLOW};
     return install(code, sizeof code / sizeof code[0]);
+}
+
+/* What the machine allows, tried out in a child. */
+static bool child_can(bool as_nobody, bool (*try)(void))
+{
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (as_nobody && geteuid() == 0 && (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0))
+            _exit(1);
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        _exit(try() ? 0 : 1);
+    }
+    int status = -1;
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static bool can_mount(void)
+{
+    return mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 && mount("none", "/tmp", "tmpfs", 0, NULL) == 0;
+}
+
+static bool can_have_namespaces(void)
+{
+    return unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC) == 0 && can_mount();
+}
+
+static bool can_have_user_namespaces(void)
+{
+    return unshare(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC) == 0 && can_mount();
+}
+
+static bool can_have_landlock(void)
+{
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION) >= 1;
+}
+
+/* NULL, or why this machine cannot show it. */
+static const char *missing(bool as_nobody, bool namespaces, bool landlock)
+{
+    if (landlock && !child_can(as_nobody, can_have_landlock))
+        return "the kernel has no landlock";
+    if (namespaces && !as_nobody && !child_can(false, can_have_namespaces))
+        return "root may not make mount, network and process namespaces here";
+    if (namespaces && as_nobody && !child_can(true, can_have_user_namespaces))
+        return "a user may not make user namespaces and mount in them here";
+    return NULL;
 }
 
 struct config {
@@ -117,7 +167,7 @@ static void in_child(const struct config *c, const char *dir)
     if (c->as_nobody && geteuid() == 0 &&
         (setgroups(0, NULL) != 0 || setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0))
         _exit(9);
-    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* setresuid took /proc/self away */
     if ((c->without_namespaces && !refuse_namespaces()) || (c->without_landlock && !refuse_landlock()))
         _exit(9);
     struct vt_eval_opts o = {.n_build = 1, .unsafe_jail = c->unsafe};
@@ -137,8 +187,15 @@ static void run(const struct config *c)
     int status = -1;
     if (geteuid() != 0 && !c->as_nobody)
         SKIP("needs root");
+    bool uses_landlock = !c->without_landlock, uses_namespaces = c->without_landlock && !c->without_namespaces;
+    for (int k = 0; c->must_have[k]; k++)
+        uses_namespaces = uses_namespaces || strcmp(c->must_have[k], "mount_ns") == 0;
+    const char *why = missing(c->as_nobody, uses_namespaces, uses_landlock);
+    if (why)
+        SKIP(why);
     CHECK(mkdtemp(dir) != NULL);
     CHECK_INT(chmod(dir, 0777), 0);
+    CHECK(!c->as_nobody || worker_for_others(dir));
     fflush(stdout);
     pid_t pid = fork();
     if (pid == 0)
@@ -149,6 +206,7 @@ static void run(const struct config *c)
     char command[96];
     snprintf(command, sizeof command, "rm -rf %s", dir);
     CHECK_INT(system(command), 0);
+    unsetenv("VEGTTT_WORKER");
 }
 
 static void root_with_everything(void)
@@ -172,8 +230,6 @@ static void root_without_landlock(void)
 
 static void user_with_everything(void)
 {
-    if (access("/proc/self/ns/user", F_OK) != 0)
-        SKIP("no user namespaces in this kernel");
     run(&(struct config){.as_nobody = true,
                          .must_have = {"seccomp", "landlock", "user_ns", "mount_ns", "net_ns", "pid_ns", "rlimits"},
                          .must_lack = {"own_uid"}});
@@ -222,8 +278,43 @@ static void probe_names_every_layer(void)
     CHECK(strstr(err.msg, "seccomp") != NULL);
 }
 
-static const struct test_case cases[] = {TEST(probe_names_every_layer), TEST(root_with_everything),
-                                         TEST(root_without_namespaces), TEST(root_without_landlock),
-                                         TEST(user_with_everything),    TEST(user_without_namespaces),
-                                         TEST(below_the_floor),         TEST(below_the_floor_unsafe)};
+static void open_broker_as_nobody(const char *dir)
+{
+    struct vt_jail j;
+    vt_err err = {0};
+    if (setresgid(65534, 65534, 65534) != 0 || setresuid(65534, 65534, 65534) != 0)
+        _exit(9);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    CHECK_INT(vt_jail_probe(&j, &err), VT_EIO);
+    CHECK(strstr(err.msg, "may not run") && strstr(err.msg, "65534") && strstr(err.msg, dir));
+    fflush(stdout);
+    _exit(test_failures_in_case ? 1 : 0);
+}
+
+/* A copy of this program and the worker in a folder that only root may enter: the worker is there and says so. */
+static void worker_out_of_reach(void)
+{
+    char dir[] = "/tmp/vegttt-closed-XXXXXX", command[512];
+    int status = -1;
+    if (geteuid() != 0)
+        SKIP("needs root");
+    if (getenv("VT_TEST_CLOSED")) {
+        open_broker_as_nobody(getenv("VT_TEST_CLOSED"));
+        return;
+    }
+    CHECK(mkdtemp(dir) != NULL && worker_for_others(dir));
+    unsetenv("VEGTTT_WORKER");
+    snprintf(command, sizeof command,
+             "chmod 700 %s && cp /proc/%d/exe %s/test && VT_TEST_CLOSED=%s %s/test worker_out_of_reach", dir, getpid(),
+             dir, dir, dir);
+    status = system(command);
+    CHECK_INT(status, 0);
+    snprintf(command, sizeof command, "rm -rf %s", dir);
+    CHECK_INT(system(command), 0);
+}
+
+static const struct test_case cases[] = {
+    TEST(probe_names_every_layer), TEST(root_with_everything),   TEST(root_without_namespaces),
+    TEST(root_without_landlock),   TEST(user_with_everything),   TEST(user_without_namespaces),
+    TEST(below_the_floor),         TEST(below_the_floor_unsafe), TEST(worker_out_of_reach)};
 TEST_MAIN(cases)

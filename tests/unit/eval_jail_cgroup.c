@@ -5,8 +5,9 @@
  * start, after evaluator and broker were killed together.
  */
 #include "base/clock.h"
-#include "eval/broker.h"
-#include "eval/jail.h"
+#include "eval/c/broker.h"
+#include "eval/c/jail.h"
+#include "eval_worker.h"
 #include "harness.h"
 #include <dirent.h>
 #include <fcntl.h>
@@ -250,6 +251,11 @@ static const struct test_case cases[] = {TEST(root_has_it), TEST(delegated_user_
 
 int main(int argc, char **argv)
 {
+    char dir[] = "/tmp/vegttt-cgroup-worker-XXXXXX", command[96];
     find_top();
-    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+    if (!mkdtemp(dir) || chmod(dir, 0755) != 0 || !worker_for_others(dir))
+        return 1;
+    int code = test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+    snprintf(command, sizeof command, "rm -rf '%s'", dir);
+    return system(command) == 0 ? code : 1;
 }

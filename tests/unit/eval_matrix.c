@@ -7,6 +7,7 @@
  * A rotation of a dozen tasks runs by default, chosen by the day; VEGTTT_FULL=1 runs all of them and also times
  * baseline and tuned reference, and prints one line a task.
  */
+#include "eval/c/null.h"
 #include "eval_fixture.h"
 #include "eval_tasks.h"
 #include <time.h>

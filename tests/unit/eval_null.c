@@ -6,6 +6,7 @@
  * mutation matrix. A rotation of 12 tasks, chosen by the date, is the default; VEGTTT_FULL=1 takes all;
  * VEGTTT_TASKS=19,23 takes those; VEGTTT_VERBOSE=1 prints the matrix row by row.
  */
+#include "eval/c/null.h"
 #include "eval_tasks.h"
 #include <time.h>
 
@@ -28,7 +29,7 @@ static bool bench_open(struct bench *b, vt_task *t)
 {
     vt_err err = {0};
     vt_truth *truth = NULL;
-    struct vt_truth_opts o = {.dir = work_dir()};
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = work_broker()};
     memset(b, 0, sizeof *b);
     b->t = t;
     b->n_dists = vt_task_n_dists(t);

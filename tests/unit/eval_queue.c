@@ -195,6 +195,63 @@ static void closing_kills_what_runs(void)
     vt_task_unref(task);
 }
 
+/* Closed in the middle of a long timing, others waiting for their turn: all are told, and (under ThreadSanitizer) the
+ * lane hears of the end under the lock. */
+static void closing_while_timing(void)
+{
+    struct tally t;
+    tally_init(&t);
+    vt_eval *e = open_eval(NULL, 1);
+    vt_task *task = fixture_task("relu");
+    for (int i = 0; i < 4; i++) {
+        char code[96];
+        snprintf(code, sizeof code, "for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] * %d.0f / %d.0f : 0;", i + 1,
+                 i + 1);
+        submit(e, task, code, &t, (struct vt_eval_request){.protocol = VT_PROTOCOL_FULL});
+    }
+    await(&t, 1);
+    usleep(300000);
+    vt_eval_close(e);
+    CHECK_INT(t.n_done, 4);
+    CHECK_INT(t.n_failed, 0);
+    CHECK_INT(waitpid(-1, NULL, WNOHANG), -1);
+    vt_task_unref(task);
+}
+
+struct asker {
+    vt_eval *e;
+    vt_task *task;
+    struct tally tally;
+    int n_asked;
+};
+
+static void ask_again(void *arg, vt_status status, const vt_err *err, const vt_verdict *v)
+{
+    struct asker *a = arg;
+    struct vt_eval_request r = {.task = a->task, .code = "y[0] = 2;", .code_len = 9};
+    vt_err why;
+    if (a->n_asked++ < 3 && vt_eval_submit(a->e, &r, ask_again, a, &why) != VT_OK)
+        CHECK_INT(why.code, VT_ECANCELLED);
+    else if (a->n_asked <= 3)
+        a->tally.n_done--; /* one more to come */
+    count(&a->tally, status, err, v);
+}
+
+/* Whoever asks again when told that a request was cancelled: what is taken gets its answer before close returns. */
+static void closing_answers_whoever_asks_again(void)
+{
+    struct asker a = {.task = fixture_task("relu")};
+    vt_err err;
+    tally_init(&a.tally);
+    a.e = open_eval(NULL, 1);
+    struct vt_eval_request r = {.task = a.task, .code = "for (volatile int i = 0;;) ;", .code_len = 28};
+    CHECK_OK(vt_eval_submit(a.e, &r, ask_again, &a, &err), err);
+    usleep(400000);
+    vt_eval_close(a.e);
+    CHECK_INT(a.tally.n_done, 1);
+    vt_task_unref(a.task);
+}
+
 static void unusable_tasks_and_requests(void)
 {
     struct fixture_result r;
@@ -259,7 +316,12 @@ static void hostile_and_honest_in_a_row(void)
     printf("  %d in a row: %d honest accepted, %d others refused\n", n, n_honest, n - n_honest);
 }
 
-static const struct test_case cases[] = {
-    TEST(unusable_tasks_and_requests), TEST(equal_requests_share), TEST(store_keeps_what_is_deterministic),
-    TEST(closing_kills_what_runs),     TEST(ten_thousand_queued),  TEST(hostile_and_honest_in_a_row)};
+static const struct test_case cases[] = {TEST(unusable_tasks_and_requests),
+                                         TEST(equal_requests_share),
+                                         TEST(store_keeps_what_is_deterministic),
+                                         TEST(closing_while_timing),
+                                         TEST(closing_answers_whoever_asks_again),
+                                         TEST(closing_kills_what_runs),
+                                         TEST(ten_thousand_queued),
+                                         TEST(hostile_and_honest_in_a_row)};
 TEST_MAIN(cases)

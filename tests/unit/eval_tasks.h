@@ -10,7 +10,12 @@
 
 #include "base/buf.h"
 #include "base/fs.h"
+#include "eval/c/compare.h"
+#include "eval/c/inputs.h"
+#include "eval/c/scratch.h"
+#include "eval/c/truth.h"
 #include "eval/check.h"
+#include "eval/dists.h"
 #include "harness.h"
 #include "loop/loop.h"
 #include <dlfcn.h>
@@ -33,9 +38,27 @@ static const char *work_dir(void)
     return dir;
 }
 
+static char *work_scratch;
+static struct vt_broker *work_jail;
+
+/* The jail that compiles and runs truths, opened when first asked for. */
+static inline struct vt_broker *work_broker(void)
+{
+    vt_err err = {0};
+    if (work_jail)
+        return work_jail;
+    CHECK_OK(vt_scratch_make(&work_scratch, &err), err);
+    CHECK_OK(vt_broker_open(work_scratch, "truth", 0, &work_jail, &err), err);
+    return work_jail;
+}
+
 static inline void remove_work_dir(void)
 {
     vt_err err = {0};
+    vt_broker_close(work_jail);
+    vt_scratch_remove(work_scratch);
+    work_jail = NULL;
+    work_scratch = NULL;
     CHECK_OK(vt_fs_remove_tree(work_dir(), &err), err);
 }
 

@@ -5,21 +5,52 @@
  * eval_judge.c; here are the cases that are easier to write down, damaged ones among them.
  */
 #include "base/fs.h"
+#include "eval/c/diagnostics.h"
+#include "eval/c/object.h"
+#include "eval/c/roofline.h"
 #include "eval/copycheck.h"
-#include "eval/diagnostics.h"
 #include "eval/extract.h"
-#include "eval/object.h"
-#include "eval/roofline.h"
 #include "eval_fixture.h"
+
+/* from, to and first_line must say where the text stands: the bytes they name are the text but for line ends. */
+static void expect_from(const char *answer, const char *name, bool is_answer, const char *text, bool is_whole,
+                        int first_line)
+{
+    struct vt_code c, again;
+    vt_err err;
+    CHECK_OK(vt_extract(answer, strlen(answer), name, is_answer, &c, &err), err);
+    CHECK_STR(c.text, text);
+    CHECK_STR(c.why, "");
+    CHECK_INT(c.is_whole, is_whole);
+    CHECK_INT(c.first_line, first_line);
+    if (!c.text)
+        return;
+    CHECK_INT(c.len, strlen(text));
+    CHECK(c.from <= c.to && c.to <= strlen(answer));
+    size_t n = 0;
+    for (size_t i = c.from; i < c.to; i++)
+        n += n < c.len && c.text[n] == answer[i];
+    CHECK_INT(n, c.len);
+    /* What comes out goes through unchanged when it is judged. */
+    CHECK_OK(vt_extract(c.text, c.len, name, false, &again, &err), err);
+    CHECK_STR(again.text, text);
+    CHECK_INT(again.is_whole, is_whole);
+    vt_code_free(&again);
+    vt_code_free(&c);
+}
 
 static void expect_code(const char *answer, bool is_answer, const char *text, bool is_whole, int first_line)
 {
+    expect_from(answer, "relu", is_answer, text, is_whole, first_line);
+}
+
+/* The body or the function of an answer, wherever it stands. */
+static void expect_body(const char *answer, const char *text)
+{
     struct vt_code c;
     vt_err err;
-    CHECK_OK(vt_extract(answer, strlen(answer), "relu", is_answer, &c, &err), err);
+    CHECK_OK(vt_extract(answer, strlen(answer), "relu", true, &c, &err), err);
     CHECK_STR(c.text, text);
-    CHECK_INT(c.is_whole, is_whole);
-    CHECK_INT(c.first_line, first_line);
     vt_code_free(&c);
 }
 
@@ -33,43 +64,218 @@ static void expect_none(const char *answer, bool is_answer, const char *why)
     vt_code_free(&c);
 }
 
+/* A body that is there and blank is no candidate either, but it is known where it stands. */
+static void expect_blank(const char *answer, bool is_answer, const char *text)
+{
+    struct vt_code c;
+    vt_err err;
+    CHECK_OK(vt_extract(answer, strlen(answer), "relu", is_answer, &c, &err), err);
+    CHECK_STR(c.text, text);
+    CHECK(strstr(c.why, "no code") != NULL);
+    vt_code_free(&c);
+}
+
+/* What of a body reaches the compiler. */
+static void expect_compiled(const char *body, const char *text)
+{
+    size_t n = vt_body_length(body, strlen(body));
+    CHECK(n == strlen(text) && strncmp(body, text, n) == 0);
+}
+
+/* Bodies that go on where the prompt ended: up to the first line that is only a brace, without the line end before. */
 static void bodies(void)
 {
     expect_code("    y[0] = 1;\n", false, "    y[0] = 1;\n", false, 1);
-    expect_code("    y[0] = 1;\n}\n", true, "    y[0] = 1;\n", false, 1);
+    expect_code("    y[0] = 1;\n}\n", true, "    y[0] = 1;", false, 1);
+    expect_code("    y[0] = 1;\n}", true, "    y[0] = 1;", false, 1);
+    expect_code("    y[0] = 1;  \n\n} \t\n", true, "    y[0] = 1;  \n", false, 1);
+    expect_code("\n    y[0] = 1;\n}\n", true, "\n    y[0] = 1;", false, 1);
     expect_code("    if (n) {\n        y[0] = 1;\n    }\n}\n```\nThis is faster; it is }.", true,
-                "    if (n) {\n        y[0] = 1;\n    }\n", false, 1);
+                "    if (n) {\n        y[0] = 1;\n    }", false, 1);
     expect_code("    y[0] = '}'; /* } */ // }\n    y[1] = \"}\"[0];\n}\n", true,
-                "    y[0] = '}'; /* } */ // }\n    y[1] = \"}\"[0];\n", false, 1);
-    expect_code("    y[0] = 1;\n```\nnot code;", true, "    y[0] = 1;\n", false, 1);
-    expect_code("    y[0] = relu_one(x[0]);\n}\n", true, "    y[0] = relu_one(x[0]);\n", false, 1);
+                "    y[0] = '}'; /* } */ // }\n    y[1] = \"}\"[0];", false, 1);
+    expect_code("    y[0] = 1;\n```\nnot code;", true, "    y[0] = 1;", false, 1);
+    expect_code("    y[0] = relu_one(x[0]);\n}\n", true, "    y[0] = relu_one(x[0]);", false, 1);
+    /* Braces without indentation, inside and at the end; a brace beside code. */
+    expect_code("for (int i = 0; i < n; i++) {\ny[i] = x[i];\n}\nreturn;\n}\n", true,
+                "for (int i = 0; i < n; i++) {\ny[i] = x[i];\n}\nreturn;", false, 1);
+    expect_code("    for (int i = 0; i < n; i++) {\n        y[i] = 1; }}\nThat is all.\n", true,
+                "    for (int i = 0; i < n; i++) {\n        y[i] = 1; }", false, 1);
+    /* A brace too many stays in what the model wrote, and is where the judge cuts. */
+    expect_code("    y[0] = 1;\n  }\n}\n", true, "    y[0] = 1;\n  }", false, 1);
+    expect_compiled("    y[0] = 1;\n  }", "    y[0] = 1;");
+    expect_compiled("    y[0] = 1;\n}\nint main(void) {\n    return 0;\n", "    y[0] = 1;");
+    expect_compiled("    y[0] = '}'; /* } */ {\n    }", "    y[0] = '}'; /* } */ {\n    }");
+    expect_blank("}\nint main(void) {\n    return 0;\n", false, "}\nint main(void) {\n    return 0;\n");
+    expect_code("    y[0] = 1;\n  }\n\nint main(void) {\n    return 0; }\n", true, "    y[0] = 1;", false, 1);
+    expect_code("    y[0] = 1; }", true, "    y[0] = 1;", false, 1);
+    /* Braces that never close: the first line that is only one, as the stop of the default prompt has it. */
+    expect_code("    for (;;) {\n        if (n) {\n            y[0] = 1;\n}\n", true,
+                "    for (;;) {\n        if (n) {\n            y[0] = 1;", false, 1);
+    expect_code("#define OPEN {\n    y[0] = 1;\n}\n", true, "#define OPEN {\n    y[0] = 1;", false, 1);
+    /* A body is a body whatever it says, when its brace has a line of its own. */
+    expect_blank("}\n", true, "");
+    expect_blank("  // nothing\n}\n", true, "  // nothing");
+    expect_code("  if (n) {}\n}\n", true, "  if (n) {}", false, 1);
+    /* A sentence or a tag before it, but never a comment or a label. */
+    expect_code("Here is the faster body:\n\n    y[0] = 1;\n}\n", true, "    y[0] = 1;", false, 3);
+    expect_code("<answer>\n    y[0] = 1;\n}\n</answer>", true, "    y[0] = 1;", false, 2);
+    expect_code("// It is one value.\nx:\n    y[0] = 1;\n}\n", true, "// It is one value.\nx:\n    y[0] = 1;", false,
+                1);
 }
+
+static const char whole[] =
+    "static float f(float v) { return v; }\nvoid relu(const float *x, float *y, int n) {\n    y[0] = f(x[0]);\n}";
 
 static void fenced(void)
 {
-    const char *whole =
-        "static float f(float v) { return v; }\nvoid relu(const float *x, float *y, int n) {\n    y[0] = f(x[0]);\n}\n";
-    char answer[1024];
-    snprintf(answer, sizeof answer, "Sure; here it is:\n\n```c\n%s```\nIt is fast.\n", whole);
+    char answer[2048];
+    snprintf(answer, sizeof answer, "Sure; here it is:\n\n```c\n%s\n```\nIt is fast.\n", whole);
     expect_code(answer, true, whole, true, 4);
-    snprintf(answer, sizeof answer, "```\nint a;\n```\nand\n```c\n%s```\nthen\n```\nint b;\n```\n", whole);
+    expect_code(answer, false, whole, true, 4); /* fences are no C */
+    expect_from(answer, NULL, true, whole, true, 4);
+    snprintf(answer, sizeof answer, "```\nint a;\n```\nand\n```c\n%s\n```\nthen\n```\nint b;\n```\n", whole);
     expect_code(answer, true, whole, true, 6);
     snprintf(answer, sizeof answer, "```c\n%s", whole);
     expect_code(answer, true, whole, true, 2);
-    expect_code("First:\n```c\ny[0] = 1;\n```\nBetter:\n```c\ny[0] = 2;\n```\n", true, "y[0] = 2;\n", false, 7);
+    snprintf(answer, sizeof answer, "```c\n%s\nThis is fa", whole);
+    expect_code(answer, true, whole, true, 2);
+    expect_code("First:\n```c\ny[0] = 1;\n```\nBetter:\n```c\ny[0] = 2;\n```\n", true, "y[0] = 2;", false, 7);
     expect_code(whole, false, whole, true, 1);
     /* A call or a prototype is no definition. */
     expect_code("void relu(const float *x, float *y, int n);\nrelu(x, y, n);\n", false,
                 "void relu(const float *x, float *y, int n);\nrelu(x, y, n);\n", false, 1);
+    /* What the C block says counts, not the commands and the output around it, in whatever order. */
+    expect_body("```bash\ngcc -O3 a.c; ./a;\n```\n```c\ny[0] = 1;\n```\n```text\n1; 2;\n```\n", "y[0] = 1;");
+    expect_body("```C++\ny[0] = 1;\n}\n```\n```\n./a; ./b;\n```\n", "y[0] = 1;");
+    expect_body("```diff\n-y[0] = 1;\n```\n```\ny[0] = 2;\n```\n", "y[0] = 2;");
+    /* Another word, when there is nothing else. */
+    expect_body("```cuda\ny[0] = 1;\n```\n", "y[0] = 1;");
+    snprintf(answer, sizeof answer, "Run it:\n```c\nint a;\n```\n```text\n%s\n```\n", whole);
+    expect_code(answer, true, whole, true, 6);
+    /* Longer fences, other fences, fences beside text, a list's indentation, one that was forgotten. */
+    snprintf(answer, sizeof answer, "````md\n```c\n%s\n```\n````\n", whole);
+    expect_body(answer, whole);
+    expect_body("~~~c\ny[0] = '`';\n```\n~~~\n", "y[0] = '`';\n```");
+    expect_body("Here: ```c\ny[0] = 1;```\nuse ```-O3``` with it", "y[0] = 1;");
+    expect_body("1. So:\n   ```c\n   y[0] = 1;\n   ```\n", "   y[0] = 1;");
+    expect_body("```c\ny[0] = 1;\n```c\ny[0] = 2;\n```\n", "y[0] = 2;");
+    expect_body("    y[0] = 1;\n}```\nThat is it.", "    y[0] = 1;");
+    /* The fence that the prompt opened is closed, and others follow. */
+    expect_body("    y[0] = 1;\n```\nThe old one:\n```c\ny[0] = 0;\n```\n", "    y[0] = 1;");
+    expect_body("    y[0] = 1;\n}\n```\nThe old one:\n```c\ny[0] = 0;\n```\n", "    y[0] = 1;");
+    /* A sentence that ends with a semicolon's neighbour opens none. */
+    expect_body("I use one store; see:\n```\ny[0] = 1;\n```\n", "y[0] = 1;");
+}
+
+/* The function with no fence around it: its helpers stay, the prose goes. */
+static void in_the_open(void)
+{
+    char answer[2048];
+    snprintf(answer, sizeof answer,
+             "Here's a faster one (it's short):\n\n%s\n\nThis avoids the branch; it isn't long.\n", whole);
+    expect_code(answer, true, whole, true, 3);
+    expect_code(
+        "I changed the loop.\n# Result\n#include <math.h>\n#define T \\\n    float\n/* A helper,\n   inline. */\n"
+        "static inline T\nsq(T v)\n{\n    return v * v;\n}\n\nvoid relu(const float *x,\n          float *y, int n)\n"
+        "{\n    y[0] = sq(x[0]);\n}\nDone.",
+        true,
+        "#include <math.h>\n#define T \\\n    float\n/* A helper,\n   inline. */\nstatic inline T\nsq(T v)\n{\n"
+        "    return v * v;\n}\n\nvoid relu(const float *x,\n          float *y, int n)\n{\n    y[0] = sq(x[0]);\n}",
+        true, 3);
+    expect_body("Answer: void relu(float *y) { y[0] = 1; } That is all.", "void relu(float *y) { y[0] = 1; }");
+    /* The prompt's signature written once more, and the brace that the prompt asked for. */
+    expect_body("void relu(float *y) {\n    y[0] = 1;\n}\n}\n", "void relu(float *y) {\n    y[0] = 1;\n}");
+    /* Two of them: the last. */
+    expect_body("Before:\nvoid relu(float *y) {\n    y[0] = 0;\n}\nAfter:\nvoid relu(float *y) {\n    y[0] = 1;\n}\n",
+                "void relu(float *y) {\n    y[0] = 1;\n}");
+}
+
+static void reasoning(void)
+{
+    char answer[2048];
+    snprintf(answer, sizeof answer, "<think>\nPerhaps ```c\ny[0] = 9;\n```\n</think>\n\n```c\n%s\n```\n", whole);
+    expect_code(answer, true, whole, true, 8);
+    snprintf(answer, sizeof answer, "Perhaps\n```c\ny[0] = 9;\n```\n</think>\n%s\n", whole); /* opened in the prompt */
+    expect_code(answer, true, whole, true, 6);
+    expect_body("<think>y[0] = 9;</think>\n\n    y[0] = 1;\n}\n", "    y[0] = 1;");
+    expect_body("[THINK]y[0] = 9;\n}[/THINK]    y[0] = 1;\n}\n", "    y[0] = 1;");
+    expect_body("<|channel|>analysis<|message|>y[0] = 9;<|end|><|start|>assistant<|channel|>final<|message|>```c\n"
+                "y[0] = 1;\n```<|return|>",
+                "y[0] = 1;");
+    /* Thoughts after the code do not take it back; code after them does. */
+    expect_body("    y[0] = 1;\n}\n<reasoning>\nI think so.", "    y[0] = 1;");
+    expect_body("```c\ny[0] = 1;\n```\n<think>No.</think>\n```c\ny[0] = 2;\n```\n", "y[0] = 2;");
+    expect_body("```c\ny[0] = 1;\n```\n<think>Yes.</think>\nI am sure.\n", "y[0] = 1;");
+    expect_none("<think>\n```c\ny[0] = 9;\n```\nand then", true, "ends before");
+}
+
+/* Half a function is no candidate, wherever the answer was cut; a block or a function that had ended is. */
+static void cut_answers(void)
+{
+    char answer[2048];
+    expect_none("    for (int i = 0; i < n; i++) {\n        y[i] = 1;\n", true, "ends before");
+    expect_none("    y[0] = 1;\n    y[1] =", true, "ends before");
+    expect_none("Here:\n```c\n    y[0] = 1;\n    y[1]", true, "ends before");
+    expect_none("It is long; see:\n```\n    y[0] = 1;\n    y[1]", true, "ends before");
+    expect_none("void relu(float *y) {\n    y[0] = 1;\n", true, "ends before");
+    snprintf(answer, sizeof answer, "```c\nint a;\n```\nAll:\n```c\n%.*s", (int)sizeof whole - 4, whole);
+    expect_none(answer, true, "ends before");
+    snprintf(answer, sizeof answer, "```c\n%s\n```\nOr:\n```c\n%.*s", whole, (int)sizeof whole - 4, whole);
+    expect_code(answer, true, whole, true, 2);
+    expect_body("```\ny[0] = 1;\n```\nOr:\n```c\ny[0] = 2;\ny[1]", "y[0] = 1;");
+    /* Cut at every byte, the function is whole or it is none. */
+    snprintf(answer, sizeof answer, "So:\n```c\n%s\n```\n", whole);
+    for (size_t n = 0; n <= strlen(answer); n++) {
+        struct vt_code c;
+        vt_err err;
+        char *exact = malloc(n ? n : 1);
+        memcpy(exact, answer, n);
+        CHECK_OK(vt_extract(exact, n, "relu", true, &c, &err), err);
+        if (n < 8 + sizeof whole)
+            CHECK(c.text == NULL);
+        else
+            CHECK_STR(c.text, whole);
+        vt_code_free(&c);
+        free(exact);
+    }
+}
+
+/* Lines that end in CR LF give the text that those ending in LF give. */
+static void line_ends(void)
+{
+    static const char *const answers[] = {"    if (n) {\n        y[0] = 1;\n    }\n}\n",
+                                          "Here:\n\n```c\n    y[0] = 1;\n```\nSo.\n",
+                                          "Well.\nvoid relu(float *y) {\n    y[0] = 1;\n}\nSo.\n",
+                                          "<think>\nno\n</think>\n\n    y[0] = 1;\n}\n", "    y[0] = 1;\n}"};
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        char crlf[256];
+        size_t n = 0;
+        for (const char *p = answers[i]; *p; p++) {
+            if (*p == '\n')
+                crlf[n++] = '\r';
+            crlf[n++] = *p;
+        }
+        crlf[n] = 0;
+        struct vt_code c;
+        vt_err err;
+        CHECK_OK(vt_extract(answers[i], strlen(answers[i]), "relu", true, &c, &err), err);
+        expect_code(crlf, true, c.text, c.is_whole, c.first_line);
+        vt_code_free(&c);
+    }
+    expect_code("    y[0] = 1;\r\n", false, "    y[0] = 1;\r\n", false, 1); /* C text as it is */
+    /* One among others is the model's. */
+    expect_code("    y[0] = 1;\r\n    y[1] = 2;\n}\n", true, "    y[0] = 1;\r\n    y[1] = 2;", false, 1);
 }
 
 static void no_code(void)
 {
     expect_none("", true, "no code");
-    expect_none("\n\n  \t", false, "no code");
+    expect_blank("\n\n  \t", false, "\n\n  \t");
     expect_none("I cannot do that.", true, "no code");
+    expect_none("Sorry :}", true, "no code");
     expect_none("```c\n```\n", true, "no code");
-    expect_none("}\n", true, "no code");
+    expect_none("```\n```\n```c", true, "no code");
     char *big = malloc(VT_CODE_MAX + 2);
     memset(big, ';', VT_CODE_MAX + 1);
     big[VT_CODE_MAX + 1] = 0;
@@ -79,6 +285,18 @@ static void no_code(void)
     vt_err err;
     CHECK_OK(vt_extract("y[0] = 1;\0x", 11, "relu", false, &c, &err), err);
     CHECK(c.text == NULL && strstr(c.why, "NUL"));
+    /* Sizes at which a second walk per tag, fence or line would take minutes. */
+    static const char *const units[] = {"<think></think>", "</think>", "```c\n", "~~~\n", "{\n", "}\n",
+                                        "relu(",           "<",        "/*",     "# \\\n"};
+    char *many = malloc(VT_CODE_MAX);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
+        size_t n = strlen(units[i]), k = VT_CODE_MAX / n;
+        for (size_t j = 0; j < k; j++)
+            memcpy(many + j * n, units[i], n);
+        CHECK_OK(vt_extract(many, k * n, "relu", true, &c, &err), err);
+        vt_code_free(&c);
+    }
+    free(many);
 }
 
 static bool copy(const char *task, const char *text)
@@ -205,6 +423,7 @@ static void roofline_floor(void)
     CHECK(strlen(machine) < 8);
 }
 
-static const struct test_case cases[] = {TEST(bodies), TEST(fenced),  TEST(no_code),       TEST(copies),
-                                         TEST(logs),   TEST(objects), TEST(roofline_floor)};
+static const struct test_case cases[] = {TEST(bodies),      TEST(fenced),    TEST(in_the_open),   TEST(reasoning),
+                                         TEST(cut_answers), TEST(line_ends), TEST(no_code),       TEST(copies),
+                                         TEST(logs),        TEST(objects),   TEST(roofline_floor)};
 TEST_MAIN(cases)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * eval_truth.c: the truth and its bound against the formulas of DECISIONS.md section 1 worked out by hand, the
- * comparison's rules, and what becomes of task texts that do not compile, crash or never end.
+ * comparison's rules, and what becomes of task texts that do not compile, crash, never end or mean harm.
  */
 #include "eval_tasks.h"
 #include <float.h>
@@ -40,7 +40,7 @@ static vt_status run_truth(const char *body, const char *extra, const char *out_
                            struct vt_expect *e, vt_err *err)
 {
     vt_task *t = make_task(body, extra, out_type, n);
-    struct vt_truth_opts o = {.dir = work_dir(), .timeout_s = 2};
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = work_broker(), .timeout_s = 2};
     vt_truth *truth = NULL;
     int64_t q[16] = {3, 1, 2};
     const void *buf[3] = {x, q, NULL};
@@ -145,7 +145,7 @@ static void state_is_input_and_output(void)
     vt_task *t = NULL;
     vt_truth *truth = NULL;
     struct vt_expect e = {0};
-    struct vt_truth_opts o = {.dir = work_dir()};
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = work_broker()};
     const float x[2] = {1, 2}, m[2] = {10, 20};
     const int c[2] = {5, 6};
     const void *buf[3] = {x, m, c};
@@ -259,12 +259,135 @@ static void bad_bodies_end_in_one_sentence(void)
     }
 }
 
+/* A task file may be a stranger's: its text is compiled and run behind the same walls as a candidate's. */
+static void hostile_texts_stay_inside(void)
+{
+    static const struct {
+        const char *helpers, *body, *says;
+    } cases[] = {
+        {"#include \\\"/etc/passwd\\\"\\n", "y[0] = x[0];", "/etc/passwd"},
+        {"asm(\\\".pushsection .rodata\\\\n.incbin \\\\\\\"/etc/passwd\\\\\\\"\\\\n.popsection\\\");", "y[0] = x[0];",
+         "/etc/passwd"},
+        {"extern \\\"C\\\" int open(const char *, int, ...);",
+         "open(\"/tmp/vegttt-truth-was-here\", 0102, 0600); y[0] = x[0];", "system call"},
+        {"extern \\\"C\\\" int fork(void);", "fork(); y[0] = x[0];", "system call"},
+        {"static int early(void) { __builtin_trap(); return 1; } static int at_load = early();",
+         "y[0] = x[0] + (float)at_load;", "runs when it is loaded"},
+        {"struct at_exit { ~at_exit() { __builtin_trap(); } }; static at_exit last;", "y[0] = x[0];", "C"},
+        {"extern \\\"C\\\" void exit(int);", "exit(0);", "crashed"},
+        {"extern \\\"C\\\" void no_such_function(void);", "no_such_function();", "neither the task's nor one of libc"},
+    };
+    const float x[2] = {1, 2};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct vt_expect e;
+        vt_err err = {0};
+        char extra[1024];
+        snprintf(extra, sizeof extra, "\"helpers\":\"%s\",", cases[i].helpers);
+        CHECK_INT(run_truth(cases[i].body, extra, "f32", x, 2, &e, &err), VT_EFORMAT);
+        if (!strstr(err.msg, cases[i].says))
+            printf("  case %zu: \"%s\" lacks \"%s\"\n", i, err.msg, cases[i].says);
+        CHECK(strstr(err.msg, cases[i].says) != NULL);
+        vt_expect_free(&e);
+    }
+    CHECK(!vt_fs_exists("/tmp/vegttt-truth-was-here"));
+}
+
+/* Inputs cannot be written, and what lies behind the arrays is not there. */
+static void texts_keep_to_their_arrays(void)
+{
+    static const char *const bodies[] = {"((float *)x)[0] = 1; y[0] = x[0];", "y[0] = x[1 << 20];",
+                                         "y[1 << 20] = x[0];"};
+    const float x[2] = {1, 2};
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        struct vt_expect e;
+        vt_err err = {0};
+        CHECK_INT(run_truth(bodies[i], "", "f32", x, 2, &e, &err), VT_EFORMAT);
+        CHECK(strstr(err.msg, "crashed") != NULL);
+    }
+}
+
+/* Tables of constants are data: nothing of them runs when the object is loaded. */
+static void tables_of_constants_are_data(void)
+{
+    const float x[2] = {1, 2};
+    struct vt_expect e;
+    vt_err err = {0};
+    CHECK_OK(run_truth("static const float inner[2] = {0.5f, 0.1f}; y[0] = x[0] * table[1]; y[1] = x[1] * inner[1];",
+                       "\"helpers\":\"static const float table[3] = {1.0f, 0.7f, -2.0f}; static float sum;\",", "f32",
+                       x, 2, &e, &err),
+             err);
+    if (e.n_arrays) {
+        CHECK_NEAR(e.array[2].value[0], (double)0.7f, 0);
+        CHECK_NEAR(e.array[2].value[1], 2 * (double)0.1f, 0);
+    }
+    vt_expect_free(&e);
+}
+
+/* Below the floor no truth is compiled or run, unless its owner says so. */
+static void below_the_floor_is_refused(void)
+{
+    const float x[4] = {1, 2, 3, 4};
+    int64_t q[4] = {0};
+    const void *buf[3] = {x, q, NULL};
+    vt_err err = {0};
+    struct vt_broker *weak = NULL;
+    vt_truth *truth = NULL;
+    struct vt_expect e;
+    vt_task *t = make_task("y[0] = x[0] + 4.0f;", "", "f32", 4);
+    work_broker();
+    CHECK_OK(vt_broker_open(work_scratch, "weak", VT_LAYER_LANDLOCK | VT_LAYER_MOUNT_NS, &weak, &err), err);
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = weak};
+    CHECK_INT(vt_truth_new(t, &o, &truth, &err), VT_EJAIL);
+    CHECK(truth == NULL && strstr(err.msg, "landlock") != NULL);
+    o.allow_unsafe = true;
+    CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
+    if (truth)
+        CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+    CHECK_NEAR(e.array[2].value[0], 5, 0);
+    vt_expect_free(&e);
+    vt_truth_free(truth);
+    vt_broker_close(weak);
+    vt_task_unref(t);
+}
+
+/* What lies in the folder is a stranger's until it was looked at. */
+static void spoilt_programs_are_made_again(void)
+{
+    char dir[128], path[512];
+    char **names = NULL;
+    size_t n = 0;
+    vt_err err = {0};
+    const float x[4] = {1, 2, 3, 4};
+    int64_t q[4] = {0};
+    const void *buf[3] = {x, q, NULL};
+    snprintf(dir, sizeof dir, "%s/spoilt", work_dir());
+    struct vt_truth_opts o = {.dir = dir, .broker = work_broker()};
+    for (int round = 0; round < 3; round++) {
+        vt_truth *truth = NULL;
+        struct vt_expect e = {0};
+        vt_task *t = make_task("y[0] = x[0] + 5.0f;", "", "f32", 4);
+        CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
+        if (truth)
+            CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+        if (e.n_arrays)
+            CHECK_NEAR(e.array[2].value[0], 6, 0);
+        vt_expect_free(&e);
+        vt_truth_free(truth);
+        vt_task_unref(t);
+        CHECK_OK(vt_fs_list(dir, &names, &n, &err), err);
+        CHECK_INT((long long)n, 1);
+        snprintf(path, sizeof path, "%s/%s", dir, n ? names[0] : "");
+        vt_fs_list_free(names, n);
+        CHECK_OK(vt_fs_write_atomic(path, round ? "" : "\177ELF and no more", round ? 0 : 16, &err), err);
+    }
+}
+
 static void a_missing_compiler_is_named(void)
 {
     vt_err err = {0};
     vt_truth *truth = NULL;
     vt_task *t = make_task("y[0] = x[0];", "", "f32", 4);
-    struct vt_truth_opts o = {.dir = work_dir(), .cxx = "no-such-compiler"};
+    struct vt_truth_opts o = {.dir = work_dir(), .cxx = "no-such-compiler", .broker = work_broker()};
     CHECK(vt_truth_new(t, &o, &truth, &err) != VT_OK);
     CHECK(truth == NULL && strstr(err.msg, "no-such-compiler"));
     vt_task_unref(t);
@@ -281,7 +404,7 @@ static void programs_are_kept_and_data_is_not(void)
     int64_t q[4] = {0};
     const void *buf[3] = {x, q, NULL};
     snprintf(dir, sizeof dir, "%s/kept", work_dir());
-    struct vt_truth_opts o = {.dir = dir};
+    struct vt_truth_opts o = {.dir = dir, .broker = work_broker()};
     for (int round = 0; round < 2; round++) {
         vt_truth *truth = NULL;
         struct vt_expect e;
@@ -301,26 +424,43 @@ static void programs_are_kept_and_data_is_not(void)
     vt_fs_list_free(names, n);
 }
 
+struct opener {
+    vt_task *task;
+    struct vt_broker *broker;
+    vt_status status;
+};
+
 static void *open_truth(void *arg)
 {
+    struct opener *t = arg;
     vt_err err = {0};
     vt_truth *truth = NULL;
-    struct vt_truth_opts o = {.dir = work_dir()};
-    vt_status s = vt_truth_new(arg, &o, &truth, &err);
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = t->broker};
+    t->status = vt_truth_new(t->task, &o, &truth, &err);
     vt_truth_free(truth);
-    return s == VT_OK ? NULL : arg;
+    return NULL;
 }
 
+/* Each on a station of its own, as in the evaluator. */
 static void two_threads_may_compile_the_same_body(void)
 {
+    enum { N = 4 };
     vt_task *t = make_task("y[0] = x[0] + 3.0f;", "", "f32", 4);
-    pthread_t thread[4];
-    for (int i = 0; i < 4; i++)
-        CHECK_INT(pthread_create(&thread[i], NULL, open_truth, t), 0);
-    for (int i = 0; i < 4; i++) {
-        void *failed = NULL;
-        CHECK_INT(pthread_join(thread[i], &failed), 0);
-        CHECK(failed == NULL);
+    vt_err err = {0};
+    pthread_t thread[N];
+    struct opener opener[N];
+    work_broker();
+    for (int i = 0; i < N; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "thread%d", i);
+        opener[i] = (struct opener){.task = t};
+        CHECK_OK(vt_broker_open(work_scratch, name, 0, &opener[i].broker, &err), err);
+        CHECK_INT(pthread_create(&thread[i], NULL, open_truth, &opener[i]), 0);
+    }
+    for (int i = 0; i < N; i++) {
+        CHECK_INT(pthread_join(thread[i], NULL), 0);
+        CHECK_INT(opener[i].status, VT_OK);
+        vt_broker_close(opener[i].broker);
     }
     vt_task_unref(t);
 }
@@ -339,6 +479,11 @@ static const struct test_case cases[] = {
     TEST(the_bound_itself_is_within),
     TEST(differences_are_described),
     TEST(bad_bodies_end_in_one_sentence),
+    TEST(hostile_texts_stay_inside),
+    TEST(texts_keep_to_their_arrays),
+    TEST(tables_of_constants_are_data),
+    TEST(below_the_floor_is_refused),
+    TEST(spoilt_programs_are_made_again),
     TEST(a_missing_compiler_is_named),
     TEST(programs_are_kept_and_data_is_not),
     TEST(two_threads_may_compile_the_same_body),

@@ -2,13 +2,15 @@
  *
  * harness.h: the whole unit-test harness. A test program is a list of functions run by TEST_MAIN; CHECK macros print
  * both operands and count. The closing line `N passed, N failed` counts test functions; the exit code is 0 when none
- * failed. A test that needs what this machine lacks calls SKIP("why") and is counted apart.
+ * failed. A test that needs what this machine lacks calls SKIP("why") and is counted apart. SIGQUIT, which selftest
+ * sends at a test's deadline, names the case that hangs.
  */
 #ifndef VT_TEST_HARNESS_H
 #define VT_TEST_HARNESS_H
 
 #include <inttypes.h>
 #include <math.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +19,7 @@
 
 static int test_failures_in_case;
 static const char *test_skipped_why;
+static const char *volatile test_running;
 
 #define CHECK(cond)                                                                                                    \
     do {                                                                                                               \
@@ -74,6 +77,16 @@ struct test_case {
 #fn, fn                                                                                                        \
     }
 
+static inline void test_hung(int signo)
+{
+    const char *name = test_running;
+    (void)signo;
+    (void)!write(STDOUT_FILENO, "FAIL ", 5);
+    (void)!write(STDOUT_FILENO, name, strlen(name));
+    (void)!write(STDOUT_FILENO, ": still running at the deadline\n", 32);
+    _exit(1);
+}
+
 static inline int test_main(const struct test_case *cases, size_t n, int argc, char **argv)
 {
     int passed = 0, failed = 0, skipped = 0;
@@ -83,6 +96,8 @@ static inline int test_main(const struct test_case *cases, size_t n, int argc, c
             continue;
         test_failures_in_case = 0;
         test_skipped_why = NULL;
+        test_running = cases[i].name;
+        signal(SIGQUIT, test_hung);
         cases[i].fn();
         if (test_failures_in_case) {
             printf("FAIL %s\n", cases[i].name);

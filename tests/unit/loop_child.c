@@ -35,7 +35,7 @@ static struct seen run_shell(const char *script, double timeout_s)
     int n;
     CHECK_OK(vt_loop_new(&l, &err), err);
     CHECK_OK(vt_loop_child(l, argv, timeout_s, on_done, &s, &err), err);
-    while (vt_loop_pending(l))
+    while (!s.n_done)
         CHECK_OK(vt_loop_turn(l, -1, &n, &err), err);
     CHECK_INT(s.n_done, 1);
     CHECK_INT(waitpid(-1, NULL, WNOHANG), -1); /* nothing is left to reap */
@@ -115,7 +115,9 @@ static void missing_program(void)
     CHECK_OK(vt_loop_new(&l, &err), err);
     CHECK_INT(vt_loop_child(l, argv, 1, on_done, &s, &err), VT_ENOENT);
     CHECK(strstr(err.msg, "vegttt-no-such-program") != NULL);
-    CHECK_INT(vt_loop_pending(l), 0);
+    int n = -1;
+    CHECK_OK(vt_loop_turn(l, 0, &n, &err), err);
+    CHECK_INT(n, 0); /* neither a deadline nor a descriptor is left */
     CHECK_INT(vt_child_run(argv, 1, NULL, NULL, &code, &err), VT_ENOENT);
     CHECK_INT(s.n_done, 0);
     vt_loop_free(l);
@@ -170,6 +172,47 @@ static void blocking_run(void)
     CHECK_INT(count_descriptors(), before);
 }
 
+/* Whoever asks a blocking run to stop is not kept waiting for the child's end. */
+static void a_blocking_run_can_be_stopped(void)
+{
+    const char *forever[] = {"sleep", "600", NULL};
+    int ends[2], code = 0, before = count_descriptors();
+    CHECK_INT(pipe(ends), 0);
+    CHECK_INT(write(ends[1], "x", 1), 1);
+    CHECK_INT(vt_child_run_until(forever, 600, ends[0], NULL, NULL, &code, &err), VT_ECANCELLED);
+    CHECK(strstr(err.msg, "'sleep'") != NULL);
+    CHECK_INT(waitpid(-1, NULL, WNOHANG), -1);
+    close(ends[0]);
+    close(ends[1]);
+    CHECK_INT(count_descriptors(), before);
+}
+
+/* SIGKILL leaves the parent no time to kill anybody: the kernel does it. The grandparent sees the pipe's end, which
+ * the child holds open, only when the child is gone. */
+static void a_child_does_not_outlive_a_killed_parent(void)
+{
+    int ends[2];
+    char word[8] = "";
+    CHECK_INT(pipe(ends), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        char script[64];
+        snprintf(script, sizeof script, "echo up >&%d; exec sleep 600", ends[1]);
+        const char *argv[] = {"sh", "-c", script, NULL};
+        int code;
+        close(ends[0]);
+        (void)!vt_child_run(argv, 600, NULL, NULL, &code, &err);
+        _exit(0);
+    }
+    close(ends[1]);
+    CHECK_INT(read(ends[0], word, 3), 3);
+    CHECK_STR(word, "up\n");
+    kill(parent, SIGKILL);
+    CHECK_INT(waitpid(parent, NULL, 0), parent);
+    CHECK_INT(read(ends[0], word, 1), 0);
+    close(ends[0]);
+}
+
 static const struct test_case cases[] = {
     TEST(exit_code_and_output),
     TEST(stdin_is_empty),
@@ -179,5 +222,7 @@ static const struct test_case cases[] = {
     TEST(missing_program),
     TEST(freeing_the_loop_kills_and_leaks_nothing),
     TEST(blocking_run),
+    TEST(a_blocking_run_can_be_stopped),
+    TEST(a_child_does_not_outlive_a_killed_parent),
 };
 TEST_MAIN(cases)

@@ -53,6 +53,11 @@ static void start_values(void)
     CHECK(vt_adapter_at(all, 4, VT_LORA_DOWN, &a_all, &b_all) && vt_adapter_at(one, 4, VT_LORA_DOWN, &a_one, &b_one));
     CHECK(memcmp(all->params + a_all, one->params + a_one, n * sizeof(float)) == 0);
     CHECK(memcmp(other->params + a_one, one->params + a_one, n * sizeof(float)) != 0);
+    size_t a_next = 0, b_next = 0, a_up = 0, b_up = 0, a_gate = 0, b_gate = 0;
+    CHECK(vt_adapter_at(all, 5, VT_LORA_DOWN, &a_next, &b_next) && vt_adapter_at(all, 4, VT_LORA_UP, &a_up, &b_up) &&
+          vt_adapter_at(all, 4, VT_LORA_GATE, &a_gate, &b_gate));
+    CHECK(memcmp(all->params + a_all, all->params + a_next, n * sizeof(float)) != 0);
+    CHECK(memcmp(all->params + a_up, all->params + a_gate, 16 * 576 * sizeof(float)) != 0);
     double bound = 1 / sqrt(1536.0), sum = 0, squares = 0;
     for (size_t i = 0; i < n; i++) {
         CHECK(fabs((double)one->params[a_one + i]) <= bound);
@@ -162,27 +167,29 @@ static void replace_config(const char *dir, const char *text)
     write_scratch(path, text, strlen(text));
 }
 
+#define LORA "{\"peft_type\":\"LORA\",\"target_modules\":\"all-linear\""
+
 static void refused(void)
 {
     static const struct {
         const char *config, *says;
         vt_status status;
     } rows[] = {
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"rank_pattern\":{\"q_proj\":8}}", "rank_pattern",
-         VT_EUNSUPPORTED},
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"alpha_pattern\":{\"q_proj\":8}}", "alpha_pattern",
-         VT_EUNSUPPORTED},
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"use_rslora\":true}", "use_rslora", VT_EUNSUPPORTED},
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"use_dora\":true}", "use_dora", VT_EUNSUPPORTED},
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"modules_to_save\":[\"lm_head\"]}", "modules_to_save",
-         VT_EUNSUPPORTED},
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"bias\":\"all\"}", "bias", VT_EUNSUPPORTED},
+        {LORA ",\"r\":2,\"rank_pattern\":{\"q_proj\":8}}", "rank_pattern", VT_EUNSUPPORTED},
+        {LORA ",\"r\":2,\"use_dora\":true}", "use_dora", VT_EUNSUPPORTED},
+        {LORA ",\"r\":2,\"modules_to_save\":[\"lm_head\"]}", "modules_to_save", VT_EUNSUPPORTED},
+        {LORA ",\"r\":2,\"bias\":\"all\"}", "bias", VT_EUNSUPPORTED},
         {"{\"peft_type\":\"IA3\",\"r\":2,\"lora_alpha\":4}", "IA3", VT_EUNSUPPORTED},
-        {"{\"peft_type\":\"LORA\",\"lora_alpha\":4}", "r", VT_EFORMAT},
-        {"{\"peft_type\":\"LORA\",\"r\":0,\"lora_alpha\":4}", "rank 0", VT_EINVAL},
-        {"{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":0}", "alpha 0", VT_EINVAL},
-        {"{\"peft_type\":\"LORA\",\"r\":3,\"lora_alpha\":4}",
-         "model.layers.0.self_attn.q_proj.lora_A.weight has shape [2, 8]", VT_EINVAL},
+        {LORA "}", "model.layers.0.self_attn.q_proj.lora_A.weight has shape [2, 8], this model and rank need [8, 8]",
+         VT_EINVAL}, /* r is 8 unless said */
+        {LORA ",\"r\":0}", "rank 0", VT_EINVAL},
+        {LORA ",\"r\":2,\"lora_alpha\":0}", "alpha 0", VT_EINVAL},
+        {LORA ",\"r\":\"2\"}", "key r is \"2\"; an integer", VT_EFORMAT},
+        {LORA ",\"r\":2,\"r\":3}", "\"r\" twice", VT_EFORMAT},
+        {LORA ",\"r\":2,\"use_xlora\":true}", "key use_xlora (true) is none that vegttt knows", VT_EUNSUPPORTED},
+        {LORA ",\"r\":2,\"task_type\":\"SEQ_CLS\"}", "SEQ_CLS", VT_EUNSUPPORTED},
+        {"{\"peft_type\":\"LORA\",\"r\":2}", "model.layers.0.self_attn.k_proj, which target_modules",
+         VT_EUNSUPPORTED}, /* none named: PEFT adapts q_proj and v_proj only */
         {"{\"peft_type\":\"LORA\",\"r\":2,", "adapter_config.json", VT_EFORMAT},
     };
     const char *dir = scratch_path("refused");

@@ -85,14 +85,12 @@ static void other_line(void *arg, const vt_json *line)
     static const struct {
         const char *name;
         enum vt_chat chat;
-    } formats[] = {{"qwen25", VT_CHAT_QWEN25},
-                   {"chatml", VT_CHAT_CHATML},
-                   {"qwen3", VT_CHAT_QWEN3},
-                   {"llama3", VT_CHAT_LLAMA3},
-                   {"harmony", VT_CHAT_HARMONY}};
+    } formats[] = {{"qwen25", VT_CHAT_QWEN25},    {"chatml", VT_CHAT_CHATML},   {"qwen3", VT_CHAT_QWEN3},
+                   {"llama3.1", VT_CHAT_LLAMA31}, {"harmony", VT_CHAT_HARMONY}, {"llama3", VT_CHAT_LLAMA3},
+                   {"qwen2", VT_CHAT_QWEN2}};
     const char *name = vt_json_str(vt_json_get(line, "chat"), "");
     int *seen = arg;
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 7; i++)
         if (strcmp(formats[i].name, name) == 0) {
             check_render(formats[i].chat, line, vt_json_bool(vt_json_get(line, "generation_prompt"), false),
                          vt_json_str(vt_json_get(line, "reasoning"), NULL),
@@ -103,13 +101,15 @@ static void other_line(void *arg, const vt_json *line)
 
 static void other_formats(void)
 {
-    int seen[5] = {0};
-    CHECK_INT(each_json_line(GOLDEN("chat_formats.jsonl"), other_line, seen), 202);
+    int seen[7] = {0};
+    CHECK_INT(each_json_line(GOLDEN("chat_formats.jsonl"), other_line, seen), 254);
     CHECK_INT(seen[0], 26);
     CHECK_INT(seen[1], 26);
     CHECK_INT(seen[2], 52);
     CHECK_INT(seen[3], 26);
     CHECK_INT(seen[4], 72);
+    CHECK_INT(seen[5], 26);
+    CHECK_INT(seen[6], 26);
 }
 
 static void refused(void)
@@ -140,5 +140,111 @@ static void refused(void)
     }
 }
 
-static const struct test_case cases[] = {TEST(smollm2), TEST(default_model), TEST(other_formats), TEST(refused)};
+static void known_line(void *arg, const vt_json *line)
+{
+    static const struct {
+        const char *name;
+        enum vt_chat chat;
+    } formats[] = {{"qwen25", VT_CHAT_QWEN25},    {"chatml", VT_CHAT_CHATML},   {"qwen3", VT_CHAT_QWEN3},
+                   {"llama3.1", VT_CHAT_LLAMA31}, {"harmony", VT_CHAT_HARMONY}, {"llama3", VT_CHAT_LLAMA3},
+                   {"qwen2", VT_CHAT_QWEN2},      {"smollm2", VT_CHAT_SMOLLM2}};
+    const char *name = vt_json_str(vt_json_get(line, "chat"), "");
+    enum vt_chat chat = VT_CHAT_HARMONY;
+    for (int i = 0; i < 8; i++)
+        if (strcmp(formats[i].name, name) == 0) {
+            CHECK(vt_chat_known(vt_json_str(vt_json_get(line, "sha256"), ""), &chat));
+            CHECK_INT(chat, formats[i].chat);
+            ++*(int *)arg;
+        }
+}
+
+#define CHATML                                                                                                         \
+    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "    \
+    "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+
+/* The whole text decides: one newline at its end is nothing, anything else another template. */
+static void templates(void)
+{
+    static const char *const others[] = {
+        CHATML "\n\n",
+        CHATML " ",
+        "{{ bos_token }}" CHATML,
+        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '<|im_sep|>' + message['content'] + "
+        "'<|im_end|>'}}{% endfor %}",
+        "<|start_header_id|>Cutting Knowledge Date",
+        "<|channel|>",
+    };
+    char digest[65];
+    enum vt_chat chat = VT_CHAT_HARMONY;
+    int n = 0;
+    CHECK_INT(each_json_line(GOLDEN("chat_templates.jsonl"), known_line, &n), 11);
+    CHECK_INT(n, 11);
+    vt_chat_digest(CHATML "\n", digest);
+    CHECK(vt_chat_known(digest, &chat) && chat == VT_CHAT_CHATML);
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        vt_chat_digest(others[i], digest);
+        CHECK(!vt_chat_known(digest, &chat));
+    }
+    vt_err err = {0};
+    CHECK_OK(vt_chat_named("llama3.1", &chat, &err), err);
+    CHECK_INT(chat, VT_CHAT_LLAMA31);
+    CHECK_STR(vt_chat_name(chat), "llama3.1");
+    CHECK_INT(vt_chat_named("ChatML", &chat, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "smollm2, chatml") != NULL);
+}
+
+/* A folder's template, its refusal and a choice by name. */
+static void folder(void)
+{
+    static const struct {
+        const char *template, *pick, *says; /* says NULL: recognised as `chat` */
+        enum vt_chat chat;
+    } rows[] = {
+        {CHATML, NULL, NULL, VT_CHAT_CHATML},
+        {CHATML " ", NULL, "--chat FAMILY (smollm2, chatml", VT_CHAT_CHATML},
+        {"", NULL, "carries no chat template; if you know its format, say --chat FAMILY", VT_CHAT_CHATML},
+        {CHATML " ", "qwen2.5", NULL, VT_CHAT_QWEN25},
+        {CHATML, "llama3", "no token <|eot_id|>", VT_CHAT_CHATML},
+        {CHATML, "alpaca", "no chat format \"alpaca\"", VT_CHAT_CHATML},
+    };
+    const char *dir = scratch_path("chat");
+    char path[512];
+    vt_err err = {0};
+    CHECK_OK(vt_fs_mkdir_p(dir, &err), err);
+    static const char *const copied[] = {"config.json", "model.safetensors"};
+    for (size_t i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", dir, copied[i]);
+        char from[512];
+        snprintf(from, sizeof from, "%s/%s", GOLDEN("tiny/llama"), copied[i]);
+        CHECK_INT(symlink(from, path), 0);
+    }
+    snprintf(path, sizeof path, "%s/tokenizer.json", dir);
+    static const char tokenizer[] =
+        "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"<|im_end|>\":1},\"merges\":[]},\"pre_tokenizer\":{\"type\":"
+        "\"ByteLevel\",\"add_prefix_space\":false}}";
+    write_scratch(path, tokenizer, sizeof tokenizer - 1);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        vt_ckpt *c = NULL;
+        enum vt_chat chat = VT_CHAT_HARMONY;
+        snprintf(path, sizeof path, "%s/chat_template.jinja", dir);
+        write_scratch(path, rows[i].template, strlen(rows[i].template));
+        CHECK_OK(vt_ckpt_open(dir, &c, &err), err);
+        if (!c)
+            continue;
+        vt_status status = vt_chat_pick(c, rows[i].pick, &chat, &err);
+        if (!rows[i].says) {
+            CHECK_OK(status, err);
+            CHECK_INT(chat, rows[i].chat);
+        } else {
+            CHECK(status != VT_OK);
+            if (!strstr(err.msg, rows[i].says))
+                CHECK_STR(err.msg, rows[i].says);
+        }
+        vt_ckpt_free(c);
+    }
+    CHECK_OK(vt_fs_remove_tree(dir, &err), err);
+}
+
+static const struct test_case cases[] = {TEST(smollm2),   TEST(default_model), TEST(other_formats),
+                                         TEST(templates), TEST(folder),        TEST(refused)};
 TEST_MAIN(cases)

@@ -268,6 +268,10 @@ static void not_finite(void)
         .name = "blocks.t", .dtype = VT_F32, .n_dims = 2, .shape = {2, 300}, .data = values, .row_bytes = 1200};
     vt_err err = {0};
     CHECK_OK(vt_tensor_check_finite(&t, &err), err);
+    values[17] = NAN;
+    CHECK_INT(vt_tensor_check_finite(&t, &err), VT_EFORMAT);
+    CHECK(strstr(err.msg, "row 0, column 17") != NULL);
+    values[17] = 0;
     values[300 + 299] = INFINITY;
     CHECK_INT(vt_tensor_check_finite(&t, &err), VT_EFORMAT);
     CHECK(strstr(err.msg, "blocks.t") && strstr(err.msg, "row 1, column 299"));

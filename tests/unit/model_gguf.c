@@ -9,174 +9,7 @@
 #include "model/ckpt.h"
 #include "model/tokenizer.h"
 #include "model_common.h"
-
-enum { D = 8, FF = 12, HEADS = 2, KV = 1, HD = 4, VOCAB = 5, MAX_TENSORS = 64 };
-
-struct builder {
-    struct vt_buf kv, directory, data;
-    uint64_t n_kv, n_tensors;
-};
-
-static void put_int(struct vt_buf *b, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++)
-        vt_buf_putc(b, (char)(v >> (8 * i) & 0xff));
-}
-
-static void put_str(struct vt_buf *b, const char *s)
-{
-    put_int(b, strlen(s), 8);
-    vt_buf_puts(b, s);
-}
-
-static void kv_u32(struct builder *b, const char *key, uint32_t v)
-{
-    put_str(&b->kv, key);
-    put_int(&b->kv, VT_GGUF_U32, 4);
-    put_int(&b->kv, v, 4);
-    b->n_kv++;
-}
-
-static void kv_f32(struct builder *b, const char *key, float v)
-{
-    uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
-    put_str(&b->kv, key);
-    put_int(&b->kv, VT_GGUF_F32, 4);
-    put_int(&b->kv, bits, 4);
-    b->n_kv++;
-}
-
-static void kv_str(struct builder *b, const char *key, const char *v)
-{
-    put_str(&b->kv, key);
-    put_int(&b->kv, VT_GGUF_STRING, 4);
-    put_str(&b->kv, v);
-    b->n_kv++;
-}
-
-static void kv_strings(struct builder *b, const char *key, const char *const *v, size_t n)
-{
-    put_str(&b->kv, key);
-    put_int(&b->kv, VT_GGUF_ARRAY, 4);
-    put_int(&b->kv, VT_GGUF_STRING, 4);
-    put_int(&b->kv, n, 8);
-    for (size_t i = 0; i < n; i++)
-        put_str(&b->kv, v[i]);
-    b->n_kv++;
-}
-
-/* An F32 tensor of small numbers; cols 0: one dimension. values NULL: 0, 1, 2 … */
-static void tensor(struct builder *b, const char *name, uint64_t rows, uint64_t cols, const float *values)
-{
-    put_str(&b->directory, name);
-    put_int(&b->directory, cols ? 2 : 1, 4);
-    if (cols)
-        put_int(&b->directory, cols, 8);
-    put_int(&b->directory, rows, 8);
-    put_int(&b->directory, 0, 4);
-    while (b->data.len % 32)
-        vt_buf_putc(&b->data, 0);
-    put_int(&b->directory, b->data.len, 8);
-    for (uint64_t i = 0; i < rows * (cols ? cols : 1); i++) {
-        float f = values ? values[i] : (float)i;
-        vt_buf_add(&b->data, &f, sizeof f);
-    }
-    b->n_tensors++;
-}
-
-static void layer_tensor(struct builder *b, int layer, const char *suffix, uint64_t rows, uint64_t cols)
-{
-    char name[64];
-    snprintf(name, sizeof name, "blk.%d.%s", layer, suffix);
-    tensor(b, name, rows, cols, NULL);
-}
-
-static void arch_u32(struct builder *b, const char *arch, const char *key, uint32_t v)
-{
-    char full[96];
-    snprintf(full, sizeof full, "%s.%s", arch, key);
-    kv_u32(b, full, v);
-}
-
-static void begin(struct builder *b)
-{
-    vt_buf_init(&b->kv, 1 << 20);
-    vt_buf_init(&b->directory, 1 << 20);
-    vt_buf_init(&b->data, 1 << 20);
-    b->n_kv = b->n_tensors = 0;
-}
-
-static void config(struct builder *b, const char *arch)
-{
-    char eps[64];
-    kv_str(b, "general.architecture", arch);
-    arch_u32(b, arch, "block_count", 2);
-    arch_u32(b, arch, "embedding_length", D);
-    arch_u32(b, arch, "feed_forward_length", FF);
-    arch_u32(b, arch, "attention.head_count", HEADS);
-    arch_u32(b, arch, "attention.head_count_kv", KV);
-    arch_u32(b, arch, "context_length", 64);
-    snprintf(eps, sizeof eps, "%s.attention.layer_norm_rms_epsilon", arch);
-    kv_f32(b, eps, 1e-5f);
-}
-
-static void tokenizer(struct builder *b)
-{
-    static const char *const tokens[] = {"a", "b", "ab", "\xc4\xa0", "<|end|>"}, *const merges[] = {"a b"};
-    kv_str(b, "tokenizer.ggml.model", "gpt2");
-    kv_str(b, "tokenizer.ggml.pre", "smollm");
-    kv_strings(b, "tokenizer.ggml.tokens", tokens, 5);
-    kv_strings(b, "tokenizer.ggml.merges", merges, 1);
-    kv_u32(b, "tokenizer.ggml.eos_token_id", 4);
-}
-
-static void tensors(struct builder *b, bool bias, bool norm, bool untied)
-{
-    tensor(b, "token_embd.weight", VOCAB, D, NULL);
-    tensor(b, "output_norm.weight", D, 0, NULL);
-    if (untied)
-        tensor(b, "output.weight", VOCAB, D, NULL);
-    for (int l = 0; l < 2; l++) {
-        layer_tensor(b, l, "attn_norm.weight", D, 0);
-        layer_tensor(b, l, "ffn_norm.weight", D, 0);
-        layer_tensor(b, l, "attn_q.weight", HEADS * HD, D);
-        layer_tensor(b, l, "attn_k.weight", KV * HD, D);
-        layer_tensor(b, l, "attn_v.weight", KV * HD, D);
-        layer_tensor(b, l, "attn_output.weight", D, HEADS * HD);
-        layer_tensor(b, l, "ffn_gate.weight", FF, D);
-        layer_tensor(b, l, "ffn_up.weight", FF, D);
-        layer_tensor(b, l, "ffn_down.weight", D, FF);
-        if (bias) {
-            layer_tensor(b, l, "attn_q.bias", HEADS * HD, 0);
-            layer_tensor(b, l, "attn_k.bias", KV * HD, 0);
-            layer_tensor(b, l, "attn_v.bias", KV * HD, 0);
-        }
-        if (norm) {
-            layer_tensor(b, l, "attn_q_norm.weight", HD, 0);
-            layer_tensor(b, l, "attn_k_norm.weight", HD, 0);
-        }
-    }
-}
-
-/* The file's bytes in *out; *header gets their number before the data. The builder is freed. */
-static void end(struct builder *b, struct vt_buf *out, size_t *header)
-{
-    vt_buf_init(out, 1 << 22);
-    vt_buf_puts(out, "GGUF");
-    put_int(out, 3, 4);
-    put_int(out, b->n_tensors, 8);
-    put_int(out, b->n_kv, 8);
-    vt_buf_add(out, b->kv.p, b->kv.len);
-    vt_buf_add(out, b->directory.p, b->directory.len);
-    while (out->len % 32)
-        vt_buf_putc(out, 0);
-    *header = out->len;
-    vt_buf_add(out, b->data.p, b->data.len);
-    vt_buf_free(&b->kv);
-    vt_buf_free(&b->directory);
-    vt_buf_free(&b->data);
-}
+#include "model_gguf_builder.h"
 
 static vt_status open_bytes(const void *bytes, size_t n, vt_ckpt **c, vt_err *err)
 {
@@ -241,6 +74,8 @@ static void complete_models(void)
             CHECK(g->arch == rows[i].value && g->tied == !rows[i].untied && g->qkv_bias == rows[i].bias &&
                   g->qk_norm == rows[i].norm);
             CHECK_INT(vt_ckpt_tensor(c, "model.layers.1.self_attn.q_proj.weight")->permute_heads, rows[i].permuted);
+            CHECK_INT(vt_ckpt_tensor(c, "model.layers.1.self_attn.k_proj.weight")->permute_heads,
+                      rows[i].permuted ? KV : 0);
             CHECK(vt_ckpt_tokenizer(c) == NULL);
             float row[D];
             vt_tensor_row(vt_ckpt_tensor(c, "model.layers.0.mlp.up_proj.weight"), 3, row);
@@ -402,6 +237,7 @@ static void hostile_directory(void)
         {"2^62 rows", 4, 1ull << 62, 8, VT_EFORMAT, "rows of"},
         {"2^40 rows", 4, 1ull << 40, 8, VT_EFORMAT, "needs 4398046511104 bytes"},
         {"unknown type", 12, 99, 4, VT_EUNSUPPORTED, "GGUF type 99"},
+        {"a type of others", 12, 13, 4, VT_EUNSUPPORTED, "stored as Q5_K (GGUF type 13)"},
         {"type of blocks", 12, 2, 4, VT_EFORMAT, "rows of 8 weights, which Q4_0 cannot store"},
         {"offset 2^63", 16, 1ull << 63, 8, VT_EFORMAT, "at offset 9223372036854775808"},
         {"odd offset", 16, 4, 8, VT_EFORMAT, "at offset 4"},
@@ -500,7 +336,115 @@ static void flipped_everywhere(void)
     vt_buf_free(&file);
 }
 
-static const struct test_case cases[] = {TEST(complete_models),      TEST(llama3_rope),       TEST(refused_models),
-                                         TEST(refused_tokenizers),   TEST(hostile_directory), TEST(hostile_counts),
-                                         TEST(truncated_everywhere), TEST(flipped_everywhere)};
+/* One more metadata entry: what it makes of a whole llama. factor: rope_factor; says: the refusal's words. */
+static void metadata(void)
+{
+    static const struct {
+        const char *key;
+        enum vt_gguf_type type;
+        double value;
+        const char *text, *says;
+        double factor;
+    } rows[] = {
+        {"llama.rope.scaling.factor", VT_GGUF_F32, 4, NULL, NULL, 4}, /* of no type: linear */
+        {"llama.rope.scale_linear", VT_GGUF_F32, 2, NULL, NULL, 2},   /* its old name */
+        {"llama.rope.scaling.factor", VT_GGUF_F32, 1, NULL, NULL, 0},
+        {"llama.rope.scaling.factor", VT_GGUF_F32, 0, NULL, NULL, 0},
+        {"llama.rope.scaling.type", VT_GGUF_STRING, 0, "none", NULL, 0},
+        {"llama.rope.scaling.type", VT_GGUF_STRING, 0, "yarn", "rope scaling yarn", 0},
+        {"llama.rope.scaling.type", VT_GGUF_U32, 1, NULL, "llama.rope.scaling.type has a value of another type", 0},
+        {"llama.rope.scaling.attn_factor", VT_GGUF_F32, 1, NULL, NULL, 0},
+        {"llama.rope.scaling.attn_factor", VT_GGUF_F32, 1.2, NULL, "llama.rope.scaling.attn_factor", 0},
+        {"llama.attention.sliding_window", VT_GGUF_U32, 64, NULL, NULL, 0}, /* the whole context */
+        {"llama.attention.sliding_window", VT_GGUF_U32, 63, NULL, "sliding_window to 63 of 64", 0},
+        {"llama.attention.causal", VT_GGUF_BOOL, 1, NULL, NULL, 0},
+        {"llama.attention.causal", VT_GGUF_BOOL, 0, NULL, "llama.attention.causal", 0},
+        {"llama.expert_count", VT_GGUF_U32, 8, NULL, "llama.expert_count", 0},
+        {"llama.vocab_size", VT_GGUF_U32, 7, NULL, "llama.vocab_size is 7, the embedding has 5", 0},
+        {"llama.brand_new", VT_GGUF_U32, 0, NULL, "llama.brand_new is none that vegttt knows", 0},
+        {"llama.rope.freq_base", VT_GGUF_STRING, 0, "10000", "llama.rope.freq_base has a value of another type", 0},
+        {"llama.block_count", VT_GGUF_U32, 2, NULL, "llama.block_count twice", 0},
+        {"split.count", VT_GGUF_U16, 1, NULL, NULL, 0},
+        {"split.count", VT_GGUF_U16, 3, NULL, "one of 3 parts of a split model", 0},
+        {"general.type", VT_GGUF_STRING, 0, "adapter", "general.type \"adapter\"", 0},
+        {"general.anything", VT_GGUF_STRING, 0, "x", NULL, 0},
+        {"tokenizer.ggml.add_space_prefix", VT_GGUF_BOOL, 1, NULL, "add_space_prefix", 0},
+        {"tokenizer.ggml.eot_token_id", VT_GGUF_U32, 3, NULL, NULL, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct builder b;
+        struct vt_buf file;
+        size_t header, size = rows[i].type == VT_GGUF_BOOL ? 1 : rows[i].type == VT_GGUF_U16 ? 2 : 4;
+        vt_ckpt *c;
+        vt_err err;
+        whole_llama(&b);
+        if (rows[i].type == VT_GGUF_STRING) {
+            kv_str(&b, rows[i].key, rows[i].text);
+        } else if (rows[i].type == VT_GGUF_F32) {
+            kv_f32(&b, rows[i].key, (float)rows[i].value);
+        } else {
+            put_str(&b.kv, rows[i].key);
+            put_int(&b.kv, rows[i].type, 4);
+            put_int(&b.kv, (uint64_t)rows[i].value, size);
+            b.n_kv++;
+        }
+        end(&b, &file, &header);
+        vt_status status = open_bytes(file.p, file.len, &c, &err);
+        if (rows[i].says) {
+            CHECK(status != VT_OK);
+            if (!strstr(err.msg, rows[i].says))
+                CHECK_STR(err.msg, rows[i].says);
+        } else {
+            CHECK_OK(status, err);
+            CHECK_NEAR(c ? (double)vt_ckpt_config(c)->rope_factor : NAN, rows[i].factor, 0);
+        }
+        vt_ckpt_free(c);
+        vt_buf_free(&file);
+    }
+}
+
+/* The ends of a GGUF file: what its keys name, and control tokens that mean an end whatever the keys say. */
+static void ends(void)
+{
+    struct builder b;
+    struct vt_buf file;
+    size_t header, n = 0;
+    vt_ckpt *c;
+    vt_err err;
+    static const char *const tokens[] = {"a", "b", "ab", "<|im_end|>", "<|end|>"}, *const merges[] = {"a b"};
+    static const uint32_t types[] = {1, 1, 1, 3, 4}; /* <|end|> is user-defined here: no control token */
+    begin(&b);
+    config(&b, "llama");
+    kv_str(&b, "tokenizer.ggml.model", "gpt2");
+    kv_str(&b, "tokenizer.ggml.pre", "smollm");
+    kv_strings(&b, "tokenizer.ggml.tokens", tokens, 5);
+    kv_strings(&b, "tokenizer.ggml.merges", merges, 1);
+    put_str(&b.kv, "tokenizer.ggml.token_type");
+    put_int(&b.kv, VT_GGUF_ARRAY, 4);
+    put_int(&b.kv, VT_GGUF_I32, 4);
+    put_int(&b.kv, 5, 8);
+    for (int i = 0; i < 5; i++)
+        put_int(&b.kv, types[i], 4);
+    b.n_kv++;
+    kv_u32(&b, "tokenizer.ggml.eos_token_id", 1); /* an ordinary token */
+    tensors(&b, false, false, false);
+    end(&b, &file, &header);
+    CHECK_OK(open_bytes(file.p, file.len, &c, &err), err);
+    const int32_t *ids = c ? vt_tokenizer_ends(vt_ckpt_tokenizer(c), &n) : NULL;
+    CHECK_INT(n, 2);
+    CHECK(n == 2 && ids[0] == 1 && ids[1] == 3);
+    vt_ckpt_free(c);
+    vt_buf_free(&file);
+}
+
+static const struct test_case cases[] = {TEST(complete_models),
+                                         TEST(llama3_rope),
+                                         TEST(refused_models),
+                                         TEST(refused_tokenizers),
+                                         TEST(hostile_directory),
+                                         TEST(hostile_counts),
+                                         TEST(truncated_everywhere),
+                                         TEST(flipped_everywhere),
+                                         TEST(metadata),
+                                         TEST(ends)};
 TEST_MAIN(cases)

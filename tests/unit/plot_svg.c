@@ -2,7 +2,7 @@
  *
  * plot_svg.c: the drawing is checked by what it must contain (one mark a point, gaps, escapes) and by what it refuses.
  */
-#include "harness.h"
+#include "no_memory.h"
 #include "plot/plot.h"
 
 static size_t count(const char *text, const char *what)
@@ -44,6 +44,26 @@ static void line_with_star_and_gap(void)
     vt_buf_free(&again);
 }
 
+static void what_is_not_finite_is_left_out(void)
+{
+    const double nan = (double)NAN, x[] = {0, 1, nan, 3}, y[] = {1, 2, 3, 4}, lo[] = {0, nan, 1, 2},
+                 hi[] = {2, 3, nan, HUGE_VAL};
+    struct vt_series s = {.name = "a", .x = x, .y = y, .lo = lo, .hi = hi, .n = 4, .star = -1};
+    struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "t", .series = &s, .n_series = 1};
+    struct vt_buf out;
+    vt_err err;
+
+    for (int kind = 0; kind < 2; kind++) {
+        p.kind = kind ? VT_PLOT_BAR : VT_PLOT_LINE;
+        p.n_categories = 4;
+        vt_buf_init(&out, 1 << 20);
+        CHECK_OK(vt_plot_svg(&p, &out, &err), err);
+        CHECK_INT(count(out.p, "nan") + count(out.p, "inf"), 0);
+        CHECK_INT(count(out.p, kind ? "<rect" : "<circle"), kind ? 1 + 3 + 1 : 3);
+        vt_buf_free(&out);
+    }
+}
+
 static void bars(void)
 {
     static const char *const names[] = {"relu", "softmax"};
@@ -59,6 +79,12 @@ static void bars(void)
     CHECK_OK(vt_plot_svg(&p, &out, &err), err);
     CHECK_INT(count(out.p, "<rect"), 1 + 4 + 2); /* background, bars, legend */
     CHECK_INT(count(out.p, "softmax"), 1);
+    CHECK_INT(count(out.p, "height=\"0.00\""), 0); /* bars stand on zero, not on the smallest value */
+    double low = 0, high = 0;
+    const char *at = strstr(strstr(out.p, "fill=\"#fff\""), "<rect");
+    CHECK(sscanf(strstr(at, "height=\""), "height=\"%lf", &low) == 1);
+    CHECK(sscanf(strstr(strstr(at + 1, "<rect"), "height=\""), "height=\"%lf", &high) == 1);
+    CHECK_NEAR(high / low, 1.5, 0.01);
     vt_buf_free(&out);
 }
 
@@ -79,5 +105,26 @@ static void refusals(void)
     vt_buf_free(&out);
 }
 
-static const struct test_case cases[] = {TEST(line_with_star_and_gap), TEST(bars), TEST(refusals)};
+static vt_status draw(void *arg, vt_err *err)
+{
+    struct vt_buf out;
+
+    vt_buf_init(&out, 1 << 20);
+    vt_status status = vt_plot_svg(arg, &out, err);
+    vt_buf_free(&out);
+    return status;
+}
+
+static void no_memory(void)
+{
+    const double x[] = {0, 1}, y[] = {2, 3};
+    struct vt_series s = {.name = "a", .x = x, .y = y, .lo = x, .hi = y, .n = 2, .star = 1};
+    struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "t", .series = &s, .n_series = 1};
+
+    fail_each("vt_plot_svg", draw, &p, MUST_FAIL);
+    no_memory_total();
+}
+
+static const struct test_case cases[] = {TEST(line_with_star_and_gap), TEST(what_is_not_finite_is_left_out), TEST(bars),
+                                         TEST(refusals), TEST(no_memory)};
 TEST_MAIN(cases)

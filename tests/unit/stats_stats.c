@@ -4,7 +4,7 @@
  */
 #include "stats/stats.h"
 #include "base/rng.h"
-#include "harness.h"
+#include "no_memory.h"
 
 static void means_and_spread(void)
 {
@@ -16,6 +16,7 @@ static void means_and_spread(void)
     CHECK_NEAR(vt_sample_sd(b, 3), 11.80, 5e-3);
     CHECK_NEAR(vt_geometric_mean(c, 2), 4, 1e-12);
     CHECK(isnan(vt_geometric_mean(b, 0)));
+    CHECK(isnan(vt_geometric_mean((const double[]){2, 0, 8}, 3)) && isnan(vt_geometric_mean((const double[]){-1}, 1)));
     CHECK(isnan(vt_sample_sd(a, 1)));
     CHECK_NEAR(vt_quantile(q, 4, 0.5), 2.5, 0);
     CHECK_NEAR(vt_quantile(q, 4, 0.25), 1.75, 0);
@@ -29,6 +30,8 @@ static void pass_at_k(void)
     for (int i = 0; i < 5; i++)
         CHECK_NEAR(vt_pass_at_k(64, 20, 1u << i), expected[i], 5e-5);
     CHECK_NEAR(vt_pass_at_k(10, 10, 3), 1, 0);
+    CHECK_NEAR(vt_pass_at_k(10, 8, 3), 1, 0);
+    CHECK_NEAR(vt_pass_at_k(10, 7, 3), 1 - 6.0 / 720, 1e-12); /* all three may fail in one way of 120 */
     CHECK_NEAR(vt_pass_at_k(10, 0, 3), 0, 0);
     CHECK(isnan(vt_pass_at_k(4, 1, 5)));
     CHECK(isnan(vt_pass_at_k(4, 1, 0)));
@@ -38,6 +41,8 @@ static void pass_at_k(void)
 static void best_of_k(void)
 {
     const double x[] = {3, 1, 4, 1.5, 9};
+    double found;
+    vt_err err;
 
     for (size_t k = 1; k <= 5; k++) {
         double sum = 0, n_subsets = 0;
@@ -57,8 +62,13 @@ static void best_of_k(void)
                 n_subsets++;
             }
         }
-        CHECK_NEAR(vt_best_of_k(x, 5, k), sum / n_subsets, 1e-12);
+        CHECK_OK(vt_best_of_k(x, 5, k, &found, &err), err);
+        CHECK_NEAR(found, sum / n_subsets, 1e-12);
     }
+    CHECK_OK(vt_best_of_k(x, 5, 6, &found, &err), err);
+    CHECK(isnan(found));
+    CHECK_OK(vt_best_of_k(x, 5, 0, &found, &err), err);
+    CHECK(isnan(found));
 }
 
 static void tests_and_effects(void)
@@ -100,6 +110,24 @@ static void intervals(void)
     CHECK(isnan(b.value));
 }
 
-static const struct test_case cases[] = {TEST(means_and_spread), TEST(pass_at_k), TEST(best_of_k),
-                                         TEST(tests_and_effects), TEST(intervals)};
+static vt_status allocating_calls(void *arg, vt_err *err)
+{
+    const double x[] = {3, 1, 4, 1.5, 9};
+    double value;
+    struct vt_interval b;
+
+    (void)arg;
+    VT_TRY(vt_bootstrap(x, 5, vt_stat_mean, 10, 0.95, 1, &b, err));
+    VT_TRY(vt_best_of_k(x, 5, 2, &value, err));
+    return vt_spearman(x, x, 5, &value, err);
+}
+
+static void no_memory(void)
+{
+    fail_each("stats", allocating_calls, NULL, MUST_FAIL);
+    no_memory_total();
+}
+
+static const struct test_case cases[] = {TEST(means_and_spread),  TEST(pass_at_k), TEST(best_of_k),
+                                         TEST(tests_and_effects), TEST(intervals), TEST(no_memory)};
 TEST_MAIN(cases)

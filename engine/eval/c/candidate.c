@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * candidate.c: from code to calls: built by the jailed compiler (or found in the store), loaded in a jailed template,
+ * called on one input set at a time.
+ */
+#include "base/alloc.h"
+#include "eval/c/assemble.h"
+#include "eval/c/parts.h"
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { LOG_KEPT = 64 << 10, MAX_OBJECT = 64 << 20, TIMING_NICE = -15 };
+
+static vt_status new_candidate(struct vt_tier *tier, const vt_task *t, struct vt_candidate **out, vt_err *err)
+{
+    struct vt_candidate *c = vt_alloc(sizeof *c);
+    *out = c;
+    if (!c)
+        return vt_fail(err, VT_ENOMEM, "cannot judge a candidate: out of memory");
+    c->tier = tier;
+    snprintf(c->symbol, sizeof c->symbol, "%s", vt_task_name(t));
+    return VT_OK;
+}
+
+void vt_c_candidate_close(struct vt_candidate *c)
+{
+    if (!c)
+        return;
+    vt_c_unload(c);
+    free(c->object);
+    free(c->log);
+    free(c);
+}
+
+/* ---- build ---- */
+
+static void build_key(const struct vt_tier *t, const struct vt_buf *unit, char key[VT_SHA256_HEX])
+{
+    struct vt_sha256 h;
+    vt_sha256_init(&h);
+    vt_hash_str(&h, "compiler", t->cc.id);
+    vt_hash_field(&h, "unit", unit->p, unit->len);
+    vt_sha256_hex(&h, key);
+}
+
+/* What is kept was inspected when it was made; the store is a folder of the user's, so it is inspected again. */
+static bool find_kept(struct vt_candidate *c, vt_content *store, const char *key, struct vt_object_info *info)
+{
+    struct vt_buf kept;
+    if (vt_content_get(store, VT_CONTENT_BUILD, key, MAX_OBJECT, &kept, NULL) != VT_OK)
+        return false;
+    c->object_len = kept.len;
+    c->object = (unsigned char *)vt_buf_take(&kept, NULL);
+    vt_buf_free(&kept);
+    if (c->object)
+        vt_object_inspect(c->object, c->object_len, info);
+    c->is_build_stored = c->object && !info->refused[0];
+    if (c->is_build_stored)
+        return true;
+    free(c->object);
+    c->object = NULL;
+    memset(info, 0, sizeof *info);
+    return false;
+}
+
+static void note_build(struct vt_candidate *c, struct vt_build *b)
+{
+    c->build_end = b->end;
+    c->diagnostics = b->diagnostics;
+    c->build_ms = b->ms;
+    c->build_cpu_ms = b->cpu_ms;
+    c->build_rss_kib = b->max_rss_kib;
+    c->object = b->object;
+    c->object_len = b->object_len;
+    b->object = NULL;
+    if (b->log_len) {
+        vt_sha256_of(b->log, b->log_len, c->log_sha);
+        c->log = vt_strndup(b->log, b->log_len < LOG_KEPT ? b->log_len : LOG_KEPT);
+    }
+    if (b->end == VT_BUILD_REFUSED)
+        snprintf(c->why, sizeof c->why, "%s", b->info.refused);
+}
+
+static void note_result(const struct vt_candidate *c, const struct vt_object_info *info, struct vt_stage_result *r)
+{
+    *r = (struct vt_stage_result){.passed = c->object != NULL};
+    r->status = c->build_end == VT_BUILD_REFUSED ? VT_LOAD_ERROR : VT_COMPILE_ERROR;
+    r->is_deterministic = c->build_end == VT_BUILD_REFUSED || c->build_end == VT_BUILD_FAILED;
+    memcpy(r->artefact, info->text_sha, sizeof r->artefact);
+    snprintf(r->why, sizeof r->why, "%s", c->diagnostics.n ? c->diagnostics.item[0].text : c->why);
+}
+
+/* unit is freed. */
+static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_buf *unit, vt_content *store,
+                            bool is_fresh, struct vt_candidate **out, struct vt_stage_result *result, vt_err *err)
+{
+    char key[VT_SHA256_HEX];
+    struct vt_object_info info = {0};
+    struct vt_build b = {0};
+    vt_status status = new_candidate(s->tier, t, out, err);
+    build_key(s->tier, unit, key);
+    if (status == VT_OK && !(store && !is_fresh && find_kept(*out, store, key, &info))) {
+        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, &b, err);
+        if (status == VT_OK) {
+            info = b.info;
+            note_build(*out, &b);
+            if (store && (*out)->object)
+                (void)!vt_content_put(store, VT_CONTENT_BUILD, key, (*out)->object, (*out)->object_len, NULL);
+        }
+    }
+    if (status == VT_OK) {
+        note_result(*out, &info, result);
+    } else {
+        vt_c_candidate_close(*out);
+        *out = NULL;
+    }
+    vt_build_free(&b);
+    vt_buf_free(unit);
+    return status;
+}
+
+vt_status vt_c_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,
+                     struct vt_stage_result *result, vt_err *err)
+{
+    struct vt_buf unit;
+    *out = NULL;
+    VT_TRY(vt_assemble(r->task, r->code, &unit, err));
+    return build_unit(s, r->task, &unit, r->store, r->is_fresh, out, result, err);
+}
+
+vt_status vt_c_reference(struct vt_station *s, const vt_task *t, enum vt_reference which, struct vt_candidate **out,
+                         struct vt_stage_result *result, vt_err *err)
+{
+    struct vt_buf unit;
+    const char *body = which == VT_BASELINE ? vt_task_body(t) : vt_task_tuned(t);
+    *out = NULL;
+    if (!body)
+        return VT_OK;
+    VT_TRY(vt_assemble_body(t, body, &unit, err));
+    return build_unit(s, t, &unit, NULL, true, out, result, err);
+}
+
+/* ---- load ---- */
+
+static bool is_lane(const struct vt_station *s)
+{
+    return s->seat.kind == VT_SEAT_LANE;
+}
+
+/* Above ordinary load, for a template whose kernel has passed its checks and the calls it forks. Granted to root only;
+ * without it other load is felt more, and pairs it disturbs are marked either way. */
+static void raise_priority(const struct vt_runner *r)
+{
+    const struct sched_param first = {.sched_priority = 1};
+    if (sched_setscheduler(vt_runner_group(r), SCHED_FIFO, &first) != 0)
+        setpriority(PRIO_PGRP, (id_t)vt_runner_group(r), TIMING_NICE);
+}
+
+static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, vt_err *err)
+{
+    char load_error[256];
+    struct vt_outputs *own = is_lane(s) ? &g->timed : &s->outputs;
+    VT_TRY(vt_outputs_fit(own, g->pool.out_bytes, err));
+    const struct vt_runner_opts o = {.broker = s->broker,
+                                     .object = c->object,
+                                     .object_len = c->object_len,
+                                     .symbol = c->symbol,
+                                     .in_fd = g->pool.in_fd,
+                                     .va_bytes = g->pool.va_bytes,
+                                     .outputs = {own, &g->timed},
+                                     .allow_unsafe = c->tier->allow_unsafe};
+    VT_TRY(vt_runner_open(&o, &c->runner, load_error, err));
+    if (!c->runner) {
+        snprintf(c->why, sizeof c->why, "%s", load_error);
+        return VT_OK;
+    }
+    c->ground = g;
+    c->layers = vt_runner_layers(c->runner);
+    c->landlock_abi = vt_broker_jail(s->broker)->landlock_abi;
+    c->is_unsafe |= vt_runner_is_unsafe(c->runner);
+    return VT_OK;
+}
+
+vt_status vt_c_load(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, bool is_fresh,
+                    struct vt_stage_result *result, vt_err *err)
+{
+    *result = (struct vt_stage_result){.passed = true};
+    if (is_fresh || !c->runner || c->ground != g || !vt_runner_is_alive(c->runner)) {
+        vt_c_unload(c);
+        VT_TRY(open_runner(s, c, g, err));
+    }
+    if (!c->runner) {
+        *result = (struct vt_stage_result){.passed = false, .status = VT_LOAD_ERROR, .is_deterministic = true};
+        snprintf(result->why, sizeof result->why, "%s", c->why);
+    } else if (is_lane(s)) {
+        raise_priority(c->runner);
+    }
+    return VT_OK;
+}
+
+void vt_c_unload(struct vt_candidate *c)
+{
+    vt_runner_close(c->runner);
+    c->runner = NULL;
+}
+
+/* ---- calls ---- */
+
+static void note_fault(struct vt_candidate *c, const struct vt_check *check, const struct vt_call_result *raw)
+{
+    if (check->end != VT_CHECK_RIGHT)
+        c->fault = *raw;
+}
+
+vt_status vt_c_check(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, struct vt_check *out,
+                     vt_err *err)
+{
+    struct vt_call_result raw;
+    struct vt_call_opts o = {.out_sel = 0,
+                             .clock = VT_CLOCK_NONE,
+                             .random = call->random,
+                             .cpu = -1,
+                             .deadline_ns = call->deadline_ns,
+                             .lease = s->tier->lease};
+    const struct vt_outputs *outputs = is_lane(s) ? &c->ground->timed : &s->outputs;
+    pid_t group = vt_runner_group(c->runner);
+    vt_lease_child_add(s->tier->lease, group);
+    vt_status status = vt_check_run(c->runner, &c->ground->pool, call->set, call->against, outputs, &o, out, &raw, err);
+    vt_lease_child_del(s->tier->lease, group);
+    VT_TRY(status);
+    note_fault(c, out, &raw);
+    return VT_OK;
+}
+
+/* The lane is held: no deadline waits for anybody else. */
+vt_status vt_c_time(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, struct vt_check *out,
+                    vt_err *err)
+{
+    const struct vt_set *set = &c->ground->pool.set[call->set];
+    struct vt_call_result raw;
+    struct vt_call_opts o = {.plan = set->plan,
+                             .in_at = set->in_at,
+                             .out_sel = 1,
+                             .clock = s->tier->clock,
+                             .random = call->random,
+                             .cpu = s->tier->cores.run_cpu,
+                             .deadline_ns = call->deadline_ns};
+    if (!call->is_trusted) {
+        VT_TRY(
+            vt_check_run(c->runner, &c->ground->pool, call->set, call->against, &c->ground->timed, &o, out, &raw, err));
+        note_fault(c, out, &raw);
+        return VT_OK;
+    }
+    VT_TRY(vt_runner_call(c->runner, &o, &raw, err));
+    *out = (struct vt_check){.end = raw.end == VT_CALL_DONE ? VT_CHECK_RIGHT : VT_CHECK_FAULT,
+                             .is_timeout = raw.end == VT_CALL_TIMEOUT,
+                             .set = call->set,
+                             .ns = raw.ns,
+                             .was_disturbed = raw.was_preempted};
+    return VT_OK;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * compare.h: outputs in memory against the expected values of one input set, by the rules of eval/check.h.
+ */
+#ifndef VT_EVAL_C_COMPARE_H
+#define VT_EVAL_C_COMPARE_H
+
+#include "eval/check.h"
+
+/* Expected values of one output array. f32 outputs with rule VT_BOUND have value and bound; all others have `exact`
+ * integers (i32, i64, u8) or value with bound 0 (f32 with rule VT_EXACT). */
+struct vt_expect_array {
+    enum vt_dtype dtype;
+    enum vt_compare_rule compare;
+    int64_t n_elem;
+    double *value; /* NULL for integer arrays; a value beyond the float range is stored as the infinity it becomes */
+    double *bound;
+    int64_t *exact; /* NULL for f32 arrays */
+};
+struct vt_expect {
+    size_t n_arrays;
+    struct vt_expect_array array[VT_TASK_MAX_ARRAYS]; /* pure inputs have n_elem 0 */
+};
+void vt_expect_free(struct vt_expect *e); /* idempotent */
+
+/* Compares every output in buf with the expectation; adds to nothing, overwrites *out. Thread-safe. */
+void vt_compare(const struct vt_expect *e, const void *const buf[], struct vt_compare_result *out);
+
+#endif

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * diagnostics.h: the compiler's log as data.
+ */
+#ifndef VT_EVAL_C_DIAGNOSTICS_H
+#define VT_EVAL_C_DIAGNOSTICS_H
+
+#include <stddef.h>
+
+enum { VT_MAX_DIAGNOSTICS = 10, VT_DIAGNOSTIC_TEXT = 240 };
+
+struct vt_diagnostic {
+    int line, column; /* in the candidate's own text; 0 = elsewhere (linker, prelude) */
+    char kind[12];    /* "error", "warning", "note" */
+    char text[VT_DIAGNOSTIC_TEXT];
+};
+struct vt_diagnostics {
+    struct vt_diagnostic item[VT_MAX_DIAGNOSTICS]; /* errors only, in order; the linker's complaints have no line */
+    int n;
+    int n_errors; /* in the whole log, kept or not */
+};
+/* `log` is whatever the compiler wrote: gcc's or clang's, any bytes. */
+void vt_diagnostics_parse(const char *log, size_t len, struct vt_diagnostics *out);
+
+#endif

@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * inputs.c: secret input sets on the CPU: raw numbers, then the transformation that the distribution's name stands for
+ * (eval/dists.h) of each row.
+ *
+ * Speed: Philox (base/rng.h) derives one 64-bit key per array and one per row; inside an array a keyed 32-bit
+ * finaliser (two multiplications; constants by C. Wellons, "Prospecting for hash functions", 2018) turns the element
+ * index into bits in a loop that vectorises. Normals come from a piecewise-linear quantile function with 1,024 equal
+ * steps: exact moments do not matter here, cost does; the tails end at +-3.5.
+ */
+#include "eval/c/inputs.h"
+#include "base/rng.h"
+#include "eval/dists.h"
+#include "eval/task_parts.h"
+#include <float.h>
+#include <math.h>
+#include <pthread.h>
+#include <string.h>
+
+enum { QUANTILES = 1024 };
+
+/* One row of an array under transformation; key is the row's own. */
+struct row {
+    float *x;
+    int64_t n, index;
+    uint64_t key;
+    double fan_in;
+};
+typedef void row_fn(const struct row *r);
+
+static double row_uniform(const struct row *r, uint64_t salt)
+{
+    return vt_philox_uniform(r->key, salt, 1);
+}
+
+static double row_normal(const struct row *r, uint64_t salt)
+{
+    double u = row_uniform(r, salt), v = row_uniform(r, salt + 100);
+    return sqrt(-2 * log(1 - u)) * cos(6.283185307179586 * v);
+}
+
+static void scale_by(const struct row *r, float s)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] *= s;
+}
+
+static void shift_by(const struct row *r, float s)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] += s;
+}
+
+static void to_signed(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 2.0f * r->x[i] - 1.0f;
+}
+
+static void to_kaiming(const struct row *r)
+{
+    float s = (float)(1 / sqrt(r->fan_in));
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = (2.0f * r->x[i] - 1.0f) * s;
+}
+
+static void to_scaled(const struct row *r)
+{
+    scale_by(r, (float)row_uniform(r, 0));
+}
+
+static void to_positive(const struct row *r)
+{
+    shift_by(r, 0.5f);
+}
+
+static void to_wide(const struct row *r)
+{
+    scale_by(r, 5.0f);
+}
+
+/* Values at which piecewise functions change, both zeros among them, between ordinary ones. */
+static void to_edges(const struct row *r)
+{
+    static const float edges[] = {0.0f, -0.0f, 1.0f, -1.0f, 3.0f, -3.0f, 0.5f, -0.5f, 20.0f, -20.0f, 6.0f, 1e-6f};
+    size_t at = (size_t)(row_uniform(r, 0) * 12);
+    for (int64_t i = 0; i < r->n; i += 3)
+        r->x[i] = edges[at++ % 12];
+}
+
+static void to_rowscale(const struct row *r)
+{
+    scale_by(r, (float)exp(3 * row_normal(r, 0)));
+}
+
+static void to_offset(const struct row *r)
+{
+    shift_by(r, (float)(10 * row_normal(r, 0)));
+}
+
+/* One element 300 times the others: what a sampled or skipped element would miss. It lies in the first quarter of its
+ * row, so that a serial sum carries it along and the bound made from that sum holds for every other order. */
+static void to_needle(const struct row *r)
+{
+    int64_t at = (int64_t)(row_uniform(r, 0) * (double)r->n / 4);
+    r->x[at] = r->x[at] < 0 ? -300.0f + r->x[at] : 300.0f + r->x[at];
+}
+
+/* Rows far below any epsilon between ordinary ones. */
+static void to_tiny(const struct row *r)
+{
+    scale_by(r, r->index % 3 == 0 ? 1e-3f : r->index % 3 == 1 ? 1e-5f : 1.0f);
+}
+
+/* The error model takes roundings as independent; in a sum of equal numbers they are not. So the constants are small
+ * multiples of 1/2, whose sums are exact: what is left to see is what a body does with a variance of 0. */
+static void to_constant(const struct row *r)
+{
+    float c = 0.5f * (float)(1 + (int)(row_uniform(r, 0) * 6));
+    c = row_uniform(r, 1) < 0.5 ? -c : c;
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = c;
+}
+
+static void to_ties(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 0.5f * floorf(2.0f * r->x[i]);
+}
+
+static void to_nearone(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 1.0f + 0.02f * r->x[i];
+}
+
+static void to_close(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 1.0f + 0.001f * r->x[i];
+}
+
+/* Differences of two such arrays keep few bits: inputs cut to half precision show even in a mean. */
+static void to_shifted(const struct row *r)
+{
+    shift_by(r, 1000.0f);
+}
+
+static void to_ones(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 1.0f;
+}
+
+static void to_even(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = 1.0f / (float)r->n;
+}
+
+/* Neighbours that cancel to a hundredth of their size. */
+static void to_cancel(const struct row *r)
+{
+    for (int64_t i = 0; i + 1 < r->n; i += 2) {
+        r->x[i] *= 30.0f;
+        r->x[i + 1] = 0.3f * r->x[i + 1] - r->x[i];
+    }
+}
+
+static void normalise(const struct row *r, float sharpness)
+{
+    double total = 0;
+    for (int64_t i = 0; i < r->n; i++) {
+        r->x[i] = expf(sharpness * r->x[i]);
+        total += (double)r->x[i];
+    }
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = (float)((double)r->x[i] / total);
+}
+
+static void to_probs(const struct row *r)
+{
+    normalise(r, 1.0f);
+}
+
+static void to_peaked(const struct row *r)
+{
+    normalise(r, 4.0f);
+}
+
+static void to_logits(const struct row *r)
+{
+    scale_by(r, r->index % 2 ? 10.0f : 1.0f);
+}
+
+static void to_sign(const struct row *r)
+{
+    for (int64_t i = 0; i < r->n; i++)
+        r->x[i] = r->x[i] < 0.5f ? -1.0f : 1.0f;
+}
+
+/* NULL: the raw numbers as they are. */
+static row_fn *const transforms[VT_N_DISTS] = {
+    [VT_DIST_SIGNED] = to_signed,     [VT_DIST_KAIMING] = to_kaiming,   [VT_DIST_SCALED] = to_scaled,
+    [VT_DIST_POSITIVE] = to_positive, [VT_DIST_WIDE] = to_wide,         [VT_DIST_EDGES] = to_edges,
+    [VT_DIST_ROWSCALE] = to_rowscale, [VT_DIST_OFFSET] = to_offset,     [VT_DIST_NEEDLE] = to_needle,
+    [VT_DIST_TINY] = to_tiny,         [VT_DIST_CONSTANT] = to_constant, [VT_DIST_TIES] = to_ties,
+    [VT_DIST_NEARONE] = to_nearone,   [VT_DIST_CANCEL] = to_cancel,     [VT_DIST_PROBS] = to_probs,
+    [VT_DIST_PEAKED] = to_peaked,     [VT_DIST_LOGITS] = to_logits,     [VT_DIST_PM1] = to_sign,
+    [VT_DIST_ONES] = to_ones,         [VT_DIST_CLOSE] = to_close,       [VT_DIST_SHIFTED] = to_shifted,
+    [VT_DIST_EVEN] = to_even,
+};
+
+static float quantile[QUANTILES + 1];
+static pthread_once_t quantile_once = PTHREAD_ONCE_INIT;
+
+/* Inverts the normal distribution function by bisection; runs once, 10^5 erfc calls. */
+static void make_quantiles(void)
+{
+    for (int q = 0; q <= QUANTILES; q++) {
+        double p = q == 0 ? 0.25 / QUANTILES : q == QUANTILES ? 1 - 0.25 / QUANTILES : (double)q / QUANTILES;
+        double lo = -5, hi = 5;
+        for (int step = 0; step < 60; step++) {
+            double mid = (lo + hi) / 2;
+            if (0.5 * erfc(-mid / 1.4142135623730951) < p)
+                lo = mid;
+            else
+                hi = mid;
+        }
+        quantile[q] = (float)lo;
+    }
+}
+
+static inline uint32_t mix(uint32_t i, uint32_t k0, uint32_t k1)
+{
+    uint32_t h = i ^ k0;
+    h ^= h >> 16;
+    h *= 0x7feb352dU;
+    h ^= (h >> 15) ^ k1;
+    h *= 0x846ca68bU;
+    return h ^ (h >> 16);
+}
+
+static void fill_uniform(float *x, int64_t n, uint64_t key)
+{
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)(int32_t)(mix((uint32_t)i, k0, k1) >> 8) * 0x1p-24f;
+}
+
+static void fill_normal(float *x, int64_t n, uint64_t key)
+{
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t h = mix((uint32_t)i, k0, k1), q = h >> 22;
+        float f = (float)(int32_t)(h & 0x3fffff) * 0x1p-22f;
+        x[i] = quantile[q] + f * (quantile[q + 1] - quantile[q]);
+    }
+}
+
+static void keep_part(float *x, const struct vt_layout_array *l, enum vt_keep keep)
+{
+    int64_t n = l->shape[l->n_dims - 2], m = l->row;
+    for (int64_t base = 0; base < l->n_elem; base += n * m)
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < m; j++) {
+                float *e = &x[base + i * m + j];
+                if ((keep == VT_KEEP_UPPER && j < i) || (keep == VT_KEEP_LOWER && j > i))
+                    *e = 0.0f;
+                if (keep == VT_KEEP_SYMMETRIC && j < i && j < n && i < m)
+                    *e = x[base + j * m + i] = 0.5f * (*e + x[base + j * m + i]);
+            }
+}
+
+/* Raw uniform numbers fill [lo, hi) evenly; every other distribution keeps its structure around the middle, with about
+ * a sixth of the range as its unit, and is cut at the ends. The unit is a power of two and the middle a multiple of it,
+ * so that constants stay numbers whose sums are exact (see to_constant). */
+static void into_range(float *x, int64_t n, bool is_raw_uniform, float lo, float hi)
+{
+    float unit = hi - lo, from = lo;
+    if (!is_raw_uniform) {
+        unit = exp2f(floorf(log2f((hi - lo) / 6)));
+        from = unit * roundf((lo + (hi - lo) / 2) / unit);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        float v = from + unit * x[i];
+        x[i] = v < lo ? lo : v > hi ? hi : v;
+    }
+}
+
+static void fill_f32(float *x, const struct vt_layout_array *l, const struct vt_dist *d,
+                     const struct vt_array_rules *rules, double fan_in, uint64_t key)
+{
+    row_fn *fn = transforms[d->kind];
+    int64_t block = d->per_array ? l->n_elem : l->block;
+    if (d->is_normal)
+        fill_normal(x, l->n_elem, key);
+    else
+        fill_uniform(x, l->n_elem, key);
+    for (int64_t i = 0; fn && i < l->n_elem / block; i++) {
+        struct row r = {x + i * block, block, i, vt_seed_mix(key, (uint64_t)i), fan_in};
+        fn(&r);
+    }
+    if (rules->has_range)
+        into_range(x, l->n_elem, !d->is_normal && !fn, rules->lo, rules->hi);
+    if (rules->keep != VT_KEEP_ALL)
+        keep_part(x, l, rules->keep);
+}
+
+static void put_int(void *buf, enum vt_dtype dtype, int64_t i, uint32_t v)
+{
+    if (dtype == VT_U8)
+        ((unsigned char *)buf)[i] = (unsigned char)v;
+    else if (dtype == VT_I32)
+        ((int32_t *)buf)[i] = (int32_t)v;
+    else
+        ((int64_t *)buf)[i] = (int64_t)v;
+}
+
+static void fill_int(void *buf, const struct vt_layout_array *l, enum vt_dtype dtype, bool is_mask, uint64_t max,
+                     uint64_t key)
+{
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int64_t i = 0; i < l->n_elem; i++) {
+        uint32_t h = mix((uint32_t)i, k0, k1);
+        uint32_t v = (uint32_t)(((uint64_t)h * max) >> 32);
+        if (is_mask) {
+            int64_t kind = (i / l->block) % 4;
+            v = kind == 0 ? 1 : kind == 1 ? (h & 15) == 0 : h & 1;
+        }
+        put_int(buf, dtype, i, v);
+    }
+}
+
+static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, const char *scale, uint64_t key, int dist,
+                            void *buf, vt_err *err)
+{
+    const struct vt_task_array *a = &t->array[i];
+    const struct vt_array_rules *rules = &t->rules[i];
+    const struct vt_dist *d = vt_dist_find(a->dist[dist % a->n_dists], a->dtype);
+    int64_t fan_in = 1, max = 2;
+    if (rules->fan_in)
+        VT_TRY(vt_task_size(t, scale, rules->fan_in, &fan_in, err));
+    if (rules->max)
+        VT_TRY(vt_task_size(t, scale, rules->max, &max, err));
+    if (fan_in < 1 || max < 1 || max > INT32_MAX || (a->dtype == VT_U8 && max > 256))
+        return vt_fail(err, VT_EFORMAT, "array \"%s\": fan_in or max is out of range at scale \"%s\"", a->name, scale);
+    if (a->dtype == VT_F32)
+        fill_f32(buf, &l->array[i], d, rules, (double)fan_in, key);
+    else
+        fill_int(buf, &l->array[i], a->dtype, d->kind == VT_DIST_MASK, (uint64_t)max, key);
+    return VT_OK;
+}
+
+vt_status vt_inputs_fill(const vt_task *t, const char *scale, uint64_t key, uint64_t set, int dist, void *const buf[],
+                         vt_err *err)
+{
+    vt_layout l;
+    VT_TRY(vt_task_layout(t, scale, &l, err));
+    if (dist < 0)
+        return vt_fail(err, VT_EINVAL, "a distribution index cannot be negative");
+    pthread_once(&quantile_once, make_quantiles);
+    uint64_t set_key = vt_set_key(t, scale, key, set, dist);
+    for (size_t i = 0; i < t->n_arrays; i++)
+        if (vt_role_is_input(t->array[i].role))
+            VT_TRY(fill_array(t, i, &l, scale, vt_seed_mix(set_key, i), dist, buf[i], err));
+    return VT_OK;
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * runner.h: one loaded object (a candidate's, a baseline's, a truth's) in a jailed template, and calls of it on inputs
+ * laid out by a plan. No object is loaded below the floor of the jail unless its owner says so.
+ *
+ * A runner is used by one thread at a time. Two output files can be given at its birth: the one of the thread that
+ * checks (0) and the one of the thread that times (1), so that baseline and candidate are timed on the same pages.
+ */
+#ifndef VT_EVAL_C_RUNNER_H
+#define VT_EVAL_C_RUNNER_H
+
+#include "base/thread.h"
+#include "eval/c/broker.h"
+#include "eval/c/plan.h"
+
+struct vt_runner;
+
+/* An output file: shared memory for outputs of any set of a pool. */
+struct vt_outputs {
+    int fd;
+    unsigned char *map;
+    size_t bytes;
+};
+/* (Re)makes the file when it is smaller than n bytes. */
+vt_status vt_outputs_fit(struct vt_outputs *o, size_t n, vt_err *err) VT_MUST_USE;
+void vt_outputs_free(struct vt_outputs *o);
+
+enum vt_call_end {
+    VT_CALL_DONE,
+    VT_CALL_EXITED,    /* left without finishing: exit(), _exit() */
+    VT_CALL_SIGNAL,    /* killed by a signal */
+    VT_CALL_FORBIDDEN, /* tried a system call */
+    VT_CALL_TIMEOUT    /* the deadline passed: the runner is dead */
+};
+struct vt_call_result {
+    enum vt_call_end end;
+    uint64_t ns; /* go to done, by this process's clock; with VT_CALL_CHECK includes process start and end */
+    int exit_code, signo;
+    uint32_t syscall;     /* VT_CALL_FORBIDDEN */
+    uint32_t fault_place; /* enum vt_wire_fault */
+    uint64_t fault_address;
+    bool was_preempted; /* the call or the clock lost its core */
+    bool was_deferred;  /* outputs changed after `done` */
+    uint64_t poison;
+};
+enum vt_call_clock {
+    VT_CLOCK_NONE, /* a check: sleep until the call is gone */
+    VT_CLOCK_SPIN, /* both sides spin; two cores */
+    VT_CLOCK_SLEEP /* one core: futexes */
+};
+struct vt_call_opts {
+    const struct vt_plan *plan;
+    size_t in_at; /* of the plan's inputs in the input file */
+    int out_sel;
+    enum vt_call_clock clock;
+    uint64_t random;      /* poison and the sampled positions derive from it */
+    int cpu;              /* core to run on; -1 = any */
+    uint64_t deadline_ns; /* of this call */
+    vt_lease *lease;      /* time the lease was held by others does not count; may be NULL */
+};
+
+struct vt_runner_opts {
+    struct vt_broker *broker; /* a reference is taken */
+    const void *object;
+    size_t object_len;
+    const char *symbol;
+    int in_fd;
+    uint64_t va_bytes; /* largest of the plans' */
+    struct vt_outputs *outputs[2];
+    bool allow_unsafe; /* load it below the floor, too */
+};
+/* *load_error (256 bytes) is filled and *out NULL when the object cannot be loaded: that is an outcome, not a failure.
+ * EJAIL below the floor. */
+vt_status vt_runner_open(const struct vt_runner_opts *o, struct vt_runner **out, char load_error[256],
+                         vt_err *err) VT_MUST_USE;
+void vt_runner_close(struct vt_runner *r);          /* kills and collects; NULL is allowed */
+bool vt_runner_is_alive(const struct vt_runner *r); /* false once a deadline killed it or its broker died */
+pid_t vt_runner_group(const struct vt_runner *r);
+uint32_t vt_runner_layers(const struct vt_runner *r);
+bool vt_runner_is_unsafe(const struct vt_runner *r); /* below the floor */
+vt_status vt_runner_call(struct vt_runner *r, const struct vt_call_opts *o, struct vt_call_result *out,
+                         vt_err *err) VT_MUST_USE;
+
+#endif

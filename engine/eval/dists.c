@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * dists.c: the table of distributions, the keys, and the rule for a pool.
+ *
+ * The benchmark fills everything with U[0,1), on which many wrong answers look right (a ReLU that copies, a norm that
+ * is a constant, a loss that reads a thousandth of its input). So each task lists, after the benchmark's own
+ * distribution, signed and structured ones: rows of different scale, rows with an offset, tiny rows that expose a
+ * dropped epsilon, constant rows, needles that expose skipped elements, ties, saturating values.
+ */
+#include "eval/dists.h"
+#include "base/rng.h"
+#include "eval/task_parts.h"
+#include <stdio.h>
+#include <string.h>
+
+enum { N_TIMED = 4, N_TIMED_FULL = 6 };
+
+static const struct vt_dist dists[] = {
+    {"uniform", VT_DIST_RAW, false, false},      {"normal", VT_DIST_RAW, true, false},
+    {"signed", VT_DIST_SIGNED, false, false},    {"kaiming", VT_DIST_KAIMING, false, true},
+    {"scaled", VT_DIST_SCALED, false, true},     {"positive", VT_DIST_POSITIVE, false, false},
+    {"wide", VT_DIST_WIDE, true, false},         {"edges", VT_DIST_EDGES, true, false},
+    {"rowscale", VT_DIST_ROWSCALE, true, false}, {"offset", VT_DIST_OFFSET, true, false},
+    {"needle", VT_DIST_NEEDLE, true, false},     {"tiny", VT_DIST_TINY, true, false},
+    {"constant", VT_DIST_CONSTANT, true, false}, {"flat", VT_DIST_CONSTANT, true, true},
+    {"ties", VT_DIST_TIES, true, false},         {"nearone", VT_DIST_NEARONE, true, false},
+    {"cancel", VT_DIST_CANCEL, true, false},     {"probs", VT_DIST_PROBS, false, false},
+    {"peaked", VT_DIST_PEAKED, true, false},     {"logits", VT_DIST_LOGITS, true, false},
+    {"pm1", VT_DIST_PM1, false, false},          {"ones", VT_DIST_ONES, false, false},
+    {"close", VT_DIST_CLOSE, true, false},       {"shifted", VT_DIST_SHIFTED, true, false},
+    {"even", VT_DIST_EVEN, false, false},
+};
+/* Integer arrays: labels are uniform below `max`; mask is 0 or 1 with rows all set, half set and sparse. */
+static const struct vt_dist int_dists[] = {{"labels", VT_DIST_LABELS, false, false},
+                                           {"mask", VT_DIST_MASK, false, false}};
+
+const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype)
+{
+    const struct vt_dist *from = dtype == VT_F32 ? dists : int_dists;
+    size_t n = dtype == VT_F32 ? sizeof dists / sizeof dists[0] : sizeof int_dists / sizeof int_dists[0];
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(from[i].name, name) == 0)
+            return &from[i];
+    return NULL;
+}
+
+uint64_t vt_set_key(const vt_task *t, const char *scale, uint64_t key, uint64_t set, int dist)
+{
+    uint64_t set_key = vt_seed_mix(vt_seed_str(vt_seed_str(key, t->digest), scale), set);
+    return vt_seed_mix(set_key, (uint64_t)dist);
+}
+
+void vt_inputs_describe(const vt_task *t, int dist, char *out, size_t n)
+{
+    size_t at = 0;
+    if (n)
+        out[0] = '\0';
+    for (size_t i = 0; i < t->n_arrays; i++) {
+        const struct vt_task_array *a = &t->array[i];
+        if (!vt_role_is_input(a->role) || at >= n)
+            continue;
+        int w = snprintf(out + at, n - at, "%s%s: %s", at ? ", " : "", a->name,
+                         a->dist[(dist < 0 ? 0 : dist) % a->n_dists]);
+        at += w > 0 ? (size_t)w : 0;
+    }
+}
+
+static void add(struct vt_pool *p, const char *scale, int dist, int n)
+{
+    for (int i = 0; i < n && p->n_sets < VT_POOL_MAX_SETS; i++)
+        p->set[p->n_sets++] = (struct vt_pool_set){scale, dist};
+}
+
+void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, uint64_t secret)
+{
+    const int each = is_full ? 2 : 1;
+    *p = (struct vt_pool){.task = task, .key = vt_seed_mix(secret, is_full ? 0xf011 : 0xfa57)};
+    snprintf(p->scale, sizeof p->scale, "%s", scale);
+    add(p, p->scale, 0, is_full ? N_TIMED_FULL : N_TIMED);
+    p->n_timed = p->n_sets;
+    for (int d = 1; d < vt_task_n_dists(task) && d < VT_TASK_MAX_DISTS; d++)
+        add(p, p->scale, d, each);
+    if (vt_task_has_scale(task, "hidden") && strcmp(scale, "hidden") != 0)
+        add(p, "hidden", 0, each);
+}

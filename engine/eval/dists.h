@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * dists.h: the distributions of inputs, by name, and the keys that every value of a set derives from. A value is a pure
+ * function of (secret, task digest, scale, array, set, distribution, element index): a set can be made again anywhere,
+ * by any tier, and never has to be kept or sent.
+ *
+ *   set     vt_set_key(...)            array a   vt_seed_mix(set, a)            row r   vt_seed_mix(array, r)
+ *
+ * A distribution is raw numbers (uniform or normal) and a transformation of each row in place; what each one is for
+ * stands at its name in dists.c.
+ */
+#ifndef VT_EVAL_DISTS_H
+#define VT_EVAL_DISTS_H
+
+#include "eval/check.h"
+
+enum vt_dist_kind {
+    VT_DIST_RAW,
+    VT_DIST_SIGNED,
+    VT_DIST_KAIMING,
+    VT_DIST_SCALED,
+    VT_DIST_POSITIVE,
+    VT_DIST_WIDE,
+    VT_DIST_EDGES,
+    VT_DIST_ROWSCALE,
+    VT_DIST_OFFSET,
+    VT_DIST_NEEDLE,
+    VT_DIST_TINY,
+    VT_DIST_CONSTANT,
+    VT_DIST_TIES,
+    VT_DIST_NEARONE,
+    VT_DIST_CANCEL,
+    VT_DIST_PROBS,
+    VT_DIST_PEAKED,
+    VT_DIST_LOGITS,
+    VT_DIST_PM1,
+    VT_DIST_ONES,
+    VT_DIST_CLOSE,
+    VT_DIST_SHIFTED,
+    VT_DIST_EVEN,
+    VT_DIST_LABELS, /* integer arrays */
+    VT_DIST_MASK,
+    VT_N_DISTS
+};
+struct vt_dist {
+    const char *name;
+    enum vt_dist_kind kind;
+    bool is_normal; /* raw numbers: N(0,1), else U[0,1) */
+    bool per_array; /* the transformation sees the whole array as one row */
+};
+/* NULL when arrays of this type have no such distribution. */
+const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype);
+uint64_t vt_set_key(const vt_task *t, const char *scale, uint64_t key, uint64_t set, int dist);
+/* "x: normal, w: kaiming": what distribution index `dist` means for this task. Writes a NUL-terminated string. */
+void vt_inputs_describe(const vt_task *t, int dist, char *out, size_t n);
+
+/* ---- the pool: which sets a candidate meets ---- */
+
+/* Four or six sets of the benchmark's distribution, which are timed too (a prefix), then one or two of every other
+ * distribution of the task, and of the irregular scale "hidden" when the task has one. The two protocols have keys of
+ * their own: a kernel promoted from `fast` to `full` meets inputs nobody has used. */
+struct vt_pool_set {
+    const char *scale; /* lent: the pool's own or a static string */
+    int dist;
+};
+enum { VT_POOL_MAX_SETS = 6 + 2 * VT_TASK_MAX_DISTS };
+struct vt_pool {
+    vt_task *task; /* lent */
+    char scale[24];
+    uint64_t key; /* of vt_set_key; the index of a set in the pool is its number */
+    struct vt_pool_set set[VT_POOL_MAX_SETS];
+    size_t n_sets, n_timed;
+};
+/* The pool keeps pointers into itself. */
+void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, uint64_t secret);
+
+#endif

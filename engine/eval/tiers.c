@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * tiers.c: which tiers there are. The only file of the core that knows them by name.
+ */
+#include "eval/c/c_tier.h"
+#include "eval/tier.h"
+#include <stdio.h>
+#include <string.h>
+
+const struct vt_tier_ops *const vt_tiers[] = {&vt_c_tier, NULL};
+
+vt_status vt_tier_find(const struct vt_tier_ops *const *table, const char *name, const struct vt_tier_ops **out,
+                       vt_err *err)
+{
+    char known[200] = "";
+    size_t n = 0;
+    *out = name ? NULL : table[0];
+    for (size_t i = 0; table[i] && !*out; i++) {
+        if (strcmp(table[i]->name, name) == 0)
+            *out = table[i];
+        int put = snprintf(known + n, sizeof known - n, "%s'%s'", i ? ", " : "", table[i]->name);
+        n += put > 0 && (size_t)put < sizeof known - n ? (size_t)put : 0;
+    }
+    return *out ? VT_OK
+                : vt_fail(err, VT_EUNSUPPORTED, "this build has no tier '%.40s'; it evaluates %s", name ? name : "",
+                          known);
+}

@@ -1,0 +1,71 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- One attempt at a run: opened, carried out as the process's main task or as a cell of a sweep, and ended, so that
+-- whatever happened its tables and records are whole. `vegttt FILE.lua`, `vegttt optimise` and run:sweep come through
+-- here.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local run = require "vegttt.run"
+local sched = require "vegttt.sched"
+local session = require "vegttt.session"
+
+local attempt = {}
+
+---The run of these values; what is wrong with its name or its parameters is a usage error. o: as run.open.
+function attempt.open(e, values, origins, o)
+  local ok, r = pcall(run.open, e, values, origins, o)
+  if ok then return r end
+  if errors.is(r) and r.code == "EINVAL" then errors.usage("%s", r.message) end
+  error(r, 0)
+end
+
+local function finish(r, status, value)
+  if status == "done" then
+    r:finish(value)
+  else
+    if status == "failed" then r:note("error: " .. tostring(value)) end
+    r:write_tables()
+    core.run_sync(r.handle)
+  end
+  r:close()
+  return status, value
+end
+
+---What the main task of a run does.
+function attempt.main_of(r)
+  return function()
+    local value = r.experiment.main(r:script_view(), r.params)
+    r.checkpoints:finish()
+    return value
+  end
+end
+
+---Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then.
+function attempt.carry_out(r)
+  local news = r:news()
+  if news then core.err(("vegttt: %s\n"):format(news)) end
+  if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
+  r:begin()
+  local status, value = sched.run(attempt.main_of(r), r, {
+    tick = function() return r.progress:tick() end,
+    limit = r:time_limit(),
+    on_drain = function()
+      core.err("vegttt: interrupted; letting running work end (Ctrl-C again stops at once)\n")
+      session.cancel_evaluations()
+    end,
+  })
+  if status == "failed" then session.cancel_evaluations() end
+  return finish(r, status, value)
+end
+
+---[waits] Carries out an opened run as a light task of another; raises what its main raises.
+function attempt.carry_out_inside(r)
+  r:begin()
+  local task = sched.spawn(attempt.main_of(r), r)
+  local ok, value = pcall(task.join, task)
+  finish(r, ok and "done" or "failed", value)
+  if not ok then error(value, 0) end
+  return value
+end
+
+return attempt

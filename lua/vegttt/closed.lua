@@ -1,0 +1,53 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Objects and records whose names are closed: reading a name that does not exist raises at the caller's line and
+-- suggests the one that was meant, since a misspelt field that is quietly nil gives another experiment, not an error.
+-- A field that may be absent is declared, and is nil where it is. Numbers are places in a list and never raise.
+local errors = require "vegttt.errors"
+
+local closed = { classes = {} } -- all that were made, for the test that every method is used
+
+local function set_of(names)
+  local set = {}
+  for _, name in ipairs(names) do set[name] = true end
+  return set
+end
+
+---A metatable: the class's name, what an object is called in messages, the fields that it may have, its methods.
+function closed.class(name, what, fields, methods)
+  methods = methods or {}
+  local known = set_of(fields)
+  local class = { __name = name, methods = methods, fields = known }
+  function class.__index(_, k)
+    local method = methods[k]
+    if method ~= nil then return method end
+    if known[k] or type(k) == "number" then return nil end
+    local names = errors.keys(known)
+    for m in pairs(methods) do names[#names + 1] = m end
+    errors.misuse(what, "%s has no '%s'%s", what, tostring(k), errors.hint(tostring(k), names))
+  end
+  closed.classes[#closed.classes + 1] = class
+  return class
+end
+
+---A table of functions and values under fixed names ("vt.stats"): t itself, closed.
+function closed.names(what, t)
+  return setmetatable(t, closed.class(what, what, errors.keys(t)))
+end
+
+---Values by name, of which those of `names` may be nil. Other names can be neither read nor set.
+function closed.record(what, values, names)
+  local class = closed.class("vt.Record", what, names)
+  function class.__newindex(t, k, v)
+    if not class.fields[k] then class.__index(t, k) end
+    rawset(t, k, v)
+  end
+  return setmetatable(values, class)
+end
+
+function closed.is_record(t)
+  local mt = getmetatable(t)
+  return type(mt) == "table" and mt.__name == "vt.Record"
+end
+
+return closed

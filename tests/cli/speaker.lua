@@ -1,0 +1,16 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Run by a case as a test file (speaking_model.sh): writes the model folder $SPEAKER_DIR, whose answers are the files
+-- named in $SPEAKER_ANSWERS, indented (a brace at the beginning of a line ends an answer), all equally likely. The model
+-- is a real one (tests/lua/support_speaker.lua).
+package.path = os.getenv "VEGTTT_ROOT" .. "/tests/lua/?.lua;" .. package.path
+local core = require "vegttt.core"
+local speaker = require "support_speaker"
+
+local files, answers = {}, {}
+for file in os.getenv("SPEAKER_ANSWERS"):gmatch "%S+" do files[#files + 1] = file end
+for i, file in ipairs(files) do
+  local text = "  " .. core.read(file):gsub("%s+$", ""):gsub("\n", "\n  ")
+  answers[i] = { pieces = { text, "\n}\n" }, p = 1 / #files }
+end
+speaker.make(os.getenv "SPEAKER_DIR", answers)

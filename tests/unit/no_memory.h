@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * no_memory.h: every allocation of a call fails in turn. fail_each runs a call with its first allocation failing, then
+ * with its second, until one run makes fewer. Each of those runs must return VT_ENOMEM with a message (a call that may
+ * do without memory says so: MAY_SUCCEED), and afterwards the same call must succeed. A call that leaves something
+ * behind gets a `reset`, so that it does not make more allocations from try to try and the count ends. Crashes show
+ * themselves; leaks and bad accesses do under AddressSanitizer (selftest --sanitize).
+ */
+#ifndef VT_TEST_NO_MEMORY_H
+#define VT_TEST_NO_MEMORY_H
+
+#include "base/alloc.h"
+#include "harness.h"
+#include <vegttt/err.h>
+
+/* Makes one call and releases what it gave. */
+typedef vt_status no_memory_fn(void *arg, vt_err *err);
+enum no_memory_rule { MUST_FAIL, MAY_SUCCEED };
+
+static long no_memory_points, no_memory_calls;
+
+static inline void fail_each_from(const char *what, void (*reset)(void), no_memory_fn *fn, void *arg,
+                                  enum no_memory_rule rule)
+{
+    vt_err err = {0};
+    long k = 1;
+    for (;; k++) {
+        err = (vt_err){0};
+        if (reset)
+            reset();
+        vt_alloc_fail_at(k);
+        vt_status status = fn(arg, &err);
+        if (vt_alloc_fail_at(0) > 0) { /* the call made fewer than k allocations */
+            if (status != VT_OK) {
+                printf("  %s: failed without a failing allocation: %s\n", what, err.msg);
+                test_failures_in_case++;
+            }
+            break;
+        }
+        bool is_right = status == VT_ENOMEM ? err.msg[0] != '\0' : rule == MAY_SUCCEED && status == VT_OK;
+        if (!is_right) {
+            printf("  %s: allocation %ld failed and it returned %s \"%s\"\n", what, k, vt_status_name(status), err.msg);
+            test_failures_in_case++;
+        }
+        if (k > 1000000) {
+            printf("  %s: has no last allocation\n", what);
+            test_failures_in_case++;
+            break;
+        }
+    }
+    no_memory_points += k - 1;
+    no_memory_calls++;
+}
+
+static inline void fail_each(const char *what, no_memory_fn *fn, void *arg, enum no_memory_rule rule)
+{
+    fail_each_from(what, NULL, fn, arg, rule);
+}
+
+/* For calls that return NULL when memory is out. */
+#define NULL_IS_NO_MEMORY(pointer, err) ((pointer) ? VT_OK : vt_fail((err), VT_ENOMEM, "NULL"))
+
+static void no_memory_total(void)
+{
+    printf("%ld allocations failed one at a time, in %ld calls\n", no_memory_points, no_memory_calls);
+    CHECK(no_memory_points > 0);
+}
+
+#endif
