@@ -382,7 +382,8 @@ DEVICE void step_merge(const float *parts, bf16 *ctx, const struct vt_dev_tile &
 
 /* grid: (blocks of samples * cluster, key heads). Shared memory: stages (which must be aligned to 1024 bytes), the room. */
 template <int HD>
-DEVICE void step_pages(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, const struct vt_dev_shape &m, int layer, int n_ranks)
+DEVICE void step_pages(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, const struct vt_dev_shape &m, int layer, int n_ranks,
+                       uint64_t ahead, uint32_t ahead_bytes)
 {
     char *stages = reinterpret_cast<char *>(dynamic_shared);
     struct step_room *room = reinterpret_cast<struct step_room *>(stages + step_plan<HD>::all_bytes);
@@ -408,6 +409,8 @@ DEVICE void step_pages(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, c
         room->end[s] = n_tokens > 0 && !finished ? slot->n_prompt + n_tokens : 0;
     }
     __syncthreads();
+    if (threadIdx.x / 32 == STEP_WARPS - 1)
+        prefetch_share(ahead, ahead_bytes, blockIdx.y * gridDim.x + blockIdx.x, gridDim.x * gridDim.y);
     step_state<HD> a;
 #pragma unroll
     for (int i = 0; i < HD / 2; i++)
@@ -426,18 +429,20 @@ DEVICE void step_pages(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, c
     cluster_meet(); /* nobody reads a block that has ended */
 }
 
-#define STEP_PAGES(HD) step_pages<HD>(job, q, ctx, m, layer, n_ranks)
+#define STEP_PAGES(HD) step_pages<HD>(job, q, ctx, m, layer, n_ranks, ahead, ahead_bytes)
 #else
 #define STEP_PAGES(HD) __trap() /* never chosen on this architecture */
 #endif
 
 KERNEL(STEP_THREADS, 2)
-vt_step_pages_64(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, struct vt_dev_shape m, int layer, int n_ranks)
+vt_step_pages_64(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, struct vt_dev_shape m, int layer, int n_ranks,
+                  uint64_t ahead, uint32_t ahead_bytes)
 {
     STEP_PAGES(64);
 }
 KERNEL(STEP_THREADS, 2)
-vt_step_pages_128(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, struct vt_dev_shape m, int layer, int n_ranks)
+vt_step_pages_128(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, struct vt_dev_shape m, int layer, int n_ranks,
+                  uint64_t ahead, uint32_t ahead_bytes)
 {
     STEP_PAGES(128);
 }

@@ -129,6 +129,13 @@ DEVICE void copy_out_wait()
 {
     asm volatile("cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;" ::: "memory");
 }
+/* Asks the second-level cache for n bytes that a kernel to come will read; this warp's share of what `n_warps` ask for. */
+DEVICE void prefetch_share(uint64_t from, uint32_t n, int warp, int n_warps)
+{
+    const uint32_t piece = 8192;
+    for (uint32_t at = (uint32_t)(warp * 32 + (int)(threadIdx.x % 32)) * piece; at < n; at += (uint32_t)n_warps * 32 * piece)
+        asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from + at), "r"(min(piece, n - at)) : "memory");
+}
 DEVICE void prefetch_map(const tensor_map *map)
 {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");

@@ -204,6 +204,8 @@ struct vt_cuda {
     uint64_t n_graph_uses;
     bool is_own;      /* steps run on the backend's own products and Hopper's attention */
     int attend_ranks; /* blocks of a cluster that share the pages of a step's samples */
+    uint32_t
+        ahead_bytes; /* of a layer's weights, from the output product's on, that its attention asks the cache for */
     struct vt_cuda_machine machine;
     struct vt_cuda_products products;
     bool has_no_graphs; /* tests: launch steps one by one */

@@ -46,8 +46,10 @@ static vt_status attend_own(struct vt_cuda *be, const struct vt_cuda_pass *p, in
                                      .smem = (unsigned)vt_cuda_attend_bytes(),
                                      .cluster = (unsigned)ranks,
                                      .is_eager = true};
-    vt_gpu_ptr job = p->job;
-    void *args[] = {&job, &b->q, &b->ctx, &be->shape, &layer, &ranks};
+    vt_gpu_ptr job = p->job, ahead = be->w.layers[layer].o;
+    const uint64_t left = be->w.matrices + be->w.matrix_bytes - ahead;
+    uint32_t n_ahead = left < be->ahead_bytes ? (uint32_t)left : be->ahead_bytes;
+    void *args[] = {&job, &b->q, &b->ctx, &be->shape, &layer, &ranks, &ahead, &n_ahead};
     return vt_cuda_launch(be, is_wide ? VT_CUDA_step_pages_128 : VT_CUDA_step_pages_64, &grid, args, err);
 }
 

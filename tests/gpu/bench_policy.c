@@ -3,8 +3,8 @@
  * bench_policy.c: sampling and scoring on a GPU, counted as DECISIONS.md section 15 says, with random weights of known
  * shapes.
  *
- *     bench_policy [--eager] [--portable] [--ranks N] [--clusters N] [--steps N] [--runs N] [--only decode|score]
- * [SHAPE...]
+ *     bench_policy [--eager] [--portable] [--ranks N] [--clusters N] [--ahead MB] [--steps N] [--runs N] [--only
+ * decode|score] [SHAPE...]
  *
  * SHAPE: 135m 1.5b 7b (default: all).
  *
@@ -13,7 +13,7 @@
  * once, the prompt's keys and values once per group, each sample's own) over the bandwidth of a copy measured here.
  * score   the same shape; all 160 x 728 tokens are counted, 5 x 600 + 160 x 128 computed, prompts included.
  * --portable: as on cards before Hopper; --ranks: blocks of a cluster of a step's attention; --clusters: of its
- * large products (2 or 4).
+ * large products (2 or 4); --ahead: weights that attention asks the cache for.
  * Best and median of the runs after a warm one. --eager launches kernels one by one, for a profiler.
  */
 #include "harness.h"
@@ -80,7 +80,7 @@ static const struct shape {
 struct options {
     bool is_eager;
     bool is_portable;
-    int steps, runs, ranks, clusters;
+    int steps, runs, ranks, clusters, ahead;
     const char *only;
 };
 
@@ -337,6 +337,8 @@ static bool run_shape(const struct shape *shape, const struct options *o)
     b.be->has_no_graphs = o->is_eager;
     if (o->ranks)
         b.be->attend_ranks = o->ranks;
+    if (o->ahead)
+        b.be->ahead_bytes = (uint32_t)o->ahead << 20;
     if (o->clusters)
         recut_all(b.be, o->clusters);
     if (o->is_portable)
@@ -379,6 +381,8 @@ int main(int argc, char **argv)
             o.ranks = (int)strtol(argv[++i], NULL, 10);
         else if (has_value && strcmp(argv[i], "--clusters") == 0)
             o.clusters = (int)strtol(argv[++i], NULL, 10);
+        else if (has_value && strcmp(argv[i], "--ahead") == 0)
+            o.ahead = (int)strtol(argv[++i], NULL, 10);
         else if (has_value && strcmp(argv[i], "--only") == 0)
             o.only = argv[++i];
         else

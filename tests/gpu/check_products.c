@@ -191,7 +191,8 @@ static double elapsed_us(struct vt_cuda *be, const vt_cu_event e[2])
 }
 
 /* COPIES weights take turns, so that none is still in the second-level cache where it is small enough to stay. */
-static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_kind kind, int n_columns, int k)
+static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_kind kind, int n_columns, int k,
+                       bool is_zero)
 {
     const int columns = kind == VT_DEV_GEMM_SWIGLU ? n_columns / 2 : n_columns;
     struct matrix w, x;
@@ -211,6 +212,8 @@ static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_ki
             COPIES * bytes - at < (size_t)1024 * (size_t)k * 2 ? COPIES * bytes - at : (size_t)1024 * (size_t)k * 2;
         (void)vt_gpu_cu(be->gpu)->copy_across(weights + at, w.device, n, be->stream);
     }
+    if (is_zero)
+        CHECK_OK(vt_gpu_fill(be->gpu, x.device, 0, (size_t)VT_CUDA_STEP_ROWS * (size_t)k * 2, be->stream, &err), err);
     CHECK_OK(vt_cuda_samples_make(be, x.device, k, &s, &err), err);
     for (int i = 0; i < COPIES; i++)
         CHECK_OK(vt_cuda_product_make(be, kind, weights + (size_t)i * bytes, n_columns, k, &p[i], &err), err);
@@ -261,11 +264,11 @@ struct widths {
 
 static void time_shapes(struct vt_cuda *be, struct widths m)
 {
-    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.qkv, m.d);
-    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.d, m.q);
-    time_shape(be, m.name, VT_DEV_GEMM_SWIGLU, 2 * m.ff, m.d);
-    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.d, m.ff);
-    time_shape(be, m.name, VT_DEV_GEMM_FLOAT, m.vocab, m.d);
+    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.qkv, m.d, false);
+    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.d, m.q, false);
+    time_shape(be, m.name, VT_DEV_GEMM_SWIGLU, 2 * m.ff, m.d, false);
+    time_shape(be, m.name, VT_DEV_GEMM_PARTIAL, m.d, m.ff, false);
+    time_shape(be, m.name, VT_DEV_GEMM_FLOAT, m.vocab, m.d, false);
 }
 
 static void timing(void)
@@ -285,6 +288,10 @@ static void timing(void)
         for (size_t i = (size_t)four; i < sizeof m / sizeof m[0]; i++)
             time_shapes(f.be, m[i]);
     }
+    /* Samples that are all zero: what power costs. */
+    f.be->machine = machine;
+    time_shape(f.be, "zeros", VT_DEV_GEMM_SWIGLU, 2 * 18944, 3584, true);
+    time_shape(f.be, "zeros", VT_DEV_GEMM_PARTIAL, 3584, 18944, true);
     close_fixture(&f);
 }
 static const struct test_case cases[] = {TEST(shapes), TEST(timing)};
