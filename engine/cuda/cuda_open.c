@@ -4,7 +4,6 @@
  * model always holds: weights, working rows, logits of as many rows as a scratch of a few hundred megabytes holds,
  * records and rotary tables; pages of keys and values come as jobs need them, all inside the budget.
  */
-#include "base/log.h"
 #include "cuda/cuda.h"
 #include "cuda/cuda_parts.h"
 #include <stdio.h>
@@ -184,8 +183,10 @@ void vt_cuda_close(void *opened)
     struct vt_cuda *be = opened;
     if (!be)
         return;
-    if (be->stream && vt_gpu_bind(be->gpu, NULL) == VT_OK && vt_gpu_stream_wait(be->gpu, be->stream, NULL) != VT_OK)
-        vt_log(VT_LOG_WARN, "cuda", "closing a model on a GPU that does not answer");
+    /* A device that does not answer any more is closed like one that does. */
+    vt_status status = be->stream ? vt_gpu_bind(be->gpu, NULL) : VT_EIO;
+    if (status == VT_OK)
+        status = vt_gpu_stream_wait(be->gpu, be->stream, NULL);
     vt_cuda_graphs_free(be);
     for (int i = 0; i < VT_CUDA_IN_FLIGHT; i++) {
         struct vt_cuda_stage *s = &be->stages[i];
