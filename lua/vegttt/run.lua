@@ -223,7 +223,8 @@ function run.open(e, values, origins, o)
     return entry.about.family == of_family
   end, replicate == 0)
   r.origins, r.resolved = origins_json(origins), params_json(values)
-  r.seed = core.seed(rawget(values, "seed") or 42, ("run/%d"):format(r.replicate))
+  local seed = rawget(values, "seed") -- a list where the command line sweeps over it: each cell has one
+  r.seed = core.seed(type(seed) == "number" and seed or 42, ("run/%d"):format(r.replicate))
   r.checkpoints = checkpoints.new(handle, info.dir, r.donors)
   r.progress = progress.new(plan, o.progress)
   open_inputs(r, read)
