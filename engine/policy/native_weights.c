@@ -152,8 +152,11 @@ static vt_status save(const vt_weights *w, const char *dir, bool to_train, vt_er
         free(a->trained_on);
         a->trained_on = vt_strdup(w->trained_on);
         memcpy(a->base_digest, n->digest, sizeof a->base_digest);
-        status = vt_adapter_save(a, dir, to_train ? VT_F32 : VT_BF16, to_train, err);
+        if (!a->trained_on)
+            status = vt_fail(err, VT_ENOMEM, "out of memory for what weights %.12s were trained on", w->id);
     }
+    if (status == VT_OK)
+        status = vt_adapter_save(a, dir, to_train ? VT_F32 : VT_BF16, to_train, err);
     vt_adapter_free(a);
     if (status == VT_OK)
         status = write_sidecar(w, dir, to_train, err);
