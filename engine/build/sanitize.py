@@ -15,7 +15,7 @@ import testrun
 OPTIONS = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
 KINDS = {
     "address": ("address,undefined", "base loop store stats plot model cpu policy eval farm bind net",
-                {"ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
+                {"ASAN_OPTIONS": "detect_leaks=1", "UBSAN_OPTIONS": "print_stacktrace=1"}),
     "thread": ("thread", "base loop store model cpu policy eval farm net", {"TSAN_OPTIONS": "second_deadlock_stack=1:history_size=4"}),
 }
 

@@ -214,7 +214,6 @@ static void release_child(struct vt_loop_child *c)
     for (struct vt_loop_child **at = &l->children; *at; at = &(*at)->next) {
         if (*at == c) {
             *at = c->next;
-            l->n_children--;
             break;
         }
     }
@@ -273,6 +272,12 @@ static vt_status watch_child(struct vt_loop_child *c, double timeout_s, vt_err *
     return c->deadline ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory while starting a child");
 }
 
+static void free_children(vt_loop *l)
+{
+    while (l->children)
+        release_child(l->children);
+}
+
 vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
                         void (*done)(void *arg, const struct vt_child_result *r), void *arg, vt_err *err)
 {
@@ -285,7 +290,7 @@ vt_status vt_loop_child(vt_loop *l, const char *const argv[], double timeout_s,
     vt_buf_init(&c->out.tail, 2 * OUTPUT_CAP);
     vt_buf_init(&c->errout.tail, 2 * OUTPUT_CAP);
     l->children = c;
-    l->n_children++;
+    l->free_children = free_children;
     vt_status status;
     if ((status = make_pipe(out, err)) != VT_OK || (status = make_pipe(errout, err)) != VT_OK)
         goto out;
@@ -302,12 +307,6 @@ out:
     if (status != VT_OK)
         release_child(c);
     return status;
-}
-
-void vt_loop_children_free(vt_loop *l)
-{
-    while (l->children)
-        release_child(l->children);
 }
 
 /* Hands out the whole lines of `text`; at the end also what follows the last newline. */

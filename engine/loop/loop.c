@@ -46,7 +46,8 @@ void vt_loop_free(vt_loop *l)
 {
     if (!l)
         return;
-    vt_loop_children_free(l);
+    if (l->free_children)
+        l->free_children(l);
     if (l->signal_fd >= 0) {
         close(l->signal_fd);
         pthread_sigmask(SIG_SETMASK, &l->old_mask, NULL);

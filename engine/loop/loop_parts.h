@@ -62,10 +62,9 @@ struct vt_loop {
     void *signal_arg;
 
     struct vt_loop_child *children; /* linked list */
-    size_t n_children;
+    /* Kills and reaps every child without calling back; set with the first child, so that loop.c does not need child.c.
+     */
+    void (*free_children)(vt_loop *l);
 };
-
-/* Kills and reaps every child without calling back. */
-void vt_loop_children_free(vt_loop *l);
 
 #endif

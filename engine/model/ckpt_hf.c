@@ -17,6 +17,7 @@
 #include "model/keys.h"
 #include "model/tokenizer_files.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,10 +36,9 @@ static bool has_suffix(const char *s, const char *suffix)
 
 static bool has_file(const char *dir, const char *name)
 {
-    char *path = vt_path_join(dir, name);
-    bool is_there = path && vt_fs_exists(path);
-    free(path);
-    return is_there;
+    char path[PATH_MAX]; /* no allocation: want of memory must not look like a missing file */
+    int n = snprintf(path, sizeof path, "%s/%s", dir, name);
+    return n > 0 && n < (int)sizeof path && vt_fs_exists(path);
 }
 
 static const struct vt_weight_spec *spec_of(const char *name, int *layer)

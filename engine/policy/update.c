@@ -309,7 +309,7 @@ static vt_status new_file_request(vt_policy *p, enum vt_request_kind kind, const
     return vt_fail(err, VT_ENOMEM, "out of memory for a path in %s", dir);
 }
 
-vt_status vt_weights_save(vt_weights *w, const char *dir, bool to_train, vt_policy_done *done, void *arg,
+vt_status vt_weights_save(vt_weights *w, const char *dir, enum vt_snapshot_kind kind, vt_policy_done *done, void *arg,
                           vt_request **ticket, vt_err *err)
 {
     vt_policy *p = w->policy;
@@ -319,7 +319,7 @@ vt_status vt_weights_save(vt_weights *w, const char *dir, bool to_train, vt_poli
         return vt_fail(err, VT_EUNSUPPORTED, "the model %s keeps no snapshots", p->spec);
     VT_TRY(new_file_request(p, VT_REQUEST_SAVE, dir, done, arg, &r, err));
     r->weights = vt_weights_ref(w);
-    r->to_train = to_train;
+    r->snapshot = kind;
     return vt_request_submit(r, ticket, err);
 }
 

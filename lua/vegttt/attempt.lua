@@ -31,15 +31,22 @@ local function finish(r, status, value)
   return status, value
 end
 
-local function main_of(r)
-  return function() return r.experiment.main(r:script_view(), r.params) end
+---What the main task of a run does.
+function attempt.main_of(r)
+  return function()
+    local value = r.experiment.main(r:script_view(), r.params)
+    r.checkpoints:finish()
+    return value
+  end
 end
 
 ---Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then.
 function attempt.carry_out(r)
+  local news = r:news()
+  if news then core.err(("vegttt: %s\n"):format(news)) end
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
   r:begin()
-  local status, value = sched.run(main_of(r), r, {
+  local status, value = sched.run(attempt.main_of(r), r, {
     tick = function() return r.progress:tick() end,
     limit = r:time_limit(),
     on_drain = function()
@@ -54,7 +61,7 @@ end
 ---[waits] Carries out an opened run as a light task of another; raises what its main raises.
 function attempt.carry_out_inside(r)
   r:begin()
-  local task = sched.spawn(main_of(r), r)
+  local task = sched.spawn(attempt.main_of(r), r)
   local ok, value = pcall(task.join, task)
   finish(r, ok and "done" or "failed", value)
   if not ok then error(value, 0) end

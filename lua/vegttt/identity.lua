@@ -6,6 +6,7 @@
 --
 -- Code is Lua's own binary form without names and lines. The numbers of the first and last line stay in that form, so it
 -- is walked and they are left out; the walk follows ldump.c of Lua 5.4.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 
 local identity = {}
@@ -110,7 +111,7 @@ function describe(v, seen)
   if core.is_vector(v) then return core.json_encode(v) end
   if seen[v] then return "again" end
   seen[v] = true
-  if kind == "table" and not getmetatable(v) then return describe_table(v, seen) end
+  if kind == "table" and (not getmetatable(v) or closed.is_record(v)) then return describe_table(v, seen) end
   return kind == "function" and describe_function(v, seen) or kind
 end
 

@@ -36,8 +36,8 @@ local function run_cell(parent, e, cell, o)
     local origins
     values, origins = params.resolve(e.params, given, "sweep")
     local r = attempt.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate,
-      limits = parent.limits, parent = parent.id, argv = parent.options.argv, progress = parent.progress,
-      swept = cell })
+      fresh = parent.options.fresh, limits = parent.limits, within = parent, argv = parent.options.argv,
+      progress = parent.progress })
     dir = r.dir
     local stored = r:stored_summary()
     if stored then

@@ -46,7 +46,7 @@ function update.batch(of, o)
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
-      seqs[#seqs + 1] = { prompt = s.prompt_ids or g.prompt_ids or s.prompt or g.prompt, tokens = s.tokens,
+      seqs[#seqs + 1] = { prompt = policy.prompt_of(s, g), tokens = s.tokens,
         logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
         or a, sample = s, task = s.task or g.task }
       if run and s.key then
@@ -220,6 +220,9 @@ local function compute(model, parent, piece, o)
   return result
 end
 
+local Report = closed.class("vt.UpdateReport", "an update's report", { "weights", "loss", "n_tokens", "grad_norm",
+  "rms_advantage", "max_advantage", "ess", "kl_sample_train", "agreement", "skipped" })
+
 local function report_of(stats, w, is_skipped)
   local agreement = stats.agreement
   return { weights = w, loss = stats.loss, n_tokens = stats.n_tokens, grad_norm = stats.grad_norm or 0,
@@ -251,7 +254,8 @@ end
 
 local function one_step(run, model, parent, seqs, o)
   local piece = { seqs = seqs, trained_on = trained_on(seqs) }
-  local loss = type(o.loss) == "function" and identity.of(o.loss) or o.loss
+  -- What a function does can hang on more than it closes over: its updates are its run's own.
+  local loss = type(o.loss) == "function" and identity.of(o.loss) .. run.id or o.loss
   piece.identity = record.hash { batch = digest_of(model, seqs), loss = loss, ratio = o.ratio, clip_lo = o.clip_lo,
     clip_hi = o.clip_hi, beta = o.beta }
   local key = ("update/%s/%s"):format(parent.id, record.hash { piece.identity, o.lr, o.grad_clip, o.weight_decay,
@@ -283,6 +287,24 @@ local function one_step(run, model, parent, seqs, o)
   return report
 end
 
+-- A teacher that is the student, or rewards that are all alike, leave nothing to learn: that is seldom what was meant.
+local function say_if_nothing_is_asked(run, seqs)
+  for _, q in ipairs(seqs) do
+    local a = q.advantage
+    if type(a) == "number" then
+      if a ~= 0 then return end
+    else
+      for i = 1, #a do
+        if a[i] ~= 0 then return end
+      end
+    end
+  end
+  local line = ("policy:update: all advantages of the %d sequences are 0, so there is nothing to learn from them"):format(
+    #seqs)
+  core.err(("vegttt: %s\n"):format(line))
+  run:note(line)
+end
+
 local Policy = policy.class
 
 ---policy:update(batch, o): trains on the batch and moves the policy to the new weights.
@@ -297,6 +319,7 @@ function Policy:update(batch, o)
   end
   o = resolve_options(self, o)
   check_ratio(o, batch.seqs)
+  say_if_nothing_is_asked(run, batch.seqs)
   local n, size = #batch.seqs, o.minibatch or #batch.seqs
   local report
   for _ = 1, o.epochs do
@@ -306,7 +329,7 @@ function Policy:update(batch, o)
       self.weights = report.weights
     end
   end
-  return report
+  return setmetatable(report, Report)
 end
 
 return update

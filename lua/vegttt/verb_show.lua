@@ -66,6 +66,14 @@ local places = {
   { "log/latest", "the log of the last attempt" },
 }
 
+-- What the run before it was, and what is not as it was then.
+local function show_before(about)
+  if not about.before then return end
+  local changed = about.changed or {}
+  verb.say("the run before it is %s; since then: %s", about.before, #changed > 0 and table.concat(changed, ", ")
+    or "nothing")
+end
+
 -- One sample: what the model wrote, what was compiled, what became of it, and what it was worth.
 local function show_sample(dir, n)
   local samples = run_files.samples(dir)
@@ -104,6 +112,7 @@ local function run(f, rest)
   local wall = summary and summary.wall_s and (", %.1f s in the last attempt"):format(summary.wall_s) or ""
   verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, wall)
   if status ~= "finished" then verb.say("%s; the same command continues it", run_files.so_far(dir)) end
+  show_before(about)
   show_params(dir)
   show_tables(dir)
   local headline = run_files.headline(summary)

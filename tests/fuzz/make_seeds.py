@@ -90,8 +90,8 @@ for i, line in enumerate((golden / "tokenizer.jsonl").read_text().splitlines()):
     if i % 5 == 0 and not text_bytes.startswith(b"{"):
         write("model_tokenizer", f"text-{i}", text_bytes)
 
-# What make_formats.py describes, as folders: seven files with NULs between them (model_folder.c). The weights are those of
-# tests/golden/tiny/llama, put beside them by hand: VEGTTT_FUZZ_FOLDER.
+# What make_formats.py describes, as folders: seven files with NULs between them (model_folder.c). run.py puts the
+# weights of tests/golden/tiny/llama beside them.
 files = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "adapter_config.json")
 config = (golden / "tiny" / "llama" / "config.json").read_text()
 adapter = (golden / "tiny" / "llama" / "adapter" / "adapter_config.json").read_text()
@@ -111,7 +111,7 @@ for i, line in enumerate((golden / "chat_formats.jsonl").read_text().splitlines(
     case = json.loads(line)
     turns = b"".join(bytes([1 + ["system", "user", "assistant"].index(m["role"])]) + m["content"].encode() for m in case["messages"])
     if i % 3 == 0 and b"\0" not in turns:
-        write("model_chat", str(i), bytes([64 + CHATS.index(case["chat"])]) + turns)
+        write("model_chat", str(i), bytes([8 * 8 + CHATS.index(case["chat"])]) + turns)
 
 for path in sorted((root / "splits").glob("*.json")):
     write("store_split", path.name, path.read_bytes())
@@ -138,3 +138,7 @@ for i, answer in enumerate([BODY, FUNCTION, f"```c\n{FUNCTION}```", f"Here it is
                             f"<think>maybe ```c\nx\n```</think>\n~~~c\n{FUNCTION}\n~~~", "no code at all", "```c\n", "char c = '}'; char *s = \"}\";\n}"]):
     write("eval_extract", f"answer-{i}", b"\1" + answer.encode())
     write("eval_extract", f"file-{i}", b"\0" + answer.encode())
+
+for i, words in enumerate([["--k", "8", "--top_p=0.9", "--no-copy", "a.lua"], ["--max-memory", "134M", "--shape", "x=n,m", "--shape=y=n", "--", "--json"],
+                           ["--temperature", "1e-3", "--subset", "eval", "-h"], ["--tempreature=nan", "--k=9223372036854775807", "-3"]]):
+    write("base_args", str(i), "\n".join(words).encode())

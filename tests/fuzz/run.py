@@ -24,10 +24,12 @@ OPTIONS = ["-DCMAKE_BUILD_TYPE=RelWithDebInfo", "-DVEGTTT_SANITIZE=address,undef
 
 def fuzz(build, name, runs, seed):
     """(what is wrong, the last lines of the log); nothing is wrong when the first is empty."""
-    findings, corpus = build / "findings", build / "corpus" / name
-    for folder in (findings, corpus):
+    findings, corpus, model = build / "findings", build / "corpus" / name, build / "model"
+    for folder in (findings, corpus, model):
         folder.mkdir(parents=True, exist_ok=True)
-    env = dict(os.environ, VEGTTT_FUZZ_TOKENIZER=str(ROOT / "tests/golden/tokenizers/llama3.json"),
+    for weights in ("model.safetensors", "adapter/adapter_model.safetensors"):
+        shutil.copy(ROOT / "tests/golden/tiny/llama" / weights, model)
+    env = dict(os.environ, VEGTTT_FUZZ_TOKENIZER=str(ROOT / "tests/golden/tokenizers/llama3.json"), VEGTTT_FUZZ_FOLDER=str(model),
                ASAN_OPTIONS="allocator_may_return_null=1:detect_leaks=1", UBSAN_OPTIONS="print_stacktrace=1")
     done = subprocess.run([str(build / "fuzz" / f"fuzz_{name}"), str(corpus), str(build / "seeds" / name), f"-runs={runs}", f"-seed={seed}",
                            f"-timeout={SLOWEST_S}", "-rss_limit_mb=4096", "-malloc_limit_mb=2048", "-max_len=8192", "-print_final_stats=1",

@@ -14,7 +14,7 @@ place of the file (below the definition named after @@), and are replaced by tho
 
 The mutants are applied one at a time to a copy of the tree, which is built and tested in a build folder of its own. A
 test first has to pass on the unchanged copy. A mutant that survives, does not build or finds no place is a failure: the
-mistake it stands for would not be noticed. A test that hangs until its deadline has noticed.
+mistake it stands for would not be noticed. (That each has its place and its test is tried by tests/unit/mutants.py.) A test that hangs until its deadline has noticed.
 
 A broken program may do harm, and the tests are often run by root. Where a mutant's tests need no jail they run under
 landlock, which lets them write below scratch folders only; without landlock such a mutant is skipped for root. Mutants
@@ -63,16 +63,15 @@ class Mutant:
         if not self.tests or not self.why or not self.hunks or any(not h[0] or h[2] == h[3] for h in self.hunks):
             raise ValueError(f"{path.name}: a mutant has lines Test:, Why:, --- a/FILE, @@ and a change")
 
-    def apply(self, tree):
-        """{path: original text}; ValueError when a hunk has no place or several."""
+    def edit(self, tree):
+        """{path: (text, changed text)}; ValueError when a hunk has no place or several."""
         texts = {}
         for target, definition, old, new in self.hunks:
             path = tree / target
             if not path.exists():
                 raise ValueError(f"there is no {target}")
-            text = path.read_text()
-            texts.setdefault(path, text)
-            lines = path.read_text().split("\n")
+            original, text = texts.get(path) or 2 * (path.read_text(),)
+            lines = text.split("\n")
             first = 0
             if definition:
                 starts = [i for i, line in enumerate(lines) if re.match(rf"[A-Za-z].*\b{re.escape(definition)}\b", line) and
@@ -86,8 +85,15 @@ class Mutant:
             if len(places) != 1:
                 raise ValueError(f"its lines stand at {len(places)} places of {target}")
             lines[places[0]:places[0] + len(old)] = new
-            path.write_text("\n".join(lines))
+            texts[path] = (original, "\n".join(lines))
         return texts
+
+    def apply(self, tree):
+        """Changes the tree; {path: original text}."""
+        texts = self.edit(tree)
+        for path, (_, changed) in texts.items():
+            path.write_text(changed)
+        return {path: original for path, (original, _) in texts.items()}
 
 
 def copy_tree(root, tree):
@@ -170,7 +176,6 @@ def try_mutant(bench, mutant):
     try:
         originals = mutant.apply(bench.tree)
     except ValueError as e:
-        copy_tree(bench.root, bench.tree)
         return False, f"DOES NOT APPLY: {e}"
     try:
         trouble = bench.make(mutant.tests)

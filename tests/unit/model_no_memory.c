@@ -36,7 +36,8 @@ static void write_gguf(void)
 }
 
 static const char tokenizer_json[] =
-    "{\"added_tokens\":[{\"id\":4,\"content\":\"<|end|>\",\"special\":true}],\"normalizer\":{\"type\":\"NFC\"},"
+    "{\"added_tokens\":[{\"id\":4,\"content\":\"<|end|>\",\"special\":true,\"normalized\":false}],\"normalizer\":{"
+    "\"type\":\"NFC\"},"
     "\"pre_tokenizer\":{\"type\":\"Sequence\",\"pretokenizers\":[{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a+|b+\"},"
     "\"behavior\":\"Isolated\"},{\"type\":\"ByteLevel\",\"add_prefix_space\":false,\"use_regex\":true}]},\"model\":{"
     "\"type\":\"BPE\",\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\"\xc4\xa0\":3},\"merges\":[[\"a\",\"b\"]]}}";
@@ -67,6 +68,7 @@ static vt_status digest_calls(void *arg, vt_err *err)
 {
     char hex[65], again[65];
     vt_ckpt *c = arg;
+    VT_TRY(vt_ckpt_unchanged(c, err));
     VT_TRY(vt_ckpt_digest(c, hex, err));
     VT_TRY(vt_file_digest(gguf_path, again, err));
     return strcmp(hex, again) == 0 ? VT_OK : vt_fail(err, VT_EINTERNAL, "two digests");
@@ -104,7 +106,14 @@ static vt_status chat_calls(void *arg, vt_err *err)
     static const struct vt_message m[] = {{"system", "s"}, {"user", "u"}, {"assistant", "<think>a</think>b"}};
     enum vt_chat chat;
     struct vt_buf out;
-    VT_TRY(vt_chat_of(arg, &chat, err));
+    vt_status of = vt_chat_of(arg, &chat, err), pick = vt_chat_pick(arg, "llama3", &chat, err);
+    if (of == VT_ENOMEM || pick == VT_ENOMEM)
+        return VT_ENOMEM;
+    VT_TRY(vt_chat_named("harmony", &chat, err)); /* of and pick refuse a template and a tokenizer without its tokens */
+    vt_buf_init(&out, 1 << 16);
+    vt_status probed = vt_chat_probe(chat, &out, err);
+    vt_buf_free(&out);
+    VT_TRY(probed);
     for (enum vt_chat k = VT_CHAT_SMOLLM2; k <= VT_CHAT_HARMONY; k++) {
         vt_buf_init(&out, 1 << 16);
         vt_status status = vt_chat_render(k, m, 3, true, NULL, &out, err);
@@ -133,6 +142,12 @@ static vt_status adapter_calls(void *arg, vt_err *err)
         status = vt_adapter_load(adapter_path, vt_ckpt_config(c), "another digest", &loaded, &warning, err);
     if (status == VT_OK && (!warning || !loaded->m || memcmp(loaded->params, a->params, a->n_params * sizeof(float))))
         status = vt_fail(err, VT_EINTERNAL, "the adapter came back changed");
+    free(warning);
+    warning = NULL;
+    vt_adapter_free(loaded);
+    loaded = NULL;
+    if (status == VT_OK)
+        status = vt_adapter_load_on(adapter_path, c, "another digest", &loaded, &warning, err);
     free(warning);
     vt_adapter_free(a);
     vt_adapter_free(copy);

@@ -88,8 +88,10 @@ static void marks(void)
 static void longest_added_token(void)
 {
     static const char json[] =
-        "{\"added_tokens\":[{\"id\":3,\"content\":\"<|x|>\"},{\"id\":4,\"content\":\"<|x|>a\"},{\"id\":5,\"content\":"
-        "\"<|\"}],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{\"type\":\"BPE\","
+        "{\"added_tokens\":[{\"id\":3,\"content\":\"<|x|>\",\"special\":false,\"normalized\":false},{\"id\":4,"
+        "\"content\":\"<|x|>a\",\"special\":false,\"normalized\":false},{\"id\":5,\"content\":\"<|\",\"special\":false,"
+        "\"normalized\":false}],\"pre_tokenizer\":{\"type\":\"ByteLevel\",\"add_prefix_space\":false},\"model\":{"
+        "\"type\":\"BPE\","
         "\"vocab\":{\"a\":0,\"b\":1,\"x\":2},\"merges\":[]}}";
     const char *path = scratch_path("added.json");
     struct vt_ids ids = {0};
@@ -97,6 +99,8 @@ static void longest_added_token(void)
     vt_err err;
     write_scratch(path, json, sizeof json - 1);
     CHECK_OK(vt_tokenizer_from_json(path, &t, &err), err);
+    if (!t)
+        return;
     CHECK_OK(vt_tokenizer_encode(t, "<|x|>ab<|x|>b<|a", 16, false, &ids, &err), err);
     static const int32_t expected[] = {4, 1, 3, 1, 5, 0};
     CHECK_INT(ids.n, 6);

@@ -146,7 +146,7 @@ static vt_status save_call(void *arg, vt_err *why)
 {
     struct vt_mail m = VT_MAIL;
 
-    return end(vt_weights_save(arg, dir, true, vt_mail_deliver, &m, NULL, why), &m, why);
+    return end(vt_weights_save(arg, dir, VT_SNAPSHOT_TRAINING, vt_mail_deliver, &m, NULL, why), &m, why);
 }
 
 static vt_status load_call(void *arg, vt_err *why)

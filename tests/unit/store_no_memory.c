@@ -112,7 +112,6 @@ static vt_status use_run(vt_run *r, vt_err *err)
 {
     char *path, hex[65];
     bool is_edited;
-    VT_TRY(vt_run_begin(r, err));
     VT_TRY(vt_run_source_put(r, "a/b.lua", "text", 4, &is_edited, err));
     VT_TRY(vt_run_blob_put(r, "bytes", 5, hex, err));
     VT_TRY(vt_run_path(r, "tables/x.csv", &path, err));
