@@ -18,6 +18,7 @@ local inputs = require "vegttt.inputs"
 local meter = require "vegttt.meter"
 local progress = require "vegttt.progress"
 local record = require "vegttt.record"
+local results = require "vegttt.results"
 local rng = require "vegttt.rng"
 local session = require "vegttt.session"
 local tables = require "vegttt.tables"
@@ -298,7 +299,8 @@ end
 function Run:finish(result)
   self:keep_modules()
   self:write_tables()
-  local summary = { result = plain(result or {}, 0), params = self.resolved, meter = self.meter:copy(),
+  local value = plain(result or {}, 0)
+  local summary = { result = value, non_finite = results.non_finite(value), params = self.resolved, meter = self.meter:copy(),
     wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
   core.run_finish(self.handle, summary)
   return summary
@@ -309,7 +311,12 @@ function Run:stored_summary()
   if not self.is_finished then return nil end
   local path = self.dir .. "/summary.json"
   local ok, summary = pcall(function() return core.json_decode(core.read(path), path) end)
-  if ok then return summary end
+  if ok and type(summary) == "table" then
+    results.revive(summary)
+    if type(summary.meter.charged) ~= "table" then summary.meter.charged = {} end
+    return summary
+  end
+  if ok then summary = "it holds no object" end
   self:close()
   errors.raise("infrastructure", "run",
     ("the finished run's result %s cannot be read (%s); move the folder away, or use --fresh"):format(path,

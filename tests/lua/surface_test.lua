@@ -381,7 +381,7 @@ describe("a run", function()
         return { sum = p.a + p.b }
       end }
       local grid = vt.grid { a = { 1, 2, 3 } }
-      local cells = run:sweep(cell, grid, { fixed = { b = 10 } })
+      local cells = run:sweep(cell, grid, { fixed = { b = 10 }, keep_going = true })
       expect.equal(#cells, 3)
       expect.equal(cells[2].sum, 12)
       expect.equal(cells.failed, 1)
@@ -397,6 +397,9 @@ describe("a run", function()
       expect.equal(cells[3].sum, nil) -- what the others have
       expect.raises("a cell has no 'smu'; did you mean 'sum'?", function() return cells[1].smu end)
       expect.equal(run:meter().charged.rollouts, 0)
+      expect.raises("cell 2 of the grid: there is no parameter 'aa'", run.sweep, run, cell, { { a = 7 }, { aa = 1 } })
+      expect.raises("cell 1 of the grid: --a must be a whole number", run.sweep, run, cell, { { a = "x" } })
+      expect.equal(calls, 3) -- nothing of a wrong grid runs
     end)
   end)
 end)
