@@ -409,6 +409,11 @@ function Run:table(name, columns)
   if type(name) ~= "string" or type(columns) ~= "table" then
     errors.misuse("run:table", "run:table needs a name and a list of column names")
   end
+  local known = self.tables[name]
+  if known and table.concat(known.columns, "\0") ~= table.concat(columns, "\0") then
+    errors.misuse("run:table", "run:table: this run has a table '%s' with other columns: %s", name,
+      table.concat(known.columns, ", "))
+  end
   local t = tables.new(self, name, columns)
   if not self.tables[name] then self.table_order[#self.table_order + 1] = name end
   self.tables[name] = t
@@ -448,7 +453,14 @@ View.__tostring = Run.__tostring
 for _, name in ipairs(public) do
   view_methods[name] = function(view, ...) return Run[name](runs[view], ...) end
 end
-function view_methods.meter(view) return runs[view].meter:copy() end
+local Meter, Charged, Spent = closed.record_class("run:meter()", { "charged", "spent" }),
+  closed.record_class("run:meter().charged", meter.units), closed.record_class("run:meter().spent", meter.units)
+function view_methods.meter(view)
+  local m = runs[view].meter:copy()
+  setmetatable(m.charged, Charged)
+  setmetatable(m.spent, Spent)
+  return setmetatable(m, Meter)
+end
 
 function Run.script_view(r)
   local view = setmetatable({ id = r.id, dir = r.dir, params = r.params, seed = r.seed }, View)
