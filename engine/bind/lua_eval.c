@@ -8,6 +8,7 @@
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include "eval/c/assemble.h"
+#include "eval/c/c_tier.h"
 #include "eval/tier.h"
 #include <stdlib.h>
 #include <string.h>
@@ -92,6 +93,21 @@ static int l_open(lua_State *L)
     lua_pushstring(L, vt_eval_machine(h->e));
     lua_setfield(L, -2, "machine");
     return 2;
+}
+
+/* core.eval_identity() -> { version, machine } of the evaluator that would be opened. */
+static int l_identity(lua_State *L)
+{
+    vt_err err;
+    struct vt_c_identity who;
+    if (vt_c_identity_of(NULL, &who, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.eval", &err);
+    lua_createtable(L, 0, 2);
+    lua_pushstring(L, who.version);
+    lua_setfield(L, -2, "version");
+    lua_pushstring(L, who.machine);
+    lua_setfield(L, -2, "machine");
+    return 1;
 }
 
 /* Evaluator thread. */
@@ -287,9 +303,11 @@ static int l_cancel(lua_State *L)
 
 void vt_lua_add_eval(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"eval_open", l_open},     {"eval_submit", l_submit}, {"eval_key", l_key},
-                                         {"eval_cancel", l_cancel}, {"assemble", l_assemble},  {"extract", l_extract},
-                                         {"prompt", l_prompt},      {"eval_tiers", l_tiers},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"eval_open", l_open},     {"eval_identity", l_identity},
+                                         {"eval_submit", l_submit}, {"eval_key", l_key},
+                                         {"eval_cancel", l_cancel}, {"assemble", l_assemble},
+                                         {"extract", l_extract},    {"prompt", l_prompt},
+                                         {"eval_tiers", l_tiers},   {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

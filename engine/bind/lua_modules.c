@@ -7,6 +7,7 @@
  */
 #include "bind/lua_modules.h"
 #include "base/fs.h"
+#include "base/sha256.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include <lualib.h>
@@ -136,8 +137,30 @@ static int l_embedded_text(lua_State *L)
     return push_text(L, luaL_checkstring(L, 1)) ? 1 : 0;
 }
 
+/* core.lua_digest() -> one hash of all texts of the Lua half, as they are loaded: those of VEGTTT_LUA_DIR where it has
+ * them. */
+static int l_digest(lua_State *L)
+{
+    char hex[VT_SHA256_HEX];
+    struct vt_sha256 s;
+    vt_bind *b = vt_lua_bind(L);
+    vt_sha256_init(&s);
+    for (const struct vt_embedded *e = b->host.lua; e && e->name; e++) {
+        size_t n;
+        if (!push_text(L, e->name))
+            continue;
+        const char *text = lua_tolstring(L, -1, &n);
+        vt_hash_field(&s, e->name, text, n);
+        lua_pop(L, 1);
+    }
+    vt_sha256_hex(&s, hex);
+    lua_pushstring(L, hex);
+    return 1;
+}
+
 void vt_lua_add_modules(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"embedded", l_embedded}, {"embedded_text", l_embedded_text}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"embedded", l_embedded}, {"embedded_text", l_embedded_text}, {"lua_digest", l_digest}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -20,12 +20,14 @@
     X(task)                                                                                                            \
     X(policy)                                                                                                          \
     X(weights)                                                                                                         \
+    X(sample)                                                                                                          \
     X(train)                                                                                                           \
     X(eval)                                                                                                            \
     X(check)                                                                                                           \
     X(tokens)                                                                                                          \
     X(serve)                                                                                                           \
     X(store)                                                                                                           \
+    X(inputs)                                                                                                          \
     X(plot)                                                                                                            \
     X(stats)
 

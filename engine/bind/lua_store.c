@@ -59,7 +59,74 @@ static vt_json *to_json(lua_State *L, int idx, const char *key)
     return j;
 }
 
-/* core.run_open{ root, experiment, name, params, replicate, fresh, part, origins, env, about }
+/* The strings of a list in the field `key`, lent by the list; *n of them. */
+static const char **read_strings(lua_State *L, int idx, const char *key, size_t *n)
+{
+    *n = 0;
+    if (lua_getfield(L, idx, key) != LUA_TTABLE)
+        return NULL;
+    size_t count = lua_rawlen(L, -1);
+    const char **out = lua_newuserdatauv(L, (count + 1) * sizeof *out, 0);
+    for (size_t i = 0; i < count; i++) {
+        lua_rawgeti(L, -2, (lua_Integer)i + 1);
+        out[i] = luaL_checkstring(L, -1);
+        lua_pop(L, 1);
+    }
+    *n = count;
+    return out;
+}
+
+/* core.run_id(experiment, params, replicate) -> the id that core.run_open gives to such a run. */
+static int l_id(lua_State *L)
+{
+    vt_err err;
+    char id[VT_SHA256_HEX];
+    const char *experiment = luaL_checkstring(L, 1);
+    uint64_t replicate = (uint64_t)luaL_checkinteger(L, 3);
+    lua_pushvalue(L, 2);
+    if (vt_run_id_of(experiment, to_json(L, lua_gettop(L), NULL), replicate, id, &err) != VT_OK)
+        return vt_lua_raise(L, "opening the run directory", &err);
+    lua_pushstring(L, id);
+    return 1;
+}
+
+struct entries {
+    struct vt_run_entry *list;
+    size_t n;
+};
+
+static void release_entries(void *p)
+{
+    struct entries *e = p;
+    vt_run_list_free(e->list, e->n);
+    free(e);
+}
+
+/* core.run_list(root, experiment) -> { { dir, about = what run.json says }, … }, newest first. */
+static int l_list(lua_State *L)
+{
+    vt_err err;
+    const char *root = luaL_checkstring(L, 1), *experiment = luaL_checkstring(L, 2);
+    struct vt_guard *g = vt_lua_guard(L, release_entries);
+    struct entries *e = calloc(1, sizeof *e);
+    if (!e)
+        return luaL_error(L, "no memory for the runs of %s", experiment);
+    g->p = e;
+    if (vt_run_list(root, experiment, &e->list, &e->n, &err) != VT_OK)
+        return vt_lua_raise(L, "opening the run directory", &err);
+    lua_createtable(L, (int)e->n, 0);
+    for (size_t i = 0; i < e->n; i++) {
+        lua_createtable(L, 0, 2);
+        lua_pushstring(L, e->list[i].dir);
+        lua_setfield(L, -2, "dir");
+        vt_lua_push_json(L, e->list[i].about);
+        lua_setfield(L, -2, "about");
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
+/* core.run_open{ root, experiment, name, params, replicate, fresh, part, stale, origins, env, about }
  * -> handle, { dir, id, is_resumed, is_finished, attempt } */
 static int l_open(lua_State *L)
 {
@@ -74,6 +141,7 @@ static int l_open(lua_State *L)
         .is_fresh = vt_lua_bool(L, 1, "fresh", false),
         .is_part = vt_lua_bool(L, 1, "part", false),
     };
+    spec.stale = read_strings(L, 1, "stale", &spec.n_stale);
     spec.params = to_json(L, 1, "params");
     spec.origins = to_json(L, 1, "origins");
     spec.env = to_json(L, 1, "env");
@@ -97,15 +165,6 @@ static int l_open(lua_State *L)
     return 2;
 }
 
-/* core.run_begin(handle): a finished run is continued. */
-static int l_begin(lua_State *L)
-{
-    vt_err err;
-    if (vt_run_begin(check_run(L, 1), &err) != VT_OK)
-        return vt_lua_raise(L, "opening the run directory", &err);
-    return 0;
-}
-
 static int l_log_path(lua_State *L)
 {
     lua_pushstring(L, vt_run_log_path(check_run(L, 1)));
@@ -117,10 +176,10 @@ static int l_close(lua_State *L)
     return run_gc(L);
 }
 
-/* core.run_line(handle, "rollouts" | "evals" | "metrics" | "meter", object) */
+/* core.run_line(handle, "rollouts" | "evals" | "inputs" | "metrics" | "meter", object) */
 static int l_line(lua_State *L)
 {
-    static const char *const names[] = {"rollouts", "evals", "metrics", "meter", NULL};
+    static const char *const names[] = {"rollouts", "evals", "inputs", "metrics", "meter", NULL};
     vt_err err;
     vt_run *r = check_run(L, 1);
     enum vt_run_lines which = (enum vt_run_lines)luaL_checkoption(L, 2, NULL, names);
@@ -371,7 +430,8 @@ static int l_split(lua_State *L)
 void vt_lua_add_store(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"run_open", l_open},
-                                         {"run_begin", l_begin},
+                                         {"run_id", l_id},
+                                         {"run_list", l_list},
                                          {"run_log_path", l_log_path},
                                          {"run_close", l_close},
                                          {"run_line", l_line},

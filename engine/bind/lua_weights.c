@@ -134,16 +134,18 @@ static int l_branch(lua_State *L)
     return end_op(L, o, vt_policy_branch(w, &o->out, vt_op_finish, o, &o->ticket, &err), &err);
 }
 
-/* core.weights_save(weights, folder, to_train) -> op */
+/* core.weights_save(weights, folder, "export" | "training" | "exact") -> op */
 static int l_save(lua_State *L)
 {
+    static const char *const kinds[] = {
+        [VT_SNAPSHOT_EXPORT] = "export", [VT_SNAPSHOT_TRAINING] = "training", [VT_SNAPSHOT_EXACT] = "exact", NULL};
     vt_err err;
     vt_weights *w = vt_lua_weights(L, 1);
     const char *dir = luaL_checkstring(L, 2);
-    bool to_train = lua_toboolean(L, 3);
+    enum vt_snapshot_kind kind = (enum vt_snapshot_kind)luaL_checkoption(L, 3, NULL, kinds);
     vt_lua_push_weights_policy(L, 1);
     struct weights_op *o = new_op(L, "weights:save");
-    return end_op(L, o, vt_weights_save(w, dir, to_train, vt_op_finish, o, &o->ticket, &err), &err);
+    return end_op(L, o, vt_weights_save(w, dir, kind, vt_op_finish, o, &o->ticket, &err), &err);
 }
 
 /* core.weights_load(policy, folder) -> op giving weights */

@@ -2,10 +2,10 @@
  *
  * lm_open.c: from a checkpoint to a backend that can run, and back; the table of its operations.
  *
- * Opening checks what kernels later rely on beside the door's checks: finite weights (a NaN in a key would reach other
- * rows through 0 * NaN). The large matrices come packed from the cache file (vt_pack); norms, biases and the embedding
- * rows are small or read a row at a time and are taken from the checkpoint itself. Nothing here assumes that heads
- * times head_dim is the model's width.
+ * Opening checks what kernels later rely on beside the door's checks: heads no wider than theirs, finite weights (a NaN
+ * in a key would reach other rows through 0 * NaN). The large matrices come packed from the cache file (vt_pack);
+ * norms, biases and the embedding rows are small or read a row at a time and are taken from the checkpoint itself.
+ * Nothing here assumes that heads times head_dim is the model's width.
  */
 #include "cpu/lm_cpu.h"
 #include "cpu/lm_parts.h"
@@ -163,18 +163,36 @@ static void derive(struct vt_cpu *lm)
     lm->block_bytes = lm->page_bytes * (size_t)c->n_kv_heads;
 }
 
+static vt_status pick_kernels(const char *isa, const struct vt_kernels **out, vt_err *err)
+{
+    if (!isa)
+        isa = getenv("VEGTTT_ISA");
+    return vt_kernels_pick(isa && *isa ? isa : NULL, out, err);
+}
+
+static void name_numerics(enum vt_lm_precision precision, const struct vt_kernels *k, char out[64])
+{
+    (void)snprintf(out, 64, "cpu/%s/%s/%d", precision == VT_LM_F32 ? "f32" : "fast", k->name, (int)NUMERICS_VERSION);
+}
+
+vt_status vt_cpu_numerics(enum vt_lm_precision precision, const char *isa, char out[64], vt_err *err)
+{
+    const struct vt_kernels *k;
+    VT_TRY(pick_kernels(isa, &k, err));
+    name_numerics(precision, k, out);
+    return VT_OK;
+}
+
 static vt_status open_into(struct vt_cpu *lm, const struct vt_lm_opts *o, struct vt_lm_limits *limits, vt_err *err)
 {
-    const char *isa = o->isa ? o->isa : getenv("VEGTTT_ISA");
-    VT_TRY(vt_kernels_pick(isa && *isa ? isa : NULL, &lm->k, err));
+    VT_TRY(pick_kernels(o->isa, &lm->k, err));
     *limits = (struct vt_lm_limits){.is_exact = true,
                                     .in_flight = 1,
                                     .burst = BURST,
                                     .max_slots = MAX_SLOTS,
                                     .max_targets = MAX_TARGETS,
                                     .max_top = MAX_TOP};
-    (void)snprintf(limits->numerics, sizeof limits->numerics, "cpu/%s/%s/%d", lm->prec == VT_LM_F32 ? "f32" : "fast",
-                   lm->k->name, (int)NUMERICS_VERSION);
+    name_numerics(lm->prec, lm->k, limits->numerics);
     derive(lm);
     VT_TRY(vt_pool_new(o->n_threads, &lm->pool, err));
     lm->n_threads = vt_pool_size(lm->pool);
@@ -208,9 +226,13 @@ static vt_status open_backend(const vt_ckpt *ckpt, const struct vt_lm_opts *o, s
 
 static vt_status probe(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
 {
-    (void)ckpt;
-    return o->device == 0 ? VT_OK
-                          : vt_fail(err, VT_EUNSUPPORTED, "the CPU is one device, 0; there is no device %d", o->device);
+    const int head_dim = vt_ckpt_config(ckpt)->head_dim;
+    if (o->device != 0)
+        return vt_fail(err, VT_EUNSUPPORTED, "the CPU is one device, 0; there is no device %d", o->device);
+    if (head_dim > VT_MAX_HEAD_DIM) /* kernels keep rows of a head on the stack */
+        return vt_fail(err, VT_EUNSUPPORTED, "the CPU runs attention heads of up to %d, and those of %s are %d wide",
+                       (int)VT_MAX_HEAD_DIM, vt_ckpt_name(ckpt), head_dim);
+    return VT_OK;
 }
 
 static void free_layers(struct vt_cpu *lm)

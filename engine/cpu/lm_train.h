@@ -64,7 +64,6 @@ struct vt_cpu_back_bufs {
     float *mid, *dn, *act, *d_act, *low, *d_low;
     float *q, *d_out, *dq, *lse, *delta; /* attention tile: [VT_BACK_QUERIES] rows of head_dim */
     int *visible;
-    void *memory;
 };
 
 /* One backward. Arrays of the layer at work have n_rows rows. */

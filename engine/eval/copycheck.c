@@ -5,7 +5,7 @@
  * Merely blanking every name would call `for i … for j … a[i*n+j]` and its interchange the same text, although the
  * interchange is the best thing a model can do to a matmul. So each side's names are numbered by first appearance and
  * the numbers compared. A whole function is compared from the brace after its parameter list, with the parameters'
- * names numbered first. Equal machine code, the other sign of a copy, is judged in eval.c.
+ * names numbered first. Equal machine code, the other sign of a copy, is judged in judge.c.
  */
 #include "eval/copycheck.h"
 #include "eval/ctext.h"

@@ -17,7 +17,8 @@
  *   vt_ground     a task made ready for a pool of input sets: truths, memory. The core caches it (subject.h) and may
  *                 use it from several stations at once.
  *   vt_candidate  code from `build` on: first only what the compiler made, after `load` also what runs it. It outlives
- *                 the station that built it. A task's own texts (the baseline, a tuned version) are candidates, too.
+ *                 the station that built it. A task's own texts (the baseline, a tuned version) are candidates, too;
+ * they may be loaded and called on several lanes at once, any other on one station at a time.
  *
  * A failure of the candidate is a result (vt_stage_result, vt_check), never a status; a status means that the tier
  * itself could not work, and the case is not judged. After `cancel` operations on that station fail soon.

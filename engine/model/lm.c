@@ -86,6 +86,8 @@ vt_status vt_lm_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_lm **ou
     pthread_mutex_init(&lm->lock, NULL);
     pthread_cond_init(&lm->came, NULL);
     vt_status status = open_into(lm, ckpt, o, err);
+    if (status == VT_OK)
+        status = vt_ckpt_unchanged(ckpt, err); /* packed weights and norms are of one state of the files */
     if (status != VT_OK) {
         vt_lm_close(lm);
         return status;

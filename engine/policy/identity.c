@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * identity.c: immutable weights: what they are called and how they are counted.
+ * identity.c: what immutable weights and the samples drawn from them are called.
  *
  * An id is a hash chain. A backend names its roots (the base's digest, its numerics, how an adapter was made); each
  * update hashes its parent, the ordered batch with its loss, and every optimiser field. Where equal requests need not
@@ -14,97 +14,7 @@
 #include "base/rng.h"
 #include "base/sha256.h"
 #include "policy/request.h"
-#include <stdlib.h>
 #include <string.h>
-
-/* --- handles --- */
-
-vt_status vt_weights_new(vt_policy *p, const char *id, int step, const char *trained_on, void *state, vt_weights **out,
-                         vt_err *err)
-{
-    vt_weights *w = vt_alloc(sizeof *w);
-
-    if (w)
-        w->trained_on = vt_strdup(trained_on ? trained_on : "{\"families\":[],\"tasks\":[]}");
-    if (!w || !w->trained_on) {
-        free(w);
-        return vt_fail(err, VT_ENOMEM, "out of memory for a weights handle");
-    }
-    w->policy = p;
-    w->refs = 1;
-    memcpy(w->id, id, sizeof w->id);
-    w->step = step;
-    w->state = state;
-    pthread_mutex_lock(&p->mutex);
-    p->refs++;
-    w->next = p->all_weights;
-    w->link = &p->all_weights;
-    if (w->next)
-        w->next->link = &w->next;
-    p->all_weights = w;
-    pthread_mutex_unlock(&p->mutex);
-    *out = w;
-    return VT_OK;
-}
-
-vt_weights *vt_weights_ref(vt_weights *w)
-{
-    pthread_mutex_lock(&w->policy->mutex);
-    w->refs++;
-    pthread_mutex_unlock(&w->policy->mutex);
-    return w;
-}
-
-void vt_weights_unref(vt_weights *w)
-{
-    vt_policy *p;
-    bool is_last;
-
-    if (!w)
-        return;
-    p = w->policy;
-    pthread_mutex_lock(&p->mutex);
-    is_last = --w->refs == 0;
-    if (is_last) {
-        *w->link = w->next;
-        if (w->next)
-            w->next->link = w->link;
-    }
-    pthread_mutex_unlock(&p->mutex);
-    if (!is_last)
-        return;
-    if (w->state)
-        p->backend->free_weights(p, w->state);
-    free(w->trained_on);
-    free(w);
-    vt_policy_unref(p);
-}
-
-void vt_weights_strip_all(vt_policy *p)
-{
-    for (vt_weights *w = p->all_weights; w; w = w->next) {
-        if (w->state)
-            p->backend->free_weights(p, w->state);
-        w->state = NULL;
-    }
-}
-
-const char *vt_weights_id(const vt_weights *w)
-{
-    return w->id;
-}
-
-const char *vt_weights_trained_on(const vt_weights *w)
-{
-    return w->trained_on;
-}
-
-int vt_weights_step(const vt_weights *w)
-{
-    return w->step;
-}
-
-/* --- names --- */
 
 void vt_identity_next(const char *parent_id, const struct vt_update_opts *o, const char *server_id, char out[65])
 {

@@ -5,19 +5,9 @@
  */
 #include "policy/native.h"
 #include "base/alloc.h"
-#include "cpu/lm_cpu.h"
+#include "policy/backends.h"
 #include <stdlib.h>
 #include <string.h>
-
-struct vt_native *vt_native_of(const vt_policy *p)
-{
-    return p->state;
-}
-
-int vt_native_adapter(const vt_weights *w)
-{
-    return ((const struct vt_native_weights *)w->state)->adapter;
-}
 
 static vt_status load_adapter(vt_policy *p, const char *dir, vt_err *err)
 {
@@ -61,9 +51,9 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
 
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
-    static const struct vt_lm_ops *const backends[] = {&vt_lm_cpu_ops, NULL};
     struct vt_native *n = p->state;
-    struct vt_lm_opts lo = {.backends = backends,
+    struct vt_lm_opts lo = {.backends = vt_lm_backends,
+                            .backend = vt_lm_backend_asked(),
                             .n_threads = p->opts.n_threads,
                             .precision = p->opts.fp32 ? VT_LM_F32 : VT_LM_FAST,
                             .max_memory = p->opts.max_memory,
@@ -104,6 +94,9 @@ static vt_status native_open(vt_policy *p, vt_request *r, vt_err *err)
     if (!n)
         return vt_fail(err, VT_ENOMEM, "out of memory for the policy %s", p->spec);
     pthread_mutex_init(&n->mutex, NULL);
+    n->samples.start = vt_native_start_sampling;
+    n->scores.start = vt_native_start_scoring;
+    n->trainings.start = vt_native_start_training;
     p->state = n;
     p->opts.targets = p->opts.targets ? p->opts.targets : VT_LORA_DEFAULT;
     status = vt_worker_new(&n->worker, err);

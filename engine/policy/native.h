@@ -32,6 +32,12 @@ struct vt_native_work {
     void (*release)(vt_policy *p, struct vt_native_work *w);
 };
 
+/* Works of one kind, oldest first, and how the next job of theirs is started: true when one was. Mutex held. */
+struct vt_native_queue {
+    struct vt_native_work *first;
+    bool (*start)(vt_policy *p);
+};
+
 struct vt_native {
     vt_ckpt *ckpt;
     struct vt_policy_text text;
@@ -42,7 +48,7 @@ struct vt_native {
     pthread_mutex_t mutex;
     int n_in_flight;  /* jobs in the model's hands; at most what it works on at once */
     bool is_decoding; /* one of them is a burst */
-    struct vt_native_work *samples, *scores, *trainings;
+    struct vt_native_queue samples, scores, trainings;
     struct vt_native_work *ended;
     bool turn_is_scoring; /* alternate between decoding and the other queues */
 };
@@ -53,8 +59,16 @@ struct vt_native_weights {
     bool has_masters; /* fp32 parameters present: can be trained on */
 };
 
-struct vt_native *vt_native_of(const vt_policy *p);
-int vt_native_adapter(const vt_weights *w);
+static inline struct vt_native *vt_native_of(const vt_policy *p)
+{
+    return p->state;
+}
+
+static inline int vt_native_adapter(const vt_weights *w)
+{
+    return ((const struct vt_native_weights *)w->state)->adapter;
+}
+
 /* Weights over an adapter of the model; on failure the adapter is dropped. */
 vt_status vt_native_weights_new(vt_policy *p, const char *id, int adapter, int step, bool has_masters,
                                 const char *trained_on, vt_weights **out, vt_err *err) VT_MUST_USE;
@@ -65,9 +79,9 @@ void vt_native_lock(struct vt_native *n);
 void vt_native_unlock(vt_policy *p);
 /* Appends to a queue and starts the next job when there is room for one. The work is the request's state. Without the
  * mutex. */
-void vt_native_enqueue(vt_policy *p, struct vt_native_work **queue, struct vt_native_work *w);
+void vt_native_enqueue(vt_policy *p, struct vt_native_queue *queue, struct vt_native_work *w);
 /* The work leaves its queue with w->status; vt_native_unlock does the rest. Mutex held. */
-void vt_native_end(struct vt_native *n, struct vt_native_work **queue, struct vt_native_work *w);
+void vt_native_end(struct vt_native *n, struct vt_native_queue *queue, struct vt_native_work *w);
 void vt_native_fail(struct vt_native_work *w, const vt_err *err); /* keeps the first failure */
 /* w's own job, to be filled in and submitted by vt_native_submit. Mutex held. */
 struct vt_lm_job *vt_native_job(struct vt_native_work *w, enum vt_lm_job_kind kind, void (*done)(struct vt_lm_job *));
@@ -76,7 +90,7 @@ void vt_native_submit(struct vt_native *n, struct vt_lm_job *job);
 void vt_native_job_done(vt_policy *p);
 void vt_native_cancel(vt_policy *p, vt_request *r);
 
-/* Each starts its queue's next job and returns true, or returns false when there is none to start. Mutex held. */
+/* The queues' starts. */
 bool vt_native_start_sampling(vt_policy *p);
 bool vt_native_start_scoring(vt_policy *p);
 bool vt_native_start_training(vt_policy *p);

@@ -112,7 +112,7 @@ void vt_native_next_id(const vt_weights *parent, const struct vt_update_opts *o,
 
 /* --- saving --- */
 
-static vt_status write_sidecar(const vt_weights *w, const char *dir, bool to_train, vt_err *err)
+static vt_status write_sidecar(const vt_weights *w, const char *dir, enum vt_snapshot_kind kind, vt_err *err)
 {
     const struct vt_native *n = w->policy->state;
     const struct vt_native_weights *state = w->state;
@@ -127,7 +127,7 @@ static vt_status write_sidecar(const vt_weights *w, const char *dir, bool to_tra
     vt_json_put_str(j, "base", n->digest);
     vt_json_put_str(j, "numerics", vt_lm_numerics(n->lm));
     vt_json_put_int(j, "step", w->step);
-    vt_json_put_bool(j, "masters", to_train && state->has_masters);
+    vt_json_put_bool(j, "masters", kind == VT_SNAPSHOT_TRAINING && state->has_masters);
     vt_json_put_str(j, "trained_on", w->trained_on);
     status = vt_json_write(j, true, &text, err);
     if (status == VT_OK && !path)
@@ -140,7 +140,7 @@ static vt_status write_sidecar(const vt_weights *w, const char *dir, bool to_tra
     return status;
 }
 
-static vt_status save(const vt_weights *w, const char *dir, bool to_train, vt_err *err)
+static vt_status save(const vt_weights *w, const char *dir, enum vt_snapshot_kind kind, vt_err *err)
 {
     const struct vt_native *n = w->policy->state;
     struct vt_adapter *a = NULL;
@@ -152,11 +152,15 @@ static vt_status save(const vt_weights *w, const char *dir, bool to_train, vt_er
         free(a->trained_on);
         a->trained_on = vt_strdup(w->trained_on);
         memcpy(a->base_digest, n->digest, sizeof a->base_digest);
-        status = vt_adapter_save(a, dir, to_train ? VT_F32 : VT_BF16, to_train, err);
+        if (!a->trained_on)
+            status = vt_fail(err, VT_ENOMEM, "out of memory for what weights %.12s were trained on", w->id);
     }
+    if (status == VT_OK)
+        status =
+            vt_adapter_save(a, dir, kind == VT_SNAPSHOT_EXPORT ? VT_BF16 : VT_F32, kind == VT_SNAPSHOT_TRAINING, err);
     vt_adapter_free(a);
     if (status == VT_OK)
-        status = write_sidecar(w, dir, to_train, err);
+        status = write_sidecar(w, dir, kind, err);
     return status;
 }
 
@@ -175,7 +179,7 @@ static void run_save(void *arg)
     vt_status status = check_wanted(r, &err);
 
     if (status == VT_OK)
-        status = save(r->weights, r->dir, r->to_train, &err);
+        status = save(r->weights, r->dir, r->snapshot, &err);
     vt_request_finish(r, status, &err);
 }
 
@@ -186,7 +190,7 @@ vt_status vt_native_save(vt_policy *p, vt_request *r, vt_err *err)
     if (!w->adapter)
         return vt_fail(err, VT_EINVAL, "cannot save the base model's weights to %s: there is no adapter to write",
                        r->dir);
-    if (r->to_train && !w->has_masters)
+    if (r->snapshot == VT_SNAPSHOT_TRAINING && !w->has_masters)
         return vt_fail(err, VT_EINVAL, "cannot save weights %.12s to %s to train on: they came without fp32 parameters",
                        r->weights->id, r->dir);
     return vt_worker_post(vt_native_of(p)->worker, run_save, r, err);

@@ -109,30 +109,6 @@ vt_status vt_policy_check_spec(const char *spec, vt_err *err)
 
 /* --- opening and closing --- */
 
-void vt_policy_ref(vt_policy *p)
-{
-    pthread_mutex_lock(&p->mutex);
-    p->refs++;
-    pthread_mutex_unlock(&p->mutex);
-}
-
-void vt_policy_unref(vt_policy *p)
-{
-    bool is_last;
-
-    pthread_mutex_lock(&p->mutex);
-    is_last = --p->refs == 0;
-    pthread_mutex_unlock(&p->mutex);
-    if (!is_last)
-        return;
-    pthread_cond_destroy(&p->idle);
-    pthread_mutex_destroy(&p->mutex);
-    free(p->record);
-    free(p->spec);
-    free(p->chat);
-    free(p);
-}
-
 static vt_status new_policy(const char *spec, const struct vt_policy_opts *o, vt_policy **out, vt_err *err)
 {
     const struct vt_policy_backend *b;
@@ -277,16 +253,6 @@ vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *c
 
 /* --- checks --- */
 
-vt_status vt_policy_check_weights(const vt_policy *p, const vt_weights *w, const char *what, vt_err *err)
-{
-    if (!w)
-        return vt_fail(err, VT_EINVAL, "cannot %s without weights", what);
-    if (w->policy != p)
-        return vt_fail(err, VT_EINVAL, "cannot %s: the weights belong to the policy %s, not to %s", what,
-                       w->policy->spec, p->spec);
-    return VT_OK;
-}
-
 static vt_status refuse(const vt_policy *p, const char *what, vt_err *err)
 {
     return vt_fail(err, VT_EUNSUPPORTED, "the model %s cannot %s", p->spec, what);
@@ -313,7 +279,7 @@ static vt_status check_sampling_caps(const vt_policy *p, const struct vt_sample_
 
 static vt_status check_sample(const vt_policy *p, const struct vt_sample_request *r, vt_err *err)
 {
-    VT_TRY(vt_policy_check_weights(p, r->weights, "sample", err));
+    VT_TRY(vt_weights_check(p, r->weights, "sample", err));
     VT_TRY(check_sampling_caps(p, r, err));
     VT_TRY(vt_limit_check(VT_LIMIT_N, r->n, err));
     if (p->caps.tokens ? r->n_prompt < 1 : r->text_len < 1)
@@ -346,18 +312,9 @@ vt_status vt_policy_sample(vt_policy *p, struct vt_sample_request *r, vt_policy_
     return vt_request_submit(request, ticket, err);
 }
 
-void vt_sample_clear(struct vt_sample *s)
-{
-    free(s->tokens);
-    free(s->logprobs);
-    free(s->logprobs_behaviour);
-    free(s->text);
-    memset(s, 0, sizeof *s);
-}
-
 static vt_status check_score(const vt_policy *p, const struct vt_score_request *r, vt_err *err)
 {
-    VT_TRY(vt_policy_check_weights(p, r->weights, "score", err));
+    VT_TRY(vt_weights_check(p, r->weights, "score", err));
     if (!p->caps.score)
         return refuse(p, "score given tokens", err);
     if (r->n_prompt < 1)

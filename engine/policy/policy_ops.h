@@ -33,13 +33,13 @@ enum vt_request_kind {
 
 struct vt_request {
     enum vt_request_kind kind;
-    vt_policy *policy;   /* NULL while opening and pulling */
-    vt_weights *weights; /* sampled, scored, branched or saved; what an update starts from; held */
-    vt_forward *forward; /* of forward and step; held */
-    vt_weights **out;    /* of step, branch and load */
-    char *dir;           /* of save and load */
-    bool to_train;       /* of save */
-    void *state;         /* the backend's; guarded by a lock of its own */
+    vt_policy *policy;              /* NULL while opening and pulling */
+    vt_weights *weights;            /* sampled, scored, branched or saved; what an update starts from; held */
+    vt_forward *forward;            /* of forward and step; held */
+    vt_weights **out;               /* of step, branch and load */
+    char *dir;                      /* of save and load */
+    enum vt_snapshot_kind snapshot; /* of save */
+    void *state;                    /* the backend's; guarded by a lock of its own */
     struct vt_sample_request *sample;
     struct vt_score_request *score;
     struct vt_update_request *update; /* its opts are not to be read: they are in `opts`, with copied strings */
@@ -50,6 +50,8 @@ struct vt_request {
     pthread_mutex_t *mutex, own_mutex;
     vt_policy_done *done;
     void *arg;
+    vt_status (*start)(vt_request *r, vt_err *err); /* NULL = the backend's operation of this kind, and its cancel */
+    void (*stop)(vt_request *r);
     int refs, stop_fd;
     bool is_cancelled, is_over, is_waiting, is_counted;
     char *digest, *trained_on;

@@ -40,10 +40,10 @@ static bool start_next(vt_policy *p)
 
     if (n->turn_is_scoring) {
         n->turn_is_scoring = false;
-        return vt_native_start_scoring(p) || vt_native_start_training(p) || vt_native_start_sampling(p);
+        return n->scores.start(p) || n->trainings.start(p) || n->samples.start(p);
     }
     n->turn_is_scoring = true;
-    return vt_native_start_sampling(p) || vt_native_start_scoring(p) || vt_native_start_training(p);
+    return n->samples.start(p) || n->scores.start(p) || n->trainings.start(p);
 }
 
 static void pump(vt_policy *p)
@@ -75,10 +75,10 @@ void vt_native_job_done(vt_policy *p)
     pump(p);
 }
 
-void vt_native_enqueue(vt_policy *p, struct vt_native_work **queue, struct vt_native_work *w)
+void vt_native_enqueue(vt_policy *p, struct vt_native_queue *queue, struct vt_native_work *w)
 {
     struct vt_native *n = p->state;
-    struct vt_native_work **last = queue;
+    struct vt_native_work **last = &queue->first;
 
     vt_native_lock(n);
     while (*last)
@@ -89,11 +89,11 @@ void vt_native_enqueue(vt_policy *p, struct vt_native_work **queue, struct vt_na
     vt_native_unlock(p);
 }
 
-void vt_native_end(struct vt_native *n, struct vt_native_work **queue, struct vt_native_work *w)
+void vt_native_end(struct vt_native *n, struct vt_native_queue *queue, struct vt_native_work *w)
 {
     struct vt_native_work **last = &n->ended;
 
-    for (struct vt_native_work **at = queue; *at; at = &(*at)->next)
+    for (struct vt_native_work **at = &queue->first; *at; at = &(*at)->next)
         if (*at == w) {
             *at = w->next;
             break;
@@ -113,7 +113,7 @@ void vt_native_fail(struct vt_native_work *w, const vt_err *err)
     w->err = *err;
 }
 
-static struct vt_native_work **queue_of(struct vt_native *n, enum vt_request_kind kind)
+static struct vt_native_queue *queue_of(struct vt_native *n, enum vt_request_kind kind)
 {
     switch (kind) {
     case VT_REQUEST_SAMPLE:

@@ -94,6 +94,8 @@ static vt_status start(vt_request *r, vt_err *err)
 {
     const struct vt_policy_backend *b = r->policy->backend;
 
+    if (r->start)
+        return r->start(r, err);
     switch (r->kind) {
     case VT_REQUEST_SAMPLE:
         return b->sample(r->policy, r, err);
@@ -104,7 +106,7 @@ static vt_status start(vt_request *r, vt_err *err)
     case VT_REQUEST_STEP:
         return b->step(r->policy, r, err);
     case VT_REQUEST_UPDATE:
-        return b->update ? b->update(r->policy, r, err) : vt_update_in_halves(r, err);
+        return b->update(r->policy, r, err);
     case VT_REQUEST_BRANCH:
         if (b->branch)
             return b->branch(r->policy, r, err);
@@ -122,20 +124,18 @@ static vt_status start(vt_request *r, vt_err *err)
     return vt_fail(err, VT_EINTERNAL, "a request of kind %d reached the policy %s", (int)r->kind, r->policy->spec);
 }
 
-/* An update in two halves runs as two requests that count. */
+/* A request that only makes others does not count itself. */
 static bool counts(const vt_request *r)
 {
-    return r->kind != VT_REQUEST_UPDATE || r->policy->backend->update;
+    return !r->start;
 }
 
 static void forward_cancel(vt_request *r)
 {
-    vt_policy *p = r->policy;
-
-    if (r->kind == VT_REQUEST_UPDATE && !p->backend->update)
-        vt_update_cancel_halves(r);
+    if (r->stop)
+        r->stop(r);
     else
-        p->backend->cancel(p, r);
+        r->policy->backend->cancel(r->policy, r);
 }
 
 /* Starts r, which is pinned. A cancel that came meanwhile may have found nothing to stop; it is said again. */

@@ -22,19 +22,19 @@ vt_status vt_request_run_alone(enum vt_request_kind kind, vt_status (*run)(vt_re
                                void *run_arg, vt_policy_done *done, void *arg, vt_request **ticket,
                                vt_err *err) VT_MUST_USE;
 
+/* --- handles.c --- */
+
 void vt_policy_ref(vt_policy *p);
 void vt_policy_unref(vt_policy *p);
-
-/* identity.c, update.c: frees what the backend keeps for handles that outlive their policy. */
+/* Frees what the backend keeps for handles that outlive their policy. */
 void vt_weights_strip_all(vt_policy *p);
 void vt_forward_strip_all(vt_policy *p);
-
-/* update.c */
+vt_status vt_weights_check(const vt_policy *p, const vt_weights *w, const char *what, vt_err *err) VT_MUST_USE;
+vt_status vt_forward_new(vt_policy *p, vt_weights *from, struct vt_train_seq *seqs, size_t n, bool agreement,
+                         vt_forward **out, vt_err *err) VT_MUST_USE;
+vt_forward *vt_forward_ref(vt_forward *f);
 void vt_forward_unref(vt_forward *f);
-void vt_forward_settle(vt_request *r, vt_status status, const vt_err *err); /* policy's mutex held */
-vt_status vt_update_in_halves(vt_request *r, vt_err *err) VT_MUST_USE;
-void vt_update_cancel_halves(vt_request *r);
-/* The checks of policy.c that the updates' calls share. */
-vt_status vt_policy_check_weights(const vt_policy *p, const vt_weights *w, const char *what, vt_err *err) VT_MUST_USE;
+/* A forward or a step is over. Policy's mutex held. */
+void vt_forward_settle(vt_request *r, vt_status status, const vt_err *err);
 
 #endif

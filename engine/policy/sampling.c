@@ -69,7 +69,7 @@ static void release_work(vt_policy *p, struct vt_native_work *work)
 /* Works that are over, or have failed, and have no job in the model's hands end. Mutex held. */
 static void end_finished(struct vt_native *n)
 {
-    for (struct vt_native_work *w = n->samples, *next; w; w = next) {
+    for (struct vt_native_work *w = n->samples.first, *next; w; w = next) {
         next = w->next;
         if (w->n_jobs == 0 && (w->status != VT_OK || work_of(w)->n_over == work_of(w)->r->n))
             vt_native_end(n, &n->samples, w);
@@ -225,7 +225,7 @@ static int count_active(const struct vt_native *n)
 {
     int n_active = 0;
 
-    for (struct vt_native_work *w = n->samples; w; w = w->next)
+    for (struct vt_native_work *w = n->samples.first; w; w = w->next)
         n_active += work_of(w)->n_opened - work_of(w)->n_over;
     return n_active;
 }
@@ -257,7 +257,7 @@ static void refill(struct vt_native *n)
 {
     int n_active = count_active(n);
 
-    for (struct vt_native_work *work = n->samples; work; work = work->next) {
+    for (struct vt_native_work *work = n->samples.first; work; work = work->next) {
         struct sample_work *w = work_of(work);
 
         if (!w->group || work->status != VT_OK)
@@ -271,7 +271,7 @@ static bool start_prefill(struct vt_native *n)
 {
     const int n_active = count_active(n);
 
-    for (struct vt_native_work *work = n->samples; work; work = work->next) {
+    for (struct vt_native_work *work = n->samples.first; work; work = work->next) {
         struct sample_work *w = work_of(work);
         struct vt_lm_job *job;
 
@@ -303,7 +303,7 @@ static struct burst *new_burst(struct vt_native *n, int n_steps, int limit)
     size_t n_rows = 0, n_tokens, bytes;
     struct burst *b;
 
-    for (struct vt_native_work *work = n->samples; work; work = work->next)
+    for (struct vt_native_work *work = n->samples.first; work; work = work->next)
         for (int i = 0; i < work_of(work)->n_opened; i++)
             n_rows += is_decodable(work_of(work), i);
     n_rows = n_rows < (size_t)limit ? n_rows : (size_t)limit;
@@ -327,7 +327,7 @@ static struct burst *new_burst(struct vt_native *n, int n_steps, int limit)
 
 static void fill_burst(struct vt_native *n, struct burst *b, int limit)
 {
-    for (struct vt_native_work *work = n->samples; work; work = work->next) {
+    for (struct vt_native_work *work = n->samples.first; work; work = work->next) {
         struct sample_work *w = work_of(work);
 
         for (int i = 0; i < w->n_opened && b->n_rows < limit; i++) {
@@ -366,7 +366,7 @@ bool vt_native_start_sampling(vt_policy *p)
     const struct vt_lm_limits *limits = vt_lm_limits(n->lm);
     struct burst *b;
 
-    if (!n->samples)
+    if (!n->samples.first)
         return false;
     if (start_prefill(n))
         return true;
@@ -378,7 +378,7 @@ bool vt_native_start_sampling(vt_policy *p)
         vt_err err;
 
         vt_fail(&err, VT_ENOMEM, "out of memory for a batch of samples");
-        for (struct vt_native_work *w = n->samples; w; w = w->next)
+        for (struct vt_native_work *w = n->samples.first; w; w = w->next)
             vt_native_fail(w, &err);
     } else {
         fill_burst(n, b, limits->max_slots);

@@ -80,7 +80,7 @@ static void on_prefilled(struct vt_lm_job *job)
 bool vt_native_start_scoring(vt_policy *p)
 {
     struct vt_native *n = p->state;
-    struct vt_native_work *w = n->scores;
+    struct vt_native_work *w = n->scores.first;
     struct vt_lm_job *job;
 
     while (w && w->n_jobs > 0)

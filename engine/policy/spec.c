@@ -68,15 +68,18 @@ vt_status vt_native_split_spec(const char *spec, char **model, char **adapter, v
     return status;
 }
 
+/* what: dir is said not to be when it has no file of that name. */
 static vt_status need_file(const char *dir, const char *name, const char *what, vt_err *err)
 {
     char *path = vt_path_join(dir, name);
-    const bool is_there = path && vt_fs_exists(path);
+    vt_status status = VT_OK;
 
     if (!path)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the model spec");
+        return vt_fail(err, VT_ENOMEM, "out of memory for a path in %s", dir);
+    if (!vt_fs_exists(path))
+        status = vt_fail(err, VT_EFORMAT, "the folder %s is no %s: it has no %s", dir, what, name);
     free(path);
-    return is_there ? VT_OK : vt_fail(err, VT_EFORMAT, "the folder %s is no %s: it has no %s", dir, what, name);
+    return status;
 }
 
 static vt_status check_file(const char *path, vt_err *err)

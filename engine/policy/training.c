@@ -393,7 +393,7 @@ static void on_step_job(struct vt_lm_job *job)
 bool vt_native_start_training(vt_policy *p)
 {
     struct vt_native *n = p->state;
-    struct train_work *w = work_of(n->trainings);
+    struct train_work *w = work_of(n->trainings.first);
 
     if (!w || w->work.n_jobs > 0) /* one update at a time: each takes all the memory there is */
         return false;

@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * update.c: the door's side of training: the two halves of an update and the handle between them, the update as one
- * request where a backend has only halves, branches and snapshots.
- *
- * A forward's handle goes running -> ready -> stepping -> spent; whatever fails on the way poisons it, with the reason
- * kept for whoever tries to go on. The backend's state lives in the handle until its last reference is gone: the
- * caller's, and one of each request at work on it. So forgetting a handle at any moment is safe.
+ * update.c: the door's side of training: the two halves of an update, the update as one request where a backend has
+ * only halves, branches and snapshots. An update in two halves is a request that makes two others, one after the other,
+ * and cancels them when it is cancelled.
  */
 #include "base/alloc.h"
 #include "base/limits.h"
@@ -17,111 +14,12 @@
 
 const struct vt_update_opts vt_update_defaults = {.beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f};
 
-/* --- the handle --- */
-
-static vt_status new_forward(vt_policy *p, vt_weights *from, struct vt_train_seq *seqs, size_t n, bool agreement,
-                             vt_forward **out, vt_err *err)
-{
-    vt_forward *f = vt_alloc(sizeof *f);
-
-    if (!f)
-        return vt_fail(err, VT_ENOMEM, "out of memory for an update over %zu sequences", n);
-    f->policy = p;
-    f->from = vt_weights_ref(from);
-    f->seqs = seqs;
-    f->n = n;
-    f->agreement = agreement;
-    f->refs = 1;
-    pthread_mutex_lock(&p->mutex);
-    p->refs++;
-    f->next = p->all_forwards;
-    f->link = &p->all_forwards;
-    if (f->next)
-        f->next->link = &f->next;
-    p->all_forwards = f;
-    pthread_mutex_unlock(&p->mutex);
-    *out = f;
-    return VT_OK;
-}
-
-static vt_forward *ref(vt_forward *f)
-{
-    pthread_mutex_lock(&f->policy->mutex);
-    f->refs++;
-    pthread_mutex_unlock(&f->policy->mutex);
-    return f;
-}
-
-void vt_forward_unref(vt_forward *f)
-{
-    vt_policy *p = f->policy;
-    bool is_last;
-
-    pthread_mutex_lock(&p->mutex);
-    is_last = --f->refs == 0;
-    if (is_last) {
-        *f->link = f->next;
-        if (f->next)
-            f->next->link = f->link;
-    }
-    pthread_mutex_unlock(&p->mutex);
-    if (!is_last)
-        return;
-    if (f->state)
-        p->backend->free_forward(p, f->state);
-    vt_weights_unref(f->from);
-    free(f);
-    vt_policy_unref(p);
-}
-
-void vt_forward_strip_all(vt_policy *p)
-{
-    for (vt_forward *f = p->all_forwards; f; f = f->next) {
-        if (f->state)
-            p->backend->free_forward(p, f->state);
-        f->state = NULL;
-        if (f->stage == VT_FORWARD_READY) {
-            f->stage = VT_FORWARD_POISONED;
-            vt_fail(&f->why, VT_ECANCELLED, "the policy %s was closed", p->spec);
-        }
-    }
-}
-
-void vt_forward_settle(vt_request *r, vt_status status, const vt_err *err)
-{
-    vt_forward *f = r->forward;
-
-    f->running = NULL;
-    if (status != VT_OK) {
-        f->stage = VT_FORWARD_POISONED;
-        f->why = *err;
-    } else {
-        f->stage = r->kind == VT_REQUEST_FORWARD ? VT_FORWARD_READY : VT_FORWARD_SPENT;
-    }
-}
-
-void vt_forward_forget(vt_forward *f)
-{
-    vt_request *running;
-
-    if (!f)
-        return;
-    pthread_mutex_lock(&f->policy->mutex);
-    running = f->running;
-    if (running)
-        running->refs++;
-    pthread_mutex_unlock(&f->policy->mutex);
-    vt_request_cancel(running);
-    vt_request_release(running);
-    vt_forward_unref(f);
-}
-
 /* --- checks --- */
 
 static vt_status check_batch(const vt_policy *p, const vt_weights *from, const struct vt_train_seq *seqs, size_t n,
                              vt_err *err)
 {
-    VT_TRY(vt_policy_check_weights(p, from, "update", err));
+    VT_TRY(vt_weights_check(p, from, "update", err));
     if (!p->caps.update)
         return vt_fail(err, VT_EUNSUPPORTED, "the model %s cannot be updated", p->spec);
     if (n == 0)
@@ -166,6 +64,22 @@ static vt_status copy_opts(vt_request *r, const struct vt_update_opts *o, vt_err
 
 /* --- the two halves --- */
 
+void vt_forward_forget(vt_forward *f)
+{
+    vt_request *running;
+
+    if (!f)
+        return;
+    pthread_mutex_lock(&f->policy->mutex);
+    running = f->running;
+    if (running)
+        running->refs++;
+    pthread_mutex_unlock(&f->policy->mutex);
+    vt_request_cancel(running);
+    vt_request_release(running);
+    vt_forward_unref(f);
+}
+
 vt_status vt_policy_forward(vt_policy *p, vt_weights *from, struct vt_train_seq *seqs, size_t n, bool agreement,
                             vt_forward **out, vt_policy_done *done, void *arg, vt_request **ticket, vt_err *err)
 {
@@ -179,11 +93,11 @@ vt_status vt_policy_forward(vt_policy *p, vt_weights *from, struct vt_train_seq 
         return vt_fail(err, VT_EUNSUPPORTED, "the model %s trains on built-in losses only", p->spec);
     if (agreement && !p->caps.agreement)
         return vt_fail(err, VT_EUNSUPPORTED, "the model %s cannot measure how well half batches agree", p->spec);
-    VT_TRY(new_forward(p, from, seqs, n, agreement, &f, err));
+    VT_TRY(vt_forward_new(p, from, seqs, n, agreement, &f, err));
     status = vt_request_new(p, VT_REQUEST_FORWARD, done, arg, &r, err);
     if (status == VT_OK) {
         r->weights = vt_weights_ref(from);
-        r->forward = ref(f);
+        r->forward = vt_forward_ref(f);
         f->running = r;
         *out = f;
         status = vt_request_submit(r, ticket, err);
@@ -243,7 +157,7 @@ vt_status vt_policy_step(vt_forward *f, const struct vt_update_opts *o, vt_weigh
     }
     memset(report, 0, sizeof *report);
     r->weights = vt_weights_ref(f->from);
-    r->forward = ref(f);
+    r->forward = vt_forward_ref(f);
     r->out = out;
     r->report = report;
     status = vt_request_submit(r, ticket, err);
@@ -256,34 +170,6 @@ vt_status vt_policy_step(vt_forward *f, const struct vt_update_opts *o, vt_weigh
 }
 
 /* --- the update as one request --- */
-
-vt_status vt_policy_update(vt_policy *p, struct vt_update_request *u, vt_policy_done *done, void *arg,
-                           vt_request **ticket, vt_err *err)
-{
-    vt_request *r;
-    vt_status status;
-
-    u->made = NULL;
-    memset(&u->report, 0, sizeof u->report);
-    VT_TRY(check_batch(p, u->from, u->seqs, u->n, err));
-    VT_TRY(check_optimiser(&u->opts, err));
-    for (size_t i = 0; i < u->n; i++)
-        if (!u->seqs[i].logq && u->loss != VT_LOSS_CROSS_ENTROPY)
-            return vt_fail(err, VT_EINVAL,
-                           "this loss needs the sampler's log-probabilities; sequence %zu of the batch has none",
-                           i + 1);
-    VT_TRY(vt_request_new(p, VT_REQUEST_UPDATE, done, arg, &r, err));
-    r->weights = vt_weights_ref(u->from);
-    r->update = u;
-    r->out = &u->made;
-    r->report = &u->report;
-    status = copy_opts(r, &u->opts, err);
-    if (status != VT_OK) {
-        vt_request_drop(r);
-        return status;
-    }
-    return vt_request_submit(r, ticket, err);
-}
 
 /* Keeps a half's ticket where a cancel finds it; a cancel that was faster is passed on. */
 static void keep_child(vt_request *r, vt_request **slot, vt_request *child)
@@ -334,7 +220,7 @@ static void on_forwarded(void *arg, vt_status status, const vt_err *err)
     vt_request_release(r);
 }
 
-vt_status vt_update_in_halves(vt_request *r, vt_err *err)
+static vt_status start_halves(vt_request *r, vt_err *err)
 {
     struct vt_update_request *u = r->update;
     vt_request *child;
@@ -345,7 +231,7 @@ vt_status vt_update_in_halves(vt_request *r, vt_err *err)
     return VT_OK;
 }
 
-void vt_update_cancel_halves(vt_request *r)
+static void stop_halves(vt_request *r)
 {
     vt_request *halves[2];
 
@@ -360,6 +246,38 @@ void vt_update_cancel_halves(vt_request *r)
         vt_request_cancel(halves[i]);
         vt_request_release(halves[i]);
     }
+}
+
+vt_status vt_policy_update(vt_policy *p, struct vt_update_request *u, vt_policy_done *done, void *arg,
+                           vt_request **ticket, vt_err *err)
+{
+    vt_request *r;
+    vt_status status;
+
+    u->made = NULL;
+    memset(&u->report, 0, sizeof u->report);
+    VT_TRY(check_batch(p, u->from, u->seqs, u->n, err));
+    VT_TRY(check_optimiser(&u->opts, err));
+    for (size_t i = 0; i < u->n; i++)
+        if (!u->seqs[i].logq && u->loss != VT_LOSS_CROSS_ENTROPY)
+            return vt_fail(err, VT_EINVAL,
+                           "this loss needs the sampler's log-probabilities; sequence %zu of the batch has none",
+                           i + 1);
+    VT_TRY(vt_request_new(p, VT_REQUEST_UPDATE, done, arg, &r, err));
+    r->weights = vt_weights_ref(u->from);
+    r->update = u;
+    r->out = &u->made;
+    r->report = &u->report;
+    if (!p->backend->update) {
+        r->start = start_halves;
+        r->stop = stop_halves;
+    }
+    status = copy_opts(r, &u->opts, err);
+    if (status != VT_OK) {
+        vt_request_drop(r);
+        return status;
+    }
+    return vt_request_submit(r, ticket, err);
 }
 
 /* --- branches and snapshots --- */
@@ -391,7 +309,7 @@ static vt_status new_file_request(vt_policy *p, enum vt_request_kind kind, const
     return vt_fail(err, VT_ENOMEM, "out of memory for a path in %s", dir);
 }
 
-vt_status vt_weights_save(vt_weights *w, const char *dir, bool to_train, vt_policy_done *done, void *arg,
+vt_status vt_weights_save(vt_weights *w, const char *dir, enum vt_snapshot_kind kind, vt_policy_done *done, void *arg,
                           vt_request **ticket, vt_err *err)
 {
     vt_policy *p = w->policy;
@@ -401,7 +319,7 @@ vt_status vt_weights_save(vt_weights *w, const char *dir, bool to_train, vt_poli
         return vt_fail(err, VT_EUNSUPPORTED, "the model %s keeps no snapshots", p->spec);
     VT_TRY(new_file_request(p, VT_REQUEST_SAVE, dir, done, arg, &r, err));
     r->weights = vt_weights_ref(w);
-    r->to_train = to_train;
+    r->snapshot = kind;
     return vt_request_submit(r, ticket, err);
 }
 

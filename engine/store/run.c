@@ -22,9 +22,8 @@ static const struct {
     const char *file;
     enum vt_jsonl_mode mode;
 } line_files[VT_RUN_N_LINES] = {
-    [VT_RUN_ROLLOUTS] = {"rollouts.jsonl", VT_JSONL_APPEND},
-    [VT_RUN_EVALS] = {"evals.jsonl", VT_JSONL_APPEND},
-    [VT_RUN_METRICS] = {"metrics.jsonl", VT_JSONL_REBUILD},
+    [VT_RUN_ROLLOUTS] = {"rollouts.jsonl", VT_JSONL_APPEND}, [VT_RUN_EVALS] = {"evals.jsonl", VT_JSONL_APPEND},
+    [VT_RUN_INPUTS] = {"inputs.jsonl", VT_JSONL_APPEND},     [VT_RUN_METRICS] = {"metrics.jsonl", VT_JSONL_REBUILD},
     [VT_RUN_METER] = {"meter.jsonl", VT_JSONL_REBUILD},
 };
 
@@ -152,10 +151,10 @@ static vt_status begin_log(vt_run *r, vt_err *err)
     return status;
 }
 
-/* Takes away what this attempt will write anew. */
+/* Takes away what an attempt that did not end left, and this one writes anew. */
 static vt_status clear_rebuilt(const vt_run *r, vt_err *err)
 {
-    static const char *const gone[] = {"summary.json", "tables", "plots"};
+    static const char *const gone[] = {"tables", "plots"};
     for (size_t i = 0; i < sizeof gone / sizeof gone[0]; i++) {
         char *path;
         VT_TRY(vt_run_path(r, gone[i], &path, err));
@@ -177,11 +176,9 @@ static void end_attempt(vt_run *r)
     r->log_path = NULL;
 }
 
-vt_status vt_run_begin(vt_run *r, vt_err *err)
+static vt_status begin(vt_run *r, vt_err *err)
 {
     char *path;
-    if (r->log_path)
-        return VT_OK;
     VT_TRY(vt_run_path(r, "journal.jsonl", &path, err));
     vt_status status = vt_journal_open(path, &r->journal, err);
     free(path);
@@ -233,7 +230,7 @@ vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_ru
         (!spec->is_part && (status = link_latest(r, spec, err)) != VT_OK))
         goto out;
     struct vt_run_state found = {.is_resumed = !r->place.is_new, .is_finished = is_finished(r)};
-    if (!found.is_finished && (status = vt_run_begin(r, err)) != VT_OK)
+    if (!found.is_finished && (status = begin(r, err)) != VT_OK)
         goto out;
     found.attempt = r->attempt;
     if (state)

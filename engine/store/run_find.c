@@ -35,81 +35,141 @@ static vt_status check_name(const char *name, const char *what, vt_err *err)
     return VT_OK;
 }
 
-/* The id and time of making of a run directory; ENOENT when it holds no readable run.json. Want of memory is another
- * matter: it must not look as if there were no run, which would begin a second one. */
-static vt_status read_identity(const char *dir, char id[VT_SHA256_HEX], int64_t *created_ns, vt_err *err)
+/* What run.json of a directory says; ENOENT when it holds no readable one. Want of memory is another matter: it must
+ * not look as if there were no run, which would begin a second one. */
+static vt_status read_about(const char *dir, vt_json **about, vt_err *err)
 {
     char path[PATH_MAX];
     struct vt_buf text;
-    vt_json *run = NULL;
+    *about = NULL;
     if (snprintf(path, sizeof path, "%s/run.json", dir) >= (int)sizeof path)
         return VT_ENOENT;
     vt_status status = vt_fs_read(path, MAX_RUN_JSON, &text, err);
     if (status != VT_OK)
         return status == VT_ENOMEM ? status : VT_ENOENT;
-    status = vt_json_parse(text.p, text.len, path, &run, err);
-    const char *recorded = vt_json_str(vt_json_get(run, "id"), "");
-    if (status != VT_ENOMEM && (status != VT_OK || strlen(recorded) != VT_SHA256_HEX - 1))
-        status = VT_ENOENT;
+    status = vt_json_parse(text.p, text.len, path, about, err);
+    vt_buf_free(&text);
+    if (status == VT_OK && strlen(vt_json_str(vt_json_get(*about, "id"), "")) == VT_SHA256_HEX - 1)
+        return VT_OK;
+    vt_json_free(*about);
+    *about = NULL;
+    return status == VT_ENOMEM ? status : VT_ENOENT;
+}
+
+static int newer_first(const void *a, const void *b)
+{
+    const struct vt_run_entry *x = a, *y = b;
+    if (x->created_ns != y->created_ns)
+        return x->created_ns < y->created_ns ? 1 : -1;
+    return strcmp(y->dir, x->dir);
+}
+
+void vt_run_list_free(struct vt_run_entry *entries, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        free(entries[i].dir);
+        vt_json_free(entries[i].about);
+    }
+    free(entries);
+}
+
+static vt_status list_folder(const char *folder, struct vt_run_entry **out, size_t *n_out, vt_err *err)
+{
+    char **names;
+    size_t n_names, n = 0;
+    *out = NULL;
+    *n_out = 0;
+    if (!vt_fs_exists(folder))
+        return VT_OK;
+    VT_TRY(vt_fs_list(folder, &names, &n_names, err));
+    struct vt_run_entry *entries = vt_alloc_array(n_names + 1, sizeof *entries);
+    vt_status status = entries ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory while looking for runs in %s", folder);
+    for (size_t i = 0; i < n_names && status == VT_OK; i++) {
+        struct vt_run_entry *e = &entries[n];
+        e->dir = vt_path_join(folder, names[i]);
+        if (!e->dir) {
+            status = vt_fail(err, VT_ENOMEM, "out of memory while looking for runs in %s", folder);
+            break;
+        }
+        vt_status read = read_about(e->dir, &e->about, err);
+        if (read == VT_OK) {
+            e->created_ns = vt_json_int(vt_json_get(e->about, "t"), 0);
+            n++;
+            continue;
+        }
+        if (read == VT_ENOMEM)
+            status = read;
+        free(e->dir);
+        e->dir = NULL;
+    }
+    vt_fs_list_free(names, n_names);
     if (status != VT_OK) {
-        vt_buf_free(&text);
-        vt_json_free(run);
+        vt_run_list_free(entries, n);
         return status;
     }
-    memcpy(id, recorded, VT_SHA256_HEX);
-    *created_ns = vt_json_int(vt_json_get(run, "t"), 0);
-    vt_json_free(run);
-    vt_buf_free(&text);
+    qsort(entries, n, sizeof *entries, newer_first);
+    *out = entries;
+    *n_out = n;
     return VT_OK;
 }
 
-/* The newest directory of the run, or NULL in *out. */
-static vt_status find_by_id(const char *folder, const char *id, char **out, vt_err *err)
+vt_status vt_run_list(const char *root, const char *experiment, struct vt_run_entry **out, size_t *n, vt_err *err)
 {
-    char **names;
-    size_t n;
-    int64_t newest_ns = -1;
     *out = NULL;
-    VT_TRY(vt_fs_list(folder, &names, &n, err));
-    vt_status status = VT_OK;
-    for (size_t i = 0; i < n && status == VT_OK; i++) {
-        char found[VT_SHA256_HEX];
-        int64_t created_ns = 0;
-        char *dir = vt_path_join(folder, names[i]);
-        vt_status read = dir ? read_identity(dir, found, &created_ns, err)
-                             : vt_fail(err, VT_ENOMEM, "out of memory while looking for runs in %s", folder);
-        if (read == VT_ENOMEM) {
-            status = read;
-        } else if (read == VT_OK && strcmp(found, id) == 0 && created_ns > newest_ns) {
-            free(*out);
-            *out = dir;
-            dir = NULL;
-            newest_ns = created_ns;
-        }
-        free(dir);
-    }
-    vt_fs_list_free(names, n);
+    *n = 0;
+    VT_TRY(check_name(experiment, "experiment", err));
+    char *folder = vt_path_join(root, experiment);
+    if (!folder)
+        return vt_fail(err, VT_ENOMEM, "out of memory while listing the runs of %s", experiment);
+    vt_status status = list_folder(folder, out, n, err);
+    free(folder);
     return status;
+}
+
+static bool is_stale(const struct vt_run_spec *spec, const char *dir)
+{
+    for (size_t i = 0; i < spec->n_stale; i++)
+        if (strcmp(spec->stale[i], dir) == 0)
+            return true;
+    return false;
+}
+
+/* The newest directory of the run that is not stale, or NULL in *out. */
+static vt_status find_by_id(const struct vt_run_spec *spec, const char *folder, const char *id, char **out, vt_err *err)
+{
+    struct vt_run_entry *entries;
+    size_t n;
+    *out = NULL;
+    VT_TRY(list_folder(folder, &entries, &n, err));
+    for (size_t i = 0; i < n && !*out; i++)
+        if (strcmp(vt_json_str(vt_json_get(entries[i].about, "id"), ""), id) == 0 && !is_stale(spec, entries[i].dir)) {
+            *out = entries[i].dir;
+            entries[i].dir = NULL;
+        }
+    vt_run_list_free(entries, n);
+    return VT_OK;
 }
 
 static vt_status find_by_name(const struct vt_run_spec *spec, const char *folder, const char *id, char **out,
                               vt_err *err)
 {
-    char found[VT_SHA256_HEX];
-    int64_t created_ns;
+    vt_json *about;
     *out = vt_path_join(folder, spec->name);
     if (!*out)
         return vt_fail(err, VT_ENOMEM, "out of memory while naming the run %s", spec->name);
-    vt_status status = read_identity(*out, found, &created_ns, err);
+    vt_status status = read_about(*out, &about, err);
     if (status != VT_OK) {
         free(*out);
         *out = NULL;
         return status == VT_ENOMEM ? status : VT_OK;
     }
+    bool is_same = strcmp(vt_json_str(vt_json_get(about, "id"), ""), id) == 0 && !is_stale(spec, *out);
+    vt_json_free(about);
     if (spec->is_fresh)
         return vt_fail(err, VT_EINVAL, "cannot start the run %s afresh: it exists; choose another name", *out);
-    if (strcmp(found, id) != 0)
-        return vt_fail(err, VT_EINVAL, "the run %s was made with other parameters; choose another name", *out);
+    if (!is_same)
+        return vt_fail(err, VT_EINVAL, "the run %s was made with other parameters or inputs; choose another name",
+                       *out);
     return VT_OK;
 }
 
@@ -245,7 +305,7 @@ static vt_status find_or_make(const struct vt_run_spec *spec, const char *folder
     if (spec->name)
         VT_TRY(find_by_name(spec, folder, id, &out->dir, err));
     else if (!spec->is_fresh)
-        VT_TRY(find_by_id(folder, id, &out->dir, err));
+        VT_TRY(find_by_id(spec, folder, id, &out->dir, err));
     if (!out->dir) {
         out->is_new = true;
         VT_TRY(make_dir(spec, folder, id, &out->dir, err));

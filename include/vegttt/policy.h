@@ -118,9 +118,11 @@ int vt_weights_step(const vt_weights *w);               /* updates since load */
 vt_status vt_policy_branch(vt_weights *w, vt_weights **out, vt_policy_done *done, void *arg, vt_request **ticket,
                            vt_err *err) VT_MUST_USE;
 
-/* A snapshot is a folder from which weights come back. to_train: with what an update continues from (fp32 parameters
- * and Adam's moments); without it the folder is smaller and serves sampling. Natively PEFT files and a sidecar. */
-vt_status vt_weights_save(vt_weights *w, const char *dir, bool to_train, vt_policy_done *done, void *arg,
+/* A snapshot is a folder from which weights come back; natively PEFT files and a sidecar. TRAINING holds what an update
+ * continues from (fp32 parameters and Adam's moments), EXACT the same parameters alone, a third of it; EXPORT is bf16,
+ * for other programs. */
+enum vt_snapshot_kind { VT_SNAPSHOT_EXPORT, VT_SNAPSHOT_TRAINING, VT_SNAPSHOT_EXACT };
+vt_status vt_weights_save(vt_weights *w, const char *dir, enum vt_snapshot_kind kind, vt_policy_done *done, void *arg,
                           vt_request **ticket, vt_err *err) VT_MUST_USE;
 /* Weights saved by vt_weights_save, brought back under the same id (resume): refused when the folder's id, base or
  * numerics differ. */

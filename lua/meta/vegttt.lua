@@ -11,8 +11,8 @@ local vt = {}
 -- ── experiment files ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 ---Default, help, and what the value may be; `above` is a bound that is not a value itself. A nil default (give `type`) is
----taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow without becoming
----another run.
+---taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow; a run
+---that differs only there takes what it has in common with this one.
 ---@class vt.Param : { [1]: any, [2]: string, choices?: any[], min?: number, above?: number, max?: number, list?: boolean, type?: "integer"|"number"|"string"|"boolean"|"model", extend?: boolean }
 ---What main and plan get as p: the values by name. Reading a name that is not declared raises.
 ---@class vt.Params : table<string, any>
@@ -56,7 +56,7 @@ function vt.load(file) end
 ---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; the path
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
----@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is listed with .error
+---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
 ---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, prompt_tokens, student_tokens, teacher_tokens, update_tokens, gpu_s, usd
 ---@field stage fun(self, text: string) what the progress line calls the present work
@@ -174,10 +174,12 @@ function vt.sampling(p, o) end
 ---@return vt.Group[]
 function vt.draw(weights, tasks, p, o) end
 
----"RUN@SNAPSHOT" of a recorded run, or an adapter folder.
+---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
+---default model or of o.model. [waits]
 ---@param ref string
+---@param o? { model?: string }
 ---@return vt.Weights
-function vt.weights(ref) end
+function vt.weights(ref, o) end
 
 ---@class vt.Group : vt.Sample[]
 ---@field task vt.Task
@@ -285,10 +287,20 @@ function vt.select.apply(rule, groups, o) end
 ---@type table<string, vt.Rule>
 vt.select.rules = {}
 
----Recorded groups of the runs that match a glob.
+---Recorded groups of the runs that match a glob: prompt, weights, verdicts, rewards and advantages as when they were
+---drawn; by run, step and task id. The run that asks is left out.
 ---@param glob string|string[]
 ---@return vt.Group[]
 function vt.rollouts(glob) end
+
+---summary is what main returned, nil where the run is not finished; tables by name, as lists of rows by column; cells are
+---the runs that a sweep made.
+---@class vt.RecordedRun : { dir: string, experiment: string, name: string, id: string, status: "finished"|"unfinished"|"damaged", params: table, summary?: table, tables: table, cells: vt.RecordedRun[], meter?: table, before?: string, wall_s?: number }
+
+---Recorded runs that match a glob, in the order of their names. The run that asks is left out.
+---@param glob string
+---@return vt.RecordedRun[]
+function vt.runs(glob) end
 
 ---@class vt.EarlyStop
 ---@field offer fun(self, score: number|table, what: table): "best"|"worse"|"stop"

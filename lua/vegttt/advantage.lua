@@ -55,8 +55,7 @@ function advantage.group_z(o)
 end
 
 ---Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward get 0 (they do anyway)
----and are
----marked with .dropped.
+---and are marked with .dropped.
 function advantage.loo(o)
   o = errors.options("vt.advantage.loo", o, { drop_equal = "boolean" })
   return function(batch)

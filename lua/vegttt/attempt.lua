@@ -5,6 +5,7 @@
 -- here.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local results = require "vegttt.results"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
@@ -31,15 +32,31 @@ local function finish(r, status, value)
   return status, value
 end
 
-local function main_of(r)
-  return function() return r.experiment.main(r:script_view(), r.params) end
+-- Cells that failed in sweeps that did not allow it: the run is not finished, and tries them again when it is asked for.
+local function need_cells(r)
+  local failed = r.failed_cells
+  if not failed then return end
+  errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first: %s")
+    :format(failed.n, failed.n_cells, failed.first))
+end
+
+---What the main task of a run does.
+function attempt.main_of(r)
+  return function()
+    local value = results.check(r.experiment, r.experiment.main(r:script_view(), r.params))
+    need_cells(r)
+    r.checkpoints:finish()
+    return value
+  end
 end
 
 ---Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then.
 function attempt.carry_out(r)
+  local news = r:news()
+  if news then core.err(("vegttt: %s\n"):format(news)) end
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
   r:begin()
-  local status, value = sched.run(main_of(r), r, {
+  local status, value = sched.run(attempt.main_of(r), r, {
     tick = function() return r.progress:tick() end,
     limit = r:time_limit(),
     on_drain = function()
@@ -54,7 +71,7 @@ end
 ---[waits] Carries out an opened run as a light task of another; raises what its main raises.
 function attempt.carry_out_inside(r)
   r:begin()
-  local task = sched.spawn(main_of(r), r)
+  local task = sched.spawn(attempt.main_of(r), r)
   local ok, value = pcall(task.join, task)
   finish(r, ok and "done" or "failed", value)
   if not ok then error(value, 0) end

@@ -3,7 +3,7 @@
 -- Checkpoints: where a run keeps the states of its weights, and how a state comes back.
 --
 -- ckpt/<weights id>/ is written whole and renamed into place; what is in it, the backend knows. The newest two states can
--- be trained on; older ones keep what sampling needs when a snapshot named them, else nothing. Where a snapshot is only
+-- be trained on while the run goes on; others keep their exact parameters when a snapshot named them, else nothing. Where a snapshot is only
 -- the name of something that a server keeps, every state is kept. Weights that a resumed run only knows by id are loaded
 -- when somebody samples from them, and made again from their parent and batch when training has to go on from a state
 -- that is gone: the chain of recipes ends at a state that is there, at the latest at the start.
@@ -21,8 +21,9 @@ local checkpoints = {}
 local n_trainable = 2
 local save_interval_s = 15
 
-function checkpoints.new(handle, dir)
-  return setmetatable({ handle = handle, dir = dir .. "/ckpt", trainable = {}, named = {}, readying = {},
+---donors: runs that may hold states that this one does not.
+function checkpoints.new(handle, dir, donors)
+  return setmetatable({ handle = handle, donors = donors, dir = dir .. "/ckpt", trainable = {}, named = {}, saved = {}, readying = {},
     saved_at = -math.huge }, Checkpoints)
 end
 
@@ -30,6 +31,16 @@ function Checkpoints:path(w) return self.dir .. "/" .. w.id end
 
 ---{ id, step, is_trainable } of the weights' snapshot, or nil.
 function Checkpoints:info(w) return core.snapshot_info(w.model.handle, self:path(w)) end
+
+---The info and the folder of the state of w, of this run or of a donor; nil when there is none.
+function Checkpoints:find(w)
+  local own = self:info(w)
+  if own and own.id == w.id then return own, self:path(w) end
+  for _, path in ipairs(self.donors:checkpoints(w.id)) do
+    local info = core.snapshot_info(w.model.handle, path)
+    if info and info.id == w.id then return info, path end
+  end
+end
 
 local function idle(self)
   while self.busy do sched.await(self.busy, "policy:snapshot") end
@@ -49,7 +60,7 @@ local function write(self, w, to_train)
   idle(self)
   local path = self:path(w)
   core.remove(path .. ".tmp")
-  work(self, core.weights_save(w.handle, path .. ".tmp", to_train), function()
+  work(self, core.weights_save(w.handle, path .. ".tmp", to_train and "training" or "exact"), function()
     core.remove(path)
     local ok, message = os.rename(path .. ".tmp", path)
     if not ok then
@@ -69,6 +80,40 @@ function Checkpoints:trim()
       core.remove(self:path(w))
     end
   end
+end
+
+---The parameters of w in a folder of the run's own: exact where they were trained here, bf16 where they came so. The
+---folder is made anew: an older one may share its files with a snapshot. [waits]
+function Checkpoints:save_as(w, path)
+  self:ready(w)
+  idle(self)
+  core.remove(path)
+  work(self, core.weights_save(w.handle, path, w.is_trained and "exact" or "export"), function() return true end)
+  if w.is_trained then self.saved[w.id] = path end
+end
+
+---The run is done: what training needs goes, named states keep their exact parameters, once. [waits]
+function Checkpoints:finish()
+  for id, path in pairs(self.saved) do
+    local own = self.dir .. "/" .. id
+    if core.exists(own) and core.link_folder(path, own .. ".tmp2") then
+      core.remove(own)
+      os.rename(own .. ".tmp2", own)
+      for i = #self.trainable, 1, -1 do
+        if self.trainable[i].id == id then table.remove(self.trainable, i) end
+      end
+    end
+  end
+  for _, w in ipairs(self.trainable) do
+    if self.named[w.id] then
+      self:ready(w)
+      write(self, w, false)
+    else
+      idle(self)
+      core.remove(self:path(w))
+    end
+  end
+  self.trainable = {}
 end
 
 function Checkpoints:save(w)
@@ -100,14 +145,19 @@ function Checkpoints:keep(w)
   if self.named[w.id] then return end
   self.named[w.id] = true
   if not w.is_trained or self:info(w) then return end
-  if w.handle then self:save(w) end
+  if w.handle then return self:save(w) end
+  local _, from = self:find(w)
+  if from then
+    core.mkdir(self.dir)
+    core.link_folder(from, self:path(w)) -- where that cannot be, the state stays the donor's
+  end
 end
 
 local function load(self, w)
   idle(self)
-  local info = self:info(w)
-  if not info or info.id ~= w.id then return false end
-  w.handle = work(self, core.weights_load(w.model.handle, self:path(w)), function(loaded) return loaded.handle end)
+  local info, path = self:find(w)
+  if not info then return false end
+  w.handle = work(self, core.weights_load(w.model.handle, path), function(loaded) return loaded.handle end)
   w.is_trainable = info.is_trainable
   if w.is_trainable then w.recipe = nil end
   return true

@@ -14,7 +14,9 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
+local inputs = require "vegttt.inputs"
 local list = require "vegttt.list"
+local replay = require "vegttt.replay"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 
@@ -26,12 +28,17 @@ local verdict_fields = { "status", "correct", "speedup", "speedup_measured", "sp
   "code_sha", "source", "confirms", "scale", "stage", "stages", "evaluator", "compiler", "build", "error", "failure",
   "feedback_text", "worst", "n_checks", "runtime_us", "ref_us", "baseline_us", "roofline", "trials", "ref_trials",
   "ref_first", "trial_sets", "statistic", "n_remeasured", "floor_us", "cores", "corun", "cache_state", "clock", "jail",
-  "call", "warm", "check_ms", "time_ms", "v", "t", "t_mono" }
+  "call", "warm", "check_ms", "time_ms", "v", "t", "t_mono", "timed_in" }
 local Verdict = {}
 local verdict_class = closed.class("vt.Verdict", "a verdict", verdict_fields, Verdict)
 function verdict_class:__tostring()
   return self.correct and ("%s %.2fx"):format(self.status, self.speedup) or self.status
 end
+
+inputs.declare("evaluator", "the evaluator (%s)", function()
+  local who = core.eval_identity()
+  return who.version .. " on " .. who.machine
+end)
 
 ---What happened when the answer ran, for people and for a teacher's context.
 function Verdict:feedback(o)
@@ -72,6 +79,7 @@ end
 local function key_of(run, task, code, o)
   local handle, info = session.evaluator()
   note_others(run, info)
+  inputs.note("evaluator", "verdicts", info.version .. " on " .. info.machine)
   return core.eval_key(handle, task.handle, code, question(run, o))
 end
 
@@ -86,6 +94,11 @@ local function malformed(task, o)
   return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0,
     speedup_measured = 0, speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
     feedback = "The answer holds no complete code: no block or function that ends." }
+end
+
+---The verdict that a recorded line holds; of a sample without one it says that there was no code.
+function eval.of_record(line, task)
+  return verdict_of(line or malformed(task, { protocol = "fast", tier = "c" }))
 end
 
 -- The texts of a verdict go to blobs/, the record keeps their hashes.
@@ -133,7 +146,22 @@ local function await_line(future)
   error(line, 0)
 end
 
+-- A verdict that another run has, the one to be replayed or one of the experiment: its texts are kept here too.
+local function take_verdict(run, task, code, key, o)
+  local line, dir = replay.verdict(task, code, key, o)
+  if not line then line, dir = run.donors:verdict(key) end
+  if not line then return nil end
+  for _, sha in ipairs { line.source or false, line.build and line.build.log or false } do
+    local path = sha and ("%s/blobs/%s/%s"):format(dir, sha:sub(1, 2), sha)
+    if path and core.exists(path) then core.run_blob(run.handle, core.read(path)) end
+  end
+  line.run = run.id
+  run.record:put_eval(line)
+  return line
+end
+
 local function evaluate(run, task, code, o)
+  run:keep_task(task)
   run:charge { evaluations = 1 }
   if not code then
     local line = malformed(task, o)
@@ -142,9 +170,9 @@ local function evaluate(run, task, code, o)
     return verdict_of(line)
   end
   local key = key_of(run, task, code, o)
-  local line = not o.fresh and run.record.evals[key]
+  local line = not o.fresh and (run.record.evals[key] or take_verdict(run, task, code, key, o))
   if line then
-    if not run.answered[key] then run.meter:spend { evaluations = 1 } end
+    if not run.answered[key] and not line.timed_in then run.meter:spend { evaluations = 1 } end
     run.answered[key] = true
     run.progress:plan_evals(1)
     run.progress:add_eval(line, true)
@@ -185,6 +213,8 @@ function eval.all(g, o)
   return g
 end
 
+local BestRow = closed.record_class("a row of vt.eval.best", { "task", "sample", "first", "verdict", "n_tried" })
+
 ---vt.eval.best(group or groups) -> a row per task: { task, sample, first, verdict, n_tried }. verdict is the second one
 ---of the best kernel that holds when judged again; it, sample and first are nil where none is faster for sure.
 function eval.best(g)
@@ -200,8 +230,8 @@ function eval.best(g)
     local sample, verdict, n_tried = best.confirm(best.rank(of_task), function(s)
       return evaluate(run, s.task, s.code, { protocol = "full", tier = s.result.tier, confirms = s.result.key })
     end)
-    return { task = of_task[1].task, sample = sample, first = sample and sample.result, verdict = verdict,
-      n_tried = n_tried }
+    return setmetatable({ task = of_task[1].task, sample = sample, first = sample and sample.result, verdict = verdict,
+      n_tried = n_tried }, BestRow)
   end)
 end
 

@@ -8,12 +8,13 @@
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
 
 local experiment = {}
 
 local Experiment = closed.class("vt.Experiment", "an experiment", { "name", "doc", "params", "main", "plan", "file",
-  "text" })
+  "text", "inputs" })
 function Experiment:__tostring() return ("experiment %s"):format(self.name) end
 
 function experiment.is(e) return getmetatable(e) == Experiment end
@@ -69,12 +70,15 @@ end
 function experiment.load(file)
   if type(file) ~= "string" then errors.misuse("vt.load", "vt.load needs a file name, not a %s", type(file)) end
   local path = core.find(file) or file
-  local e, text = experiment.load_file(path)
+  local read, e, text = inputs.collect(experiment.load_file, path)
   if not experiment.is(e) then
     errors.raise("script", "vt.load",
       ("%s returned a %s; an experiment file ends with `return vt.experiment { … }`"):format(file, type(e)))
   end
-  e.file, e.text = path, text
+  inputs.note_all(read) -- of whoever loads it; nobody, for the script itself
+  inputs.note("experiment", file, core.sha256(text))
+  read:add("script", path, core.sha256(text))
+  e.file, e.text, e.inputs = path, text, read
   return e
 end
 

@@ -25,7 +25,7 @@ local vt = {
   experiment = experiment.new, params = params.common, task_params = params.of_tasks, adapt_params = params.of_updates,
   load = experiment.load,
   tasks = tasks.get, task = tasks.of, context = prompts.context,
-  policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts,
+  policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts, runs = recorded.runs,
   sampling = draw.sampling, draw = draw.groups,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),

@@ -10,6 +10,7 @@ local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
+local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 local sweep = require "vegttt.sweep"
@@ -60,7 +61,7 @@ local function measured_rate(e)
   for i = #names, 1, -1 do
     local path = ("%s/%s/summary.json"):format(dir, names[i])
     local ok, s = pcall(function() return core.json_decode(core.read(path), path) end)
-    if ok and s.n_new and s.n_new > 0 and s.wall_s and s.wall_s > 0 then return s.n_new / s.wall_s, names[i] end
+    if ok and type(s) == "table" and (tonumber(s.n_new) or 0) > 0 and (tonumber(s.wall_s) or 0) > 0 then return s.n_new / s.wall_s, names[i] end
   end
 end
 
@@ -116,24 +117,24 @@ local function result_text(result, digits)
   for _, k in ipairs(errors.keys(result or {})) do
     local v = result[k]
     if type(v) == "table" and rawget(v, "value") then v = tostring(v) end
-    if type(v) ~= "table" then parts[#parts + 1] = ("%s = %s"):format(k, text.value(v, digits)) end
+    if type(v) ~= "table" and v ~= core.null then parts[#parts + 1] = ("%s = %s"):format(k, text.value(v, digits)) end
   end
   return table.concat(parts, "\n")
 end
 
-local function say_legend(is_json, columns)
-  local legend = tables.legend(columns)
+local function say_legend(is_json, columns_of)
+  local legend = tables.legend(columns_of)
   if legend ~= "" then say(is_json, "\n" .. legend) end
 end
 
 local function print_result(r, result, is_json)
-  local columns = {}
-  for _, name in ipairs(r.table_order) do
+  local columns_of = {}
+  for i, name in ipairs(r.table_order) do
     local t = r.tables[name]
     say(is_json, "\n" .. name .. "\n" .. t:text())
-    table.move(t.columns, 1, #t.columns, #columns + 1, columns)
+    columns_of[i] = t.columns
   end
-  say_legend(is_json, columns)
+  say_legend(is_json, columns_of)
   local scalars = result_text(result, 4)
   if scalars ~= "" then say(is_json, "\n" .. scalars) end
   local m = r.meter:copy()
@@ -145,16 +146,19 @@ local function print_result(r, result, is_json)
 end
 
 local function print_stored(r, summary, is_json)
-  local columns = {}
-  for _, name in ipairs(summary.tables or {}) do
+  local columns_of = {}
+  for _, name in ipairs(type(summary.tables) == "table" and summary.tables or {}) do
+    name = tostring(name)
     local path = ("%s/tables/%s.md"):format(r.dir, name)
     local table_text = core.exists(path) and core.read(path)
     if table_text then
       say(is_json, "\n" .. name .. "\n\n" .. table_text)
+      local columns = {}
       for column in table_text:match "^[^\n]*":gmatch "[^|%s]+" do columns[#columns + 1] = column end
+      columns_of[#columns_of + 1] = columns
     end
   end
-  say_legend(is_json, columns)
+  say_legend(is_json, columns_of)
   say(is_json, result_text(summary.result, 15))
   say(is_json, "\nThis run is finished: " .. r.dir)
   say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")
@@ -183,7 +187,7 @@ end
 
 local function run_experiment(e, flags, given, file, words)
   e = sweep.of(e, given) or e
-  session.flags = { json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
+  session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
     unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
   if flags["dry-run"] then
@@ -203,9 +207,6 @@ local function run_experiment(e, flags, given, file, words)
     if is_json then json_record { event = "done", exit = 0, dir = r.dir, result = stored.result } end
     r:close()
     return 0
-  end
-  if r.is_edited then
-    core.err("vegttt: the script was edited since; its new text is kept, what still has the same key is reused\n")
   end
   local status, value = attempt.carry_out(r)
   local code = report(r, status, value, is_json, command_of(file, words))

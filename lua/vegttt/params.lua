@@ -5,8 +5,8 @@
 --
 -- A declaration is { default, help, choices =, min =, above =, max =, list =, type =, extend = }. The type is the
 -- default's (integer, number, string, boolean) unless `type` says it; "model" is a string that must name a model. A nil
--- default means "from the model record". `list` splits "a,b,c". `extend` marks what may grow without becoming another
--- run (k, steps): the same run goes on with the difference.
+-- default means "from the model record". `list` splits "a,b,c". `extend` marks what may grow (k, steps): a run
+-- that differs only there is of one family with this one, and each pays only for the difference.
 --
 -- What many scripts share is declared here once, with the limits that the engine itself keeps (core.limits). A script
 -- that names a shared parameter again changes what it gives and keeps the rest, `extend` excepted.
@@ -33,6 +33,7 @@ params.flags = {
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
   { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 0 },
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
+  { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
 }
 
@@ -155,7 +156,7 @@ end
 
 ---The value of a parameter given as text or in its type, or of its default.
 function params.value(name, d, given)
-  if given == nil then given = d[1] end
+  if given == nil then return plain_value(name, d, d[1]) end
   local v = plain_value(name, d, given)
   if params.kind(d) == "model" then policy.check_spec(v) end
   return v

@@ -12,6 +12,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local families = require "vegttt.families"
+local inputs = require "vegttt.inputs"
 local prompts = require "vegttt.prompts"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -22,7 +23,7 @@ local policy = {}
 local Policy, Weights = {}, {} -- methods
 local policy_class = closed.class("vt.Policy", "a policy", { "model", "spec", "caps", "record", "weights" }, Policy)
 local weights_class = closed.class("vt.Weights", "weights", { "id", "step", "trained_on", "model", "handle", "recipe",
-  "is_trainable", "is_trained" }, Weights)
+  "is_trainable", "is_trained", "folder" }, Weights)
 
 function policy_class:__tostring() return ("policy %s"):format(self.spec) end
 function weights_class:__tostring()
@@ -65,14 +66,31 @@ end
 local open_models = {} -- key -> model
 local openings = {} -- key -> future of a model
 
+-- MODEL of MODEL+ADAPTER.
+local function plain_spec(spec)
+  if core.exists(spec) then return spec end
+  return spec:match "^(.*)%+[^+]*$" or spec
+end
+
+-- The folder of ADAPTER, or nil.
+local function adapter_of(spec)
+  local name = not core.exists(spec) and spec:match "%+([^+]*)$"
+  if not name then return nil end
+  return core.is_dir(name) and name or core.find("experiments/adapters/" .. name) or name
+end
+
 local function open_model(spec, opts)
-  local key = spec .. core.json_encode(opts)
+  local asked = core.json_encode(opts)
+  local key = spec .. asked
   if open_models[key] then return open_models[key] end
+  for _, model in pairs(open_models) do -- under another name
+    if model.spec == spec and model.asked == asked then return model end
+  end
   if not openings[key] then
     sched.gate "vt.policy"
     local op = core.policy_open(spec, opts)
     openings[key] = sched.start(op, function(handle, info)
-      local model = { handle = handle, spec = info.spec, caps = info.caps, known = setmetatable({}, { __mode = "v" }),
+      local model = { handle = handle, spec = info.spec, asked = asked, plain_spec = plain_spec(info.spec), caps = closed.record("caps", info.caps, errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }),
         byte_lengths = {}, record = core.json_decode(info.record, "the model record") }
       model.base = policy.weights(model, core.policy_weights(handle, "base"))
       model.start = policy.weights(model, core.policy_weights(handle, "start"))
@@ -83,6 +101,17 @@ local function open_model(spec, opts)
   end
   return sched.await(openings[key], "vt.policy")
 end
+
+-- A model's files by content; of a model that is known by name or served, the name.
+local function model_digest(spec)
+  local function of(path)
+    if core.is_dir(path) then return inputs.folder_digest(path) end
+    return core.exists(path) and inputs.file_digest(path) or "by name"
+  end
+  local adapter = adapter_of(spec)
+  return adapter and core.sha256(of(plain_spec(spec)) .. "+" .. of(adapter)) or of(spec)
+end
+inputs.declare("model", "the model %s", model_digest)
 
 ---vt.policy(spec, o) [waits]
 function policy.open(spec, o)
@@ -95,6 +124,8 @@ function policy.open(spec, o)
   local model = open_model(spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
     reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
     chat = session.flags.chat })
+  inputs.note("model", model.spec, model_digest(model.spec))
+  inputs.note("numerics", model.spec, core.numerics())
   session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
     weights = model.start }, policy_class)
@@ -127,13 +158,29 @@ local function apart(w)
   return copy
 end
 
----A policy that trains on from any weights. [waits where the backend makes a model]
+---A policy that trains on from any weights, of this run or of a recorded one. A recorded state whose optimiser is gone
+---begins with a fresh one. [waits where the backend makes a model, and for recorded states]
 function Policy:branch(w)
-  if not policy.is_weights(w) or w.model ~= self.model then
+  if not policy.is_weights(w) or w.model.base.id ~= self.model.base.id then
     errors.misuse("policy:branch", "policy:branch needs weights of the same model")
   end
-  return setmetatable({ model = self.model, spec = self.spec, caps = self.caps, record = self.record,
+  if w.folder and not w.is_trainable then return policy.open(w.model.plain_spec .. "+" .. w.folder) end
+  return setmetatable({ model = w.model, spec = w.model.spec, caps = self.caps, record = self.record,
     weights = apart(w) }, policy_class)
+end
+
+---[waits] Weights of a run's record as its model has them; what is in `folder` is loaded.
+function policy.load(model, folder)
+  local info = core.snapshot_info(model.handle, folder)
+  if not info then return nil end
+  local known = model.known[info.id]
+  if known and known.handle then return known end
+  local op = core.weights_load(model.handle, folder)
+  return sched.await(sched.start(op, function(loaded)
+    local w = policy.weights(model, loaded)
+    w.handle, w.is_trainable, w.is_trained, w.folder = loaded.handle, info.is_trainable, true, folder
+    return w
+  end), "vt.weights")
 end
 
 function Policy:encode(text, o)
@@ -151,21 +198,33 @@ end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
 
-local rendered = setmetatable({}, { __mode = "k" }) -- prompt -> its last rendering; a copy of a prompt has none
+-- prompt -> its last rendering. A copy of a prompt has none, and one whose fields were set since is rendered again.
+local rendered = setmetatable({}, { __mode = "k" })
+local asked_with = setmetatable({}, { __mode = "kv" }) -- token ids -> the prompt that they are
 
 -- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
+  local begun, messages = prefix or p.prefix or "", p:messages(model.record)
+  local said = { begun }
+  for _, m in ipairs(messages) do said[#said + 1] = m.role .. "\0" .. m.content end
+  said = table.concat(said, "\0")
   local cached = rendered[p]
-  if cached and cached.model == model and cached.prefix == prefix then return cached end
-  local begun = prefix or p.prefix or ""
+  if cached and cached.model == model and cached.said == said then return cached end
   if begun ~= "" and not model.caps.prefix then
     errors.misuse("weights:sample", "%s cannot go on from a prefix: its server begins every answer itself", model.spec)
   end
-  local text = core.policy_render(model.handle, p:messages(model.record), true) .. begun
+  local text = core.policy_render(model.handle, messages, true) .. begun
   local ids = model.caps.tokens and core.policy_encode(model.handle, text, true) or {}
-  cached = { model = model, prefix = prefix, ids = ids, text = text, sha = core.sha256(text) }
-  rendered[p] = cached
+  cached = { model = model, said = said, ids = ids, text = text, sha = core.sha256(text) }
+  rendered[p], asked_with[ids] = cached, p
   return cached
+end
+
+---What a sample is to be trained or scored under: the tokens it was drawn with, unless its script gave it another prompt.
+function policy.prompt_of(s, g)
+  local prompt, ids = s.prompt or g.prompt, s.prompt_ids or g.prompt_ids
+  if not ids or prompt and asked_with[ids] and asked_with[ids] ~= prompt then return prompt end
+  return ids
 end
 
 ---Token ids of a vt.Prompt or an array of ids.
@@ -201,19 +260,39 @@ local function logprob_of_code(model, tokens, logprobs, from, to)
 end
 
 local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_ids", "weights", "draw", "seen", "step",
-  "run", "dropped" })
+  "run", "dropped", "recorded" })
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
-  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights" })
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded" })
+closed.settable(Group)
+closed.settable(Sample)
 policy.Group, policy.Sample = Group, Sample
+
+-- Groups and samples that were read back know the run that they came from; their weights and the tokens of their prompt
+-- are there when somebody asks. Set by recorded.lua: what -> function(recorded, the object).
+policy.of_record = {}
+for _, class in ipairs { Group, Sample } do
+  local index = class.__index
+  function class.__index(t, k)
+    local find = policy.of_record[k]
+    local from = find and rawget(t, "recorded")
+    if not from then return index(t, k) end
+    local value = find(from, t)
+    rawset(t, k, value)
+    return value
+  end
+end
+
 function Sample:__tostring() return ("sample %d of %s"):format(self.i, tostring(self.task)) end
 
-local function sample_of(line, task, g)
+---The sample of a line of rollouts.jsonl, in group g.
+function policy.sample_of(line, task, g)
   return setmetatable({ task = task, i = line.i, seed = core.parse_u64(line.seed), text = line.text, code = line.code,
     code_sha = line.code_sha, tokens = line.tokens, n_tokens = line.n_tokens, finish = line.finish,
     logprob = line.logprob, logprob_mean = line.logprob_mean, logprob_code = line.logprob_code,
     logprobs = line.logprobs, logprobs_behaviour = line.logprobs_behaviour, key = line.key, seen = line.seen,
-    temperature = line.temperature, prompt = g.prompt, prompt_ids = g.prompt_ids, weights = g.weights }, Sample)
+    temperature = line.temperature, prompt = g.prompt, prompt_ids = rawget(g, "prompt_ids"),
+    weights = rawget(g, "weights"), recorded = rawget(g, "recorded") }, Sample)
 end
 
 -- What a run's start weights were trained on, met by this task: "task", "family" or nil.
@@ -232,6 +311,15 @@ local function answer_of(request, raw)
   return raw.text .. (raw.stop and request.stop[raw.stop] or "")
 end
 
+-- The prompt of a request in its run: the text that was read, and what it was made of, whose hash this gives.
+local function keep_prompt(request)
+  if not request.parts_sha then
+    core.run_blob(request.run.handle, request.prompt.text)
+    request.parts_sha = core.run_blob(request.run.handle, core.json_encode(request.parts))
+  end
+  return request.parts_sha
+end
+
 local function line_of(request, i, raw)
   local model, task = request.model, request.task
   local answer = answer_of(request, raw)
@@ -241,7 +329,7 @@ local function line_of(request, i, raw)
   return {
     key = request.keys[i], run = request.run.id, task = task and task.id, level = task and task.level,
     step = request.weights.step, i = i, seed = core.u64(request.seeds[i]), draw = request.draw,
-    weights = request.weights.id, prompt_sha = request.prompt.sha, n_prompt = #request.prompt.ids,
+    weights = request.weights.id, prompt_sha = request.prompt.sha, prompt = keep_prompt(request), n_prompt = #request.prompt.ids,
     temperature = request.temperature, seen = request.seen,
     text = raw.text, tokens = core.array(raw.tokens), n_tokens = n, finish = raw.finish,
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
@@ -253,6 +341,7 @@ end
 
 -- Fields that belong to the run in which a sample is used, not to the sample itself.
 local function adopt(line, request)
+  line.prompt = keep_prompt(request)
   line.run, line.seen, line.reward, line.advantage, line.sample_ms = request.run.id, request.seen, nil, nil, nil
   return line
 end
@@ -260,7 +349,10 @@ end
 local function from_store(request, i)
   local store = session.content()
   local text = store and not session.flags.fresh and core.content_get(store, request.keys[i])
-  if not text then return nil end
+  if not text then
+    local line = request.run.donors:sample(request.keys[i])
+    return line and adopt(line, request)
+  end
   local line = core.json_decode(text, "a stored sample")
   line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
   return adopt(line, request)
@@ -304,7 +396,7 @@ local function make_request(w, p, o)
   local r = model.record
   local request = {
     model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
-    prompt = tokens_of(model, p, o.prefix), seen = p.task and seen_by(model, p.task),
+    prompt = tokens_of(model, p, o.prefix), parts = prompts.parts(p, o.prefix), seen = p.task and seen_by(model, p.task),
     temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
   }
@@ -312,6 +404,7 @@ local function make_request(w, p, o)
     local problem = core.limit_problem(name, request[name])
     if problem then errors.misuse("weights:sample", "weights:sample: %s", problem) end
   end
+  if p.task then request.run:keep_task(p.task) end
   name_samples(request, o)
   return request
 end
@@ -324,7 +417,6 @@ local function draw_missing(request, missing, lines, ended)
   policy.ready(w)
   sched.gate "weights:sample"
   local began = core.now()
-  core.run_blob(run.handle, request.prompt.text)
   local prompt = { ids = request.model.caps.tokens and request.prompt.ids or nil, text = request.prompt.text }
   local op = core.sample(w.handle, prompt, { seed = run.seed, stream = request.stream, index = missing },
     { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k, min_p = request.min_p,
@@ -359,7 +451,7 @@ function policy.stream(self, p, o, on_sample)
   local g = setmetatable({ task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self,
     draw = request.draw, seen = request.seen }, Group)
   local function ended(i)
-    g[i] = sample_of(lines[i], request.task, g)
+    g[i] = policy.sample_of(lines[i], request.task, g)
     on_sample(g[i])
   end
   for i = 1, request.n do
@@ -406,10 +498,18 @@ function Weights:score(p, tokens, o)
   run.meter:spend(cost)
   local known = run.record:get(key)
   if known then return core.vector(known) end
+  local store, store_key = session.content(), core.sha256(key) -- keys of samples are other hashes
+  local text = store and not session.flags.fresh and core.content_get(store, store_key)
+  if text then
+    local logprobs = core.vector(core.json_decode(text, "a stored score"))
+    run.record:put(key, logprobs)
+    return logprobs
+  end
   policy.ready(self)
   sched.gate "weights:score"
   local future = sched.start(core.score(self.handle, ids, tokens), function(logprobs)
     run.record:put(key, logprobs)
+    if store then core.content_put(store, store_key, core.json_encode(logprobs)) end
     return logprobs
   end)
   return sched.await(future, "weights:score")
@@ -422,7 +522,7 @@ function Weights:save(dir)
     errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
   end
   policy.ready(self)
-  sched.await(sched.start(core.weights_save(self.handle, dir, false), function() return true end), "weights:save")
+  sched.await(sched.start(core.weights_save(self.handle, dir, "export"), function() return true end), "weights:save")
 end
 
 function policy.is_weights(w) return getmetatable(w) == weights_class end

@@ -7,6 +7,7 @@
 -- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
 local prompts = {}
@@ -43,6 +44,24 @@ function Prompt:messages(record)
 end
 
 function prompts.is(p) return getmetatable(p) == prompt_class end
+
+local kept = { "system", "template", "reasoning", "sections" }
+
+---What a prompt is made of beside its task, as plain data, with the prefix that the answer was begun with.
+function prompts.parts(p, prefix)
+  local out = { prefix = prefix or p.prefix }
+  for _, k in ipairs(kept) do out[k] = p[k] end
+  out.sections = core.array(table.move(p.sections, 1, #p.sections, 1, {}))
+  return out
+end
+
+---The prompt of these parts.
+function prompts.of(task, parts)
+  local p = { task = task, prefix = parts.prefix }
+  for _, k in ipairs(kept) do p[k] = parts[k] end
+  p.sections = p.sections or {}
+  return setmetatable(p, prompt_class)
+end
 
 ---vt.context(prompt): the same question with more to read before the answer.
 function prompts.context(p)

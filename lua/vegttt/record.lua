@@ -16,9 +16,9 @@ local record = {}
 local function hash(fields) return core.sha256(core.json_encode(fields)) end
 record.hash = hash
 
----handle: of core.run_open; dir: its folder.
-function record.open(handle, dir)
-  local r = setmetatable({ handle = handle, samples = {}, evals = {}, issued = {} }, Record)
+---handle: of core.run_open; dir: its folder; donors: runs that may know what this one does not.
+function record.open(handle, dir, donors)
+  local r = setmetatable({ handle = handle, donors = donors, samples = {}, evals = {}, issued = {} }, Record)
   core.read_lines(dir .. "/rollouts.jsonl", function(line)
     local known = r.samples[line.key]
     if known then
@@ -60,7 +60,15 @@ function Record:put_eval(line)
   core.run_line(self.handle, "evals", line)
 end
 
-function Record:get(key) return core.journal_get(self.handle, key) end
+---What the journal has under a key; updates and scores that a donor has are put there.
+function Record:get(key)
+  local value = core.journal_get(self.handle, key)
+  if value ~= nil or not (key:find "^update/" or key:find "^score/") then return value end
+  value = self.donors:value(key)
+  if value ~= nil then core.journal_put(self.handle, key, value) end
+  return value
+end
+
 function Record:put(key, value) core.journal_put(self.handle, key, value) end
 
 return record

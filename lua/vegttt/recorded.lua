@@ -1,10 +1,17 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Reading recorded runs back: weights by reference and groups of rollouts with their verdicts, for offline work.
+-- Reading recorded runs back: weights by reference, groups of rollouts with their verdicts, and runs with what they say of
+-- themselves. What is read back is of the classes that a live run has, so that a script that works on the one works on
+-- the other.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local eval = require "vegttt.eval"
+local inputs = require "vegttt.inputs"
 local policy = require "vegttt.policy"
+local prompts = require "vegttt.prompts"
 local run_files = require "vegttt.run_files"
+local sched = require "vegttt.sched"
 
 local recorded = {}
 
@@ -29,90 +36,259 @@ local function glob(pattern)
   return found
 end
 
-local function snapshot_dir(dir, name)
-  local found
-  core.read_lines(dir .. "/journal.jsonl", function(line)
-    if line.key == "snapshot/" .. name then found = line.value.id end
+local function plain_path(path) return (path:gsub("^%./", "")) end
+
+local function own_dir()
+  local task = sched.current()
+  return task and task.run and plain_path(task.run.dir) or nil
+end
+
+-- ── weights ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- [waits] The policy of a run: the model that it was asked for, else the one that it opened.
+local function policy_of(dir)
+  local p = run_files.params(dir)
+  local spec = p.model and p.model.value
+  if not spec then
+    run_files.lines(dir, "metrics.jsonl", function(line) spec = spec or line.kind == "policy" and line.spec end)
+  end
+  return policy.open(spec or "default")
+end
+
+-- [waits] The weights of an id in a run: those that its model begins with, or a state that the run kept.
+local function weights_of(dir, id, what)
+  local model = policy_of(dir).model
+  for _, w in ipairs { model.start, model.base } do
+    if w.id == id then return w end
+  end
+  return policy.load(model, ("%s/ckpt/%s"):format(dir, id)) or errors.raise("usage", "vt.weights",
+    ("%s: the state of weights %s is not in %s/ckpt"):format(what, id:sub(1, 12), dir))
+end
+
+function policy.of_record.weights(from) return weights_of(from.dir, from.weights, "a recorded group") end
+function policy.of_record.prompt_ids(from, t)
+  return policy.prompt_tokens(policy_of(from.dir).model, t.prompt, "a recorded group")
+end
+
+-- The run that a reference names; "latest" is never the run that asks, nor a part of it.
+local function run_of(what, own)
+  if what ~= "latest" then return run_files.find(what) end
+  local runs = run_files.all()
+  for i = #runs, 1, -1 do
+    if not runs[i].parent and runs[i].dir ~= own then return runs[i].dir end
+  end
+  errors.raise("usage", "vt.weights", "there is no earlier run below runs/ that \"latest\" could name")
+end
+
+-- The id of a snapshot, and the run it is in.
+local function snapshot_of(ref, own)
+  local what, name = ref:match "^(.*)@(.+)$"
+  local dir, names, id = run_of(what, own), {}, nil
+  run_files.lines(dir, "journal.jsonl", function(line)
+    local found = line.key:match "^snapshot/(.*)$"
+    if found then names[#names + 1] = found end
+    if found == name then id = line.value.id end
   end)
-  return found and dir .. "/ckpt/" .. found
+  if id then return id, dir end
+  errors.raise("usage", "vt.weights", ("there is no snapshot '%s' in %s; it has %s"):format(name, dir,
+    #names > 0 and table.concat(names, ", ") or "none"))
 end
+inputs.declare("weights", "the snapshot %s", snapshot_of)
 
-local function model_of(dir)
-  local p = core.json_decode(core.read(dir .. "/params.json"), "params.json")
-  local model = p.model and p.model.value or "default"
-  return model == "default" and "smollm2-135m" or model:match "^[^+]+"
-end
-
----vt.weights("runs/boa/X@step2") or vt.weights("FOLDER of an adapter")
-function recorded.weights(ref)
+---vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }) [waits]
+function recorded.weights(ref, o)
+  o = errors.options("vt.weights", o, { model = "string" })
   if type(ref) ~= "string" then
     errors.misuse("vt.weights", "vt.weights needs \"RUN@SNAPSHOT\" or an adapter folder")
   end
-  local dir, name = ref:match "^(.*)@(.+)$"
-  if not dir then
+  if not ref:find "@" or core.exists(ref .. "/adapter_config.json") then
     if not core.exists(ref .. "/adapter_config.json") then
       errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref))
     end
-    return policy.open("smollm2-135m+" .. ref):start()
+    return policy.open((o.model or "smollm2-135m") .. "+" .. ref):start()
   end
-  local path = core.exists(dir .. "/journal.jsonl") and snapshot_dir(dir, name)
-  if not path or not core.exists(path) then
-    errors.raise("usage", "vt.weights", ("there is no snapshot '%s' in %s"):format(name, dir))
-  end
-  return policy.open(model_of(dir) .. "+" .. path):start()
+  local id, dir = snapshot_of(ref, own_dir())
+  inputs.note("weights", ref, id)
+  return weights_of(dir, id, ref)
 end
 
--- First verdicts: those that confirm one are for reporting, and were given to few.
-local function verdicts_of(dir)
-  local by = {}
-  core.read_lines(dir .. "/evals.jsonl", function(line)
-    if not line.confirms then by[line.task .. "/" .. line.code_sha] = line end
-  end)
-  return by
+-- ── rollouts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local function new_group(dir, line, task)
+  local text = run_files.blob(dir, line.prompt)
+  local prompt = text and prompts.of(task, core.json_decode(text, "a recorded prompt")) or task:prompt()
+  return setmetatable({ task = task, prompt = prompt, draw = line.draw, step = line.step, seen = line.seen, run = dir,
+    recorded = { dir = dir, weights = line.weights } }, policy.Group)
 end
 
-local function groups_of(dir)
-  local verdicts, groups, by, samples, task_of = verdicts_of(dir), {}, {}, {}, run_files.tasks_of(dir)
-  core.read_lines(dir .. "/rollouts.jsonl", function(line)
-    if not line.tokens then
-      local s = samples[line.key]
-      if s then s.reward, s.advantage = line.reward, line.advantage end
-      return
-    end
-    local name = ("%s/%s/%s"):format(line.task, line.weights, line.draw)
-    local g = by[name]
-    if not g then
-      g = setmetatable({ task = task_of(line.task), draw = line.draw, step = line.step, run = dir }, policy.Group)
-      by[name] = g
-      groups[#groups + 1] = g
-    end
-    line.task = g.task
-    line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
-    local v = line.code_sha and verdicts[g.task.id .. "/" .. line.code_sha]
-    line.result = v or { status = "malformed", correct = false, speedup = 0, speedup_measured = 0, speedup_lo = 0,
-      is_copy = false }
-    samples[line.key] = line
-    g[#g + 1] = line
+-- Lines stand in the order in which samples ended, which is another every time; here it is by step, task and number.
+local function in_order(groups)
+  local place = {}
+  for i, g in ipairs(groups) do
+    place[g] = i
+    table.sort(g, function(a, b) return a.i < b.i end)
+  end
+  table.sort(groups, function(a, b)
+    if a.step ~= b.step then return a.step < b.step end
+    if a.task.id ~= b.task.id then return a.task.id < b.task.id end
+    if a.draw ~= b.draw then return a.draw < b.draw end
+    return place[a] < place[b]
   end)
   return groups
 end
 
----vt.rollouts("runs/best_of_n/*") -> groups, in the order in which they were recorded.
+local function groups_of(dir)
+  local groups, by, task_of = {}, {}, run_files.tasks_of(dir)
+  for _, line in ipairs(run_files.samples(dir)) do
+    local name = ("%s/%s/%s/%s"):format(line.task, line.weights, line.draw, line.prompt_sha)
+    if not by[name] then
+      by[name] = new_group(dir, line, task_of(line.task))
+      groups[#groups + 1] = by[name]
+    end
+    local g = by[name]
+    line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
+    local s = policy.sample_of(line, g.task, g)
+    s.reward, s.advantage = line.reward, line.advantage
+    if line.result or not line.code_sha then s.result = eval.of_record(line.result, g.task) end
+    g[#g + 1] = s
+  end
+  return in_order(groups)
+end
+
+-- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself.
+local function dirs_of(pattern, own_dir)
+  local out = {}
+  for _, dir in ipairs(glob(pattern)) do
+    for _, d in ipairs(core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")) do
+      d = plain_path(d)
+      if core.exists(d .. "/rollouts.jsonl") and d ~= own_dir then out[#out + 1] = d end
+    end
+  end
+  return out
+end
+
+-- What a pattern names, files and contents: a run that came in between, or went on, is another input.
+local function rollouts_digest(pattern, own_dir)
+  local rows = {}
+  for i, dir in ipairs(dirs_of(pattern, own_dir)) do
+    rows[i] = table.concat({ dir, core.file_digest(dir .. "/rollouts.jsonl") or "",
+      core.file_digest(dir .. "/evals.jsonl") or "" }, "\0")
+  end
+  return core.sha256(table.concat(rows, "\n"))
+end
+inputs.declare("rollouts", "the recorded rollouts %s", rollouts_digest)
+
+---vt.rollouts("runs/best_of_n/*") -> groups, by run, step and task.
 function recorded.rollouts(pattern)
   local patterns = type(pattern) == "table" and pattern or { pattern }
   local out = {}
   for _, p in ipairs(patterns) do
-    for _, dir in ipairs(glob(p)) do
-      local dirs = core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")
-      for _, d in ipairs(dirs) do
-        local found = core.exists(d .. "/rollouts.jsonl") and groups_of(d) or {}
-        table.move(found, 1, #found, #out + 1, out)
-      end
+    inputs.note("rollouts", p, rollouts_digest(p, own_dir()))
+    for _, d in ipairs(dirs_of(p, own_dir())) do
+      local found = groups_of(d)
+      table.move(found, 1, #found, #out + 1, out)
     end
   end
   if #out == 0 then
     errors.raise("usage", "vt.rollouts", ("no recorded rollouts match %s"):format(table.concat(patterns, ", ")))
   end
+  return out
+end
+
+-- ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local RecordedRun = closed.class("vt.RecordedRun", "a recorded run", { "dir", "experiment", "name", "id", "status",
+  "params", "summary", "tables", "cells", "meter", "before", "wall_s" })
+function RecordedRun:__tostring() return ("recorded run %s"):format(self.dir) end
+
+-- The rows of a CSV file (RFC 4180) as tables by column; numbers where a cell is one, nil where it is empty.
+local function csv_rows(text)
+  local rows, row, cell, at, is_quoted = {}, {}, {}, 1, false
+  local function end_cell()
+    row[#row + 1] = table.concat(cell)
+    cell = {}
+  end
+  while at <= #text do
+    local c = text:sub(at, at)
+    if is_quoted and c == '"' and text:sub(at + 1, at + 1) == '"' then
+      cell[#cell + 1], at = '"', at + 1
+    elseif c == '"' then
+      is_quoted = not is_quoted
+    elseif not is_quoted and (c == "," or c == "\n") then
+      end_cell()
+      if c == "\n" then rows[#rows + 1], row = row, {} end
+    elseif is_quoted or c ~= "\r" then
+      cell[#cell + 1] = c
+    end
+    at = at + 1
+  end
+  local columns, out = table.remove(rows, 1) or {}, {}
+  for i, values in ipairs(rows) do
+    local by = {}
+    for c, name in ipairs(columns) do
+      if values[c] ~= "" then by[name] = tonumber(values[c]) or values[c] end
+    end
+    out[i] = closed.record("a row", by, columns)
+  end
+  return out
+end
+
+local function tables_of(dir)
+  local out, names = {}, {}
+  for _, file in ipairs(core.list(dir .. "/tables")) do
+    local name = file:match "^(.*)%.csv$"
+    if name then out[name], names[#names + 1] = csv_rows(core.read(dir .. "/tables/" .. file)), name end
+  end
+  return closed.record("tables", out, names)
+end
+
+local function params_of(dir)
+  local out, declared = {}, run_files.params(dir)
+  for name, o in pairs(declared) do
+    if o.value ~= core.null then out[name] = o.value end
+  end
+  return closed.record("the run's params", out, errors.keys(declared))
+end
+
+local function read_run(dir, about)
+  local summary = run_files.summary(dir)
+  return setmetatable({ dir = dir, experiment = about.experiment, name = dir:match "[^/]+$", id = about.id,
+    status = run_files.status(dir), params = params_of(dir), summary = summary
+    and closed.record("the run's summary", summary.result, errors.keys(summary.result)),
+    meter = summary and summary.meter, wall_s = summary and summary.wall_s, tables = tables_of(dir), cells = {},
+    before = about.before }, RecordedRun)
+end
+
+-- The runs that a pattern names, their parts below them, and one digest of all their results.
+local function read_runs(pattern, own)
+  local out, by_id, rows = {}, {}, {}
+  for _, dir in ipairs(glob(pattern)) do
+    for _, d in ipairs(core.exists(dir .. "/run.json") and { dir } or glob(dir .. "/*")) do
+      d = plain_path(d)
+      local about = d ~= own and run_files.json(d, "run.json")
+      if about then
+        local r = read_run(d, about)
+        out[#out + 1], by_id[r.id] = r, r
+        rows[#rows + 1] = d .. "\0" .. (core.file_digest(d .. "/summary.json") or "")
+      end
+    end
+  end
+  for _, entry in ipairs(run_files.all()) do
+    local parent = entry.parent and by_id[entry.parent]
+    if parent then
+      parent.cells[#parent.cells + 1] = read_run(entry.dir, run_files.json(entry.dir, "run.json"))
+      rows[#rows + 1] = entry.dir .. "\0" .. (core.file_digest(entry.dir .. "/summary.json") or "")
+    end
+  end
+  return out, core.sha256(table.concat(rows, "\n"))
+end
+inputs.declare("runs", "the recorded runs %s", function(pattern, own) return (select(2, read_runs(pattern, own))) end)
+
+---vt.runs("runs/boa/*") -> recorded runs, in the order of their names.
+function recorded.runs(pattern)
+  if type(pattern) ~= "string" then errors.misuse("vt.runs", "vt.runs needs a glob, not a %s", type(pattern)) end
+  local out, digest = read_runs(pattern, own_dir())
+  inputs.note("runs", pattern, digest)
   return out
 end
 

@@ -39,8 +39,7 @@ function reward.clip(o)
 end
 
 ---log(speedup) + correct_bonus when correct. Failures get `floor`: a number, or "batch_min-1" (default): one less than
----the
----lowest correct reward of the batch.
+---the lowest correct reward of the batch, or than 0 where that is lower.
 function reward.log(o)
   o = errors.options("vt.reward.log", o, { floor = "any", correct_bonus = "number" })
   local bonus = o.correct_bonus or 0

@@ -2,17 +2,23 @@
 --
 -- A run: one execution of an experiment with its directory, its record and its meter; what main gets as `run`.
 --
--- The run's identity is the experiment's name, its parameters, except those that may grow (k, steps: `extend`), and the
--- tasks that come from files, so asking for more continues the same directory. In the cells of a sweep what is swept
--- does not grow. Lines of metrics.jsonl and meter.jsonl, tables and plots are written
--- again by every attempt, from the record.
+-- The run's identity is everything that can change its result: the experiment's name, all parameters, the replicate and
+-- every input (inputs.lua). Those read before the run enter its id; those it reads itself are compared when a directory
+-- of that id is found. The same again is the finished result, or the unfinished run continued; anything else is a new
+-- directory beside it, which takes from its family (the same but for parameters that may grow, and inputs) what has the
+-- same key. So nothing is ever written over. Lines of metrics.jsonl and meter.jsonl, tables and plots of an unfinished
+-- run are written again by every attempt, from the record.
+local args = require "vegttt.args"
 local checkpoints = require "vegttt.checkpoints"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
+local donors = require "vegttt.donors"
 local errors = require "vegttt.errors"
+local inputs = require "vegttt.inputs"
 local meter = require "vegttt.meter"
 local progress = require "vegttt.progress"
 local record = require "vegttt.record"
+local results = require "vegttt.results"
 local rng = require "vegttt.rng"
 local session = require "vegttt.session"
 local tables = require "vegttt.tables"
@@ -42,13 +48,22 @@ local function by_digest(v, own_tasks)
   return core.array(out)
 end
 
-local function identity(e, values, own_tasks, swept)
+-- What was asked, for the id: files of tasks by what they hold, and the digest of what was read.
+local function identity(e, values, own_tasks, read)
+  local out = { ["--inputs"] = read:digest() }
+  for name in pairs(e.params) do
+    out[name] = values[name] == nil and core.null or by_digest(values[name], own_tasks)
+  end
+  return out
+end
+
+-- What was asked, as it was put and but for what may grow: runs that have it in common are one family.
+local function family(e, values, replicate)
   local out = {}
   for name, d in pairs(e.params) do
-    if not d.extend or swept[name] ~= nil then out[name] = values[name] == nil and core.null or by_digest(values[name], own_tasks) end
+    if not d.extend then out[name] = values[name] == nil and core.null or by_digest(values[name], {}) end
   end
-  out["--chat"] = session.flags.chat -- it changes every prompt
-  return out
+  return core.run_id(e.name, out, replicate)
 end
 
 local function origins_json(origins)
@@ -62,16 +77,6 @@ end
 local function params_json(values)
   local out = {}
   for name, v in pairs(values) do out[name] = type(v) == "table" and core.array(v) or v end
-  return out
-end
-
--- The parameters that were given or have a default, of those that a summary holds: what came from the model record is
--- the model's to say.
-local function given_of(all, values)
-  local out = {}
-  for name, v in pairs(all) do
-    if rawget(values, name) ~= nil then out[name] = v end
-  end
   return out
 end
 
@@ -94,41 +99,175 @@ local function environment()
   }
 end
 
----Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits,
----parent, progress, swept }
+-- ── opening ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- Everything that was read before the run, beside the flags that change results.
+local function read_before(e, planned)
+  local read = inputs.set()
+  read:add("engine", "version", core.version)
+  read:add("engine", "its Lua half", core.lua_digest())
+  if session.flags.chat then read:add("flag", "chat", session.flags.chat) end -- it changes every prompt
+  if session.flags.unsafe_jail then read:add("flag", "unsafe-jail", "true") end
+  local from = session.flags.reward_from
+  if from then read:add("flag", "reward-from " .. from, inputs.file_digest(from .. "/evals.jsonl") or "") end
+  read:add_all(e.inputs)
+  read:add_all(planned)
+  return read
+end
+
+-- How the parameters of the run in `dir` differ from these, in words. Files of tasks are compared as inputs.
+local function parameter_differences(dir, values, own_tasks)
+  local ok, old = pcall(function() return core.json_decode(core.read(dir .. "/params.json"), "params.json") end)
+  local out = {}
+  for _, name in ipairs(ok and errors.keys(old) or {}) do
+    local was, is = old[name].value, rawget(values, name)
+    if tostring(old[name].origin):find "^model record" then was = core.null end
+    if is == nil then is = core.null end
+    if core.json_encode { by_digest(was, own_tasks) } ~= core.json_encode { by_digest(is, own_tasks) } then
+      out[#out + 1] = ("%s was %s"):format(name, args.show(was))
+    end
+  end
+  return out
+end
+
+-- Every difference of the run in `dir` from what is asked now, in words.
+local function differences(dir, values, own_tasks, read)
+  local out = parameter_differences(dir, values, own_tasks)
+  local before = inputs.recorded(dir)
+  for _, list in ipairs { inputs.differences(before, read), inputs.changed(dir) } do
+    table.move(list, 1, #list, #out + 1, out)
+  end
+  return out
+end
+
+-- The directories of this id whose own inputs are not what they were, down to the newest whose are; and that of `name`.
+local function stale_of(known, id, named_dir)
+  local out, is_found = {}, false
+  for _, entry in ipairs(known) do
+    if entry.about.id == id and (not is_found or entry.dir == named_dir) then
+      local is_stale = #inputs.changed(entry.dir, true) > 0
+      if is_stale then out[#out + 1] = entry.dir end
+      is_found = is_found or not is_stale
+    end
+  end
+  return out
+end
+
+-- The newest run of the family, which a new one is compared with.
+local function predecessor(known, of_family)
+  for _, entry in ipairs(known) do
+    if entry.about.family == of_family then return entry.dir end
+  end
+end
+
+-- A name that another run has.
+local function refuse_name(known, named_dir, id, stale, values, own_tasks, read)
+  for _, entry in ipairs(named_dir and known or {}) do
+    local is_stale = false
+    for _, dir in ipairs(stale) do is_stale = is_stale or dir == named_dir end
+    if entry.dir == named_dir and (entry.about.id ~= id or is_stale) then
+      errors.usage("the run %s is another one: %s; choose another name", named_dir,
+        table.concat(differences(named_dir, values, own_tasks, read), ", "))
+    end
+  end
+end
+
+-- The lines of inputs.jsonl: those from before the run are written when it is new, those it noted earlier are known.
+local function open_inputs(r, read)
+  local before, within = inputs.recorded(r.dir)
+  r.inputs = within
+  if r.is_finished or #before.list > 0 then return end
+  for _, x in ipairs(read.list) do
+    core.run_line(r.handle, "inputs", { phase = "load", kind = x.kind, name = x.name, digest = x.digest })
+  end
+end
+
+-- What a part of another run read, that one depends on.
+local function note_for_parent(r, read)
+  local parent = r.options.within
+  if not parent then return end
+  for _, set in ipairs { read, r.inputs } do
+    for _, x in ipairs(set.list) do
+      if x.kind ~= "engine" and x.kind ~= "flag" then
+        parent:note_input(x.kind == "script" and "experiment" or x.kind, x.name, x.digest)
+      end
+    end
+  end
+end
+
+---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, within = the
+---run that this one is a part of }
 function run.open(e, values, origins, o)
-  local plan = e.plan and e.plan(values) -- before anything is written: it may find the parameters wanting
-  local own_tasks = file_tasks(plan)
-  local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(), parent = o.parent,
+  local planned, plan = inputs.collect(function() return e.plan and e.plan(values) end) -- before anything is written: it
+  -- may find the parameters wanting
+  local own_tasks, replicate, root = file_tasks(plan), o.replicate or 0, o.root or "runs"
+  local read, of_family = read_before(e, planned), family(e, values, replicate)
+  local asked = identity(e, values, own_tasks, read)
+  local id, known = core.run_id(e.name, asked, replicate), core.run_list(root, e.name)
+  local named_dir = o.name and ("%s/%s/%s"):format(root, e.name, o.name)
+  local stale, before = stale_of(known, id, named_dir), not o.fresh and predecessor(known, of_family) or nil
+  refuse_name(known, named_dir, id, stale, values, own_tasks, read)
+  local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
+    parent = o.within and o.within.id, family = of_family, before = before,
     script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil, vegttt = core.version }
-  local handle, info = core.run_open { root = o.root or "runs", experiment = e.name, name = o.name,
-    params = identity(e, values, own_tasks, o.swept or {}), replicate = o.replicate or 0, fresh = o.fresh or false,
-    part = o.parent ~= nil, origins = origins_json(origins), env = environment(), about = about }
+  about.changed = before and core.array(differences(before, values, own_tasks, read)) or nil
+  local handle, info = core.run_open { root = root, experiment = e.name, name = o.name, params = asked, stale = stale,
+    replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
     is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
-    replicate = o.replicate or 0, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {},
+    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {}, written = {}, kept_tasks = {},
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
+  r.task_digests = {}
+  for _, task in pairs(own_tasks) do r.task_digests[task.digest] = true end
+  if not info.is_resumed then r.before, r.changed = before, about.changed end
+  r.donors = o.fresh and donors.none() or donors.new(known, r.dir, function(entry)
+    return entry.about.family == of_family
+  end, replicate == 0)
   r.origins, r.resolved = origins_json(origins), params_json(values)
-  r.seed = core.seed(rawget(values, "seed") or 42, ("run/%d"):format(r.replicate))
-  r.checkpoints = checkpoints.new(handle, info.dir)
+  local seed = rawget(values, "seed") -- a list where the command line sweeps over it: each cell has one
+  r.seed = core.seed(type(seed) == "number" and seed or 42, ("run/%d"):format(r.replicate))
+  r.checkpoints = checkpoints.new(handle, info.dir, r.donors)
   r.progress = progress.new(plan, o.progress)
-  r.is_edited = e.text and core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) or false
+  open_inputs(r, read)
+  note_for_parent(r, read)
+  if not r.is_finished and e.text then core.run_source(handle, (e.file:gsub("^.*/", "")), e.text) end
   return r
 end
 
----Begins the attempt: from here on the run is written to, and no longer finished.
+---Begins the attempt of a run that is not finished.
 function Run:begin()
-  if self.is_finished then core.run_begin(self.handle) end
   self.log_file = io.open(core.run_log_path(self.handle), "a")
-  self.record = record.open(self.handle, self.dir)
-  for _, task in pairs(self.own_tasks) do
-    core.write(core.run_path(self.handle, ("tasks/%d.json"):format(task.id)), task.json .. "\n")
+  self.record = record.open(self.handle, self.dir, self.donors)
+  for _, task in pairs(self.own_tasks) do self:keep_task(task) end
+end
+
+---Keeps the document of a task that does not come with vegttt, so that what is recorded about it can be read back.
+function Run:keep_task(task)
+  if task.is_shipped or self.kept_tasks[task.digest] then return end
+  self.kept_tasks[task.digest] = true
+  core.write(core.run_path(self.handle, ("tasks/%d.json"):format(task.id)), task.json .. "\n")
+end
+
+---Something was read that could change the result; runs that this one is a part of read it too.
+function Run:note_input(kind, name, digest)
+  local is_known = self.is_closed or self.is_finished or kind == "task" and self.task_digests[digest] -- in the id
+  if not is_known and self.inputs:add(kind, name, digest) then
+    core.run_line(self.handle, "inputs", { phase = "main", kind = kind, name = name, digest = digest })
   end
+  if self.options.within then self.options.within:note_input(kind, name, digest) end
+end
+
+---A new run in words: what is not as it was in the run before; nil when there was none.
+function Run:news()
+  if not self.before then return nil end
+  if #self.changed == 0 then return ("a new run beside %s"):format(self.before) end
+  return ("a new run, since %s; what it has in common with %s is taken from there"):format(
+    table.concat(self.changed, ", "), self.before)
 end
 
 function Run:close()
   if self.log_file then self.log_file:close() end
-  self.log_file = nil
+  self.log_file, self.is_closed = nil, true
   core.run_close(self.handle)
 end
 
@@ -161,21 +300,28 @@ end
 function Run:finish(result)
   self:keep_modules()
   self:write_tables()
-  local summary = { result = plain(result or {}, 0), params = self.resolved, meter = self.meter:copy(),
+  local value = plain(result or {}, 0)
+  local summary = { result = value, non_finite = results.non_finite(value), params = self.resolved, meter = self.meter:copy(),
     wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
   core.run_finish(self.handle, summary)
   return summary
 end
 
----The summary of a finished run that was made with exactly these parameters and this script, else nil.
+---The summary of a finished run, else nil.
 function Run:stored_summary()
-  if not self.is_finished or self.is_edited then return nil end
-  local ok, summary = pcall(function()
-    return core.json_decode(core.read(self.dir .. "/summary.json"), "summary.json")
-  end)
-  local given = ok and given_of(summary.params or {}, self.params)
-  if not ok or core.json_encode(given) ~= core.json_encode(params_json(self.params)) then return nil end
-  return summary
+  if not self.is_finished then return nil end
+  local path = self.dir .. "/summary.json"
+  local ok, summary = pcall(function() return core.json_decode(core.read(path), path) end)
+  if ok and type(summary) == "table" then
+    results.revive(summary)
+    if type(summary.meter.charged) ~= "table" then summary.meter.charged = {} end
+    return summary
+  end
+  if ok then summary = "it holds no object" end
+  self:close()
+  errors.raise("infrastructure", "run",
+    ("the finished run's result %s cannot be read (%s); move the folder away, or use --fresh"):format(path,
+      tostring(summary)))
 end
 
 function Run:stored_result()
@@ -264,6 +410,11 @@ function Run:table(name, columns)
   if type(name) ~= "string" or type(columns) ~= "table" then
     errors.misuse("run:table", "run:table needs a name and a list of column names")
   end
+  local known = self.tables[name]
+  if known and table.concat(known.columns, "\0") ~= table.concat(columns, "\0") then
+    errors.misuse("run:table", "run:table: this run has a table '%s' with other columns: %s", name,
+      table.concat(known.columns, ", "))
+  end
   local t = tables.new(self, name, columns)
   if not self.tables[name] then self.table_order[#self.table_order + 1] = name end
   self.tables[name] = t
@@ -280,7 +431,7 @@ function Run:save(name, value)
   if type(name) ~= "string" then errors.misuse("run:save", "run:save needs a name") end
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
     local path = core.run_path(self.handle, name)
-    if value ~= value.model.base then value:save(path) end
+    if value ~= value.model.base then self.checkpoints:save_as(value, path) end
     return path
   end
   local path = core.run_path(self.handle, name .. ".json")
@@ -303,7 +454,14 @@ View.__tostring = Run.__tostring
 for _, name in ipairs(public) do
   view_methods[name] = function(view, ...) return Run[name](runs[view], ...) end
 end
-function view_methods.meter(view) return runs[view].meter:copy() end
+local Meter, Charged, Spent = closed.record_class("run:meter()", { "charged", "spent" }),
+  closed.record_class("run:meter().charged", meter.units), closed.record_class("run:meter().spent", meter.units)
+function view_methods.meter(view)
+  local m = runs[view].meter:copy()
+  setmetatable(m.charged, Charged)
+  setmetatable(m.spent, Spent)
+  return setmetatable(m, Meter)
+end
 
 function Run.script_view(r)
   local view = setmetatable({ id = r.id, dir = r.dir, params = r.params, seed = r.seed }, View)

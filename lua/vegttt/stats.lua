@@ -56,7 +56,11 @@ local function share(op, of, is_hit)
     n_samples = n_samples + #g
   end
   if #shares == 0 then return result { value = 0 / 0, n = 0, n_samples = 0, method = "no samples" } end
-  if #shares == 1 then return result { value = shares[1], n = 1, n_samples = n_samples, method = "one task" } end
+  if #shares == 1 then
+    local value, lo, hi = formulas.wilson(math.floor(shares[1] * n_samples + 0.5), n_samples)
+    return result { value = value, lo = lo, hi = hi, n = 1, n_samples = n_samples,
+      method = "one task, Wilson over its samples" }
+  end
   local value, lo, hi = formulas.bootstrap(shares, "mean", 2000, 0.95, bootstrap_seed)
   return result { value = value, lo = lo, hi = hi, n = #shares, n_samples = n_samples,
     method = "mean over tasks, bootstrap over tasks" }
@@ -83,8 +87,11 @@ function stats.rate(of, field)
   return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end)
 end
 
----One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, speedup_sure, best }. speedup: the best
----correct one.
+local TaskRow = closed.record_class("a row of vt.stats.by_task", { "task", "name", "n", "correct", "fast_1", "fast_1_sure",
+  "speedup", "best" })
+
+---One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, best }. best: the fastest correct sample as
+---first judged, speedup its speedup.
 function stats.by_task(of)
   local rows = {}
   for i, g in ipairs(by_group("vt.stats.by_task", of)) do
@@ -97,7 +104,7 @@ function stats.by_task(of)
       if is_sure(v, 1) then row.fast_1_sure = row.fast_1_sure + 1 / #g end
       if v.correct and v.speedup > row.speedup then row.speedup, row.best = v.speedup, s end
     end
-    rows[i] = row
+    rows[i] = setmetatable(row, TaskRow)
   end
   return rows
 end
@@ -145,6 +152,7 @@ end
 function stats.mean_ci(values, o)
   o = errors.options("vt.stats.mean_ci", o, { bootstrap = "integer", seed = "integer", level = "number" })
   if #values == 0 then return result { value = 0 / 0, n = 0, method = "no values" } end
+  if #values == 1 then return result { value = values[1], n = 1, method = "one value, no interval" } end
   local value, lo, hi = formulas.bootstrap(values, "mean", o.bootstrap or 10000, o.level or 0.95,
     o.seed or bootstrap_seed)
   return result { value = value, lo = lo, hi = hi, n = #values, sd = #values > 1 and formulas.sd(values) or nil,
@@ -173,12 +181,39 @@ end
 function stats.cohens_h(p1, p2) return formulas.cohens_h(p1, p2) end
 
 function stats.sign_test(n_plus, n_minus)
-  return result { value = n_plus - n_minus, p = formulas.sign_test(n_plus, n_minus), n = n_plus + n_minus,
-    p_min = 2 ^ (1 - (n_plus + n_minus)), method = "exact, two-sided" }
+  local n = n_plus + n_minus
+  local _, lo, hi = formulas.wilson(n_plus, n)
+  return result { value = n_plus - n_minus, lo = n * (2 * lo - 1), hi = n * (2 * hi - 1), n = n,
+    p = formulas.sign_test(n_plus, n_minus), p_min = 2 ^ (1 - n), method = "exact, two-sided; Wilson interval" }
 end
 
+local n_resamples = 2000
+
+-- Draw number `at` of the stream: 1 to n.
+local function draw(seed, at, n) return 1 + math.floor(core.uniform(seed, at) * n) end
+
+---Rank correlation with a percentile bootstrap over pairs, and a two-sided permutation test of no relation.
 function stats.spearman(x, y)
-  return result { value = formulas.spearman(x, y), n = #x, method = "average ranks", unit = "pair" }
+  if #x ~= #y then errors.misuse("vt.stats.spearman", "vt.stats.spearman: %d and %d values are no pairs", #x, #y) end
+  local n, value = #x, formulas.spearman(x, y)
+  local out = { value = value, n = n, unit = "pair",
+    method = "average ranks; bootstrap over pairs, permutation test" }
+  if n < 3 or value ~= value then return result(out) end
+  local rhos, n_as_far, at = {}, 0, 0
+  for _ = 1, n_resamples do
+    local a, b, c = {}, {}, table.move(y, 1, n, 1, {})
+    for i = 1, n do
+      local j, k = draw(bootstrap_seed, at + 1, n), draw(bootstrap_seed, at + 2, n + 1 - i) + i - 1
+      a[i], b[i], at = x[j], y[j], at + 2
+      c[i], c[k] = c[k], c[i]
+    end
+    local rho = formulas.spearman(a, b)
+    if rho == rho then rhos[#rhos + 1] = rho end
+    if math.abs(formulas.spearman(x, c)) >= math.abs(value) - 1e-12 then n_as_far = n_as_far + 1 end
+  end
+  out.lo, out.hi = formulas.quantile(rhos, 0.025), formulas.quantile(rhos, 0.975)
+  out.p, out.p_min = (n_as_far + 1) / (n_resamples + 1), 1 / (n_resamples + 1)
+  return result(out)
 end
 
 ---n, mean, sd, min, max, median of numbers or of a field of a list.

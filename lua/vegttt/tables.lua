@@ -2,6 +2,7 @@
 --
 -- Tables and plots of a run: tables/NAME.csv and .md, plots/NAME.svg and .csv. Tables are written when the run ends and
 -- at every row, so that a run that is watched, or cut short, has them.
+local args = require "vegttt.args"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
@@ -18,7 +19,7 @@ local function cell(v)
   if is_statistic(v) then v = v.value end
   if type(v) == "number" or type(v) == "string" then return v end
   if v == nil then return false end
-  return tostring(v)
+  return type(v) == "table" and #v > 0 and args.show(v) or tostring(v)
 end
 
 function tables.new(run, name, columns)
@@ -70,26 +71,33 @@ function Table:text()
   return table.concat(lines, "\n")
 end
 
--- What columns of the shipped tables mean, where their name does not say it.
+-- What columns mean where their name does not say it: { column, another one that stands beside it when it means that,
+-- how it is shown, the meaning }.
 local meanings = {
-  { "lo", "lo hi", "95 % interval of the column before them" },
-  { "fast_1", "fast_1", "correct and timed faster than the baseline, copies included" },
-  { "fast_1_sure", "fast_1_sure", "the whole interval above 1, no copy, not flagged" },
-  { "seen", "seen", "the start weights were trained on this task, or on its family" },
-  { "distinct", "distinct", "different codes among the samples" },
-  { "best", "best", "* is the step that was chosen: a maximum over the data that it is scored on" },
-  { "first", "first", "the speedup by which the kernel was found; speedup is that of its second verdict" },
-  { "tried", "tried", "kernels that were judged again until one held" },
-  { "pass", "pass", "probability that one of k samples is fast_1" },
-  { "best_of_k", "best_of_k", "expected speedup of the fastest of k samples" },
+  { "lo", "hi", "lo hi", "95 % interval of the column before them" },
+  { "fast_1", "fast_1", "fast_1", "correct and timed faster than the baseline, copies included" },
+  { "fast_1_sure", "fast_1_sure", "fast_1_sure", "the whole interval above 1, no copy, not flagged" },
+  { "seen", "fast_1", "seen", "the start weights were trained on this task, or on its family" },
+  { "distinct", "fast_1", "distinct", "different codes among the samples" },
+  { "best", "fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on" },
+  { "first", "tried", "first", "the speedup by which the kernel was found; speedup is that of its second verdict" },
+  { "tried", "first", "tried", "kernels that were judged again until one held" },
+  { "pass", "best_of_k", "pass", "probability that one of k samples is fast_1" },
+  { "best_of_k", "pass", "best_of_k", "expected speedup of the fastest of k samples" },
 }
 
----What those of the columns mean that need it, a line each; "" where none does.
-function tables.legend(columns)
-  local has, lines = {}, {}
-  for _, name in ipairs(columns) do has[name] = true end
+---What those columns mean that need it, a line each; "" where none does. columns_of: the names of each table's.
+function tables.legend(columns_of)
+  local lines, is_said = {}, {}
   for _, m in ipairs(meanings) do
-    if has[m[1]] then lines[#lines + 1] = ("  %-12s %s"):format(m[2], m[3]) end
+    for _, columns in ipairs(columns_of) do
+      local has = {}
+      for _, name in ipairs(columns) do has[name] = true end
+      if has[m[1]] and has[m[2]] and not is_said[m] then
+        is_said[m] = true
+        lines[#lines + 1] = ("  %-12s %s"):format(m[3], m[4])
+      end
+    end
   end
   return table.concat(lines, "\n")
 end
@@ -108,6 +116,38 @@ end
 local plot_options = { kind = { "line", "bar", "scatter" }, data = "table", x = "string", y = "any", by = "string",
   band = "table", star = "string", logx = "integer", logy = "integer", ref = "any", title = "string",
   x_label = "string", y_label = "string" }
+
+-- Raises when a column that a plot names is in none of the rows.
+local function need_columns(data, rows, spec)
+  local known = {}
+  if getmetatable(data) == class then
+    for _, name in ipairs(data.columns) do known[name] = true end
+  else
+    if #rows == 0 then return end -- nothing says which there are
+    for _, row in ipairs(rows) do
+      if type(row) ~= "table" then
+        errors.misuse("run:plot", "run:plot: data is a vt.Table or a list of tables, and has a %s", type(row))
+      end
+      for name in next, row do known[name] = true end
+      if closed.is_record(row) then
+        for name in pairs(getmetatable(row).fields) do known[name] = true end
+      end
+    end
+  end
+  local named = { spec.x }
+  for _, y in ipairs(type(spec.y) == "table" and spec.y or { spec.y }) do named[#named + 1] = y end
+  for _, name in ipairs(spec.band or {}) do named[#named + 1] = name end
+  named[#named + 1] = spec.by
+  named[#named + 1] = spec.star
+  for _, name in ipairs(named) do
+    if not known[name] then
+      local names = {}
+      for i, k in ipairs(errors.keys(known)) do names[i] = tostring(k) end
+      errors.misuse("run:plot", "run:plot: there is no column '%s'; the columns are %s", tostring(name),
+        table.concat(names, ", "))
+    end
+  end
+end
 
 -- Rows as tables of named fields, from a vt.Table or a list of tables.
 local function named_rows(data)
@@ -163,6 +203,7 @@ function tables.plot(run, name, spec)
   spec = errors.options("run:plot", spec, plot_options)
   if not spec.data or not spec.x or not spec.y then errors.misuse("run:plot", "run:plot needs data, x and y") end
   local rows = named_rows(spec.data)
+  need_columns(spec.data, rows, spec)
   local categories
   local position = function(row) return tonumber(cell(row[spec.x])) or errors.misuse("run:plot",
     "run:plot: column '%s' holds no number", spec.x) end

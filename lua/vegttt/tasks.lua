@@ -7,6 +7,7 @@
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local inputs = require "vegttt.inputs"
 local list = require "vegttt.list"
 local prompts = require "vegttt.prompts"
 
@@ -14,7 +15,7 @@ local tasks = {}
 
 local methods = {}
 local Task = closed.class("vt.Task", "a task", { "id", "name", "title", "level", "family", "signature", "body", "digest",
-  "helpers", "handle", "json", "file" }, methods)
+  "helpers", "handle", "json", "file", "is_shipped" }, methods)
 function Task:__tostring() return ("task %d %s"):format(self.id, self.name) end
 
 local array_fields = { arrays = true, scalars = true, size_order = true, shape = true, dist = true }
@@ -64,7 +65,10 @@ function tasks.shipped(level)
 end
 
 local function load_task(name)
-  if not cache[name] then cache[name] = load_text(core.embedded_text(name), name) end
+  if not cache[name] then
+    cache[name] = load_text(core.embedded_text(name), name)
+    cache[name].is_shipped = true
+  end
   return cache[name]
 end
 
@@ -96,7 +100,9 @@ end
 -- Ids of a split, or those given; and the level they are of.
 local function wanted_ids(o, ids)
   if (o.split or "") == "" then return ids, 1 end
-  local split = core.split_load(core.find(o.split) or o.split)
+  local path = core.find(o.split) or o.split
+  local split = core.split_load(path)
+  inputs.note_file(path)
   local level = tonumber(split.level:match "%d+")
   local half = o.subset and split.problem_ids[o.subset]
   if #ids == 0 then return half or list.flatten { split.problem_ids.train, split.problem_ids.eval }, level end
@@ -116,8 +122,14 @@ local function from_file(name)
   local path = core.find(name) or usage("there is no task file %s", name)
   local task = load_text(core.read(path), name)
   task.file = name
+  inputs.note("task", name, task.digest)
   return task
 end
+
+inputs.declare("task", "the task file %s", function(name)
+  local path = core.find(name)
+  return path and load_text(core.read(path), name).digest
+end, true)
 
 local function refuse_twice(found)
   local seen = {}

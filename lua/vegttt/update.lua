@@ -10,6 +10,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
+local identity = require "vegttt.identity"
 local policy = require "vegttt.policy"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -45,7 +46,7 @@ function update.batch(of, o)
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
-      seqs[#seqs + 1] = { prompt = s.prompt_ids or g.prompt_ids or s.prompt or g.prompt, tokens = s.tokens,
+      seqs[#seqs + 1] = { prompt = policy.prompt_of(s, g), tokens = s.tokens,
         logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
         or a, sample = s, task = s.task or g.task }
       if run and s.key then
@@ -90,42 +91,6 @@ local option_kinds = { lr = "number", loss = "any", ratio = { "raw", "tempered" 
   clip_hi = "number", epochs = "integer", minibatch = "integer", grad_clip = "number", floor = "number",
   weight_decay = "number", beta = "number" }
 local losses = { importance_sampling = true, ppo = true, cispo = true, dro = true, cross_entropy = true }
-
-local describe
-
--- Plain data by value, functions by code and what they close over; anything else (modules, userdata) by its type.
-local function describe_table(t, seen)
-  local keys, parts = {}, {}
-  for k in pairs(t) do
-    if type(k) == "string" or math.type(k) then keys[#keys + 1] = k end
-  end
-  table.sort(keys, function(a, b) return type(a) == type(b) and a < b or type(a) < type(b) end)
-  for i, k in ipairs(keys) do parts[i] = ("[%s]=%s"):format(describe(k, seen), describe(t[k], seen)) end
-  return "{" .. table.concat(parts, ",") .. "}"
-end
-
-function describe(v, seen)
-  local kind = math.type(v) or type(v)
-  if kind == "float" then return ("%a"):format(v) end
-  if kind == "integer" or kind == "boolean" or kind == "nil" then return tostring(v) end
-  if kind == "string" then return ("%q"):format(v) end
-  if core.is_vector(v) then return core.json_encode(v) end
-  if seen[v] then return "again" end
-  seen[v] = true
-  if kind == "table" and not getmetatable(v) then return describe_table(v, seen) end
-  local is_dumped, code = pcall(string.dump, v, true)
-  if not is_dumped then return kind end
-  local parts = { core.sha256(code) }
-  for i = 1, 255 do
-    local name, value = core.upvalue(v, i)
-    if not name then break end
-    if name ~= "_ENV" then parts[#parts + 1] = name .. "=" .. describe(value, seen) end
-  end
-  return table.concat(parts, ";")
-end
-
--- A loss function's identity.
-local function function_digest(fn) return core.sha256(describe(fn, {})) end
 
 local function resolve_options(self, o)
   o = errors.options("policy:update", o, option_kinds)
@@ -255,6 +220,9 @@ local function compute(model, parent, piece, o)
   return result
 end
 
+local Report = closed.class("vt.UpdateReport", "an update's report", { "weights", "loss", "n_tokens", "grad_norm",
+  "rms_advantage", "max_advantage", "ess", "kl_sample_train", "agreement", "skipped" })
+
 local function report_of(stats, w, is_skipped)
   local agreement = stats.agreement
   return { weights = w, loss = stats.loss, n_tokens = stats.n_tokens, grad_norm = stats.grad_norm or 0,
@@ -286,7 +254,8 @@ end
 
 local function one_step(run, model, parent, seqs, o)
   local piece = { seqs = seqs, trained_on = trained_on(seqs) }
-  local loss = type(o.loss) == "function" and function_digest(o.loss) or o.loss
+  -- What a function does can hang on more than it closes over: its updates are its run's own.
+  local loss = type(o.loss) == "function" and identity.of(o.loss) .. run.id or o.loss
   piece.identity = record.hash { batch = digest_of(model, seqs), loss = loss, ratio = o.ratio, clip_lo = o.clip_lo,
     clip_hi = o.clip_hi, beta = o.beta }
   local key = ("update/%s/%s"):format(parent.id, record.hash { piece.identity, o.lr, o.grad_clip, o.weight_decay,
@@ -318,6 +287,24 @@ local function one_step(run, model, parent, seqs, o)
   return report
 end
 
+-- A teacher that is the student, or rewards that are all alike, leave nothing to learn: that is seldom what was meant.
+local function say_if_nothing_is_asked(run, seqs)
+  for _, q in ipairs(seqs) do
+    local a = q.advantage
+    if type(a) == "number" then
+      if a ~= 0 then return end
+    else
+      for i = 1, #a do
+        if a[i] ~= 0 then return end
+      end
+    end
+  end
+  local line = ("policy:update: all advantages of the %d sequences are 0, so there is nothing to learn from them"):format(
+    #seqs)
+  core.err(("vegttt: %s\n"):format(line))
+  run:note(line)
+end
+
 local Policy = policy.class
 
 ---policy:update(batch, o): trains on the batch and moves the policy to the new weights.
@@ -332,6 +319,7 @@ function Policy:update(batch, o)
   end
   o = resolve_options(self, o)
   check_ratio(o, batch.seqs)
+  say_if_nothing_is_asked(run, batch.seqs)
   local n, size = #batch.seqs, o.minibatch or #batch.seqs
   local report
   for _ = 1, o.epochs do
@@ -341,7 +329,7 @@ function Policy:update(batch, o)
       self.weights = report.weights
     end
   end
-  return report
+  return setmetatable(report, Report)
 end
 
 return update

@@ -98,7 +98,7 @@ end
 local function say_nothing_found(fn, dir, t)
   verb.say("\nNothing faster was found: of %d samples %d were correct kernels of their own, and none was faster than %s "
     .. "by more than 1 %% for sure when judged again.", t.n_samples, t.n_correct, fn.name)
-  verb.say("run        %s\nMore samples (--k) continue the same run.", dir)
+  verb.say("run        %s\nWith more samples (--k) what this run has is not made again.", dir)
 end
 
 local max_bytes = 256 << 20 -- of all arrays; a call of 2 ms reads a quarter of that at most

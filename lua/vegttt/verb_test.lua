@@ -2,7 +2,7 @@
 --
 -- Tests in Lua, run inside the engine: `vegttt test FOLDER|FILE… [--only TEXT]`. A test file sees the globals of a
 -- script, and describe, it, at_end and the expect functions besides; its chunk declares tests, which run in order, those
--- of at_end after all others (and not with --only). Modules are found beside it. The closing line is `N passed, N
+-- of at_end after all others of a whole folder. Modules are found beside it. The closing line is `N passed, N
 -- failed`; the result is the exit code. In a folder the files named *_test.lua are tests.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
@@ -95,6 +95,13 @@ local function load_files(path, environment)
   return n_broken
 end
 
+local function are_folders(paths)
+  for _, path in ipairs(paths) do
+    if not core.is_dir(path) then return false end
+  end
+  return true
+end
+
 local function run(o, paths)
   if #paths == 0 then errors.usage "test needs a folder or a file, e.g. `vegttt test tests/lua`" end
   for _, path in ipairs(paths) do
@@ -109,7 +116,7 @@ local function run(o, paths)
     { __index = core.globals })
   local passed, failed = 0, 0
   for _, path in ipairs(paths) do failed = failed + load_files(path, environment) end
-  if not o.only then table.move(last, 1, #last, #cases + 1, cases) end
+  if not o.only and are_folders(paths) then table.move(last, 1, #last, #cases + 1, cases) end
   for _, case in ipairs(cases) do
     if not o.only or case.name:find(o.only, 1, true) then
       if run_case(case) then passed = passed + 1 else failed = failed + 1 end

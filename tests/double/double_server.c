@@ -111,7 +111,7 @@ static vt_status save(struct double_server *s, vt_weights *w, const char *checkp
 
     if (!path)
         return vt_fail(err, status, "out of memory for a path");
-    status = vt_weights_save(w, path, true, vt_mail_deliver, &mail, &ticket, err);
+    status = vt_weights_save(w, path, VT_SNAPSHOT_TRAINING, vt_mail_deliver, &mail, &ticket, err);
     if (status == VT_OK)
         status = wait_native(s, &mail, ticket, err);
     free(path);

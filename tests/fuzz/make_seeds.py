@@ -138,3 +138,7 @@ for i, answer in enumerate([BODY, FUNCTION, f"```c\n{FUNCTION}```", f"Here it is
                             f"<think>maybe ```c\nx\n```</think>\n~~~c\n{FUNCTION}\n~~~", "no code at all", "```c\n", "char c = '}'; char *s = \"}\";\n}"]):
     write("eval_extract", f"answer-{i}", b"\1" + answer.encode())
     write("eval_extract", f"file-{i}", b"\0" + answer.encode())
+
+for i, words in enumerate([["--k", "8", "--top_p=0.9", "--no-copy", "a.lua"], ["--max-memory", "134M", "--shape", "x=n,m", "--shape=y=n", "--", "--json"],
+                           ["--temperature", "1e-3", "--subset", "eval", "-h"], ["--tempreature=nan", "--k=9223372036854775807", "-3"]]):
+    write("base_args", str(i), "\n".join(words).encode())

@@ -127,7 +127,11 @@ describe("the best kernel", function()
     in_folder(function(root)
       local r = best_of_n(root, function() return { correct = false, speedup = 0, status = "wrong_output" } end)
       local n_fast = 0
-      for _, s in ipairs(r.modules.vegttt.rollouts(r.run.dir)[1]) do
+      local group = r.modules.vegttt.rollouts(r.run.dir)[1]
+      expect.equal(group.task.name, "same")
+      expect.contains(group[1].result:feedback(), ".")
+      expect.raises("a sample has no 'reslt'", function() return group[1].reslt end)
+      for _, s in ipairs(group) do
         if s.result.speedup > 1 then n_fast = n_fast + 1 end
       end
       expect.truthy(n_fast > 0, "first verdicts of recorded samples")
@@ -140,6 +144,11 @@ describe("the best kernel", function()
       expect.raises("call vt.eval.all first", vt.eval.best, g)
       expect.raises("needs a group of samples, not a nil", vt.eval.best)
       expect.equal(#vt.eval.best {}, 0)
+      vt.eval.all(g)
+      local row = vt.eval.best(g)[1]
+      expect.equal(row.task.id, 19)
+      expect.raises("a row of vt.eval.best has no 'verdit'; did you mean 'verdict'?", function() return row.verdit end)
+      expect.raises("caps has no 'scores'; did you mean 'score'?", function() return vt.policy(p.model).caps.scores end)
     end)
   end)
 end)

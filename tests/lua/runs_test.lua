@@ -101,6 +101,31 @@ describe("boa", function()
     end)
   end)
 
+  it("repeats bit for bit when verdicts are replayed, and does not when the clock says something else", function()
+    in_folder(function(root, _, given)
+      local function other_clock(_, fields) return { speedup = fields.correct and 1 + 1 / fields.speedup or 0 } end
+      local function snapshots(r)
+        local ids = {}
+        for _, line in ipairs(support.lines(r, "journal.jsonl")) do
+          if line.key:find "^snapshot/" then ids[line.key] = line.value.id end
+        end
+        return ids
+      end
+      local function of(o)
+        o.root = root .. "/" .. o.name
+        return run(boa, given { k = 6, steps = 2 }, o)
+      end
+      local first = of { name = "first" }
+      local other = of { name = "other", clock = other_clock }
+      expect.truthy(snapshots(other)["snapshot/step2"] ~= snapshots(first)["snapshot/step2"], "other times, other weights")
+      local again = of { name = "again", clock = other_clock, flags = { reward_from = first.run.dir } }
+      expect.equal(again.counts.n_evals, 0)
+      expect.same(snapshots(again), snapshots(first))
+      expect.same(again.tables, first.tables)
+      for _, line in ipairs(support.lines(again, "evals.jsonl")) do expect.equal(line.timed_in, first.run.dir) end
+    end)
+  end)
+
   it("marks tasks that the start weights have seen", function()
     in_folder(function(root, given, adapted)
       local r = run(boa, adapted { k = 4, steps = 1, tasks = { root .. "/same.lua" } }, { root = root })
@@ -141,15 +166,48 @@ describe("boa", function()
     end)
   end)
 
-  it("trains on from a recorded state when steps grow", function()
+  it("trains on from a recorded state when an unfinished run goes on, and makes it again when steps grow", function()
     in_folder(function(root, _, given)
-      run(boa, given { k = 4, steps = 1 }, { root = root })
+      local first = run(boa, given { k = 4, steps = 1 }, { root = root })
+      -- The optimiser's moments of a finished run are gone: its one update is made again, and nothing is drawn again.
       local more = run(boa, given { k = 4, steps = 3 }, { root = root })
-      expect.equal(more.counts.n_steps, 2)
-      expect.equal(more.counts.n_loaded, 1)
+      expect.equal(more.counts.n_steps, 3)
+      for name in pairs(first.counts.drawn) do expect.equal(more.counts.drawn[name], nil, "a sample drawn again") end
       local whole = run(boa, given { k = 4, steps = 3 }, { root = root .. "/other" })
       expect.equal(more.tables.trajectory, whole.tables.trajectory)
       expect.equal(more.value.weights, whole.value.weights)
+    end)
+  end)
+
+  it("keeps exact parameters once, and no moments, when it is finished; and moments while it is not", function()
+    in_folder(function(root, _, given)
+      local function optimisers(dir)
+        local n, at = 0, {}
+        for _, id in ipairs(core.list(dir .. "/ckpt")) do
+          for _, file in ipairs(core.list(dir .. "/ckpt/" .. id)) do
+            at[file] = (at[file] or 0) + 1
+            if file:find "optimizer" then n = n + 1 end
+          end
+        end
+        return n, at["adapter_model.safetensors"]
+      end
+      local cut = support.execute(boa, given { k = 4, steps = 3 }, { root = root, limits = { max_rollouts = 20 } })
+      expect.equal(cut.status, "failed")
+      expect.equal((optimisers(cut.run.dir)), 2)
+      local r = run(boa, given { k = 4, steps = 3 }, { root = root })
+      expect.equal(r.run.dir, cut.run.dir)
+      local n, n_states = optimisers(r.run.dir)
+      expect.equal(n, 0)
+      local n_named, seen = 0, {}
+      for _, line in ipairs(support.lines(r, "journal.jsonl")) do
+        if line.key:find "^snapshot/step[1-9]" and not seen[line.key] then
+          n_named, seen[line.key] = n_named + 1, true
+        end
+      end
+      expect.truthy(n_named >= 2, "two snapshots or more")
+      expect.equal(n_states, n_named)
+      local whole = run(boa, given { k = 4, steps = 3 }, { root = root .. "/other" })
+      expect.same(r.tables, whole.tables)
     end)
   end)
 

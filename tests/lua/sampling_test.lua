@@ -241,7 +241,13 @@ describe("updates", function()
         expect.same(loaded.trained_on, { tasks = { 10001 }, families = { "chain" } })
         local named = vt.weights(run.dir .. "@kept")
         expect.near(named:score(task:prompt(), tokens)[1], want, 1e-2)
+        policy:branch(policy:start()):snapshot "untouched"
+        expect.equal(vt.weights(run.dir .. "@untouched").id, policy:start().id)
+        expect.near(vt.weights(path, { model = p.model }):score(task:prompt(), tokens)[1], want, 1e-2)
         expect.raises("there is no snapshot 'lost'", vt.weights, run.dir .. "@lost")
+        expect.raises("an update's report has no 'weigths'; did you mean 'weights'?", function()
+          return policy:update(vt.batch(judged(vt, policy, task, 4, { draw = "more" })), { lr = 0.0 }).weigths
+        end)
       end), {}, { root = root })
     end)
   end)

@@ -125,11 +125,19 @@ local function execute(m, make, given, o)
   local e = make(m.vegttt, m)
   given = given or {}
   if e.params.model and given.model == nil then given.model = support.model() end
+  m.session.flags = o.flags or {}
   local values, origins = m.params.resolve(e.params, given, "flag")
   local r = m.attempt.open(e, values, origins, { root = o.root, name = o.name, limits = o.limits,
-    replicate = o.replicate })
+    replicate = o.replicate, fresh = o.fresh })
+  if r.is_finished then
+    local summary, tables = r:stored_summary(), {}
+    for _, name in ipairs(summary.tables) do tables[name] = core.read(("%s/tables/%s.csv"):format(r.dir, name)) end
+    r:close()
+    return { status = "done", value = summary.result, tables = tables, run = r, modules = m, meter = summary.meter,
+      is_stored = true }
+  end
   r:begin()
-  local ok, status, value = pcall(m.sched.run, function() return e.main(r:script_view(), values) end, r, {})
+  local ok, status, value = pcall(m.sched.run, m.attempt.main_of(r), r, {})
   local out = { status = ok and status or "killed", value = ok and value or status, tables = {}, run = r, modules = m }
   for name, t in pairs(r.tables) do out.tables[name] = t:csv() end
   if status == "done" and ok then r:finish(value) end

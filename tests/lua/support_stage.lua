@@ -78,7 +78,8 @@ local function add_evaluator(core, o, ended, answers)
     local function answer(json, fields)
       verdicts[key] = verdicts[key] or { json, fields }
       json, fields = table.unpack(verdicts[key])
-      return json, with(fields, is_again and o.again and o.again(code, fields) or {})
+      local change = is_again and o.again or not is_again and o.clock
+      return json, with(fields, change and change(code, fields) or {})
     end
     local op = not verdicts[key] and real.eval_submit(handle, task, code, options) or { key = key }
     answers[op] = answer
@@ -121,7 +122,7 @@ local function take_some(list, draw)
   return out
 end
 
----o: { schedule = seed, kill_at = the turn that dies, signal_at = the turn that brings an interrupt, again = fn(code,
+---o: { clock = fn(code, fields) -> fields to change in first verdicts, schedule = seed, kill_at = the turn that dies, signal_at = the turn that brings an interrupt, again = fn(code,
 ---fields) -> fields to change in second verdicts, store = folder of a content store }.
 function stage.real(o)
   o = o or {}

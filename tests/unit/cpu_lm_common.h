@@ -13,6 +13,17 @@
 #include "model/safetensors.h"
 #include "model_common.h"
 
+/* Sanitizers run ten times slower: the same paths, fewer repetitions of them. */
+#ifndef __has_feature /* clang's way to say so */
+#define __has_feature(x) 0
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || __has_feature(address_sanitizer) ||               \
+    __has_feature(thread_sanitizer)
+enum { IS_SANITIZED = 1 };
+#else
+enum { IS_SANITIZED = 0 };
+#endif
+
 struct model {
     vt_ckpt *ckpt;
     vt_lm *lm;

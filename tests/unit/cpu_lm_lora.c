@@ -7,6 +7,7 @@
  * Tolerances. Gradients in fp32: relative l2 1e-3 per tensor (PEFT's own fp32 is at 9e-5). After Adam steps with eps
  * 1e-12 an element whose gradient is rounding noise moves by a full learning rate in either direction, so what is
  * compared is the log-probabilities: five times the distance that PEFT's fp32 shows from fp64 in the same file.
+ * Under a sanitizer: gradients of the fresh adapter, with and without an unembedding, in either precision.
  */
 #include "harness.h"
 
@@ -218,8 +219,10 @@ static void fresh_adapter_f32(void)
         SKIP(NO_MODEL);
     if (bench_open(&b, VT_LM_F32, GOLDEN("lora/b0.json"), true, false)) {
         check_gradients(&b, put(&b), true, GOLDEN("lora/b0_grad0.safetensors"), "b0");
-        check_steps(&b, "lr_0.0001", "b0");
-        check_steps(&b, "lr_0.001", "b0");
+        if (!IS_SANITIZED) {
+            check_steps(&b, "lr_0.0001", "b0");
+            check_steps(&b, "lr_0.001", "b0");
+        }
     }
     bench_close(&b);
 }
@@ -229,6 +232,8 @@ static void trained_adapter_f32(void)
     struct bench b;
     if (!model_path())
         SKIP(NO_MODEL);
+    if (IS_SANITIZED)
+        SKIP("under a sanitizer the fresh adapter takes the same paths");
     if (bench_open(&b, VT_LM_F32, GOLDEN("lora/bnz.json"), false, false)) {
         check_gradients(&b, put(&b), true, NULL, "bnz");
         check_steps(&b, "lr_0.0001", "bnz");
@@ -243,7 +248,8 @@ static void unembedding_f32(void)
         SKIP(NO_MODEL);
     if (bench_open(&b, VT_LM_F32, GOLDEN("lora/b0_lmhead.json"), true, true)) {
         check_gradients(&b, put(&b), true, NULL, "b0_lmhead");
-        check_steps(&b, "lr_0.0001", "b0_lmhead");
+        if (!IS_SANITIZED)
+            check_steps(&b, "lr_0.0001", "b0_lmhead");
     }
     bench_close(&b);
 }
@@ -256,6 +262,8 @@ static void adapters_fast(void)
     if (bench_open(&b, VT_LM_FAST, GOLDEN("lora/b0.json"), true, false))
         check_gradients(&b, put(&b), false, GOLDEN("lora/b0_grad0.safetensors"), "b0");
     bench_close(&b);
+    if (IS_SANITIZED)
+        return;
     if (bench_open(&b, VT_LM_FAST, GOLDEN("lora/bnz.json"), false, false))
         check_gradients(&b, put(&b), false, NULL, "bnz");
     bench_close(&b);

@@ -371,6 +371,89 @@ static void damaged_weights(void)
     CHECK_OK(vt_fs_remove_tree(dir, &err), err);
 }
 
+/* A whole model of zeros with one head of this width; its folder. */
+static const char *write_wide(int head_dim)
+{
+    enum { D = 32, FF = 32, VOCAB = 40 };
+    const struct {
+        const char *name;
+        int rows, columns; /* columns 0: a vector */
+    } tensors[] = {{"model.embed_tokens.weight", VOCAB, D},
+                   {"model.layers.0.input_layernorm.weight", D, 0},
+                   {"model.layers.0.post_attention_layernorm.weight", D, 0},
+                   {"model.layers.0.self_attn.q_proj.weight", head_dim, D},
+                   {"model.layers.0.self_attn.k_proj.weight", head_dim, D},
+                   {"model.layers.0.self_attn.v_proj.weight", head_dim, D},
+                   {"model.layers.0.self_attn.o_proj.weight", D, head_dim},
+                   {"model.layers.0.mlp.gate_proj.weight", FF, D},
+                   {"model.layers.0.mlp.up_proj.weight", FF, D},
+                   {"model.layers.0.mlp.down_proj.weight", D, FF},
+                   {"model.norm.weight", D, 0}};
+    static char dir[256];
+    char path[300], text[600];
+    struct vt_buf file, header;
+    size_t at = 0;
+    vt_err err = {0};
+    vt_buf_init(&header, 1 << 20);
+    vt_buf_init(&file, 1 << 24);
+    vt_buf_add(&header, "{", 1);
+    for (size_t i = 0; i < sizeof tensors / sizeof tensors[0]; i++) {
+        const int columns = tensors[i].columns;
+        const size_t bytes = (size_t)tensors[i].rows * (size_t)(columns ? columns : 1) * sizeof(float);
+        char shape[32];
+        snprintf(shape, sizeof shape, columns ? "%d,%d" : "%d", tensors[i].rows, columns);
+        snprintf(text, sizeof text, "%s\"%s\":{\"dtype\":\"F32\",\"shape\":[%s],\"data_offsets\":[%zu,%zu]}",
+                 i ? "," : "", tensors[i].name, shape, at, at + bytes);
+        vt_buf_add(&header, text, strlen(text));
+        at += bytes;
+    }
+    vt_buf_add(&header, "}", 1);
+    const uint64_t n_header = header.len;
+    void *zeros = vt_alloc(at);
+    vt_buf_add(&file, (const char *)&n_header, sizeof n_header);
+    vt_buf_add(&file, header.p, header.len);
+    vt_buf_add(&file, zeros, at);
+    snprintf(dir, sizeof dir, "%s", scratch_path("wide"));
+    CHECK_OK(vt_fs_mkdir_p(dir, &err), err);
+    snprintf(path, sizeof path, "%s/model.safetensors", dir);
+    write_scratch(path, file.p, file.len);
+    snprintf(path, sizeof path, "%s/config.json", dir);
+    snprintf(text, sizeof text,
+             "{\"architectures\":[\"LlamaForCausalLM\"],\"model_type\":\"llama\",\"hidden_act\":\"silu\","
+             "\"hidden_size\":%d,\"intermediate_size\":%d,\"vocab_size\":%d,\"head_dim\":%d,"
+             "\"num_attention_heads\":1,\"num_key_value_heads\":1,\"num_hidden_layers\":1,"
+             "\"max_position_embeddings\":64,\"rms_norm_eps\":1e-5,\"rope_theta\":10000.0,"
+             "\"tie_word_embeddings\":true}",
+             D, FF, VOCAB, head_dim);
+    write_scratch(path, text, strlen(text));
+    free(zeros);
+    vt_buf_free(&file);
+    vt_buf_free(&header);
+    return dir;
+}
+
+/* Heads as wide as the kernels' rows run; wider ones are refused, not run over the end of those. */
+static void wide_heads(void)
+{
+    for (int head_dim = 256; head_dim <= 258; head_dim += 2) {
+        struct model m = {0};
+        vt_err err = {0};
+        const int32_t tokens[] = {1, 2, 3};
+        const struct vt_lm_opts o = {.backends = only_cpu, .n_threads = 1, .max_memory = 1 << 30};
+        const char *dir = write_wide(head_dim);
+        CHECK_OK(vt_ckpt_open(dir, &m.ckpt, &err), err);
+        if (m.ckpt && head_dim == 256) {
+            CHECK_OK(vt_lm_open(m.ckpt, &o, &m.lm, &err), err);
+            vt_lm_group_close(m.lm, prefill(m.lm, tokens, 3, 0));
+        } else if (m.ckpt) {
+            CHECK(vt_lm_open(m.ckpt, &o, &m.lm, &err) == VT_EUNSUPPORTED);
+            says(&err, VT_EUNSUPPORTED, "up to 256");
+        }
+        close_model(&m);
+        CHECK_OK(vt_fs_remove_tree(dir, &err), err);
+    }
+}
+
 static void unknown_isa(void)
 {
     vt_err err = {0};
@@ -418,7 +501,8 @@ static void close_with_work_queued(void)
     close_model(&m);
 }
 
-static const struct test_case cases[] = {TEST(bad_prompts),       TEST(bad_samples), TEST(sampler_settings),
-                                         TEST(everything_banned), TEST(shortage),    TEST(training_misuse),
-                                         TEST(damaged_weights),   TEST(unknown_isa), TEST(close_with_work_queued)};
+static const struct test_case cases[] = {TEST(bad_prompts),           TEST(bad_samples), TEST(sampler_settings),
+                                         TEST(everything_banned),     TEST(shortage),    TEST(training_misuse),
+                                         TEST(damaged_weights),       TEST(wide_heads),  TEST(unknown_isa),
+                                         TEST(close_with_work_queued)};
 TEST_MAIN(cases)

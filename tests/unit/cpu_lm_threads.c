@@ -160,87 +160,127 @@ static void cancel_begun(vt_lm *lm, vt_lease *lease, struct vt_lm_job *job)
     atomic_store(&job->is_cancelled, false);
 }
 
-static void stopped_work(void)
-{
-    enum { N_NEW = 40 };
+enum { N_STOPPED = 40 };
+struct stopped {
     struct model m;
+    vt_lease *lease;
+    vt_lm_group *g;
+    int adapter;
+    int32_t tokens[N_STOPPED]; /* of a sample that nobody stopped */
+    float logprob[N_STOPPED];
+};
+
+static struct vt_lm_job decode_job(vt_lm_slot **slot, int32_t *tokens, float *logprob, int *n_out,
+                                   unsigned char *finished)
+{
+    static float behaviour[N_STOPPED];
+    return (struct vt_lm_job){.kind = VT_LM_DECODE,
+                              .decode = {.slots = slot,
+                                         .n_slots = 1,
+                                         .n_steps = N_STOPPED,
+                                         .tokens = tokens,
+                                         .logprob = logprob,
+                                         .logprob_behaviour = behaviour,
+                                         .n_out = n_out,
+                                         .finished = finished}};
+}
+
+static void stop_group(struct stopped *s)
+{
+    struct vt_lm_job job = {.kind = VT_LM_GROUP, .group = {.tokens = prompt, .n_tokens = 70, .adapter = s->adapter}};
     vt_err err = {0};
-    vt_lease *lease = vt_lease_new();
-    const struct vt_lm_opts o = {.n_threads = 2, .max_memory = 1 << 30, .lease = lease};
-    int32_t tokens[N_NEW], again[N_NEW];
-    float logp[N_NEW], behaviour[N_NEW], scored[N_NEW], w[N_NEW] = {1}, *out = scored;
-    int n_out[1] = {7}, n[1] = {N_NEW};
-    unsigned char finished[1];
-    if (!open_with(&m, tiny_path("qwen3"), &o))
-        return;
-    const int id = put_random(m.lm, 4, 1);
-    struct vt_lm_job group = {.kind = VT_LM_GROUP, .group = {.tokens = prompt, .n_tokens = 70, .adapter = id}};
-    const uint64_t before = vt_lm_bytes(m.lm, NULL);
-    cancel_begun(m.lm, lease, &group);
-    CHECK(group.group.group == NULL);
-    CHECK_OK(vt_lm_run(m.lm, &group, &err), err);
-    CHECK(vt_lm_bytes(m.lm, NULL) > before);
-    vt_lm_group *g = group.group.group;
+    cancel_begun(s->m.lm, s->lease, &job);
+    CHECK(job.group.group == NULL);
+    CHECK_OK(vt_lm_run(s->m.lm, &job, &err), err);
+    s->g = job.group.group;
+}
+
+/* A sample that is stopped before its first step; then one that is stopped wherever it happens to be, again and again,
+ * and gone on with until it is finished: the same tokens. */
+static void stop_decode(struct stopped *s)
+{
     const struct vt_sampling sampling = {.temperature = 1, .top_p = 1};
     vt_lm_slot *slots[2];
+    int32_t again[N_STOPPED], part[N_STOPPED];
+    float ignored[N_STOPPED];
+    int n_out = 7, n_again = 0;
+    unsigned char finished = 0;
+    vt_err err = {0};
     for (int i = 0; i < 2; i++)
-        CHECK_OK(vt_lm_slot_open(m.lm, g, 5, &sampling, N_NEW, NULL, 0, &slots[i], &err), err);
-    struct vt_lm_job decode = {.kind = VT_LM_DECODE,
-                               .decode = {.slots = &slots[0],
-                                          .n_slots = 1,
-                                          .n_steps = N_NEW,
-                                          .tokens = tokens,
-                                          .logprob = logp,
-                                          .logprob_behaviour = behaviour,
-                                          .n_out = n_out,
-                                          .finished = finished}};
-    cancel_begun(m.lm, lease, &decode);
-    CHECK_INT(n_out[0], 0);
-    CHECK_OK(vt_lm_run(m.lm, &decode, &err), err);
-    CHECK_INT(n_out[0], N_NEW);
-    /* stopped wherever it happens to be, and gone on with, until it is finished: the same sample */
-    int n_again = 0, n_stops = 0;
-    decode.decode.slots = &slots[1];
-    for (finished[0] = 0; !finished[0];) {
+        CHECK_OK(vt_lm_slot_open(s->m.lm, s->g, 5, &sampling, N_STOPPED, NULL, 0, &slots[i], &err), err);
+    struct vt_lm_job job = decode_job(&slots[0], s->tokens, s->logprob, &n_out, &finished);
+    cancel_begun(s->m.lm, s->lease, &job);
+    CHECK_INT(n_out, 0);
+    CHECK_OK(vt_lm_run(s->m.lm, &job, &err), err);
+    CHECK_INT(n_out, N_STOPPED);
+    finished = 0;
+    for (unsigned n_stops = 1; !finished; n_stops++) {
         atomic_bool is_done = false;
-        int32_t part[N_NEW];
-        decode.decode.tokens = part;
-        decode.decode.logprob = scored; /* not of interest here */
-        decode.done = mark;
-        decode.user = &is_done;
-        vt_lm_submit(m.lm, &decode);
-        usleep(100u * (unsigned)(++n_stops % 13));
-        vt_lm_cancel(m.lm, &decode);
+        job = decode_job(&slots[1], part, ignored, &n_out, &finished);
+        job.done = mark;
+        job.user = &is_done;
+        vt_lm_submit(s->m.lm, &job);
+        usleep(100u * (n_stops % 13));
+        vt_lm_cancel(s->m.lm, &job);
         while (!atomic_load(&is_done))
             usleep(50);
-        CHECK(decode.status == VT_OK || decode.status == VT_ECANCELLED);
-        memcpy(again + n_again, part, (size_t)n_out[0] * sizeof *part);
-        n_again += n_out[0];
-        atomic_store(&decode.is_cancelled, false);
+        CHECK(job.status == VT_OK || job.status == VT_ECANCELLED);
+        memcpy(again + n_again, part, (size_t)n_out * sizeof *part);
+        n_again += n_out;
     }
-    CHECK_INT(n_again, N_NEW);
-    CHECK(memcmp(tokens, again, sizeof tokens) == 0);
-    const int32_t *row = tokens;
-    struct vt_lm_job score = {.kind = VT_LM_SCORE,
-                              .score = {.groups = &g, .tokens = &row, .n = n, .n_rows = 1, .logprob = &out}};
-    cancel_begun(m.lm, lease, &score);
-    CHECK_OK(vt_lm_run(m.lm, &score, &err), err);
-    CHECK(memcmp(scored, logp, sizeof scored) == 0);
-    struct vt_lm_prompt_batch batch = {
-        .prompt = prompt, .n_prompt = 70, .tokens = &row, .n = n, .n_rows = 1, .logprob = &out};
-    struct vt_lm_job forward = {.kind = VT_LM_FORWARD, .forward = {.adapter = id, .batches = &batch, .n_batches = 1}};
-    cancel_begun(m.lm, lease, &forward);
-    CHECK(forward.forward.tape == NULL);
-    CHECK_OK(vt_lm_run(m.lm, &forward, &err), err);
-    const float *w_row = w, *const * w_batch[1] = {&w_row};
-    struct vt_lm_job backward = {.kind = VT_LM_BACKWARD, .backward = {.tape = forward.forward.tape, .w = w_batch}};
-    cancel_begun(m.lm, lease, &backward);
-    CHECK(backward.backward.tape == NULL && backward.backward.grad == NULL);
+    CHECK_INT(n_again, N_STOPPED);
+    CHECK(memcmp(s->tokens, again, sizeof again) == 0);
     for (int i = 0; i < 2; i++)
-        vt_lm_slot_close(m.lm, slots[i]);
-    vt_lm_group_close(m.lm, g);
-    close_model(&m);
-    vt_lease_free(lease);
+        vt_lm_slot_close(s->m.lm, slots[i]);
+}
+
+static void stop_score(struct stopped *s)
+{
+    const int32_t *row = s->tokens;
+    const int n = N_STOPPED;
+    float scored[N_STOPPED], *out = scored;
+    vt_err err = {0};
+    struct vt_lm_job job = {.kind = VT_LM_SCORE,
+                            .score = {.groups = &s->g, .tokens = &row, .n = &n, .n_rows = 1, .logprob = &out}};
+    cancel_begun(s->m.lm, s->lease, &job);
+    CHECK_OK(vt_lm_run(s->m.lm, &job, &err), err);
+    CHECK(memcmp(scored, s->logprob, sizeof scored) == 0);
+}
+
+static void stop_training(struct stopped *s)
+{
+    const int32_t *row = s->tokens;
+    const int n = N_STOPPED;
+    float trained[N_STOPPED], *out = trained, w[N_STOPPED] = {1};
+    const float *w_row = w, *const * w_batch[1] = {&w_row};
+    vt_err err = {0};
+    struct vt_lm_prompt_batch batch = {
+        .prompt = prompt, .n_prompt = 70, .tokens = &row, .n = &n, .n_rows = 1, .logprob = &out};
+    struct vt_lm_job forward = {.kind = VT_LM_FORWARD,
+                                .forward = {.adapter = s->adapter, .batches = &batch, .n_batches = 1}};
+    cancel_begun(s->m.lm, s->lease, &forward);
+    CHECK(forward.forward.tape == NULL);
+    CHECK_OK(vt_lm_run(s->m.lm, &forward, &err), err);
+    CHECK(memcmp(trained, s->logprob, sizeof trained) == 0);
+    struct vt_lm_job backward = {.kind = VT_LM_BACKWARD, .backward = {.tape = forward.forward.tape, .w = w_batch}};
+    cancel_begun(s->m.lm, s->lease, &backward);
+    CHECK(backward.backward.tape == NULL && backward.backward.grad == NULL);
+}
+
+static void stopped_work(void)
+{
+    struct stopped s = {.lease = vt_lease_new()};
+    const struct vt_lm_opts o = {.n_threads = 2, .max_memory = 1 << 30, .lease = s.lease};
+    if (!open_with(&s.m, tiny_path("qwen3"), &o))
+        return;
+    s.adapter = put_random(s.m.lm, 4, 1);
+    stop_group(&s);
+    stop_decode(&s);
+    stop_score(&s);
+    stop_training(&s);
+    vt_lm_group_close(s.m.lm, s.g);
+    close_model(&s.m);
+    vt_lease_free(s.lease);
 }
 
 /* The CPU and another backend in one program, each behind its own door. */

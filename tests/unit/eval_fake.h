@@ -336,10 +336,11 @@ static void fake_unload(struct vt_candidate *c)
     (void)c;
 }
 
-static void fake_note(const struct vt_station *s, const struct vt_candidate *c, const struct vt_call *call,
-                      bool is_timed)
+/* Keeps the call. The number of the timed ones of this candidate. */
+static int fake_note(const struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, bool is_timed)
 {
     pthread_mutex_lock(&fake.lock);
+    int n_timed = c->n_timed += is_timed;
     if (fake.n_calls < FAKE_MAX_CALLS)
         fake.call[fake.n_calls++] = (struct fake_call){.is_timed = is_timed,
                                                        .is_baseline = c->is_baseline,
@@ -347,6 +348,7 @@ static void fake_note(const struct vt_station *s, const struct vt_candidate *c, 
                                                        .set = call->set,
                                                        .lane = s->seat.kind == VT_SEAT_LANE ? s->seat.number : -1};
     pthread_mutex_unlock(&fake.lock);
+    return n_timed;
 }
 
 static void fake_right(struct vt_candidate *c, const struct vt_call *call, struct vt_check *out)
@@ -372,7 +374,7 @@ static vt_status fake_check(struct vt_station *s, struct vt_candidate *c, const 
                             struct vt_check *out, vt_err *err)
 {
     VT_TRY(fake_hold(s, c->code, "check", FAKE_CHECK, err));
-    fake_note(s, c, call, false);
+    (void)fake_note(s, c, call, false);
     fake_right(c, call, out);
     if (call->against != call->set) {
         fake_wrong(out);
@@ -396,9 +398,9 @@ static vt_status fake_time(struct vt_station *s, struct vt_candidate *c, const s
                            struct vt_check *out, vt_err *err)
 {
     VT_TRY(fake_hold(s, c->code, "time", FAKE_TIME, err));
-    fake_note(s, c, call, true);
+    int n_timed = fake_note(s, c, call, true);
     fake_right(c, call, out);
-    if (++c->n_timed == (int)fake_number(c->code, "late", 0))
+    if (n_timed == (int)fake_number(c->code, "late", 0))
         fake_wrong(out);
     return VT_OK;
 }

@@ -26,6 +26,25 @@ static void choice(void)
     CHECK_INT(c.is_shared, c.corun > 1.3);
 }
 
+/* What disturbs the pair is among the other cores this process may use; looking leaves no trace either. */
+static void disturbing(void)
+{
+    cpu_set_t before, after, found, both;
+    struct vt_cores c;
+    sched_getaffinity(0, sizeof before, &before);
+    vt_cores_choose(&c);
+    vt_cores_disturbing(&c, &found);
+    sched_getaffinity(0, sizeof after, &after);
+    CHECK(CPU_EQUAL(&before, &after));
+    CPU_AND(&both, &found, &before);
+    CHECK(CPU_EQUAL(&both, &found));
+    CHECK(!CPU_ISSET((size_t)c.run_cpu, &found));
+    CHECK(c.clock_cpu < 0 || !CPU_ISSET((size_t)c.clock_cpu, &found));
+    CHECK(CPU_COUNT(&before) > 2 || CPU_COUNT(&found) == 0);
+    printf("  %d of %d other cores disturb core %d\n", CPU_COUNT(&found), CPU_COUNT(&before) - 1 - (c.clock_cpu >= 0),
+           c.run_cpu);
+}
+
 static void confined_to_one(void)
 {
     cpu_set_t before, one;
@@ -42,5 +61,5 @@ static void confined_to_one(void)
     sched_setaffinity(0, sizeof before, &before);
 }
 
-static const struct test_case cases[] = {TEST(choice), TEST(confined_to_one)};
+static const struct test_case cases[] = {TEST(choice), TEST(disturbing), TEST(confined_to_one)};
 TEST_MAIN(cases)

@@ -100,9 +100,14 @@ static void nondeterminism(void)
     CHECK(has_flag(r.json, "nondeterministic"));
     CHECK(strstr(r.feedback, "Two runs on the same inputs") != NULL);
     fixture_result_free(&r);
-    judge(code, (struct vt_eval_request){.skip_timing = true}, &r);
-    CHECK_STR(vt_verdict_status_name(r.v.status), "flagged");
-    fixture_result_free(&r);
+    /* Checks run one set twice: once in 509 times both start in the same place. */
+    bool is_flagged = false;
+    for (int attempt = 0; attempt < 3 && !is_flagged; attempt++) {
+        judge(code, (struct vt_eval_request){.skip_timing = true}, &r);
+        is_flagged = r.v.status == VT_FLAGGED;
+        fixture_result_free(&r);
+    }
+    CHECK(is_flagged);
     judge(sum_rows, (struct vt_eval_request){0}, &r);
     CHECK(!has_flag(r.json, "nondeterministic"));
     CHECK(r.v.status == VT_CORRECT_FAST || r.v.status == VT_CORRECT_SLOW);

@@ -76,9 +76,17 @@ static vt_status blocking_child(void *arg, vt_err *err)
 {
     static const char *const argv[] = {"sh", "-c", "echo out", NULL};
     int code;
+    (void)arg;
     VT_TRY(vt_child_run(argv, 60, NULL, NULL, &code, err));
-    if (code == 0)
-        VT_TRY(vt_child_run_until(argv, 60, *(int *)arg, NULL, NULL, &code, err));
+    return code == 0 ? VT_OK : vt_fail(err, VT_EINTERNAL, "exit code %d", code);
+}
+
+static vt_status stoppable_child(void *arg, vt_err *err)
+{
+    static const char *const argv[] = {"sh", "-c", "echo out", NULL};
+    const int *ends = arg;
+    int code;
+    VT_TRY(vt_child_run_until(argv, 60, ends[0], NULL, NULL, &code, err));
     return code == 0 ? VT_OK : vt_fail(err, VT_EINTERNAL, "exit code %d", code);
 }
 
@@ -88,7 +96,8 @@ static void every_call(void)
     CHECK_INT(pipe(ends), 0);
     fail_each("loop", loop_calls, ends, MUST_FAIL);
     fail_each("child", child_calls, NULL, MAY_SUCCEED);
-    fail_each("blocking child", blocking_child, ends, MAY_SUCCEED);
+    fail_each("blocking child", blocking_child, NULL, MAY_SUCCEED);
+    fail_each("stoppable child", stoppable_child, ends, MAY_SUCCEED);
     close(ends[0]);
     close(ends[1]);
     CHECK_INT(waitpid(-1, NULL, WNOHANG), -1); /* no child is left behind */

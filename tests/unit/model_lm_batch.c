@@ -9,94 +9,120 @@
 
 /* --- order --- */
 
-/* Slots of two groups and three adapters in a scattered batch: the backend sees them in order, every row gets what the
- * slot gives when it is alone. */
-static void batches_in_order(void)
-{
-    enum { N = 9, STEPS = 4, TOP = 2 };
-    fake_reset(1);
-    vt_lm *lm = open_fake(1);
-    const int ids[3] = {put_adapter(lm, 2, 0.9f), put_adapter(lm, 2, -0.9f), 0};
+/* Slots of six groups under two adapters and none, in no order. */
+enum { N = 9, STEPS = 4, TOP = 2 };
+static const int group_of[N] = {3, 0, 5, 2, 3, 1, 4, 0, 5}, max_tokens[N] = {4, 2, 4, 3, 4, 1, 4, 4, 2};
+struct scattered {
+    vt_lm *lm;
+    int ids[3];
     vt_lm_group *groups[6];
     vt_lm_slot *slots[N];
-    for (int i = 0; i < 6; i++)
-        groups[i] = i % 2 ? open_group(lm, prompt_a, 3, ids[i % 3]) : open_group(lm, prompt_b, 2, ids[i % 3]);
-    const int of[N] = {3, 0, 5, 2, 3, 1, 4, 0, 5}, max_tokens[N] = {4, 2, 4, 3, 4, 1, 4, 4, 2};
-    for (int i = 0; i < N; i++)
-        slots[i] = open_slot(lm, groups[of[i]], 100 + (uint64_t)i, max_tokens[i]);
+    char order[FAKE_LOG]; /* in which a backend should see them */
     int32_t tokens[N * STEPS], top_ids[N * STEPS * TOP];
     float logprob[N * STEPS], behaviour[N * STEPS], entropy[N * STEPS], sum[N * STEPS], top[N * STEPS * TOP];
     int n_out[N];
     unsigned char finished[N];
-    struct vt_lm_job job = {
-        .kind = VT_LM_DECODE,
-        .decode = {
-            .slots = slots,
-            .n_slots = N,
-            .n_steps = STEPS,
-            .tokens = tokens,
-            .logprob = logprob,
-            .logprob_behaviour = behaviour,
-            .n_out = n_out,
-            .finished = finished,
-            .extra = {.entropy = entropy, .sum_logits = sum, .n_top = TOP, .top_ids = top_ids, .top_logprob = top}}};
-    CHECK_OK(vt_lm_run(lm, &job, &err), err);
-    char want[FAKE_LOG];
-    snprintf(want, sizeof want, "0:3 0:6 0:6 %d:1 %d:1 %d:4 %d:4 %d:2 %d:5 ", ids[0], ids[0], ids[0], ids[0], ids[1],
-             ids[1]);
-    CHECK_STR(fake.order, want);
+};
+
+static void scatter(struct scattered *x)
+{
+    fake_reset(1);
+    x->lm = open_fake(1);
+    x->ids[0] = put_adapter(x->lm, 2, 0.9f);
+    x->ids[1] = put_adapter(x->lm, 2, -0.9f);
+    x->ids[2] = 0;
+    for (int i = 0; i < 6; i++)
+        x->groups[i] =
+            i % 2 ? open_group(x->lm, prompt_a, 3, x->ids[i % 3]) : open_group(x->lm, prompt_b, 2, x->ids[i % 3]);
+    for (int i = 0; i < N; i++)
+        x->slots[i] = open_slot(x->lm, x->groups[group_of[i]], 100 + (uint64_t)i, max_tokens[i]);
+    snprintf(x->order, sizeof x->order, "0:3 0:6 0:6 %d:1 %d:1 %d:4 %d:4 %d:2 %d:5 ", x->ids[0], x->ids[0], x->ids[0],
+             x->ids[0], x->ids[1], x->ids[1]);
+}
+
+static struct vt_lm_job decode_scattered(struct scattered *x)
+{
+    return (struct vt_lm_job){.kind = VT_LM_DECODE,
+                              .decode = {.slots = x->slots,
+                                         .n_slots = N,
+                                         .n_steps = STEPS,
+                                         .tokens = x->tokens,
+                                         .logprob = x->logprob,
+                                         .logprob_behaviour = x->behaviour,
+                                         .n_out = x->n_out,
+                                         .finished = x->finished,
+                                         .extra = {x->entropy, x->sum, TOP, x->top_ids, x->top}}};
+}
+
+/* Every row holds what its slot gives when it is alone. */
+static void check_alone(struct scattered *x)
+{
     for (int i = 0; i < N; i++) {
-        vt_lm_slot *alone = open_slot(lm, groups[of[i]], 100 + (uint64_t)i, max_tokens[i]);
+        vt_lm_slot *alone = open_slot(x->lm, x->groups[group_of[i]], 100 + (uint64_t)i, max_tokens[i]);
         struct burst b;
         struct vt_lm_job one = decode_job(&alone, STEPS, &b);
-        CHECK_OK(vt_lm_run(lm, &one, &err), err);
-        CHECK_INT(n_out[i], max_tokens[i]);
+        CHECK_OK(vt_lm_run(x->lm, &one, &err), err);
+        CHECK_INT(x->n_out[i], max_tokens[i]);
         CHECK_INT(b.n_out[0], max_tokens[i]);
-        CHECK_INT(finished[i], 2);
-        CHECK(memcmp(&tokens[i * STEPS], b.tokens, (size_t)n_out[i] * 4) == 0);
-        CHECK(memcmp(&logprob[i * STEPS], b.logprob, (size_t)n_out[i] * 4) == 0);
-        vt_lm_slot_close(lm, alone);
+        CHECK_INT(x->finished[i], 2);
+        CHECK(memcmp(&x->tokens[i * STEPS], b.tokens, (size_t)b.n_out[0] * 4) == 0);
+        CHECK(memcmp(&x->logprob[i * STEPS], b.logprob, (size_t)b.n_out[0] * 4) == 0);
+        vt_lm_slot_close(x->lm, alone);
     }
-    /* score of the same rows, scattered alike, with its extras: the same values */
-    vt_lm_group *row_groups[N];
-    const int32_t *row_tokens[N];
-    float out[N][STEPS], *rows[N], row_entropy[N][STEPS], row_sum[N][STEPS], row_top[N][STEPS * TOP];
-    int32_t row_ids[N][STEPS * TOP];
+}
+
+/* Score of the same rows, scattered alike, with its extras: the same values. */
+static void check_scored(struct scattered *x)
+{
+    vt_lm_group *groups[N];
+    const int32_t *tokens[N];
+    float out[N][STEPS], *rows[N], entropy[N][STEPS], sum[N][STEPS], top[N][STEPS * TOP];
+    int32_t ids[N][STEPS * TOP];
     struct vt_lm_extra extra[N];
     for (int i = 0; i < N; i++) {
-        row_groups[i] = groups[of[i]];
-        row_tokens[i] = &tokens[i * STEPS];
+        groups[i] = x->groups[group_of[i]];
+        tokens[i] = &x->tokens[i * STEPS];
         rows[i] = out[i];
-        extra[i] = (struct vt_lm_extra){row_entropy[i], row_sum[i], TOP, row_ids[i], row_top[i]};
+        extra[i] = (struct vt_lm_extra){entropy[i], sum[i], TOP, ids[i], top[i]};
     }
-    struct vt_lm_job score = {
+    struct vt_lm_job job = {
         .kind = VT_LM_SCORE,
-        .score = {
-            .groups = row_groups, .tokens = row_tokens, .n = n_out, .n_rows = N, .logprob = rows, .extra = extra}};
-    CHECK_OK(vt_lm_run(lm, &score, &err), err);
-    CHECK_STR(fake.order, want);
+        .score = {.groups = groups, .tokens = tokens, .n = x->n_out, .n_rows = N, .logprob = rows, .extra = extra}};
+    CHECK_OK(vt_lm_run(x->lm, &job, &err), err);
+    CHECK_STR(fake.order, x->order);
     for (int i = 0; i < N; i++) {
-        const size_t bytes = (size_t)n_out[i] * 4;
-        CHECK(memcmp(out[i], &logprob[i * STEPS], bytes) == 0);
-        CHECK(memcmp(row_entropy[i], &entropy[i * STEPS], bytes) == 0);
-        CHECK(memcmp(row_sum[i], &sum[i * STEPS], bytes) == 0);
-        CHECK(memcmp(row_ids[i], &top_ids[i * STEPS * TOP], bytes * TOP) == 0);
-        CHECK(memcmp(row_top[i], &top[i * STEPS * TOP], bytes * TOP) == 0);
+        const size_t bytes = (size_t)x->n_out[i] * 4;
+        CHECK(memcmp(out[i], &x->logprob[i * STEPS], bytes) == 0);
+        CHECK(memcmp(entropy[i], &x->entropy[i * STEPS], bytes) == 0);
+        CHECK(memcmp(sum[i], &x->sum[i * STEPS], bytes) == 0);
+        CHECK(memcmp(ids[i], &x->top_ids[i * STEPS * TOP], bytes * TOP) == 0);
+        CHECK(memcmp(top[i], &x->top[i * STEPS * TOP], bytes * TOP) == 0);
     }
-    vt_lm_slot *kept = slots[4];
-    slots[4] = slots[1];
-    CHECK(vt_lm_run(lm, &job, &err) == VT_EINVAL);
+}
+
+static void batches_in_order(void)
+{
+    static struct scattered x;
+    scatter(&x);
+    struct vt_lm_job job = decode_scattered(&x);
+    CHECK_OK(vt_lm_run(x.lm, &job, &err), err);
+    CHECK_STR(fake.order, x.order);
+    check_alone(&x);
+    check_scored(&x);
+    vt_lm_slot *kept = x.slots[4];
+    x.slots[4] = x.slots[1];
+    CHECK(vt_lm_run(x.lm, &job, &err) == VT_EINVAL);
     says(VT_EINVAL, "sample 4 of the batch comes twice");
-    slots[4] = NULL;
-    CHECK(vt_lm_run(lm, &job, &err) == VT_EINVAL);
+    x.slots[4] = NULL;
+    CHECK(vt_lm_run(x.lm, &job, &err) == VT_EINVAL);
     says(VT_EINVAL, "sample 4 of the batch has no slot");
-    CHECK_INT(n_out[0], 0); /* nothing was drawn, and it says so */
-    slots[4] = kept;
+    CHECK_INT(x.n_out[0], 0); /* nothing was drawn, and it says so */
+    x.slots[4] = kept;
     for (int i = 0; i < 6; i++)
-        vt_lm_group_close(lm, groups[i]);
+        vt_lm_group_close(x.lm, x.groups[i]);
     for (int i = 0; i < N; i++)
-        vt_lm_slot_close(lm, slots[i]);
-    close_fake(lm);
+        vt_lm_slot_close(x.lm, x.slots[i]);
+    close_fake(x.lm);
 }
 
 /* Packed rows, head rows and targets of the small batch, by hand. */

@@ -16,7 +16,6 @@ excused() {
     vt_range_check | vt_limit_check) ;;      # compare
     vt_listen_unix) ;;                       # asks the kernel only
     vt_loss_parse | vt_task_layout) ;;       # compute
-    vt_model_pull) ;;                        # downloads
     vt_assemble_shown) ;;                    # through vt_eval_prompt
     vt_peer_put | vt_peer_flush) ;;          # through vt_serve_open
     *) return 1 ;;

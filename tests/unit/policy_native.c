@@ -302,7 +302,7 @@ static void weights_survive_a_file(void)
     sample(start, 2, 51, 1, 16, NULL, 0, s);
     one = update(start, s, a, 2, 1e-3f, "first", &report);
     CHECK(vt_weights_next_id(one, &o, id));
-    CHECK_OK(vt_weights_save(one, dir, true, vt_mail_deliver, &m, NULL, &err), err);
+    CHECK_OK(vt_weights_save(one, dir, VT_SNAPSHOT_TRAINING, vt_mail_deliver, &m, NULL, &err), err);
     CHECK_OK(vt_mail_wait(&m, &err), err);
     two = update(one, s, a, 2, 1e-3f, "second", &report);
     CHECK_STR(vt_weights_id(two), id);

@@ -41,7 +41,7 @@ static void closing_ends_everything_once(void)
     CHECK_OK(vt_policy_score(p, &s, on_end, &e[1], NULL, &err), err);
     CHECK_OK(vt_policy_update(p, &u, on_end, &e[2], NULL, &err), err);
     CHECK_OK(vt_policy_forward(p, made, c.seqs, 2, false, &f, on_end, &e[3], NULL, &err), err);
-    CHECK_OK(vt_weights_save(made, "/tmp/vegttt-closed", true, on_end, &e[4], NULL, &err), err);
+    CHECK_OK(vt_weights_save(made, "/tmp/vegttt-closed", VT_SNAPSHOT_TRAINING, on_end, &e[4], NULL, &err), err);
     CHECK_OK(vt_weights_load(p, "/tmp/vegttt-closed", &loaded, on_end, &e[5], NULL, &err), err);
     CHECK_OK(vt_policy_branch(made, &branch, on_end, &e[6], NULL, &err), err);
     vt_policy_close(p);
@@ -82,7 +82,7 @@ static void handles_outlive_their_policy(void)
     vt_policy_close(p);
     CHECK_STR(vt_weights_id(made), id);
     CHECK_INT(vt_weights_step(made), 1);
-    CHECK_INT(vt_weights_save(made, "/tmp/vegttt-closed", true, on_end, &e, NULL, &err), VT_ECANCELLED);
+    CHECK_INT(vt_weights_save(made, "/tmp/vegttt-closed", VT_SNAPSHOT_TRAINING, on_end, &e, NULL, &err), VT_ECANCELLED);
     CHECK(strstr(err.msg, "was closed") != NULL);
     CHECK_INT(vt_policy_branch(made, &out, on_end, &e, NULL, &err), VT_ECANCELLED);
     CHECK(!vt_weights_next_id(made, &o, id));

@@ -7,10 +7,10 @@
 
 static char dir[64];
 
-static vt_status save(vt_weights *w, bool to_train)
+static vt_status save(vt_weights *w, enum vt_snapshot_kind kind)
 {
     struct vt_mail m = VT_MAIL;
-    vt_status status = vt_weights_save(w, dir, to_train, vt_mail_deliver, &m, NULL, &err);
+    vt_status status = vt_weights_save(w, dir, kind, vt_mail_deliver, &m, NULL, &err);
 
     return status == VT_OK ? vt_mail_wait(&m, &err) : status;
 }
@@ -46,7 +46,7 @@ static void weights_survive_a_folder(void)
 
     new_folder();
     CHECK_INT(vt_snapshot_read(p, dir, &info, &err), VT_ENOENT);
-    CHECK_OK(save(one, true), err);
+    CHECK_OK(save(one, VT_SNAPSHOT_TRAINING), err);
     CHECK_OK(vt_snapshot_read(p, dir, &info, &err), err);
     CHECK_STR(info.id, vt_weights_id(one));
     CHECK_INT(info.step, 1);
@@ -89,11 +89,18 @@ static void a_snapshot_for_sampling(void)
     vt_status status;
 
     new_folder();
-    CHECK_OK(save(one, false), err);
+    CHECK_OK(save(one, VT_SNAPSHOT_EXPORT), err);
     CHECK_OK(vt_snapshot_read(p, dir, &info, &err), err);
     CHECK_INT(info.is_trainable, is_durable);
     CHECK_OK(load(p, &back), err);
     CHECK_NEAR(logp_of(p, back, 0), logp_of(p, one, 0), is_durable ? 0 : 0.05); /* bf16 */
+    vt_weights_unref(back);
+    back = NULL;
+    CHECK_OK(save(one, VT_SNAPSHOT_EXACT), err);
+    CHECK_OK(vt_snapshot_read(p, dir, &info, &err), err);
+    CHECK_INT(info.is_trainable, is_durable);
+    CHECK_OK(load(p, &back), err);
+    CHECK_NEAR(logp_of(p, back, 0), logp_of(p, one, 0), 0);
     make_batch(&b);
     status = vt_policy_forward(p, back, b.seqs, 2, false, &f, vt_mail_deliver, &m, NULL, &err);
     if (is_durable) {
@@ -101,7 +108,7 @@ static void a_snapshot_for_sampling(void)
     } else {
         CHECK_INT(status, VT_EUNSUPPORTED);
         CHECK(strstr(err.msg, "without fp32 parameters") != NULL);
-        CHECK_INT(save(back, true), VT_EINVAL);
+        CHECK_INT(save(back, VT_SNAPSHOT_TRAINING), VT_EINVAL);
     }
     vt_forward_forget(f);
     vt_weights_unref(start);
@@ -118,7 +125,7 @@ static void refusals_name_what_and_why(void)
     struct vt_snapshot info;
 
     new_folder();
-    CHECK_INT(save(base, true), VT_EINVAL);
+    CHECK_INT(save(base, VT_SNAPSHOT_TRAINING), VT_EINVAL);
     CHECK(strstr(err.msg, dir) != NULL);
     CHECK_INT(load(p, &back), VT_ENOENT);
     CHECK(back == NULL && strstr(err.msg, dir) != NULL);
@@ -139,7 +146,7 @@ static void another_base_is_refused(void)
 
     if (!is_double()) {
         new_folder();
-        CHECK_OK(save(one, true), err);
+        CHECK_OK(save(one, VT_SNAPSHOT_TRAINING), err);
         /* The same model with one byte more is another one. */
         CHECK(mkdtemp(copy) != NULL);
         snprintf(command, sizeof command,

@@ -118,8 +118,8 @@ static void tables(void)
         {VT_CELL_TEXT, 0, "a|b\nc"},
         {VT_CELL_TEXT, 0, "plain"},
         {VT_CELL_NUMBER, NAN, NULL},
+        {VT_CELL_NUMBER, 10001, NULL},
         {VT_CELL_EMPTY, 0, NULL},
-        {VT_CELL_TEXT, 0, ""},
         {VT_CELL_NUMBER, 2.0 / 3, NULL},
         {VT_CELL_NUMBER, -INFINITY, NULL},
     };
@@ -128,11 +128,11 @@ static void tables(void)
     vt_buf_init(&out, 4096);
     CHECK_OK(vt_csv_write(&t, &out, &err), err);
     CHECK_STR(out.p,
-              "rule,fast_1,note\r\n\"best, of \"\"n\"\"\",0.1,\"a|b\nc\"\r\nplain,,\r\n,0.6666666666666666,-inf\r\n");
+              "rule,fast_1,note\r\n\"best, of \"\"n\"\"\",0.1,\"a|b\nc\"\r\nplain,,10001\r\n,0.6666666666666666,-inf\r\n");
     vt_buf_clear(&out);
     CHECK_OK(vt_markdown_write(&t, 3, &out, &err), err);
     CHECK_STR(out.p,
-              "| rule | fast_1 | note |\n| --- | ---: | --- |\n| best, of \"n\" | 0.1 | a\\|b c |\n| plain |  |  |\n"
+              "| rule | fast_1 | note |\n| --- | ---: | --- |\n| best, of \"n\" | 0.1 | a\\|b c |\n| plain |  | 10001 |\n"
               "|  | 0.667 | -inf |\n");
     vt_buf_free(&out);
     vt_buf_init(&out, 10);

@@ -82,12 +82,29 @@ static vt_status find_files(struct vt_tier *t, vt_err *err)
     return vt_scratch_make(&t->dir, err);
 }
 
-static vt_status open_parts(struct vt_tier *t, const struct vt_tier_opts *o, vt_err *err)
+static void name_machine(char *out, size_t n)
 {
-    vt_machine_class(t->machine, sizeof t->machine);
-    for (char *p = t->machine; *p; p++)
+    vt_machine_class(out, n);
+    for (char *p = out; *p; p++)
         if (*p == ' ')
             *p = '_';
+}
+
+vt_status vt_c_identity_of(const char *cc, struct vt_c_identity *out, vt_err *err)
+{
+    struct vt_compiler found;
+    vt_status s = vt_compiler_find(cc, &found, err);
+    if (s == VT_OK) {
+        name_machine(out->machine, sizeof out->machine);
+        snprintf(out->version, sizeof out->version, "%s/%.16s", version, found.id);
+    }
+    vt_compiler_free(&found);
+    return s;
+}
+
+static vt_status open_parts(struct vt_tier *t, const struct vt_tier_opts *o, vt_err *err)
+{
+    name_machine(t->machine, sizeof t->machine);
     VT_TRY(vt_compiler_find(o->cc, &t->cc, err));
     choose_places(t);
     VT_TRY(find_files(t, err));

@@ -9,4 +9,11 @@
 
 extern const struct vt_tier_ops vt_c_tier;
 
+/* Evaluator with toolchain, and machine class, of the tier that would be opened with the compiler cc (NULL: the usual
+ * one), without opening it: vt_eval_version and vt_eval_machine are these. */
+struct vt_c_identity {
+    char version[96], machine[160];
+};
+vt_status vt_c_identity_of(const char *cc, struct vt_c_identity *out, vt_err *err) VT_MUST_USE;
+
 #endif

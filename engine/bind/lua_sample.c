@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * lua_sample.c: the sampler and the log-probability for the Lua half. Requests are built inside the op that carries
+ * them, so their memory lives as long as the operation does.
+ */
+#include "base/alloc.h"
+#include "bind/lua_open.h"
+#include "bind/lua_policy.h"
+#include <stdlib.h>
+#include <string.h>
+
+/* ── samples ─────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct sample_op {
+    struct vt_op op;
+    struct vt_sample_request r;
+    vt_request *ticket;
+    int32_t *prompt;
+    char *text, *stream, **stop;
+    int *index;
+};
+
+static void cancel_sample(struct vt_op *op)
+{
+    vt_request_cancel(((struct sample_op *)op)->ticket);
+}
+
+static void release_sample(struct vt_op *op)
+{
+    struct sample_op *s = (struct sample_op *)op;
+    for (int i = 0; s->r.out && i < s->r.n; i++)
+        vt_sample_clear(&s->r.out[i]);
+    for (int i = 0; s->stop && i < s->r.n_stop; i++)
+        free(s->stop[i]);
+    vt_request_release(s->ticket);
+    free(s->r.out);
+    free(s->stop);
+    free(s->index);
+    free(s->stream);
+    free(s->text);
+    free(s->prompt);
+}
+
+static void push_one(lua_State *L, const struct vt_sample *x)
+{
+    static const char *const finish[] = {"stop", "length", "error"};
+    lua_createtable(L, 0, 6);
+    lua_pushlstring(L, x->text ? x->text : "", x->text_len);
+    lua_setfield(L, -2, "text");
+    lua_createtable(L, x->n_tokens, 0);
+    for (int t = 0; x->tokens && t < x->n_tokens; t++) {
+        lua_pushinteger(L, x->tokens[t]);
+        lua_rawseti(L, -2, t + 1);
+    }
+    lua_setfield(L, -2, "tokens");
+    vt_vector_push_f32(L, x->logprobs, (size_t)x->n_tokens);
+    lua_setfield(L, -2, "logprobs");
+    vt_vector_push_f32(L, x->logprobs_behaviour, (size_t)x->n_tokens);
+    lua_setfield(L, -2, "logprobs_behaviour");
+    lua_pushstring(L, finish[x->finish]);
+    lua_setfield(L, -2, "finish");
+    if (x->stop >= 0) {
+        lua_pushinteger(L, x->stop + 1);
+        lua_setfield(L, -2, "stop");
+    }
+}
+
+/* -> array of { text, tokens, logprobs, logprobs_behaviour, finish, stop (number of the stop string) } */
+static int push_sample(lua_State *L, struct vt_op *op, int idx)
+{
+    struct sample_op *s = (struct sample_op *)op;
+    (void)idx;
+    lua_createtable(L, s->r.n, 0);
+    for (int i = 0; i < s->r.n; i++) {
+        push_one(L, &s->r.out[i]);
+        lua_rawseti(L, -2, i + 1);
+    }
+    return 1;
+}
+
+/* A finished sample on its way to the script while its group still runs: a copy, since a failing request takes its
+ * samples back. */
+struct sample_part {
+    struct vt_part part;
+    struct vt_sample s;
+};
+
+static void push_part(lua_State *L, const struct vt_part *part)
+{
+    push_one(L, &((const struct sample_part *)part)->s);
+}
+
+static void free_part(struct vt_part *part)
+{
+    vt_sample_clear(&((struct sample_part *)part)->s);
+    free(part);
+}
+
+static void *copy_array(const void *p, int n, size_t size)
+{
+    void *copy = vt_alloc_array((size_t)n + 1, size);
+    if (copy && p)
+        memcpy(copy, p, (size_t)n * size);
+    return copy;
+}
+
+/* Policy thread. */
+static void sample_ended(void *arg, int i)
+{
+    struct sample_op *s = arg;
+    const struct vt_sample *x = &s->r.out[i];
+    struct sample_part *p = vt_alloc(sizeof *p);
+    if (!p)
+        return;
+    p->part = (struct vt_part){.op = &s->op, .i = i, .push = push_part, .free = free_part};
+    p->s = *x;
+    p->s.tokens = copy_array(x->tokens, x->n_tokens, sizeof *x->tokens);
+    p->s.logprobs = copy_array(x->logprobs, x->n_tokens, sizeof *x->logprobs);
+    p->s.logprobs_behaviour = copy_array(x->logprobs_behaviour, x->n_tokens, sizeof *x->logprobs_behaviour);
+    p->s.text = copy_array(x->text, (int)x->text_len, 1);
+    if (p->s.tokens && p->s.logprobs && p->s.logprobs_behaviour && p->s.text)
+        vt_part_post(&p->part);
+    else
+        free_part(&p->part);
+}
+
+static void read_stop(lua_State *L, int idx, struct sample_op *s)
+{
+    if (lua_getfield(L, idx, "stop") == LUA_TTABLE) {
+        size_t n = lua_rawlen(L, -1);
+        s->stop = vt_lua_need(L, vt_alloc_array(n + 1, sizeof *s->stop));
+        for (size_t i = 0; i < n; i++) {
+            lua_rawgeti(L, -1, (lua_Integer)i + 1);
+            const char *text = lua_tostring(L, -1);
+            if (!text)
+                luaL_error(L, "weights:sample: stop[%I] must be a string", (lua_Integer)i + 1);
+            s->stop[i] = vt_lua_need(L, vt_strdup(text));
+            s->r.n_stop = (int)i + 1;
+            lua_pop(L, 1);
+        }
+    }
+    lua_pop(L, 1);
+    s->r.stop = (const char *const *)s->stop;
+}
+
+static char *copy_field(lua_State *L, int idx, const char *key, size_t *len)
+{
+    char *copy = NULL;
+    if (lua_getfield(L, idx, key) == LUA_TSTRING) {
+        const char *text = lua_tolstring(L, -1, len);
+        copy = vt_lua_need(L, vt_strndup(text, *len));
+    }
+    lua_pop(L, 1);
+    return copy;
+}
+
+/* { seed, stream, index = { numbers } }: which samples of which group. */
+static void read_group(lua_State *L, int idx, struct sample_op *s)
+{
+    size_t len = 0;
+    s->r.seed = (uint64_t)vt_lua_int(L, idx, "seed", 0);
+    s->stream = copy_field(L, idx, "stream", &len);
+    s->r.stream = s->stream;
+    lua_getfield(L, idx, "index");
+    luaL_checktype(L, -1, LUA_TTABLE);
+    lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
+    luaL_argcheck(L, n >= 1 && n <= INT32_MAX / 2, idx, "at least one sample");
+    s->index = vt_lua_need(L, vt_alloc_array((size_t)n, sizeof *s->index));
+    for (lua_Integer i = 0; i < n; i++) {
+        lua_rawgeti(L, -1, i + 1);
+        s->index[i] = (int)lua_tointeger(L, -1);
+        lua_pop(L, 1);
+    }
+    lua_pop(L, 1);
+    s->r.index = s->index;
+    s->r.out = vt_lua_need(L, vt_alloc_array((size_t)n, sizeof *s->r.out));
+    s->r.n = (int)n;
+}
+
+/* core.sample(weights, { ids, text }, { seed, stream, index }, { temperature, top_p, top_k, min_p, max_tokens, stop })
+ * -> op; its pieces are samples. ids is nil where the model takes text only. */
+static int l_sample(lua_State *L)
+{
+    vt_err err;
+    vt_weights *w = vt_lua_weights(L, 1);
+    vt_policy *p = vt_lua_weights_policy(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    luaL_checktype(L, 3, LUA_TTABLE);
+    struct sample_op *s = vt_op_new(L, sizeof *s, "weights:sample", push_sample, release_sample);
+    int idx = lua_gettop(L);
+    s->op.cancel = cancel_sample;
+    s->r.weights = w;
+    if (lua_getfield(L, 2, "ids") != LUA_TNIL)
+        s->prompt = vt_lua_copy_ids(L, -1, &s->r.n_prompt, "prompt");
+    lua_pop(L, 1);
+    s->r.prompt = s->prompt;
+    s->text = copy_field(L, 2, "text", &s->r.text_len);
+    s->r.text = s->text;
+    read_group(L, 3, s);
+    s->r.temperature = (float)vt_lua_num(L, 4, "temperature", 1);
+    s->r.top_p = (float)vt_lua_num(L, 4, "top_p", 1);
+    s->r.min_p = (float)vt_lua_num(L, 4, "min_p", 0);
+    s->r.top_k = vt_lua_int32(L, 4, "top_k", 0);
+    s->r.max_tokens = vt_lua_int32(L, 4, "max_tokens", 256);
+    read_stop(L, 4, s);
+    s->r.each = sample_ended;
+    s->r.each_arg = s;
+    vt_op_start(L, idx);
+    if (vt_policy_sample(p, &s->r, vt_op_finish, s, &s->ticket, &err) != VT_OK) {
+        vt_op_abort(L, idx);
+        return vt_lua_raise(L, "weights:sample", &err);
+    }
+    lua_settop(L, idx);
+    return 1;
+}
+
+/* ── scores ──────────────────────────────────────────────────────────────────────────────────────────────────────── */
+
+struct score_op {
+    struct vt_op op;
+    struct vt_score_request r;
+    vt_request *ticket;
+    int32_t *prompt, *tokens;
+    float *logprobs;
+    const int32_t *row;
+    float *out;
+    int n;
+};
+
+static void cancel_score(struct vt_op *op)
+{
+    vt_request_cancel(((struct score_op *)op)->ticket);
+}
+
+static void release_score(struct vt_op *op)
+{
+    struct score_op *s = (struct score_op *)op;
+    vt_request_release(s->ticket);
+    free(s->prompt);
+    free(s->tokens);
+    free(s->logprobs);
+}
+
+static int push_score(lua_State *L, struct vt_op *op, int idx)
+{
+    struct score_op *s = (struct score_op *)op;
+    (void)idx;
+    vt_vector_push_f32(L, s->logprobs, (size_t)s->n);
+    return 1;
+}
+
+/* core.score(weights, prompt ids, token ids) -> op giving a vector */
+static int l_score(lua_State *L)
+{
+    vt_err err;
+    vt_weights *w = vt_lua_weights(L, 1);
+    vt_policy *p = vt_lua_weights_policy(L, 1);
+    struct score_op *s = vt_op_new(L, sizeof *s, "weights:score", push_score, release_score);
+    int idx = lua_gettop(L);
+    s->op.cancel = cancel_score;
+    s->r.weights = w;
+    s->prompt = vt_lua_copy_ids(L, 2, &s->r.n_prompt, "prompt");
+    s->r.prompt = s->prompt;
+    s->tokens = vt_lua_copy_ids(L, 3, &s->n, "tokens");
+    s->logprobs = vt_lua_need(L, vt_alloc_array((size_t)s->n + 1, sizeof *s->logprobs));
+    s->row = s->tokens;
+    s->out = s->logprobs;
+    s->r.n_rows = 1;
+    s->r.tokens = &s->row;
+    s->r.n = &s->n;
+    s->r.logprobs = &s->out;
+    vt_op_start(L, idx);
+    if (vt_policy_score(p, &s->r, vt_op_finish, s, &s->ticket, &err) != VT_OK) {
+        vt_op_abort(L, idx);
+        return vt_lua_raise(L, "weights:score", &err);
+    }
+    lua_settop(L, idx);
+    return 1;
+}
+
+void vt_lua_add_sample(lua_State *L)
+{
+    static const luaL_Reg functions[] = {{"sample", l_sample}, {"score", l_score}, {NULL, NULL}};
+    luaL_setfuncs(L, functions, 0);
+}

@@ -1,0 +1,193 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- Inputs: everything that was read and could change a result, by kind, name and digest, like the depfile of a compiler.
+--
+-- Whoever reads something notes it, in one call, where it is read: the script and the experiments it loads, modules,
+-- task and split files, files that the script opens, environment variables, the model, its numerics, the evaluator,
+-- recorded rollouts. What is read before there is a run (while files load, while the plan is made) is gathered by
+-- inputs.collect and enters the run's id; what a run reads is a line of its inputs.jsonl, and of those of the runs that
+-- it is a part of. Before a recorded run answers, each of those lines is compared with what is there now.
+--
+-- A file's digest is remembered by device, inode, size and times, so comparing costs a stat a file.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local sched = require "vegttt.sched"
+
+local inputs = {}
+
+-- kind -> { text = how it is called, now = function(name, dir of the run that noted it) -> digest or nil }. Kinds without
+-- `now` are read before there is a run. One that is_anywhere is the same under another name: scripts and tasks that were
+-- moved.
+local kinds = {
+  engine = { text = "the engine (%s)" },
+  script = { text = "the script %s", is_anywhere = true },
+  flag = { text = "the flag --%s" },
+}
+
+---Declares a kind. now(name, dir): its digest at this moment, nil when it is not there. is_anywhere: see above.
+function inputs.declare(kind, text, now, is_anywhere)
+  kinds[kind] = { text = text, now = now, is_anywhere = is_anywhere }
+end
+
+---The digest of the file `path`; "absent" when there is none; nil for what is no regular file.
+function inputs.file_digest(path)
+  local digest, what = core.file_digest(path)
+  return digest or what == "absent" and what or nil
+end
+
+---One digest of a folder's regular files, names and contents.
+function inputs.folder_digest(dir)
+  local rows = {}
+  for _, name in ipairs(core.list(dir)) do
+    local digest = core.file_digest(dir .. "/" .. name)
+    if digest then rows[#rows + 1] = name .. "\0" .. digest end
+  end
+  return core.sha256(table.concat(rows, "\n"))
+end
+
+local function module_file(name) return (package.searchpath(name, package.path)) end
+
+inputs.declare("file", "the file %s", inputs.file_digest)
+inputs.declare("module", "the module %s", function(name)
+  local path = module_file(name)
+  return path and inputs.file_digest(path)
+end)
+inputs.declare("experiment", "the experiment %s", function(name) return inputs.file_digest(core.find(name) or name) end)
+inputs.declare("env", "the environment variable %s", function(name) return core.sha256(os.getenv(name) or "") end)
+inputs.declare("numerics", "the numerics of %s", function() return core.numerics() end)
+
+-- ── sets ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local Set = {}
+Set.__index = Set
+
+function inputs.set() return setmetatable({ list = {}, known = {} }, Set) end
+
+---Adds one; true when the set did not have it.
+function Set:add(kind, name, digest)
+  local key = kind .. "\0" .. name .. "\0" .. digest
+  if self.known[key] then return false end
+  self.known[key] = true
+  self.list[#self.list + 1] = { kind = kind, name = name, digest = digest }
+  return true
+end
+
+function Set:add_all(other)
+  for _, x in ipairs(other and other.list or {}) do self:add(x.kind, x.name, x.digest) end
+end
+
+---One digest of the set, whatever the order.
+function Set:digest()
+  local rows = {}
+  for i, x in ipairs(self.list) do
+    rows[i] = ("%s\0%s\0%s"):format(x.kind, kinds[x.kind].is_anywhere and "" or x.name, x.digest)
+  end
+  table.sort(rows)
+  return core.sha256(table.concat(rows, "\n"))
+end
+
+-- ── noting ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local collecting = {} -- sets, innermost last
+
+---fn(…) and the set of what it noted. The caller notes that again where it belongs.
+function inputs.collect(fn, ...)
+  local set = inputs.set()
+  collecting[#collecting + 1] = set
+  local results = table.pack(pcall(fn, ...))
+  for i = #collecting, 1, -1 do
+    if collecting[i] == set then table.remove(collecting, i) end
+  end
+  if not results[1] then error(results[2], 0) end
+  return set, table.unpack(results, 2, results.n)
+end
+
+---Something was read: it belongs to what is being loaded, else to the calling task's run.
+function inputs.note(kind, name, digest)
+  local set = collecting[#collecting]
+  if set then return set:add(kind, name, digest) end
+  local task = sched.current()
+  if task and task.run then task.run:note_input(kind, name, digest) end
+end
+
+function inputs.note_all(set)
+  for _, x in ipairs(set and set.list or {}) do inputs.note(x.kind, x.name, x.digest) end
+end
+
+---The file `path` was read, or found absent.
+function inputs.note_file(path)
+  local digest = inputs.file_digest(path)
+  if digest then inputs.note("file", path, digest) end
+end
+
+-- ── modules ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local of_module = {} -- name -> the set of a module that is loaded: what it read and required itself
+
+---`require` for scripts: a module is an input of everybody who requires it, not only of the first.
+function inputs.require(name)
+  if type(name) ~= "string" then errors.misuse("require", "require needs a module's name, not a %s", type(name)) end
+  if of_module[name] then
+    inputs.note_all(of_module[name])
+    return require(name)
+  end
+  if name:find "^vegttt%f[%W]" or package.loaded[name] ~= nil then return require(name) end
+  local set, value, where = inputs.collect(require, name)
+  local path = module_file(name)
+  local digest = path and inputs.file_digest(path)
+  if digest then set:add("module", name, digest) end
+  of_module[name] = set
+  inputs.note_all(set)
+  return value, where
+end
+
+-- ── comparing ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function inputs.text(x) return kinds[x.kind].text:format(x.name) end
+
+---What a run noted: those from before it began and those from within.
+function inputs.recorded(dir)
+  local before, within = inputs.set(), inputs.set()
+  pcall(core.read_lines, dir .. "/inputs.jsonl", function(line)
+    if kinds[line.kind] then (line.phase == "load" and before or within):add(line.kind, line.name, line.digest) end
+  end)
+  return before, within
+end
+
+---The inputs that the run in `dir` read while it ran and that are not the same now, in words; first_only: one is enough.
+function inputs.changed(dir, first_only)
+  local _, within = inputs.recorded(dir)
+  local out = {}
+  for _, x in ipairs(within.list) do
+    local ok, digest = pcall(kinds[x.kind].now or function() return x.digest end, x.name, dir)
+    if not ok or digest ~= x.digest then
+      out[#out + 1] = inputs.text(x) .. (ok and digest and digest ~= "absent" and " changed" or " is not there")
+      if first_only then break end
+    end
+  end
+  return out
+end
+
+-- What an input is the successor of: a run has one script, whatever its name.
+local function place_of(x) return x.kind .. "\0" .. (x.kind == "script" and "" or x.name) end
+
+---How the inputs from before a run (`old`) differ from those of now (`new`), in words.
+function inputs.differences(old, new)
+  local had, has, out = {}, {}, {}
+  for _, x in ipairs(old.list) do had[place_of(x)] = x end
+  for _, x in ipairs(new.list) do
+    has[place_of(x)] = x
+    local before = had[place_of(x)]
+    if before and before.digest ~= x.digest then
+      out[#out + 1] = inputs.text(x) .. " changed"
+    elseif not before then
+      out[#out + 1] = inputs.text(x) .. " is new"
+    end
+  end
+  for _, x in ipairs(old.list) do
+    if not has[place_of(x)] then out[#out + 1] = inputs.text(x) .. " is no longer read" end
+  end
+  return out
+end
+
+return inputs
