@@ -15,11 +15,11 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "cli/verbs.h"
-#include "cpu/lm_cpu.h"
 #include "loop/loop.h"
 #include "model/chat.h"
 #include "model/lm.h"
 #include "model/tokenizer.h"
+#include "policy/backends.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,8 +251,8 @@ static vt_status score(struct check *c, const vt_json *row, int adapter, double 
 
 static vt_status check_values(struct check *c, vt_err *err)
 {
-    static const struct vt_lm_ops *const backends[] = {&vt_lm_cpu_ops, NULL};
-    const struct vt_lm_opts o = {.backends = backends, .precision = c->o->fp32 ? VT_LM_F32 : VT_LM_FAST};
+    const struct vt_lm_opts o = {
+        .backends = vt_lm_backends, .backend = vt_lm_backend_asked(), .precision = c->o->fp32 ? VT_LM_F32 : VT_LM_FAST};
     double sum = 0, most = 0, bar = c->o->fp32 ? exact_bar : fast_bar;
     int id = 0, n = 0;
     VT_TRY(vt_lm_open(c->ckpt, &o, &c->lm, err));

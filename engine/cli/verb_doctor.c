@@ -9,6 +9,8 @@
 #include "cpu/kernels.h"
 #include "eval/c/broker.h"
 #include "eval/c/cores.h"
+#include "gpu/blas.h"
+#include "gpu/nvrtc.h"
 #include "loop/loop.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -101,6 +103,39 @@ static void places(void)
     free(model);
 }
 
+static void gpus(void)
+{
+    struct vt_gpu_props g;
+    const char *path;
+    char text[256];
+    vt_err err;
+    int major, minor, n = vt_gpu_count(&err);
+
+    if (n == 0) {
+        printf("%-14s none: %s\n", "gpu", err.msg);
+        return;
+    }
+    for (int i = 0; i < n; i++)
+        if (vt_gpu_look(i, &g, &err) == VT_OK)
+            printf("gpu %-10d %s, %.0f GB, compute capability %d.%d\n", i, g.name, (double)g.bytes / 1e9, g.major,
+                   g.minor);
+        else
+            printf("gpu %-10d %s\n", i, err.msg);
+    printf("%-14s CUDA %d.%d\n", "driver", vt_gpu_driver_version() / 1000, vt_gpu_driver_version() % 1000 / 10);
+    if (vt_nvrtc_version(&major, &minor, &path, &err) == VT_OK)
+        printf("%-14s %d.%d (%s)\n", "nvrtc", major, minor, path);
+    else
+        printf("%-14s MISSING: %s\n", "nvrtc", err.msg);
+    printf("%-14s %s\n", "cublaslt", vt_gpu_blas_describe(text, sizeof text, &err) == VT_OK ? text : err.msg);
+#ifdef VEGTTT_HAS_CUDA
+    printf("%-14s in this build; VEGTTT_BACKEND=cuda runs models on a GPU\n", "cuda models");
+#else
+    printf(
+        "%-14s left out of this build, which found no nvcc 12.4 or newer: install the CUDA toolkit and build again\n",
+        "cuda models");
+#endif
+}
+
 int vt_verb_doctor(int argc, char **argv)
 {
     bool is_well = true;
@@ -116,6 +151,7 @@ int vt_verb_doctor(int argc, char **argv)
     is_well &= program("g++", "--version", "g++");
     is_well &= program("python3", "--version", "python3");
     is_well &= jail();
+    gpus();
     places();
     puts(is_well ? "all that a run needs is here" : "something that a run needs is missing");
     return is_well ? VT_EXIT_OK : VT_EXIT_INFRA;

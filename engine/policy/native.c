@@ -5,7 +5,7 @@
  */
 #include "policy/native.h"
 #include "base/alloc.h"
-#include "cpu/lm_cpu.h"
+#include "policy/backends.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -51,9 +51,9 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
 
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
-    static const struct vt_lm_ops *const backends[] = {&vt_lm_cpu_ops, NULL};
     struct vt_native *n = p->state;
-    struct vt_lm_opts lo = {.backends = backends,
+    struct vt_lm_opts lo = {.backends = vt_lm_backends,
+                            .backend = vt_lm_backend_asked(),
                             .n_threads = p->opts.n_threads,
                             .precision = p->opts.fp32 ? VT_LM_F32 : VT_LM_FAST,
                             .max_memory = p->opts.max_memory,

@@ -1,0 +1,15 @@
+# tests/gpu/*.c need a GPU (or a toolkit's headers): built on request (`ninja gpu_tests`) into build/gpu and run by hand, one
+# command each. They link the CUDA backend beside the CPU's, and find tests/golden from the repository's root.
+if(VEGTTT_HAS_CUDA)
+  file(GLOB gpu_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/gpu/*.c)
+  foreach(source ${gpu_sources})
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} EXCLUDE_FROM_ALL ${source})
+    target_include_directories(${name} PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit ${PROJECT_SOURCE_DIR}/tests/gpu)
+    target_link_libraries(${name} PRIVATE vegttt_cuda vegttt_cpu)
+    target_compile_definitions(${name} PRIVATE VT_SOURCE_DIR=".")
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/gpu)
+    list(APPEND gpu_targets ${name})
+  endforeach()
+  add_custom_target(gpu_tests DEPENDS ${gpu_targets})
+endif()

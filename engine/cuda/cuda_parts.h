@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * cuda_parts.h: what the files of the CUDA language-model backend (cuda_*.c) share. Private to engine/cuda and its
+ * tests. Host code is C over the driver interface (gpu/gpu.h); device code is kernels.cu and what it includes, compiled
+ * by nvcc into one image that is part of the binary.
+ *
+ * The centre is the pass (cuda_pass.c): rows of residuals walk through all layers on one stream. A *wide* pass has
+ * consecutive tokens of sequences as rows (prefill, score); a *step* has one token of each slot, reads the slots'
+ * records on the device and is replayed as a CUDA graph. Both use the same kernels for everything but attention.
+ *
+ * Jobs are begun and waited for apart (lm_ops.h): a begun job has one *stage*, a pinned arena with its mirror on the
+ * device for what goes in, and another for what comes out; as many stages as jobs in flight take turns.
+ *
+ * Ownership: the model's thread owns everything but what `lock` guards: the lists of free pages and slot records.
+ */
+#ifndef VT_CUDA_PARTS_H
+#define VT_CUDA_PARTS_H
+
+#include "base/alloc.h"
+#include "base/thread.h"
+#include "cuda/device.h"
+#include "gpu/blas.h"
+#include "gpu/gpu.h"
+#include "model/lm_ops.h"
+#include <pthread.h>
+#include <string.h>
+
+enum {
+    VT_CUDA_IN_FLIGHT = 8,
+    VT_CUDA_BURST = 16,
+    VT_CUDA_STEP_ROWS = VT_DEV_STEP_ROWS, /* most slots of a step */
+    VT_CUDA_WIDE_ROWS = 8192,             /* most rows of a wide pass; fewer where memory is short */
+    VT_CUDA_SCRATCH_PAGES = 1024,         /* one-layer pages of a score */
+    VT_CUDA_GRAPHS = 24,                  /* step graphs kept */
+    VT_CUDA_SLABS = 1024,                 /* of KV pages, 256 MB each */
+    VT_CUDA_NORM_THREADS = 512,           /* at most: a thread has one, two or four float4s of a row */
+    VT_CUDA_WIDTHS = 6,                   /* of a product's tile of samples */
+    VT_CUDA_ATTEND_WARPS = 4,             /* with queries, of a block of a step's attention */
+    VT_CUDA_RECORD_IDS = 32,              /* banned and stop ids at a record's end */
+    VT_CUDA_WORKSPACE = 64 << 20
+};
+
+/* clang-format off */
+#define VT_CUDA_KERNEL_MAP(X) \
+    X(embed) X(norm) X(norm_from) X(step_begin) X(step_norm) X(rope) \
+    X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
+    X(wide_attend_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
+    X(gemm_16) X(gemm_32) X(gemm_64) X(gemm_96) X(gemm_128) X(gemm_160)
+/* clang-format on */
+enum vt_cuda_kernel {
+#define X(name) VT_CUDA_##name,
+    VT_CUDA_KERNEL_MAP(X)
+#undef X
+        VT_CUDA_N_KERNELS
+};
+
+struct vt_cuda_layer {
+    vt_gpu_ptr qkv, o, gate_up, down;                       /* bf16 [out][in]; gate and up interleaved by 8 rows */
+    vt_gpu_ptr input_norm, post_norm, bias, q_norm, k_norm; /* fp32; 0 when absent */
+};
+struct vt_cuda_weights {
+    vt_gpu_ptr matrices, vectors;
+    uint64_t matrix_bytes, vector_bytes;
+    struct vt_cuda_layer *layers;
+    vt_gpu_ptr embedding, head, final_norm; /* head is the embedding when tied */
+};
+
+/* 64 positions' keys and values of every layer. */
+struct vt_cuda_page {
+    vt_gpu_ptr at;
+    struct vt_cuda_page *next; /* in the free list */
+};
+struct vt_cuda_pages {
+    int n, cap;
+    struct vt_cuda_page **at;
+};
+
+/* impl of a group: full and last pages of the prompt. */
+struct vt_cuda_group {
+    struct vt_cuda_pages pages;
+    vt_gpu_ptr last_hidden; /* behind the last page */
+};
+
+/* impl of a slot. Pages from the prompt's full ones on are its own; tokens is what the jobs begun so far may have
+ * drawn at most: the record on the device knows how many it is. */
+struct vt_cuda_slot {
+    vt_gpu_ptr record;
+    vt_gpu_ptr ids; /* banned and stop ids that do not fit the record; 0 = they do */
+    struct vt_cuda_pages own;
+    int n_sent; /* own pages that the record's table has */
+    int n_begun;
+    bool is_written; /* the record was filled by some job */
+};
+
+/* What goes in and what comes out of one job. */
+struct vt_cuda_arena {
+    char *host;
+    vt_gpu_ptr device;
+    size_t cap, used;
+};
+struct vt_cuda_stage {
+    struct vt_cuda_arena in, out;
+    vt_cu_event done;
+};
+
+struct vt_cuda_pass {
+    int n_rows, n_tiles;
+    vt_gpu_ptr tokens, pos, key_at, tiles; /* device arrays of a wide pass */
+    vt_gpu_ptr job;                        /* of a step; 0 = a wide pass */
+    vt_gpu_ptr copies;                     /* wide: keys to be copied at every layer; 0 = none */
+    int n_copies;
+};
+
+/* Working rows of a pass. */
+struct vt_cuda_bufs {
+    int cap;
+    vt_gpu_ptr memory;
+    vt_gpu_ptr x;                 /* fp32 [rows][d_model]: the residual */
+    vt_gpu_ptr norm, qkv, q, ctx; /* bf16 [rows][d_model], fp32 [rows][qkv_dim], bf16 [rows][n_heads][head_pad] … */
+    vt_gpu_ptr gate_up, act;      /* bf16 [rows][2 d_ff], [rows][d_ff] */
+    vt_gpu_ptr pos, key_at;       /* of a step: made by its first kernel */
+};
+
+/* Sums of a split product that the reading kernel adds. */
+struct vt_cuda_sums {
+    vt_gpu_ptr first;
+    int n;
+    int64_t stride; /* elements */
+};
+
+/* --- a step's own products (Hopper; cuda_gemm.c) --- */
+
+struct vt_cuda_machine {
+    int most_clusters[2]; /* of two and of four blocks, at once */
+    double bandwidth;     /* bytes a second that a copy reaches */
+};
+/* How a weight is cut: tiles of ranks * 128 rows a cluster, k in splits or runs. */
+struct vt_cuda_cut {
+    int ranks;                                   /* blocks of a cluster: 2 or 4 */
+    int samples;                                 /* of a tile */
+    int k_blocks, n_tiles, n_splits, n_clusters; /* of one tile of samples */
+    double seconds;                              /* as estimated */
+};
+struct vt_cuda_product {
+    enum vt_dev_gemm_kind kind;
+    int n_columns, k;
+    struct vt_cuda_cut cut;
+    struct vt_cu_tensor_map weight;
+};
+struct vt_cuda_samples {                             /* rows that products read, by width of tile */
+    struct vt_cu_tensor_map view[VT_CUDA_WIDTHS][2]; /* for clusters of two and of four */
+};
+struct vt_cuda_products {
+    struct vt_cuda_layer_products {
+        struct vt_cuda_product qkv, o, gate_up, down;
+    } * layers;
+    struct vt_cuda_product head;
+    struct vt_cuda_samples norm, ctx, act;
+    vt_gpu_ptr partial, parts, flags;
+    size_t partial_bytes;
+};
+
+struct vt_cuda_graph {
+    int n_rows, n_tiles;
+    uint64_t used; /* order of the last use */
+    vt_cu_graph_exec exec;
+};
+
+struct vt_cuda {
+    struct vt_lm_config cfg;
+    struct vt_dev_shape shape;
+    vt_gpu *gpu;
+    const struct vt_gpu_props *gpu_props;
+    vt_gpu_blas *blas;
+    vt_cu_stream stream;
+    vt_cu_module module;
+    vt_cu_function kernel[VT_CUDA_N_KERNELS];
+    vt_lease *lease;
+    struct vt_cuda_weights w;
+    size_t page_bytes;
+    int table_len; /* page table entries of a slot's record */
+    size_t record_bytes;
+
+    vt_gpu_ptr rope; /* fp32 [rope_rows][head_dim] */
+    int rope_rows;
+
+    pthread_mutex_t lock;
+    struct vt_cuda_page *free_pages;
+    struct vt_cuda_page *slabs[VT_CUDA_SLABS]; /* malloc'd lists */
+    int n_slabs;
+    vt_gpu_ptr *free_records;
+    int n_free_records, cap_free_records, n_records;
+
+    struct vt_cuda_prompts *prompts; /* begun, put off; NULL = none */
+    struct vt_cuda_stage stages[VT_CUDA_IN_FLIGHT];
+    int next_stage;
+    struct vt_cuda_bufs wide, step;
+    int wide_rows;
+    vt_gpu_ptr scratch_pages; /* one-layer pages of score */
+    vt_gpu_ptr logits, head_norm, sums;
+    int head_rows;  /* rows of logits */
+    vt_gpu_ptr job; /* struct vt_dev_job of the steps */
+    struct vt_cuda_graph graphs[VT_CUDA_GRAPHS];
+    uint64_t n_graph_uses;
+    bool is_own;      /* steps run on the backend's own products and Hopper's attention */
+    int attend_ranks; /* blocks of a cluster that share the pages of a step's samples */
+    uint32_t
+        ahead_bytes; /* of a layer's weights, from the output product's on, that its attention asks the cache for */
+    struct vt_cuda_machine machine;
+    struct vt_cuda_products products;
+    bool has_no_graphs; /* tests: launch steps one by one */
+};
+
+/* cuda_open.c */
+/* Opens a model whose weights `fill` puts in place (be->w is laid out). */
+typedef vt_status vt_cuda_fill(struct vt_cuda *be, void *arg, vt_err *err);
+vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_opts *o, vt_cuda_fill *fill, void *arg,
+                            struct vt_lm_limits *limits, uint64_t *max_memory, struct vt_cuda **out,
+                            vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err) VT_MUST_USE;
+void vt_cuda_close(void *be);
+vt_status vt_cuda_rope_ensure(struct vt_cuda *be, int n_positions, vt_err *err) VT_MUST_USE;
+
+/* cuda_weights.c */
+vt_status vt_cuda_weights_layout(struct vt_cuda *be, vt_err *err) VT_MUST_USE;           /* takes the memory */
+vt_status vt_cuda_weights_load(struct vt_cuda *be, void *ckpt, vt_err *err) VT_MUST_USE; /* a vt_cuda_fill */
+uint64_t vt_cuda_weights_bytes(const struct vt_lm_config *c);
+
+/* cuda_memory.c */
+void vt_cuda_derive(const struct vt_lm_config *c, struct vt_dev_shape *out);
+size_t vt_cuda_page_bytes(const struct vt_lm_config *c);
+size_t vt_cuda_row_bytes(const struct vt_lm_config *c); /* of vt_cuda_bufs */
+size_t vt_cuda_attend_bytes(void);                      /* shared memory of a block of a step's attention on Hopper */
+vt_status vt_cuda_bufs_take(struct vt_cuda *be, int rows, bool is_step, struct vt_cuda_bufs *b,
+                            vt_err *err) VT_MUST_USE;
+/* Appends pages until the list holds n. */
+vt_status vt_cuda_pages_grow(struct vt_cuda *be, struct vt_cuda_pages *p, int n, vt_err *err) VT_MUST_USE;
+void vt_cuda_pages_free(struct vt_cuda *be, struct vt_cuda_pages *p);
+vt_status vt_cuda_record_take(struct vt_cuda *be, vt_gpu_ptr *out, vt_err *err) VT_MUST_USE;
+void vt_cuda_record_give(struct vt_cuda *be, vt_gpu_ptr record);
+vt_status vt_cuda_ids_take(struct vt_cuda *be, const vt_lm_slot *slot, vt_gpu_ptr *memory, vt_gpu_ptr *out,
+                           vt_err *err) VT_MUST_USE;
+/* The next stage, with room for in and out bytes; its last job was waited for. */
+vt_status vt_cuda_stage_begin(struct vt_cuda *be, size_t in, size_t out, struct vt_cuda_stage **stage,
+                              vt_err *err) VT_MUST_USE;
+/* n bytes of an arena, 16-byte aligned: the host's address, and the device's in *device. */
+void *vt_cuda_arena_take(struct vt_cuda_arena *a, size_t n, vt_gpu_ptr *device);
+vt_status vt_cuda_stage_send(struct vt_cuda *be, struct vt_cuda_stage *s, vt_err *err) VT_MUST_USE;  /* in -> device */
+vt_status vt_cuda_stage_fetch(struct vt_cuda *be, struct vt_cuda_stage *s, vt_err *err) VT_MUST_USE; /* out -> host */
+vt_status vt_cuda_stage_wait(struct vt_cuda *be, struct vt_cuda_stage *s, vt_err *err) VT_MUST_USE;
+enum { VT_CUDA_ALIGN = 16 };
+
+/* cuda_pass.c */
+vt_status vt_cuda_launch(struct vt_cuda *be, enum vt_cuda_kernel k, const struct vt_gpu_grid *grid, void **args,
+                         vt_err *err) VT_MUST_USE;
+/* All layers; the rows of b->x hold embeddings. */
+vt_status vt_cuda_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
+                         vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, const struct vt_cuda_sums *sums, vt_gpu_ptr w,
+                       vt_gpu_ptr out, bool is_eager, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_rope(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
+                       const struct vt_cuda_sums *y, int layer, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_wide(struct vt_cuda *be, const struct vt_cuda_pass *p,
+                       vt_err *err) VT_MUST_USE; /* embeds, then layers */
+/* Tiles of n tokens from row0 at position pos0; at most vt_cuda_n_tiles(…, n) of them are written. */
+int vt_cuda_n_tiles(const struct vt_cuda *be, int n);
+int vt_cuda_tiles(const struct vt_cuda *be, vt_gpu_ptr table, int row0, int n, int pos0, struct vt_dev_tile *out);
+/* logits of n rows of normed residuals. */
+vt_status vt_cuda_head(struct vt_cuda *be, vt_gpu_ptr norm, int n, vt_err *err) VT_MUST_USE;
+
+/* Threads of a block that norms rows of d elements. */
+unsigned vt_cuda_norm_threads(int d);
+
+/* cuda_step.c: the rows of be->step; what is left to be added to them goes to *left. */
+vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_sums *left,
+                              vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err) VT_MUST_USE;
+int vt_cuda_attend_ranks(const struct vt_lm_config *c);
+vt_status vt_cuda_step_head(struct vt_cuda *be, int n_rows, vt_err *err) VT_MUST_USE;
+
+/* cuda_gemm.c */
+struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k);
+vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err) VT_MUST_USE; /* after weights and step rows */
+/* rows: VT_CUDA_STEP_ROWS of k elements. */
+vt_status vt_cuda_samples_make(struct vt_cuda *be, vt_gpu_ptr rows, int k, struct vt_cuda_samples *s,
+                               vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_product_make(struct vt_cuda *be, enum vt_dev_gemm_kind kind, vt_gpu_ptr weight, int n_columns, int k,
+                               struct vt_cuda_product *p, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, const struct vt_cuda_samples *x,
+                          int n_rows, vt_gpu_ptr out, int64_t ld, vt_err *err) VT_MUST_USE;
+
+/* cuda_group.c, cuda_score.c, cuda_decode.c: operations of the table */
+vt_status vt_cuda_group_begin(void *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_group_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+/* Prompts that were put off go to the device: before any other work does. A failure is told at their wait. */
+void vt_cuda_prompts_begin(struct vt_cuda *be);
+void vt_cuda_group_free(void *be, vt_lm_group *g);
+vt_status vt_cuda_slot_new(void *be, vt_lm_slot *s, vt_err *err) VT_MUST_USE;
+void vt_cuda_slot_free(void *be, vt_lm_slot *s);
+vt_status vt_cuda_score_begin(void *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_score_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_decode_begin(void *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_decode_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+void vt_cuda_graphs_free(struct vt_cuda *be);
+/* Tiles of a step's rows; slots stand by group. */
+int vt_cuda_step_tiles(const struct vt_cuda *be, vt_lm_slot *const *slots, int n, struct vt_dev_tile *out);
+void vt_cuda_plan(void *be, const struct vt_lm_shapes *s, const struct vt_lm_adapter *a, struct vt_lm_needs *out);
+
+/* The device code, embedded by the build. */
+extern const unsigned char vt_cuda_image[];
+
+#endif

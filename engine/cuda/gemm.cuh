@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * gemm.cuh: the products of a step on Hopper: few rows (at most 256 samples), a weight that is read once. The weight's
+ * rows are the long side of the matrix instruction and the samples its short one, so little of a tile is wasted whatever
+ * their number. Bytes decide here, so:
+ *   - neighbouring blocks (a cluster of two or four) take neighbouring rows of the weight and share the samples' rows:
+ *     each copies its part of them into all, for what leaves the second-level cache is the narrowest place;
+ *   - one thread keeps a ring of stages full by bulk copies; it begins with the weight, before the kernel ahead has
+ *     ended, for the weight does not depend on it;
+ *   - where tiles do not fill the machine k is split, each split writes its own sums and the kernel behind adds them in
+ *     order, and small weights are cut along the samples too (the grid's second axis);
+ *   - where there are more tiles than the machine takes at once, every cluster gets an equal run of units; a tile cut by
+ *     the end of a run is completed by the cluster that has its beginning, out of what the next ones left.
+ * Two warpgroups multiply and share a tile (taking tiles in turn, so that one writes while the other multiplies, was
+ * slower: 115 us instead of 84 for gate and up of a 7B model). A block holds no more registers than its sums need, so
+ * that it finds room beside the kernel ahead and can begin to copy.
+ * An element is a sum over k in order, cut at places that depend on the weight's shape and the machine only: never on
+ * the number of samples.
+ */
+#ifndef VT_CUDA_GEMM_CUH
+#define VT_CUDA_GEMM_CUH
+
+#include "cuda/copy.cuh"
+#include "cuda/wgmma.cuh"
+
+enum { GEMM_K = 64, GEMM_THREADS = 384, GEMM_MOST_STAGES = 8, GEMM_PAD = 4 };
+
+#ifdef __CUDA_ARCH_FEAT_SM90_ALL
+
+/* TN samples by 128 rows of the weight, 64 a warpgroup (twice as many were slower: what clusters share is larger, and
+ * fewer multiprocessors have work). Registers at the start, later of the threads that
+ * multiply and of those that copy: 3 * entry = 2 * many + few. */
+template <int TN> struct gemm_plan {
+    static const int rows = 128; /* of the weight, a block's */
+    static const int weight_bytes = rows * GEMM_K * 2, sample_bytes = TN * GEMM_K * 2;
+    static const int stage_bytes = weight_bytes + sample_bytes;
+    static const int entry = TN > 128 ? 128 : TN > 96 ? 96 : TN > 64 ? 80 : 72;
+    static const int many = TN > 128 ? 168 : TN > 96 ? 128 : TN > 64 ? 104 : 96;
+    static const int few = 3 * entry - 2 * many;
+};
+
+struct gemm_ring {
+    char *stages;
+    uint64_t *full, *empty;
+    int n, n_ranks; /* stages; blocks of the cluster */
+};
+
+/* Where a warpgroup is in the ring. */
+struct gemm_place {
+    int stage, turn;
+};
+
+/* Units [u0, u1) of this cluster. */
+DEVICE void gemm_range(const struct vt_dev_gemm &g, int cluster, int *u0, int *u1)
+{
+    if (g.kind == VT_DEV_GEMM_PARTIAL) {
+        const int tile = cluster / g.n_splits, s = cluster % g.n_splits;
+        *u0 = tile * g.k_blocks + g.k_blocks * s / g.n_splits;
+        *u1 = tile * g.k_blocks + g.k_blocks * (s + 1) / g.n_splits;
+        return;
+    }
+    const unsigned all = (unsigned)g.n_tiles * (unsigned)g.k_blocks; /* the host sees to it that products fit 32 bits */
+    *u0 = (int)(all * (unsigned)cluster / (unsigned)g.n_clusters);
+    *u1 = (int)(all * (unsigned)(cluster + 1) / (unsigned)g.n_clusters);
+}
+
+/* The copying thread. */
+template <typename PLAN>
+DEVICE void gemm_copy(const struct gemm_ring &r, const tensor_map *weight, const tensor_map *samples, const struct vt_dev_gemm &g,
+                      int u0, int u1, uint32_t rank)
+{
+    const int n = u1 - u0, early = n < r.n ? n : r.n, step = g.n_ranks * PLAN::rows;
+    const int tile_samples = PLAN::sample_bytes / (GEMM_K * 2), part = tile_samples / g.n_ranks;
+    const int part_row = (int)blockIdx.y * tile_samples + (int)rank * part, part_at = (int)rank * part * GEMM_K * 2;
+    const uint16_t everyone = (uint16_t)((1 << g.n_ranks) - 1);
+    int k = u0 % g.k_blocks, row = (u0 / g.k_blocks * g.n_ranks + (int)rank) * PLAN::rows; /* of the weight's next box */
+    for (int i = 0; i < early; i++) {
+        barrier_expect(&r.full[i], PLAN::stage_bytes);
+        copy_box(r.stages + i * PLAN::stage_bytes, weight, k * GEMM_K, row, &r.full[i]);
+        if (++k == g.k_blocks) {
+            k = 0;
+            row += step;
+        }
+    }
+    wait_ahead();
+    int sample_k = u0 % g.k_blocks, s = 0, turn = 1;
+    for (int i = 0; i < n; i++) {
+        char *stage = r.stages + s * PLAN::stage_bytes;
+        if (i >= r.n) {
+            barrier_wait(&r.empty[s], turn);
+            barrier_expect(&r.full[s], PLAN::stage_bytes);
+            copy_box(stage, weight, k * GEMM_K, row, &r.full[s]);
+            if (++k == g.k_blocks) {
+                k = 0;
+                row += step;
+            }
+        }
+        copy_box_to(stage + PLAN::weight_bytes + part_at, samples, sample_k * GEMM_K, part_row, &r.full[s], everyone);
+        sample_k = sample_k + 1 == g.k_blocks ? 0 : sample_k + 1;
+        if (++s == r.n) {
+            s = 0;
+            turn ^= 1;
+        }
+    }
+}
+
+/* Tells all blocks of the cluster that this warp has done with a stage. */
+DEVICE void gemm_release(const struct gemm_ring &r, int stage)
+{
+    if ((int)(threadIdx.x % 32) < r.n_ranks)
+        barrier_arrive_at(&r.empty[stage], threadIdx.x % 32);
+}
+
+/* The threads that multiply. */
+DEVICE void consumers_meet()
+{
+    asm volatile("bar.sync 1, 256;" ::: "memory");
+}
+
+/* Sums of the next n blocks of k. */
+template <int TN>
+DEVICE void gemm_multiply(const struct gemm_ring &r, float (&d)[TN / 2], struct gemm_place &at, int n, int group)
+{
+    typedef gemm_plan<TN> plan;
+    int last = 0;
+    for (int i = 0; i < n; i++) {
+        const uint32_t stage = shared_address(r.stages + at.stage * plan::stage_bytes);
+        barrier_wait(&r.full[at.stage], at.turn);
+        wgmma_fence();
+#pragma unroll
+        for (int k = 0; k < GEMM_K / 16; k++)
+            wgmma<TN>::run(d, wgmma_factor(stage + group * 64 * GEMM_K * 2 + k * 32),
+                           wgmma_factor(stage + plan::weight_bytes + k * 32), i + k > 0);
+        wgmma_commit();
+        if (i > 0) {
+            wgmma_wait<1>();
+            gemm_release(r, last);
+        }
+        last = at.stage;
+        if (++at.stage == r.n) {
+            at.stage = 0;
+            at.turn ^= 1;
+        }
+    }
+    wgmma_wait<0>();
+    gemm_release(r, last);
+}
+
+/* A tile whose beginning another cluster has: leave the sums where that one looks. */
+template <int TN> DEVICE void gemm_leave(const struct vt_dev_gemm &g, const float (&d)[TN / 2])
+{
+    const int block = blockIdx.y * gridDim.x + blockIdx.x, thread = threadIdx.x - 128;
+    float *to = at<float>(g.parts) + (size_t)block * (128 * TN) + thread;
+#pragma unroll
+    for (int i = 0; i < TN / 2; i++)
+        __stcg(to + i * 256, d[i]);
+    __threadfence();
+    consumers_meet();
+    if (thread == 0)
+        asm volatile("st.release.gpu.global.u32 [%0], 1;" ::"l"(at<int32_t>(g.flags) + block) : "memory");
+}
+
+/* Adds what block `block` left. */
+template <int TN> DEVICE void gemm_take(const struct vt_dev_gemm &g, float (&d)[TN / 2], int block)
+{
+    const int thread = threadIdx.x - 128;
+    int32_t *flag = at<int32_t>(g.flags) + block;
+    if (thread == 0) {
+        int32_t is_there;
+        do
+            asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(is_there) : "l"(flag) : "memory");
+        while (!is_there);
+    }
+    consumers_meet();
+    const float *from = at<const float>(g.parts) + (size_t)block * (128 * TN) + thread;
+#pragma unroll
+    for (int i = 0; i < TN / 2; i++)
+        d[i] += __ldcg(from + i * 256);
+    consumers_meet();
+    if (thread == 0)
+        *flag = 0; /* for the next launch */
+}
+
+/* Straight from the registers. row0: the weight's row of the warpgroup's first. */
+template <int TN> DEVICE void gemm_write(const struct vt_dev_gemm &g, const float (&d)[TN / 2], int row0)
+{
+    const int lane = threadIdx.x % 32, first = row0 + 16 * (threadIdx.x / 32 % 4), column = first + lane / 4;
+#pragma unroll
+    for (int j = 0; j < TN / 8; j++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            const int row = (int)blockIdx.y * TN + 8 * j + 2 * (lane % 4) + i;
+            if (row >= g.n_rows)
+                continue;
+            const float low = d[4 * j + i], high = d[4 * j + 2 + i];
+            if (g.kind == VT_DEV_GEMM_SWIGLU) {
+                if (column < g.n_columns)
+                    at<bf16>(g.out)[row * g.ld + first / 2 + lane / 4] =
+                        __float2bfloat16_rn(__fdividef(low, 1.0f + __expf(-low)) * high);
+                continue;
+            }
+            float *out = at<float>(g.out) + row * g.ld + column;
+            if (column < g.n_columns)
+                out[0] = low;
+            if (column + 8 < g.n_columns)
+                out[8] = high;
+        }
+}
+
+/* A split's sums, by way of the stages (which nobody reads or fills any more): a sample's columns leave in one copy. */
+template <int TN>
+DEVICE void gemm_write_split(const struct vt_dev_gemm &g, const float (&d)[TN / 2], char *stages, int tile_row, int split, int group)
+{
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4, width = 128 + GEMM_PAD;
+    float *rows = reinterpret_cast<float *>(stages);
+    consumers_meet();
+#pragma unroll
+    for (int j = 0; j < TN / 8; j++)
+#pragma unroll
+        for (int i = 0; i < 2; i++) {
+            float *to = rows + (8 * j + 2 * (lane % 4) + i) * width + group * 64 + 16 * warp + lane / 4;
+            to[0] = d[4 * j + i];
+            to[8] = d[4 * j + 2 + i];
+        }
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    consumers_meet();
+    const int n_columns = min(128, g.n_columns - tile_row);
+    for (int i = threadIdx.x - 128; i < TN; i += 256) {
+        const int row = (int)blockIdx.y * TN + i;
+        if (row < g.n_rows && n_columns > 0)
+            copy_out_bytes(at<float>(g.out) + split * g.split_stride + row * g.ld + tile_row, rows + i * width, n_columns * 4);
+    }
+    copy_out_wait();
+}
+
+template <int TN>
+DEVICE void gemm_consume(const struct gemm_ring &r, const struct vt_dev_gemm &g, int cluster, int u0, int u1, uint32_t rank, int group)
+{
+    typedef gemm_plan<TN> plan;
+    struct gemm_place place = {0, 0};
+    for (int u = u0; u < u1;) {
+        float d[TN / 2];
+        const int tile = u / g.k_blocks, k0 = u % g.k_blocks, k1 = min(g.k_blocks, k0 + u1 - u);
+        const int tile_row = (tile * g.n_ranks + (int)rank) * plan::rows;
+        u += k1 - k0;
+        gemm_multiply<TN>(r, d, place, k1 - k0, group);
+        if (g.kind == VT_DEV_GEMM_PARTIAL) {
+            gemm_write_split<TN>(g, d, r.stages, tile_row, cluster % g.n_splits, group);
+            return; /* a cluster has one */
+        }
+        if (k0 > 0) {
+            gemm_leave<TN>(g, d);
+            continue;
+        }
+        for (int covered = k1, next = cluster + 1; covered < g.k_blocks; next++) {
+            int from, to;
+            gemm_range(g, next, &from, &to);
+            gemm_take<TN>(g, d, (int)(blockIdx.y * gridDim.x) + g.n_ranks * next + (int)rank);
+            covered += min(g.k_blocks - covered, to - from);
+        }
+        gemm_write<TN>(g, d, tile_row + group * 64);
+    }
+}
+
+template <int TN>
+DEVICE void gemm(const tensor_map *weight, const tensor_map *samples, const struct vt_dev_gemm &g)
+{
+    typedef gemm_plan<TN> plan;
+    struct gemm_ring r;
+    r.stages = reinterpret_cast<char *>(((uintptr_t)dynamic_shared + 1023) & ~(uintptr_t)1023);
+    r.n = g.n_stages;
+    r.n_ranks = g.n_ranks;
+    r.full = reinterpret_cast<uint64_t *>(r.stages + r.n * plan::stage_bytes);
+    r.empty = r.full + GEMM_MOST_STAGES;
+    const uint32_t rank = cluster_rank();
+    const int cluster = (int)blockIdx.x / g.n_ranks, group = threadIdx.x / 128;
+    if (threadIdx.x == 0) {
+        prefetch_map(weight);
+        prefetch_map(samples);
+        for (int s = 0; s < r.n; s++) {
+            barrier_init(&r.full[s], 1);
+            barrier_init(&r.empty[s], g.n_ranks * 8); /* the warps that read a stage, of all blocks */
+        }
+        barriers_ready();
+    }
+    cluster_meet();
+    release_next();
+    int u0, u1;
+    gemm_range(g, cluster, &u0, &u1);
+    if (group == 0) {
+        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(plan::few));
+        if (threadIdx.x == 0)
+            gemm_copy<plan>(r, weight, samples, g, u0, u1, rank);
+        __syncwarp();
+    } else {
+        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(plan::many));
+        wait_ahead(); /* what is written may still be read by the kernel ahead */
+        gemm_consume<TN>(r, g, cluster, u0, u1, rank, group - 1);
+    }
+    cluster_meet(); /* nobody may copy into a block that has ended */
+}
+
+#define GEMM_RUN(TN) gemm<TN>(&weight, &samples, g)
+#else
+#define GEMM_RUN(TN) __trap() /* never chosen on this architecture */
+#endif
+
+/* The bound is of threads that would have `entry` registers each, which is how a kernel is held to so many. */
+#define GEMM_KERNEL(TN, BOUND)                                                                                                     \
+    KERNEL(BOUND, 1)                                                                                                               \
+    vt_gemm_##TN(const __grid_constant__ tensor_map weight, const __grid_constant__ tensor_map samples,                 \
+                            const __grid_constant__ struct vt_dev_gemm g)                                                          \
+    {                                                                                                                              \
+        GEMM_RUN(TN);                                                                                                      \
+    }
+
+GEMM_KERNEL(16, 896)
+GEMM_KERNEL(32, 896)
+GEMM_KERNEL(64, 896)
+GEMM_KERNEL(96, 704)
+GEMM_KERNEL(128, 640)
+GEMM_KERNEL(160, 512)
+
+#endif

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kernels.cu: every kernel of the backend, one image for all architectures (engine/build/cuda.cmake embeds it).
+ */
+#include "cuda/attend.cuh"
+#include "cuda/attend_step.cuh"
+#include "cuda/draw.cuh"
+#include "cuda/gemm.cuh"
+#include "cuda/head.cuh"
+#include "cuda/pages.cuh"
+#include "cuda/rows.cuh"

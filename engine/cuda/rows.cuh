@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rows.cuh: the work of a row outside matrix products: embedding, RMSNorm (mean of squares and scale in fp32, one
+ * rounding to bf16 at the end), rotary positions with the writing of keys and values, SwiGLU. One block a row.
+ */
+#ifndef VT_CUDA_ROWS_CUH
+#define VT_CUDA_ROWS_CUH
+
+#include "cuda/common.cuh"
+
+enum { NORM_THREADS = 512 }; /* at most; a multiple of 32 */
+
+/* Sums of a split product that are still to be added to a row: n_splits of them, `stride` elements apart. */
+struct parts {
+    const float *first;
+    int n_splits;
+    int64_t stride;
+};
+
+DEVICE float4 add4(float4 a, float4 b)
+{
+    return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
+}
+
+/* KEPT: float4s of a thread; n <= KEPT * 4 * threads. AT_ONCE: parts read before the first is added: the time of this is
+ * that of a few reads in a row. */
+template <int KEPT, int AT_ONCE>
+DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
+{
+    __shared__ float scratch[NORM_THREADS / 32];
+    float4 kept[KEPT];
+    float sum = 0;
+#pragma unroll
+    for (int i = 0; i < KEPT; i++) {
+        const int at = (i * blockDim.x + threadIdx.x) * 4;
+        kept[i] = at < n ? *reinterpret_cast<const float4 *>(x + at) : make_float4(0, 0, 0, 0);
+    }
+    for (int s = 0; s < p.n_splits; s += AT_ONCE) {
+        float4 v[AT_ONCE][KEPT];
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++)
+#pragma unroll
+            for (int i = 0; i < KEPT; i++) {
+                const int at = (i * blockDim.x + threadIdx.x) * 4;
+                v[j][i] = make_float4(0, 0, 0, 0);
+                if (s + j < p.n_splits && at < n)
+                    v[j][i] = *reinterpret_cast<const float4 *>(p.first + (s + j) * p.stride + at);
+            }
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++)
+#pragma unroll
+            for (int i = 0; i < KEPT; i++)
+                kept[i] = add4(kept[i], v[j][i]);
+    }
+#pragma unroll
+    for (int i = 0; i < KEPT; i++) {
+        const int at = (i * blockDim.x + threadIdx.x) * 4;
+        if (is_kept && p.n_splits && at < n)
+            *reinterpret_cast<float4 *>(x + at) = kept[i];
+        sum += kept[i].x * kept[i].x + kept[i].y * kept[i].y + kept[i].z * kept[i].z + kept[i].w * kept[i].w;
+    }
+    sum = block_sum(sum, scratch);
+    const float inv = 1.0f / sqrtf(sum / (float)n + eps);
+#pragma unroll
+    for (int i = 0; i < KEPT; i++) {
+        const int at = (i * blockDim.x + threadIdx.x) * 4;
+        if (at >= n)
+            break;
+        const float4 g = *reinterpret_cast<const float4 *>(w + at);
+        uint2 v;
+        v.x = pack2(kept[i].x * inv * g.x, kept[i].y * inv * g.y);
+        v.y = pack2(kept[i].z * inv * g.z, kept[i].w * inv * g.w);
+        *reinterpret_cast<uint2 *>(out + at) = v;
+    }
+}
+
+/* out = x / rms(x) * w, n a multiple of 4 and at most 8192; x gets the parts first, in their order. is_kept: x is written
+ * back. */
+DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
+{
+    if (n <= 4 * (int)blockDim.x)
+        norm_some<1, 8>(x, p, is_kept, w, out, n, eps);
+    else if (n <= 8 * (int)blockDim.x)
+        norm_some<2, 4>(x, p, is_kept, w, out, n, eps);
+    else
+        norm_some<4, 2>(x, p, is_kept, w, out, n, eps);
+}
+
+DEVICE void embed_row(const bf16 *row, float *x, int n)
+{
+    for (int at = threadIdx.x * 4; at < n; at += blockDim.x * 4) {
+        const uint2 v = *reinterpret_cast<const uint2 *>(row + at);
+        *reinterpret_cast<float4 *>(x + at) = make_float4(low_of(v.x), high_of(v.x), low_of(v.y), high_of(v.y));
+    }
+}
+
+/* x[row] = embedding of tokens[row]. */
+KERNEL(NORM_THREADS, 1) vt_embed(const int32_t *tokens, const bf16 *embedding, float *x, int n)
+{
+    embed_row(embedding + (size_t)tokens[blockIdx.x] * n, x + (size_t)blockIdx.x * n, n);
+}
+
+/* A row of parts begins where the same row of x does. */
+KERNEL(NORM_THREADS, 1)
+vt_norm(float *x, const float *parts, int n_splits, int64_t stride, const float *w, bf16 *out, int n, float eps)
+{
+    const size_t row = (size_t)blockIdx.x * n;
+    release_next();
+    wait_ahead();
+    const struct parts p = {parts + row, n_splits, stride};
+    norm_row(x + row, p, true, w, out + row, n, eps);
+}
+
+/* Rows from anywhere: sources[row] is an address of n floats. */
+KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf16 *out, int n, float eps)
+{
+    const struct parts none = {nullptr, 0, 0};
+    norm_row(at<float>(sources[blockIdx.x]), none, false, w, out + (size_t)blockIdx.x * n, n, eps);
+}
+
+/* The first kernel of a step: where each row's token goes, and its embedding, normed for the first layer. A row without
+ * a token to feed (empty, finished, or none drawn yet) has position -1: its keys are not written and it attends to
+ * nothing. */
+KERNEL(NORM_THREADS, 1)
+vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int n, int32_t *pos, uint64_t *key_at,
+              const float *w, bf16 *out, float eps)
+{
+    const int row = blockIdx.x;
+    release_next();
+    wait_ahead();
+    const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(job->rows[row]) : nullptr;
+    const bool is_fed = s && s->n_tokens > 0 && !s->finished;
+    const int p = is_fed ? s->n_prompt + s->n_tokens - 1 : -1;
+    if (threadIdx.x == 0) {
+        const uint64_t *table = reinterpret_cast<const uint64_t *>(s + 1);
+        pos[row] = p;
+        key_at[row] = is_fed ? table[p / VT_DEV_PAGE_KEYS] + (uint64_t)(p % VT_DEV_PAGE_KEYS) * VT_DEV_KEY_BYTES : 0;
+    }
+    embed_row(embedding + (size_t)(is_fed ? s->last : 0) * n, x + (size_t)row * n, n);
+    __syncthreads();
+    const struct parts none = {nullptr, 0, 0};
+    norm_row(x + (size_t)row * n, none, false, w, out + (size_t)row * n, n, eps);
+}
+
+/* Head rows of a step: the residual that gives a row's next token, normed. */
+KERNEL(NORM_THREADS, 1)
+vt_step_norm(const struct vt_dev_job *job, float *x, const float *parts, int n_splits, int64_t stride, const float *w, bf16 *out,
+             int n, float eps)
+{
+    const int row = blockIdx.x;
+    release_next();
+    wait_ahead();
+    const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(job->rows[row]) : nullptr;
+    const bool is_first = s && s->n_tokens == 0;
+    const struct parts p = {parts + (size_t)row * n, is_first ? 0 : n_splits, stride};
+    norm_row(is_first ? at<float>(s->last_hidden) : x + (size_t)row * n, p, false, w, out + (size_t)row * n, n, eps);
+}
+
+/* Element i of a row of a page at position p, from where the row stands in the page's first tile. */
+DEVICE int element_at(int p, int i)
+{
+    return i / 64 * (VT_DEV_PAGE_KEYS * 64) + ((i % 64 / 8) ^ (p % 8)) * 8 + i % 8;
+}
+
+/* y[row] = q, k, v of a token as multiplied (fp32, in n_splits parts) -> bias, head norm, rotation; q to its own buffer
+ * [row][head][head_pad], keys and values to their page. key_at[row]: address of the row's first key at layer 0, 0 = not
+ * kept; a set lowest bit means a page of one layer. A warp takes a head; grid: (rows, heads / 8). */
+KERNEL(256, 1)
+vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const float *q_norm, const float *k_norm, const float *rope,
+        const int32_t *pos, const uint64_t *key_at, bf16 *q, struct vt_dev_shape m, int layer)
+{
+    const int row = blockIdx.x, lane = threadIdx.x % 32, half = m.head_dim / 2;
+    const int n_heads = m.n_heads + 2 * m.n_kv_heads, head = blockIdx.y * 8 + threadIdx.x / 32;
+    release_next();
+    wait_ahead();
+    const bool is_q = head < m.n_heads, is_v = head >= m.n_heads + m.n_kv_heads;
+    if (head >= n_heads)
+        return;
+    const float *in = y + (size_t)row * m.qkv_dim + (size_t)head * m.head_dim;
+    const float *b = bias ? bias + (size_t)head * m.head_dim : nullptr;
+    const float *g = is_q ? q_norm : is_v ? nullptr : k_norm;
+    const int p = pos[row];
+    const uint64_t key = key_at[row];
+    const float *angle = rope + (size_t)(p < 0 ? 0 : p) * m.head_dim;
+    enum { AT_ONCE = 4 };
+    float lo[2], hi[2], sum = 0;
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+        const int i = lane + 32 * j;
+        lo[j] = b && i < half ? b[i] : 0;
+        hi[j] = b && i < half ? b[half + i] : 0;
+    }
+    for (int s = 0; s < n_splits; s += AT_ONCE) {
+        float v[AT_ONCE][2][2];
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++)
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                const int i = lane + 32 * j;
+                const bool is_there = s + k < n_splits && i < half;
+                v[k][j][0] = is_there ? in[(s + k) * stride + i] : 0;
+                v[k][j][1] = is_there ? in[(s + k) * stride + half + i] : 0;
+            }
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++)
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                lo[j] += v[k][j][0];
+                hi[j] += v[k][j][1];
+            }
+    }
+#pragma unroll
+    for (int j = 0; j < 2; j++)
+        sum += lo[j] * lo[j] + hi[j] * hi[j];
+    const float inv = g ? 1.0f / sqrtf(warp_sum(sum) / (float)m.head_dim + m.eps) : 1.0f;
+    if (!is_q && !key)
+        return;
+    bf16 *out = q + ((size_t)row * m.n_heads + head) * m.head_pad;
+    const bool is_page = !is_q; /* pieces of eight elements are swizzled there (attend.cuh); q is plain */
+    if (is_page) {
+        const int kv = is_v ? head - m.n_heads - m.n_kv_heads : head - m.n_heads;
+        const uint64_t base = (key & ~(uint64_t)1) + ((key & 1) ? 0 : (uint64_t)layer * m.layer_stride);
+        out = at<bf16>(base) + (size_t)(2 * kv + is_v) * VT_DEV_PAGE_KEYS * m.head_pad;
+    }
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+        const int i = lane + 32 * j;
+        if (i >= half)
+            break;
+        float a = lo[j] * inv * (g ? g[i] : 1.0f), c = hi[j] * inv * (g ? g[half + i] : 1.0f);
+        if (!is_v) {
+            const float co = angle[i], si = angle[half + i], turned = a * co - c * si;
+            c = c * co + a * si;
+            a = turned;
+        }
+        out[is_page ? element_at(p, i) : i] = __float2bfloat16_rn(a);
+        out[is_page ? element_at(p, half + i) : half + i] = __float2bfloat16_rn(c);
+    }
+    for (int i = m.head_dim + lane; i < m.head_pad; i += 32)
+        out[is_page ? element_at(p, i) : i] = __float2bfloat16_rn(0.0f);
+}
+
+/* Gate and up rows are interleaved by eight in the packed weights: columns 16 i + j and 16 i + 8 + j of y are gate and up
+ * of hidden unit 8 i + j. out = silu(gate) * up. A thread takes eight units. */
+KERNEL(256, 1) vt_swiglu(const bf16 *y, bf16 *out, int d_ff, int64_t n_eights)
+{
+    const int64_t i = (int64_t)blockIdx.x * 256 + threadIdx.x;
+    if (i >= n_eights)
+        return;
+    const uint4 g = load_stream(y + i * 16), u = load_stream(y + i * 16 + 8);
+    const uint32_t gs[4] = {g.x, g.y, g.z, g.w}, us[4] = {u.x, u.y, u.z, u.w};
+    uint32_t r[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++) {
+        const float a = low_of(gs[j]), b = high_of(gs[j]);
+        r[j] = pack2(__fdividef(a, 1.0f + __expf(-a)) * low_of(us[j]), __fdividef(b, 1.0f + __expf(-b)) * high_of(us[j]));
+    }
+    *reinterpret_cast<uint4 *>(out + i * 8) = make_uint4(r[0], r[1], r[2], r[3]);
+}
+
+#endif
