@@ -5,6 +5,7 @@
 -- here.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local results = require "vegttt.results"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
@@ -31,10 +32,19 @@ local function finish(r, status, value)
   return status, value
 end
 
+-- Cells that failed in sweeps that did not allow it: the run is not finished, and tries them again when it is asked for.
+local function need_cells(r)
+  local failed = r.failed_cells
+  if not failed then return end
+  errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first: %s")
+    :format(failed.n, failed.n_cells, failed.first))
+end
+
 ---What the main task of a run does.
 function attempt.main_of(r)
   return function()
-    local value = r.experiment.main(r:script_view(), r.params)
+    local value = results.check(r.experiment, r.experiment.main(r:script_view(), r.params))
+    need_cells(r)
     r.checkpoints:finish()
     return value
   end

@@ -63,7 +63,7 @@ local function measured_rate(e)
   for i = #names, 1, -1 do
     local path = ("%s/%s/summary.json"):format(dir, names[i])
     local ok, s = pcall(function() return core.json_decode(core.read(path), path) end)
-    if ok and s.n_new and s.n_new > 0 and s.wall_s and s.wall_s > 0 then return s.n_new / s.wall_s, names[i] end
+    if ok and type(s) == "table" and (tonumber(s.n_new) or 0) > 0 and (tonumber(s.wall_s) or 0) > 0 then return s.n_new / s.wall_s, names[i] end
   end
 end
 
@@ -119,7 +119,7 @@ local function result_text(result, digits)
   for _, k in ipairs(errors.keys(result or {})) do
     local v = result[k]
     if type(v) == "table" and rawget(v, "value") then v = tostring(v) end
-    if type(v) ~= "table" then parts[#parts + 1] = ("%s = %s"):format(k, text.value(v, digits)) end
+    if type(v) ~= "table" and v ~= core.null then parts[#parts + 1] = ("%s = %s"):format(k, text.value(v, digits)) end
   end
   return table.concat(parts, "\n")
 end
@@ -149,7 +149,8 @@ end
 
 local function print_stored(r, summary, is_json)
   local columns_of = {}
-  for _, name in ipairs(summary.tables or {}) do
+  for _, name in ipairs(type(summary.tables) == "table" and summary.tables or {}) do
+    name = tostring(name)
     local path = ("%s/tables/%s.md"):format(r.dir, name)
     local table_text = core.exists(path) and core.read(path)
     if table_text then

@@ -83,6 +83,15 @@ static vt_status blocking_child(void *arg, vt_err *err)
     return code == 0 ? VT_OK : vt_fail(err, VT_EINTERNAL, "exit code %d", code);
 }
 
+static vt_status stoppable_child(void *arg, vt_err *err)
+{
+    static const char *const argv[] = {"sh", "-c", "echo out", NULL};
+    const int *ends = arg;
+    int code;
+    VT_TRY(vt_child_run_until(argv, 60, ends[0], NULL, NULL, &code, err));
+    return code == 0 ? VT_OK : vt_fail(err, VT_EINTERNAL, "exit code %d", code);
+}
+
 static void every_call(void)
 {
     int ends[2];
@@ -90,6 +99,7 @@ static void every_call(void)
     fail_each("loop", loop_calls, ends, MUST_FAIL);
     fail_each("child", child_calls, NULL, MAY_SUCCEED);
     fail_each("blocking child", blocking_child, NULL, MAY_SUCCEED);
+    fail_each("stoppable child", stoppable_child, ends, MAY_SUCCEED);
     close(ends[0]);
     close(ends[1]);
     CHECK_INT(waitpid(-1, NULL, WNOHANG), -1); /* no child is left behind */

@@ -130,6 +130,31 @@ static void banned_tokens_do_not_come(void)
     vt_policy_close(p);
 }
 
+/* Each filter, closed all the way, leaves the likeliest token alone: what temperature 0 takes. */
+static void filters_reach_the_model(void)
+{
+    vt_policy *p = open_policy();
+    vt_weights *start = vt_policy_start(p);
+    struct vt_sample greedy, out;
+    struct vt_sample_request r = sample_request(start, 1, 24, &greedy);
+
+    r.temperature = 0;
+    CHECK_OK(run_sample(p, &r), err);
+    for (int filter = 0; filter < 3; filter++) {
+        r = sample_request(start, 1, 24, &out);
+        r.temperature = 4;
+        r.top_k = filter == 0 ? 1 : 0;
+        r.top_p = filter == 1 ? 1e-6f : 1;
+        r.min_p = filter == 2 ? 1 : 0;
+        CHECK_OK(run_sample(p, &r), err);
+        CHECK(same_sample(&out, &greedy));
+        vt_sample_clear(&out);
+    }
+    vt_sample_clear(&greedy);
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
 /* `each` tells of every sample once, when it is final; a server that learns of all at once leaves it out. */
 struct told {
     const struct vt_sample *out;
@@ -292,6 +317,7 @@ static const struct test_case cases[] = {TEST(samples_hold_what_the_scorer_says)
                                          TEST(stop_strings_end_a_sample),
                                          TEST(a_sample_is_named_by_group_and_number),
                                          TEST(banned_tokens_do_not_come),
+                                         TEST(filters_reach_the_model),
                                          TEST(samples_are_told_as_they_end),
                                          TEST(refusals_name_what_and_why),
                                          TEST(a_plain_server_refuses_what_it_does_not_know),
