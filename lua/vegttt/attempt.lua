@@ -73,6 +73,10 @@ function attempt.carry_out_inside(r)
   r:begin()
   local task = sched.spawn(attempt.main_of(r), r)
   local ok, value = pcall(task.join, task)
+  if ok and sched.is_draining then -- what its main caught may have been the interrupt
+    ok, value = false, errors.new { kind = "cancelled", op = "run:sweep", code = "ECANCELLED", retryable = false,
+      message = "interrupted" }
+  end
   finish(r, ok and "done" or "failed", value)
   if not ok then error(value, 0) end
   return value
