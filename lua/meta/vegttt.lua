@@ -17,10 +17,10 @@ local vt = {}
 ---What main and plan get as p: the values by name. Reading a name that is not declared raises.
 ---@class vt.Params : table<string, any>
 
----What an experiment file returns. main's result is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
+---What an experiment file returns. main's result, a table of plain data or nil, is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
 ---for --dry-run and the time to go.
 ---@class vt.Experiment
----@param e { name: string, doc: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table, plan?: fun(p: vt.Params): table }
+---@param e { name: string, doc: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table?, plan?: fun(p: vt.Params): table }
 ---@return vt.Experiment
 function vt.experiment(e) end
 

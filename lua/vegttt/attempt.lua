@@ -36,8 +36,8 @@ end
 local function need_cells(r)
   local failed = r.failed_cells
   if not failed then return end
-  errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first: %s")
-    :format(failed.n, failed.n_cells, failed.first))
+  errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first%s: %s")
+    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first))
 end
 
 ---What the main task of a run does.
@@ -73,6 +73,10 @@ function attempt.carry_out_inside(r)
   r:begin()
   local task = sched.spawn(attempt.main_of(r), r)
   local ok, value = pcall(task.join, task)
+  if ok and sched.is_draining then -- what its main caught may have been the interrupt
+    ok, value = false, errors.new { kind = "cancelled", op = "run:sweep", code = "ECANCELLED", retryable = false,
+      message = "interrupted" }
+  end
   finish(r, ok and "done" or "failed", value)
   if not ok then error(value, 0) end
   return value

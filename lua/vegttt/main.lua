@@ -8,6 +8,7 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
+local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
 local run_files = require "vegttt.run_files"
@@ -15,6 +16,7 @@ local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 local sweep = require "vegttt.sweep"
 local tables = require "vegttt.tables"
+local tasks = require "vegttt.tasks"
 local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
@@ -186,10 +188,15 @@ local function report(r, status, value, is_json, command)
 end
 
 local function run_experiment(e, flags, given, file, words)
-  e = sweep.of(e, given) or e
+  local problem = flags.chat and core.chat_problem(flags.chat)
+  if problem then errors.usage("--chat: %s", problem) end
+  local cells = sweep.of(e, given)
+  local is_of_tasks = not cells and params.are_of_tasks(e.params)
+  e = cells or e
   session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
     unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
+  if is_of_tasks then inputs.collect(tasks.get, values) end -- also where the script has no plan that asks for them
   if flags["dry-run"] then
     print_plan(e, values, origins)
     return 0

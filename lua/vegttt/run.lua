@@ -314,7 +314,11 @@ function Run:stored_summary()
   local ok, summary = pcall(function() return core.json_decode(core.read(path), path) end)
   if ok and type(summary) == "table" then
     results.revive(summary)
-    if type(summary.meter.charged) ~= "table" then summary.meter.charged = {} end
+    local charged = type(summary.meter.charged) == "table" and summary.meter.charged or {}
+    summary.meter.charged = {}
+    for _, unit in ipairs(meter.units) do
+      if type(charged[unit]) == "number" then summary.meter.charged[unit] = charged[unit] end
+    end
     return summary
   end
   if ok then summary = "it holds no object" end

@@ -89,7 +89,8 @@ local function note_failures(r, rows)
       local failed = r.failed_cells or { n = 0, n_cells = 0, kind = "script", first = row.error }
       local kind = errors.is(row.cause) and row.cause.kind
       failed.n = failed.n + 1
-      if kind == "infrastructure" or kind == "budget" and failed.kind == "script" then failed.kind = kind end
+      local is_worse = kind == "infrastructure" and failed.kind ~= kind or kind == "budget" and failed.kind == "script"
+      if is_worse then failed.kind, failed.first = kind, row.error end
       r.failed_cells = failed
     end
   end

@@ -375,10 +375,10 @@ static void ids_name_the_whole_update(void)
 {
     vt_policy *p = open_policy();
     vt_weights *start = vt_policy_start(p), *made;
-    struct vt_update_opts o = update_opts(1e-3f, "digest"), changed[6];
+    struct vt_update_opts o = update_opts(1e-3f, "digest"), changed[7];
     char id[65], other[65];
 
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         changed[i] = o;
     changed[0].lr = 2e-3f;
     changed[1].beta1 = 0.8f;
@@ -386,8 +386,9 @@ static void ids_name_the_whole_update(void)
     changed[3].weight_decay = 0.1f;
     changed[4].grad_clip = 1;
     changed[5].digest = "another";
+    changed[6].agreement = true;
     CHECK_INT(vt_weights_next_id(start, &o, id), vt_policy_caps(p)->ids_ahead);
-    for (int i = 0; i < 6 && vt_policy_caps(p)->ids_ahead; i++) {
+    for (int i = 0; i < 7 && vt_policy_caps(p)->ids_ahead; i++) {
         CHECK(vt_weights_next_id(start, &changed[i], other));
         CHECK(strcmp(id, other) != 0);
     }
