@@ -5,6 +5,7 @@
  * raise an error of memory; the state, the policy and the run it works on stay usable. A turn that waits for an
  * operation waits for ever when its end gets lost.
  */
+#define NO_MEMORY_DENSE 100 /* each call writes files or runs a model */
 #include "base/fs.h"
 #include "bind/bind.h"
 #include "no_memory.h"

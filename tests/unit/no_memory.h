@@ -5,7 +5,7 @@
  * do without memory says so: MAY_SUCCEED), and afterwards the same call must succeed. A call that leaves something
  * behind gets a `reset`, so that it does not make more allocations from try to try and the count ends. Crashes show
  * themselves; leaks and bad accesses do under AddressSanitizer (selftest --sanitize). Of a call with hundreds of
- * allocations, most of them in loops, every seventh is tried from the hundredth on; selftest --full tries all.
+ * allocations, most of them in loops, every seventh is tried from the five hundredth on; selftest --full tries all.
  */
 #ifndef VT_TEST_NO_MEMORY_H
 #define VT_TEST_NO_MEMORY_H
@@ -14,12 +14,16 @@
 #include "harness.h"
 #include <vegttt/err.h>
 
+#ifndef NO_MEMORY_DENSE
+#define NO_MEMORY_DENSE 500
+#endif
+enum { NO_MEMORY_STRIDE = 7 };
+
 /* Makes one call and releases what it gave. */
 typedef vt_status no_memory_fn(void *arg, vt_err *err);
 enum no_memory_rule { MUST_FAIL, MAY_SUCCEED };
 
 static long no_memory_points, no_memory_calls;
-enum { NO_MEMORY_DENSE = 100, NO_MEMORY_STRIDE = 7 };
 
 static inline void fail_each_from(const char *what, void (*reset)(void), no_memory_fn *fn, void *arg,
                                   enum no_memory_rule rule)
