@@ -113,18 +113,21 @@ static void a_sample_is_named_by_group_and_number(void)
 
 static void banned_tokens_do_not_come(void)
 {
-    static const int32_t banned[] = {CLOSING_TOKEN};
+    static const int32_t banned[] = {CLOSING_TOKEN, 256, 257, 258}; /* with every end there is */
     vt_policy *p = open_policy();
     vt_weights *start = vt_policy_start(p);
     struct vt_sample out[MAX_N];
     struct vt_sample_request r = sample_request(start, MAX_N, 64, out);
 
     r.banned = banned;
-    r.n_banned = 1;
+    r.n_banned = 4;
     CHECK_OK(run_sample(p, &r), err);
-    for (int i = 0; i < MAX_N; i++)
+    for (int i = 0; i < MAX_N; i++) {
         for (int t = 0; t < out[i].n_tokens; t++)
-            CHECK(out[i].tokens[t] != CLOSING_TOKEN);
+            CHECK(out[i].tokens[t] < 256 || (out[i].tokens[t] > 258 && out[i].tokens[t] != CLOSING_TOKEN));
+        CHECK_INT(out[i].n_tokens, 64);
+        CHECK_INT(out[i].finish, VT_FINISH_LENGTH);
+    }
     clear_samples(out, MAX_N);
     vt_weights_unref(start);
     vt_policy_close(p);

@@ -241,6 +241,70 @@ static void a_forgotten_update_leaves_the_way_free(void)
     vt_policy_close(p);
 }
 
+/* Behind a request that takes all the room there is, a forward waits; forgetting it ends it there and then. */
+static void forgetting_stops_a_forward(void)
+{
+    const struct vt_policy_opts o = {.rank = 4, .n_threads = 1};
+    struct ending sampled = ENDING, forwarded = ENDING;
+    struct vt_sample out[MAX_N];
+    vt_policy *p = NULL;
+    vt_forward *f;
+    struct batch b;
+
+    if (!is_double())
+        return;
+    CHECK_OK(open_spec("double:requests=1,delay=200@" CHAT, &o, &p), err);
+    vt_weights *start = vt_policy_start(p);
+    struct vt_sample_request r = sample_request(start, MAX_N, 400, out);
+    make_batch(&b);
+    CHECK_OK(vt_policy_sample(p, &r, on_end, &sampled, NULL, &err), err);
+    CHECK_OK(vt_policy_forward(p, start, b.seqs, 2, false, &f, on_end, &forwarded, NULL, &err), err);
+    vt_forward_forget(f);
+    CHECK_INT(wait_end(&forwarded), VT_ECANCELLED);
+    CHECK_OK(wait_end(&sampled), err);
+    clear_samples(out, MAX_N);
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
+/* Every option of the optimiser reaches it. */
+static void options_reach_the_optimiser(void)
+{
+    vt_policy *p = open_policy();
+    vt_weights *start = vt_policy_start(p), *one = update(p, start, 1e-2f, "one");
+    struct batch b;
+    double plain = 0;
+
+    for (int option = 0; option < 4; option++) {
+        struct vt_update_opts o = update_opts(1e-2f, "two");
+        struct vt_update_report report;
+        struct vt_mail m = VT_MAIL;
+        vt_weights *made = NULL;
+        vt_forward *f;
+
+        if (option == 1)
+            o.weight_decay = 5;
+        if (option == 2)
+            o.grad_clip = 1e-3f;
+        if (option == 3)
+            o.beta1 = 0;
+        make_batch(&b);
+        memcpy(b.w, b.advantage, sizeof b.w);
+        f = forward(p, one, &b);
+        CHECK_OK(vt_policy_step(f, &o, &made, &report, vt_mail_deliver, &m, NULL, &err), err);
+        CHECK_OK(vt_mail_wait(&m, &err), err);
+        vt_forward_forget(f);
+        if (option == 0)
+            plain = logp_of(p, made, 0);
+        else
+            CHECK(fabs(logp_of(p, made, 0) - plain) > 1e-3);
+        vt_weights_unref(made);
+    }
+    vt_weights_unref(start);
+    vt_weights_unref(one);
+    vt_policy_close(p);
+}
+
 static uint64_t bytes_of(const vt_policy *p)
 {
     return vt_lm_bytes(vt_native_of(p)->lm, NULL);
@@ -516,6 +580,8 @@ static const struct test_case cases[] = {TEST(learning_moves_the_right_way),
                                          TEST(agreement_is_measured_beside),
                                          TEST(a_failed_step_poisons_the_handle),
                                          TEST(a_forgotten_update_leaves_the_way_free),
+                                         TEST(forgetting_stops_a_forward),
+                                         TEST(options_reach_the_optimiser),
                                          TEST(memory_goes_with_the_update),
                                          TEST(a_small_memory_costs_time_only),
                                          TEST(branches_train_apart),
