@@ -57,6 +57,9 @@ struct vt_guard {
 void vt_lua_add_guards(lua_State *L); /* before anything else */
 struct vt_guard *vt_lua_guard(lua_State *L, void (*release)(void *p));
 struct vt_buf *vt_lua_buf(lua_State *L, size_t max);
+/* The content store of core.content_open at idx (lua_store.c). */
+struct vt_content;
+struct vt_content *vt_lua_content(lua_State *L, int idx);
 
 /* JSON: the canonical text of a Lua value in a pushed buffer; the Lua value of a tree, pushed. */
 struct cJSON;

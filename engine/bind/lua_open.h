@@ -27,6 +27,7 @@
     X(tokens)                                                                                                          \
     X(serve)                                                                                                           \
     X(store)                                                                                                           \
+    X(tidy)                                                                                                            \
     X(inputs)                                                                                                          \
     X(plot)                                                                                                            \
     X(stats)

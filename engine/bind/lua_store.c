@@ -312,7 +312,7 @@ static int l_finish(lua_State *L)
     return 0;
 }
 
-static vt_content *check_content(lua_State *L, int idx)
+vt_content *vt_lua_content(lua_State *L, int idx)
 {
     return *(vt_content **)luaL_checkudata(L, idx, content_type);
 }
@@ -342,7 +342,7 @@ static int l_content_open(lua_State *L)
 /* core.content_get(handle, key) -> text of the sample, or nil */
 static int l_content_get(lua_State *L)
 {
-    vt_content *c = check_content(L, 1);
+    vt_content *c = vt_lua_content(L, 1);
     const char *key = luaL_checkstring(L, 2);
     struct vt_buf *b = vt_lua_buf(L, VALUE_MAX);
     if (vt_content_get(c, VT_CONTENT_SAMPLE, key, VALUE_MAX, b, NULL) != VT_OK)
@@ -355,7 +355,7 @@ static int l_content_get(lua_State *L)
 static int l_content_put(lua_State *L)
 {
     size_t n;
-    vt_content *c = check_content(L, 1);
+    vt_content *c = vt_lua_content(L, 1);
     const char *key = luaL_checkstring(L, 2), *text = luaL_checklstring(L, 3, &n);
     lua_pushboolean(L, vt_content_put(c, VT_CONTENT_SAMPLE, key, text, n, NULL) == VT_OK);
     return 1;

@@ -4,6 +4,7 @@
  * terminals is in this folder.
  */
 #include "base/nearest.h"
+#include "bind/build_id.h"
 #include "cli/verbs.h"
 #include <stdio.h>
 #include <string.h>
@@ -79,12 +80,12 @@ int main(int argc, char **argv)
         usage(stderr);
         return VT_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (argc == 2 && strcmp(argv[1], "help") == 0)) {
         usage(stdout);
         return VT_EXIT_OK;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("vegttt " VEGTTT_VERSION "\n");
+        printf("vegttt " VEGTTT_VERSION " (commit %s, engine %.12s)\n", vt_build_commit, vt_build_engine);
         return VT_EXIT_OK;
     }
     const struct verb *verb = find(argv[1]);

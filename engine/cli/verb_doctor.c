@@ -5,6 +5,7 @@
  */
 #include "base/fs.h"
 #include "base/thread.h"
+#include "bind/build_id.h"
 #include "cli/verbs.h"
 #include "cpu/kernels.h"
 #include "eval/c/broker.h"
@@ -144,7 +145,7 @@ int vt_verb_doctor(int argc, char **argv)
 
     if (!vt_cli_words("doctor", NULL, 0, argc, argv, NULL, NULL, 0, &n, &code))
         return code;
-    printf("%-14s %s\n", "vegttt", VEGTTT_VERSION);
+    printf("%-14s %s, commit %s, engine %.12s\n", "vegttt", VEGTTT_VERSION, vt_build_commit, vt_build_engine);
     instruction_sets();
     timing_cores();
     is_well &= program("cc", "--version", "gcc");

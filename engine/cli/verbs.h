@@ -21,9 +21,13 @@
       "is a task sound, what does a model see, a skeleton to start from")                                              \
     X(eval, "--task T FILE.c | --all DIR | --serve", "judge C code: correct? how much faster? why?")                   \
     X(optimise, "FILE.c --function f", "look for a faster version of a C function of yours")                           \
-    X(ls, "", "the runs recorded here")                                                                                \
-    X(show, "RUN", "parameters, tables and costs of a run")                                                            \
-    X(export, "RUN --kernels DIR", "the best kernel of each task of a run")                                            \
+    X(ls, "[RUN…] [--json]", "the runs recorded here")                                                                 \
+    X(show, "RUN [--sample N]", "parameters, tables and costs of a run")                                               \
+    X(compare, "A B", "two runs side by side, paired by task")                                                         \
+    X(export, "RUN --kernels DIR | --samples FILE.csv", "the best kernel of each task of a run, or every sample")      \
+    X(rm, "RUN… [--dry-run]", "remove runs; says how many bytes that gives back")                                      \
+    X(gc, "[--dry-run]", "give back the disk of what no run needs")                                                    \
+    X(help, "run-directory | columns", "what stands in a run's files, what columns of tables mean")                    \
     X(doctor, "", "what this machine has: cores, instruction sets, GPUs, compilers, jail layers")                      \
     X(test, "FOLDER", "run Lua tests inside the engine")
 

@@ -274,7 +274,7 @@ static vt_status write_holder(int fd, const char *dir, vt_err *err)
     return status;
 }
 
-static vt_status lock_dir(const char *dir, int *lock, vt_err *err)
+vt_status vt_run_lock(const char *dir, int *lock, vt_err *err)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/lock", dir) >= (int)sizeof path)
@@ -310,7 +310,7 @@ static vt_status find_or_make(const struct vt_run_spec *spec, const char *folder
         out->is_new = true;
         VT_TRY(make_dir(spec, folder, id, &out->dir, err));
     }
-    VT_TRY(lock_dir(out->dir, &out->lock, err));
+    VT_TRY(vt_run_lock(out->dir, &out->lock, err));
     return out->is_new ? write_identity(spec, out->dir, id, err) : VT_OK;
 }
 

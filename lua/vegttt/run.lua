@@ -92,6 +92,7 @@ end
 local function environment()
   return {
     vegttt = core.version,
+    commit = core.commit,
     lua = _VERSION,
     cpu = first_line("/proc/cpuinfo", "model name%s*:%s*([^\n]+)"),
     kernel = first_line("/proc/version", "^[^\n]*"),
@@ -209,7 +210,8 @@ function run.open(e, values, origins, o)
   refuse_name(known, named_dir, id, stale, values, own_tasks, read)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
     parent = o.within and o.within.id, family = of_family, before = before,
-    script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil, vegttt = core.version }
+    script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil,
+    engine = { version = core.version, commit = core.commit, digest = core.engine_digest, lua = core.lua_digest() } }
   about.changed = before and core.array(differences(before, values, own_tasks, read)) or nil
   local handle, info = core.run_open { root = root, experiment = e.name, name = o.name, params = asked, stale = stale,
     replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
@@ -237,6 +239,8 @@ end
 ---Begins the attempt of a run that is not finished.
 function Run:begin()
   self.log_file = io.open(core.run_log_path(self.handle), "a")
+  self:note(("attempt %d: vegttt %s, commit %s, engine %s"):format(self.attempt, core.version, core.commit,
+    core.engine_digest:sub(1, 12)))
   self.record = record.open(self.handle, self.dir, self.donors)
   for _, task in pairs(self.own_tasks) do self:keep_task(task) end
 end
@@ -302,7 +306,8 @@ function Run:finish(result)
   self:write_tables()
   local value = plain(result or {}, 0)
   local summary = { result = value, non_finite = results.non_finite(value), params = self.resolved, meter = self.meter:copy(),
-    wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
+    wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order),
+    engine = { version = core.version, commit = core.commit, digest = core.engine_digest } }
   core.run_finish(self.handle, summary)
   return summary
 end

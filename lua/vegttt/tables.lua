@@ -102,6 +102,13 @@ function tables.legend(columns_of)
   return table.concat(lines, "\n")
 end
 
+---All of them, as a page.
+function tables.page()
+  local lines = { "Columns whose name does not say what they hold:", "" }
+  for _, m in ipairs(meanings) do lines[#lines + 1] = ("  %-12s %s"):format(m[3], m[4]) end
+  return table.concat(lines, "\n") .. "\n"
+end
+
 ---Writes all tables of a run.
 function tables.write(run)
   for _, name in ipairs(run.table_order) do

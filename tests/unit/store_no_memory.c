@@ -44,7 +44,7 @@ static vt_status content_calls(void *arg, vt_err *err)
         vt_buf_free(&out);
     }
     if (status == VT_OK && (status = vt_content_list(c, &l, err)) == VT_OK) {
-        if (l.n != 2 || vt_content_trim(&l, 0) != 2)
+        if (l.n != 2 || vt_content_trim(&l, 0, NULL) != 2)
             status = vt_fail(err, VT_EINTERNAL, "the store has %zu objects", l.n);
         vt_content_listing_free(&l);
     }
