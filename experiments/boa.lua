@@ -53,8 +53,9 @@ return vt.experiment {
     for _, s in ipairs(steps) do
       trajectory:row(s.step, s.correct, s.fast_1, s.fast_1_sure, s.lo, s.hi, s.distinct, s.step == best.step and "*" or "")
     end
-    run:plot("trajectory", { kind = "line", data = trajectory, x = "step", y = { "correct", "fast_1", "fast_1_sure" },
-      star = "best", title = "Adaptation trajectory", y_label = "share of samples" })
+    run:plot("trajectory", { kind = "line", data = trajectory, x = "step", y = { "fast_1", "fast_1_sure", "correct" },
+      band = { "lo", "hi" }, star = "best", y_label = "share of samples; band: 95 % interval of fast_1",
+      title = "Adaptation trajectory (star: chosen on these samples)" })
 
     local per_task = run:table("tasks", { "task", "name", "correct", "fast_1", "fast_1_sure", "seen" })
     for i, row in ipairs(vt.stats.by_task(best.groups)) do

@@ -61,7 +61,7 @@ function vt.load(file) end
 ---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, prompt_tokens, student_tokens, teacher_tokens, update_tokens, gpu_s, usd
 ---@field stage fun(self, text: string) what the progress line calls the present work
 
----@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], title?: string, x_label?: string, y_label?: string }
+---@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], title?: string, x_label?: string, y_label?: string } band (names of the columns of its ends) and star (a column that is not empty in the starred row) belong to the first y; an x of whole numbers has whole ticks
 
 ---@class vt.Table
 ---@field row fun(self, ...) one value per column; a last statistic fills lo, hi, sd, n columns

@@ -121,9 +121,13 @@ function policy.open(spec, o)
   end
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
-  local model = open_model(spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
+  local done = session.run("vt.policy").progress:doing(
+    ("opening the model %s: fetching it where it is not here yet, reading and packing its weights"):format(spec))
+  local ok, model = pcall(open_model, spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
     reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
     chat = session.flags.chat })
+  done()
+  if not ok then error(model, 0) end
   inputs.note("model", model.spec, model_digest(model.spec))
   inputs.note("numerics", model.spec, core.numerics())
   session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
