@@ -102,6 +102,16 @@ function tables.legend(columns_of)
   return table.concat(lines, "\n")
 end
 
+---The columns of a table that was written as Markdown.
+function tables.columns_of_markdown(table_text)
+  local columns = {}
+  for column in table_text:match "^[^\n]*":gmatch "[^|]+" do
+    column = column:match "^%s*(.-)%s*$"
+    if column ~= "" then columns[#columns + 1] = column end
+  end
+  return columns
+end
+
 ---All of them, as a page.
 function tables.page()
   local lines = { "Columns whose name does not say what they hold:", "" }
