@@ -117,9 +117,7 @@ value.trained_on.families?  list  families of tasks
 value.report      object  what policy:update returned
 value.report.**   any|null  by name
 ]] },
-    score = { "log-probabilities", [[
-value.**  any|null  a list a sequence
-]] },
+    score = { "log-probabilities of given tokens: value is a list of one a token", "" },
   } },
   { "rollouts.jsonl", "samples, in the order in which they ended", every_line .. [[
 kind  text  sample or reward
@@ -150,7 +148,7 @@ logprobs_behaviour  list  under what it was drawn from (temperature, top_p, …)
 logprob      number  their sum
 logprob_mean number  their mean
 logprob_code? number  the sum over the code
-seen?        text    task or family: the weights were trained on it
+seen?        text    task or family: the weights that the run began with were trained on it
 sample_ms?   number  from the request to its end
 request?     whole   the first number of its request, where samples do not follow from their seeds alone
 ]] },
@@ -173,7 +171,7 @@ protocol      text     fast or full
 evaluator     text     version of the evaluator
 machine       text     machine class
 compiler      text     compiler
-cache_state   text     of the timed calls
+cache_state?  text     of the timed calls
 confirms?     text     key of the first verdict: this is a second one, on new inputs
 timed_in?     text     folder of the run whose clock measured this verdict
 stage         text     how far it came
@@ -191,7 +189,7 @@ speedup_tuned? number  over the tuned reference
 runtime_us    number   of the candidate
 ref_us        number   of the baseline, in the same minutes
 baseline_us?  number   the same, as older readers know it
-worst         number|null  largest error, in shares of the bound
+worst?        number|null  largest error, in shares of the bound
 roofline      number   share of the memory roofline
 floor_us?     number   time below which nobody can be
 n_remeasured? whole    times that a figure below the floor was measured again
@@ -328,7 +326,7 @@ end
 -- The declared name of a path: itself, with a * in it, or the ** that it is below.
 local function declared(path, by)
   if by[path] then return by[path] end
-  local first, rest = path:match "^[^.]+(.*)$"
+  local first, rest = path:match "^([^.]*)(.*)$"
   if by["*" .. rest] and not by[first] then return by["*" .. rest] end
   local above = path
   while above do
