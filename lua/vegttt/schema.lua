@@ -17,16 +17,18 @@ t        text    wall clock, nanoseconds since 1970
 t_mono   text    the machine's monotonic clock, nanoseconds
 ]]
 
-local units = [[
-evaluations     number  verdicts
-rollouts        number  samples
-prompt_tokens   number  tokens of prompts
-student_tokens  number  tokens that the policy sampled or scored
-teacher_tokens  number  tokens that a teacher scored
-update_tokens   number  tokens that were trained on
-gpu_s           number  seconds of GPUs
-usd             number  money
-]]
+local of_unit = {
+  evaluations = "verdicts", rollouts = "samples", prompt_tokens = "tokens of prompts", sampled_tokens = "tokens that were sampled",
+  scored_tokens = "tokens that were scored", student_tokens = "tokens that the policy sampled or scored",
+  teacher_tokens = "tokens that a teacher scored", update_tokens = "tokens that were trained on", gpu_s = "seconds of GPUs",
+  usd = "money",
+}
+
+-- A line for each unit that the meter has.
+local units = ""
+for _, name in ipairs(require("vegttt.meter").units) do
+  units = ("%s%s  number  %s\n"):format(units, name, of_unit[name] or error("no meaning of the unit " .. name))
+end
 
 local function below(prefix, fields) return (fields:gsub("([^\n]+)\n", prefix .. ".%1\n")) end
 

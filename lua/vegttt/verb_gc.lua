@@ -38,7 +38,8 @@ local function sweep_store(runs, days, is_dry)
   if not store then return 0 end
   local keys = {}
   for _, r in ipairs(runs) do add_keys(r.dir, keys) end
-  local n, bytes = core.content_sweep(store, keys, os.time() - days * 86400, is_dry)
+  local until_s = os.time() + 1 - days * 86400 -- it counts whole seconds: all of this one is past
+  local n, bytes = core.content_sweep(store, keys, until_s, is_dry)
   verb.say("content store: %d objects that no run here names, unused for %s days or more: %s", n,
     text.number(days, 4), text.bytes(bytes))
   return bytes
