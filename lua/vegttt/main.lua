@@ -11,6 +11,7 @@ local globals = require "vegttt.globals"
 local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
+local run_diff = require "vegttt.run_diff"
 local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
@@ -155,14 +156,14 @@ local function print_stored(r, summary, is_json)
     local table_text = core.exists(path) and core.read(path)
     if table_text then
       say(is_json, "\n" .. name .. "\n\n" .. table_text)
-      local columns = {}
-      for column in table_text:match "^[^\n]*":gmatch "[^|%s]+" do columns[#columns + 1] = column end
-      columns_of[#columns_of + 1] = columns
+      columns_of[#columns_of + 1] = tables.columns_of_markdown(table_text)
     end
   end
   say_legend(is_json, columns_of)
   say(is_json, result_text(summary.result, 15))
   say(is_json, "\nThis run is finished: " .. r.dir)
+  local differs = run_diff.engines(run_diff.engine(summary), run_diff.engine_now())
+  if differs then say(is_json, differs) end
   say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")
 end
 

@@ -50,7 +50,7 @@ script.file?    text  its path, as it was given
 script.sha256?  text  SHA-256 of its text
 engine      object  the engine that began the run
 engine.version  text  of the release
-engine.commit   text  git describe of the sources, "unknown" outside git
+engine.commit   text  git describe of the sources when it was built, "unknown" outside git
 engine.digest   text  SHA-256 of the engine's sources in C
 engine.lua      text  SHA-256 of its Lua half, which is part of the run's identity
 parent?     text    id of the sweep that the run is a cell of

@@ -106,8 +106,8 @@ local function show_before(dir, about)
 end
 
 -- What the run was made with, where that is not what shows it: the engine's sources in C are no part of its identity.
-local function show_engine(about)
-  local was = run_diff.engine(about)
+local function show_engine(about, summary)
+  local was = run_diff.engine(summary) or run_diff.engine(about)
   local differs = run_diff.engines(was, run_diff.engine_now())
   if differs then verb.say("%s", differs) end
 end
@@ -156,7 +156,7 @@ local function run(f, rest)
   verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, wall)
   if status ~= "finished" then verb.say("%s; the same command continues it", run_files.so_far(dir)) end
   show_before(dir, about)
-  show_engine(about)
+  show_engine(about, summary)
   show_params(dir)
   show_tables(dir)
   local headline = run_files.headline(summary)
