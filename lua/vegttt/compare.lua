@@ -12,6 +12,7 @@ local errors = require "vegttt.errors"
 local inputs = require "vegttt.inputs"
 local run_files = require "vegttt.run_files"
 local stats = require "vegttt.stats"
+local text = require "vegttt.text"
 
 local compare = {}
 
@@ -95,7 +96,7 @@ end
 
 local function list_of(set)
   local names = {}
-  for i, v in ipairs(errors.keys(set)) do names[i] = #v == 64 and v:sub(1, 12) or v end
+  for i, v in ipairs(errors.keys(set)) do names[i] = text.short(v) end
   return #names > 0 and table.concat(names, " and ") or "none"
 end
 

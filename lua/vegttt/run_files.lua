@@ -198,7 +198,7 @@ function run_files.headline(summary)
     local v = summary.result[k]
     if type(v) == "table" then v = v.value end
     if type(v) == "number" or type(v) == "string" then
-      parts[#parts + 1] = k .. " " .. text.value(v, 3):gsub("%s*\n%s*", " ")
+      parts[#parts + 1] = k .. " " .. text.value(text.short(v), 3):gsub("%s*\n%s*", " ")
     end
   end
   return table.concat(parts, ", ")

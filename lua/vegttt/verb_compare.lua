@@ -10,6 +10,7 @@ local errors = require "vegttt.errors"
 local run_diff = require "vegttt.run_diff"
 local run_files = require "vegttt.run_files"
 local tables = require "vegttt.tables"
+local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
 local out = {}
@@ -33,7 +34,7 @@ local function scalars(a, b)
   local function value(t, name)
     local v = t and t[name]
     if type(v) == "table" then v = v.value end
-    return v
+    return text.short(v)
   end
   for _, name in ipairs(errors.keys(names)) do
     local x, y = value(a, name), value(b, name)
@@ -117,7 +118,7 @@ local function say_pair(c, metric)
   rows = {}
   for i, d in ipairs(c.differences) do rows[i] = difference_row(d) end
   say_table("paired by task", difference_columns, rows)
-  verb.say("\n  lo hi  95 %% interval of B - A, bootstrap over tasks; p  exact two-sided sign test over tasks, ties left out")
+  verb.say("\n  lo hi  95 % interval of B - A, bootstrap over tasks; p  exact two-sided sign test over tasks, ties left out")
   for _, note in ipairs(c.notes) do verb.say("  %s", note) end
 end
 

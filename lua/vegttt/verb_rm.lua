@@ -20,7 +20,7 @@ local function chosen(words, all)
     if word == "latest" then found = { { dir = run_files.find "latest" } } end
     local is_many = #found > 1 and not word:find "[*?]"
     if is_many then
-      errors.usage("'%s' could be %d runs; a glob ('%s*') names them all", word, #found, word)
+      errors.usage("'%s' could be %d runs; a glob ('%s/*', '2026*') names several", word, #found, found[1].experiment)
     end
     if #found == 0 then errors.usage("there is no run '%s'; `vegttt ls` lists them", word) end
     for _, r in ipairs(found) do is_named[r.dir] = true end
