@@ -227,7 +227,7 @@ vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_ru
         (status = write_once(r, "params.json", spec->origins ? spec->origins : spec->params, err)) != VT_OK ||
         (status = write_once(r, "env.json", spec->env, err)) != VT_OK ||
         (status = last_attempt(r, &r->attempt, err)) != VT_OK ||
-        (!spec->is_part && (status = link_latest(r, spec, err)) != VT_OK))
+        (!spec->is_part && (status = link_latest(r, spec, err)) != VT_OK && !is_finished(r)))
         goto out;
     struct vt_run_state found = {.is_resumed = !r->place.is_new, .is_finished = is_finished(r)};
     if (!found.is_finished && (status = begin(r, err)) != VT_OK)
