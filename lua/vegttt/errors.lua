@@ -62,8 +62,12 @@ function errors.misuse(op, format, ...)
   errors.raise("misuse", op, errors.where() .. (select("#", ...) > 0 and format:format(...) or format))
 end
 
--- What Lua itself says of a bad argument has the position of the engine's line that passed it on, or none.
+-- What Lua itself says of a bad argument has the position of the engine's line that passed it on, or none; what C calls
+-- misuse has none.
 local function at_the_caller(e)
+  if errors.is(e) and e.kind == "misuse" and e.code and not e.message:find "^[^\n]-:%d+: " then
+    e.message = errors.where() .. e.message
+  end
   if type(e) ~= "string" then return e end
   local inner, text = e:match "^(vegttt/[%w_/]+%.lua:%d+): (.*)$"
   local raised = debug.getinfo(2, "Sf")
@@ -106,7 +110,8 @@ function errors.number(op, what, v, min, max, is_whole)
   local is_in = v == v and math.abs(v) < math.huge and v >= (min or v) and v <= (max or v)
   if is_in and not (is_whole and math.tointeger(v) == nil) then return v end
   local range = min and max and (" from %s to %s"):format(min, max) or min and (" of at least %s"):format(min) or ""
-  errors.misuse(op, "%s: %s must be a %s number%s, not %s", op, what, is_whole and "whole" or "finite", range, v)
+  errors.misuse(op, "%s: %s must be a %s number%s, not %s", op, what, is_whole and "whole" or "finite", range,
+    v ~= v and "nan" or tostring(v))
 end
 
 ---The keys of a table in order, numbers before strings.

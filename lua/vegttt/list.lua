@@ -83,7 +83,7 @@ function list.sort_by(t, key)
   local rows = {}
   for i, x in ipairs(t) do
     local k = get(x)
-    if k == nil or k ~= k then errors.misuse("vt.sort_by", "vt.sort_by: the key of element %d is %s", i, tostring(k)) end
+    if k == nil or k ~= k then errors.misuse("vt.sort_by", "vt.sort_by: the key of element %d is %s", i, k == nil and "nil" or "nan") end
     rows[i] = { x = x, k = k, i = i }
   end
   table.sort(rows, function(a, b)

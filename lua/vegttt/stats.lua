@@ -85,6 +85,8 @@ local function share(op, of, is_hit)
     method = "mean over tasks, bootstrap over tasks" }
 end
 
+local function threshold(op, p) return errors.number(op, "p", p == nil and 1 or p, 0) end
+
 ---The papers' fast_p: correct and point speedup as timed above p, copies included.
 local function is_fast(v, p) return v.correct and v.speedup_measured > p end
 ---Ours: lower end of the interval above p, not a copy, not flagged.
@@ -100,8 +102,6 @@ local function of_verdict(op, fn)
 end
 stats.is_fast, stats.is_sure = of_verdict("vt.stats.is_fast", is_fast), of_verdict("vt.stats.is_sure", is_sure)
 
-local function threshold(op, p) return errors.number(op, "p", p == nil and 1 or p, 0) end
-
 function stats.fast(of, p)
   p = threshold("vt.stats.fast", p)
   return share("vt.stats.fast", of, function(v) return is_fast(v, p) end)
@@ -112,12 +112,30 @@ function stats.fast_sure(of, p)
   return share("vt.stats.fast_sure", of, function(v) return is_sure(v, p) end)
 end
 
+local function set_of(names)
+  local set = {}
+  for name in names:gmatch "%S+" do set[name] = true end
+  return set
+end
+local flags = set_of "correct is_copy cached"
+local statuses = set_of [[malformed compile_error load_error runtime_error timeout wrong_output correct_slow correct_fast
+  flagged]]
+
 ---Share of samples with a verdict's boolean field set, or of a given status.
 function stats.rate(of, field)
   if type(field) ~= "string" then
     errors.misuse("vt.stats.rate", "vt.stats.rate needs the name of a field or a status, not a %s", type(field))
   end
-  return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end)
+  if not (flags[field] or statuses[field]) then
+    local names = errors.keys(flags)
+    for name in pairs(statuses) do names[#names + 1] = name end
+    errors.misuse("vt.stats.rate", "vt.stats.rate: a verdict has no flag or status '%s'%s", field,
+      errors.hint(field, names))
+  end
+  return share("vt.stats.rate", of, function(v)
+    if flags[field] then return v[field] == true end
+    return v.status == field
+  end)
 end
 
 local TaskRow = closed.record_class("a row of vt.stats.by_task", { "task", "name", "n", "correct", "fast_1", "fast_1_sure",
