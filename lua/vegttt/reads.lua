@@ -28,15 +28,15 @@ end
 -- ── standard input ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 local max_stdin = 64 << 20
-local stdin -- { text, digest }
+local stdin -- { text, digest, is_cut }
 
 local function read_stdin()
   if not stdin then
     local text = io.stdin:read(max_stdin + 1) or ""
-    if #text > max_stdin then
-      errors.usage("standard input is longer than %d MiB; put it into a file and let the script open that", max_stdin >> 20)
-    end
-    stdin = { text = text, digest = core.sha256(text) }
+    stdin = { text = text, digest = core.sha256(text), is_cut = #text > max_stdin }
+  end
+  if stdin.is_cut then
+    errors.usage("standard input is longer than %d MiB; put it into a file and let the script open that", max_stdin >> 20)
   end
   return stdin
 end
