@@ -303,7 +303,7 @@ describe("what a run says of itself", function()
         return { n = #run:sweep(cell, vt.grid { model = { p.model, "tests/golden/tiny/chat" } }) }
       end
       r = run(support.main(two_models, { params = require("vegttt").adapt_params() }), {}, { root = root .. "/two" })
-      expect.equal(origins(r).lr.value, core.null)
+      expect.equal(origins(r).lr.value, nil)
       expect.equal(origins(r).lr.origin, "model records of its cells")
     end)
   end)
