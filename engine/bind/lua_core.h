@@ -24,12 +24,14 @@ struct vt_op;
 struct vt_part;
 struct vt_lua_policy;
 struct vt_lua_eval;
+struct vt_warden;
 
 struct vt_bind {
     lua_State *L;
     vt_loop *loop;
     vt_lease *lease;
     struct vt_bind_host host;
+    struct vt_warden *warden;
     struct vt_op *done_first, *done_last; /* delivered, not yet seen by core.turn */
     struct vt_part *part_first, *part_last;
     size_t n_running;
@@ -120,6 +122,9 @@ void vt_part_post(struct vt_part *part);
 void vt_lua_drop_posted(vt_bind *b);
 
 vt_task *vt_lua_task(lua_State *L, int idx);
+
+/* For functions that block: raises where the run's deadline has passed or an interrupt has come (lua_state.c). */
+void vt_lua_check_stop(lua_State *L);
 
 void vt_lua_close_evals(vt_bind *b);
 void vt_lua_close_policies(vt_bind *b);

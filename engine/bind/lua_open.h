@@ -15,6 +15,7 @@
     X(vector)                                                                                                          \
     X(args)                                                                                                            \
     X(misc)                                                                                                            \
+    X(process)                                                                                                         \
     X(files)                                                                                                           \
     X(ops)                                                                                                             \
     X(task)                                                                                                            \

@@ -2,24 +2,26 @@
  *
  * lua_state.c: the one lua_State: what a runaway script meets, and the way in and out.
  *
- * A count hook runs every two million instructions: when a script has not let the loop run for five seconds it is named
- * once, with its position; when an interrupt arrived meanwhile the script is stopped there, since it will never come to
- * a wait. A script that computes past the run's deadline (core.deadline) is stopped too. Scripts are coroutines; the
- * scheduler, on the main thread, is never stopped here.
+ * A count hook runs every ten thousand instructions: when a script has not let the loop run for five seconds it is
+ * named once, with its position; when an interrupt arrived and the script does not come to a wait it is stopped there.
+ * A script that computes past the run's deadline (core.deadline) is stopped too. One that catches that and goes on is
+ * taken from its coroutine. Scripts are coroutines; the scheduler, on the main thread, is never stopped here. What no
+ * hook can stop, one call of C, is warden.h's matter.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "bind/lua_core.h"
 #include "bind/lua_modules.h"
 #include "bind/lua_open.h"
+#include "bind/warden.h"
 #include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { HOOK_INSTRUCTIONS = 2000000 };
-static const double runaway_s = 5.0;
+enum { HOOK_INSTRUCTIONS = 10000 };
+static const double runaway_s = 5.0, interrupted_s = 0.5;
 
 static bool is_main_thread(lua_State *L)
 {
@@ -36,36 +38,65 @@ static void position(lua_State *L, lua_Debug *ar, char *out, size_t size)
         snprintf(out, size, "%s:%d: ", ar->short_src, ar->currentline);
 }
 
+/* Raises the error; from one that caught it before and goes on it takes the coroutine, which the scheduler does not
+ * resume. */
+static void stop_script(lua_State *L, vt_bind *b, const vt_err *err)
+{
+    if (b->has_stopped_script && lua_isyieldable(L)) {
+        (void)lua_yield(L, 0);
+        return;
+    }
+    b->has_stopped_script = true;
+    vt_lua_raise(L, "main", err);
+}
+
+/* For functions that may block: raises where the script is not to go on. */
+void vt_lua_check_stop(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    vt_err err;
+    lua_Debug ar;
+    int n_run = 0;
+    char where[160] = "";
+    for (int level = 1; !where[0] && lua_getstack(L, level, &ar); level++)
+        if (lua_getinfo(L, "S", &ar) && strncmp(ar.source, "@vegttt/", 8) != 0)
+            position(L, &ar, where, sizeof where);
+    if (b->deadline_s > 0 && vt_now_s() > b->deadline_s)
+        vt_fail(&err, VT_EBUDGET, "%s%s", where, b->deadline_text);
+    else if (vt_loop_turn(b->loop, 0, &n_run, NULL) == VT_OK && b->n_signals > 0)
+        vt_fail(&err, VT_ECANCELLED, "%sinterrupted", where);
+    else
+        return;
+    b->has_stopped_script = true;
+    vt_lua_raise(L, "main", &err);
+}
+
 static void hook(lua_State *L, lua_Debug *ar)
 {
     vt_bind *b = vt_lua_bind(L);
-    double now = vt_now_s();
+    double now = vt_now_s(), since = now - b->last_turn_s;
     char where[160];
+    vt_err err;
+    vt_warden_alive(b->warden);
     if (b->deadline_s > 0 && now > b->deadline_s && !is_main_thread(L)) {
-        vt_err err;
-        if (b->has_stopped_script && lua_isyieldable(L))
-            (void)lua_yield(L, 0); /* it caught the error and goes on: the scheduler does not resume it */
-        else {
-            b->has_stopped_script = true;
-            position(L, ar, where, sizeof where);
-            vt_fail(&err, VT_EBUDGET, "%s%s", where, b->deadline_text);
-            vt_lua_raise(L, "main", &err);
-        }
+        position(L, ar, where, sizeof where);
+        vt_fail(&err, VT_EBUDGET, "%s%s", where, b->deadline_text);
+        stop_script(L, b, &err);
         return;
     }
-    if (now - b->last_turn_s < runaway_s)
+    bool is_interrupted = vt_warden_is_overdue(b->warden) || (b->n_signals > 0 && since > interrupted_s);
+    if (!is_interrupted && since < runaway_s)
         return;
     int n_run = 0;
     if (vt_loop_turn(b->loop, 0, &n_run, NULL) != VT_OK)
         return;
     position(L, ar, where, sizeof where);
-    if (b->n_signals > 0) {
-        vt_err err;
-        vt_fail(&err, VT_ECANCELLED, "%sinterrupted: the script had not waited for %d s", where,
-                (int)(now - b->last_turn_s));
-        vt_lua_raise(L, "main", &err);
+    if (b->n_signals > 0 && !is_main_thread(L)) {
+        vt_fail(&err, VT_ECANCELLED, "%sinterrupted: the script had not waited for %.1f s", where, since);
+        stop_script(L, b, &err);
+        return;
     }
-    if (b->warned_s < b->last_turn_s) {
+    if (since > runaway_s && b->warned_s < b->last_turn_s) {
         b->warned_s = now;
         char text[256];
         int n = snprintf(
@@ -82,8 +113,9 @@ static void on_signal(void *arg, int signo)
     if (signo == SIGUSR1 && b->n_signals > 0)
         return;
     b->n_signals++;
+    vt_warden_interrupted(b->warden);
     if (b->n_signals > 1)
-        b->host.stop_now(b->host.arg);
+        vt_warden_end_now(b->warden);
 }
 
 /* Lua's memory comes from where all other does, so that tests can let it fail too. Shrinking may not fail. */
@@ -128,6 +160,8 @@ vt_status vt_bind_open(const struct vt_bind_host *host, vt_bind **out, vt_err *e
     vt_status status = vt_loop_new(&b->loop, err);
     if (status == VT_OK)
         status = vt_loop_on_signal(b->loop, on_signal, b, err);
+    if (status == VT_OK)
+        status = vt_warden_open(&b->host, &b->warden, err);
     if (status != VT_OK)
         goto out;
     status = VT_ENOMEM;
@@ -200,6 +234,7 @@ void vt_bind_close(vt_bind *b)
     vt_lua_drop_posted(b);
     if (b->L)
         lua_close(b->L);
+    vt_warden_close(b->warden);
     vt_loop_free(b->loop);
     vt_lease_free(b->lease);
     free(b);

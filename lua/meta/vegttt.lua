@@ -4,7 +4,12 @@
 -- The surface of `require "vegttt"`: every name with its types, defaults and meaning. Completion, help and the reference
 -- come from this file; tests/lua/meta_test.lua fails when a binding has no entry here or an entry has no binding.
 -- [waits] = other light tasks run meanwhile. Counts are n_x; durations end in _s/_ms/_us; indices start at 1, steps at 0.
--- Unknown option keys raise at the caller's line and name the nearest known key.
+-- Unknown option keys raise at the caller's line and name the nearest known key; so does every other misuse.
+--
+-- What a script reads by Lua's own library is an input of its run where it can be compared later (files, modules, the
+-- environment, standard input), and makes the run one that answers nobody else where it cannot (io.popen, os.execute,
+-- os.time, os.date without a time, os.clock, devices, pipes, /proc): when it is finished the same command runs it again.
+-- Commands read nothing from standard input, and end with their script. math.random is the run's own stream.
 
 local vt = {}
 
@@ -14,7 +19,8 @@ local vt = {}
 ---taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow; a run
 ---that differs only there takes what it has in common with this one.
 ---@class vt.Param : { [1]: any, [2]: string, choices?: any[], min?: number, above?: number, max?: number, list?: boolean, type?: "integer"|"number"|"string"|"boolean"|"model", extend?: boolean }
----What main and plan get as p: the values by name. Reading a name that is not declared raises.
+---What main and plan get as p: the values by name. Reading a name that is not declared raises. Those that the model record
+---says are nil until vt.policy has opened the model that p.model names, and have its values from then on, in params.json too.
 ---@class vt.Params : table<string, any>
 
 ---What an experiment file returns. main's result, a table of plain data or nil, is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
@@ -52,13 +58,13 @@ function vt.load(file) end
 ---@field params vt.Params
 ---@field seed integer
 ---@field log fun(self, kind: string, fields: table) one line of metrics.jsonl
----@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown
----@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path
+---@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown; a name once, of letters, digits, _ - and .
+---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path; a name once
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; the path
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
 ---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
----@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, prompt_tokens, student_tokens, teacher_tokens, update_tokens, gpu_s, usd
+---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd; tokens by what was done: prompt_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
 ---@field stage fun(self, text: string) what the progress line calls the present work
 
 ---@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], title?: string, x_label?: string, y_label?: string } band (names of the columns of its ends) and star (a column that is not empty in the starred row) belong to the first y; an x of whole numbers has whole ticks
@@ -143,7 +149,8 @@ function vt.policy(spec, o) end
 
 ---lr from the model record; loss "importance_sampling"; ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
 ---0 = off; floor: skip the step when RMS advantage or half-batch gradient agreement is below it. A loss function returns w in
----L = −Σ w·logp, one value per token.
+---L = −Σ w·logp, one value per token, and may not update. Where all advantages are 0 no step is taken under a built-in loss but
+---dro: the report is skipped, the weights stay what they are, and that is said.
 ---@class vt.UpdateOpts : { lr?: number, loss?: string|fun(seq: vt.Seq): vt.Vector, ratio?: "raw"|"tempered", clip_lo?: number, clip_hi?: number, epochs?: integer, minibatch?: integer, grad_clip?: number, floor?: number, weight_decay?: number, beta?: number }
 ---@class vt.Seq : { logp: vt.Vector, logq: vt.Vector, logq_behaviour: vt.Vector, advantage: number|vt.Vector, tokens: integer[], sample: vt.Sample }
 ---@class vt.UpdateReport : { weights: vt.Weights, loss: number, n_tokens: integer, grad_norm: number, rms_advantage: number, max_advantage: number, ess: number, kl_sample_train: number, agreement?: number, skipped: boolean }
@@ -344,13 +351,15 @@ function vt.lowest(list, key, k, o) end ---{ ties = "first" | "all" }
 function vt.sort_by(list, key) end ---keys are computed first and may wait
 function vt.powers(base, n) end ---1, base, … up to and including n
 function vt.grid(axes) end ---all combinations
-function vt.numbers(text) end ---"1e-5,3e-6"
+function vt.numbers(text) end ---"1e-5,3e-6": finite numbers, one at least
 function vt.integers(text) end ---"4,5,12-15"
 function vt.sorted_pairs(t) end
 function vt.json.encode(value) end ---canonical: sorted keys, shortest numbers
 function vt.json.decode(text) end
 
 -- ── statistics; each result is { value, lo, hi, n, method, unit } unless said otherwise ──────────────────────────────
+-- Values must be finite numbers and arguments in their range: anything else raises at the caller's line. The value of no
+-- values, and an interval or a spread of too few, is not a number.
 
 function vt.stats.fast(groups, p) end ---papers' fast_p: correct and speedup_measured > p, mean over tasks
 function vt.stats.fast_sure(groups, p) end ---lower end of the interval above p, no copy, not flagged
@@ -361,7 +370,7 @@ function vt.stats.best_of_k(groups, k) end
 function vt.stats.task_success(groups, p) end
 function vt.stats.mean_ci(values, o) end ---{ bootstrap = 10000, seed, level = 0.95 }
 function vt.stats.bootstrap(values, o) end ---{ statistic = "mean", n = 10000, seed, cluster, level = 0.95 }
-function vt.stats.wilson(n_success, n) end
+function vt.stats.wilson(n_success, n) end ---whole numbers, 0 <= n_success <= n
 function vt.stats.cohens_h(p1, p2) end ---a number
 function vt.stats.sign_test(n_plus, n_minus) end
 function vt.stats.spearman(x, y) end
@@ -369,7 +378,7 @@ function vt.stats.summary(values, field) end ---{ n, mean, sd, median, min, max 
 function vt.stats.mean(values) end ---a number, as the next three
 function vt.stats.sd(values) end
 function vt.stats.geometric_mean(values) end
-function vt.stats.quantile(values, q) end
+function vt.stats.quantile(values, q) end ---q from 0 to 1
 function vt.stats.is_fast(verdict, p) end ---a boolean
 function vt.stats.is_sure(verdict, p) end ---a boolean
 

@@ -8,6 +8,7 @@
 local closed = require "vegttt.closed"
 local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
+local params = require "vegttt.params"
 local policy = require "vegttt.policy"
 local prompts = require "vegttt.prompts"
 local run = require "vegttt.run"
@@ -24,7 +25,7 @@ function draw.sampling(p, o)
     errors.misuse("vt.sampling", "vt.sampling needs the experiment's parameters, the p of main, not a %s", type(p))
   end
   local out = {}
-  for option, name in pairs(options_of) do out[option] = rawget(p, name) end
+  for option, name in pairs(options_of) do out[option] = params.given(p, name) end -- another model has its own record
   for k, v in pairs(errors.options("vt.sampling", o, policy.sample_options)) do out[k] = v end
   return out
 end

@@ -6,6 +6,7 @@ local advantage = require "vegttt.advantage"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local draw = require "vegttt.draw"
+local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
 local experiment = require "vegttt.experiment"
 local list = require "vegttt.list"
@@ -42,5 +43,20 @@ local vt = {
   }),
 }
 for name, fn in pairs(list) do vt[name] = fn end
+
+-- What a function does not check itself is said at the caller's line, not at the engine's.
+local function at_the_surface(t)
+  for name, v in pairs(t) do
+    if type(v) == "function" then t[name] = errors.surface(v) end
+  end
+end
+at_the_surface(vt)
+for _, group in ipairs { "reward", "advantage" } do -- factories: so are the functions that they return
+  for name, make in pairs(vt[group]) do
+    vt[group][name] = function(...) return errors.surface(make(...)) end
+  end
+end
+for _, group in ipairs { "eval", "reward", "advantage", "select", "stats", "json" } do at_the_surface(vt[group]) end
+for _, class in ipairs(closed.classes) do at_the_surface(class.methods) end
 
 return closed.names("vt", vt)

@@ -42,10 +42,15 @@ local function parse(words, declared)
   return flags, given
 end
 
+-- The command that continues a run: without --fresh, and without the limits, of which one may be what ended it.
+local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1 }
+
 local function command_of(file, words)
-  local kept = { file }
-  for _, w in ipairs(words) do
-    if w ~= "--fresh" then kept[#kept + 1] = w end
+  local kept, i = { file }, 1
+  while i <= #words do
+    local n_values = is_left_out[words[i]:match "^[^=]*"]
+    if not n_values then kept[#kept + 1] = words[i] end
+    i = i + 1 + (n_values and not words[i]:find("=", 1, true) and n_values or 0)
   end
   return verb.command(kept)
 end
@@ -141,11 +146,15 @@ local function print_result(r, result, is_json)
   local scalars = result_text(result, 4)
   if scalars ~= "" then say(is_json, "\n" .. scalars) end
   local m = r.meter:copy()
-  local format = "\ncharged (as if the method ran alone): %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
+  local format = "\ncharged (as if the method ran alone): %d rollouts, %d evaluations, %d tokens sampled, %d scored, %d trained; "
     .. "spent (what this run did): %d rollouts, %d evaluations"
-  say(is_json, format:format(m.charged.rollouts, m.charged.evaluations, m.charged.student_tokens,
-    m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
+  say(is_json, format:format(m.charged.rollouts, m.charged.evaluations, m.charged.sampled_tokens,
+    m.charged.scored_tokens, m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
   say(is_json, "everything is in " .. r.dir)
+  if r.unrepeatable[1] then
+    say(is_json, ("what %s gives cannot be compared, so the same command runs this again"):format(
+      table.concat(r.unrepeatable, ", ")))
+  end
 end
 
 local function print_stored(r, summary, is_json)
@@ -198,6 +207,8 @@ local function run_experiment(e, flags, given, file, words)
     unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
   if is_of_tasks then inputs.collect(tasks.get, values) end -- also where the script has no plan that asks for them
+  local name_problem = flags.run and run.name_problem(flags.run)
+  if name_problem then errors.usage("--run: %s", name_problem) end
   if flags["dry-run"] then
     print_plan(e, values, origins)
     return 0
@@ -216,8 +227,9 @@ local function run_experiment(e, flags, given, file, words)
     r:close()
     return 0
   end
-  local status, value = attempt.carry_out(r)
-  local code = report(r, status, value, is_json, command_of(file, words))
+  local command = command_of(file, words)
+  local status, value = attempt.carry_out(r, command, is_json)
+  local code = report(r, status, value, is_json, command)
   if is_json then
     json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(value or {}, 0)
       or nil, error = status == "failed" and error_record(value) or nil }

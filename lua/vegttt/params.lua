@@ -211,6 +211,21 @@ function params.resolve(declared, given, origin)
   return closed.record("p", values, names), origins
 end
 
+local from_record = setmetatable({}, { __mode = "k" }) -- values -> the names that a model record filled
+
+---A value that the model's record has for a parameter that was given none.
+function params.take_from_record(values, name, v)
+  from_record[values] = from_record[values] or {}
+  from_record[values][name] = true
+  rawset(values, name, v)
+end
+
+---The value that was given, or the declared default: nil where the model's record says it.
+function params.given(values, name)
+  if from_record[values] and from_record[values][name] then return nil end
+  return rawget(values, name)
+end
+
 ---The table that --help prints.
 function params.help(declared)
   local lines, width = {}, 0

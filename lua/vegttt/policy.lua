@@ -45,11 +45,27 @@ local function target_bits(names)
   return bits
 end
 
+-- What weights were trained on, families in the tasks' words: an adapter names those of the corpus it was trained on.
+local function in_task_words(trained_on)
+  local out, known = {}, {}
+  for _, name in ipairs(trained_on.families or {}) do
+    local family = families.of(name)
+    if not known[family] then
+      known[family] = true
+      out[#out + 1] = family
+    end
+  end
+  table.sort(out)
+  trained_on.families = trained_on.families and core.array(out)
+  return trained_on
+end
+
 ---A Weights object around what the C half returned.
 function policy.weights(model, info)
   if model.known[info.id] then return model.known[info.id] end
   local w = setmetatable({ id = info.id, step = info.step, model = model, handle = info.handle, is_trainable = true,
-    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, weights_class)
+    trained_on = in_task_words(core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on")) },
+    weights_class)
   model.known[w.id] = w
   return w
 end
@@ -58,7 +74,7 @@ end
 function policy.recorded_weights(model, id, step, trained_on, recipe)
   if not model.known[id] then
     model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe,
-      trained_on = trained_on, is_trained = true }, weights_class)
+      trained_on = in_task_words(trained_on), is_trained = true }, weights_class)
   end
   return model.known[id]
 end
@@ -130,7 +146,7 @@ function policy.open(spec, o)
   if not ok then error(model, 0) end
   inputs.note("model", model.spec, model_digest(model.spec))
   inputs.note("numerics", model.spec, core.numerics())
-  session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
+  session.run("vt.policy"):uses_model(model.spec, spec, model.start.id, model.record)
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
     weights = model.start }, policy_class)
 end
@@ -299,13 +315,13 @@ function policy.sample_of(line, task, g)
     weights = rawget(g, "weights"), recorded = rawget(g, "recorded") }, Sample)
 end
 
--- What a run's start weights were trained on, met by this task: "task", "family" or nil.
-local function seen_by(model, task)
-  for _, id in ipairs(model.start.trained_on.tasks or {}) do
+---What weights were trained on, met by this task: "task", "family" or nil.
+function policy.seen(trained_on, task)
+  for _, id in ipairs(trained_on.tasks or {}) do
     if id == task.id then return "task" end
   end
-  for _, family in ipairs(model.start.trained_on.families or {}) do
-    if families.of(family) == families.of(task.family) then return "family" end
+  for _, family in ipairs(trained_on.families or {}) do
+    if family == families.of(task.family) then return "family" end
   end
 end
 
@@ -400,7 +416,7 @@ local function make_request(w, p, o)
   local r = model.record
   local request = {
     model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
-    prompt = tokens_of(model, p, o.prefix), parts = prompts.parts(p, o.prefix), seen = p.task and seen_by(model, p.task),
+    prompt = tokens_of(model, p, o.prefix), parts = prompts.parts(p, o.prefix), seen = p.task and policy.seen(model.start.trained_on, p.task),
     temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
   }
@@ -436,7 +452,7 @@ local function draw_missing(request, missing, lines, ended)
     line.sample_ms = (core.now() - began) * 1e3
     run.record:put_sample(line)
     lines[i] = line
-    run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
+    run.meter:spend { rollouts = 1, sampled_tokens = line.n_tokens, student_tokens = line.n_tokens }
     run.progress:add_samples(1)
     ended(i)
   end
@@ -461,7 +477,7 @@ function policy.stream(self, p, o, on_sample)
   for i = 1, request.n do
     local line = run.record.samples[request.keys[i]]
     if line then
-      run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
+      run.meter:spend { rollouts = 1, sampled_tokens = line.n_tokens, student_tokens = line.n_tokens }
     else
       line = from_store(request, i)
       if line then run.record:put_sample(line) end
@@ -479,7 +495,8 @@ function policy.stream(self, p, o, on_sample)
   end
   if #missing > 0 then draw_missing(request, missing, lines, ended) end
   for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens end
-  run:charge { rollouts = request.n, student_tokens = n_tokens, prompt_tokens = request.n * #request.prompt.ids }
+  run:charge { rollouts = request.n, sampled_tokens = n_tokens, student_tokens = n_tokens,
+    prompt_tokens = request.n * #request.prompt.ids }
   return g
 end
 
@@ -496,7 +513,7 @@ function Weights:score(p, tokens, o)
   local run = session.run "weights:score"
   local ids = policy.prompt_tokens(self.model, p, "weights:score")
   local bill = (o.bill or "student") .. "_tokens"
-  local cost = { prompt_tokens = #ids, [bill] = #tokens }
+  local cost = { prompt_tokens = #ids, scored_tokens = #tokens, [bill] = #tokens }
   local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens) }
   run:charge(cost)
   run.meter:spend(cost)

@@ -75,11 +75,13 @@ local function scores(picks, value)
 end
 
 function Picks:fast(p)
-  return stats.mean_ci(scores(self, function(v) return stats.is_fast(v, p or 1) and 1 or 0 end))
+  p = errors.number("picks:fast", "p", p or 1, 0)
+  return stats.mean_ci(scores(self, function(v) return stats.is_fast(v, p) and 1 or 0 end))
 end
 
 function Picks:fast_sure(p)
-  return stats.mean_ci(scores(self, function(v) return stats.is_sure(v, p or 1) and 1 or 0 end))
+  p = errors.number("picks:fast_sure", "p", p or 1, 0)
+  return stats.mean_ci(scores(self, function(v) return stats.is_sure(v, p) and 1 or 0 end))
 end
 
 ---Mean of a verdict field over the groups in which something was picked.
@@ -152,6 +154,9 @@ function select_.apply(rule, groups, o)
   if type(rule) ~= "table" or type(rule.pick) ~= "function" then
     errors.misuse("vt.select.apply", "vt.select.apply: a rule is a function or a table with name and pick")
   end
+  if type(groups) ~= "table" then
+    errors.misuse("vt.select.apply", "vt.select.apply needs a list of groups, not a %s", type(groups))
+  end
   local params = params_of(rule, o.params or {})
   local picks = setmetatable({ cost = { checks = 0, measures = 0 }, n = #groups }, picks_class)
   for i, g in ipairs(groups) do
@@ -188,6 +193,8 @@ local early_stop_class = closed.class("vt.EarlyStop", "early_stop", { "patience"
 ---min_delta; patience 0 never stops.
 function select_.early_stop(o)
   o = errors.options("vt.early_stop", o, { patience = "integer", min_delta = "number" })
+  errors.number("vt.early_stop", "patience", o.patience or 0, 0)
+  errors.number("vt.early_stop", "min_delta", o.min_delta or 0, 0)
   return setmetatable({ patience = o.patience or 0, min_delta = o.min_delta or 0, n_worse = 0 }, early_stop_class)
 end
 
@@ -196,6 +203,7 @@ function EarlyStop:offer(score, what)
   if type(score) ~= "number" then
     errors.misuse("early_stop:offer", "early_stop:offer needs a number, not a %s", type(score))
   end
+  if score ~= score then errors.misuse("early_stop:offer", "early_stop:offer: the score is not a number (of no samples?)") end
   if not self.best_offer or score > self.best_offer.score + self.min_delta then
     local best = {}
     for k, v in pairs(what or {}) do best[k] = v end

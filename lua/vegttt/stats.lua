@@ -1,7 +1,9 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Statistics of samples: what engine/stats computes over arrays, applied to groups with the task as the unit. Each
--- result is a table { value, lo, hi, n, method, unit }; a share of samples is the mean over tasks of the task's share.
+-- result is a table { value, lo, hi, n, method, unit }; a share of samples is the mean over tasks of the task's share. Of
+-- nothing the mean is not a number, and says so; what is no finite number among values, and an argument outside its
+-- range, is misuse: no number is made of it.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
@@ -20,6 +22,23 @@ function Result:__tostring()
       self.n)
   end
   return ("%s, n = %d"):format(text.number(self.value, 4), self.n)
+end
+
+-- Values as an array of finite numbers: a list, or a vector.
+local function numbers(op, values)
+  if type(values) ~= "table" and not core.is_vector(values) then
+    errors.misuse(op, "%s needs a list of numbers, not a %s", op, type(values))
+  end
+  local out = {}
+  for i = 1, #values do out[i] = errors.number(op, "value " .. i, values[i]) end
+  return out
+end
+
+local max_draws = 10 ^ 7
+
+local function draw_options(op, n, level)
+  return errors.number(op, "the number of draws", n or 10000, 1, max_draws, true),
+    errors.number(op, "level", level or 0.95, 0, 1)
 end
 
 local function result(t)
@@ -66,25 +85,57 @@ local function share(op, of, is_hit)
     method = "mean over tasks, bootstrap over tasks" }
 end
 
+local function threshold(op, p) return errors.number(op, "p", p == nil and 1 or p, 0) end
+
 ---The papers' fast_p: correct and point speedup as timed above p, copies included.
 local function is_fast(v, p) return v.correct and v.speedup_measured > p end
 ---Ours: lower end of the interval above p, not a copy, not flagged.
 local function is_sure(v, p)
   return v.correct and not v.is_copy and v.status ~= "flagged" and (v.speedup_lo or 0) > p
 end
-stats.is_fast, stats.is_sure = is_fast, is_sure
+
+local function of_verdict(op, fn)
+  return function(v, p)
+    if type(v) ~= "table" then errors.misuse(op, "%s needs a verdict, not a %s", op, type(v)) end
+    return fn(v, threshold(op, p))
+  end
+end
+stats.is_fast, stats.is_sure = of_verdict("vt.stats.is_fast", is_fast), of_verdict("vt.stats.is_sure", is_sure)
 
 function stats.fast(of, p)
-  return share("vt.stats.fast", of, function(v) return is_fast(v, p or 1) end)
+  p = threshold("vt.stats.fast", p)
+  return share("vt.stats.fast", of, function(v) return is_fast(v, p) end)
 end
 
 function stats.fast_sure(of, p)
-  return share("vt.stats.fast_sure", of, function(v) return is_sure(v, p or 1) end)
+  p = threshold("vt.stats.fast_sure", p)
+  return share("vt.stats.fast_sure", of, function(v) return is_sure(v, p) end)
 end
+
+local function set_of(names)
+  local set = {}
+  for name in names:gmatch "%S+" do set[name] = true end
+  return set
+end
+local flags = set_of "correct is_copy cached"
+local statuses = set_of [[malformed compile_error load_error runtime_error timeout wrong_output correct_slow correct_fast
+  flagged]]
 
 ---Share of samples with a verdict's boolean field set, or of a given status.
 function stats.rate(of, field)
-  return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end)
+  if type(field) ~= "string" then
+    errors.misuse("vt.stats.rate", "vt.stats.rate needs the name of a field or a status, not a %s", type(field))
+  end
+  if not (flags[field] or statuses[field]) then
+    local names = errors.keys(flags)
+    for name in pairs(statuses) do names[#names + 1] = name end
+    errors.misuse("vt.stats.rate", "vt.stats.rate: a verdict has no flag or status '%s'%s", field,
+      errors.hint(field, names))
+  end
+  return share("vt.stats.rate", of, function(v)
+    if flags[field] then return v[field] == true end
+    return v.status == field
+  end)
 end
 
 local TaskRow = closed.record_class("a row of vt.stats.by_task", { "task", "name", "n", "correct", "fast_1", "fast_1_sure",
@@ -125,8 +176,10 @@ end
 ---Unbiased pass@k per task (success: fast_p, p = 1), mean over tasks.
 function stats.pass_at_k(of, k, o)
   o = errors.options("vt.stats.pass_at_k", o, { p = "number" })
-  local values = {}
-  for i, t in ipairs(counts("vt.stats.pass_at_k", of, o.p or 1)) do values[i] = formulas.pass_at_k(t.n, t.c, k) end
+  local op, values = "vt.stats.pass_at_k", {}
+  for i, t in ipairs(counts(op, of, threshold(op, o.p))) do
+    values[i] = formulas.pass_at_k(t.n, t.c, errors.number(op, "k", k, 1, t.n, true))
+  end
   return stats.mean_ci(values)
 end
 
@@ -136,7 +189,7 @@ function stats.best_of_k(of, k)
   for i, g in ipairs(by_group("vt.stats.best_of_k", of)) do
     local x = {}
     for j, s in ipairs(g) do x[j] = need_result("vt.stats.best_of_k", s).correct and s.result.speedup or 0 end
-    values[i] = formulas.best_of_k(x, k)
+    values[i] = formulas.best_of_k(numbers("vt.stats.best_of_k", x), errors.number("vt.stats.best_of_k", "k", k, 1, #x, true))
   end
   return stats.mean_ci(values)
 end
@@ -144,17 +197,18 @@ end
 ---Share of tasks with at least one fast_p sample.
 function stats.task_success(of, p)
   local values = {}
-  for i, t in ipairs(counts("vt.stats.task_success", of, p or 1)) do values[i] = t.c > 0 and 1 or 0 end
+  for i, t in ipairs(counts("vt.stats.task_success", of, threshold("vt.stats.task_success", p))) do values[i] = t.c > 0 and 1 or 0 end
   return stats.mean_ci(values)
 end
 
 ---Mean of numbers with a percentile bootstrap interval.
 function stats.mean_ci(values, o)
   o = errors.options("vt.stats.mean_ci", o, { bootstrap = "integer", seed = "integer", level = "number" })
+  local n_draws, level = draw_options("vt.stats.mean_ci", o.bootstrap, o.level)
+  values = numbers("vt.stats.mean_ci", values)
   if #values == 0 then return result { value = 0 / 0, n = 0, method = "no values" } end
   if #values == 1 then return result { value = values[1], n = 1, method = "one value, no interval" } end
-  local value, lo, hi = formulas.bootstrap(values, "mean", o.bootstrap or 10000, o.level or 0.95,
-    o.seed or bootstrap_seed)
+  local value, lo, hi = formulas.bootstrap(values, "mean", n_draws, level, o.seed or bootstrap_seed)
   return result { value = value, lo = lo, hi = hi, n = #values, sd = #values > 1 and formulas.sd(values) or nil,
     method = "bootstrap" }
 end
@@ -163,28 +217,44 @@ end
 function stats.bootstrap(values, o)
   o = errors.options("vt.stats.bootstrap", o, { statistic = { "mean", "median" }, n = "integer", seed = "integer",
     cluster = "boolean", level = "number" })
+  local op = "vt.stats.bootstrap"
+  local n_draws, level = draw_options(op, o.n, o.level)
   if o.cluster then
     local means = {}
-    for i, c in ipairs(values) do means[i] = formulas.mean(c) end
+    if type(values) ~= "table" then errors.misuse(op, "%s needs a list of lists, not a %s", op, type(values)) end
+    for i, c in ipairs(values) do
+      local x = numbers(op, c)
+      if #x == 0 then errors.misuse(op, "%s: cluster %d is empty", op, i) end
+      means[i] = formulas.mean(x)
+    end
     values = means
   end
-  local value, lo, hi = formulas.bootstrap(values, o.statistic or "mean", o.n or 10000, o.level or 0.95,
-    o.seed or bootstrap_seed)
+  values = numbers(op, values)
+  if #values == 0 then return result { value = 0 / 0, n = 0, method = "no values" } end
+  local value, lo, hi = formulas.bootstrap(values, o.statistic or "mean", n_draws, level, o.seed or bootstrap_seed)
   return result { value = value, lo = lo, hi = hi, n = #values, method = "percentile bootstrap" }
 end
 
 function stats.wilson(n_success, n)
+  n = errors.number("vt.stats.wilson", "n", n, 0, 2 ^ 53, true)
+  n_success = errors.number("vt.stats.wilson", "the number of successes", n_success, 0, n, true)
   local value, lo, hi = formulas.wilson(n_success, n)
   return result { value = value, lo = lo, hi = hi, n = n, method = "Wilson", unit = "trial" }
 end
 
-function stats.cohens_h(p1, p2) return formulas.cohens_h(p1, p2) end
+function stats.cohens_h(p1, p2)
+  local function share_of(what, p) return errors.number("vt.stats.cohens_h", what, p, 0, 1) end
+  return formulas.cohens_h(share_of("p1", p1), share_of("p2", p2))
+end
 
 function stats.sign_test(n_plus, n_minus)
+  local max = 10 ^ 7
+  n_plus = errors.number("vt.stats.sign_test", "n_plus", n_plus, 0, max, true)
+  n_minus = errors.number("vt.stats.sign_test", "n_minus", n_minus, 0, max, true)
   local n = n_plus + n_minus
   local _, lo, hi = formulas.wilson(n_plus, n)
   return result { value = n_plus - n_minus, lo = n * (2 * lo - 1), hi = n * (2 * hi - 1), n = n,
-    p = formulas.sign_test(n_plus, n_minus), p_min = 2 ^ (1 - n), method = "exact, two-sided; Wilson interval" }
+    p = formulas.sign_test(n_plus, n_minus), p_min = math.min(1, 2 ^ (1 - n)), method = "exact, two-sided; Wilson interval" }
 end
 
 local n_resamples = 2000
@@ -194,6 +264,7 @@ local function draw(seed, at, n) return 1 + math.floor(core.uniform(seed, at) * 
 
 ---Rank correlation with a percentile bootstrap over pairs, and a two-sided permutation test of no relation.
 function stats.spearman(x, y)
+  x, y = numbers("vt.stats.spearman", x), numbers("vt.stats.spearman", y)
   if #x ~= #y then errors.misuse("vt.stats.spearman", "vt.stats.spearman: %d and %d values are no pairs", #x, #y) end
   local n, value = #x, formulas.spearman(x, y)
   local out = { value = value, n = n, unit = "pair",
@@ -218,13 +289,34 @@ end
 
 ---n, mean, sd, min, max, median of numbers or of a field of a list.
 function stats.summary(values, field)
-  local x = {}
-  for i, v in ipairs(values) do x[i] = field and v[field] or v end
+  local op, x = "vt.stats.summary", {}
+  if field == nil then
+    x = numbers(op, values)
+  else
+    if type(values) ~= "table" then errors.misuse(op, "%s needs a list, not a %s", op, type(values)) end
+    for i, v in ipairs(values) do x[i] = errors.number(op, ("field '%s' of element %d"):format(field, i), v[field]) end
+  end
   return { n = #x, mean = formulas.mean(x), sd = #x > 1 and formulas.sd(x) or nil, median = formulas.quantile(x, 0.5),
     min = formulas.quantile(x, 0), max = formulas.quantile(x, 1) }
 end
 
-stats.mean, stats.sd, stats.geometric_mean, stats.quantile = formulas.mean, formulas.sd, formulas.geometric_mean,
-  formulas.quantile
+function stats.mean(values) return formulas.mean(numbers("vt.stats.mean", values)) end
+
+function stats.sd(values) return formulas.sd(numbers("vt.stats.sd", values)) end
+
+function stats.geometric_mean(values)
+  local x = numbers("vt.stats.geometric_mean", values)
+  for i, v in ipairs(x) do
+    if v <= 0 then
+      errors.misuse("vt.stats.geometric_mean", "vt.stats.geometric_mean: value %d is %s; all must be positive", i, v)
+    end
+  end
+  return formulas.geometric_mean(x)
+end
+
+function stats.quantile(values, q)
+  local op = "vt.stats.quantile"
+  return formulas.quantile(numbers(op, values), errors.number(op, "q", q, 0, 1))
+end
 
 return stats

@@ -90,7 +90,8 @@ local function items_of(o)
       table.insert(part:find "%.lua%s*$" and files or items, (part:match "^%s*(.-)%s*$"))
     end
   end
-  local ok, ids = pcall(list.integers, items)
+  local ok, ids = true, {}
+  if #items > 0 then ok, ids = pcall(list.integers, items) end
   if not ok then
     usage("tasks are whole numbers, ranges and .lua files, like 4,12-15,mine.lua, not '%s'", table.concat(items, ","))
   end

@@ -62,7 +62,7 @@ local function search(argv, e, values, origins)
     r:close()
     return r.dir
   end
-  local status, result = attempt.carry_out(r)
+  local status, result = attempt.carry_out(r, verb.command(argv))
   if status == "failed" then error(result, 0) end
   if status == "interrupted" then
     errors.raise("cancelled", "optimise", ("interrupted; everything recorded is in %s; continue with: %s"):format(r.dir,
