@@ -17,7 +17,7 @@ local task_check = {}
 local sensible_us, tolerable_us = { 30, 2000 }, { 10, 8000 } -- machines differ by a factor of two each way
 local sensible_bytes = 1e6 -- what the second-level cache of today's cores holds beside the code's own data
 local max_noise = 0.02
-local is_of_task = { EFORMAT = true, ETIMEOUT = true } -- errors of a probe that speak of the task, not the machine
+local is_of_task = { EFORMAT = true, ETIMEOUT = true, EINVAL = true } -- errors of a probe that speak of the task, not the machine
 local n_parallel = 8
 
 ---Number of tokens of the task's prompt for the default model, or nil when it is not on this machine.
