@@ -12,8 +12,6 @@ local tasks = require "vegttt.tasks"
 
 local verb = {}
 
-local max_source = 1 << 20
-
 ---Options that more than one verb has.
 verb.unsafe_jail_option = { "unsafe-jail", nil, "judge although the jail floor is not met; recorded" }
 verb.protocol_option = { "protocol", "fast|full", "how long to time", choices = { "fast", "full" }, default = "fast" }
@@ -65,8 +63,7 @@ end
 function verb.source(path)
   if not core.exists(path) then errors.usage("there is no file %s", path) end
   if core.is_dir(path) then errors.usage("%s is a folder, not a file", path) end
-  local text = core.read(path)
-  if #text > max_source then errors.usage("%s is larger than 1 MB, so it is no source of one function", path) end
+  local text = tasks.source(path)
   if text:find("\0", 1, true) then errors.usage("%s is a binary file, not C text", path) end
   if not text:find "%S" then errors.usage("%s is empty", path) end
   return text
