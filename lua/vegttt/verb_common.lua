@@ -13,8 +13,19 @@ local tasks = require "vegttt.tasks"
 local verb = {}
 
 ---Options that more than one verb has.
+---
+---goes_with, where only some of what a verb can do takes an option, names those.
 verb.unsafe_jail_option = { "unsafe-jail", nil, "judge although the jail floor is not met; recorded" }
 verb.protocol_option = { "protocol", "fast|full", "how long to time", choices = { "fast", "full" }, default = "fast" }
+
+---A declaration for those things that a verb can do only.
+function verb.with(option, ...)
+  local copy = table.move(option, 1, 3, 1, {})
+  for k, v in pairs(option) do copy[k] = v end
+  copy.goes_with = {}
+  for _, name in ipairs { ... } do copy.goes_with[name] = true end
+  return copy
+end
 
 function verb.say(format, ...) core.out((select("#", ...) > 0 and format:format(...) or format) .. "\n") end
 
@@ -30,16 +41,27 @@ function verb.command(words)
   return table.concat(parts, " ")
 end
 
----spec: { help = text above the options, options, after = text below them, run = function(values, words) -> exit code }.
+-- A verb that can do several things: options that were given and mean nothing for the one asked for are refused.
+local function check_given(options, given, doing)
+  for _, d in ipairs(options) do
+    if given[d[1]] and d.goes_with and not d.goes_with[doing] then
+      errors.usage("--%s does not go with `%s`; --help says with what it does", d[1], doing)
+    end
+  end
+end
+
+---spec: { help = text above the options, options, after = text below them, run = function(values, words) -> exit code,
+---doing = function(values, words) -> what is asked for, by the names that the options' goes_with have }.
 function verb.main(argv, spec)
   local ok, code = xpcall(function()
     local options = table.move(spec.options or {}, 1, #(spec.options or {}), 1, {})
     options[#options + 1] = { "help", nil, "this text" }
-    local values, words = args.parse(options, argv)
+    local values, words, given = args.parse(options, argv)
     if values.help then
       verb.say("%s\n\n%s%s", spec.help, args.help(options), spec.after and "\n" .. spec.after or "")
       return 0
     end
+    if spec.doing then check_given(options, given, spec.doing(values, words)) end
     verb.unsafe_jail = values["unsafe-jail"]
     return spec.run(values, words, argv)
   end, sched.wrap_error)

@@ -162,8 +162,9 @@ local function run(f, rest)
 end
 
 function task_verb.main(argv)
-  return verb.main(argv, { help = help, run = run, options = {
-    { "full", nil, "check with the full protocol, and anew" }, verb.unsafe_jail_option } })
+  return verb.main(argv, { help = help, run = run, doing = function(_, rest) return "task " .. (rest[1] or "") end,
+    options = { verb.with({ "full", nil, "check with the full protocol, and anew" }, "task check"),
+      verb.with(verb.unsafe_jail_option, "task check") } })
 end
 
 return task_verb
