@@ -50,7 +50,8 @@ local function check_given(options, given, doing)
   end
 end
 
----spec: { help = text above the options, options, after = text below them, run = function(values, words) -> exit code,
+---spec: { help = text above the options, options, after = text below them, max_words = how many words may stand there
+---beside the options, run = function(values, words) -> exit code,
 ---doing = function(values, words) -> what is asked for, by the names that the options' goes_with have }.
 function verb.main(argv, spec)
   local ok, code = xpcall(function()
@@ -60,6 +61,9 @@ function verb.main(argv, spec)
     if values.help then
       verb.say("%s\n\n%s%s", spec.help, args.help(options), spec.after and "\n" .. spec.after or "")
       return 0
+    end
+    if spec.max_words and words[spec.max_words + 1] then
+      errors.usage("'%s' is a word too many; --help says what there is to say", words[spec.max_words + 1])
     end
     if spec.doing then check_given(options, given, spec.doing(values, words)) end
     verb.unsafe_jail = values["unsafe-jail"]

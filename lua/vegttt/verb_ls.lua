@@ -49,7 +49,6 @@ local function line_of(r, names)
 end
 
 local function run(_, rest)
-  if rest[2] then errors.usage "ls takes at most one experiment" end
   local runs = list.filter(run_files.all(), function(r) return not rest[1] or rest[1] == r.experiment end)
   for _, r in ipairs(runs) do r.params = params_of(r.dir) end
   local names = differing(runs)
@@ -66,7 +65,7 @@ local function run(_, rest)
 end
 
 function ls.main(argv)
-  return verb.main(argv, { run = run,
+  return verb.main(argv, { run = run, max_words = 1,
     help = "vegttt ls [EXPERIMENT]   the runs below runs/: status, experiment, stamp, size, what differs, result" })
 end
 

@@ -128,7 +128,7 @@ local function run(f, rest)
 end
 
 function show.main(argv)
-  return verb.main(argv, { run = run,
+  return verb.main(argv, { run = run, max_words = 1,
     options = { { "sample", "N", "one sample instead: answer, code, compiler, verdict, trials, reward", kind = "integer",
       min = 1 } },
     help = 'vegttt show RUN   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists' })
