@@ -30,7 +30,7 @@ static bool may_be_head(const struct vt_ctoken *t, const struct vt_ctoken *befor
 void vt_definitions_of(struct vt_span s, struct vt_definitions *w)
 {
     struct vt_ctoken none = {VT_CTOKEN_END, s.p, 0, 0, false};
-    *w = (struct definitions){.l = vt_clexer_of(s), .last = none, .before = none, .text = s};
+    *w = (struct vt_definitions){.l = vt_clexer_of(s), .last = none, .before = none, .text = s};
 }
 
 static bool opens_linkage(const struct vt_definitions *w)
@@ -68,14 +68,14 @@ bool vt_definition_next(struct vt_definitions *w, const char *name, struct vt_de
             w->is_inside = w->is_head = false;
             w->before = w->last;
             w->last = t;
-            *out = (struct definition){w->d.name, t.p + 1, w->d.name_len, true};
+            *out = (struct vt_definition){w->d.name, t.p + 1, w->d.name_len, true};
             return true;
         }
     }
     if (!w->is_inside)
         return false;
     w->is_inside = false;
-    *out = (struct definition){w->d.name, w->text.end, w->d.name_len, false};
+    *out = (struct vt_definition){w->d.name, w->text.end, w->d.name_len, false};
     return true;
 }
 
