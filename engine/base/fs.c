@@ -24,7 +24,10 @@ enum { READ_CHUNK = 65536, MAX_TREE_DEPTH = 128 };
 static vt_status fail_errno(vt_err *err, const char *attempt, const char *path)
 {
     int e = errno;
-    vt_status code = e == ENOENT || e == ENOTDIR ? VT_ENOENT : e == ENOMEM ? VT_ENOMEM : e == EISDIR ? VT_EINVAL : VT_EIO;
+    vt_status code = e == ENOENT || e == ENOTDIR ? VT_ENOENT
+                     : e == ENOMEM               ? VT_ENOMEM
+                     : e == EISDIR               ? VT_EINVAL
+                                                 : VT_EIO;
     return vt_fail(err, code, "cannot %s %s: %s", attempt, path, strerror(e));
 }
 
