@@ -25,6 +25,26 @@ static int l_read(lua_State *L)
     return 1;
 }
 
+/* core.read_source(path, max) -> the text of a regular file of at most max bytes; or nil and why it cannot be read. */
+static int l_read_source(lua_State *L)
+{
+    vt_err err;
+    const char *path = luaL_checkstring(L, 1);
+    size_t max = (size_t)luaL_checkinteger(L, 2);
+    struct vt_buf *b = vt_lua_buf(L, max);
+    vt_buf_free(b);
+    vt_status status = vt_fs_read_regular(path, max, b, &err);
+    if (status == VT_ENOMEM)
+        return vt_lua_raise(L, "reading a file", &err);
+    if (status != VT_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.msg);
+        return 2;
+    }
+    lua_pushlstring(L, b->p, b->len);
+    return 1;
+}
+
 static int l_write(lua_State *L)
 {
     vt_err err;
@@ -137,9 +157,11 @@ static int l_host(lua_State *L)
 
 void vt_lua_add_files(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"read", l_read},     {"write", l_write}, {"exists", l_exists},
-                                         {"is_dir", l_is_dir}, {"mkdir", l_mkdir}, {"remove", l_remove},
-                                         {"list", l_list},     {"find", l_find},   {"cwd", l_cwd},
+    static const luaL_Reg functions[] = {{"read", l_read},     {"read_source", l_read_source},
+                                         {"write", l_write},   {"exists", l_exists},
+                                         {"is_dir", l_is_dir}, {"mkdir", l_mkdir},
+                                         {"remove", l_remove}, {"list", l_list},
+                                         {"find", l_find},     {"cwd", l_cwd},
                                          {"host", l_host},     {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

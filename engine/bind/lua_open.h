@@ -19,6 +19,7 @@
     X(files)                                                                                                           \
     X(ops)                                                                                                             \
     X(task)                                                                                                            \
+    X(task_text)                                                                                                       \
     X(policy)                                                                                                          \
     X(weights)                                                                                                         \
     X(sample)                                                                                                          \

@@ -27,6 +27,13 @@ int vt_cli_fail(const vt_err *err)
     return vt_exit_code(vt_error_kind(err->code), false);
 }
 
+int vt_cli_fail_named(const vt_err *err)
+{
+    bool is_named = err->code == VT_ENOENT || err->code == VT_EFORMAT || err->code == VT_ELIMIT;
+    int code = vt_cli_fail(err);
+    return is_named ? VT_EXIT_USAGE : code;
+}
+
 static void usage(FILE *out)
 {
     fprintf(out, "vegttt " VEGTTT_VERSION ": sample more, choose better, or adapt the weights?\n\n"

@@ -96,10 +96,11 @@ static void places(void)
         printf("%-14s %s\n", "cache", cache);
     else
         printf("%-14s MISSING: %s\n", "cache", err.msg);
-    if (vt_model_find("smollm2-135m", &model, &err) == VT_OK)
+    if (vt_model_find(vt_model_default(), &model, &err) == VT_OK)
         printf("%-14s %s\n", "default model", model);
     else
-        printf("%-14s not fetched yet: the first run fetches it, or vegttt model pull smollm2-135m\n", "default model");
+        printf("%-14s not fetched yet: the first run fetches it, or vegttt model pull %s\n", "default model",
+               vt_model_default());
     free(cache);
     free(model);
 }

@@ -80,6 +80,9 @@ struct vt_lm_limits {
 };
 const struct vt_lm_limits *vt_lm_limits(const vt_lm *lm); /* these four: any thread */
 const char *vt_lm_numerics(const vt_lm *lm);              /* limits' */
+/* The numerics that a model opened with these options would have, without opening one: of the backend that the options
+ * name, else of the first that this machine can use. */
+vt_status vt_lm_numerics_of(const struct vt_lm_opts *o, char out[64], vt_err *err) VT_MUST_USE;
 const struct vt_lm_config *vt_lm_cfg(const vt_lm *lm);
 uint64_t vt_lm_bytes(const vt_lm *lm, uint64_t *peak); /* memory held now and at most; peak may be NULL */
 

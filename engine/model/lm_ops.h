@@ -150,6 +150,9 @@ struct vt_lm_ops {
     const char *name; /* "cpu" */
     /* EUNSUPPORTED when this machine or build cannot run the checkpoint here at all. */
     vt_status (*probe)(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err);
+    /* limits.numerics of a model opened with these options, without one. EUNSUPPORTED when this machine or build runs
+     * nothing with them. */
+    vt_status (*numerics)(const struct vt_lm_opts *o, char out[64], vt_err *err);
     /* *limits is zeroed; *max_memory comes as o's and goes as what will hold. */
     vt_status (*open)(const vt_ckpt *ckpt, const struct vt_lm_opts *o, struct vt_lm_limits *limits,
                       uint64_t *max_memory, void **be, vt_err *err);

@@ -286,6 +286,7 @@ bool vt_weights_next_id(const vt_weights *parent, const struct vt_update_opts *o
 vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *progress_arg,
                         char **path, vt_policy_done *done, void *arg, vt_request **ticket, vt_err *err) VT_MUST_USE;
 vt_status vt_model_find(const char *name, char **path, vt_err *err) VT_MUST_USE; /* without the network; blocks */
+const char *vt_model_default(void); /* the name of the model that "default" stands for, adapter aside */
 
 #ifdef __cplusplus
 }

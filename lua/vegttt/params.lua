@@ -31,7 +31,7 @@ params.flags = {
   { "json", nil, "launch and done records on standard output, all else on standard error" },
   { "max-rollouts", "N", "stop when so many samples were charged", kind = "integer", min = 0 },
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
-  { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 0 },
+  { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 1 << 20 },
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
   { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },

@@ -20,9 +20,12 @@ the run stopped before that second verdict, it is made now. Samples: a row each,
 verdict, reward and advantage, its code and the whole answer, exactly (RFC 4180): a reader of CSV gets the texts back,
 line ends, quotes and all. A spreadsheet takes a text that begins with = for a formula: have it import texts as texts.]]
 
+-- What can be asked for, by the names that refusals use.
+local of_kernels, of_samples = "export --kernels", "export --samples"
+
 local options = { { "kernels", "DIR", "the folder to write the best kernels to" },
   { "samples", "FILE.csv", "the file to write every sample to" }, { "force", nil, "overwrite files that are there" },
-  verb.unsafe_jail_option }
+  verb.with(verb.unsafe_jail_option, of_kernels) }
 
 local function refuse_to_overwrite(list, out)
   for _, t in ipairs(list) do
@@ -111,7 +114,8 @@ local function run(f, rest)
 end
 
 function export.main(argv)
-  return verb.main(argv, { help = help, options = options, run = run,
+  return verb.main(argv, { help = help, options = options, run = run, max_words = 1,
+    doing = function(f) return f.kernels and of_kernels or of_samples end,
     after = "Exit codes: 0 something was written, 1 no kernel held, 2 bad input, 4 the evaluator could not work" })
 end
 

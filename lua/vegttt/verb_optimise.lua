@@ -162,7 +162,7 @@ local function run(f, rest, argv)
 end
 
 function optimise.main(argv)
-  return verb.main(argv, { help = help, options = options, run = run,
+  return verb.main(argv, { help = help, options = options, run = run, max_words = 1,
     after = "Exit codes: 0 a faster one was found, 1 none was, or the function makes no sound task" })
 end
 

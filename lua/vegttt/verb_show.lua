@@ -171,7 +171,7 @@ local function run(f, rest)
 end
 
 function show.main(argv)
-  return verb.main(argv, { run = run,
+  return verb.main(argv, { run = run, max_words = 1,
     options = { { "sample", "N", "one sample instead: answer, code, compiler, verdict, trials, reward", kind = "integer",
       min = 1 } },
     after = "`vegttt help columns` explains the columns, `vegttt help run-directory` the files",

@@ -35,6 +35,7 @@ static struct fake {
     bool checks_on_lane, has_tuned, is_lane_wanted;
     double floor_ns, floor_ns_again;
     vt_status ground_fails_once, open_fails;
+    size_t max_pool_bytes;          /* 0: any */
     uint64_t devices[VT_MAX_LANES]; /* of each lane */
     /* what happened */
     pthread_mutex_t lock;
@@ -152,6 +153,7 @@ static vt_status fake_open(const struct vt_tier_opts *o, struct vt_tier **out, v
                                     .checks_on_lane = fake.checks_on_lane,
                                     .max_grounds = 4,
                                     .max_ground_bytes = 1000,
+                                    .max_pool_bytes = fake.max_pool_bytes ? fake.max_pool_bytes : SIZE_MAX,
                                     .reference_deadline_s = 7};
     for (int i = 0; i < fake.n_lanes; i++)
         t->caps.lane[i].devices = fake.devices[i] ? fake.devices[i] : 1ull << (40 + i);
@@ -452,6 +454,7 @@ static inline void fake_reset(void)
     fake.checks_on_lane = fake.has_tuned = fake.is_lane_wanted = fake.is_released = false;
     fake.floor_ns = fake.floor_ns_again = 0;
     fake.ground_fails_once = fake.open_fails = VT_OK;
+    fake.max_pool_bytes = 0;
     memset(fake.devices, 0, sizeof fake.devices);
     fake.n_tiers_opened = fake.n_builds = fake.n_fresh_loads = fake.n_floor_measured = 0;
     fake.n_cancelled = fake.n_mended = fake.n_calls = 0;

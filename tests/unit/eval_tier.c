@@ -400,6 +400,55 @@ static void grounds_that_failed_are_not_kept(void)
     close_fake(e);
 }
 
+static void count_done(void *arg, vt_status status, const vt_err *err, const vt_verdict *v)
+{
+    (void)status, (void)err, (void)v;
+    ++*(int *)arg;
+}
+
+/* 7 sets of 200,003 and one of 1,237 elements, two arrays of floats each: 11,210,064 bytes are taken, one byte less is
+ * not, and then nothing was built and no memory asked for. */
+static void a_pool_beyond_the_tier_is_refused_before_it_is_made(void)
+{
+    vt_task *t = fixture_task("relu");
+    for (int under = 0; under < 2; under++) {
+        vt_err err = {0};
+        fake_reset();
+        fake.max_pool_bytes = (size_t)11210064 - (size_t)under;
+        vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+        const struct vt_eval_request r = {.task = t, .code = "time=50", .code_len = 7, .scale = "cpu"};
+        int n_done = 0;
+        CHECK_INT(vt_eval_submit(e, &r, count_done, &n_done, &err), under ? VT_EINVAL : VT_OK);
+        close_fake(e);
+        CHECK_INT(n_done, !under);
+        if (under)
+            CHECK_STR(err.msg, "task relu at scale cpu needs 11.2 MB of arrays for its 8 input sets; the fake tier "
+                               "takes at most 11.2 MB: make the sizes smaller or name another scale");
+        if (under)
+            CHECK_INT(fake.n_builds, 0);
+    }
+    vt_task_unref(t);
+}
+
+/* Sizes whose bytes overflow a word are no small sizes. */
+static void a_pool_that_cannot_be_counted_is_refused(void)
+{
+    static const char json[] =
+        "{\"id\":19,\"level\":1,\"name\":\"relu\",\"title\":\"t\",\"family\":\"f\","
+        "\"sizes\":{\"cpu\":{\"n\":2000000000,\"m\":280000000}},\"arrays\":[{\"name\":\"x\",\"role\":\"in\","
+        "\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"],\"dist\":[\"uniform\"]},{\"name\":\"y\","
+        "\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"],\"compare\":\"bound\"}],"
+        "\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"n\",\"flops\":\"n\",\"body\":\";\"}";
+    struct vt_pool pool;
+    vt_task *t = NULL;
+    vt_err err;
+    CHECK_OK(vt_task_parse(json, strlen(json), &t, &err), err);
+    vt_pool_plan(&pool, t, "cpu", true, 0);
+    CHECK_INT(vt_pool_check(&pool, "fake", SIZE_MAX, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "needs too many bytes of arrays for its 6 input sets") != NULL);
+    vt_task_unref(t);
+}
+
 static void what_will_fail_again_is_kept(void)
 {
     static const struct {
@@ -605,6 +654,8 @@ static const struct test_case cases[] = {
     TEST(cancelling_drops_what_is_queued),
     TEST(withdrawing_between_stages),
     TEST(a_station_that_died_is_mended),
+    TEST(a_pool_beyond_the_tier_is_refused_before_it_is_made),
+    TEST(a_pool_that_cannot_be_counted_is_refused),
     TEST(grounds_that_failed_are_not_kept),
     TEST(what_will_fail_again_is_kept),
     TEST(lanes_that_do_not_meet_time_at_once),

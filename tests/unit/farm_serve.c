@@ -120,6 +120,8 @@ static void turn(struct bench *b)
         CHECK(condition);                                                                                              \
     } while (0)
 
+static double grace_s; /* of the next bench */
+
 static struct bench *bench_new(bool with_socket, int in_flight)
 {
     int in[2], out[2];
@@ -132,6 +134,7 @@ static struct bench *bench_new(bool with_socket, int in_flight)
                               .task = find,
                               .task_arg = b,
                               .max_in_flight = in_flight,
+                              .grace_s = grace_s,
                               .ended = ended,
                               .ended_arg = b};
     snprintf(b->folder, sizeof b->folder, "/tmp/vegttt-serve-XXXXXX");
@@ -224,7 +227,7 @@ static void lines(void)
         "{\"id\":3,\"task\":\"relu\",\"code\":\"c\",\"nonsense\":1}\n"
         "{\"id\":4,\"task\":\"relu\",\"code\":\"d\",\"protocol\":\"full\"}");
     UNTIL(b, b->judge.n == 2);
-    CHECK(hears(b, "{\"id\":null,\"error\":\"the line is no JSON"));
+    CHECK(hears(b, "{\"id\":null,\"error\":\"the request is not valid JSON"));
     CHECK(hears(b, ",\"code\":\"EFORMAT\",\"line\":4}\n"));
     CHECK(hears(b, "{\"id\":\"b\",\"error\":\"there is no task tanh\",\"code\":\"EINVAL\",\"line\":5}\n"));
     CHECK(hears(b, "{\"id\":3,\"error\":\"a request has no field 'nonsense'"));
@@ -433,6 +436,41 @@ static void stop(void)
     bench_free(b);
 }
 
+/* A judge that is busy for long does not keep a stopped server: after the grace time what it has not given is said to
+ * be not judged, and it is over; the verdict that comes after all goes to nobody. With a grace time that begins only
+ * when nothing is under way, or without the answer, this waits for ever. */
+static void stop_busy(void)
+{
+    grace_s = 0.05;
+    struct bench *b = bench_new(true, 2);
+    grace_s = 0;
+    int other = connect_to(b);
+    b->out = connect_to(b);
+    ask(b->out, "1", "x");
+    ask(other, "2", "x");
+    UNTIL(b, b->judge.n == 2);
+    b->judge.is_slow_to_withdraw = true;
+    vt_serve_stop(b->server);
+    CHECK_INT(b->judge.n_withdrawn, 2);
+    CHECK_INT(b->n_ended, 0);
+    UNTIL(b, b->n_ended == 1);
+    CHECK(hears(b, "{\"id\":1,\"error\":\"not judged: the server was told to stop first"));
+    hear_from(b, other);
+    CHECK(strstr(b->text, "{\"id\":2,\"error\":\"not judged") != NULL);
+    CHECK_INT(b->count.n_dropped, 2);
+    CHECK_INT(b->count.n_judged, 0);
+    end(&b->judge, 0, VT_OK, "{}");
+    turn(b);
+    vt_serve_free(b->server);
+    b->server = NULL;
+    end(&b->judge, 1, VT_OK, "{}");
+    turn(b);
+    CHECK_INT(b->n_ended, 1);
+    CHECK(!hears(b, "{\"id\":1}"));
+    close(other);
+    bench_free(b);
+}
+
 static void *judge_two(void *arg)
 {
     struct bench *b = arg;
@@ -535,9 +573,9 @@ static void listening(void)
     rmdir(folder);
 }
 
-static const struct test_case cases[] = {TEST(lines),   TEST(long_line),    TEST(room),     TEST(turns),
-                                         TEST(gone),    TEST(nobody_reads), TEST(no_space), TEST(stop),
-                                         TEST(threads), TEST(slow_reader),  TEST(listening)};
+static const struct test_case cases[] = {TEST(lines),     TEST(long_line),    TEST(room),        TEST(turns),
+                                         TEST(gone),      TEST(nobody_reads), TEST(no_space),    TEST(stop),
+                                         TEST(stop_busy), TEST(threads),      TEST(slow_reader), TEST(listening)};
 
 int main(int argc, char **argv)
 {

@@ -192,6 +192,13 @@ static vt_status fake_probe(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_
     return fake.is_absent ? vt_fail(err, VT_EUNSUPPORTED, "the fake has no device") : VT_OK;
 }
 
+static vt_status fake_numerics(const struct vt_lm_opts *o, char out[64], vt_err *err)
+{
+    (void)o;
+    snprintf(out, 64, "fake/1");
+    return fake.is_absent ? vt_fail(err, VT_EUNSUPPORTED, "the fake has no device") : VT_OK;
+}
+
 static vt_status fake_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, struct vt_lm_limits *limits,
                            uint64_t *max_memory, void **be, vt_err *err)
 {
@@ -535,8 +542,8 @@ static vt_status fake_adam(void *be, struct vt_lm_adapter *a, const vt_lm_grad *
 
 #define FAKE_OPS(its_name, its_wait)                                                                                   \
     {                                                                                                                  \
-        .name = its_name, .probe = fake_probe, .open = fake_open, .close = fake_close, .bytes = fake_bytes,            \
-        .plan = fake_plan, .adapter_put = fake_adapter_put, .adapter_clone = fake_adapter_clone,                       \
+        .name = its_name, .probe = fake_probe, .numerics = fake_numerics, .open = fake_open, .close = fake_close,      \
+        .bytes = fake_bytes, .plan = fake_plan, .adapter_put = fake_adapter_put, .adapter_clone = fake_adapter_clone,  \
         .adapter_get = fake_adapter_get, .adapter_free = fake_adapter_free, .group_free = fake_group_free,             \
         .slot_new = fake_slot_new, .slot_free = fake_slot_free, .tape_free = fake_tape_free,                           \
         .grad_new = fake_grad_new, .grad_free = fake_grad_free, .group = fake_group_op, .decode = fake_decode,         \
