@@ -81,7 +81,7 @@ static vt_status check_tree(const cJSON *j, const char *what, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+static vt_status parse(const char *text, size_t len, const char *what, bool is_own, vt_json **out, vt_err *err)
 {
     *out = NULL;
     size_t size;
@@ -101,7 +101,8 @@ vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json 
                                   : vt_fail(err, VT_EINTERNAL, "%s is valid JSON, but cannot be read", what);
         goto out;
     }
-    status = check_tree(root, what, err);
+    if (!is_own)
+        status = check_tree(root, what, err);
     if (status != VT_OK)
         goto out;
     *out = root;
@@ -110,6 +111,16 @@ out:
     cJSON_Delete(root);
     free(copy);
     return status;
+}
+
+vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+{
+    return parse(text, len, what, false, out, err);
+}
+
+vt_status vt_json_parse_own(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+{
+    return parse(text, len, what, true, out, err);
 }
 
 void vt_json_free(vt_json *j)

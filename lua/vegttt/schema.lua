@@ -77,6 +77,7 @@ result.**?  any|null  plain data; weights by their id, tasks by their number, sa
 non_finite  list      the numbers in it that JSON has not
 non_finite[].path?  list  the keys that lead to one
 non_finite[].is?    text  nan, inf or -inf
+unrepeatable?  list   what main asked that may answer otherwise next time (commands, the clock); such a run is said to be so
 params      object    the resolved parameters
 params.**?  any|null  by name
 meter       object    the costs
