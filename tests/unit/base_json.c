@@ -276,7 +276,6 @@ static void own_lines_may_repeat_a_key(void)
 {
     static const char text[] = "{\"t\":1,\"x\":2,\"t\":3}";
     vt_json *j = NULL;
-    vt_err err;
     CHECK_INT(vt_json_parse(text, sizeof text - 1, "a line", &j, &err), VT_EFORMAT);
     CHECK_INT(vt_json_parse_own(text, sizeof text - 1, "a line", &j, &err), VT_OK);
     CHECK_INT(vt_json_int(vt_json_get(j, "t"), 0), 1);
