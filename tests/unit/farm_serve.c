@@ -433,6 +433,40 @@ static void stop(void)
     bench_free(b);
 }
 
+/* Told to stop, a server waits for every verdict that is under way, however long that takes, and then a few seconds for
+ * whoever does not read: not for ever, and not before. Both at once, since either takes those seconds. */
+static void a_stopped_server_has_patience(void)
+{
+    struct bench *unread = bench_new(true, 2), *waiting = bench_new(true, 2);
+    char *record = calloc(1, (4 << 20) + 64);
+    memset(record, 'a', (4 << 20) + 32);
+    memcpy(record, "{\"a\":\"", 6);
+    memcpy(record + (4 << 20), "\"}", 3);
+    unread->out = connect_to(unread);
+    waiting->out = connect_to(waiting);
+    ask(unread->out, "1", "x");
+    ask(waiting->out, "2", "x");
+    UNTIL(waiting, waiting->judge.n == 1);
+    waiting->judge.is_slow_to_withdraw = true;
+    vt_serve_stop(waiting->server); /* first, so that its verdict is late where the other's client has been given up */
+    UNTIL(unread, unread->judge.n == 1);
+    end(&unread->judge, 0, VT_OK, record);
+    turn(unread);
+    vt_serve_stop(unread->server);
+    CHECK_INT(unread->n_ended, 0); /* it may still read */
+    UNTIL(unread, (turn(waiting), unread->n_ended == 1));
+    CHECK_INT(unread->count.n_judged, 1);
+    CHECK_INT(waiting->n_ended, 0);
+    end(&waiting->judge, 0, VT_OK, "{}");
+    UNTIL(waiting, hears(waiting, "{\"id\":2}\n"));
+    UNTIL(waiting, waiting->n_ended == 1);
+    CHECK_INT(waiting->count.n_judged, 1);
+    CHECK_INT(waiting->count.n_dropped, 0);
+    free(record);
+    bench_free(unread);
+    bench_free(waiting);
+}
+
 static void *judge_two(void *arg)
 {
     struct bench *b = arg;
@@ -535,9 +569,18 @@ static void listening(void)
     rmdir(folder);
 }
 
-static const struct test_case cases[] = {TEST(lines),   TEST(long_line),    TEST(room),     TEST(turns),
-                                         TEST(gone),    TEST(nobody_reads), TEST(no_space), TEST(stop),
-                                         TEST(threads), TEST(slow_reader),  TEST(listening)};
+static const struct test_case cases[] = {TEST(lines),
+                                         TEST(long_line),
+                                         TEST(room),
+                                         TEST(turns),
+                                         TEST(gone),
+                                         TEST(nobody_reads),
+                                         TEST(no_space),
+                                         TEST(stop),
+                                         TEST(a_stopped_server_has_patience),
+                                         TEST(threads),
+                                         TEST(slow_reader),
+                                         TEST(listening)};
 
 int main(int argc, char **argv)
 {
