@@ -453,6 +453,8 @@ static void a_stopped_server_has_patience(void)
     end(&unread->judge, 0, VT_OK, record);
     turn(unread);
     vt_serve_stop(unread->server);
+    for (int i = 0; i < 3; i++)
+        turn(unread);
     CHECK_INT(unread->n_ended, 0); /* it may still read */
     UNTIL(unread, (turn(waiting), unread->n_ended == 1));
     CHECK_INT(unread->count.n_judged, 1);
@@ -569,18 +571,10 @@ static void listening(void)
     rmdir(folder);
 }
 
-static const struct test_case cases[] = {TEST(lines),
-                                         TEST(long_line),
-                                         TEST(room),
-                                         TEST(turns),
-                                         TEST(gone),
-                                         TEST(nobody_reads),
-                                         TEST(no_space),
-                                         TEST(stop),
-                                         TEST(a_stopped_server_has_patience),
-                                         TEST(threads),
-                                         TEST(slow_reader),
-                                         TEST(listening)};
+static const struct test_case cases[] = {TEST(lines),    TEST(long_line),   TEST(room),
+                                         TEST(turns),    TEST(gone),        TEST(nobody_reads),
+                                         TEST(no_space), TEST(stop),        TEST(a_stopped_server_has_patience),
+                                         TEST(threads),  TEST(slow_reader), TEST(listening)};
 
 int main(int argc, char **argv)
 {

@@ -450,8 +450,7 @@ static void plans(void)
     CHECK(many.wanted == UINT64_MAX);
 }
 
-static const struct test_case cases[] = {TEST(batches_in_order), TEST(tape_layout),
-                                         TEST(traces),           TEST(bad_jobs),
-                                         TEST(bad_slots),        TEST(expert_shapes),
-                                         TEST(plans),            TEST(adapters_of_other_models)};
+static const struct test_case cases[] = {
+    TEST(batches_in_order), TEST(tape_layout),   TEST(traces), TEST(bad_jobs),
+    TEST(bad_slots),        TEST(expert_shapes), TEST(plans),  TEST(adapters_of_other_models)};
 TEST_MAIN(cases)
