@@ -8,6 +8,8 @@
  *   build=fail|later|refused|die                      load=fail|die
  *   check=wrong|fault|timeout|overrun|deferred|die    on set `on` (default 0)
  *   time=US             of every timed call (the baseline takes 100)
+ *   noise=PERCENT       how far timed calls lie around that, in a cycle of seven
+ *   worst=E             the error of its timed calls
  *   late=N              wrong at the N-th timed call
  *   bits=other          other output bits on every call
  *   hold=ground|build|load|check|time                 waits there until the test lets go or the station is cancelled
@@ -32,7 +34,7 @@ enum { FAKE_MAX_CALLS = 4096 };
 static struct fake {
     /* the machine */
     int n_lanes;
-    bool checks_on_lane, has_tuned, is_lane_wanted;
+    bool checks_on_lane, has_tuned, tuned_fails, is_lane_wanted;
     double floor_ns, floor_ns_again;
     vt_status ground_fails_once, open_fails;
     uint64_t devices[VT_MAX_LANES]; /* of each lane */
@@ -314,7 +316,8 @@ static vt_status fake_reference(struct vt_station *s, const vt_task *t, enum vt_
     *out = NULL;
     if (which == VT_TUNED && !fake.has_tuned)
         return VT_OK;
-    *out = fake_candidate(which == VT_BASELINE ? "time=100" : "time=80", which == VT_BASELINE);
+    const char *tuned = fake.tuned_fails ? "time=80 late=1" : "time=80";
+    *out = fake_candidate(which == VT_BASELINE ? "time=100" : tuned, which == VT_BASELINE);
     *result = (struct vt_stage_result){.passed = true};
     snprintf(result->artefact, sizeof result->artefact, "%s", which == VT_BASELINE ? "baseline" : "tuned");
     return VT_OK;
@@ -400,6 +403,8 @@ static vt_status fake_time(struct vt_station *s, struct vt_candidate *c, const s
     VT_TRY(fake_hold(s, c->code, "time", FAKE_TIME, err));
     int n_timed = fake_note(s, c, call, true);
     fake_right(c, call, out);
+    out->ns = (uint64_t)((double)out->ns * (1 + fake_number(c->code, "noise", 0) / 100 * (n_timed % 7 - 3) / 3));
+    out->compare.worst = fake_number(c->code, "worst", out->compare.worst);
     if (n_timed == (int)fake_number(c->code, "late", 0))
         fake_wrong(out);
     return VT_OK;
