@@ -143,6 +143,7 @@ static void times_become_speedups(void)
     judge(e, "time=50 x", (struct vt_eval_request){.skip_timing = true}, &r);
     CHECK_NEAR(r.v.speedup, 0, 0);
     CHECK(r.v.correct);
+    CHECK_NEAR(r.v.worst, 0.25, 0);
     fixture_result_free(&r);
     close_fake(e);
 }
