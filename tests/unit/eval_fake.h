@@ -10,6 +10,7 @@
  *   time=US             of every timed call (the baseline takes 100)
  *   noise=PERCENT       how far timed calls lie around that, in a cycle of seven
  *   worst=E             the error of its timed calls
+ *   disturbed=N         something else ran during the N-th timed call
  *   late=N              wrong at the N-th timed call
  *   bits=other          other output bits on every call
  *   hold=ground|build|load|check|time                 waits there until the test lets go or the station is cancelled
@@ -405,6 +406,7 @@ static vt_status fake_time(struct vt_station *s, struct vt_candidate *c, const s
     fake_right(c, call, out);
     out->ns = (uint64_t)((double)out->ns * (1 + fake_number(c->code, "noise", 0) / 100 * (n_timed % 7 - 3) / 3));
     out->compare.worst = fake_number(c->code, "worst", out->compare.worst);
+    out->was_disturbed = n_timed == (int)fake_number(c->code, "disturbed", 0);
     if (n_timed == (int)fake_number(c->code, "late", 0))
         fake_wrong(out);
     return VT_OK;

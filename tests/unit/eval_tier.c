@@ -131,6 +131,14 @@ static void times_become_speedups(void)
     CHECK_NEAR(r.v.speedup_measured, 2, 1e-12);
     CHECK(r.v.is_copy);
     fixture_result_free(&r);
+    judge(e, "time=50 disturbed=3", (struct vt_eval_request){0}, &r);
+    CHECK(strstr(r.json, "\"disturbed\":[2]") != NULL); /* of pairs, counted from 0 */
+    fixture_result_free(&r);
+    judge(e, "time=50 worst=inf", (struct vt_eval_request){0}, &r); /* JSON has no infinity */
+    vt_json *j = parse(&r);
+    CHECK_NEAR(vt_json_num(vt_json_get(j, "worst"), 0), 1e308, 0);
+    vt_json_free(j);
+    fixture_result_free(&r);
     judge(e, "time=50 noise=90", (struct vt_eval_request){0}, &r);
     CHECK(strstr(r.json, "\"unsettled\"") != NULL);
     fixture_result_free(&r);
