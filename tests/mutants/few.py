@@ -63,7 +63,7 @@ class Relinker:
             if not found:
                 return None, f"{test} is not built from {path.relative_to(self.root)}"
             command = re.sub(r" -MD .*$", "", found[0])
-            trouble = self.call(f"{command} -iquote {shlex.quote(str(path.parent))} -o {shlex.quote(str(compiled))} -c {shlex.quote(str(changed))}")
+            trouble = self.call(f"{command} -w -iquote {shlex.quote(str(path.parent))} -o {shlex.quote(str(compiled))} -c {shlex.quote(str(changed))}")
             if trouble:
                 return None, "DOES NOT BUILD: " + trouble[-300:]
             objects.append(shlex.quote(str(compiled)))

@@ -136,6 +136,8 @@ static void times_become_speedups(void)
     fixture_result_free(&r);
     judge(e, "time=50 worst=inf", (struct vt_eval_request){0}, &r); /* JSON has no infinity */
     vt_json *j = parse(&r);
+    CHECK_NEAR(vt_json_num(vt_json_first(vt_json_get(j, "trials")), 0), 50, 1e-9);
+    CHECK_NEAR(vt_json_num(vt_json_first(vt_json_get(j, "ref_trials")), 0), 100, 1e-9);
     CHECK_NEAR(vt_json_num(vt_json_get(j, "worst"), 0), 1e308, 0);
     vt_json_free(j);
     fixture_result_free(&r);
