@@ -56,14 +56,13 @@ class Relinker:
         if not lines:
             return None, f"the build has no {test}"
         for number, (path, (_, text)) in enumerate(mutant.edit(self.root).items()):
-            # Beside others of its folder by -iquote, since it includes files that stand beside it.
             changed, compiled = self.folder / f"{number}_{path.name}", self.folder / f"{number}_{path.name}.o"
             changed.write_text(text)
             found = [line for line in lines if line.endswith(f" -c {path}")]
             if not found:
                 return None, f"{test} is not built from {path.relative_to(self.root)}"
             command = re.sub(r" -MD .*$", "", found[0])
-            trouble = self.call(f"{command} -w -iquote {shlex.quote(str(path.parent))} -o {shlex.quote(str(compiled))} -c {shlex.quote(str(changed))}")
+            trouble = self.call(f"{command} -w -o {shlex.quote(str(compiled))} -c {shlex.quote(str(changed))}")
             if trouble:
                 return None, "DOES NOT BUILD: " + trouble[-300:]
             objects.append(shlex.quote(str(compiled)))

@@ -355,6 +355,41 @@ static void gone(void)
     bench_free(b);
 }
 
+/* A client that only stopped sending is served to the end: its last lines are read, and its last answer is written
+ * whole, although it takes many writes. */
+static void the_end_of_a_client(void)
+{
+    struct bench *b = bench_new(true, 1);
+    int half = connect_to(b);
+    const size_t size = 3 << 20;
+    char *record = calloc(1, size + 64);
+    memset(record, 'a', size);
+    memcpy(record, "{\"a\":\"", 6);
+    memcpy(record + size, "\"}", 3);
+    for (int i = 0; i < 3; i++)
+        ask(half, "1", "x");
+    shutdown(half, SHUT_WR);
+    for (size_t i = 0; i < 3; i++) {
+        UNTIL(b, b->judge.n == i + 1); /* one at a time */
+        for (int k = 0; k < 3; k++)
+            turn(b);
+        end(&b->judge, i, VT_OK, i < 2 ? "{}" : record);
+    }
+    size_t n = 0;
+    char *sink = malloc(1 << 16);
+    for (double until = vt_now_s() + deadline_s; vt_now_s() < until; turn(b)) {
+        ssize_t k = read(half, sink, 1 << 16);
+        n += k > 0 ? (size_t)k : 0;
+        if (k == 0)
+            break;
+    }
+    CHECK_INT(n, 2 * strlen("{\"id\":1}\n") + strlen("{\"id\":1,") + size + 2 - 1 + 1);
+    close(half);
+    free(sink);
+    free(record);
+    bench_free(b);
+}
+
 /* Nobody reads the answers on a pipe: the same, and there is nobody else to go on for. */
 static void nobody_reads(void)
 {
@@ -571,10 +606,13 @@ static void listening(void)
     rmdir(folder);
 }
 
-static const struct test_case cases[] = {TEST(lines),    TEST(long_line),   TEST(room),
-                                         TEST(turns),    TEST(gone),        TEST(nobody_reads),
-                                         TEST(no_space), TEST(stop),        TEST(a_stopped_server_has_patience),
-                                         TEST(threads),  TEST(slow_reader), TEST(listening)};
+static const struct test_case cases[] = {TEST(lines),        TEST(long_line),
+                                         TEST(room),         TEST(turns),
+                                         TEST(gone),         TEST(the_end_of_a_client),
+                                         TEST(nobody_reads), TEST(no_space),
+                                         TEST(stop),         TEST(a_stopped_server_has_patience),
+                                         TEST(threads),      TEST(slow_reader),
+                                         TEST(listening)};
 
 int main(int argc, char **argv)
 {

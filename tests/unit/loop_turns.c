@@ -54,20 +54,20 @@ static void timers_fire_in_order(void)
     vt_loop_free(loop);
 }
 
-/* 1 above 10 and 2, 10 above 20 and 21, 2 above 3 and 4: when 20 is cancelled the last, 4, takes its place below 10. */
+/* The last takes the place of the one that is cancelled, and is earlier than what is above that place. */
 static void cancelling_keeps_the_order(void)
 {
-    static const int made[] = {1, 10, 2, 20, 21, 3, 4}, left[] = {1, 2, 3, 4, 10, 21};
+    static const int made[] = {4, 6, 5, 3, 7, 2, 1}, left[] = {1, 2, 3, 4, 5, 7};
     vt_timer cancelled = 0;
     start();
     n_order = 0;
     for (int i = 0; i < 7; i++) {
         vt_timer id = vt_loop_after(loop, made[i] * 1e-3, note, (void *)(intptr_t)made[i]);
-        if (made[i] == 20)
+        if (made[i] == 6)
             cancelled = id;
     }
     vt_loop_cancel(loop, cancelled);
-    usleep(25000); /* all are due in one turn */
+    usleep(15000); /* all are due in one turn */
     while (n_order < 6)
         turn(-1);
     for (int i = 0; i < 6; i++)

@@ -367,6 +367,19 @@ static void expert_shapes(void)
     }
 }
 
+static void heads_share_evenly(void)
+{
+    struct vt_lm_config c;
+    vt_lm *lm = open_fake(1);
+    c = *vt_lm_cfg(lm);
+    CHECK_OK(vt_lm_check_config(&c, &err), err);
+    c.n_heads = 3;
+    c.n_kv_heads = 2;
+    CHECK(vt_lm_check_config(&c, &err) == VT_EFORMAT);
+    says(VT_EFORMAT, "3 attention heads cannot share 2 key heads");
+    close_fake(lm);
+}
+
 /* An adapter of another model is refused, whichever size it differs in: kernels index its factors by these. */
 static void adapters_of_other_models(void)
 {
@@ -451,6 +464,7 @@ static void plans(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(batches_in_order), TEST(tape_layout),   TEST(traces), TEST(bad_jobs),
-    TEST(bad_slots),        TEST(expert_shapes), TEST(plans),  TEST(adapters_of_other_models)};
+    TEST(batches_in_order),  TEST(tape_layout),   TEST(traces), TEST(bad_jobs),
+    TEST(bad_slots),         TEST(expert_shapes), TEST(plans),  TEST(adapters_of_other_models),
+    TEST(heads_share_evenly)};
 TEST_MAIN(cases)

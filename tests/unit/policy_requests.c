@@ -334,7 +334,8 @@ static void a_cancel_during_the_start_is_not_lost(void)
 /* --- updates in two halves, of a backend whose halves wait, or are refused, as the test says --- */
 
 static struct {
-    bool forward_waits, step_waits, step_refuses;
+    bool forward_waits, step_waits, step_refuses, too_late; /* too_late: a cancelled half ends well all the same */
+    vt_request **parent;                                    /* is cancelled while the first half starts */
     int n_forwards, n_steps, n_cancelled;
 } halves;
 
@@ -342,6 +343,7 @@ static vt_status halves_open(vt_policy *p, vt_request *r, vt_err *why)
 {
     VT_TRY(late_open(p, r, why));
     p->caps.forward = p->caps.update = true;
+    p->caps.max_requests = 1;
     return VT_OK;
 }
 
@@ -350,6 +352,8 @@ static vt_status halves_forward(vt_policy *p, vt_request *r, vt_err *why)
     (void)p;
     (void)why;
     halves.n_forwards++;
+    if (halves.parent)
+        vt_request_cancel(*halves.parent);
     if (!halves.forward_waits)
         vt_request_finish(r, VT_OK, NULL);
     return VT_OK;
@@ -375,6 +379,10 @@ static void halves_cancel(vt_policy *p, vt_request *r)
 
     (void)p;
     halves.n_cancelled++;
+    if (halves.too_late) {
+        vt_request_finish(r, VT_OK, NULL);
+        return;
+    }
     vt_fail(&why, VT_ECANCELLED, "a half was cancelled");
     vt_request_finish(r, VT_ECANCELLED, &why);
 }
@@ -433,6 +441,70 @@ static void cancelling_an_update_stops_its_half(void)
     }
 }
 
+/* A cancel that comes while the first half starts finds no ticket of it yet; one that comes too late for the first half
+ * still stops the update before the second. */
+static void a_cancel_between_halves_is_not_lost(void)
+{
+    for (int too_late = 0; too_late < 2; too_late++) {
+        vt_policy *p = open_halves();
+        vt_weights *start = vt_policy_start(p);
+        struct batch b;
+        struct ending e = ENDING;
+        vt_request *ticket = NULL;
+        struct vt_update_request u = {.from = start,
+                                      .seqs = b.seqs,
+                                      .n = 2,
+                                      .loss = VT_LOSS_CROSS_ENTROPY,
+                                      .loss_opts = vt_loss_defaults,
+                                      .opts = update_opts(1e-3f, "x")};
+
+        make_batch(&b);
+        halves.forward_waits = true;
+        halves.too_late = too_late;
+        halves.parent = too_late ? NULL : &ticket;
+        CHECK_OK(vt_policy_update(p, &u, on_end, &e, &ticket, &err), err);
+        if (too_late)
+            vt_request_cancel(ticket);
+        CHECK_INT(halves.n_steps, 0);
+        CHECK_INT(e.n_done, 1);
+        vt_request_release(ticket);
+        vt_weights_unref(start);
+        vt_weights_unref(u.made);
+        if (e.n_done) {
+            CHECK_INT(e.mail.status, VT_ECANCELLED);
+            vt_policy_close(p);
+        }
+    }
+}
+
+static void an_update_fits_the_context(void)
+{
+    static const int32_t ids[101] = {0};
+    static const struct {
+        int n_prompt, n;
+        vt_status status;
+    } sizes[] = {{60, 40, VT_OK}, {60, 41, VT_ELIMIT}, {101, 0, VT_ELIMIT}, {0, 4, VT_ELIMIT}, {60, -1, VT_ELIMIT}};
+    float numbers[101] = {0};
+    vt_policy *p = open_halves();
+    vt_weights *start = vt_policy_start(p);
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct vt_train_seq q = {.prompt = ids,
+                                 .n_prompt = sizes[i].n_prompt,
+                                 .tokens = ids,
+                                 .n_tokens = sizes[i].n,
+                                 .logp = numbers,
+                                 .w = numbers};
+        struct ending e = ENDING;
+        vt_forward *f = NULL;
+
+        CHECK_INT(vt_policy_forward(p, start, &q, 1, false, &f, on_end, &e, NULL, &err), sizes[i].status);
+        vt_forward_forget(f);
+    }
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
 /* A step that the backend does not even begin leaves its forward as it was: the next step takes it. */
 static void a_refused_step_leaves_its_forward(void)
 {
@@ -456,7 +528,9 @@ static void a_refused_step_leaves_its_forward(void)
     vt_policy_close(p);
 }
 
-/* --- the context's bound --- */
+/* --- a backend that does nothing: what reaches it, and what does not --- */
+
+static bool opening_is_cancelled;
 
 static vt_status bound_score(vt_policy *p, vt_request *r, vt_err *why)
 {
@@ -468,31 +542,54 @@ static vt_status bound_score(vt_policy *p, vt_request *r, vt_err *why)
 
 static vt_status bound_open(vt_policy *p, vt_request *r, vt_err *why)
 {
+    if (opening_is_cancelled)
+        vt_request_cancel(r);
     VT_TRY(late_open(p, r, why));
     p->caps.score = true;
     return VT_OK;
 }
 
+static vt_status open_bound(vt_policy **out)
+{
+    static const struct vt_policy_backend table = {.scheme = "bound",
+                                                   .open = bound_open,
+                                                   .close = late_close,
+                                                   .score = bound_score,
+                                                   .sample = bound_score,
+                                                   .cancel = late_cancel};
+    static bool is_added;
+
+    if (!is_added)
+        CHECK_OK(vt_policy_backend_add(&table, &err), err);
+    is_added = true;
+    return open_spec("bound:", NULL, out);
+}
+
+/* Whoever cancelled an opening is not handed a model, though the backend may not have noticed. */
+static void a_cancelled_opening_gives_no_model(void)
+{
+    vt_policy *p = NULL;
+
+    opening_is_cancelled = true;
+    CHECK_INT(open_bound(&p), VT_ECANCELLED);
+    CHECK(p == NULL);
+    opening_is_cancelled = false;
+}
+
 /* What fills the context exactly may be scored, one token more reaches no backend: it would trust the door. */
 static void a_score_fits_the_context(void)
 {
-    static const struct vt_policy_backend table = {
-        .scheme = "bound", .open = bound_open, .close = late_close, .score = bound_score, .cancel = late_cancel};
     static const struct {
         int n_prompt, n;
         vt_status status;
     } sizes[] = {{60, 40, VT_OK},     {60, 41, VT_ELIMIT}, {100, 0, VT_OK},
                  {101, 0, VT_ELIMIT}, {60, -1, VT_ELIMIT}, {0, 5, VT_EINVAL}};
-    static bool is_added;
     int32_t ids[101] = {0};
     const int32_t *rows[2] = {ids, ids};
     float out[101], *outs[2] = {out, out};
     vt_policy *p = NULL;
 
-    if (!is_added)
-        CHECK_OK(vt_policy_backend_add(&table, &err), err);
-    is_added = true;
-    CHECK_OK(open_spec("bound:", NULL, &p), err);
+    CHECK_OK(open_bound(&p), err);
     vt_weights *start = vt_policy_start(p);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         const int n[2] = {1, sizes[i].n}; /* the second row is looked at too */
@@ -509,6 +606,15 @@ static void a_score_fits_the_context(void)
 
         CHECK_INT(status, sizes[i].status);
         CHECK_INT(e.n_done, status == VT_OK);
+    }
+    for (int more = 0; more < 2; more++) {
+        struct vt_sample sample[1];
+        struct vt_sample_request r = sample_request(start, 1, 40 + more, sample);
+        struct ending e = ENDING;
+
+        r.prompt = ids;
+        r.n_prompt = 60;
+        CHECK_INT(vt_policy_sample(p, &r, on_end, &e, NULL, &err), more ? VT_ELIMIT : VT_OK);
     }
     vt_weights_unref(start);
     vt_policy_close(p);
@@ -584,6 +690,9 @@ static const struct test_case cases[] = {TEST(closing_ends_everything_once),
                                          TEST(opening_can_be_cancelled),
                                          TEST(a_cancel_during_the_start_is_not_lost),
                                          TEST(cancelling_an_update_stops_its_half),
+                                         TEST(a_cancel_between_halves_is_not_lost),
+                                         TEST(an_update_fits_the_context),
+                                         TEST(a_cancelled_opening_gives_no_model),
                                          TEST(a_refused_step_leaves_its_forward),
                                          TEST(a_score_fits_the_context),
                                          TEST(threads_do_not_meet)};

@@ -44,8 +44,8 @@ static void published_files_byte_for_byte(void)
 /* A number of JSON has 53 bits; a longer seed is a text, which keeps them all. */
 static void seeds_keep_their_digits(void)
 {
-    const uint64_t seeds[] = {UINT64_C(1) << 53, (UINT64_C(1) << 60) + 1};
-    const char *const shown[] = {"\"seed\": 9007199254740992,", "\"seed\": \"1152921504606846977\","};
+    const uint64_t seeds[] = {UINT64_C(1) << 53, UINT64_MAX};
+    const char *const shown[] = {"\"seed\": 9007199254740992,", "\"seed\": \"18446744073709551615\","};
     for (int i = 0; i < 2; i++) {
         vt_json *split = NULL;
         struct vt_buf text;

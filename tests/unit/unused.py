@@ -18,6 +18,7 @@ BUILD = pathlib.Path(os.environ.get("VEGTTT") or ROOT / "build" / "vegttt").pare
 KEPT = {
     "vt_alloc_fail_at": "tests let allocations fail",
     "vt_policy_backend_add": "a program that embeds the engine adds a policy of its own",
+    "vt_lease_poll": "backends of devices poll, and not every build has one",
     "vt_lm_grad_read": "tests compare gradients of backends",
     "vt_adapter_load": "tests of formats read what vt_adapter_save wrote under a model's config",
     "vt_tokenizer_from_json": "tests and the fuzzer read a tokenizer without a model",
