@@ -360,20 +360,22 @@ static void gone(void)
 static void the_end_of_a_client(void)
 {
     struct bench *b = bench_new(true, 1);
-    int half = connect_to(b);
+    int other = connect_to(b), half = connect_to(b);
     const size_t size = 3 << 20;
     char *record = calloc(1, size + 64);
     memset(record, 'a', size);
     memcpy(record, "{\"a\":\"", 6);
     memcpy(record + size, "\"}", 3);
+    ask(other, "0", "x"); /* takes all the room, so that the next one has lines and nothing under way */
+    UNTIL(b, b->judge.n == 1);
     for (int i = 0; i < 3; i++)
         ask(half, "1", "x");
     shutdown(half, SHUT_WR);
-    for (size_t i = 0; i < 3; i++) {
+    for (size_t i = 0; i < 4; i++) {
         UNTIL(b, b->judge.n == i + 1); /* one at a time */
         for (int k = 0; k < 3; k++)
             turn(b);
-        end(&b->judge, i, VT_OK, i < 2 ? "{}" : record);
+        end(&b->judge, i, VT_OK, i < 3 ? "{}" : record);
     }
     size_t n = 0;
     char *sink = malloc(1 << 16);
@@ -385,6 +387,7 @@ static void the_end_of_a_client(void)
     }
     CHECK_INT(n, 2 * strlen("{\"id\":1}\n") + strlen("{\"id\":1,") + size + 2 - 1 + 1);
     close(half);
+    close(other);
     free(sink);
     free(record);
     bench_free(b);

@@ -335,7 +335,8 @@ static void a_cancel_during_the_start_is_not_lost(void)
 
 static struct {
     bool forward_waits, step_waits, step_refuses, too_late; /* too_late: a cancelled half ends well all the same */
-    vt_request **parent;                                    /* is cancelled while the first half starts */
+    vt_request **parent;                                    /* is cancelled while a half starts that waits */
+    vt_request *forward;                                    /* the last one that waits */
     int n_forwards, n_steps, n_cancelled;
 } halves;
 
@@ -352,7 +353,8 @@ static vt_status halves_forward(vt_policy *p, vt_request *r, vt_err *why)
     (void)p;
     (void)why;
     halves.n_forwards++;
-    if (halves.parent)
+    halves.forward = r;
+    if (halves.parent && !halves.step_waits)
         vt_request_cancel(*halves.parent);
     if (!halves.forward_waits)
         vt_request_finish(r, VT_OK, NULL);
@@ -366,6 +368,8 @@ static vt_status halves_step(vt_policy *p, vt_request *r, vt_err *why)
     if (halves.step_refuses)
         return vt_fail(why, VT_ENOMEM, "no room for a step");
     halves.n_steps++;
+    if (halves.parent && halves.step_waits)
+        vt_request_cancel(*halves.parent);
     if (halves.step_waits)
         return VT_OK;
     VT_TRY(vt_weights_new(p, id, 1, NULL, NULL, r->out, why));
@@ -441,11 +445,12 @@ static void cancelling_an_update_stops_its_half(void)
     }
 }
 
-/* A cancel that comes while the first half starts finds no ticket of it yet; one that comes too late for the first half
- * still stops the update before the second. */
+/* A cancel that comes while a half starts finds no ticket of it yet; one that comes too late for the first half still
+ * stops the update before the second. */
 static void a_cancel_between_halves_is_not_lost(void)
 {
-    for (int too_late = 0; too_late < 2; too_late++) {
+    enum { AT_FORWARD, AT_STEP, TOO_LATE };
+    for (int when = AT_FORWARD; when <= TOO_LATE; when++) {
         vt_policy *p = open_halves();
         vt_weights *start = vt_policy_start(p);
         struct batch b;
@@ -460,12 +465,15 @@ static void a_cancel_between_halves_is_not_lost(void)
 
         make_batch(&b);
         halves.forward_waits = true;
-        halves.too_late = too_late;
-        halves.parent = too_late ? NULL : &ticket;
+        halves.step_waits = when == AT_STEP;
+        halves.too_late = when == TOO_LATE;
+        halves.parent = when == TOO_LATE ? NULL : &ticket;
         CHECK_OK(vt_policy_update(p, &u, on_end, &e, &ticket, &err), err);
-        if (too_late)
+        if (when == TOO_LATE)
             vt_request_cancel(ticket);
-        CHECK_INT(halves.n_steps, 0);
+        if (when == AT_STEP)
+            vt_request_finish(halves.forward, VT_OK, NULL);
+        CHECK_INT(halves.n_steps, when == AT_STEP);
         CHECK_INT(e.n_done, 1);
         vt_request_release(ticket);
         vt_weights_unref(start);
