@@ -28,6 +28,7 @@ enum fake_stage { FAKE_GROUND, FAKE_BUILD, FAKE_LOAD, FAKE_CHECK, FAKE_TIME, FAK
 struct fake_call {
     bool is_timed, is_baseline, is_trusted;
     size_t set;
+    uint64_t deadline_ns;
     int lane; /* -1: a build station */
 };
 enum { FAKE_MAX_CALLS = 4096 };
@@ -350,6 +351,7 @@ static int fake_note(const struct vt_station *s, struct vt_candidate *c, const s
                                                        .is_baseline = c->is_baseline,
                                                        .is_trusted = call->is_trusted,
                                                        .set = call->set,
+                                                       .deadline_ns = call->deadline_ns,
                                                        .lane = s->seat.kind == VT_SEAT_LANE ? s->seat.number : -1};
     pthread_mutex_unlock(&fake.lock);
     return n_timed;
@@ -456,7 +458,8 @@ static inline void fake_reset(void)
     CHECK_INT(fake.n_tiers + fake.n_stations + fake.n_grounds + fake.n_candidates, 0);
     pthread_mutex_lock(&fake.lock);
     fake.n_lanes = 1;
-    fake.checks_on_lane = fake.has_tuned = fake.is_lane_wanted = fake.is_released = false;
+    fake.checks_on_lane = fake.has_tuned = fake.tuned_fails = false;
+    fake.is_lane_wanted = fake.is_released = false;
     fake.floor_ns = fake.floor_ns_again = 0;
     fake.ground_fails_once = fake.open_fails = VT_OK;
     memset(fake.devices, 0, sizeof fake.devices);

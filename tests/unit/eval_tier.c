@@ -158,6 +158,33 @@ static void times_become_speedups(void)
     close_fake(e);
 }
 
+static int n_timed_calls(vt_eval *e, const char *code)
+{
+    struct fixture_result r;
+    int n = 0;
+    fake.n_calls = 0;
+    judge(e, code, (struct vt_eval_request){0}, &r);
+    for (int i = 0; i < fake.n_calls; i++)
+        n += fake.call[i].is_timed;
+    fixture_result_free(&r);
+    return n;
+}
+
+/* The tuned reference is measured for the first candidate of a task and a lane, in as many calls as that candidate. */
+static void the_tuned_reference_is_measured_once(void)
+{
+    fake_reset();
+    fake.has_tuned = true;
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+    const int first = n_timed_calls(e, "time=50"), second = n_timed_calls(e, "time=50 again");
+    CHECK(second > 0);
+    CHECK_INT(first, 2 * second);
+    /* A call may take ten times as long as the baseline's, which takes 0.1 ms here, and a second more. */
+    for (int i = 0; i < fake.n_calls; i++)
+        CHECK_INT((long long)fake.call[i].deadline_ns, 1000000000LL + 10 * 100000);
+    close_fake(e);
+}
+
 /* A speedup over what gave a wrong output would be one over nothing: the task is at fault. */
 static void a_tuned_reference_may_fail(void)
 {
@@ -686,6 +713,7 @@ static const struct test_case cases[] = {
     TEST(times_become_speedups),
     TEST(copies_are_timed_briefly),
     TEST(a_tuned_reference_may_fail),
+    TEST(the_tuned_reference_is_measured_once),
     TEST(timed_calls_come_in_pairs),
     TEST(doubted_times_are_measured_again),
     TEST(tiers_are_found_by_name),
