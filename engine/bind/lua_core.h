@@ -79,7 +79,6 @@ struct vt_vector {
     size_t n;
     double v[];
 };
-struct vt_vector *vt_vector_new(lua_State *L, size_t n); /* pushed */
 struct vt_vector *vt_vector_test(lua_State *L, int idx); /* NULL when it is something else */
 void vt_vector_push_f32(lua_State *L, const float *v, size_t n);
 /* Copies a vector or an array of numbers into out[0..n); raises when the length or a type differs. */

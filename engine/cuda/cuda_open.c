@@ -178,6 +178,7 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
     }
     *limits = (struct vt_lm_limits){.backend = "cuda",
                                     .device = o->device,
+                                    .devices = UINT64_C(1) << o->device,
                                     .in_flight = VT_CUDA_IN_FLIGHT,
                                     .burst = VT_CUDA_BURST,
                                     .max_slots = VT_CUDA_STEP_ROWS,

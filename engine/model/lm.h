@@ -69,6 +69,7 @@ struct vt_lm_limits {
     const char *backend; /* "cpu" */
     char numerics[64];   /* "cpu/fast/amx/5": enters weights ids and sample keys */
     int device;
+    uint64_t devices;   /* what its jobs keep busy besides cores, as in a vt_place: bit i is device i */
     bool is_exact;      /* the bit-for-bit promise above holds */
     bool has_experts;   /* takes adapters with factors per expert */
     int in_flight;      /* jobs it works on at once: as many submitted ahead keep it busy */

@@ -195,12 +195,6 @@ const struct vt_tensor *vt_st_find(const vt_st *s, const char *name)
     return s->n ? bsearch(&key, s->tensors, s->n, sizeof key, by_name) : NULL;
 }
 
-const char *vt_st_meta(const vt_st *s, const char *key)
-{
-    const vt_json *meta = vt_json_get(s->header, "__metadata__");
-    return meta ? vt_json_str(vt_json_get(meta, key), NULL) : NULL;
-}
-
 static size_t item_count(const struct vt_st_item *item)
 {
     size_t n = 1;

@@ -12,6 +12,7 @@
 #include "cuda/cuda_parts.h"
 #include "direct.h"
 #include "model_common.h"
+#include "numbers.h"
 
 enum { ROWS = 64 };
 
@@ -273,8 +274,8 @@ static void draws(void)
         float *logits = vt_alloc_array(n, sizeof *logits);
         /* Multiples of 1/16: many are equal. Every fourth row is far off, as a model's logits may be. */
         for (size_t i = 0; i < n; i++)
-            logits[i] = (float)(round(16 * 3 * vt_stream_normal(&rng)) / 16) +
-                        (i / (size_t)b.shape.ld_vocab % 4 == 0 ? 40.0f : 0.0f);
+            logits[i] =
+                (float)(round(16 * 3 * normal(&rng)) / 16) + (i / (size_t)b.shape.ld_vocab % 4 == 0 ? 40.0f : 0.0f);
         for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
             check_kind(&b, kinds[k].name, &kinds[k].s, logits);
         free(logits);

@@ -172,6 +172,8 @@ static void fenced(void)
     /* The fence that the prompt opened is closed, and others follow. */
     expect_body("    y[0] = 1;\n```\nThe old one:\n```c\ny[0] = 0;\n```\n", "    y[0] = 1;");
     expect_body("    y[0] = 1;\n}\n```\nThe old one:\n```c\ny[0] = 0;\n```\n", "    y[0] = 1;");
+    /* A fence that names its language opens a block, whatever the sentence before it ends with. */
+    expect_none("It is one store;\n```c\n    y[0] = 1;\n    y[1]", true, "ends before");
     /* A sentence that ends with a semicolon's neighbour opens none. */
     expect_body("I use one store; see:\n```\ny[0] = 1;\n```\n", "y[0] = 1;");
 }
@@ -281,6 +283,11 @@ static void in_the_open(void)
         "#include <math.h>\n#define T \\\n    float\n/* A helper,\n   inline. */\nstatic inline T\nsq(T v)\n{\n"
         "    return v * v;\n}\n\nvoid relu(const float *x,\n          float *y, int n)\n{\n    y[0] = sq(x[0]);\n}",
         true, 3);
+    /* A macro goes on behind its backslash, whatever stands there; what it leaves open is not the file's. */
+    expect_body("So:\n#define SQ(v) \\\n    ((v) * (v))\nvoid relu(float *y) {\n    y[0] = SQ(2);\n}\n",
+                "#define SQ(v) \\\n    ((v) * (v))\nvoid relu(float *y) {\n    y[0] = SQ(2);\n}");
+    expect_body("#define OPEN \\\n    if (1) {\nand then the function\nvoid relu(float *y) {\n    y[0] = 1;\n}\n",
+                "void relu(float *y) {\n    y[0] = 1;\n}");
     expect_body("Answer: void relu(float *y) { y[0] = 1; } That is all.", "void relu(float *y) { y[0] = 1; }");
     /* The prompt's signature written once more, and the brace that the prompt asked for. */
     expect_body("void relu(float *y) {\n    y[0] = 1;\n}\n}\n", "void relu(float *y) {\n    y[0] = 1;\n}");

@@ -358,6 +358,44 @@ static void gone(void)
     bench_free(b);
 }
 
+/* A client that only stopped sending is served to the end: its last lines are read, and its last answer is written
+ * whole, although it takes many writes. */
+static void the_end_of_a_client(void)
+{
+    struct bench *b = bench_new(true, 1);
+    int other = connect_to(b), half = connect_to(b);
+    const size_t size = 3 << 20;
+    char *record = calloc(1, size + 64);
+    memset(record, 'a', size);
+    memcpy(record, "{\"a\":\"", 6);
+    memcpy(record + size, "\"}", 3);
+    ask(other, "0", "x"); /* takes all the room, so that the next one has lines and nothing under way */
+    UNTIL(b, b->judge.n == 1);
+    for (int i = 0; i < 3; i++)
+        ask(half, "1", "x");
+    shutdown(half, SHUT_WR);
+    for (size_t i = 0; i < 4; i++) {
+        UNTIL(b, b->judge.n == i + 1); /* one at a time */
+        for (int k = 0; k < 3; k++)
+            turn(b);
+        end(&b->judge, i, VT_OK, i < 3 ? "{}" : record);
+    }
+    size_t n = 0;
+    char *sink = malloc(1 << 16);
+    for (double until = vt_now_s() + deadline_s; vt_now_s() < until; turn(b)) {
+        ssize_t k = read(half, sink, 1 << 16);
+        n += k > 0 ? (size_t)k : 0;
+        if (k == 0)
+            break;
+    }
+    CHECK_INT(n, 2 * strlen("{\"id\":1}\n") + strlen("{\"id\":1,") + size + 2 - 1 + 1);
+    close(half);
+    close(other);
+    free(sink);
+    free(record);
+    bench_free(b);
+}
+
 /* Nobody reads the answers on a pipe: the same, and there is nobody else to go on for. */
 static void nobody_reads(void)
 {
@@ -471,6 +509,32 @@ static void stop_busy(void)
     bench_free(b);
 }
 
+/* Told to stop, a server that has its verdicts waits a little for whoever does not read: not for ever, and not before.
+ */
+static void a_stopped_server_has_patience(void)
+{
+    grace_s = 0.4;
+    struct bench *b = bench_new(true, 2);
+    grace_s = 0;
+    char *record = calloc(1, (4 << 20) + 64);
+    memset(record, 'a', (4 << 20) + 32);
+    memcpy(record, "{\"a\":\"", 6);
+    memcpy(record + (4 << 20), "\"}", 3);
+    b->out = connect_to(b);
+    ask(b->out, "1", "x");
+    UNTIL(b, b->judge.n == 1);
+    end(&b->judge, 0, VT_OK, record);
+    turn(b);
+    vt_serve_stop(b->server);
+    for (int i = 0; i < 3; i++)
+        turn(b);
+    CHECK_INT(b->n_ended, 0); /* it may still read */
+    UNTIL(b, b->n_ended == 1);
+    CHECK_INT(b->count.n_judged, 1);
+    free(record);
+    bench_free(b);
+}
+
 static void *judge_two(void *arg)
 {
     struct bench *b = arg;
@@ -573,9 +637,20 @@ static void listening(void)
     rmdir(folder);
 }
 
-static const struct test_case cases[] = {TEST(lines),     TEST(long_line),    TEST(room),        TEST(turns),
-                                         TEST(gone),      TEST(nobody_reads), TEST(no_space),    TEST(stop),
-                                         TEST(stop_busy), TEST(threads),      TEST(slow_reader), TEST(listening)};
+static const struct test_case cases[] = {TEST(lines),
+                                         TEST(long_line),
+                                         TEST(room),
+                                         TEST(turns),
+                                         TEST(gone),
+                                         TEST(the_end_of_a_client),
+                                         TEST(nobody_reads),
+                                         TEST(no_space),
+                                         TEST(stop),
+                                         TEST(stop_busy),
+                                         TEST(a_stopped_server_has_patience),
+                                         TEST(threads),
+                                         TEST(slow_reader),
+                                         TEST(listening)};
 
 int main(int argc, char **argv)
 {

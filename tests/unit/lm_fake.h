@@ -26,6 +26,7 @@ static struct fake {
     int in_flight;
     bool has_experts, is_absent;
     size_t trace_bytes; /* 0 or 1 */
+    uint64_t devices;
     uint64_t bytes_a_token;
 
     pthread_mutex_t lock;
@@ -47,6 +48,7 @@ static inline void fake_reset(int in_flight)
     fake.in_flight = in_flight;
     fake.has_experts = fake.is_absent = fake.is_held = fake.fails_backward = false;
     fake.trace_bytes = 0;
+    fake.devices = 0;
     fake.bytes_a_token = 100;
     fake.log[0] = fake.order[0] = 0;
 }
@@ -205,6 +207,7 @@ static vt_status fake_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, stru
     (void)err;
     *limits = (struct vt_lm_limits){.numerics = "fake/1",
                                     .device = o->device,
+                                    .devices = fake.devices,
                                     .is_exact = true,
                                     .has_experts = fake.has_experts,
                                     .in_flight = fake.in_flight,

@@ -5,6 +5,7 @@
 #include "stats/stats.h"
 #include "base/rng.h"
 #include "no_memory.h"
+#include "numbers.h"
 
 static void means_and_spread(void)
 {
@@ -99,7 +100,7 @@ static void intervals(void)
     CHECK_NEAR(vt_wilson(0, 5, 0.95).lo, 0, 1e-12);
     vt_stream_init(&rng, 7);
     for (int i = 0; i < 400; i++)
-        x[i] = vt_stream_normal(&rng);
+        x[i] = normal(&rng);
     CHECK_OK(vt_bootstrap(x, 400, vt_stat_mean, 2000, 0.95, 1, &b, &err), err);
     CHECK_NEAR(b.value, vt_mean(x, 400), 1e-12);
     /* Normal theory: half width 1.96 sd / sqrt(n). */
