@@ -4,7 +4,7 @@
  */
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
-#include "stats/stats.h"
+#include "stats/ranks.h"
 #include <string.h>
 
 /* Copies the array at idx into a pushed userdata. */
