@@ -145,7 +145,8 @@ static void drawn_tests(void)
  * finds an effect that is not there more often than alpha. */
 static void power(void)
 {
-    double pilot[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, -1};
+    const double pilot[] = {1, 1, 1, 1, 1, 1, 1, 1, 1, -1};
+    const double even[] = {-1.7, -1.1, -0.8, -0.4, -0.1, 0.1, 0.4, 0.8, 1.1, 1.7};
     struct vt_power_request r = {.pilot = pilot,
                                  .n_pilot = 10,
                                  .n_tasks = 10,
@@ -160,12 +161,18 @@ static void power(void)
     CHECK_OK(vt_power(&r, &n, &err), err);
     CHECK_NEAR((double)n / 20000, 0.7361, 0.012); /* binomial(10, 0.9): 0.3487 + 0.3874 */
     r.test = VT_POWER_WILCOXON;
+    r.pilot = even;
     r.effect = 0;
     CHECK_OK(vt_power(&r, &n, &err), err);
-    CHECK((double)n / 20000 < 0.12);
+    CHECK((double)n / 20000 < 0.055 && (double)n / 20000 > 0.03);
+    r.test = VT_POWER_SIGN_FLIP;
+    r.n_simulations = 2000;
+    CHECK_OK(vt_power(&r, &n, &err), err);
+    CHECK((double)n / 2000 < 0.065 && (double)n / 2000 > 0.03);
+    r.test = VT_POWER_WILCOXON;
     r.effect = 1;
     CHECK_OK(vt_power(&r, &n, &err), err);
-    CHECK((double)n / 20000 > 0.9);
+    CHECK((double)n / 2000 > 0.6); /* the mean is 1, the sd 1, ten tasks */
 }
 
 static void no_spread(void)
