@@ -2,6 +2,9 @@
  *
  * resample.c: Student's, bootstrap-t and BCa intervals. x holds one value per unit: samples of one task were averaged
  * before, so that tasks, which are what the next run draws anew, are what is drawn here.
+ *
+ * The bootstrap-t is the symmetric one: in tests/unit/stats_calibration.c it misses 4 to 6 % of the time where the one
+ * with two separate tails misses 2 % of shares and 9 % of paired differences, of which most are 0 and a few are large.
  */
 #include "stats/resample.h"
 #include "base/alloc.h"
@@ -65,11 +68,12 @@ vt_status vt_bootstrap_t(const double *x, size_t n, size_t n_draws, double level
     for (size_t d = 0; d < n_draws; d++) {
         draw_from(x, n, &rng, sample);
         if (!are_equal(sample, n))
-            t[m++] = (vt_mean(sample, n) - out->value) / (vt_sample_sd(sample, n) / sqrt((double)n));
+            t[m++] = fabs(vt_mean(sample, n) - out->value) / (vt_sample_sd(sample, n) / sqrt((double)n));
     }
     if (m > 0) {
-        out->lo = out->value - se * vt_quantile(t, m, (1 + level) / 2);
-        out->hi = out->value - se * vt_quantile(t, m, (1 - level) / 2);
+        se *= vt_quantile(t, m, level);
+        out->lo = out->value - se;
+        out->hi = out->value + se;
     }
 done:
     free(sample);

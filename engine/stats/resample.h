@@ -11,7 +11,7 @@
 /* mean +- t sd / sqrt n. NaN bounds when n < 2. */
 struct vt_interval vt_student_interval(const double *x, size_t n, double level);
 
-/* Bootstrap-t (Efron 1982; Hall 1988): the quantiles of (mean* - mean) / se* over n_draws draws take the place of
+/* Symmetric bootstrap-t (Hall 1988): the quantile of |mean* - mean| / se* over n_draws draws takes the place of
  * Student's. Draws of equal values have no standard error and are left out. NaN bounds when n < 2 or all are equal. */
 vt_status vt_bootstrap_t(const double *x, size_t n, size_t n_draws, double level, uint64_t seed,
                          struct vt_interval *out, vt_err *err) VT_MUST_USE;

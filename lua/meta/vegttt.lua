@@ -141,7 +141,8 @@ function vt.policy(spec, o) end
 ---@field decode fun(self, ids: integer[]): string
 ---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
 
----lr from the model record; loss "importance_sampling"; ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
+---lr from the model record; loss "importance_sampling", "ppo", "cispo", "dro", "cross_entropy", "clip_higher" (ppo with clip_hi
+---1.28), "gspo" (one ratio a sequence, clip 1 - 3e-4 … 1 + 4e-4); ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
 ---0 = off; floor: skip the step when RMS advantage or half-batch gradient agreement is below it. A loss function returns w in
 ---L = −Σ w·logp, one value per token.
 ---@class vt.UpdateOpts : { lr?: number, loss?: string|fun(seq: vt.Seq): vt.Vector, ratio?: "raw"|"tempered", clip_lo?: number, clip_hi?: number, epochs?: integer, minibatch?: integer, grad_clip?: number, floor?: number, weight_decay?: number, beta?: number }

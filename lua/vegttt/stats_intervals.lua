@@ -9,7 +9,7 @@ local statistic = require "vegttt.statistic"
 local intervals = {}
 local formulas, inference = core.stats, core.inference
 
-local names = { t = "bootstrap-t", bca = "BCa bootstrap", percentile = "percentile bootstrap", student = "Student's t" }
+local names = { t = "symmetric bootstrap-t", bca = "BCa bootstrap", percentile = "percentile bootstrap", student = "Student's t" }
 local methods = { "t", "bca", "percentile", "student" }
 
 -- The mean or median of values, one per unit.

@@ -94,7 +94,8 @@ end
 local option_kinds = { lr = "number", loss = "any", ratio = { "raw", "tempered" }, clip_lo = "number",
   clip_hi = "number", epochs = "integer", minibatch = "integer", grad_clip = "number", floor = "number",
   weight_decay = "number", beta = "number" }
-local losses = { importance_sampling = true, ppo = true, cispo = true, dro = true, cross_entropy = true }
+local losses = core.losses -- their defaults, by name
+local no_loss_of_ours = losses.importance_sampling
 
 -- Options that the arithmetic holds in single precision: what they must be, by name.
 local function check_numbers(o)
@@ -120,7 +121,7 @@ local function resolve_options(self, o)
     errors.misuse("policy:update", "policy:update: unknown loss '%s'%s", tostring(loss),
       errors.hint(tostring(loss), errors.keys(losses)))
   end
-  local defaults = core.loss_defaults
+  local defaults = losses[loss] or no_loss_of_ours -- a function's options are its own
   local out = { lr = o.lr or self.record.lr, loss = loss, ratio = o.ratio or "raw",
     clip_lo = o.clip_lo or defaults.clip_lo, clip_hi = o.clip_hi or defaults.clip_hi, beta = o.beta or defaults.beta,
     epochs = o.epochs or 1, minibatch = o.minibatch, grad_clip = o.grad_clip or 0, floor = o.floor,

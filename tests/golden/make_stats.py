@@ -252,9 +252,9 @@ def resampling():
         for draw in itertools.product(x, repeat=len(x)):
             draw = np.array(draw)
             if len(set(draw)) > 1:
-                ts.append((draw.mean() - x.mean()) / (draw.std(ddof=1) / math.sqrt(len(x))))
-        case("bootstrap_t", x=x, value=x.mean(), lo=x.mean() - se * np.quantile(ts, 0.9),
-             hi=x.mean() - se * np.quantile(ts, 0.1), level=0.8)
+                ts.append(abs(draw.mean() - x.mean()) / (draw.std(ddof=1) / math.sqrt(len(x))))
+        case("bootstrap_t", x=x, value=x.mean(), lo=x.mean() - se * np.quantile(ts, 0.8),
+             hi=x.mean() + se * np.quantile(ts, 0.8), level=0.8)
     for i in range(8):
         x = values(int(rng.integers(12, 40)), (0, 2)[i % 2])
         r = stats.bootstrap((x,), np.mean, n_resamples=200000, batch=20000, method="BCa", rng=rng).confidence_interval
