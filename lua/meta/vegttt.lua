@@ -249,13 +249,26 @@ function vt.reward.raw(o) end ---speedup if correct, else 0
 function vt.reward.clip(o) end ---raw, at most { max = 10 }
 function vt.reward.log(o) end ---log speedup; { floor = "batch_min-1", correct_bonus = 0 }
 function vt.reward.normalized(o) end ---over the task's median in this batch
-function vt.reward.paper(o) end ---over the running median of the task's earlier samples, from 1
-function vt.reward.default() end ---clip at 10
+function vt.reward.correct_bonus(o) end ---raw + { bonus = 0.3 } when correct
+function vt.reward.sparse(o) end ---1 when correct and speedup > { p = 1 }, else 0
+function vt.reward.paper(o) end ---speedup_measured over the running median of the task's earlier samples, from 1; goes on from batch to batch
+function vt.reward.default(o) end ---log{}
 function vt.advantage.batch_z(o) end ---z-score over the batch
 function vt.advantage.group_z(o) end ---z-score within each task
 function vt.advantage.loo(o) end ---leave-one-out; { drop_equal = false }
+function vt.advantage.max_at_k(o) end ---how much a sample raises the best of { k = 8 } of its group
 function vt.advantage.entropic(o) end ---{ beta = 2 | "adaptive" }
+function vt.advantage.kl_to_start(o) end ---adds a pull back to { start = weights, beta = 0.05, form = "centred"|"k3" } to advantages that are there, per token [waits]
+function vt.advantage.paper(o) end ---batch_z{}
+function vt.advantage.default(o) end ---loo{ drop_equal = true }
 function vt.advantage.none(o) end ---the reward itself
+
+---What each step logs: n, max_advantage, ess, entropy, surprisal (per token), distinct, top_code, and with an update's report
+---grad_norm, agreement, gap (sampler to trainer), loss, n_tokens, skipped.
+---@param groups vt.Group[]
+---@param report? vt.UpdateReport
+---@return table
+function vt.step_stats(groups, report) end
 
 ---@class vt.Batch
 ---@param groups vt.Group[] with .advantage

@@ -41,14 +41,19 @@ function update.batch(of, o)
   errors.options("vt.batch", o, {})
   local task = sched.current()
   local run = task and task.run
-  local seqs = {}
-  for _, g in ipairs(groups.list("vt.batch", of)) do
+  local seqs, list = {}, groups.list("vt.batch", of)
+  -- Groups in which nothing is better than anything else cost tokens and teach nothing. When all are such, they stay:
+  -- the update then says so.
+  local some_teach = false
+  for _, g in ipairs(list) do some_teach = some_teach or not rawget(g, "dropped") end
+  for _, g in ipairs(list) do
+    local is_left_out = some_teach and rawget(g, "dropped")
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
-      seqs[#seqs + 1] = { prompt = policy.prompt_of(s, g), tokens = s.tokens,
+      seqs[#seqs + 1] = not is_left_out and { prompt = policy.prompt_of(s, g), tokens = s.tokens,
         logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
-        or a, sample = s, task = s.task or g.task }
+        or a, sample = s, task = s.task or g.task } or nil
       if run and s.key then
         run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil })
       end
