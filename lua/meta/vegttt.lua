@@ -263,7 +263,7 @@ function vt.advantage.paper(o) end ---batch_z{}
 function vt.advantage.default(o) end ---loo{ drop_equal = true }
 function vt.advantage.none(o) end ---the reward itself
 
----What each step logs: n, max_advantage, ess, entropy, surprisal (per token), distinct, top_code, and with an update's report
+---What each step logs: n, max_advantage, ess, entropy, surprisal (per token), nll, nll_sd, distinct, top_code, and with a report
 ---grad_norm, agreement, gap (sampler to trainer), loss, n_tokens, skipped.
 ---@param groups vt.Group[]
 ---@param report? vt.UpdateReport
@@ -378,6 +378,7 @@ function vt.stats.fast_sure(groups, p, o) end ---lower end of the interval above
 function vt.stats.rate(groups, field, o) end ---a boolean field of the verdict, or a status
 function vt.stats.by_task(groups) end ---rows { task, name, n, correct, fast_1, fast_1_sure, speedup, best }: the fastest correct sample as first judged
 function vt.stats.metrics(groups, picks) end ---by full name: sample_fast_1, sample_correct, task_success@K, selected_fast_1 (with picks), each fast one also _sure
+function vt.stats.over_seeds(runs, measure) end ---the papers' mean and sd over seeds; runs: the groups of each seed; measure: a function of groups (fast)
 function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1, sure = false }
 function vt.stats.best_of_k(groups, k) end
 function vt.stats.task_success(groups, p, o) end ---{ sure = false }

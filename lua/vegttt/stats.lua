@@ -231,6 +231,20 @@ function stats.equivalent_k(of, target, o)
     n_distinct = groups.n_distinct(by), method = "pass@k inverted in log k, percentile bootstrap over tasks" })
 end
 
+---The papers' form of a result: mean and standard deviation over seeds of what measure (fast) gives of each one's groups.
+---It says how much seeds differ, not what other tasks would give; for that pool the seeds, which averages within tasks.
+function stats.over_seeds(runs, measure)
+  local op, values = "vt.stats.over_seeds", {}
+  if type(runs) ~= "table" or #runs == 0 then errors.misuse(op, "%s needs a list with the groups of each seed", op) end
+  for i, of in ipairs(runs) do
+    local v = (measure or stats.fast)(of)
+    values[i] = statistic.is(v) and v.value or v
+  end
+  statistic.numbers(op, values)
+  return result { value = formulas.mean(values), sd = #values > 1 and formulas.sd(values) or nil, n = #values,
+    n_distinct = statistic.distinct(values), unit = "seed", method = "the papers' form: mean and sd over seeds" }
+end
+
 ---The measures of groups by their full names, and of what a rule picked from them: { sample_fast_1, sample_fast_1_sure,
 ---sample_correct, ["task_success@K"], ["task_success@K_sure"], selected_fast_1, selected_fast_1_sure }.
 function stats.metrics(of, picks)

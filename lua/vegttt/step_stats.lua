@@ -3,11 +3,12 @@
 -- What each step of an adaptation logs, in one table for run:log: how far one sample dominates (max |A|, effective sample
 -- size (sum |A|)^2 / sum A^2, over samples), what the update did (gradient norm, agreement of the gradients of two half
 -- batches where it was measured: policy:update with floor, -1 skips nothing), how far trainer and sampler are apart, and
--- the signs of collapse: surprisal per token, entropy per token, share of different codes, share of the most frequent
--- code within its task.
+-- the signs of collapse: surprisal per token, entropy per token, the samples' surprisal (nll) and its standard deviation
+-- within tasks, share of different codes, share of the most frequent code within its task.
 --
 -- The entropy is the mean of -logprob over sampled tokens under the distribution that they were drawn from, which is
 -- unbiased at any temperature; surprisal is the same tokens' at temperature 1.
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
 
@@ -41,6 +42,21 @@ local function per_token(samples, field)
   return n > 0 and sum / n or nil
 end
 
+-- Surprisal of whole samples: mean over tasks of each one's mean and standard deviation.
+local function of_samples(by, out)
+  local means, sds = {}, {}
+  for _, g in ipairs(by) do
+    local x = {}
+    for _, s in ipairs(g) do
+      if not s.logprob then return end
+      x[#x + 1] = -s.logprob
+    end
+    means[#means + 1] = core.stats.mean(x)
+    if #x > 1 then sds[#sds + 1] = core.stats.sd(x) end
+  end
+  out.nll, out.nll_sd = core.stats.mean(means), #sds > 0 and core.stats.mean(sds) or nil
+end
+
 local function of_codes(by, n_samples, out)
   local shares = 0
   for _, g in ipairs(by) do
@@ -64,6 +80,7 @@ return function(of, report)
   local out = { n = #samples, entropy = per_token(samples, "logprobs_behaviour"),
     surprisal = per_token(samples, "logprobs") }
   of_advantages(samples, out)
+  of_samples(by, out)
   of_codes(by, #samples, out)
   if report then
     out.grad_norm, out.agreement, out.gap = report.grad_norm, report.agreement, report.kl_sample_train

@@ -234,6 +234,23 @@ describe("measures", function()
     end)
   end)
 
+  it("over seeds are the papers', over pooled seeds the task's", function()
+    inside(function(stats)
+      local seeds = { tasks_of({ 4, 0 }, 4), tasks_of({ 0, 0 }, 4), tasks_of({ 2, 1 }, 4) }
+      local r = stats.over_seeds(seeds)
+      expect.near(r.value, (0.5 + 0 + 0.375) / 3)
+      expect.near(r.sd, stats.sd { 0.5, 0, 0.375 })
+      expect.same({ r.n, r.unit }, { 3, "seed" })
+      expect.equal(r.lo, nil)
+      expect.equal(stats.fast(seeds).n, 2) -- pooled: two tasks, not six
+      local published = { 42.5, 20.0, 29.4 }
+      local p = stats.over_seeds(published, function(v) return v end)
+      expect.near(p.value, 30.63, 0.005)
+      expect.near(p.sd, 11.30, 0.005)
+      expect.raises("the groups of each seed", stats.over_seeds, {})
+    end)
+  end)
+
   it("say how many samples a success rate is worth", function()
     inside(function(stats)
       local groups = tasks_of({ 1, 2, 4, 0, 1, 2, 3, 8, 1 }, 8)

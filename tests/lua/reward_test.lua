@@ -222,7 +222,7 @@ describe("step_stats", function()
       local g = group(1, 2, 2, 3, 0)
       for i, a in ipairs { 3, -1, 0, 0 } do
         g[i].advantage = a
-        g[i].logprobs = vt.vector(2, -1)
+        g[i].logprobs, g[i].logprob = vt.vector(2, -1), -i
         g[i].logprobs_behaviour = vt.vector(2, -0.25)
       end
       local s = vt.step_stats({ g }, { grad_norm = 4, kl_sample_train = 0.5, agreement = 0.25 })
@@ -232,6 +232,8 @@ describe("step_stats", function()
       expect.near(s.top_code, 2 / 4)
       expect.near(s.entropy, 0.25)
       expect.near(s.surprisal, 1)
+      expect.near(s.nll, 2.5)
+      expect.near(s.nll_sd, math.sqrt(5 / 3))
       expect.same({ s.grad_norm, s.gap, s.agreement, s.n }, { 4, 0.5, 0.25, 4 })
       g[1].advantage = nil
       expect.equal(vt.step_stats({ g }).ess, nil)
