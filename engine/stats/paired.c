@@ -16,31 +16,44 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXACT_RANKED = 50, EXACT_SIGNS = 20, EXACT_SPLITS = 200000 };
+enum { EXACT_RANKED = 50, EXACT_SIGNS = 16, EXACT_SPLITS = 200000 };
 
-/* P(sum <= at), P(sum >= at) of the doubled ranks that random signs choose. weights[0..n) are doubled ranks. */
-static vt_status signed_sum_tails(const size_t *weights, size_t n, size_t at, double *below, double *above, vt_err *err)
+/* The distribution of the sum of those doubled ranks that random signs choose: P(sum = s) at [s], 0 to the sum of all.
+ * NULL without memory; the caller frees it. */
+static double *signed_sums(const size_t *weights, size_t n, size_t *total)
 {
-    size_t total = 0, most = 0;
+    size_t most = 0;
     double *share;
 
+    *total = 0;
     for (size_t i = 0; i < n; i++)
-        total += weights[i];
-    share = vt_alloc_array(total + 1, sizeof *share);
+        *total += weights[i];
+    share = vt_alloc_array(*total + 1, sizeof *share);
     if (!share)
-        return vt_fail(err, VT_ENOMEM, "out of memory for the signed ranks of %zu differences", n);
+        return NULL;
     share[0] = 1;
     for (size_t i = 0; i < n; i++) {
         most += weights[i];
         for (size_t s = most + 1; s-- > 0;)
             share[s] = 0.5 * share[s] + (s >= weights[i] ? 0.5 * share[s - weights[i]] : 0);
     }
-    *below = *above = 0;
+    return share;
+}
+
+/* Two-sided p of a sum. */
+static vt_status signed_sum_p(const size_t *weights, size_t n, size_t at, double *p, vt_err *err)
+{
+    size_t total;
+    double *share = signed_sums(weights, n, &total), below = 0, above = 0;
+
+    if (!share)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the signed ranks of %zu differences", n);
     for (size_t s = 0; s <= total; s++) {
-        *below += s <= at ? share[s] : 0;
-        *above += s >= at ? share[s] : 0;
+        below += s <= at ? share[s] : 0;
+        above += s >= at ? share[s] : 0;
     }
     free(share);
+    *p = fmin(1, 2 * fmin(below, above));
     return VT_OK;
 }
 
@@ -101,11 +114,7 @@ vt_status vt_wilcoxon(const double *d, size_t n, enum vt_zeros zeros, struct vt_
     }
     out->p_min = fmin(1, 2 * pow(0.5, (double)n_ranked));
     if (n_ranked <= EXACT_RANKED) {
-        double below, above;
-
-        status = signed_sum_tails(weights, n_ranked, at, &below, &above, err);
-        if (status == VT_OK)
-            out->p = fmin(1, 2 * fmin(below, above));
+        status = signed_sum_p(weights, n_ranked, at, &out->p, err);
         out->is_exact = true;
     } else {
         out->p = normal_wilcoxon(out, zeros, ties);
@@ -120,8 +129,8 @@ done:
 /* How many Walsh averages lie outside the interval on each side: the largest c with P(W < c) at most the tail. */
 static vt_status walsh_outside(size_t n, double tail, size_t *c, vt_err *err)
 {
-    double m = (double)n, below, above;
-    size_t weights[EXACT_RANKED];
+    double m = (double)n, below = 0, *share;
+    size_t weights[EXACT_RANKED], total;
 
     if (n > EXACT_RANKED) {
         double at = m * (m + 1) / 4 - vt_normal_quantile(1 - tail) * sqrt(m * (m + 1) * (2 * m + 1) / 24);
@@ -130,12 +139,17 @@ static vt_status walsh_outside(size_t n, double tail, size_t *c, vt_err *err)
         return VT_OK;
     }
     for (size_t i = 0; i < n; i++)
-        weights[i] = 2 * (i + 1);
-    for (*c = 0;; ++*c) {
-        VT_TRY(signed_sum_tails(weights, n, 2 * *c, &below, &above, err));
+        weights[i] = i + 1;
+    share = signed_sums(weights, n, &total);
+    if (!share)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the signed ranks of %zu differences", n);
+    for (*c = 0; *c <= total; ++*c) {
+        below += share[*c];
         if (below > tail)
-            return VT_OK;
+            break;
     }
+    free(share);
+    return VT_OK;
 }
 
 vt_status vt_hodges_lehmann(const double *d, size_t n, double level, struct vt_interval *out, vt_err *err)

@@ -28,7 +28,7 @@ vt_status vt_wilcoxon(const double *d, size_t n, enum vt_zeros zeros, struct vt_
 vt_status vt_hodges_lehmann(const double *d, size_t n, double level, struct vt_interval *out, vt_err *err) VT_MUST_USE;
 
 /* Are the signs of the differences random? The statistic is their mean; two-sided. All 2^n ways are tried while they
- * are at most 2^20, else n_draws drawn ones, of which p counts the observed one too (Phipson and Smyth 2010). */
+ * are at most 2^16, else n_draws drawn ones, of which p counts the observed one too (Phipson and Smyth 2010). */
 vt_status vt_sign_flip(const double *d, size_t n, size_t n_draws, uint64_t seed, struct vt_paired_test *out,
                        vt_err *err) VT_MUST_USE;
 /* Two independent samples: does it matter which value belongs to which? The statistic is the difference of means. All
