@@ -35,7 +35,8 @@ return vt.experiment {
     for step = 0, p.steps do
       if step > 0 then
         run:stage(("update %d of %d"):format(step, p.steps))
-        local u = policy:update(vt.batch(advantage(reward(drawn[step]))), { lr = p.lr, loss = "importance_sampling" })
+        local u = policy:update(vt.batch(advantage(reward(drawn[step]))), { lr = p.lr, loss = "importance_sampling",
+          floor = policy.caps.agreement and -1 or nil }) -- measures how well half batches agree, skips nothing
         local line = vt.step_stats(drawn[step], u)
         line.step = step
         run:log("update", line)

@@ -74,11 +74,10 @@ end
 -- What columns mean where their name does not say it: { column, another one that stands beside it when it means that,
 -- how it is shown, the meaning }.
 local meanings = {
-  { "lo", "hi", "lo hi", "95 % interval of the column before them" },
+  { "lo", "hi", "lo hi", "95 % interval of the column before them, from eight tasks on" },
   { "fast_1", "fast_1", "fast_1", "correct and timed faster than the baseline, copies included" },
   { "fast_1_sure", "fast_1_sure", "fast_1_sure", "the whole interval above 1, no copy, not flagged" },
-  { "sample_fast_1", "sample_fast_1", "sample_fast_1", "share of samples that are fast_1, mean over tasks" },
-  { "sample_fast_1_sure", "sample_fast_1_sure", "sample_fast_1_sure", "the same for fast_1_sure: the whole interval above 1, no copy, not flagged" },
+  { "sample_fast_1", "sample_fast_1", "sample_*", "share of samples, mean over tasks" },
   { "seen", "fast_1", "seen", "the start weights were trained on this task, or on its family" },
   { "distinct", "sample_fast_1", "distinct", "share of different codes among the samples" },
   { "best", "sample_fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on" },
