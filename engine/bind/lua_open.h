@@ -32,7 +32,8 @@
     X(tidy)                                                                                                            \
     X(inputs)                                                                                                          \
     X(plot)                                                                                                            \
-    X(stats)
+    X(stats)                                                                                                           \
+    X(inference)
 
 /* Each adds its functions to the table on top of the stack. */
 #define X(name) void vt_lua_add_##name(lua_State *L);

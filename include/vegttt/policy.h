@@ -207,12 +207,27 @@ vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_do
 
 /* Built-in losses as per-token weights (reference/policy.md section 4.3). rho = exp(logp - logq).
  * cross_entropy: w = a; importance_sampling: rho a; ppo: rho a, 0 where clipped by [clip_lo, clip_hi];
- * cispo: clip(rho, clip_lo, clip_hi) a; dro: a - beta (logp - logq). a is the advantage of the token. */
-enum vt_loss { VT_LOSS_CROSS_ENTROPY, VT_LOSS_IMPORTANCE_SAMPLING, VT_LOSS_PPO, VT_LOSS_CISPO, VT_LOSS_DRO };
+ * cispo: clip(rho, clip_lo, clip_hi) a; dro: a - beta (logp - logq); clip_higher: ppo with more room above; gspo:
+ * s a / n with one ratio for the n tokens of a sequence, s = exp(mean(logp - logq)), 0 where s is clipped as ppo's rho
+ * is. a is the advantage of the token. */
+enum vt_loss {
+    VT_LOSS_CROSS_ENTROPY,
+    VT_LOSS_IMPORTANCE_SAMPLING,
+    VT_LOSS_PPO,
+    VT_LOSS_CISPO,
+    VT_LOSS_DRO,
+    VT_LOSS_CLIP_HIGHER,
+    VT_LOSS_GSPO
+};
 struct vt_loss_opts {
     double clip_lo, clip_hi, beta;
 };
 extern const struct vt_loss_opts vt_loss_defaults; /* 0.8, 1.2, 0.05 */
+/* Those of a loss whose clip is another: clip_higher 0.8 and 1.28 (DAPO 2025), gspo 1 - 3e-4 and 1 + 4e-4 (Zheng et al.
+ * 2025). */
+struct vt_loss_opts vt_loss_defaults_of(enum vt_loss loss);
+/* The names in order, NULL after the last. */
+const char *vt_loss_name(size_t i);
 vt_status vt_loss_parse(const char *name, enum vt_loss *out, vt_err *err) VT_MUST_USE;
 void vt_loss_weights(enum vt_loss loss, const struct vt_loss_opts *o, const float *logp, const float *logq,
                      const float *advantage, int n, float *w);

@@ -147,7 +147,8 @@ function vt.policy(spec, o) end
 ---@field decode fun(self, ids: integer[]): string
 ---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
 
----lr from the model record; loss "importance_sampling"; ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
+---lr from the model record; loss "importance_sampling", "ppo", "cispo", "dro", "cross_entropy", "clip_higher" (ppo with clip_hi
+---1.28), "gspo" (one ratio a sequence, clip 1 - 3e-4 … 1 + 4e-4); ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
 ---0 = off; floor: skip the step when RMS advantage or half-batch gradient agreement is below it. A loss function returns w in
 ---L = −Σ w·logp, one value per token, and may not update. Where all advantages are 0 no step is taken under a built-in loss but
 ---dro: the report is skipped, the weights stay what they are, and that is said.
@@ -255,13 +256,26 @@ function vt.reward.raw(o) end ---speedup if correct, else 0
 function vt.reward.clip(o) end ---raw, at most { max = 10 }
 function vt.reward.log(o) end ---log speedup; { floor = "batch_min-1", correct_bonus = 0 }
 function vt.reward.normalized(o) end ---over the task's median in this batch
-function vt.reward.paper(o) end ---over the running median of the task's earlier samples, from 1
-function vt.reward.default() end ---clip at 10
+function vt.reward.correct_bonus(o) end ---raw + { bonus = 0.3 } when correct
+function vt.reward.sparse(o) end ---1 when correct and speedup > { p = 1 }, else 0
+function vt.reward.paper(o) end ---speedup_measured over the running median of the task's earlier samples, from 1; goes on from batch to batch
+function vt.reward.default(o) end ---log{}
 function vt.advantage.batch_z(o) end ---z-score over the batch
 function vt.advantage.group_z(o) end ---z-score within each task
 function vt.advantage.loo(o) end ---leave-one-out; { drop_equal = false }
+function vt.advantage.max_at_k(o) end ---how much a sample raises the best of { k = 8 } of its group
 function vt.advantage.entropic(o) end ---{ beta = 2 | "adaptive" }
+function vt.advantage.kl_to_start(o) end ---adds a pull back to { start = weights, beta = 0.05, form = "centred"|"k3" } to advantages that are there, per token [waits]
+function vt.advantage.paper(o) end ---batch_z{}
+function vt.advantage.default(o) end ---loo{ drop_equal = true }
 function vt.advantage.none(o) end ---the reward itself
+
+---What each step logs: n, max_advantage, ess, entropy, surprisal (per token), nll, nll_sd, distinct, top_code, and with a report
+---grad_norm, agreement, gap (sampler to trainer), loss, n_tokens, skipped.
+---@param groups vt.Group[]
+---@param report? vt.UpdateReport
+---@return table
+function vt.step_stats(groups, report) end
 
 ---@class vt.Batch
 ---@param groups vt.Group[] with .advantage
@@ -357,24 +371,45 @@ function vt.sorted_pairs(t) end
 function vt.json.encode(value) end ---canonical: sorted keys, shortest numbers
 function vt.json.decode(text) end
 
--- ── statistics; each result is { value, lo, hi, n, method, unit } unless said otherwise ──────────────────────────────
+-- ── statistics ───────────────────────────────────────────────────────────────────────────────────────────────────────
 -- Values must be finite numbers and arguments in their range: anything else raises at the caller's line. The value of no
 -- values, and an interval or a spread of too few, is not a number.
 
-function vt.stats.fast(groups, p) end ---papers' fast_p: correct and speedup_measured > p, mean over tasks
-function vt.stats.fast_sure(groups, p) end ---lower end of the interval above p, no copy, not flagged
-function vt.stats.rate(groups, field) end ---a boolean field of the verdict, or a status
+---What a statistic is. n counts units (task, cluster, pair, trial, value); n_distinct different codes, or values; p_min the
+---smallest p that such data can give; bound "<" or ">" where the value is only that. lo and hi are nil below 8 units.
+---@class vt.Result : { value: number, lo?: number, hi?: number, sd?: number, n: integer, n_samples?: integer, n_distinct?: integer, ties?: integer, zeros?: integer, p?: number, p_min?: number, bound?: "<"|">", method: string, unit: string }
+
+---The papers' fast_p: correct and speedup_measured > p, mean over tasks of each one's share.
+---@param o? { per?: "sample"|"code", copies?: boolean } per code: of different codes; copies = false: without copies
+---@return vt.Result
+function vt.stats.fast(groups, p, o) end
+function vt.stats.fast_sure(groups, p, o) end ---lower end of the interval above p, no copy, not flagged
+function vt.stats.rate(groups, field, o) end ---a boolean field of the verdict, or a status
 function vt.stats.by_task(groups) end ---rows { task, name, n, correct, fast_1, fast_1_sure, speedup, best }: the fastest correct sample as first judged
-function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1 }
+function vt.stats.metrics(groups, picks) end ---by full name: sample_fast_1, sample_correct, task_success@K, selected_fast_1 (with picks), each fast one also _sure
+function vt.stats.over_seeds(runs, measure) end ---the papers' mean and sd over seeds; runs: the groups of each seed; measure: a function of groups (fast)
+function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1, sure = false }
 function vt.stats.best_of_k(groups, k) end
-function vt.stats.task_success(groups, p) end
-function vt.stats.mean_ci(values, o) end ---{ bootstrap = 10000, seed, level = 0.95 }
-function vt.stats.bootstrap(values, o) end ---{ statistic = "mean", n = 10000, seed, cluster, level = 0.95 }
-function vt.stats.wilson(n_success, n) end ---whole numbers, 0 <= n_success <= n
+function vt.stats.task_success(groups, p, o) end ---{ sure = false }
+function vt.stats.equivalent_k(groups, target, o) end ---samples that Best-of-N needs for a share, or for the share of other groups; { p = 1, sure = false, n = 1000, seed, level = 0.95 }
+function vt.stats.mean_ci(values, o) end ---one value per task; { method = "t"|"bca"|"percentile"|"student", bootstrap = 10000, seed, level = 0.95 }
+function vt.stats.bootstrap(values, o) end ---{ statistic = "mean"|"median", method = "t", n = 10000, seed, cluster, level = 0.95 }; cluster: a list of lists
+function vt.stats.wilson(n_success, n) end
+function vt.stats.clopper_pearson(n_success, n, o) end ---exact
+function vt.stats.odds_ratio(success_1, failure_1, success_2, failure_2, o) end
 function vt.stats.cohens_h(p1, p2) end ---a number
-function vt.stats.sign_test(n_plus, n_minus) end
-function vt.stats.spearman(x, y) end
-function vt.stats.summary(values, field) end ---{ n, mean, sd, median, min, max }
+function vt.stats.cliffs_delta(x, y, o) end ---P(x > y) - P(x < y) of independent lists
+function vt.stats.wilcoxon(x, y, o) end ---pairs, or differences when y is nil; { zeros = "drop"|"pratt", level = 0.95 }; value: Hodges-Lehmann
+function vt.stats.sign_test(n_plus, n_minus, o) end
+function vt.stats.mcnemar(first, second, o) end ---lists of successes, paired by task
+function vt.stats.permutation(x, y, o) end ---random signs of paired differences; { paired = true, statistic = function, n = 10000, seed, level = 0.95 }
+function vt.stats.spearman(x, y, o) end ---{ cluster = ids of the pairs, within = false, level = 0.95 }
+function vt.stats.partial_spearman(x, y, z, o) end ---of x and y given z
+function vt.stats.kendall(x, y, o) end ---tau-b
+function vt.stats.holm(list) end ---adjusted p-values of numbers or statistics, in their order
+function vt.stats.benjamini_hochberg(list) end
+function vt.stats.power(o) end ---{ pilot = differences, n_tasks, effect = the pilot's mean, test = "permutation"|"wilcoxon"|"sign_test", alpha = 0.05, n = 1000, seed }
+function vt.stats.summary(values, field) end ---{ n, n_distinct, mean, sd, median, min, max }
 function vt.stats.mean(values) end ---a number, as the next three
 function vt.stats.sd(values) end
 function vt.stats.geometric_mean(values) end

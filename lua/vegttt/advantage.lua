@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Advantages: factories of functions that turn .reward into .advantage, one number per sample, and return the groups.
+local kl_to_start = require "vegttt.advantage_kl"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
+local max_at_k = require "vegttt.advantage_max"
 
 local advantage = {}
 
@@ -55,8 +57,8 @@ function advantage.group_z(o)
   end
 end
 
----Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward get 0 (they do anyway)
----and are marked with .dropped.
+---Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward, whose advantages are 0,
+---are marked with .dropped, and vt.batch leaves them out.
 function advantage.loo(o)
   o = errors.options("vt.advantage.loo", o, { drop_equal = "boolean" })
   return function(batch)
@@ -114,6 +116,33 @@ function advantage.entropic(o)
     end
     return batch
   end
+end
+
+---Of the expected best of k samples: how much a sample raises the best of a random k of its group. k: 8.
+function advantage.max_at_k(o)
+  o = errors.options("vt.advantage.max_at_k", o, { k = "integer" })
+  local k = o.k or 8
+  if k < 1 then errors.misuse("vt.advantage.max_at_k", "vt.advantage.max_at_k: k must be at least 1, not %d", k) end
+  return function(batch)
+    for _, g in ipairs(as_groups(batch)) do
+      for i, a in ipairs(max_at_k(rewards("vt.advantage.max_at_k", g), k)) do g[i].advantage = a end
+    end
+    return batch
+  end
+end
+
+advantage.kl_to_start = kl_to_start
+
+---The papers': z-score over the batch, the same for every token.
+function advantage.paper(o)
+  errors.options("vt.advantage.paper", o, {})
+  return advantage.batch_z {}
+end
+
+---What the experiments use unless told otherwise: leave-one-out within the task, groups of one reward left out.
+function advantage.default(o)
+  errors.options("vt.advantage.default", o, {})
+  return advantage.loo { drop_equal = true }
 end
 
 ---The reward itself.

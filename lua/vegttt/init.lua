@@ -18,6 +18,7 @@ local reward = require "vegttt.reward"
 local sched = require "vegttt.sched"
 local select_ = require "vegttt.select"
 local stats = require "vegttt.stats"
+local step_stats = require "vegttt.step_stats"
 local tasks = require "vegttt.tasks"
 local update = require "vegttt.update"
 require "vegttt.sweep"
@@ -30,7 +31,7 @@ local vt = {
   sampling = draw.sampling, draw = draw.groups,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
-  batch = update.batch,
+  batch = update.batch, step_stats = step_stats,
   select = closed.names("vt.select", { apply = select_.apply, rules = closed.names("vt.select.rules", select_.rules) }),
   early_stop = select_.early_stop,
   map = sched.map, each = sched.each, all = sched.all, race = sched.race,

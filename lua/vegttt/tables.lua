@@ -74,12 +74,13 @@ end
 -- What columns mean where their name does not say it: { column, another one that stands beside it when it means that,
 -- how it is shown, the meaning }.
 local meanings = {
-  { "lo", "hi", "lo hi", "95 % interval of the column before them" },
+  { "lo", "hi", "lo hi", "95 % interval of the column before them, from eight tasks on" },
   { "fast_1", "fast_1", "fast_1", "correct and timed faster than the baseline, copies included" },
   { "fast_1_sure", "fast_1_sure", "fast_1_sure", "the whole interval above 1, no copy, not flagged" },
+  { "sample_fast_1", "sample_fast_1", "sample_*", "share of samples, mean over tasks" },
   { "seen", "fast_1", "seen", "the start weights were trained on this task, or on its family" },
-  { "distinct", "fast_1", "distinct", "different codes among the samples" },
-  { "best", "fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on, so too high on average" },
+  { "distinct", "sample_fast_1", "distinct", "different codes over samples" },
+  { "best", "sample_fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on, so too high on average" },
   { "first", "tried", "first", "the speedup by which the kernel was found; speedup is that of its second verdict" },
   { "tried", "first", "tried", "kernels that were judged again until one held" },
   { "pass", "best_of_k", "pass", "probability that one of k samples is fast_1" },

@@ -42,14 +42,19 @@ function update.batch(of, o)
   errors.options("vt.batch", o, {})
   local task = sched.current()
   local run = task and task.run
-  local seqs = {}
-  for _, g in ipairs(groups.list("vt.batch", of)) do
+  local seqs, list = {}, groups.list("vt.batch", of)
+  -- Groups in which nothing is better than anything else cost tokens and teach nothing. When all are such, they stay:
+  -- the update then says so.
+  local some_teach = false
+  for _, g in ipairs(list) do some_teach = some_teach or not rawget(g, "dropped") end
+  for _, g in ipairs(list) do
+    local is_left_out = some_teach and rawget(g, "dropped")
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
-      seqs[#seqs + 1] = { prompt = policy.prompt_of(s, g), tokens = s.tokens,
+      seqs[#seqs + 1] = not is_left_out and { prompt = policy.prompt_of(s, g), tokens = s.tokens,
         logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
-        or a, sample = s, task = s.task or g.task }
+        or a, sample = s, task = s.task or g.task } or nil
       if run and s.key then
         run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil })
       end
@@ -96,7 +101,8 @@ end
 local option_kinds = { lr = "number", loss = "any", ratio = { "raw", "tempered" }, clip_lo = "number",
   clip_hi = "number", epochs = "integer", minibatch = "integer", grad_clip = "number", floor = "number",
   weight_decay = "number", beta = "number" }
-local losses = { importance_sampling = true, ppo = true, cispo = true, dro = true, cross_entropy = true }
+local losses = core.losses -- their defaults, by name
+local no_loss_of_ours = losses.importance_sampling
 
 -- Options that the arithmetic holds in single precision: what they must be, by name.
 local function check_numbers(o)
@@ -122,7 +128,7 @@ local function resolve_options(self, o)
     errors.misuse("policy:update", "policy:update: unknown loss '%s'%s", tostring(loss),
       errors.hint(tostring(loss), errors.keys(losses)))
   end
-  local defaults = core.loss_defaults
+  local defaults = losses[loss] or no_loss_of_ours -- a function's options are its own
   local out = { lr = o.lr or self.record.lr, loss = loss, ratio = o.ratio or "raw",
     clip_lo = o.clip_lo or defaults.clip_lo, clip_hi = o.clip_hi or defaults.clip_hi, beta = o.beta or defaults.beta,
     epochs = o.epochs or 1, minibatch = o.minibatch, grad_clip = o.grad_clip or 0, floor = o.floor,

@@ -93,7 +93,7 @@ describe("a recorded group", function()
         local first = vt.filter(vt.rollouts(dir), function(g) return g.step == 0 end)
         expect.equal(#first, 2)
         local policy = vt.policy(p.model)
-        local report = policy:branch(vt.weights(dir .. "@step0")):update(vt.batch(first), { lr = 0.003 })
+        local report = policy:branch(vt.weights(dir .. "@step0")):update(vt.batch(first), { lr = 0.003, floor = -1 })
         expect.equal(report.weights.id, id[1])
         local longer = vt.context(first[1].prompt):add("Hint", "Be brief."):ask "Again."
         expect.truthy(#m.policy.prompt_tokens(policy.model, longer, "t") > #first[1].prompt_ids, "a longer prompt")

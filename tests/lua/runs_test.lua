@@ -36,7 +36,7 @@ describe("best_of_n", function()
       expect.truthy(r.counts.n_evals <= 2 * 8 + 2, "identical code is evaluated once")
       -- Correct are answers 1, 3, 4 and 5 of "same" (p = 9/16) and 2 of "negated" (p = 3/16): 0.375; the standard
       -- deviation of 64 draws is 0.055.
-      expect.near(r.value.correct, 0.375, 0.17)
+      expect.near(r.value.sample_correct, 0.375, 0.17)
       expect.contains(r.tables.tasks, "\r\n10001,same,32,")
       expect.contains(r.tables.kernels, "\r\n10002,negated,")
     end)
@@ -95,8 +95,8 @@ describe("boa", function()
       expect.equal(r.counts.n_steps, 4)
       expect.equal(r.meter.charged.rollouts, 120)
       expect.contains(r.tables.trajectory, "\r\n4,")
-      -- At the start an answer is fast with probability 3/8; the batch's z-scores raise the fastest one.
-      expect.truthy(r.value.fast_1 >= 0.7, ("fast_1 after adapting, %g,"):format(r.value.fast_1))
+      -- At the start an answer is fast with probability 3/8; the advantages raise the fastest one.
+      expect.truthy(r.value.sample_fast_1 >= 0.7, ("fast_1 after adapting, %g,"):format(r.value.sample_fast_1))
       expect.truthy(r.value.step > 0, "the best step")
     end)
   end)
