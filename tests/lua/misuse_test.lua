@@ -99,7 +99,10 @@ describe("misuse", function()
     support.inside(function(_, _, vt)
       local problems = {}
       for _, group in ipairs { "reward", "advantage" } do
-        for name, make in pairs(vt[group]) do try_all(group .. "." .. name, make(), nil, problems) end
+        for name, make in pairs(vt[group]) do
+          local o = name == "kl_to_start" and { start = vt.policy(support.model()):start() } or nil
+          try_all(group .. "." .. name, make(o), nil, problems)
+        end
       end
       expect.equal(show(problems), "")
       return {}
