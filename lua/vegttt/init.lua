@@ -15,6 +15,7 @@ local prompts = require "vegttt.prompts"
 local recorded = require "vegttt.recorded"
 local reward = require "vegttt.reward"
 local sched = require "vegttt.sched"
+local scores = require "vegttt.scores"
 local select_ = require "vegttt.select"
 local stats = require "vegttt.stats"
 local tasks = require "vegttt.tasks"
@@ -26,11 +27,12 @@ local vt = {
   load = experiment.load,
   tasks = tasks.get, task = tasks.of, context = prompts.context,
   policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts, runs = recorded.runs,
-  sampling = draw.sampling, draw = draw.groups,
+  sampling = draw.sampling, draw = draw.groups, scores = scores.of, kl = scores.kl,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
   batch = update.batch,
-  select = closed.names("vt.select", { apply = select_.apply, rules = closed.names("vt.select.rules", select_.rules) }),
+  select = closed.names("vt.select", { apply = select_.apply, order = select_.order,
+    rules = closed.names("vt.select.rules", select_.rules) }),
   early_stop = select_.early_stop,
   map = sched.map, each = sched.each, all = sched.all, race = sched.race,
   spawn = function(fn) return sched.spawn(fn) end,

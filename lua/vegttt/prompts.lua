@@ -7,7 +7,6 @@
 -- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
-local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 
 local prompts = {}
