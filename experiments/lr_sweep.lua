@@ -2,55 +2,72 @@
 --- Learning rates: boa.lua at each rate and seed; what is gained, at which step, and how far the weights went for it.
 local vt = require "vegttt"
 
--- KL from the start weights of the samples that a cell drew at its chosen step.
-local function distance(cell, start)
-  local drawn = vt.filter(vt.rollouts(cell.dir), function(g) return g.step == cell.step end)
-  return vt.kl(start, drawn)
+-- Every step of a cell: its scores and the KL of its samples from the start weights.
+local function trajectory(cell, start)
+  local steps = {}
+  for i, drawn in ipairs(vt.group_by(vt.rollouts(cell.dir), "step")) do
+    steps[i] = { step = drawn.key, scores = vt.scores(drawn), kl = vt.kl(start, drawn) }
+  end
+  return vt.sort_by(steps, "step")
 end
 
--- peak: the best step lies inside; rising: it is the last; flat: the start is best.
-local function pattern(step, n_steps) return step == 0 and "flat" or step == n_steps and "rising" or "peak" end
+-- flat: no step beats the start; rising: the last is best; peak: one in between.
+local function pattern(best, n_steps) return best == 0 and "flat" or best == n_steps and "rising" or "peak" end
 
 return vt.experiment {
   name = "lr_sweep",
   doc = "Best-of-Adaptation over learning rates and seeds, with the distance from the start beside the gain.",
   params = vt.adapt_params {
     k = { 8, "rollouts per task and step (the papers: 32)", min = 2 },
-    steps = { 3, "gradient steps (the papers: 5)" },
+    steps = { 2, "gradient steps (the papers: 5)" },
+    tasks = { "4,14,28", "problem ids or task files; empty = the whole subset", list = true },
     lr = { "3e-7,1e-6,1e-5,1e-4,1e-3", "learning rates: the papers' three, and two decades above", list = true,
       type = "number" },
     seeds = { "42", "run seeds; the first step is shared by all rates of a seed", list = true, type = "integer" },
   },
 
   plan = function(p)
-    local tasks, n_cells = vt.tasks(p), #p.lr * #p.seeds
+    local tasks = vt.tasks(p)
     local n = #tasks * p.k * (1 + p.steps * #p.lr) * #p.seeds
-    return { tasks = tasks, samples = n, evaluations = n, updates = p.steps * n_cells }
+    return { tasks = tasks, samples = n, evaluations = n, updates = p.steps * #p.lr * #p.seeds }
   end,
 
   main = function(run, p)
-    local fixed = {}
-    for name in pairs(vt.load("experiments/boa.lua").params) do
+    local boa, fixed = vt.load "experiments/boa.lua", {}
+    for name in pairs(boa.params) do
       if name ~= "lr" and name ~= "seed" then fixed[name] = rawget(p, name) end
     end
-    local cells = run:sweep(vt.load "experiments/boa.lua", vt.grid { lr = p.lr, seed = p.seeds }, { fixed = fixed })
+    local cells = run:sweep(boa, vt.grid { lr = p.lr, seed = p.seeds }, { fixed = fixed })
     local start = vt.policy(p.model):start()
 
-    local each = run:table("cells", { "lr", "seed", "first_fast_1", "fast_1", "best_step", "kl_start", "pattern" })
+    local t = run:table("steps", { "lr", "seed", "step", "correct", "fast_1_sure", "fast_1", "distinct", "kl_start",
+      "best" })
     local rows = {}
-    for i, c in ipairs(vt.filter(cells, function(x) return not x.error end)) do
-      rows[i] = { lr = c.lr, gain = c.fast_1 - c.first_fast_1, fast_1 = c.fast_1, step = c.step, kl = distance(c, start) }
-      each:row(c.lr, c.seed, c.first_fast_1, c.fast_1, c.step, rows[i].kl, pattern(c.step, p.steps))
+    for _, c in ipairs(cells) do
+      local steps = c.error and {} or trajectory(c, start)
+      local best = #steps > 0 and vt.max_by(steps, function(s) return s.scores.fast_1_sure end)
+      for _, s in ipairs(steps) do
+        t:row(c.lr, c.seed, s.step, s.scores.correct, s.scores.fast_1_sure, s.scores.fast_1, s.scores.distinct, s.kl,
+          s == best and "*" or "")
+      end
+      if best then
+        local first, last = steps[1].scores.fast_1_sure, steps[#steps]
+        rows[#rows + 1] = { lr = c.lr, best_step = best.step, best = best.scores.fast_1_sure, first = first,
+          last = last.scores.fast_1_sure, gain = last.scores.fast_1_sure - first, kl = last.kl,
+          pattern = pattern(best.step, last.step) }
+      end
     end
-    local t = run:table("lr", { "lr", "seeds", "fast_1", "sd", "gain", "best_step", "kl_start" })
-    for _, of_lr in ipairs(vt.group_by(rows, "lr")) do
-      local fast = vt.stats.summary(of_lr, "fast_1")
-      t:row(of_lr.key, #of_lr, fast.mean, fast.sd, vt.stats.summary(of_lr, "gain").mean,
-        vt.stats.summary(of_lr, "step").median, vt.stats.summary(of_lr, "kl").mean)
+
+    local of_lr = run:table("lr", { "lr", "seeds", "first", "best", "best_step", "last", "sd_last", "gain_last",
+      "kl_last", "pattern" })
+    for _, same in ipairs(vt.group_by(rows, "lr")) do
+      local function mean(name) return vt.stats.summary(same, name).mean end
+      of_lr:row(same.key, #same, mean "first", mean "best", vt.stats.summary(same, "best_step").median, mean "last",
+        vt.stats.summary(same, "last").sd, mean "gain", mean "kl", same[1].pattern)
     end
-    run:plot("lr", { data = t, x = "lr", y = { "fast_1", "gain" }, logx = 10, title = "Learning rates",
+    run:plot("steps", { data = t, x = "step", y = "fast_1_sure", by = "lr", star = "best", title = "Learning rates",
       y_label = "share of samples" })
-    run:plot("kl", { data = t, x = "lr", y = "kl_start", logx = 10, title = "Distance from the start",
+    run:plot("distance", { data = of_lr, x = "lr", y = "kl_last", logx = 10, title = "Distance from the start",
       y_label = "nats per token" })
     return { cells = #cells, failed = cells.failed }
   end,

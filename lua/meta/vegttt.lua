@@ -181,6 +181,19 @@ function vt.draw(weights, tasks, p, o) end
 ---@return vt.Weights
 function vt.weights(ref, o) end
 
+---What a step's samples say in one row; shares are means over tasks, lo and hi belong to fast_1_sure. distinct: codes over
+---samples; copies: share that is the shown body again; nll: mean of -logprob.
+---@param groups vt.Group[] with verdicts
+---@return { n: integer, n_tasks: integer, correct: number, fast_1: number, fast_1_sure: number, lo?: number, hi?: number, distinct: number, copies: number, nll: number }
+function vt.scores(groups) end
+
+---KL of the weights that drew the groups from `weights`, in nats per token: the mean over all tokens of the sampler's
+---log-probability less that under `weights`. Scored tokens are billed as the teacher's. [waits]
+---@param weights vt.Weights
+---@param groups vt.Group[]
+---@return number
+function vt.kl(weights, groups) end
+
 ---@class vt.Group : vt.Sample[]
 ---@field task vt.Task
 ---@field prompt vt.Prompt
@@ -269,9 +282,11 @@ function vt.batch(groups, o) end
 ---@class vt.Candidate
 ---@field check fun(self): boolean billed
 ---@field measure fun(self): number billed
+---The task is the unit: groups of one task are averaged.
 ---@class vt.Picks
 ---@field fast fun(self, p?: number): table
 ---@field fast_sure fun(self, p?: number): table
+---@field outcomes fun(self, what: "fast"|"fast_sure"|"log_speedup"): number[] one per task, for paired tests; where nothing correct was picked the shown function stays (0)
 ---@field mean fun(self, field: string): number
 ---@field sd_over fun(self, field: string): number
 ---@field by_task fun(self): table[]
@@ -280,12 +295,21 @@ function vt.batch(groups, o) end
 
 ---@param rule vt.Rule|fun(cs: vt.Candidate[], p: table, rng: vt.Rng): vt.Candidate
 ---@param groups vt.Group[]
----@param o? { params?: table, seed?: integer }
+---pool: the samples that may be picked, by verdict: "all", without copies of the shown body, without those and correct
+---ones whose interval lies in 0.97 to 1.03; distinct: each code once. A group in which nothing is left still counts, as a
+---failure.
+---@param o? { params?: table, seed?: integer, pool?: "all"|"no_copies"|"no_near_copies", distinct?: boolean }
 ---@return vt.Picks
 function vt.select.apply(rule, groups, o) end
----oracle, random, first, confidence, surprisal, surprisal_top { k = 3 }, longest, shortest
+---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },
+---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
+---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,
+---rarest (codes with the fewest equals), largest_cluster (with the most).
 ---@type table<string, vt.Rule>
 vt.select.rules = {}
+---Their names, in the order in which tables show them.
+---@type string[]
+vt.select.order = {}
 
 ---Recorded groups of the runs that match a glob: prompt, weights, verdicts, rewards and advantages as when they were
 ---drawn; by run, step and task id. The run that asks is left out.

@@ -1,0 +1,343 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- The shipped experiments on the small model and the small tasks: each test names a number of the script's result that a
+-- wrong formula would give otherwise.
+local core = require "vegttt.core"
+local support = require "support"
+
+-- fn(root, files): task files in root, runs go to root/runs.
+local function in_folder(fn)
+  support.in_folder(function(root) fn(root, support.task_files(root)) end)
+end
+
+local function run(name, given, root)
+  if name ~= "nll_probe" then given.temperature = 1.0 end
+  return support.run(support.file(("experiments/%s.lua"):format(name)), given, { root = root .. "/runs" })
+end
+
+-- A run's table as rows by column.
+local function rows(r, name)
+  local out, columns = {}, nil
+  for line in r.tables[name]:gmatch "[^\r\n]+" do
+    local cells = {}
+    for cell in (line .. ","):gmatch "([^,]*)," do cells[#cells + 1] = tonumber(cell) or cell end
+    if not columns then
+      columns = cells
+    else
+      local row = {}
+      for i, c in ipairs(columns) do row[c] = cells[i] end
+      out[#out + 1] = row
+    end
+  end
+  return out
+end
+
+local function reader(root, fn)
+  support.run(support.main(function(_, p, vt) return fn(vt, p) or {} end, { name = "reader" }), nil,
+    { root = root .. "/runs" })
+end
+
+describe("sdpo", function()
+  it("learns nothing from a teacher that reads what the student read", function()
+    in_folder(function(root, files)
+      local r = run("sdpo", { k = 6, steps = 2, context = "null", tasks = { files.same } }, root)
+      local t = rows(r, "trajectory")
+      expect.equal(#t, 1)
+      expect.equal(t[1].advantage, 0)
+      expect.equal(r.value.updates, 0)
+      expect.equal(r.meter.charged.update_tokens, 0)
+    end)
+  end)
+
+  it("bills the teacher's tokens, moves the weights, and begins at no distance from the start", function()
+    in_folder(function(root, files)
+      local r = run("sdpo", { k = 4, steps = 1, context = "both", lr = 0.003, tasks = { files.same },
+        model = support.model(true) }, root)
+      local t = rows(r, "trajectory")
+      expect.equal(#t, 2)
+      expect.equal(t[1].kl_start, 0)
+      expect.truthy(t[1].advantage > 0, "the teacher read more")
+      expect.truthy(t[2].kl_start ~= 0, "the weights moved")
+      expect.equal(r.value.updates, 1)
+      expect.truthy(r.meter.charged.teacher_tokens > 0, "teacher tokens are billed")
+    end)
+  end)
+end)
+
+describe("isolated", function()
+  it("is a batch of one: every step equals boa on that task alone", function()
+    in_folder(function(root, files)
+      local given = { k = 6, steps = 2, lr = 0.003 }
+      local function with(tasks)
+        local g = { tasks = tasks }
+        for k, v in pairs(given) do g[k] = v end
+        return g
+      end
+      local both = rows(run("isolated", with { files.same, files.negated }, root), "tasks")
+      expect.equal(#both, 6)
+      local n = 0
+      for _, file in ipairs { files.same, files.negated } do
+        for _, row in ipairs(rows(run("boa", with { file }, root), "trajectory")) do
+          n = n + 1
+          expect.equal(both[n].step, row.step)
+          expect.near(both[n].correct, row.correct, 1e-9)
+          expect.near(both[n].fast_1_sure, row.fast_1_sure, 1e-9)
+          expect.near(both[n].distinct, row.distinct, 1e-9)
+        end
+      end
+    end)
+  end)
+end)
+
+describe("lr_sweep", function()
+  it("shares the first step of a seed, and goes further at a higher rate", function()
+    in_folder(function(root, files)
+      local r = run("lr_sweep", { k = 6, steps = 1, lr = { 1e-5, 1e-2 }, tasks = { files.same } }, root)
+      local t = rows(r, "steps")
+      expect.equal(#t, 4)
+      for i = 1, 3, 2 do
+        expect.equal(t[i].kl_start, 0)
+        expect.equal(t[i].fast_1_sure, t[1].fast_1_sure)
+      end
+      expect.truthy(math.abs(t[4].kl_start) > math.abs(t[2].kl_start), "further")
+      expect.equal(r.value.failed, 0)
+    end)
+  end)
+end)
+
+describe("selection", function()
+  it("gives each rule what it may pick: pools, fixed denominators, bills", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 16, tasks = { files.same, files.negated } }, root)
+      local r = run("selection", { from = drawn.run.dir }, root)
+      local by = {}
+      for _, row in ipairs(rows(r, "rules")) do by[row.rule] = row end
+      expect.equal(by.surprisal.checks, 0)
+      expect.equal(by.surprisal.measures, 0)
+      reader(root, function(vt)
+        local groups = vt.rollouts(drawn.run.dir)
+        -- By hand: the least likely correct sample of each task, with and without copies.
+        local sure, no_copies, n_correct, empty = 0, 0, 0, 0
+        for _, g in ipairs(groups) do
+          local correct = vt.filter(g, function(s) return s.result.correct end)
+          local others = vt.filter(correct, function(s) return not s.result.is_copy end)
+          n_correct = n_correct + #correct
+          if #others == 0 then empty = empty + 1 end
+          for _, pool in ipairs { correct, others } do
+            local pick = vt.min_by(pool, "logprob")
+            local hit = pick and vt.stats.is_sure(pick.result, 1) and 1 / #groups or 0
+            if pool == correct then sure = sure + hit else no_copies = no_copies + hit end
+          end
+        end
+        expect.near(by.surprisal.fast_1_sure, sure, 1e-9)
+        expect.near(by.surprisal.no_copies, no_copies, 1e-9)
+        expect.equal(by.surprisal.empty, empty)
+        expect.equal(by.oracle.measures, n_correct)
+      end)
+      for _, row in pairs(by) do
+        expect.truthy(row.fast_1_sure <= by.oracle.fast_1_sure + 1e-9, row.rule .. " is no better than the oracle")
+        expect.truthy(row.each_once <= by.oracle.each_once + 1e-9)
+      end
+      expect.equal(rows(r, "tests")[1].wins + rows(r, "tests")[1].losses + rows(r, "tests")[1].ties, 2)
+    end)
+  end)
+
+  it("averages a task's groups: two seeds of one task are one task", function()
+    in_folder(function(root, files)
+      local a = run("best_of_n", { k = 8, seed = 1, tasks = { files.same } }, root)
+      local b = run("best_of_n", { k = 8, seed = 2, tasks = { files.same } }, root)
+      reader(root, function(vt)
+        local groups = vt.flatten { vt.rollouts(a.run.dir), vt.rollouts(b.run.dir) }
+        local picks = vt.select.apply(vt.select.rules.longest, groups)
+        expect.equal(picks.n, 2)
+        expect.equal(#picks:outcomes "fast", 1)
+        expect.equal(picks:fast().n, 1)
+      end)
+    end)
+  end)
+
+  it("refuses a rule that does not exist before anything is drawn", function()
+    in_folder(function(root, files)
+      local r = support.execute(support.file "experiments/selection.lua", { tasks = { files.same }, a = "suprisal" },
+        { root = root .. "/runs" })
+      expect.equal(r.status, "failed")
+      expect.contains(tostring(r.value), "surprisal")
+      expect.equal(r.run.meter.spent.rollouts, 0)
+    end)
+  end)
+end)
+
+describe("a selection rule", function()
+  local function picked(vt, name, cs)
+    local group, task = {}, { id = 1, name = "t" }
+    for i, c in ipairs(cs) do
+      group[i] = { i = i, task = task, text = c.code, code = c.code, code_sha = c.code, n_tokens = c.n, logprob = c.lp,
+        logprob_mean = c.lp / c.n, logprob_code = c.lp, tokens = {},
+        result = { correct = true, speedup = c.speed, speedup_measured = c.speed, speedup_lo = c.speed, speedup_hi = c.speed,
+          is_copy = c.copy or false, status = "correct_fast" } }
+    end
+    group.task = task
+    local picks = vt.select.apply(vt.select.rules[name], { group }, { params = name:find "_top" and { k = 2 } or nil })
+    local out = {}
+    for i, s in ipairs(picks[1].samples) do out[i] = s.i end
+    return table.concat(out, ","), picks
+  end
+
+  it("ranks what its name says", function()
+    support.inside(function(_, _, vt)
+      local cs = { { code = "a", n = 10, lp = -10, speed = 1 }, { code = "a", n = 10, lp = -12, speed = 1 },
+        { code = "b", n = 40, lp = -20, speed = 3 }, { code = "c", n = 20, lp = -18, speed = 2 } }
+      expect.equal(picked(vt, "confidence", cs), "1")
+      expect.equal(picked(vt, "surprisal", cs), "3")
+      expect.equal(picked(vt, "surprisal_mean", cs), "2") -- -1, -1.2, -0.5, -0.9
+      expect.equal(picked(vt, "confidence_mean", cs), "3")
+      expect.equal(picked(vt, "length_controlled", cs), "4") -- residuals of the line: the 4th lies furthest below
+      expect.equal(picked(vt, "rarest", cs), "3,4")
+      expect.equal(picked(vt, "largest_cluster", cs), "1,2")
+      local who, picks = picked(vt, "surprisal_top", cs)
+      expect.equal(who, "3")
+      expect.equal(picks.cost.measures, 2)
+      expect.equal(picked(vt, "confidence_top", cs), "1")
+    end)
+  end)
+
+  it("must pick something", function()
+    support.inside(function(_, _, vt)
+      local task = { id = 1, name = "t" }
+      local group = { task = task, { i = 1, task = task, tokens = {}, text = "x", logprob = -1, n_tokens = 1,
+        result = { correct = true, speedup = 2, is_copy = false, status = "correct_fast" } } }
+      expect.raises("empty list", vt.select.apply, function() return {} end, { group })
+      expect.raises("returned a nil", vt.select.apply, function() end, { group })
+      expect.raises("not one of its candidates", vt.select.apply, function() return { {} } end, { group })
+    end)
+  end)
+end)
+
+describe("nll_probe", function()
+  it("finds under the first weights the log-probabilities that were drawn", function()
+    in_folder(function(root, files)
+      local boa = run("boa", { k = 8, steps = 1, lr = 0.003, tasks = { files.same, files.negated } }, root)
+      local r = run("nll_probe", { from = boa.run.dir, steps = "0,1" }, root)
+      local t, sum, n, n_correct = rows(r, "rho"), 0, 0, 0
+      reader(root, function(vt)
+        for _, g in ipairs(vt.rollouts(boa.run.dir)) do
+          for _, s in ipairs(g.step == 0 and g or {}) do
+            sum, n = sum - s.logprob, n + 1
+            if s.result.correct then n_correct = n_correct + 1 end
+          end
+        end
+      end)
+      expect.equal(t[1].n, n)
+      expect.near(t[1].mean_nll, sum / n, 1e-5)
+      expect.equal(t[2].n, n_correct)
+      expect.equal(#t, 6)
+      expect.truthy(t[4].mean_nll ~= t[1].mean_nll, "other weights, other likelihoods")
+    end)
+  end)
+end)
+
+describe("transfer", function()
+  it("pairs tasks, and knows what the weights were trained on", function()
+    in_folder(function(root, files)
+      local boa = run("boa", { k = 8, steps = 1, lr = 0.003, tasks = { files.same } }, root)
+      local given = { k = 6, from = boa.run.dir .. "@step1", tasks = { files.same, files.negated } }
+      local r = run("transfer", given, root)
+      local t = rows(r, "tasks")
+      expect.equal(t[1].met, "task")
+      expect.equal(t[2].met, "family")
+      expect.equal(rows(r, "weights")[1].kl_start, 0)
+      expect.truthy(rows(r, "weights")[2].kl_start ~= 0)
+      given.unseen = true
+      local none = support.execute(support.file "experiments/transfer.lua", given, { root = root .. "/runs" })
+      expect.contains(tostring(none.value), "every task was met")
+    end)
+  end)
+end)
+
+describe("budget", function()
+  it("spends the same in every arm, and its first arm is Best-of-N", function()
+    in_folder(function(root, files)
+      local given = { total = 8, k = 4, steps = 2, lr = 0.003, tasks = { files.same } }
+      local r = run("budget", given, root)
+      local t = rows(r, "arms")
+      expect.equal(#t, 3)
+      expect.equal(t[1].ties, 1)
+      local n = run("best_of_n", { k = 8, tasks = { files.same } }, root)
+      reader(root, function(vt)
+        local best = 1
+        for _, s in ipairs(vt.flatten(vt.rollouts(n.run.dir))) do
+          if vt.stats.is_sure(s.result, 1) then best = math.max(best, s.result.speedup) end
+        end
+        expect.near(t[1].speedup, best, 1e-5 * best)
+      end)
+      expect.equal(r.meter.charged.rollouts, 3 * 8)
+      given.total = 7
+      local bad = support.execute(support.file "experiments/budget.lua", given, { root = root .. "/runs" })
+      expect.contains(tostring(bad.value), "are more than --total 7")
+    end)
+  end)
+end)
+
+describe("rlvr", function()
+  it("never trains on what it evaluates on, and stops at a guardrail", function()
+    in_folder(function(root, files)
+      local given = { k = 4, steps = 2, batch = 1, eval_every = 1, lr = 0.003, tasks = { files.same },
+        eval_tasks = { files.negated }, min_correct = 0.0 }
+      local r = run("rlvr", given, root)
+      expect.equal(#rows(r, "progress"), 3)
+      expect.equal(rows(r, "progress")[1].kl_start, 0)
+      expect.equal(r.value.stopped, "")
+      given.min_correct = 1.0
+      local stopped = run("rlvr", given, root)
+      expect.contains(stopped.value.stopped, "--min_correct 1.00")
+      expect.equal(#rows(stopped, "progress"), 1)
+      given.eval_tasks = { files.same }
+      expect.raises("would be trained on", run, "rlvr", given, root)
+    end)
+  end)
+end)
+
+describe("refine", function()
+  it("begins both arms with the same draw, at the same number of rollouts", function()
+    in_folder(function(root, files)
+      local r = run("refine", { k = 3, turns = 2, tasks = { files.same } }, root)
+      local t = rows(r, "turns")
+      expect.equal(t[1].refined, t[1].sampled)
+      expect.equal(t[2].rollouts, 6)
+      expect.truthy(t[2].refined >= t[1].refined - 1e-9 and t[2].sampled >= t[1].sampled - 1e-9, "the best so far stays")
+      expect.equal(r.meter.charged.rollouts, 9)
+    end)
+  end)
+end)
+
+describe("presort", function()
+  it("finds everything when all codes are evaluated, whatever the order", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 16, tasks = { files.same } }, root)
+      local t = rows(run("presort", { from = drawn.run.dir }, root), "curve")
+      local last = t[#t]
+      expect.equal(last.evaluated, 16)
+      expect.near(last.surprising, last.likely, 1e-9)
+      expect.near(last.surprising, last.random, 1e-9)
+      expect.truthy(t[1].likely <= last.likely and t[1].surprising <= last.surprising, "more evaluations find no less")
+    end)
+  end)
+end)
+
+describe("variance", function()
+  it("is the spread of the correct answers' log-probabilities", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 16, tasks = { files.same } }, root)
+      local r = run("variance", { from = drawn.run.dir }, root)
+      reader(root, function(vt)
+        local x = {}
+        for _, s in ipairs(vt.rollouts(drawn.run.dir)[1]) do
+          if s.result.correct then x[#x + 1] = s.logprob end
+        end
+        expect.near(rows(r, "tasks")[1].sd_logprob, vt.stats.sd(x), 1e-4)
+        expect.equal(rows(r, "tasks")[1].correct, #x)
+      end)
+      expect.equal(core.exists(r.run.dir .. "/tables/tasks.csv"), true)
+    end)
+  end)
+end)
