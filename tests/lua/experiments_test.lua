@@ -11,7 +11,7 @@ local function in_folder(fn)
 end
 
 local function run(name, given, root)
-  if name ~= "nll_probe" then given.temperature = 1.0 end
+  if name ~= "nll_probe" and given.which ~= "temperature" then given.temperature = 1.0 end
   return support.run(support.file(("experiments/%s.lua"):format(name)), given, { root = root .. "/runs" })
 end
 
@@ -338,6 +338,33 @@ describe("variance", function()
         expect.equal(rows(r, "tasks")[1].correct, #x)
       end)
       expect.equal(core.exists(r.run.dir .. "/tables/tasks.csv"), true)
+    end)
+  end)
+end)
+
+describe("curriculum", function()
+  it("measures every batch after every stage, and names the differences", function()
+    in_folder(function(root, files)
+      local r = run("curriculum", { k = 4, steps = 1, lr = 0.003, split = "", batches = files.same .. ";" .. files.negated },
+        root)
+      local after = {}
+      for _, row in ipairs(rows(r, "matrix")) do after[row.learnt .. "," .. row.batch] = row.fast_1_sure end
+      expect.near(r.value.forward, after["1,2"] - after["0,2"], 1e-6)
+      expect.near(r.value.backward, after["2,1"] - after["1,1"], 1e-6)
+      expect.near(r.value.own, (after["1,1"] - after["0,1"] + after["2,2"] - after["1,2"]) / 2, 1e-6)
+      expect.equal(r.meter.charged.rollouts, 3 * 2 * 4)
+    end)
+  end)
+end)
+
+describe("ablations", function()
+  it("keeps the number of rollouts in its grid", function()
+    in_folder(function(root, files)
+      local r = run("ablations", { which = "grid", scale = 0.125, lr = 0.003, tasks = { files.same } }, root)
+      local t = rows(r, "cells")
+      expect.equal(#t, 4) -- 12 rollouts: 12 x 1, 6 x 2, 4 x 3, 2 x 6
+      for _, row in ipairs(t) do expect.equal(row.rollouts, 12) end
+      expect.equal(t[1].first_fast_1_sure, t[1].last_fast_1_sure)
     end)
   end)
 end)
