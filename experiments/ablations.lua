@@ -48,9 +48,9 @@ return vt.experiment {
   end,
 
   main = function(run, p)
-    local boa, fixed = vt.load "experiments/boa.lua", {}
+    local boa, fixed = vt.load "experiments/boa.lua", { redraw = false }
     for name in pairs(boa.params) do
-      if name ~= "seed" then fixed[name] = rawget(p, name) end
+      if name ~= "seed" and name ~= "redraw" then fixed[name] = rawget(p, name) end
     end
     local grid = {}
     for _, cell in ipairs(cells_of(p.which, p)) do

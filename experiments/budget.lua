@@ -4,16 +4,17 @@ local vt = require "vegttt"
 
 -- One way to spend: s updates on k rollouts each, then everything that is left from the last weights.
 local function spend(run, start, tasks, s, p)
-  local policy, drawn = start:branch(start:start()), {}
-  local reward, advantage = vt.reward.default(), vt.advantage.batch_z()
+  local policy, learner, drawn = start:branch(start:start()), vt.learner(run, p), {}
   for step = 1, s do
-    local groups = vt.draw(policy:snapshot(("arm%d_step%d"):format(s, step - 1)), tasks, p, { n = p.k, again = true })
+    local groups = vt.draw(policy:snapshot(("arm%d_step%d"):format(s, step - 1)), tasks, p, { n = p.k, again = true,
+      draw = learner:draw(step) })
     for _, g in ipairs(groups) do drawn[#drawn + 1] = g end
-    policy:update(vt.batch(advantage(reward(groups))), { lr = p.lr, loss = "importance_sampling" })
+    learner:step(policy, groups, { arm = s })
   end
   local left = p.total - s * p.k
   run:stage(("%d steps, then %d samples"):format(s, left))
-  local last = left > 0 and vt.draw(policy:snapshot(("arm%d_last"):format(s)), tasks, p, { n = left, again = true }) or {}
+  local last = left > 0 and vt.draw(policy:snapshot(("arm%d_last"):format(s)), tasks, p, { n = left, again = true,
+    draw = learner:draw(s + 1) }) or {}
   for _, g in ipairs(last) do drawn[#drawn + 1] = g end
   return drawn, last
 end

@@ -34,7 +34,7 @@ return vt.experiment {
       for i, b in ipairs(batches) do reversed[#batches + 1 - i] = b end
       batches = reversed
     end
-    local reward, advantage = vt.reward.default(), vt.advantage.batch_z()
+    local learner = vt.learner(run, p)
 
     -- after[i][j]: batch j's share after i batches were learnt; the samples of batch i + 1 there are its first rollouts.
     local t, after, drawn = run:table("matrix", { "learnt", "batch", "tasks", "correct", "fast_1_sure", "fast_1" }), {}, nil
@@ -42,15 +42,16 @@ return vt.experiment {
       if i > 0 then
         for step = 1, p.steps do
           run:stage(("batch %d, update %d"):format(i, step))
-          if step > 1 then drawn[i] = vt.draw(policy:snapshot(("batch%d_step%d"):format(i, step - 1)), batches[i], p) end
-          policy:update(vt.batch(advantage(reward(drawn[i]))), { lr = p.lr, loss = "importance_sampling" })
+          if step > 1 then drawn[i] = vt.draw(policy:snapshot(("batch%d_step%d"):format(i, step - 1)), batches[i], p,
+            { draw = learner:draw(("%d/%d"):format(i, step)) }) end
+          learner:step(policy, drawn[i], { batch = i })
         end
       end
       local weights = policy:snapshot("learnt" .. i)
       after[i], drawn = {}, {}
       for j, tasks in ipairs(batches) do
         run:stage(("%d learnt, batch %d"):format(i, j))
-        drawn[j] = vt.draw(weights, tasks, p)
+        drawn[j] = vt.draw(weights, tasks, p, { draw = learner:draw(("learnt%d"):format(i)) })
         local s, ids = vt.scores(drawn[j]), {}
         for n, task in ipairs(tasks) do ids[n] = task.id end
         after[i][j] = s.fast_1_sure

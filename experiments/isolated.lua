@@ -4,17 +4,12 @@ local vt = require "vegttt"
 
 -- The steps of one task: scores, and the weights that each was drawn from.
 local function adapt(run, policy, task, p)
-  local reward, advantage = vt.reward.default(), vt.advantage.batch_z()
-  local stop, steps = vt.early_stop { patience = p.patience }, {}
+  local learner, stop, steps = vt.learner(run, p), vt.early_stop { patience = p.patience }, {}
   local drawn
   for step = 0, p.steps do
-    if step > 0 then
-      local u = policy:update(vt.batch(advantage(reward(drawn))), { lr = p.lr, loss = "importance_sampling" })
-      run:log("update", { task = task.id, step = step, loss = u.loss, grad_norm = u.grad_norm, ess = u.ess,
-        kl = u.kl_sample_train })
-    end
+    if step > 0 then learner:step(policy, drawn, { task = task.id }) end
     local weights = policy:snapshot(("task%d_step%d"):format(task.id, step))
-    drawn = vt.draw(weights, { task }, p)
+    drawn = vt.draw(weights, { task }, p, { draw = learner:draw(step) })
     local s = vt.scores(drawn)
     steps[#steps + 1] = { step = step, groups = drawn, scores = s }
     run:log("step", { task = task.id, step = step, fast_1 = s.fast_1, fast_1_sure = s.fast_1_sure, correct = s.correct })

@@ -33,9 +33,9 @@ return vt.experiment {
   end,
 
   main = function(run, p)
-    local boa, fixed = vt.load "experiments/boa.lua", {}
+    local boa, fixed = vt.load "experiments/boa.lua", { redraw = false }
     for name in pairs(boa.params) do
-      if name ~= "lr" and name ~= "seed" then fixed[name] = rawget(p, name) end
+      if name ~= "lr" and name ~= "seed" and name ~= "redraw" then fixed[name] = rawget(p, name) end
     end
     local cells = run:sweep(boa, vt.grid { lr = p.lr, seed = p.seeds }, { fixed = fixed })
     local start = vt.policy(p.model):start()

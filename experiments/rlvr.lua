@@ -34,6 +34,7 @@ return vt.experiment {
   params = vt.adapt_params {
     k = { 8, "rollouts per task (the papers: group 8)", min = 2 },
     steps = { 4, "gradient steps (the papers: 40)", extend = true },
+    advantage = { "group_z" },
     batch = { 4, "training tasks per step (the papers: 8)", min = 1 },
     tasks = { "", "training task ids; empty = the whole half", list = true },
     subset = { "train", "half to train on", choices = { "train", "eval" } },
@@ -53,7 +54,7 @@ return vt.experiment {
   main = function(run, p)
     local train, policy = vt.tasks(p), vt.policy(p.model)
     local others = held_out(train, p)
-    local reward, advantage = vt.reward.default(), vt.advantage.group_z()
+    local learner = vt.learner(run, p)
     local t = run:table("progress", { "step", "correct", "fast_1_sure", "lo", "hi", "fast_1", "distinct", "kl_start" })
     local best = vt.early_stop { patience = p.patience }
     local stopped
@@ -61,7 +62,7 @@ return vt.experiment {
     local function evaluate(step)
       run:stage(("evaluating step %d"):format(step))
       local weights = policy:snapshot("step" .. step)
-      local groups = vt.draw(weights, others, p, { draw = "evaluation" })
+      local groups = vt.draw(weights, others, p, { draw = "evaluation" .. learner:draw(step) })
       local s, kl = vt.scores(groups), vt.kl(policy:start(), groups)
       t:row(step, s.correct, s.fast_1_sure, s.lo, s.hi, s.fast_1, s.distinct, kl)
       run:log("evaluation", { step = step, correct = s.correct, fast_1_sure = s.fast_1_sure, kl_start = kl })
@@ -75,11 +76,9 @@ return vt.experiment {
     evaluate(0)
     for step = 1, stopped and 0 or p.steps do
       run:stage(("step %d of %d"):format(step, p.steps))
-      local groups = vt.draw(policy:snapshot("now" .. step - 1), batch_of(run, train, p.batch, step), p)
-      local u = policy:update(vt.batch(advantage(reward(groups))), { lr = p.lr, loss = "importance_sampling" })
-      local s = vt.scores(groups)
-      run:log("update", { step = step, loss = u.loss, grad_norm = u.grad_norm, ess = u.ess, kl = u.kl_sample_train,
-        correct = s.correct, fast_1_sure = s.fast_1_sure, distinct = s.distinct })
+      local groups = vt.draw(policy:snapshot("now" .. step - 1), batch_of(run, train, p.batch, step), p,
+        { draw = learner:draw(step) })
+      learner:step(policy, groups, { correct = vt.scores(groups).correct })
       if (step % p.eval_every == 0 or step == p.steps) and evaluate(step) then break end
     end
 

@@ -8,6 +8,7 @@ local core = require "vegttt.core"
 local draw = require "vegttt.draw"
 local eval = require "vegttt.eval"
 local experiment = require "vegttt.experiment"
+local learner = require "vegttt.learner"
 local list = require "vegttt.list"
 local params = require "vegttt.params"
 local policy = require "vegttt.policy"
@@ -30,7 +31,7 @@ local vt = {
   sampling = draw.sampling, draw = draw.groups, scores = scores.of, kl = scores.kl,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
-  batch = update.batch,
+  batch = update.batch, learner = learner.new,
   select = closed.names("vt.select", { apply = select_.apply, order = select_.order,
     rules = closed.names("vt.select.rules", select_.rules) }),
   early_stop = select_.early_stop,

@@ -10,11 +10,13 @@
 --
 -- What many scripts share is declared here once, with the limits that the engine itself keeps (core.limits). A script
 -- that names a shared parameter again changes what it gives and keeps the rest, `extend` excepted.
+local advantage = require "vegttt.advantage"
 local args = require "vegttt.args"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local policy = require "vegttt.policy"
+local reward = require "vegttt.reward"
 
 local params = {}
 
@@ -79,6 +81,12 @@ end
 
 local function with_updates()
   local shared = with_tasks()
+  shared.reward = { "default", "what a verdict is worth: a name of vt.reward", choices = errors.keys(reward) }
+  shared.advantage = { "batch_z", "what is learnt from rewards: a name of vt.advantage", choices = errors.keys(advantage) }
+  shared.loss = { "importance_sampling", "loss of an update",
+    choices = { "cispo", "cross_entropy", "dro", "importance_sampling", "ppo" } }
+  shared.null = { "none", "control: frozen = no update, only new draws; shuffled = advantages dealt out anew within a task",
+    choices = { "none", "frozen", "shuffled" } }
   shared.steps = { 5, "gradient steps", min = 0, extend = true }
   shared.lr = limited("lr", { nil, "learning rate", type = "number" })
   shared.patience = { 0, "stop after so many steps in a row without a new best; 0 = run every step", min = 0 }

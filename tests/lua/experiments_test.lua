@@ -32,8 +32,11 @@ local function rows(r, name)
   return out
 end
 
+-- fn(vt, p) within a run; each time another, since a finished one would only be read back.
+local n_readers = 0
 local function reader(root, fn)
-  support.run(support.main(function(_, p, vt) return fn(vt, p) or {} end, { name = "reader" }), nil,
+  n_readers = n_readers + 1
+  support.run(support.main(function(_, p, vt) return fn(vt, p) or {} end, { name = "reader" .. n_readers }), nil,
     { root = root .. "/runs" })
 end
 
@@ -221,7 +224,7 @@ describe("nll_probe", function()
       local t, sum, n, n_correct = rows(r, "rho"), 0, 0, 0
       reader(root, function(vt)
         for _, g in ipairs(vt.rollouts(boa.run.dir)) do
-          for _, s in ipairs(g.step == 0 and g or {}) do
+          for _, s in ipairs(g.step == 0 and g.draw == "main" and g or {}) do
             sum, n = sum - s.logprob, n + 1
             if s.result.correct then n_correct = n_correct + 1 end
           end
@@ -365,6 +368,84 @@ describe("ablations", function()
       expect.equal(#t, 4) -- 12 rollouts: 12 x 1, 6 x 2, 4 x 3, 2 x 6
       for _, row in ipairs(t) do expect.equal(row.rollouts, 12) end
       expect.equal(t[1].first_fast_1_sure, t[1].last_fast_1_sure)
+    end)
+  end)
+end)
+
+describe("boa's controls", function()
+  local given = { k = 6, steps = 2, lr = 0.003 }
+  local function with(files, more)
+    local out = { tasks = { files.same, files.negated } }
+    for k, v in pairs(given) do out[k] = v end
+    for k, v in pairs(more) do out[k] = v end
+    return out
+  end
+
+  it("frozen: no update, every step a new draw from the same weights", function()
+    in_folder(function(root, files)
+      local r = run("boa", with(files, { null = "frozen" }), root)
+      expect.equal(#rows(r, "trajectory"), 3)
+      expect.equal(r.meter.charged.update_tokens, 0)
+      local ids, texts = {}, {}
+      reader(root, function(vt)
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          local all = {}
+          for i, s in ipairs(g) do all[i] = s.seed end
+          ids[g.weights.id], texts[table.concat(all, ",")] = true, true
+        end
+      end)
+      local n_ids, n_draws = 0, 0
+      for _ in pairs(ids) do n_ids = n_ids + 1 end
+      for _ in pairs(texts) do n_draws = n_draws + 1 end
+      expect.equal(n_ids, 1)
+      expect.equal(n_draws, 8) -- two tasks, three steps and the fresh draw
+    end)
+  end)
+
+  it("shuffled: the same advantages in each task, on other samples", function()
+    in_folder(function(root, files)
+      local sorted = {}
+      for _, null in ipairs { "none", "shuffled" } do
+        local r = run("boa", with(files, { null = null, steps = 1 }), root)
+        reader(root, function(vt)
+          local of_task = {}
+          for _, g in ipairs(vt.rollouts(r.run.dir)) do
+            if g.step == 0 and g.draw == "main" then
+              local values, by_sample = {}, {}
+              for i, s in ipairs(g) do values[i], by_sample[i] = s.advantage, s.advantage end
+              table.sort(values)
+              of_task[#of_task + 1] = { table.concat(values, " "), table.concat(by_sample, " ") }
+            end
+          end
+          sorted[null] = of_task
+        end)
+      end
+      local n_moved = 0
+      for i = 1, 2 do
+        expect.equal(sorted.none[i][1], sorted.shuffled[i][1])
+        if sorted.none[i][2] ~= sorted.shuffled[i][2] then n_moved = n_moved + 1 end
+      end
+      expect.truthy(n_moved > 0, "some advantages moved")
+    end)
+  end)
+
+  it("the fresh draw is independent, of the chosen weights, and charged", function()
+    in_folder(function(root, files)
+      local r = run("boa", with(files, {}), root)
+      expect.equal(r.meter.charged.rollouts, 2 * 6 * 4)
+      expect.near(r.value.fresh_gain, r.value.fresh - r.value.first, 1e-9)
+      local none = run("boa", with(files, { redraw = false }), root)
+      expect.equal(none.meter.charged.rollouts, 2 * 6 * 3)
+      expect.equal(none.value.step, r.value.step)
+      reader(root, function(vt)
+        local chosen, fresh = {}, {}
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          local to = g.draw == "fresh" and fresh or g.step == r.value.step and chosen or {}
+          for _, s in ipairs(g) do to[#to + 1] = s.seed end
+          if g.draw == "fresh" then expect.equal(g.weights.id, r.value.weights) end
+        end
+        for i, seed in ipairs(fresh) do expect.truthy(seed ~= chosen[i], "another seed") end
+      end)
     end)
   end)
 end)
