@@ -36,7 +36,8 @@ function vt.params(extra) end
 ---@return table<string, vt.Param>
 function vt.task_params(extra) end
 
----Those of vt.task_params, and steps = 5, lr, patience = 0.
+---Those of vt.task_params, and steps = 5, lr, patience = 0, reward = "default", advantage = "batch_z",
+---loss = "importance_sampling", null = "none" (what vt.learner reads).
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.adapt_params(extra) end
@@ -140,6 +141,18 @@ function vt.policy(spec, o) end
 ---@field encode fun(self, text: string, o?: { special?: boolean }): integer[]
 ---@field decode fun(self, ids: integer[]): string
 ---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
+
+---One step of learning as parameters of vt.adapt_params say it: reward and advantage by their names in vt.reward and
+---vt.advantage, loss, lr, null. step rewards the groups, updates, and logs a line "update" with `fields`; under null =
+---"frozen" it does nothing and returns nil, under "shuffled" advantages are dealt out anew within each task. draw gives the
+---label with which a step's samples are drawn.
+---@class vt.Learner
+---@field step fun(self, policy: vt.Policy, groups: vt.Group[], fields?: table): vt.UpdateReport? [waits]
+---@field draw fun(self, step: integer|string): string
+---@param run vt.Run
+---@param p vt.Params
+---@return vt.Learner
+function vt.learner(run, p) end
 
 ---lr from the model record; loss "importance_sampling"; ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
 ---0 = off; floor: skip the step when RMS advantage or half-batch gradient agreement is below it. A loss function returns w in
