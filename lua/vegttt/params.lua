@@ -16,6 +16,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local policy = require "vegttt.policy"
+local presets = require "vegttt.presets"
 local reward = require "vegttt.reward"
 
 local params = {}
@@ -76,6 +77,7 @@ local function with_tasks()
   shared.subset = { "eval", "which half of the split", choices = { "train", "eval" } }
   shared.tasks = { "4,5,12,14,15", "problem ids or task files; empty = the whole subset", list = true }
   shared.eval = { "fast", "timing protocol", choices = { "fast", "full" } }
+  shared.preset = { "none", "values that a published text states, for parameters that are not given", choices = presets.names }
   return shared
 end
 
@@ -210,10 +212,14 @@ function params.resolve(declared, given, origin)
       errors.usage("there is no parameter '%s'%s", tostring(name), errors.hint(tostring(name), names))
     end
   end
+  local preset = declared.preset and given.preset and params.value("preset", declared.preset, given.preset) or "none"
+  local stated = presets.values(preset, declared)
   for _, name in ipairs(names) do
-    local d = declared[name]
-    values[name] = params.value(name, d, given[name])
-    origins[name] = { value = values[name], type = params.kind(d), origin = given[name] ~= nil and origin
+    local d, from = declared[name], origin
+    local text = given[name]
+    if text == nil then text, from = stated[name], "preset " .. preset end
+    values[name] = params.value(name, d, text)
+    origins[name] = { value = values[name], type = params.kind(d), origin = text ~= nil and from
       or values[name] == nil and "model record" or "default" }
   end
   return closed.record("p", values, names), origins
