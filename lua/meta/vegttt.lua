@@ -324,6 +324,17 @@ vt.select.rules = {}
 ---@type string[]
 vt.select.order = {}
 
+---What was found, as a tree, and which of it to go on from: PUCT as TTT-Discover ships it. nodes[1] is the root, of value 0.
+---pick gives up to k nodes, none above or below another; add takes what came of one, and keeps the best new ones.
+---@class vt.Archive
+---@field nodes { value: number, what: any, parent: table, n: integer, best_child?: number, number: integer }[]
+---@field scores fun(self): number[] of all nodes
+---@field pick fun(self, k: integer): table[]
+---@field add fun(self, node: table, found: { value: number, key: string, what: any }[])
+---@param o? { c?: number, keep?: integer } c: weight of exploration (1); keep: most children of a pick (2)
+---@return vt.Archive
+function vt.archive(o) end
+
 ---Recorded groups of the runs that match a glob: prompt, weights, verdicts, rewards and advantages as when they were
 ---drawn; by run, step and task id. The run that asks is left out.
 ---@param glob string|string[]

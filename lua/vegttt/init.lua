@@ -3,6 +3,7 @@
 -- The surface: what `require "vegttt"` gives to scripts. One table, made of the groups that the other files define; each
 -- entry is described in lua/meta/vegttt.lua, and a test compares the two.
 local advantage = require "vegttt.advantage"
+local archive = require "vegttt.archive"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local draw = require "vegttt.draw"
@@ -34,7 +35,7 @@ local vt = {
   batch = update.batch, learner = learner.new,
   select = closed.names("vt.select", { apply = select_.apply, order = select_.order,
     rules = closed.names("vt.select.rules", select_.rules) }),
-  early_stop = select_.early_stop,
+  early_stop = select_.early_stop, archive = archive.new,
   map = sched.map, each = sched.each, all = sched.all, race = sched.race,
   spawn = function(fn) return sched.spawn(fn) end,
   timeout = sched.timeout,

@@ -471,3 +471,54 @@ describe("a preset", function()
     end)
   end)
 end)
+
+describe("an archive", function()
+  it("scores as PUCT does, counts a pick on all ancestors, and picks no relatives together", function()
+    support.inside(function(_, _, vt)
+      local a = vt.archive { c = 2, keep = 2 }
+      local root = a.nodes[1]
+      expect.equal(a:pick(3)[1], root)
+      a:add(root, { { value = 1, key = "a", what = "A" }, { value = 3, key = "b", what = "B" }, { value = 2, key = "c", what = "C" },
+        { value = 3, key = "b", what = "B again" } })
+      expect.equal(#a.nodes, 3) -- the two best new ones: b and c
+      local b, c = a.nodes[2], a.nodes[3]
+      expect.equal(b.what, "B")
+      expect.equal(c.what, "C")
+      -- Ranks: b 3/6, c 2/6, root 1/6; range of b and c is 1; T = 1.
+      local s = a:scores()
+      expect.near(s[1], 3 + 2 * 1 * (1 / 6) * math.sqrt(2) / 2, 1e-12) -- Q is its best child's
+      expect.near(s[2], 3 + 2 * 1 * (3 / 6) * math.sqrt(2), 1e-12)
+      expect.near(s[3], 2 + 2 * 1 * (2 / 6) * math.sqrt(2), 1e-12)
+      local picked = a:pick(3)
+      expect.equal(#picked, 2) -- the root is an ancestor of both
+      expect.truthy(picked[1] == b and picked[2] == c)
+      a:add(b, { { value = 5, key = "d", what = "D" } })
+      expect.equal(root.n, 2)
+      expect.equal(b.n, 1)
+      expect.equal(c.n, 0)
+      expect.equal(b.best_child, 5)
+      expect.equal(root.best_child, 3) -- of its own children only
+    end)
+  end)
+end)
+
+describe("discover", function()
+  it("begins at the question alone and goes on from what it found", function()
+    in_folder(function(root, files)
+      local r = run("discover", { k = 8, groups = 2, steps = 1, lr = 0.003, tasks = { files.same } }, root)
+      local t = rows(r, "steps")
+      expect.equal(t[1].groups, 1)
+      expect.equal(t[1].from_archive, 0)
+      expect.truthy(t[2].from_archive >= 1, "a group goes on from a kernel")
+      expect.truthy(t[2].speedup >= t[1].speedup - 1e-9, "the best so far stays")
+      reader(root, function(vt)
+        local n = 0
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          local text = g.prompt:messages({})[2].content
+          if text:find("times as fast:", 1, true) then n = n + 1 end
+        end
+        expect.equal(n, t[2].from_archive)
+      end)
+    end)
+  end)
+end)

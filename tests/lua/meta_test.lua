@@ -77,7 +77,7 @@ describe("meta", function()
         ["vt.Verdict"] = group[1].result, ["vt.EarlyStop"] = vt.early_stop {}, ["vt.Picks"] = picks,
         ["vt.Vector"] = group[1].logprobs, ["vt.Prompt"] = task:prompt(), ["vt.Handle"] = vt.spawn(function() end),
         ["vt.Cells"] = cells, ["vt.Candidate"] = candidate, ["vt.Group"] = group, ["vt.Sample"] = group[1],
-        ["vt.Learner"] = learner, ["vt.Experiment"] = vt.load "experiments/boa.lua" }
+        ["vt.Learner"] = learner, ["vt.Archive"] = vt.archive {}, ["vt.Experiment"] = vt.load "experiments/boa.lua" }
       for class, object in pairs(objects) do
         local methods, fields = described_fields(class)
         expect.equal(missing(getmetatable(object).methods, methods), "", class .. " lacks in meta")
