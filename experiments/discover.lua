@@ -4,9 +4,9 @@
 local vt = require "vegttt"
 
 -- The question, with a kernel to improve where the group goes on from one.
-local function prompt_of(task, node)
-  if not node.what then return task:prompt() end
-  local c = vt.context(task:prompt())
+local function prompt_of(task, node, p)
+  if not node.what then return vt.prompt(task, p) end
+  local c = vt.context(vt.prompt(task, p))
   c:add(("A version that is %.2f times as fast:"):format(math.exp(node.value)), ("```c\n%s\n```"):format(node.what.code))
   return c:ask "Write a version that is faster still."
 end
@@ -53,7 +53,7 @@ return vt.experiment {
       end
       local groups = vt.map(asked, function(a)
         return vt.draw(weights, { a.task }, p, { draw = ("%s/%d"):format(learner:draw(step), a.j),
-          prompt = function(task) return prompt_of(task, a.node) end })[1]
+          prompt = function(task) return prompt_of(task, a.node, p) end })[1]
       end)
       local n_from, n_nodes, log = 0, 0, 0
       for n, a in ipairs(asked) do

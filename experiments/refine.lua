@@ -4,8 +4,8 @@
 local vt = require "vegttt"
 
 -- The question, the answer so far, its verdict.
-local function ask_again(task, s)
-  local c = vt.context(task:prompt())
+local function ask_again(task, s, p)
+  local c = vt.context(vt.prompt(task, p))
   c:add("An earlier answer:", ("```c\n%s\n```"):format(s.code or s.text))
   c:add("What became of it:", s.result:feedback { max_chars = 600 })
   return c:ask "Write a faster correct version."
@@ -62,7 +62,7 @@ return vt.experiment {
         local index = {}
         for i, task in ipairs(tasks) do index[task] = i end
         add(refined, vt.draw(weights, tasks, p, { draw = "turn" .. turn,
-          prompt = function(task) return ask_again(task, best_of(refined[index[task]])) end }))
+          prompt = function(task) return ask_again(task, best_of(refined[index[task]]), p) end }))
         add(sampled, vt.draw(weights, tasks, p, { draw = "fresh" .. turn }))
       end
       local a, a_sure = best(refined)

@@ -31,7 +31,9 @@ function vt.experiment(e) end
 ---@return table<string, vt.Param>
 function vt.params(extra) end
 
----Those of vt.params, and split, subset, tasks = "4,5,12,14,15" (ids, ranges, .lua files), eval = "fast" (the protocol).
+---Those of vt.params, and split, subset, tasks = "4,5,12,14,15" (ids, ranges, .lua files), eval = "fast" (the protocol),
+---prompt (a file with {source} in it), system, shots = 0, free_form = false (what vt.prompt reads), preset = "none": values that a
+---published text states (paper-a, paper-b, report, report-short, discover), for what is not given.
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.task_params(extra) end
@@ -177,6 +179,12 @@ function vt.learner(run, p) end
 ---@param o? vt.SampleOpts
 ---@return vt.SampleOpts
 function vt.sampling(p, o) end
+
+---The task as p's prompt, system, shots and free_form show it; with none of them as task:prompt() does.
+---@param task vt.Task
+---@param p vt.Params
+---@return vt.Prompt
+function vt.prompt(task, p) end
 
 ---Samples each task with the options that p holds and judges every sample as soon as it has ended: a group per task, in
 ---their order. o: sampling options over those of p, protocol (else p.eval), fresh, and prompt, which shows a task. [waits]

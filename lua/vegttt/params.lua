@@ -77,6 +77,10 @@ local function with_tasks()
   shared.subset = { "eval", "which half of the split", choices = { "train", "eval" } }
   shared.tasks = { "4,5,12,14,15", "problem ids or task files; empty = the whole subset", list = true }
   shared.eval = { "fast", "timing protocol", choices = { "fast", "full" } }
+  shared.prompt = { "", "file whose text shows a task, {source} standing for the function; empty = as the model record says" }
+  shared.system = { "", "system sentence; empty = as the model record says" }
+  shared.shots = { 0, "worked examples before the question", min = 0, max = 3 }
+  shared.free_form = { false, "let the model begin its answer itself, not with the fence and the signature" }
   shared.preset = { "none", "values that a published text states, for parameters that are not given", choices = presets.names }
   return shared
 end

@@ -522,3 +522,61 @@ describe("discover", function()
     end)
   end)
 end)
+
+describe("a prompt's parameters", function()
+  it("show a task in another way, and the file is an input", function()
+    in_folder(function(root, files)
+      core.write(root .. "/p.txt", "Improve:\n{source}\nNow.")
+      local given = { k = 2, tasks = { files.same }, prompt = root .. "/p.txt", system = "Be terse.", shots = 2,
+        free_form = true }
+      local r = run("best_of_n", given, root)
+      reader(root, function(vt)
+        local prompt = vt.rollouts(r.run.dir)[1].prompt
+        local m = prompt:messages {}
+        expect.equal(#m, 6)
+        expect.equal(m[1].content, "Be terse.")
+        expect.contains(m[2].content, "Improve:\nvoid every_third")
+        expect.equal(m[3].role, "assistant")
+        expect.contains(m[6].content, "Now.")
+        expect.equal(prompt.prefix, "")
+      end)
+      core.write(root .. "/p.txt", "Improve it:\n{source}\nNow.")
+      local again = run("best_of_n", given, root)
+      expect.truthy(not again.is_stored, "an edited prompt is another run")
+    end)
+  end)
+
+  it("come with worked examples whose two bodies give the same", function()
+    in_folder(function(root)
+      local shots = require "vegttt.shots"
+      local parts = { "#include <stdio.h>\n#include <string.h>\n" }
+      for i, shot in ipairs(shots.all) do
+        for _, which in ipairs { "slow", "fast" } do
+          local name = shot.signature:match "void ([%w_]+)"
+          parts[#parts + 1] = (shots.source(shot, shot[which]):gsub(name, ("%s_%s_%d"):format(name, which, i), 1)) .. "\n"
+        end
+      end
+      parts[#parts + 1] = [[
+int main(void)
+{
+    float x[12 * 7], a[12 * 7] = {0}, b[12 * 7] = {0};
+    int k[12], limit[5] = {-3, 0, 4, 7, 99}, c[5], d[5];
+    for (int i = 0; i < 84; i++) x[i] = (float)((i * 37) % 19) - 9;
+    for (int i = 0; i < 12; i++) k[i] = (i * 5) % 11 - 4;
+    every_third_slow_1(x, a, 80);
+    every_third_fast_1(x, b, 80);
+    if (memcmp(a, b, sizeof a) || a[25] != x[75]) return 1;
+    count_below_slow_2(k, limit, c, 12, 5);
+    count_below_fast_2(k, limit, d, 12, 5);
+    if (memcmp(c, d, sizeof c) || c[4] != 12) return 2;
+    reverse_rows_slow_3(x, a, 12, 7);
+    reverse_rows_fast_3(x, b, 12, 7);
+    return memcmp(a, b, sizeof a) || a[0] != x[77] ? 3 : 0;
+}
+]]
+      core.write(root .. "/shots.c", table.concat(parts))
+      local ok, _, code = os.execute(("cc -Wall -Werror -o %s/shots %s/shots.c && %s/shots"):format(root, root, root))
+      expect.truthy(ok, ("the bodies differ: %s"):format(tostring(code)))
+    end)
+  end)
+end)
