@@ -53,6 +53,7 @@ return vt.experiment {
     k = { 8, "samples per task, where they are drawn here", extend = true },
     step = { 0, "the step whose samples are read, where a run has several", min = 0 },
     rules = { "", "rules to compare, names or files; empty = all that are shipped", list = true, type = "string" },
+    detail = { false, "score the samples for rules by entropy, self-certainty and DeepConf; needs the model" },
     a = { "surprisal", "rule under test, against b" },
     b = { "confidence", "rule it is compared with" },
     curves = { "surprisal,confidence,random", "rules shown at subsets of K", list = true, type = "string" },
@@ -61,10 +62,13 @@ return vt.experiment {
   },
 
   main = function(run, p)
-    local names = #p.rules > 0 and p.rules or vt.select.order
+    local names = #p.rules > 0 and p.rules or vt.filter(vt.select.order, function(name)
+      return p.detail or not vt.select.rules[name].needs_detail
+    end)
     for _, name in ipairs(vt.flatten { names, p.curves, { p.a, p.b } }) do rule_of(name) end -- misspelt: before any sampling
     local groups = p.from ~= "" and vt.rollouts(p.from) or vt.draw(vt.policy(p.model):start(), vt.tasks(p), p)
     groups = vt.filter(groups, function(g) return (g.step or 0) == p.step end)
+    if p.detail then vt.detail(groups) end
     if #groups == 0 then error(("no samples of step %d in %s"):format(p.step, p.from), 0) end
 
     local t, picks = run:table("rules", { "rule", "fast_1_sure", "lo", "hi", "no_copies", "no_near_copies", "each_once",

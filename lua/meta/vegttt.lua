@@ -129,9 +129,9 @@ function vt.policy(spec, o) end
 
 ---What a backend can do. sample, score, update; custom_loss: a loss function; agreement: floor; tokens: ids, else text only;
 ---prefix; top_p, top_k, min_p, bans; logprobs, logprobs_behaviour: of samples; exact: sample, score and update agree bit for bit;
----seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
+---detail: score can say more than log-probabilities; seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
 ---a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; price: dollars per million tokens.
----@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
+---@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, detail: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
 
 ---@class vt.Policy
 ---@field caps vt.Caps
@@ -168,7 +168,7 @@ function vt.learner(run, p) end
 ---@field step integer updates since load
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
----@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher" }): vt.Vector [waits] T = 1
+---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest
 ---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
 ---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
@@ -215,6 +215,13 @@ function vt.scores(groups) end
 ---@return number
 function vt.kl(weights, groups) end
 
+---Scores every sample under the weights that drew it and sets, each a mean over its tokens: entropy; certainty, the
+---self-certainty KL(uniform || p); confidence, DeepConf's: -mean ln p of the `top` (20) likeliest tokens; confidence_tail
+---over the last `window` (16) tokens and confidence_worst over the worst window. Returns its argument. [waits]
+---@param groups vt.Group[]
+---@param o? { top?: integer, window?: integer }
+function vt.detail(groups, o) end
+
 ---@class vt.Group : vt.Sample[]
 ---@field task vt.Task
 ---@field prompt vt.Prompt
@@ -222,7 +229,7 @@ function vt.kl(weights, groups) end
 ---@field draw string
 ---@field seen? "task"|"family" what the start weights were trained on meets this task
 
----@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector }
+---@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number }
 
 ---Elementwise + - * / with vectors and numbers, unary minus, #, [i].
 ---@class vt.Vector
@@ -299,7 +306,7 @@ function vt.batch(groups, o) end
 
 ---pick may wait. An empty list never reaches it: the group counts as a failure. A returned set scores the mean of its members.
 ---@class vt.Rule : { name: string, mode?: "after_check"|"before_check", params?: table<string, vt.Param>, pick: fun(cs: vt.Candidate[], p: table, rng: vt.Rng): vt.Candidate|vt.Candidate[] }
----i, text, code, code_sha, n_tokens, finish, seed, logprob, logprob_mean, logprob_code, logprobs; reading speedup or result raises.
+---i, text, code, code_sha, n_tokens, finish, seed, logprob, logprob_mean, logprob_code, logprobs, what vt.detail sets; reading speedup or result raises.
 ---@class vt.Candidate
 ---@field check fun(self): boolean billed
 ---@field measure fun(self): number billed
@@ -325,7 +332,8 @@ function vt.select.apply(rule, groups, o) end
 ---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },
 ---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
 ---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,
----rarest (codes with the fewest equals), largest_cluster (with the most).
+---rarest (codes with the fewest equals), largest_cluster (with the most). After vt.detail: entropy, self_certainty, deepconf,
+---deepconf_tail, deepconf_worst.
 ---@type table<string, vt.Rule>
 vt.select.rules = {}
 ---Their names, in the order in which tables show them.

@@ -29,7 +29,7 @@ local vt = {
   load = experiment.load,
   tasks = tasks.get, task = tasks.of, context = prompts.context,
   policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts, runs = recorded.runs,
-  sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, scores = scores.of, kl = scores.kl,
+  sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, scores = scores.of, kl = scores.kl, detail = scores.detail,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
   batch = update.batch, learner = learner.new,

@@ -263,7 +263,8 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
   "run", "dropped", "recorded" })
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
-  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded" })
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "entropy", "certainty",
+  "confidence", "confidence_tail", "confidence_worst" })
 closed.settable(Group)
 closed.settable(Sample)
 policy.Group, policy.Sample = Group, Sample
@@ -481,11 +482,32 @@ end
 
 function Weights:sample(p, o) return policy.stream(self, p, o, function() end) end
 
----T = 1 log-probability of each token after the prompt.
+local Detail = closed.record_class("a score's detail", { "entropy", "certainty", "confidence" })
+
+-- What is kept of a score, and back.
+local function kept_score(logprobs, detail)
+  if not detail then return logprobs end
+  return { logprobs = logprobs, entropy = detail.entropy, certainty = detail.certainty, confidence = detail.confidence }
+end
+
+local function score_of(kept)
+  if core.is_vector(kept) or #kept > 0 or next(kept) == nil then return core.vector(kept) end
+  return core.vector(kept.logprobs), setmetatable({ entropy = core.vector(kept.entropy),
+    certainty = core.vector(kept.certainty), confidence = core.vector(kept.confidence) }, Detail)
+end
+
+---T = 1 log-probability of each token after the prompt; detail = k: also entropy, certainty and confidence of each, the
+---last over the k likeliest tokens.
 function Weights:score(p, tokens, o)
   sched.need "weights:score"
-  o = errors.options("weights:score", o, { bill = { "student", "teacher" } })
+  o = errors.options("weights:score", o, { bill = { "student", "teacher" }, detail = "integer" })
   if not self.model.caps.score then errors.misuse("weights:score", "%s cannot score given tokens", self.model.spec) end
+  if o.detail and not self.model.caps.detail then
+    errors.misuse("weights:score", "%s gives log-probabilities only, no detail", self.model.spec)
+  end
+  if o.detail and (o.detail < 1 or o.detail > 64) then
+    errors.misuse("weights:score", "weights:score: detail must be 1 to 64 tokens, not %d", o.detail)
+  end
   if type(tokens) ~= "table" then
     errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens))
   end
@@ -493,26 +515,27 @@ function Weights:score(p, tokens, o)
   local ids = policy.prompt_tokens(self.model, p, "weights:score")
   local bill = (o.bill or "student") .. "_tokens"
   local cost = { prompt_tokens = #ids, [bill] = #tokens }
-  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens) }
+  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), detail = o.detail }
   run:charge(cost)
   run.meter:spend(cost)
   local known = run.record:get(key)
-  if known then return core.vector(known) end
+  if known then return score_of(known) end
   local store, store_key = session.content(), core.sha256(key) -- keys of samples are other hashes
   local text = store and not session.flags.fresh and core.content_get(store, store_key)
   if text then
-    local logprobs = core.vector(core.json_decode(text, "a stored score"))
-    run.record:put(key, logprobs)
-    return logprobs
+    local kept = core.json_decode(text, "a stored score")
+    run.record:put(key, kept)
+    return score_of(kept)
   end
   policy.ready(self)
   sched.gate "weights:score"
-  local future = sched.start(core.score(self.handle, ids, tokens), function(logprobs)
-    run.record:put(key, logprobs)
-    if store then core.content_put(store, store_key, core.json_encode(logprobs)) end
-    return logprobs
+  local future = sched.start(core.score(self.handle, ids, tokens, o.detail), function(logprobs, detail)
+    local kept = kept_score(logprobs, detail)
+    run.record:put(key, kept)
+    if store then core.content_put(store, store_key, core.json_encode(kept)) end
+    return kept
   end)
-  return sched.await(future, "weights:score")
+  return score_of(sched.await(future, "weights:score"))
 end
 
 ---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. [waits]

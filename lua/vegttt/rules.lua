@@ -3,6 +3,7 @@
 -- The selection rules that are shipped. Each sees only what a candidate shows (select.lua); the likelihood rules differ
 -- in which log-probability they rank, and the rest are what a reviewer asks for beside them. A rule that ties returns
 -- all that tie, and scores their mean.
+local errors = require "vegttt.errors"
 local list = require "vegttt.list"
 
 local rules = { by_name = {}, order = {} } -- order: in which tables show them
@@ -49,6 +50,13 @@ local function residuals(cs)
   return function(c) return c.logprob - slope * c.n_tokens end
 end
 
+-- A field that vt.detail sets.
+local function detail(name)
+  return function(c)
+    return c[name] or errors.misuse("vt.select", "a rule by %s needs the samples' detail: call vt.detail(groups) first", name)
+  end
+end
+
 local how_many = { k = { 3, "how many are timed", min = 1 } }
 
 rule("oracle", measured)
@@ -71,6 +79,11 @@ rule("length_controlled", function(cs) return list.min_by(cs, residuals(cs)) end
 rule("longest", function(cs) return list.max_by(cs, "n_tokens") end)
 rule("shortest", function(cs) return list.min_by(cs, "n_tokens") end)
 rule("rarest", function(cs) return extremes(cs, code_counts(cs), -1) end)
+rule("entropy", function(cs) return list.min_by(cs, detail "entropy") end, { needs_detail = true })
+rule("self_certainty", function(cs) return list.max_by(cs, detail "certainty") end, { needs_detail = true })
+rule("deepconf", function(cs) return list.max_by(cs, detail "confidence") end, { needs_detail = true })
+rule("deepconf_tail", function(cs) return list.max_by(cs, detail "confidence_tail") end, { needs_detail = true })
+rule("deepconf_worst", function(cs) return list.max_by(cs, detail "confidence_worst") end, { needs_detail = true })
 rule("largest_cluster", function(cs) return extremes(cs, code_counts(cs), 1) end)
 
 return rules

@@ -30,6 +30,39 @@ function scores.of(drawn)
     distinct = n_codes / #samples, copies = stats.rate(samples, "is_copy").value, nll = nll }, Row)
 end
 
+-- Mean of the tokens from..to of a vector.
+local function mean_of(v, from, to)
+  local sum = 0
+  for t = from, to do sum = sum + v[t] end
+  return sum / (to - from + 1)
+end
+
+---[waits] Scores every sample under the weights that drew it and sets, each a mean over its tokens, entropy, certainty
+---(self-certainty) and confidence (DeepConf's, over the `top` likeliest tokens), and of the last also confidence_tail, over
+---the last `window` tokens, and confidence_worst, over the worst window of them. Samples without tokens get none.
+function scores.detail(drawn, o)
+  o = errors.options("vt.detail", o, { top = "integer", window = "integer" })
+  local top, window, parts = o.top or 20, o.window or 16, {}
+  if window < 1 then errors.misuse("vt.detail", "vt.detail: window must be at least 1 token, not %d", window) end
+  for _, g in ipairs(groups.list("vt.detail", drawn)) do
+    for _, s in ipairs(g) do parts[#parts + 1] = { s = s, g = g } end
+  end
+  sched.map(parts, function(part)
+    local s, n = part.s, part.s.n_tokens
+    if n == 0 then return end
+    local weights = s.weights or part.g.weights
+    local _, d = weights:score(policy.prompt_of(s, part.g), s.tokens, { detail = top })
+    s.entropy, s.certainty, s.confidence = d.entropy:mean(), d.certainty:mean(), d.confidence:mean()
+    s.confidence_tail = mean_of(d.confidence, math.max(1, n - window + 1), n)
+    local worst = math.huge
+    for from = 1, math.max(1, n - window + 1) do
+      worst = math.min(worst, mean_of(d.confidence, from, math.min(n, from + window - 1)))
+    end
+    s.confidence_worst = worst
+  end)
+  return drawn
+end
+
 ---[waits] KL(sampler || weights) in nats per token, from the samples' own log-probabilities: the mean of
 ---logprob - logprob under `weights` over all tokens of the groups. Never billed as training; the scored tokens count as
 ---the teacher's.

@@ -20,7 +20,7 @@ local stats = require "vegttt.stats"
 local select_ = { rules = rules.by_name, order = rules.order }
 
 local free = { "i", "text", "code", "code_sha", "n_tokens", "finish", "seed", "logprob", "logprob_mean", "logprob_code",
-  "logprobs" }
+  "logprobs", "entropy", "certainty", "confidence", "confidence_tail", "confidence_worst" }
 local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true,
   speedup_hi = true }
 

@@ -216,6 +216,39 @@ describe("a selection rule", function()
   end)
 end)
 
+describe("detail", function()
+  it("is the entropy, self-certainty and DeepConf of the distribution that is written down in the model", function()
+    support.inside(function(_, p, vt)
+      local w, task = vt.policy(p.model):start(), vt.task(require("support_tasks").same)
+      local g = w:sample(task:prompt(), { n = 4, temperature = 1.0 })
+      local plain = w:score(g.prompt, g[1].tokens)
+      local logp, d = w:score(g.prompt, g[1].tokens, { detail = 2 })
+      for t = 1, #logp do expect.equal(logp[t], plain[t]) end
+      -- The first token is one of the answers; their probabilities are 0.25, 0.1875, 3 x 0.125, 3 x 0.0625.
+      local want = 0
+      for _, q in ipairs { 0.25, 0.1875, 0.125, 0.125, 0.125, 0.0625, 0.0625, 0.0625 } do want = want - q * math.log(q) end
+      expect.near(d.entropy[1], want, 2e-2)
+      expect.near(d.confidence[1], -(math.log(0.25) + math.log(0.1875)) / 2, 2e-2)
+      -- All other tokens have the logit -32: -ln p is 32 where nothing else is said.
+      local n_vocab, n = vt.policy(p.model).caps.n_vocab, 8
+      local sum = (n_vocab - n) * 32
+      for _, q in ipairs { 0.25, 0.1875, 0.125, 0.125, 0.125, 0.0625, 0.0625, 0.0625 } do sum = sum - math.log(q) end
+      expect.near(d.certainty[1], sum / n_vocab - math.log(n_vocab), 0.2)
+      vt.detail({ g }, { top = 2, window = 1 })
+      local _, same = w:score(g.prompt, g[1].tokens, { detail = 2 })
+      expect.near(g[1].confidence, same.confidence:mean(), 1e-6)
+      expect.near(g[1].confidence_tail, same.confidence[#same.confidence], 1e-6)
+      expect.near(g[1].confidence_worst, same.confidence:min(), 1e-6)
+      expect.raises("1 to 64", w.score, w, g.prompt, g[1].tokens, { detail = 65 })
+      local fresh = w:sample(task:prompt(), { n = 2, temperature = 1.0, draw = "x" })
+      for _, s in ipairs(fresh) do
+        s.result = { correct = true, speedup = 2, is_copy = false, status = "correct_fast" }
+      end
+      expect.raises("call vt.detail(groups) first", vt.select.apply, vt.select.rules.deepconf, { fresh })
+    end)
+  end)
+end)
+
 describe("nll_probe", function()
   it("finds under the first weights the log-probabilities that were drawn", function()
     in_folder(function(root, files)
