@@ -168,6 +168,7 @@ function vt.learner(run, p) end
 ---@field step integer updates since load
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
+---@field resample fun(self, s: vt.Sample, n: integer, o: vt.SampleOpts): vt.Group whole samples that keep the first n tokens of s and are drawn anew from there; only new tokens are billed [waits]
 ---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest
 ---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 

@@ -535,6 +535,34 @@ describe("an archive", function()
   end)
 end)
 
+describe("power sampling", function()
+  it("accepts every proposal where the first token decides: its low temperature is the power already", function()
+    in_folder(function(root, files)
+      local r = run("power", { k = 4, moves = 4, alpha = 2.0, tasks = { files.same } }, root)
+      expect.equal(r.value.accepted, 1)
+      expect.equal(r.meter.charged.rollouts, 4 * 5)
+      expect.truthy(r.value.extra_tokens < 4 * 4 * 3, "what is kept is not billed again")
+    end)
+  end)
+
+  it("redraws from a cut: the beginning stays, token by token, and the whole is a sample", function()
+    support.inside(function(_, p, vt)
+      local w = vt.policy(p.model):start()
+      local s = w:sample(vt.task(require("support_tasks").same):prompt(), { n = 1, temperature = 1.0 })[1]
+      local g = w:resample(s, 1, { n = 3, temperature = 1.0 })
+      for _, y in ipairs(g) do
+        expect.equal(y.tokens[1], s.tokens[1])
+        expect.equal(y.logprobs[1], s.logprobs[1])
+        expect.equal(#y.logprobs, #y.tokens)
+        expect.equal(y.text, s.text) -- this model's ends follow from its beginnings
+        local again = w:score(y.prompt, y.tokens)
+        for t = 1, #again do expect.equal(again[t], y.logprobs[t]) end
+      end
+      expect.raises("keeps 0 to", w.resample, w, s, s.n_tokens + 1, { n = 1 })
+    end)
+  end)
+end)
+
 describe("discover", function()
   it("begins at the question alone and goes on from what it found", function()
     in_folder(function(root, files)
