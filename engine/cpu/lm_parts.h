@@ -285,7 +285,7 @@ struct vt_lm_extra vt_cpu_extra_at(const struct vt_lm_extra *e, size_t at);
  * in place of log-probabilities until vt_cpu_extra_finish. Begin with vt_cpu_extra_begin. */
 void vt_cpu_extra_begin(const struct vt_lm_extra *e);
 void vt_cpu_extra_chunk(const struct vt_lm_extra *e, const float *logits, int n, int id0, float max);
-void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *row, int n_chunks, double lse);
+void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *row, int n_vocab, double lse);
 
 /* lm_targets.c: head rows in order, each with the targets added after it. */
 struct vt_cpu_targets {

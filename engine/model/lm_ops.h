@@ -127,7 +127,7 @@ struct vt_lm_work {
         struct { /* rows stand by (adapter, group) */
             const struct vt_lm_score_row *rows;
             int n_rows, k, n_top;
-            bool wants_entropy, wants_sum; /* of some row */
+            bool wants_entropy, wants_certainty; /* of some row */
         } score;
         struct {
             vt_lm_tape *tape; /* begin sets tape->impl */

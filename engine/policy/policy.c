@@ -322,6 +322,10 @@ static vt_status check_score(const vt_policy *p, const struct vt_score_request *
         return vt_fail(err, VT_EINVAL, "cannot score after an empty prompt: give it at least one token");
     if (r->n_rows < 1)
         return vt_fail(err, VT_EINVAL, "cannot score %d completions: give at least one", r->n_rows);
+    if (r->detail && !p->caps.detail)
+        return refuse(p, "say more of a token than its log-probability", err);
+    if (r->detail && (r->n_top < 1 || r->n_top > 64))
+        return vt_fail(err, VT_EINVAL, "the confidence of %d tokens: take 1 to 64", r->n_top);
     for (int i = 0; i < r->n_rows; i++)
         if (r->n_prompt > p->caps.n_ctx || r->n[i] < 0 || r->n[i] > p->caps.n_ctx - r->n_prompt)
             return vt_fail(err, VT_ELIMIT,

@@ -51,8 +51,9 @@ local function prepare(task_file, f)
   globals.install()
   local e = experiment.load(file)
   if f.steps and not e.params.steps then errors.usage("%s has no steps; --script boa has", f.script) end
-  return e, params.resolve(e.params, { k = f.k, model = f.model, seed = f.seed, steps = f.steps, tasks = task_file },
-    "flag")
+  local given = { k = f.k, model = f.model, seed = f.seed, steps = f.steps, tasks = task_file }
+  if e.params.redraw then given.redraw = false end -- wanted is the kernel, not what a step is worth
+  return e, params.resolve(e.params, given, "flag")
 end
 
 -- Runs the script; the run's folder.

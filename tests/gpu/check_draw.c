@@ -166,7 +166,7 @@ static void fill_bed(struct bed *b, const struct vt_sampling *s)
     memset(b->host, 0, b->bytes);
     b->job = (struct vt_dev_job){.n_rows = ROWS, .n_steps = 1};
     uint64_t *const fields[] = {&b->job.tokens,     &b->job.logprob, &b->job.behaviour, &b->job.entropy,
-                                &b->job.sum_logits, &b->job.n_out,   &b->job.finished};
+                                &b->job.certainty, &b->job.n_out,   &b->job.finished};
     for (size_t i = 0; i < 7; i++)
         *fields[i] = out + i * ROWS * sizeof(float);
     memcpy(b->host + b->ids_at, s->banned, (size_t)s->n_banned * sizeof(int32_t));

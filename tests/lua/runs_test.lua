@@ -93,7 +93,7 @@ describe("boa", function()
     in_folder(function(root, _, given)
       local r = run(boa, given { k = 24, steps = 4, tasks = { root .. "/same.lua" } }, { root = root })
       expect.equal(r.counts.n_steps, 4)
-      expect.equal(r.meter.charged.rollouts, 120)
+      expect.equal(r.meter.charged.rollouts, 144) -- five steps and the fresh draw
       expect.contains(r.tables.trajectory, "\r\n4,")
       -- At the start an answer is fast with probability 3/8; the advantages raise the fastest one.
       expect.truthy(r.value.sample_fast_1 >= 0.7, ("fast_1 after adapting, %g,"):format(r.value.sample_fast_1))
@@ -247,7 +247,7 @@ describe("boa", function()
     in_folder(function(root, _, given)
       local a = run(boa, given { k = 4, steps = 0 }, { root = root })
       local b = run(boa, given { k = 4, steps = 0 }, { root = root, replicate = 1 })
-      expect.equal(b.counts.n_samples, 8)
+      expect.equal(b.counts.n_samples, 16) -- and the fresh draw
       expect.truthy(a.run.id ~= b.run.id, "run ids differ")
     end)
   end)

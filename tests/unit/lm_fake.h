@@ -169,8 +169,8 @@ static inline void fake_extra(const struct vt_lm_extra *e, size_t at, const doub
     }
     if (e->entropy)
         e->entropy[at] = (float)entropy;
-    if (e->sum_logits)
-        e->sum_logits[at] = (float)sum;
+    if (e->certainty)
+        e->certainty[at] = (float)(lse - sum / fake.n_vocab - log(fake.n_vocab));
     for (int i = 0; i < e->n_top; i++) {
         int best = -1;
         for (int v = 0; v < fake.n_vocab; v++) {
