@@ -81,7 +81,18 @@ static vt_status check_tree(const cJSON *j, const char *what, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+/* Of members with one key the first. */
+static void drop_repeated(cJSON *object)
+{
+    for (cJSON *e = cJSON_IsObject(object) ? object->child : NULL; e; e = e->next)
+        for (cJSON *later = e->next, *next; later; later = next) {
+            next = later->next;
+            if (strcmp(e->string, later->string) == 0)
+                cJSON_Delete(cJSON_DetachItemViaPointer(object, later));
+        }
+}
+
+static vt_status parse(const char *text, size_t len, const char *what, bool is_line, vt_json **out, vt_err *err)
 {
     *out = NULL;
     size_t size;
@@ -101,6 +112,8 @@ vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json 
                                   : vt_fail(err, VT_EINTERNAL, "%s is valid JSON, but cannot be read", what);
         goto out;
     }
+    if (is_line)
+        drop_repeated(root);
     status = check_tree(root, what, err);
     if (status != VT_OK)
         goto out;
@@ -110,6 +123,16 @@ out:
     cJSON_Delete(root);
     free(copy);
     return status;
+}
+
+vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+{
+    return parse(text, len, what, false, out, err);
+}
+
+vt_status vt_json_parse_line(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+{
+    return parse(text, len, what, true, out, err);
 }
 
 void vt_json_free(vt_json *j)

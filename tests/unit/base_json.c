@@ -196,6 +196,21 @@ static void refusals(void)
     }
 }
 
+/* Lines that earlier versions wrote have a time twice; below the line itself nothing is forgiven. */
+static void lines_of_a_record(void)
+{
+    static const char old[] = "{\"v\":1,\"t\":\"7\",\"a\":[1],\"t\":\"5\",\"v\":1,\"t\":\"3\"}";
+    static const char deep[] = "{\"t\":{\"a\":1,\"a\":2}}";
+    vt_json *j = NULL;
+    CHECK_OK(vt_json_parse_line(old, sizeof old - 1, "a line", &j, &err), err);
+    CHECK_INT(vt_json_count(j), 3);
+    CHECK_STR(vt_json_str(vt_json_get(j, "t"), ""), "7");
+    vt_json_free(j);
+    CHECK_INT(vt_json_parse_line(deep, sizeof deep - 1, "a line", &j, &err), VT_EFORMAT);
+    CHECK(j == NULL);
+    CHECK_INT(parse(old, sizeof old - 1, &j), VT_EFORMAT);
+}
+
 /* What the grammar allows and cJSON alone would not read: numbers of any length, every escape, space everywhere. */
 static void all_of_the_grammar(void)
 {
@@ -272,7 +287,14 @@ static void members_and_integers(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(doubles_round_trip), TEST(number_forms),       TEST(canonical_text),           TEST(invalid_utf8_is_replaced),
-    TEST(refusals),           TEST(all_of_the_grammar), TEST(random_bytes_never_crash), TEST(members_and_integers),
+    TEST(doubles_round_trip),
+    TEST(number_forms),
+    TEST(canonical_text),
+    TEST(invalid_utf8_is_replaced),
+    TEST(refusals),
+    TEST(lines_of_a_record),
+    TEST(all_of_the_grammar),
+    TEST(random_bytes_never_crash),
+    TEST(members_and_integers),
 };
 TEST_MAIN(cases)
