@@ -169,6 +169,7 @@ static void refusals(void)
         {"[\"\\ud800\"]", "half of a surrogate pair at byte 2"},
         {"\"\\udc00\\ud800\"", "half of a surrogate pair at byte 1"},
         {"\"\\ud83d\\u0041\"", "half of a surrogate pair at byte 1"},
+        {"\"\\udc00\\udc01\"", "half of a surrogate pair at byte 1"},
         {"{\"code\":\"x\\u0000\"}", "U+0000, which no text here can hold, at byte 10, at or in \"code\""},
         {"{\"a\":1,\"b\":{\"c\":1,\"\\u0063\":2}}", "\"c\" twice in one object"},
     };
