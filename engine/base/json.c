@@ -81,7 +81,18 @@ static vt_status check_tree(const cJSON *j, const char *what, vt_err *err)
     return VT_OK;
 }
 
-static vt_status parse(const char *text, size_t len, const char *what, bool is_own, vt_json **out, vt_err *err)
+/* Of members with one key the first. */
+static void drop_repeated(cJSON *object)
+{
+    for (cJSON *e = cJSON_IsObject(object) ? object->child : NULL; e; e = e->next)
+        for (cJSON *later = e->next, *next; later; later = next) {
+            next = later->next;
+            if (strcmp(e->string, later->string) == 0)
+                cJSON_Delete(cJSON_DetachItemViaPointer(object, later));
+        }
+}
+
+static vt_status parse(const char *text, size_t len, const char *what, bool is_line, vt_json **out, vt_err *err)
 {
     *out = NULL;
     size_t size;
@@ -101,8 +112,9 @@ static vt_status parse(const char *text, size_t len, const char *what, bool is_o
                                   : vt_fail(err, VT_EINTERNAL, "%s is valid JSON, but cannot be read", what);
         goto out;
     }
-    if (!is_own)
-        status = check_tree(root, what, err);
+    if (is_line)
+        drop_repeated(root);
+    status = check_tree(root, what, err);
     if (status != VT_OK)
         goto out;
     *out = root;
@@ -118,7 +130,7 @@ vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json 
     return parse(text, len, what, false, out, err);
 }
 
-vt_status vt_json_parse_own(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+vt_status vt_json_parse_line(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
 {
     return parse(text, len, what, true, out, err);
 }

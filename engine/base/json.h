@@ -23,9 +23,9 @@ enum { VT_JSON_MAX_DEPTH = 64 };
  * nothing else, EFORMAT with the byte; besides, what a value here cannot hold is refused: U+0000, half a surrogate
  * pair, a number beyond a double, a key twice in one object, and more than VT_JSON_MAX_DEPTH levels (ELIMIT). */
 vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json **out, vt_err *err) VT_MUST_USE;
-/* The same of a text that this program wrote. Verdicts that earlier versions took from another run have the time of their
- * line twice; the first counts, and nothing recorded is lost for it. */
-vt_status vt_json_parse_own(const char *text, size_t len, const char *what, vt_json **out, vt_err *err) VT_MUST_USE;
+/* The same for a line of a run's record: of a member that the line itself has twice the first counts. A line that was
+ * copied from another run used to keep the time of its first recording behind the copy's own. */
+vt_status vt_json_parse_line(const char *text, size_t len, const char *what, vt_json **out, vt_err *err) VT_MUST_USE;
 void vt_json_free(vt_json *j);
 
 bool vt_json_is_object(const vt_json *j);

@@ -32,12 +32,8 @@ function record.open(handle, dir, donors)
   return r
 end
 
--- The time of a line is its own, not that of the run it was taken from.
-local of_line = { "v", "t", "t_mono" }
-
 function Record:put_sample(line)
   line.kind = "sample"
-  for _, name in ipairs(of_line) do line[name] = nil end
   self.samples[line.key] = line
   core.run_line(self.handle, "rollouts", line)
 end
@@ -60,7 +56,6 @@ function Record:amend_sample(key, fields)
 end
 
 function Record:put_eval(line)
-  for _, name in ipairs(of_line) do line[name] = nil end
   self.evals[line.key] = line
   core.run_line(self.handle, "evals", line)
 end
