@@ -122,9 +122,6 @@ void vt_lua_drop_posted(vt_bind *b);
 
 vt_task *vt_lua_task(lua_State *L, int idx);
 
-/* For functions that block: raises where the run's deadline has passed or an interrupt has come (lua_state.c). */
-void vt_lua_check_stop(lua_State *L);
-
 void vt_lua_close_evals(vt_bind *b);
 void vt_lua_close_policies(vt_bind *b);
 

@@ -7,6 +7,7 @@
  */
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
+#include "bind/lua_stop.h"
 #include "bind/warden.h"
 #include <errno.h>
 #include <fcntl.h>

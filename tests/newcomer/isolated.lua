@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
 -- Adaptation to each task alone.
 local vt = require "vegttt"
 

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
 -- boa at several learning rates and seeds.
 local vt = require "vegttt"
 

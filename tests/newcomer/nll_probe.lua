@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
 -- How surprising the recorded samples of one run are under the snapshots of another, and whether that goes with speed.
 local vt = require "vegttt"
 

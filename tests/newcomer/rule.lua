@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
 -- A selection rule of one's own, beside those that come with vegttt: of the correct samples the two shortest are timed.
 local vt = require "vegttt"
 

@@ -1,3 +1,5 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
 -- Self-distilled policy optimisation: the teacher is the same model, told what happened when each answer ran.
 local vt = require "vegttt"
 
