@@ -11,6 +11,9 @@
  * comes when the process is killed. That request can only be made between fork and exec, so vfork is used rather than
  * posix_spawn; fork itself would copy the page tables of a parent that may hold gigabytes. Whatever goes wrong in the
  * child before its exec comes back through a pipe that the exec closes.
+ *
+ * It works where this process does, unless that is a folder it may not enter (one of root's, after privileges were
+ * dropped): many programs look there first, and gcc gives up when it may not. Then it works in the root folder.
  */
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -92,6 +95,8 @@ static int become(const char *const argv[], int out, int errout, pid_t parent)
         return errno;
     if (null > 2)
         close(null);
+    if (access(".", X_OK) != 0 && chdir("/") != 0)
+        return errno;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(argv[0], (char *const *)(uintptr_t)argv);
