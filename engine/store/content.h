@@ -40,7 +40,7 @@ vt_status vt_content_get(vt_content *c, enum vt_content_kind kind, const char *k
 struct vt_content_object {
     char *path;
     uint64_t n_bytes; /* of the file */
-    int64_t used_ns; /* wall clock */
+    int64_t used_ns;  /* wall clock */
 };
 struct vt_content_listing {
     struct vt_content_object *objects;
