@@ -15,6 +15,9 @@
  * That signal reaches the leader alone. What the leader has started is the guard's: one more process of the group,
  * forked here, which does nothing but wait for this process's end or the leader's and kills the group then. It holds no
  * descriptor but the two that tell it.
+ *
+ * It works where this process does, unless that is a folder it may not enter (one of root's, after privileges were
+ * dropped): many programs look there first, and gcc gives up when it may not. Then it works in the root folder.
  */
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -158,6 +161,8 @@ static int become(const char *const argv[], int out, int errout, pid_t parent)
         return errno;
     if (null > 2)
         close(null);
+    if (access(".", X_OK) != 0 && chdir("/") != 0)
+        return errno;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(argv[0], (char *const *)(uintptr_t)argv);

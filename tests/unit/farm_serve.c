@@ -280,6 +280,22 @@ static void long_line(void)
     bench_free(b);
 }
 
+/* Verdicts that come between two turns of the loop are answered in the order in which they came. */
+static void order(void)
+{
+    struct bench *b = bench_new(false, 0);
+    for (int i = 0; i < 3; i++) {
+        char id[2] = {(char)('1' + i), 0};
+        ask(b->in, id, "x");
+    }
+    UNTIL(b, b->judge.n == 3);
+    for (size_t i = 0; i < 3; i++)
+        end(&b->judge, (i + 2) % 3, VT_OK, "{}");
+    UNTIL(b, hears(b, "{\"id\":2}\n"));
+    CHECK_STR(b->text, "{\"id\":3}\n{\"id\":1}\n{\"id\":2}\n");
+    bench_free(b);
+}
+
 /* No more requests are taken than may be under way; the rest waits in the pipe. */
 static void room(void)
 {
@@ -640,6 +656,7 @@ static void listening(void)
 static const struct test_case cases[] = {TEST(lines),
                                          TEST(long_line),
                                          TEST(room),
+                                         TEST(order),
                                          TEST(turns),
                                          TEST(gone),
                                          TEST(the_end_of_a_client),
