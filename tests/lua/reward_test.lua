@@ -57,7 +57,9 @@ describe("rewards", function()
           if is_cut then error "cut" end
         end }
       end
-      support.execute(make, nil, { root = root, name = "again" })
+      for _ = 1, 2 do -- with the same ones it goes on
+        expect.contains(tostring(support.execute(make, nil, { root = root, name = "again" }).value), "cut")
+      end
       speedup, is_cut = 3, false
       local r = support.execute(make, nil, { root = root, name = "again" })
       expect.contains(tostring(r.value), "rewarded by other speedups")
@@ -225,7 +227,7 @@ describe("step_stats", function()
         g[i].logprobs, g[i].logprob = vt.vector(2, -1), -i
         g[i].logprobs_behaviour = vt.vector(2, -0.25)
       end
-      local s = vt.step_stats({ g }, { grad_norm = 4, kl_sample_train = 0.5, agreement = 0.25 })
+      local s = vt.step_stats({ g }, { grad_norm = 4, kl_sample_train = 0.5, agreement = 0.25, ess = 0.75 })
       expect.equal(s.max_advantage, 3)
       expect.near(s.ess, 16 / 10)
       expect.near(s.distinct, 3 / 4)
@@ -234,7 +236,7 @@ describe("step_stats", function()
       expect.near(s.surprisal, 1)
       expect.near(s.nll, 2.5)
       expect.near(s.nll_sd, math.sqrt(5 / 3))
-      expect.same({ s.grad_norm, s.gap, s.agreement, s.n }, { 4, 0.5, 0.25, 4 })
+      expect.same({ s.grad_norm, s.gap, s.agreement, s.ratio_ess, s.n }, { 4, 0.5, 0.25, 0.75, 4 })
       g[1].advantage = nil
       expect.equal(vt.step_stats({ g }).ess, nil)
       expect.raises("needs samples", vt.step_stats, {})
