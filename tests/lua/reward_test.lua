@@ -165,7 +165,7 @@ describe("advantages", function()
   end)
 
   it("dropped groups are not trained on, unless there is nothing else", function()
-    inside(function(vt, _, p)
+    inside(function(vt)
       local tokens = core.array { 1, 2 }
       local function of(...)
         local g = group(1, ...)
@@ -175,7 +175,33 @@ describe("advantages", function()
       local function size(...) return #vt.batch(vt.advantage.default()(vt.reward.raw() { ... })) end
       expect.equal(size(of(1, 2), of(3, 3, 3)), 2)
       expect.equal(size(of(3, 3), of(1, 1, 1)), 5)
-      expect.truthy(p)
+      local g = of(3, 3)
+      vt.advantage.default()(vt.reward.raw() { g })
+      expect.equal(g.dropped, true)
+      vt.advantage.batch_z()({ g }) -- another advantage, for which it counts
+      expect.equal(g.dropped, nil)
+    end)
+  end)
+
+  it("dropped groups are recorded as such", function()
+    support.in_folder(function(root)
+      local dir
+      local live = support.run(support.main(function(run, p, vt)
+        local policy, groups = vt.policy(p.model), {}
+        dir = run.dir
+        for i, task in ipairs(vt.tasks { ids = "19,20" }) do
+          groups[i] = policy:start():sample(task:prompt(), { n = 2, max_tokens = 4, temperature = 1 })
+          for j, s in ipairs(groups[i]) do s.reward = i == 1 and j or 1 end
+        end
+        return { id = policy:update(vt.batch(vt.advantage.default()(groups)), { lr = 1e-3 }).weights.id }
+      end), nil, { root = root, name = "live" })
+      local again = support.run(support.main(function(_, p, vt)
+        local groups = vt.rollouts(dir)
+        expect.equal(groups[1].dropped, nil)
+        expect.equal(groups[2].dropped, true)
+        return { id = vt.policy(p.model):update(vt.batch(groups), { lr = 1e-3 }).weights.id }
+      end), nil, { root = root, name = "again" })
+      expect.equal(again.value.id, live.value.id)
     end)
   end)
 
