@@ -313,7 +313,7 @@ function vt.advantage.default(o) end ---loo{ drop_equal = true }
 function vt.advantage.none(o) end ---the reward itself
 
 ---What each step logs: n, max_advantage, ess, entropy, surprisal (per token), nll, nll_sd, distinct, top_code, and with a report
----grad_norm, agreement, gap (sampler to trainer), loss, n_tokens, skipped.
+---grad_norm, agreement, gap (sampler to trainer), ratio_ess (share of the batch under their ratios), loss, n_tokens, skipped.
 ---@param groups vt.Group[]
 ---@param report? vt.UpdateReport
 ---@return table

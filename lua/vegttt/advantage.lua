@@ -27,7 +27,12 @@ local function mean_sd(values)
   return mean, n > 1 and math.sqrt(sum2 / (n - 1)) or 0
 end
 
-local function as_groups(batch) return groups.list("vt.advantage", batch) end
+-- What another advantage left out comes back.
+local function as_groups(batch)
+  local list = groups.list("vt.advantage", batch)
+  for _, g in ipairs(list) do g.dropped = nil end
+  return list
+end
 
 local function z_score(sets, op)
   for _, samples in ipairs(sets) do

@@ -149,6 +149,7 @@ local function groups_of(dir)
     line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
     local s = policy.sample_of(line, g.task, g)
     s.reward, s.advantage = line.reward, line.advantage
+    if line.dropped then g.dropped = true end -- its advantages were left out of the batch
     if line.result or not line.code_sha then s.result = eval.of_record(line.result, g.task) end
     g[#g + 1] = s
   end

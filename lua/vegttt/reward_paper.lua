@@ -30,15 +30,21 @@ end
 
 local n_states = setmetatable({}, { __mode = "k" }) -- of each run
 
--- Entries reward/paper/STATE/BATCH, counted in the order in which the script makes and uses them.
-local function journal(state, added)
+-- The run that asks; the state's number is its place among those that the run has made.
+local function run_of(state)
   local task = sched.current()
   local run = task and task.run
-  if not run then return end
-  if not state.number then
+  if run and not state.number then
     n_states[run] = (n_states[run] or 0) + 1
     state.number = n_states[run]
   end
+  return run
+end
+
+-- Entries reward/paper/STATE/BATCH.
+local function journal(state, added)
+  local run = run_of(state)
+  if not run then return end
   state.n_batches = state.n_batches + 1
   local key = ("reward/paper/%d/%d"):format(state.number, state.n_batches)
   local known = run.record:get(key)
@@ -54,6 +60,7 @@ end
 ---speedup(s): what the sample's verdict counts, 0 when it is not correct.
 return function(speedup)
   local state = { n_batches = 0, of = {} }
+  run_of(state)
   return function(batch)
     local added = core.array {}
     for _, g in ipairs(groups.list("vt.reward", batch)) do

@@ -173,6 +173,7 @@ function run_files.samples(dir)
       line.result = line.code_sha and verdicts[tostring(line.task) .. "/" .. line.code_sha] or nil
     elseif by_key[line.key] then
       by_key[line.key].reward, by_key[line.key].advantage = line.reward, line.advantage
+      by_key[line.key].dropped = line.dropped
     end
   end)
   return out

@@ -2,12 +2,13 @@
 --
 -- What each step of an adaptation logs, in one table for run:log: how far one sample dominates (max |A|, effective sample
 -- size (sum |A|)^2 / sum A^2, over samples), what the update did (gradient norm, agreement of the gradients of two half
--- batches where it was measured: policy:update with floor, -1 skips nothing), how far trainer and sampler are apart, and
+-- batches where it was measured: policy:update with floor, -1 skips nothing), how far trainer and sampler are apart (gap, and
+-- the share of the batch that counts under their ratios), and
 -- the signs of collapse: surprisal per token, entropy per token, the samples' surprisal (nll) and its standard deviation
 -- within tasks, share of different codes, share of the most frequent code within its task.
 --
--- The entropy is the mean of -logprob over sampled tokens under the distribution that they were drawn from, which is
--- unbiased at any temperature; surprisal is the same tokens' at temperature 1.
+-- The entropy is the mean of -logprob over sampled tokens under the distribution that they were drawn from, an estimate that
+-- holds at any temperature; surprisal is the same tokens' at temperature 1.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
@@ -84,6 +85,7 @@ return function(of, report)
   of_codes(by, #samples, out)
   if report then
     out.grad_norm, out.agreement, out.gap = report.grad_norm, report.agreement, report.kl_sample_train
+    out.ratio_ess = report.ess
     out.loss, out.n_tokens, out.skipped = report.loss, report.n_tokens, report.skipped
   end
   return out

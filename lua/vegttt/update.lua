@@ -56,7 +56,8 @@ function update.batch(of, o)
         logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
         or a, sample = s, task = s.task or g.task } or nil
       if run and s.key then
-        run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil })
+        run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil,
+          dropped = rawget(g, "dropped") })
       end
     end
   end

@@ -57,7 +57,9 @@ describe("rewards", function()
           if is_cut then error "cut" end
         end }
       end
-      support.execute(make, nil, { root = root, name = "again" })
+      for _ = 1, 2 do -- with the same ones it goes on
+        expect.contains(tostring(support.execute(make, nil, { root = root, name = "again" }).value), "cut")
+      end
       speedup, is_cut = 3, false
       local r = support.execute(make, nil, { root = root, name = "again" })
       expect.contains(tostring(r.value), "rewarded by other speedups")
@@ -163,7 +165,7 @@ describe("advantages", function()
   end)
 
   it("dropped groups are not trained on, unless there is nothing else", function()
-    inside(function(vt, _, p)
+    inside(function(vt)
       local tokens = core.array { 1, 2 }
       local function of(...)
         local g = group(1, ...)
@@ -173,7 +175,33 @@ describe("advantages", function()
       local function size(...) return #vt.batch(vt.advantage.default()(vt.reward.raw() { ... })) end
       expect.equal(size(of(1, 2), of(3, 3, 3)), 2)
       expect.equal(size(of(3, 3), of(1, 1, 1)), 5)
-      expect.truthy(p)
+      local g = of(3, 3)
+      vt.advantage.default()(vt.reward.raw() { g })
+      expect.equal(g.dropped, true)
+      vt.advantage.batch_z()({ g }) -- another advantage, for which it counts
+      expect.equal(g.dropped, nil)
+    end)
+  end)
+
+  it("dropped groups are recorded as such", function()
+    support.in_folder(function(root)
+      local dir
+      local live = support.run(support.main(function(run, p, vt)
+        local policy, groups = vt.policy(p.model), {}
+        dir = run.dir
+        for i, task in ipairs(vt.tasks { ids = "19,20" }) do
+          groups[i] = policy:start():sample(task:prompt(), { n = 2, max_tokens = 4, temperature = 1 })
+          for j, s in ipairs(groups[i]) do s.reward = i == 1 and j or 1 end
+        end
+        return { id = policy:update(vt.batch(vt.advantage.default()(groups)), { lr = 1e-3 }).weights.id }
+      end), nil, { root = root, name = "live" })
+      local again = support.run(support.main(function(_, p, vt)
+        local groups = vt.rollouts(dir)
+        expect.equal(groups[1].dropped, nil)
+        expect.equal(groups[2].dropped, true)
+        return { id = vt.policy(p.model):update(vt.batch(groups), { lr = 1e-3 }).weights.id }
+      end), nil, { root = root, name = "again" })
+      expect.equal(again.value.id, live.value.id)
     end)
   end)
 
@@ -225,7 +253,7 @@ describe("step_stats", function()
         g[i].logprobs, g[i].logprob = vt.vector(2, -1), -i
         g[i].logprobs_behaviour = vt.vector(2, -0.25)
       end
-      local s = vt.step_stats({ g }, { grad_norm = 4, kl_sample_train = 0.5, agreement = 0.25 })
+      local s = vt.step_stats({ g }, { grad_norm = 4, kl_sample_train = 0.5, agreement = 0.25, ess = 0.75 })
       expect.equal(s.max_advantage, 3)
       expect.near(s.ess, 16 / 10)
       expect.near(s.distinct, 3 / 4)
@@ -234,7 +262,7 @@ describe("step_stats", function()
       expect.near(s.surprisal, 1)
       expect.near(s.nll, 2.5)
       expect.near(s.nll_sd, math.sqrt(5 / 3))
-      expect.same({ s.grad_norm, s.gap, s.agreement, s.n }, { 4, 0.5, 0.25, 4 })
+      expect.same({ s.grad_norm, s.gap, s.agreement, s.ratio_ess, s.n }, { 4, 0.5, 0.25, 0.75, 4 })
       g[1].advantage = nil
       expect.equal(vt.step_stats({ g }).ess, nil)
       expect.raises("needs samples", vt.step_stats, {})
