@@ -15,9 +15,11 @@
     X(vector)                                                                                                          \
     X(args)                                                                                                            \
     X(misc)                                                                                                            \
+    X(process)                                                                                                         \
     X(files)                                                                                                           \
     X(ops)                                                                                                             \
     X(task)                                                                                                            \
+    X(task_text)                                                                                                       \
     X(policy)                                                                                                          \
     X(weights)                                                                                                         \
     X(sample)                                                                                                          \
@@ -27,6 +29,7 @@
     X(tokens)                                                                                                          \
     X(serve)                                                                                                           \
     X(store)                                                                                                           \
+    X(tidy)                                                                                                            \
     X(inputs)                                                                                                          \
     X(plot)                                                                                                            \
     X(stats)                                                                                                           \

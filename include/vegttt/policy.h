@@ -73,6 +73,7 @@ struct vt_policy_caps {
     bool top_p, top_k, min_p, bans;
     bool logprobs;           /* of samples, at temperature 1 over the whole vocabulary */
     bool logprobs_behaviour; /* of samples, as drawn */
+    bool detail;             /* score can say more of each token than its log-probability */
     bool exact;              /* sample, score and forward give the same log-probability bit for bit */
     bool ids_ahead;         /* vt_weights_next_id knows: equal ids mean equal bits, so lost weights can be made again */
     bool durable_snapshots; /* a snapshot is a name of something that the server keeps: cheap, and trainable */
@@ -191,14 +192,24 @@ uint64_t vt_sample_seed(uint64_t seed, const char *stream, int index);
 
 /* --- log-probabilities of given completions --- */
 
+/* What else scoring gives for each token of a completion, all at temperature 1 over the whole vocabulary of V tokens, p
+ * being the distribution that the token was scored under; nats. Any may be NULL.
+ * entropy = -sum p ln p. certainty = KL(uniform || p) = mean_v -ln p_v - ln V (self-certainty, arXiv 2502.18581).
+ * confidence = -mean ln p over the n_top most probable tokens (DeepConf, arXiv 2508.15260): large where one stands out.
+ */
+struct vt_score_detail {
+    float *entropy, *certainty, *confidence; /* [n[i]] */
+};
 struct vt_score_request {
     vt_weights *weights;
     const int32_t *prompt;
     int n_prompt;
     int n_rows;
-    const int32_t *const *tokens; /* [n_rows] */
-    const int *n;                 /* [n_rows] */
-    float *const *logprobs;       /* [n_rows][n[i]], filled */
+    const int32_t *const *tokens;         /* [n_rows] */
+    const int *n;                         /* [n_rows] */
+    float *const *logprobs;               /* [n_rows][n[i]], filled */
+    const struct vt_score_detail *detail; /* [n_rows], filled; NULL = not wanted. Needs caps.detail */
+    int n_top;                            /* of detail's confidence, 1 … 64 */
 };
 vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_done *done, void *arg,
                           vt_request **ticket, vt_err *err) VT_MUST_USE;
@@ -301,6 +312,7 @@ bool vt_weights_next_id(const vt_weights *parent, const struct vt_update_opts *o
 vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *progress_arg,
                         char **path, vt_policy_done *done, void *arg, vt_request **ticket, vt_err *err) VT_MUST_USE;
 vt_status vt_model_find(const char *name, char **path, vt_err *err) VT_MUST_USE; /* without the network; blocks */
+const char *vt_model_default(void); /* the name of the model that "default" stands for, adapter aside */
 
 #ifdef __cplusplus
 }

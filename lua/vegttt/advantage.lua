@@ -13,7 +13,8 @@ local epsilon = 1e-6
 local function rewards(op, g)
   local values = {}
   for i, s in ipairs(g) do
-    values[i] = s.reward or errors.misuse(op, "%s: a sample has no reward; call a vt.reward function first", op)
+    local r = s.reward or errors.misuse(op, "%s: a sample has no reward; call a vt.reward function first", op)
+    values[i] = errors.number(op, "the reward of sample " .. i, r)
   end
   return values
 end
@@ -100,6 +101,9 @@ end
 ---Entropic: exp(beta (r - max)) over the leave-one-out mean of the same, minus 1. beta: a number (2) or "adaptive".
 function advantage.entropic(o)
   o = errors.options("vt.advantage.entropic", o, { beta = "any" })
+  if o.beta ~= nil and o.beta ~= "adaptive" then
+    errors.number("vt.advantage.entropic", "beta (a number, or \"adaptive\")", o.beta, 0)
+  end
   return function(batch)
     for _, g in ipairs(as_groups(batch)) do
       local values = rewards("vt.advantage.entropic", g)

@@ -105,7 +105,7 @@ function recorded.weights(ref, o)
     if not core.exists(ref .. "/adapter_config.json") then
       errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref))
     end
-    return policy.open((o.model or "smollm2-135m") .. "+" .. ref):start()
+    return policy.open((o.model or core.default_model) .. "+" .. ref):start()
   end
   local id, dir = snapshot_of(ref, own_dir())
   inputs.note("weights", ref, id)

@@ -12,7 +12,7 @@ local reward = {}
 
 local function speedup(s)
   if not s.result then errors.misuse("vt.reward", "a reward needs verdicts: call vt.eval.all(groups) first") end
-  return s.result.correct and s.result.speedup or 0
+  return s.result.correct and errors.number("vt.reward", "the speedup of a sample", s.result.speedup, 0) or 0
 end
 
 local function each(batch, fn)
@@ -33,7 +33,7 @@ end
 ---Raw, at most `max` (10), so that one outlier is not the whole gradient.
 function reward.clip(o)
   o = errors.options("vt.reward.clip", o, { max = "number" })
-  local max = o.max or 10
+  local max = o.max == math.huge and o.max or errors.number("vt.reward.clip", "max", o.max or 10, 0)
   return function(batch)
     each(batch, function(s) return math.min(speedup(s), max) end)
     return batch
@@ -44,7 +44,11 @@ end
 ---the lowest correct reward of the batch, -1 where nothing is correct.
 function reward.log(o)
   o = errors.options("vt.reward.log", o, { floor = "any", correct_bonus = "number" })
-  local bonus = o.correct_bonus or 0
+  local bonus = errors.number("vt.reward.log", "correct_bonus", o.correct_bonus or 0)
+  if type(o.floor) == "number" then errors.number("vt.reward.log", "floor", o.floor) end
+  if o.floor ~= nil and type(o.floor) ~= "number" and o.floor ~= "batch_min-1" then
+    errors.misuse("vt.reward.log", "vt.reward.log: floor must be a number or \"batch_min-1\"")
+  end
   local function value(s) return math.log(speedup(s)) + bonus end
   return function(batch)
     local floor = o.floor or "batch_min-1"
@@ -55,8 +59,6 @@ function reward.log(o)
       end
       if lowest == math.huge then lowest = 0 end
       floor = lowest - 1
-    elseif type(floor) ~= "number" then
-      errors.misuse("vt.reward.log", "vt.reward.log: floor must be a number or \"batch_min-1\"")
     end
     each(batch, function(s) return speedup(s) > 0 and value(s) or floor end)
     return batch

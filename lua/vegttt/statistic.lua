@@ -5,6 +5,7 @@
 -- not known is nil: no interval is claimed for the mean of fewer than eight units, since none that is in use holds its
 -- level there. Numbers that are taken must be finite: a NaN that slips into a rank becomes a finding.
 local closed = require "vegttt.closed"
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local text = require "vegttt.text"
 
@@ -40,56 +41,48 @@ end
 
 function statistic.is(v) return getmetatable(v) == Result end
 
----Raises unless x is a list of finite numbers, at least so many.
+---A list or a vector as an array of finite numbers, at least so many.
 function statistic.numbers(op, x, least)
-  if type(x) ~= "table" then errors.misuse(op, "%s needs a list of numbers, not a %s", op, type(x)) end
-  for i = 1, #x do
-    local v = x[i]
-    if type(v) ~= "number" then
-      errors.misuse(op, "%s: element %d is a %s, not a number", op, i, type(v))
-    elseif v ~= v or v == math.huge or v == -math.huge then
-      errors.misuse(op, "%s: element %d is %s; leave out what was not measured", op, i, tostring(v))
-    end
+  if type(x) ~= "table" and not core.is_vector(x) then
+    errors.misuse(op, "%s needs a list of numbers, not a %s", op, type(x))
   end
-  if #x < (least or 0) then
-    errors.misuse(op, "%s needs at least %d values, not %d", op, least, #x)
-  end
-  return x
+  local out = {}
+  for i = 1, #x do out[i] = errors.number(op, "value " .. i, x[i]) end
+  if #out < (least or 0) then errors.misuse(op, "%s needs at least %d values, not %d", op, least, #out) end
+  return out
 end
 
----x and y as lists of equal length.
+---x and y as arrays of equal length.
 function statistic.pairs(op, x, y, least)
-  statistic.numbers(op, x)
-  statistic.numbers(op, y)
+  x, y = statistic.numbers(op, x), statistic.numbers(op, y)
   if #x ~= #y then errors.misuse(op, "%s: %d and %d values are no pairs", op, #x, #y) end
-  statistic.numbers(op, x, least)
+  return statistic.numbers(op, x, least), y
 end
 
 ---Differences of pairs, or of x itself when there is no y.
 function statistic.differences(op, x, y)
   if y == nil then return statistic.numbers(op, x, 1) end
-  statistic.pairs(op, x, y, 1)
+  x, y = statistic.pairs(op, x, y, 1)
   local d = {}
   for i = 1, #x do d[i] = x[i] - y[i] end
   return d
 end
 
----A count: a whole number, 0 or more (or at least `least`).
-function statistic.count(op, name, v, least)
-  if type(v) ~= "number" or not math.tointeger(v) or v < (least or 0) then
-    errors.misuse(op, "%s: %s must be a whole number, %d or more, not %s", op, name, least or 0, tostring(v))
-  end
-  return math.tointeger(v)
+---A count: a whole number from `least` (0) to `most`.
+function statistic.count(op, name, v, least, most)
+  return math.tointeger(errors.number(op, name, v, least or 0, most or 10 ^ 9, true))
 end
+
+---A ratio above which a sample counts as fast.
+function statistic.threshold(op, p) return p == nil and 1 or errors.number(op, "p", p, 0) end
 
 ---The options that intervals share: level in (0, 1), draws at least 1.
 function statistic.check(op, o)
-  local level = o.level
-  if level and not (level > 0 and level < 1) then
-    errors.misuse(op, "%s: level must lie between 0 and 1, as 0.95 does, not %s", op, tostring(level))
+  if o.level and not (o.level > 0 and o.level < 1) then
+    errors.misuse(op, "%s: level must be a number between 0 and 1, as 0.95 is, not %s", op, tostring(o.level))
   end
   for _, name in ipairs { "n", "bootstrap" } do
-    if o[name] then statistic.count(op, name, o[name], 1) end
+    if o[name] then statistic.count(op, "the number of draws", o[name], 1, 10 ^ 7) end
   end
   return o
 end

@@ -69,20 +69,50 @@ local function is_fast(v, p) return v.correct and v.speedup_measured > p end
 local function is_sure(v, p)
   return v.correct and not v.is_copy and v.status ~= "flagged" and (v.speedup_lo or 0) > p
 end
-stats.is_fast, stats.is_sure = is_fast, is_sure
+
+local function of_verdict(op, fn)
+  return function(v, p)
+    if type(v) ~= "table" then errors.misuse(op, "%s needs a verdict, not a %s", op, type(v)) end
+    return fn(v, statistic.threshold(op, p))
+  end
+end
+stats.is_fast, stats.is_sure = of_verdict("vt.stats.is_fast", is_fast), of_verdict("vt.stats.is_sure", is_sure)
 
 ---Share of samples, mean over tasks. o: { per = "sample" | "code", copies = true }.
 function stats.fast(of, p, o)
-  return share("vt.stats.fast", of, function(v) return is_fast(v, p or 1) end, o)
+  p = statistic.threshold("vt.stats.fast", p)
+  return share("vt.stats.fast", of, function(v) return is_fast(v, p) end, o)
 end
 
 function stats.fast_sure(of, p, o)
-  return share("vt.stats.fast_sure", of, function(v) return is_sure(v, p or 1) end, o)
+  p = statistic.threshold("vt.stats.fast_sure", p)
+  return share("vt.stats.fast_sure", of, function(v) return is_sure(v, p) end, o)
 end
+
+local function set_of(names)
+  local set = {}
+  for name in names:gmatch "%S+" do set[name] = true end
+  return set
+end
+local flags = set_of "correct is_copy cached"
+local statuses = set_of [[malformed compile_error load_error runtime_error timeout wrong_output correct_slow correct_fast
+  flagged]]
 
 ---Share of samples with a verdict's boolean field set, or of a given status.
 function stats.rate(of, field, o)
-  return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end, o)
+  if type(field) ~= "string" then
+    errors.misuse("vt.stats.rate", "vt.stats.rate needs the name of a field or a status, not a %s", type(field))
+  end
+  if not (flags[field] or statuses[field]) then
+    local names = errors.keys(flags)
+    for name in pairs(statuses) do names[#names + 1] = name end
+    errors.misuse("vt.stats.rate", "vt.stats.rate: a verdict has no flag or status '%s'%s", field,
+      errors.hint(field, names))
+  end
+  return share("vt.stats.rate", of, function(v)
+    if flags[field] then return v[field] == true end
+    return v.status == field
+  end, o)
 end
 
 local TaskRow = closed.record_class("a row of vt.stats.by_task", { "task", "name", "n", "correct", "fast_1", "fast_1_sure",
@@ -110,20 +140,19 @@ end
 -- Per task: number of samples and of hits under fast_p, or fast_p for sure.
 local function counts(op, of, p, sure)
   local out, by, is_hit = {}, groups.by_task(op, of), sure and is_sure or is_fast
+  p = statistic.threshold(op, p)
   for i, g in ipairs(by) do
     local c = 0
     for _, s in ipairs(g) do
-      if is_hit(need_result(op, s), p or 1) then c = c + 1 end
+      if is_hit(need_result(op, s), p) then c = c + 1 end
     end
     out[i] = { id = g.task and g.task.id or 0, n = #g, c = c }
   end
   return out, by
 end
 
-local function need_k(op, k, n, id)
-  statistic.count(op, "k", k, 1)
-  if k > n then errors.misuse(op, "%s: k = %d, but task %s has %d samples", op, k, tostring(id), n) end
-end
+-- k of a task's n samples.
+local function need_k(op, k, n) statistic.count(op, "k", k, 1, n) end
 
 -- The mean over tasks with the codes that it stands on.
 local function over_tasks(values, by)
@@ -138,7 +167,7 @@ function stats.pass_at_k(of, k, o)
   o = errors.options("vt.stats.pass_at_k", o, { p = "number", sure = "boolean" })
   local values, tasks, by = {}, counts("vt.stats.pass_at_k", of, o.p, o.sure)
   for i, t in ipairs(tasks) do
-    need_k("vt.stats.pass_at_k", k, t.n, t.id)
+    need_k("vt.stats.pass_at_k", k, t.n)
     values[i] = formulas.pass_at_k(t.n, t.c, k)
   end
   return over_tasks(values, by)
@@ -149,7 +178,7 @@ function stats.best_of_k(of, k)
   local values, by = {}, groups.by_task("vt.stats.best_of_k", of)
   for i, g in ipairs(by) do
     local x = {}
-    need_k("vt.stats.best_of_k", k, #g, g.task and g.task.id or 0)
+    need_k("vt.stats.best_of_k", k, #g)
     for j, s in ipairs(g) do x[j] = need_result("vt.stats.best_of_k", s).correct and s.result.speedup or 0 end
     values[i] = formulas.best_of_k(x, k)
   end
@@ -264,16 +293,38 @@ function stats.metrics(of, picks)
 end
 
 function stats.wilson(n_success, n)
+  statistic.count("vt.stats.wilson", "n", n)
+  statistic.count("vt.stats.wilson", "the number of successes", n_success, 0, n)
   local value, lo, hi = formulas.wilson(n_success, n)
   return result { value = value, lo = lo, hi = hi, n = n, method = "Wilson", unit = "trial" }
 end
 
-function stats.cohens_h(p1, p2) return formulas.cohens_h(p1, p2) end
+function stats.cohens_h(p1, p2)
+  local op = "vt.stats.cohens_h"
+  return formulas.cohens_h(errors.number(op, "p1", p1, 0, 1), errors.number(op, "p2", p2, 0, 1))
+end
 
 for _, part in ipairs { intervals, ranks, tests } do
   for name, fn in pairs(part) do stats[name] = fn end
 end
-stats.mean, stats.sd, stats.geometric_mean, stats.quantile = formulas.mean, formulas.sd, formulas.geometric_mean,
-  formulas.quantile
+
+function stats.mean(values) return formulas.mean(statistic.numbers("vt.stats.mean", values)) end
+
+function stats.sd(values) return formulas.sd(statistic.numbers("vt.stats.sd", values)) end
+
+function stats.geometric_mean(values)
+  local x = statistic.numbers("vt.stats.geometric_mean", values)
+  for i, v in ipairs(x) do
+    if v <= 0 then
+      errors.misuse("vt.stats.geometric_mean", "vt.stats.geometric_mean: value %d is %s; all must be positive", i, v)
+    end
+  end
+  return formulas.geometric_mean(x)
+end
+
+function stats.quantile(values, q)
+  local op = "vt.stats.quantile"
+  return formulas.quantile(statistic.numbers(op, values), errors.number(op, "q", q, 0, 1))
+end
 
 return stats

@@ -29,14 +29,17 @@ function intervals.mean_ci(values, o)
   o = errors.options("vt.stats.mean_ci", o, { method = methods, bootstrap = "integer", seed = "integer",
     level = "number" })
   statistic.check("vt.stats.mean_ci", o)
-  statistic.numbers("vt.stats.mean_ci", values)
-  return interval(values, "mean", o.method or "t", { n = o.bootstrap, seed = o.seed, level = o.level })
+  return interval(statistic.numbers("vt.stats.mean_ci", values), "mean", o.method or "t", { n = o.bootstrap, seed = o.seed, level = o.level })
 end
 
 local function cluster_means(op, clusters)
   if type(clusters) ~= "table" then errors.misuse(op, "%s needs a list of lists, not a %s", op, type(clusters)) end
   local means = {}
-  for i, c in ipairs(clusters) do means[i] = formulas.mean(statistic.numbers(op, c, 1)) end
+  for i, c in ipairs(clusters) do
+    local x = statistic.numbers(op, c)
+    if #x == 0 then errors.misuse(op, "%s: cluster %d is empty", op, i) end
+    means[i] = formulas.mean(x)
+  end
   return means
 end
 
@@ -59,9 +62,7 @@ end
 
 local function trials(op, n_success, n)
   statistic.count(op, "n", n, 1)
-  if statistic.count(op, "n_success", n_success) > n then
-    errors.misuse(op, "%s: %d of %d trials cannot have succeeded", op, n_success, n)
-  end
+  statistic.count(op, "the number of successes", n_success, 0, n)
 end
 
 ---Exact interval of a share of independent trials.
@@ -89,9 +90,12 @@ end
 ---n, n_distinct, mean, sd, min, max, median of numbers or of a field of a list.
 function intervals.summary(values, field)
   local op, x = "vt.stats.summary", {}
-  if type(values) ~= "table" then errors.misuse(op, "%s needs a list, not a %s", op, type(values)) end
-  for i = 1, #values do x[i] = field == nil and values[i] or type(values[i]) == "table" and values[i][field] end
-  statistic.numbers(op, x, 1)
+  if field == nil then
+    x = statistic.numbers(op, values)
+  else
+    if type(values) ~= "table" then errors.misuse(op, "%s needs a list, not a %s", op, type(values)) end
+    for i, v in ipairs(values) do x[i] = errors.number(op, ("field '%s' of element %d"):format(field, i), v[field]) end
+  end
   return { n = #x, n_distinct = statistic.distinct(x), mean = formulas.mean(x), sd = #x > 1 and formulas.sd(x) or nil,
     median = formulas.quantile(x, 0.5), min = formulas.quantile(x, 0), max = formulas.quantile(x, 1) }
 end

@@ -65,7 +65,7 @@ end
 function ranks.spearman(x, y, o)
   local op = "vt.stats.spearman"
   o = statistic.check(op, errors.options(op, o, { cluster = "table", within = "boolean", level = "number" }))
-  statistic.pairs(op, x, y, 2)
+  x, y = statistic.pairs(op, x, y, 2)
   local level = o.level or 0.95
   if o.cluster then
     local of, sets = clusters_of(op, o.cluster, x, y)
@@ -81,8 +81,8 @@ end
 function ranks.partial_spearman(x, y, z, o)
   local op = "vt.stats.partial_spearman"
   o = statistic.check(op, errors.options(op, o, { level = "number" }))
-  statistic.pairs(op, x, y, 4)
-  statistic.pairs(op, x, z, 4)
+  x, y = statistic.pairs(op, x, y, 4)
+  x, z = statistic.pairs(op, x, z, 4)
   return result(inference.partial_spearman(x, y, z, o.level or 0.95), x,
     "partial Spearman, Student's t; Bonett-Wright interval", "pair")
 end
@@ -91,7 +91,7 @@ end
 function ranks.kendall(x, y, o)
   local op = "vt.stats.kendall"
   o = statistic.check(op, errors.options(op, o, { level = "number" }))
-  statistic.pairs(op, x, y, 2)
+  x, y = statistic.pairs(op, x, y, 2)
   local r = inference.kendall(x, y, o.level or 0.95)
   return result(r, x, ("Kendall's tau-b, %s; Fieller interval"):format(r.is_exact and "exact" or "normal"), "pair")
 end
@@ -100,8 +100,8 @@ end
 function ranks.cliffs_delta(x, y, o)
   local op = "vt.stats.cliffs_delta"
   o = statistic.check(op, errors.options(op, o, { level = "number" }))
-  statistic.numbers(op, x, 2)
-  statistic.numbers(op, y, 2)
+  x = statistic.numbers(op, x, 2)
+  y = statistic.numbers(op, y, 2)
   local all = table.move(y, 1, #y, #x + 1, table.move(x, 1, #x, 1, {}))
   return result(inference.cliffs_delta(x, y, o.level or 0.95), all, "Cliff's delta, Mann-Whitney; Feng-Cliff interval",
     "value")

@@ -92,8 +92,8 @@ local function flip_signs(op, d, fn, n_draws, seed)
 end
 
 local function unpaired(op, x, y, n_draws, seed)
-  statistic.numbers(op, x, 1)
-  statistic.numbers(op, y, 1)
+  x = statistic.numbers(op, x, 1)
+  y = statistic.numbers(op, y, 1)
   local t = inference.permutation(x, y, n_draws, seed)
   return statistic.new { value = t.statistic, n = t.n, p = t.p, p_min = t.p_min, unit = "value",
     method = t.is_exact and "all splits, difference of means" or

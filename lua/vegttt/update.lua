@@ -10,6 +10,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
+local task_families = require "vegttt.families"
 local identity = require "vegttt.identity"
 local policy = require "vegttt.policy"
 local record = require "vegttt.record"
@@ -86,8 +87,9 @@ local function trained_on(seqs)
     if t and not have[t.id] then
       have[t.id] = true
       tasks[#tasks + 1] = t.id
-      if not have[t.family] then families[#families + 1] = t.family end
-      have[t.family] = true
+      local family = task_families.of(t.family)
+      if not have[family] then families[#families + 1] = family end
+      have[family] = true
     end
   end
   table.sort(tasks)
@@ -166,12 +168,23 @@ end
 
 -- ── one step ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- A loss function that updates would wait for the update that it is a part of.
+local function refuse_within(task, model)
+  while task do
+    if task == model.trainer then
+      errors.misuse("policy:update", "policy:update was called inside the loss function of another update of this model")
+    end
+    task = task.parent
+  end
+end
+
 local function lock(model)
+  refuse_within(sched.current(), model)
   while model.training do sched.await(model.training, "policy:update") end
   local mine = sched.future()
-  model.training = mine
+  model.training, model.trainer = mine, sched.current()
   return function()
-    if model.training == mine then model.training = nil end
+    if model.training == mine then model.training, model.trainer = nil, nil end
     mine:settle(true)
   end
 end
@@ -317,22 +330,34 @@ local function one_step(run, model, parent, seqs, o)
   return report
 end
 
--- A teacher that is the student, or rewards that are all alike, leave nothing to learn: that is seldom what was meant.
-local function say_if_nothing_is_asked(run, seqs)
+local function are_zero(seqs)
   for _, q in ipairs(seqs) do
     local a = q.advantage
     if type(a) == "number" then
-      if a ~= 0 then return end
+      if a ~= 0 then return false end
     else
       for i = 1, #a do
-        if a[i] ~= 0 then return end
+        if a[i] ~= 0 then return false end
       end
     end
   end
-  local line = ("policy:update: all advantages of the %d sequences are 0, so there is nothing to learn from them"):format(
-    #seqs)
+  return true
+end
+
+-- A teacher that is the student, or rewards that are all alike, leave nothing to learn: that is seldom what was meant. A
+-- loss that is a multiple of the advantage has no gradient then, and what an optimiser would still do (decay, the moments
+-- of earlier steps) is no learning from this batch: no step is taken. Returns the report of that, or nil.
+local function nothing_asked(run, weights, seqs, o)
+  if not are_zero(seqs) then return nil end
+  local takes_a_step = type(o.loss) == "function" or o.loss == "dro"
+  local line = ("policy:update: all advantages of the %d sequences are 0, so there is nothing to learn from them%s"):format(
+    #seqs, takes_a_step and "" or "; no step is taken and the weights stay what they are")
   core.err(("vegttt: %s\n"):format(line))
   run:note(line)
+  if takes_a_step then return nil end
+  run.progress:add_update(true)
+  return { weights = weights, loss = 0, n_tokens = 0, grad_norm = 0, rms_advantage = 0, max_advantage = 0,
+    skipped = true }
 end
 
 local Policy = policy.class
@@ -349,13 +374,12 @@ function Policy:update(batch, o)
   end
   o = resolve_options(self, o)
   check_ratio(o, batch.seqs)
-  say_if_nothing_is_asked(run, batch.seqs)
   local n, size = #batch.seqs, o.minibatch or #batch.seqs
   local report
   for _ = 1, o.epochs do
     for first = 1, n, size do
       local seqs = table.move(batch.seqs, first, math.min(first + size - 1, n), 1, {})
-      report = one_step(run, self.model, self.weights, seqs, o)
+      report = nothing_asked(run, self.weights, seqs, o) or one_step(run, self.model, self.weights, seqs, o)
       self.weights = report.weights
     end
   end

@@ -173,7 +173,7 @@ describe("helpers", function()
     expect.same(vt.integers "4,5,12-14", { 4, 5, 12, 13, 14 })
     expect.equal(#vt.grid { a = { 1, 2 }, b = { 1, 2, 3 } }, 6)
     expect.equal(vt.group_by(list, "n").by[1][2].i, 4)
-    expect.raises("'x' is not a number", vt.integers, "x")
+    expect.raises("'x' is not a whole number", vt.integers, "x")
   end)
 
   it("draw the same stream for the same label", function()
@@ -380,8 +380,19 @@ describe("a run", function()
           expect.raises("there is no column 'kk'; the columns are k, pass", run.plot, run, "drawn", spec)
         end
       end
-      expect.raises("this run has a table 'drawn' with other columns: k, pass", run.table, run, "drawn", { "k", "fail" })
-      expect.truthy(run:table("drawn", { "k", "pass" }))
+      for _, columns in ipairs { { "k", "fail" }, { "k", "pass" } } do
+        local e = expect.raises("this run has 'drawn' already", run.table, run, "drawn", columns)
+        expect.contains(e, "surface_test.lua:")
+      end
+      expect.raises("two columns are named 'k'", run.table, run, "twice", { "k", "k" })
+      expect.raises("column 2 is a number", run.table, run, "typed", { "k", 2 })
+      run:plot("once", { data = drawn, x = "k", y = "pass" })
+      expect.raises("this run has 'once' already", run.plot, run, "once", { data = drawn, x = "k", y = "pass" })
+      for _, name in ipairs { "../x", "a/b", "-x", "", "a\nb", ("n"):rep(129) } do
+        expect.raises("is no name", run.table, run, name, { "k" })
+        expect.raises("is no name", run.plot, run, name, {})
+        expect.raises("is no name", run.save, run, name, {})
+      end
       expect.raises("run:meter() has no 'chargd'; did you mean 'charged'?", function() return run:meter().chargd end)
       expect.raises("run:meter().charged has no 'rollout'; did you mean 'rollouts'?", function() return run:meter().charged.rollout end)
       expect.raises("run:meter().spent has no 'rollout'", function() return run:meter().spent.rollout end)

@@ -439,10 +439,10 @@ static void ids_name_the_whole_update(void)
 {
     vt_policy *p = open_policy();
     vt_weights *start = vt_policy_start(p), *made;
-    struct vt_update_opts o = update_opts(1e-3f, "digest"), changed[7];
+    struct vt_update_opts o = update_opts(1e-3f, "digest"), changed[8];
     char id[65], other[65];
 
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 8; i++)
         changed[i] = o;
     changed[0].lr = 2e-3f;
     changed[1].beta1 = 0.8f;
@@ -451,8 +451,9 @@ static void ids_name_the_whole_update(void)
     changed[4].grad_clip = 1;
     changed[5].digest = "another";
     changed[6].agreement = true;
+    changed[7].beta2 = 0.9f;
     CHECK_INT(vt_weights_next_id(start, &o, id), vt_policy_caps(p)->ids_ahead);
-    for (int i = 0; i < 7 && vt_policy_caps(p)->ids_ahead; i++) {
+    for (int i = 0; i < 8 && vt_policy_caps(p)->ids_ahead; i++) {
         CHECK(vt_weights_next_id(start, &changed[i], other));
         CHECK(strcmp(id, other) != 0);
     }
@@ -464,6 +465,18 @@ static void ids_name_the_whole_update(void)
     vt_weights_unref(made);
     vt_weights_unref(start);
     vt_policy_close(p);
+}
+
+/* Every task and family once, whatever weights and update name of it. */
+static void what_was_trained_on_stands_once(void)
+{
+    char *merged = NULL;
+
+    CHECK_OK(vt_identity_merge_trained_on("{\"tasks\":[1,2],\"families\":[\"a\"]}",
+                                          "{\"tasks\":[2,3],\"families\":[\"a\",\"b\"]}", &merged, &err),
+             err);
+    CHECK_STR(merged, "{\"families\":[\"a\",\"b\"],\"tasks\":[1,2,3]}");
+    free(merged);
 }
 
 static vt_status try_forward(vt_policy *p, vt_weights *w, struct vt_train_seq *q, size_t n, bool agreement)
@@ -615,6 +628,7 @@ static const struct test_case cases[] = {TEST(learning_moves_the_right_way),
                                          TEST(a_small_memory_costs_time_only),
                                          TEST(branches_train_apart),
                                          TEST(ids_name_the_whole_update),
+                                         TEST(what_was_trained_on_stands_once),
                                          TEST(refusals_name_what_and_why),
                                          TEST(built_in_losses_only),
                                          TEST(losses_as_token_weights),

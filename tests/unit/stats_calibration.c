@@ -12,6 +12,7 @@
  */
 #include "base/rng.h"
 #include "harness.h"
+#include "numbers.h"
 #include "stats/paired.h"
 #include "stats/ranks.h"
 #include "stats/resample.h"
@@ -59,13 +60,13 @@ struct task {
 static void make_task(struct task *t, struct vt_stream *rng)
 {
     double u = vt_stream_uniform(rng), rate = u < 0.2 ? 0.9 : u < 0.5 ? 0.1 : vt_stream_uniform(rng);
-    double hard = vt_stream_normal(rng), fast = vt_stream_normal(rng);
+    double hard = normal(rng), fast = normal(rng);
 
     t->n_codes = 3 + (int)vt_stream_below(rng, MAX_CODES - 2);
     for (int c = 0; c < t->n_codes; c++) {
         t->codes[c] = (struct code){.weight = 1.0 / (1 << c),
-                                    .surprisal = hard + vt_stream_normal(rng),
-                                    .speedup = fast + vt_stream_normal(rng),
+                                    .surprisal = hard + normal(rng),
+                                    .speedup = fast + normal(rng),
                                     .is_good = vt_stream_uniform(rng) < rate,
                                     .is_copy = c == 0 && vt_stream_uniform(rng) < 0.5};
     }

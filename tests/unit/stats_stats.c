@@ -4,6 +4,7 @@
  */
 #include "base/rng.h"
 #include "no_memory.h"
+#include "numbers.h"
 #include "stats/distributions.h"
 #include "stats/paired.h"
 #include "stats/proportions.h"
@@ -119,7 +120,7 @@ static void drawn_tests(void)
 
     vt_stream_init(&rng, 3);
     for (int i = 0; i < 30; i++) {
-        d[i] = vt_stream_normal(&rng) + 0.35;
+        d[i] = normal(&rng) + 0.35;
         far[i] = 1 + i;
     }
     CHECK_OK(vt_sign_flip(d, 30, 100000, 1, &t, &err), err);
@@ -201,7 +202,7 @@ static void intervals(void)
     CHECK_NEAR(vt_wilson(0, 5, 0.95).lo, 0, 1e-12);
     vt_stream_init(&rng, 7);
     for (int i = 0; i < 400; i++)
-        x[i] = vt_stream_normal(&rng);
+        x[i] = normal(&rng);
     CHECK_OK(vt_bootstrap(x, 400, vt_stat_mean, 2000, 0.95, 1, &b, &err), err);
     CHECK_NEAR(b.value, vt_mean(x, 400), 1e-12);
     /* Normal theory: half width 1.96 sd / sqrt(n). */
