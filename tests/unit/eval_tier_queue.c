@@ -83,6 +83,34 @@ static void equal_requests_are_judged_once(void)
     close_fake(e);
 }
 
+/* A check under the full protocol visits more sets than one under the fast one, so neither answers the other. */
+static void checks_are_their_protocols(void)
+{
+    struct tally t;
+    char key[2][VT_EVAL_KEY_SIZE];
+    vt_err err;
+    tally_init(&t);
+    fake_reset();
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 2});
+    vt_task *task = fixture_task("relu");
+    for (int full = 0; full < 2; full++) {
+        struct vt_eval_request r = {.skip_timing = true, .protocol = full ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST};
+        submit(e, "time=50 hold=build", r, &t);
+        submit(e, "time=50 hold=build", r, &t);
+        r.task = task;
+        r.code = "time=50";
+        r.code_len = 7;
+        CHECK_OK(vt_eval_key(e, &r, key[full], &err), err);
+    }
+    CHECK(strcmp(key[0], key[1]) != 0);
+    fake_await_held(FAKE_BUILD, 2);
+    fake_release(true);
+    await(&t, 4);
+    CHECK_INT(fake.n_builds, 2);
+    vt_task_unref(task);
+    close_fake(e);
+}
+
 static void cancelling_drops_what_is_queued(void)
 {
     struct tally t;
@@ -434,6 +462,7 @@ static void closing_refuses_requests_of_its_own_dones(void)
 
 static const struct test_case cases[] = {
     TEST(equal_requests_are_judged_once),
+    TEST(checks_are_their_protocols),
     TEST(cancelling_drops_what_is_queued),
     TEST(withdrawing_between_stages),
     TEST(a_station_that_died_is_mended),
