@@ -357,9 +357,10 @@ static void wrapped(void)
     CHECK_INT(c.from, 8);
     CHECK_INT(c.to, 24);
     vt_code_free(&c);
-    static const char space[] = "> ```c\n> y[0] = 1; //\xc2\xa0```\n> ```\n"; /* the blank is three bytes wide */
+    static const char space[] = "    y[0] = 1;\xc2\xa0\n}\n"; /* ends with a blank of two bytes */
     CHECK_OK(vt_extract(space, strlen(space), "relu", true, &c, &err), err);
-    CHECK_STR(c.text, "y[0] = 1; // ```");
+    CHECK_STR(c.text, "    y[0] = 1; ");
+    CHECK_INT(c.to, 15);
     vt_code_free(&c);
     /* Where it stands is said in bytes of the answer. */
     static const char quoted[] = "> ```c\n> y[0]\xc2\xa0= 1;\n> y[1] = 2;\n> ```\n";
@@ -391,6 +392,9 @@ static void in_the_open(void)
         "#include <math.h>\n#define T \\\n    float\n/* A helper,\n   inline. */\nstatic inline T\nsq(T v)\n{\n"
         "    return v * v;\n}\n\nvoid relu(const float *x,\n          float *y, int n)\n{\n    y[0] = sq(x[0]);\n}",
         true, 3);
+    /* A comment goes on to its end, whatever its lines look like. */
+    expect_body("So:\n/* Of one\n   value. */\nstatic int k;\nvoid relu(float *y) {\n    y[0] = k;\n}\n",
+                "/* Of one\n   value. */\nstatic int k;\nvoid relu(float *y) {\n    y[0] = k;\n}");
     /* A macro goes on behind its backslash, whatever stands there; what it leaves open is not the file's. */
     expect_body("So:\n#define SQ(v) \\\n    ((v) * (v))\nvoid relu(float *y) {\n    y[0] = SQ(2);\n}\n",
                 "#define SQ(v) \\\n    ((v) * (v))\nvoid relu(float *y) {\n    y[0] = SQ(2);\n}");

@@ -235,6 +235,24 @@ static void a_pool_beyond_the_tier_is_refused_before_it_is_made(void)
     vt_task_unref(t);
 }
 
+/* What the fast protocol's sets need is not enough for the full one's, which are more. */
+static void the_full_pool_is_measured_by_itself(void)
+{
+    vt_task *t = fixture_task("relu");
+    vt_err err = {0};
+    int n_done = 0;
+    fake_reset();
+    fake.max_pool_bytes = 11210064;
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+    const struct vt_eval_request r = {
+        .task = t, .code = "time=50", .code_len = 7, .scale = "cpu", .protocol = VT_PROTOCOL_FULL};
+    CHECK_INT(vt_eval_submit(e, &r, count_done, &n_done, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "for its 14 input sets") != NULL);
+    close_fake(e);
+    CHECK_INT(fake.n_builds, 0);
+    vt_task_unref(t);
+}
+
 /* Sizes whose bytes overflow a word are no small sizes. */
 static void a_pool_that_cannot_be_counted_is_refused(void)
 {
@@ -467,6 +485,7 @@ static const struct test_case cases[] = {
     TEST(withdrawing_between_stages),
     TEST(a_station_that_died_is_mended),
     TEST(a_pool_beyond_the_tier_is_refused_before_it_is_made),
+    TEST(the_full_pool_is_measured_by_itself),
     TEST(a_pool_that_cannot_be_counted_is_refused),
     TEST(grounds_that_failed_are_not_kept),
     TEST(what_will_fail_again_is_kept),
