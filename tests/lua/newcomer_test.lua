@@ -97,7 +97,7 @@ describe("a newcomer's script", function()
       for _, row in ipairs(t) do
         expect.equal(row.n, 2)
         expect.near(row.fast_1, sums[row.lr] / 2, 1e-6)
-        expect.truthy(row.lo <= row.fast_1 and row.fast_1 <= row.hi, "the interval holds its mean")
+        expect.equal(row.lo, "") -- two seeds give no interval
       end
     end)
   end)
