@@ -136,6 +136,13 @@ vt_status vt_matrix_pack_transposed(const struct vt_tensor *t, enum vt_layout la
 void vt_matrix_pack_f32(enum vt_layout layout, int n_out, int n_in, const float *src, size_t so, size_t si,
                         void *memory, struct vt_matrix *out);
 
+/* The same in two bf16 digits, x ~ high + low (16 bits), as a matrix of bf16:
+ *   VT_DIGITS_OUT  (2 n_out, n_in): the high digits of all rows, then the low ones. The halves of a product add up.
+ *   VT_DIGITS_IN   (n_out, 3 n_in): high, high, low, for activations whose own digits stand as high, low, high. */
+enum vt_digits { VT_DIGITS_OUT, VT_DIGITS_IN };
+void vt_matrix_pack_digits(enum vt_digits side, int n_out, int n_in, const float *src, size_t so, size_t si,
+                           void *memory, struct vt_matrix *out);
+
 /* Forward packs of a whole checkpoint, kept in a file in the cache folder (name: hash of checkpoint digest, precision
  * and layout version) and mmapped. A file that is short, or whose checksum is wrong, is packed again. Only tensors of
  * two dimensions are held. progress may be NULL. */

@@ -16,11 +16,6 @@ static size_t n_modules(const struct vt_cpu *lm)
     return (size_t)lm->cfg.n_layers * VT_N_LINEAR + 1;
 }
 
-static enum vt_layout layout_of(const struct vt_cpu *lm)
-{
-    return lm->prec == VT_LM_F32 ? VT_LAYOUT_F32 : VT_LAYOUT_BF16;
-}
-
 static bool module_at(const struct vt_cpu *lm, const struct vt_adapter *h, size_t i, enum vt_target *target, size_t *a,
                       size_t *b)
 {
@@ -39,7 +34,6 @@ static size_t pack_modules(const struct vt_cpu *lm, struct vt_cpu_adapter *a, un
                            int thread, int n_threads)
 {
     const int r = a->host->rank;
-    const enum vt_layout layout = layout_of(lm);
     size_t at = 0;
     for (size_t i = 0; i < n_modules(lm); i++) {
         enum vt_target target;
@@ -48,17 +42,17 @@ static size_t pack_modules(const struct vt_cpu *lm, struct vt_cpu_adapter *a, un
         if (!module_at(lm, a->host, i, &target, &a_off, &b_off))
             continue;
         vt_adapter_dims(&lm->cfg, target, &d_out, &d_in);
-        size_t size_a = is_back ? vt_matrix_bytes(layout, d_in, r) : vt_matrix_bytes(layout, r, d_in);
-        size_t size_b = is_back ? vt_matrix_bytes(layout, r, d_out) : vt_matrix_bytes(layout, d_out, r);
+        size_t size_a = is_back ? vt_cpu_wide_bytes(lm, d_in, r) : vt_cpu_narrow_bytes(lm, r, d_in);
+        size_t size_b = is_back ? vt_cpu_narrow_bytes(lm, r, d_out) : vt_cpu_wide_bytes(lm, d_out, r);
         if (memory && (int)(i % (size_t)n_threads) == thread) {
             const float *pa = a->host->params + a_off, *pb = a->host->params + b_off;
             struct vt_cpu_lora *m = &a->lora[i];
             if (is_back) {
-                vt_matrix_pack_f32(layout, d_in, r, pa, 1, (size_t)d_in, memory + at, &m->a_t);
-                vt_matrix_pack_f32(layout, r, d_out, pb, 1, (size_t)r, memory + at + pad(size_a), &m->b_t);
+                vt_cpu_wide_pack(lm, d_in, r, pa, 1, (size_t)d_in, memory + at, &m->a_t);
+                vt_cpu_narrow_pack(lm, r, d_out, pb, 1, (size_t)r, memory + at + pad(size_a), &m->b_t);
             } else {
-                vt_matrix_pack_f32(layout, r, d_in, pa, (size_t)d_in, 1, memory + at, &m->a);
-                vt_matrix_pack_f32(layout, d_out, r, pb, (size_t)r, 1, memory + at + pad(size_a), &m->b);
+                vt_cpu_narrow_pack(lm, r, d_in, pa, (size_t)d_in, 1, memory + at, &m->a);
+                vt_cpu_wide_pack(lm, d_out, r, pb, (size_t)r, 1, memory + at + pad(size_a), &m->b);
             }
         }
         at += pad(size_a) + pad(size_b);

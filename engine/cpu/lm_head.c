@@ -55,10 +55,10 @@ void vt_cpu_head_chunk(const struct vt_cpu *lm, const struct vt_cpu_run *runs, i
         const struct vt_cpu_lora *m = ra < rb ? vt_cpu_lora_of(lm, runs[i].adapter, lm->cfg.n_layers, 0) : NULL;
         if (!m)
             continue;
-        struct vt_acts low = own->low;
-        low.n_in = m->a.n_out;
-        lm->k->gemm(&m->a, x, ra, rb, 0, low.n_in, own->f_low, (size_t)low.n_in, false);
-        lm->k->acts_pack(&low, lm->prec, 0, rb - ra, own->f_low, (size_t)low.n_in, runs[i].adapter->scale);
+        const int rank = runs[i].adapter->host->rank;
+        struct vt_acts low;
+        vt_cpu_low_make(lm, &m->a, rank, x, ra, rb, own, own->f_low);
+        vt_cpu_low_pack(lm, rank, rb - ra, own->f_low, runs[i].adapter->scale, own, &low);
         lm->k->gemm(&m->b, &low, 0, rb - ra, n0, n1, column0 + (size_t)ra * ldy, ldy, true);
     }
 }

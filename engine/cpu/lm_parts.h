@@ -31,7 +31,8 @@ enum {
     VT_NARROW_ROWS = 128, /* most rows of a narrow pass */
     VT_CHUNK_ROWS = 288,  /* most rows a thread carries through a half layer: a weight is read once for all of them */
     VT_HEAD_CHUNK = 1024, /* vocabulary columns per chunk of the log-softmax */
-    VT_PASS_ROWS = 2048   /* most rows of one pass outside training */
+    VT_PASS_ROWS = 2048,  /* most rows of one pass outside training */
+    VT_LOW_DIGITS = 3     /* numbers that stand for one of a low-rank product, at most (lm_lora.c) */
 };
 
 struct vt_cpu_layer {
@@ -41,7 +42,8 @@ struct vt_cpu_layer {
     float *head_norm[2];           /* q, k: [head_dim], NULL when absent */
 };
 
-/* A (r, in), B (out, r) and their transposes, packed for gemm. a.data is NULL when the module is not adapted. */
+/* A (r, in), B (out, r) and their transposes, packed for gemm, in digits where lm_lora.c says so. a.data is NULL when
+ * the module is not adapted. */
 struct vt_cpu_lora {
     struct vt_matrix a, b, a_t, b_t;
 };
@@ -115,8 +117,9 @@ struct vt_cpu_run { /* rows under one adapter */
 
 /* One thread's (wide) or the pass's (narrow) working rows, VT_CHUNK_ROWS of each. */
 struct vt_cpu_bufs {
-    struct vt_acts norm, ctx, act, low; /* d_model, q_dim, d_ff, rank */
-    float *f_norm, *qkv, *f_ctx, *gate, *up, *f_low;
+    struct vt_acts norm, ctx, act, low; /* d_model, q_dim, d_ff, VT_LOW_DIGITS * rank */
+    float *f_norm, *qkv, *f_ctx, *gate, *up;
+    float *low_digits, *f_low; /* of low-rank products: VT_LOW_DIGITS * rank, rank */
     float *m, *l, *acc; /* attention state of one kv head: rows * heads per kv head */
     float *inv_rms;     /* [rows] */
     int *visible;
@@ -216,6 +219,22 @@ vt_status vt_cpu_adapter_ready(struct vt_cpu *lm, struct vt_cpu_adapter *a, bool
 const struct vt_cpu_lora *vt_cpu_lora_of(const struct vt_cpu *lm, const struct vt_cpu_adapter *a, int layer,
                                          int target); /* NULL = not adapted */
 uint64_t vt_cpu_packed_bytes(const struct vt_cpu *lm, const struct vt_adapter *h, bool is_back);
+
+/* lm_lora.c: the two halves of a low-rank product. */
+bool vt_cpu_has_digits(const struct vt_cpu *lm);
+/* Bytes of a packed half; src as for vt_matrix_pack_f32. narrow is A or B^T, wide B or A^T. */
+size_t vt_cpu_narrow_bytes(const struct vt_cpu *lm, int rank, int n_in);
+size_t vt_cpu_wide_bytes(const struct vt_cpu *lm, int n_out, int rank);
+void vt_cpu_narrow_pack(const struct vt_cpu *lm, int rank, int n_in, const float *src, size_t so, size_t si,
+                        void *memory, struct vt_matrix *out);
+void vt_cpu_wide_pack(const struct vt_cpu *lm, int n_out, int rank, const float *src, size_t so, size_t si,
+                      void *memory, struct vt_matrix *out);
+/* low [r1 - r0][rank] = rows [r0, r1) of x times narrow. */
+void vt_cpu_low_make(const struct vt_cpu *lm, const struct vt_matrix *narrow, int rank, const struct vt_acts *x, int r0,
+                     int r1, struct vt_cpu_bufs *own, float *low);
+/* scale low, n rows, as activations for a product with wide; they lie in own->low. */
+void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low, float scale, struct vt_cpu_bufs *own,
+                     struct vt_acts *out);
 
 /* lm_rows.c: the arrays of a pass, kept by lm and lent to one pass at a time. begin sizes them; add appends n rows as a
  * span. Consecutive spans of the same family (not NULL) read their first n_shared blocks together. */

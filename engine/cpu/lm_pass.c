@@ -44,11 +44,10 @@ void vt_cpu_lora_add(const struct vt_cpu_part *t, int target, const struct vt_ac
         const struct vt_cpu_lora *m = ra < rb ? vt_cpu_lora_of(lm, run->adapter, p->layer, target) : NULL;
         if (!m)
             continue;
-        const int rank = m->a.n_out;
-        struct vt_acts low = t->own->low;
-        low.n_in = rank;
-        lm->k->gemm(&m->a, x, ra, rb, 0, rank, t->own->f_low, (size_t)rank, false);
-        lm->k->acts_pack(&low, lm->prec, 0, rb - ra, t->own->f_low, (size_t)rank, run->adapter->scale);
+        const int rank = run->adapter->host->rank;
+        struct vt_acts low;
+        vt_cpu_low_make(lm, &m->a, rank, x, ra, rb, t->own, t->own->f_low);
+        vt_cpu_low_pack(lm, rank, rb - ra, t->own->f_low, run->adapter->scale, t->own, &low);
         lm->k->gemm(&m->b, &low, 0, rb - ra, n0, n1, y + (size_t)ra * ldy, ldy, true);
     }
 }
