@@ -93,3 +93,39 @@ void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low,
     out->n_in = VT_LOW_DIGITS * rank;
     lm->k->acts_pack(out, lm->prec, 0, n, own->low_digits, VT_LOW_DIGITS * r, 1.0f);
 }
+
+static int larger(int a, int b)
+{
+    return a > b ? a : b;
+}
+
+static int smaller(int a, int b)
+{
+    return a < b ? a : b;
+}
+
+bool vt_cpu_lora_rows(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
+                      int r1, const struct vt_acts *x, struct vt_cpu_bufs *own, float *y, size_t ldy, int n0, int n1)
+{
+    bool is_any = false;
+    for (int i = 0; i < n_runs && !is_any; i++)
+        is_any = larger(runs[i].row0, r0) < smaller(runs[i].row1, r1) &&
+                 vt_cpu_lora_of(lm, runs[i].adapter, layer, target) != NULL;
+    for (int i = 0; i < n_runs && is_any; i++) {
+        const int ra = larger(runs[i].row0, r0) - r0, rb = smaller(runs[i].row1, r1) - r0;
+        const struct vt_cpu_lora *m = vt_cpu_lora_of(lm, runs[i].adapter, layer, target);
+        struct vt_acts low;
+        if (!m) {
+            for (int r = ra; r < rb; r++)
+                memset(y + (size_t)r * ldy + n0, 0, (size_t)(n1 - n0) * sizeof *y);
+            continue;
+        }
+        if (ra >= rb)
+            continue;
+        const int rank = runs[i].adapter->host->rank;
+        vt_cpu_low_make(lm, &m->a, rank, x, ra, rb, own, own->f_low);
+        vt_cpu_low_pack(lm, rank, rb - ra, own->f_low, runs[i].adapter->scale, own, &low);
+        lm->k->gemm(&m->b, &low, 0, rb - ra, n0, n1, y + (size_t)ra * ldy, ldy, false);
+    }
+    return is_any;
+}

@@ -235,6 +235,10 @@ void vt_cpu_low_make(const struct vt_cpu *lm, const struct vt_matrix *narrow, in
 /* scale low, n rows, as activations for a product with wide; they lie in own->low. */
 void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low, float scale, struct vt_cpu_bufs *own,
                      struct vt_acts *out);
+/* y [r1 - r0][n0 .. n1) = s B (A x) for the rows under an adapter of this module, 0 for others; false: for none, and y is
+ * as it was. Rows [r0, r1) of those that runs speak of; x and y begin at r0. */
+bool vt_cpu_lora_rows(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
+                      int r1, const struct vt_acts *x, struct vt_cpu_bufs *own, float *y, size_t ldy, int n0, int n1);
 
 /* lm_rows.c: the arrays of a pass, kept by lm and lent to one pass at a time. begin sizes them; add appends n rows as a
  * span. Consecutive spans of the same family (not NULL) read their first n_shared blocks together. */
@@ -254,11 +258,9 @@ vt_status vt_cpu_pass_run(struct vt_cpu_pass *p, vt_err *err) VT_MUST_USE;
 vt_status vt_cpu_check_end(const struct vt_lm_work *w, vt_err *err) VT_MUST_USE; /* that ECANCELLED */
 /* The keys of p->layer for all rows; called by all threads, ends with a barrier. */
 void vt_cpu_pass_keys(struct vt_cpu_pass *p, int thread, int n_threads);
-/* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. */
+/* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. With add, which is for the
+ * residual (ldy = d_model), the part's f_norm holds the sum. */
 void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add);
-/* y[r1-r0][..] += s B (A x) for columns [n0, n1); x and y start at row r0 of the pass. */
-void vt_cpu_lora_add(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
-                     int n1);
 
 /* lm_attend.c: rows [r0, r1) of the pass -> out[r - r0][q_dim]; lse, when not NULL, [r - r0][n_heads]. */
 void vt_cpu_attend(const struct vt_cpu_pass *p, int r0, int r1, struct vt_cpu_bufs *b, float *out, float *lse);

@@ -23,46 +23,30 @@ static void row_share(const struct vt_cpu_part *t, int *begin, int *end)
     vt_range_split(t->r1 - t->r0, 1, t->part, t->n_parts, begin, end);
 }
 
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 static int min_int(int a, int b)
 {
     return a < b ? a : b;
 }
 
-void vt_cpu_lora_add(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
-                     int n1)
-{
-    const struct vt_cpu_pass *p = t->pass;
-    const struct vt_cpu *lm = p->lm;
-    for (int i = 0; i < p->n_runs; i++) {
-        const struct vt_cpu_run *run = &p->runs[i];
-        const int ra = max_int(run->row0, t->r0) - t->r0, rb = min_int(run->row1, t->r1) - t->r0;
-        const struct vt_cpu_lora *m = ra < rb ? vt_cpu_lora_of(lm, run->adapter, p->layer, target) : NULL;
-        if (!m)
-            continue;
-        const int rank = run->adapter->host->rank;
-        struct vt_acts low;
-        vt_cpu_low_make(lm, &m->a, rank, x, ra, rb, t->own, t->own->f_low);
-        vt_cpu_low_pack(lm, rank, rb - ra, t->own->f_low, run->adapter->scale, t->own, &low);
-        lm->k->gemm(&m->b, &low, 0, rb - ra, n0, n1, y + (size_t)ra * ldy, ldy, true);
-    }
-}
-
-/* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. */
+/* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. An adapter's part comes first
+ * and the weight's products are added to it: the other way round it would be added to a sum that stands on a coarser
+ * grid, term by term, and what is below half a unit there would always be lost (a fresh adapter after a small step).
+ * For the same reason what is added to a residual is summed up alone. */
 static void linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add,
                    int *n0, int *n1)
 {
-    const struct vt_cpu *lm = t->pass->lm;
-    const struct vt_matrix *w = lm->layers[t->pass->layer].w[target];
+    const struct vt_cpu_pass *p = t->pass;
+    const struct vt_cpu *lm = p->lm;
+    const struct vt_matrix *w = lm->layers[p->layer].w[target];
+    float *sum = add ? t->b->f_norm : y;
     vt_range_split(w->n_out, VT_COLUMN_STEP, t->part, t->n_parts, n0, n1);
     if (*n0 >= *n1)
         return;
-    lm->k->gemm(w, x, 0, t->r1 - t->r0, *n0, *n1, y, ldy, add);
-    vt_cpu_lora_add(t, target, x, y, ldy, *n0, *n1);
+    const bool is_adapted = vt_cpu_lora_rows(lm, p->runs, p->n_runs, p->layer, target, t->r0, t->r1, x, t->own, sum,
+                                             ldy, *n0, *n1);
+    lm->k->gemm(w, x, 0, t->r1 - t->r0, *n0, *n1, sum, ldy, is_adapted);
+    for (int i = 0; add && i < t->r1 - t->r0; i++)
+        lm->k->add(*n1 - *n0, sum + (size_t)i * ldy + *n0, y + (size_t)i * ldy + *n0);
 }
 
 void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add)
