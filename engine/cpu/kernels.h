@@ -12,8 +12,9 @@
  *               c, avx2, avx512: expanded to fp32 on the fly, activations fp32: as exact as F32 for quantised files.
  *               avx512bf16: activations rounded to bf16 once; codes exact, each block of 32 summed in fp32 and scaled.
  *               amx: weights of codes and their activations as 16-bit integers (digits_amx.c); keys and values as
- *               16-bit integers, all of attention's operands split in two bf16 (attention_amx.c). bf16 weights, LoRA's
- *               and the transposed ones included, see one bf16.
+ *               16-bit integers, all of attention's operands split in two bf16 (attention_amx.c). bf16 weights,
+ *               the transposed ones included, see one bf16.
+ * LoRA's matrices are fp32 where products are, and two bf16 digits where those take bf16 (lm_lora.c).
  *
  * Ownership: a vt_matrix is immutable once made and may be read by all threads; the caller owns buffers of acts.
  */
