@@ -3,10 +3,10 @@
  * lm_adapter.c: LoRA adapters of the backend (Hu et al. 2021): y = W x + (alpha / r) B (A x), never merged into W.
  *
  * An adapter is its fp32 master (vt_adapter) plus packed copies of every A and B, made once (lm_lora.c says in how many
- * digits), which sampler, scorer and trainer all read: this is what makes the trainer's logprobs the sampler's. Copies are packed by the model's
- * thread before the first job that reads them, the transposes of the backward before the first BACKWARD, and again
- * after Adam; putting and cloning, from any thread, only copy masters. An adapter that is cloned to be moved is so
- * packed once.
+ * digits), which sampler, scorer and trainer all read: this is what makes the trainer's logprobs the sampler's. Copies
+ * are packed by the model's thread before the first job that reads them, the transposes of the backward before the
+ * first BACKWARD, and again after Adam; putting and cloning, from any thread, only copy masters. An adapter that is
+ * cloned to be moved is so packed once.
  */
 #include "cpu/lm_parts.h"
 #include <stdlib.h>

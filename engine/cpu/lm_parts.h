@@ -120,8 +120,8 @@ struct vt_cpu_bufs {
     struct vt_acts norm, ctx, act, low; /* d_model, q_dim, d_ff, VT_LOW_DIGITS * rank */
     float *f_norm, *qkv, *f_ctx, *gate, *up;
     float *low_digits, *f_low; /* of low-rank products: VT_LOW_DIGITS * rank, rank */
-    float *m, *l, *acc; /* attention state of one kv head: rows * heads per kv head */
-    float *inv_rms;     /* [rows] */
+    float *m, *l, *acc;        /* attention state of one kv head: rows * heads per kv head */
+    float *inv_rms;            /* [rows] */
     int *visible;
     float *logits; /* [rows][VT_HEAD_CHUNK] */
     void *sample;  /* scratch of vt_cpu_sample */
@@ -235,8 +235,8 @@ void vt_cpu_low_make(const struct vt_cpu *lm, const struct vt_matrix *narrow, in
 /* scale low, n rows, as activations for a product with wide; they lie in own->low. */
 void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low, float scale, struct vt_cpu_bufs *own,
                      struct vt_acts *out);
-/* y [r1 - r0][n0 .. n1) = s B (A x) for the rows under an adapter of this module, 0 for others; false: for none, and y is
- * as it was. Rows [r0, r1) of those that runs speak of; x and y begin at r0. */
+/* y [r1 - r0][n0 .. n1) = s B (A x) for the rows under an adapter of this module, 0 for others; false: for none, and y
+ * is as it was. Rows [r0, r1) of those that runs speak of; x and y begin at r0. */
 bool vt_cpu_lora_rows(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
                       int r1, const struct vt_acts *x, struct vt_cpu_bufs *own, float *y, size_t ldy, int n0, int n1);
 

@@ -28,10 +28,10 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-/* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. An adapter's part comes first
- * and the weight's products are added to it: the other way round it would be added to a sum that stands on a coarser
- * grid, term by term, and what is below half a unit there would always be lost (a fresh adapter after a small step).
- * For the same reason what is added to a residual is summed up alone. */
+/* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. An adapter's part comes
+ * first and the weight's products are added to it: the other way round it would be added to a sum that stands on a
+ * coarser grid, term by term, and what is below half a unit there would always be lost (a fresh adapter after a small
+ * step). For the same reason what is added to a residual is summed up alone. */
 static void linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add,
                    int *n0, int *n1)
 {
@@ -42,8 +42,8 @@ static void linear(const struct vt_cpu_part *t, int target, const struct vt_acts
     vt_range_split(w->n_out, VT_COLUMN_STEP, t->part, t->n_parts, n0, n1);
     if (*n0 >= *n1)
         return;
-    const bool is_adapted = vt_cpu_lora_rows(lm, p->runs, p->n_runs, p->layer, target, t->r0, t->r1, x, t->own, sum,
-                                             ldy, *n0, *n1);
+    const bool is_adapted =
+        vt_cpu_lora_rows(lm, p->runs, p->n_runs, p->layer, target, t->r0, t->r1, x, t->own, sum, ldy, *n0, *n1);
     lm->k->gemm(w, x, 0, t->r1 - t->r0, *n0, *n1, sum, ldy, is_adapted);
     for (int i = 0; add && i < t->r1 - t->r0; i++)
         lm->k->add(*n1 - *n0, sum + (size_t)i * ldy + *n0, y + (size_t)i * ldy + *n0);

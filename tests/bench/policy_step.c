@@ -165,8 +165,8 @@ static void report(struct runner *r)
     printf("%2d threads  step %6.3f s (median %6.3f; forward %6.3f, rest %6.3f)  %5.0f tok/s   score %6.3f s (median "
            "%6.3f)  %6.0f counted tok/s   decode %6.3f s (median %6.3f)  %5.0f tok/s\n",
            r->n_threads, whole[0], whole[N_RUNS / 2], r->seconds[0][0], r->seconds[1][0], n_tokens / whole[0],
-           r->seconds[2][0], r->seconds[2][N_RUNS / 2], SCORE_ROWS * (SCORE_PROMPT + SCORE_NEW) / r->seconds[2][0], r->seconds[3][0], r->seconds[3][N_RUNS / 2],
-           SCORE_ROWS * SCORE_NEW / r->seconds[3][0]);
+           r->seconds[2][0], r->seconds[2][N_RUNS / 2], SCORE_ROWS * (SCORE_PROMPT + SCORE_NEW) / r->seconds[2][0],
+           r->seconds[3][0], r->seconds[3][N_RUNS / 2], SCORE_ROWS * SCORE_NEW / r->seconds[3][0]);
 }
 
 int main(int argc, char **argv)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cpu_lm_steps.c: the forward sees the adapter that Adam made. One Adam step on the default model's golden batch at five
- * learning rates, from a fresh adapter (b0) and from a trained one (bnz): what it does to the batch's log-probabilities,
- * against what it does in fp64 (tests/golden/lora/steps.json).
+ * cpu_lm_steps.c: the forward sees the adapter that Adam made. One Adam step on the default model's golden batch at
+ * five learning rates, from a fresh adapter (b0) and from a trained one (bnz): what it does to the batch's
+ * log-probabilities, against what it does in fp64 (tests/golden/lora/steps.json).
  *
  * Where products are fp32, every rate's change agrees: correlation 0.999, slope within 2 %. With LoRA rounded to one
  * bf16 the trained adapter's slopes were 0.80 at 1e-4, 0.11 at 1e-5 and 0.004 at 3e-7; with the adapter's terms added
@@ -89,8 +89,7 @@ static void step_from(struct bench *b, const vt_json *start, double floor)
     (void)train(b->m.lm, b->s, b->n, id, true, &grad);
     const int n = read_logp(b, before);
     for (const vt_json *r = vt_json_first(vt_json_get(start, "dlogp")); r; r = vt_json_next(r), n_rates++) {
-        const struct vt_adam adam = {
-            .lr = strtof(vt_json_key(r), NULL), .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f};
+        const struct vt_adam adam = {.lr = strtof(vt_json_key(r), NULL), .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f};
         int moved = 0;
         double norm;
         CHECK_OK(vt_lm_adapter_clone(b->m.lm, id, &moved, &err), err);
