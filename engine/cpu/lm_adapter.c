@@ -161,14 +161,6 @@ void vt_cpu_adapter_free(void *be, struct vt_lm_adapter *a)
 
 /* --- the model's thread --- */
 
-const struct vt_cpu_lora *vt_cpu_lora_of(const struct vt_cpu *lm, const struct vt_cpu_adapter *a, int layer, int target)
-{
-    if (!a)
-        return NULL;
-    size_t i = layer < lm->cfg.n_layers ? (size_t)layer * VT_N_LINEAR + (size_t)target : n_modules(lm) - 1;
-    return a->lora[i].a.data ? &a->lora[i] : NULL;
-}
-
 static vt_status take_back(struct vt_cpu *lm, struct vt_cpu_adapter *a, vt_err *err)
 {
     const size_t bytes = (size_t)vt_cpu_packed_bytes(lm, a->host, true);

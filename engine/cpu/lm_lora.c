@@ -13,27 +13,27 @@
  */
 #include "cpu/lm_parts.h"
 
-bool vt_cpu_has_digits(const struct vt_cpu *lm)
+static bool has_digits(const struct vt_cpu *lm)
 {
     return lm->prec != VT_LM_F32 && lm->k->has_bf16;
 }
 
 size_t vt_cpu_narrow_bytes(const struct vt_cpu *lm, int rank, int n_in)
 {
-    return vt_cpu_has_digits(lm) ? vt_matrix_bytes(VT_LAYOUT_BF16, 2 * rank, n_in)
-                                 : vt_matrix_bytes(VT_LAYOUT_F32, rank, n_in);
+    return has_digits(lm) ? vt_matrix_bytes(VT_LAYOUT_BF16, 2 * rank, n_in)
+                          : vt_matrix_bytes(VT_LAYOUT_F32, rank, n_in);
 }
 
 size_t vt_cpu_wide_bytes(const struct vt_cpu *lm, int n_out, int rank)
 {
-    return vt_cpu_has_digits(lm) ? vt_matrix_bytes(VT_LAYOUT_BF16, n_out, VT_LOW_DIGITS * rank)
-                                 : vt_matrix_bytes(VT_LAYOUT_F32, n_out, rank);
+    return has_digits(lm) ? vt_matrix_bytes(VT_LAYOUT_BF16, n_out, VT_LOW_DIGITS * rank)
+                          : vt_matrix_bytes(VT_LAYOUT_F32, n_out, rank);
 }
 
 void vt_cpu_narrow_pack(const struct vt_cpu *lm, int rank, int n_in, const float *src, size_t so, size_t si,
                         void *memory, struct vt_matrix *out)
 {
-    if (vt_cpu_has_digits(lm))
+    if (has_digits(lm))
         vt_matrix_pack_digits(VT_DIGITS_OUT, rank, n_in, src, so, si, memory, out);
     else
         vt_matrix_pack_f32(VT_LAYOUT_F32, rank, n_in, src, so, si, memory, out);
@@ -42,7 +42,7 @@ void vt_cpu_narrow_pack(const struct vt_cpu *lm, int rank, int n_in, const float
 void vt_cpu_wide_pack(const struct vt_cpu *lm, int n_out, int rank, const float *src, size_t so, size_t si,
                       void *memory, struct vt_matrix *out)
 {
-    if (vt_cpu_has_digits(lm))
+    if (has_digits(lm))
         vt_matrix_pack_digits(VT_DIGITS_IN, n_out, rank, src, so, si, memory, out);
     else
         vt_matrix_pack_f32(VT_LAYOUT_F32, n_out, rank, src, so, si, memory, out);
@@ -52,7 +52,7 @@ void vt_cpu_low_make(const struct vt_cpu *lm, const struct vt_matrix *narrow, in
                      int r1, struct vt_cpu_bufs *own, float *low)
 {
     const size_t r = (size_t)rank;
-    if (!vt_cpu_has_digits(lm)) {
+    if (!has_digits(lm)) {
         lm->k->gemm(narrow, x, r0, r1, 0, rank, low, r, false);
         return;
     }
@@ -77,7 +77,7 @@ void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low,
 {
     const size_t r = (size_t)rank;
     *out = own->low;
-    if (!vt_cpu_has_digits(lm)) {
+    if (!has_digits(lm)) {
         out->n_in = rank;
         lm->k->acts_pack(out, lm->prec, 0, n, low, r, scale);
         return;
@@ -92,6 +92,15 @@ void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low,
     }
     out->n_in = VT_LOW_DIGITS * rank;
     lm->k->acts_pack(out, lm->prec, 0, n, own->low_digits, VT_LOW_DIGITS * r, 1.0f);
+}
+
+const struct vt_cpu_lora *vt_cpu_lora_of(const struct vt_cpu *lm, const struct vt_cpu_adapter *a, int layer, int target)
+{
+    if (!a)
+        return NULL;
+    size_t i = layer < lm->cfg.n_layers ? (size_t)layer * VT_N_LINEAR + (size_t)target
+                                        : (size_t)lm->cfg.n_layers * VT_N_LINEAR;
+    return a->lora[i].a.data ? &a->lora[i] : NULL;
 }
 
 static int larger(int a, int b)

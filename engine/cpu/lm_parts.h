@@ -216,12 +216,11 @@ uint64_t vt_cpu_rope_bytes(const struct vt_cpu *lm, int n_positions);
 /* lm_adapter.c */
 /* Brings packed copies up to date (is_back: the transposed ones too); the model's thread. NULL is allowed. */
 vt_status vt_cpu_adapter_ready(struct vt_cpu *lm, struct vt_cpu_adapter *a, bool is_back, vt_err *err) VT_MUST_USE;
-const struct vt_cpu_lora *vt_cpu_lora_of(const struct vt_cpu *lm, const struct vt_cpu_adapter *a, int layer,
-                                         int target); /* NULL = not adapted */
 uint64_t vt_cpu_packed_bytes(const struct vt_cpu *lm, const struct vt_adapter *h, bool is_back);
 
 /* lm_lora.c: the two halves of a low-rank product. */
-bool vt_cpu_has_digits(const struct vt_cpu *lm);
+const struct vt_cpu_lora *vt_cpu_lora_of(const struct vt_cpu *lm, const struct vt_cpu_adapter *a, int layer,
+                                         int target); /* NULL = not adapted */
 /* Bytes of a packed half; src as for vt_matrix_pack_f32. narrow is A or B^T, wide B or A^T. */
 size_t vt_cpu_narrow_bytes(const struct vt_cpu *lm, int rank, int n_in);
 size_t vt_cpu_wide_bytes(const struct vt_cpu *lm, int n_out, int rank);
@@ -309,7 +308,7 @@ struct vt_lm_extra vt_cpu_extra_at(const struct vt_lm_extra *e, size_t at);
  * in place of log-probabilities until vt_cpu_extra_finish. Begin with vt_cpu_extra_begin. */
 void vt_cpu_extra_begin(const struct vt_lm_extra *e);
 void vt_cpu_extra_chunk(const struct vt_lm_extra *e, const float *logits, int n, int id0, float max);
-void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *row, int n_chunks, double lse);
+void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *row, int n_vocab, double lse);
 
 /* lm_targets.c: head rows in order, each with the targets added after it. */
 struct vt_cpu_targets {
