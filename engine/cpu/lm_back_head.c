@@ -2,8 +2,9 @@
  *
  * lm_back_head.c: where the gradient begins. L = -sum w_t log p(id_t): for a head row with targets t,
  *     dL/dlogits = (sum_t w_t) softmax - sum_t w_t onehot(id_t),    dh = dlogits W_emb,
- * made a vocabulary chunk at a time from recomputed logits, for rows of which some weight is not zero. dh then passes
- * the final norm into dx. Rows of a stripe are walked in order by one thread, because an adapted unembedding gathers
+ * made a vocabulary chunk at a time from recomputed logits, for rows of which some weight is not zero. Each chunk's
+ * share of dh is summed alone: as one chain over the vocabulary, dh had three times the error of all that follows. dh
+ * then passes the final norm into dx. Rows of a stripe are walked in order by one thread, because an adapted unembedding gathers
  * its gradients per stripe.
  */
 #include "cpu/lm_train.h"
@@ -118,7 +119,9 @@ static void run_block(struct block *k)
         vt_cpu_head_chunk(lm, &run, 1, 0, k->n, c, &k->b->norm, k->b, k->b->logits, VT_HEAD_CHUNK);
         chunk_gradient(k, c, n);
         lm->k->acts_pack(&dy, lm->prec, 0, k->n, k->b->logits, VT_HEAD_CHUNK, 1.0f);
-        lm->k->gemm(&lm->back->head[c], &dy, 0, k->n, 0, lm->cfg.d_model, dh, d, c > 0);
+        lm->k->gemm(&lm->back->head[c], &dy, 0, k->n, 0, lm->cfg.d_model, c ? k->bb->mid : dh, d, false);
+        for (int i = 0; i < k->n && c; i++)
+            lm->k->add(lm->cfg.d_model, k->bb->mid + (size_t)i * d, dh + (size_t)i * d);
         if (m)
             chunk_lora(k, m, c, n);
     }
