@@ -4,8 +4,8 @@
  *     dL/dlogits = (sum_t w_t) softmax - sum_t w_t onehot(id_t),    dh = dlogits W_emb,
  * made a vocabulary chunk at a time from recomputed logits, for rows of which some weight is not zero. Each chunk's
  * share of dh is summed alone: as one chain over the vocabulary, dh had three times the error of all that follows. dh
- * then passes the final norm into dx. Rows of a stripe are walked in order by one thread, because an adapted unembedding gathers
- * its gradients per stripe.
+ * then passes the final norm into dx. Rows of a stripe are walked in order by one thread, because an adapted
+ * unembedding gathers its gradients per stripe.
  */
 #include "cpu/lm_train.h"
 
