@@ -90,7 +90,7 @@ static void finish_lora(const struct block *k, const struct vt_cpu_lora *m, floa
     const size_t r = (size_t)rank, d = (size_t)lm->cfg.d_model;
     struct vt_acts low;
     lm->k->gemm_tn(lm->prec, k->n, 0, rank, lm->cfg.d_model, k->bb->d_low, r, k->b->f_norm, d, a->scale, k->part, d);
-    vt_cpu_low_pack(lm, rank, k->n, k->bb->d_low, a->scale, k->b, &low);
+    vt_cpu_low_pack(lm, rank, 0, k->n, k->bb->d_low, a->scale, k->b, &low);
     lm->k->gemm(&m->a_t, &low, 0, k->n, 0, lm->cfg.d_model, dh, d, true);
 }
 

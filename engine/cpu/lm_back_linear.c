@@ -59,7 +59,7 @@ void vt_cpu_back_lora(const struct vt_cpu_backward *w, const struct vt_cpu_back_
     if (!l->dx)
         return;
     struct vt_acts low;
-    vt_cpu_low_pack(lm, rank, l->n, bb->d_low, a->scale, b, &low);
+    vt_cpu_low_pack(lm, rank, 0, l->n, bb->d_low, a->scale, b, &low);
     k->gemm(&m->a_t, &low, 0, l->n, 0, d_in, l->dx, l->lddx, true);
 }
 

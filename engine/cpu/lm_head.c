@@ -44,8 +44,9 @@ void vt_cpu_head_chunk(const struct vt_cpu *lm, const struct vt_cpu_run *runs, i
 {
     const int n0 = chunk * VT_HEAD_CHUNK, n1 = chunk_end(lm, chunk);
     float *column0 = y - n0; /* the kernels address whole rows of the vocabulary; only columns n0.. are touched */
-    const bool is_adapted =
-        vt_cpu_lora_rows(lm, runs, n_runs, lm->cfg.n_layers, 0, row0, row0 + n, x, own, column0, ldy, n0, n1);
+    const bool is_adapted = vt_cpu_lora_low(lm, runs, n_runs, lm->cfg.n_layers, 0, row0, row0 + n, x, own);
+    if (is_adapted)
+        vt_cpu_lora_wide(lm, runs, n_runs, lm->cfg.n_layers, 0, row0, row0 + n, own, column0, ldy, n0, n1);
     lm->k->gemm(lm->unembed, x, 0, n, n0, n1, column0, ldy, is_adapted);
 }
 

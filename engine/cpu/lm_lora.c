@@ -72,14 +72,20 @@ static float high_digit(float x)
     return x;
 }
 
-void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low, float scale, struct vt_cpu_bufs *own,
-                     struct vt_acts *out)
+static struct vt_acts low_acts(const struct vt_cpu *lm, const struct vt_cpu_bufs *own, int rank)
+{
+    struct vt_acts low = own->low;
+    low.n_in = has_digits(lm) ? VT_LOW_DIGITS * rank : rank;
+    return low;
+}
+
+void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int first, int n, const float *low, float scale,
+                     struct vt_cpu_bufs *own, struct vt_acts *out)
 {
     const size_t r = (size_t)rank;
-    *out = own->low;
+    *out = low_acts(lm, own, rank);
     if (!has_digits(lm)) {
-        out->n_in = rank;
-        lm->k->acts_pack(out, lm->prec, 0, n, low, r, scale);
+        lm->k->acts_pack(out, lm->prec, first, n, low, r, scale);
         return;
     }
     for (size_t i = 0; i < (size_t)n; i++) {
@@ -90,8 +96,7 @@ void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low,
             high[r + k] = x - high[k];
         }
     }
-    out->n_in = VT_LOW_DIGITS * rank;
-    lm->k->acts_pack(out, lm->prec, 0, n, own->low_digits, VT_LOW_DIGITS * r, 1.0f);
+    lm->k->acts_pack(out, lm->prec, first, n, own->low_digits, VT_LOW_DIGITS * r, 1.0f);
 }
 
 const struct vt_cpu_lora *vt_cpu_lora_of(const struct vt_cpu *lm, const struct vt_cpu_adapter *a, int layer, int target)
@@ -113,28 +118,35 @@ static int smaller(int a, int b)
     return a < b ? a : b;
 }
 
-bool vt_cpu_lora_rows(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
-                      int r1, const struct vt_acts *x, struct vt_cpu_bufs *own, float *y, size_t ldy, int n0, int n1)
+bool vt_cpu_lora_low(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
+                     int r1, const struct vt_acts *x, struct vt_cpu_bufs *own)
 {
     bool is_any = false;
-    for (int i = 0; i < n_runs && !is_any; i++)
-        is_any = larger(runs[i].row0, r0) < smaller(runs[i].row1, r1) &&
-                 vt_cpu_lora_of(lm, runs[i].adapter, layer, target) != NULL;
-    for (int i = 0; i < n_runs && is_any; i++) {
+    for (int i = 0; i < n_runs; i++) {
         const int ra = larger(runs[i].row0, r0) - r0, rb = smaller(runs[i].row1, r1) - r0;
-        const struct vt_cpu_lora *m = vt_cpu_lora_of(lm, runs[i].adapter, layer, target);
+        const struct vt_cpu_lora *m = ra < rb ? vt_cpu_lora_of(lm, runs[i].adapter, layer, target) : NULL;
         struct vt_acts low;
-        if (!m) {
-            for (int r = ra; r < rb; r++)
-                memset(y + (size_t)r * ldy + n0, 0, (size_t)(n1 - n0) * sizeof *y);
-            continue;
-        }
-        if (ra >= rb)
+        if (!m)
             continue;
         const int rank = runs[i].adapter->host->rank;
         vt_cpu_low_make(lm, &m->a, rank, x, ra, rb, own, own->f_low);
-        vt_cpu_low_pack(lm, rank, rb - ra, own->f_low, runs[i].adapter->scale, own, &low);
-        lm->k->gemm(&m->b, &low, 0, rb - ra, n0, n1, y + (size_t)ra * ldy, ldy, false);
+        vt_cpu_low_pack(lm, rank, ra, rb - ra, own->f_low, runs[i].adapter->scale, own, &low);
+        is_any = true;
     }
     return is_any;
+}
+
+void vt_cpu_lora_wide(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
+                      int r1, const struct vt_cpu_bufs *own, float *y, size_t ldy, int n0, int n1)
+{
+    for (int i = 0; i < n_runs; i++) {
+        const int ra = larger(runs[i].row0, r0) - r0, rb = smaller(runs[i].row1, r1) - r0;
+        const struct vt_cpu_lora *m = vt_cpu_lora_of(lm, runs[i].adapter, layer, target);
+        for (int r = ra; r < rb && !m; r++)
+            memset(y + (size_t)r * ldy + n0, 0, (size_t)(n1 - n0) * sizeof *y);
+        if (ra >= rb || !m)
+            continue;
+        const struct vt_acts low = low_acts(lm, own, runs[i].adapter->host->rank);
+        lm->k->gemm(&m->b, &low, ra, rb, n0, n1, y + (size_t)ra * ldy, ldy, false);
+    }
 }

@@ -231,13 +231,16 @@ void vt_cpu_wide_pack(const struct vt_cpu *lm, int n_out, int rank, const float 
 /* low [r1 - r0][rank] = rows [r0, r1) of x times narrow. */
 void vt_cpu_low_make(const struct vt_cpu *lm, const struct vt_matrix *narrow, int rank, const struct vt_acts *x, int r0,
                      int r1, struct vt_cpu_bufs *own, float *low);
-/* scale low, n rows, as activations for a product with wide; they lie in own->low. */
-void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int n, const float *low, float scale, struct vt_cpu_bufs *own,
-                     struct vt_acts *out);
-/* y [r1 - r0][n0 .. n1) = s B (A x) for the rows under an adapter of this module, 0 for others; false: for none, and y
- * is as it was. Rows [r0, r1) of those that runs speak of; x and y begin at r0. */
-bool vt_cpu_lora_rows(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
-                      int r1, const struct vt_acts *x, struct vt_cpu_bufs *own, float *y, size_t ldy, int n0, int n1);
+/* scale low, n rows, as rows first.. of activations for a product with wide; they lie in own->low. */
+void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int first, int n, const float *low, float scale,
+                     struct vt_cpu_bufs *own, struct vt_acts *out);
+/* s A x of rows [r0, r1) of those that runs speak of, of which x begins at r0; false when no adapter of theirs has this
+ * module. It lies in own->low. */
+bool vt_cpu_lora_low(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
+                     int r1, const struct vt_acts *x, struct vt_cpu_bufs *own);
+/* After it: y [r1 - r0][n0 .. n1) = s B (A x), 0 for rows without an adapter of this module. */
+void vt_cpu_lora_wide(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
+                      int r1, const struct vt_cpu_bufs *own, float *y, size_t ldy, int n0, int n1);
 
 /* lm_rows.c: the arrays of a pass, kept by lm and lent to one pass at a time. begin sizes them; add appends n rows as a
  * span. Consecutive spans of the same family (not NULL) read their first n_shared blocks together. */
@@ -257,8 +260,8 @@ vt_status vt_cpu_pass_run(struct vt_cpu_pass *p, vt_err *err) VT_MUST_USE;
 vt_status vt_cpu_check_end(const struct vt_lm_work *w, vt_err *err) VT_MUST_USE; /* that ECANCELLED */
 /* The keys of p->layer for all rows; called by all threads, ends with a barrier. */
 void vt_cpu_pass_keys(struct vt_cpu_pass *p, int thread, int n_threads);
-/* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. With add, which is for the
- * residual (ldy = d_model), the part's f_norm holds the sum. */
+/* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. With add, which is for
+ * the residual, the thread's f_norm holds sums. */
 void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add);
 
 /* lm_attend.c: rows [r0, r1) of the pass -> out[r - r0][q_dim]; lse, when not NULL, [r - r0][n_heads]. */

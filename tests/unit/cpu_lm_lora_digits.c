@@ -98,6 +98,15 @@ static double reference(const struct product *p, int row, int o, double *size)
     return sum;
 }
 
+static bool low_rank(struct product *p, const struct vt_cpu_run *runs, int n_runs, int target, int r0, int r1)
+{
+    if (!vt_cpu_lora_low(&p->lm, runs, n_runs, 0, target, r0, r1, &p->acts, &p->bufs))
+        return false;
+    vt_cpu_lora_wide(&p->lm, runs, n_runs, 0, target, r0, r1, &p->bufs, p->y, D_OUT, 0, 32);
+    vt_cpu_lora_wide(&p->lm, runs, n_runs, 0, target, r0, r1, &p->bufs, p->y, D_OUT, 32, D_OUT);
+    return true;
+}
+
 static void both_digits(void)
 {
     static const int ranks[] = {3, 16, 33};
@@ -108,8 +117,7 @@ static void both_digits(void)
                 product_new(&p, vt_kernels_at(k), (enum vt_lm_precision)prec, ranks[i]);
                 const struct vt_cpu_run run = {.row0 = 0, .row1 = N_ROWS, .adapter = &p.adapter};
                 double worst = 0;
-                CHECK(
-                    vt_cpu_lora_rows(&p.lm, &run, 1, 0, VT_LORA_UP, 0, N_ROWS, &p.acts, &p.bufs, p.y, D_OUT, 0, D_OUT));
+                CHECK(low_rank(&p, &run, 1, VT_LORA_UP, 0, N_ROWS));
                 for (int r = 0; r < N_ROWS; r++)
                     for (int o = 0; o < D_OUT; o++) {
                         double size;
@@ -133,7 +141,7 @@ static void rows_without_an_adapter(void)
     other.lora = none;
     const struct vt_cpu_run runs[] = {{0, 10, &p.adapter}, {10, 15, NULL}, {15, 20, &other}, {20, 99, &p.adapter}};
     fill(p.y, (size_t)N_ROWS * D_OUT, 1);
-    CHECK(vt_cpu_lora_rows(&p.lm, runs, 4, 0, VT_LORA_UP, 5, 5 + N_ROWS, &p.acts, &p.bufs, p.y, D_OUT, 0, D_OUT));
+    CHECK(low_rank(&p, runs, 4, VT_LORA_UP, 5, 5 + N_ROWS));
     for (int r = 0; r < N_ROWS; r++)
         for (int o = 0; o < D_OUT; o++) {
             double size, want = reference(&p, r, o, &size);
@@ -141,9 +149,9 @@ static void rows_without_an_adapter(void)
         }
     fill(p.y, 1, 1);
     const float before = p.y[0];
-    CHECK(!vt_cpu_lora_rows(&p.lm, runs + 1, 2, 0, VT_LORA_UP, 10, 20, &p.acts, &p.bufs, p.y, D_OUT, 0, D_OUT));
-    CHECK(!vt_cpu_lora_rows(&p.lm, runs, 4, 0, VT_LORA_UP, 12, 18, &p.acts, &p.bufs, p.y, D_OUT, 0, D_OUT));
-    CHECK(!vt_cpu_lora_rows(&p.lm, runs, 4, 0, VT_LORA_GATE, 5, 42, &p.acts, &p.bufs, p.y, D_OUT, 0, D_OUT));
+    CHECK(!low_rank(&p, runs + 1, 2, VT_LORA_UP, 10, 20));
+    CHECK(!low_rank(&p, runs, 4, VT_LORA_UP, 12, 18));
+    CHECK(!low_rank(&p, runs, 4, VT_LORA_GATE, 5, 42));
     CHECK_NEAR(p.y[0], before, 0);
     product_free(&p);
 }
