@@ -27,7 +27,9 @@ local function glob(pattern)
         if core.exists(dir .. "/" .. part) then next_found[#next_found + 1] = dir .. "/" .. part end
       else
         for _, name in ipairs(core.list(dir)) do
-          if name:find(lua_pattern) then next_found[#next_found + 1] = dir .. "/" .. name end
+          if name ~= "latest" and name:find(lua_pattern) then -- a link to one of the others
+            next_found[#next_found + 1] = dir .. "/" .. name
+          end
         end
       end
     end
