@@ -54,6 +54,8 @@ local function add_conditions(c, s)
 end
 
 local function model_of(dir, params)
+  local judged = params.rejudges and params.rejudges.value -- of a run that has another's samples
+  if judged and core.exists(judged .. "/run.json") then return model_of(judged, run_files.params(judged)) end
   local out = {}
   for _, set in ipairs { inputs.recorded(dir) } do
     for _, x in ipairs(set.list) do

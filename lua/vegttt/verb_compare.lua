@@ -104,7 +104,7 @@ local function say_pair(c, metric)
       side.n, #errors.keys(side.tasks))
   end
   local rows = {}
-  for i, p in ipairs(c.params) do rows[i] = { p.name, args.show(p.a), args.show(p.b) } end
+  for i, p in ipairs(c.params) do rows[i] = { p.name, p.a ~= nil and args.show(p.a) or "", p.b ~= nil and args.show(p.b) or "" } end
   say_table(("parameters that differ (%d are equal)"):format(c.n_equal), { "name", "A", "B" }, rows)
   if #c.read > 0 then verb.say("\nfrom A to B: %s", table.concat(c.read, ", ")) end
   say_table("results", { "name", "A", "B", "B - A" }, scalars(c.a.summary and c.a.summary.result,
@@ -210,7 +210,7 @@ local function run(f, words)
 end
 
 function out.main(argv)
-  return verb.main(argv, { run = run,
+  return verb.main(argv, { run = run, max_words = 2,
     options = { { "metric", "NAME", "what the tables of tasks and of cells show", choices = compare.metrics,
       default = "fast_1" },
       { "force", nil, "also runs that were not measured alike; said in the output" },
