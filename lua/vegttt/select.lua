@@ -46,7 +46,7 @@ local method_or_nothing = Candidate.__index
 function Candidate:__index(key)
   local s = samples[self]
   if Candidate.fields[key] then
-    local v = rawget(s.sample, key)
+    local v = s.sample[key]
     if v == nil and may_be_absent[key] then
       errors.misuse("vt.select", "the samples have no '%s': they were imported without it; leave such rules out", key)
     end
