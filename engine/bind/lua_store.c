@@ -242,8 +242,8 @@ static void release_reader(void *p)
     free(p);
 }
 
-/* core.read_lines(path, fn): fn(line, at) for every whole line, `at` being where it begins; an absent file has none. Raises
- * at a corrupt one. */
+/* core.read_lines(path, fn): fn(line, at) for every whole line, `at` being where it begins; an absent file has none.
+ * Raises at a corrupt one. */
 static int l_read_lines(lua_State *L)
 {
     vt_err err;

@@ -5,7 +5,8 @@
 -- from the runs of one configuration (all seeds of it; see paper.lua):
 --
 --   from, where    the experiment, and parameters that its runs must have
---   table, label   a table of the run, and the column that names its rows; cols: the columns that are quantities; only = { column = value }; bounds: lo and hi of the table are those of the first column
+--   table, label   a table of the run, and the column that names its rows; cols: the columns that are quantities; only =
+--                  { column = value }; bounds: lo and hi of the table are those of the first column
 --   result         fields of the run's result; one row, named by label
 --   params, meter  parameters ("*": all), units of what the run was charged; rows named by label
 --   derived        a function of derived.lua, for what no script's table says; it asks for its runs itself

@@ -44,6 +44,7 @@ function scores.detail(drawn, o)
   o = errors.options("vt.detail", o, { top = "integer", window = "integer" })
   local top, window, parts = o.top or 20, o.window or 16, {}
   if window < 1 then errors.misuse("vt.detail", "vt.detail: window must be at least 1 token, not %d", window) end
+  groups.samples("vt.detail", drawn) -- raises where they are none
   for _, g in ipairs(groups.list("vt.detail", drawn)) do
     for _, s in ipairs(g) do parts[#parts + 1] = { s = s, g = g } end
   end

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * kill_at_write.c: preloaded into vegttt by every_write.sh, so that a process can die at an exact place of its records. It
- * counts calls of write to files below a folder runs/. $KILL_AT = n: at the n-th the process writes the first $KILL_PART
- * thousandths of the bytes and is killed (SIGKILL, as by a machine that loses power, but for what the kernel still has).
- * $KILL_COUNT names a file that gets a byte for each. Processes that it starts are not watched.
+ * kill_at_write.c: preloaded into vegttt by every_write.sh, so that a process can die at an exact place of its records.
+ * It counts calls of write to files below a folder runs/. $KILL_AT = n: at the n-th the process writes the first
+ * $KILL_PART thousandths of the bytes and is killed (SIGKILL, as by a machine that loses power, but for what the kernel
+ * still has). $KILL_COUNT names a file that gets a byte for each. Processes that it starts are not watched.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

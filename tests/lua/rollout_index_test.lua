@@ -32,7 +32,8 @@ local function make(root, speedup)
   core.mkdir(dir)
   core.write(dir .. "/run.json", '{"v":1,"id":"x"}\n')
   core.write(dir .. "/rollouts.jsonl", lines(n_samples, sample) .. '{"v":1,"kind":"reward","key":"k7","reward":2.5,"advantage":-0.5}\n')
-  core.write(dir .. "/evals.jsonl", lines(8, function(i) return verdict(19 + i % 2, "c" .. (i + 1) // 2, speedup) end))
+  core.write(dir .. "/evals.jsonl", lines(8, function(i) return verdict(19 + i % 2, "c" .. (i + 1) // 2, speedup) end)
+    .. verdict(20, "c2", 99):gsub("^{", '{"confirms":"v20c2",') .. "\n") -- a second verdict is no verdict of the sample
   return dir
 end
 
@@ -129,8 +130,10 @@ describe("the index of rollouts", function()
       read(root, dir, function(groups)
         expect.truthy(not core.exists(dir .. "/rollouts.index"))
         expect.equal(find(groups, "k7").text, "text 7")
-        core.write(dir .. "/rollouts.jsonl", lines(20, function(i) return sample(21 - i) end))
-        expect.raises("was changed while it was read", function() return find(groups, "k3").text end)
+        local other = { ["13"] = "17", ["17"] = "13" } -- lines as long as before, of other samples
+        core.write(dir .. "/rollouts.jsonl", (core.read(dir .. "/rollouts.jsonl"):gsub('"k(1[37])"', function(n) return '"k' .. other[n] .. '"' end)))
+        expect.raises("was changed while it was read", function() return find(groups, "k13").text end)
+        expect.equal(find(groups, "k12").text, "text 12")
       end)
     end)
   end)
