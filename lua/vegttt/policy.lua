@@ -316,6 +316,9 @@ function policy.sample_of(line, task, g)
     weights = rawget(g, "weights"), recorded = rawget(g, "recorded") }, Sample)
 end
 
+---The sample of fields that were read back.
+function policy.recorded_sample(fields) return setmetatable(fields, Sample) end
+
 ---What weights were trained on, met by this task: "task", "family" or nil.
 function policy.seen(trained_on, task)
   for _, id in ipairs(trained_on.tasks or {}) do
