@@ -18,10 +18,6 @@ struct __align__(64) tensor_map {
 
 #if __CUDA_ARCH__ >= 900
 
-DEVICE uint32_t shared_address(const void *p)
-{
-    return (uint32_t)__cvta_generic_to_shared(p);
-}
 DEVICE void barrier_init(uint64_t *b, int arrivals)
 {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(b)), "r"(arrivals) : "memory");

@@ -169,7 +169,7 @@ vt_status vt_cuda_ids_take(struct vt_cuda *be, const vt_lm_slot *slot, vt_gpu_pt
 
 /* --- stages --- */
 
-static vt_status arena_ensure(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err)
+vt_status vt_cuda_arena_ensure(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err)
 {
     a->used = 0;
     if (n <= a->cap)
@@ -193,8 +193,8 @@ vt_status vt_cuda_stage_begin(struct vt_cuda *be, size_t in, size_t out, struct 
     *stage = s;
     if (!s->done)
         VT_TRY(vt_gpu_event_new(be->gpu, false, &s->done, err));
-    VT_TRY(arena_ensure(be, &s->in, in, err));
-    return arena_ensure(be, &s->out, out, err);
+    VT_TRY(vt_cuda_arena_ensure(be, &s->in, in, err));
+    return vt_cuda_arena_ensure(be, &s->out, out, err);
 }
 
 void *vt_cuda_arena_take(struct vt_cuda_arena *a, size_t n, vt_gpu_ptr *device)

@@ -6,11 +6,12 @@
  */
 #include "cuda/cuda.h"
 #include "cuda/cuda_parts.h"
+#include "cuda/cuda_train.h"
 #include <stdio.h>
 #include <stdlib.h>
 
 enum { NUMERICS_VERSION = 1, ROPE_STEP = 1024, MIN_WIDE_ROWS = 512 };
-static const uint64_t logits_bytes = (uint64_t)320 << 20;
+static const uint64_t logits_bytes = (uint64_t)320 << 20, wide_bytes = (uint64_t)1500 << 20;
 
 vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err)
 {
@@ -86,6 +87,10 @@ static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
             asked = 80 * 1024;
         if (k == VT_CUDA_step_pages_64 || k == VT_CUDA_step_pages_128)
             asked = vt_cuda_attend_bytes();
+        if (k == VT_CUDA_back_queries_64 || k == VT_CUDA_back_queries_128)
+            asked = vt_cuda_back_query_bytes(k == VT_CUDA_back_queries_128);
+        if (k == VT_CUDA_back_keys_64 || k == VT_CUDA_back_keys_128)
+            asked = vt_cuda_back_key_bytes(k == VT_CUDA_back_keys_128);
         if (k >= VT_CUDA_gemm_16 && k <= VT_CUDA_gemm_160)
             asked = most;
         VT_TRY(vt_gpu_kernel(be->gpu, be->module, names[k], asked < most ? asked : most, &be->kernel[k], err));
@@ -97,9 +102,10 @@ static vt_status take_rows(struct vt_cuda *be, vt_err *err)
 {
     const uint64_t left = vt_gpu_budget(be->gpu) - vt_gpu_bytes(be->gpu, NULL);
     const uint64_t row = vt_cuda_row_bytes(&be->cfg), logit_row = (uint64_t)be->shape.ld_vocab * sizeof(float);
-    /* At most a quarter of what is left for a wide pass. */
+    /* At most a quarter of what is left for a wide pass, and no more than it needs to fill the machine. */
+    const uint64_t room = left / 4 < wide_bytes ? left / 4 : wide_bytes;
     be->wide_rows = VT_CUDA_WIDE_ROWS;
-    while (be->wide_rows > MIN_WIDE_ROWS && (uint64_t)be->wide_rows * row > left / 4)
+    while (be->wide_rows > MIN_WIDE_ROWS && (uint64_t)be->wide_rows * row > room)
         be->wide_rows /= 2;
     const uint64_t fit = logits_bytes / logit_row;
     be->head_rows = fit < VT_CUDA_STEP_ROWS ? VT_CUDA_STEP_ROWS : fit > 2048 ? 2048 : (int)fit;
@@ -122,6 +128,7 @@ static vt_status open_into(struct vt_cuda *be, const struct vt_lm_opts *o, vt_cu
     VT_TRY(vt_gpu_open(o->device, o->max_memory, &be->gpu, err));
     be->gpu_props = vt_gpu_props(be->gpu);
     VT_TRY(vt_gpu_stream_new(be->gpu, &be->stream, err));
+    VT_TRY(vt_gpu_stream_new(be->gpu, &be->side, err));
     VT_TRY(load_kernels(be, err));
     VT_TRY(vt_gpu_blas_open(be->gpu, VT_CUDA_WORKSPACE, &be->blas, err));
     VT_TRY(vt_cuda_weights_layout(be, err));
@@ -149,6 +156,7 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
                        128 * 128;
     be->attend_ranks = vt_cuda_attend_ranks(cfg);
     pthread_mutex_init(&be->lock, NULL);
+    pthread_mutex_init(&be->side_lock, NULL);
     const vt_status status = open_into(be, o, fill, arg, err);
     if (status != VT_OK) {
         vt_cuda_close(be);
@@ -197,6 +205,7 @@ void vt_cuda_close(void *opened)
     vt_gpu_blas_close(be->blas);
     vt_gpu_module_free(be->gpu, be->module);
     vt_gpu_stream_free(be->gpu, be->stream);
+    vt_gpu_stream_free(be->gpu, be->side);
     vt_gpu_close(be->gpu); /* frees what device memory is left */
     for (int i = 0; i < be->n_slabs; i++)
         free(be->slabs[i]);
@@ -204,6 +213,7 @@ void vt_cuda_close(void *opened)
     free(be->w.layers);
     free(be->products.layers);
     pthread_mutex_destroy(&be->lock);
+    pthread_mutex_destroy(&be->side_lock);
     free(be);
 }
 
@@ -224,8 +234,10 @@ static vt_status wait(void *opened, struct vt_lm_work *w, vt_err *err)
         return vt_cuda_score_wait(be, w, err);
     case VT_LM_GROUP:
         return vt_cuda_group_wait(be, w, err);
+    case VT_LM_FORWARD:
+        return vt_cuda_forward_wait(be, w, err);
     default:
-        return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend does not train yet");
+        return vt_cuda_backward_wait(be, w, err);
     }
 }
 
@@ -236,11 +248,24 @@ const struct vt_lm_ops vt_lm_cuda_ops = {
     .close = vt_cuda_close,
     .bytes = bytes,
     .plan = vt_cuda_plan,
+    .adapter_put = vt_cuda_adapter_put,
+    .adapter_clone = vt_cuda_adapter_clone,
+    .adapter_get = vt_cuda_adapter_get,
+    .adapter_free = vt_cuda_adapter_free,
     .group_free = vt_cuda_group_free,
     .slot_new = vt_cuda_slot_new,
     .slot_free = vt_cuda_slot_free,
+    .tape_free = vt_cuda_tape_free,
+    .grad_new = vt_cuda_grad_new,
+    .grad_free = vt_cuda_grad_free,
     .group = vt_cuda_group_begin,
     .decode = vt_cuda_decode_begin,
     .score = vt_cuda_score_begin,
+    .forward = vt_cuda_forward_begin,
+    .backward = vt_cuda_backward_begin,
     .wait = wait,
+    .grad_add = vt_cuda_grad_add,
+    .grad_dot = vt_cuda_grad_dot,
+    .grad_read = vt_cuda_grad_read,
+    .adam = vt_cuda_adam,
 };

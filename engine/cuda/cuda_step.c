@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * cuda_step.c: a step's rows through all layers. On Hopper the products are the backend's own, every kernel may begin
- * its preamble before the one ahead has ended, and eight kernels make a layer: what a split product leaves to be added
+ * its preamble before the one ahead has ended, and seven kernels make a layer: what a split product leaves to be added
  * is added by the kernel that reads it (rotation after q, k, v; the norms after the output and down products), SwiGLU
  * is done where gate and up are multiplied. Elsewhere a layer is that of a wide pass, with a step's attention.
  */
@@ -55,49 +55,88 @@ static vt_status attend_own(struct vt_cuda *be, const struct vt_cuda_pass *p, in
 
 vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err)
 {
-    return be->is_own ? attend_own(be, p, layer, err) : attend_portable(be, p, layer, err);
+    return p->is_own ? attend_own(be, p, layer, err) : attend_portable(be, p, layer, err);
 }
 
-static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, int i, vt_err *err)
+static const struct vt_cuda_site *site_of(const struct vt_cuda_pass *p, int layer, enum vt_cuda_site_kind kind)
+{
+    return p->n_runs ? vt_cuda_site_at(p->runs[0].adapter, layer, kind) : NULL;
+}
+
+/* A split product of the rows into the partial sums, and what its reader has to add up. */
+static vt_status split(struct vt_cuda *be, const struct vt_cuda_product *product, const struct vt_cuda_site *low,
+                       const struct vt_cuda_samples *x, const struct vt_cuda_pass *p, struct vt_dev_sums *out,
+                       vt_err *err)
+{
+    const int ld = product->n_columns + (low ? low->n_low : 0);
+    *out = (struct vt_dev_sums){.first = be->products.partial,
+                                .low = low ? low->b : 0,
+                                .stride = (int64_t)VT_CUDA_STEP_ROWS * ld,
+                                .n = (low ? &low->cut : &product->cut)->n_splits,
+                                .ld = ld,
+                                .n_columns = product->n_columns,
+                                .n_low = low ? low->n_low : 0,
+                                .scale = low ? p->runs[0].adapter->scale : 0};
+    return vt_cuda_product(be, product, low, x, p->n_rows, be->products.partial, ld, err);
+}
+
+/* Gate, up and SwiGLU: in the product itself, or, under an adapter, in a kernel behind it. */
+static vt_status gate_up(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err)
+{
+    const struct vt_cuda_products *ps = &be->products;
+    const struct vt_cuda_product *product = &ps->layers[layer].gate_up;
+    const struct vt_cuda_site *low = site_of(p, layer, VT_CUDA_GATE_UP);
+    int d_ff = be->cfg.d_ff;
+    if (!low)
+        return vt_cuda_product(be, product, NULL, &ps->norm, p->n_rows, be->step.act, d_ff, err);
+    const int ld = product->n_columns + low->n_low;
+    struct vt_dev_sums sums = {.first = be->gates,
+                               .low = low->b,
+                               .n = 1,
+                               .ld = ld,
+                               .n_columns = product->n_columns,
+                               .n_low = low->n_low,
+                               .scale = p->runs[0].adapter->scale};
+    VT_TRY(vt_cuda_product(be, product, low, &ps->norm, p->n_rows, be->gates, ld, err));
+    void *args[] = {&sums, &be->step.act, &d_ff};
+    const struct vt_gpu_grid grid = {
+        .x = (unsigned)p->n_rows, .y = (unsigned)((d_ff + 255) / 256), .threads = 256, .is_eager = true};
+    return vt_cuda_launch(be, VT_CUDA_step_swiglu, &grid, args, err);
+}
+
+static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, int i, struct vt_dev_sums *left,
+                           vt_err *err)
 {
     struct vt_cuda_bufs *b = &be->step;
     const struct vt_cuda_products *ps = &be->products;
     const struct vt_cuda_layer_products *l = &ps->layers[i];
-    const struct vt_dev_shape *s = &be->shape;
-    const int n = p->n_rows;
-    struct vt_cuda_sums sums = {.first = ps->partial, .stride = (int64_t)VT_CUDA_STEP_ROWS * s->qkv_dim};
-    VT_TRY(vt_cuda_product(be, &l->qkv, &ps->norm, n, ps->partial, s->qkv_dim, err));
-    sums.n = l->qkv.cut.n_splits;
+    struct vt_dev_sums sums;
+    VT_TRY(split(be, &l->qkv, site_of(p, i, VT_CUDA_QKV), &ps->norm, p, &sums, err));
     VT_TRY(vt_cuda_rope(be, p, b, &sums, i, err));
     VT_TRY(attend_own(be, p, i, err));
-    VT_TRY(vt_cuda_product(be, &l->o, &ps->ctx, n, ps->partial, s->d_model, err));
-    sums.stride = (int64_t)VT_CUDA_STEP_ROWS * s->d_model;
-    sums.n = l->o.cut.n_splits;
-    VT_TRY(vt_cuda_norm(be, n, b->x, &sums, be->w.layers[i].post_norm, b->norm, true, err));
-    VT_TRY(vt_cuda_product(be, &l->gate_up, &ps->norm, n, b->act, s->d_ff, err));
-    VT_TRY(vt_cuda_product(be, &l->down, &ps->act, n, ps->partial, s->d_model, err));
-    sums.n = l->down.cut.n_splits;
+    VT_TRY(split(be, &l->o, site_of(p, i, VT_CUDA_O), &ps->ctx, p, &sums, err));
+    VT_TRY(vt_cuda_norm(be, p->n_rows, b->x, &sums, be->w.layers[i].post_norm, b->norm, true, err));
+    VT_TRY(gate_up(be, p, i, err));
+    VT_TRY(split(be, &l->down, site_of(p, i, VT_CUDA_DOWN), &ps->act, p, left, err));
     if (i + 1 == be->cfg.n_layers)
         return VT_OK; /* the head's norm adds them */
-    return vt_cuda_norm(be, n, b->x, &sums, be->w.layers[i + 1].input_norm, b->norm, true, err);
+    return vt_cuda_norm(be, p->n_rows, b->x, left, be->w.layers[i + 1].input_norm, b->norm, true, err);
 }
 
-vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_sums *left, vt_err *err)
+vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_dev_sums *left, vt_err *err)
 {
-    *left = (struct vt_cuda_sums){.first = be->step.x}; /* no sums */
-    if (!be->is_own)
+    *left = (struct vt_dev_sums){.first = be->step.x}; /* no sums */
+    if (!p->is_own)
         return vt_cuda_layers(be, p, &be->step, err);
     for (int i = 0; i < be->cfg.n_layers; i++)
-        VT_TRY(run_layer(be, p, i, err));
-    *left = (struct vt_cuda_sums){.first = be->products.partial,
-                                  .n = be->products.layers[be->cfg.n_layers - 1].down.cut.n_splits,
-                                  .stride = (int64_t)VT_CUDA_STEP_ROWS * be->shape.d_model};
+        VT_TRY(run_layer(be, p, i, left, err));
     return VT_OK;
 }
 
-vt_status vt_cuda_step_head(struct vt_cuda *be, int n_rows, vt_err *err)
+vt_status vt_cuda_step_head(struct vt_cuda *be, bool is_own, int n_rows, vt_err *err)
 {
-    if (!be->is_own)
+    if (!is_own)
         return vt_cuda_head(be, be->step.norm, n_rows, err);
-    return vt_cuda_product(be, &be->products.head, &be->products.norm, n_rows, be->logits, be->shape.ld_vocab, err);
+    return vt_cuda_product(be, &be->products.head, NULL, &be->products.norm, n_rows, be->logits, be->shape.ld_vocab,
+                           err);
 }

@@ -10,12 +10,52 @@
 
 enum { NORM_THREADS = 512 }; /* at most; a multiple of 32 */
 
-/* Sums of a split product that are still to be added to a row: n_splits of them, `stride` elements apart. */
+enum { MOST_LOW = 256 }; /* an adapter's rank */
+
+/* What is still to be added to a row of columns (device.h): a row of vt_dev_sums. */
 struct parts {
     const float *first;
     int n_splits;
     int64_t stride;
+    const bf16 *low; /* NULL = none */
+    int n_low, n_columns;
+    float scale;
 };
+
+DEVICE struct parts parts_of(const struct vt_dev_sums &s, int row)
+{
+    struct parts p = {at<const float>(s.first) + (size_t)row * s.ld, s.n,     s.stride, at<const bf16>(s.low),
+                      s.n_low,                                       s.n_columns, s.scale};
+    return p;
+}
+DEVICE struct parts no_parts()
+{
+    struct parts p = {nullptr, 0, 0, nullptr, 0, 0, 0};
+    return p;
+}
+
+/* scale A x of column j of the low ones, as the product with B takes it. */
+DEVICE float low_value(const struct parts &p, int j)
+{
+    float sum = 0;
+    for (int s = 0; s < p.n_splits; s++)
+        sum += p.first[s * p.stride + p.n_columns + j];
+    return __bfloat162float(__float2bfloat16_rn(p.scale * sum));
+}
+
+/* Sum of n (a multiple of 8) products of a row of B and low values. */
+DEVICE float low_dot(const bf16 *b, const float *u, int n)
+{
+    float sum = 0;
+    for (int j = 0; j < n; j += 8) {
+        const uint4 v = *reinterpret_cast<const uint4 *>(b + j);
+        sum += low_of(v.x) * u[j] + high_of(v.x) * u[j + 1];
+        sum += low_of(v.y) * u[j + 2] + high_of(v.y) * u[j + 3];
+        sum += low_of(v.z) * u[j + 4] + high_of(v.z) * u[j + 5];
+        sum += low_of(v.w) * u[j + 6] + high_of(v.w) * u[j + 7];
+    }
+    return sum;
+}
 
 DEVICE float4 add4(float4 a, float4 b)
 {
@@ -27,9 +67,14 @@ DEVICE float4 add4(float4 a, float4 b)
 template <int KEPT, int AT_ONCE>
 DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
 {
-    __shared__ float scratch[NORM_THREADS / 32];
+    __shared__ float scratch[NORM_THREADS / 32], low[MOST_LOW];
     float4 kept[KEPT];
     float sum = 0;
+    if (p.n_low) {
+        for (int j = threadIdx.x; j < p.n_low; j += blockDim.x)
+            low[j] = low_value(p, j);
+        __syncthreads();
+    }
 #pragma unroll
     for (int i = 0; i < KEPT; i++) {
         const int at = (i * blockDim.x + threadIdx.x) * 4;
@@ -51,6 +96,15 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
 #pragma unroll
             for (int i = 0; i < KEPT; i++)
                 kept[i] = add4(kept[i], v[j][i]);
+    }
+#pragma unroll
+    for (int i = 0; i < KEPT; i++) {
+        const int at = (i * blockDim.x + threadIdx.x) * 4;
+        if (!p.n_low || at >= n)
+            continue;
+        const bf16 *b = p.low + (size_t)at * p.n_low;
+        kept[i] = add4(kept[i], make_float4(low_dot(b, low, p.n_low), low_dot(b + p.n_low, low, p.n_low),
+                                            low_dot(b + 2 * p.n_low, low, p.n_low), low_dot(b + 3 * p.n_low, low, p.n_low)));
     }
 #pragma unroll
     for (int i = 0; i < KEPT; i++) {
@@ -100,22 +154,18 @@ KERNEL(NORM_THREADS, 1) vt_embed(const int32_t *tokens, const bf16 *embedding, f
     embed_row(embedding + (size_t)tokens[blockIdx.x] * n, x + (size_t)blockIdx.x * n, n);
 }
 
-/* A row of parts begins where the same row of x does. */
-KERNEL(NORM_THREADS, 1)
-vt_norm(float *x, const float *parts, int n_splits, int64_t stride, const float *w, bf16 *out, int n, float eps)
+KERNEL(NORM_THREADS, 1) vt_norm(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps)
 {
     const size_t row = (size_t)blockIdx.x * n;
     release_next();
     wait_ahead();
-    const struct parts p = {parts + row, n_splits, stride};
-    norm_row(x + row, p, true, w, out + row, n, eps);
+    norm_row(x + row, parts_of(sums, blockIdx.x), true, w, out + row, n, eps);
 }
 
 /* Rows from anywhere: sources[row] is an address of n floats. */
 KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf16 *out, int n, float eps)
 {
-    const struct parts none = {nullptr, 0, 0};
-    norm_row(at<float>(sources[blockIdx.x]), none, false, w, out + (size_t)blockIdx.x * n, n, eps);
+    norm_row(at<float>(sources[blockIdx.x]), no_parts(), false, w, out + (size_t)blockIdx.x * n, n, eps);
 }
 
 /* The first kernel of a step: where each row's token goes, and its embedding, normed for the first layer. A row without
@@ -138,21 +188,19 @@ vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int
     }
     embed_row(embedding + (size_t)(is_fed ? s->last : 0) * n, x + (size_t)row * n, n);
     __syncthreads();
-    const struct parts none = {nullptr, 0, 0};
-    norm_row(x + (size_t)row * n, none, false, w, out + (size_t)row * n, n, eps);
+    norm_row(x + (size_t)row * n, no_parts(), false, w, out + (size_t)row * n, n, eps);
 }
 
 /* Head rows of a step: the residual that gives a row's next token, normed. */
 KERNEL(NORM_THREADS, 1)
-vt_step_norm(const struct vt_dev_job *job, float *x, const float *parts, int n_splits, int64_t stride, const float *w, bf16 *out,
-             int n, float eps)
+vt_step_norm(const struct vt_dev_job *job, float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps)
 {
     const int row = blockIdx.x;
     release_next();
     wait_ahead();
     const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(job->rows[row]) : nullptr;
     const bool is_first = s && s->n_tokens == 0;
-    const struct parts p = {parts + (size_t)row * n, is_first ? 0 : n_splits, stride};
+    const struct parts p = is_first ? no_parts() : parts_of(sums, row);
     norm_row(is_first ? at<float>(s->last_hidden) : x + (size_t)row * n, p, false, w, out + (size_t)row * n, n, eps);
 }
 
@@ -162,13 +210,15 @@ DEVICE int element_at(int p, int i)
     return i / 64 * (VT_DEV_PAGE_KEYS * 64) + ((i % 64 / 8) ^ (p % 8)) * 8 + i % 8;
 }
 
-/* y[row] = q, k, v of a token as multiplied (fp32, in n_splits parts) -> bias, head norm, rotation; q to its own buffer
- * [row][head][head_pad], keys and values to their page. key_at[row]: address of the row's first key at layer 0, 0 = not
- * kept; a set lowest bit means a page of one layer. A warp takes a head; grid: (rows, heads / 8). */
+/* y[row] = q, k, v of a token as multiplied -> bias, head norm, rotation; q to its own buffer [row][head][head_pad], keys
+ * and values to their page and, where plain is given, to plain[row][2 key heads][head_pad]. key_at[row]: address of the
+ * row's first key at layer 0, 0 = not kept; a set lowest bit means a page of one layer. A warp takes a head; grid: (rows,
+ * heads / 8). */
 KERNEL(256, 1)
-vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const float *q_norm, const float *k_norm, const float *rope,
-        const int32_t *pos, const uint64_t *key_at, bf16 *q, struct vt_dev_shape m, int layer)
+vt_rope(const struct vt_dev_sums y, const float *bias, const float *q_norm, const float *k_norm, const float *rope,
+        const int32_t *pos, const uint64_t *key_at, bf16 *q, bf16 *plain, struct vt_dev_shape m, int layer)
 {
+    __shared__ float lows[8][MOST_LOW];
     const int row = blockIdx.x, lane = threadIdx.x % 32, half = m.head_dim / 2;
     const int n_heads = m.n_heads + 2 * m.n_kv_heads, head = blockIdx.y * 8 + threadIdx.x / 32;
     release_next();
@@ -176,7 +226,10 @@ vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const f
     const bool is_q = head < m.n_heads, is_v = head >= m.n_heads + m.n_kv_heads;
     if (head >= n_heads)
         return;
-    const float *in = y + (size_t)row * m.qkv_dim + (size_t)head * m.head_dim;
+    const struct parts parts = parts_of(y, row);
+    const int n_splits = parts.n_splits;
+    const int64_t stride = parts.stride;
+    const float *in = parts.first + (size_t)head * m.head_dim;
     const float *b = bias ? bias + (size_t)head * m.head_dim : nullptr;
     const float *g = is_q ? q_norm : is_v ? nullptr : k_norm;
     const int p = pos[row];
@@ -209,6 +262,22 @@ vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const f
                 hi[j] += v[k][j][1];
             }
     }
+    if (parts.n_low) {
+        const int rank = parts.n_low / 3, first = rank * (is_q ? 0 : is_v ? 2 : 1);
+        float *low = lows[threadIdx.x / 32];
+        for (int j = lane; j < rank; j += 32)
+            low[j] = low_value(parts, first + j);
+        __syncwarp();
+#pragma unroll
+        for (int j = 0; j < 2; j++) {
+            const int i = lane + 32 * j;
+            if (i >= half)
+                continue;
+            const bf16 *rows = parts.low + ((size_t)head * m.head_dim + i) * parts.n_low + first;
+            lo[j] += low_dot(rows, low, rank);
+            hi[j] += low_dot(rows + (size_t)half * parts.n_low, low, rank);
+        }
+    }
 #pragma unroll
     for (int j = 0; j < 2; j++)
         sum += lo[j] * lo[j] + hi[j] * hi[j];
@@ -222,6 +291,7 @@ vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const f
         const uint64_t base = (key & ~(uint64_t)1) + ((key & 1) ? 0 : (uint64_t)layer * m.layer_stride);
         out = at<bf16>(base) + (size_t)(2 * kv + is_v) * VT_DEV_PAGE_KEYS * m.head_pad;
     }
+    bf16 *also = plain && is_page ? plain + ((size_t)row * 2 * m.n_kv_heads + (head - m.n_heads)) * m.head_pad : nullptr;
 #pragma unroll
     for (int j = 0; j < 2; j++) {
         const int i = lane + 32 * j;
@@ -235,9 +305,16 @@ vt_rope(const float *y, int n_splits, int64_t stride, const float *bias, const f
         }
         out[is_page ? element_at(p, i) : i] = __float2bfloat16_rn(a);
         out[is_page ? element_at(p, half + i) : half + i] = __float2bfloat16_rn(c);
+        if (also) {
+            also[i] = __float2bfloat16_rn(a);
+            also[half + i] = __float2bfloat16_rn(c);
+        }
     }
-    for (int i = m.head_dim + lane; i < m.head_pad; i += 32)
+    for (int i = m.head_dim + lane; i < m.head_pad; i += 32) {
         out[is_page ? element_at(p, i) : i] = __float2bfloat16_rn(0.0f);
+        if (also)
+            also[i] = __float2bfloat16_rn(0.0f);
+    }
 }
 
 /* Gate and up rows are interleaved by eight in the packed weights: columns 16 i + j and 16 i + 8 + j of y are gate and up
@@ -256,6 +333,28 @@ KERNEL(256, 1) vt_swiglu(const bf16 *y, bf16 *out, int d_ff, int64_t n_eights)
         r[j] = pack2(__fdividef(a, 1.0f + __expf(-a)) * low_of(us[j]), __fdividef(b, 1.0f + __expf(-b)) * high_of(us[j]));
     }
     *reinterpret_cast<uint4 *>(out + i * 8) = make_uint4(r[0], r[1], r[2], r[3]);
+}
+
+/* The same of a step under an adapter, from fp32 sums in one part whose low columns are those of gate, then of up. grid:
+ * (rows, d_ff / 256). */
+KERNEL(256, 1) vt_step_swiglu(const struct vt_dev_sums y, bf16 *out, int d_ff)
+{
+    __shared__ float low[2 * MOST_LOW];
+    const int row = blockIdx.x, unit = blockIdx.y * 256 + threadIdx.x;
+    release_next();
+    wait_ahead();
+    const struct parts p = parts_of(y, row);
+    const int rank = p.n_low / 2;
+    for (int j = threadIdx.x; j < p.n_low; j += 256)
+        low[j] = low_value(p, j);
+    __syncthreads();
+    if (unit >= d_ff)
+        return;
+    const int column = unit / 8 * 16 + unit % 8;
+    const bf16 *b = p.low + (size_t)column * p.n_low;
+    const float gate = p.first[column] + low_dot(b, low, rank),
+                up = p.first[column + 8] + low_dot(b + (size_t)8 * p.n_low + rank, low + rank, rank);
+    out[(size_t)row * d_ff + unit] = __float2bfloat16_rn(__fdividef(gate, 1.0f + __expf(-gate)) * up);
 }
 
 #endif

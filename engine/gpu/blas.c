@@ -254,11 +254,11 @@ static void *address(vt_gpu_ptr p)
 vt_status vt_gpu_matmul(vt_gpu_blas *b, vt_cu_stream s, const struct vt_gpu_matmul *m, vt_err *err)
 {
     struct plan *p;
-    const float one = 1, beta = m->add ? 1 : 0;
+    const float alpha = m->alpha != 0 ? m->alpha : 1, beta = m->add ? 1 : 0;
     if (m->m == 0 || m->n == 0)
         return VT_OK;
     VT_TRY(plan_of(b, m, &p, err));
-    const int r = lt.matmul(b->handle, p->desc, &one, address(m->y), p->y, address(m->x), p->x, &beta, address(m->d),
+    const int r = lt.matmul(b->handle, p->desc, &alpha, address(m->y), p->y, address(m->x), p->x, &beta, address(m->d),
                             p->d, address(m->d), p->d, &p->algo, address(b->workspace), b->workspace_bytes, s);
     if (r == VT_LT_OK)
         return VT_OK;
