@@ -16,19 +16,6 @@
 
 enum { BACK_THREADS = 128, BACK_KEYS = 64, BACK_TURN = 32 };
 
-DEVICE void copy_async(uint32_t to, const void *from, bool is_there)
-{
-    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(is_there ? 16 : 0) : "memory");
-}
-DEVICE void copy_async_commit()
-{
-    asm volatile("cp.async.commit_group;" ::: "memory");
-}
-template <int N> DEVICE void copy_async_wait() /* until at most N groups are unfinished */
-{
-    asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
-}
-
 /* What both kernels read; row-major. */
 struct back_rows {
     const bf16 *q;            /* [row][head][head_pad] */
