@@ -124,7 +124,7 @@ DEVICE void gemm_release(const struct gemm_ring &r, int stage)
 /* The threads that multiply. */
 DEVICE void consumers_meet()
 {
-    asm volatile("bar.sync 1, 256;" ::: "memory");
+    threads_meet<1, 256>();
 }
 
 /* Sums of the next n blocks of k. */
@@ -167,7 +167,7 @@ template <int TN> DEVICE void gemm_leave(const struct vt_dev_gemm &g, const floa
     __threadfence();
     consumers_meet();
     if (thread == 0)
-        asm volatile("st.release.gpu.global.u32 [%0], 1;" ::"l"(at<int32_t>(g.flags) + block) : "memory");
+        store_release(at<int32_t>(g.flags) + block, 1);
 }
 
 /* Adds what block `block` left. */
@@ -176,10 +176,8 @@ template <int TN> DEVICE void gemm_take(const struct vt_dev_gemm &g, float (&d)[
     const int thread = threadIdx.x - 128;
     int32_t *flag = at<int32_t>(g.flags) + block;
     if (thread == 0) {
-        int32_t is_there;
-        do
-            asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(is_there) : "l"(flag) : "memory");
-        while (!is_there);
+        while (!load_acquire(flag))
+            ;
     }
     consumers_meet();
     const float *from = at<const float>(g.parts) + (size_t)block * (128 * TN) + thread;
@@ -247,7 +245,7 @@ DEVICE void gemm_write_split(const struct vt_dev_gemm &g, const float (&d)[TN / 
             to[0] = d[4 * j + i];
             to[8] = d[4 * j + 2 + i];
         }
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    copies_see_shared();
     consumers_meet();
     for (int i = threadIdx.x - 128; i < TN; i += 256) {
         const int row = (int)blockIdx.y * TN + i;
@@ -311,12 +309,12 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *extra, const tensor
     int u0, u1;
     gemm_range(g, cluster, &u0, &u1);
     if (group == 0) {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(plan::few));
+        registers_fewer<plan::few>();
         if (threadIdx.x == 0)
             gemm_copy<plan>(r, weight, extra, samples, g, u0, u1, rank);
         __syncwarp();
     } else {
-        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(plan::many));
+        registers_more<plan::many>();
         wait_ahead(); /* what is written may still be read by the kernel ahead */
         gemm_consume<TN>(r, g, cluster, u0, u1, rank, group - 1);
     }

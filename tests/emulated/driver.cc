@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * driver.cc: a libcuda.so.1 for tests without a GPU: one device of compute capability 8.0, whose memory is this process's
+ * driver.cc: a libcuda.so.1 for tests without a GPU: one device, whose memory is this process's
  * and whose kernels run on this CPU at their launch (fibers.cc). Streams are in order because everything is done at once;
  * a stream that is captured keeps its launches instead, and a graph repeats them. EMULATED_MEMORY_MB: how much memory the
- * device has (default 2048).
+ * device has (default 2048). EMULATED_HOPPER: it has compute capability 9.0 instead of 8.0.
  */
 #define _Alignas alignas
 extern "C" {
 #include "gpu/cu.h"
 }
 #include "fibers.h"
+#include "include/emulated_view.h"
 #include "kernels.h"
 #include <cstdio>
 #include <cstdlib>
@@ -37,6 +38,15 @@ size_t memory()
 {
     const char *mb = getenv("EMULATED_MEMORY_MB");
     return (size_t)(mb ? atol(mb) : 2048) << 20;
+}
+
+bool is_hopper()
+{
+    return getenv("EMULATED_HOPPER") != NULL;
+}
+int most_shared()
+{
+    return (is_hopper() ? 227 : 163) << 10;
 }
 
 void *host(vt_gpu_ptr p)
@@ -111,11 +121,13 @@ vt_cu_result cuDeviceTotalMem_v2(size_t *bytes, vt_cu_device)
 }
 vt_cu_result cuDeviceGetAttribute(int *value, int attribute, vt_cu_device)
 {
-    *value = attribute == VT_CU_ATTR_MAJOR        ? 8
-             : attribute == VT_CU_ATTR_N_SM       ? 4
-             : attribute == VT_CU_ATTR_SMEM_OPTIN ? 163 << 10
-             : attribute == VT_CU_ATTR_L2_BYTES   ? 1 << 20
-                                                  : 0;
+    *value = attribute == VT_CU_ATTR_MAJOR              ? (is_hopper() ? 9 : 8)
+             : attribute == VT_CU_ATTR_N_SM             ? 8
+             : attribute == VT_CU_ATTR_SMEM_OPTIN       ? most_shared()
+             : attribute == VT_CU_ATTR_L2_BYTES         ? 1 << 20
+             : attribute == VT_CU_ATTR_MEMORY_CLOCK_KHZ ? 3201000
+             : attribute == VT_CU_ATTR_BUS_BITS         ? 6144
+                                                        : 0;
     return VT_CU_OK;
 }
 vt_cu_result cuDevicePrimaryCtxRetain(vt_cu_ctx *ctx, vt_cu_device)
@@ -213,7 +225,7 @@ vt_cu_result cuModuleGetFunction(vt_cu_function *f, vt_cu_module, const char *na
 }
 vt_cu_result cuFuncSetAttribute(vt_cu_function f, int, int value)
 {
-    if (value > 163 << 10)
+    if (value > most_shared())
         return VT_CU_INVALID_VALUE;
     ((function_s *)f)->shared = (size_t)value;
     return VT_CU_OK;
@@ -221,15 +233,30 @@ vt_cu_result cuFuncSetAttribute(vt_cu_function f, int, int value)
 vt_cu_result cuLaunchKernelEx(const vt_cu_launch *l, vt_cu_function f, void **args, void **)
 {
     const function_s *of = (const function_s *)f;
-    const unsigned x = l->grid[0], y = l->grid[1], threads = l->block[0];
-    if (!x || !y || y > 65535 || !threads || threads > 1024 || l->smem > of->shared)
+    struct emulated_grid grid = {l->grid[0], l->grid[1], l->block[0], 1, l->smem};
+    for (unsigned i = 0; i < l->n_attrs; i++)
+        if (l->attrs[i].id == VT_CU_LAUNCH_ATTR_CLUSTER)
+            grid.cluster = l->attrs[i].value.cluster.x;
+    if (!grid.x || !grid.y || grid.y > 65535 || !grid.threads || grid.threads > 1024 || l->smem > of->shared ||
+        grid.x % grid.cluster || grid.cluster > 8)
         return VT_CU_INVALID_VALUE;
     const std::function<void()> thread = of->kernel->bind(args);
-    const size_t shared = l->smem;
-    now_or_later([=] {
-        const unsigned grid[3] = {x, y, 1};
-        emulated_run(grid, threads, shared, thread);
-    });
+    now_or_later([=] { emulated_run(grid, thread); });
+    return VT_CU_OK;
+}
+vt_cu_result cuOccupancyMaxActiveClusters(int *n, vt_cu_function, const vt_cu_launch *l)
+{
+    *n = 8 / (int)l->attrs[0].value.cluster.x;
+    return VT_CU_OK;
+}
+vt_cu_result cuTensorMapEncodeTiled(vt_cu_tensor_map *map, int, uint32_t, void *base, const uint64_t *dims,
+                                    const uint64_t *strides, const uint32_t *box, const uint32_t *, int, int, int, int)
+{
+    const struct emulated_view v = {(uint64_t)(uintptr_t)base, {dims[0], dims[1]}, strides[0], {box[0], box[1]}};
+    if ((uintptr_t)base % 16 || strides[0] % 16 || box[0] * 2 > 128 || box[1] > 256)
+        return VT_CU_INVALID_VALUE;
+    memset(map, 0, sizeof *map);
+    memcpy(map, &v, sizeof v);
     return VT_CU_OK;
 }
 vt_cu_result cuStreamCreate(vt_cu_stream *s, unsigned)

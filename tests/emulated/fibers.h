@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fibers.h: runs a kernel's grid on this CPU, block by block.
+ * fibers.h: runs a kernel's grid on this CPU.
  */
 #ifndef EMULATED_FIBERS_H
 #define EMULATED_FIBERS_H
@@ -8,6 +8,10 @@
 #include <cstddef>
 #include <functional>
 
-void emulated_run(const unsigned grid[3], unsigned threads, size_t shared_bytes, const std::function<void()> &thread);
+struct emulated_grid {
+    unsigned x, y, threads, cluster; /* cluster: blocks along x that share memory; 1 = none */
+    size_t shared_bytes;
+};
+void emulated_run(const struct emulated_grid &grid, const std::function<void()> &thread);
 
 #endif
