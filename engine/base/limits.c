@@ -25,5 +25,11 @@ struct vt_range vt_limit_range(enum vt_limit id)
 
 vt_status vt_limit_check(enum vt_limit id, double v, vt_err *err)
 {
-    return vt_range_check(&limits[id].range, v, limits[id].name, err);
+    const struct vt_range *r = &limits[id].range;
+
+    VT_TRY(vt_range_check(r, v, limits[id].name, err));
+    if ((r->bits & VT_RANGE_OPEN) && !((double)(float)v > r->min)) /* requests hold floats */
+        return vt_fail(err, VT_EINVAL, "%s must be above %g, not %g, which is %g in single precision", limits[id].name,
+                       r->min, v, (double)(float)v);
+    return VT_OK;
 }

@@ -87,6 +87,7 @@ struct vt_op {
     vt_bind *bind;
     const char *name;
     struct vt_op *next;
+    struct vt_post post;
     vt_status status;
     vt_err err;
     bool is_done;
@@ -106,6 +107,7 @@ void vt_op_finish(void *op, vt_status status, const vt_err *err);
 struct vt_part {
     struct vt_op *op;
     struct vt_part *next;
+    struct vt_post post;
     int i; /* from 0 */
     void (*push)(lua_State *L, const struct vt_part *part);
     void (*free)(struct vt_part *part);

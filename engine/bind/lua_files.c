@@ -63,19 +63,35 @@ static int l_remove(lua_State *L)
     return 0;
 }
 
+struct listing {
+    char **names;
+    size_t n;
+};
+
+static void release_listing(void *p)
+{
+    struct listing *x = p;
+    vt_fs_list_free(x->names, x->n);
+    free(x);
+}
+
 /* core.list(folder) -> sorted names; an absent folder has none. */
 static int l_list(lua_State *L)
 {
-    char **names = NULL;
-    size_t n = 0;
+    vt_err err;
+    struct vt_guard *g = vt_lua_guard(L, release_listing);
+    struct listing *x = vt_alloc(sizeof *x);
+    if (!x)
+        return luaL_error(L, "no memory for the names in a folder");
+    g->p = x;
     lua_newtable(L);
-    if (vt_fs_list(luaL_checkstring(L, 1), &names, &n, NULL) != VT_OK)
-        return 1;
-    for (size_t i = 0; i < n; i++) {
-        lua_pushstring(L, names[i]);
+    vt_status status = vt_fs_list(luaL_checkstring(L, 1), &x->names, &x->n, &err);
+    if (status == VT_ENOMEM)
+        return vt_lua_raise(L, "core.list", &err);
+    for (size_t i = 0; status == VT_OK && i < x->n; i++) {
+        lua_pushstring(L, x->names[i]);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    vt_fs_list_free(names, n);
     return 1;
 }
 

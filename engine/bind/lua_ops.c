@@ -69,8 +69,8 @@ void vt_op_finish(void *arg, vt_status status, const vt_err *err)
         op->err = *err;
     else if (status != VT_OK)
         vt_fail(&op->err, status, "%s failed: %s", op->name, vt_status_text(status));
-    /* A post can only fail without memory; the op then counts as running until the run is interrupted. */
-    (void)!vt_loop_post(op->bind->loop, delivered, op, NULL);
+    op->post = (struct vt_post){.fn = delivered, .arg = op};
+    vt_loop_post(op->bind->loop, &op->post);
 }
 
 /* Loop thread. */
@@ -88,9 +88,8 @@ static void part_delivered(void *arg)
 
 void vt_part_post(struct vt_part *part)
 {
-    /* Without memory for the post the piece still comes with the whole result. */
-    if (vt_loop_post(part->op->bind->loop, part_delivered, part, NULL) != VT_OK)
-        part->free(part);
+    part->post = (struct vt_post){.fn = part_delivered, .arg = part};
+    vt_loop_post(part->op->bind->loop, &part->post);
 }
 
 void vt_lua_drop_posted(vt_bind *b)

@@ -86,6 +86,17 @@ static void on_signal(void *arg, int signo)
         b->host.stop_now(b->host.arg);
 }
 
+/* Lua's memory comes from where all other does, so that tests can let it fail too. Shrinking may not fail. */
+static void *allocate(void *arg, void *p, size_t old, size_t n)
+{
+    (void)arg;
+    if (n == 0) {
+        free(p);
+        return NULL;
+    }
+    return p && n <= old ? realloc(p, n) : vt_realloc_array(p, n, 1);
+}
+
 /* Runs protected: everything here may raise. */
 static int set_up(lua_State *L)
 {
@@ -126,6 +137,7 @@ vt_status vt_bind_open(const struct vt_bind_host *host, vt_bind **out, vt_err *e
         vt_fail(err, VT_ENOMEM, "No memory for the Lua engine; free some and try again");
         goto out;
     }
+    lua_setallocf(b->L, allocate, NULL);
     *(vt_bind **)lua_getextraspace(b->L) = b;
     lua_pushcfunction(b->L, set_up);
     if (lua_pcall(b->L, 0, 0, 0) != LUA_OK) {

@@ -75,8 +75,21 @@ static int l_prompt_tokens(lua_State *L)
     return 1;
 }
 
+/* core.chat_problem(name) -> what is wrong with the name of a chat format, or nil */
+static int l_chat_problem(lua_State *L)
+{
+    vt_err err;
+    enum vt_chat chat;
+    if (vt_chat_named(luaL_checkstring(L, 1), &chat, &err) == VT_OK)
+        return 0;
+    lua_pushstring(L, err.msg);
+    return 1;
+}
+
 void vt_lua_add_tokens(lua_State *L)
 {
+    lua_pushcfunction(L, l_chat_problem);
+    lua_setfield(L, -2, "chat_problem");
     lua_pushcfunction(L, l_prompt_tokens);
     lua_setfield(L, -2, "prompt_tokens");
 }

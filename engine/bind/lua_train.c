@@ -292,6 +292,7 @@ static void read_opts(lua_State *L, int idx, struct vt_update_opts *o)
     o->eps = (float)vt_lua_num(L, idx, "eps", d->eps);
     o->weight_decay = (float)vt_lua_num(L, idx, "weight_decay", d->weight_decay);
     o->grad_clip = (float)vt_lua_num(L, idx, "grad_clip", d->grad_clip);
+    o->agreement = false; /* the forward's */
     o->digest = vt_lua_str(L, idx, "digest", "");
     o->trained_on = vt_lua_str(L, idx, "trained_on", NULL);
 }

@@ -67,8 +67,12 @@ for conversation in conversations if tokenizer and tokenizer.chat_template else 
         except Exception:
             text = None  # the template refuses this conversation
         answer["renderings"].append({"messages": messages, "generation_prompt": generation, "text": text})
+# Some classes of transformers rebuild the split from code of their own; the plain class reads it from the file.
+plain = transformers.PreTrainedTokenizerFast.from_pretrained(folder) if tokenizer else None
+answer["class"] = type(tokenizer).__name__
 for text in texts if tokenizer else []:
-    answer["texts"].append({"text": text, "ids": tokenizer(text, add_special_tokens=False)["input_ids"]})
+    ids, file_ids = (t(text, add_special_tokens=False)["input_ids"] for t in (tokenizer, plain))
+    answer["texts"].append({"text": text, "ids": ids, "file_ids": file_ids})
 
 model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
 if adapter:

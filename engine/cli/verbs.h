@@ -24,7 +24,7 @@
     X(ls, "", "the runs recorded here")                                                                                \
     X(show, "RUN", "parameters, tables and costs of a run")                                                            \
     X(export, "RUN --kernels DIR", "the best kernel of each task of a run")                                            \
-    X(doctor, "", "what this machine has: cores, instruction sets, GPUs, compilers, jail layers")                            \
+    X(doctor, "", "what this machine has: cores, instruction sets, GPUs, compilers, jail layers")                      \
     X(test, "FOLDER", "run Lua tests inside the engine")
 
 #define X(name, args, help) int vt_verb_##name(int argc, char **argv);

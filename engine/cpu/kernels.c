@@ -3,6 +3,9 @@
  * kernels.c: which instruction sets this machine runs, and the choice among them. avx512bf16 is the AVX-512
  * table with its own matrix product, amx has its own attention and backward products too. AMX needs the kernel's
  * permission for the tile state, asked for once per process (arch_prctl); without it the machine counts as avx512bf16.
+ *
+ * Circle: the table of kernels that this file chooses from names gemm_bf16, gemm_amx, attention_amx, backward_amx,
+ * kernels_c, kernels_avx2 and kernels_avx512, and those fall back on small helpers that stand beside the choice.
  */
 #include "cpu/kernels.h"
 

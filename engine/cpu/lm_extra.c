@@ -6,6 +6,9 @@
  *
  * With m the chunk's maximum and M the row's: entropy = ln sum e^(z - M) - sum p (z - M), whose second sum is
  * sum_c e^(m - lse) (ez_c + (m - M) exp_c): differences of logits only, so a large common offset costs no digits.
+ *
+ * Circle: lm_head walks the vocabulary once and calls this file for each chunk, which asks lm_head for its chunks'
+ * count.
  */
 #include "cpu/lm_parts.h"
 #include <math.h>

@@ -3,6 +3,8 @@
  * cuda_open.c: from a checkpoint to a model on a GPU, and the backend's table of operations. Opening takes what the
  * model always holds: weights, working rows, logits of as many rows as a scratch of a few hundred megabytes holds,
  * records and rotary tables; pages of keys and values come as jobs need them, all inside the budget.
+ *
+ * Circle: the table of operations names cuda_group, cuda_decode and cuda_score, which use what is opened here.
  */
 #include "cuda/cuda.h"
 #include "cuda/cuda_parts.h"

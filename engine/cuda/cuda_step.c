@@ -4,6 +4,9 @@
  * its preamble before the one ahead has ended, and seven kernels make a layer: what a split product leaves to be added
  * is added by the kernel that reads it (rotation after q, k, v; the norms after the output and down products), SwiGLU
  * is done where gate and up are multiplied. Elsewhere a layer is that of a wide pass, with a step's attention.
+ *
+ * Circle: cuda_pass chooses between its own way and this one, both multiply through cuda_gemm, which asks a pass's
+ * shape.
  */
 #include "cuda/cuda_parts.h"
 

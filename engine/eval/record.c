@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * record.c: an outcome as the JSON object of one line of evals.jsonl. Every raw trial is kept, disturbed ones marked.
- * The tier's part comes last: fields of its own, its words among the flags, details of a failing call.
+ * The tier's part comes last: fields of its own, then its words among the flags and details of a failing call.
  */
 #include "eval/verdict.h"
 #include <math.h>
@@ -123,7 +123,6 @@ vt_status vt_record_write(const struct vt_outcome *o, const struct vt_subject_na
     vt_json_put_str(j, "stage", stage_names[o->stage]);
     vt_json_put_str(j, "status", vt_verdict_status_name(o->status));
     put_numbers(j, o);
-    vt_json_put(j, "flags", parts.flags);
     vt_json_put_bool(j, "cached", false);
     if (o->status >= VT_CORRECT_SLOW)
         vt_json_put(j, "error", vt_json_new_null());
@@ -134,11 +133,13 @@ vt_status vt_record_write(const struct vt_outcome *o, const struct vt_subject_na
         vt_json_put_int(j, "n_checks", o->n_checks);
         vt_json_put_num(j, "check_ms", o->check_ms);
     }
-    if (parts.failure)
-        vt_json_put(j, "failure", parts.failure);
     if (o->is_timed)
         put_trials(j, o);
     n->ops->record(n->tier, n->candidate, o->stage, o->is_timed, &parts);
+    /* Only now: without memory for its name a part is gone. */
+    vt_json_put(j, "flags", parts.flags);
+    if (parts.failure)
+        vt_json_put(j, "failure", parts.failure);
     vt_buf_init(out, 1 << 20);
     vt_status s = vt_json_write(j, false, out, err);
     vt_json_free(j);

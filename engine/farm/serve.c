@@ -12,8 +12,7 @@
  * A client that has shut its writing side down stays until its last answer is out. One that has gone altogether takes
  * its requests with it: they are withdrawn from the judge. Who is not being read from is looked at four times a second.
  *
- * A verdict comes on a thread of the judge's. It goes into a list that needs no memory and the loop is woken; if the
- * post fails for want of memory the next look finds the list.
+ * A verdict comes on a thread of the judge's. It goes into a list and the loop is woken, neither of which needs memory.
  */
 #include "farm/serve.h"
 #include "base/alloc.h"
@@ -61,13 +60,14 @@ struct vt_serve {
     struct client client[MAX_CLIENTS];
     size_t turn; /* whose line comes next */
     int n_in_flight;
-    size_t n_posts; /* wake-ups under way */
     struct vt_serve_count count;
     vt_status status; /* why the output was lost */
     vt_err err;
     vt_timer retry, look, grace;
-    pthread_mutex_t lock; /* of done */
+    pthread_mutex_t lock; /* of what follows */
     struct job *done;
+    bool is_posted; /* the loop will look at done */
+    struct vt_post post;
 };
 
 static void go_on(vt_serve *s);
@@ -197,17 +197,27 @@ static void take_done(vt_serve *s)
     }
 }
 
+/* A freed server goes when nobody will touch it any more: no verdict is awaited and no post is on its way. */
+static void destroy_unless_awaited(vt_serve *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool is_awaited = s->is_posted || s->n_in_flight > 0;
+    pthread_mutex_unlock(&s->lock);
+    if (!is_awaited)
+        serve_destroy(s);
+}
+
 static void on_done(void *arg)
 {
     vt_serve *s = arg;
     pthread_mutex_lock(&s->lock);
-    bool is_last = --s->n_posts == 0;
+    s->is_posted = false;
     pthread_mutex_unlock(&s->lock);
     take_done(s);
     if (!s->is_freed)
         go_on(s);
-    else if (is_last && s->n_in_flight == 0)
-        serve_destroy(s);
+    else
+        destroy_unless_awaited(s);
 }
 
 /* A thread of the judge's. */
@@ -222,14 +232,11 @@ static void on_verdict(void *arg, vt_status status, const vt_err *err, const vt_
         j->err = *err;
     pthread_mutex_lock(&s->lock);
     j->next_done = s->done;
-    s->done = j;
-    s->n_posts++; /* from here on the job may be gone, and the server waits for this post */
+    s->done = j; /* from here on the job may be gone */
+    if (!s->is_posted)
+        vt_loop_post(s->o.loop, &s->post);
+    s->is_posted = true;
     pthread_mutex_unlock(&s->lock);
-    if (vt_loop_post(s->o.loop, on_done, s, NULL) != VT_OK) {
-        pthread_mutex_lock(&s->lock);
-        s->n_posts--;
-        pthread_mutex_unlock(&s->lock);
-    }
 }
 
 /* ---- requests ---- */
@@ -305,8 +312,17 @@ static void take_lines(vt_serve *s)
 static void on_readable(void *arg)
 {
     struct client *c = arg;
+    vt_serve *s = c->server;
+    vt_err err;
     vt_peer_read(&c->peer);
-    go_on(c->server);
+    if (vt_buf_check(&c->peer.in, "the lines of a client", &err) != VT_OK) {
+        if (!s->path) {
+            s->status = err.code;
+            s->err = err;
+        }
+        send_error(c, NULL, c->peer.n_lines + 1, &err);
+    }
+    go_on(s);
 }
 
 static struct client *free_client(vt_serve *s)
@@ -459,6 +475,7 @@ vt_status vt_serve_open(const struct vt_serve_opts *o, vt_serve **out, vt_err *e
     s->o = *o;
     s->o.max_in_flight = o->max_in_flight > 0 ? o->max_in_flight : IN_FLIGHT;
     s->listen_fd = -1;
+    s->post = (struct vt_post){.fn = on_done, .arg = s};
     pthread_mutex_init(&s->lock, NULL);
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         s->client[i].server = s;
@@ -493,10 +510,6 @@ void vt_serve_free(vt_serve *s)
         return;
     s->is_ended = s->is_freed = true;
     close_all(s);
-    pthread_mutex_lock(&s->lock);
-    bool is_last = s->n_posts == 0;
-    pthread_mutex_unlock(&s->lock);
     take_done(s);
-    if (is_last && s->n_in_flight == 0)
-        serve_destroy(s);
+    destroy_unless_awaited(s);
 }

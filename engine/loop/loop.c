@@ -54,7 +54,6 @@ void vt_loop_free(vt_loop *l)
     }
     curl_multi_cleanup(l->multi);
     pthread_mutex_destroy(&l->post_lock);
-    free(l->posted.items);
     free(l->timers);
     free(l->watches);
     free(l->ready);
@@ -84,35 +83,37 @@ static bool reserve(void **items, size_t n, size_t *cap, size_t size)
     return true;
 }
 
-vt_status vt_loop_post(vt_loop *l, vt_loop_fn *fn, void *arg, vt_err *err)
+void vt_loop_post(vt_loop *l, struct vt_post *p)
 {
+    p->next = NULL;
     pthread_mutex_lock(&l->post_lock);
-    bool is_stored = reserve((void **)&l->posted.items, l->posted.n, &l->posted.cap, sizeof *l->posted.items);
-    if (is_stored)
-        l->posted.items[l->posted.n++] = (struct vt_loop_call){fn, arg};
+    if (l->posted_last)
+        l->posted_last->next = p;
+    else
+        l->posted = p;
+    l->posted_last = p;
     pthread_mutex_unlock(&l->post_lock);
-    if (!is_stored)
-        return vt_fail(err, VT_ENOMEM, "out of memory while posting to the event loop");
     curl_multi_wakeup(l->multi);
-    return VT_OK;
 }
 
 static int run_posted(vt_loop *l)
 {
+    int n = 0;
     pthread_mutex_lock(&l->post_lock);
-    struct vt_loop_calls batch = l->posted;
-    l->posted = (struct vt_loop_calls){0};
+    struct vt_post *p = l->posted;
+    l->posted = l->posted_last = NULL;
     pthread_mutex_unlock(&l->post_lock);
-    for (size_t i = 0; i < batch.n; i++)
-        batch.items[i].fn(batch.items[i].arg);
-    free(batch.items);
-    return batch.n > INT_MAX ? INT_MAX : (int)batch.n;
+    for (struct vt_post *next; p; p = next, n++) {
+        next = p->next; /* the call may free p or post it again */
+        p->fn(p->arg);
+    }
+    return n;
 }
 
 static bool has_posted(vt_loop *l)
 {
     pthread_mutex_lock(&l->post_lock);
-    bool has = l->posted.n > 0;
+    bool has = l->posted != NULL;
     pthread_mutex_unlock(&l->post_lock);
     return has;
 }

@@ -23,8 +23,15 @@ void vt_loop_free(vt_loop *l);
  * timeout_ms (-1 = until something happens). *n_run counts callbacks. */
 vt_status vt_loop_turn(vt_loop *l, int timeout_ms, int *n_run, vt_err *err) VT_MUST_USE;
 
-/* Thread-safe: fn(arg) runs on the loop thread, in posting order. Fails only when memory is out. */
-vt_status vt_loop_post(vt_loop *l, vt_loop_fn *fn, void *arg, vt_err *err) VT_MUST_USE;
+/* A call for the loop's thread. It is the poster's, who leaves it alone until fn runs; so posting needs no memory, and
+ * what a worker has finished is never lost. */
+struct vt_post {
+    vt_loop_fn *fn;
+    void *arg;
+    struct vt_post *next;
+};
+/* Thread-safe: fn(arg) runs on the loop thread, in posting order. */
+void vt_loop_post(vt_loop *l, struct vt_post *p);
 
 /* Timers. The id stays valid until the timer fires or is cancelled. */
 typedef uint64_t vt_timer;

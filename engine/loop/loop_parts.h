@@ -11,16 +11,6 @@
 #include <pthread.h>
 #include <signal.h>
 
-struct vt_loop_call {
-    vt_loop_fn *fn;
-    void *arg;
-};
-
-struct vt_loop_calls {
-    struct vt_loop_call *items;
-    size_t n, cap;
-};
-
 struct vt_loop_timer {
     uint64_t due_ns; /* vt_now_ns */
     vt_timer id;
@@ -43,7 +33,7 @@ struct vt_loop {
     void *http_arg;
 
     pthread_mutex_t post_lock; /* guards posted */
-    struct vt_loop_calls posted;
+    struct vt_post *posted, *posted_last;
 
     struct vt_loop_timer *timers; /* binary heap */
     size_t n_timers, cap_timers;

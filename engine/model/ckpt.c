@@ -36,6 +36,11 @@ static vt_status open_by_kind(vt_ckpt *c, const char *path, vt_err *err)
         return vt_ckpt_open_hf(c, path, NULL, err);
     if (!vt_fs_exists(path))
         return vt_fail(err, VT_ENOENT, "cannot open model %s: there is no such file or folder", path);
+    if (has_suffix(path, ".bin") || has_suffix(path, ".pt") || has_suffix(path, ".pth"))
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "%s is a pickle, which runs code when it is read; save the model as safetensors", path);
+    if (has_suffix(path, ".json") && !has_suffix(path, ".safetensors.index.json"))
+        return vt_fail(err, VT_EUNSUPPORTED, "%s is a part of a model's folder; name the folder", path);
     if (!has_suffix(path, ".safetensors") && !has_suffix(path, ".safetensors.index.json"))
         return vt_ckpt_open_gguf(c, path, err);
     char *dir = folder_of(path);

@@ -42,7 +42,7 @@ static vt_status check_ids(const vt_lm *lm, const int32_t *ids, size_t n, int32_
 {
     for (size_t i = 0; i < n; i++)
         if (ids[i] < lowest || ids[i] >= lm->cfg.n_vocab)
-            return vt_fail(err, VT_EINVAL, "token %zu of %s has id %d, but the vocabulary has ids 0 to %d", i, what,
+            return vt_fail(err, VT_EINVAL, "token %zu of %s has id %d, but the vocabulary has ids 0 to %d", i + 1, what,
                            (int)ids[i], lm->cfg.n_vocab - 1);
     return VT_OK;
 }
@@ -172,21 +172,21 @@ static vt_status check_row(const vt_lm *lm, int r, int n_prompt, const int32_t *
                            int k, const unsigned char *trace, vt_err *err)
 {
     if (n < 0)
-        return vt_fail(err, VT_EINVAL, "completion %d has %d tokens; 0 or more are possible", r, n);
+        return vt_fail(err, VT_EINVAL, "completion %d has %d tokens; 0 or more are possible", r + 1, n);
     if (n > lm->cfg.n_ctx - n_prompt)
         return vt_fail(err, VT_ELIMIT,
-                       "completion %d has %d tokens after a prompt of %d, but the model's context is %d", r, n,
+                       "completion %d has %d tokens after a prompt of %d, but the model's context is %d", r + 1, n,
                        n_prompt, lm->cfg.n_ctx);
     VT_TRY(check_ids(lm, tokens, (size_t)n, 0, "a completion", err));
     if (k > 1 && n > 0 && !targets)
-        return vt_fail(err, VT_EINVAL, "completion %d is to have %d targets at a position, but names none", r, k);
+        return vt_fail(err, VT_EINVAL, "completion %d is to have %d targets at a position, but names none", r + 1, k);
     if (targets)
         VT_TRY(check_ids(lm, targets, (size_t)n * (size_t)k, -1, "a completion's targets", err));
     if (trace && !lm->limits.trace_bytes)
         return vt_fail(err, VT_EUNSUPPORTED,
                        "completion %d comes with a routing trace, but the backend %s routes nothing in this model; "
                        "give none",
-                       r, lm->limits.backend);
+                       r + 1, lm->limits.backend);
     return VT_OK;
 }
 
@@ -210,8 +210,8 @@ static vt_status check_score(const vt_lm *lm, const struct vt_lm_job *job, vt_er
         VT_TRY(check_extra(lm, &job->score.extra[i], err));
         if (job->score.extra[i].n_top != job->score.extra[0].n_top)
             return vt_fail(err, VT_EINVAL,
-                           "completion %d asks for the %d most probable tokens, completion 0 for %d; one number a job",
-                           i, job->score.extra[i].n_top, job->score.extra[0].n_top);
+                           "completion %d asks for the %d most probable tokens, completion 1 for %d; one number a job",
+                           i + 1, job->score.extra[i].n_top, job->score.extra[0].n_top);
     }
     return VT_OK;
 }

@@ -246,6 +246,6 @@ vt_status vt_lm_tape_gather(const vt_lm_tape *t, const float *const *const *w, f
     *is_zero = c.is_zero;
     if (c.bad_seq >= 0)
         return vt_fail(err, VT_EINVAL, "the weight of token %d of completion %d is not finite; check the rewards",
-                       c.bad_position, c.bad_seq);
+                       c.bad_position + 1, c.bad_seq + 1);
     return VT_OK;
 }

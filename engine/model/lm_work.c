@@ -6,6 +6,9 @@
  * What a job made (group, tape) reaches the caller only when it succeeded. A tape that was given to BACKWARD is gone
  * whatever happens. A gradient is poisoned once the backend was at it and failed, since nobody can say how much of the
  * sum is in it.
+ *
+ * Circle: lm_queue runs a job's steps here, which look into the door's tables: lm_ids counts adapters, lm_tape tapes,
+ * lm_grad gradients (whose arithmetic waits for its turn in the queue), and lm_check asks them what is there.
  */
 #include "base/alloc.h"
 #include "model/lm_door.h"

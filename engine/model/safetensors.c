@@ -16,6 +16,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "model/dtype.h"
+#include "model/keys.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -143,6 +144,7 @@ static vt_status read_file(vt_st *s, const char *path, vt_err *err)
         return vt_fail(err, VT_ELIMIT, "%s: its header of %llu bytes is larger than the format's limit of 100 MB", path,
                        (unsigned long long)header);
     VT_TRY(vt_json_parse((const char *)s->map.p + 8, (size_t)header, path, &s->header, err));
+    VT_TRY(vt_keys_once(s->header, path, err));
     const unsigned char *data = s->map.p + 8 + header;
     size_t data_size = s->map.len - 8 - (size_t)header;
     s->tensors = vt_alloc_array(vt_json_count(s->header), sizeof *s->tensors);

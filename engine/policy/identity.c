@@ -3,9 +3,9 @@
  * identity.c: what immutable weights and the samples drawn from them are called.
  *
  * An id is a hash chain. A backend names its roots (the base's digest, its numerics, how an adapter was made); each
- * update hashes its parent, the ordered batch with its loss, and every optimiser field. Where equal requests need not
- * give equal weights (a server), its name for them enters too. So equal ids mean equal weights, and where ids are known
- * ahead a resumed run can ask for one before doing the work.
+ * update hashes its parent, the ordered batch with its loss, every optimiser field, and whether the gradient was summed
+ * in two halves. Where equal requests need not give equal weights (a server), its name for them enters too. So equal
+ * ids mean equal weights, and where ids are known ahead a resumed run can ask for one before doing the work.
  *
  * A sample is named by its group (seed and label) and its number in it; what it draws with is derived here.
  */
@@ -29,6 +29,8 @@ void vt_identity_next(const char *parent_id, const struct vt_update_opts *o, con
     vt_hash_f64(&h, "eps", o->eps);
     vt_hash_f64(&h, "weight_decay", o->weight_decay);
     vt_hash_f64(&h, "grad_clip", o->grad_clip);
+    if (o->agreement)
+        vt_hash_u64(&h, "halves", 2);
     if (server_id)
         vt_hash_str(&h, "server", server_id);
     vt_sha256_hex(&h, out);

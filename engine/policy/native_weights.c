@@ -152,9 +152,12 @@ static vt_status save(const vt_weights *w, const char *dir, enum vt_snapshot_kin
         free(a->trained_on);
         a->trained_on = vt_strdup(w->trained_on);
         memcpy(a->base_digest, n->digest, sizeof a->base_digest);
+        if (!a->trained_on)
+            status = vt_fail(err, VT_ENOMEM, "out of memory for what weights %.12s were trained on", w->id);
+    }
+    if (status == VT_OK)
         status =
             vt_adapter_save(a, dir, kind == VT_SNAPSHOT_EXPORT ? VT_BF16 : VT_F32, kind == VT_SNAPSHOT_TRAINING, err);
-    }
     vt_adapter_free(a);
     if (status == VT_OK)
         status = write_sidecar(w, dir, kind, err);

@@ -29,7 +29,11 @@ static vt_status find_adapter(const char *name, char **out, vt_err *err)
         char *dir = root ? vt_path_join(root, name) : NULL;
 
         free(root);
-        if (dir && vt_fs_is_dir(dir)) {
+        if (!dir) {
+            free(exe);
+            return vt_fail(err, VT_ENOMEM, "out of memory for a path");
+        }
+        if (vt_fs_is_dir(dir)) {
             free(exe);
             *out = dir;
             return VT_OK;
@@ -64,13 +68,18 @@ vt_status vt_native_split_spec(const char *spec, char **model, char **adapter, v
     return status;
 }
 
-static bool has_file(const char *dir, const char *name)
+/* what: dir is said not to be when it has no file of that name. */
+static vt_status need_file(const char *dir, const char *name, const char *what, vt_err *err)
 {
     char *path = vt_path_join(dir, name);
-    const bool is_there = path && vt_fs_exists(path);
+    vt_status status = VT_OK;
 
+    if (!path)
+        return vt_fail(err, VT_ENOMEM, "out of memory for a path in %s", dir);
+    if (!vt_fs_exists(path))
+        status = vt_fail(err, VT_EFORMAT, "the folder %s is no %s: it has no %s", dir, what, name);
     free(path);
-    return is_there;
+    return status;
 }
 
 static vt_status check_file(const char *path, vt_err *err)
@@ -104,9 +113,7 @@ static vt_status check_model(const char *model, vt_err *err)
             model);
     if (!vt_fs_is_dir(model))
         return check_file(model, err);
-    if (!has_file(model, "config.json"))
-        return vt_fail(err, VT_EFORMAT, "the folder %s is no model: it has no config.json", model);
-    return VT_OK;
+    return need_file(model, "config.json", "model", err);
 }
 
 vt_status vt_native_check_spec(const char *spec, vt_err *err)
@@ -116,8 +123,8 @@ vt_status vt_native_check_spec(const char *spec, vt_err *err)
 
     if (status == VT_OK)
         status = check_model(model, err);
-    if (status == VT_OK && adapter && !has_file(adapter, "adapter_model.safetensors"))
-        status = vt_fail(err, VT_EFORMAT, "the folder %s is no adapter: it has no adapter_model.safetensors", adapter);
+    if (status == VT_OK && adapter)
+        status = need_file(adapter, "adapter_model.safetensors", "adapter", err);
     free(model);
     free(adapter);
     return status;

@@ -50,9 +50,11 @@ static vt_status check_optimiser(const struct vt_update_opts *o, vt_err *err)
     return VT_OK;
 }
 
-static vt_status copy_opts(vt_request *r, const struct vt_update_opts *o, vt_err *err)
+/* agreement: what the forward did, whatever the caller wrote. */
+static vt_status copy_opts(vt_request *r, const struct vt_update_opts *o, bool agreement, vt_err *err)
 {
     r->opts = *o;
+    r->opts.agreement = agreement;
     r->digest = o->digest ? vt_strdup(o->digest) : NULL;
     r->trained_on = o->trained_on ? vt_strdup(o->trained_on) : NULL;
     if ((o->digest && !r->digest) || (o->trained_on && !r->trained_on))
@@ -148,7 +150,7 @@ vt_status vt_policy_step(vt_forward *f, const struct vt_update_opts *o, vt_weigh
     *out = NULL;
     VT_TRY(check_optimiser(o, err));
     VT_TRY(vt_request_new(f->policy, VT_REQUEST_STEP, done, arg, &r, err));
-    status = copy_opts(r, o, err);
+    status = copy_opts(r, o, f->agreement, err);
     if (status == VT_OK)
         status = claim(f, err);
     if (status != VT_OK) {
@@ -272,7 +274,7 @@ vt_status vt_policy_update(vt_policy *p, struct vt_update_request *u, vt_policy_
         r->start = start_halves;
         r->stop = stop_halves;
     }
-    status = copy_opts(r, &u->opts, err);
+    status = copy_opts(r, &u->opts, false, err);
     if (status != VT_OK) {
         vt_request_drop(r);
         return status;

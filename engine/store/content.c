@@ -13,6 +13,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/fs.h"
+#include "base/sha256.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -124,6 +125,45 @@ static vt_status use_object(const char *path, int *fd, vt_err *err)
     return vt_fail(err, VT_EIO, "cannot lock %s: it is removed as often as it is made", path);
 }
 
+/* Removes the file that fd, which it closes, holds open, if nobody else uses it and the name still leads to it. */
+static void remove_damaged(const char *path, int fd)
+{
+    struct stat held, named;
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && fstat(fd, &held) == 0 && stat(path, &named) == 0 &&
+        named.st_ino == held.st_ino && named.st_dev == held.st_dev)
+        unlink(path);
+    close(fd);
+}
+
+/* Takes the seal off; false when it is not that of the bytes before it. */
+static bool unseal(struct vt_buf *b)
+{
+    char seal[VT_SHA256_HEX];
+    if (b->len < VT_CONTENT_SEAL)
+        return false;
+    vt_sha256_of(b->p, b->len - VT_CONTENT_SEAL, seal);
+    if (memcmp(b->p + b->len - VT_CONTENT_SEAL, seal, VT_CONTENT_SEAL) != 0)
+        return false;
+    b->len -= VT_CONTENT_SEAL;
+    b->p[b->len] = '\0';
+    return true;
+}
+
+static vt_status write_sealed(const char *path, const void *bytes, size_t n, bool *is_new, vt_err *err)
+{
+    char seal[VT_SHA256_HEX];
+    struct vt_buf file;
+    vt_sha256_of(bytes, n, seal);
+    vt_buf_init(&file, SIZE_MAX);
+    vt_buf_add(&file, bytes, n);
+    vt_buf_add(&file, seal, VT_CONTENT_SEAL);
+    vt_status status = vt_buf_check(&file, path, err);
+    if (status == VT_OK)
+        status = vt_fs_write_new(path, file.p, file.len, is_new, err);
+    vt_buf_free(&file);
+    return status;
+}
+
 vt_status vt_content_put(vt_content *c, enum vt_content_kind kind, const char *key, const void *bytes, size_t n,
                          vt_err *err)
 {
@@ -142,7 +182,7 @@ vt_status vt_content_put(vt_content *c, enum vt_content_kind kind, const char *k
         *slash = '/';
         VT_TRY(status);
         bool is_new;
-        VT_TRY(vt_fs_write_new(path, bytes, n, &is_new, err));
+        VT_TRY(write_sealed(path, bytes, n, &is_new, err));
         c->has_put |= is_new;
         if (is_new)
             return VT_OK;
@@ -158,9 +198,14 @@ vt_status vt_content_get(vt_content *c, enum vt_content_kind kind, const char *k
     vt_buf_init(out, max);
     VT_TRY(object_path(c, kind, key, path, err));
     VT_TRY(use_object(path, &fd, err));
-    vt_status status = vt_fs_read(path, max, out, err); /* the lock keeps the name on the file that was opened */
-    close(fd);
-    return status;
+    vt_status status = vt_fs_read(path, max + VT_CONTENT_SEAL, out, err); /* the lock keeps the name on its file */
+    if (status != VT_OK || unseal(out)) {
+        close(fd);
+        return status;
+    }
+    vt_buf_free(out);
+    remove_damaged(path, fd);
+    return vt_fail(err, VT_ENOENT, "%s was damaged and is gone", path);
 }
 
 void vt_content_listing_free(struct vt_content_listing *l)

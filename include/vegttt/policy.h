@@ -221,6 +221,9 @@ struct vt_update_opts {
     float lr, beta1, beta2, eps, weight_decay, grad_clip; /* AdamW; grad_clip 0 = off */
     const char *digest;     /* identity of the ordered batch and the loss; enters the weights id */
     const char *trained_on; /* JSON merged into the new weights' record; may be NULL */
+    /* The gradient is the sum of two half batches' (vt_policy_forward with agreement), whose bits are others: in the
+     * id. vt_policy_step takes it from the forward, vt_policy_update is without; vt_weights_next_id reads it. */
+    bool agreement;
 };
 extern const struct vt_update_opts vt_update_defaults; /* lr 0, Adam .9 .95 1e-12, no decay, no clipping */
 

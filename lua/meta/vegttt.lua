@@ -17,10 +17,10 @@ local vt = {}
 ---What main and plan get as p: the values by name. Reading a name that is not declared raises.
 ---@class vt.Params : table<string, any>
 
----What an experiment file returns. main's result is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
+---What an experiment file returns. main's result, a table of plain data or nil, is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
 ---for --dry-run and the time to go.
 ---@class vt.Experiment
----@param e { name: string, doc: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table, plan?: fun(p: vt.Params): table }
+---@param e { name: string, doc: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table?, plan?: fun(p: vt.Params): table }
 ---@return vt.Experiment
 function vt.experiment(e) end
 
@@ -56,7 +56,7 @@ function vt.load(file) end
 ---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; the path
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
----@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is listed with .error
+---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
 ---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, prompt_tokens, student_tokens, teacher_tokens, update_tokens, gpu_s, usd
 ---@field stage fun(self, text: string) what the progress line calls the present work

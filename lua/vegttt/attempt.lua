@@ -5,6 +5,7 @@
 -- here.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local results = require "vegttt.results"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
@@ -31,10 +32,19 @@ local function finish(r, status, value)
   return status, value
 end
 
+-- Cells that failed in sweeps that did not allow it: the run is not finished, and tries them again when it is asked for.
+local function need_cells(r)
+  local failed = r.failed_cells
+  if not failed then return end
+  errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first%s: %s")
+    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first))
+end
+
 ---What the main task of a run does.
 function attempt.main_of(r)
   return function()
-    local value = r.experiment.main(r:script_view(), r.params)
+    local value = results.check(r.experiment, r.experiment.main(r:script_view(), r.params))
+    need_cells(r)
     r.checkpoints:finish()
     return value
   end
@@ -63,6 +73,10 @@ function attempt.carry_out_inside(r)
   r:begin()
   local task = sched.spawn(attempt.main_of(r), r)
   local ok, value = pcall(task.join, task)
+  if ok and sched.is_draining then -- what its main caught may have been the interrupt
+    ok, value = false, errors.new { kind = "cancelled", op = "run:sweep", code = "ECANCELLED", retryable = false,
+      message = "interrupted" }
+  end
   finish(r, ok and "done" or "failed", value)
   if not ok then error(value, 0) end
   return value

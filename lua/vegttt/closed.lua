@@ -35,15 +35,24 @@ function closed.names(what, t)
   return setmetatable(t, closed.class(what, what, errors.keys(t)))
 end
 
----Values by name, of which those of `names` may be nil. Other names can be neither read nor set.
-function closed.record(what, values, names)
-  local class = closed.class("vt.Record", what, names)
+---Of a class's objects, no other fields than its own can be set; places of a list can.
+function closed.settable(class)
+  local read = class.__index -- raises for a name that is no field; a class may read some of its fields in another way
   function class.__newindex(t, k, v)
-    if not class.fields[k] then class.__index(t, k) end
+    if not class.fields[k] and type(k) ~= "number" then
+      read(t, k)
+      errors.misuse(class.__name, "'%s' is a method of %s, and cannot be set", tostring(k), class.__name)
+    end
     rawset(t, k, v)
   end
-  return setmetatable(values, class)
+  return class
 end
+
+---A class of records, for those of which there are many.
+function closed.record_class(what, names) return closed.settable(closed.class("vt.Record", what, names)) end
+
+---Values by name, of which those of `names` may be nil. Other names can be neither read nor set.
+function closed.record(what, values, names) return setmetatable(values, closed.record_class(what, names)) end
 
 function closed.is_record(t)
   local mt = getmetatable(t)

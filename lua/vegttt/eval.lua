@@ -213,6 +213,8 @@ function eval.all(g, o)
   return g
 end
 
+local BestRow = closed.record_class("a row of vt.eval.best", { "task", "sample", "first", "verdict", "n_tried" })
+
 ---vt.eval.best(group or groups) -> a row per task: { task, sample, first, verdict, n_tried }. verdict is the second one
 ---of the best kernel that holds when judged again; it, sample and first are nil where none is faster for sure.
 function eval.best(g)
@@ -228,8 +230,8 @@ function eval.best(g)
     local sample, verdict, n_tried = best.confirm(best.rank(of_task), function(s)
       return evaluate(run, s.task, s.code, { protocol = "full", tier = s.result.tier, confirms = s.result.key })
     end)
-    return { task = of_task[1].task, sample = sample, first = sample and sample.result, verdict = verdict,
-      n_tried = n_tried }
+    return setmetatable({ task = of_task[1].task, sample = sample, first = sample and sample.result, verdict = verdict,
+      n_tried = n_tried }, BestRow)
   end)
 end
 

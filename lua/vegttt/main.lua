@@ -8,6 +8,7 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
+local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
 local run_files = require "vegttt.run_files"
@@ -15,6 +16,7 @@ local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 local sweep = require "vegttt.sweep"
 local tables = require "vegttt.tables"
+local tasks = require "vegttt.tasks"
 local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
@@ -61,7 +63,7 @@ local function measured_rate(e)
   for i = #names, 1, -1 do
     local path = ("%s/%s/summary.json"):format(dir, names[i])
     local ok, s = pcall(function() return core.json_decode(core.read(path), path) end)
-    if ok and s.n_new and s.n_new > 0 and s.wall_s and s.wall_s > 0 then return s.n_new / s.wall_s, names[i] end
+    if ok and type(s) == "table" and (tonumber(s.n_new) or 0) > 0 and (tonumber(s.wall_s) or 0) > 0 then return s.n_new / s.wall_s, names[i] end
   end
 end
 
@@ -117,7 +119,7 @@ local function result_text(result, digits)
   for _, k in ipairs(errors.keys(result or {})) do
     local v = result[k]
     if type(v) == "table" and rawget(v, "value") then v = tostring(v) end
-    if type(v) ~= "table" then parts[#parts + 1] = ("%s = %s"):format(k, text.value(v, digits)) end
+    if type(v) ~= "table" and v ~= core.null then parts[#parts + 1] = ("%s = %s"):format(k, text.value(v, digits)) end
   end
   return table.concat(parts, "\n")
 end
@@ -147,7 +149,8 @@ end
 
 local function print_stored(r, summary, is_json)
   local columns_of = {}
-  for _, name in ipairs(summary.tables or {}) do
+  for _, name in ipairs(type(summary.tables) == "table" and summary.tables or {}) do
+    name = tostring(name)
     local path = ("%s/tables/%s.md"):format(r.dir, name)
     local table_text = core.exists(path) and core.read(path)
     if table_text then
@@ -185,10 +188,15 @@ local function report(r, status, value, is_json, command)
 end
 
 local function run_experiment(e, flags, given, file, words)
-  e = sweep.of(e, given) or e
+  local problem = flags.chat and core.chat_problem(flags.chat)
+  if problem then errors.usage("--chat: %s", problem) end
+  local cells = sweep.of(e, given)
+  local is_of_tasks = not cells and params.are_of_tasks(e.params)
+  e = cells or e
   session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
     unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
+  if is_of_tasks then inputs.collect(tasks.get, values) end -- also where the script has no plan that asks for them
   if flags["dry-run"] then
     print_plan(e, values, origins)
     return 0

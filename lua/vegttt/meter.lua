@@ -11,6 +11,8 @@ local meter = {}
 local units = { "rollouts", "evaluations", "prompt_tokens", "student_tokens", "teacher_tokens", "update_tokens",
   "gpu_s", "usd" }
 
+meter.units = units
+
 local function zeros()
   local t = {}
   for _, u in ipairs(units) do t[u] = 0 end

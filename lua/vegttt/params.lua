@@ -65,8 +65,11 @@ local function sampling()
   }
 end
 
+local of_tasks = setmetatable({}, { __mode = "k" }) -- declarations whose values vt.tasks(p) takes
+
 local function with_tasks()
   local shared = sampling()
+  of_tasks[shared] = true
   shared.split = { "splits/l1_seed42.json", "problem split; empty = every task there is" }
   shared.subset = { "eval", "which half of the split", choices = { "train", "eval" } }
   shared.tasks = { "4,5,12,14,15", "problem ids or task files; empty = the whole subset", list = true }
@@ -107,6 +110,9 @@ function params.of_tasks(extra) return merge("vt.task_params", with_tasks(), ext
 
 ---vt.adapt_params(extra): also how the weights are adapted.
 function params.of_updates(extra) return merge("vt.adapt_params", with_updates(), extra) end
+
+---Whether these are declarations of vt.task_params or vt.adapt_params.
+function params.are_of_tasks(declared) return of_tasks[declared] or false end
 
 -- ── values ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -159,6 +165,11 @@ function params.value(name, d, given)
   if given == nil then return plain_value(name, d, d[1]) end
   local v = plain_value(name, d, given)
   if params.kind(d) == "model" then policy.check_spec(v) end
+  local limit = core.limits[name]
+  if limit and limit.above and limit.above == d.above and type(v) == "number" then -- what a request cannot hold
+    local problem = core.limit_problem(name, v)
+    if problem then errors.usage("--%s", problem) end
+  end
   return v
 end
 

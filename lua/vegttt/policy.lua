@@ -90,7 +90,7 @@ local function open_model(spec, opts)
     sched.gate "vt.policy"
     local op = core.policy_open(spec, opts)
     openings[key] = sched.start(op, function(handle, info)
-      local model = { handle = handle, spec = info.spec, asked = asked, plain_spec = plain_spec(info.spec), caps = info.caps, known = setmetatable({}, { __mode = "v" }),
+      local model = { handle = handle, spec = info.spec, asked = asked, plain_spec = plain_spec(info.spec), caps = closed.record("caps", info.caps, errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }),
         byte_lengths = {}, record = core.json_decode(info.record, "the model record") }
       model.base = policy.weights(model, core.policy_weights(handle, "base"))
       model.start = policy.weights(model, core.policy_weights(handle, "start"))
@@ -264,6 +264,8 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
   "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded" })
+closed.settable(Group)
+closed.settable(Sample)
 policy.Group, policy.Sample = Group, Sample
 
 -- Groups and samples that were read back know the run that they came from; their weights and the tokens of their prompt

@@ -47,7 +47,7 @@ end
 
 -- [waits] The policy of a run: the model that it was asked for, else the one that it opened.
 local function policy_of(dir)
-  local p = run_files.json(dir, "params.json") or {}
+  local p = run_files.params(dir)
   local spec = p.model and p.model.value
   if not spec then
     run_files.lines(dir, "metrics.jsonl", function(line) spec = spec or line.kind == "policy" and line.spec end)
@@ -243,17 +243,18 @@ local function tables_of(dir)
 end
 
 local function params_of(dir)
-  local out = {}
-  for name, o in pairs(run_files.json(dir, "params.json") or {}) do
+  local out, declared = {}, run_files.params(dir)
+  for name, o in pairs(declared) do
     if o.value ~= core.null then out[name] = o.value end
   end
-  return out
+  return closed.record("the run's params", out, errors.keys(declared))
 end
 
 local function read_run(dir, about)
-  local summary = run_files.json(dir, "summary.json")
+  local summary = run_files.summary(dir)
   return setmetatable({ dir = dir, experiment = about.experiment, name = dir:match "[^/]+$", id = about.id,
-    status = run_files.status(dir), params = params_of(dir), summary = summary and summary.result,
+    status = run_files.status(dir), params = params_of(dir), summary = summary
+    and closed.record("the run's summary", summary.result, errors.keys(summary.result)),
     meter = summary and summary.meter, wall_s = summary and summary.wall_s, tables = tables_of(dir), cells = {},
     before = about.before }, RecordedRun)
 end

@@ -18,6 +18,7 @@ local inputs = require "vegttt.inputs"
 local meter = require "vegttt.meter"
 local progress = require "vegttt.progress"
 local record = require "vegttt.record"
+local results = require "vegttt.results"
 local rng = require "vegttt.rng"
 local session = require "vegttt.session"
 local tables = require "vegttt.tables"
@@ -223,7 +224,8 @@ function run.open(e, values, origins, o)
     return entry.about.family == of_family
   end, replicate == 0)
   r.origins, r.resolved = origins_json(origins), params_json(values)
-  r.seed = core.seed(rawget(values, "seed") or 42, ("run/%d"):format(r.replicate))
+  local seed = rawget(values, "seed") -- a list where the command line sweeps over it: each cell has one
+  r.seed = core.seed(type(seed) == "number" and seed or 42, ("run/%d"):format(r.replicate))
   r.checkpoints = checkpoints.new(handle, info.dir, r.donors)
   r.progress = progress.new(plan, o.progress)
   open_inputs(r, read)
@@ -298,7 +300,8 @@ end
 function Run:finish(result)
   self:keep_modules()
   self:write_tables()
-  local summary = { result = plain(result or {}, 0), params = self.resolved, meter = self.meter:copy(),
+  local value = plain(result or {}, 0)
+  local summary = { result = value, non_finite = results.non_finite(value), params = self.resolved, meter = self.meter:copy(),
     wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
   core.run_finish(self.handle, summary)
   return summary
@@ -309,7 +312,16 @@ function Run:stored_summary()
   if not self.is_finished then return nil end
   local path = self.dir .. "/summary.json"
   local ok, summary = pcall(function() return core.json_decode(core.read(path), path) end)
-  if ok then return summary end
+  if ok and type(summary) == "table" then
+    results.revive(summary)
+    local charged = type(summary.meter.charged) == "table" and summary.meter.charged or {}
+    summary.meter.charged = {}
+    for _, unit in ipairs(meter.units) do
+      if type(charged[unit]) == "number" then summary.meter.charged[unit] = charged[unit] end
+    end
+    return summary
+  end
+  if ok then summary = "it holds no object" end
   self:close()
   errors.raise("infrastructure", "run",
     ("the finished run's result %s cannot be read (%s); move the folder away, or use --fresh"):format(path,
@@ -402,6 +414,11 @@ function Run:table(name, columns)
   if type(name) ~= "string" or type(columns) ~= "table" then
     errors.misuse("run:table", "run:table needs a name and a list of column names")
   end
+  local known = self.tables[name]
+  if known and table.concat(known.columns, "\0") ~= table.concat(columns, "\0") then
+    errors.misuse("run:table", "run:table: this run has a table '%s' with other columns: %s", name,
+      table.concat(known.columns, ", "))
+  end
   local t = tables.new(self, name, columns)
   if not self.tables[name] then self.table_order[#self.table_order + 1] = name end
   self.tables[name] = t
@@ -441,7 +458,14 @@ View.__tostring = Run.__tostring
 for _, name in ipairs(public) do
   view_methods[name] = function(view, ...) return Run[name](runs[view], ...) end
 end
-function view_methods.meter(view) return runs[view].meter:copy() end
+local Meter, Charged, Spent = closed.record_class("run:meter()", { "charged", "spent" }),
+  closed.record_class("run:meter().charged", meter.units), closed.record_class("run:meter().spent", meter.units)
+function view_methods.meter(view)
+  local m = runs[view].meter:copy()
+  setmetatable(m.charged, Charged)
+  setmetatable(m.spent, Spent)
+  return setmetatable(m, Meter)
+end
 
 function Run.script_view(r)
   local view = setmetatable({ id = r.id, dir = r.dir, params = r.params, seed = r.seed }, View)

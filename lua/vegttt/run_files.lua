@@ -4,6 +4,7 @@
 -- still going, was killed, or was cut short: a file that is missing is nothing, a torn last line is left out.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local results = require "vegttt.results"
 local tasks = require "vegttt.tasks"
 local text = require "vegttt.text"
 
@@ -17,6 +18,21 @@ function run_files.json(dir, name)
   if not core.exists(path) then return nil end
   local ok, value = pcall(function() return core.json_decode(core.read(path), path) end)
   return ok and type(value) == "table" and value or nil
+end
+
+---summary.json with its numbers put back, or nil where there is none: .result and .meter are tables whatever was written.
+function run_files.summary(dir)
+  local s = run_files.json(dir, "summary.json")
+  return s and results.revive(s)
+end
+
+---params.json: name -> { value, origin, … }; what is no entry is left out.
+function run_files.params(dir)
+  local out = {}
+  for name, entry in pairs(run_files.json(dir, "params.json") or {}) do
+    if type(name) == "string" and type(entry) == "table" then out[name] = entry end
+  end
+  return out
 end
 
 ---The whole lines of a .jsonl file; one that cannot be read ends the list.
@@ -125,7 +141,9 @@ function run_files.headline(summary)
   for _, k in ipairs(errors.keys(summary and summary.result or {})) do
     local v = summary.result[k]
     if type(v) == "table" then v = v.value end
-    if type(v) == "number" or type(v) == "string" then parts[#parts + 1] = k .. " " .. text.value(v, 3) end
+    if type(v) == "number" or type(v) == "string" then
+      parts[#parts + 1] = k .. " " .. text.value(v, 3):gsub("%s*\n%s*", " ")
+    end
   end
   return table.concat(parts, ", ")
 end

@@ -141,6 +141,12 @@ local function cancel(task, reason)
   wake(task)
 end
 
+-- A task that the script cancelled on purpose has not failed by ending so.
+local function is_given_up(task)
+  local e = task.future.value
+  return task.is_given_up and errors.is(e) and e.kind == "cancelled"
+end
+
 local function end_children(task, result)
   while next(task.children) do
     local child = next(task.children)
@@ -150,7 +156,7 @@ local function end_children(task, result)
     wait_once(task, child.future)
     if child.is_dead then
       task.children[child] = nil
-      if result[1] and not child.future.ok and not child.is_joined then
+      if result[1] and not child.future.ok and not child.is_joined and not is_given_up(child) then
         result = { false, child.future.value, n = 2 }
       end
     end
@@ -165,7 +171,8 @@ local function body(task, fn, ...)
 end
 
 local function new_task(parent, fn, ...)
-  local task = { children = {}, parent = parent, future = sched.future(), run = parent and parent.run }
+  local task = { children = {}, parent = parent, future = sched.future(), run = parent and parent.run,
+    is_cancelled = parent and parent.is_cancelled, reason = parent and parent.reason }
   local args = pack(...)
   task.co = raw.create(function() return body(task, fn, unpack(args, 1, args.n)) end)
   alive[task] = true
@@ -295,7 +302,10 @@ function Handle:join()
   return sched.await(self.task.future, "handle:join")
 end
 
-function Handle:cancel() cancel(self.task) end
+function Handle:cancel()
+  if not self.task.is_dead and not self.task.is_cancelled then self.task.is_given_up = true end
+  cancel(self.task)
+end
 
 function sched.spawn(fn, run)
   local parent = sched.need "vt.spawn"
@@ -382,6 +392,15 @@ local function close_all()
   alive = {}
 end
 
+-- How a main task that has ended leaves its run. A script can catch what an interrupt or a limit raised and return as if
+-- it were whole: a run that was stopped is not finished. A verb (a main without a run) judges its interrupts itself.
+local function ending(main)
+  if not main.future.ok then return "failed", main.future.value end
+  if main.is_cancelled or is_over() then return "failed", main.reason or limit.error end
+  if sched.is_draining and main.run then return "interrupted" end
+  return "done", main.future.value
+end
+
 local function run_until_over(main, hooks)
   local deadline
   while true do
@@ -409,8 +428,7 @@ local function run_until_over(main, hooks)
       if hooks.on_drain then hooks.on_drain() end
     end
   end
-  if main.future.ok then return "done", main.future.value end
-  return "failed", main.future.value
+  return ending(main)
 end
 
 -- Ends the main task at a point in time, whether it waits or computes. One that computes gets the error where it is; when

@@ -87,6 +87,9 @@ function stats.rate(of, field)
   return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end)
 end
 
+local TaskRow = closed.record_class("a row of vt.stats.by_task", { "task", "name", "n", "correct", "fast_1", "fast_1_sure",
+  "speedup", "best" })
+
 ---One row per task: { task, name, n, correct, fast_1, fast_1_sure, speedup, best }. best: the fastest correct sample as
 ---first judged, speedup its speedup.
 function stats.by_task(of)
@@ -101,7 +104,7 @@ function stats.by_task(of)
       if is_sure(v, 1) then row.fast_1_sure = row.fast_1_sure + 1 / #g end
       if v.correct and v.speedup > row.speedup then row.speedup, row.best = v.speedup, s end
     end
-    rows[i] = row
+    rows[i] = setmetatable(row, TaskRow)
   end
   return rows
 end

@@ -1,10 +1,13 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Sweeps: one experiment over the cells of a grid, each cell a run of its own that is read back when it is finished. A
--- cell that fails is listed with .error and the others go on. A cell shows its result and its parameters by name; what
--- cells cost is the sweep's cost too. `vegttt FILE.lua --lr 1e-3,1e-4` is a sweep that nobody had to write.
+-- cell that fails is said on stderr and listed with .error, and the others go on; the run then ends as failed when main
+-- is done, so that its next start tries those cells again, unless keep_going = true says that they may fail. A cell shows
+-- its result and its parameters by name; what cells cost is the sweep's cost too. `vegttt FILE.lua --lr 1e-3,1e-4` is a sweep that nobody had to write.
+local args = require "vegttt.args"
 local attempt = require "vegttt.attempt"
 local closed = require "vegttt.closed"
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local experiment = require "vegttt.experiment"
 local list = require "vegttt.list"
@@ -26,16 +29,38 @@ end
 
 local Cells = closed.class("vt.Cells", "cells", { "failed" }, cells_methods)
 
--- { params, dir, result } of a cell that ran, { params, error } of one that did not.
-local function run_cell(parent, e, cell, o)
-  local given = {}
-  for k, v in pairs(o.fixed or {}) do given[k] = v end
-  for k, v in pairs(cell) do given[k] = v end
-  local values, dir
+-- The values of every cell, { values, origins, given }: what is wrong with one is said before any runs.
+local function resolve_cells(e, grid, fixed)
+  local out = {}
+  for i, cell in ipairs(grid) do
+    if type(cell) ~= "table" then
+      errors.misuse("run:sweep", "run:sweep: cell %d of the grid is a %s, not a table of parameters", i, type(cell))
+    end
+    local given = {}
+    for k, v in pairs(fixed or {}) do given[k] = v end
+    for k, v in pairs(cell) do given[k] = v end
+    local ok, values, origins = pcall(params.resolve, e.params, given, "sweep")
+    if not ok and errors.is(values) and values.kind == "usage" then
+      errors.misuse("run:sweep", "run:sweep: cell %d of the grid: %s", i, values.message)
+    end
+    if not ok then error(values, 0) end
+    out[i] = { values = values, origins = origins, given = given }
+  end
+  return out
+end
+
+-- "lr = 0.1, seed = 2"
+local function cell_name(cell)
+  local parts = {}
+  for i, k in ipairs(errors.keys(cell.given)) do parts[i] = ("%s = %s"):format(k, args.show(cell.values[k])) end
+  return #parts > 0 and table.concat(parts, ", ") or "the only one"
+end
+
+-- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
+local function run_cell(parent, e, cell)
+  local values, dir = cell.values, nil
   local ok, result = pcall(function()
-    local origins
-    values, origins = params.resolve(e.params, given, "sweep")
-    local r = attempt.open(e, values, origins, { root = parent.options.root, replicate = parent.replicate,
+    local r = attempt.open(e, values, cell.origins, { root = parent.options.root, replicate = parent.replicate,
       fresh = parent.options.fresh, limits = parent.limits, within = parent, argv = parent.options.argv,
       progress = parent.progress })
     dir = r.dir
@@ -53,8 +78,23 @@ local function run_cell(parent, e, cell, o)
   end)
   if ok then return { params = values, dir = dir, result = result or {} } end
   if errors.is(result) and result.kind == "cancelled" then error(result, 0) end
-  return { params = values or closed.record("params", given, errors.keys(given)), dir = dir, error = tostring(result),
-    result = {} }
+  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(cell), (tostring(result):gsub("%s*\n%s*", " "))))
+  return { params = values, dir = dir, error = tostring(result), cause = result, result = {} }
+end
+
+-- What the run ends with: trouble of the machine, which a later start may not meet, before errors of scripts.
+local function note_failures(r, rows)
+  for _, row in ipairs(rows) do
+    if row.cause then
+      local failed = r.failed_cells or { n = 0, n_cells = 0, kind = "script", first = row.error }
+      local kind = errors.is(row.cause) and row.cause.kind
+      failed.n = failed.n + 1
+      local is_worse = kind == "infrastructure" and failed.kind ~= kind or kind == "budget" and failed.kind == "script"
+      if is_worse then failed.kind, failed.first = kind, row.error end
+      r.failed_cells = failed
+    end
+  end
+  if r.failed_cells then r.failed_cells.n_cells = r.failed_cells.n_cells + #rows end
 end
 
 -- Cells as records: the result's fields and the parameters, a result first where both have a name.
@@ -76,7 +116,8 @@ local function open_cells(rows)
   return setmetatable(cells, Cells)
 end
 
----Runs e once per cell of the grid, each in its own run directory; a failed cell is listed with .error.
+---Runs e once per cell of the grid, each in its own run directory; a failed cell is listed with .error, and the run
+---does not finish unless keep_going = true.
 function run.class:sweep(e, grid, o)
   sched.need "run:sweep"
   o = errors.options("run:sweep", o, { fixed = "table", jobs = "integer", on = { "local" }, keep_going = "boolean" })
@@ -87,16 +128,13 @@ function run.class:sweep(e, grid, o)
     errors.misuse("run:sweep", "run:sweep needs a list of cells (vt.grid { lr = … }), not a %s", type(grid))
   end
   local n_begun = 0
-  local cells = open_cells(sched.map(grid, function(cell)
+  local rows = sched.map(resolve_cells(e, grid, o.fixed), function(cell)
     n_begun = n_begun + 1
     self:stage(("cell %d of %d"):format(n_begun, #grid))
-    return run_cell(self, e, cell, o)
-  end, { limit = o.jobs or 1 }))
-  if cells.failed > 0 and o.keep_going == false then
-    errors.raise("script", "run:sweep", ("%d of %d cells failed; the first: %s"):format(cells.failed, #cells,
-      list.find(cells, "error").error))
-  end
-  return cells
+    return run_cell(self, e, cell)
+  end, { limit = o.jobs or 1 })
+  if not o.keep_going then note_failures(self, rows) end
+  return open_cells(rows)
 end
 
 -- ── from the command line ────────────────────────────────────────────────────────────────────────────────────────────
@@ -176,10 +214,6 @@ function sweep.of(e, given)
     main = function(r, p)
       local cells = r:sweep(e, grid_of(p), { fixed = fixed })
       write_table(r, cells, axes)
-      if cells.failed > 0 then
-        errors.raise("script", "sweep", ("%d of %d cells failed; the same command tries them again. The first: %s"):format(
-          cells.failed, #cells, list.find(cells, "error").error))
-      end
       return { cells = #cells }
     end }
   s.file, s.text = e.file, e.text

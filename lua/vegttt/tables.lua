@@ -117,6 +117,38 @@ local plot_options = { kind = { "line", "bar", "scatter" }, data = "table", x = 
   band = "table", star = "string", logx = "integer", logy = "integer", ref = "any", title = "string",
   x_label = "string", y_label = "string" }
 
+-- Raises when a column that a plot names is in none of the rows.
+local function need_columns(data, rows, spec)
+  local known = {}
+  if getmetatable(data) == class then
+    for _, name in ipairs(data.columns) do known[name] = true end
+  else
+    if #rows == 0 then return end -- nothing says which there are
+    for _, row in ipairs(rows) do
+      if type(row) ~= "table" then
+        errors.misuse("run:plot", "run:plot: data is a vt.Table or a list of tables, and has a %s", type(row))
+      end
+      for name in next, row do known[name] = true end
+      if closed.is_record(row) then
+        for name in pairs(getmetatable(row).fields) do known[name] = true end
+      end
+    end
+  end
+  local named = { spec.x }
+  for _, y in ipairs(type(spec.y) == "table" and spec.y or { spec.y }) do named[#named + 1] = y end
+  for _, name in ipairs(spec.band or {}) do named[#named + 1] = name end
+  named[#named + 1] = spec.by
+  named[#named + 1] = spec.star
+  for _, name in ipairs(named) do
+    if not known[name] then
+      local names = {}
+      for i, k in ipairs(errors.keys(known)) do names[i] = tostring(k) end
+      errors.misuse("run:plot", "run:plot: there is no column '%s'; the columns are %s", tostring(name),
+        table.concat(names, ", "))
+    end
+  end
+end
+
 -- Rows as tables of named fields, from a vt.Table or a list of tables.
 local function named_rows(data)
   if getmetatable(data) ~= class then return data end
@@ -171,6 +203,7 @@ function tables.plot(run, name, spec)
   spec = errors.options("run:plot", spec, plot_options)
   if not spec.data or not spec.x or not spec.y then errors.misuse("run:plot", "run:plot needs data, x and y") end
   local rows = named_rows(spec.data)
+  need_columns(spec.data, rows, spec)
   local categories
   local position = function(row) return tonumber(cell(row[spec.x])) or errors.misuse("run:plot",
     "run:plot: column '%s' holds no number", spec.x) end

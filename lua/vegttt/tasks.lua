@@ -101,7 +101,10 @@ end
 local function wanted_ids(o, ids)
   if (o.split or "") == "" then return ids, 1 end
   local path = core.find(o.split) or o.split
-  local split = core.split_load(path)
+  if not core.exists(path) then usage("there is no split file %s", o.split) end
+  if core.is_dir(path) then usage("%s is a folder, not a split file", o.split) end
+  local is_split, split = pcall(core.split_load, path)
+  if not is_split then usage("%s", tostring(split)) end
   inputs.note_file(path)
   local level = tonumber(split.level:match "%d+")
   local half = o.subset and split.problem_ids[o.subset]

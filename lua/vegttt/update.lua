@@ -10,6 +10,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
+local identity = require "vegttt.identity"
 local policy = require "vegttt.policy"
 local record = require "vegttt.record"
 local sched = require "vegttt.sched"
@@ -57,12 +58,16 @@ function update.batch(of, o)
   return setmetatable({ seqs = seqs }, Batch)
 end
 
-local function digest_of(model, seqs)
+-- A function may also look at the sampler's other log-probabilities and at the reward.
+local function digest_of(model, seqs, is_function)
   local rows = {}
   for i, q in ipairs(seqs) do
     q.prompt_ids = policy.prompt_tokens(model, q.prompt, "policy:update")
     rows[i] = { prompt = core.array(q.prompt_ids), tokens = core.array(q.tokens), logq = q.logq or false,
       advantage = q.advantage }
+    if is_function then
+      rows[i].logq_behaviour, rows[i].reward = q.logq_behaviour or false, rawget(q.sample, "reward") or false
+    end
   end
   return record.hash(core.array(rows))
 end
@@ -91,41 +96,22 @@ local option_kinds = { lr = "number", loss = "any", ratio = { "raw", "tempered" 
   weight_decay = "number", beta = "number" }
 local losses = { importance_sampling = true, ppo = true, cispo = true, dro = true, cross_entropy = true }
 
-local describe
-
--- Plain data by value, functions by code and what they close over; anything else (modules, userdata) by its type.
-local function describe_table(t, seen)
-  local keys, parts = {}, {}
-  for k in pairs(t) do
-    if type(k) == "string" or math.type(k) then keys[#keys + 1] = k end
+-- Options that the arithmetic holds in single precision: what they must be, by name.
+local function check_numbers(o)
+  local function refuse(name, must)
+    errors.misuse("policy:update", "policy:update: %s must be %s, not %g", name, must, o[name])
   end
-  table.sort(keys, function(a, b) return type(a) == type(b) and a < b or type(a) < type(b) end)
-  for i, k in ipairs(keys) do parts[i] = ("[%s]=%s"):format(describe(k, seen), describe(t[k], seen)) end
-  return "{" .. table.concat(parts, ",") .. "}"
-end
-
-function describe(v, seen)
-  local kind = math.type(v) or type(v)
-  if kind == "float" then return ("%a"):format(v) end
-  if kind == "integer" or kind == "boolean" or kind == "nil" then return tostring(v) end
-  if kind == "string" then return ("%q"):format(v) end
-  if core.is_vector(v) then return core.json_encode(v) end
-  if seen[v] then return "again" end
-  seen[v] = true
-  if kind == "table" and (not getmetatable(v) or closed.is_record(v)) then return describe_table(v, seen) end
-  local is_dumped, code = pcall(string.dump, v, true)
-  if not is_dumped then return kind end
-  local parts = { core.sha256(code) }
-  for i = 1, 255 do
-    local name, value = core.upvalue(v, i)
-    if not name then break end
-    if name ~= "_ENV" then parts[#parts + 1] = name .. "=" .. describe(value, seen) end
+  for _, name in ipairs { "lr", "clip_lo", "clip_hi", "beta", "grad_clip", "floor", "weight_decay" } do
+    local v = o[name]
+    local is_no_clip = name == "clip_hi" and v == math.huge
+    if v and not is_no_clip and (v ~= v or math.abs(v) > 0x1.fffffep127) then
+      refuse(name, "a finite number of single precision")
+    end
+    if v and v ~= 0 and math.abs(v) < 0x1p-149 then refuse(name, "0 or what single precision does not hold as 0") end
+    if v and v < 0 and name ~= "floor" then refuse(name, "0 or more") end
   end
-  return table.concat(parts, ";")
+  if o.clip_lo > o.clip_hi then refuse("clip_lo", ("at most clip_hi, which is %g"):format(o.clip_hi)) end
 end
-
--- A loss function's identity.
-local function function_digest(fn) return core.sha256(describe(fn, {})) end
 
 local function resolve_options(self, o)
   o = errors.options("policy:update", o, option_kinds)
@@ -139,9 +125,10 @@ local function resolve_options(self, o)
     clip_lo = o.clip_lo or defaults.clip_lo, clip_hi = o.clip_hi or defaults.clip_hi, beta = o.beta or defaults.beta,
     epochs = o.epochs or 1, minibatch = o.minibatch, grad_clip = o.grad_clip or 0, floor = o.floor,
     weight_decay = o.weight_decay or 0 }
-  if type(out.lr) ~= "number" or out.lr < 0 then
+  if type(out.lr) ~= "number" then
     errors.misuse("policy:update", "policy:update: lr must be a number, 0 or more")
   end
+  check_numbers(out)
   if out.epochs < 1 then errors.misuse("policy:update", "policy:update: epochs must be at least 1") end
   if out.minibatch and out.minibatch < 1 then
     errors.misuse("policy:update", "policy:update: minibatch must be at least 1")
@@ -290,9 +277,10 @@ end
 local function one_step(run, model, parent, seqs, o)
   local piece = { seqs = seqs, trained_on = trained_on(seqs) }
   -- What a function does can hang on more than it closes over: its updates are its run's own.
-  local loss = type(o.loss) == "function" and function_digest(o.loss) .. run.id or o.loss
-  piece.identity = record.hash { batch = digest_of(model, seqs), loss = loss, ratio = o.ratio, clip_lo = o.clip_lo,
-    clip_hi = o.clip_hi, beta = o.beta }
+  local is_function = type(o.loss) == "function"
+  local loss = is_function and identity.of(o.loss) .. run.id or o.loss
+  piece.identity = record.hash { batch = digest_of(model, seqs, is_function), loss = loss, ratio = o.ratio,
+    clip_lo = o.clip_lo, clip_hi = o.clip_hi, beta = o.beta }
   local key = ("update/%s/%s"):format(parent.id, record.hash { piece.identity, o.lr, o.grad_clip, o.weight_decay,
     o.floor or false })
   local recipe = { parent = parent }

@@ -15,7 +15,7 @@ local ls = {}
 -- name -> value text of a run's parameters.
 local function params_of(dir)
   local out = {}
-  for name, entry in pairs(run_files.json(dir, "params.json") or {}) do
+  for name, entry in pairs(run_files.params(dir)) do
     if entry.value ~= core.null then out[name] = args.show(entry.value) end
   end
   return out
@@ -42,7 +42,7 @@ local function line_of(r, names)
     if r.params[name] then parts[#parts + 1] = ("%s=%s"):format(name, r.params[name]) end
   end
   local status = run_files.status(r.dir)
-  parts[#parts + 1] = status == "finished" and run_files.headline(run_files.json(r.dir, "summary.json"))
+  parts[#parts + 1] = status == "finished" and run_files.headline(run_files.summary(r.dir))
     or run_files.so_far(r.dir)
   return ("%-10s %-14s %-26s %10s  %s"):format(status, r.experiment, (r.parent and "  " or "") .. r.stamp,
     text.bytes(core.tree_size(r.dir)), table.concat(parts, "  "))
@@ -53,7 +53,12 @@ local function run(_, rest)
   local runs = list.filter(run_files.all(), function(r) return not rest[1] or rest[1] == r.experiment end)
   for _, r in ipairs(runs) do r.params = params_of(r.dir) end
   local names = differing(runs)
-  for _, r in ipairs(runs) do verb.say("%s", line_of(r, names[r.experiment])) end
+  for _, r in ipairs(runs) do
+    local ok, line = pcall(line_of, r, names[r.experiment])
+    if not ok and errors.is(line) and line.kind == "cancelled" then error(line, 0) end
+    verb.say("%s", ok and line or ("%-10s %-14s %-26s %10s  %s"):format("damaged", r.experiment, r.stamp, "",
+      (tostring(line):gsub("%s*\n%s*", " "))))
+  end
   if #runs == 0 then
     verb.say("no runs%s below runs/ yet; `vegttt experiments/boa.lua` makes one", rest[1] and " of " .. rest[1] or "")
   end

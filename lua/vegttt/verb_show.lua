@@ -13,7 +13,7 @@ local verb = require "vegttt.verb_common"
 local show = {}
 
 local function show_params(dir)
-  local p = run_files.json(dir, "params.json") or {}
+  local p = run_files.params(dir)
   verb.say "\nparameters"
   for _, name in ipairs(errors.keys(p)) do
     local entry = p[name]
@@ -42,7 +42,7 @@ local function show_verdicts(dir)
 end
 
 local function last_meter(dir, summary)
-  if summary and summary.meter then return summary.meter end
+  if summary and summary.meter.charged then return summary.meter end
   local last
   run_files.lines(dir, "meter.jsonl", function(line) last = line end)
   return last
@@ -50,11 +50,12 @@ end
 
 local function show_meter(dir, summary)
   local m = last_meter(dir, summary)
-  if not m or not m.charged then return end
+  if not m or type(m.charged) ~= "table" then return end
+  local spent = type(m.spent) == "table" and m.spent or {}
   verb.say("\n%-16s %12s %12s", "cost", "charged", "spent")
   for _, unit in ipairs(errors.keys(m.charged)) do
-    if m.charged[unit] ~= 0 or m.spent[unit] ~= 0 then
-      verb.say("  %-14s %12s %12s", unit, text.number(m.charged[unit], 10), text.number(m.spent[unit] or 0, 10))
+    if m.charged[unit] ~= 0 or spent[unit] ~= 0 then
+      verb.say("  %-14s %12s %12s", unit, text.value(m.charged[unit], 10), text.value(spent[unit] or 0, 10))
     end
   end
 end
@@ -106,10 +107,10 @@ local function run(f, rest)
     show_sample(dir, f.sample)
     return 0
   end
-  local about, summary = run_files.json(dir, "run.json"), run_files.json(dir, "summary.json")
+  local about, summary = run_files.json(dir, "run.json"), run_files.summary(dir)
   local status = run_files.status(dir)
   if not about then errors.usage("%s/run.json cannot be read, so this is no run that can be shown", dir) end
-  local wall = summary and summary.wall_s and (", %.1f s in the last attempt"):format(summary.wall_s) or ""
+  local wall = summary and type(summary.wall_s) == "number" and (", %.1f s in the last attempt"):format(summary.wall_s) or ""
   verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, wall)
   if status ~= "finished" then verb.say("%s; the same command continues it", run_files.so_far(dir)) end
   show_before(about)

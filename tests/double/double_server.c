@@ -266,6 +266,8 @@ static vt_status look_up(const struct double_server *s, const struct double_call
     char *path = path_of(s, c->checkpoint);
     const bool is_there = path && vt_fs_exists(path);
 
+    if (!path)
+        return vt_fail(err, VT_ENOMEM, "the server has no memory");
     free(path);
     return is_there ? VT_OK : vt_fail(err, VT_ENOENT, "the server keeps no checkpoint %s", c->checkpoint);
 }

@@ -1,18 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * eval_extract.c: any bytes as a model's answer, and as a file of code. The first byte says which; the rest is read
- * from memory that ends with it.
+ * from memory that ends with it. The code stands where it is said to stand, and taking code out of code changes
+ * nothing.
  */
 #include "eval/extract.h"
 #include "fuzz.h"
 #include <string.h>
 
-static void check(const struct vt_code *c, size_t size)
+static void check(const struct vt_code *c, const char *answer, size_t size)
 {
-    if (!c->text && c->why[0] == '\0')
+    if (!c->text) {
+        if (c->why[0] == '\0')
+            abort();
+        return;
+    }
+    if (c->from > c->to || c->to > size || c->text[c->len] != '\0' || vt_body_length(c->text, c->len) > c->len)
         abort();
-    if (c->text && (c->len > size || c->text[c->len] != '\0' || c->first_line < 1))
+    int line = 1;
+    for (size_t i = 0; i < c->from; i++)
+        line += answer[i] == '\n';
+    if (c->first_line != line)
         abort();
+    if (!memchr(answer, '\r', size) && (c->len != c->to - c->from || memcmp(c->text, answer + c->from, c->len) != 0))
+        abort();
+}
+
+/* A text with backticks may be an answer again. */
+static void check_again(const struct vt_code *c)
+{
+    struct vt_code again;
+    vt_err err;
+    if (!c->text || c->why[0] || strchr(c->text, '`'))
+        return;
+    if (vt_extract(c->text, c->len, "relu", false, &again, &err) != VT_OK || again.len != c->len ||
+        memcmp(again.text, c->text, c->len) != 0 || again.is_whole != c->is_whole)
+        abort();
+    vt_code_free(&again);
 }
 
 int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
@@ -30,7 +54,8 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
     if (vt_extract(exact, n, "relu", is_answer, &c, &err) != VT_OK ||
         vt_extract(exact, n, "relu", is_answer, &again, &err) != VT_OK)
         abort(); /* want of memory is the only failure */
-    check(&c, n);
+    check(&c, exact, n);
+    check_again(&c);
     if (!c.text != !again.text || (c.text && (c.len != again.len || memcmp(c.text, again.text, c.len) != 0)))
         abort();
     vt_code_free(&c);

@@ -142,3 +142,8 @@ for i, answer in enumerate([BODY, FUNCTION, f"```c\n{FUNCTION}```", f"Here it is
 for i, words in enumerate([["--k", "8", "--top_p=0.9", "--no-copy", "a.lua"], ["--max-memory", "134M", "--shape", "x=n,m", "--shape=y=n", "--", "--json"],
                            ["--temperature", "1e-3", "--subset", "eval", "-h"], ["--tempreature=nan", "--k=9223372036854775807", "-3"]]):
     write("base_args", str(i), "\n".join(words).encode())
+
+for i, request in enumerate(['{"id":12345678901234567890,"task":19,"code":"y[0] = 1;"}', '{"id":{"a":[1, 2.0]},"task":"relu","answer":"```c\\ny[0] = 1;\\n```"}',
+                             '{"task":"a/b.lua","code":"x","protocol":"full","scale":"cpu","timing":false,"fresh":true}', '{"id":"\\"\\u00e9\\\\","task":2.5,"code":""}',
+                             '{"code":"x","task":%s}' % tasks.stdout.splitlines()[18].decode(), '{ "id" : null , "code" : "x" , "task" : 1 , "code" : "y" }', '[]', '{"id":1']):
+    write("farm_request", str(i), request.encode())

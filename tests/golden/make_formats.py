@@ -95,6 +95,8 @@ cases = [
     ("own_name", conf(image_token="<mask>", extra_special_tokens=["<pad>"])),
     ("extra_as_map", conf(extra_special_tokens={"boi_token": "<pad>", "eoi_token": "<mask>"})),
     ("special_tokens_map", conf(eos_token="<|im_start|>") | {"special_tokens_map.json": {"eos_token": "<|user|>", "pad_token": {"content": "<pad>", "lstrip": False, "rstrip": True, "normalized": False, "single_word": False}}}),
+    ("extra_in_both", conf(additional_special_tokens=["<mask>"]) | {"special_tokens_map.json": {"additional_special_tokens": ["<pad>"]}}),
+    ("extra_in_map", conf() | {"special_tokens_map.json": {"additional_special_tokens": ["<pad>", "<mask>"]}}),
     ("map_ignored_beside_decoder", conf(added_tokens_decoder={str(t["id"]): flags(special=True) | {"content": t["content"]} for t in own}) | {"special_tokens_map.json": {"pad_token": "<pad>"}}),
     ("added_tokens_json", conf() | {"added_tokens.json": {"<mask>": n + 1, "<|user|>": n}}),
     ("added_tokens_json_special", conf(pad_token="<mask>") | {"added_tokens.json": {"<mask>": n}}),

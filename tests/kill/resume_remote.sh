@@ -86,14 +86,14 @@ while [ $i -le "$n" ]; do
     i=$((i + 1))
 done
 
-# A larger k: the first four stay, the others are one request of their own, and the lines say so.
+# A larger k is a run of its own: it takes the first four, the others are one request, and the lines say so.
 fresh_cache
-best() { "$double" experiments/best_of_n.lua --tasks 5 --k "$1" --max_tokens 24 --temperature 1 --model "$model" --run grown >grown.out 2>grown.err </dev/null; }
-lines() { grep -o '"request":[0-9]*' runs/best_of_n/grown/rollouts.jsonl | sort | uniq -c | tr -s ' \n' ' '; }
+best() { "$double" experiments/best_of_n.lua --tasks 5 --k "$1" --max_tokens 24 --temperature 1 --model "$model" --run "grown$1" >grown.out 2>grown.err </dev/null; }
+lines() { grep -o '"request":[0-9]*' "runs/best_of_n/grown$1/rollouts.jsonl" | sort | uniq -c | tr -s ' \n' ' '; }
 check "best_of_n with k 4: $(tail -n 1 grown.err 2>/dev/null)" best 4
-check "k 4 was not one request" [ "$(lines)" = ' 4 "request":1 ' ]
+check "k 4 was not one request" [ "$(lines 4)" = ' 4 "request":1 ' ]
 check "best_of_n with k 10: $(tail -n 1 grown.err)" best 10
-check "k 10 is not four of the first request and six of a second: $(lines)" [ "$(lines)" = ' 4 "request":1 6 "request":5 ' ]
+check "k 10 is not four of the first request and six of a second: $(lines 10)" [ "$(lines 10)" = ' 4 "request":1 6 "request":5 ' ]
 
 # boa itself, on a small setting.
 "$double" experiments/boa.lua --tasks 5,12 --k 4 --steps 2 --max_tokens 24 --temperature 1 --model "$model" >boa.out 2>boa.err </dev/null

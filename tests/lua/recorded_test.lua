@@ -161,6 +161,8 @@ describe("vt.runs", function()
         expect.equal(r.tables.t[2].square, nil)
         expect.equal(r.tables.t[2].what, "two\nlines")
         expect.raises("did you mean 'square'", function() return r.tables.t[1].sqare end)
+        expect.raises("the run's params has no 'nme'; did you mean 'name'?", function() return r.params.nme end)
+        expect.raises("the run's summary has no 'sqare'; did you mean 'square'?", function() return r.summary.sqare end)
         expect.raises("did you mean 'summary'", function() return r.sumary end)
         return { n = #runs }
       end, { name = "reader" })

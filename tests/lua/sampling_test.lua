@@ -226,6 +226,55 @@ describe("updates", function()
     end)
   end)
 
+  it("name their weights by all that makes them others", function()
+    inside(function(vt, policy, task)
+      local g = judged(vt, policy, task, 6)
+      -- The id of one update; change(q) is done to a copy of the batch's sequences.
+      local function id(o, change)
+        local batch = vt.batch(g)
+        for _, q in ipairs(batch.seqs) do if change then change(q) end end
+        o.lr = o.lr or 0.003
+        return policy:branch(policy:start()):update(batch, o).weights.id
+      end
+      local seen, plain = {}, id {}
+      seen[plain] = "the plain one"
+      local function another(what, o, change)
+        local new = id(o, change)
+        expect.truthy(not seen[new], ("%s gave the name of %s"):format(what, tostring(seen[new])))
+        seen[new] = what
+      end
+      expect.equal(id {}, plain)
+      another("gradients in two halves", { floor = -1 })
+      another("lr", { lr = 0.004 })
+      another("grad_clip", { grad_clip = 0.1 })
+      another("weight_decay", { weight_decay = 0.1 })
+      another("loss", { loss = "ppo" })
+      another("clip_lo", { loss = "ppo", clip_lo = 0.5 })
+      another("clip_hi", { loss = "ppo", clip_hi = 1.5 })
+      another("dro", { loss = "dro" })
+      another("beta", { loss = "dro", beta = 0.5 })
+      another("the prompt", {}, function(q) q.prompt = policy:encode "another" end)
+      another("logq", {}, function(q) q.logq = q.logq * 0.5 end)
+      another("the advantage", {}, function(q) q.advantage = q.advantage * 0.5 end)
+      another("the tokens", {}, function(q)
+        q.tokens = { table.unpack(q.tokens) }
+        q.tokens[1] = q.tokens[1] == 97 and 98 or 97
+      end)
+    end)
+  end)
+
+  it("refuse options that are no numbers or that single precision takes for 0, by name", function()
+    inside(function(vt, policy, task)
+      local batch = vt.batch(judged(vt, policy, task, 4))
+      for name, v in pairs { clip_hi = 0 / 0, clip_lo = 2.0, beta = -0.1, lr = 1e-60, grad_clip = -1.0, floor = 0 / 0 } do
+        local o = { lr = 0.001 }
+        o[name] = v
+        expect.raises("policy:update: " .. name .. " must be", function() policy:update(batch, o) end)
+      end
+      expect.equal(policy:update(batch, { lr = 0.0, clip_hi = math.huge }).skipped, false)
+    end)
+  end)
+
   it("keep their weights as a folder that can be loaded again", function()
     support.in_folder(function(root)
       support.run(support.main(function(run, p, vt)

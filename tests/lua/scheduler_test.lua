@@ -75,6 +75,55 @@ describe("scheduler", function()
     end)
   end)
 
+  it("takes a child that the script cancelled for no failure, and its other errors for one", function()
+    inside(function(vt, m)
+      vt.map({ 1 }, function() vt.spawn(function() wait(m, nil, 50) end):cancel() end)
+      expect.raises("in its cleanup", function()
+        vt.map({ 1 }, function()
+          local h = vt.spawn(function()
+            pcall(wait, m, nil, 50)
+            error "in its cleanup"
+          end)
+          wait(m)
+          h:cancel()
+        end)
+      end)
+    end)
+    local r = inside(function(vt, m) vt.spawn(function() wait(m, nil, 50) end):cancel() end)
+    expect.equal(r.status, "done")
+  end)
+
+  it("does not call a run finished whose script caught its interrupt or its limit", function()
+    -- Main waits, something stops the run, main catches that and returns.
+    local function stopped(what)
+      local clock = support.stage.clock()
+      local turn, n = clock.turn, 0
+      function clock.turn(s)
+        n = n + 1
+        turn(s)
+        return {}, n == 1 and what == "interrupt" and 1 or 0, {}
+      end
+      function clock.running() return 1 end -- what runs is let end, so main goes on after the interrupt
+      local m = support.modules(clock)
+      local again
+      local function main()
+        pcall(wait, m, nil, what == "limit" and 50 or 1)
+        if what == "limit" then again = { pcall(wait, m, nil, 1) } end
+        return "whole"
+      end
+      local limit = what == "limit" and { at = clock.now() + 2, error = m.errors.new { kind = "budget", message = "spent" } }
+      local status, value = m.sched.run(main, {}, { limit = limit or nil })
+      return status, value, again
+    end
+    expect.equal(stopped "interrupt", "interrupted")
+    local status, e, again = stopped "limit"
+    expect.equal(status, "failed")
+    expect.equal(e.kind, "budget")
+    expect.equal(again[1], false)
+    expect.equal(again[2].kind, "budget")
+    expect.equal(stopped "nothing", "done")
+  end)
+
   it("ends what takes longer than vt.timeout", function()
     inside(function(vt, m)
       expect.equal(vt.timeout(5, function() return wait(m, "in time") end), "in time")

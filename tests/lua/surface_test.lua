@@ -275,6 +275,7 @@ describe("statistics", function()
     expect.near(vt.stats.best_of_k(g, 2).value, (0.5 * 2 + 2) / 2)
     expect.near(vt.stats.task_success(g).value, 1)
     local rows = vt.stats.by_task(g)
+    expect.raises("a row of vt.stats.by_task has no 'fast1'; did you mean 'fast_1'?", function() return rows[1].fast1 end)
     expect.equal(rows[1].speedup, 2)
     expect.near(rows[1].correct, 0.25)
   end)
@@ -369,7 +370,33 @@ describe("a run", function()
       expect.equal(core.read(path), '{"a":1}\n')
       expect.raises("a run has no 'sav'; did you mean 'save'?", function() return run.sav end)
       expect.raises("run:plot needs data", run.plot, run, "x", {})
+      local drawn = run:table("drawn", { "k", "pass" })
+      drawn:row(1, 0.5)
+      local rows = { { k = 1, pass = 0.5 } }
+      for _, data in ipairs { drawn, rows } do
+        for _, spec in ipairs { { x = "kk", y = "pass" }, { x = "k", y = { "pass", "kk" } },
+          { x = "k", y = "pass", by = "kk" }, { x = "k", y = "pass", band = { "kk", "k" } }, { x = "k", y = "pass", star = "kk" } } do
+          spec.data = data
+          expect.raises("there is no column 'kk'; the columns are k, pass", run.plot, run, "drawn", spec)
+        end
+      end
+      expect.raises("this run has a table 'drawn' with other columns: k, pass", run.table, run, "drawn", { "k", "fail" })
+      expect.truthy(run:table("drawn", { "k", "pass" }))
+      expect.raises("run:meter() has no 'chargd'; did you mean 'charged'?", function() return run:meter().chargd end)
+      expect.raises("run:meter().charged has no 'rollout'; did you mean 'rollouts'?", function() return run:meter().charged.rollout end)
+      expect.raises("run:meter().spent has no 'rollout'", function() return run:meter().spent.rollout end)
     end)
+  end)
+
+  it("lets no misspelt field of samples and groups be set", function()
+    local policy = require "vegttt.policy"
+    local s, g = setmetatable({}, policy.Sample), setmetatable({}, policy.Group)
+    expect.raises("a sample has no 'advantge'; did you mean 'advantage'?", function() s.advantge = 1 end)
+    expect.raises("surface_test.lua:", function() s.rewrd = 1 end)
+    expect.raises("a group has no 'foo'", function() g.foo = 1 end)
+    s.advantage, s.reward, g[1], g.step = 1, 2, s, 3
+    expect.equal(s.advantage + s.reward + g.step, 6)
+    expect.equal(g[1], s)
   end)
 
   it("sweeps, reads finished cells back and lists failed ones", function()
@@ -381,7 +408,7 @@ describe("a run", function()
         return { sum = p.a + p.b }
       end }
       local grid = vt.grid { a = { 1, 2, 3 } }
-      local cells = run:sweep(cell, grid, { fixed = { b = 10 } })
+      local cells = run:sweep(cell, grid, { fixed = { b = 10 }, keep_going = true })
       expect.equal(#cells, 3)
       expect.equal(cells[2].sum, 12)
       expect.equal(cells.failed, 1)
@@ -397,6 +424,9 @@ describe("a run", function()
       expect.equal(cells[3].sum, nil) -- what the others have
       expect.raises("a cell has no 'smu'; did you mean 'sum'?", function() return cells[1].smu end)
       expect.equal(run:meter().charged.rollouts, 0)
+      expect.raises("cell 2 of the grid: there is no parameter 'aa'", run.sweep, run, cell, { { a = 7 }, { aa = 1 } })
+      expect.raises("cell 1 of the grid: --a must be a whole number", run.sweep, run, cell, { { a = "x" } })
+      expect.equal(calls, 3) -- nothing of a wrong grid runs
     end)
   end)
 end)

@@ -106,9 +106,12 @@ def copy_tree(root, tree):
         names = {str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and
                  not re.match(r"(build|runs|\.git)", str(p.relative_to(root)))}
     names = {n for n in names if (root / n).is_file()}
-    for path in [p for p in tree.rglob("*") if p.is_file()]:
-        if str(path.relative_to(tree)) not in names:
-            path.unlink()
+    for folder, subfolders, files in os.walk(tree):
+        if pathlib.Path(folder) == tree and "build" in subfolders:
+            subfolders.remove("build")
+        for path in (pathlib.Path(folder) / f for f in files):
+            if str(path.relative_to(tree)) not in names:
+                path.unlink()
     for name in names:
         source, copy = root / name, tree / name
         if not copy.exists() or copy.read_bytes() != source.read_bytes():
@@ -129,7 +132,8 @@ class Bench:
     """The copy, its build and its tests."""
 
     def __init__(self, root, build):
-        self.root, self.tree, self.build = pathlib.Path(root), build / "mutants" / "tree", build / "mutants" / "build"
+        self.root, self.tree = pathlib.Path(root), build / "mutants" / "tree"
+        self.build = self.tree / "build"  # programs look for experiments/ and the like beside their build folder
         self.compiler = testrun.compiler_of(build)
         copy_tree(self.root, self.tree)
         self.runner = testrun.Runner(self.tree, self.build, build / "mutants" / "logs")

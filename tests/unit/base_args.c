@@ -180,6 +180,9 @@ static void limits(void)
     CHECK_INT(vt_limit_check(VT_LIMIT_LR, NAN, &err), VT_EINVAL);
     CHECK_INT(vt_limit_check(VT_LIMIT_LR, INFINITY, &err), VT_EINVAL);
     CHECK_STR(err.msg, "lr must be a finite number, not inf");
+    /* Above 0 as a double, 0 in the float that a request holds. */
+    CHECK_INT(vt_limit_check(VT_LIMIT_TOP_P, 1e-60, &err), VT_EINVAL);
+    CHECK_STR(err.msg, "top_p must be above 0, not 1e-60, which is 0 in single precision");
     CHECK_STR(vt_limit_name(VT_LIMIT_MAX_TOKENS), "max_tokens");
 }
 

@@ -4,6 +4,7 @@
  * property it exists for (moments, offsets, tiny and constant rows, needles, ties, cancelling neighbours,
  * probabilities, labels in range, masks, triangles).
  */
+#include "eval/c/pool.h"
 #include "eval_tasks.h"
 
 enum { ROWS = 48, COLS = 512, N = ROWS * COLS };
@@ -23,14 +24,19 @@ static vt_task *make_task(const char *dtype, const char *dist, const char *extra
     return t;
 }
 
-static void fill(const char *dist, const char *extra, uint64_t key, uint64_t set, float *x)
+static void fill_dist(const char *dist, int number, const char *extra, uint64_t key, uint64_t set, float *x)
 {
     vt_err err = {0};
     vt_task *t = make_task("f32", dist, extra);
     void *buf[2] = {x, NULL};
     if (t)
-        CHECK_OK(vt_inputs_fill(t, "cpu", key, set, 0, buf, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", key, set, number, buf, &err), err);
     vt_task_unref(t);
+}
+
+static void fill(const char *dist, const char *extra, uint64_t key, uint64_t set, float *x)
+{
+    fill_dist(dist, 0, extra, key, set, x);
 }
 
 struct moments {
@@ -55,7 +61,7 @@ static float x[N], z[N];
 
 static void sets_are_functions_of_their_key(void)
 {
-    size_t n_same_set = 0, n_same_key = 0;
+    size_t n_same_set = 0, n_same_key = 0, n_same_dist = 0;
     fill("normal", "", 1, 2, x);
     fill("normal", "", 1, 2, z);
     CHECK(memcmp(x, z, sizeof x) == 0);
@@ -65,7 +71,11 @@ static void sets_are_functions_of_their_key(void)
     fill("normal", "", 9, 2, z);
     for (size_t i = 0; i < N; i++)
         n_same_key += x[i] == z[i];
-    CHECK(n_same_set < 20 && n_same_key < 20);
+    fill_dist("normal\",\"normal", 0, "", 1, 2, x);
+    fill_dist("normal\",\"normal", 1, "", 1, 2, z);
+    for (size_t i = 0; i < N; i++)
+        n_same_dist += x[i] == z[i];
+    CHECK(n_same_set < 20 && n_same_key < 20 && n_same_dist < 20);
 }
 
 static void uniform_and_normal_have_their_moments(void)
@@ -270,10 +280,34 @@ static void nothing_is_written_outside(void)
     free_tasks(&list);
 }
 
+/* Every byte of an output counts, none of the margins around it. */
+static void digests_are_of_every_byte(void)
+{
+    static struct vt_plan plan;
+    vt_err err = {0};
+    vt_task *t = make_task("f32", "normal", "");
+    CHECK_OK(vt_plan_make(t, "cpu", &plan, &err), err);
+    const struct vt_set set = {.plan = &plan};
+    unsigned char *out = calloc(1, plan.out_bytes);
+    const struct vt_wire_array *y = &plan.array[1];
+    unsigned char *data = out + y->out_at + y->data;
+    const uint64_t zeros = vt_set_digest(&set, out);
+    CHECK_INT(y->bytes, ROWS * sizeof(float));
+    for (size_t i = 0; i < y->bytes; i++) {
+        data[i] = 1;
+        CHECK(vt_set_digest(&set, out) != zeros);
+        data[i] = 0;
+    }
+    data[-1] = 1;
+    CHECK(vt_set_digest(&set, out) == zeros);
+    free(out);
+    vt_task_unref(t);
+}
+
 static const struct test_case cases[] = {
     TEST(sets_are_functions_of_their_key),     TEST(uniform_and_normal_have_their_moments),
     TEST(structured_rows_are_what_they_claim), TEST(blocks_replace_rows),
     TEST(triangles_and_symmetry_are_kept),     TEST(integers_are_in_range),
-    TEST(nothing_is_written_outside),
+    TEST(nothing_is_written_outside),          TEST(digests_are_of_every_byte),
 };
 TEST_MAIN(cases)

@@ -79,6 +79,11 @@ static void compile_errors(void)
     expect("relu", "for (int i = 0; i < n; i++)\n    y[i] = nosuch(x[i]);", VT_COMPILE_ERROR, "Line 2: ");
     expect("relu", "float q = undeclared;\n", VT_COMPILE_ERROR, "Line 1: ");
     expect("relu", "#include \"/etc/hostname\"\n", VT_COMPILE_ERROR, "Line 1: ");
+    expect(
+        "relu",
+        "static float half(float v) { return v / 2; }\nvoid relu(const float *restrict x, float *restrict y, int n)\n"
+        "{\n    y[0] = half(x[0]) + nosuch;\n}\n",
+        VT_COMPILE_ERROR, "Line 4: ");
 }
 
 static void constructors_are_refused(void)

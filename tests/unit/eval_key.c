@@ -4,10 +4,12 @@
  * asks the same as the code in it, by every road; what waits under one key is judged once, and one of those who wait
  * can withdraw. What a second run shares through the content store it does not build again.
  */
+#include "base/buf.h"
 #include "base/fs.h"
 #include "base/json.h"
 #include "eval/key.h"
 #include "eval_fixture.h"
+#include <ftw.h>
 
 static const char good[] = "    for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;";
 
@@ -225,6 +227,42 @@ static bool build_is_cached(const char *json)
     return is;
 }
 
+/* Whether the good code's build came from the store; it is right in any case. */
+static bool judged_from_store(const char *folder, const char *cc, vt_task *t)
+{
+    struct vt_eval_opts o = {.n_build = 1, .store = folder, .cc = cc};
+    struct fixture_result r;
+    vt_eval *e = NULL;
+    vt_err err;
+    CHECK_OK(vt_eval_open(&o, &e, &err), err);
+    fixture_judge(e, t, good, (struct vt_eval_request){.skip_timing = true}, &r);
+    CHECK_STR(vt_verdict_status_name(r.v.status), "correct_slow");
+    bool is = build_is_cached(r.json);
+    fixture_result_free(&r);
+    vt_eval_close(e);
+    return is;
+}
+
+static int spoil_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    vt_err err;
+    struct vt_buf program;
+    (void)st;
+    (void)at;
+    if (kind != FTW_F || !strstr(path, "/build/"))
+        return 0;
+    CHECK_OK(vt_fs_read("/proc/self/exe", 64 << 20, &program, &err), err);
+    CHECK_OK(vt_fs_write_atomic(path, program.p, program.len, &err), err);
+    vt_buf_free(&program);
+    return 0;
+}
+
+/* Somebody puts a program where the store keeps objects. */
+static void spoil_builds(const char *folder)
+{
+    CHECK_INT(nftw(folder, spoil_one, 8, FTW_PHYS), 0);
+}
+
 /* Another evaluator over the same store: what compiled is not compiled, what failed for good is not tried, and the
  * record has the key that was asked under. */
 static void shared_store(void)
@@ -252,6 +290,12 @@ static void shared_store(void)
         }
         vt_eval_close(e);
     }
+    /* Another compiler's objects are not taken, and none that may not be loaded. */
+    CHECK(!judged_from_store(folder, "g++", t));
+    CHECK(judged_from_store(folder, "g++", t));
+    spoil_builds(folder);
+    CHECK(!judged_from_store(folder, "g++", t));
+    CHECK(judged_from_store(folder, "g++", t));
     CHECK_OK(vt_fs_remove_tree(folder, &err), err);
     vt_task_unref(t);
 }

@@ -5,7 +5,9 @@
  * with one sentence that names the fault; truncated and damaged documents never get through unnoticed or crash.
  */
 #include "base/rng.h"
+#include "eval/c/null.h"
 #include "eval/expr.h"
+#include "eval_fixture.h"
 #include "eval_tasks.h"
 
 static const char good[] =
@@ -225,6 +227,16 @@ static void expressions(void)
     vt_err err = {0};
     int64_t v;
     CHECK_INT(vt_expr_eval(deep, names, 3, &v, &err), VT_EFORMAT);
+    /* Parentheses may nest, but not for ever. */
+    for (int n = VT_EXPR_MAX_DEPTH - 1; n <= VT_EXPR_MAX_DEPTH; n++) {
+        memset(deep, '(', (size_t)n);
+        memset(deep + n, ')', (size_t)n + 1);
+        deep[n] = '7';
+        deep[2 * n + 1] = '\0';
+        v = 0;
+        CHECK_INT(vt_expr_eval(deep, names, 3, &v, &err), n < VT_EXPR_MAX_DEPTH ? VT_OK : VT_EFORMAT);
+        CHECK(n < VT_EXPR_MAX_DEPTH ? v == 7 : strstr(err.msg, "too deeply") != NULL);
+    }
 }
 
 /* Elements of the first input and of the last array at scale "full", from the benchmark's own shapes. */
@@ -282,9 +294,31 @@ static void level_1_has_the_benchmarks_shapes(void)
     free_tasks(&list);
 }
 
+/* All that the file's opening lists, for a task with two inputs in rows and an epsilon. */
+static void every_kind_of_null_is_made(void)
+{
+    static const char expected[] =
+        " zeros half ones copy_x mean_x copy_w mean_w half_inputs round_inputs abs_inputs sampled three_quarters "
+        "skip_rows skip_last_input ignore_x ignore_w drop_eps half_outputs round_outputs output_mean skip_last "
+        "skip_tile shift one_row";
+    char names[1024] = "";
+    vt_err err = {0};
+    vt_layout l;
+    struct vt_null *list = NULL;
+    size_t n = 0, at = 0;
+    vt_task *t = fixture_task("rms_norm");
+    CHECK_OK(vt_task_layout(t, "cpu", &l, &err), err);
+    CHECK_OK(vt_null_list(t, &l, &list, &n, &err), err);
+    for (size_t i = 0; i < n; i++)
+        at += (size_t)snprintf(names + at, sizeof names - at, " %s", list[i].name);
+    CHECK_STR(names, expected);
+    vt_null_free(list, n);
+    vt_task_unref(t);
+}
+
 static const struct test_case cases[] = {
     TEST(a_good_document_is_read),           TEST(identity_is_content),          TEST(malformed_documents_are_refused),
     TEST(truncated_documents_are_refused),   TEST(damaged_documents_do_no_harm), TEST(expressions),
-    TEST(level_1_has_the_benchmarks_shapes),
+    TEST(level_1_has_the_benchmarks_shapes), TEST(every_kind_of_null_is_made),
 };
 TEST_MAIN(cases)

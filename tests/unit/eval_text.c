@@ -156,6 +156,7 @@ static void fenced(void)
     /* Longer fences, other fences, fences beside text, a list's indentation, one that was forgotten. */
     snprintf(answer, sizeof answer, "````md\n```c\n%s\n```\n````\n", whole);
     expect_body(answer, whole);
+    expect_body("````c\ny[0] = 1;\n/*\n```\n*/\ny[1] = 2;\n````\n", "y[0] = 1;\n/*\n```\n*/\ny[1] = 2;");
     expect_body("~~~c\ny[0] = '`';\n```\n~~~\n", "y[0] = '`';\n```");
     expect_body("Here: ```c\ny[0] = 1;```\nuse ```-O3``` with it", "y[0] = 1;");
     expect_body("1. So:\n   ```c\n   y[0] = 1;\n   ```\n", "   y[0] = 1;");
@@ -208,6 +209,8 @@ static void reasoning(void)
     expect_body("```c\ny[0] = 1;\n```\n<think>No.</think>\n```c\ny[0] = 2;\n```\n", "y[0] = 2;");
     expect_body("```c\ny[0] = 1;\n```\n<think>Yes.</think>\nI am sure.\n", "y[0] = 1;");
     expect_none("<think>\n```c\ny[0] = 9;\n```\nand then", true, "ends before");
+    /* What closes without having been opened makes a thought of all before it. */
+    expect_none("```c\ny[0] = 1;\n```\n<think>Hm.</think>\nNo.\n</think>\nSorry.\n", true, "no code");
 }
 
 /* Half a function is no candidate, wherever the answer was cut; a block or a function that had ended is. */
@@ -374,6 +377,10 @@ static void logs(void)
         free(cut);
     }
     vt_diagnostics_parse("kernel.c:99999999999999999999:1: error: x\n", 42, &d);
+    CHECK_INT(d.item[0].line, 0);
+    static const char header[] = "kernel.h:7:1: error: not in the candidate's own text\n";
+    vt_diagnostics_parse(header, sizeof header - 1, &d);
+    CHECK_INT(d.n, 1);
     CHECK_INT(d.item[0].line, 0);
 }
 

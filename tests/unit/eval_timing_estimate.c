@@ -208,7 +208,22 @@ static void never_clean(void)
     CHECK(n_missed <= 10);
 }
 
-static const struct test_case cases[] = {TEST(identical_code),   TEST(true_ratio),  TEST(quick_on_one_set),
-                                         TEST(rare_fast_state),  TEST(never_clean), TEST(sides_are_alike),
-                                         TEST(too_little_to_say)};
+/* Without any noise the ratio is exact, and the interval is what two processes and the clock may differ by. */
+static void no_noise(void)
+{
+    struct vt_trials t = {.n_sets = 4};
+    for (int i = 0; i < 16; i++)
+        t.pair[t.n++] = (struct vt_pair){.a_ns = 200000, .b_ns = 100000, .set = (uint8_t)(i % 4)};
+    CHECK(vt_trials_settle(&t, 0.003));
+    CHECK(!t.by_middle);
+    CHECK_NEAR(t.log_ratio, log(2), 1e-12);
+    CHECK_NEAR(t.log_ratio - t.lo, 0.002 + 50.0 / 100000, 1e-12);
+    CHECK_NEAR(t.hi - t.log_ratio, 0.002 + 50.0 / 100000, 1e-12);
+    CHECK_NEAR(t.a_us, 200, 1e-9);
+    CHECK_NEAR(t.b_us, 100, 1e-9);
+}
+
+static const struct test_case cases[] = {TEST(no_noise),         TEST(identical_code),   TEST(true_ratio),
+                                         TEST(quick_on_one_set), TEST(rare_fast_state),  TEST(never_clean),
+                                         TEST(sides_are_alike),  TEST(too_little_to_say)};
 TEST_MAIN(cases)

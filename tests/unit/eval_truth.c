@@ -107,6 +107,31 @@ static void relative_and_row_terms_are_added(void)
     vt_expect_free(&e);
 }
 
+/* The row term is of the row's own largest value. */
+static void rows_have_their_own_bounds(void)
+{
+    static const char text[] =
+        "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"1_f\",\"family\":\"test\",\"sizes\":{\"cpu\":{\"n\":2}},"
+        "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"shape\":[\"2\",\"n\"],\"dist\":[\"normal\"]},"
+        "{\"name\":\"y\",\"role\":\"out\",\"shape\":[\"2\",\"n\"]}],\"atol\":1e-2,"
+        "\"bytes\":\"n\",\"flops\":\"n\",\"body\":\"for (int i = 0; i < 2 * n; i++) y[i] = x[i];\"}";
+    const float x[4] = {8.0f, 1.0f, -0.5f, 0.25f};
+    const void *buf[2] = {x, NULL};
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = work_broker()};
+    struct vt_expect e;
+    vt_task *t = NULL;
+    vt_truth *truth = NULL;
+    vt_err err = {0};
+    CHECK_OK(vt_task_parse(text, strlen(text), &t, &err), err);
+    CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
+    CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+    for (int i = 0; i < 4 && e.n_arrays; i++)
+        CHECK_NEAR(e.array[1].bound[i], 1e-2 * (i < 2 ? 8 : 0.5), 1e-15);
+    vt_expect_free(&e);
+    vt_truth_free(truth);
+    vt_task_unref(t);
+}
+
 static void integers_are_exact(void)
 {
     const float x[3] = {1.5f, 7.5f, 7.5f};
@@ -228,9 +253,11 @@ static void differences_are_described(void)
     vt_diff_describe(t, &l, &(struct vt_diff){2, 3, 0.25, 0.5, 1e-7}, text, sizeof text);
     CHECK_STR(text, "y[3]: expected 0.25, got 0.5 (bound 1e-07)");
     l.array[2].n_dims = 2;
-    l.array[2].shape[0] = l.array[2].shape[1] = 2;
-    vt_diff_describe(t, &l, &(struct vt_diff){2, 3, 0.25, 0.5, 1e-7}, text, sizeof text);
-    CHECK_STR(text, "y[1][1]: expected 0.25, got 0.5 (bound 1e-07)");
+    l.array[2].shape[0] = 2;
+    l.array[2].shape[1] = 3;
+    l.array[2].n_elem = 6;
+    vt_diff_describe(t, &l, &(struct vt_diff){2, 5, 0.25, 0.5, 1e-7}, text, sizeof text);
+    CHECK_STR(text, "y[1][2]: expected 0.25, got 0.5 (bound 1e-07)");
     vt_task_unref(t);
 }
 
@@ -473,6 +500,7 @@ static void clean_up(void)
 static const struct test_case cases[] = {
     TEST(bounds_follow_the_rules),
     TEST(relative_and_row_terms_are_added),
+    TEST(rows_have_their_own_bounds),
     TEST(integers_are_exact),
     TEST(state_is_input_and_output),
     TEST(special_values_must_agree),

@@ -24,9 +24,8 @@ static void on_done(void *arg, const struct vt_child_result *r)
     n_done++;
 }
 
-static void run(const char *script)
+static void run_argv(const char *const argv[])
 {
-    const char *argv[] = {"sh", "-c", script, NULL};
     vt_loop *l;
     int n;
     n_done = 0;
@@ -35,6 +34,11 @@ static void run(const char *script)
     while (!n_done)
         CHECK_OK(vt_loop_turn(l, -1, &n, &err), err);
     vt_loop_free(l);
+}
+
+static void run(const char *script)
+{
+    run_argv((const char *const[]){"sh", "-c", script, NULL});
 }
 
 static void standard_input(void)
@@ -51,7 +55,7 @@ static void standard_input(void)
     close(kept);
 }
 
-/* As under nohup, and in a loop that reads its signals from a descriptor. */
+/* As under nohup, and in a loop that reads its signals from a descriptor. No shell between: some clear the mask. */
 static void signals(void)
 {
     sigset_t blocked, old;
@@ -61,7 +65,7 @@ static void signals(void)
     CHECK_INT(pthread_sigmask(SIG_BLOCK, &blocked, &old), 0);
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    run("grep -E '^Sig(Blk|Ign)' /proc/self/status");
+    run_argv((const char *const[]){"grep", "-E", "^Sig(Blk|Ign)", "/proc/self/status", NULL});
     unsigned long blocked_there = 1, ignored_there = 1;
     CHECK_INT(sscanf(text, "SigBlk: %lx SigIgn: %lx", &blocked_there, &ignored_there), 2);
     CHECK_INT(blocked_there, 0);

@@ -72,10 +72,15 @@ static void timer_made_by_timer_waits_a_turn(void)
     vt_loop_free(loop);
 }
 
+static struct vt_post posts[4][1000];
+
 static void *post_many(void *arg)
 {
-    for (int i = 0; i < 1000; i++)
-        CHECK_OK(vt_loop_post(loop, note, (void *)((intptr_t)arg * 1000 + i), NULL), err);
+    intptr_t thread = (intptr_t)arg;
+    for (int i = 0; i < 1000; i++) {
+        posts[thread][i] = (struct vt_post){.fn = note, .arg = (void *)(thread * 1000 + i)};
+        vt_loop_post(loop, &posts[thread][i]);
+    }
     return NULL;
 }
 
@@ -101,8 +106,8 @@ static void posts_arrive_in_order(void)
 
 static void post_self(void *arg)
 {
-    note(arg);
-    CHECK_OK(vt_loop_post(loop, post_self, arg, &err), err);
+    note(NULL);
+    vt_loop_post(loop, arg);
 }
 
 static void raise_flag(void *arg)
@@ -114,7 +119,8 @@ static void posting_callback_starves_nobody(void)
 {
     start();
     bool has_fired = false;
-    post_self(NULL);
+    struct vt_post again = {.fn = post_self, .arg = &again};
+    post_self(&again);
     vt_loop_after(loop, 0.002, raise_flag, &has_fired);
     for (int i = 0; i < 1000000 && !has_fired; i++) {
         n_order = 0;
@@ -187,7 +193,8 @@ static void order_of_a_turn(void)
     n_order = 0;
     CHECK_INT(pipe(ends), 0);
     CHECK_INT(write(ends[1], "x", 1), 1);
-    CHECK_OK(vt_loop_post(loop, note, (void *)(intptr_t)4, &err), err);
+    struct vt_post post = {.fn = note, .arg = (void *)(intptr_t)4};
+    vt_loop_post(loop, &post);
     vt_loop_after(loop, 0, note, (void *)(intptr_t)3);
     CHECK(vt_loop_http(loop, note_transfers, (void *)(intptr_t)2) != NULL);
     CHECK_OK(vt_loop_watch(loop, ends[0], note_descriptor, &ends[0], &err), err);

@@ -382,7 +382,7 @@ static void pipes(void)
         CHECK_INT(mkfifo(path, 0600), 0);
         CHECK_INT(vt_ckpt_open(dir, &c, &err), VT_EINVAL);
         CHECK(strstr(err.msg, names[i]) && strstr(err.msg, "not a regular file"));
-        CHECK_INT(vt_ckpt_open(path, &c, &err), VT_EINVAL);
+        CHECK(vt_ckpt_open(path, &c, &err) != VT_OK); /* by its own name, too: it ends */
         CHECK_OK(vt_fs_remove_tree(dir, &err), err);
     }
 }

@@ -264,10 +264,10 @@ static void bad_jobs(void)
     job.score.k = 4;
     REFUSED(VT_ELIMIT, "fake takes 1 to 3");
     job.score.k = 2;
-    REFUSED(VT_EINVAL, "completion 0 is to have 2 targets at a position, but names none");
+    REFUSED(VT_EINVAL, "completion 1 is to have 2 targets at a position, but names none");
     job.score.k = 1;
     job.score.targets = targets;
-    REFUSED(VT_EINVAL, "token 1 of a completion's targets has id 90");
+    REFUSED(VT_EINVAL, "token 2 of a completion's targets has id 90");
     SCORE_JOB;
     job.score.extra = extra;
     REFUSED(VT_EINVAL, "one number a job");
@@ -279,7 +279,7 @@ static void bad_jobs(void)
     job.score.trace = no_trace;
     CHECK_OK(vt_lm_run(lm, &job, &err), err);
     job.score.trace = some_trace;
-    REFUSED(VT_EUNSUPPORTED, "completion 1 comes with a routing trace, but the backend fake routes nothing");
+    REFUSED(VT_EUNSUPPORTED, "completion 2 comes with a routing trace, but the backend fake routes nothing");
     n[0] = 510;
     REFUSED(VT_ELIMIT, "context is 512");
     n[0] = -1;

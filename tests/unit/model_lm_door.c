@@ -363,7 +363,7 @@ static void zero_and_poison(void)
     CHECK_STR(log, "f");
     b.w[2][1] = INFINITY; /* refused before the backend hears of it: nothing is poisoned */
     CHECK(backward(lm, &b, forward(lm, &b, id, 1), &g) == VT_EINVAL);
-    says(VT_EINVAL, "token 1 of completion 0 is not finite");
+    says(VT_EINVAL, "token 2 of completion 1 is not finite");
     CHECK_OK(vt_lm_grad_dot(lm, g, g, &dot, &err), err);
     fill_batch(&b);
     fake.fails_backward = true;

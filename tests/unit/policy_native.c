@@ -291,7 +291,8 @@ static void weights_survive_a_file(void)
     char dir[] = "/tmp/vegttt-weights-XXXXXX", id[65];
     struct vt_sample s[2], again[2];
     struct vt_update_report report;
-    struct vt_update_opts o = {.lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f, .digest = "second"};
+    struct vt_update_opts o = {
+        .lr = 1e-3f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f, .digest = "second", .agreement = true};
     vt_weights *start, *one, *two, *back = NULL, *two_again;
     struct vt_mail m = VT_MAIL;
     vt_err err;

@@ -266,6 +266,71 @@ static void opening_can_be_cancelled(void)
     vt_policy_close(p);
 }
 
+/* --- a cancel in the middle of a start --- */
+
+static bool is_registered;
+static int n_early;
+
+static vt_status late_open(vt_policy *p, vt_request *r, vt_err *why)
+{
+    char id[65] = "late";
+
+    (void)r;
+    p->caps = (struct vt_policy_caps){.sample = true, .tokens = true, .top_p = true, .n_ctx = 100};
+    VT_TRY(vt_weights_new(p, id, 0, NULL, NULL, &p->base, why));
+    p->start = vt_weights_ref(p->base);
+    return VT_OK;
+}
+
+/* Another thread cancels before the backend knows the request. */
+static vt_status late_sample(vt_policy *p, vt_request *r, vt_err *why)
+{
+    (void)p;
+    (void)why;
+    is_registered = false;
+    vt_request_cancel(r);
+    is_registered = true;
+    return VT_OK;
+}
+
+static void late_cancel(vt_policy *p, vt_request *r)
+{
+    vt_err why;
+
+    (void)p;
+    n_early += !is_registered;
+    if (!is_registered)
+        return;
+    vt_fail(&why, VT_ECANCELLED, "cancelled late");
+    vt_request_finish(r, VT_ECANCELLED, &why);
+}
+
+static void late_close(vt_policy *p)
+{
+    (void)p;
+}
+
+static void a_cancel_during_the_start_is_not_lost(void)
+{
+    static const struct vt_policy_backend late = {
+        .scheme = "late", .open = late_open, .close = late_close, .sample = late_sample, .cancel = late_cancel};
+    struct ending e = ENDING;
+    struct vt_sample out[1];
+    vt_policy *p = NULL;
+
+    CHECK_OK(vt_policy_backend_add(&late, &err), err);
+    CHECK_OK(open_spec("late:", NULL, &p), err);
+    vt_weights *start = vt_policy_start(p);
+    struct vt_sample_request r = sample_request(start, 1, 4, out);
+    n_early = 0;
+    CHECK_OK(vt_policy_sample(p, &r, on_end, &e, NULL, &err), err);
+    CHECK_INT(n_early, 1);
+    CHECK_INT(e.n_done, 1);
+    vt_weights_unref(start);
+    if (e.n_done) /* else closing would wait for ever */
+        vt_policy_close(p);
+}
+
 /* --- many threads --- */
 
 enum { N_THREADS = 4, N_ROUNDS = 12 };
@@ -329,7 +394,8 @@ static void threads_do_not_meet(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(closing_ends_everything_once), TEST(handles_outlive_their_policy),      TEST(cancelling_one_leaves_the_others),
-    TEST(callbacks_may_make_requests),  TEST(no_more_run_than_the_server_takes), TEST(opening_can_be_cancelled),
-    TEST(threads_do_not_meet)};
+    TEST(closing_ends_everything_once),          TEST(handles_outlive_their_policy),
+    TEST(cancelling_one_leaves_the_others),      TEST(callbacks_may_make_requests),
+    TEST(no_more_run_than_the_server_takes),     TEST(opening_can_be_cancelled),
+    TEST(a_cancel_during_the_start_is_not_lost), TEST(threads_do_not_meet)};
 POLICY_TEST_MAIN(cases)

@@ -113,19 +113,47 @@ static void a_sample_is_named_by_group_and_number(void)
 
 static void banned_tokens_do_not_come(void)
 {
-    static const int32_t banned[] = {CLOSING_TOKEN};
+    static const int32_t banned[] = {CLOSING_TOKEN, 256, 257, 258}; /* with every end there is */
     vt_policy *p = open_policy();
     vt_weights *start = vt_policy_start(p);
     struct vt_sample out[MAX_N];
     struct vt_sample_request r = sample_request(start, MAX_N, 64, out);
 
     r.banned = banned;
-    r.n_banned = 1;
+    r.n_banned = 4;
     CHECK_OK(run_sample(p, &r), err);
-    for (int i = 0; i < MAX_N; i++)
+    for (int i = 0; i < MAX_N; i++) {
         for (int t = 0; t < out[i].n_tokens; t++)
-            CHECK(out[i].tokens[t] != CLOSING_TOKEN);
+            CHECK(out[i].tokens[t] < 256 || (out[i].tokens[t] > 258 && out[i].tokens[t] != CLOSING_TOKEN));
+        CHECK_INT(out[i].n_tokens, 64);
+        CHECK_INT(out[i].finish, VT_FINISH_LENGTH);
+    }
     clear_samples(out, MAX_N);
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
+/* Each filter, closed all the way, leaves the likeliest token alone: what temperature 0 takes. */
+static void filters_reach_the_model(void)
+{
+    vt_policy *p = open_policy();
+    vt_weights *start = vt_policy_start(p);
+    struct vt_sample greedy, out;
+    struct vt_sample_request r = sample_request(start, 1, 24, &greedy);
+
+    r.temperature = 0;
+    CHECK_OK(run_sample(p, &r), err);
+    for (int filter = 0; filter < 3; filter++) {
+        r = sample_request(start, 1, 24, &out);
+        r.temperature = 4;
+        r.top_k = filter == 0 ? 1 : 0;
+        r.top_p = filter == 1 ? 1e-6f : 1;
+        r.min_p = filter == 2 ? 1 : 0;
+        CHECK_OK(run_sample(p, &r), err);
+        CHECK(same_sample(&out, &greedy));
+        vt_sample_clear(&out);
+    }
+    vt_sample_clear(&greedy);
     vt_weights_unref(start);
     vt_policy_close(p);
 }
@@ -292,6 +320,7 @@ static const struct test_case cases[] = {TEST(samples_hold_what_the_scorer_says)
                                          TEST(stop_strings_end_a_sample),
                                          TEST(a_sample_is_named_by_group_and_number),
                                          TEST(banned_tokens_do_not_come),
+                                         TEST(filters_reach_the_model),
                                          TEST(samples_are_told_as_they_end),
                                          TEST(refusals_name_what_and_why),
                                          TEST(a_plain_server_refuses_what_it_does_not_know),

@@ -121,6 +121,8 @@ static void a_handle_says_why_it_cannot_go_on(void)
 {
     vt_policy *p = open_policy();
     vt_weights *start = vt_policy_start(p), *made;
+    const struct vt_update_opts o = update_opts(1e-3f, "x");
+    struct vt_update_report report;
     struct batch b;
     struct ending e = ENDING;
     vt_request *ticket;
@@ -129,14 +131,16 @@ static void a_handle_says_why_it_cannot_go_on(void)
 
     make_batch(&b);
     f = forward(p, start, &b);
-    CHECK_OK(step(f, 1e-3f, "x", &made), err);
+    CHECK_OK(vt_policy_step(f, &o, &made, &report, on_end, &e, NULL, &err), err);
+    expect_no_step(f, "stepped already"); /* at work on it, or done */
+    CHECK_OK(wait_end(&e), err);
     expect_no_step(f, "stepped already");
     vt_forward_forget(f);
     /* A forward that is cancelled in time poisons its handle; one that was faster leaves it ready. */
     CHECK_OK(vt_policy_forward(p, start, b.seqs, 2, false, &f, on_end, &e, &ticket, &err), err);
     vt_request_cancel(ticket);
     status = wait_end(&e);
-    CHECK_INT(e.n_done, 1);
+    CHECK_INT(e.n_done, 2);
     if (status == VT_ECANCELLED)
         expect_no_step(f, "failed before");
     else
@@ -144,6 +148,41 @@ static void a_handle_says_why_it_cannot_go_on(void)
     vt_request_release(ticket);
     vt_forward_forget(f);
     vt_weights_unref(made);
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
+/* Measuring how far the halves agree takes another way to the same gradient. */
+static void agreement_is_measured_beside(void)
+{
+    vt_policy *p = open_policy();
+    vt_weights *start = vt_policy_start(p), *plain = NULL, *measured = NULL;
+    const struct vt_update_opts o = update_opts(1e-2f, "x");
+    struct vt_update_report report;
+    struct batch b;
+    struct vt_mail m = VT_MAIL;
+    vt_forward *f;
+
+    if (vt_policy_caps(p)->agreement) {
+        make_batch(&b);
+        memcpy(b.w, b.advantage, sizeof b.w);
+        f = forward(p, start, &b);
+        CHECK_OK(vt_policy_step(f, &o, &plain, &report, vt_mail_deliver, &m, NULL, &err), err);
+        CHECK_OK(vt_mail_wait(&m, &err), err);
+        CHECK(isnan(report.agreement));
+        vt_forward_forget(f);
+        CHECK_OK(vt_policy_forward(p, start, b.seqs, 2, true, &f, vt_mail_deliver, &m, NULL, &err), err);
+        CHECK_OK(vt_mail_wait(&m, &err), err);
+        CHECK_OK(vt_policy_step(f, &o, &measured, &report, vt_mail_deliver, &m, NULL, &err), err);
+        CHECK_OK(vt_mail_wait(&m, &err), err);
+        CHECK(report.agreement > -1 && report.agreement < 1);
+        vt_forward_forget(f);
+        for (int i = 0; i < 2; i++)
+            CHECK_NEAR(logp_of(p, measured, i), logp_of(p, plain, i), 0.05); /* Adam turns the last bits into steps */
+        CHECK(logp_of(p, plain, 1) < logp_of(p, start, 1) - 0.01);
+    }
+    vt_weights_unref(plain);
+    vt_weights_unref(measured);
     vt_weights_unref(start);
     vt_policy_close(p);
 }
@@ -202,6 +241,70 @@ static void a_forgotten_update_leaves_the_way_free(void)
     vt_policy_close(p);
 }
 
+/* Behind a request that takes all the room there is, a forward waits; forgetting it ends it there and then. */
+static void forgetting_stops_a_forward(void)
+{
+    const struct vt_policy_opts o = {.rank = 4, .n_threads = 1};
+    struct ending sampled = ENDING, forwarded = ENDING;
+    struct vt_sample out[MAX_N];
+    vt_policy *p = NULL;
+    vt_forward *f;
+    struct batch b;
+
+    if (!is_double())
+        return;
+    CHECK_OK(open_spec("double:requests=1,delay=200@" CHAT, &o, &p), err);
+    vt_weights *start = vt_policy_start(p);
+    struct vt_sample_request r = sample_request(start, MAX_N, 400, out);
+    make_batch(&b);
+    CHECK_OK(vt_policy_sample(p, &r, on_end, &sampled, NULL, &err), err);
+    CHECK_OK(vt_policy_forward(p, start, b.seqs, 2, false, &f, on_end, &forwarded, NULL, &err), err);
+    vt_forward_forget(f);
+    CHECK_INT(wait_end(&forwarded), VT_ECANCELLED);
+    CHECK_OK(wait_end(&sampled), err);
+    clear_samples(out, MAX_N);
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
+/* Every option of the optimiser reaches it. */
+static void options_reach_the_optimiser(void)
+{
+    vt_policy *p = open_policy();
+    vt_weights *start = vt_policy_start(p), *one = update(p, start, 1e-2f, "one");
+    struct batch b;
+    double plain = 0;
+
+    for (int option = 0; option < 4; option++) {
+        struct vt_update_opts o = update_opts(1e-2f, "two");
+        struct vt_update_report report;
+        struct vt_mail m = VT_MAIL;
+        vt_weights *made = NULL;
+        vt_forward *f;
+
+        if (option == 1)
+            o.weight_decay = 5;
+        if (option == 2)
+            o.grad_clip = 1e-3f;
+        if (option == 3)
+            o.beta1 = 0;
+        make_batch(&b);
+        memcpy(b.w, b.advantage, sizeof b.w);
+        f = forward(p, one, &b);
+        CHECK_OK(vt_policy_step(f, &o, &made, &report, vt_mail_deliver, &m, NULL, &err), err);
+        CHECK_OK(vt_mail_wait(&m, &err), err);
+        vt_forward_forget(f);
+        if (option == 0)
+            plain = logp_of(p, made, 0);
+        else
+            CHECK(fabs(logp_of(p, made, 0) - plain) > 1e-3);
+        vt_weights_unref(made);
+    }
+    vt_weights_unref(start);
+    vt_weights_unref(one);
+    vt_policy_close(p);
+}
+
 static uint64_t bytes_of(const vt_policy *p)
 {
     return vt_lm_bytes(vt_native_of(p)->lm, NULL);
@@ -235,6 +338,70 @@ static void memory_goes_with_the_update(void)
     }
     vt_weights_unref(start);
     vt_policy_close(p);
+}
+
+/* Whole updates of `long` sequences under a memory limit; the tokens that were computed, 0 when it does not fit. */
+static uint64_t computed_under(uint64_t max_memory, double *logp)
+{
+    enum { N = 6, LEN = 300 };
+    static int32_t tokens[N][LEN];
+    static float buffers[N][4][LEN];
+    const struct vt_policy_opts o = {.rank = 4, .init_seed = 5, .n_threads = 1, .max_memory = max_memory};
+    struct vt_train_seq seqs[N];
+    struct vt_mail m = VT_MAIL;
+    vt_policy *p = NULL;
+    struct vt_update_request u = {.seqs = seqs,
+                                  .n = N,
+                                  .loss = VT_LOSS_CROSS_ENTROPY,
+                                  .loss_opts = vt_loss_defaults,
+                                  .opts = update_opts(1e-2f, "x")};
+    vt_status status = open_spec(CHAT, &o, &p);
+
+    for (int i = 0; i < N; i++) {
+        for (int t = 0; t < LEN; t++) {
+            tokens[i][t] = 65 + (i * 7 + t * (i + 1)) % 26;
+            buffers[i][0][t] = i % 2 ? -1 : 0.5f * (float)(i + 1);
+        }
+        seqs[i] = (struct vt_train_seq){.prompt = some_prompt,
+                                        .n_prompt = N_SOME_PROMPT,
+                                        .tokens = tokens[i],
+                                        .n_tokens = LEN,
+                                        .advantage = buffers[i][0],
+                                        .logp = buffers[i][1],
+                                        .w = buffers[i][2]};
+    }
+    if (status == VT_OK) {
+        u.from = vt_policy_start(p);
+        status = vt_policy_update(p, &u, vt_mail_deliver, &m, NULL, &err);
+        if (status == VT_OK)
+            status = vt_mail_wait(&m, &err);
+    }
+    CHECK(status == VT_OK || status == VT_ENOMEM);
+    if (status == VT_OK)
+        *logp = logp_of(p, u.made, 0);
+    vt_weights_unref(u.made);
+    vt_weights_unref(u.from);
+    vt_policy_close(p);
+    return status == VT_OK ? u.report.n_tokens_computed : 0;
+}
+
+/* Where not all activations fit, the batch is cut, and what was not kept is computed again: the same update, by more
+ * computed tokens (each part has the prompt), down to the limit under which one sequence does not fit. */
+static void a_small_memory_costs_time_only(void)
+{
+    double whole = 0, cut = 0;
+    uint64_t n_whole, n;
+    int n_cut = 0;
+
+    if (is_double())
+        return;
+    n_whole = computed_under(64u << 20, &whole);
+    CHECK_INT((long long)n_whole, N_SOME_PROMPT + 6 * 300);
+    for (uint64_t limit = 32u << 20; (n = computed_under(limit, &cut)) > 0; limit -= limit / 8) {
+        CHECK_NEAR(cut, whole, 1e-3);
+        n_cut += n > n_whole;
+    }
+    CHECK(n_cut > 0);
 }
 
 /* Both lines from one branch point give what the line that was there gives; where the server's models move, each line
@@ -272,10 +439,10 @@ static void ids_name_the_whole_update(void)
 {
     vt_policy *p = open_policy();
     vt_weights *start = vt_policy_start(p), *made;
-    struct vt_update_opts o = update_opts(1e-3f, "digest"), changed[6];
+    struct vt_update_opts o = update_opts(1e-3f, "digest"), changed[7];
     char id[65], other[65];
 
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         changed[i] = o;
     changed[0].lr = 2e-3f;
     changed[1].beta1 = 0.8f;
@@ -283,8 +450,9 @@ static void ids_name_the_whole_update(void)
     changed[3].weight_decay = 0.1f;
     changed[4].grad_clip = 1;
     changed[5].digest = "another";
+    changed[6].agreement = true;
     CHECK_INT(vt_weights_next_id(start, &o, id), vt_policy_caps(p)->ids_ahead);
-    for (int i = 0; i < 6 && vt_policy_caps(p)->ids_ahead; i++) {
+    for (int i = 0; i < 7 && vt_policy_caps(p)->ids_ahead; i++) {
         CHECK(vt_weights_next_id(start, &changed[i], other));
         CHECK(strcmp(id, other) != 0);
     }
@@ -409,9 +577,13 @@ static const struct test_case cases[] = {TEST(learning_moves_the_right_way),
                                          TEST(an_update_is_its_halves),
                                          TEST(a_forward_names_the_weights_it_starts_from),
                                          TEST(a_handle_says_why_it_cannot_go_on),
+                                         TEST(agreement_is_measured_beside),
                                          TEST(a_failed_step_poisons_the_handle),
                                          TEST(a_forgotten_update_leaves_the_way_free),
+                                         TEST(forgetting_stops_a_forward),
+                                         TEST(options_reach_the_optimiser),
                                          TEST(memory_goes_with_the_update),
+                                         TEST(a_small_memory_costs_time_only),
                                          TEST(branches_train_apart),
                                          TEST(ids_name_the_whole_update),
                                          TEST(refusals_name_what_and_why),

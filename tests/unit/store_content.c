@@ -102,8 +102,46 @@ static void put_get(void)
         CHECK_INT(vt_content_put(c, VT_CONTENT_BUILD, bad[i], "x", 1, &err), VT_EINVAL);
     CHECK_OK(vt_content_list(c, &l, &err), err);
     CHECK_INT(l.n, 1);
-    CHECK_INT(l.n_bytes, 3);
+    CHECK_INT(l.n_bytes, 3 + VT_CONTENT_SEAL);
     vt_content_listing_free(&l);
+    end(c);
+}
+
+/* Absent, and gone, so that the next put makes it whole. */
+static void expect_damaged(vt_content *c, const char *path)
+{
+    struct vt_buf out;
+    CHECK_INT(vt_content_get(c, VT_CONTENT_BUILD, key_of(0), 100, &out, &err), VT_ENOENT);
+    CHECK(!vt_fs_exists(path));
+    CHECK_OK(vt_content_put(c, VT_CONTENT_BUILD, key_of(0), "0123456789", 10, &err), err);
+    get_build(c, 0);
+}
+
+static void damaged_is_absent(void)
+{
+    vt_content *c = begin();
+    const char *path = path_of(c, VT_CONTENT_BUILD, 0);
+    struct vt_buf file, out;
+    put_builds(c, 1);
+    CHECK_OK(vt_fs_read(path, 1000, &file, &err), err);
+    CHECK_INT(file.len, 10 + VT_CONTENT_SEAL);
+    for (size_t i = 0; i < file.len; i++) {
+        file.p[i] ^= 1;
+        CHECK_OK(vt_fs_write_atomic(path, file.p, file.len, &err), err);
+        expect_damaged(c, path);
+        file.p[i] ^= 1;
+        CHECK_OK(vt_fs_write_atomic(path, file.p, i, &err), err);
+        expect_damaged(c, path);
+    }
+    /* While somebody else uses it, it is only absent. */
+    CHECK_OK(vt_fs_write_atomic(path, "not sealed", 10, &err), err);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    CHECK_INT(flock(fd, LOCK_SH), 0);
+    CHECK_INT(vt_content_get(c, VT_CONTENT_BUILD, key_of(0), 100, &out, &err), VT_ENOENT);
+    CHECK(vt_fs_exists(path));
+    close(fd);
+    expect_damaged(c, path);
+    vt_buf_free(&file);
     end(c);
 }
 
@@ -116,9 +154,10 @@ static void oldest_go_first(void)
     CHECK_OK(vt_content_put(c, VT_CONTENT_BUILD, key_of(1), "0123456789", 10, &err), err);
     CHECK_OK(vt_content_list(c, &l, &err), err);
     CHECK_INT(l.n, 10);
-    CHECK_INT(l.n_bytes, 100);
-    CHECK_INT(vt_content_trim(&l, 100), 0);
-    CHECK_INT(vt_content_trim(&l, 61), 4); /* 60 bytes are left: one object less would be 70 */
+    const uint64_t each = 10 + VT_CONTENT_SEAL;
+    CHECK_INT(l.n_bytes, 10 * each);
+    CHECK_INT(vt_content_trim(&l, 10 * each), 0);
+    CHECK_INT(vt_content_trim(&l, 6 * each + 1), 4);
     for (int i = 0; i < 10; i++)
         CHECK_INT(has(c, i), i < 2 || i > 5);
     vt_content_listing_free(&l);
@@ -190,7 +229,7 @@ static void what_a_crash_left(void)
     set_used(old, 500);
     CHECK_OK(vt_content_list(c, &l, &err), err);
     CHECK_INT(l.n, 2);
-    CHECK_INT(vt_content_trim(&l, 10), 1);
+    CHECK_INT(vt_content_trim(&l, 10 + VT_CONTENT_SEAL), 1);
     CHECK(has(c, 0) && !vt_fs_exists(old) && vt_fs_exists(young));
     vt_content_listing_free(&l);
     end(c);
@@ -310,7 +349,13 @@ static void processes_at_once(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(put_get),           TEST(oldest_go_first),    TEST(used_since_it_was_listed), TEST(a_reader_waits_for_a_trim),
-    TEST(what_a_crash_left), TEST(trimmed_once_a_day), TEST(processes_at_once),
+    TEST(put_get),
+    TEST(damaged_is_absent),
+    TEST(oldest_go_first),
+    TEST(used_since_it_was_listed),
+    TEST(a_reader_waits_for_a_trim),
+    TEST(what_a_crash_left),
+    TEST(trimmed_once_a_day),
+    TEST(processes_at_once),
 };
 TEST_MAIN(cases)

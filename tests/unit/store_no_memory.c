@@ -124,6 +124,15 @@ static vt_status use_run(vt_run *r, vt_err *err)
     return status;
 }
 
+static vt_status list_calls(vt_err *err)
+{
+    struct vt_run_entry *entries = NULL;
+    size_t n = 0;
+    VT_TRY(vt_run_list(in_root("runs"), "boa", &entries, &n, err));
+    vt_run_list_free(entries, n);
+    return n >= 1 ? VT_OK : vt_fail(err, VT_EINTERNAL, "the run is not listed");
+}
+
 /* arg: the run's name, or NULL for one that is found by its id. */
 static vt_status run_calls(void *arg, vt_err *err)
 {
@@ -143,6 +152,8 @@ static vt_status run_calls(void *arg, vt_err *err)
         status = vt_fail(err, VT_EINTERNAL, "another id");
     if (status == VT_OK)
         status = use_run(r, err);
+    if (status == VT_OK)
+        status = list_calls(err);
     vt_run_close(r);
     vt_json_free(params);
     vt_json_free(about);

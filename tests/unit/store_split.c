@@ -127,13 +127,15 @@ static void tables(void)
     struct vt_buf out;
     vt_buf_init(&out, 4096);
     CHECK_OK(vt_csv_write(&t, &out, &err), err);
-    CHECK_STR(out.p,
-              "rule,fast_1,note\r\n\"best, of \"\"n\"\"\",0.1,\"a|b\nc\"\r\nplain,,10001\r\n,0.6666666666666666,-inf\r\n");
+    CHECK_STR(
+        out.p,
+        "rule,fast_1,note\r\n\"best, of \"\"n\"\"\",0.1,\"a|b\nc\"\r\nplain,,10001\r\n,0.6666666666666666,-inf\r\n");
     vt_buf_clear(&out);
     CHECK_OK(vt_markdown_write(&t, 3, &out, &err), err);
-    CHECK_STR(out.p,
-              "| rule | fast_1 | note |\n| --- | ---: | --- |\n| best, of \"n\" | 0.1 | a\\|b c |\n| plain |  | 10001 |\n"
-              "|  | 0.667 | -inf |\n");
+    CHECK_STR(
+        out.p,
+        "| rule | fast_1 | note |\n| --- | ---: | --- |\n| best, of \"n\" | 0.1 | a\\|b c |\n| plain |  | 10001 |\n"
+        "|  | 0.667 | -inf |\n");
     vt_buf_free(&out);
     vt_buf_init(&out, 10);
     CHECK_INT(vt_csv_write(&t, &out, &err), VT_ELIMIT);

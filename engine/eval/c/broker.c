@@ -68,12 +68,12 @@ static vt_status find_worker(char **out, vt_err *err)
     VT_TRY(code_dir(&dir, err));
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         char *path = vt_path_join(dir, places[i]);
-        if (path && access(path, X_OK) == 0) {
+        if (!path || access(path, X_OK) == 0) {
             free(dir);
             *out = path;
-            return VT_OK;
+            return path ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot start the evaluator's worker: out of memory");
         }
-        is_closed |= path && errno == EACCES;
+        is_closed |= errno == EACCES;
         free(path);
     }
     vt_status s = is_closed ? vt_fail(err, VT_EIO,
