@@ -85,8 +85,15 @@ vt_back_head(const float *logits, const struct vt_dev_back_head *heads, const in
     }
     __syncthreads();
     const float lse = (float)shared_lse;
-    for (int i = threadIdx.x; i < m.ld_vocab; i += 256)
-        to[i] = __float2bfloat16_rn(i < m.n_vocab ? h.weight * __expf(x[i] - lse) : 0.0f);
+    for (int i = threadIdx.x * 8; i < m.ld_vocab; i += 2048) {
+        float v[8];
+        *reinterpret_cast<float4 *>(v) = *reinterpret_cast<const float4 *>(x + i);
+        *reinterpret_cast<float4 *>(v + 4) = *reinterpret_cast<const float4 *>(x + i + 4);
+#pragma unroll
+        for (int k = 0; k < 8; k++)
+            v[k] = i + k < m.n_vocab ? h.weight * __expf(v[k] - lse) : 0;
+        *reinterpret_cast<uint4 *>(to + i) = make_uint4(pack2(v[0], v[1]), pack2(v[2], v[3]), pack2(v[4], v[5]), pack2(v[6], v[7]));
+    }
     __syncthreads();
     for (int t = h.t0 + threadIdx.x; t < h.t1; t += 256) {
         float sum = 0;

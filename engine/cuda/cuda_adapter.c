@@ -92,9 +92,16 @@ static int list_modules(const struct vt_cuda_adapter *a, int layer, const struct
     return made;
 }
 
-static enum vt_dev_gemm_kind step_kind(int site)
+/* How a step's product takes the site, on Hopper. */
+static vt_status make_step(struct vt_cuda *be, const struct vt_cuda_adapter *a, int kind, struct vt_cuda_site *s,
+                           vt_err *err)
 {
-    return site == VT_CUDA_GATE_UP ? VT_DEV_GEMM_FLOAT : VT_DEV_GEMM_PARTIAL;
+    s->is_known = kind == VT_CUDA_QKV || kind == VT_CUDA_GATE_UP;
+    s->low = &a->low[kind];
+    s->cut = vt_cuda_cut_of(&be->machine, kind == VT_CUDA_GATE_UP ? VT_DEV_GEMM_SWIGLU : VT_DEV_GEMM_PARTIAL, s->n_out,
+                            s->k, s->is_known ? 0 : s->n_low, s->is_known ? s->n_low : 0);
+    return s->is_known ? vt_cuda_view(be, s->b, s->n_out, s->n_low, &s->map, err)
+                       : vt_cuda_view(be, s->a, s->n_low, s->k, &s->map, err);
 }
 
 static vt_status make_sites(struct vt_cuda *be, struct vt_cuda_adapter *a, vt_err *err)
@@ -102,14 +109,15 @@ static vt_status make_sites(struct vt_cuda *be, struct vt_cuda_adapter *a, vt_er
     const int n_layers = be->cfg.n_layers;
     struct vt_cuda_site layer[VT_CUDA_N_SITES];
     a->packed_layer = lay_out(&be->cfg, a, 0, layer);
-    a->sites = vt_alloc_array((size_t)n_layers * VT_CUDA_N_SITES, sizeof *a->sites);
+    a->sites = vt_cuda_new((size_t)n_layers * VT_CUDA_N_SITES, sizeof *a->sites);
     struct vt_dev_module *modules = vt_alloc_array((size_t)n_layers * 7, sizeof *modules);
-    if (!a->sites || !modules) {
+    a->low = vt_cuda_new(VT_CUDA_N_SITES, sizeof *a->low);
+    if (!a->sites || !a->low || !modules) {
         free(modules);
         return vt_fail(err, VT_ENOMEM, "out of memory for an adapter");
     }
     const size_t bytes = a->packed_layer * 2 * (size_t)n_layers;
-    vt_status status = vt_gpu_alloc(be->gpu, bytes, "adapters", &a->packed, err);
+    vt_status status = vt_cuda_alloc(be, bytes, "adapters", &a->packed, err);
     if (status == VT_OK)
         status = vt_gpu_fill(be->gpu, a->packed, 0, bytes, be->side, err);
     for (int i = 0; i < n_layers && status == VT_OK; i++) {
@@ -117,15 +125,15 @@ static vt_status make_sites(struct vt_cuda *be, struct vt_cuda_adapter *a, vt_er
         (void)lay_out(&be->cfg, a, a->packed + (size_t)i * a->packed_layer * 2, of);
         a->n_modules += list_modules(a, i, of, modules + a->n_modules);
         for (int s = 0; s < VT_CUDA_N_SITES && be->is_own && status == VT_OK; s++) {
-            if (!of[s].n_low)
-                continue;
-            of[s].cut = vt_cuda_cut_of(&be->machine, step_kind(s), of[s].n_out, of[s].n_low, of[s].k);
-            status = vt_cuda_view(be, of[s].a, of[s].n_low, of[s].k, &of[s].map, err);
+            if (of[s].n_low && i == 0)
+                status = vt_cuda_samples_make(be, be->products.low, of[s].n_low, &a->low[s], err);
+            if (of[s].n_low && status == VT_OK)
+                status = make_step(be, a, s, &of[s], err);
         }
     }
     const size_t table = (size_t)a->n_modules * sizeof *modules;
     if (status == VT_OK)
-        status = vt_gpu_alloc(be->gpu, table, "adapters", &a->modules, err);
+        status = vt_cuda_alloc(be, table, "adapters", &a->modules, err);
     if (status == VT_OK)
         status = vt_gpu_copy_in(be->gpu, a->modules, modules, table, be->side, err);
     if (status == VT_OK)
@@ -170,6 +178,7 @@ static void free_adapter(struct vt_cuda *be, struct vt_cuda_adapter *a)
     vt_gpu_free(be->gpu, a->modules);
     vt_adapter_free(a->meta);
     free(a->sites);
+    free(a->low);
     free(a);
 }
 
@@ -196,8 +205,8 @@ static vt_status make(struct vt_cuda *be, const struct vt_adapter *of, bool has_
     a->n_params = of->n_params;
     VT_TRY(vt_adapter_clone(&meta, &a->meta, err));
     VT_TRY(make_sites(be, a, err));
-    VT_TRY(vt_gpu_alloc(be->gpu, bytes, "adapters", &a->params, err));
-    return has_moments ? vt_gpu_alloc(be->gpu, 2 * bytes, "Adam's moments", &a->moments, err) : VT_OK;
+    VT_TRY(vt_cuda_alloc(be, bytes, "adapters", &a->params, err));
+    return has_moments ? vt_cuda_alloc(be, 2 * bytes, "Adam's moments", &a->moments, err) : VT_OK;
 }
 
 static vt_status put(struct vt_cuda *be, const struct vt_adapter *values, struct vt_cuda_adapter **a, vt_err *err)
@@ -319,31 +328,28 @@ static vt_status grow(struct vt_cuda *be, size_t want, const char *what, vt_gpu_
     vt_gpu_free(be->gpu, *p);
     *p = 0;
     *bytes = 0;
-    VT_TRY(vt_gpu_alloc(be->gpu, want, what, p, err));
+    VT_TRY(vt_cuda_alloc(be, want, what, p, err));
     *bytes = want;
     return VT_OK;
 }
 
 static vt_status make_room(struct vt_cuda *be, const struct vt_cuda_adapter *a, int n_rows, vt_err *err)
 {
-    size_t low = 0, partial = 0, gates = 0;
+    size_t low = 0, partial = 0;
     for (int s = 0; s < VT_CUDA_N_SITES; s++) {
         const struct vt_cuda_site *site = &a->sites[s];
-        const size_t columns = (size_t)site->n_out + (size_t)site->n_low,
-                     sums = (size_t)VT_CUDA_STEP_ROWS * columns * sizeof(float);
+        const size_t columns = (size_t)site->n_out + (site->is_known ? 0 : (size_t)site->n_low),
+                     sums = (size_t)VT_CUDA_STEP_ROWS * columns * sizeof(float) * (size_t)site->cut.n_splits;
         if (!site->n_low)
             continue;
         low = (size_t)site->n_low * 2 > low ? (size_t)site->n_low * 2 : low;
-        if (s == VT_CUDA_GATE_UP)
-            gates = sums;
-        else if (sums * (size_t)site->cut.n_splits > partial)
-            partial = sums * (size_t)site->cut.n_splits;
+        if (s != VT_CUDA_GATE_UP && sums > partial)
+            partial = sums;
     }
     VT_TRY(grow(be, low * (size_t)n_rows, "low rows of adapters", &be->low, &be->low_bytes, err));
     if (!be->is_own)
         return VT_OK;
-    VT_TRY(grow(be, partial, "partial sums of products", &be->products.partial, &be->products.partial_bytes, err));
-    return grow(be, gates, "gates of a step under an adapter", &be->gates, &be->gates_bytes, err);
+    return grow(be, partial, "partial sums of products", &be->products.partial, &be->products.partial_bytes, err);
 }
 
 vt_status vt_cuda_adapter_ready(struct vt_cuda *be, struct vt_cuda_adapter *a, int n_rows, vt_err *err)
@@ -373,7 +379,7 @@ vt_status vt_cuda_grad_new(void *opened, vt_lm_grad *g, vt_err *err)
     pthread_mutex_lock(&be->side_lock);
     vt_status status = vt_gpu_bind(be->gpu, err);
     if (status == VT_OK)
-        status = vt_gpu_alloc(be->gpu, bytes, "gradients", &made->values, err);
+        status = vt_cuda_alloc(be, bytes, "gradients", &made->values, err);
     if (status == VT_OK)
         status = vt_gpu_fill(be->gpu, made->values, 0, bytes, be->side, err);
     if (status == VT_OK)
@@ -431,8 +437,7 @@ static vt_status dot(struct vt_cuda *be, vt_gpu_ptr a, vt_gpu_ptr b, size_t n, d
     vt_gpu_ptr scratch = 0;
     if (!host)
         return vt_fail(err, VT_ENOMEM, "out of memory for the product of two gradients");
-    vt_status status =
-        vt_gpu_alloc(be->gpu, (size_t)n_blocks * sizeof *host, "partial sums of a product", &scratch, err);
+    vt_status status = vt_cuda_alloc(be, (size_t)n_blocks * sizeof *host, "partial sums of a product", &scratch, err);
     if (status == VT_OK)
         status = dot_blocks(be, a, b, (int64_t)n, scratch, host, n_blocks, err);
     *out = 0;
@@ -463,7 +468,7 @@ static vt_status ensure_moments(struct vt_cuda *be, struct vt_cuda_adapter *a, v
     const size_t bytes = 2 * a->n_params * sizeof(float);
     if (a->moments)
         return VT_OK;
-    VT_TRY(vt_gpu_alloc(be->gpu, bytes, "Adam's moments", &a->moments, err));
+    VT_TRY(vt_cuda_alloc(be, bytes, "Adam's moments", &a->moments, err));
     account(be, bytes, 0);
     a->meta->step = 0;
     return vt_gpu_fill(be->gpu, a->moments, 0, bytes, be->stream, err);

@@ -2,8 +2,9 @@
  *
  * cuda_back.c: BACKWARD: the adapter's gradient of L = -sum w logprob, layer by layer from the top. With dx the
  * gradient of a layer's output, and so of its residual stream:
- *   1. chunk by chunk: the layer again from its kept input; back through down, SwiGLU, gate and up, the norm, the
- * output product: dx becomes the gradient behind the attention's residual, the attention's own lies in plain rows;
+ *   1. chunk by chunk: of the layer what the tape has not kept, again; back through down, SwiGLU, gate and up, the
+ * norm, the output product: dx becomes the gradient behind the attention's residual, the attention's own lies in plain
+ * rows;
  *   2. all rows: the attention's backward;
  *   3. chunk by chunk: rotation and head norms backwards, q k v, the norm: dx becomes the gradient of the layer's
  * input. A module y = W x + B u, u = s A x: dB += dy' u, du = s B' dy, dA += du' x, dx = W' dy + A' du. Factors of
@@ -21,7 +22,7 @@ struct backward {
     struct vt_cuda_stage *stage;
     int n_heads; /* rows of the head with a weight that is not zero */
     vt_gpu_ptr heads, sources, weights, grad;
-    vt_gpu_ptr memory;
+    struct vt_cuda_block memory;
     vt_gpu_ptr dx, dq, dkv, lse, delta, parts; /* of all rows; fp32 */
     vt_gpu_ptr q, kv, d_ctx;                   /* bf16 */
     vt_gpu_ptr mid, dn;                        /* of a chunk; fp32 */
@@ -39,7 +40,7 @@ static vt_gpu_ptr carve(vt_gpu_ptr base, size_t *at, size_t n, size_t size)
 
 /* Everything a backward needs beside the tape; returns the bytes. */
 static size_t lay_out(struct backward *b, const struct vt_cuda *be, const struct vt_cuda_adapter *a, int n_rows,
-                      int n_parts, vt_gpu_ptr base)
+                      int n_parts, enum vt_cuda_kept kept, vt_gpu_ptr base)
 {
     const struct vt_dev_shape *s = &be->shape;
     const size_t n = (size_t)n_rows, chunk = (size_t)(n_rows < be->wide_rows ? n_rows : be->wide_rows),
@@ -49,15 +50,17 @@ static size_t lay_out(struct backward *b, const struct vt_cuda *be, const struct
     for (int i = 0; a && i < VT_CUDA_N_SITES; i++)
         low = (size_t)a->sites[i].n_low > low ? (size_t)a->sites[i].n_low : low;
     b->dx = carve(base, &at, n * d, f);
-    b->q = carve(base, &at, n * heads * pad, 2);
-    b->kv = carve(base, &at, n * kv * pad, 2);
+    if (kept == VT_CUDA_KEEP_INPUTS) {
+        b->q = carve(base, &at, n * heads * pad, 2);
+        b->kv = carve(base, &at, n * kv * pad, 2);
+        b->lse = carve(base, &at, n * heads, f);
+    }
     b->d_ctx = carve(base, &at, n * (size_t)s->q_dim, 2);
     b->dq = carve(base, &at, n * heads * pad, f);
     b->dkv = carve(base, &at, n * kv * pad, f);
-    b->lse = carve(base, &at, n * heads, f);
     b->delta = carve(base, &at, n * heads, f);
     b->parts = carve(base, &at, (size_t)n_parts * kv * VT_CUDA_BACK_KEYS * pad, f);
-    b->mid = carve(base, &at, chunk * d, f);
+    b->mid = carve(base, &at, kept == VT_CUDA_KEEP_LAYER ? 0 : chunk * d, f);
     b->dn = carve(base, &at, (chunk > head ? chunk : head) * d, f);
     b->dy = carve(base, &at, chunk * d, 2);
     b->d_act = carve(base, &at, chunk * (size_t)s->d_ff, 2);
@@ -69,10 +72,11 @@ static size_t lay_out(struct backward *b, const struct vt_cuda *be, const struct
     return at;
 }
 
-uint64_t vt_cuda_back_bytes(const struct vt_cuda *be, const struct vt_cuda_adapter *a, int n_rows, int n_parts)
+uint64_t vt_cuda_back_bytes(const struct vt_cuda *be, const struct vt_cuda_adapter *a, int n_rows, int n_parts,
+                            enum vt_cuda_kept kept)
 {
     struct backward b;
-    return lay_out(&b, be, a, n_rows, n_parts, 0);
+    return lay_out(&b, be, a, n_rows, n_parts, kept, 0);
 }
 
 /* --- kernels --- */
@@ -199,17 +203,55 @@ static vt_gpu_ptr row_of(vt_gpu_ptr p, int row, int n, size_t size)
     return p + (size_t)row * (size_t)n * size;
 }
 
+/* Queries, keys, values and log-sum-exps of a layer's rows: kept, or computed again. */
+static struct vt_cuda_kept_rows rows_of(const struct backward *b, int layer, int row)
+{
+    const struct vt_dev_shape *s = &b->be->shape;
+    struct vt_cuda_kept_rows r = vt_cuda_tape_kept(b->be, b->t, layer, row);
+    if (!r.q) {
+        r.q = row_of(b->q, row, s->n_heads * s->head_pad, 2);
+        r.kv = row_of(b->kv, row, 2 * s->n_kv_heads * s->head_pad, 2);
+        r.lse = row_of(b->lse, row, s->n_heads, sizeof(float));
+    }
+    return r;
+}
+
 /* A chunk's buffers and pass, with the layer's input as residual and queries and keys in plain rows too. */
 static void aim(const struct backward *b, const struct vt_cuda_chunk *c, int layer, struct vt_cuda_bufs *bufs,
                 struct vt_cuda_pass *pass)
 {
-    const struct vt_dev_shape *s = &b->be->shape;
+    const struct vt_cuda_kept_rows r = rows_of(b, layer, c->row0);
     *bufs = b->be->wide;
     *pass = c->pass;
     bufs->x = vt_cuda_tape_x(b->be, b->t, layer, c->row0);
-    bufs->q = row_of(b->q, c->row0, s->n_heads * s->head_pad, 2);
-    pass->plain_keys = row_of(b->kv, c->row0, 2 * s->n_kv_heads * s->head_pad, 2);
-    pass->lse = row_of(b->lse, c->row0, s->n_heads, sizeof(float));
+    bufs->q = r.q;
+    bufs->ctx = r.ctx ? r.ctx : bufs->ctx;
+    bufs->gate_up = r.gate_up ? r.gate_up : bufs->gate_up;
+    pass->plain_keys = r.kv;
+    pass->lse = r.lse;
+}
+
+/* What a chunk's layer left: its residual behind the attention (which comes back), its output of attention, norm, gate
+ * and up, SwiGLU. */
+static vt_status again(const struct backward *b, const struct vt_cuda_chunk *c, int i, struct vt_cuda_bufs *bufs,
+                       const struct vt_cuda_pass *pass, vt_gpu_ptr *mid, vt_err *err)
+{
+    struct vt_cuda *be = b->be;
+    const int n = c->pass.n_rows;
+    *mid = b->t->kept == VT_CUDA_KEEP_LAYER ? vt_cuda_tape_kept(be, b->t, i, c->row0).mid : b->mid;
+    if (b->t->kept == VT_CUDA_KEEP_LAYER) {
+        VT_TRY(vt_cuda_norm(be, n, *mid, be->w.layers[i].post_norm, bufs->norm, err));
+        return vt_cuda_swiglu(be, n, bufs, err);
+    }
+    if (b->t->kept == VT_CUDA_KEEP_INPUTS) {
+        VT_TRY(vt_cuda_layer_keys(be, pass, bufs, i, err));
+        VT_TRY(vt_cuda_layer_attend(be, pass, bufs, i, err));
+    }
+    VT_TRY(vt_gpu_check(
+        be->gpu,
+        vt_gpu_cu(be->gpu)->copy_across(*mid, bufs->x, (size_t)n * (size_t)be->cfg.d_model * sizeof(float), be->stream),
+        "taking a layer's input", err));
+    return vt_cuda_layer_rest(be, pass, bufs, i, *mid, err);
 }
 
 /* Step 1. */
@@ -221,15 +263,12 @@ static vt_status back_rest(const struct backward *b, const struct vt_cuda_chunk 
     const int n = c->pass.n_rows, d = s->d_model;
     struct vt_cuda_bufs bufs;
     struct vt_cuda_pass pass;
+    vt_gpu_ptr mid;
     aim(b, c, i, &bufs, &pass);
     const vt_gpu_ptr dx = row_of(b->dx, c->row0, d, sizeof(float));
     vt_gpu_ptr d_ctx = row_of(b->d_ctx, c->row0, s->q_dim, 2),
                delta = row_of(b->delta, c->row0, s->n_heads, sizeof(float));
-    VT_TRY(vt_cuda_layer_keys(be, &pass, &bufs, i, err));
-    VT_TRY(vt_gpu_check(
-        be->gpu, vt_gpu_cu(be->gpu)->copy_across(b->mid, bufs.x, (size_t)n * (size_t)d * sizeof(float), be->stream),
-        "taking a layer's input", err));
-    VT_TRY(vt_cuda_layer_rest(be, &pass, &bufs, i, b->mid, err));
+    VT_TRY(again(b, c, i, &bufs, &pass, &mid, err));
     VT_TRY(round_rows(b, dx, b->dy, n, err));
     const struct linear down = {.layer = i,
                                 .kind = VT_CUDA_DOWN,
@@ -256,7 +295,7 @@ static vt_status back_rest(const struct backward *b, const struct vt_cuda_chunk 
                                    .dx = b->dn,
                                    .is_f32 = true};
     VT_TRY(back_linear(b, &gate_up, err));
-    VT_TRY(norm_backward(b, b->mid, w->post_norm, dx, b->dy, n, err));
+    VT_TRY(norm_backward(b, mid, w->post_norm, dx, b->dy, n, err));
     const struct linear o = {.layer = i,
                              .kind = VT_CUDA_O,
                              .n = n,
@@ -272,14 +311,15 @@ static vt_status back_rest(const struct backward *b, const struct vt_cuda_chunk 
 }
 
 /* Step 2. */
-static vt_status back_attention(const struct backward *b, vt_err *err)
+static vt_status back_attention(const struct backward *b, int i, vt_err *err)
 {
     struct vt_cuda *be = b->be;
     const struct vt_cuda_tape *t = b->t;
     const int kv = be->cfg.n_kv_heads;
     const bool is_wide = be->shape.head_pad == 128;
-    vt_gpu_ptr spans = t->spans, queries = t->queries, keys = t->keys, sums = t->sums, q = b->q, kvs = b->kv,
-               d_out = b->d_ctx, lse = b->lse, delta = b->delta, dq = b->dq, dkv = b->dkv, parts = b->parts;
+    const struct vt_cuda_kept_rows r = rows_of(b, i, 0);
+    vt_gpu_ptr spans = t->spans, queries = t->queries, keys = t->keys, sums = t->sums, q = r.q, kvs = r.kv,
+               d_out = b->d_ctx, lse = r.lse, delta = b->delta, dq = b->dq, dkv = b->dkv, parts = b->parts;
     void *query_args[] = {&spans, &queries, &q, &kvs, &d_out, &lse, &delta, &dq, &be->shape};
     VT_TRY(launch(b, is_wide ? VT_CUDA_back_queries_128 : VT_CUDA_back_queries_64, t->n_queries, kv, 128,
                   vt_cuda_back_query_bytes(is_wide), query_args, err));
@@ -300,18 +340,17 @@ static vt_status back_keys(const struct backward *b, const struct vt_cuda_chunk 
     struct vt_cuda_bufs bufs;
     struct vt_cuda_pass pass;
     aim(b, c, i, &bufs, &pass);
-    const struct vt_dev_sums none = {.first = bufs.x};
-    VT_TRY(vt_cuda_norm(be, n, bufs.x, &none, w->input_norm, bufs.norm, false, err));
-    const struct vt_cuda_linear again = {.layer = i,
-                                         .kind = VT_CUDA_QKV,
-                                         .x = bufs.norm,
-                                         .w = w->qkv,
-                                         .d = bufs.qkv,
-                                         .n = s->qkv_dim,
-                                         .k = s->d_model,
-                                         .is_f32 = true};
+    VT_TRY(vt_cuda_norm(be, n, bufs.x, w->input_norm, bufs.norm, err));
+    const struct vt_cuda_linear product = {.layer = i,
+                                           .kind = VT_CUDA_QKV,
+                                           .x = bufs.norm,
+                                           .w = w->qkv,
+                                           .d = bufs.qkv,
+                                           .n = s->qkv_dim,
+                                           .k = s->d_model,
+                                           .is_f32 = true};
     if (be->cfg.qk_norm)
-        VT_TRY(vt_cuda_linear(be, &again, &pass, err));
+        VT_TRY(vt_cuda_linear(be, &product, &pass, err));
     vt_gpu_ptr dq = row_of(b->dq, c->row0, s->n_heads * s->head_pad, sizeof(float)),
                dkv = row_of(b->dkv, c->row0, 2 * s->n_kv_heads * s->head_pad, sizeof(float)), bias = w->bias,
                q_norm = w->q_norm, k_norm = w->k_norm, d_qkv = b->d_qkv;
@@ -339,7 +378,7 @@ static vt_status back_layer(const struct backward *b, int i, vt_err *err)
     VT_TRY(vt_gpu_fill(be->gpu, b->sums, 0, b->adapter->packed_layer * sizeof(float), be->stream, err));
     for (int k = 0; k < t->n_chunks; k++)
         VT_TRY(back_rest(b, &t->chunks[k], i, err));
-    VT_TRY(back_attention(b, err));
+    VT_TRY(back_attention(b, i, err));
     for (int k = 0; k < t->n_chunks; k++)
         VT_TRY(back_keys(b, &t->chunks[k], i, err));
     const int per_layer = b->adapter->n_modules / be->cfg.n_layers;
@@ -428,9 +467,9 @@ static vt_status run(struct backward *b, vt_err *err)
     const int n = b->t->n_rows;
     VT_TRY(vt_cuda_adapter_ready(be, b->adapter, be->wide_rows, err));
     VT_TRY(vt_cuda_rope_ensure(be, b->t->last_pos, err));
-    const size_t bytes = lay_out(b, be, b->adapter, n, b->t->n_parts, 0);
-    VT_TRY(vt_gpu_alloc(be->gpu, bytes, "the backward's buffers", &b->memory, err));
-    (void)lay_out(b, be, b->adapter, n, b->t->n_parts, b->memory);
+    const size_t bytes = lay_out(b, be, b->adapter, n, b->t->n_parts, b->t->kept, 0);
+    VT_TRY(vt_cuda_block_take(be, bytes, "the backward's buffers", &b->memory, err));
+    (void)lay_out(b, be, b->adapter, n, b->t->n_parts, b->t->kept, b->memory.at);
     VT_TRY(list_heads(b, err));
     VT_TRY(vt_gpu_fill(be->gpu, b->dx, 0, (size_t)n * (size_t)be->cfg.d_model * sizeof(float), be->stream, err));
     VT_TRY(back_heads(b, err));
@@ -458,7 +497,7 @@ vt_status vt_cuda_backward_begin(void *opened, struct vt_lm_work *w, vt_err *err
     b->grad = ((const struct vt_cuda_grad *)w->backward.grad->impl)->values;
     const vt_status status = run(b, err);
     if (status != VT_OK) {
-        vt_gpu_free(be->gpu, b->memory);
+        vt_cuda_block_give(be, &b->memory);
         free(b);
         return status;
     }
@@ -470,7 +509,7 @@ vt_status vt_cuda_backward_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err
 {
     struct backward *b = w->started;
     const vt_status status = vt_cuda_stage_wait(be, b->stage, err);
-    vt_gpu_free(be->gpu, b->memory);
+    vt_cuda_block_give(be, &b->memory);
     free(b);
     w->started = NULL;
     return status;

@@ -255,9 +255,15 @@ static vt_status launch_step(struct vt_cuda *be, const struct step *s, vt_err *e
                                           .runs = s->runs,
                                           .n_runs = s->n_runs,
                                           .is_own = s->is_own};
+        struct vt_dev_low low = {0};
+        struct vt_gpu_grid grid = rows;
+        if (s->is_own)
+            low = vt_cuda_step_low(be, &pass, 0, VT_CUDA_QKV);
+        grid.smem = low.a ? (unsigned)d * 2 : 0;
         void *args[] = {
-            &be->job, &be->w.embedding, &b->x, &d, &b->pos, &b->key_at, &be->w.layers[0].input_norm, &b->norm, &eps};
-        VT_TRY(vt_cuda_launch(be, VT_CUDA_step_begin, &rows, args, err));
+            &be->job, &be->w.embedding, &b->x, &d, &b->pos, &b->key_at, &be->w.layers[0].input_norm, &b->norm, &eps,
+            &low};
+        VT_TRY(vt_cuda_launch(be, VT_CUDA_step_begin, &grid, args, err));
         VT_TRY(vt_cuda_step_layers(be, &pass, &left, err));
     }
     void *norm_args[] = {&be->job, &b->x, &left, &be->w.final_norm, &b->norm, &d, &eps};

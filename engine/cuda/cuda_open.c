@@ -89,6 +89,8 @@ static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
             asked = 80 * 1024;
         if (k == VT_CUDA_step_pages_64 || k == VT_CUDA_step_pages_128)
             asked = vt_cuda_attend_bytes();
+        if (k == VT_CUDA_wide_pages_64 || k == VT_CUDA_wide_pages_128)
+            asked = vt_cuda_wide_attend_bytes(k == VT_CUDA_wide_pages_128);
         if (k == VT_CUDA_back_queries_64 || k == VT_CUDA_back_queries_128)
             asked = vt_cuda_back_query_bytes(k == VT_CUDA_back_queries_128);
         if (k == VT_CUDA_back_keys_64 || k == VT_CUDA_back_keys_128)
@@ -145,7 +147,7 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
                             struct vt_lm_limits *limits, uint64_t *max_memory, struct vt_cuda **out, vt_err *err)
 {
     *out = NULL;
-    struct vt_cuda *be = vt_alloc(sizeof *be);
+    struct vt_cuda *be = vt_cuda_new(1, sizeof *be);
     if (!be)
         return vt_fail(err, VT_ENOMEM, "out of memory while opening a model");
     be->cfg = *cfg;
@@ -156,6 +158,7 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
     be->record_bytes = (sizeof(struct vt_dev_slot) + (size_t)be->table_len * sizeof(uint64_t) +
                         VT_CUDA_RECORD_IDS * sizeof(int32_t) + 127) /
                        128 * 128;
+    be->most_kept = VT_CUDA_KEEP_LAYER;
     be->attend_ranks = vt_cuda_attend_ranks(cfg);
     pthread_mutex_init(&be->lock, NULL);
     pthread_mutex_init(&be->side_lock, NULL);

@@ -35,9 +35,11 @@ enum {
     VT_CUDA_GRAPH_RUNS = 4,               /* a step under more adapters is not kept as a graph */
     VT_CUDA_MOST_RANK = 256,
     VT_CUDA_SLABS = 1024,       /* of KV pages, 256 MB each */
+    VT_CUDA_SPARES = 2,         /* blocks kept for the next training batch */
     VT_CUDA_NORM_THREADS = 512, /* at most: a thread has one, two or four float4s of a row */
     VT_CUDA_WIDTHS = 6,         /* of a product's tile of samples */
     VT_CUDA_ATTEND_WARPS = 4,   /* with queries, of a block of a step's attention */
+    VT_CUDA_WIDE_QUERIES = 64,  /* of a warpgroup of a wide pass's attention on Hopper */
     VT_CUDA_RECORD_IDS = 32,    /* banned and stop ids at a record's end */
     VT_CUDA_WORKSPACE = 64 << 20
 };
@@ -48,6 +50,13 @@ enum vt_cuda_kernel {
 #undef X
         VT_CUDA_N_KERNELS
 };
+
+/* Cleared; aligned as the copy engine's views must be. NULL: out of memory. */
+static inline void *vt_cuda_new(size_t n, size_t size)
+{
+    void *p = vt_alloc_aligned(64, n * size);
+    return p ? memset(p, 0, n * size) : NULL;
+}
 
 struct vt_cuda_layer {
     vt_gpu_ptr qkv, o, gate_up, down;                       /* bf16 [out][in]; gate and up interleaved by 8 rows */
@@ -68,6 +77,12 @@ struct vt_cuda_page {
 struct vt_cuda_pages {
     int n, cap;
     struct vt_cuda_page **at;
+};
+
+/* A large piece of device memory that one batch after another takes. */
+struct vt_cuda_block {
+    vt_gpu_ptr at;
+    uint64_t bytes;
 };
 
 /* impl of a group: full and last pages of the prompt. */
@@ -131,8 +146,8 @@ struct vt_cuda_cut {
     int ranks;                                   /* blocks of a cluster: 2 or 4 */
     int samples;                                 /* of a tile */
     int k_blocks, n_tiles, n_splits, n_clusters; /* of one tile of samples */
-    int n_own_tiles;                             /* of n_tiles: of the weight; those behind are of an adapter's A */
-    double seconds;                              /* as estimated */
+    int n_own_tiles, k_own; /* of n_tiles, of k_blocks: of the weight; those behind are of an adapter's A, of its B */
+    double seconds;         /* as estimated */
 };
 struct vt_cuda_product {
     enum vt_dev_gemm_kind kind;
@@ -151,17 +166,22 @@ struct vt_cuda_products {
     struct vt_cuda_samples norm, ctx, act;
     vt_gpu_ptr partial, parts, flags;
     size_t partial_bytes;
+    vt_gpu_ptr low; /* bf16 [VT_CUDA_STEP_ROWS][n_low]: scale A x of the rows of be->step.norm */
 };
 
 /* --- adapters (cuda_adapter.c) --- */
 
 enum vt_cuda_site_kind { VT_CUDA_QKV, VT_CUDA_O, VT_CUDA_GATE_UP, VT_CUDA_DOWN, VT_CUDA_N_SITES };
-/* The modules of one product under an adapter: their A under each other, their B beside each other, zero elsewhere. */
+/* The modules of one product under an adapter: their A under each other, their B beside each other, zero elsewhere. In
+ * a step, A x of a normed row is known before the product (the norm gives it): B goes along as more columns of k. Of
+ * the others A goes along as more rows, and who adds up the product multiplies by B. */
 struct vt_cuda_site {
-    int n_low, k, n_out;    /* n_low: 0 = not adapted */
-    vt_gpu_ptr a, b;        /* bf16 [n_low][k], [n_out][n_low] */
-    struct vt_cuda_cut cut; /* these two: of a step's product that gives A x too */
-    struct vt_cu_tensor_map map;
+    int n_low, k, n_out; /* n_low: 0 = not adapted */
+    vt_gpu_ptr a, b;     /* bf16 [n_low][k], [n_out][n_low] */
+    bool is_known;       /* these four: of a step's product on Hopper */
+    struct vt_cuda_cut cut;
+    struct vt_cu_tensor_map map; /* of B, or of A */
+    const struct vt_cuda_samples *low;
 };
 struct vt_cuda_adapter {
     uint64_t serial;
@@ -174,8 +194,9 @@ struct vt_cuda_adapter {
     size_t packed_layer;        /* elements of one layer */
     vt_gpu_ptr modules;         /* struct vt_dev_module [n_modules], layer by layer */
     int n_modules;
-    bool is_fresh;              /* packed holds the present values */
-    struct vt_cuda_site *sites; /* [n_layers][VT_CUDA_N_SITES] */
+    bool is_fresh;               /* packed holds the present values */
+    struct vt_cuda_site *sites;  /* [n_layers][VT_CUDA_N_SITES] */
+    struct vt_cuda_samples *low; /* [VT_CUDA_N_SITES]: views of known A x */
 };
 /* Rows of a pass under one adapter; NULL = none. */
 struct vt_cuda_run {
@@ -224,6 +245,7 @@ struct vt_cuda {
     struct vt_cuda_page *free_pages;
     struct vt_cuda_page *slabs[VT_CUDA_SLABS]; /* malloc'd lists */
     int n_slabs;
+    struct vt_cuda_block spares[VT_CUDA_SPARES];
     vt_gpu_ptr *free_records;
     int n_free_records, cap_free_records, n_records;
 
@@ -235,8 +257,6 @@ struct vt_cuda {
     vt_gpu_ptr scratch_pages; /* one-layer pages of score */
     vt_gpu_ptr low;           /* bf16: scale A x of a wide pass's rows, grown to the widest adapter met */
     size_t low_bytes;
-    vt_gpu_ptr gates; /* fp32: gate, up and low columns of a step under an adapter */
-    size_t gates_bytes;
     vt_gpu_ptr logits, head_norm, sums;
     int head_rows;  /* rows of logits */
     vt_gpu_ptr job; /* struct vt_dev_job of the steps */
@@ -249,6 +269,7 @@ struct vt_cuda {
     struct vt_cuda_machine machine;
     struct vt_cuda_products products;
     bool has_no_graphs; /* tests: launch steps one by one */
+    int most_kept;      /* tests: what a tape may keep, enum vt_cuda_kept */
 };
 
 /* cuda_open.c */
@@ -270,9 +291,21 @@ uint64_t vt_cuda_weights_bytes(const struct vt_lm_config *c);
 void vt_cuda_derive(const struct vt_lm_config *c, struct vt_dev_shape *out);
 size_t vt_cuda_page_bytes(const struct vt_lm_config *c);
 size_t vt_cuda_row_bytes(const struct vt_lm_config *c); /* of vt_cuda_bufs */
-size_t vt_cuda_attend_bytes(void);                      /* shared memory of a block of a step's attention on Hopper */
+/* Shared memory of a block of a step's and of a wide pass's attention on Hopper. */
+size_t vt_cuda_attend_bytes(void);
+size_t vt_cuda_wide_attend_bytes(bool is_wide);
+static inline int vt_cuda_wide_groups(bool is_wide) /* warpgroups of a block of the latter */
+{
+    return is_wide ? 3 : 2;
+}
 vt_status vt_cuda_bufs_take(struct vt_cuda *be, int rows, bool is_step, struct vt_cuda_bufs *b,
                             vt_err *err) VT_MUST_USE;
+/* As vt_gpu_alloc; where there is no room, blocks that are kept for later are given up. */
+vt_status vt_cuda_alloc(struct vt_cuda *be, size_t bytes, const char *what, vt_gpu_ptr *out, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_block_take(struct vt_cuda *be, uint64_t bytes, const char *what, struct vt_cuda_block *out,
+                             vt_err *err) VT_MUST_USE;
+void vt_cuda_block_give(struct vt_cuda *be, struct vt_cuda_block *b);
+uint64_t vt_cuda_room(struct vt_cuda *be); /* bytes of the budget that nothing holds, spare blocks among them */
 /* Appends pages until the list holds n. */
 vt_status vt_cuda_pages_grow(struct vt_cuda *be, struct vt_cuda_pages *p, int n, vt_err *err) VT_MUST_USE;
 void vt_cuda_pages_free(struct vt_cuda *be, struct vt_cuda_pages *p);
@@ -312,16 +345,18 @@ vt_status vt_cuda_embed(struct vt_cuda *be, vt_gpu_ptr tokens, int n, vt_gpu_ptr
 /* All layers; the rows of b->x hold embeddings. */
 vt_status vt_cuda_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
                          vt_err *err) VT_MUST_USE;
-vt_status vt_cuda_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
-                        vt_err *err) VT_MUST_USE;
-/* A layer's parts: norm, q, k, v, keys; then attention added to x, norm, gate and up, SwiGLU. */
+/* A layer's parts: norm, q, k, v, keys; attention; its output added to x, norm, gate and up, SwiGLU; down, added to
+ * b->x. */
 vt_status vt_cuda_layer_keys(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
                              vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_layer_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
+                               vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_layer_rest(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
                              vt_gpu_ptr x, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_layer_down(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
+                             vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_swiglu(struct vt_cuda *be, int n, const struct vt_cuda_bufs *b, vt_err *err) VT_MUST_USE;
-vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, const struct vt_dev_sums *sums, vt_gpu_ptr w,
-                       vt_gpu_ptr out, bool is_eager, vt_err *err) VT_MUST_USE;
+vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu_ptr out, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_rope(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
                        const struct vt_dev_sums *y, int layer, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_wide(struct vt_cuda *be, const struct vt_cuda_pass *p,
@@ -367,13 +402,17 @@ void vt_cuda_runs_add(struct vt_cuda_run *runs, int *n_runs, int row0, int n, co
 /* cuda_step.c: the rows of be->step; what is left to be added to them goes to *left. */
 vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_dev_sums *left,
                               vt_err *err) VT_MUST_USE;
+/* A x of a normed row that a layer's product takes; nothing without an adapter. */
+struct vt_dev_low vt_cuda_step_low(const struct vt_cuda *be, const struct vt_cuda_pass *p, int layer,
+                                   enum vt_cuda_site_kind kind);
 vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err) VT_MUST_USE;
 int vt_cuda_attend_ranks(const struct vt_lm_config *c);
 vt_status vt_cuda_step_head(struct vt_cuda *be, bool is_own, int n_rows, vt_err *err) VT_MUST_USE;
 
 /* cuda_gemm.c */
-struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int n_low,
-                                  int k);
+/* n_rows, n_tail: more rows of the weight, more columns of k, of an adapter. */
+struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k,
+                                  int n_rows, int n_tail);
 /* The copy engine's view of a weight's rows. */
 vt_status vt_cuda_view(struct vt_cuda *be, vt_gpu_ptr p, int rows, int k, struct vt_cu_tensor_map *out,
                        vt_err *err) VT_MUST_USE;
@@ -383,7 +422,7 @@ vt_status vt_cuda_samples_make(struct vt_cuda *be, vt_gpu_ptr rows, int k, struc
                                vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_product_make(struct vt_cuda *be, enum vt_dev_gemm_kind kind, vt_gpu_ptr weight, int n_columns, int k,
                                struct vt_cuda_product *p, vt_err *err) VT_MUST_USE;
-/* low: the site of an adapter whose A x is wanted too, or NULL; SWIGLU becomes FLOAT then. */
+/* low: the site of an adapter, or NULL. */
 vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, const struct vt_cuda_site *low,
                           const struct vt_cuda_samples *x, int n_rows, vt_gpu_ptr out, int64_t ld,
                           vt_err *err) VT_MUST_USE;

@@ -3,7 +3,8 @@
  * cuda_pass.c: rows of residuals through all layers. A layer is: norm; q, k, v in one product; bias, rotation and the
  * writing of keys and values; attention; the output product added to the residual; norm; gate and up in one product;
  * SwiGLU; the down product added to the residual. Products accumulate in fp32 and the residual stays fp32; what goes
- * into a product is bf16, rounded once.
+ * into a product is bf16, rounded once. No sum of a row depends on what other rows a wide pass has: FORWARD gives the
+ * bits that SCORE gives.
  */
 #include "cuda/cuda_parts.h"
 
@@ -41,7 +42,8 @@ static struct vt_gpu_matmul product(vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu_ptr d, in
                                   .ldd = n,
                                   .y_by_n = true,
                                   .is_f32 = is_f32,
-                                  .add = add};
+                                  .add = add,
+                                  .is_unsplit = true};
 }
 
 vt_status vt_cuda_low(struct vt_cuda *be, const struct vt_cuda_site *s, float scale, vt_gpu_ptr x, int n,
@@ -73,16 +75,20 @@ vt_status vt_cuda_linear(struct vt_cuda *be, const struct vt_cuda_linear *l, con
     return VT_OK;
 }
 
-vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, const struct vt_dev_sums *sums, vt_gpu_ptr w,
-                       vt_gpu_ptr out, bool is_eager, vt_err *err)
+vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu_ptr out, vt_err *err)
 {
-    struct vt_dev_sums s = *sums;
     int d = be->cfg.d_model;
     float eps = be->cfg.rms_eps;
-    void *args[] = {&x, &s, &w, &out, &d, &eps};
-    const struct vt_gpu_grid grid = {
-        .x = (unsigned)n, .threads = vt_cuda_norm_threads(be->cfg.d_model), .is_eager = is_eager};
-    return vt_cuda_launch(be, VT_CUDA_norm, &grid, args, err);
+    void *args[] = {&x, &w, &out, &d, &eps, &n};
+    return vt_cuda_launch(be, VT_CUDA_norm_rows, &(struct vt_gpu_grid){.x = (unsigned)((n + 7) / 8), .threads = 256},
+                          args, err);
+}
+
+/* Tokens of a tile of a wide pass on Hopper, with all the query heads of a key head. */
+static int own_tokens(const struct vt_cuda *be)
+{
+    return vt_cuda_wide_groups(be->shape.head_pad == 128) *
+           (VT_CUDA_WIDE_QUERIES / (be->cfg.n_heads / be->cfg.n_kv_heads));
 }
 
 /* Query heads of a key head that a tile's token has. */
@@ -99,16 +105,16 @@ static int head_groups(const struct vt_cuda *be)
 
 int vt_cuda_n_tiles(const struct vt_cuda *be, int n)
 {
-    const int per_tile = VT_DEV_TILE_ROWS / tile_heads(be);
-    return (n + per_tile - 1) / per_tile * head_groups(be);
+    const int per_tile = be->is_own ? own_tokens(be) : VT_DEV_TILE_ROWS / tile_heads(be);
+    return (n + per_tile - 1) / per_tile * (be->is_own ? 1 : head_groups(be));
 }
 
 int vt_cuda_tiles(const struct vt_cuda *be, vt_gpu_ptr table, int row0, int n, int pos0, struct vt_dev_tile *out)
 {
-    const int per_tile = VT_DEV_TILE_ROWS / tile_heads(be);
+    const int per_tile = be->is_own ? own_tokens(be) : VT_DEV_TILE_ROWS / tile_heads(be);
     int made = 0;
     for (int at = 0; at < n; at += per_tile)
-        for (int h = 0; h < head_groups(be); h++)
+        for (int h = 0; h < (be->is_own ? 1 : head_groups(be)); h++)
             out[made++] = (struct vt_dev_tile){.table = table,
                                                .row0 = row0 + at,
                                                .n = n - at < per_tile ? n - at : per_tile,
@@ -137,8 +143,6 @@ static vt_status attend_wide(struct vt_cuda *be, const struct vt_cuda_pass *p, s
                              vt_err *err)
 {
     const bool is_wide = be->shape.head_pad == 128;
-    const struct vt_gpu_grid grid = {
-        .x = (unsigned)((p->n_tiles + 7) / 8), .y = (unsigned)be->cfg.n_kv_heads, .threads = 256};
     vt_gpu_ptr tiles = p->tiles, copies = p->copies, lse = p->lse;
     int n_tiles = p->n_tiles;
     if (p->n_copies) {
@@ -146,7 +150,17 @@ static vt_status attend_wide(struct vt_cuda *be, const struct vt_cuda_pass *p, s
         VT_TRY(vt_cuda_launch(be, VT_CUDA_copy_keys, &(struct vt_gpu_grid){.x = (unsigned)p->n_copies, .threads = 256},
                               args, err));
     }
+    if (be->is_own) {
+        void *args[] = {&tiles, &b->q, &b->ctx, &lse, &be->shape, &layer};
+        const struct vt_gpu_grid grid = {.x = (unsigned)n_tiles,
+                                         .y = (unsigned)be->cfg.n_kv_heads,
+                                         .threads = 128u * (unsigned)vt_cuda_wide_groups(is_wide) + 32,
+                                         .smem = (unsigned)vt_cuda_wide_attend_bytes(is_wide)};
+        return vt_cuda_launch(be, is_wide ? VT_CUDA_wide_pages_128 : VT_CUDA_wide_pages_64, &grid, args, err);
+    }
     void *args[] = {&tiles, &n_tiles, &b->q, &b->ctx, &lse, &be->shape, &layer};
+    const struct vt_gpu_grid grid = {
+        .x = (unsigned)((n_tiles + 7) / 8), .y = (unsigned)be->cfg.n_kv_heads, .threads = 256};
     return vt_cuda_launch(be, is_wide ? VT_CUDA_wide_attend_128 : VT_CUDA_wide_attend_64, &grid, args, err);
 }
 
@@ -154,14 +168,15 @@ vt_status vt_cuda_rope(struct vt_cuda *be, const struct vt_cuda_pass *p, struct 
                        const struct vt_dev_sums *y, int layer, vt_err *err)
 {
     const struct vt_cuda_layer *l = &be->w.layers[layer];
-    const int heads = be->cfg.n_heads + 2 * be->cfg.n_kv_heads;
+    const int heads = be->cfg.n_heads + 2 * be->cfg.n_kv_heads, at_once = 256 / (be->shape.head_pad / 8);
     struct vt_dev_sums s = *y;
+    int n_rows = p->n_rows;
     vt_gpu_ptr plain = p->plain_keys;
     vt_gpu_ptr bias = l->bias, q_norm = l->q_norm, k_norm = l->k_norm;
     vt_gpu_ptr pos = p->job ? b->pos : p->pos, key_at = p->job ? b->key_at : p->key_at;
-    void *args[] = {&s, &bias, &q_norm, &k_norm, &be->rope, &pos, &key_at, &b->q, &plain, &be->shape, &layer};
+    void *args[] = {&s, &bias, &q_norm, &k_norm, &be->rope, &pos, &key_at, &b->q, &plain, &be->shape, &layer, &n_rows};
     const struct vt_gpu_grid grid = {
-        .x = (unsigned)p->n_rows, .y = (unsigned)((heads + 7) / 8), .threads = 256, .is_eager = p->is_own};
+        .x = (unsigned)((n_rows * heads + at_once - 1) / at_once), .threads = 256, .is_eager = p->is_own};
     return vt_cuda_launch(be, VT_CUDA_rope, &grid, args, err);
 }
 
@@ -180,8 +195,7 @@ vt_status vt_cuda_layer_keys(struct vt_cuda *be, const struct vt_cuda_pass *p, s
 {
     const struct vt_cuda_layer *l = &be->w.layers[i];
     const struct vt_dev_shape *s = &be->shape;
-    const struct vt_dev_sums none = {.first = b->x},
-                             sums = {.first = b->qkv, .n = 1, .ld = s->qkv_dim, .n_columns = s->qkv_dim};
+    const struct vt_dev_sums sums = {.first = b->qkv, .n = 1, .ld = s->qkv_dim, .n_columns = s->qkv_dim};
     const struct vt_cuda_linear qkv = {.layer = i,
                                        .kind = VT_CUDA_QKV,
                                        .x = b->norm,
@@ -191,9 +205,15 @@ vt_status vt_cuda_layer_keys(struct vt_cuda *be, const struct vt_cuda_pass *p, s
                                        .k = s->d_model,
                                        .is_f32 = true};
     if (i > 0 || !p->job) /* a step's first kernel did it */
-        VT_TRY(vt_cuda_norm(be, p->n_rows, b->x, &none, l->input_norm, b->norm, false, err));
+        VT_TRY(vt_cuda_norm(be, p->n_rows, b->x, l->input_norm, b->norm, err));
     VT_TRY(vt_cuda_linear(be, &qkv, p, err));
     return vt_cuda_rope(be, p, b, &sums, i, err);
+}
+
+vt_status vt_cuda_layer_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
+                               vt_err *err)
+{
+    return p->job ? vt_cuda_step_attend(be, p, i, err) : attend_wide(be, p, b, i, err);
 }
 
 vt_status vt_cuda_layer_rest(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
@@ -201,7 +221,6 @@ vt_status vt_cuda_layer_rest(struct vt_cuda *be, const struct vt_cuda_pass *p, s
 {
     const struct vt_cuda_layer *l = &be->w.layers[i];
     const struct vt_dev_shape *s = &be->shape;
-    const struct vt_dev_sums none = {.first = x};
     const struct vt_cuda_linear o = {.layer = i,
                                      .kind = VT_CUDA_O,
                                      .x = b->ctx,
@@ -218,14 +237,14 @@ vt_status vt_cuda_layer_rest(struct vt_cuda *be, const struct vt_cuda_pass *p, s
                                            .d = b->gate_up,
                                            .n = 2 * s->d_ff,
                                            .k = s->d_model};
-    VT_TRY(p->job ? vt_cuda_step_attend(be, p, i, err) : attend_wide(be, p, b, i, err));
     VT_TRY(vt_cuda_linear(be, &o, p, err));
-    VT_TRY(vt_cuda_norm(be, p->n_rows, x, &none, l->post_norm, b->norm, false, err));
+    VT_TRY(vt_cuda_norm(be, p->n_rows, x, l->post_norm, b->norm, err));
     VT_TRY(vt_cuda_linear(be, &gate_up, p, err));
     return vt_cuda_swiglu(be, p->n_rows, b, err);
 }
 
-vt_status vt_cuda_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i, vt_err *err)
+vt_status vt_cuda_layer_down(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
+                             vt_err *err)
 {
     const struct vt_cuda_linear down = {.layer = i,
                                         .kind = VT_CUDA_DOWN,
@@ -236,15 +255,17 @@ vt_status vt_cuda_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, struct
                                         .k = be->shape.d_ff,
                                         .is_f32 = true,
                                         .add = true};
-    VT_TRY(vt_cuda_layer_keys(be, p, b, i, err));
-    VT_TRY(vt_cuda_layer_rest(be, p, b, i, b->x, err));
     return vt_cuda_linear(be, &down, p, err);
 }
 
 vt_status vt_cuda_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, vt_err *err)
 {
-    for (int i = 0; i < be->cfg.n_layers; i++)
-        VT_TRY(vt_cuda_layer(be, p, b, i, err));
+    for (int i = 0; i < be->cfg.n_layers; i++) {
+        VT_TRY(vt_cuda_layer_keys(be, p, b, i, err));
+        VT_TRY(vt_cuda_layer_attend(be, p, b, i, err));
+        VT_TRY(vt_cuda_layer_rest(be, p, b, i, b->x, err));
+        VT_TRY(vt_cuda_layer_down(be, p, b, i, err));
+    }
     return VT_OK;
 }
 
@@ -275,6 +296,7 @@ vt_status vt_cuda_head(struct vt_cuda *be, vt_gpu_ptr rows, int n, vt_err *err)
                                     .ldy = be->cfg.d_model,
                                     .ldd = be->shape.ld_vocab,
                                     .y_by_n = true,
-                                    .is_f32 = true};
+                                    .is_f32 = true,
+                                    .is_unsplit = true};
     return vt_gpu_matmul(be->blas, be->stream, &p, err);
 }

@@ -18,10 +18,10 @@ static void plan_training(const struct vt_cuda *be, const struct vt_lm_shapes *s
     const uint64_t n_params = a ? a->shape.n_params : 0, n_grads = s->n_grads > 1 ? (uint64_t)s->n_grads : 1;
     vt_lm_needs_add(out, "keys of the training batch", keys, false);
     vt_lm_needs_add(out, "activations kept for the backward", vt_cuda_tape_bytes(be, n_rows), false);
-    vt_lm_needs_add(
-        out, "the backward's buffers",
-        vt_cuda_back_bytes(be, vt_cuda_adapter_of(a), n_rows, s->n_groups * vt_cuda_key_parts(s->n_prompt, behind)),
-        false);
+    vt_lm_needs_add(out, "the backward's buffers",
+                    vt_cuda_back_bytes(be, vt_cuda_adapter_of(a), n_rows,
+                                       s->n_groups * vt_cuda_key_parts(s->n_prompt, behind), VT_CUDA_KEEP_INPUTS),
+                    false);
     vt_lm_needs_add(out, "gradients", n_grads * n_params * sizeof(float), false);
     vt_lm_needs_add(out, "Adam's moments", 2 * n_params * sizeof(float), false);
 }

@@ -71,40 +71,43 @@ static vt_status split(struct vt_cuda *be, const struct vt_cuda_product *product
                        const struct vt_cuda_samples *x, const struct vt_cuda_pass *p, struct vt_dev_sums *out,
                        vt_err *err)
 {
-    const int ld = product->n_columns + (low ? low->n_low : 0);
+    const bool is_left = low && !low->is_known; /* to the reader */
+    const int ld = product->n_columns + (is_left ? low->n_low : 0);
     *out = (struct vt_dev_sums){.first = be->products.partial,
-                                .low = low ? low->b : 0,
+                                .low = is_left ? low->b : 0,
                                 .stride = (int64_t)VT_CUDA_STEP_ROWS * ld,
                                 .n = (low ? &low->cut : &product->cut)->n_splits,
                                 .ld = ld,
                                 .n_columns = product->n_columns,
-                                .n_low = low ? low->n_low : 0,
-                                .scale = low ? p->runs[0].adapter->scale : 0};
+                                .n_low = is_left ? low->n_low : 0,
+                                .scale = is_left ? p->runs[0].adapter->scale : 0};
     return vt_cuda_product(be, product, low, x, p->n_rows, be->products.partial, ld, err);
 }
 
-/* Gate, up and SwiGLU: in the product itself, or, under an adapter, in a kernel behind it. */
-static vt_status gate_up(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err)
+struct vt_dev_low vt_cuda_step_low(const struct vt_cuda *be, const struct vt_cuda_pass *p, int layer,
+                                   enum vt_cuda_site_kind kind)
 {
-    const struct vt_cuda_products *ps = &be->products;
-    const struct vt_cuda_product *product = &ps->layers[layer].gate_up;
-    const struct vt_cuda_site *low = site_of(p, layer, VT_CUDA_GATE_UP);
-    int d_ff = be->cfg.d_ff;
-    if (!low)
-        return vt_cuda_product(be, product, NULL, &ps->norm, p->n_rows, be->step.act, d_ff, err);
-    const int ld = product->n_columns + low->n_low;
-    struct vt_dev_sums sums = {.first = be->gates,
-                               .low = low->b,
-                               .n = 1,
-                               .ld = ld,
-                               .n_columns = product->n_columns,
-                               .n_low = low->n_low,
-                               .scale = p->runs[0].adapter->scale};
-    VT_TRY(vt_cuda_product(be, product, low, &ps->norm, p->n_rows, be->gates, ld, err));
-    void *args[] = {&sums, &be->step.act, &d_ff};
-    const struct vt_gpu_grid grid = {
-        .x = (unsigned)p->n_rows, .y = (unsigned)((d_ff + 255) / 256), .threads = 256, .is_eager = true};
-    return vt_cuda_launch(be, VT_CUDA_step_swiglu, &grid, args, err);
+    const struct vt_cuda_site *s = site_of(p, layer, kind);
+    if (!s)
+        return (struct vt_dev_low){0};
+    return (struct vt_dev_low){
+        .a = s->a, .out = be->products.low, .n_low = s->n_low, .scale = p->runs[0].adapter->scale};
+}
+
+/* The rows' residuals get the sums, are normed, and give A x of the product that is next. */
+static vt_status norm(struct vt_cuda *be, const struct vt_cuda_pass *p, const struct vt_dev_sums *sums, vt_gpu_ptr w,
+                      struct vt_dev_low low, vt_err *err)
+{
+    struct vt_cuda_bufs *b = &be->step;
+    struct vt_dev_sums s = *sums;
+    int d = be->cfg.d_model;
+    float eps = be->cfg.rms_eps;
+    void *args[] = {&b->x, &s, &w, &b->norm, &d, &eps, &low};
+    const struct vt_gpu_grid grid = {.x = (unsigned)p->n_rows,
+                                     .threads = vt_cuda_norm_threads(d),
+                                     .smem = low.a ? (unsigned)d * 2 : 0,
+                                     .is_eager = true};
+    return vt_cuda_launch(be, VT_CUDA_norm, &grid, args, err);
 }
 
 static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, int i, struct vt_dev_sums *left,
@@ -118,12 +121,13 @@ static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, int
     VT_TRY(vt_cuda_rope(be, p, b, &sums, i, err));
     VT_TRY(attend_own(be, p, i, err));
     VT_TRY(split(be, &l->o, site_of(p, i, VT_CUDA_O), &ps->ctx, p, &sums, err));
-    VT_TRY(vt_cuda_norm(be, p->n_rows, b->x, &sums, be->w.layers[i].post_norm, b->norm, true, err));
-    VT_TRY(gate_up(be, p, i, err));
+    VT_TRY(norm(be, p, &sums, be->w.layers[i].post_norm, vt_cuda_step_low(be, p, i, VT_CUDA_GATE_UP), err));
+    VT_TRY(vt_cuda_product(be, &l->gate_up, site_of(p, i, VT_CUDA_GATE_UP), &ps->norm, p->n_rows, b->act, be->cfg.d_ff,
+                           err));
     VT_TRY(split(be, &l->down, site_of(p, i, VT_CUDA_DOWN), &ps->act, p, left, err));
     if (i + 1 == be->cfg.n_layers)
         return VT_OK; /* the head's norm adds them */
-    return vt_cuda_norm(be, p->n_rows, b->x, left, be->w.layers[i + 1].input_norm, b->norm, true, err);
+    return norm(be, p, left, be->w.layers[i + 1].input_norm, vt_cuda_step_low(be, p, i + 1, VT_CUDA_QKV), err);
 }
 
 vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_dev_sums *left, vt_err *err)

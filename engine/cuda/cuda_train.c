@@ -53,6 +53,77 @@ uint64_t vt_cuda_tape_bytes(const struct vt_cuda *be, int n_rows)
     return (uint64_t)(be->cfg.n_layers + 1) * (uint64_t)n_rows * (uint64_t)be->cfg.d_model * sizeof(float);
 }
 
+/* --- what is kept --- */
+
+struct kept_sizes { /* bytes of a row */
+    size_t q, kv, ctx, lse, mid, gate_up;
+};
+
+static struct kept_sizes kept_sizes(const struct vt_cuda *be, enum vt_cuda_kept kept)
+{
+    const struct vt_dev_shape *s = &be->shape;
+    struct kept_sizes z = {0};
+    if (kept >= VT_CUDA_KEEP_ATTENTION) {
+        z.q = (size_t)s->n_heads * (size_t)s->head_pad * 2;
+        z.kv = (size_t)s->n_kv_heads * (size_t)s->head_pad * 4;
+        z.ctx = (size_t)s->q_dim * 2;
+        z.lse = (size_t)s->n_heads * sizeof(float);
+    }
+    if (kept == VT_CUDA_KEEP_LAYER) {
+        z.mid = (size_t)s->d_model * sizeof(float);
+        z.gate_up = (size_t)s->d_ff * 4;
+    }
+    return z;
+}
+
+static size_t kept_row(const struct kept_sizes *z)
+{
+    return z->q + z->kv + z->ctx + z->lse + z->mid + z->gate_up;
+}
+
+/* One array behind the other, each aligned: a layer's bytes. */
+static vt_gpu_ptr next_array(size_t *at, size_t n_rows, size_t row_bytes, int row)
+{
+    const size_t from = *at;
+    *at += (n_rows * row_bytes + 255) / 256 * 256;
+    return from + (size_t)row * row_bytes;
+}
+
+static size_t kept_layer(const struct kept_sizes *z, size_t n, int row, struct vt_cuda_kept_rows *r)
+{
+    size_t at = 0;
+    r->q = next_array(&at, n, z->q, row);
+    r->kv = next_array(&at, n, z->kv, row);
+    r->ctx = next_array(&at, n, z->ctx, row);
+    r->lse = next_array(&at, n, z->lse, row);
+    r->mid = next_array(&at, n, z->mid, row);
+    r->gate_up = next_array(&at, n, z->gate_up, row);
+    return at;
+}
+
+struct vt_cuda_kept_rows vt_cuda_tape_kept(const struct vt_cuda *be, const struct vt_cuda_tape *t, int layer, int row)
+{
+    const struct kept_sizes z = kept_sizes(be, t->kept);
+    struct vt_cuda_kept_rows r = {0};
+    if (!kept_row(&z))
+        return r;
+    const vt_gpu_ptr base = t->kept_at + (size_t)layer * kept_layer(&z, (size_t)t->n_rows, row, &r);
+    r.q += base;
+    r.kv += base;
+    r.ctx += base;
+    r.lse += base;
+    r.mid = z.mid ? r.mid + base : 0;
+    r.gate_up = z.gate_up ? r.gate_up + base : 0;
+    return r;
+}
+
+static uint64_t kept_bytes(const struct vt_cuda *be, int n_rows, enum vt_cuda_kept kept)
+{
+    const struct kept_sizes z = kept_sizes(be, kept);
+    struct vt_cuda_kept_rows r;
+    return (uint64_t)be->cfg.n_layers * kept_layer(&z, (size_t)n_rows, 0, &r);
+}
+
 /* --- sizes --- */
 
 struct counts {
@@ -284,17 +355,36 @@ static void begin_chunks(struct filling *f)
     }
 }
 
+/* Keeps as much as the budget has room for beside the backward that is to come. */
+static vt_status take_memory(struct vt_cuda *be, struct vt_cuda_tape *t, const struct counts *c, vt_err *err)
+{
+    const uint64_t pages = (uint64_t)c->n_pages * (uint64_t)be->shape.layer_stride,
+                   x = (vt_cuda_tape_bytes(be, t->n_rows) + 255) / 256 * 256, reserve = (uint64_t)512 << 20;
+    const uint64_t room = vt_cuda_room(be);
+    vt_status status = VT_ENOMEM;
+    for (int kept = be->most_kept; status != VT_OK && kept >= VT_CUDA_KEEP_INPUTS; kept--) {
+        const uint64_t more = kept_bytes(be, t->n_rows, (enum vt_cuda_kept)kept);
+        t->kept = (enum vt_cuda_kept)kept;
+        if (kept == VT_CUDA_KEEP_INPUTS ||
+            pages + x + more + reserve +
+                    vt_cuda_back_bytes(be, t->adapter, t->n_rows, c->n_parts, (enum vt_cuda_kept)kept) <=
+                room)
+            status = vt_cuda_block_take(be, pages + x + more, "activations kept for the backward", &t->memory, err);
+    }
+    VT_TRY(status);
+    t->x = t->memory.at;
+    t->kept_at = t->x + x;
+    t->pages = t->memory.at + t->memory.bytes / 256 * 256 - pages;
+    return vt_gpu_fill(be->gpu, t->pages, 0, pages, be->stream, err);
+}
+
 static vt_status lay_out(struct vt_cuda *be, struct vt_cuda_tape *t, vt_err *err)
 {
     struct filling f = {.be = be, .t = t};
     const vt_lm_tape *d = t->door;
     const struct counts c = count(be, d);
     VT_TRY(take_arrays(&f, be, &c, err));
-    VT_TRY(vt_gpu_alloc(be->gpu, (size_t)c.n_pages * (size_t)be->shape.layer_stride, "keys of the training batch",
-                        &t->pages, err));
-    VT_TRY(vt_gpu_fill(be->gpu, t->pages, 0, (size_t)c.n_pages * (size_t)be->shape.layer_stride, be->stream, err));
-    VT_TRY(vt_gpu_alloc(be->gpu, (size_t)vt_cuda_tape_bytes(be, t->n_rows), "activations kept for the backward", &t->x,
-                        err));
+    VT_TRY(take_memory(be, t, &c, err));
     f.page = t->pages;
     begin_chunks(&f);
     for (int i = 0; i < d->n_prompts; i++)
@@ -310,23 +400,50 @@ static vt_status lay_out(struct vt_cuda *be, struct vt_cuda_tape *t, vt_err *err
 
 /* --- running --- */
 
+static vt_status copy_rows(struct vt_cuda *be, vt_gpu_ptr to, vt_gpu_ptr from, int n, vt_err *err)
+{
+    return vt_gpu_check(
+        be->gpu,
+        vt_gpu_cu(be->gpu)->copy_across(to, from, (size_t)n * (size_t)be->cfg.d_model * sizeof(float), be->stream),
+        "keeping a layer's input", err);
+}
+
+/* A chunk through a layer. What is kept is written where it stays. */
+static vt_status run_chunk(struct vt_cuda *be, const struct vt_cuda_tape *t, const struct vt_cuda_chunk *c, int i,
+                           vt_err *err)
+{
+    const struct vt_cuda_kept_rows kept = vt_cuda_tape_kept(be, t, i, c->row0);
+    struct vt_cuda_bufs b = be->wide;
+    struct vt_cuda_pass pass = c->pass;
+    const vt_gpu_ptr in = vt_cuda_tape_x(be, t, i, c->row0), out = vt_cuda_tape_x(be, t, i + 1, c->row0);
+    const vt_gpu_ptr mid = kept.mid ? kept.mid : out;
+    if (kept.q) {
+        b.q = kept.q;
+        b.ctx = kept.ctx;
+        pass.plain_keys = kept.kv;
+        pass.lse = kept.lse;
+    }
+    b.gate_up = kept.gate_up ? kept.gate_up : b.gate_up;
+    b.x = in;
+    VT_TRY(vt_cuda_layer_keys(be, &pass, &b, i, err));
+    VT_TRY(vt_cuda_layer_attend(be, &pass, &b, i, err));
+    VT_TRY(copy_rows(be, mid, in, pass.n_rows, err));
+    VT_TRY(vt_cuda_layer_rest(be, &pass, &b, i, mid, err));
+    if (mid != out)
+        VT_TRY(copy_rows(be, out, mid, pass.n_rows, err));
+    b.x = out;
+    return vt_cuda_layer_down(be, &pass, &b, i, err);
+}
+
 static vt_status run_layers(struct vt_cuda *be, const struct vt_lm_work *w, const struct vt_cuda_tape *t, vt_err *err)
 {
-    const size_t all = (size_t)t->n_rows * (size_t)be->cfg.d_model * sizeof(float);
     VT_TRY(vt_cuda_embed(be, t->tokens, t->n_rows, t->x, err));
     for (int i = 0; i < be->cfg.n_layers; i++) {
         vt_lease_poll(be->lease);
         if (vt_lm_is_cancelled(w))
             return vt_fail(err, VT_ECANCELLED, "the training batch was cancelled");
-        VT_TRY(vt_gpu_check(be->gpu,
-                            vt_gpu_cu(be->gpu)->copy_across(vt_cuda_tape_x(be, t, i + 1, 0),
-                                                            vt_cuda_tape_x(be, t, i, 0), all, be->stream),
-                            "keeping a layer's input", err));
-        for (int k = 0; k < t->n_chunks; k++) {
-            struct vt_cuda_bufs b = be->wide;
-            b.x = vt_cuda_tape_x(be, t, i + 1, t->chunks[k].row0);
-            VT_TRY(vt_cuda_layer(be, &t->chunks[k].pass, &b, i, err));
-        }
+        for (int k = 0; k < t->n_chunks; k++)
+            VT_TRY(run_chunk(be, t, &t->chunks[k], i, err));
     }
     return VT_OK;
 }
@@ -362,8 +479,7 @@ static void free_tape(struct vt_cuda *be, struct vt_cuda_tape *t)
 {
     if (!t)
         return;
-    vt_gpu_free(be->gpu, t->x);
-    vt_gpu_free(be->gpu, t->pages);
+    vt_cuda_block_give(be, &t->memory);
     vt_gpu_free(be->gpu, t->arena.device);
     vt_gpu_host_free(be->gpu, t->arena.host);
     free(t->chunks);

@@ -4,7 +4,8 @@
  *
  * All rows of a batch walk through a layer before any goes on, chunk by chunk: the keys of a layer are needed while
  * that layer is at work only, so pages of one layer serve all, and a chunk's rows find the keys of everything before
- * them there. The tape keeps the input of every layer in fp32; BACKWARD computes the rest of a layer again.
+ * them there. The tape keeps the input of every layer in fp32, and more where the budget has room: BACKWARD computes
+ * again what was not kept. The values are the same whatever is kept, so a batch's bits do not depend on the room.
  */
 #ifndef VT_CUDA_TRAIN_H
 #define VT_CUDA_TRAIN_H
@@ -18,6 +19,18 @@ enum {
     VT_CUDA_PARTS = 16       /* most parts */
 };
 
+/* What a tape has of each layer besides its input. */
+enum vt_cuda_kept {
+    VT_CUDA_KEEP_INPUTS,
+    VT_CUDA_KEEP_ATTENTION, /* queries, keys, values, what came of them, log-sum-exps */
+    VT_CUDA_KEEP_LAYER      /* also the residual behind the attention, gate and up: only norms and SwiGLU are left */
+};
+/* Rows of a layer on the tape; 0 = not kept. */
+struct vt_cuda_kept_rows {
+    vt_gpu_ptr q, kv, ctx, gate_up; /* bf16 */
+    vt_gpu_ptr lse, mid;            /* fp32 */
+};
+
 struct vt_cuda_chunk {
     int row0;
     struct vt_cuda_pass pass;
@@ -27,8 +40,11 @@ struct vt_cuda_tape {
     const vt_lm_tape *door;
     struct vt_cuda_adapter *adapter;
     int n_rows, n_chunks;
-    vt_gpu_ptr x;     /* fp32 [n_layers + 1][n_rows][d_model] */
-    vt_gpu_ptr pages; /* of one layer */
+    struct vt_cuda_block memory; /* holds the next three */
+    vt_gpu_ptr x;                /* fp32 [n_layers + 1][n_rows][d_model] */
+    vt_gpu_ptr pages;            /* of one layer */
+    vt_gpu_ptr kept_at;          /* rows of all layers, layer by layer */
+    enum vt_cuda_kept kept;
     struct vt_cuda_arena arena;
     struct vt_cuda_chunk *chunks;
     struct vt_cuda_run *runs; /* one a chunk */
@@ -47,9 +63,13 @@ static inline vt_gpu_ptr vt_cuda_tape_x(const struct vt_cuda *be, const struct v
     return t->x + ((size_t)layer * (size_t)t->n_rows + (size_t)row) * d;
 }
 
-/* Memory that a batch of n_rows takes: of the tape, and of the backward beside it. */
+/* What is kept of a layer, from a row on. */
+struct vt_cuda_kept_rows vt_cuda_tape_kept(const struct vt_cuda *be, const struct vt_cuda_tape *t, int layer, int row);
+
+/* Memory that a batch of n_rows takes: of the tape that keeps least, and of the backward beside it. */
 uint64_t vt_cuda_tape_bytes(const struct vt_cuda *be, int n_rows);
-uint64_t vt_cuda_back_bytes(const struct vt_cuda *be, const struct vt_cuda_adapter *a, int n_rows, int n_parts);
+uint64_t vt_cuda_back_bytes(const struct vt_cuda *be, const struct vt_cuda_adapter *a, int n_rows, int n_parts,
+                            enum vt_cuda_kept kept);
 /* Parts of the sums of a prompt's keys that n rows behind it make. */
 int vt_cuda_key_parts(int n_prompt, int n);
 

@@ -85,7 +85,14 @@ struct vt_dev_gemm {
     int32_t n_rows, n_columns, k_blocks, n_tiles, n_splits, n_clusters, kind, n_stages, n_ranks;
     int32_t n_own_tiles, n_low; /* tiles behind the weight's own are of an adapter's A, with n_low rows: columns behind
                                    n_columns of out. Not with SWIGLU */
-    int32_t pad;
+    int32_t k_own;              /* blocks of k behind these are of an adapter's B and of A x */
+};
+
+/* A x of a normed row, x [k]: out[row][n_low] = scale A x, rounded to bf16. */
+struct vt_dev_low {
+    uint64_t a, out; /* bf16 [n_low][k]; a = 0: not wanted */
+    int32_t n_low;
+    float scale;
 };
 
 /* What the reader of a product adds up: n splits [row][ld], fp32, `stride` elements apart. With an adapter, columns
@@ -94,7 +101,7 @@ struct vt_dev_gemm {
 struct vt_dev_sums {
     uint64_t first, low;
     int64_t stride;
-    int32_t n, ld, n_columns, n_low;
+    int32_t n, ld, n_columns, n_low; /* n_low: rotation takes none */
     float scale;
     int32_t pad;
 };
@@ -148,9 +155,9 @@ struct vt_dev_shape { /* of the model; by value */
 /* Every kernel, without its vt_. */
 /* clang-format off */
 #define VT_CUDA_KERNEL_MAP(X) \
-    X(embed) X(norm) X(norm_from) X(step_begin) X(step_norm) X(rope) \
-    X(swiglu) X(step_swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
-    X(wide_attend_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
+    X(embed) X(norm) X(norm_rows) X(norm_from) X(step_begin) X(step_norm) X(rope) \
+    X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
+    X(wide_attend_128) X(wide_pages_64) X(wide_pages_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
     X(back_queries_64) X(back_queries_128) X(back_keys_64) X(back_keys_128) X(back_key_sums) X(round) X(back_norm) \
     X(back_head_norm) X(back_head) X(back_swiglu) X(back_delta) X(back_rope) X(pack_modules) \
     X(add_modules) X(add) X(dot) X(adam) \

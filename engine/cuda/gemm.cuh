@@ -64,49 +64,43 @@ DEVICE void gemm_range(const struct vt_dev_gemm &g, int cluster, int *u0, int *u
     *u1 = (int)(all * (unsigned)(cluster + 1) / (unsigned)g.n_clusters);
 }
 
+/* What products read: a weight; more rows of it (an adapter's A) or more columns (its B); samples, and those columns' own
+ * (A x of the samples). */
+struct gemm_views {
+    const tensor_map *weight, *extra, *samples, *low;
+};
+
 template <typename PLAN>
-DEVICE void gemm_next_tile(const struct vt_dev_gemm &g, const tensor_map *own, const tensor_map *extra, uint32_t rank,
-                           const tensor_map **weight, int *tile, int *k, int *row)
+DEVICE void gemm_copy_weight(char *to, const struct gemm_views &v, const struct vt_dev_gemm &g, int unit, uint32_t rank, uint64_t *full)
 {
-    *k = 0;
-    ++*tile;
-    const bool is_own = *tile < g.n_own_tiles;
-    *weight = is_own ? own : extra;
-    *row = ((is_own ? *tile : *tile - g.n_own_tiles) * g.n_ranks + (int)rank) * PLAN::rows;
+    const int tile = unit / g.k_blocks, k = unit % g.k_blocks;
+    const bool is_own = tile < g.n_own_tiles, is_tail = k >= g.k_own;
+    barrier_expect(full, PLAN::stage_bytes);
+    copy_box(to, is_own && !is_tail ? v.weight : v.extra, (is_tail ? k - g.k_own : k) * GEMM_K,
+             ((is_own ? tile : tile - g.n_own_tiles) * g.n_ranks + (int)rank) * PLAN::rows, full);
 }
 
 /* The copying thread. */
 template <typename PLAN>
-DEVICE void gemm_copy(const struct gemm_ring &r, const tensor_map *own, const tensor_map *extra, const tensor_map *samples,
-                      const struct vt_dev_gemm &g, int u0, int u1, uint32_t rank)
+DEVICE void gemm_copy(const struct gemm_ring &r, const struct gemm_views &v, const struct vt_dev_gemm &g, int u0, int u1, uint32_t rank)
 {
-    const int n = u1 - u0, early = n < r.n ? n : r.n, step = g.n_ranks * PLAN::rows;
+    const int n = u1 - u0, early = n < r.n ? n : r.n;
     const int tile_samples = PLAN::sample_bytes / (GEMM_K * 2), part = tile_samples / g.n_ranks;
     const int part_row = (int)blockIdx.y * tile_samples + (int)rank * part, part_at = (int)rank * part * GEMM_K * 2;
     const uint16_t everyone = (uint16_t)((1 << g.n_ranks) - 1);
-    /* The weight's next box; behind its own tiles stand those of the adapter. */
-    int k = u0 % g.k_blocks, tile = u0 / g.k_blocks;
-    const tensor_map *weight = tile < g.n_own_tiles ? own : extra;
-    int row = (tile < g.n_own_tiles ? tile : tile - g.n_own_tiles) * step + (int)rank * PLAN::rows;
-    for (int i = 0; i < early; i++) {
-        barrier_expect(&r.full[i], PLAN::stage_bytes);
-        copy_box(r.stages + i * PLAN::stage_bytes, weight, k * GEMM_K, row, &r.full[i]);
-        if (++k == g.k_blocks)
-            gemm_next_tile<PLAN>(g, own, extra, rank, &weight, &tile, &k, &row);
-    }
+    for (int i = 0; i < early; i++)
+        gemm_copy_weight<PLAN>(r.stages + i * PLAN::stage_bytes, v, g, u0 + i, rank, &r.full[i]);
     wait_ahead();
-    int sample_k = u0 % g.k_blocks, s = 0, turn = 1;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0, k = u0 % g.k_blocks, s = 0, turn = 1; i < n; i++) {
         char *stage = r.stages + s * PLAN::stage_bytes;
         if (i >= r.n) {
             barrier_wait(&r.empty[s], turn);
-            barrier_expect(&r.full[s], PLAN::stage_bytes);
-            copy_box(stage, weight, k * GEMM_K, row, &r.full[s]);
-            if (++k == g.k_blocks)
-                gemm_next_tile<PLAN>(g, own, extra, rank, &weight, &tile, &k, &row);
+            gemm_copy_weight<PLAN>(stage, v, g, u0 + i, rank, &r.full[s]);
         }
-        copy_box_to(stage + PLAN::weight_bytes + part_at, samples, sample_k * GEMM_K, part_row, &r.full[s], everyone);
-        sample_k = sample_k + 1 == g.k_blocks ? 0 : sample_k + 1;
+        const bool is_tail = k >= g.k_own;
+        copy_box_to(stage + PLAN::weight_bytes + part_at, is_tail ? v.low : v.samples, (is_tail ? k - g.k_own : k) * GEMM_K, part_row,
+                    &r.full[s], everyone);
+        k = k + 1 == g.k_blocks ? 0 : k + 1;
         if (++s == r.n) {
             s = 0;
             turn ^= 1;
@@ -284,7 +278,7 @@ DEVICE void gemm_consume(const struct gemm_ring &r, const struct vt_dev_gemm &g,
 }
 
 template <int TN>
-DEVICE void gemm(const tensor_map *weight, const tensor_map *extra, const tensor_map *samples, const struct vt_dev_gemm &g)
+DEVICE void gemm(const struct gemm_views &v, const struct vt_dev_gemm &g)
 {
     typedef gemm_plan<TN> plan;
     struct gemm_ring r;
@@ -296,8 +290,8 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *extra, const tensor
     const uint32_t rank = cluster_rank();
     const int cluster = (int)blockIdx.x / g.n_ranks, group = threadIdx.x / 128;
     if (threadIdx.x == 0) {
-        prefetch_map(weight);
-        prefetch_map(samples);
+        prefetch_map(v.weight);
+        prefetch_map(v.samples);
         for (int s = 0; s < r.n; s++) {
             barrier_init(&r.full[s], 1);
             barrier_init(&r.empty[s], g.n_ranks * 8); /* the warps that read a stage, of all blocks */
@@ -311,7 +305,7 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *extra, const tensor
     if (group == 0) {
         registers_fewer<plan::few>();
         if (threadIdx.x == 0)
-            gemm_copy<plan>(r, weight, extra, samples, g, u0, u1, rank);
+            gemm_copy<plan>(r, v, g, u0, u1, rank);
         __syncwarp();
     } else {
         registers_more<plan::many>();
@@ -321,7 +315,9 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *extra, const tensor
     cluster_meet(); /* nobody may copy into a block that has ended */
 }
 
-#define GEMM_RUN(TN) gemm<TN>(&weight, &extra, &samples, g)
+#define GEMM_RUN(TN)                                                                                                               \
+    const struct gemm_views views = {&weight, &extra, &samples, &low};                                                             \
+    gemm<TN>(views, g)
 #else
 #define GEMM_RUN(TN) __trap() /* never chosen on this architecture */
 #endif
@@ -330,8 +326,8 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *extra, const tensor
 #define GEMM_KERNEL(TN, BOUND)                                                                                                     \
     KERNEL(BOUND, 1)                                                                                                               \
     vt_gemm_##TN(const __grid_constant__ tensor_map weight, const __grid_constant__ tensor_map extra,                              \
-                 const __grid_constant__ tensor_map samples,                                                                       \
-                            const __grid_constant__ struct vt_dev_gemm g)                                                          \
+                 const __grid_constant__ tensor_map samples, const __grid_constant__ tensor_map low,                               \
+                 const __grid_constant__ struct vt_dev_gemm g)                                                                     \
     {                                                                                                                              \
         GEMM_RUN(TN);                                                                                                      \
     }

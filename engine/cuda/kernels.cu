@@ -5,6 +5,7 @@
 #include "cuda/attend.cuh"
 #include "cuda/attend_back.cuh"
 #include "cuda/attend_step.cuh"
+#include "cuda/attend_wide.cuh"
 #include "cuda/back.cuh"
 #include "cuda/draw.cuh"
 #include "cuda/gemm.cuh"

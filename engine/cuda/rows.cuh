@@ -62,11 +62,50 @@ DEVICE float4 add4(float4 a, float4 b)
     return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w);
 }
 
+DEVICE struct vt_dev_low no_low()
+{
+    struct vt_dev_low l = {0, 0, 0, 0};
+    return l;
+}
+
+/* scale A x of the row that stands in shared memory, as bf16: a warp takes four rows of A at once. */
+DEVICE void write_low(const struct vt_dev_low &l, const bf16 *x, int n, bf16 *out)
+{
+    enum { AT_ONCE = 4 };
+    const int lane = threadIdx.x % 32, n_warps = blockDim.x / 32;
+    for (int j0 = threadIdx.x / 32 * AT_ONCE; j0 < l.n_low; j0 += n_warps * AT_ONCE) {
+        const bf16 *a = at<const bf16>(l.a) + (size_t)j0 * n;
+        float sum[AT_ONCE] = {0, 0, 0, 0};
+        for (int i = lane * 8; i < n; i += 256) {
+            const uint4 v = *reinterpret_cast<const uint4 *>(x + i);
+            uint4 w[AT_ONCE];
+#pragma unroll
+            for (int j = 0; j < AT_ONCE; j++)
+                w[j] = *reinterpret_cast<const uint4 *>(a + (size_t)j * n + i);
+#pragma unroll
+            for (int j = 0; j < AT_ONCE; j++) {
+                sum[j] += low_of(v.x) * low_of(w[j].x) + high_of(v.x) * high_of(w[j].x);
+                sum[j] += low_of(v.y) * low_of(w[j].y) + high_of(v.y) * high_of(w[j].y);
+                sum[j] += low_of(v.z) * low_of(w[j].z) + high_of(v.z) * high_of(w[j].z);
+                sum[j] += low_of(v.w) * low_of(w[j].w) + high_of(v.w) * high_of(w[j].w);
+            }
+        }
+#pragma unroll
+        for (int j = 0; j < AT_ONCE; j++) {
+            const float all = warp_sum(sum[j]);
+            if (lane == j)
+                out[j0 + j] = __float2bfloat16_rn(l.scale * all);
+        }
+    }
+}
+
 /* KEPT: float4s of a thread; n <= KEPT * 4 * threads. AT_ONCE: parts read before the first is added: the time of this is
  * that of a few reads in a row. */
 template <int KEPT, int AT_ONCE>
-DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
+DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, const struct vt_dev_low &l, int row,
+                      int n, float eps)
 {
+    bf16 *normed = reinterpret_cast<bf16 *>(dynamic_shared); /* [n], where A x is wanted */
     __shared__ float scratch[NORM_THREADS / 32], low[MOST_LOW];
     float4 kept[KEPT];
     float sum = 0;
@@ -125,19 +164,26 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
         v.x = pack2(kept[i].x * inv * g.x, kept[i].y * inv * g.y);
         v.y = pack2(kept[i].z * inv * g.z, kept[i].w * inv * g.w);
         *reinterpret_cast<uint2 *>(out + at) = v;
+        if (l.a)
+            *reinterpret_cast<uint2 *>(normed + at) = v;
+    }
+    if (l.a) {
+        __syncthreads();
+        write_low(l, normed, n, at<bf16>(l.out) + (size_t)row * l.n_low);
     }
 }
 
 /* out = x / rms(x) * w, n a multiple of 4 and at most 8192; x gets the parts first, in their order. is_kept: x is written
- * back. */
-DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, int n, float eps)
+ * back. l: A x of the row, wanted too; row: its place there. */
+DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, const struct vt_dev_low &l, int row,
+                     int n, float eps)
 {
     if (n <= 4 * (int)blockDim.x)
-        norm_some<1, 8>(x, p, is_kept, w, out, n, eps);
+        norm_some<1, 8>(x, p, is_kept, w, out, l, row, n, eps);
     else if (n <= 8 * (int)blockDim.x)
-        norm_some<2, 4>(x, p, is_kept, w, out, n, eps);
+        norm_some<2, 4>(x, p, is_kept, w, out, l, row, n, eps);
     else
-        norm_some<4, 2>(x, p, is_kept, w, out, n, eps);
+        norm_some<4, 2>(x, p, is_kept, w, out, l, row, n, eps);
 }
 
 DEVICE void embed_row(const bf16 *row, float *x, int n)
@@ -154,18 +200,38 @@ KERNEL(NORM_THREADS, 1) vt_embed(const int32_t *tokens, const bf16 *embedding, f
     embed_row(embedding + (size_t)tokens[blockIdx.x] * n, x + (size_t)blockIdx.x * n, n);
 }
 
-KERNEL(NORM_THREADS, 1) vt_norm(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps)
+KERNEL(NORM_THREADS, 1)
+vt_norm(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps, const struct vt_dev_low low)
 {
     const size_t row = (size_t)blockIdx.x * n;
     release_next();
     wait_ahead();
-    norm_row(x + row, parts_of(sums, blockIdx.x), true, w, out + row, n, eps);
+    norm_row(x + row, parts_of(sums, blockIdx.x), true, w, out + row, low, blockIdx.x, n, eps);
+}
+
+/* The same of many rows that have nothing to be added: a warp a row, which is read twice, the second time from the cache. */
+KERNEL(256, 1) vt_norm_rows(const float *x, const float *w, bf16 *out, int n, float eps, int n_rows)
+{
+    const int row = blockIdx.x * 8 + threadIdx.x / 32, lane = threadIdx.x % 32;
+    if (row >= n_rows)
+        return;
+    const float4 *from = reinterpret_cast<const float4 *>(x + (size_t)row * n), *g = reinterpret_cast<const float4 *>(w);
+    uint2 *to = reinterpret_cast<uint2 *>(out + (size_t)row * n);
+    float sum = 0;
+#pragma unroll 4
+    for (int i = lane; i < n / 4; i += 32)
+        sum += from[i].x * from[i].x + from[i].y * from[i].y + from[i].z * from[i].z + from[i].w * from[i].w;
+    const float inv = 1.0f / sqrtf(warp_sum(sum) / (float)n + eps);
+#pragma unroll 4
+    for (int i = lane; i < n / 4; i += 32)
+        to[i] = make_uint2(pack2(from[i].x * inv * g[i].x, from[i].y * inv * g[i].y),
+                           pack2(from[i].z * inv * g[i].z, from[i].w * inv * g[i].w));
 }
 
 /* Rows from anywhere: sources[row] is an address of n floats. */
 KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf16 *out, int n, float eps)
 {
-    norm_row(at<float>(sources[blockIdx.x]), no_parts(), false, w, out + (size_t)blockIdx.x * n, n, eps);
+    norm_row(at<float>(sources[blockIdx.x]), no_parts(), false, w, out + (size_t)blockIdx.x * n, no_low(), 0, n, eps);
 }
 
 /* The first kernel of a step: where each row's token goes, and its embedding, normed for the first layer. A row without
@@ -173,7 +239,7 @@ KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf
  * nothing. */
 KERNEL(NORM_THREADS, 1)
 vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int n, int32_t *pos, uint64_t *key_at,
-              const float *w, bf16 *out, float eps)
+              const float *w, bf16 *out, float eps, const struct vt_dev_low low)
 {
     const int row = blockIdx.x;
     release_next();
@@ -188,7 +254,7 @@ vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int
     }
     embed_row(embedding + (size_t)(is_fed ? s->last : 0) * n, x + (size_t)row * n, n);
     __syncthreads();
-    norm_row(x + (size_t)row * n, no_parts(), false, w, out + (size_t)row * n, n, eps);
+    norm_row(x + (size_t)row * n, no_parts(), false, w, out + (size_t)row * n, low, row, n, eps);
 }
 
 /* Head rows of a step: the residual that gives a row's next token, normed. */
@@ -201,7 +267,7 @@ vt_step_norm(const struct vt_dev_job *job, float *x, const struct vt_dev_sums su
     const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(job->rows[row]) : nullptr;
     const bool is_first = s && s->n_tokens == 0;
     const struct parts p = is_first ? no_parts() : parts_of(sums, row);
-    norm_row(is_first ? at<float>(s->last_hidden) : x + (size_t)row * n, p, false, w, out + (size_t)row * n, n, eps);
+    norm_row(is_first ? at<float>(s->last_hidden) : x + (size_t)row * n, p, false, w, out + (size_t)row * n, no_low(), 0, n, eps);
 }
 
 /* Element i of a row of a page at position p, from where the row stands in the page's first tile. */
@@ -210,80 +276,75 @@ DEVICE int element_at(int p, int i)
     return i / 64 * (VT_DEV_PAGE_KEYS * 64) + ((i % 64 / 8) ^ (p % 8)) * 8 + i % 8;
 }
 
+/* Four neighbouring elements from element i of a head's row, rounded. */
+DEVICE void store_four(bf16 *row, int i, float4 v)
+{
+    *reinterpret_cast<uint2 *>(row + i) = make_uint2(pack2(v.x, v.y), pack2(v.z, v.w));
+}
+DEVICE float square4(float4 v)
+{
+    return v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
+}
+DEVICE float4 scale4(float4 v, float a, const float *g)
+{
+    const float4 b = g ? *reinterpret_cast<const float4 *>(g) : make_float4(1, 1, 1, 1);
+    return make_float4(v.x * a * b.x, v.y * a * b.y, v.z * a * b.z, v.w * a * b.w);
+}
+
 /* y[row] = q, k, v of a token as multiplied -> bias, head norm, rotation; q to its own buffer [row][head][head_pad], keys
  * and values to their page and, where plain is given, to plain[row][2 key heads][head_pad]. key_at[row]: address of the
- * row's first key at layer 0, 0 = not kept; a set lowest bit means a page of one layer. A warp takes a head; grid: (rows,
- * heads / 8). */
+ * row's first key at layer 0, 0 = not kept; a set lowest bit means a page of one layer. head_pad / 8 lanes take a head, a
+ * lane four elements and the four that are turned with them; grid: heads of all rows. */
 KERNEL(256, 1)
 vt_rope(const struct vt_dev_sums y, const float *bias, const float *q_norm, const float *k_norm, const float *rope,
-        const int32_t *pos, const uint64_t *key_at, bf16 *q, bf16 *plain, struct vt_dev_shape m, int layer)
+        const int32_t *pos, const uint64_t *key_at, bf16 *q, bf16 *plain, struct vt_dev_shape m, int layer, int n_rows)
 {
-    __shared__ float lows[8][MOST_LOW];
-    const int row = blockIdx.x, lane = threadIdx.x % 32, half = m.head_dim / 2;
-    const int n_heads = m.n_heads + 2 * m.n_kv_heads, head = blockIdx.y * 8 + threadIdx.x / 32;
+    enum { AT_ONCE = 4 };
+    const int lanes = m.head_pad / 8, unit = blockIdx.x * (256 / lanes) + threadIdx.x / lanes, lane = threadIdx.x % lanes;
+    const int n_heads = m.n_heads + 2 * m.n_kv_heads, head = unit % n_heads, half = m.head_dim / 2, i = lane * 4;
     release_next();
     wait_ahead();
-    const bool is_q = head < m.n_heads, is_v = head >= m.n_heads + m.n_kv_heads;
-    if (head >= n_heads)
-        return;
-    const struct parts parts = parts_of(y, row);
-    const int n_splits = parts.n_splits;
-    const int64_t stride = parts.stride;
-    const float *in = parts.first + (size_t)head * m.head_dim;
-    const float *b = bias ? bias + (size_t)head * m.head_dim : nullptr;
+    const bool is_there = unit < n_rows * n_heads, is_q = head < m.n_heads, is_v = head >= m.n_heads + m.n_kv_heads;
+    const bool is_in = is_there && i < half;
+    const int row = is_there ? unit / n_heads : 0;
+    const float *in = at<const float>(y.first) + (size_t)row * y.ld + (size_t)head * m.head_dim + i;
+    const float *b = bias ? bias + (size_t)head * m.head_dim + i : nullptr;
     const float *g = is_q ? q_norm : is_v ? nullptr : k_norm;
     const int p = pos[row];
     const uint64_t key = key_at[row];
-    const float *angle = rope + (size_t)(p < 0 ? 0 : p) * m.head_dim;
-    enum { AT_ONCE = 4 };
-    float lo[2], hi[2], sum = 0;
+    const float4 zero = make_float4(0, 0, 0, 0);
+    float4 lo = b && is_in ? *reinterpret_cast<const float4 *>(b) : zero,
+           hi = b && is_in ? *reinterpret_cast<const float4 *>(b + half) : zero;
+    for (int s = 0; s < y.n; s += AT_ONCE) {
+        float4 v[AT_ONCE][2];
 #pragma unroll
-    for (int j = 0; j < 2; j++) {
-        const int i = lane + 32 * j;
-        lo[j] = b && i < half ? b[i] : 0;
-        hi[j] = b && i < half ? b[half + i] : 0;
-    }
-    for (int s = 0; s < n_splits; s += AT_ONCE) {
-        float v[AT_ONCE][2][2];
+        for (int k = 0; k < AT_ONCE; k++) {
+            const bool is_part = is_in && s + k < y.n;
+            v[k][0] = is_part ? *reinterpret_cast<const float4 *>(in + (s + k) * y.stride) : zero;
+            v[k][1] = is_part ? *reinterpret_cast<const float4 *>(in + (s + k) * y.stride + half) : zero;
+        }
 #pragma unroll
-        for (int k = 0; k < AT_ONCE; k++)
-#pragma unroll
-            for (int j = 0; j < 2; j++) {
-                const int i = lane + 32 * j;
-                const bool is_there = s + k < n_splits && i < half;
-                v[k][j][0] = is_there ? in[(s + k) * stride + i] : 0;
-                v[k][j][1] = is_there ? in[(s + k) * stride + half + i] : 0;
-            }
-#pragma unroll
-        for (int k = 0; k < AT_ONCE; k++)
-#pragma unroll
-            for (int j = 0; j < 2; j++) {
-                lo[j] += v[k][j][0];
-                hi[j] += v[k][j][1];
-            }
-    }
-    if (parts.n_low) {
-        const int rank = parts.n_low / 3, first = rank * (is_q ? 0 : is_v ? 2 : 1);
-        float *low = lows[threadIdx.x / 32];
-        for (int j = lane; j < rank; j += 32)
-            low[j] = low_value(parts, first + j);
-        __syncwarp();
-#pragma unroll
-        for (int j = 0; j < 2; j++) {
-            const int i = lane + 32 * j;
-            if (i >= half)
-                continue;
-            const bf16 *rows = parts.low + ((size_t)head * m.head_dim + i) * parts.n_low + first;
-            lo[j] += low_dot(rows, low, rank);
-            hi[j] += low_dot(rows + (size_t)half * parts.n_low, low, rank);
+        for (int k = 0; k < AT_ONCE; k++) {
+            lo = add4(lo, v[k][0]);
+            hi = add4(hi, v[k][1]);
         }
     }
-#pragma unroll
-    for (int j = 0; j < 2; j++)
-        sum += lo[j] * lo[j] + hi[j] * hi[j];
-    const float inv = g ? 1.0f / sqrtf(warp_sum(sum) / (float)m.head_dim + m.eps) : 1.0f;
-    if (!is_q && !key)
+    float sum = square4(lo) + square4(hi);
+    for (int o = lanes / 2; o; o /= 2)
+        sum += __shfl_xor_sync(0xffffffffu, sum, o);
+    if (g) {
+        const float inv = 1.0f / sqrtf(sum / (float)m.head_dim + m.eps);
+        lo = scale4(lo, inv, is_in ? g + i : nullptr);
+        hi = scale4(hi, inv, is_in ? g + half + i : nullptr);
+    }
+    if (!is_there || (!is_q && !key))
         return;
+    if (!is_v && is_in) {
+        const float *angle = rope + (size_t)(p < 0 ? 0 : p) * m.head_dim + i;
+        const float4 c = *reinterpret_cast<const float4 *>(angle), d = *reinterpret_cast<const float4 *>(angle + half), a = lo;
+        lo = make_float4(a.x * c.x - hi.x * d.x, a.y * c.y - hi.y * d.y, a.z * c.z - hi.z * d.z, a.w * c.w - hi.w * d.w);
+        hi = make_float4(hi.x * c.x + a.x * d.x, hi.y * c.y + a.y * d.y, hi.z * c.z + a.z * d.z, hi.w * c.w + a.w * d.w);
+    }
     bf16 *out = q + ((size_t)row * m.n_heads + head) * m.head_pad;
     const bool is_page = !is_q; /* pieces of eight elements are swizzled there (attend.cuh); q is plain */
     if (is_page) {
@@ -292,28 +353,18 @@ vt_rope(const struct vt_dev_sums y, const float *bias, const float *q_norm, cons
         out = at<bf16>(base) + (size_t)(2 * kv + is_v) * VT_DEV_PAGE_KEYS * m.head_pad;
     }
     bf16 *also = plain && is_page ? plain + ((size_t)row * 2 * m.n_kv_heads + (head - m.n_heads)) * m.head_pad : nullptr;
-#pragma unroll
-    for (int j = 0; j < 2; j++) {
-        const int i = lane + 32 * j;
-        if (i >= half)
-            break;
-        float a = lo[j] * inv * (g ? g[i] : 1.0f), c = hi[j] * inv * (g ? g[half + i] : 1.0f);
-        if (!is_v) {
-            const float co = angle[i], si = angle[half + i], turned = a * co - c * si;
-            c = c * co + a * si;
-            a = turned;
-        }
-        out[is_page ? element_at(p, i) : i] = __float2bfloat16_rn(a);
-        out[is_page ? element_at(p, half + i) : half + i] = __float2bfloat16_rn(c);
+    if (is_in) {
+        store_four(out, is_page ? element_at(p, i) : i, lo);
+        store_four(out, is_page ? element_at(p, half + i) : half + i, hi);
         if (also) {
-            also[i] = __float2bfloat16_rn(a);
-            also[half + i] = __float2bfloat16_rn(c);
+            store_four(also, i, lo);
+            store_four(also, half + i, hi);
         }
     }
-    for (int i = m.head_dim + lane; i < m.head_pad; i += 32) {
-        out[is_page ? element_at(p, i) : i] = __float2bfloat16_rn(0.0f);
+    for (int e = m.head_dim + i; e < m.head_pad; e += 4 * lanes) {
+        store_four(out, is_page ? element_at(p, e) : e, zero);
         if (also)
-            also[i] = __float2bfloat16_rn(0.0f);
+            store_four(also, e, zero);
     }
 }
 
@@ -333,28 +384,6 @@ KERNEL(256, 1) vt_swiglu(const bf16 *y, bf16 *out, int d_ff, int64_t n_eights)
         r[j] = pack2(__fdividef(a, 1.0f + __expf(-a)) * low_of(us[j]), __fdividef(b, 1.0f + __expf(-b)) * high_of(us[j]));
     }
     *reinterpret_cast<uint4 *>(out + i * 8) = make_uint4(r[0], r[1], r[2], r[3]);
-}
-
-/* The same of a step under an adapter, from fp32 sums in one part whose low columns are those of gate, then of up. grid:
- * (rows, d_ff / 256). */
-KERNEL(256, 1) vt_step_swiglu(const struct vt_dev_sums y, bf16 *out, int d_ff)
-{
-    __shared__ float low[2 * MOST_LOW];
-    const int row = blockIdx.x, unit = blockIdx.y * 256 + threadIdx.x;
-    release_next();
-    wait_ahead();
-    const struct parts p = parts_of(y, row);
-    const int rank = p.n_low / 2;
-    for (int j = threadIdx.x; j < p.n_low; j += 256)
-        low[j] = low_value(p, j);
-    __syncthreads();
-    if (unit >= d_ff)
-        return;
-    const int column = unit / 8 * 16 + unit % 8;
-    const bf16 *b = p.low + (size_t)column * p.n_low;
-    const float gate = p.first[column] + low_dot(b, low, rank),
-                up = p.first[column + 8] + low_dot(b + (size_t)8 * p.n_low + rank, low + rank, rank);
-    out[(size_t)row * d_ff + unit] = __float2bfloat16_rn(__fdividef(gate, 1.0f + __expf(-gate)) * up);
 }
 
 #endif

@@ -49,7 +49,7 @@ static struct {
 
 struct shape {
     int m, n, k, ldx, ldy, ldd;
-    bool x_by_k, y_by_n, is_f32;
+    bool x_by_k, y_by_n, is_f32, is_unsplit;
 };
 struct plan {
     struct shape shape;
@@ -164,7 +164,8 @@ static vt_status view(int type, int rows, int cols, int ld, void **out, vt_err *
 static vt_status choose(vt_gpu_blas *b, struct plan *p, vt_err *err)
 {
     /* Sums of a split k are added in fp32 scratch, never in the result's type. */
-    const uint32_t reduction = VT_LT_REDUCTION_COMPUTE_TYPE, alignment = 16;
+    const uint32_t reduction = p->shape.is_unsplit ? VT_LT_REDUCTION_NONE : VT_LT_REDUCTION_COMPUTE_TYPE;
+    const uint32_t alignment = 16;
     const uint64_t room = b->workspace_bytes;
     struct vt_lt_result found = {0};
     void *pref = NULL;
@@ -204,7 +205,8 @@ static unsigned hash(const struct shape *s)
                                (unsigned)s->ldx,
                                (unsigned)s->ldy,
                                (unsigned)s->ldd,
-                               (unsigned)s->x_by_k | (unsigned)s->y_by_n << 1 | (unsigned)s->is_f32 << 2};
+                               (unsigned)s->x_by_k | (unsigned)s->y_by_n << 1 | (unsigned)s->is_f32 << 2 |
+                                   (unsigned)s->is_unsplit << 3};
     unsigned h = 2166136261u;
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         h = (h ^ values[i]) * 16777619u;
@@ -214,7 +216,7 @@ static unsigned hash(const struct shape *s)
 static bool same(const struct shape *a, const struct shape *b)
 {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->ldx == b->ldx && a->ldy == b->ldy && a->ldd == b->ldd &&
-           a->x_by_k == b->x_by_k && a->y_by_n == b->y_by_n && a->is_f32 == b->is_f32;
+           a->x_by_k == b->x_by_k && a->y_by_n == b->y_by_n && a->is_f32 == b->is_f32 && a->is_unsplit == b->is_unsplit;
 }
 
 static vt_status plan_of(vt_gpu_blas *b, const struct vt_gpu_matmul *m, struct plan **out, vt_err *err)
@@ -227,7 +229,8 @@ static vt_status plan_of(vt_gpu_blas *b, const struct vt_gpu_matmul *m, struct p
                             .ldd = m->ldd,
                             .x_by_k = m->x_by_k,
                             .y_by_n = m->y_by_n,
-                            .is_f32 = m->is_f32};
+                            .is_f32 = m->is_f32,
+                            .is_unsplit = m->is_unsplit};
     struct plan **bucket = &b->buckets[hash(&s)];
     for (*out = *bucket; *out; *out = (*out)->next)
         if (same(&(*out)->shape, &s))

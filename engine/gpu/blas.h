@@ -21,7 +21,8 @@ struct vt_gpu_matmul {
     bool y_by_n;       /* y is stored [n][k], as weights are */
     bool is_f32;       /* of d */
     bool add;
-    float alpha; /* 0 = 1 */
+    bool is_unsplit; /* an element is one chain over k in order: its bits do not depend on how many rows x has */
+    float alpha;     /* 0 = 1 */
 };
 
 /* The workspace is one allocation of g. One handle serves one stream. */

@@ -400,7 +400,7 @@ static void recut(struct vt_cuda *be, struct vt_cuda_product *p, int n)
 {
     struct vt_cuda_machine m = be->machine;
     m.most_clusters[n == 2] = 0;
-    const struct vt_cuda_cut c = vt_cuda_cut_of(&m, p->kind, p->n_columns, 0, p->k);
+    const struct vt_cuda_cut c = vt_cuda_cut_of(&m, p->kind, p->n_columns, p->k, 0, 0);
     if (c.n_splits <= p->cut.n_splits)
         p->cut = c;
 }

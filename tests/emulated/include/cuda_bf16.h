@@ -134,6 +134,10 @@ template <typename T> T __ldcg(const T *p)
 {
     return *p;
 }
+template <typename T> void __stcg(T *p, T v)
+{
+    *p = v;
+}
 [[noreturn]] inline void __trap()
 {
     abort();

@@ -47,6 +47,11 @@ inline unsigned __ballot_sync(unsigned, bool v)
         r |= all[64 * i] ? 1u << i : 0;
     return r;
 }
+inline bool __any_sync(unsigned all, bool v)
+{
+    return __ballot_sync(all, v) != 0;
+}
+inline void __threadfence() {}
 inline void __syncthreads()
 {
     emulated_block_barrier();
