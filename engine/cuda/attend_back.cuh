@@ -178,27 +178,27 @@ DEVICE void back_queries(const struct vt_dev_span *spans, const struct vt_dev_ba
 
 /* --- keys --- */
 
-struct back_turn { /* queries of a turn */
-    float lse[BACK_TURN], delta[BACK_TURN];
-    int seen[BACK_TURN];
+template <int N> struct back_turn { /* queries of a turn */
+    float lse[N], delta[N];
+    int seen[N];
 };
 
-template <int HD>
-DEVICE void back_load_turn(uint32_t to, struct back_turn *t, const struct back_rows &in, const struct vt_dev_shape &m,
+template <int HD, int N>
+DEVICE void back_load_turn(uint32_t to, struct back_turn<N> *t, const struct back_rows &in, const struct vt_dev_shape &m,
                            const struct vt_dev_back_keys &item, int turn, int kv)
 {
     const int heads = m.n_heads / m.n_kv_heads, n = item.n_q * heads;
-    for (int i = threadIdx.x; i < BACK_TURN * (HD / 8); i += BACK_THREADS) {
-        const int r = i / (HD / 8), piece = i % (HD / 8), at_query = turn * BACK_TURN + r;
+    for (int i = threadIdx.x; i < N * (HD / 8); i += BACK_THREADS) {
+        const int r = i / (HD / 8), piece = i % (HD / 8), at_query = turn * N + r;
         const bool is_row = at_query < n;
         const size_t row = (size_t)(item.q_row + (is_row ? at_query / heads : 0)) * m.n_heads + kv * heads + at_query % heads;
         const bool is_there = is_row && piece * 8 < m.head_dim;
-        copy_async(to + piece_at(r, piece, BACK_TURN), in.q + row * HD + piece * 8, is_row);
-        copy_async(to + BACK_TURN * HD * 2 + piece_at(r, piece, BACK_TURN), in.d_out + row * m.head_dim + (is_there ? piece * 8 : 0),
+        copy_async(to + piece_at(r, piece, N), in.q + row * HD + piece * 8, is_row);
+        copy_async(to + N * HD * 2 + piece_at(r, piece, N), in.d_out + row * m.head_dim + (is_there ? piece * 8 : 0),
                    is_there);
     }
-    if (threadIdx.x < BACK_TURN) {
-        const int at_query = turn * BACK_TURN + threadIdx.x;
+    if (threadIdx.x < N) {
+        const int at_query = turn * N + threadIdx.x;
         const bool is_row = at_query < n;
         const int token = at_query / heads;
         const size_t row = (size_t)(item.q_row + token) * m.n_heads + kv * heads + at_query % heads;
@@ -238,6 +238,29 @@ template <int HD> DEVICE void back_turned_scores(float (&d)[16], uint32_t left, 
     }
 }
 
+/* A warp's 16 keys, from row `row` of the block. */
+template <int HD>
+DEVICE void back_store_keys(const struct vt_dev_back_keys &item, const float (&dk)[HD / 2], const float (&dv)[HD / 2], int row, int kv,
+                            float *dkv, float *parts, const struct vt_dev_shape &m)
+{
+    const int lane = threadIdx.x % 32, g = lane / 4;
+    const size_t to_values = item.part < 0 ? (size_t)m.n_kv_heads * HD : (size_t)BACK_KEYS * HD;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const int key = row + g + 8 * i;
+        if (key >= item.n_keys)
+            continue;
+        float *out = item.part < 0 ? dkv + ((size_t)(item.key_row + key) * 2 * m.n_kv_heads + kv) * HD
+                                   : parts + (((size_t)item.part * m.n_kv_heads + kv) * 2 * BACK_KEYS + key) * HD;
+        out += 2 * (lane % 4);
+#pragma unroll
+        for (int n = 0; n < HD / 8; n++) {
+            *reinterpret_cast<float2 *>(out + 8 * n) = make_float2(dk[4 * n + 2 * i], dk[4 * n + 2 * i + 1]);
+            *reinterpret_cast<float2 *>(out + to_values + 8 * n) = make_float2(dv[4 * n + 2 * i], dv[4 * n + 2 * i + 1]);
+        }
+    }
+}
+
 /* parts: [part][key head][dK, dV][64][head_pad]. grid: (items, key heads). Shared memory: keys and values, two stages of
  * queries and gradients of the output, two turns. */
 template <int HD>
@@ -248,8 +271,8 @@ DEVICE void back_keys(const struct vt_dev_back_keys *items, const struct back_ro
     const int lane = threadIdx.x % 32, g = lane / 4, row = 16 * (threadIdx.x / 32), kv = blockIdx.y;
     const struct vt_dev_back_keys item = items[blockIdx.x];
     const uint32_t keys = shared_address(dynamic_shared), values = keys + tile_bytes, stages = values + tile_bytes;
-    struct back_turn *turns =
-        reinterpret_cast<struct back_turn *>(reinterpret_cast<char *>(dynamic_shared) + 2 * tile_bytes + 2 * stage_bytes);
+    struct back_turn<BACK_TURN> *turns =
+        reinterpret_cast<struct back_turn<BACK_TURN> *>(reinterpret_cast<char *>(dynamic_shared) + 2 * tile_bytes + 2 * stage_bytes);
     const int n_turns = (item.n_q * (m.n_heads / m.n_kv_heads) + BACK_TURN - 1) / BACK_TURN;
     const float scale = m.scale_log2 * 0.69314718056f;
     float dk[HD / 2], dv[HD / 2];
@@ -259,14 +282,14 @@ DEVICE void back_keys(const struct vt_dev_back_keys *items, const struct back_ro
     back_load_keys<HD>(keys, in, m, item.key_row, item.n_keys, kv);
     for (int turn = -1; turn < n_turns; turn++) {
         if (turn + 1 < n_turns)
-            back_load_turn<HD>(stages + ((turn + 1) & 1) * stage_bytes, &turns[(turn + 1) & 1], in, m, item, turn + 1, kv);
+            back_load_turn<HD, BACK_TURN>(stages + ((turn + 1) & 1) * stage_bytes, &turns[(turn + 1) & 1], in, m, item, turn + 1, kv);
         copy_async_commit();
         if (turn < 0)
             continue;
         copy_async_wait<1>();
         __syncthreads();
         const uint32_t q = stages + (turn & 1) * stage_bytes, d_out = q + turn_bytes;
-        const struct back_turn *t = &turns[turn & 1];
+        const struct back_turn<BACK_TURN> *t = &turns[turn & 1];
         float s[16], d[16];
         uint32_t p[2][4];
         back_turned_scores<HD>(s, keys, row, q);
@@ -284,21 +307,7 @@ DEVICE void back_keys(const struct vt_dev_back_keys *items, const struct back_ro
         __syncthreads();
     }
     copy_async_wait<0>();
-    const size_t to_values = item.part < 0 ? (size_t)m.n_kv_heads * HD : (size_t)BACK_KEYS * HD;
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        const int key = row + g + 8 * i;
-        if (key >= item.n_keys)
-            continue;
-        float *out = item.part < 0 ? dkv + ((size_t)(item.key_row + key) * 2 * m.n_kv_heads + kv) * HD
-                                   : parts + (((size_t)item.part * m.n_kv_heads + kv) * 2 * BACK_KEYS + key) * HD;
-        out += 2 * (lane % 4);
-#pragma unroll
-        for (int n = 0; n < HD / 8; n++) {
-            *reinterpret_cast<float2 *>(out + 8 * n) = make_float2(dk[4 * n + 2 * i], dk[4 * n + 2 * i + 1]);
-            *reinterpret_cast<float2 *>(out + to_values + 8 * n) = make_float2(dv[4 * n + 2 * i], dv[4 * n + 2 * i + 1]);
-        }
-    }
+    back_store_keys<HD>(item, dk, dv, row, kv, dkv, parts, m);
 }
 
 /* grid: (sums, 2 * key heads). */

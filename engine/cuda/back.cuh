@@ -19,21 +19,24 @@ KERNEL(256, 1) vt_round(const float *x, bf16 *out, int64_t n)
     reinterpret_cast<uint2 *>(out)[i] = make_uint2(pack2(v.x, v.y), pack2(v.z, v.w));
 }
 
-/* dx += the gradient, through y = x / rms(x) * w, of x, whose y has gradient dy; out, where given: the new dx, rounded. */
+/* dx += the gradient, through y = x / rms(x) * w, of x, whose y has gradient dy; out, where given: the new dx, rounded. A
+ * warp; x and dy are read twice, the second time from the cache. */
 DEVICE void back_norm_row(const float *x, const float *w, const float *dy, float *dx, bf16 *out, int n, float eps)
 {
-    __shared__ float scratch[8];
+    const int lane = threadIdx.x % 32;
     float squares = 0, dot = 0;
-    for (int i = threadIdx.x * 4; i < n; i += 1024) {
+#pragma unroll 4
+    for (int i = lane * 4; i < n; i += 128) {
         const float4 v = *reinterpret_cast<const float4 *>(x + i), g = *reinterpret_cast<const float4 *>(w + i),
                      d = *reinterpret_cast<const float4 *>(dy + i);
         squares += v.x * v.x + v.y * v.y + v.z * v.z + v.w * v.w;
         dot += v.x * g.x * d.x + v.y * g.y * d.y + v.z * g.z * d.z + v.w * g.w * d.w;
     }
-    squares = block_sum(squares, scratch);
-    dot = block_sum(dot, scratch);
+    squares = warp_sum(squares);
+    dot = warp_sum(dot);
     const float inv = 1.0f / sqrtf(squares / (float)n + eps), back = inv * inv * inv * dot / (float)n;
-    for (int i = threadIdx.x * 4; i < n; i += 1024) {
+#pragma unroll 4
+    for (int i = lane * 4; i < n; i += 128) {
         const float4 v = *reinterpret_cast<const float4 *>(x + i), g = *reinterpret_cast<const float4 *>(w + i),
                      d = *reinterpret_cast<const float4 *>(dy + i);
         float4 r = *reinterpret_cast<const float4 *>(dx + i);
@@ -47,17 +50,23 @@ DEVICE void back_norm_row(const float *x, const float *w, const float *dy, float
     }
 }
 
-KERNEL(256, 1) vt_back_norm(const float *x, const float *w, const float *dy, float *dx, bf16 *out, int n, float eps)
+/* grid: rows / 8. */
+KERNEL(256, 1) vt_back_norm(const float *x, const float *w, const float *dy, float *dx, bf16 *out, int n, float eps, int n_rows)
 {
-    const size_t row = (size_t)blockIdx.x * n;
-    back_norm_row(x + row, w, dy + row, dx + row, out ? out + row : nullptr, n, eps);
+    const int row = blockIdx.x * 8 + threadIdx.x / 32;
+    const size_t first = (size_t)row * n;
+    if (row < n_rows)
+        back_norm_row(x + first, w, dy + first, dx + first, out ? out + first : nullptr, n, eps);
 }
 /* Of the head's rows, which are some of the batch's. */
 KERNEL(256, 1)
-vt_back_head_norm(const struct vt_dev_back_head *heads, const float *w, const float *dy, float *dx, int n, float eps)
+vt_back_head_norm(const struct vt_dev_back_head *heads, const float *w, const float *dy, float *dx, int n, float eps, int n_rows)
 {
-    const struct vt_dev_back_head h = heads[blockIdx.x];
-    back_norm_row(at<const float>(h.source), w, dy + (size_t)blockIdx.x * n, dx + (size_t)h.row * n, nullptr, n, eps);
+    const int row = blockIdx.x * 8 + threadIdx.x / 32;
+    if (row >= n_rows)
+        return;
+    const struct vt_dev_back_head h = heads[row];
+    back_norm_row(at<const float>(h.source), w, dy + (size_t)row * n, dx + (size_t)h.row * n, nullptr, n, eps);
 }
 
 /* Gradient of -sum w log p(id) with respect to a row's logits: (sum of w) softmax - w at the ids. One block of 256 a row;

@@ -101,8 +101,8 @@ static vt_status norm_backward(const struct backward *b, vt_gpu_ptr x, vt_gpu_pt
     int d = b->be->cfg.d_model;
     float eps = b->be->cfg.rms_eps;
     vt_gpu_ptr dy = b->dn;
-    void *args[] = {&x, &w, &dy, &dx, &out, &d, &eps};
-    return launch(b, VT_CUDA_back_norm, n, 1, 256, 0, args, err);
+    void *args[] = {&x, &w, &dy, &dx, &out, &d, &eps, &n};
+    return launch(b, VT_CUDA_back_norm, (n + 7) / 8, 1, 256, 0, args, err);
 }
 
 /* --- a module --- */
@@ -321,11 +321,15 @@ static vt_status back_attention(const struct backward *b, int i, vt_err *err)
     vt_gpu_ptr spans = t->spans, queries = t->queries, keys = t->keys, sums = t->sums, q = r.q, kvs = r.kv,
                d_out = b->d_ctx, lse = r.lse, delta = b->delta, dq = b->dq, dkv = b->dkv, parts = b->parts;
     void *query_args[] = {&spans, &queries, &q, &kvs, &d_out, &lse, &delta, &dq, &be->shape};
-    VT_TRY(launch(b, is_wide ? VT_CUDA_back_queries_128 : VT_CUDA_back_queries_64, t->n_queries, kv, 128,
-                  vt_cuda_back_query_bytes(is_wide), query_args, err));
+    const enum vt_cuda_kernel query_kernel =
+        be->is_own ? (is_wide ? VT_CUDA_back_wide_queries_128 : VT_CUDA_back_wide_queries_64)
+                   : (is_wide ? VT_CUDA_back_queries_128 : VT_CUDA_back_queries_64);
+    const enum vt_cuda_kernel key_kernel = be->is_own
+                                               ? (is_wide ? VT_CUDA_back_wide_keys_128 : VT_CUDA_back_wide_keys_64)
+                                               : (is_wide ? VT_CUDA_back_keys_128 : VT_CUDA_back_keys_64);
+    VT_TRY(launch(b, query_kernel, t->n_queries, kv, 128, vt_cuda_back_query_bytes(is_wide), query_args, err));
     void *key_args[] = {&keys, &q, &kvs, &d_out, &lse, &delta, &dkv, &parts, &be->shape};
-    VT_TRY(launch(b, is_wide ? VT_CUDA_back_keys_128 : VT_CUDA_back_keys_64, t->n_keys, kv, 128,
-                  vt_cuda_back_key_bytes(is_wide), key_args, err));
+    VT_TRY(launch(b, key_kernel, t->n_keys, kv, 128, vt_cuda_back_key_bytes(be->is_own, is_wide), key_args, err));
     void *sum_args[] = {&sums, &parts, &dkv, &be->shape};
     return launch(b, VT_CUDA_back_key_sums, t->n_sums, 2 * kv, 256, 0, sum_args, err);
 }
@@ -418,8 +422,9 @@ static vt_status back_heads(const struct backward *b, vt_err *err)
                                         .ldd = d,
                                         .is_f32 = true};
         VT_TRY(vt_gpu_matmul(be->blas, be->stream, &m, err));
-        void *back_args[] = {&heads, &be->w.final_norm, &dn, &dx, &d, &eps};
-        VT_TRY(launch(b, VT_CUDA_back_head_norm, n, 1, 256, 0, back_args, err));
+        int n_rows = n;
+        void *back_args[] = {&heads, &be->w.final_norm, &dn, &dx, &d, &eps, &n_rows};
+        VT_TRY(launch(b, VT_CUDA_back_head_norm, (n + 7) / 8, 1, 256, 0, back_args, err));
     }
     return VT_OK;
 }

@@ -260,6 +260,7 @@ static vt_status launch_step(struct vt_cuda *be, const struct step *s, vt_err *e
         if (s->is_own)
             low = vt_cuda_step_low(be, &pass, 0, VT_CUDA_QKV);
         grid.smem = low.a ? (unsigned)d * 2 : 0;
+        grid.threads = vt_cuda_low_threads(d, low.n_low);
         void *args[] = {
             &be->job, &be->w.embedding, &b->x, &d, &b->pos, &b->key_at, &be->w.layers[0].input_norm, &b->norm, &eps,
             &low};

@@ -74,6 +74,17 @@ vt_status vt_cuda_rope_ensure(struct vt_cuda *be, int n_positions, vt_err *err)
     return VT_OK;
 }
 
+static size_t shared_of_back(enum vt_cuda_kernel k)
+{
+    const bool is_wide = k == VT_CUDA_back_queries_128 || k == VT_CUDA_back_keys_128 ||
+                         k == VT_CUDA_back_wide_queries_128 || k == VT_CUDA_back_wide_keys_128;
+    if (k == VT_CUDA_back_keys_64 || k == VT_CUDA_back_keys_128)
+        return vt_cuda_back_key_bytes(false, is_wide);
+    if (k == VT_CUDA_back_wide_keys_64 || k == VT_CUDA_back_wide_keys_128)
+        return vt_cuda_back_key_bytes(true, is_wide);
+    return vt_cuda_back_query_bytes(is_wide);
+}
+
 static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
 {
     static const char *const names[] = {
@@ -91,10 +102,8 @@ static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
             asked = vt_cuda_attend_bytes();
         if (k == VT_CUDA_wide_pages_64 || k == VT_CUDA_wide_pages_128)
             asked = vt_cuda_wide_attend_bytes(k == VT_CUDA_wide_pages_128);
-        if (k == VT_CUDA_back_queries_64 || k == VT_CUDA_back_queries_128)
-            asked = vt_cuda_back_query_bytes(k == VT_CUDA_back_queries_128);
-        if (k == VT_CUDA_back_keys_64 || k == VT_CUDA_back_keys_128)
-            asked = vt_cuda_back_key_bytes(k == VT_CUDA_back_keys_128);
+        if (k >= VT_CUDA_back_queries_64 && k <= VT_CUDA_back_wide_keys_128)
+            asked = shared_of_back((enum vt_cuda_kernel)k);
         if (k >= VT_CUDA_gemm_16 && k <= VT_CUDA_gemm_160)
             asked = most;
         VT_TRY(vt_gpu_kernel(be->gpu, be->module, names[k], asked < most ? asked : most, &be->kernel[k], err));

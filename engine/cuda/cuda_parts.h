@@ -369,6 +369,7 @@ vt_status vt_cuda_head(struct vt_cuda *be, vt_gpu_ptr norm, int n, vt_err *err) 
 
 /* Threads of a block that norms rows of d elements. */
 unsigned vt_cuda_norm_threads(int d);
+unsigned vt_cuda_low_threads(int d, int n_low); /* and also give A x: a warp for four rows of A */
 
 /* cuda_adapter.c: storage operations, and what the model's thread does before work: values packed, room for low rows of
  * n_rows (wide) or of a step. NULL is allowed. */

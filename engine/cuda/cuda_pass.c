@@ -19,6 +19,13 @@ vt_status vt_cuda_launch(struct vt_cuda *be, enum vt_cuda_kernel k, const struct
     return vt_gpu_launch(be->gpu, be->stream, be->kernel[k], names[k], grid, args, err);
 }
 
+unsigned vt_cuda_low_threads(int d, int n_low)
+{
+    enum { AT_ONCE = 4, MOST = VT_CUDA_NORM_THREADS };
+    const unsigned own = vt_cuda_norm_threads(d), low = (unsigned)((n_low + AT_ONCE - 1) / AT_ONCE) * 32;
+    return low < own ? own : low < MOST ? low : MOST;
+}
+
 unsigned vt_cuda_norm_threads(int d)
 {
     int kept = 1; /* float4s of a thread */

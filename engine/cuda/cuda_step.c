@@ -104,7 +104,7 @@ static vt_status norm(struct vt_cuda *be, const struct vt_cuda_pass *p, const st
     float eps = be->cfg.rms_eps;
     void *args[] = {&b->x, &s, &w, &b->norm, &d, &eps, &low};
     const struct vt_gpu_grid grid = {.x = (unsigned)p->n_rows,
-                                     .threads = vt_cuda_norm_threads(d),
+                                     .threads = vt_cuda_low_threads(d, low.n_low),
                                      .smem = low.a ? (unsigned)d * 2 : 0,
                                      .is_eager = true};
     return vt_cuda_launch(be, VT_CUDA_norm, &grid, args, err);

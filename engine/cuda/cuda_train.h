@@ -78,11 +78,11 @@ static inline unsigned vt_cuda_back_query_bytes(bool is_wide)
 {
     return 4u * VT_CUDA_BACK_KEYS * (is_wide ? 256u : 128u); /* two stages of keys and values */
 }
-static inline unsigned vt_cuda_back_key_bytes(bool is_wide)
+static inline unsigned vt_cuda_back_key_bytes(bool is_own, bool is_wide)
 {
-    enum { TURN = 32, TURN_NUMBERS = 3 * 4 };
-    const unsigned row = is_wide ? 256 : 128;
-    return 2u * VT_CUDA_BACK_KEYS * row + 4u * TURN * row + 2u * TURN * TURN_NUMBERS;
+    enum { TURN_NUMBERS = 3 * 4 };
+    const unsigned row = is_wide ? 256 : 128, turn = is_own ? 64 : 32;
+    return 2u * VT_CUDA_BACK_KEYS * row + 4u * turn * row + 2u * turn * TURN_NUMBERS;
 }
 
 vt_status vt_cuda_forward_begin(void *be, struct vt_lm_work *w, vt_err *err);

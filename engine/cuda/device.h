@@ -158,7 +158,8 @@ struct vt_dev_shape { /* of the model; by value */
     X(embed) X(norm) X(norm_rows) X(norm_from) X(step_begin) X(step_norm) X(rope) \
     X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
     X(wide_attend_128) X(wide_pages_64) X(wide_pages_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
-    X(back_queries_64) X(back_queries_128) X(back_keys_64) X(back_keys_128) X(back_key_sums) X(round) X(back_norm) \
+    X(back_queries_64) X(back_queries_128) X(back_keys_64) X(back_keys_128) \
+    X(back_wide_queries_64) X(back_wide_queries_128) X(back_wide_keys_64) X(back_wide_keys_128) X(back_key_sums) X(round) X(back_norm) \
     X(back_head_norm) X(back_head) X(back_swiglu) X(back_delta) X(back_rope) X(pack_modules) \
     X(add_modules) X(add) X(dot) X(adam) \
     X(gemm_16) X(gemm_32) X(gemm_64) X(gemm_96) X(gemm_128) X(gemm_160)

@@ -4,6 +4,7 @@
  */
 #include "cuda/attend.cuh"
 #include "cuda/attend_back.cuh"
+#include "cuda/attend_back_wide.cuh"
 #include "cuda/attend_step.cuh"
 #include "cuda/attend_wide.cuh"
 #include "cuda/back.cuh"

@@ -38,6 +38,7 @@ DEVICE struct parts no_parts()
 DEVICE float low_value(const struct parts &p, int j)
 {
     float sum = 0;
+#pragma unroll 8
     for (int s = 0; s < p.n_splits; s++)
         sum += p.first[s * p.stride + p.n_columns + j];
     return __bfloat162float(__float2bfloat16_rn(p.scale * sum));
@@ -76,6 +77,7 @@ DEVICE void write_low(const struct vt_dev_low &l, const bf16 *x, int n, bf16 *ou
     for (int j0 = threadIdx.x / 32 * AT_ONCE; j0 < l.n_low; j0 += n_warps * AT_ONCE) {
         const bf16 *a = at<const bf16>(l.a) + (size_t)j0 * n;
         float sum[AT_ONCE] = {0, 0, 0, 0};
+#pragma unroll 4
         for (int i = lane * 8; i < n; i += 256) {
             const uint4 v = *reinterpret_cast<const uint4 *>(x + i);
             uint4 w[AT_ONCE];

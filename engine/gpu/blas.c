@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_BUCKETS = 256 };
+enum { N_BUCKETS = 256, MANY_ROWS = 1024 };
 
 #define LT_MAP(X)                                                                                                      \
     X(create, "cublasLtCreate", int, (void **handle))                                                                  \
@@ -125,16 +125,21 @@ vt_status vt_gpu_blas_open(vt_gpu *g, size_t workspace, vt_gpu_blas **out, vt_er
     return VT_OK;
 }
 
+static void drop_views(struct plan *p)
+{
+    void **const all[] = {&p->x, &p->y, &p->d};
+    for (int i = 0; i < 3; i++) {
+        if (*all[i])
+            (void)lt.layout_destroy(*all[i]);
+        *all[i] = NULL;
+    }
+}
+
 static void free_plan(struct plan *p)
 {
     if (p->desc)
         (void)lt.desc_destroy(p->desc);
-    if (p->x)
-        (void)lt.layout_destroy(p->x);
-    if (p->y)
-        (void)lt.layout_destroy(p->y);
-    if (p->d)
-        (void)lt.layout_destroy(p->d);
+    drop_views(p);
     free(p);
 }
 
@@ -159,6 +164,14 @@ void vt_gpu_blas_close(vt_gpu_blas *b)
 static vt_status view(int type, int rows, int cols, int ld, void **out, vt_err *err)
 {
     return check(lt.layout_create(out, type, (uint64_t)cols, (uint64_t)rows, ld), "describing a matrix", err);
+}
+
+static vt_status views(struct plan *p, int m, vt_err *err)
+{
+    const struct shape *s = &p->shape;
+    VT_TRY(view(VT_LT_R_16BF, s->x_by_k ? s->k : m, s->x_by_k ? m : s->k, s->ldx, &p->x, err));
+    VT_TRY(view(VT_LT_R_16BF, s->y_by_n ? s->n : s->k, s->y_by_n ? s->k : s->n, s->ldy, &p->y, err));
+    return view(s->is_f32 ? VT_LT_R_32F : VT_LT_R_16BF, m, s->n, s->ldd, &p->d, err);
 }
 
 static vt_status choose(vt_gpu_blas *b, struct plan *p, vt_err *err)
@@ -191,10 +204,14 @@ static vt_status fill_plan(vt_gpu_blas *b, struct plan *p, vt_err *err)
     VT_TRY(check(lt.desc_create(&p->desc, VT_LT_COMPUTE_32F, VT_LT_R_32F), "preparing a matrix product", err));
     VT_TRY(check(lt.desc_set(p->desc, VT_LT_DESC_TRANSA, &trans_y, sizeof trans_y), "preparing a matrix product", err));
     VT_TRY(check(lt.desc_set(p->desc, VT_LT_DESC_TRANSB, &trans_x, sizeof trans_x), "preparing a matrix product", err));
-    VT_TRY(view(VT_LT_R_16BF, s->x_by_k ? s->k : s->m, s->x_by_k ? s->m : s->k, s->ldx, &p->x, err));
-    VT_TRY(view(VT_LT_R_16BF, s->y_by_n ? s->n : s->k, s->y_by_n ? s->k : s->n, s->ldy, &p->y, err));
-    VT_TRY(view(s->is_f32 ? VT_LT_R_32F : VT_LT_R_16BF, s->m, s->n, s->ldd, &p->d, err));
-    return choose(b, p, err);
+    /* For few rows it would choose kernels of another kind, which add in another order. */
+    const int asked = s->is_unsplit && s->m < MANY_ROWS ? MANY_ROWS : s->m;
+    VT_TRY(views(p, asked, err));
+    VT_TRY(choose(b, p, err));
+    if (asked == s->m)
+        return VT_OK;
+    drop_views(p);
+    return views(p, s->m, err);
 }
 
 static unsigned hash(const struct shape *s)

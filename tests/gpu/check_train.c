@@ -322,25 +322,36 @@ static void worst_modules(const char *name, const float *got, const float *want,
         }
 }
 
+static void run_both(const char *name, const char *path, int rank)
+{
+    struct outcome gpu = {0}, cpu = {0};
+    if (!open_on(&gpu.m, path, "cuda") || !open_on(&cpu.m, path, "cpu"))
+        return;
+    struct vt_adapter *a = make_adapter(vt_lm_cfg(gpu.m.lm), rank, 9);
+    run_batch(&gpu, a);
+    run_batch(&cpu, a);
+    if (gpu.grad && cpu.grad)
+        worst_modules(name, gpu.grad, cpu.grad, a);
+    compare_outcomes(name, &gpu, &cpu, a);
+    free_outcome(&gpu);
+    free_outcome(&cpu);
+    vt_adapter_free(a);
+}
+
 static void against_cpu(void)
 {
     NEED_GPU();
-    for (int i = 0; i < 4; i++) {
-        const char *name = i < 3 ? tiny[i + (i > 0)] : "heads of 128",
-                   *path = i < 3 ? tiny_file(name, NULL) : wide_path();
-        struct outcome gpu = {0}, cpu = {0};
-        if (!open_on(&gpu.m, path, "cuda") || !open_on(&cpu.m, path, "cpu"))
-            return;
-        struct vt_adapter *a = make_adapter(vt_lm_cfg(gpu.m.lm), i == 3 ? 20 : 4, 9);
-        run_batch(&gpu, a);
-        run_batch(&cpu, a);
-        if (gpu.grad && cpu.grad)
-            worst_modules(name, gpu.grad, cpu.grad, a);
-        compare_outcomes(name, &gpu, &cpu, a);
-        free_outcome(&gpu);
-        free_outcome(&cpu);
-        vt_adapter_free(a);
-    }
+    for (int i = 0; i < 3; i++)
+        run_both(tiny[i + (i > 0)], tiny_file(tiny[i + (i > 0)], NULL), 4);
+    run_both("heads of 128", wide_path(), 20);
+}
+
+static void default_model(void)
+{
+    NEED_GPU();
+    if (!model_path())
+        SKIP(NO_MODEL);
+    run_both("default model", model_path(), 16);
 }
 
 /* --- chunks, and the same bits again --- */
@@ -533,6 +544,6 @@ static void gradients(void)
     close_model(&m);
 }
 
-static const struct test_case cases[] = {TEST(golden_gradients), TEST(against_cpu), TEST(chunks), TEST(sampling),
-                                         TEST(gradients)};
+static const struct test_case cases[] = {TEST(golden_gradients), TEST(against_cpu), TEST(default_model),
+                                         TEST(chunks),           TEST(sampling),    TEST(gradients)};
 TEST_MAIN(cases)
