@@ -247,10 +247,6 @@ static vt_status again(const struct backward *b, const struct vt_cuda_chunk *c, 
         VT_TRY(vt_cuda_layer_keys(be, pass, bufs, i, err));
         VT_TRY(vt_cuda_layer_attend(be, pass, bufs, i, err));
     }
-    VT_TRY(vt_gpu_check(
-        be->gpu,
-        vt_gpu_cu(be->gpu)->copy_across(*mid, bufs->x, (size_t)n * (size_t)be->cfg.d_model * sizeof(float), be->stream),
-        "taking a layer's input", err));
     return vt_cuda_layer_rest(be, pass, bufs, i, *mid, err);
 }
 

@@ -234,21 +234,45 @@ vt_status vt_cuda_ids_take(struct vt_cuda *be, const vt_lm_slot *slot, vt_gpu_pt
 
 /* --- stages --- */
 
+static void free_arena(struct vt_cuda *be, struct vt_cuda_arena *a)
+{
+    vt_gpu_host_free(be->gpu, a->host);
+    vt_gpu_free(be->gpu, a->device);
+    memset(a, 0, sizeof *a);
+}
+
 vt_status vt_cuda_arena_ensure(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err)
 {
     a->used = 0;
     if (n <= a->cap)
         return VT_OK;
     const size_t cap = round_up(n + n / 2, 4096);
-    vt_gpu_host_free(be->gpu, a->host);
-    vt_gpu_free(be->gpu, a->device);
-    memset(a, 0, sizeof *a);
+    free_arena(be, a);
     void *host;
     VT_TRY(vt_gpu_host_alloc(be->gpu, cap, &host, err));
     a->host = host;
     VT_TRY(vt_gpu_alloc(be->gpu, cap, "a job's tables and results", &a->device, err));
     a->cap = cap;
     return VT_OK;
+}
+
+vt_status vt_cuda_arena_borrow(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err)
+{
+    pthread_mutex_lock(&be->lock);
+    *a = be->spare_arena;
+    be->spare_arena = (struct vt_cuda_arena){0};
+    pthread_mutex_unlock(&be->lock);
+    return vt_cuda_arena_ensure(be, a, n, err);
+}
+
+void vt_cuda_arena_return(struct vt_cuda *be, struct vt_cuda_arena *a)
+{
+    pthread_mutex_lock(&be->lock);
+    struct vt_cuda_arena other = be->spare_arena;
+    be->spare_arena = *a;
+    pthread_mutex_unlock(&be->lock);
+    memset(a, 0, sizeof *a);
+    free_arena(be, &other);
 }
 
 vt_status vt_cuda_stage_begin(struct vt_cuda *be, size_t in, size_t out, struct vt_cuda_stage **stage, vt_err *err)

@@ -216,6 +216,7 @@ void vt_cuda_close(void *opened)
         vt_gpu_host_free(be->gpu, s->out.host);
         vt_gpu_event_free(be->gpu, s->done);
     }
+    vt_gpu_host_free(be->gpu, be->spare_arena.host);
     vt_gpu_blas_close(be->blas);
     vt_gpu_module_free(be->gpu, be->module);
     vt_gpu_stream_free(be->gpu, be->stream);

@@ -246,6 +246,7 @@ struct vt_cuda {
     struct vt_cuda_page *slabs[VT_CUDA_SLABS]; /* malloc'd lists */
     int n_slabs;
     struct vt_cuda_block spares[VT_CUDA_SPARES];
+    struct vt_cuda_arena spare_arena;
     vt_gpu_ptr *free_records;
     int n_free_records, cap_free_records, n_records;
 
@@ -319,6 +320,9 @@ vt_status vt_cuda_stage_begin(struct vt_cuda *be, size_t in, size_t out, struct 
 /* n bytes of an arena, 16-byte aligned: the host's address, and the device's in *device. */
 vt_status vt_cuda_arena_ensure(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n,
                                vt_err *err) VT_MUST_USE; /* empty, of n bytes or more */
+/* An arena of a training batch's own, until it is returned: the last one that was, where it is large enough. */
+vt_status vt_cuda_arena_borrow(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err) VT_MUST_USE;
+void vt_cuda_arena_return(struct vt_cuda *be, struct vt_cuda_arena *a);
 void *vt_cuda_arena_take(struct vt_cuda_arena *a, size_t n, vt_gpu_ptr *device);
 vt_status vt_cuda_stage_send(struct vt_cuda *be, struct vt_cuda_stage *s, vt_err *err) VT_MUST_USE;  /* in -> device */
 vt_status vt_cuda_stage_fetch(struct vt_cuda *be, struct vt_cuda_stage *s, vt_err *err) VT_MUST_USE; /* out -> host */
@@ -328,13 +332,14 @@ enum { VT_CUDA_ALIGN = 16 };
 /* cuda_pass.c */
 vt_status vt_cuda_launch(struct vt_cuda *be, enum vt_cuda_kernel k, const struct vt_gpu_grid *grid, void **args,
                          vt_err *err) VT_MUST_USE;
-/* d [rows][n] (+)= x [rows][k] w' of a pass's rows, with the share of their adapters; x bf16, d bf16 or fp32. */
+/* d [rows][n] = (to +) x [rows][k] w' of a pass's rows, with the share of their adapters; x bf16, d bf16 or fp32. */
 struct vt_cuda_linear {
     int layer;
     enum vt_cuda_site_kind kind;
     vt_gpu_ptr x, w, d;
+    vt_gpu_ptr to; /* fp32, may be d; 0 = nothing is added to */
     int n, k;
-    bool is_f32, add;
+    bool is_f32;
 };
 vt_status vt_cuda_linear(struct vt_cuda *be, const struct vt_cuda_linear *l, const struct vt_cuda_pass *p,
                          vt_err *err) VT_MUST_USE;
@@ -345,8 +350,7 @@ vt_status vt_cuda_embed(struct vt_cuda *be, vt_gpu_ptr tokens, int n, vt_gpu_ptr
 /* All layers; the rows of b->x hold embeddings. */
 vt_status vt_cuda_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
                          vt_err *err) VT_MUST_USE;
-/* A layer's parts: norm, q, k, v, keys; attention; its output added to x, norm, gate and up, SwiGLU; down, added to
- * b->x. */
+/* A layer's parts: norm, q, k, v, keys; attention; x = b->x + its output, norm, gate and up, SwiGLU; out = x + down. */
 vt_status vt_cuda_layer_keys(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
                              vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_layer_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
@@ -354,7 +358,7 @@ vt_status vt_cuda_layer_attend(struct vt_cuda *be, const struct vt_cuda_pass *p,
 vt_status vt_cuda_layer_rest(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
                              vt_gpu_ptr x, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_layer_down(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
-                             vt_err *err) VT_MUST_USE;
+                             vt_gpu_ptr x, vt_gpu_ptr out, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_swiglu(struct vt_cuda *be, int n, const struct vt_cuda_bufs *b, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_norm(struct vt_cuda *be, int n, vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu_ptr out, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_rope(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,

@@ -34,9 +34,9 @@ unsigned vt_cuda_norm_threads(int d)
     return (unsigned)((d / 4 + kept * 32 - 1) / (kept * 32) * 32);
 }
 
-/* d (+)= x w', w stored [n][k]. */
+/* d = (to +) x w', w stored [n][k]. */
 static struct vt_gpu_matmul product(vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu_ptr d, int m, int n, int k, bool is_f32,
-                                    bool add)
+                                    vt_gpu_ptr to)
 {
     return (struct vt_gpu_matmul){.x = x,
                                   .y = w,
@@ -49,14 +49,15 @@ static struct vt_gpu_matmul product(vt_gpu_ptr x, vt_gpu_ptr w, vt_gpu_ptr d, in
                                   .ldd = n,
                                   .y_by_n = true,
                                   .is_f32 = is_f32,
-                                  .add = add,
+                                  .add = to != 0,
+                                  .to = to,
                                   .is_unsplit = true};
 }
 
 vt_status vt_cuda_low(struct vt_cuda *be, const struct vt_cuda_site *s, float scale, vt_gpu_ptr x, int n,
                       vt_gpu_ptr out, vt_err *err)
 {
-    struct vt_gpu_matmul m = product(x, s->a, out, n, s->n_low, s->k, false, false);
+    struct vt_gpu_matmul m = product(x, s->a, out, n, s->n_low, s->k, false, 0);
     m.alpha = scale;
     return vt_gpu_matmul(be->blas, be->stream, &m, err);
 }
@@ -69,13 +70,15 @@ vt_status vt_cuda_linear(struct vt_cuda *be, const struct vt_cuda_linear *l, con
         const struct vt_cuda_run *run = p->n_runs ? &p->runs[i] : &all;
         const struct vt_cuda_site *s = vt_cuda_site_at(run->adapter, l->layer, l->kind);
         const int n = run->row1 - run->row0;
-        const vt_gpu_ptr x = l->x + (size_t)run->row0 * x_row, d = l->d + (size_t)run->row0 * d_row;
-        struct vt_gpu_matmul base = product(x, l->w, d, n, l->n, l->k, l->is_f32, l->add);
+        const vt_gpu_ptr x = l->x + (size_t)run->row0 * x_row, d = l->d + (size_t)run->row0 * d_row,
+                         to = l->to ? l->to + (size_t)run->row0 * d_row : 0;
+        struct vt_gpu_matmul base = product(x, l->w, d, n, l->n, l->k, l->is_f32, to);
         if (s) { /* first, where the result is rounded: its own part is small */
-            const struct vt_gpu_matmul m = product(be->low, s->b, d, n, l->n, s->n_low, l->is_f32, l->add);
+            const struct vt_gpu_matmul m = product(be->low, s->b, d, n, l->n, s->n_low, l->is_f32, to);
             VT_TRY(vt_cuda_low(be, s, run->adapter->scale, x, n, be->low, err));
             VT_TRY(vt_gpu_matmul(be->blas, be->stream, &m, err));
             base.add = true;
+            base.to = 0;
         }
         VT_TRY(vt_gpu_matmul(be->blas, be->stream, &base, err));
     }
@@ -236,7 +239,7 @@ vt_status vt_cuda_layer_rest(struct vt_cuda *be, const struct vt_cuda_pass *p, s
                                      .n = s->d_model,
                                      .k = s->q_dim,
                                      .is_f32 = true,
-                                     .add = true};
+                                     .to = b->x};
     const struct vt_cuda_linear gate_up = {.layer = i,
                                            .kind = VT_CUDA_GATE_UP,
                                            .x = b->norm,
@@ -251,17 +254,17 @@ vt_status vt_cuda_layer_rest(struct vt_cuda *be, const struct vt_cuda_pass *p, s
 }
 
 vt_status vt_cuda_layer_down(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
-                             vt_err *err)
+                             vt_gpu_ptr x, vt_gpu_ptr out, vt_err *err)
 {
     const struct vt_cuda_linear down = {.layer = i,
                                         .kind = VT_CUDA_DOWN,
                                         .x = b->act,
                                         .w = be->w.layers[i].down,
-                                        .d = b->x,
+                                        .d = out,
                                         .n = be->shape.d_model,
                                         .k = be->shape.d_ff,
                                         .is_f32 = true,
-                                        .add = true};
+                                        .to = x};
     return vt_cuda_linear(be, &down, p, err);
 }
 
@@ -271,7 +274,7 @@ vt_status vt_cuda_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, struc
         VT_TRY(vt_cuda_layer_keys(be, p, b, i, err));
         VT_TRY(vt_cuda_layer_attend(be, p, b, i, err));
         VT_TRY(vt_cuda_layer_rest(be, p, b, i, b->x, err));
-        VT_TRY(vt_cuda_layer_down(be, p, b, i, err));
+        VT_TRY(vt_cuda_layer_down(be, p, b, i, b->x, b->x, err));
     }
     return VT_OK;
 }

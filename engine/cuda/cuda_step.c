@@ -107,7 +107,7 @@ static vt_status norm(struct vt_cuda *be, const struct vt_cuda_pass *p, const st
                                      .threads = vt_cuda_low_threads(d, low.n_low),
                                      .smem = low.a ? (unsigned)d * 2 : 0,
                                      .is_eager = true};
-    return vt_cuda_launch(be, VT_CUDA_norm, &grid, args, err);
+    return vt_cuda_launch(be, p->runs[0].adapter ? VT_CUDA_norm_low : VT_CUDA_norm, &grid, args, err);
 }
 
 static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, int i, struct vt_dev_sums *left,

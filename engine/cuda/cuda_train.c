@@ -207,7 +207,7 @@ static vt_status take_arrays(struct filling *f, struct vt_cuda *be, const struct
                          (size_t)d->n_targets * sizeof(int32_t) + (size_t)c->n_spans * sizeof *f->spans +
                          (size_t)c->n_queries * sizeof *f->queries + (size_t)c->n_keys * sizeof *f->keys +
                          (size_t)c->n_sums * sizeof *f->sums + (size_t)16 * VT_CUDA_ALIGN;
-    VT_TRY(vt_cuda_arena_ensure(be, &t->arena, bytes, err));
+    VT_TRY(vt_cuda_arena_borrow(be, &t->arena, bytes, err));
     f->tokens = take(f, n, sizeof *f->tokens, &t->tokens);
     f->pos = take(f, n, sizeof *f->pos, &t->pos);
     f->key_at = take(f, n, sizeof *f->key_at, &f->key_at_at);
@@ -400,14 +400,6 @@ static vt_status lay_out(struct vt_cuda *be, struct vt_cuda_tape *t, vt_err *err
 
 /* --- running --- */
 
-static vt_status copy_rows(struct vt_cuda *be, vt_gpu_ptr to, vt_gpu_ptr from, int n, vt_err *err)
-{
-    return vt_gpu_check(
-        be->gpu,
-        vt_gpu_cu(be->gpu)->copy_across(to, from, (size_t)n * (size_t)be->cfg.d_model * sizeof(float), be->stream),
-        "keeping a layer's input", err);
-}
-
 /* A chunk through a layer. What is kept is written where it stays. */
 static vt_status run_chunk(struct vt_cuda *be, const struct vt_cuda_tape *t, const struct vt_cuda_chunk *c, int i,
                            vt_err *err)
@@ -415,7 +407,7 @@ static vt_status run_chunk(struct vt_cuda *be, const struct vt_cuda_tape *t, con
     const struct vt_cuda_kept_rows kept = vt_cuda_tape_kept(be, t, i, c->row0);
     struct vt_cuda_bufs b = be->wide;
     struct vt_cuda_pass pass = c->pass;
-    const vt_gpu_ptr in = vt_cuda_tape_x(be, t, i, c->row0), out = vt_cuda_tape_x(be, t, i + 1, c->row0);
+    const vt_gpu_ptr out = vt_cuda_tape_x(be, t, i + 1, c->row0);
     const vt_gpu_ptr mid = kept.mid ? kept.mid : out;
     if (kept.q) {
         b.q = kept.q;
@@ -424,15 +416,11 @@ static vt_status run_chunk(struct vt_cuda *be, const struct vt_cuda_tape *t, con
         pass.lse = kept.lse;
     }
     b.gate_up = kept.gate_up ? kept.gate_up : b.gate_up;
-    b.x = in;
+    b.x = vt_cuda_tape_x(be, t, i, c->row0);
     VT_TRY(vt_cuda_layer_keys(be, &pass, &b, i, err));
     VT_TRY(vt_cuda_layer_attend(be, &pass, &b, i, err));
-    VT_TRY(copy_rows(be, mid, in, pass.n_rows, err));
     VT_TRY(vt_cuda_layer_rest(be, &pass, &b, i, mid, err));
-    if (mid != out)
-        VT_TRY(copy_rows(be, out, mid, pass.n_rows, err));
-    b.x = out;
-    return vt_cuda_layer_down(be, &pass, &b, i, err);
+    return vt_cuda_layer_down(be, &pass, &b, i, mid, out, err);
 }
 
 static vt_status run_layers(struct vt_cuda *be, const struct vt_lm_work *w, const struct vt_cuda_tape *t, vt_err *err)
@@ -480,8 +468,7 @@ static void free_tape(struct vt_cuda *be, struct vt_cuda_tape *t)
     if (!t)
         return;
     vt_cuda_block_give(be, &t->memory);
-    vt_gpu_free(be->gpu, t->arena.device);
-    vt_gpu_host_free(be->gpu, t->arena.host);
+    vt_cuda_arena_return(be, &t->arena);
     free(t->chunks);
     free(t->runs);
     free(t);

@@ -155,7 +155,7 @@ struct vt_dev_shape { /* of the model; by value */
 /* Every kernel, without its vt_. */
 /* clang-format off */
 #define VT_CUDA_KERNEL_MAP(X) \
-    X(embed) X(norm) X(norm_rows) X(norm_from) X(step_begin) X(step_norm) X(rope) \
+    X(embed) X(norm) X(norm_low) X(norm_rows) X(norm_from) X(step_begin) X(step_norm) X(rope) \
     X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
     X(wide_attend_128) X(wide_pages_64) X(wide_pages_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
     X(back_queries_64) X(back_queries_128) X(back_keys_64) X(back_keys_128) \

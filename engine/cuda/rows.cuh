@@ -6,7 +6,7 @@
 #ifndef VT_CUDA_ROWS_CUH
 #define VT_CUDA_ROWS_CUH
 
-#include "cuda/common.cuh"
+#include "cuda/copy.cuh"
 
 enum { NORM_THREADS = 512 }; /* at most; a multiple of 32 */
 
@@ -77,7 +77,7 @@ DEVICE void write_low(const struct vt_dev_low &l, const bf16 *x, int n, bf16 *ou
     for (int j0 = threadIdx.x / 32 * AT_ONCE; j0 < l.n_low; j0 += n_warps * AT_ONCE) {
         const bf16 *a = at<const bf16>(l.a) + (size_t)j0 * n;
         float sum[AT_ONCE] = {0, 0, 0, 0};
-#pragma unroll 4
+#pragma unroll 2
         for (int i = lane * 8; i < n; i += 256) {
             const uint4 v = *reinterpret_cast<const uint4 *>(x + i);
             uint4 w[AT_ONCE];
@@ -103,7 +103,7 @@ DEVICE void write_low(const struct vt_dev_low &l, const bf16 *x, int n, bf16 *ou
 
 /* KEPT: float4s of a thread; n <= KEPT * 4 * threads. AT_ONCE: parts read before the first is added: the time of this is
  * that of a few reads in a row. */
-template <int KEPT, int AT_ONCE>
+template <int KEPT, int AT_ONCE, bool HAS_LOW>
 DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, const struct vt_dev_low &l, int row,
                       int n, float eps)
 {
@@ -111,7 +111,7 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
     __shared__ float scratch[NORM_THREADS / 32], low[MOST_LOW];
     float4 kept[KEPT];
     float sum = 0;
-    if (p.n_low) {
+    if (HAS_LOW && p.n_low) {
         for (int j = threadIdx.x; j < p.n_low; j += blockDim.x)
             low[j] = low_value(p, j);
         __syncthreads();
@@ -141,7 +141,7 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
 #pragma unroll
     for (int i = 0; i < KEPT; i++) {
         const int at = (i * blockDim.x + threadIdx.x) * 4;
-        if (!p.n_low || at >= n)
+        if (!HAS_LOW || !p.n_low || at >= n)
             continue;
         const bf16 *b = p.low + (size_t)at * p.n_low;
         kept[i] = add4(kept[i], make_float4(low_dot(b, low, p.n_low), low_dot(b + p.n_low, low, p.n_low),
@@ -166,26 +166,28 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
         v.x = pack2(kept[i].x * inv * g.x, kept[i].y * inv * g.y);
         v.y = pack2(kept[i].z * inv * g.z, kept[i].w * inv * g.w);
         *reinterpret_cast<uint2 *>(out + at) = v;
-        if (l.a)
+        if (HAS_LOW && l.a)
             *reinterpret_cast<uint2 *>(normed + at) = v;
     }
-    if (l.a) {
+    if (HAS_LOW && l.a) {
         __syncthreads();
         write_low(l, normed, n, at<bf16>(l.out) + (size_t)row * l.n_low);
     }
 }
 
 /* out = x / rms(x) * w, n a multiple of 4 and at most 8192; x gets the parts first, in their order. is_kept: x is written
- * back. l: A x of the row, wanted too; row: its place there. */
+ * back. HAS_LOW: under an adapter, which takes registers that the others would miss; l: A x of the row, wanted too; row:
+ * its place there. */
+template <bool HAS_LOW>
 DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, const struct vt_dev_low &l, int row,
                      int n, float eps)
 {
     if (n <= 4 * (int)blockDim.x)
-        norm_some<1, 8>(x, p, is_kept, w, out, l, row, n, eps);
+        norm_some<1, 8, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
     else if (n <= 8 * (int)blockDim.x)
-        norm_some<2, 4>(x, p, is_kept, w, out, l, row, n, eps);
+        norm_some<2, 4, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
     else
-        norm_some<4, 2>(x, p, is_kept, w, out, l, row, n, eps);
+        norm_some<4, 2, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
 }
 
 DEVICE void embed_row(const bf16 *row, float *x, int n)
@@ -196,19 +198,44 @@ DEVICE void embed_row(const bf16 *row, float *x, int n)
     }
 }
 
+/* Asks the second-level cache for n bytes of an adapter, which no kernel ahead writes; all blocks together. */
+DEVICE void ask_ahead(uint64_t from, int n)
+{
+#if __CUDA_ARCH__ >= 900
+    const int n_warps = blockDim.x / 32;
+    if (from)
+        prefetch_share(from, (uint32_t)n, (int)blockIdx.x * n_warps + (int)threadIdx.x / 32, (int)gridDim.x * n_warps);
+#endif
+}
+
 /* x[row] = embedding of tokens[row]. */
 KERNEL(NORM_THREADS, 1) vt_embed(const int32_t *tokens, const bf16 *embedding, float *x, int n)
 {
     embed_row(embedding + (size_t)tokens[blockIdx.x] * n, x + (size_t)blockIdx.x * n, n);
 }
 
-KERNEL(NORM_THREADS, 1)
-vt_norm(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps, const struct vt_dev_low low)
+template <bool HAS_LOW>
+DEVICE void norm_step(float *x, const struct vt_dev_sums &sums, const float *w, bf16 *out, int n, float eps, const struct vt_dev_low &low)
 {
     const size_t row = (size_t)blockIdx.x * n;
     release_next();
+    if (HAS_LOW) {
+        ask_ahead(low.a, low.n_low * n * 2);
+        ask_ahead(sums.low, sums.n_columns * sums.n_low * 2);
+    }
     wait_ahead();
-    norm_row(x + row, parts_of(sums, blockIdx.x), true, w, out + row, low, blockIdx.x, n, eps);
+    norm_row<HAS_LOW>(x + row, parts_of(sums, blockIdx.x), true, w, out + row, low, blockIdx.x, n, eps);
+}
+
+/* A step's rows get what is left to be added, and are normed; without and under an adapter. */
+KERNEL(NORM_THREADS, 1) vt_norm(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps)
+{
+    norm_step<false>(x, sums, w, out, n, eps, no_low());
+}
+KERNEL(NORM_THREADS, 1)
+vt_norm_low(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps, const struct vt_dev_low low)
+{
+    norm_step<true>(x, sums, w, out, n, eps, low);
 }
 
 /* The same of many rows that have nothing to be added: a warp a row, which is read twice, the second time from the cache. */
@@ -233,7 +260,7 @@ KERNEL(256, 1) vt_norm_rows(const float *x, const float *w, bf16 *out, int n, fl
 /* Rows from anywhere: sources[row] is an address of n floats. */
 KERNEL(NORM_THREADS, 1) vt_norm_from(const uint64_t *sources, const float *w, bf16 *out, int n, float eps)
 {
-    norm_row(at<float>(sources[blockIdx.x]), no_parts(), false, w, out + (size_t)blockIdx.x * n, no_low(), 0, n, eps);
+    norm_row<false>(at<float>(sources[blockIdx.x]), no_parts(), false, w, out + (size_t)blockIdx.x * n, no_low(), 0, n, eps);
 }
 
 /* The first kernel of a step: where each row's token goes, and its embedding, normed for the first layer. A row without
@@ -256,7 +283,7 @@ vt_step_begin(const struct vt_dev_job *job, const bf16 *embedding, float *x, int
     }
     embed_row(embedding + (size_t)(is_fed ? s->last : 0) * n, x + (size_t)row * n, n);
     __syncthreads();
-    norm_row(x + (size_t)row * n, no_parts(), false, w, out + (size_t)row * n, low, row, n, eps);
+    norm_row<true>(x + (size_t)row * n, no_parts(), false, w, out + (size_t)row * n, low, row, n, eps);
 }
 
 /* Head rows of a step: the residual that gives a row's next token, normed. */
@@ -269,7 +296,7 @@ vt_step_norm(const struct vt_dev_job *job, float *x, const struct vt_dev_sums su
     const struct vt_dev_slot *s = row < job->n_rows ? at<const struct vt_dev_slot>(job->rows[row]) : nullptr;
     const bool is_first = s && s->n_tokens == 0;
     const struct parts p = is_first ? no_parts() : parts_of(sums, row);
-    norm_row(is_first ? at<float>(s->last_hidden) : x + (size_t)row * n, p, false, w, out + (size_t)row * n, no_low(), 0, n, eps);
+    norm_row<true>(is_first ? at<float>(s->last_hidden) : x + (size_t)row * n, p, false, w, out + (size_t)row * n, no_low(), 0, n, eps);
 }
 
 /* Element i of a row of a page at position p, from where the row stands in the page's first tile. */

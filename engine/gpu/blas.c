@@ -278,8 +278,9 @@ vt_status vt_gpu_matmul(vt_gpu_blas *b, vt_cu_stream s, const struct vt_gpu_matm
     if (m->m == 0 || m->n == 0)
         return VT_OK;
     VT_TRY(plan_of(b, m, &p, err));
-    const int r = lt.matmul(b->handle, p->desc, &alpha, address(m->y), p->y, address(m->x), p->x, &beta, address(m->d),
-                            p->d, address(m->d), p->d, &p->algo, address(b->workspace), b->workspace_bytes, s);
+    const int r = lt.matmul(b->handle, p->desc, &alpha, address(m->y), p->y, address(m->x), p->x, &beta,
+                            address(m->to ? m->to : m->d), p->d, address(m->d), p->d, &p->algo, address(b->workspace),
+                            b->workspace_bytes, s);
     if (r == VT_LT_OK)
         return VT_OK;
     return vt_fail(err, VT_EIO, "multiplying %d x %d by %d x %d: error %d of cuBLASLt", m->m, m->k, m->k, m->n, r);

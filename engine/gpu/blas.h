@@ -21,6 +21,7 @@ struct vt_gpu_matmul {
     bool y_by_n;       /* y is stored [n][k], as weights are */
     bool is_f32;       /* of d */
     bool add;
+    vt_gpu_ptr to;   /* what is added to, laid out as d; 0 = d itself */
     bool is_unsplit; /* an element is one chain over k in order: its bits do not depend on how many rows x has */
     float alpha;     /* 0 = 1 */
 };
