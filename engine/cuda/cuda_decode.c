@@ -282,15 +282,6 @@ static vt_status launch_step(struct vt_cuda *be, const struct step *s, vt_err *e
     return vt_cuda_launch(be, VT_CUDA_step_draw, &draw, draw_args, err);
 }
 
-void vt_cuda_graphs_free(struct vt_cuda *be)
-{
-    for (int i = 0; i < VT_CUDA_GRAPHS; i++) {
-        if (be->graphs[i].exec)
-            (void)vt_gpu_cu(be->gpu)->graph_exec_free(be->graphs[i].exec);
-        memset(&be->graphs[i], 0, sizeof be->graphs[i]);
-    }
-}
-
 static uint64_t serial_of(const struct vt_cuda_run *r) /* 0: no adapter */
 {
     return r->adapter ? r->adapter->serial : 0;

@@ -312,6 +312,15 @@ vt_status vt_cuda_stage_wait(struct vt_cuda *be, struct vt_cuda_stage *s, vt_err
     return vt_gpu_event_wait(be->gpu, s->done, err);
 }
 
+void vt_cuda_graphs_free(struct vt_cuda *be)
+{
+    for (int i = 0; i < VT_CUDA_GRAPHS; i++) {
+        if (be->graphs[i].exec)
+            (void)vt_gpu_cu(be->gpu)->graph_exec_free(be->graphs[i].exec);
+        memset(&be->graphs[i], 0, sizeof be->graphs[i]);
+    }
+}
+
 /* --- working rows --- */
 
 enum { N_PARTS = 9 };

@@ -1,18 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cuda_open.c: from a checkpoint to a model on a GPU, and the backend's table of operations. Opening takes what the
- * model always holds: weights, working rows, logits of as many rows as a scratch of a few hundred megabytes holds,
- * records and rotary tables; pages of keys and values come as jobs need them, all inside the budget.
- *
- * Circle: the table of operations names cuda_group, cuda_decode and cuda_score, which use what is opened here.
+ * cuda_open.c: from a checkpoint to a model on a GPU. Opening takes what the model always holds: weights, working rows,
+ * logits of as many rows as a scratch of a few hundred megabytes holds, records and rotary tables; pages of keys and
+ * values come as jobs need them, all inside the budget.
  */
-#include "cuda/cuda.h"
 #include "cuda/cuda_parts.h"
 #include "cuda/cuda_train.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMERICS_VERSION = 1, ROPE_STEP = 1024, MIN_WIDE_ROWS = 512 };
+enum { NUMERICS_VERSION = 2, ROPE_STEP = 1024, MIN_WIDE_ROWS = 512 };
 static const uint64_t logits_bytes = (uint64_t)320 << 20, wide_bytes = (uint64_t)1500 << 20;
 
 vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err)
@@ -33,38 +30,9 @@ vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err)
     return VT_OK;
 }
 
-/* The device of these options, when this backend can use it. */
-static vt_status look(const struct vt_lm_opts *o, struct vt_gpu_props *p, vt_err *err)
-{
-    if (o->precision == VT_LM_F32)
-        return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend computes in bf16; fp32 is the cpu backend's");
-    VT_TRY(vt_gpu_look(o->device, p, err));
-    if (p->major < 8)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s has compute capability %d.%d; the cuda backend needs 8.0 or newer",
-                       p->name, p->major, p->minor);
-    return VT_OK;
-}
-
-static vt_status probe(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
-{
-    struct vt_gpu_props p;
-    char name[128];
-    VT_TRY(vt_cuda_check_config(vt_ckpt_config(ckpt), err));
-    VT_TRY(look(o, &p, err));
-    return vt_gpu_blas_describe(name, sizeof name, err);
-}
-
-static void name_numerics(const struct vt_gpu_props *p, char out[64])
+void vt_cuda_name_numerics(const struct vt_gpu_props *p, char out[64])
 {
     (void)snprintf(out, 64, "cuda/fast/sm%d%d/%d", p->major, p->minor, (int)NUMERICS_VERSION);
-}
-
-static vt_status numerics(const struct vt_lm_opts *o, char out[64], vt_err *err)
-{
-    struct vt_gpu_props p;
-    VT_TRY(look(o, &p, err));
-    name_numerics(&p, out);
-    return VT_OK;
 }
 
 vt_status vt_cuda_rope_ensure(struct vt_cuda *be, int n_positions, vt_err *err)
@@ -203,19 +171,8 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
                                     .burst = VT_CUDA_BURST,
                                     .max_slots = VT_CUDA_STEP_ROWS,
                                     .max_targets = 64};
-    name_numerics(be->gpu_props, limits->numerics);
+    vt_cuda_name_numerics(be->gpu_props, limits->numerics);
     *max_memory = vt_gpu_budget(be->gpu);
-    *out = be;
-    return VT_OK;
-}
-
-static vt_status open_ckpt(const vt_ckpt *ckpt, const struct vt_lm_opts *o, struct vt_lm_limits *limits,
-                           uint64_t *max_memory, void **out, vt_err *err)
-{
-    struct vt_cuda *be;
-    *out = NULL;
-    void *file = (void *)(uintptr_t)ckpt; /* only read */
-    VT_TRY(vt_cuda_open_with(vt_ckpt_config(ckpt), o, vt_cuda_weights_load, file, limits, max_memory, &be, err));
     *out = be;
     return VT_OK;
 }
@@ -251,57 +208,3 @@ void vt_cuda_close(void *opened)
     pthread_mutex_destroy(&be->side_lock);
     free(be);
 }
-
-static uint64_t bytes(void *be, uint64_t *peak)
-{
-    return vt_gpu_bytes(((const struct vt_cuda *)be)->gpu, peak);
-}
-
-/* Results of a begun job. */
-static vt_status wait(void *opened, struct vt_lm_work *w, vt_err *err)
-{
-    struct vt_cuda *be = opened;
-    VT_TRY(vt_gpu_bind(be->gpu, err));
-    switch (w->kind) {
-    case VT_LM_DECODE:
-        return vt_cuda_decode_wait(be, w, err);
-    case VT_LM_SCORE:
-        return vt_cuda_score_wait(be, w, err);
-    case VT_LM_GROUP:
-        return vt_cuda_group_wait(be, w, err);
-    case VT_LM_FORWARD:
-        return vt_cuda_forward_wait(be, w, err);
-    default:
-        return vt_cuda_backward_wait(be, w, err);
-    }
-}
-
-const struct vt_lm_ops vt_lm_cuda_ops = {
-    .name = "cuda",
-    .probe = probe,
-    .numerics = numerics,
-    .open = open_ckpt,
-    .close = vt_cuda_close,
-    .bytes = bytes,
-    .plan = vt_cuda_plan,
-    .adapter_put = vt_cuda_adapter_put,
-    .adapter_clone = vt_cuda_adapter_clone,
-    .adapter_get = vt_cuda_adapter_get,
-    .adapter_free = vt_cuda_adapter_free,
-    .group_free = vt_cuda_group_free,
-    .slot_new = vt_cuda_slot_new,
-    .slot_free = vt_cuda_slot_free,
-    .tape_free = vt_cuda_tape_free,
-    .grad_new = vt_cuda_grad_new,
-    .grad_free = vt_cuda_grad_free,
-    .group = vt_cuda_group_begin,
-    .decode = vt_cuda_decode_begin,
-    .score = vt_cuda_score_begin,
-    .forward = vt_cuda_forward_begin,
-    .backward = vt_cuda_backward_begin,
-    .wait = wait,
-    .grad_add = vt_cuda_grad_add,
-    .grad_dot = vt_cuda_grad_dot,
-    .grad_read = vt_cuda_grad_read,
-    .adam = vt_cuda_adam,
-};

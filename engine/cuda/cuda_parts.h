@@ -279,6 +279,7 @@ typedef vt_status vt_cuda_fill(struct vt_cuda *be, void *arg, vt_err *err);
 vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_opts *o, vt_cuda_fill *fill, void *arg,
                             struct vt_lm_limits *limits, uint64_t *max_memory, struct vt_cuda **out,
                             vt_err *err) VT_MUST_USE;
+void vt_cuda_name_numerics(const struct vt_gpu_props *p, char out[64]);
 vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err) VT_MUST_USE;
 void vt_cuda_close(void *be);
 vt_status vt_cuda_rope_ensure(struct vt_cuda *be, int n_positions, vt_err *err) VT_MUST_USE;
@@ -306,7 +307,8 @@ vt_status vt_cuda_alloc(struct vt_cuda *be, size_t bytes, const char *what, vt_g
 vt_status vt_cuda_block_take(struct vt_cuda *be, uint64_t bytes, const char *what, struct vt_cuda_block *out,
                              vt_err *err) VT_MUST_USE;
 void vt_cuda_block_give(struct vt_cuda *be, struct vt_cuda_block *b);
-uint64_t vt_cuda_room(struct vt_cuda *be); /* bytes of the budget that nothing holds, spare blocks among them */
+uint64_t vt_cuda_room(struct vt_cuda *be);    /* bytes of the budget that nothing holds, spare blocks among them */
+void vt_cuda_graphs_free(struct vt_cuda *be); /* of steps */
 /* Appends pages until the list holds n. */
 vt_status vt_cuda_pages_grow(struct vt_cuda *be, struct vt_cuda_pages *p, int n, vt_err *err) VT_MUST_USE;
 void vt_cuda_pages_free(struct vt_cuda *be, struct vt_cuda_pages *p);
@@ -410,7 +412,6 @@ vt_status vt_cuda_step_layers(struct vt_cuda *be, const struct vt_cuda_pass *p, 
 /* A x of a normed row that a layer's product takes; nothing without an adapter. */
 struct vt_dev_low vt_cuda_step_low(const struct vt_cuda *be, const struct vt_cuda_pass *p, int layer,
                                    enum vt_cuda_site_kind kind);
-vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err) VT_MUST_USE;
 int vt_cuda_attend_ranks(const struct vt_lm_config *c);
 vt_status vt_cuda_step_head(struct vt_cuda *be, bool is_own, int n_rows, vt_err *err) VT_MUST_USE;
 
@@ -444,7 +445,6 @@ vt_status vt_cuda_score_begin(void *be, struct vt_lm_work *w, vt_err *err) VT_MU
 vt_status vt_cuda_score_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_decode_begin(void *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_decode_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
-void vt_cuda_graphs_free(struct vt_cuda *be);
 /* Tiles of a step's rows; slots stand by group. */
 int vt_cuda_step_tiles(const struct vt_cuda *be, bool is_own, vt_lm_slot *const *slots, int n, struct vt_dev_tile *out);
 void vt_cuda_plan(void *be, const struct vt_lm_shapes *s, const struct vt_lm_adapter *a, struct vt_lm_needs *out);

@@ -174,6 +174,22 @@ static vt_status attend_wide(struct vt_cuda *be, const struct vt_cuda_pass *p, s
     return vt_cuda_launch(be, is_wide ? VT_CUDA_wide_attend_128 : VT_CUDA_wide_attend_64, &grid, args, err);
 }
 
+static vt_status attend_step(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err)
+{
+    struct vt_cuda_bufs *b = &be->step;
+    const bool is_wide = be->shape.head_pad == 128;
+    int splits = is_wide ? 4 : 8;
+    const int warps = 8, per_block = warps / splits;
+    const unsigned part = (unsigned)(VT_DEV_TILE_ROWS * be->shape.head_pad + 2 * VT_DEV_TILE_ROWS) * sizeof(float);
+    const struct vt_gpu_grid grid = {.x = (unsigned)((p->n_tiles + per_block - 1) / per_block),
+                                     .y = (unsigned)be->cfg.n_kv_heads,
+                                     .threads = (unsigned)warps * 32,
+                                     .smem = part * (unsigned)warps};
+    vt_gpu_ptr job = p->job;
+    void *args[] = {&job, &b->q, &b->ctx, &b->pos, &be->shape, &layer, &splits};
+    return vt_cuda_launch(be, is_wide ? VT_CUDA_step_attend_128 : VT_CUDA_step_attend_64, &grid, args, err);
+}
+
 vt_status vt_cuda_rope(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b,
                        const struct vt_dev_sums *y, int layer, vt_err *err)
 {
@@ -223,7 +239,7 @@ vt_status vt_cuda_layer_keys(struct vt_cuda *be, const struct vt_cuda_pass *p, s
 vt_status vt_cuda_layer_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,
                                vt_err *err)
 {
-    return p->job ? vt_cuda_step_attend(be, p, i, err) : attend_wide(be, p, b, i, err);
+    return p->job ? attend_step(be, p, i, err) : attend_wide(be, p, b, i, err);
 }
 
 vt_status vt_cuda_layer_rest(struct vt_cuda *be, const struct vt_cuda_pass *p, struct vt_cuda_bufs *b, int i,

@@ -4,31 +4,11 @@
  * its preamble before the one ahead has ended, and seven kernels make a layer: what a split product leaves to be added
  * is added by the kernel that reads it (rotation after q, k, v; the norms after the output and down products), SwiGLU
  * is done where gate and up are multiplied. Elsewhere a layer is that of a wide pass, with a step's attention.
- *
- * Circle: cuda_pass chooses between its own way and this one, both multiply through cuda_gemm, which asks a pass's
- * shape.
  */
 #include "cuda/cuda_parts.h"
 
-static vt_status attend_portable(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err)
-{
-    struct vt_cuda_bufs *b = &be->step;
-    const bool is_wide = be->shape.head_pad == 128;
-    int splits = is_wide ? 4 : 8;
-    const int warps = 8, per_block = warps / splits;
-    const unsigned part = (unsigned)(VT_DEV_TILE_ROWS * be->shape.head_pad + 2 * VT_DEV_TILE_ROWS) * sizeof(float);
-    const struct vt_gpu_grid grid = {.x = (unsigned)((p->n_tiles + per_block - 1) / per_block),
-                                     .y = (unsigned)be->cfg.n_kv_heads,
-                                     .threads = (unsigned)warps * 32,
-                                     .smem = part * (unsigned)warps};
-    vt_gpu_ptr job = p->job;
-    void *args[] = {&job, &b->q, &b->ctx, &b->pos, &be->shape, &layer, &splits};
-    return vt_cuda_launch(be, is_wide ? VT_CUDA_step_attend_128 : VT_CUDA_step_attend_64, &grid, args, err);
-}
-
 /* As many blocks as an H200 works well on for 160 samples in 5 groups (measured: more, two to a multiprocessor, were
- * slower). A function of the model
- * alone: it decides in which order a sample's partial results are merged. */
+ * slower). A function of the model alone: it decides in which order a sample's partial results are merged. */
 int vt_cuda_attend_ranks(const struct vt_lm_config *c)
 {
     enum { GROUPS = 5, EACH = 32, BLOCKS = 160, MOST = 8 };
@@ -54,11 +34,6 @@ static vt_status attend_own(struct vt_cuda *be, const struct vt_cuda_pass *p, in
     uint32_t n_ahead = left < be->ahead_bytes ? (uint32_t)left : be->ahead_bytes;
     void *args[] = {&job, &b->q, &b->ctx, &be->shape, &layer, &ranks, &ahead, &n_ahead};
     return vt_cuda_launch(be, is_wide ? VT_CUDA_step_pages_128 : VT_CUDA_step_pages_64, &grid, args, err);
-}
-
-vt_status vt_cuda_step_attend(struct vt_cuda *be, const struct vt_cuda_pass *p, int layer, vt_err *err)
-{
-    return p->is_own ? attend_own(be, p, layer, err) : attend_portable(be, p, layer, err);
 }
 
 static const struct vt_cuda_site *site_of(const struct vt_cuda_pass *p, int layer, enum vt_cuda_site_kind kind)

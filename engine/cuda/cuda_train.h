@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cuda_train.h: what FORWARD leaves for BACKWARD, shared by cuda_train.c and cuda_back.c.
+ * cuda_train.h: what FORWARD leaves for BACKWARD, shared by cuda_tape.c, cuda_train.c and cuda_back.c.
  *
  * All rows of a batch walk through a layer before any goes on, chunk by chunk: the keys of a layer are needed while
  * that layer is at work only, so pages of one layer serve all, and a chunk's rows find the keys of everything before
@@ -68,6 +68,7 @@ struct vt_cuda_kept_rows vt_cuda_tape_kept(const struct vt_cuda *be, const struc
 
 /* Memory that a batch of n_rows takes: of the tape that keeps least, and of the backward beside it. */
 uint64_t vt_cuda_tape_bytes(const struct vt_cuda *be, int n_rows);
+uint64_t vt_cuda_kept_bytes(const struct vt_cuda *be, int n_rows, enum vt_cuda_kept kept); /* besides the inputs */
 uint64_t vt_cuda_back_bytes(const struct vt_cuda *be, const struct vt_cuda_adapter *a, int n_rows, int n_parts,
                             enum vt_cuda_kept kept);
 /* Parts of the sums of a prompt's keys that n rows behind it make. */

@@ -159,7 +159,7 @@ vt_cu_result cuMemAlloc_v2(vt_gpu_ptr *p, size_t bytes)
     void *memory_of = aligned_alloc(256, rounded);
     if (!memory_of)
         return VT_CU_OUT_OF_MEMORY;
-    memset(memory_of, 0xa5, bytes); /* nobody may count on zeros */
+    memset(memory_of, 0xff, bytes); /* not a number: nobody may count on what was there */
     *p = (vt_gpu_ptr)(uintptr_t)memory_of;
     blocks[*p] = rounded;
     used += rounded;

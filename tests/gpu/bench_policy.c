@@ -322,7 +322,7 @@ static void make_adapter(struct bench *b)
     vt_stream_init(&rng, 3);
     for (size_t i = 0; i < a->n_params; i++)
         if (a->params[i] == 0)
-            a->params[i] = (float)(0.01 * vt_stream_normal(&rng));
+            a->params[i] = (float)(0.01 * normal(&rng));
     b->adapter.shape = *a;
     b->adapter.shape.params = b->adapter.shape.m = b->adapter.shape.v = NULL;
     CHECK_OK(b->d.ops->adapter_put(b->be, a, &b->adapter, &err), err);
