@@ -19,7 +19,7 @@ if(CMAKE_CXX_COMPILER AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT 
   target_link_libraries(emulated_blas PRIVATE ${CMAKE_DL_LIBS})
 
   file(GLOB emulated_host CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/cuda/*.c)
-  add_executable(test_cuda_emulated EXCLUDE_FROM_ALL ${emulated}/check.c ${emulated}/image.c ${emulated_host})
+  add_executable(test_cuda_emulated EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/unit/cuda_emulated.c ${emulated}/image.c ${emulated_host})
   add_dependencies(test_cuda_emulated emulated_driver emulated_blas)
   target_include_directories(test_cuda_emulated PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
   target_link_libraries(test_cuda_emulated PRIVATE vegttt_gpu vegttt_cpu)

@@ -37,24 +37,35 @@ DEVICE struct parts no_parts()
 /* scale A x of column j of the low ones, as the product with B takes it. */
 DEVICE float low_value(const struct parts &p, int j)
 {
+    enum { AT_ONCE = 8 };
     float sum = 0;
-#pragma unroll 8
-    for (int s = 0; s < p.n_splits; s++)
-        sum += p.first[s * p.stride + p.n_columns + j];
+    for (int s = 0; s < p.n_splits; s += AT_ONCE) {
+        float v[AT_ONCE];
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++)
+            v[k] = s + k < p.n_splits ? p.first[(s + k) * p.stride + p.n_columns + j] : 0;
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++)
+            sum += v[k];
+    }
     return __bfloat162float(__float2bfloat16_rn(p.scale * sum));
+}
+
+DEVICE float low_eight(uint4 v, const float *u, float sum)
+{
+    sum += low_of(v.x) * u[0] + high_of(v.x) * u[1];
+    sum += low_of(v.y) * u[2] + high_of(v.y) * u[3];
+    sum += low_of(v.z) * u[4] + high_of(v.z) * u[5];
+    sum += low_of(v.w) * u[6] + high_of(v.w) * u[7];
+    return sum;
 }
 
 /* Sum of n (a multiple of 8) products of a row of B and low values. */
 DEVICE float low_dot(const bf16 *b, const float *u, int n)
 {
     float sum = 0;
-    for (int j = 0; j < n; j += 8) {
-        const uint4 v = *reinterpret_cast<const uint4 *>(b + j);
-        sum += low_of(v.x) * u[j] + high_of(v.x) * u[j + 1];
-        sum += low_of(v.y) * u[j + 2] + high_of(v.y) * u[j + 3];
-        sum += low_of(v.z) * u[j + 4] + high_of(v.z) * u[j + 5];
-        sum += low_of(v.w) * u[j + 6] + high_of(v.w) * u[j + 7];
-    }
+    for (int j = 0; j < n; j += 8)
+        sum = low_eight(*reinterpret_cast<const uint4 *>(b + j), u + j, sum);
     return sum;
 }
 
@@ -111,6 +122,18 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
     __shared__ float scratch[NORM_THREADS / 32], low[MOST_LOW];
     float4 kept[KEPT];
     float sum = 0;
+    /* B of this thread's columns, read ahead of what it is multiplied by, where it is small. */
+    const bool is_ahead = HAS_LOW && KEPT <= 2 && p.n_low == 16;
+    uint4 ahead[KEPT <= 2 ? KEPT : 1][8];
+    if (is_ahead) {
+#pragma unroll
+        for (int i = 0; i < (KEPT <= 2 ? KEPT : 1); i++)
+#pragma unroll
+            for (int k = 0; k < 8; k++) {
+                const int at = (i * blockDim.x + threadIdx.x) * 4;
+                ahead[i][k] = at < n ? reinterpret_cast<const uint4 *>(p.low + (size_t)at * 16)[k] : make_uint4(0, 0, 0, 0);
+            }
+    }
     if (HAS_LOW && p.n_low) {
         for (int j = threadIdx.x; j < p.n_low; j += blockDim.x)
             low[j] = low_value(p, j);
@@ -143,6 +166,14 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
         const int at = (i * blockDim.x + threadIdx.x) * 4;
         if (!HAS_LOW || !p.n_low || at >= n)
             continue;
+        if (is_ahead) {
+            const int k = KEPT <= 2 ? i : 0;
+            kept[i] = add4(kept[i], make_float4(low_eight(ahead[k][1], low + 8, low_eight(ahead[k][0], low, 0)),
+                                                low_eight(ahead[k][3], low + 8, low_eight(ahead[k][2], low, 0)),
+                                                low_eight(ahead[k][5], low + 8, low_eight(ahead[k][4], low, 0)),
+                                                low_eight(ahead[k][7], low + 8, low_eight(ahead[k][6], low, 0))));
+            continue;
+        }
         const bf16 *b = p.low + (size_t)at * p.n_low;
         kept[i] = add4(kept[i], make_float4(low_dot(b, low, p.n_low), low_dot(b + p.n_low, low, p.n_low),
                                             low_dot(b + 2 * p.n_low, low, p.n_low), low_dot(b + 3 * p.n_low, low, p.n_low)));

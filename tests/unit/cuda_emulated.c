@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * check.c: the CUDA backend where there is no GPU: its host code and its kernels, run on this CPU by a double of the
+ * cuda_emulated.c: the CUDA backend where there is no GPU: its host code and its kernels, run on this CPU by a double of the
  * driver (driver.cc), against the CPU backend: a training batch whose completions share prompts, what it scores apart,
  * samples and what they score, on a card before Hopper and on one like it, whose kernels are others. The bars are those
  * of tests/gpu/check_train.c, which does more on a card. x86-64, as the fibers are.
  */
 #include "harness.h"
 
-#include "../unit/cpu_lm_common.h"
+#include "cpu_lm_common.h"
 #include "cuda/cuda.h"
 
 static const struct vt_lm_ops *const both[] = {&vt_lm_cuda_ops, &vt_lm_cpu_ops, NULL};
