@@ -301,6 +301,7 @@ static bool in_closed_block(struct vt_parts *it, const char *at)
 /* The place of a tag [at, end of the tag) in its line. */
 struct place {
     bool begins, ends; /* the line */
+    const char *line;
 };
 
 static struct place place_of(const struct vt_parts *it, const char *at, size_t n)
@@ -310,7 +311,10 @@ static struct place place_of(const struct vt_parts *it, const char *at, size_t n
         p--;
     while (q < it->rest.end && (*q == ' ' || *q == '\t' || *q == '\r'))
         q++;
-    return (struct place){p == it->rest.p || p[-1] == '\n', q == it->rest.end || *q == '\n'};
+    struct place place = {p == it->rest.p || p[-1] == '\n', q == it->rest.end || *q == '\n', p};
+    while (place.ends && place.line > it->rest.p && place.line[-1] != '\n')
+        place.line--;
+    return place;
 }
 
 /* Does the tag's opening at `at` hide what follows it? *close: behind its partner, or NULL. */
@@ -329,7 +333,8 @@ static bool ends_thought(struct vt_parts *it, size_t tag, struct vt_span at)
 {
     struct place place = place_of(it, at.p, strlen(tags[tag].close));
     bool has_line = tags[tag].is_token || (place.begins && place.ends);
-    if (!has_line && !((place.begins || place.ends) && !in_closed_block(it, at.p)))
+    bool is_edge = place.begins || (place.ends && !in_line_comment(place.line, at.p));
+    if (!has_line && !(is_edge && !in_closed_block(it, at.p)))
         return false;
     struct comments c = {it->behind_comment, it->answer.end};
     bool is_text = in_comment(&c, at.p);

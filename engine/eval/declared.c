@@ -16,10 +16,10 @@
 #include <string.h>
 
 struct item {
-    struct vt_ctoken first, last, before; /* before: the one before last */
-    struct vt_span head;                  /* the last name that parentheses follow */
-    int depth;                            /* of brackets of any kind */
-    int braces;                           /* of a function, which ends at its own whatever its parentheses do */
+    struct vt_ctoken first, last, before, third; /* last: the one before the token that is read, and those before it */
+    struct vt_span head;                         /* the last name that parentheses follow */
+    int depth;                                   /* of brackets of any kind */
+    int braces;                                  /* of a function, which ends at its own whatever its parentheses do */
     bool is_enum, in_value, has_value, has_parens, is_function;
 };
 
@@ -79,7 +79,7 @@ static bool declares_last(const struct item *i, const struct vt_ctoken *t)
                                          vt_ctoken_is(&i->before, "enum")));
     if (i->depth == 1 && i->is_enum)
         return (vt_ctoken_is(&i->before, "{") || vt_ctoken_is(&i->before, ",")) && (is_end || vt_ctoken_is(t, "}"));
-    return i->depth == 1 && vt_ctoken_is(&i->before, "*") && vt_ctoken_is(t, ")");
+    return i->depth == 1 && vt_ctoken_is(&i->third, "(") && vt_ctoken_is(&i->before, "*") && vt_ctoken_is(t, ")");
 }
 
 static void end_item(struct item *i, struct vt_declared *d)
@@ -118,6 +118,7 @@ static void read_token(struct item *i, const struct vt_ctoken *t, struct vt_decl
         i->is_function = true;
     i->depth += opens(t) - (closes(t) && i->depth > 0);
     i->braces += vt_ctoken_is(t, "{") - (vt_ctoken_is(t, "}") && i->braces > 0);
+    i->third = i->before;
     i->before = i->last;
     i->last = *t;
     bool is_end = i->is_function ? i->braces == 0 && vt_ctoken_is(t, "}") : i->depth == 0 && vt_ctoken_is(t, ";");

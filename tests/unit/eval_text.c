@@ -429,6 +429,8 @@ static void reasoning(void)
     expect_body("My <analysis> follows.\n```c\ny[0] = 1;\n```\n", "y[0] = 1;");
     expect_body("```c\n// <think>\ny[0] = 1; // </think>\n```\n", "// <think>\ny[0] = 1; // </think>");
     expect_body("```c\n/*\n<think>\n</think>\n*/\ny[0] = 1;\n```\n", "/*\n<think>\n</think>\n*/\ny[0] = 1;");
+    expect_body("    y[0] = 1; // <think>\n    y[1] = 2; // </think>\n}\n",
+                "    y[0] = 1; // <think>\n    y[1] = 2; // </think>");
     expect_body("    float t[THINK];\n    y[0] = t[0];\n}\n", "    float t[THINK];\n    y[0] = t[0];");
     expect_body("I write no `<think>` and no `</think>`.\n```c\ny[0] = 1;\n```\nNot `<think>`.", "y[0] = 1;");
     expect_body("So:\n<think>\n```c\ny[0] = 1;\n```\n", "y[0] = 1;");
