@@ -17,7 +17,7 @@ static const int lengths[N] = {9, 1, 6};
 static bool open_on(struct model *m, const char *backend)
 {
     vt_err err = {0};
-    const struct vt_lm_opts o = {.backends = both, .backend = backend, .max_memory = (uint64_t)512 << 20};
+    const struct vt_lm_opts o = {.backends = both, .backend = backend, .max_memory = (uint64_t)1536 << 20};
     memset(m, 0, sizeof *m);
     CHECK_OK(vt_ckpt_open(GOLDEN("tiny/llama"), &m->ckpt, &err), err);
     if (m->ckpt)
