@@ -71,7 +71,11 @@ static vt_status read_task(struct vt_farm_request *r, const vt_json *j, vt_err *
     if (vt_json_is_string(j))
         return copy(vt_json_str(j, ""), &r->task, err);
     double v = vt_json_num(j, NAN);
-    if (!vt_json_is_number(j) || v != floor(v) || fabs(v) > max_exact_int)
+    if (vt_json_is_number(j) && fabs(v) >= max_exact_int) /* 2^53 itself may have been 2^53 + 1 */
+        return vt_fail(err, VT_EINVAL,
+                       "\"task\" is a number of 2^53 or more, which JSON does not tell from its neighbours; "
+                       "give the name of the task, or its id as a text");
+    if (!vt_json_is_number(j) || v != floor(v))
         return vt_fail(err, VT_EINVAL, "\"task\" must be the id, the name, the file or the document of a task, not %s",
                        vt_json_is_number(j) ? "that number" : kind_of(j));
     snprintf(digits, sizeof digits, "%.0f", v);

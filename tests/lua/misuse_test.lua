@@ -9,7 +9,8 @@ local nan, inf = 0 / 0, math.huge
 
 -- What a script may give by mistake, alone and in pairs.
 local function wrong_values()
-  return { nan, inf, -1, 1.5, "x", "", true, function() end, {}, { "x" }, { nan }, { { nan } }, { 1, {} } }
+  return { nan, inf, -1, 1.5, "x", "", true, function() end, {}, { "x" }, { nan }, { { nan } }, { 1, {} }, { { 1 } },
+    { { {} } }, { { { tokens = {} } } }, { { { result = {} } } }, { { { n_tokens = 1, reward = 1 } } } }
 end
 
 -- An error of fn(…) that names a line of the engine, or as misuse none at all; nil when there was none or it is the

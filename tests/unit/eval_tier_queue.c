@@ -83,6 +83,34 @@ static void equal_requests_are_judged_once(void)
     close_fake(e);
 }
 
+/* A check under the full protocol visits more sets than one under the fast one, so neither answers the other. */
+static void checks_are_their_protocols(void)
+{
+    struct tally t;
+    char key[2][VT_EVAL_KEY_SIZE];
+    vt_err err;
+    tally_init(&t);
+    fake_reset();
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 2});
+    vt_task *task = fixture_task("relu");
+    for (int full = 0; full < 2; full++) {
+        struct vt_eval_request r = {.skip_timing = true, .protocol = full ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST};
+        submit(e, "time=50 hold=build", r, &t);
+        submit(e, "time=50 hold=build", r, &t);
+        r.task = task;
+        r.code = "time=50";
+        r.code_len = 7;
+        CHECK_OK(vt_eval_key(e, &r, key[full], &err), err);
+    }
+    CHECK(strcmp(key[0], key[1]) != 0);
+    fake_await_held(FAKE_BUILD, 2);
+    fake_release(true);
+    await(&t, 4);
+    CHECK_INT(fake.n_builds, 2);
+    vt_task_unref(task);
+    close_fake(e);
+}
+
 static void cancelling_drops_what_is_queued(void)
 {
     struct tally t;
@@ -206,6 +234,24 @@ static void a_pool_beyond_the_tier_is_refused_before_it_is_made(void)
         if (under)
             CHECK_INT(fake.n_builds, 0);
     }
+    vt_task_unref(t);
+}
+
+/* What the fast protocol's sets need is not enough for the full one's, which are more. */
+static void the_full_pool_is_measured_by_itself(void)
+{
+    vt_task *t = fixture_task("relu");
+    vt_err err = {0};
+    int n_done = 0;
+    fake_reset();
+    fake.max_pool_bytes = 11210064;
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+    const struct vt_eval_request r = {
+        .task = t, .code = "time=50", .code_len = 7, .scale = "cpu", .protocol = VT_PROTOCOL_FULL};
+    CHECK_INT(vt_eval_submit(e, &r, count_done, &n_done, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "for its 14 input sets") != NULL);
+    close_fake(e);
+    CHECK_INT(fake.n_builds, 0);
     vt_task_unref(t);
 }
 
@@ -482,10 +528,12 @@ static void closing_refuses_requests_of_its_own_dones(void)
 
 static const struct test_case cases[] = {
     TEST(equal_requests_are_judged_once),
+    TEST(checks_are_their_protocols),
     TEST(cancelling_drops_what_is_queued),
     TEST(withdrawing_between_stages),
     TEST(a_station_that_died_is_mended),
     TEST(a_pool_beyond_the_tier_is_refused_before_it_is_made),
+    TEST(the_full_pool_is_measured_by_itself),
     TEST(a_pool_that_cannot_be_counted_is_refused),
     TEST(grounds_that_failed_are_not_kept),
     TEST(what_will_fail_again_is_kept),

@@ -105,7 +105,11 @@ static void refused(void)
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"answer\":\";\"}", "1", "both \"code\" and \"answer\"");
     expect_refused("{\"id\":1,\"task\":19,\"answer\":\";\",\"code\":\";\"}", "1", "both \"code\" and \"answer\"");
     expect_refused("{\"id\":1,\"task\":1.5,\"code\":\";\"}", "1", "\"task\" must be");
-    expect_refused("{\"id\":1,\"task\":1e300,\"code\":\";\"}", "1", "\"task\" must be");
+    expect_refused("{\"id\":1,\"task\":1e300,\"code\":\";\"}", "1", "a number of 2^53 or more");
+    expect_refused("{\"id\":1,\"task\":9007199254740993,\"code\":\";\"}", "1", "a number of 2^53 or more");
+    expect_refused("{\"id\":1,\"task\":-9007199254740992,\"code\":\";\"}", "1", "a number of 2^53 or more");
+    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"protocol\":[]}", "1", "'a list'");
+    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"protocol\":\"\"}", "1", "'a text'");
     expect_refused("{\"id\":1,\"task\":[19],\"code\":\";\"}", "1", "\"task\" must be");
     expect_refused("{\"id\":1,\"task\":null,\"code\":\";\"}", "1", "\"task\" must be");
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"protocol\":\"slow\"}", "1", "protocol must be fast or full");

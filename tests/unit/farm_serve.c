@@ -428,6 +428,57 @@ static void nobody_reads(void)
     bench_free(b);
 }
 
+/* An answer that is larger than a pipe does not hold the server up: what fits is written, and requests go on. */
+static void large_answers_on_a_pipe(void)
+{
+    struct bench *b = bench_new(false, 0);
+    enum { SIZE = 300000 };
+    char *record = malloc(SIZE + 3);
+    memset(record, ' ', SIZE + 2);
+    record[0] = '{';
+    record[SIZE + 1] = '}';
+    record[SIZE + 2] = '\0';
+    ask(b->in, "1", "x");
+    UNTIL(b, b->judge.n == 1);
+    end(&b->judge, 0, VT_OK, record);
+    ask(b->in, "2", "x"); /* nobody has read yet */
+    UNTIL(b, b->judge.n == 2);
+    free(record);
+    bench_free(b);
+}
+
+/* A stream that was closed is refused at once: it would never end, or lose what is answered. */
+static void closed_streams(void)
+{
+    vt_err err;
+    struct bench *b = bench_new(false, 0);
+    int null_in = open("/dev/null", O_RDONLY | O_CLOEXEC), null_out = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    const struct {
+        int in, out;
+        const char *why;
+    } pairs[] = {{-1, null_out, "the input cannot be read"},
+                 {null_out, null_out, "the input cannot be read"},
+                 {null_in, -1, "the output cannot be written"},
+                 {null_in, null_in, "the output cannot be written"}};
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
+        vt_serve *server = NULL;
+        const struct vt_serve_opts o = {.loop = b->loop,
+                                        .judge = {&b->judge, submit, withdraw},
+                                        .task = find,
+                                        .task_arg = b,
+                                        .in_fd = pairs[i].in,
+                                        .out_fd = pairs[i].out,
+                                        .ended = ended,
+                                        .ended_arg = b};
+        CHECK_INT(vt_serve_open(&o, &server, &err), VT_EINVAL);
+        CHECK(strstr(err.msg, pairs[i].why) != NULL);
+        CHECK(server == NULL);
+    }
+    close(null_in);
+    close(null_out);
+    bench_free(b);
+}
+
 /* Answers that do not fit on the disk are no answers: the server ends and says why. */
 static void no_space(void)
 {
@@ -661,6 +712,8 @@ static const struct test_case cases[] = {TEST(lines),
                                          TEST(gone),
                                          TEST(the_end_of_a_client),
                                          TEST(nobody_reads),
+                                         TEST(large_answers_on_a_pipe),
+                                         TEST(closed_streams),
                                          TEST(no_space),
                                          TEST(stop),
                                          TEST(stop_busy),
