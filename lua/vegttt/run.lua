@@ -121,8 +121,7 @@ end
 -- Everything that was read before the run, beside the flags that change results.
 local function read_before(e, planned)
   local read = inputs.set()
-  read:add("engine", "version", core.version)
-  read:add("engine", "its Lua half", core.lua_digest())
+  read:add("engine", "", core.sha256(table.concat({ core.version, core.engine_digest, core.lua_digest() }, "\0")))
   if session.flags.chat then read:add("flag", "chat", session.flags.chat) end -- it changes every prompt
   if session.flags.unsafe_jail then read:add("flag", "unsafe-jail", "true") end
   local from = session.flags.reward_from
