@@ -513,8 +513,12 @@ end
 function Run:save(name, value)
   need_name("run:save", name)
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
+    if value == value.model.base then
+      errors.misuse("run:save", "run:save: the weights of %s are the model itself, of which a run keeps no copy; name the "
+        .. "model where they are needed", value.model.spec)
+    end
     local path = core.run_path(self.handle, name)
-    if value ~= value.model.base then self.checkpoints:save_as(value, path) end
+    self.checkpoints:save_as(value, path)
     return path
   end
   local path = core.run_path(self.handle, name .. ".json")

@@ -78,6 +78,13 @@ end
 local function named_by_input(x, cwd, at, ended)
   if type(x.name) ~= "string" then return nil end
   if x.kind == "file" then return x.digest ~= "absent" and holder(x.name, cwd, at) end
+  if x.kind == "model" then -- MODEL, or MODEL+ADAPTER
+    for part in x.name:gmatch "[^+]+" do
+      local dir = holder(part, cwd, at)
+      if dir then return dir end
+    end
+    return nil
+  end
   if x.kind == "weights" then return with_snapshot(x, cwd, at) end
   if x.kind == "flag" then
     local from = x.name:match "^reward%-from (.+)$"
