@@ -35,18 +35,22 @@ end
 local max_stdin = 64 << 20
 local stdin -- { text, digest, is_cut }
 
-local function read_stdin()
+local function take_stdin()
   if not stdin then
     local text = io.stdin:read(max_stdin + 1) or ""
     stdin = { text = text, digest = core.sha256(text), is_cut = #text > max_stdin }
   end
-  if stdin.is_cut then
+  return stdin
+end
+
+local function read_stdin()
+  if take_stdin().is_cut then
     errors.usage("standard input is longer than %d MiB; put it into a file and let the script open that", max_stdin >> 20)
   end
   return stdin
 end
 
-inputs.declare("stdin", "standard input", function() return read_stdin().digest end)
+inputs.declare("stdin", "standard input", function() return take_stdin().digest end)
 
 local function copy_of_stdin()
   local s, file = read_stdin(), io.tmpfile()

@@ -178,6 +178,18 @@ local function is_axis(d, given)
   return kind == "integer" or kind == "number" or kind == "boolean" or d.choices ~= nil
 end
 
+-- Every value of an axis once: a gap and a value that is there already are slips of the hand.
+local function check_axis(name, given)
+  local known = {}
+  for item in (given .. ","):gmatch "([^,]*)," do
+    local value = item:match "^%s*(.-)%s*$"
+    if value == "" then errors.usage("--%s %s: a value is missing between commas", name, given) end
+    value = tonumber(value) or value
+    if known[value] then errors.usage("--%s %s: %s stands there twice", name, given, item) end
+    known[value] = true
+  end
+end
+
 -- The columns of what cells gave: names of scalars, in order.
 local function scalars_of(cells)
   local names = {}
@@ -225,6 +237,7 @@ function sweep.of(e, given)
     declared[name] = d
     local text = given[name]
     if text and is_axis(d, text) then
+      check_axis(name, text)
       axes[#axes + 1] = name
       declared[name] = { nil, d[2], list = true, type = params.kind(d), min = d.min, above = d.above, max = d.max,
         choices = d.choices }
