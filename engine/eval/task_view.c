@@ -91,6 +91,16 @@ const char *vt_task_helpers(const vt_task *t)
     return t->helpers;
 }
 
+const char *vt_task_cuda(const vt_task *t)
+{
+    return t->cuda;
+}
+
+const char *vt_task_cuda_tuned(const vt_task *t)
+{
+    return t->cuda_tuned;
+}
+
 double vt_task_rtol(const vt_task *t)
 {
     return t->rtol;
