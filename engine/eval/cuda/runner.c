@@ -39,6 +39,7 @@ static vt_status await(struct vt_cuda_seat *s, struct vt_cuda_process *p, vt_err
     s->props.smem_optin = reply.smem_optin;
     s->props.clock_khz = reply.clock_khz;
     s->props.driver = reply.driver;
+    s->props.n_devices = reply.n_devices;
     s->props.bytes = reply.bytes;
     if (!s->kernels)
         return VT_OK;

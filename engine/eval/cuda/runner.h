@@ -11,7 +11,7 @@
 
 struct vt_cuda_device { /* of HELLO */
     char name[128], uuid[40];
-    int major, minor, n_sm, l2_bytes, smem_optin, clock_khz, driver;
+    int major, minor, n_sm, l2_bytes, smem_optin, clock_khz, driver, n_devices;
     uint64_t bytes;
 };
 struct vt_cuda_seat {

@@ -72,6 +72,7 @@ struct vt_cuda_reply {
     /* HELLO of a runner */
     char name[128], uuid[40];
     int major, minor, n_sm, l2_bytes, smem_optin, clock_khz, driver;
+    int n_devices;
     uint64_t bytes, free_bytes;
     double peak_bytes_per_s; /* PEAK */
     /* GROUND */

@@ -2,6 +2,7 @@
  *
  * candidate.cuh: what stands before a candidate's text: names of C that NVRTC has no headers for.
  */
+#ifdef __CUDACC_RTC__
 #define INFINITY __int_as_float(0x7f800000)
 #define NAN __int_as_float(0x7fffffff)
 #define FLT_MAX 3.402823466e+38f
@@ -18,4 +19,5 @@ typedef unsigned char uint8_t;
 typedef unsigned short uint16_t;
 typedef unsigned int uint32_t;
 typedef unsigned long long uint64_t;
+#endif
 #line 1 "kernel.cu"

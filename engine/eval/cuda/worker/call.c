@@ -367,7 +367,7 @@ vt_status vt_run_call(struct vt_runner *r, struct vt_run_code *c, struct vt_run_
 vt_status vt_run_peak(struct vt_runner *r, double *bytes_per_s, vt_err *err)
 {
     enum { TRIES = 8 };
-    const size_t bytes = (size_t)1 << 30;
+    const size_t bytes = 16 * (size_t)vt_gpu_props(r->gpu)->l2_bytes;
     long long n = (long long)(bytes / 16);
     vt_gpu_ptr from = 0, to = 0;
     float ms = 0, best = INFINITY;

@@ -60,6 +60,7 @@ static vt_status hello(struct vt_runner *r, int device, struct vt_cuda_reply *re
     reply->smem_optin = p->smem_optin;
     reply->clock_khz = p->clock_khz;
     reply->driver = r->cu->version;
+    reply->n_devices = vt_gpu_count(NULL);
     reply->bytes = p->bytes;
     reply->free_bytes = free_bytes;
     return VT_OK;
