@@ -10,6 +10,7 @@
 #include "eval/cuda/cuda_tier.h"
 #include "base/alloc.h"
 #include "eval/cuda/answer.h"
+#include "eval/cuda/look.h"
 #include "eval/cuda/parts.h"
 #include "eval/cuda/reference.h"
 #include <stdio.h>

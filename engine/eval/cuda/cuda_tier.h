@@ -8,7 +8,5 @@
 #include "eval/tier.h"
 
 extern const struct vt_tier_ops vt_cuda_tier;
-/* Can the tier work on this machine? OK, or what is missing in one sentence. Asks the driver in a process of its own. */
-vt_status vt_cuda_tier_look(char name[128], vt_err *err) VT_MUST_USE;
 
 #endif

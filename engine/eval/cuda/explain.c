@@ -74,6 +74,7 @@ static void put_build(vt_json *j, const struct vt_candidate *c)
     for (int i = 0; i < c->n_diagnostics; i++) {
         vt_json *item = vt_json_object();
         vt_json_put_int(item, "line", c->diagnostic[i].line);
+        vt_json_put_int(item, "column", 0);
         vt_json_put_str(item, "kind", "error");
         vt_json_put_str(item, "text", c->diagnostic[i].text);
         vt_json_push(list, item);
