@@ -72,14 +72,12 @@ static void nulls(vt_eval *e, const struct tasks *all)
             char what[128];
             const char *blind = vt_task_blind(t, list[i].name);
             snprintf(what, sizeof what, "null %.50s of %d %.50s", list[i].name, vt_task_id(t), vt_task_name(t));
-            const bool refused = a[i].status == VT_OK && !a[i].v.correct;
+            const bool refused = a[i].status == VT_OK && a[i].v.status == VT_WRONG_OUTPUT;
             n_all++;
             n_refused += refused;
             n_blind += !refused && blind;
             check(refused || (blind && a[i].status == VT_OK), what,
-                  a[i].status == VT_OK ? "accepted" : a[i].err.msg);
-            if (refused && a[i].v.status != VT_WRONG_OUTPUT)
-                printf("  %s: %s: %.150s\n", what, outcome(&a[i]), a[i].feedback);
+                  a[i].status == VT_OK && a[i].v.correct ? "accepted" : a[i].status == VT_OK ? a[i].feedback : a[i].err.msg);
             free(list[i].code);
         }
         free(text);

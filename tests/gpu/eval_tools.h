@@ -173,11 +173,11 @@ static inline void put_sizes(struct vt_buf *b, const vt_task *t, const char *bef
 static inline void put_kernel(struct vt_buf *b, const vt_task *t, const char *name, const char *from_type,
                               const char *to_type, const struct vt_task_array *a, const char *statement)
 {
-    vt_buf_printf(b, "extern \"C\" __global__ void %s(const %s *from, %s *to", name, from_type, to_type);
+    vt_buf_printf(b, "extern \"C\" __global__ void %s(const %s *vt_from, %s *vt_to", name, from_type, to_type);
     put_sizes(b, t, "int ");
-    vt_buf_puts(b, ")\n{\n    const long long n = ");
+    vt_buf_puts(b, ")\n{\n    const long long vt_n = ");
     put_count(b, a);
-    vt_buf_printf(b, ";\n    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += (long "
+    vt_buf_printf(b, ";\n    for (long long vt_i = (long long)blockIdx.x * blockDim.x + threadIdx.x; vt_i < vt_n; vt_i += (long "
                      "long)gridDim.x * blockDim.x)\n        %s\n}\n",
                   statement);
 }
@@ -230,7 +230,7 @@ static inline void outputs_null(const vt_task *t, struct null *list, int *n, con
         vt_buf_printf(&b, "// launch %s grid(1024) block(256) args(%s, %s", name, from, a->name);
         put_sizes(&b, t, "");
         vt_buf_puts(&b, ")\n");
-        snprintf(statement, sizeof statement, "to[i] = (%s)(%s);", vt_dtype_c_name(a->dtype), expression);
+        snprintf(statement, sizeof statement, "vt_to[vt_i] = (%s)(%s);", vt_dtype_c_name(a->dtype), expression);
         put_kernel(&b, t, name, from_type, vt_dtype_c_name(a->dtype), a, statement);
     }
     add_null(list, n, kind, of, &b);
@@ -280,7 +280,7 @@ static inline void spoiled_null(const vt_task *t, const char *reference, struct 
 }
 
 #define TO_HALF(x)                                                                                                     \
-    "{ unsigned u = __float_as_uint(" x "); u = (u + 0x1000u) & 0xffffe000u; to[i] = __uint_as_float(u); }"
+    "{ unsigned u = __float_as_uint(" x "); u = (u + 0x1000u) & 0xffffe000u; vt_to[vt_i] = __uint_as_float(u); }"
 
 /* At most 24. */
 static inline int null_list(const vt_task *t, const char *reference, struct null list[24])
@@ -296,7 +296,7 @@ static inline int null_list(const vt_task *t, const char *reference, struct null
         first = first ? first : a;
         vt_buf_init(&count, 1 << 12);
         put_count(&count, a);
-        snprintf(expression, sizeof expression, "from[i %% (%s)]", count.p);
+        snprintf(expression, sizeof expression, "vt_from[vt_i %% (%s)]", count.p);
         vt_buf_free(&count);
         if (n < 6)
             outputs_null(t, list, &n, "copy_", a->name, expression, a->name, vt_dtype_c_name(a->dtype));
@@ -304,16 +304,16 @@ static inline int null_list(const vt_task *t, const char *reference, struct null
     outputs_null(t, list, &n, "zeros", "", "0", first->name, vt_dtype_c_name(first->dtype));
     outputs_null(t, list, &n, "half", "", "0.5f", first->name, vt_dtype_c_name(first->dtype));
     outputs_null(t, list, &n, "ones", "", "1", first->name, vt_dtype_c_name(first->dtype));
-    inputs_null(t, reference, list, &n, "half_inputs", TO_HALF("from[i]"));
-    inputs_null(t, reference, list, &n, "abs_inputs", "to[i] = fabsf(from[i]);");
-    inputs_null(t, reference, list, &n, "sampled", "to[i] = from[i / 8 * 8];");
-    spoiled_null(t, reference, list, &n, "skip_last", "if (i == n - 1) to[i] = 0;");
-    spoiled_null(t, reference, list, &n, "skip_tile", "if (i >= n - 16 && n > 16) to[i] = 0;");
+    inputs_null(t, reference, list, &n, "half_inputs", TO_HALF("vt_from[vt_i]"));
+    inputs_null(t, reference, list, &n, "abs_inputs", "vt_to[vt_i] = fabsf(vt_from[vt_i]);");
+    inputs_null(t, reference, list, &n, "sampled", "vt_to[vt_i] = vt_from[vt_i / 8 * 8];");
+    spoiled_null(t, reference, list, &n, "skip_last", "if (vt_i == vt_n - 1) vt_to[vt_i] = 0;");
+    spoiled_null(t, reference, list, &n, "skip_tile", "if (vt_i >= vt_n - 16) vt_to[vt_i] = 0;");
     bool is_float = false;
     for (size_t i = 0; i < vt_task_n_arrays(t); i++)
         is_float |= vt_role_is_output(vt_task_array(t, i)->role) && vt_task_array(t, i)->dtype == VT_F32;
     if (is_float)
-        spoiled_null(t, reference, list, &n, "half_outputs", TO_HALF("from[i]"));
+        spoiled_null(t, reference, list, &n, "half_outputs", TO_HALF("vt_from[vt_i]"));
     return n;
 }
 

@@ -49,6 +49,17 @@ static inline float __int_as_float(int i)
     return f;
 }
 
+static inline unsigned __float_as_uint(float f)
+{
+    unsigned i;
+    memcpy(&i, &f, sizeof i);
+    return i;
+}
+static inline float __uint_as_float(unsigned i)
+{
+    return __int_as_float((int)i);
+}
+
 namespace vt_double {
 struct parameter {
     unsigned char format, attribute;

@@ -16,7 +16,10 @@
 #include <string.h>
 
 enum { BLOCK = 256, QUANTILES = 1024, WAVES = 16 };
-static const size_t reserve_bytes = (size_t)512 << 20, most_stored = (size_t)6 << 30;
+static const size_t reserve_bytes = (size_t)512 << 20;
+/* Truths are kept where they take less than this: more where making them again takes long. */
+static const size_t cheap_stored = (size_t)1 << 30, dear_stored = (size_t)6 << 30;
+static const int64_t dear_flops = 64; /* an output element */
 
 /* ---- small things ---- */
 
@@ -247,18 +250,16 @@ static vt_status take_memory(struct vt_runner *r, struct vt_run_ground *g, vt_er
     for (unsigned i = 0; i < g->plan.n_scratch; i++)
         scratch += 4 * (g->sizes[0].scratch[i] > g->sizes[1].scratch[i] ? g->sizes[0].scratch[i] : g->sizes[1].scratch[i]);
     VT_TRY(vt_gpu_check(r->gpu, r->cu->mem_info(&free_bytes, &total), "reading the free GPU memory", err));
-    g->is_stored = stored * g->n_sets <= most_stored && stored * g->n_sets <= free_bytes / 8;
+    const bool is_dear = g->layout[0].flops > dear_flops * (int64_t)(stored / 16);
+    g->is_stored = stored * g->n_sets <= (is_dear ? dear_stored : cheap_stored) && stored * g->n_sets <= free_bytes / 8;
     const size_t fixed = out + scratch + reserve_bytes + (g->is_stored ? stored * g->n_sets : 0);
     if (free_bytes < fixed + in)
         return vt_fail(err, VT_ENOMEM,
                        "task %s at scale \"%s\" needs %.1f GB of GPU memory and %.1f GB are free; choose a smaller scale",
                        vt_task_name(t), g->scale, (double)(fixed + in) / 1e9, (double)free_bytes / 1e9);
-    size_t n = (free_bytes - fixed) / 2 / (in ? in : 1);
-    g->n_slots = n < 1 ? 1 : n > VT_RUN_SLOTS ? VT_RUN_SLOTS : (unsigned)n;
-    if (g->n_slots < g->n_timed && (free_bytes - fixed) / (in ? in : 1) >= g->n_timed)
-        g->n_slots = g->n_timed;
-    if (g->n_slots > g->n_sets)
-        g->n_slots = g->n_sets;
+    /* The timed sets stay; the others take turns in one more place. */
+    const size_t n = (free_bytes - fixed) / (in ? in : 1), want = g->n_timed + 1;
+    g->n_slots = (unsigned)(n < want ? n : want);
     g->bytes = fixed - reserve_bytes + in * g->n_slots;
     for (unsigned i = 0; i < g->plan.n_scratch; i++) {
         size_t a = g->sizes[0].scratch[i], b = g->sizes[1].scratch[i];
