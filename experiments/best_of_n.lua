@@ -30,9 +30,8 @@ return vt.experiment {
     end
     run:plot("scaling", { kind = "line", data = scaling, x = "k", y = "pass", band = { "lo", "hi" }, logx = 2 })
 
-    return {
-      correct = vt.stats.rate(groups, "correct").value, fast_1 = vt.stats.fast(groups, 1).value,
-      fast_1_sure = vt.stats.fast_sure(groups, 1).value, success = vt.stats.task_success(groups, 1).value,
-    }
+    local summary = {}
+    for name, r in pairs(vt.stats.metrics(groups)) do summary[name] = r.value end
+    return summary
   end,
 }

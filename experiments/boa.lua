@@ -1,13 +1,30 @@
 -- SPDX-License-Identifier: Apache-2.0
---- Best-of-Adaptation: adapt a LoRA on the test batch, keep the best step.
+--- Best-of-Adaptation: adapt a LoRA on the test batch, keep the best step, and draw again from it: a step's own score is
+--- a maximum over the data that chose it.
 local vt = require "vegttt"
 
--- The shares of one step's rollouts, on which it is also chosen: a maximum over its own data.
-local function scores(step, groups)
-  local samples, fast = vt.flatten(groups), vt.stats.fast(groups, 1)
-  local n_distinct = #vt.group_by(samples, function(s) return s.code_sha or s.text end)
-  return { step = step, correct = vt.stats.rate(groups, "correct").value, fast_1 = fast.value,
-    fast_1_sure = vt.stats.fast_sure(groups, 1).value, lo = fast.lo, hi = fast.hi, distinct = n_distinct / #samples }
+-- What there is to find among everything drawn so far: tasks solved for sure, geometric mean of their best speedups.
+local function found(drawn)
+  local n, logs, tasks = 0, 0, 0
+  for _, g in ipairs(vt.group_by(vt.flatten(drawn), function(group) return group.task.id end)) do
+    local best = vt.max_by(vt.flatten(g), function(s) return vt.stats.is_sure(s.result, 1) and s.result.speedup or nil end)
+    tasks = tasks + 1
+    if best then n, logs = n + 1, logs + math.log(best.result.speedup) end
+  end
+  return n / tasks, math.exp(logs / tasks)
+end
+
+-- Rules that choose a step after the fact, for the table of the papers: the last step, the best, each task's best.
+local function choices(run, steps, best)
+  local t, per_task, oracle = run:table("choices", { "rule", "step", "sample_fast_1_sure" }), {}, {}
+  for _, s in ipairs(steps) do
+    for i, row in ipairs(vt.stats.by_task(s.groups)) do per_task[i] = math.max(per_task[i] or 0, row.fast_1_sure) end
+  end
+  for i, v in ipairs(per_task) do oracle[i] = v end
+  t:row("start", 0, steps[1].scores.sample_fast_1_sure)
+  t:row("last", steps[#steps].step, steps[#steps].scores.sample_fast_1_sure)
+  t:row("best", best.step, best.scores.sample_fast_1_sure)
+  t:row("each task's best", "", vt.stats.mean(oracle))
 end
 
 return vt.experiment {
@@ -16,53 +33,75 @@ return vt.experiment {
   params = vt.adapt_params {
     k = { 8, "rollouts per task and step (the papers: 32)", min = 2 },
     steps = { 3, "gradient steps (the papers: 5)", extend = true },
+    by = { "sample_fast_1_sure", "what a step is chosen by (the papers: sample_fast_1)",
+      choices = { "sample_fast_1", "sample_fast_1_sure" } },
+    redraw = { true, "draw again from the chosen step, so that its score is not a maximum" },
   },
 
   plan = function(p)
     local tasks = vt.tasks(p)
-    local n = #tasks * p.k * (p.steps + 1)
-    return { tasks = tasks, samples = n, evaluations = n, updates = p.steps }
+    local n = #tasks * p.k * (p.steps + (p.redraw and 2 or 1))
+    return { tasks = tasks, samples = n, evaluations = n, updates = p.null == "frozen" and 0 or p.steps }
   end,
 
   main = function(run, p)
     local tasks, policy = vt.tasks(p), vt.policy(p.model)
-    local reward, advantage = vt.reward.default(), vt.advantage.batch_z()
-    local stop = vt.early_stop { patience = p.patience }
+    local learner, stop = vt.learner(run, p), vt.early_stop { patience = p.patience }
     local steps, drawn = {}, {}
+    local trajectory = run:table("trajectory", { "step", "sample_correct", "sample_fast_1", "sample_fast_1_sure", "lo",
+      "hi", "distinct", "rollouts", "solved", "speedup", "best" })
+    local rows = {}
 
     for step = 0, p.steps do
       if step > 0 then
         run:stage(("update %d of %d"):format(step, p.steps))
-        local u = policy:update(vt.batch(advantage(reward(drawn[step]))), { lr = p.lr, loss = "importance_sampling" })
-        run:log("update", { step = step, loss = u.loss, grad_norm = u.grad_norm, ess = u.ess, kl = u.kl_sample_train,
-          n_tokens = u.n_tokens })
+        learner:step(policy, drawn[step])
       end
       run:stage(("step %d of %d"):format(step, p.steps))
       local weights = policy:snapshot("step" .. step)
-      local groups = vt.draw(weights, tasks, p)
-      local s = scores(step, groups)
-      drawn[step + 1], steps[step + 1] = groups, s
-      run:log("step", { step = step, fast_1 = s.fast_1, fast_1_sure = s.fast_1_sure, correct = s.correct,
-        distinct = s.distinct })
-      if stop:offer(s.fast_1, { step = step, snapshot = weights, groups = groups }) == "stop" then break end
+      local groups = vt.draw(weights, tasks, p, { draw = learner:draw(step) })
+      local s = vt.scores(groups)
+      drawn[step + 1] = groups
+      steps[step + 1] = { step = step, groups = groups, weights = weights, scores = s }
+      local solved, speedup = found(drawn)
+      rows[step + 1] = { step, s.sample_correct, s.sample_fast_1, s.sample_fast_1_sure, s.lo, s.hi, s.distinct,
+        #tasks * p.k * (step + 1), solved, speedup }
+      run:log("step", { step = step, sample_fast_1 = s.sample_fast_1, sample_fast_1_sure = s.sample_fast_1_sure,
+        sample_correct = s.sample_correct, distinct = s.distinct, solved = solved, speedup = speedup })
+      if stop:offer(s[p.by], steps[step + 1]) == "stop" then break end
     end
 
     local best = stop:best()
-    local trajectory = run:table("trajectory", { "step", "correct", "fast_1", "fast_1_sure", "lo", "hi", "distinct",
-      "best" })
-    for _, s in ipairs(steps) do
-      trajectory:row(s.step, s.correct, s.fast_1, s.fast_1_sure, s.lo, s.hi, s.distinct, s.step == best.step and "*" or "")
+    for i, row in ipairs(rows) do
+      row[11] = i == best.step + 1 and "*" or ""
+      trajectory:row(table.unpack(row, 1, 11))
     end
-    run:plot("trajectory", { kind = "line", data = trajectory, x = "step", y = { "correct", "fast_1", "fast_1_sure" },
-      star = "best", title = "Adaptation trajectory", y_label = "share of samples" })
+    run:plot("trajectory", { kind = "line", data = trajectory, x = "step",
+      y = { "sample_fast_1_sure", "sample_fast_1", "sample_correct" }, band = { "lo", "hi" }, star = "best",
+      y_label = "share of samples; band: 95 % interval of sample_fast_1_sure",
+      title = "Adaptation trajectory (star: chosen on these samples)" })
+    choices(run, steps, best)
 
     local per_task = run:table("tasks", { "task", "name", "correct", "fast_1", "fast_1_sure", "seen" })
     for i, row in ipairs(vt.stats.by_task(best.groups)) do
       per_task:row(row.task, row.name, row.correct, row.fast_1, row.fast_1_sure, best.groups[i].seen or "")
     end
 
+    local fresh
+    if p.redraw then
+      run:stage(("step %d again"):format(best.step))
+      fresh = vt.scores(vt.draw(best.weights, tasks, p, { draw = "fresh" }))
+      local t = run:table("selected", { "draw", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1" })
+      for _, row in ipairs { { "that chose the step", best.scores }, { "fresh", fresh } } do
+        local s = row[2]
+        t:row(row[1], s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1)
+      end
+    end
     run:kernels(drawn, { steps = true }) -- the best kernel of a task may come from any step
-    run:save("selected", best.snapshot)
-    return { step = best.step, fast_1 = best.score, weights = best.snapshot.id, first_fast_1 = steps[1].fast_1 }
+    run:save("selected", best.weights)
+    local first = steps[1].scores
+    return { step = best.step, weights = best.weights.id, selected = best.scores[p.by], first = first[p.by],
+      fresh = fresh and fresh[p.by], fresh_gain = fresh and fresh[p.by] - first[p.by],
+      sample_fast_1 = best.scores.sample_fast_1, first_sample_fast_1 = first.sample_fast_1 }
   end,
 }

@@ -53,9 +53,12 @@ static int negated(const struct vt_args *a, const char *word, size_t n)
     return i >= 0 && a->declared[i].kind == VT_ARG_BOOLEAN ? i : -1;
 }
 
+/* true or false, or several of them with commas between: the values of a sweep. */
 static bool is_truth(const char *word)
 {
-    return strcmp(word, "true") == 0 || strcmp(word, "false") == 0;
+    size_t len = strcspn(word, ",");
+    bool is_one = (len == 4 && strncmp(word, "true", 4) == 0) || (len == 5 && strncmp(word, "false", 5) == 0);
+    return is_one && (word[len] == '\0' || is_truth(word + len + 1));
 }
 
 /* The value of declared[i], which stands after '=' or is the next word. */

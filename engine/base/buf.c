@@ -98,15 +98,8 @@ void vt_buf_putc(struct vt_buf *b, char c)
 
 void vt_buf_printf(struct vt_buf *b, const char *fmt, ...)
 {
-    va_list ap;
+    va_list ap, again;
     va_start(ap, fmt);
-    vt_buf_vprintf(b, fmt, ap);
-    va_end(ap);
-}
-
-void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap)
-{
-    va_list again;
     va_copy(again, ap);
     size_t room = b->cap ? b->cap - b->len : 0;
     int n = vsnprintf(room ? b->p + b->len : NULL, room, fmt, ap);
@@ -121,6 +114,7 @@ void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap)
         b->len += (size_t)n;
     }
     va_end(again);
+    va_end(ap);
 }
 
 vt_status vt_buf_check(const struct vt_buf *b, const char *what, vt_err *err)

@@ -27,7 +27,6 @@ void vt_buf_add(struct vt_buf *b, const void *bytes, size_t n);
 void vt_buf_puts(struct vt_buf *b, const char *s);
 void vt_buf_putc(struct vt_buf *b, char c);
 void vt_buf_printf(struct vt_buf *b, const char *fmt, ...) VT_PRINTF(2, 3);
-void vt_buf_vprintf(struct vt_buf *b, const char *fmt, va_list ap) VT_PRINTF(2, 0);
 /* OK, or the sticky failure explained: "WHAT is larger than MAX bytes" / out of memory. */
 vt_status vt_buf_check(const struct vt_buf *b, const char *what, vt_err *err) VT_MUST_USE;
 

@@ -24,7 +24,10 @@ enum { READ_CHUNK = 65536, MAX_TREE_DEPTH = 128 };
 static vt_status fail_errno(vt_err *err, const char *attempt, const char *path)
 {
     int e = errno;
-    vt_status code = e == ENOENT || e == ENOTDIR ? VT_ENOENT : e == ENOMEM ? VT_ENOMEM : VT_EIO;
+    vt_status code = e == ENOENT || e == ENOTDIR ? VT_ENOENT
+                     : e == ENOMEM               ? VT_ENOMEM
+                     : e == EISDIR               ? VT_EINVAL
+                                                 : VT_EIO;
     return vt_fail(err, code, "cannot %s %s: %s", attempt, path, strerror(e));
 }
 
@@ -57,6 +60,31 @@ vt_status vt_fs_read(const char *path, size_t max, struct vt_buf *out, vt_err *e
     if (fd < 0)
         return fail_errno(err, "open", path);
     vt_status status = read_all(fd, path, out, err);
+    close(fd);
+    if (status != VT_OK)
+        vt_buf_free(out);
+    return status;
+}
+
+vt_status vt_fs_read_regular(const char *path, size_t max, struct vt_buf *out, vt_err *err)
+{
+    struct stat st;
+    vt_buf_init(out, max);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0 && errno == ENXIO) /* a socket */
+        return vt_fail(err, VT_EINVAL, "cannot read %s: it is not a regular file", path);
+    if (fd < 0)
+        return fail_errno(err, "open", path);
+    vt_status status = VT_OK;
+    if (fstat(fd, &st) != 0)
+        status = fail_errno(err, "look at", path);
+    else if (!S_ISREG(st.st_mode))
+        status = vt_fail(err, VT_EINVAL, "cannot read %s: it is not a regular file", path);
+    else if ((uint64_t)st.st_size > max)
+        status = vt_fail(err, VT_EINVAL, "cannot read %s: it has %lld bytes, more than the %zu that it may have", path,
+                         (long long)st.st_size, max);
+    if (status == VT_OK)
+        status = read_all(fd, path, out, err);
     close(fd);
     if (status != VT_OK)
         vt_buf_free(out);

@@ -11,6 +11,9 @@
 
 vt_status vt_fs_read(const char *path, size_t max, struct vt_buf *out,
                      vt_err *err) VT_MUST_USE; /* out is initialised here */
+/* The same of what must be a regular file: anything else (a pipe, a device, a folder) is EINVAL at once instead of a
+ * wait or an endless text, and so is one of more than `max` bytes. */
+vt_status vt_fs_read_regular(const char *path, size_t max, struct vt_buf *out, vt_err *err) VT_MUST_USE;
 /* Writes PATH.tmp-PID, fsyncs, renames: the file is either the old or the new one. */
 vt_status vt_fs_write_atomic(const char *path, const void *bytes, size_t n, vt_err *err) VT_MUST_USE;
 /* The same by a hard link, which never replaces a file: *is_new is false when one is there already. */

@@ -2,9 +2,9 @@
  *
  * json.c: the one file that includes cJSON.
  *
- * Reading works on a private copy of the text with zero bytes behind it: cJSON 1.7.15 reads one byte past a text that
- * ends after a comma, and the copy lets one pass check the depth before cJSON recurses. That pass also turns \u0000
- * into U+FFFD, because cJSON strings end at the first NUL and the rest would be lost without a word.
+ * Reading works on a private copy of the text with zero bytes behind it, because cJSON 1.7.15 reads one byte past a
+ * text that ends after a comma. json_text.c judges that copy first, so cJSON meets nothing but right JSON of a bounded
+ * depth. A key that stands twice in one object is refused (Python keeps the last one, cJSON finds the first).
  *
  * Writing is ours. A double is printed with 15, 16 or 17 digits, the first that reads back to the same bits; integers
  * up to 2^53 have no exponent; NaN and infinities are null. Text that is not UTF-8 becomes U+FFFD, byte by byte.
@@ -17,6 +17,7 @@
  */
 #include "base/json.h"
 #include "base/alloc.h"
+#include "base/json_text.h"
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <math.h>
@@ -43,30 +44,55 @@ __attribute__((constructor)) static void use_own_memory(void)
     cJSON_InitHooks(&hooks);
 }
 
-/* Depth check and \u0000 repair in one pass over the private copy; returns the depth reached. */
-static int prepare_text(char *p, size_t len)
+static int by_text(const void *a, const void *b)
 {
-    int depth = 0, deepest = 0;
-    bool in_string = false;
-    for (size_t i = 0; i < len; i++) {
-        char c = p[i];
-        if (in_string && c == '\\') {
-            if (len - i >= 6 && memcmp(p + i, "\\u0000", 6) == 0)
-                memcpy(p + i, "\\ufffd", 6);
-            i++;
-        } else if (c == '"') {
-            in_string = !in_string;
-        } else if (!in_string && (c == '[' || c == '{')) {
-            depth++;
-            deepest = depth > deepest ? depth : deepest;
-        } else if (!in_string && (c == ']' || c == '}')) {
-            depth--;
-        }
-    }
-    return deepest;
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+static vt_status check_keys(const cJSON *object, const char *what, vt_err *err)
+{
+    size_t n = vt_json_count(object), i = 0;
+    if (n < 2)
+        return VT_OK;
+    const char **names = vt_alloc_array(n, sizeof *names), *twice = NULL;
+    if (!names)
+        return vt_fail(err, VT_ENOMEM, "out of memory while reading %s", what);
+    for (const cJSON *e = object->child; e; e = e->next)
+        names[i++] = e->string;
+    qsort(names, n, sizeof *names, by_text);
+    for (i = 1; i < n && !twice; i++)
+        twice = strcmp(names[i - 1], names[i]) == 0 ? names[i] : NULL;
+    free(names);
+    return !twice ? VT_OK
+                  : vt_fail(err, VT_EFORMAT,
+                            "%s has the key \"%.80s\" twice in one object; which of the two counts differs from "
+                            "reader to reader, so remove one",
+                            what, twice);
+}
+
+/* Does no object have a key twice? The depth is bounded. */
+static vt_status check_tree(const cJSON *j, const char *what, vt_err *err)
+{
+    if (cJSON_IsObject(j))
+        VT_TRY(check_keys(j, what, err));
+    for (const cJSON *e = vt_json_first(j); e; e = e->next)
+        if (e->child)
+            VT_TRY(check_tree(e, what, err));
+    return VT_OK;
+}
+
+/* Of members with one key the first. */
+static void drop_repeated(cJSON *object)
+{
+    for (cJSON *e = cJSON_IsObject(object) ? object->child : NULL; e; e = e->next)
+        for (cJSON *later = e->next, *next; later; later = next) {
+            next = later->next;
+            if (strcmp(e->string, later->string) == 0)
+                cJSON_Delete(cJSON_DetachItemViaPointer(object, later));
+        }
+}
+
+static vt_status parse(const char *text, size_t len, const char *what, bool is_line, vt_json **out, vt_err *err)
 {
     *out = NULL;
     size_t size;
@@ -75,33 +101,38 @@ vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json 
         return vt_fail(err, VT_ENOMEM, "out of memory while reading %s", what);
     if (len)
         memcpy(copy, text, len);
-    vt_status status = VT_OK;
     cJSON *root = NULL;
-    const char *end = copy;
-    if (prepare_text(copy, len) > VT_JSON_MAX_DEPTH) {
-        status = vt_fail(err, VT_ELIMIT, "%s nests deeper than %d levels", what, (int)VT_JSON_MAX_DEPTH);
+    vt_status status = vt_json_text_check(copy, len, VT_JSON_MAX_DEPTH, what, err);
+    if (status != VT_OK)
         goto out;
-    }
     is_out_of_memory = false;
-    root = cJSON_ParseWithLengthOpts(copy, len, &end, 0);
-    if (!root && is_out_of_memory) {
-        status = vt_fail(err, VT_ENOMEM, "out of memory while reading %s", what);
+    root = cJSON_ParseWithLengthOpts(copy, len, NULL, 0);
+    if (!root) {
+        status = is_out_of_memory ? vt_fail(err, VT_ENOMEM, "out of memory while reading %s", what)
+                                  : vt_fail(err, VT_EINTERNAL, "%s is valid JSON, but cannot be read", what);
         goto out;
     }
-    while (root && end < copy + len && strchr(" \t\r\n", *end) && *end)
-        end++;
-    if (!root || end < copy + len) {
-        size_t at = end > copy ? (size_t)(end - copy) : 0;
-        status = vt_fail(err, VT_EFORMAT, "%s is not valid JSON: %s at byte %zu", what,
-                         root ? "something follows the value" : "it cannot be read", at > len ? len : at);
+    if (is_line)
+        drop_repeated(root);
+    status = check_tree(root, what, err);
+    if (status != VT_OK)
         goto out;
-    }
     *out = root;
     root = NULL;
 out:
     cJSON_Delete(root);
     free(copy);
     return status;
+}
+
+vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+{
+    return parse(text, len, what, false, out, err);
+}
+
+vt_status vt_json_parse_line(const char *text, size_t len, const char *what, vt_json **out, vt_err *err)
+{
+    return parse(text, len, what, true, out, err);
 }
 
 void vt_json_free(vt_json *j)
@@ -370,25 +401,6 @@ void vt_json_write_double(struct vt_buf *out, double v)
     vt_buf_puts(out, text);
 }
 
-/* Bytes of the well-formed UTF-8 sequence at p (Unicode table 3-7), or 0. */
-static size_t utf8_length(const unsigned char *p, size_t n)
-{
-    unsigned c = p[0];
-    if (c < 0x80)
-        return 1;
-    size_t len = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : 2;
-    if (c < 0xC2 || c > 0xF4 || n < len)
-        return 0;
-    unsigned low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
-    unsigned high = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
-    if (p[1] < low || p[1] > high)
-        return 0;
-    for (size_t i = 2; i < len; i++)
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    return len;
-}
-
 static void write_escape(struct vt_buf *out, unsigned char c)
 {
     static const char named[] = "\"\"\\\\\bb\ff\nn\rr\tt"; /* pairs: byte, letter */
@@ -408,7 +420,7 @@ void vt_json_write_string(struct vt_buf *out, const char *s, size_t len)
     size_t plain = 0; /* start of the stretch that needs no escape */
     vt_buf_putc(out, '"');
     for (size_t i = 0; i < len;) {
-        size_t n = utf8_length(p + i, len - i);
+        size_t n = vt_utf8_sequence(p + i, len - i);
         if (n > 1 || (n == 1 && p[i] >= 0x20 && p[i] != '"' && p[i] != '\\')) {
             i += n;
             continue;
@@ -424,17 +436,10 @@ void vt_json_write_string(struct vt_buf *out, const char *s, size_t len)
     vt_buf_putc(out, '"');
 }
 
-struct member {
-    const cJSON *node;
-    size_t at;
-};
-
-/* Equal keys, which only hostile input has, stay in their order: the text of a value is one text. */
 static int compare_keys(const void *a, const void *b)
 {
-    const struct member *x = a, *y = b;
-    int order = strcmp(x->node->string, y->node->string);
-    return order ? order : (x->at > y->at) - (x->at < y->at);
+    const cJSON *const *x = a, *const *y = b;
+    return strcmp((*x)->string, (*y)->string);
 }
 
 static vt_status write_node(const cJSON *j, bool sorted, int depth, struct vt_buf *out, vt_err *err);
@@ -444,20 +449,20 @@ static vt_status write_children(const cJSON *j, bool sorted, int depth, struct v
 {
     bool is_object = cJSON_IsObject(j);
     size_t n = vt_json_count(j), at = 0;
-    struct member *order = NULL;
+    const cJSON **order = NULL;
     vt_status status = VT_OK;
     if (sorted && is_object && n) {
         order = vt_alloc_array(n, sizeof *order);
         if (!order)
             return vt_fail(err, VT_ENOMEM, "out of memory while sorting %zu JSON keys", n);
         for (const cJSON *c = j->child; c; c = c->next, at++)
-            order[at] = (struct member){c, at};
+            order[at] = c;
         qsort(order, n, sizeof *order, compare_keys);
     }
     const cJSON *c = j->child;
     vt_buf_putc(out, is_object ? '{' : '[');
     for (at = 0; at < n && status == VT_OK; at++, c = c->next) {
-        const cJSON *item = order ? order[at].node : c;
+        const cJSON *item = order ? order[at] : c;
         if (at)
             vt_buf_putc(out, ',');
         if (is_object) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * json.h: the one place that knows cJSON. Reading with a depth and size limit; writing with a canonical writer (keys
+ * json.h: the one place that knows cJSON. Reading is strict; writing with a canonical writer (keys
  * in byte order, no spaces, shortest round-trip numbers) that hashes and files use. cJSON_Print is never used: it
  * loses the last bit of one double in nine.
  *
@@ -19,9 +19,13 @@ typedef struct cJSON vt_json;
 
 enum { VT_JSON_MAX_DEPTH = 64 };
 
-/* `what` names the source in messages ("runs/x/params.json", "line 12 of rollouts.jsonl"). Trailing bytes other than
- * white space are an error. */
+/* `what` names the source in messages ("runs/x/params.json", "line 12 of rollouts.jsonl"). What RFC 8259 allows and
+ * nothing else, EFORMAT with the byte; besides, what a value here cannot hold is refused: U+0000, half a surrogate
+ * pair, a number beyond a double, a key twice in one object, and more than VT_JSON_MAX_DEPTH levels (ELIMIT). */
 vt_status vt_json_parse(const char *text, size_t len, const char *what, vt_json **out, vt_err *err) VT_MUST_USE;
+/* The same for a line of a run's record: of a member that the line itself has twice the first counts. A line that was
+ * copied from another run used to keep the time of its first recording behind the copy's own. */
+vt_status vt_json_parse_line(const char *text, size_t len, const char *what, vt_json **out, vt_err *err) VT_MUST_USE;
 void vt_json_free(vt_json *j);
 
 bool vt_json_is_object(const vt_json *j);

@@ -82,7 +82,7 @@ void vt_place_here(struct vt_place *p)
         memset(&p->cores, 0xff, sizeof p->cores);
 }
 
-bool vt_place_meets(const struct vt_place *a, const struct vt_place *b)
+static bool meets(const struct vt_place *a, const struct vt_place *b)
 {
     cpu_set_t both;
     CPU_AND(&both, &a->cores, &b->cores);
@@ -136,7 +136,7 @@ static bool is_taken(const struct turn *t)
 static bool is_met(const vt_lease *l, const struct vt_place *p)
 {
     for (int i = 0; i < MAX_TURNS; i++)
-        if (is_taken(&l->turn[i]) && vt_place_meets(&l->turn[i].place, p))
+        if (is_taken(&l->turn[i]) && meets(&l->turn[i].place, p))
             return true;
     return false;
 }
@@ -362,12 +362,12 @@ static struct timespec deadline_in_ms(unsigned ms)
 
 static bool is_in_the_way(const struct guest *g, const struct vt_place *p)
 {
-    return g->depth > 0 && !g->is_parked && vt_place_meets(&g->now, p);
+    return g->depth > 0 && !g->is_parked && meets(&g->now, p);
 }
 
 static bool is_owed(const struct guest *g, const struct vt_place *p)
 {
-    return g->is_owed && vt_place_meets(&g->home, p);
+    return g->is_owed && meets(&g->home, p);
 }
 
 typedef bool guest_test(const struct guest *g, const struct vt_place *p);
@@ -401,7 +401,7 @@ static struct turn *free_turn(vt_lease *l)
 static bool is_first(const vt_lease *l, const struct turn *t)
 {
     for (int i = 0; i < MAX_TURNS; i++)
-        if (l->turn[i].state != FREE && l->turn[i].ticket < t->ticket && vt_place_meets(&l->turn[i].place, &t->place))
+        if (l->turn[i].state != FREE && l->turn[i].ticket < t->ticket && meets(&l->turn[i].place, &t->place))
             return false;
     return true;
 }
@@ -473,7 +473,7 @@ void vt_lease_release(vt_lease *l, const struct vt_place *p)
         for (size_t i = 0; i < l->n_guests; i++) {
             struct guest *g = &l->guests[i];
             struct vt_place rest;
-            if (g->depth > 0 && g->is_parked && vt_place_meets(&g->home, p) &&
+            if (g->depth > 0 && g->is_parked && meets(&g->home, p) &&
                 (!is_met(l, &g->home) || (g->pool && rest_of(l, g, &rest))))
                 g->is_owed = true;
         }
@@ -493,10 +493,10 @@ uint64_t vt_lease_held_ns(const vt_lease *l)
     vt_place_here(&here);
     pthread_mutex_lock(lock);
     for (size_t i = 0; i < l->n_spans; i++)
-        if (vt_place_meets(&l->span[i].place, &here))
+        if (meets(&l->span[i].place, &here))
             ns += l->span[i].ns;
     for (int i = 0; i < MAX_TURNS; i++)
-        if (l->turn[i].state == HELD && vt_place_meets(&l->turn[i].place, &here))
+        if (l->turn[i].state == HELD && meets(&l->turn[i].place, &here))
             ns += vt_now_ns() - l->turn[i].since_ns;
     pthread_mutex_unlock(lock);
     return ns;
@@ -511,11 +511,11 @@ int vt_lease_n_elsewhere(const vt_lease *l, const struct vt_place *p)
     pthread_mutex_lock(lock);
     for (size_t i = 0; i < l->n_guests; i++) {
         const struct guest *g = &l->guests[i];
-        if (g->depth > 0 && !g->is_parked && !vt_place_meets(&g->now, p))
+        if (g->depth > 0 && !g->is_parked && !meets(&g->now, p))
             n += g->pool ? CPU_COUNT(&g->now.cores) : 1;
     }
     for (size_t i = 0; i < l->n_children; i++)
-        n += !vt_place_meets(&l->children[i].place, p);
+        n += !meets(&l->children[i].place, p);
     pthread_mutex_unlock(lock);
     return n;
 }

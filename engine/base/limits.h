@@ -14,7 +14,7 @@
     X(TOP_P, "top_p", VT_ABOVE_TO(0, 1))             /* 1 = off */                                                     \
     X(TOP_K, "top_k", VT_WITHIN(0, INT32_MAX))       /* 0 = off */                                                     \
     X(MIN_P, "min_p", VT_WITHIN(0, 1))               /* 0 = off */                                                     \
-    X(MAX_TOKENS, "max_tokens", VT_WITHIN(1, INT32_MAX))                                                               \
+    X(MAX_TOKENS, "max_tokens", VT_WITHIN(1, 1 << 20))                                                                 \
     X(N, "n", VT_WITHIN(1, INT32_MAX / 2)) /* samples of one request */                                                \
     X(LR, "lr", VT_AT_LEAST(0))                                                                                        \
     X(WEIGHT_DECAY, "weight_decay", VT_AT_LEAST(0))                                                                    \

@@ -104,12 +104,6 @@ double vt_stream_uniform(struct vt_stream *s)
     return vt_philox_uniform(s->key, 0, s->at++);
 }
 
-double vt_stream_normal(struct vt_stream *s)
-{
-    double radius = sqrt(-2 * log(1 - vt_stream_uniform(s))); /* 1 - u lies in (0, 1] */
-    return radius * cos(6.283185307179586476925 * vt_stream_uniform(s));
-}
-
 uint64_t vt_stream_below(struct vt_stream *s, uint64_t n)
 {
     uint64_t reject = (0 - n) % n; /* 2^64 mod n: that many values would be counted once too often */
@@ -165,7 +159,7 @@ uint32_t vt_mt19937_next(struct vt_mt19937 *m)
     return y ^ (y >> 18);
 }
 
-uint32_t vt_mt19937_below(struct vt_mt19937 *m, uint32_t n)
+static uint32_t mt19937_below(struct vt_mt19937 *m, uint32_t n)
 {
     int n_bits = 0;
     for (uint32_t v = n; v; v >>= 1)
@@ -182,7 +176,7 @@ uint32_t vt_mt19937_below(struct vt_mt19937 *m, uint32_t n)
 void vt_mt19937_shuffle(struct vt_mt19937 *m, int *items, size_t n)
 {
     for (size_t i = n; i-- > 1;) {
-        size_t j = vt_mt19937_below(m, (uint32_t)(i + 1));
+        size_t j = mt19937_below(m, (uint32_t)(i + 1));
         int swap = items[i];
         items[i] = items[j];
         items[j] = swap;

@@ -22,7 +22,6 @@ struct vt_stream {
 void vt_stream_init(struct vt_stream *s, uint64_t key);
 uint64_t vt_stream_u64(struct vt_stream *s);
 double vt_stream_uniform(struct vt_stream *s);             /* [0, 1) */
-double vt_stream_normal(struct vt_stream *s);              /* N(0, 1), Box-Muller, two uniforms a draw */
 uint64_t vt_stream_below(struct vt_stream *s, uint64_t n); /* unbiased; n > 0 */
 
 /* CPython's random.Random(seed) for a non-negative integer seed: init_by_array seeding, getrandbits-based _randbelow
@@ -33,7 +32,6 @@ struct vt_mt19937 {
 };
 void vt_mt19937_seed(struct vt_mt19937 *m, uint64_t seed);
 uint32_t vt_mt19937_next(struct vt_mt19937 *m);
-uint32_t vt_mt19937_below(struct vt_mt19937 *m, uint32_t n);
 void vt_mt19937_shuffle(struct vt_mt19937 *m, int *items, size_t n);
 
 #endif

@@ -35,7 +35,6 @@ struct vt_place {
 };
 /* The cores that the calling thread may use, no device. */
 void vt_place_here(struct vt_place *p);
-bool vt_place_meets(const struct vt_place *a, const struct vt_place *b);
 
 typedef struct vt_pool vt_pool;
 typedef struct vt_lease vt_lease;

@@ -34,7 +34,9 @@ struct vt_bind_host {
     bool tty;                      /* standard error is a terminal */
     void (*print)(void *arg, enum vt_output stream, const char *text, size_t len);
     void (*progress)(void *arg, const struct vt_progress *p);
-    void (*stop_now)(void *arg); /* second interrupt: must not return */
+    /* The second interrupt, or a script that can be ended in no other way (warden.h; from its thread then): says
+     * err_text (NULL: a sentence of its own) and out_text (NULL: nothing), and must not return. */
+    void (*stop_now)(void *arg, int exit_code, const char *err_text, const char *out_text);
 };
 
 vt_status vt_bind_open(const struct vt_bind_host *host, vt_bind **out, vt_err *err) VT_MUST_USE;

@@ -24,12 +24,14 @@ struct vt_op;
 struct vt_part;
 struct vt_lua_policy;
 struct vt_lua_eval;
+struct vt_warden;
 
 struct vt_bind {
     lua_State *L;
     vt_loop *loop;
     vt_lease *lease;
     struct vt_bind_host host;
+    struct vt_warden *warden;
     struct vt_op *done_first, *done_last; /* delivered, not yet seen by core.turn */
     struct vt_part *part_first, *part_last;
     size_t n_running;
@@ -57,6 +59,9 @@ struct vt_guard {
 void vt_lua_add_guards(lua_State *L); /* before anything else */
 struct vt_guard *vt_lua_guard(lua_State *L, void (*release)(void *p));
 struct vt_buf *vt_lua_buf(lua_State *L, size_t max);
+/* The content store of core.content_open at idx (lua_store.c). */
+struct vt_content;
+struct vt_content *vt_lua_content(lua_State *L, int idx);
 
 /* JSON: the canonical text of a Lua value in a pushed buffer; the Lua value of a tree, pushed. */
 struct cJSON;
@@ -74,7 +79,6 @@ struct vt_vector {
     size_t n;
     double v[];
 };
-struct vt_vector *vt_vector_new(lua_State *L, size_t n); /* pushed */
 struct vt_vector *vt_vector_test(lua_State *L, int idx); /* NULL when it is something else */
 void vt_vector_push_f32(lua_State *L, const float *v, size_t n);
 /* Copies a vector or an array of numbers into out[0..n); raises when the length or a type differs. */

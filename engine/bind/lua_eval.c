@@ -301,6 +301,7 @@ static int l_cancel(lua_State *L)
     return 0;
 }
 
+/* malformed: the status of an answer without code. */
 void vt_lua_add_eval(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"eval_open", l_open},     {"eval_identity", l_identity},
@@ -313,4 +314,6 @@ void vt_lua_add_eval(lua_State *L)
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
+    lua_pushstring(L, vt_verdict_status_name(VT_MALFORMED));
+    lua_setfield(L, -2, "malformed");
 }

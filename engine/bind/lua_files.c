@@ -25,6 +25,26 @@ static int l_read(lua_State *L)
     return 1;
 }
 
+/* core.read_source(path, max) -> the text of a regular file of at most max bytes; or nil and why it cannot be read. */
+static int l_read_source(lua_State *L)
+{
+    vt_err err;
+    const char *path = luaL_checkstring(L, 1);
+    size_t max = (size_t)luaL_checkinteger(L, 2);
+    struct vt_buf *b = vt_lua_buf(L, max);
+    vt_buf_free(b);
+    vt_status status = vt_fs_read_regular(path, max, b, &err);
+    if (status == VT_ENOMEM)
+        return vt_lua_raise(L, "reading a file", &err);
+    if (status != VT_OK) {
+        lua_pushnil(L);
+        lua_pushstring(L, err.msg);
+        return 2;
+    }
+    lua_pushlstring(L, b->p, b->len);
+    return 1;
+}
+
 static int l_write(lua_State *L)
 {
     vt_err err;
@@ -117,31 +137,6 @@ static int l_find(lua_State *L)
     return 0;
 }
 
-/* Bytes of a file, or of all files below a folder. */
-static int64_t tree_size(const char *path)
-{
-    char **names = NULL;
-    size_t n = 0;
-    int64_t sum = 0;
-    if (!vt_fs_is_dir(path))
-        return vt_fs_exists(path) ? vt_fs_size(path) : 0;
-    if (vt_fs_list(path, &names, &n, NULL) != VT_OK)
-        return 0;
-    for (size_t i = 0; i < n; i++) {
-        char *below = vt_path_join(path, names[i]);
-        sum += below ? tree_size(below) : 0;
-        free(below);
-    }
-    vt_fs_list_free(names, n);
-    return sum;
-}
-
-static int l_tree_size(lua_State *L)
-{
-    lua_pushinteger(L, (lua_Integer)tree_size(luaL_checkstring(L, 1)));
-    return 1;
-}
-
 static int l_cwd(lua_State *L)
 {
     struct vt_guard *g = vt_lua_guard(L, free);
@@ -162,9 +157,11 @@ static int l_host(lua_State *L)
 
 void vt_lua_add_files(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"read", l_read},     {"write", l_write},         {"exists", l_exists},
-                                         {"is_dir", l_is_dir}, {"mkdir", l_mkdir},         {"remove", l_remove},
-                                         {"list", l_list},     {"find", l_find},           {"cwd", l_cwd},
-                                         {"host", l_host},     {"tree_size", l_tree_size}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"read", l_read},     {"read_source", l_read_source},
+                                         {"write", l_write},   {"exists", l_exists},
+                                         {"is_dir", l_is_dir}, {"mkdir", l_mkdir},
+                                         {"remove", l_remove}, {"list", l_list},
+                                         {"find", l_find},     {"cwd", l_cwd},
+                                         {"host", l_host},     {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

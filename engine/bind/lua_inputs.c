@@ -8,8 +8,9 @@
 #include "base/fs.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
-#include "cpu/lm_cpu.h"
 #include "model/ckpt.h"
+#include "model/lm.h"
+#include "policy/backends.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,7 +49,8 @@ static int l_numerics(lua_State *L)
 {
     vt_err err;
     char id[64];
-    if (vt_cpu_numerics(VT_LM_FAST, NULL, id, &err) != VT_OK)
+    const struct vt_lm_opts o = {.backends = vt_lm_backends, .backend = vt_lm_backend_asked()};
+    if (vt_lm_numerics_of(&o, id, &err) != VT_OK)
         return vt_lua_raise(L, "vt.policy", &err);
     lua_pushstring(L, id);
     return 1;

@@ -7,6 +7,7 @@
 #include "base/sha256.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
+#include "bind/warden.h"
 #include <inttypes.h>
 #include <math.h>
 #include <signal.h>
@@ -28,8 +29,36 @@ static int l_deadline(lua_State *L)
     vt_bind *b = vt_lua_bind(L);
     b->deadline_s = luaL_optnumber(L, 1, 0);
     b->has_stopped_script = false;
+    vt_warden_deadline(b->warden, b->deadline_s);
     snprintf(b->deadline_text, sizeof b->deadline_text, "%s", luaL_optstring(L, 2, ""));
     return 0;
+}
+
+/* core.warden(is_armed): whether a script that cannot be stopped from within may be ended with the process. */
+static int l_warden(lua_State *L)
+{
+    vt_warden_arm(vt_lua_bind(L)->warden, lua_toboolean(L, 1));
+    return 0;
+}
+
+/* core.last_words("interrupt" | "deadline", err_text | nil, out_text | nil): what the process says when it is ended so.
+ */
+static int l_last_words(lua_State *L)
+{
+    static const char *const causes[] = {"interrupt", "deadline", NULL};
+    enum vt_warden_cause cause = luaL_checkoption(L, 1, NULL, causes) == 0 ? VT_WARDEN_INTERRUPT : VT_WARDEN_DEADLINE;
+    vt_warden_last_words(vt_lua_bind(L)->warden, cause, luaL_optstring(L, 2, NULL), luaL_optstring(L, 3, NULL));
+    return 0;
+}
+
+/* core.signals() -> the interrupts so far, those included that nobody has waited for. */
+static int l_signals(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    int n_run = 0;
+    (void)!vt_loop_turn(b->loop, 0, &n_run, NULL);
+    lua_pushinteger(L, b->n_signals);
+    return 1;
 }
 
 static int l_sha256(lua_State *L)
@@ -140,9 +169,13 @@ static int l_ask(lua_State *L)
 
 void vt_lua_add_misc(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"now", l_now}, {"deadline", l_deadline},   {"sha256", l_sha256}, {"seed", l_seed}, {"uniform", l_uniform},
-        {"u64", l_u64}, {"parse_u64", l_parse_u64}, {"out", l_out},       {"err", l_err},   {"progress", l_progress},
-        {"ask", l_ask}, {"can_ask", l_can_ask},     {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"now", l_now},           {"deadline", l_deadline},
+                                         {"warden", l_warden},     {"last_words", l_last_words},
+                                         {"signals", l_signals},   {"sha256", l_sha256},
+                                         {"seed", l_seed},         {"uniform", l_uniform},
+                                         {"u64", l_u64},           {"parse_u64", l_parse_u64},
+                                         {"out", l_out},           {"err", l_err},
+                                         {"progress", l_progress}, {"ask", l_ask},
+                                         {"can_ask", l_can_ask},   {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -15,9 +15,11 @@
     X(vector)                                                                                                          \
     X(args)                                                                                                            \
     X(misc)                                                                                                            \
+    X(process)                                                                                                         \
     X(files)                                                                                                           \
     X(ops)                                                                                                             \
     X(task)                                                                                                            \
+    X(task_text)                                                                                                       \
     X(policy)                                                                                                          \
     X(weights)                                                                                                         \
     X(sample)                                                                                                          \
@@ -27,9 +29,11 @@
     X(tokens)                                                                                                          \
     X(serve)                                                                                                           \
     X(store)                                                                                                           \
+    X(tidy)                                                                                                            \
     X(inputs)                                                                                                          \
     X(plot)                                                                                                            \
-    X(stats)
+    X(stats)                                                                                                           \
+    X(inference)
 
 /* Each adds its functions to the table on top of the stack. */
 #define X(name) void vt_lua_add_##name(lua_State *L);

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
+#include "bind/warden.h"
 #include <math.h>
 #include <string.h>
 
@@ -144,7 +145,10 @@ static int l_turn(lua_State *L)
     vt_err err;
     int n_run = 0;
     int ms = b->done_first || b->part_first ? 0 : timeout_s < 0 ? -1 : (int)fmin(ceil(timeout_s * 1e3), 1e6);
-    if (vt_loop_turn(b->loop, ms, &n_run, &err) != VT_OK)
+    vt_warden_waits(b->warden, true);
+    vt_status status = vt_loop_turn(b->loop, ms, &n_run, &err);
+    vt_warden_waits(b->warden, false);
+    if (status != VT_OK)
         return vt_lua_raise(L, "core.turn", &err);
     b->last_turn_s = vt_now_s();
     push_parts(L, b);

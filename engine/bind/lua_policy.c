@@ -181,12 +181,13 @@ static void push_caps(lua_State *L, const struct vt_policy_caps *c)
                  {"bans", c->bans},
                  {"logprobs", c->logprobs},
                  {"logprobs_behaviour", c->logprobs_behaviour},
+                 {"detail", c->detail},
                  {"exact", c->exact},
                  {"ids_ahead", c->ids_ahead},
                  {"durable_snapshots", c->durable_snapshots},
                  {"branch_makes_model", c->branch_makes_model}};
     static const char *const seeds[] = {[VT_SEEDS_REQUEST] = "request", [VT_SEEDS_SAMPLE] = "sample"};
-    lua_createtable(L, 0, 22);
+    lua_createtable(L, 0, 23);
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         set_bool(L, flags[i].name, flags[i].value);
     set_bool(L, "seed", false);

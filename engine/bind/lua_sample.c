@@ -219,9 +219,10 @@ static int l_sample(lua_State *L)
 struct score_op {
     struct vt_op op;
     struct vt_score_request r;
+    struct vt_score_detail detail;
     vt_request *ticket;
     int32_t *prompt, *tokens;
-    float *logprobs;
+    float *logprobs, *details; /* details: entropy, certainty, confidence, n each */
     const int32_t *row;
     float *out;
     int n;
@@ -239,17 +240,27 @@ static void release_score(struct vt_op *op)
     free(s->prompt);
     free(s->tokens);
     free(s->logprobs);
+    free(s->details);
 }
 
 static int push_score(lua_State *L, struct vt_op *op, int idx)
 {
+    static const char *const names[] = {"entropy", "certainty", "confidence"};
     struct score_op *s = (struct score_op *)op;
     (void)idx;
     vt_vector_push_f32(L, s->logprobs, (size_t)s->n);
-    return 1;
+    if (!s->details)
+        return 1;
+    lua_createtable(L, 0, 3);
+    for (int i = 0; i < 3; i++) {
+        vt_vector_push_f32(L, s->details + (size_t)i * (size_t)s->n, (size_t)s->n);
+        lua_setfield(L, -2, names[i]);
+    }
+    return 2;
 }
 
-/* core.score(weights, prompt ids, token ids) -> op giving a vector */
+/* core.score(weights, prompt ids, token ids, n_top) -> op giving a vector; with n_top also { entropy, certainty,
+ * confidence }, vectors */
 static int l_score(lua_State *L)
 {
     vt_err err;
@@ -269,6 +280,12 @@ static int l_score(lua_State *L)
     s->r.tokens = &s->row;
     s->r.n = &s->n;
     s->r.logprobs = &s->out;
+    if (!lua_isnoneornil(L, 4)) {
+        s->details = vt_lua_need(L, vt_alloc_array(3 * (size_t)s->n + 1, sizeof *s->details));
+        s->detail = (struct vt_score_detail){s->details, s->details + s->n, s->details + 2 * (size_t)s->n};
+        s->r.detail = &s->detail;
+        s->r.n_top = (int)luaL_checkinteger(L, 4);
+    }
     vt_op_start(L, idx);
     if (vt_policy_score(p, &s->r, vt_op_finish, s, &s->ticket, &err) != VT_OK) {
         vt_op_abort(L, idx);

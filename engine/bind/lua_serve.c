@@ -4,10 +4,9 @@
  * does, and the function that finds tasks, which are Lua files.
  *
  * That function is called from within the loop, that is while core.turn waits, on a Lua thread of its own: nothing else
- * runs then, what it raises becomes an answer, and a task file that computes for long is stopped. The server keeps its
+ * runs then, and what it raises becomes an answer. A task file cannot keep it (lua_task_text.c). The server keeps its
  * evaluator alive; an evaluator that was closed all the same takes no requests.
  */
-#include "base/clock.h"
 #include "bind/lua_core.h"
 #include "bind/lua_eval.h"
 #include "bind/lua_open.h"
@@ -16,9 +15,8 @@
 #include <unistd.h>
 
 static const char serve_type[] = "vt.serve";
-static const double longest_find_s = 5;
 enum { KEPT_EVALUATOR = 1, KEPT_THREAD, N_KEPT };
-enum { FINDER = 1, HOOK_INSTRUCTIONS = 100000 };
+enum { FINDER = 1 };
 
 struct handle {
     vt_serve *server;
@@ -85,7 +83,6 @@ static vt_status find_task(void *arg, const char *what, vt_task **out, vt_err *e
     lua_State *L = h->thread;
     vt_status status = VT_OK;
     struct wanted wanted = {.what = what};
-    vt_lua_bind(L)->last_turn_s = vt_now_s();
     lua_settop(L, FINDER);
     lua_pushcfunction(L, describe);
     lua_pushcfunction(L, call_find);
@@ -100,14 +97,6 @@ static vt_status find_task(void *arg, const char *what, vt_task **out, vt_err *e
     lua_settop(L, FINDER);
     *out = wanted.task;
     return status;
-}
-
-/* Of the finding thread. The usual hook would turn the loop, in which this runs. */
-static void hook(lua_State *L, lua_Debug *ar)
-{
-    (void)ar;
-    if (vt_now_s() - vt_lua_bind(L)->last_turn_s > longest_find_s)
-        luaL_error(L, "the task file computes for more than %d s", (int)longest_find_s);
 }
 
 static void ended(void *arg, vt_status status, const vt_err *err, const struct vt_serve_count *count)
@@ -162,7 +151,7 @@ static int l_serve(lua_State *L)
     lua_pushvalue(L, 1);
     lua_setiuservalue(L, 4, KEPT_EVALUATOR);
     h->thread = lua_newthread(L);
-    lua_sethook(h->thread, hook, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+    lua_sethook(h->thread, NULL, 0, 0); /* the usual hook would turn the loop, from which this is called */
     lua_pushvalue(L, 3);
     lua_xmove(L, h->thread, 1);
     lua_setiuservalue(L, 4, KEPT_THREAD);

@@ -1,80 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_state.c: the one lua_State: what a runaway script meets, and the way in and out.
- *
- * A count hook runs every two million instructions: when a script has not let the loop run for five seconds it is named
- * once, with its position; when an interrupt arrived meanwhile the script is stopped there, since it will never come to
- * a wait. A script that computes past the run's deadline (core.deadline) is stopped too. Scripts are coroutines; the
- * scheduler, on the main thread, is never stopped here.
+ * lua_state.c: the one lua_State: the way in and out, its memory, and the interrupts of the process.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "bind/lua_core.h"
 #include "bind/lua_modules.h"
 #include "bind/lua_open.h"
+#include "bind/lua_stop.h"
+#include "bind/warden.h"
 #include <lualib.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-enum { HOOK_INSTRUCTIONS = 2000000 };
-static const double runaway_s = 5.0;
-
-static bool is_main_thread(lua_State *L)
-{
-    bool is_main = lua_pushthread(L) == 1;
-    lua_pop(L, 1);
-    return is_main;
-}
-
-/* "file:line: " of what runs, or "". */
-static void position(lua_State *L, lua_Debug *ar, char *out, size_t size)
-{
-    out[0] = '\0';
-    if (lua_getinfo(L, "Sl", ar) && ar->currentline > 0)
-        snprintf(out, size, "%s:%d: ", ar->short_src, ar->currentline);
-}
-
-static void hook(lua_State *L, lua_Debug *ar)
-{
-    vt_bind *b = vt_lua_bind(L);
-    double now = vt_now_s();
-    char where[160];
-    if (b->deadline_s > 0 && now > b->deadline_s && !is_main_thread(L)) {
-        vt_err err;
-        if (b->has_stopped_script && lua_isyieldable(L))
-            (void)lua_yield(L, 0); /* it caught the error and goes on: the scheduler does not resume it */
-        else {
-            b->has_stopped_script = true;
-            position(L, ar, where, sizeof where);
-            vt_fail(&err, VT_EBUDGET, "%s%s", where, b->deadline_text);
-            vt_lua_raise(L, "main", &err);
-        }
-        return;
-    }
-    if (now - b->last_turn_s < runaway_s)
-        return;
-    int n_run = 0;
-    if (vt_loop_turn(b->loop, 0, &n_run, NULL) != VT_OK)
-        return;
-    position(L, ar, where, sizeof where);
-    if (b->n_signals > 0) {
-        vt_err err;
-        vt_fail(&err, VT_ECANCELLED, "%sinterrupted: the script had not waited for %d s", where,
-                (int)(now - b->last_turn_s));
-        vt_lua_raise(L, "main", &err);
-    }
-    if (b->warned_s < b->last_turn_s) {
-        b->warned_s = now;
-        char text[256];
-        int n = snprintf(
-            text, sizeof text,
-            "vegttt: warning: %sno wait for 5 s; while a script computes, nothing else runs (Ctrl-C stops it)\n",
-            where);
-        b->host.print(b->host.arg, VT_STDERR, text, n < (int)sizeof text ? (size_t)n : sizeof text - 1);
-    }
-}
 
 static void on_signal(void *arg, int signo)
 {
@@ -82,8 +21,9 @@ static void on_signal(void *arg, int signo)
     if (signo == SIGUSR1 && b->n_signals > 0)
         return;
     b->n_signals++;
+    vt_warden_interrupted(b->warden);
     if (b->n_signals > 1)
-        b->host.stop_now(b->host.arg);
+        vt_warden_end_now(b->warden);
 }
 
 /* Lua's memory comes from where all other does, so that tests can let it fail too. Shrinking may not fail. */
@@ -114,7 +54,7 @@ static int set_up(lua_State *L)
     }
     lua_pushcfunction(L, vt_lua_search_module);
     lua_rawseti(L, -2, 2);
-    lua_sethook(L, hook, LUA_MASKCOUNT, HOOK_INSTRUCTIONS);
+    vt_lua_watch_script(L);
     return 0;
 }
 
@@ -128,6 +68,8 @@ vt_status vt_bind_open(const struct vt_bind_host *host, vt_bind **out, vt_err *e
     vt_status status = vt_loop_new(&b->loop, err);
     if (status == VT_OK)
         status = vt_loop_on_signal(b->loop, on_signal, b, err);
+    if (status == VT_OK)
+        status = vt_warden_open(&b->host, &b->warden, err);
     if (status != VT_OK)
         goto out;
     status = VT_ENOMEM;
@@ -200,6 +142,7 @@ void vt_bind_close(vt_bind *b)
     vt_lua_drop_posted(b);
     if (b->L)
         lua_close(b->L);
+    vt_warden_close(b->warden);
     vt_loop_free(b->loop);
     vt_lease_free(b->lease);
     free(b);

@@ -5,7 +5,6 @@
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include "stats/stats.h"
-#include <string.h>
 
 /* Copies the array at idx into a pushed userdata. */
 static double *read_array(lua_State *L, int idx, size_t *n)
@@ -63,20 +62,6 @@ static int push_interval(lua_State *L, const struct vt_interval *i)
     return 3;
 }
 
-/* core.bootstrap(values, "mean" | "median", n_draws, level, seed) -> value, lo, hi */
-static int l_bootstrap(lua_State *L)
-{
-    vt_err err;
-    size_t n;
-    struct vt_interval out;
-    const double *x = read_array(L, 1, &n);
-    vt_statistic *s = strcmp(luaL_optstring(L, 2, "mean"), "median") == 0 ? vt_stat_median : vt_stat_mean;
-    if (vt_bootstrap(x, n, s, (size_t)luaL_optinteger(L, 3, 10000), luaL_optnumber(L, 4, 0.95),
-                     (uint64_t)luaL_optinteger(L, 5, 0), &out, &err) != VT_OK)
-        return vt_lua_raise(L, "vt.stats.bootstrap", &err);
-    return push_interval(L, &out);
-}
-
 static int l_wilson(lua_State *L)
 {
     struct vt_interval i =
@@ -115,32 +100,17 @@ static int l_sign_test(lua_State *L)
     return 1;
 }
 
-static int l_spearman(lua_State *L)
-{
-    vt_err err;
-    size_t n, m;
-    double rho = 0;
-    const double *x = read_array(L, 1, &n), *y = read_array(L, 2, &m);
-    luaL_argcheck(L, n == m, 2, "as many values as the first array has");
-    if (vt_spearman(x, y, n, &rho, &err) != VT_OK)
-        return vt_lua_raise(L, "vt.stats.spearman", &err);
-    lua_pushnumber(L, rho);
-    return 1;
-}
-
 void vt_lua_add_stats(lua_State *L)
 {
     static const luaL_Reg functions[] = {{"mean", l_mean},
                                          {"sd", l_sd},
                                          {"geometric_mean", l_geometric_mean},
                                          {"quantile", l_quantile},
-                                         {"bootstrap", l_bootstrap},
                                          {"wilson", l_wilson},
                                          {"pass_at_k", l_pass_at_k},
                                          {"best_of_k", l_best_of_k},
                                          {"cohens_h", l_cohens_h},
                                          {"sign_test", l_sign_test},
-                                         {"spearman", l_spearman},
                                          {NULL, NULL}};
     luaL_newlib(L, functions);
     lua_setfield(L, -2, "stats");

@@ -176,7 +176,24 @@ static int l_close(lua_State *L)
     return run_gc(L);
 }
 
-/* core.run_line(handle, "rollouts" | "evals" | "inputs" | "metrics" | "meter", object) */
+/* Pushes a table with the members of the one at idx but for those that every line is given anew. */
+static void push_unstamped(lua_State *L, int idx)
+{
+    static const char *const stamps[] = {"v", "t", "t_mono"};
+    lua_newtable(L);
+    for (lua_pushnil(L); lua_next(L, idx); lua_pop(L, 1)) {
+        lua_pushvalue(L, -2);
+        lua_pushvalue(L, -2);
+        lua_rawset(L, -5);
+    }
+    for (size_t i = 0; i < sizeof stamps / sizeof stamps[0]; i++) {
+        lua_pushnil(L);
+        lua_setfield(L, -2, stamps[i]);
+    }
+}
+
+/* core.run_line(handle, "rollouts" | "evals" | "inputs" | "metrics" | "meter", object): with the time of now, also when
+ * the object is a line of another run. */
 static int l_line(lua_State *L)
 {
     static const char *const names[] = {"rollouts", "evals", "inputs", "metrics", "meter", NULL};
@@ -185,7 +202,8 @@ static int l_line(lua_State *L)
     enum vt_run_lines which = (enum vt_run_lines)luaL_checkoption(L, 2, NULL, names);
     luaL_checktype(L, 3, LUA_TTABLE);
     lua_settop(L, 3);
-    struct vt_buf *text = vt_lua_encode(L, 3);
+    push_unstamped(L, 3);
+    struct vt_buf *text = vt_lua_encode(L, 4);
     struct vt_jsonl *w = vt_run_lines(r, which);
     if (text->len > 2 && text->p[0] == '{') {
         struct vt_buf *line = vt_jsonl_begin(w);
@@ -312,7 +330,7 @@ static int l_finish(lua_State *L)
     return 0;
 }
 
-static vt_content *check_content(lua_State *L, int idx)
+vt_content *vt_lua_content(lua_State *L, int idx)
 {
     return *(vt_content **)luaL_checkudata(L, idx, content_type);
 }
@@ -342,7 +360,7 @@ static int l_content_open(lua_State *L)
 /* core.content_get(handle, key) -> text of the sample, or nil */
 static int l_content_get(lua_State *L)
 {
-    vt_content *c = check_content(L, 1);
+    vt_content *c = vt_lua_content(L, 1);
     const char *key = luaL_checkstring(L, 2);
     struct vt_buf *b = vt_lua_buf(L, VALUE_MAX);
     if (vt_content_get(c, VT_CONTENT_SAMPLE, key, VALUE_MAX, b, NULL) != VT_OK)
@@ -355,7 +373,7 @@ static int l_content_get(lua_State *L)
 static int l_content_put(lua_State *L)
 {
     size_t n;
-    vt_content *c = check_content(L, 1);
+    vt_content *c = vt_lua_content(L, 1);
     const char *key = luaL_checkstring(L, 2), *text = luaL_checklstring(L, 3, &n);
     lua_pushboolean(L, vt_content_put(c, VT_CONTENT_SAMPLE, key, text, n, NULL) == VT_OK);
     return 1;

@@ -86,8 +86,11 @@ static int l_chat_problem(lua_State *L)
     return 1;
 }
 
+/* default_model: the name of the model that the spec "default" stands for, adapter aside. */
 void vt_lua_add_tokens(lua_State *L)
 {
+    lua_pushstring(L, vt_model_default());
+    lua_setfield(L, -2, "default_model");
     lua_pushcfunction(L, l_chat_problem);
     lua_setfield(L, -2, "chat_problem");
     lua_pushcfunction(L, l_prompt_tokens);

@@ -215,9 +215,10 @@ static void read_loss(lua_State *L, int idx, const char *name, enum vt_loss *los
     vt_err err;
     if (vt_loss_parse(name, loss, &err) != VT_OK)
         vt_lua_raise(L, "policy:update", &err);
-    o->clip_lo = vt_lua_num(L, idx, "clip_lo", vt_loss_defaults.clip_lo);
-    o->clip_hi = vt_lua_num(L, idx, "clip_hi", vt_loss_defaults.clip_hi);
-    o->beta = vt_lua_num(L, idx, "beta", vt_loss_defaults.beta);
+    const struct vt_loss_opts defaults = vt_loss_defaults_of(*loss);
+    o->clip_lo = vt_lua_num(L, idx, "clip_lo", defaults.clip_lo);
+    o->clip_hi = vt_lua_num(L, idx, "clip_hi", defaults.clip_hi);
+    o->beta = vt_lua_num(L, idx, "beta", defaults.beta);
 }
 
 /* core.train_loss(train, name, { clip_lo, clip_hi, beta }) */
@@ -386,9 +387,18 @@ void vt_lua_add_train(lua_State *L)
     lua_setfield(L, -2, "__gc");
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
-    lua_createtable(L, 0, 3);
-    set_num(L, "clip_lo", vt_loss_defaults.clip_lo);
-    set_num(L, "clip_hi", vt_loss_defaults.clip_hi);
-    set_num(L, "beta", vt_loss_defaults.beta);
-    lua_setfield(L, -2, "loss_defaults");
+    lua_newtable(L); /* core.losses: { name = { clip_lo, clip_hi, beta } } */
+    for (size_t i = 0; vt_loss_name(i); i++) {
+        enum vt_loss loss;
+        vt_err err;
+        if (vt_loss_parse(vt_loss_name(i), &loss, &err) != VT_OK)
+            vt_lua_raise(L, "policy:update", &err);
+        const struct vt_loss_opts defaults = vt_loss_defaults_of(loss);
+        lua_createtable(L, 0, 3);
+        set_num(L, "clip_lo", defaults.clip_lo);
+        set_num(L, "clip_hi", defaults.clip_hi);
+        set_num(L, "beta", defaults.beta);
+        lua_setfield(L, -2, vt_loss_name(i));
+    }
+    lua_setfield(L, -2, "losses");
 }

@@ -11,7 +11,8 @@
 
 static const char vector_type[] = "vt.Vector";
 
-struct vt_vector *vt_vector_new(lua_State *L, size_t n)
+/* Pushed. */
+static struct vt_vector *vector_new(lua_State *L, size_t n)
 {
     if (n > (SIZE_MAX - sizeof(struct vt_vector)) / sizeof(double))
         luaL_error(L, "a vector of %I numbers does not fit in memory", (lua_Integer)n);
@@ -33,7 +34,7 @@ static struct vt_vector *check(lua_State *L, int idx)
 
 void vt_vector_push_f32(lua_State *L, const float *v, size_t n)
 {
-    struct vt_vector *x = vt_vector_new(L, n);
+    struct vt_vector *x = vector_new(L, n);
     for (size_t i = 0; i < n; i++)
         x->v[i] = v[i];
 }
@@ -101,7 +102,7 @@ static int arith(lua_State *L, int op)
     if (a && b && a->n != b->n)
         return luaL_error(L, "vectors of %I and %I values do not go together", (lua_Integer)a->n, (lua_Integer)b->n);
     size_t n = a ? a->n : b->n;
-    struct vt_vector *r = vt_vector_new(L, n);
+    struct vt_vector *r = vector_new(L, n);
     for (size_t i = 0; i < n; i++)
         r->v[i] = apply(op, a ? a->v[i] : ka, b ? b->v[i] : kb);
     return 1;
@@ -129,7 +130,7 @@ static int v_div(lua_State *L)
 
 static int v_unm(lua_State *L)
 {
-    struct vt_vector *a = check(L, 1), *r = vt_vector_new(L, a->n);
+    struct vt_vector *a = check(L, 1), *r = vector_new(L, a->n);
     for (size_t i = 0; i < a->n; i++)
         r->v[i] = -a->v[i];
     return 1;
@@ -191,7 +192,7 @@ static int v_max(lua_State *L)
 
 static int v_exp(lua_State *L)
 {
-    struct vt_vector *a = check(L, 1), *r = vt_vector_new(L, a->n);
+    struct vt_vector *a = check(L, 1), *r = vector_new(L, a->n);
     for (size_t i = 0; i < a->n; i++)
         r->v[i] = exp(a->v[i]);
     return 1;
@@ -201,7 +202,7 @@ static int v_clamp(lua_State *L)
 {
     struct vt_vector *a = check(L, 1);
     double lo = luaL_checknumber(L, 2), hi = luaL_checknumber(L, 3);
-    struct vt_vector *r = vt_vector_new(L, a->n);
+    struct vt_vector *r = vector_new(L, a->n);
     for (size_t i = 0; i < a->n; i++)
         r->v[i] = fmin(fmax(a->v[i], lo), hi);
     return 1;
@@ -253,7 +254,7 @@ static int l_vector(lua_State *L)
         lua_Integer n = lua_tointeger(L, 1);
         luaL_argcheck(L, n >= 0, 1, "a length is not negative");
         double value = luaL_optnumber(L, 2, 0);
-        struct vt_vector *x = vt_vector_new(L, (size_t)n);
+        struct vt_vector *x = vector_new(L, (size_t)n);
         for (lua_Integer i = 0; i < n; i++)
             x->v[i] = value;
         return 1;
@@ -264,7 +265,7 @@ static int l_vector(lua_State *L)
     }
     luaL_checktype(L, 1, LUA_TTABLE);
     size_t n = lua_rawlen(L, 1);
-    struct vt_vector *x = vt_vector_new(L, n);
+    struct vt_vector *x = vector_new(L, n);
     for (size_t i = 0; i < n; i++) {
         int is_number = 0;
         lua_rawgeti(L, 1, (lua_Integer)i + 1);

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""selftest.py ROOT BUILD [--full] [--mutants [--few]] [--sanitize] [NAME…]: the tests of the project.
+"""selftest.py ROOT BUILD [--full] [--mutants] [--sanitize] [NAME…]: the tests of the project.
 
-Without options every test runs once (testrun.py says what a test is). --full also runs what a rotation leaves out, and a
-longer round of fuzzing. --mutants breaks the sources on purpose, one line at a time, and expects the named test to
-notice (tests/mutants/run.py); --few takes a rotation of them chosen by the commit. --sanitize builds and runs the tests
+Without options every test runs once (testrun.py says what a test is), and then a few of the mutants, others with every
+commit (tests/mutants/few.py). --full also runs what a rotation leaves out, and a longer round of fuzzing. --mutants
+breaks the sources on purpose, one line at a time, and expects the named test to notice (tests/mutants/run.py: all of
+them, or those with a NAME). --sanitize builds and runs the tests
 of threads and memory under ThreadSanitizer, AddressSanitizer and UndefinedBehaviorSanitizer (sanitize.py). A NAME
 selects what has it in its name. The last line is `N passed, N failed[, N skipped]`, and the exit code agrees with it.
 """
@@ -14,11 +15,11 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import testrun  # noqa: E402
 
-OPTIONS = ("--full", "--mutants", "--few", "--sanitize")
+OPTIONS = ("--full", "--mutants", "--sanitize")
 
 
 def usage(problem):
-    print(f"vegttt: {problem}; usage: ./vegttt selftest [--full] [--mutants [--few]] [--sanitize] [NAME…]", file=sys.stderr)
+    print(f"vegttt: {problem}; usage: ./vegttt selftest [--full] [--mutants] [--sanitize] [NAME…]", file=sys.stderr)
     sys.exit(2)
 
 
@@ -28,11 +29,18 @@ def parse(arguments):
     for option in options:
         if option not in OPTIONS:
             usage(f"selftest has no option {option}")
-    if "--few" in options and "--mutants" not in options:
-        usage("--few goes with --mutants")
     if "--mutants" in options and "--sanitize" in options:
         usage("one of --mutants and --sanitize at a time")
     return options, names
+
+
+def rotation(root, runner):
+    """What run_all does afterwards: a few mutants; None in a tree without any."""
+    if not (pathlib.Path(root) / "tests" / "mutants" / "few.py").exists():
+        return None
+    sys.path.insert(0, f"{root}/tests/mutants")
+    import few
+    return lambda results: few.main(runner, results)
 
 
 def main():
@@ -42,7 +50,7 @@ def main():
     if "--mutants" in options:
         sys.path.insert(0, f"{root}/tests/mutants")
         import run as mutants
-        return mutants.main(root, build, names, "--few" in options)
+        return mutants.main(root, build, names)
     if "--sanitize" in options:
         import sanitize
         return sanitize.main(root, build, names, is_full)
@@ -52,7 +60,7 @@ def main():
             usage(f"no test has '{name}' in its name")
     runner = testrun.Runner(root, build, f"{build}/selftest", is_full)
     runner.fetch_model()
-    return testrun.run_all(runner, tests)
+    return testrun.run_all(runner, tests, None if names else rotation(root, runner))
 
 
 if __name__ == "__main__":

@@ -192,15 +192,20 @@ def report(name, result):
     sys.stdout.flush()
 
 
-def run_all(runner, tests):
-    """Runs and reports tests; ends with the closing line and returns the exit code."""
-    began, passed, failed, skipped, bad = time.monotonic(), 0, 0, 0, []
+def run_all(runner, tests, afterwards=None):
+    """Runs and reports tests; ends with the closing line and returns the exit code. afterwards({test: Result}) does
+    more, prints what it found and gives (passed, failed)."""
+    began, passed, failed, skipped, bad, results = time.monotonic(), 0, 0, 0, [], {}
     for test in tests:
-        result = runner.run(test)
+        result = results[test.name] = runner.run(test)
         report(test.name, result)
         passed, failed, skipped = passed + result.passed, failed + result.failed, skipped + result.skipped
         if result.failed:
             bad.append(test.name)
+    if afterwards:
+        more = afterwards(results)
+        passed, failed = passed + more[0], failed + more[1]
+        bad += ["mutants"] if more[1] else []
     print(f"{time.monotonic() - began:.0f} s; logs in {runner.logs}")
     if bad:
         print("failed: " + " ".join(bad))

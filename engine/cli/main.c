@@ -4,6 +4,7 @@
  * terminals is in this folder.
  */
 #include "base/nearest.h"
+#include "bind/build_id.h"
 #include "cli/verbs.h"
 #include <stdio.h>
 #include <string.h>
@@ -24,6 +25,13 @@ int vt_cli_fail(const vt_err *err)
 {
     fprintf(stderr, "vegttt: %s\n", err->msg);
     return vt_exit_code(vt_error_kind(err->code), false);
+}
+
+int vt_cli_fail_named(const vt_err *err)
+{
+    bool is_named = err->code == VT_ENOENT || err->code == VT_EFORMAT || err->code == VT_ELIMIT;
+    int code = vt_cli_fail(err);
+    return is_named ? VT_EXIT_USAGE : code;
 }
 
 static void usage(FILE *out)
@@ -79,12 +87,12 @@ int main(int argc, char **argv)
         usage(stderr);
         return VT_EXIT_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (argc == 2 && strcmp(argv[1], "help") == 0)) {
         usage(stdout);
         return VT_EXIT_OK;
     }
     if (strcmp(argv[1], "--version") == 0) {
-        printf("vegttt " VEGTTT_VERSION "\n");
+        printf("vegttt " VEGTTT_VERSION " (commit %s, engine %.12s)\n", vt_build_commit, vt_build_engine);
         return VT_EXIT_OK;
     }
     const struct verb *verb = find(argv[1]);

@@ -3,8 +3,8 @@
  * run.c: an engine with this process's terminal around it. What an experiment's arguments mean, what is printed at the
  * end and which exit code that is, the Lua half decides (lua/vegttt/main.lua), because parameters are declared in Lua.
  *
- * The second Ctrl-C ends the process at once: everything recorded is already in its files, since each line is one
- * write.
+ * The second Ctrl-C ends the process at once, and so does a limit or a Ctrl-C that finds a script inside one call of C:
+ * everything recorded is already in its files, since each line is one write.
  */
 #include "bind/bind.h"
 #include "cli/panel.h"
@@ -40,12 +40,15 @@ static void progress(void *arg, const struct vt_progress *p)
     vt_panel_show(&t->panel, p);
 }
 
-static void stop_now(void *arg)
+static void stop_now(void *arg, int exit_code, const char *err_text, const char *out_text)
 {
-    static const char text[] = "vegttt: stopped at once; what was recorded is kept, the same command continues\n";
     (void)arg;
-    (void)!write(STDERR_FILENO, text, sizeof text - 1);
-    _exit(VT_EXIT_INTERRUPTED);
+    if (!err_text)
+        err_text = "vegttt: interrupted, and stopped at once\n";
+    (void)!write(STDERR_FILENO, err_text, strlen(err_text));
+    if (out_text)
+        (void)!write(STDOUT_FILENO, out_text, strlen(out_text));
+    _exit(exit_code);
 }
 
 int vt_run_module(const char *module, int argc, char **argv)

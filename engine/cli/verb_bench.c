@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "cli/bench.h"
 #include "cli/verbs.h"
+#include "policy/native.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -117,8 +118,8 @@ static vt_status open_model(const char *spec, struct vt_bench_model *m, vt_err *
     vt_status status;
 
     m->spec = spec;
-    VT_TRY(vt_bench_bound_measure(&m->bound, err));
     VT_TRY(vt_bench_open(spec, &o, &m->policy, err));
+    VT_TRY(vt_bench_bound_measure(&m->bound, err));
     m->weights = vt_policy_start(m->policy);
     VT_TRY(vt_model_find(spec, &path, err));
     m->weight_bytes = (double)vt_fs_size(path);
@@ -187,7 +188,7 @@ static void print_head(const struct vt_bench_model *m)
 int vt_verb_bench(int argc, char **argv)
 {
     static struct vt_bench_model m;
-    struct options o = {.spec = "smollm2-135m", .n_reps = 3};
+    struct options o = {.spec = vt_model_default(), .n_reps = 3};
     int exit_code;
     vt_err err;
     vt_status status;
@@ -202,5 +203,7 @@ int vt_verb_bench(int argc, char **argv)
             status = run_row(&m, &rows[i], &o, &err);
     vt_weights_unref(m.weights);
     vt_policy_close(m.policy);
-    return status == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err);
+    if (status == VT_OK)
+        return VT_EXIT_OK;
+    return vt_model_is_known(o.spec) ? vt_cli_fail(&err) : vt_cli_fail_named(&err);
 }

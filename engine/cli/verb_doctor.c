@@ -5,6 +5,7 @@
  */
 #include "base/fs.h"
 #include "base/thread.h"
+#include "bind/build_id.h"
 #include "cli/verbs.h"
 #include "cpu/kernels.h"
 #include "eval/c/broker.h"
@@ -96,10 +97,11 @@ static void places(void)
         printf("%-14s %s\n", "cache", cache);
     else
         printf("%-14s MISSING: %s\n", "cache", err.msg);
-    if (vt_model_find("smollm2-135m", &model, &err) == VT_OK)
+    if (vt_model_find(vt_model_default(), &model, &err) == VT_OK)
         printf("%-14s %s\n", "default model", model);
     else
-        printf("%-14s not fetched yet: the first run fetches it, or vegttt model pull smollm2-135m\n", "default model");
+        printf("%-14s not fetched yet: the first run fetches it, or vegttt model pull %s\n", "default model",
+               vt_model_default());
     free(cache);
     free(model);
 }
@@ -156,7 +158,7 @@ int vt_verb_doctor(int argc, char **argv)
 
     if (!vt_cli_words("doctor", NULL, 0, argc, argv, NULL, NULL, 0, &n, &code))
         return code;
-    printf("%-14s %s\n", "vegttt", VEGTTT_VERSION);
+    printf("%-14s %s, commit %s, engine %.12s\n", "vegttt", VEGTTT_VERSION, vt_build_commit, vt_build_engine);
     instruction_sets();
     timing_cores();
     is_well &= program("cc", "--version", "gcc");

@@ -10,6 +10,7 @@
 #include "cli/verbs.h"
 #include "model/chat.h"
 #include "model/tokenizer.h"
+#include "policy/native.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,12 @@ static void print_progress(void *arg, const char *line)
 {
     (void)arg;
     fprintf(stderr, "vegttt: %s\n", line);
+}
+
+/* A model that vegttt knows by name may be missing or damaged in the cache, which is no fault of the name. */
+static int fail(const char *name, const vt_err *err)
+{
+    return vt_model_is_known(name) ? vt_cli_fail(err) : vt_cli_fail_named(err);
 }
 
 static int pull(const char *name)
@@ -31,7 +38,7 @@ static int pull(const char *name)
     if (status == VT_OK)
         status = vt_mail_wait(&mail, &err);
     if (status != VT_OK)
-        return vt_cli_fail(&err);
+        return fail(name, &err);
     puts(path);
     free(path);
     return VT_EXIT_OK;
@@ -137,12 +144,12 @@ static int info(const char *name)
     }
     vt_ckpt_free(c);
     free(path);
-    return status == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err);
+    return status == VT_OK ? VT_EXIT_OK : fail(name, &err);
 }
 
 static int ls(void)
 {
-    static const char *const names[] = {"smollm2-135m"};
+    const char *const names[] = {vt_model_default()};
     char *path = NULL;
     vt_err err;
 
@@ -162,21 +169,24 @@ int vt_verb_model(int argc, char **argv)
     static const struct vt_arg options[] = {{.name = "chat", .kind = VT_ARG_TEXT},
                                             {.name = "python", .kind = VT_ARG_TEXT},
                                             {.name = "fp32", .kind = VT_ARG_SWITCH}};
-    const char *words[2] = {0}, *values[3];
-    size_t n;
+    enum { PULL, INFO, LS, CHECK, N_ACTIONS };
+    static const struct vt_cli_action actions[N_ACTIONS] = {
+        {"pull", 1, 0}, {"info", 1, 0}, {"ls", 0, 0}, {"check", 1, 7}};
+    const char *words[3] = {0}, *values[3];
+    size_t n, which;
     int code;
 
-    if (!vt_cli_words("model", options, 3, argc, argv, values, words, 2, &n, &code))
+    if (!vt_cli_words("model", options, 3, argc, argv, values, words, 3, &n, &code) ||
+        !vt_cli_action("model", actions, N_ACTIONS, options, values, 3, words, n, &which, &code))
         return code;
-    if (n == 2 && strcmp(words[0], "check") == 0)
-        return vt_model_check(&(struct vt_model_check){words[1], values[0], values[1], values[2] != NULL});
-    if (values[0] || values[1] || values[2])
-        return vt_cli_usage("model");
-    if (n == 2 && strcmp(words[0], "pull") == 0)
+    switch (which) {
+    case PULL:
         return pull(words[1]);
-    if (n == 2 && strcmp(words[0], "info") == 0)
+    case INFO:
         return info(words[1]);
-    if (n == 1 && strcmp(words[0], "ls") == 0)
+    case LS:
         return ls();
-    return vt_cli_usage("model");
+    default:
+        return vt_model_check(&(struct vt_model_check){words[1], values[0], values[1], values[2] != NULL});
+    }
 }

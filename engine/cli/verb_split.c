@@ -26,7 +26,7 @@ static int make(int level, uint64_t seed, const char *path)
         puts(text.p);
     vt_json_free(split);
     vt_buf_free(&text);
-    return status == VT_OK ? VT_EXIT_OK : vt_cli_fail(&err);
+    return status == VT_OK ? VT_EXIT_OK : vt_cli_fail_named(&err);
 }
 
 static int check(const char *path)
@@ -35,7 +35,7 @@ static int check(const char *path)
     vt_err err;
 
     if (vt_split_load(path, &split, &err) != VT_OK)
-        return vt_cli_fail(&err);
+        return vt_cli_fail_named(&err);
     printf("%s: %s, seed %lld, %zu training and %zu evaluation tasks, hash verified\n", path,
            vt_json_str(vt_json_get(split, "level"), "?"), (long long)vt_json_int(vt_json_get(split, "seed"), 0),
            vt_json_count(vt_json_get(vt_json_get(split, "problem_ids"), "train")),
@@ -50,17 +50,19 @@ int vt_verb_split(int argc, char **argv)
     static const struct vt_arg options[] = {{.name = "level", .choices = levels},
                                             {.name = "seed", .kind = VT_ARG_INTEGER, .range = VT_AT_LEAST(0)},
                                             {.name = "out"}};
-    const char *values[3], *words[2] = {0};
-    size_t n_words;
+    static const struct vt_cli_action actions[] = {{"make", 0, 7}, {"check", 1, 0}};
+    const char *values[3], *words[3] = {0};
+    size_t n_words, which;
     int64_t seed = 0;
     int code;
     vt_err err;
 
-    if (!vt_cli_words("split", options, 3, argc, argv, values, words, 2, &n_words, &code))
+    if (!vt_cli_words("split", options, 3, argc, argv, values, words, 3, &n_words, &code) ||
+        !vt_cli_action("split", actions, 2, options, values, 3, words, n_words, &which, &code))
         return code;
-    if (n_words == 2 && strcmp(words[0], "check") == 0 && !values[0] && !values[1] && !values[2])
+    if (which == 1)
         return check(words[1]);
-    if (n_words != 1 || strcmp(words[0], "make") != 0 || !values[0] || !values[1])
+    if (!values[0] || !values[1])
         return vt_cli_usage("split");
     if (vt_arg_whole(&options[1], values[1], &seed, &err) != VT_OK)
         return vt_cli_fail(&err);

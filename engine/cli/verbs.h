@@ -21,9 +21,13 @@
       "is a task sound, what does a model see, a skeleton to start from")                                              \
     X(eval, "--task T FILE.c | --all DIR | --serve", "judge C code: correct? how much faster? why?")                   \
     X(optimise, "FILE.c --function f", "look for a faster version of a C function of yours")                           \
-    X(ls, "", "the runs recorded here")                                                                                \
-    X(show, "RUN", "parameters, tables and costs of a run")                                                            \
-    X(export, "RUN --kernels DIR", "the best kernel of each task of a run")                                            \
+    X(ls, "[RUN…] [--json]", "the runs recorded here")                                                                 \
+    X(show, "RUN [--sample N]", "parameters, tables and costs of a run")                                               \
+    X(compare, "A B", "two runs side by side, paired by task")                                                         \
+    X(export, "RUN --kernels DIR | --samples FILE.csv", "the best kernel of each task of a run, or every sample")      \
+    X(rm, "RUN… [--dry-run]", "remove runs; says how many bytes that gives back")                                      \
+    X(gc, "[--dry-run]", "give back the disk of what no run needs")                                                    \
+    X(help, "run-directory | columns", "what stands in a run's files, what columns of tables mean")                    \
     X(doctor, "", "what this machine has: cores, instruction sets, GPUs, compilers, jail layers")                      \
     X(test, "FOLDER", "run Lua tests inside the engine")
 
@@ -35,9 +39,12 @@ VT_VERB_MAP(X)
 int vt_run_experiment(int argc, char **argv);
 int vt_run_module(const char *module, int argc, char **argv);
 
-/* main.c: "vegttt: MESSAGE" on stderr, and the exit code that fits the status; the usage line of a verb,
- * as an error and as an answer. */
+/* main.c: "vegttt: MESSAGE" on stderr, and the exit code that fits the status; the usage line of a verb, as an error
+ * and as an answer. */
 int vt_cli_fail(const vt_err *err);
+/* The same where the trouble may lie in a file or a name that the user gave: one that is not there, or holds something
+ * else, is a bad word and not the machine's failure. */
+int vt_cli_fail_named(const vt_err *err);
 int vt_cli_usage(const char *verb);
 void vt_cli_help(const char *verb);
 
@@ -46,5 +53,18 @@ void vt_cli_help(const char *verb);
  * something is wrong and was said; *exit_code is then the verb's. */
 bool vt_cli_words(const char *verb, const struct vt_arg *options, size_t n, int argc, char **argv, const char **values,
                   const char **words, size_t max_words, size_t *n_words, int *exit_code);
+
+/* Of a verb that can do several things: its first word, how many words follow it, and which of the verb's options it
+ * takes (bit i: options[i]). */
+struct vt_cli_action {
+    const char *name;
+    size_t n_words;
+    unsigned options;
+};
+/* The action that the words ask for, in *which. False when there is none, or a word or an option has no meaning there:
+ * it was said, *exit_code is set. */
+bool vt_cli_action(const char *verb, const struct vt_cli_action *actions, size_t n, const struct vt_arg *options,
+                   const char *const *values, size_t n_options, const char *const *words, size_t n_words, size_t *which,
+                   int *exit_code);
 
 #endif

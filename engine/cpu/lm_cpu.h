@@ -10,8 +10,4 @@
 
 extern const struct vt_lm_ops vt_lm_cpu_ops;
 
-/* The numerics id that a model opened with these two options has, without a model. isa NULL: $VEGTTT_ISA, else the best
- * of this machine. */
-vt_status vt_cpu_numerics(enum vt_lm_precision precision, const char *isa, char out[64], vt_err *err) VT_MUST_USE;
-
 #endif

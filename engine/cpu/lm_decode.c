@@ -117,7 +117,7 @@ static void take_draw(const vt_lm_slot *slot, const struct vt_cpu_draw *draw)
         s->finished = 2;
 }
 
-/* Entropy, sum and top of head row r, from its kept logits. */
+/* Entropy, certainty and top of head row r, from its kept logits. */
 static void put_extra(const struct decode *d, size_t r, size_t at, const struct vt_cpu_sums *row, const float *logits)
 {
     const struct vt_lm_extra e = vt_cpu_extra_at(&d->w->decode.extra, at);
@@ -126,7 +126,7 @@ static void put_extra(const struct decode *d, size_t r, size_t at, const struct 
     for (int c = 0; c < n_chunks; c++)
         vt_cpu_extra_chunk(&e, logits + (size_t)c * VT_HEAD_CHUNK, least(VT_HEAD_CHUNK, n - c * VT_HEAD_CHUNK),
                            c * VT_HEAD_CHUNK, row->max[c]);
-    vt_cpu_extra_finish(&e, row, n_chunks, d->lse[r]);
+    vt_cpu_extra_finish(&e, row, n, d->lse[r]);
 }
 
 static void sample_share(void *arg, int thread, int n_threads)
@@ -220,7 +220,7 @@ vt_status vt_cpu_decode(void *be, struct vt_lm_work *w, vt_err *err)
     struct vt_cpu *lm = be;
     const size_t n = (size_t)w->decode.n_slots;
     const struct vt_lm_extra *e = &w->decode.extra;
-    struct decode d = {.lm = lm, .w = w, .has_extra = e->entropy || e->sum_logits || e->n_top};
+    struct decode d = {.lm = lm, .w = w, .has_extra = e->entropy || e->certainty || e->n_top};
     vt_status status = VT_OK;
     d.live = vt_alloc_array(n, sizeof *d.live);
     d.index = vt_alloc_array(n, sizeof *d.index);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lm_extra.c: what the walk over the vocabulary yields beside the log-sum-exp: entropy, sum of logits and the most
+ * lm_extra.c: what the walk over the vocabulary yields beside the log-sum-exp: entropy, certainty and the most
  * probable tokens. Sums run by chunk and are merged in index order in double, the list takes its candidates in index
  * order, so decode, which keeps the logits, and score, which does not, give the same bits.
  *
@@ -38,7 +38,7 @@ struct vt_lm_extra vt_cpu_extra_at(const struct vt_lm_extra *e, size_t at)
 {
     const size_t top = at * (size_t)e->n_top;
     return (struct vt_lm_extra){.entropy = e->entropy ? e->entropy + at : NULL,
-                                .sum_logits = e->sum_logits ? e->sum_logits + at : NULL,
+                                .certainty = e->certainty ? e->certainty + at : NULL,
                                 .n_top = e->n_top,
                                 .top_ids = e->n_top ? e->top_ids + top : NULL,
                                 .top_logprob = e->n_top ? e->top_logprob + top : NULL};
@@ -74,8 +74,9 @@ void vt_cpu_extra_chunk(const struct vt_lm_extra *e, const float *logits, int n,
             insert(e, logits[i], id0 + i);
 }
 
-void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *row, int n_chunks, double lse)
+void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *row, int n_vocab, double lse)
 {
+    const int n_chunks = (n_vocab + VT_HEAD_CHUNK - 1) / VT_HEAD_CHUNK;
     if (e->entropy) {
         double top = -INFINITY, mean = 0;
         for (int c = 0; c < n_chunks; c++)
@@ -86,11 +87,11 @@ void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *
         }
         *e->entropy = (float)(lse - top - mean);
     }
-    if (e->sum_logits) {
+    if (e->certainty) {
         double sum = 0;
         for (int c = 0; c < n_chunks; c++)
             sum += (double)row->z[c];
-        *e->sum_logits = (float)sum;
+        *e->certainty = (float)(lse - sum / n_vocab - log(n_vocab));
     }
     for (int i = 0; i < e->n_top; i++)
         e->top_logprob[i] = (float)((double)e->top_logprob[i] - lse);

@@ -116,7 +116,7 @@ static void finish_rows(const struct vt_cpu_head *h, int r0, int r1)
         const struct vt_cpu_sums row = vt_cpu_sums_row(&h->sums, (size_t)r, n_chunks);
         h->lse[r] = row_lse(n_chunks, &row);
         if (h->extra)
-            vt_cpu_extra_finish(&h->extra[r], &row, n_chunks, h->lse[r]);
+            vt_cpu_extra_finish(&h->extra[r], &row, h->lm->cfg.n_vocab, h->lse[r]);
     }
     for (int t = first_target(h, r0); t < h->n_targets && h->targets[t].row < r1; t++)
         *h->targets[t].logprob = (float)((double)*h->targets[t].logprob - h->lse[h->targets[t].row]);

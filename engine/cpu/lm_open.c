@@ -175,11 +175,11 @@ static void name_numerics(enum vt_lm_precision precision, const struct vt_kernel
     (void)snprintf(out, 64, "cpu/%s/%s/%d", precision == VT_LM_F32 ? "f32" : "fast", k->name, (int)NUMERICS_VERSION);
 }
 
-vt_status vt_cpu_numerics(enum vt_lm_precision precision, const char *isa, char out[64], vt_err *err)
+static vt_status numerics(const struct vt_lm_opts *o, char out[64], vt_err *err)
 {
     const struct vt_kernels *k;
-    VT_TRY(pick_kernels(isa, &k, err));
-    name_numerics(precision, k, out);
+    VT_TRY(pick_kernels(o->isa, &k, err));
+    name_numerics(o->precision, k, out);
     return VT_OK;
 }
 
@@ -279,6 +279,7 @@ static uint64_t held_bytes(void *be, uint64_t *peak)
 
 const struct vt_lm_ops vt_lm_cpu_ops = {.name = "cpu",
                                         .probe = probe,
+                                        .numerics = numerics,
                                         .open = open_backend,
                                         .close = close_backend,
                                         .bytes = held_bytes,

@@ -237,9 +237,6 @@ vt_status vt_cpu_check_end(const struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
 void vt_cpu_pass_keys(struct vt_cpu_pass *p, int thread, int n_threads);
 /* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. */
 void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add);
-/* y[r1-r0][..] += s B (A x) for columns [n0, n1); x and y start at row r0 of the pass. */
-void vt_cpu_lora_add(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
-                     int n1);
 
 /* lm_attend.c: rows [r0, r1) of the pass -> out[r - r0][q_dim]; lse, when not NULL, [r - r0][n_heads]. */
 void vt_cpu_attend(const struct vt_cpu_pass *p, int r0, int r1, struct vt_cpu_bufs *b, float *out, float *lse);
@@ -288,7 +285,7 @@ struct vt_lm_extra vt_cpu_extra_at(const struct vt_lm_extra *e, size_t at);
  * in place of log-probabilities until vt_cpu_extra_finish. Begin with vt_cpu_extra_begin. */
 void vt_cpu_extra_begin(const struct vt_lm_extra *e);
 void vt_cpu_extra_chunk(const struct vt_lm_extra *e, const float *logits, int n, int id0, float max);
-void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *row, int n_chunks, double lse);
+void vt_cpu_extra_finish(const struct vt_lm_extra *e, const struct vt_cpu_sums *row, int n_vocab, double lse);
 
 /* lm_targets.c: head rows in order, each with the targets added after it. */
 struct vt_cpu_targets {

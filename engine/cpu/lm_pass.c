@@ -33,7 +33,8 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-void vt_cpu_lora_add(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
+/* y[r1-r0][..] += s B (A x) for columns [n0, n1); x and y start at row r0 of the pass. */
+static void lora_add(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
                      int n1)
 {
     const struct vt_cpu_pass *p = t->pass;
@@ -63,7 +64,7 @@ static void linear(const struct vt_cpu_part *t, int target, const struct vt_acts
     if (*n0 >= *n1)
         return;
     lm->k->gemm(w, x, 0, t->r1 - t->r0, *n0, *n1, y, ldy, add);
-    vt_cpu_lora_add(t, target, x, y, ldy, *n0, *n1);
+    lora_add(t, target, x, y, ldy, *n0, *n1);
 }
 
 void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add)

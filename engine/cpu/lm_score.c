@@ -210,7 +210,7 @@ vt_status vt_cpu_score(void *be, struct vt_lm_work *w, vt_err *err)
     struct score s = {.lm = lm,
                       .w = w,
                       .rows = w->score.rows,
-                      .has_extra = w->score.n_top || w->score.wants_entropy || w->score.wants_sum};
+                      .has_extra = w->score.n_top || w->score.wants_entropy || w->score.wants_certainty};
     vt_status status = make_ready(lm, w, err);
     for (int from = 0; from < w->score.n_rows && status == VT_OK;) {
         int n_fed, to = pack_rows(&s, from, &n_fed);

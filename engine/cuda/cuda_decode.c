@@ -18,7 +18,7 @@ struct begun {
     struct vt_cuda_stage *stage;
     int n_rows;
     int32_t *tokens, *n_out, *finished;
-    float *logprob, *behaviour, *entropy, *sum_logits;
+    float *logprob, *behaviour, *entropy, *certainty;
 };
 
 /* --- slots --- */
@@ -219,7 +219,7 @@ static vt_status prepare(struct preparation *p, struct begun *b, int *n_tiles, v
     b->logprob = out_array(p->stage, positions, &job->logprob);
     b->behaviour = out_array(p->stage, positions, &job->behaviour);
     b->entropy = out_array(p->stage, positions, &job->entropy);
-    b->sum_logits = out_array(p->stage, positions, &job->sum_logits);
+    b->certainty = out_array(p->stage, positions, &job->certainty);
     b->n_out = out_array(p->stage, n, &job->n_out);
     b->finished = out_array(p->stage, n, &job->finished);
     for (size_t i = 0; i < n; i++) {
@@ -418,7 +418,7 @@ vt_status vt_cuda_decode_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err *
         copy_row(w->decode.logprob + to, b->logprob + from, n);
         copy_row(w->decode.logprob_behaviour + to, b->behaviour + from, n);
         copy_row(w->decode.extra.entropy ? w->decode.extra.entropy + to : NULL, b->entropy + from, n);
-        copy_row(w->decode.extra.sum_logits ? w->decode.extra.sum_logits + to : NULL, b->sum_logits + from, n);
+        copy_row(w->decode.extra.certainty ? w->decode.extra.certainty + to : NULL, b->certainty + from, n);
         w->decode.n_out[w->decode.row[i]] = b->n_out[i];
         w->decode.finished[w->decode.row[i]] = (unsigned char)b->finished[i];
     }

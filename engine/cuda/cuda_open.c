@@ -32,18 +32,38 @@ vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err)
     return VT_OK;
 }
 
+/* The device of these options, when this backend can use it. */
+static vt_status look(const struct vt_lm_opts *o, struct vt_gpu_props *p, vt_err *err)
+{
+    if (o->precision == VT_LM_F32)
+        return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend computes in bf16; fp32 is the cpu backend's");
+    VT_TRY(vt_gpu_look(o->device, p, err));
+    if (p->major < 8)
+        return vt_fail(err, VT_EUNSUPPORTED, "%s has compute capability %d.%d; the cuda backend needs 8.0 or newer",
+                       p->name, p->major, p->minor);
+    return VT_OK;
+}
+
 static vt_status probe(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
 {
     struct vt_gpu_props p;
     char name[128];
-    if (o->precision == VT_LM_F32)
-        return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend computes in bf16; fp32 is the cpu backend's");
     VT_TRY(vt_cuda_check_config(vt_ckpt_config(ckpt), err));
-    VT_TRY(vt_gpu_look(o->device, &p, err));
-    if (p.major < 8)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s has compute capability %d.%d; the cuda backend needs 8.0 or newer",
-                       p.name, p.major, p.minor);
+    VT_TRY(look(o, &p, err));
     return vt_gpu_blas_describe(name, sizeof name, err);
+}
+
+static void name_numerics(const struct vt_gpu_props *p, char out[64])
+{
+    (void)snprintf(out, 64, "cuda/fast/sm%d%d/%d", p->major, p->minor, (int)NUMERICS_VERSION);
+}
+
+static vt_status numerics(const struct vt_lm_opts *o, char out[64], vt_err *err)
+{
+    struct vt_gpu_props p;
+    VT_TRY(look(o, &p, err));
+    name_numerics(&p, out);
+    return VT_OK;
 }
 
 vt_status vt_cuda_rope_ensure(struct vt_cuda *be, int n_positions, vt_err *err)
@@ -158,12 +178,12 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
     }
     *limits = (struct vt_lm_limits){.backend = "cuda",
                                     .device = o->device,
+                                    .devices = UINT64_C(1) << o->device,
                                     .in_flight = VT_CUDA_IN_FLIGHT,
                                     .burst = VT_CUDA_BURST,
                                     .max_slots = VT_CUDA_STEP_ROWS,
                                     .max_targets = 64};
-    (void)snprintf(limits->numerics, sizeof limits->numerics, "cuda/fast/sm%d%d/%d", be->gpu_props->major,
-                   be->gpu_props->minor, (int)NUMERICS_VERSION);
+    name_numerics(be->gpu_props, limits->numerics);
     *max_memory = vt_gpu_budget(be->gpu);
     *out = be;
     return VT_OK;
@@ -234,6 +254,7 @@ static vt_status wait(void *opened, struct vt_lm_work *w, vt_err *err)
 const struct vt_lm_ops vt_lm_cuda_ops = {
     .name = "cuda",
     .probe = probe,
+    .numerics = numerics,
     .open = open_ckpt,
     .close = vt_cuda_close,
     .bytes = bytes,

@@ -30,7 +30,7 @@ struct score {
 
 struct vt_cuda_scored { /* between begin and wait */
     struct vt_cuda_stage *stage;
-    float *logprob, *entropy, *sum_logits;
+    float *logprob, *entropy, *certainty;
 };
 
 static int fed_tokens(const struct vt_lm_score_row *r)
@@ -239,7 +239,7 @@ static vt_status fill_part(struct score *s, const struct piece *p, struct arrays
 
 /* Log-probabilities of a piece's head rows; head0: how many the pieces before it had. */
 static vt_status run_heads(const struct score *s, const struct piece *p, const struct arrays *a, int head0,
-                           vt_gpu_ptr logprob, vt_gpu_ptr entropy, vt_gpu_ptr sum_logits, vt_err *err)
+                           vt_gpu_ptr logprob, vt_gpu_ptr entropy, vt_gpu_ptr certainty, vt_err *err)
 {
     struct vt_cuda *be = s->be;
     const size_t k = (size_t)s->w->score.k;
@@ -252,7 +252,7 @@ static vt_status run_heads(const struct score *s, const struct piece *p, const s
                    begin = a->begin_at + (size_t)at * sizeof(int32_t);
         vt_gpu_ptr ids = a->ids_at, values = logprob + (size_t)head0 * k * sizeof(float);
         vt_gpu_ptr entropies = entropy ? entropy + done * sizeof(float) : 0,
-                   sums = sum_logits ? sum_logits + done * sizeof(float) : 0;
+                   sums = certainty ? certainty + done * sizeof(float) : 0;
         void *norm_args[] = {&sources, &be->w.final_norm, &be->head_norm, &d, &eps};
         VT_TRY(vt_cuda_launch(be, VT_CUDA_norm_from,
                               &(struct vt_gpu_grid){.x = (unsigned)n, .threads = vt_cuda_norm_threads(be->cfg.d_model)},
@@ -292,7 +292,7 @@ static vt_status run(struct score *s, struct vt_cuda_scored *out, vt_err *err)
     const size_t heads = (size_t)s->n_heads, k = (size_t)w->score.k;
     struct arrays *arrays = vt_alloc_array((size_t)s->n_pieces, sizeof *arrays);
     size_t in = 0;
-    vt_gpu_ptr logprob, entropy = 0, sum_logits = 0;
+    vt_gpu_ptr logprob, entropy = 0, certainty = 0;
     if (!arrays)
         return vt_fail(err, VT_ENOMEM, "out of memory for %d scored completions", w->score.n_rows);
     for (int i = 0; i < s->n_pieces; i++)
@@ -305,8 +305,8 @@ static vt_status run(struct score *s, struct vt_cuda_scored *out, vt_err *err)
     out->logprob = vt_cuda_arena_take(&s->stage->out, heads * k * sizeof(float), &logprob);
     if (w->score.wants_entropy)
         out->entropy = vt_cuda_arena_take(&s->stage->out, heads * sizeof(float), &entropy);
-    if (w->score.wants_sum)
-        out->sum_logits = vt_cuda_arena_take(&s->stage->out, heads * sizeof(float), &sum_logits);
+    if (w->score.wants_certainty)
+        out->certainty = vt_cuda_arena_take(&s->stage->out, heads * sizeof(float), &certainty);
     for (int i = 0; i < s->n_pieces && status == VT_OK; i++) {
         const struct piece *p = &s->pieces[i];
         if (!take_arrays(s, p, &arrays[i]))
@@ -325,7 +325,7 @@ static vt_status run(struct score *s, struct vt_cuda_scored *out, vt_err *err)
         status = vt_lm_is_cancelled(w) ? vt_fail(err, VT_ECANCELLED, "the score was cancelled")
                                        : run_piece(s, &s->pieces[i], &arrays[i], err);
         if (status == VT_OK)
-            status = run_heads(s, &s->pieces[i], &arrays[i], head0, logprob, entropy, sum_logits, err);
+            status = run_heads(s, &s->pieces[i], &arrays[i], head0, logprob, entropy, certainty, err);
     }
     if (status == VT_OK)
         status = vt_cuda_stage_fetch(be, s->stage, err);
@@ -386,8 +386,8 @@ vt_status vt_cuda_score_wait(struct vt_cuda *be, struct vt_lm_work *w, vt_err *e
         give_logprobs(r, out->logprob + head * k, k);
         if (r->extra.entropy)
             memcpy(r->extra.entropy, out->entropy + head, n * sizeof(float));
-        if (r->extra.sum_logits)
-            memcpy(r->extra.sum_logits, out->sum_logits + head, n * sizeof(float));
+        if (r->extra.certainty)
+            memcpy(r->extra.certainty, out->certainty + head, n * sizeof(float));
         head += n;
     }
     free(out);

@@ -423,7 +423,7 @@ vt_step_draw(const struct vt_dev_job *job, float *all_logits, const struct chunk
     at<float>(job->logprob)[out] = token < 0 ? 0 : (float)((double)logits[token] - room.lse);
     at<float>(job->behaviour)[out] = room.behaviour;
     at<float>(job->entropy)[out] = (float)room.entropy;
-    at<float>(job->sum_logits)[out] = (float)room.sum;
+    at<float>(job->certainty)[out] = (float)(room.lse - room.sum / m.n_vocab - log((double)m.n_vocab));
     n_out[row]++;
     int finished = token < 0 ? 3 : 0; /* 3: no token can be drawn; the host fails the job */
     const int32_t *stops = at<const int32_t>(s->stop_ids);

@@ -116,9 +116,9 @@ vt_step_chunks(const struct vt_dev_job *job, const float *logits, struct chunk_s
 }
 
 /* A scored row: its log-sum-exp and the log-probabilities of its targets ids[begin[row] .. begin[row + 1]); -1: none.
- * entropy and sum_logits may be NULL. One block of 256 a row; shared: n_chunks chunk_sums. */
+ * entropy and certainty may be NULL. One block of 256 a row; shared: n_chunks chunk_sums. */
 KERNEL(256, 1)
-vt_head_rows(const float *logits, const int32_t *begin, const int32_t *ids, float *logprob, float *entropy, float *sum_logits,
+vt_head_rows(const float *logits, const int32_t *begin, const int32_t *ids, float *logprob, float *entropy, float *certainty,
              struct vt_dev_shape m)
 {
     struct chunk_sums *sums = reinterpret_cast<struct chunk_sums *>(dynamic_shared);
@@ -139,8 +139,8 @@ vt_head_rows(const float *logits, const int32_t *begin, const int32_t *ids, floa
     if (threadIdx.x == 0) {
         if (entropy)
             entropy[row] = (float)r.entropy;
-        if (sum_logits)
-            sum_logits[row] = (float)r.sum;
+        if (certainty)
+            certainty[row] = (float)(r.lse - r.sum / m.n_vocab - log((double)m.n_vocab));
     }
 }
 

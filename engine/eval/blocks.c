@@ -148,19 +148,40 @@ static bool find_fence(const char *p, const char *end, struct fence *out)
     return false;
 }
 
+/* The language in what stands after a fence: the first word, also of {.c} and c,title. */
+static struct vt_span language_of(struct vt_span w)
+{
+    while (w.p < w.end && (*w.p == '{' || *w.p == '.'))
+        w.p++;
+    const char *end = w.p;
+    while (end < w.end && !is_space(*end) && !strchr("{},:;=", *end))
+        end++;
+    return (struct vt_span){w.p, end};
+}
+
+static bool is_one_of(struct vt_span w, const char *const *words)
+{
+    size_t n = (size_t)(w.end - w.p);
+    for (; *words; words++)
+        if (strlen(*words) == n && strncasecmp(*words, w.p, n) == 0)
+            return true;
+    return false;
+}
+
 static enum vt_block_word word_of(struct vt_span w)
 {
-    static const char *const words[] = {"c",   "h",   "cc",  "cpp", "c++", "cxx",   "hpp",
-                                        "c99", "c11", "c17", "c23", "gnu", "clang", "gcc"};
-    if (w.p == w.end)
-        return VT_WORD_NONE;
-    size_t n = 0;
-    while (w.p + n < w.end && !is_space(w.p[n]) && w.p[n] != '{' && w.p[n] != ',' && w.p[n] != ':')
-        n++;
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strlen(words[i]) == n && strncasecmp(words[i], w.p, n) == 0)
-            return VT_WORD_C;
-    return VT_WORD_OTHER;
+    static const char *const c[] = {"c",   "h",   "cc",  "cpp", "c++",   "cxx", "hpp", "c99",
+                                    "c11", "c17", "c23", "gnu", "clang", "gcc", NULL};
+    static const char *const foreign[] = {
+        "rust",   "rs",         "python",  "py",  "python3", "go",       "golang",  "java",    "js",     "javascript",
+        "ts",     "typescript", "fortran", "f90", "julia",   "jl",       "zig",     "swift",   "kotlin", "cs",
+        "csharp", "c#",         "ruby",    "rb",  "perl",    "php",      "lua",     "haskell", "ocaml",  "scala",
+        "asm",    "nasm",       "bash",    "sh",  "shell",   "zsh",      "console", "sql",     "json",   "yaml",
+        "toml",   "html",       "xml",     "css", "make",    "makefile", "cmake",   NULL};
+    return w.p == w.end            ? VT_WORD_NONE
+           : is_one_of(w, c)       ? VT_WORD_C
+           : is_one_of(w, foreign) ? VT_WORD_FOREIGN
+                                   : VT_WORD_OTHER;
 }
 
 void vt_fences_count(struct vt_span part, struct vt_fence_count *out)
@@ -199,7 +220,8 @@ bool vt_block_next(struct vt_span *rest, struct vt_block *out)
     struct fence open, f;
     if (!next_open(rest, &open))
         return false;
-    *out = (struct vt_block){.text = *rest, .word = word_of(open.word), .is_open = true};
+    struct vt_span language = language_of(open.word);
+    *out = (struct vt_block){.text = *rest, .word = word_of(language), .language = language, .is_open = true};
     for (const char *p = rest->p; p < rest->end;) {
         const char *e = vt_line_end(p, rest->end), *next = e < rest->end ? e + 1 : e;
         if (find_fence(p, e, &f) && closes(&f, &open)) {

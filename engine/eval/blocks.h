@@ -32,11 +32,12 @@ void vt_parts_init(struct vt_parts *it, struct vt_span answer);
 bool vt_parts_next(struct vt_parts *it, struct vt_part *out);
 
 /* What the word after an opening fence says. */
-enum vt_block_word { VT_WORD_OTHER, VT_WORD_NONE, VT_WORD_C };
+enum vt_block_word { VT_WORD_FOREIGN /* a language that is not C */, VT_WORD_OTHER, VT_WORD_NONE, VT_WORD_C };
 struct vt_block {
     struct vt_span text; /* what stands between the fences */
     enum vt_block_word word;
-    bool is_open; /* the answer ends before the block does */
+    struct vt_span language; /* the word itself, without what stands around and behind it */
+    bool is_open;            /* the answer ends before the block does */
 };
 /* The next block of *rest, which is moved on. */
 bool vt_block_next(struct vt_span *rest, struct vt_block *out);

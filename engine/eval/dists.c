@@ -8,6 +8,7 @@
  * dropped epsilon, constant rows, needles that expose skipped elements, ties, saturating values.
  */
 #include "eval/dists.h"
+#include "base/alloc.h"
 #include "base/rng.h"
 #include "eval/task_parts.h"
 #include <stdio.h>
@@ -82,4 +83,43 @@ void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_f
         add(p, p->scale, d, each);
     if (vt_task_has_scale(task, "hidden") && strcmp(scale, "hidden") != 0)
         add(p, "hidden", 0, each);
+}
+
+static void show_bytes(size_t n, char out[32])
+{
+    static const char *const units[] = {"bytes", "kB", "MB", "GB", "TB", "PB", "EB"};
+    double v = (double)n;
+    int unit = 0;
+    for (; v >= 1000; v /= 1000)
+        unit++;
+    snprintf(out, 32, "%.3g %s", v, units[unit]);
+}
+
+vt_status vt_pool_check(const struct vt_pool *p, const char *tier, size_t max_bytes, vt_err *err)
+{
+    char needs[32] = "too many bytes", takes[32];
+    size_t total = 0, of_set = 0;
+    const char *scale = NULL;
+    vt_status s = VT_OK;
+    for (size_t i = 0; i < p->n_sets && s == VT_OK; i++) {
+        vt_layout l;
+        if (!scale || strcmp(scale, p->set[i].scale) != 0) {
+            scale = p->set[i].scale;
+            s = vt_task_layout(p->task, scale, &l, err);
+            of_set = l.total_bytes;
+        }
+        if (s == VT_OK && !vt_add_size(total, of_set, &total))
+            s = VT_ELIMIT;
+    }
+    if (s != VT_OK && s != VT_ELIMIT)
+        return s;
+    if (s == VT_OK && total <= max_bytes)
+        return VT_OK;
+    if (s == VT_OK)
+        show_bytes(total, needs);
+    show_bytes(max_bytes, takes);
+    return vt_fail(err, VT_EINVAL,
+                   "task %.60s at scale %s needs %s of arrays for its %zu input sets; the %s tier takes at most %s: "
+                   "make the sizes smaller or name another scale",
+                   vt_task_name(p->task), p->scale, needs, p->n_sets, tier, takes);
 }

@@ -73,5 +73,8 @@ struct vt_pool {
 };
 /* The pool keeps pointers into itself. */
 void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, uint64_t secret);
+/* Refuses, with EINVAL, a pool whose arrays of all sets are more together than this tier takes; nothing is allocated.
+ */
+vt_status vt_pool_check(const struct vt_pool *p, const char *tier, size_t max_bytes, vt_err *err) VT_MUST_USE;
 
 #endif

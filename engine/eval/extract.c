@@ -9,7 +9,8 @@
  *   - code before the first fence belongs to the fence that the prompt opened, if its braces close or nothing else can
  *     have opened that fence;
  *   - else the blocks: one that defines the function before one that does not, a C block before one without a word,
- * that before one of another language; the last among equals;
+ *     that before one with another word; the last among equals. A block that says it is Rust or Python counts only when
+ *     no other does and C's function stands in it after all. Blocks that define what the function calls come along;
  *   - without a fence: the function where it is defined, prose around it left away, else the text is the body.
  * A body in an answer ends at the first line that is only `}` and closes more than the body opened; without such a line
  * at the first brace that does; where the braces never close, at the first line that is only `}`, which is where the
@@ -17,82 +18,41 @@
  * inside it stays, since it is what the model wrote and what is recorded; what is compiled is cut there
  * (vt_body_length), so that no text closes the function it is put into. Code that the answer's end cuts is no
  * candidate: half a function may compile and be judged for what its author did not write.
+ *
+ * What is not Markdown around code is made so first (plain.c).
  */
 #include "eval/extract.h"
 #include "base/alloc.h"
 #include "eval/blocks.h"
-#include "eval/ctext.h"
+#include "eval/definition.h"
+#include "eval/plain.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* How much what was found is worth. */
-enum rank { RANK_NONE, RANK_OTHER_WORD, RANK_NO_WORD, RANK_C, RANK_CUT_DEFINITION, RANK_DEFINITION };
+enum rank {
+    RANK_NONE,
+    RANK_OTHER_WORD,
+    RANK_NO_WORD,
+    RANK_C,
+    RANK_FOREIGN_DEFINITION, /* C in a block that names another language */
+    RANK_CUT_DEFINITION,
+    RANK_DEFINITION
+};
+
+enum { MAX_HELPERS = 8, MAX_LOOKED_AT = 64 };
 
 struct found {
     struct vt_span text;
     enum rank rank;
     bool is_whole, is_cut;
-};
-
-struct definition {
-    const char *name, *end; /* the function's name; behind its closing brace, or the end of a text that cuts it */
-    bool is_complete;
+    struct vt_span helper[MAX_HELPERS]; /* blocks of their own, in the answer's order */
+    size_t n_helpers;
+    struct vt_span foreign; /* nothing was found but a block in this language */
 };
 
 /* ---- C text ---- */
-
-static struct vt_clexer lexer_of(struct vt_span s)
-{
-    struct vt_clexer l;
-    vt_clexer_init(&l, s.p, (size_t)(s.end - s.p));
-    return l;
-}
-
-/* Can `t` be the name in a definition's head? Without a name to look for, a type must stand before it. */
-static bool may_be_head(const struct vt_ctoken *t, const struct vt_ctoken *before, const char *name)
-{
-    if (name)
-        return vt_ctoken_is(t, name);
-    return t->kind == VT_CTOKEN_NAME && !vt_ctoken_is_keyword(t) &&
-           ((before->kind == VT_CTOKEN_NAME && !vt_ctoken_is(before, "return") && !vt_ctoken_is(before, "else")) ||
-            vt_ctoken_is(before, "*"));
-}
-
-/* The last complete definition of the function outside any braces, else the last one that is cut. */
-static bool find_definition(struct vt_span s, const char *name, struct definition *out)
-{
-    struct vt_clexer l = lexer_of(s);
-    int braces = 0, parens = 0;
-    bool is_head = false, is_inside = false, is_found = false;
-    struct definition d = {0};
-    struct vt_ctoken t, last = {VT_CTOKEN_END, s.p, 0, 0, false}, before = last;
-    for (t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; before = last, last = t, t = vt_clexer_next(&l)) {
-        if (t.in_directive)
-            continue;
-        if (vt_ctoken_is(&t, "(")) {
-            if (parens++ == 0 && braces == 0 && (is_head = may_be_head(&last, &before, name)))
-                d.name = last.p;
-        } else if (vt_ctoken_is(&t, ")")) {
-            parens -= parens > 0;
-        } else if (vt_ctoken_is(&t, "{")) {
-            is_inside |= is_head && braces == 0 && parens == 0;
-            braces++;
-        } else if (vt_ctoken_is(&t, "}")) {
-            braces -= braces > 0;
-            if (is_inside && braces == 0) {
-                *out = (struct definition){d.name, t.p + 1, true};
-                is_found = true;
-                is_inside = is_head = false;
-            }
-        } else if (parens == 0 && braces == 0) {
-            is_head = false;
-        }
-    }
-    if (is_inside && !is_found)
-        *out = (struct definition){d.name, s.end, false};
-    return is_found || is_inside;
-}
 
 static bool is_blank_line(const char *p, const char *end)
 {
@@ -115,7 +75,7 @@ struct closing {
 
 static struct closing find_closing(struct vt_span s)
 {
-    struct vt_clexer l = lexer_of(s);
+    struct vt_clexer l = vt_clexer_of(s);
     struct closing c = {0};
     int depth = 0;
     for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END && !c.line; t = vt_clexer_next(&l)) {
@@ -158,7 +118,7 @@ static struct vt_span closed(struct vt_span s)
 
 static bool is_blank(struct vt_span s)
 {
-    struct vt_clexer l = lexer_of(s);
+    struct vt_clexer l = vt_clexer_of(s);
     return vt_clexer_next(&l).kind == VT_CTOKEN_END;
 }
 
@@ -167,11 +127,24 @@ static bool has_statement(struct vt_span s)
     return memchr(s.p, ';', (size_t)(s.end - s.p)) != NULL;
 }
 
+/* Is it C that was cut off, or a sentence with a semicolon in it? */
+static bool looks_like_code(struct vt_span s)
+{
+    for (const char *p = s.p; p < s.end;) {
+        const char *e = vt_line_end(p, s.end);
+        struct vt_span line = vt_span_trim((struct vt_span){p, e});
+        if (line.p < line.end && line.end[-1] == ';')
+            return true;
+        p = e < s.end ? e + 1 : e;
+    }
+    return memchr(s.p, '=', (size_t)(s.end - s.p)) || memchr(s.p, '{', (size_t)(s.end - s.p));
+}
+
 /* ---- prose around code that no fence marks ---- */
 
 static bool starts_with_one_of(struct vt_span s, const char *const *words)
 {
-    struct vt_clexer l = lexer_of(s);
+    struct vt_clexer l = vt_clexer_of(s);
     struct vt_ctoken t = vt_clexer_next(&l);
     if (vt_ctoken_is(&t, "#"))
         t = vt_clexer_next(&l);
@@ -208,7 +181,7 @@ static bool is_code_line(struct vt_span line, struct vt_span next)
 static const char *head_start(const char *line, const char *name)
 {
     const char *start = line;
-    struct vt_clexer l = lexer_of((struct vt_span){line, name});
+    struct vt_clexer l = vt_clexer_of((struct vt_span){line, name});
     for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l))
         if (vt_ctoken_is(&t, ":") || vt_ctoken_is(&t, ".") || vt_ctoken_is(&t, "!") || vt_ctoken_is(&t, "`") ||
             *t.p == '\'')
@@ -241,7 +214,7 @@ static bool take_line(struct code_lines *c, struct vt_span line, struct vt_span 
         *c = (struct code_lines){0};
         return false;
     }
-    struct vt_clexer l = lexer_of(line);
+    struct vt_clexer l = vt_clexer_of(line);
     for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END && !c->in_comment; t = vt_clexer_next(&l))
         if (!t.in_directive && !c->is_continued)
             c->depth += vt_ctoken_is(&t, "{") + vt_ctoken_is(&t, "(") - vt_ctoken_is(&t, "}") - vt_ctoken_is(&t, ")");
@@ -326,14 +299,16 @@ static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
     struct vt_span text = end ? cut_at(s, end) : is_delimited ? cut_at(s, s.end) : s;
     if (!(end && is_brace_line(s, end)) && !has_statement(text))
         return (struct found){0};
-    return end || is_delimited ? (struct found){.text = text, .rank = rank} : cut(rank);
+    if (end || is_delimited)
+        return (struct found){.text = text, .rank = rank};
+    return looks_like_code(text) ? cut(rank) : (struct found){0};
 }
 
 /* Code that stands in the open. */
 static struct found in_the_open(struct vt_span s, const char *name, bool is_delimited)
 {
-    struct definition d;
-    if (!find_definition(s, name, &d))
+    struct vt_definition d;
+    if (!vt_definition_find(s, name, &d))
         return body_of(without_prose(s), RANK_C, is_delimited);
     if (!d.is_complete && !is_delimited)
         return cut(RANK_CUT_DEFINITION);
@@ -346,16 +321,18 @@ static struct found in_block(const struct vt_block *b, const char *name)
 {
     static const enum rank ranks[] = {
         [VT_WORD_OTHER] = RANK_OTHER_WORD, [VT_WORD_NONE] = RANK_NO_WORD, [VT_WORD_C] = RANK_C};
-    struct definition d;
+    struct vt_definition d;
     struct found inner = in_blocks(b->text, name); /* a longer fence may show shorter ones */
     if (inner.rank && !inner.is_cut)
         return inner;
-    if (!find_definition(b->text, name, &d))
-        return body_of(b->text, ranks[b->word], !b->is_open);
+    bool is_foreign = b->word == VT_WORD_FOREIGN;
+    if (!vt_definition_find(b->text, name, &d))
+        return is_foreign ? (struct found){.foreign = b->language} : body_of(b->text, ranks[b->word], !b->is_open);
     if (!d.is_complete && b->is_open)
         return cut(RANK_CUT_DEFINITION);
-    return (struct found){
-        .text = cut_at(b->text, b->is_open ? d.end : b->text.end), .rank = RANK_DEFINITION, .is_whole = true};
+    return (struct found){.text = cut_at(b->text, b->is_open ? d.end : b->text.end),
+                          .rank = is_foreign ? RANK_FOREIGN_DEFINITION : RANK_DEFINITION,
+                          .is_whole = true};
 }
 
 static struct found in_blocks(struct vt_span s, const char *name)
@@ -367,10 +344,79 @@ static struct found in_blocks(struct vt_span s, const char *name)
         /* A block that ends goes before a later one that is cut, unless only that defines the function. */
         if (f.is_cut && f.rank != RANK_CUT_DEFINITION && best.rank)
             continue;
-        if (f.rank >= best.rank)
+        if (f.rank > RANK_NONE && f.rank >= best.rank)
             best = f;
+        else if (!best.rank && f.foreign.p)
+            best.foreign = f.foreign;
     }
     return best;
+}
+
+/* ---- helpers in blocks of their own ---- */
+
+static bool uses(struct vt_span s, const struct vt_definition *d)
+{
+    struct vt_clexer l = vt_clexer_of(s);
+    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l))
+        if (t.kind == VT_CTOKEN_NAME && t.len == d->name_len && memcmp(t.p, d->name, t.len) == 0)
+            return true;
+    return false;
+}
+
+static bool is_used(const struct found *f, const struct vt_definition *d)
+{
+    bool is = uses(f->text, d);
+    for (size_t i = 0; i < f->n_helpers && !is; i++)
+        is = uses(f->helper[i], d);
+    return is;
+}
+
+static bool defines(struct vt_span s, const struct vt_definition *wanted, int *n_looked_at)
+{
+    struct vt_definitions w;
+    struct vt_definition d;
+    vt_definitions_of(s, &w);
+    while (vt_definition_next(&w, NULL, &d) && (*n_looked_at)++ < MAX_LOOKED_AT)
+        if (d.name_len == wanted->name_len && memcmp(d.name, wanted->name, d.name_len) == 0)
+            return true;
+    return false;
+}
+
+/* Does the function that was found call one that only this block defines? */
+static bool is_helper(const struct vt_block *b, const struct found *f, const char *name, int *n_looked_at)
+{
+    struct vt_definitions w;
+    struct vt_definition d;
+    if (b->is_open || b->word < VT_WORD_NONE || b->text.p == f->text.p ||
+        (name && vt_definition_find(b->text, name, &d)))
+        return false;
+    vt_definitions_of(b->text, &w);
+    while (vt_definition_next(&w, NULL, &d) && (*n_looked_at)++ < MAX_LOOKED_AT)
+        if (d.is_complete && is_used(f, &d) && !defines(f->text, &d, n_looked_at))
+            return true;
+    return false;
+}
+
+/* Adds the blocks that define what the function of another block calls; the ones before it and behind it, each once. */
+static void add_helpers(struct vt_span s, const char *name, struct found *f)
+{
+    int n_looked_at = 0;
+    for (size_t n = MAX_HELPERS; f->is_whole && n != f->n_helpers && f->n_helpers < MAX_HELPERS;) {
+        struct vt_span rest = s;
+        struct vt_block b;
+        n = f->n_helpers;
+        while (f->n_helpers < MAX_HELPERS && vt_block_next(&rest, &b)) {
+            struct vt_span text = cut_at(b.text, b.text.end);
+            size_t at = 0;
+            while (at < f->n_helpers && f->helper[at].p < text.p)
+                at++;
+            if ((at < f->n_helpers && f->helper[at].p == text.p) || !is_helper(&b, f, name, &n_looked_at))
+                continue;
+            memmove(&f->helper[at + 1], &f->helper[at], (f->n_helpers - at) * sizeof f->helper[0]);
+            f->helper[at] = text;
+            f->n_helpers++;
+        }
+    }
 }
 
 /* Does the first fence close the one that the prompt opened? Then what stands before it is the code: its braces close
@@ -397,7 +443,9 @@ static struct found in_part(const struct vt_part *part, const char *name)
     struct vt_span before = {s.p, fences.first.p};
     if (closes_the_prompt(before, &fences))
         return in_the_open(before, name, true);
-    return in_blocks(s, name);
+    struct found f = in_blocks(s, name);
+    add_helpers(s, name, &f);
+    return f;
 }
 
 /* The last part that holds code; *is_cut: code was there, or would have come, and the answer ends before it does. */
@@ -413,6 +461,8 @@ static struct found in_answer(struct vt_span answer, const char *name)
             best = (struct found){0};
         if (f.rank && (!f.is_cut || !best.rank || best.is_cut))
             best = f;
+        else if (!best.rank && f.foreign.p)
+            best.foreign = f.foreign;
         if (part.is_cut && !best.rank)
             best.is_cut = true;
     }
@@ -422,14 +472,14 @@ static struct found in_answer(struct vt_span answer, const char *name)
 /* C text as somebody wrote it to be judged. */
 static struct found in_source(struct vt_span s, const char *name)
 {
-    struct definition d;
-    return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = find_definition(s, name, &d)};
+    struct vt_definition d;
+    return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = vt_definition_find(s, name, &d)};
 }
 
 /* Fences are no C, so a text that has one outside its comments is an answer. */
 static bool has_fence(struct vt_span s)
 {
-    struct vt_clexer l = lexer_of(s);
+    struct vt_clexer l = vt_clexer_of(s);
     int n = 0;
     for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
         n = vt_ctoken_is(&t, "`") ? n + 1 : 0;
@@ -455,18 +505,89 @@ static bool has_crlf(struct vt_span s)
     return n > 0;
 }
 
-static vt_status copy_text(struct vt_span s, bool is_crlf, struct vt_code *out, vt_err *err)
+static void copy_span(struct vt_span s, bool is_crlf, struct vt_code *out)
 {
-    char *text = vt_alloc((size_t)(s.end - s.p) + 1);
-    size_t n = 0;
-    if (!text)
-        return vt_fail(err, VT_ENOMEM, "cannot copy an answer of %zu bytes: out of memory", (size_t)(s.end - s.p));
     for (const char *p = s.p; p < s.end; p++)
         if (!is_crlf || *p != '\r' || p + 1 == s.end || p[1] != '\n')
-            text[n++] = *p;
-    text[n] = 0;
-    out->text = text;
-    out->len = n;
+            out->text[out->len++] = *p;
+}
+
+static vt_status copy_text(const struct found *f, bool is_crlf, struct vt_code *out, vt_err *err)
+{
+    size_t size = (size_t)(f->text.end - f->text.p) + 1;
+    for (size_t i = 0; i < f->n_helpers; i++)
+        size += (size_t)(f->helper[i].end - f->helper[i].p) + 2;
+    out->text = vt_alloc(size);
+    if (!out->text)
+        return vt_fail(err, VT_ENOMEM, "cannot copy the %zu bytes of code in an answer: out of memory", size);
+    for (size_t i = 0; i < f->n_helpers; i++) {
+        copy_span(f->helper[i], is_crlf, out);
+        memcpy(out->text + out->len, "\n\n", 2);
+        out->len += 2;
+    }
+    copy_span(f->text, is_crlf, out);
+    out->text[out->len] = 0;
+    return VT_OK;
+}
+
+static void blank(char *from, const char *end)
+{
+    for (; from < end; from++)
+        if (*from != '\n')
+            *from = ' ';
+}
+
+/* The words with which C++ asks for C's linkage say nothing in C, and do not compile. */
+static void drop_linkage(struct vt_code *c)
+{
+    struct vt_clexer l;
+    struct vt_ctoken t, last = {VT_CTOKEN_END, c->text, 0, 0, false}, before = last;
+    int depth = 0, n_open = 0;
+    vt_clexer_init(&l, c->text, c->len);
+    for (t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; before = last, last = t, t = vt_clexer_next(&l)) {
+        if (t.in_directive)
+            continue;
+        bool is_behind = depth == 0 && last.kind == VT_CTOKEN_STRING && vt_ctoken_is(&before, "extern");
+        char *at = c->text + (t.p - c->text);
+        if (is_behind)
+            blank(c->text + ((vt_ctoken_is(&t, "{") ? before.p : last.p) - c->text), last.p + last.len);
+        if (is_behind && vt_ctoken_is(&t, "{")) {
+            *at = ' ';
+            n_open++;
+        } else if (depth == 0 && n_open > 0 && vt_ctoken_is(&t, "}")) {
+            *at = ' ';
+            n_open--;
+        } else {
+            depth += vt_ctoken_is(&t, "{") - (vt_ctoken_is(&t, "}") && depth > 0);
+        }
+    }
+}
+
+static void explain_none(const struct found *f, struct vt_code *out)
+{
+    if (f->is_cut)
+        snprintf(out->why, sizeof out->why, "The answer ends before its code does.");
+    else if (!f->rank && f->foreign.p)
+        snprintf(out->why, sizeof out->why, "The answer contains no C: its code says that it is %.*s.",
+                 (int)(f->foreign.end - f->foreign.p < 20 ? f->foreign.end - f->foreign.p : 20), f->foreign.p);
+    else
+        snprintf(out->why, sizeof out->why, "The answer contains no code.");
+}
+
+/* Of what was found in a text that is the answer, or stands for it. */
+static vt_status take(const struct found *f, const struct vt_plain *plain, bool is_answer, struct vt_code *out,
+                      vt_err *err)
+{
+    const char *first = f->n_helpers && f->helper[0].p < f->text.p ? f->helper[0].p : f->text.p;
+    const char *last =
+        f->n_helpers && f->helper[f->n_helpers - 1].end > f->text.end ? f->helper[f->n_helpers - 1].end : f->text.end;
+    out->is_whole = f->is_whole;
+    out->from = vt_plain_from(plain, first);
+    out->to = last > first ? vt_plain_to(plain, last) : out->from;
+    out->first_line = vt_plain_line(plain, out->from);
+    VT_TRY(copy_text(f, is_answer && has_crlf(plain->text), out, err));
+    if (is_answer && f->is_whole)
+        drop_linkage(out);
     return VT_OK;
 }
 
@@ -484,19 +605,17 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
         return VT_OK;
     }
     is_answer = is_answer || has_fence(all);
-    struct found f = is_answer ? in_answer(all, name) : in_source(all, name);
-    if (f.is_cut)
-        snprintf(out->why, sizeof out->why, "The answer ends before its code does.");
-    else if (!f.rank || is_blank(f.is_whole ? f.text : closed(f.text)))
-        snprintf(out->why, sizeof out->why, "The answer contains no code.");
-    if (f.is_cut || !f.rank)
-        return VT_OK;
-    out->is_whole = f.is_whole;
-    out->from = (size_t)(f.text.p - answer);
-    out->to = (size_t)(f.text.end - answer);
-    for (const char *p = answer; p < f.text.p; p++)
-        out->first_line += *p == '\n';
-    return copy_text(f.text, is_answer && has_crlf(all), out, err);
+    struct vt_plain plain = {.text = all, .answer = all};
+    if (is_answer)
+        VT_TRY(vt_plain_make(all, &plain, err));
+    struct found f = is_answer ? in_answer(plain.text, name) : in_source(all, name);
+    vt_status status = VT_OK;
+    if (f.is_cut || !f.rank || is_blank(f.is_whole ? f.text : closed(f.text)))
+        explain_none(&f, out);
+    if (!f.is_cut && f.rank)
+        status = take(&f, &plain, is_answer, out, err);
+    vt_plain_free(&plain);
+    return status;
 }
 
 size_t vt_body_length(const char *text, size_t len)

@@ -16,10 +16,11 @@ struct vt_code {
     char *text; /* malloc'd, NUL-terminated; NULL: no code that ends. CR LF is '\n' where all lines of an answer have it
                  */
     size_t len;
-    bool is_whole;   /* defines the function itself; else text is its body */
-    size_t from, to; /* the bytes of the answer that `text` stands in: [from, to) */
-    int first_line;  /* the line of the answer on which it starts, from 1 */
-    char why[160];   /* not empty: why this is no candidate. With a text: it is blank */
+    bool is_whole; /* defines the function itself; else text is its body */
+    size_t from,
+        to; /* the bytes of the answer that `text` stands in: [from, to), with what is left out between blocks */
+    int first_line; /* the line of the answer on which it starts, from 1 */
+    char why[160];  /* not empty: why this is no candidate. With a text: it is blank */
 };
 /* `name` is the function's; NULL: any function definition counts. is_answer: the text came from a model, so that prose,
  * fences and reasoning may stand around the code and the code may be cut; else it is C text, taken as it is unless it

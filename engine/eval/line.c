@@ -480,11 +480,22 @@ vt_status vt_line_key(const struct vt_line *l, const struct vt_eval_request *r, 
     return VT_OK;
 }
 
+/* A request whose inputs would be too large is refused at once, before its code is compiled. */
+static vt_status check_sizes(const struct vt_line *l, const struct vt_eval_request *r, const char *scale, vt_err *err)
+{
+    struct vt_pool pool;
+    if (!vt_task_has_scale(r->task, scale)) /* judged all the same: bad code is bad at any scale */
+        return VT_OK;
+    vt_pool_plan(&pool, r->task, scale, r->protocol == VT_PROTOCOL_FULL, l->lab.secret);
+    return vt_pool_check(&pool, l->lab.ops->name, l->lab.caps->max_pool_bytes, err);
+}
+
 static vt_status make_job(struct vt_line *l, const struct vt_eval_request *r, vt_eval_done *done, void *arg,
                           struct job **out, vt_err *err)
 {
     const char *scale;
     VT_TRY(check_request(l, r, &scale, err));
+    VT_TRY(check_sizes(l, r, scale, err));
     struct job *j = vt_alloc(sizeof *j);
     if (!j)
         return vt_fail(err, VT_ENOMEM, "cannot queue an evaluation: out of memory");

@@ -122,6 +122,7 @@ static vt_status subject_make(struct vt_subjects *all, struct vt_station *statio
 {
     if (!vt_task_has_scale(x->task, x->pool.scale))
         return vt_fail(err, VT_EINVAL, "task %s has no sizes for the scale %s", vt_task_name(x->task), x->pool.scale);
+    VT_TRY(vt_pool_check(&x->pool, all->ops->name, all->caps->max_pool_bytes, err));
     VT_TRY(build_reference(all, station, x, VT_BASELINE, err));
     VT_TRY(all->ops->ground_open(station, &x->pool, &x->ground, &x->bytes, err));
     VT_TRY(check_reference(all, station, x, VT_BASELINE, err));

@@ -46,7 +46,4 @@ struct vt_task {
     size_t n_arrays, n_scalars, n_sizes, n_scales;
 };
 
-/* The sizes of a scale, or NULL with EINVAL that lists the scales there are. */
-const struct vt_task_scale *vt_task_scale(const vt_task *t, const char *scale, vt_err *err);
-
 #endif

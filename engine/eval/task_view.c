@@ -136,11 +136,6 @@ const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i)
     return &t->scalar[i];
 }
 
-size_t vt_task_n_sizes(const vt_task *t)
-{
-    return t->n_sizes;
-}
-
 const char *vt_task_size_name(const vt_task *t, size_t i)
 {
     return t->scale[0].size[i].name;
@@ -167,7 +162,8 @@ bool vt_task_has_scale(const vt_task *t, const char *scale)
     return false;
 }
 
-const struct vt_task_scale *vt_task_scale(const vt_task *t, const char *scale, vt_err *err)
+/* The sizes of a scale, or NULL with EINVAL that lists the scales there are. */
+static const struct vt_task_scale *scale_of(const vt_task *t, const char *scale, vt_err *err)
 {
     for (size_t i = 0; i < t->n_scales; i++)
         if (strcmp(t->scale[i].name, scale) == 0)
@@ -178,7 +174,7 @@ const struct vt_task_scale *vt_task_scale(const vt_task *t, const char *scale, v
 
 vt_status vt_task_size(const vt_task *t, const char *scale, const char *expr, int64_t *out, vt_err *err)
 {
-    const struct vt_task_scale *s = vt_task_scale(t, scale, err);
+    const struct vt_task_scale *s = scale_of(t, scale, err);
     return s ? vt_expr_eval(expr, s->size, t->n_sizes, out, err) : VT_EINVAL;
 }
 
@@ -207,7 +203,7 @@ static vt_status layout_array(const vt_task *t, size_t i, const struct vt_task_s
 
 vt_status vt_task_layout(const vt_task *t, const char *scale, vt_layout *out, vt_err *err)
 {
-    const struct vt_task_scale *s = vt_task_scale(t, scale, err);
+    const struct vt_task_scale *s = scale_of(t, scale, err);
     if (!s)
         return VT_EINVAL;
     memset(out, 0, sizeof *out);

@@ -65,6 +65,7 @@ struct vt_tier_caps {
     bool checks_on_lane;      /* a check disturbs a timing, so only lanes run calls */
     size_t max_grounds;       /* kept; those in use may be more */
     size_t max_ground_bytes;  /* together */
+    size_t max_pool_bytes;    /* arrays of all input sets of a pool together; what needs more is refused by the core */
     int reference_deadline_s; /* of one call of a task's own text */
 };
 

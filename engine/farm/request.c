@@ -207,13 +207,9 @@ static vt_status cut_value(const char *text, size_t len, size_t n, char **out, v
 
 static vt_status read_members(const vt_json *root, struct vt_farm_request *out, vt_err *err)
 {
-    bool is_seen[N_MEMBERS] = {false};
     for (const vt_json *j = vt_json_first(root); j; j = vt_json_next(j)) {
         enum member m;
         VT_TRY(find_member(vt_json_key(j), &m, err));
-        if (is_seen[m])
-            return vt_fail(err, VT_EINVAL, "the request has \"%s\" twice", names[m]);
-        is_seen[m] = true;
         VT_TRY(read_member(out, m, j, err));
     }
     if (!out->code)
@@ -227,13 +223,8 @@ vt_status vt_farm_request_parse(const char *text, size_t len, struct vt_farm_req
 {
     vt_json *root = NULL;
     memset(out, 0, sizeof *out);
-    if (memchr(text, 0, len))
-        return vt_fail(err, VT_EFORMAT, "the line is no JSON: it contains a NUL byte");
-    vt_status s = vt_json_parse(text, len, "the request", &root, err);
-    if (s == VT_EFORMAT)
-        return vt_err_context(err, "the line is no JSON");
-    if (s != VT_OK)
-        return s;
+    VT_TRY(vt_json_parse(text, len, "the request", &root, err));
+    vt_status s = VT_OK;
     size_t n = 0;
     if (!vt_json_is_object(root))
         s = vt_fail(err, VT_EFORMAT, "a request is a JSON object, not %s", kind_of(root));

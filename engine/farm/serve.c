@@ -12,6 +12,9 @@
  * A client that has shut its writing side down stays until its last answer is out. One that has gone altogether takes
  * its requests with it: they are withdrawn from the judge. Who is not being read from is looked at four times a second.
  *
+ * A server that was stopped waits grace_s for the judge and for readers. What the judge has not given by then is
+ * answered as not judged (it may be a compiler's minute away), what nobody has read is lost, and it is over.
+ *
  * A verdict comes on a thread of the judge's. It goes into a list and the loop is woken, neither of which needs memory.
  */
 #include "farm/serve.h"
@@ -28,7 +31,7 @@
 #include <unistd.h>
 
 enum { MAX_CLIENTS = 256, SLOW_BYTES = 4 << 20, IN_FLIGHT = 256, ANSWER_MAX = 8 << 20 };
-static const double retry_s = 0.02, look_s = 0.25, unread_grace_s = 5;
+static const double retry_s = 0.02, look_s = 0.25, default_grace_s = 5;
 
 struct job;
 
@@ -57,6 +60,7 @@ struct vt_serve {
     int listen_fd;
     bool is_listening; /* the descriptor is watched */
     bool is_stopping, is_ended, is_freed;
+    bool is_abandoned; /* the grace time is over: nothing is waited for any more */
     struct client client[MAX_CLIENTS];
     size_t turn; /* whose line comes next */
     int n_in_flight;
@@ -395,13 +399,28 @@ static void on_look(void *arg)
     go_on(s);
 }
 
+/* Says of every request under way that it was not judged; the verdicts may still come, to nobody. */
+static void disown(struct client *c)
+{
+    struct job *jobs = c->jobs;
+    c->jobs = NULL;
+    for (struct job *j = jobs; j; j = j->next) {
+        j->client = NULL;
+        if (c->is_used)
+            send_dropped(c, j);
+    }
+}
+
 static void on_grace(void *arg)
 {
     vt_serve *s = arg;
     s->grace = 0;
-    for (size_t i = 0; i < MAX_CLIENTS; i++)
+    s->is_abandoned = true;
+    for (size_t i = 0; i < MAX_CLIENTS; i++) {
+        disown(&s->client[i]);
         if (s->client[i].is_used)
             client_drop(&s->client[i]);
+    }
     go_on(s);
 }
 
@@ -449,7 +468,7 @@ static void go_on(vt_serve *s)
         n_unsent += c->is_used ? vt_peer_unsent(&c->peer) : 0;
     }
     bool is_input_over = s->is_stopping || (s->listen_fd < 0 && n_used == 0);
-    if (is_input_over && s->n_in_flight == 0 && n_unsent == 0) {
+    if (is_input_over && (s->is_abandoned || s->n_in_flight == 0) && n_unsent == 0) {
         s->is_ended = true;
         close_all(s);
         s->o.ended(s->o.ended_arg, s->status, &s->err, &s->count);
@@ -460,8 +479,6 @@ static void go_on(vt_serve *s)
         s->retry = vt_loop_after(s->o.loop, retry_s, on_retry, s);
     if ((n_used || s->n_in_flight) && !s->look)
         s->look = vt_loop_after(s->o.loop, look_s, on_look, s);
-    if (s->is_stopping && s->n_in_flight == 0 && !s->grace)
-        s->grace = vt_loop_after(s->o.loop, unread_grace_s, on_grace, s);
 }
 
 vt_status vt_serve_open(const struct vt_serve_opts *o, vt_serve **out, vt_err *err)
@@ -474,6 +491,7 @@ vt_status vt_serve_open(const struct vt_serve_opts *o, vt_serve **out, vt_err *e
     }
     s->o = *o;
     s->o.max_in_flight = o->max_in_flight > 0 ? o->max_in_flight : IN_FLIGHT;
+    s->o.grace_s = o->grace_s > 0 ? o->grace_s : default_grace_s;
     s->listen_fd = -1;
     s->post = (struct vt_post){.fn = on_done, .arg = s};
     pthread_mutex_init(&s->lock, NULL);
@@ -498,6 +516,7 @@ void vt_serve_stop(vt_serve *s)
     if (s->is_stopping || s->is_ended)
         return;
     s->is_stopping = true;
+    s->grace = vt_loop_after(s->o.loop, s->o.grace_s, on_grace, s);
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         for (struct job *j = s->client[i].jobs; j; j = j->next)
             s->o.judge.withdraw(s->o.judge.arg, j);

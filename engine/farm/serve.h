@@ -40,13 +40,14 @@ struct vt_serve_opts {
     const char *socket; /* path of a Unix socket; NULL: in_fd and out_fd */
     int in_fd, out_fd;
     int max_in_flight; /* requests taken on at once; 0 = 256 */
+    double grace_s;    /* how long a server that was stopped waits for its judge and for readers; 0 = 5 */
     /* The input has ended or the server was stopped, and everything was answered. */
     void (*ended)(void *arg, vt_status status, const vt_err *err, const struct vt_serve_count *count);
     void *ended_arg;
 };
 vt_status vt_serve_open(const struct vt_serve_opts *o, vt_serve **out, vt_err *err) VT_MUST_USE;
 /* Takes no more lines; every request taken on is withdrawn and gets its answer, a verdict if the judge was about to
- * give one; then `ended`. */
+ * give one; then `ended`, a few seconds later at most. */
 void vt_serve_stop(vt_serve *s);
 /* At any time; without `ended`. What is under way is withdrawn; the memory goes when its done calls have come, for
  * which the loop must turn once more after the judge is closed. */

@@ -11,6 +11,13 @@
  * comes when the process is killed. That request can only be made between fork and exec, so vfork is used rather than
  * posix_spawn; fork itself would copy the page tables of a parent that may hold gigabytes. Whatever goes wrong in the
  * child before its exec comes back through a pipe that the exec closes.
+ *
+ * That signal reaches the leader alone. What the leader has started is the guard's: one more process of the group,
+ * forked here, which does nothing but wait for this process's end or the leader's and kills the group then. It holds no
+ * descriptor but the two that tell it.
+ *
+ * It works where this process does, unless that is a folder it may not enter (one of root's, after privileges were
+ * dropped): many programs look there first, and gcc gives up when it may not. Then it works in the root folder.
  */
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -32,6 +39,7 @@ enum { OUTPUT_CAP = 1 << 20, READ_CHUNK = 16384, N_CHUNKS = 64, LINE_CAP = 65536
 struct process {
     pid_t pid;
     int pidfd;
+    pid_t guard; /* ends the group when this process has ended; 0 = none */
 };
 
 struct stream {
@@ -57,16 +65,77 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+static int wait_for(pid_t pid)
+{
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+        ;
+    return status;
+}
+
+/* Kills what is left of the group, then reaps its leader, whose status it gives, and the guard. */
+static int kill_group(struct process *p)
+{
+    kill(-p->pid, SIGKILL);
+    if (p->guard > 0) {
+        kill(p->guard, SIGKILL); /* also where it has not joined the group yet */
+        (void)wait_for(p->guard);
+    }
+    int status = wait_for(p->pid);
+    p->pid = p->guard = 0;
+    return status;
+}
+
 static void kill_and_reap(struct process *p)
 {
-    if (p->pid > 0) {
-        kill(-p->pid, SIGKILL);
-        while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-    }
+    if (p->pid > 0)
+        (void)kill_group(p);
     p->pid = 0;
     close_fd(&p->pidfd);
 }
+
+/* ---- the guard ---- */
+
+/* The guard's whole life, between fork and its end: only system calls. It is of the group, so the group's number stays
+ * the group's as long as it lives. */
+static _Noreturn void keep_guard(pid_t group, int group_fd, int parent_fd)
+{
+    enum { GROUP, PARENT, N_FDS, FREE = 8 };
+    struct pollfd fds[N_FDS] = {{.fd = GROUP, .events = POLLIN}, {.fd = PARENT, .events = POLLIN}};
+
+    /* First out of the way of the numbers that they get. */
+    group_fd = fcntl(group_fd, F_DUPFD, FREE);
+    parent_fd = fcntl(parent_fd, F_DUPFD, FREE);
+    if (setpgid(0, group) != 0 || dup2(group_fd, GROUP) != GROUP || dup2(parent_fd, PARENT) != PARENT ||
+        syscall(SYS_close_range, (unsigned)N_FDS, ~0u, 0u) != 0)
+        _exit(127);
+    while (poll(fds, N_FDS, -1) < 0 && errno == EINTR)
+        ;
+    kill(0, SIGKILL);
+    _exit(0);
+}
+
+/* A process of the child's group that outlives this one just long enough to kill the group. Without it (no memory, an
+ * old kernel) what the child has started would outlive a killed parent; that is no reason not to start it. */
+static pid_t start_guard(pid_t group, int group_fd)
+{
+    const int parent_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+    sigset_t all, old;
+    pid_t guard = -1;
+
+    if (parent_fd < 0)
+        return 0;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old); /* no handler of ours runs in the guard */
+    guard = fork();
+    if (guard == 0)
+        keep_guard(group, group_fd, parent_fd);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    close(parent_fd);
+    return guard > 0 ? guard : 0;
+}
+
+/* ---- starting ---- */
 
 /* Descriptor `to` of the child becomes a copy of `from`. */
 static bool place(int from, int to)
@@ -92,6 +161,8 @@ static int become(const char *const argv[], int out, int errout, pid_t parent)
         return errno;
     if (null > 2)
         close(null);
+    if (access(".", X_OK) != 0 && chdir("/") != 0)
+        return errno;
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     execvp(argv[0], (char *const *)(uintptr_t)argv);
@@ -129,7 +200,7 @@ static int spawn_with(const char *const argv[], int out, int errout, pid_t *pid)
 
 static vt_status spawn(const char *const argv[], int out, int errout, struct process *p, vt_err *err)
 {
-    p->pid = 0;
+    p->pid = p->guard = 0;
     p->pidfd = -1;
     int e = spawn_with(argv, out, errout, &p->pid);
     if (e != 0) {
@@ -144,6 +215,7 @@ static vt_status spawn(const char *const argv[], int out, int errout, struct pro
         return vt_fail(err, VT_EUNSUPPORTED, "cannot watch '%s': pidfd_open: %s (Linux 5.3 or newer is needed)",
                        argv[0], strerror(e));
     }
+    p->guard = start_guard(p->pid, p->pidfd);
     return VT_OK;
 }
 
@@ -228,14 +300,9 @@ static void release_child(struct vt_loop_child *c)
     free(c);
 }
 
-/* Kills what is left of the group, then reaps the leader. */
 static void reap(struct process *p, int *exit_code, int *signo)
 {
-    int status = 0;
-    kill(-p->pid, SIGKILL);
-    while (waitpid(p->pid, &status, 0) < 0 && errno == EINTR)
-        ;
-    p->pid = 0;
+    const int status = kill_group(p);
     *exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     *signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }

@@ -71,7 +71,6 @@ const void *vt_tensor_raw_row(const struct vt_tensor *t, int64_t i);
 vt_status vt_tensor_check_finite(const struct vt_tensor *t, vt_err *err) VT_MUST_USE;
 
 float vt_f16_to_f32(uint16_t h);
-uint16_t vt_f32_to_f16(float f); /* round to nearest even */
 float vt_bf16_to_f32(uint16_t b);
 uint16_t vt_f32_to_bf16(float f); /* round to nearest even; NaN stays NaN */
 

@@ -42,7 +42,7 @@ vt_status vt_file_id_of(const char *path, struct vt_file_id *out, vt_err *err)
     return VT_OK;
 }
 
-bool vt_file_id_equal(const struct vt_file_id *a, const struct vt_file_id *b)
+static bool is_same_file(const struct vt_file_id *a, const struct vt_file_id *b)
 {
     return a->device == b->device && a->inode == b->inode && a->size == b->size && a->mtime_s == b->mtime_s &&
            a->mtime_ns == b->mtime_ns && a->ctime_s == b->ctime_s && a->ctime_ns == b->ctime_ns;
@@ -52,7 +52,7 @@ vt_status vt_file_id_check(const char *path, const struct vt_file_id *id, vt_err
 {
     struct vt_file_id now;
     VT_TRY(vt_file_id_of(path, &now, err));
-    if (!vt_file_id_equal(id, &now))
+    if (!is_same_file(id, &now))
         return vt_fail(err, VT_EIO, "%s was changed or replaced while it was being read; open the model again", path);
     return VT_OK;
 }

@@ -67,7 +67,6 @@ vt_status vt_ckpt_open_gguf(vt_ckpt *c, const char *path, vt_err *err) VT_MUST_U
 vt_status vt_ckpt_open_hf(vt_ckpt *c, const char *dir, const char *named, vt_err *err) VT_MUST_USE;
 
 vt_status vt_file_id_of(const char *path, struct vt_file_id *out, vt_err *err) VT_MUST_USE;
-bool vt_file_id_equal(const struct vt_file_id *a, const struct vt_file_id *b);
 /* EIO when the file at path is no longer the one with this identity. */
 vt_status vt_file_id_check(const char *path, const struct vt_file_id *id, vt_err *err) VT_MUST_USE;
 

@@ -69,27 +69,6 @@ float vt_f16_to_f32(uint16_t h)
     return f;
 }
 
-uint16_t vt_f32_to_f16(float f)
-{
-    uint32_t bits;
-    memcpy(&bits, &f, sizeof bits);
-    uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
-    if (magnitude > 0x7f800000u)
-        return (uint16_t)(sign | 0x7e00u); /* NaN */
-    if (magnitude >= 0x477ff000u)
-        return (uint16_t)(sign | 0x7c00u); /* rounds past 65504 */
-    if (magnitude < 0x38800000u) {         /* subnormal: adding 0.5 aligns the 2^-24 bit with the last fp32 bit */
-        float aligned;
-        memcpy(&aligned, &magnitude, sizeof aligned);
-        aligned += 0.5f;
-        uint32_t rounded;
-        memcpy(&rounded, &aligned, sizeof rounded);
-        return (uint16_t)(sign | (rounded - 0x3f000000u));
-    }
-    magnitude += 0xfffu + (magnitude >> 13 & 1u);
-    return (uint16_t)(sign | (magnitude - 0x38000000u) >> 13);
-}
-
 float vt_bf16_to_f32(uint16_t b)
 {
     uint32_t bits = (uint32_t)b << 16;

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * keys.c: configuration files read strictly. Two mistakes are found before any value is used: a key that stands twice
- * (Python keeps the last one, cJSON finds the first) and a key that nobody here knows. An unknown key whose value is
- * null, false or empty is an option that is off and passes; any other is refused with the key, its value and what to
- * do, because ignoring it might compute something else without a word.
+ * keys.c: configuration files read strictly. A key that nobody here knows is found before any value is used. One whose
+ * value is null, false or empty is an option that is off and passes; any other is refused with the key, its value and
+ * what to do, because ignoring it might compute something else without a word.
  *
  * Values have the type the table says: a number in quotes is not taken for an absent one.
  */
@@ -18,44 +17,6 @@
 #include <sys/stat.h>
 
 enum { MAX_SHOWN = 60 };
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-static vt_status object_once(const vt_json *object, const char *what, vt_err *err)
-{
-    size_t n = vt_json_count(object), i = 0;
-    const char **names = vt_alloc_array(n ? n : 1, sizeof *names);
-    vt_status status = VT_OK;
-    if (!names)
-        return vt_fail(err, VT_ENOMEM, "out of memory reading %s", what);
-    for (const vt_json *e = vt_json_first(object); e; e = vt_json_next(e))
-        names[i++] = vt_json_key(e);
-    if (n > 1)
-        qsort(names, n, sizeof *names, by_text);
-    for (i = 1; i < n && status == VT_OK; i++)
-        if (strcmp(names[i - 1], names[i]) == 0)
-            status =
-                vt_fail(err, VT_EFORMAT,
-                        "%s has the key \"%.80s\" twice in one object; which of the two counts differs from reader "
-                        "to reader, so remove one",
-                        what, names[i]);
-    free(names);
-    return status;
-}
-
-/* The depth of a parsed document is bounded by VT_JSON_MAX_DEPTH. */
-vt_status vt_keys_once(const vt_json *root, const char *what, vt_err *err)
-{
-    if (vt_json_is_object(root))
-        VT_TRY(object_once(root, what, err));
-    for (const vt_json *e = vt_json_first(root); e; e = vt_json_next(e))
-        if (vt_json_is_object(e) || vt_json_is_array(e))
-            VT_TRY(vt_keys_once(e, what, err));
-    return VT_OK;
-}
 
 vt_status vt_keys_text(const char *dir, const char *name, size_t max_bytes, struct vt_buf *out, bool *found,
                        vt_err *err)
@@ -90,8 +51,6 @@ vt_status vt_keys_read(const char *dir, const char *name, bool required, size_t 
     vt_buf_free(&text);
     if (status == VT_OK && !vt_json_is_object(root))
         status = vt_fail(err, VT_EFORMAT, "%s is no JSON object", what);
-    if (status == VT_OK)
-        status = vt_keys_once(root, what, err);
     free(what);
     if (status == VT_OK)
         *out = root;

@@ -23,15 +23,12 @@ struct vt_key {
     const char *off; /* VT_KEY_OFF: the value that switches it off, as text ("1", "true", "none"); may be NULL */
 };
 
-/* Parses DIR/NAME; *out stays NULL when the file is absent and not required. A key that stands twice in one object is
- * refused by name: readers differ in which of the two they take. */
+/* Parses DIR/NAME; *out stays NULL when the file is absent and not required. */
 vt_status vt_keys_read(const char *dir, const char *name, bool required, size_t max_bytes, vt_json **out,
                        vt_err *err) VT_MUST_USE;
 /* The text of DIR/NAME when it is there; a pipe or device is EINVAL instead of a wait. Free *out when *found. */
 vt_status vt_keys_text(const char *dir, const char *name, size_t max_bytes, struct vt_buf *out, bool *found,
                        vt_err *err) VT_MUST_USE;
-/* The same check on a document that was parsed elsewhere; what names it. */
-vt_status vt_keys_once(const vt_json *root, const char *what, vt_err *err) VT_MUST_USE;
 /* Holds the members of an object against a table. what: "DIR/config.json", for messages; matters: what an unknown key
  * could change ("the ids of a text"). */
 vt_status vt_keys_check(const vt_json *object, const struct vt_key *table, size_t n, const char *what,

@@ -33,7 +33,13 @@ static vt_status choose_named(const struct vt_lm_opts *o, const struct vt_lm_ops
     return vt_fail(err, VT_EUNSUPPORTED, "there is no backend \"%s\" in this build; it has %s", o->backend, names);
 }
 
-static vt_status choose(const vt_ckpt *ckpt, const struct vt_lm_opts *o, const struct vt_lm_ops **out, vt_err *err)
+/* What is asked of a backend before one is chosen. */
+typedef vt_status try_fn(const struct vt_lm_ops *ops, const struct vt_lm_opts *o, const void *arg, void *out,
+                         vt_err *err);
+
+/* The backend that the options name, else the first that does not say EUNSUPPORTED. `what` cannot be done otherwise. */
+static vt_status choose(const struct vt_lm_opts *o, try_fn *try, const void *arg, void *result, const char *what,
+                        const struct vt_lm_ops **out, vt_err *err)
 {
     char why[400] = "";
     size_t at = 0;
@@ -41,12 +47,12 @@ static vt_status choose(const vt_ckpt *ckpt, const struct vt_lm_opts *o, const s
         return vt_fail(err, VT_EUNSUPPORTED, "this build has no backend that runs language models");
     if (o->backend) {
         VT_TRY(choose_named(o, out, err));
-        return (*out)->probe(ckpt, o, err);
+        return try(*out, o, arg, result, err);
     }
     for (const struct vt_lm_ops *const *b = o->backends; *b; b++) {
         vt_err one = {0};
         *out = *b;
-        vt_status status = (*b)->probe(ckpt, o, &one);
+        vt_status status = try(*b, o, arg, result, &one);
         if (status == VT_OK)
             return VT_OK;
         if (status != VT_EUNSUPPORTED) {
@@ -57,13 +63,33 @@ static vt_status choose(const vt_ckpt *ckpt, const struct vt_lm_opts *o, const s
         if (at < sizeof why)
             at += (size_t)snprintf(why + at, sizeof why - at, "%s%s: %s", at ? "; " : "", (*b)->name, one.msg);
     }
-    return vt_fail(err, VT_EUNSUPPORTED, "no backend can run %s here: %s", vt_ckpt_name(ckpt), why);
+    return vt_fail(err, VT_EUNSUPPORTED, "no backend can run %s here: %s", what, why);
+}
+
+static vt_status try_probe(const struct vt_lm_ops *ops, const struct vt_lm_opts *o, const void *arg, void *out,
+                           vt_err *err)
+{
+    (void)out;
+    return ops->probe(arg, o, err);
+}
+
+static vt_status try_numerics(const struct vt_lm_ops *ops, const struct vt_lm_opts *o, const void *arg, void *out,
+                              vt_err *err)
+{
+    (void)arg;
+    return ops->numerics(o, out, err);
+}
+
+vt_status vt_lm_numerics_of(const struct vt_lm_opts *o, char out[64], vt_err *err)
+{
+    const struct vt_lm_ops *ops;
+    return choose(o, try_numerics, NULL, out, "language models", &ops, err);
 }
 
 static vt_status open_into(vt_lm *lm, const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
 {
     VT_TRY(vt_lm_check_config(&lm->cfg, err));
-    VT_TRY(choose(ckpt, o, &lm->ops, err));
+    VT_TRY(choose(o, try_probe, ckpt, NULL, vt_ckpt_name(ckpt), &lm->ops, err));
     vt_status status = lm->ops->open(ckpt, o, &lm->limits, &lm->max_memory, &lm->be, err);
     if (status != VT_OK) {
         lm->be = NULL;

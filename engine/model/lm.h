@@ -69,6 +69,7 @@ struct vt_lm_limits {
     const char *backend; /* "cpu" */
     char numerics[64];   /* "cpu/fast/amx/5": enters weights ids and sample keys */
     int device;
+    uint64_t devices;   /* what its jobs keep busy besides cores, as in a vt_place: bit i is device i */
     bool is_exact;      /* the bit-for-bit promise above holds */
     bool has_experts;   /* takes adapters with factors per expert */
     int in_flight;      /* jobs it works on at once: as many submitted ahead keep it busy */
@@ -80,6 +81,9 @@ struct vt_lm_limits {
 };
 const struct vt_lm_limits *vt_lm_limits(const vt_lm *lm); /* these four: any thread */
 const char *vt_lm_numerics(const vt_lm *lm);              /* limits' */
+/* The numerics that a model opened with these options would have, without opening one: of the backend that the options
+ * name, else of the first that this machine can use. */
+vt_status vt_lm_numerics_of(const struct vt_lm_opts *o, char out[64], vt_err *err) VT_MUST_USE;
 const struct vt_lm_config *vt_lm_cfg(const vt_lm *lm);
 uint64_t vt_lm_bytes(const vt_lm *lm, uint64_t *peak); /* memory held now and at most; peak may be NULL */
 
@@ -114,10 +118,10 @@ void vt_lm_group_close(vt_lm *lm, vt_lm_group *g); /* lives on while slots of it
 
 /* What else the walk over the vocabulary gives, for some positions in a row. NULL = not wanted. All values are those of
  * the raw logits z at temperature 1 over the full vocabulary, bans and filters aside:
- * entropy = -sum p ln p (nats); sum_logits = sum z (so mean_v -ln p_v = logsumexp - sum_logits / n_vocab);
+ * entropy = -sum p ln p (nats); certainty = KL(uniform || p) = mean_v -ln p_v - ln n_vocab = logsumexp - mean z - ln n_vocab;
  * top: the n_top most probable tokens, by falling logit, then rising id, with their log-probabilities. */
 struct vt_lm_extra {
-    float *entropy, *sum_logits; /* [positions] */
+    float *entropy, *certainty; /* [positions] */
     int n_top;                   /* 0 = none */
     int32_t *top_ids;            /* [positions * n_top] */
     float *top_logprob;          /* [positions * n_top] */

@@ -122,7 +122,7 @@ vt_status vt_lm_order_score(struct vt_lm_work *w, vt_err *err)
         row->extra = job->score.extra[at];
         w->score.n_top = row->extra.n_top;
         w->score.wants_entropy |= row->extra.entropy != NULL;
-        w->score.wants_sum |= row->extra.sum_logits != NULL;
+        w->score.wants_certainty |= row->extra.certainty != NULL;
     }
     free(items);
     return VT_OK;

@@ -127,7 +127,7 @@ struct vt_lm_work {
         struct { /* rows stand by (adapter, group) */
             const struct vt_lm_score_row *rows;
             int n_rows, k, n_top;
-            bool wants_entropy, wants_sum; /* of some row */
+            bool wants_entropy, wants_certainty; /* of some row */
         } score;
         struct {
             vt_lm_tape *tape; /* begin sets tape->impl */
@@ -150,6 +150,9 @@ struct vt_lm_ops {
     const char *name; /* "cpu" */
     /* EUNSUPPORTED when this machine or build cannot run the checkpoint here at all. */
     vt_status (*probe)(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err);
+    /* limits.numerics of a model opened with these options, without one. EUNSUPPORTED when this machine or build runs
+     * nothing with them. */
+    vt_status (*numerics)(const struct vt_lm_opts *o, char out[64], vt_err *err);
     /* *limits is zeroed; *max_memory comes as o's and goes as what will hold. */
     vt_status (*open)(const vt_ckpt *ckpt, const struct vt_lm_opts *o, struct vt_lm_limits *limits,
                       uint64_t *max_memory, void **be, vt_err *err);

@@ -76,7 +76,7 @@ static void run_call(vt_lm *lm, struct vt_lm_job *job)
     struct call *c = (struct call *)job;
     while (lm->n_flight)
         finish_oldest(lm);
-    vt_lease_enter(lm->lease);
+    vt_lease_enter_devices(lm->lease, lm->limits.devices);
     vt_status status = c->fn(c->arg, &job->err);
     vt_lease_leave(lm->lease);
     conclude(lm, job, status);
@@ -85,7 +85,7 @@ static void run_call(vt_lm *lm, struct vt_lm_job *job)
 static void start(vt_lm *lm, struct vt_lm_job *job)
 {
     if (lm->n_flight == 0)
-        vt_lease_enter(lm->lease);
+        vt_lease_enter_devices(lm->lease, lm->limits.devices);
     job->status = vt_lm_begin(lm, job, &job->err);
     lm->flight[lm->n_flight++] = job;
 }
@@ -205,7 +205,7 @@ vt_status vt_lm_call(vt_lm *lm, vt_status (*fn)(void *arg, vt_err *err), void *a
         return vt_lm_run(lm, &c.job, err);
     if (lm->n_flight)
         return fn(arg, err);
-    vt_lease_enter(lm->lease);
+    vt_lease_enter_devices(lm->lease, lm->limits.devices);
     vt_status status = fn(arg, err);
     vt_lease_leave(lm->lease);
     return status;

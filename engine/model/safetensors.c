@@ -144,7 +144,6 @@ static vt_status read_file(vt_st *s, const char *path, vt_err *err)
         return vt_fail(err, VT_ELIMIT, "%s: its header of %llu bytes is larger than the format's limit of 100 MB", path,
                        (unsigned long long)header);
     VT_TRY(vt_json_parse((const char *)s->map.p + 8, (size_t)header, path, &s->header, err));
-    VT_TRY(vt_keys_once(s->header, path, err));
     const unsigned char *data = s->map.p + 8 + header;
     size_t data_size = s->map.len - 8 - (size_t)header;
     s->tensors = vt_alloc_array(vt_json_count(s->header), sizeof *s->tensors);
@@ -194,12 +193,6 @@ const struct vt_tensor *vt_st_find(const vt_st *s, const char *name)
 {
     struct vt_tensor key = {.name = name};
     return s->n ? bsearch(&key, s->tensors, s->n, sizeof key, by_name) : NULL;
-}
-
-const char *vt_st_meta(const vt_st *s, const char *key)
-{
-    const vt_json *meta = vt_json_get(s->header, "__metadata__");
-    return meta ? vt_json_str(vt_json_get(meta, key), NULL) : NULL;
 }
 
 static size_t item_count(const struct vt_st_item *item)

@@ -15,7 +15,6 @@ size_t vt_st_n(const vt_st *s);
 const struct vt_tensor *vt_st_at(const vt_st *s,
                                  size_t i); /* F32, F16 and BF16; others are EUNSUPPORTED at open, named */
 const struct vt_tensor *vt_st_find(const vt_st *s, const char *name);
-const char *vt_st_meta(const vt_st *s, const char *key); /* __metadata__ entry or NULL */
 
 /* Writes name, shape and fp32 values as dtype F32 or BF16 (rounded to nearest even), atomically. */
 struct vt_st_item {

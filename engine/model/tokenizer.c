@@ -123,11 +123,6 @@ int vt_tokenizer_size(const vt_tokenizer *t)
     return t->n;
 }
 
-int32_t vt_tokenizer_eos(const vt_tokenizer *t)
-{
-    return t->n_ends ? t->ends[0] : -1;
-}
-
 const int32_t *vt_tokenizer_ends(const vt_tokenizer *t, size_t *n)
 {
     *n = t->n_ends;

@@ -32,7 +32,6 @@ int vt_tokenizer_size(const vt_tokenizer *t);
 /* Ids that end a sample, in the order in which the files name them, VT_TOKENIZER_MAX_ENDS at most; lent. They need not
  * be control tokens. */
 const int32_t *vt_tokenizer_ends(const vt_tokenizer *t, size_t *n);
-int32_t vt_tokenizer_eos(const vt_tokenizer *t);       /* the first of them; -1 when there is none */
 int32_t vt_tokenizer_bos(const vt_tokenizer *t);       /* what its own library puts before a text; -1: nothing */
 int32_t vt_tokenizer_bos_token(const vt_tokenizer *t); /* what the files call the beginning of a text; -1: none */
 int32_t vt_tokenizer_find(const vt_tokenizer *t, const char *bytes, size_t len); /* id or -1 */

@@ -32,7 +32,9 @@ static int gpt2_byte(uint32_t cp)
     return cp == 0x143 ? 0xad : -1;
 }
 
-size_t vt_gpt2_bytes(struct vt_text text, char *out, bool *spelled)
+/* A token as spelled in the GPT-2 alphabet into bytes, at most text.len of them; returns their number. Text that is
+ * not spelled in that alphabet is copied, and *spelled (may be NULL) says so. */
+static size_t gpt2_bytes(struct vt_text text, char *out, bool *spelled)
 {
     size_t n = 0, at = 0;
     if (spelled)
@@ -127,7 +129,7 @@ static vt_status build_vocab(vt_tokenizer *t, const struct vt_token_source *s, c
         size_t len = s->tokens[id].len;
         bool spelled = false;
         if (s->kinds[id] == VT_TOKEN_NORMAL)
-            len = vt_gpt2_bytes(s->tokens[id], at, &spelled);
+            len = gpt2_bytes(s->tokens[id], at, &spelled);
         else if (len)
             memcpy(at, s->tokens[id].p, len);
         t->offsets[id + 1] = t->offsets[id] + (uint32_t)len;
@@ -178,8 +180,8 @@ static vt_status build_merges(vt_tokenizer *t, const struct vt_token_source *s, 
         int32_t left = -1, right = -1, product = -1;
         bool left_spelled, right_spelled;
         if (m->left.len <= MAX_TOKEN_BYTES && m->right.len <= MAX_TOKEN_BYTES) {
-            size_t n_left = vt_gpt2_bytes(m->left, joined, &left_spelled),
-                   n_right = vt_gpt2_bytes(m->right, joined + n_left, &right_spelled);
+            size_t n_left = gpt2_bytes(m->left, joined, &left_spelled),
+                   n_right = gpt2_bytes(m->right, joined + n_left, &right_spelled);
             left = vt_vocab_find(t, joined, n_left);
             right = vt_vocab_find(t, joined + n_left, n_right);
             product = vt_vocab_find(t, joined, n_left + n_right);

@@ -158,8 +158,5 @@ vt_status vt_bpe_piece(struct vt_bpe *b, const char *p, size_t len, struct vt_id
 
 const struct vt_merge *vt_merge_find(const vt_tokenizer *t, int32_t left, int32_t right); /* NULL: no such merge */
 int32_t vt_vocab_find(const vt_tokenizer *t, const char *p, size_t len); /* tokens of the vocabulary; -1 */
-/* A token as spelled in the GPT-2 alphabet into bytes, at most text.len of them; returns their number. Text that is
- * not spelled in that alphabet is copied, and *spelled (may be NULL) says so. */
-size_t vt_gpt2_bytes(struct vt_text text, char *out, bool *spelled);
 
 #endif

@@ -359,8 +359,6 @@ vt_status vt_tokenizer_from_json(const char *path, vt_tokenizer **out, vt_err *e
     vt_status status = vt_json_parse(text.p, text.len, path, &root, err);
     vt_buf_free(&text);
     if (status == VT_OK)
-        status = vt_keys_once(root, path, err);
-    if (status == VT_OK)
         status = vt_token_source_json(&s, root, path, err);
     if (status == VT_OK)
         status = vt_tokenizer_build(&s, path, out, err);

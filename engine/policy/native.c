@@ -66,6 +66,7 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
     VT_TRY(vt_lm_open(n->ckpt, &lo, &n->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
+                                      .detail = true,
                                       .update = true,
                                       .forward = true,
                                       .agreement = true,

@@ -123,6 +123,8 @@ vt_status vt_native_check_spec(const char *spec, vt_err *err) VT_MUST_USE;
 /* fetch.c: vt_model_find, or fetched when it is not there. stop_fd: readable = stop; -1 = never. Blocks. */
 vt_status vt_model_fetch(const char *name, int stop_fd, void (*progress)(void *arg, const char *line), void *arg,
                          char **path, vt_err *err) VT_MUST_USE;
+#define VT_DEFAULT_MODEL "smollm2-135m" /* vt_model_default, for literals */
 bool vt_model_is_known(const char *name);
+vt_status vt_model_unknown(const char *name, vt_err *err); /* says so: ENOENT, with what could be named */
 
 #endif

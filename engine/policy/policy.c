@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_SPEC "smollm2-135m+fast"
+#define DEFAULT_SPEC VT_DEFAULT_MODEL "+fast"
 
 static const struct {
     const char *scheme;
@@ -79,14 +79,14 @@ static vt_status backend_of(const char *spec, const struct vt_policy_backend **o
         if (!*out)
             return vt_fail(err, VT_EUNSUPPORTED,
                            "the model \"%s\" is served remotely, and this version of vegttt runs models on this "
-                           "machine only: use smollm2-135m, a .gguf file or a Hugging Face folder",
-                           spec);
+                           "machine only: use %s, a .gguf file or a Hugging Face folder",
+                           spec, vt_model_default());
     }
     if (!*out)
         return vt_fail(err, VT_EINVAL,
-                       "the model \"%s\" names no backend that vegttt knows: name smollm2-135m, a .gguf file or a "
+                       "the model \"%s\" names no backend that vegttt knows: name %s, a .gguf file or a "
                        "Hugging Face folder (write ./%s for a file of that name)",
-                       spec, spec);
+                       spec, vt_model_default(), spec);
     return VT_OK;
 }
 
@@ -101,7 +101,8 @@ vt_status vt_policy_check_spec(const char *spec, vt_err *err)
     const struct vt_policy_backend *b;
 
     if (!spec[0])
-        return vt_fail(err, VT_EINVAL, "the model spec is empty: name smollm2-135m, a .gguf file or a folder");
+        return vt_fail(err, VT_EINVAL, "the model spec is empty: name %s, a .gguf file or a folder",
+                       vt_model_default());
     spec = resolve(spec);
     VT_TRY(backend_of(spec, &b, err));
     return b->check(spec, err);
@@ -321,6 +322,10 @@ static vt_status check_score(const vt_policy *p, const struct vt_score_request *
         return vt_fail(err, VT_EINVAL, "cannot score after an empty prompt: give it at least one token");
     if (r->n_rows < 1)
         return vt_fail(err, VT_EINVAL, "cannot score %d completions: give at least one", r->n_rows);
+    if (r->detail && !p->caps.detail)
+        return refuse(p, "say more of a token than its log-probability", err);
+    if (r->detail && (r->n_top < 1 || r->n_top > 64))
+        return vt_fail(err, VT_EINVAL, "the confidence of %d tokens: take 1 to 64", r->n_top);
     for (int i = 0; i < r->n_rows; i++)
         if (r->n_prompt > p->caps.n_ctx || r->n[i] < 0 || r->n[i] > p->caps.n_ctx - r->n_prompt)
             return vt_fail(err, VT_ELIMIT,

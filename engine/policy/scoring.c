@@ -11,7 +11,22 @@ struct score_work {
     struct vt_native_work work;
     vt_lm_group *group;
     vt_lm_group **groups; /* [n_rows], all the same group */
+    /* Where more than log-probabilities is asked for: [n_rows], and the top tokens of all positions. */
+    struct vt_lm_extra *extra;
+    int32_t *top_ids;
+    float *top_logprob;
 };
+
+static void free_work(struct score_work *w)
+{
+    if (!w)
+        return;
+    free(w->groups);
+    free(w->extra);
+    free(w->top_ids);
+    free(w->top_logprob);
+    free(w);
+}
 
 static void release_work(vt_policy *p, struct vt_native_work *work)
 {
@@ -19,8 +34,49 @@ static void release_work(vt_policy *p, struct vt_native_work *work)
 
     if (w->group)
         vt_lm_group_close(vt_native_of(p)->lm, w->group);
-    free(w->groups);
-    free(w);
+    free_work(w);
+}
+
+static size_t count_tokens(const struct vt_score_request *r)
+{
+    size_t n = 0;
+
+    for (int i = 0; i < r->n_rows; i++)
+        n += (size_t)r->n[i];
+    return n;
+}
+
+/* Room for the top tokens, and what the backend fills. */
+static bool make_extra(struct score_work *w, const struct vt_score_request *r)
+{
+    const size_t n = count_tokens(r) * (size_t)r->n_top + 1;
+    size_t at = 0;
+
+    w->extra = vt_alloc_array((size_t)r->n_rows, sizeof *w->extra);
+    w->top_ids = vt_alloc_array(n, sizeof *w->top_ids);
+    w->top_logprob = vt_alloc_array(n, sizeof *w->top_logprob);
+    if (!w->extra || !w->top_ids || !w->top_logprob)
+        return false;
+    for (int i = 0; i < r->n_rows; i++) {
+        w->extra[i] = (struct vt_lm_extra){.entropy = r->detail[i].entropy,
+                                           .certainty = r->detail[i].certainty,
+                                           .n_top = r->n_top,
+                                           .top_ids = w->top_ids + at,
+                                           .top_logprob = w->top_logprob + at};
+        at += (size_t)r->n[i] * (size_t)r->n_top;
+    }
+    return true;
+}
+
+static void fill_confidence(const struct score_work *w, const struct vt_score_request *r)
+{
+    for (int i = 0; i < r->n_rows; i++)
+        for (int t = 0; r->detail[i].confidence && t < r->n[i]; t++) {
+            double sum = 0;
+            for (int j = 0; j < r->n_top; j++)
+                sum += (double)w->extra[i].top_logprob[t * r->n_top + j];
+            r->detail[i].confidence[t] = (float)(-sum / r->n_top);
+        }
 }
 
 /* The work's job is over. Mutex held. */
@@ -30,6 +86,8 @@ static void conclude(vt_policy *p, struct score_work *w, const struct vt_lm_job 
 
     if (job->status != VT_OK)
         vt_native_fail(&w->work, &job->err);
+    else if (w->extra && job->kind == VT_LM_SCORE)
+        fill_confidence(w, w->work.request->score);
     w->work.n_jobs = 0;
     vt_native_end(n, &n->scores, &w->work);
     vt_native_job_done(p);
@@ -58,6 +116,7 @@ static void submit_rows(struct vt_native *n, struct score_work *w)
     job->score.n = r->n;
     job->score.n_rows = r->n_rows;
     job->score.logprob = r->logprobs;
+    job->score.extra = w->extra;
     n->n_in_flight--; /* the prefill that ended */
     vt_native_submit(n, job);
 }
@@ -118,8 +177,8 @@ vt_status vt_native_score(vt_policy *p, vt_request *r, vt_err *err)
     w = vt_alloc(sizeof *w);
     if (w)
         w->groups = vt_alloc_array((size_t)r->score->n_rows, sizeof *w->groups);
-    if (!w || !w->groups) {
-        free(w);
+    if (!w || !w->groups || (r->score->detail && !make_extra(w, r->score))) {
+        free_work(w);
         return vt_fail(err, VT_ENOMEM, "out of memory for scoring %d completions", r->score->n_rows);
     }
     w->work.request = r;

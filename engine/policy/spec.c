@@ -106,11 +106,7 @@ static vt_status check_model(const char *model, vt_err *err)
     if (vt_model_is_known(model))
         return VT_OK;
     if (!vt_fs_exists(model))
-        return vt_fail(
-            err, VT_ENOENT,
-            "there is no model \"%.200s\": name smollm2-135m, a .gguf file, or a folder with config.json and "
-            "safetensors",
-            model);
+        return vt_model_unknown(model, err);
     if (!vt_fs_is_dir(model))
         return check_file(model, err);
     return need_file(model, "config.json", "model", err);

@@ -6,6 +6,7 @@
 #include "stats/stats.h"
 #include "base/alloc.h"
 #include "base/rng.h"
+#include "stats/distributions.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,25 +110,9 @@ vt_status vt_bootstrap(const double *x, size_t n, vt_statistic *statistic, size_
     return VT_OK;
 }
 
-/* Quantile of the standard normal by bisection of erfc: 60 halvings of [-40, 40] leave no visible error. */
-static double normal_quantile(double p)
-{
-    double lo = -40, hi = 40;
-
-    for (int i = 0; i < 60; i++) {
-        double mid = (lo + hi) / 2;
-
-        if (0.5 * erfc(-mid / sqrt(2.0)) < p)
-            lo = mid;
-        else
-            hi = mid;
-    }
-    return (lo + hi) / 2;
-}
-
 struct vt_interval vt_wilson(uint64_t n_success, uint64_t n, double level)
 {
-    double z = normal_quantile((1 + level) / 2), m = (double)n, p, centre, half;
+    double z = vt_normal_quantile((1 + level) / 2), m = (double)n, p, centre, half;
 
     if (n == 0)
         return (struct vt_interval){.value = (double)NAN, .lo = 0, .hi = 1, .n = 0};
@@ -191,57 +176,4 @@ double vt_sign_test(uint64_t n_plus, uint64_t n_minus)
         log_choose += log((double)(n - i)) - log((double)(i + 1));
     }
     return fmin(1, 2 * tail);
-}
-
-struct ranked {
-    double value;
-    size_t index;
-};
-
-static int compare_ranked(const void *a, const void *b)
-{
-    return compare_doubles(&((const struct ranked *)a)->value, &((const struct ranked *)b)->value);
-}
-
-/* Average ranks, 1-based. */
-static void rank(const double *x, size_t n, struct ranked *scratch, double *out)
-{
-    for (size_t i = 0; i < n; i++)
-        scratch[i] = (struct ranked){.value = x[i], .index = i};
-    qsort(scratch, n, sizeof *scratch, compare_ranked);
-    for (size_t i = 0; i < n;) {
-        size_t j = i;
-
-        while (j < n && !(scratch[j].value > scratch[i].value))
-            j++;
-        for (size_t t = i; t < j; t++)
-            out[scratch[t].index] = 0.5 * (double)(i + 1 + j);
-        i = j;
-    }
-}
-
-vt_status vt_spearman(const double *x, const double *y, size_t n, double *rho, vt_err *err)
-{
-    struct ranked *scratch = vt_alloc_array(n ? n : 1, sizeof *scratch);
-    double *rx = vt_alloc_array(n ? n : 1, sizeof *rx), *ry = vt_alloc_array(n ? n : 1, sizeof *ry);
-    double sxx = 0, syy = 0, sxy = 0, middle = 0.5 * (double)(n + 1);
-    vt_status status = VT_OK;
-
-    if (!scratch || !rx || !ry) {
-        status = vt_fail(err, VT_ENOMEM, "out of memory for ranking %zu pairs", n);
-        goto out;
-    }
-    rank(x, n, scratch, rx);
-    rank(y, n, scratch, ry);
-    for (size_t i = 0; i < n; i++) {
-        sxx += (rx[i] - middle) * (rx[i] - middle);
-        syy += (ry[i] - middle) * (ry[i] - middle);
-        sxy += (rx[i] - middle) * (ry[i] - middle);
-    }
-    *rho = n >= 2 && sxx > 0 && syy > 0 ? sxy / sqrt(sxx * syy) : (double)NAN;
-out:
-    free(scratch);
-    free(rx);
-    free(ry);
-    return status;
 }

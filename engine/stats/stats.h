@@ -43,7 +43,5 @@ vt_status vt_best_of_k(const double *x, size_t n, size_t k, double *out, vt_err 
 double vt_cohens_h(double p1, double p2);
 /* Two-sided exact sign test of n_plus against n_minus (ties left out): P(at least this uneven) under 1/2. */
 double vt_sign_test(uint64_t n_plus, uint64_t n_minus);
-/* Spearman's rank correlation with average ranks. NaN when n < 2 or a side is constant. */
-vt_status vt_spearman(const double *x, const double *y, size_t n, double *rho, vt_err *err) VT_MUST_USE;
 
 #endif

@@ -80,7 +80,7 @@ void vt_content_close(vt_content *c)
         return;
     struct vt_content_listing l;
     if (c->has_put && is_trim_due(c) && vt_content_list(c, &l, NULL) == VT_OK) {
-        vt_content_trim(&l, VT_CONTENT_MAX_BYTES);
+        vt_content_trim(&l, VT_CONTENT_MAX_BYTES, NULL);
         vt_content_listing_free(&l);
     }
     free(c->dir);
@@ -303,7 +303,7 @@ static bool remove_object(const struct vt_content_object *o)
     return is_removed;
 }
 
-size_t vt_content_trim(const struct vt_content_listing *l, uint64_t max_bytes)
+size_t vt_content_trim(const struct vt_content_listing *l, uint64_t max_bytes, uint64_t *n_freed)
 {
     size_t n_removed = 0;
     uint64_t n_bytes = l->n_bytes;
@@ -313,5 +313,7 @@ size_t vt_content_trim(const struct vt_content_listing *l, uint64_t max_bytes)
             n_removed++;
         }
     }
+    if (n_freed)
+        *n_freed = l->n_bytes - n_bytes;
     return n_removed;
 }

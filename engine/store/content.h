@@ -40,7 +40,7 @@ vt_status vt_content_get(vt_content *c, enum vt_content_kind kind, const char *k
 struct vt_content_object {
     char *path;
     uint64_t n_bytes; /* of the file */
-    int64_t used_ns; /* wall clock */
+    int64_t used_ns;  /* wall clock */
 };
 struct vt_content_listing {
     struct vt_content_object *objects;
@@ -49,7 +49,8 @@ struct vt_content_listing {
 };
 vt_status vt_content_list(const vt_content *c, struct vt_content_listing *out, vt_err *err) VT_MUST_USE;
 void vt_content_listing_free(struct vt_content_listing *l);
-/* Removes objects of the listing, oldest first, until at most max_bytes of it are left; returns how many went. */
-size_t vt_content_trim(const struct vt_content_listing *l, uint64_t max_bytes);
+/* Removes objects of the listing, oldest first, until at most max_bytes of it are left; returns how many went, and in
+ * *n_freed (may be NULL) their bytes. */
+size_t vt_content_trim(const struct vt_content_listing *l, uint64_t max_bytes, uint64_t *n_freed);
 
 #endif

@@ -161,7 +161,7 @@ vt_status vt_jsonl_next(struct vt_jsonl_reader *r, vt_json **out, vt_err *err)
     snprintf(what, sizeof what, "line %llu of %s", (unsigned long long)r->line, r->path);
     if (len > VT_JSONL_LINE_MAX)
         return vt_fail(err, VT_EFORMAT, "%s is longer than %d bytes", what, (int)VT_JSONL_LINE_MAX);
-    vt_status status = vt_json_parse(start, len, what, out, err);
+    vt_status status = vt_json_parse_line(start, len, what, out, err);
     if (status != VT_OK)
         return status == VT_ENOMEM ? status : VT_EFORMAT;
     if (!vt_json_is_object(*out)) {

@@ -226,9 +226,13 @@ vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_ru
         (status = vt_run_place_find(spec, r->id, &r->place, err)) != VT_OK ||
         (status = write_once(r, "params.json", spec->origins ? spec->origins : spec->params, err)) != VT_OK ||
         (status = write_once(r, "env.json", spec->env, err)) != VT_OK ||
-        (status = last_attempt(r, &r->attempt, err)) != VT_OK ||
-        (!spec->is_part && (status = link_latest(r, spec, err)) != VT_OK))
+        (status = last_attempt(r, &r->attempt, err)) != VT_OK)
         goto out;
+    if (!spec->is_part && (status = link_latest(r, spec, err)) != VT_OK) {
+        if (!is_finished(r))
+            goto out;
+        status = VT_OK; /* who may only read still reads it */
+    }
     struct vt_run_state found = {.is_resumed = !r->place.is_new, .is_finished = is_finished(r)};
     if (!found.is_finished && (status = begin(r, err)) != VT_OK)
         goto out;

@@ -18,7 +18,8 @@
  * so a killed run leaves nothing to clean up, and two live writers are refused with EBUSY.
  *
  * Opening an unfinished run begins an attempt: a new log, empty metrics, meter and tables. A finished run is never
- * written to again: opening it locks it, so that its result can be shown, and nothing begins.
+ * written to again: opening it locks nothing and needs no right to write (`latest` then stays what it was), and nothing
+ * begins.
  *
  * The handle owns its journal and line writers; accessors lend them. One thread.
  */

@@ -29,6 +29,9 @@ static vt_status check_name(const char *name, const char *what, vt_err *err)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-";
     size_t len = strlen(name);
+    if (strcmp(name, "latest") == 0)
+        return vt_fail(err, VT_EINVAL, "the %s name cannot be 'latest', which names the last run; choose another",
+                       what);
     if (len == 0 || len > MAX_NAME || strspn(name, letters) != len || name[0] == '.' || name[0] == '-')
         return vt_fail(err, VT_EINVAL, "the %s name '%.140s' must be 1 to %d letters, digits, '.', '_' or '-'", what,
                        name, (int)MAX_NAME);
@@ -274,7 +277,7 @@ static vt_status write_holder(int fd, const char *dir, vt_err *err)
     return status;
 }
 
-static vt_status lock_dir(const char *dir, int *lock, vt_err *err)
+vt_status vt_run_lock(const char *dir, int *lock, vt_err *err)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/lock", dir) >= (int)sizeof path)
@@ -299,6 +302,12 @@ static vt_status lock_dir(const char *dir, int *lock, vt_err *err)
     return status;
 }
 
+static bool is_finished(const char *dir)
+{
+    char path[PATH_MAX];
+    return snprintf(path, sizeof path, "%s/summary.json", dir) < (int)sizeof path && vt_fs_exists(path);
+}
+
 static vt_status find_or_make(const struct vt_run_spec *spec, const char *folder, const char *id,
                               struct vt_run_place *out, vt_err *err)
 {
@@ -310,7 +319,9 @@ static vt_status find_or_make(const struct vt_run_spec *spec, const char *folder
         out->is_new = true;
         VT_TRY(make_dir(spec, folder, id, &out->dir, err));
     }
-    VT_TRY(lock_dir(out->dir, &out->lock, err));
+    if (!out->is_new && is_finished(out->dir))
+        return VT_OK; /* never written to again: who may only read it can have it, and several at once */
+    VT_TRY(vt_run_lock(out->dir, &out->lock, err));
     return out->is_new ? write_identity(spec, out->dir, id, err) : VT_OK;
 }
 

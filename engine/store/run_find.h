@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * run_find.h: finding or making the directory of a run, and its lock. Used by run.c only; split off because it is the
- * part that several processes race for.
+ * run_find.h: finding or making the directory of a run, and its lock. Used by run.c and tidy.c only; split off because
+ * it is the part that several processes race for.
  */
 #ifndef VT_STORE_RUN_FIND_H
 #define VT_STORE_RUN_FIND_H
@@ -19,6 +19,9 @@ struct vt_run_place {
 vt_status vt_run_place_find(const struct vt_run_spec *spec, const char id[VT_SHA256_HEX], struct vt_run_place *out,
                             vt_err *err) VT_MUST_USE;
 void vt_run_place_free(struct vt_run_place *p);
+
+/* Takes DIR/lock; EBUSY, with who holds it, when another process has it. Release: close(*lock). */
+vt_status vt_run_lock(const char *dir, int *lock, vt_err *err) VT_MUST_USE;
 
 /* Points the symbolic link `path` at `target`, replacing an older link in one step. */
 vt_status vt_run_link(const char *target, const char *path, vt_err *err) VT_MUST_USE;

@@ -73,6 +73,7 @@ struct vt_policy_caps {
     bool top_p, top_k, min_p, bans;
     bool logprobs;           /* of samples, at temperature 1 over the whole vocabulary */
     bool logprobs_behaviour; /* of samples, as drawn */
+    bool detail;             /* score can say more of each token than its log-probability */
     bool exact;              /* sample, score and forward give the same log-probability bit for bit */
     bool ids_ahead;         /* vt_weights_next_id knows: equal ids mean equal bits, so lost weights can be made again */
     bool durable_snapshots; /* a snapshot is a name of something that the server keeps: cheap, and trainable */
@@ -191,14 +192,24 @@ uint64_t vt_sample_seed(uint64_t seed, const char *stream, int index);
 
 /* --- log-probabilities of given completions --- */
 
+/* What else scoring gives for each token of a completion, all at temperature 1 over the whole vocabulary of V tokens, p
+ * being the distribution that the token was scored under; nats. Any may be NULL.
+ * entropy = -sum p ln p. certainty = KL(uniform || p) = mean_v -ln p_v - ln V (self-certainty, arXiv 2502.18581).
+ * confidence = -mean ln p over the n_top most probable tokens (DeepConf, arXiv 2508.15260): large where one stands out.
+ */
+struct vt_score_detail {
+    float *entropy, *certainty, *confidence; /* [n[i]] */
+};
 struct vt_score_request {
     vt_weights *weights;
     const int32_t *prompt;
     int n_prompt;
     int n_rows;
-    const int32_t *const *tokens; /* [n_rows] */
-    const int *n;                 /* [n_rows] */
-    float *const *logprobs;       /* [n_rows][n[i]], filled */
+    const int32_t *const *tokens;         /* [n_rows] */
+    const int *n;                         /* [n_rows] */
+    float *const *logprobs;               /* [n_rows][n[i]], filled */
+    const struct vt_score_detail *detail; /* [n_rows], filled; NULL = not wanted. Needs caps.detail */
+    int n_top;                            /* of detail's confidence, 1 … 64 */
 };
 vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_done *done, void *arg,
                           vt_request **ticket, vt_err *err) VT_MUST_USE;
@@ -207,12 +218,27 @@ vt_status vt_policy_score(vt_policy *p, struct vt_score_request *r, vt_policy_do
 
 /* Built-in losses as per-token weights (reference/policy.md section 4.3). rho = exp(logp - logq).
  * cross_entropy: w = a; importance_sampling: rho a; ppo: rho a, 0 where clipped by [clip_lo, clip_hi];
- * cispo: clip(rho, clip_lo, clip_hi) a; dro: a - beta (logp - logq). a is the advantage of the token. */
-enum vt_loss { VT_LOSS_CROSS_ENTROPY, VT_LOSS_IMPORTANCE_SAMPLING, VT_LOSS_PPO, VT_LOSS_CISPO, VT_LOSS_DRO };
+ * cispo: clip(rho, clip_lo, clip_hi) a; dro: a - beta (logp - logq); clip_higher: ppo with more room above; gspo:
+ * s a / n with one ratio for the n tokens of a sequence, s = exp(mean(logp - logq)), 0 where s is clipped as ppo's rho
+ * is. a is the advantage of the token. */
+enum vt_loss {
+    VT_LOSS_CROSS_ENTROPY,
+    VT_LOSS_IMPORTANCE_SAMPLING,
+    VT_LOSS_PPO,
+    VT_LOSS_CISPO,
+    VT_LOSS_DRO,
+    VT_LOSS_CLIP_HIGHER,
+    VT_LOSS_GSPO
+};
 struct vt_loss_opts {
     double clip_lo, clip_hi, beta;
 };
 extern const struct vt_loss_opts vt_loss_defaults; /* 0.8, 1.2, 0.05 */
+/* Those of a loss whose clip is another: clip_higher 0.8 and 1.28 (DAPO 2025), gspo 1 - 3e-4 and 1 + 4e-4 (Zheng et al.
+ * 2025). */
+struct vt_loss_opts vt_loss_defaults_of(enum vt_loss loss);
+/* The names in order, NULL after the last. */
+const char *vt_loss_name(size_t i);
 vt_status vt_loss_parse(const char *name, enum vt_loss *out, vt_err *err) VT_MUST_USE;
 void vt_loss_weights(enum vt_loss loss, const struct vt_loss_opts *o, const float *logp, const float *logq,
                      const float *advantage, int n, float *w);
@@ -286,6 +312,7 @@ bool vt_weights_next_id(const vt_weights *parent, const struct vt_update_opts *o
 vt_status vt_model_pull(const char *name, void (*progress)(void *arg, const char *line), void *progress_arg,
                         char **path, vt_policy_done *done, void *arg, vt_request **ticket, vt_err *err) VT_MUST_USE;
 vt_status vt_model_find(const char *name, char **path, vt_err *err) VT_MUST_USE; /* without the network; blocks */
+const char *vt_model_default(void); /* the name of the model that "default" stands for, adapter aside */
 
 #ifdef __cplusplus
 }

@@ -4,7 +4,12 @@
 -- The surface of `require "vegttt"`: every name with its types, defaults and meaning. Completion, help and the reference
 -- come from this file; tests/lua/meta_test.lua fails when a binding has no entry here or an entry has no binding.
 -- [waits] = other light tasks run meanwhile. Counts are n_x; durations end in _s/_ms/_us; indices start at 1, steps at 0.
--- Unknown option keys raise at the caller's line and name the nearest known key.
+-- Unknown option keys raise at the caller's line and name the nearest known key; so does every other misuse.
+--
+-- What a script reads by Lua's own library is an input of its run where it can be compared later (files, modules, the
+-- environment, standard input), and makes the run one that answers nobody else where it cannot (io.popen, os.execute,
+-- os.time, os.date without a time, os.clock, devices, pipes, /proc): when it is finished the same command runs it again.
+-- Commands read nothing from standard input, and end with their script. math.random is the run's own stream.
 
 local vt = {}
 
@@ -14,7 +19,8 @@ local vt = {}
 ---taken from the model record. type "model": a spec that vt.policy could open. `extend`: may grow; a run
 ---that differs only there takes what it has in common with this one.
 ---@class vt.Param : { [1]: any, [2]: string, choices?: any[], min?: number, above?: number, max?: number, list?: boolean, type?: "integer"|"number"|"string"|"boolean"|"model", extend?: boolean }
----What main and plan get as p: the values by name. Reading a name that is not declared raises.
+---What main and plan get as p: the values by name. Reading a name that is not declared raises. Those that the model record
+---says are nil until vt.policy has opened the model that p.model names, and have its values from then on, in params.json too.
 ---@class vt.Params : table<string, any>
 
 ---What an experiment file returns. main's result, a table of plain data or nil, is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
@@ -31,12 +37,15 @@ function vt.experiment(e) end
 ---@return table<string, vt.Param>
 function vt.params(extra) end
 
----Those of vt.params, and split, subset, tasks = "4,5,12,14,15" (ids, ranges, .lua files), eval = "fast" (the protocol).
+---Those of vt.params, and split, subset, tasks = "4,5,12,14,15" (ids, ranges, .lua files), eval = "fast" (the protocol),
+---prompt (a file with {source} in it), system, shots = 0, free_form = false (what vt.prompt reads), preset = "none": values that a
+---published text states (paper-a, paper-b, report, report-short, discover), for what is not given.
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.task_params(extra) end
 
----Those of vt.task_params, and steps = 5, lr, patience = 0.
+---Those of vt.task_params, and steps = 5, lr, patience = 0, reward = "default", advantage = "default",
+---loss = "importance_sampling", null = "none" (what vt.learner reads).
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.adapt_params(extra) end
@@ -52,16 +61,16 @@ function vt.load(file) end
 ---@field params vt.Params
 ---@field seed integer
 ---@field log fun(self, kind: string, fields: table) one line of metrics.jsonl
----@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown
----@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path
+---@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown; a name once, of letters, digits, _ - and .
+---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path; a name once
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; the path
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
 ---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
----@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, prompt_tokens, student_tokens, teacher_tokens, update_tokens, gpu_s, usd
+---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd; tokens by what was done: prompt_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
 ---@field stage fun(self, text: string) what the progress line calls the present work
 
----@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], title?: string, x_label?: string, y_label?: string }
+---@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], title?: string, x_label?: string, y_label?: string } band (names of the columns of its ends) and star (a column that is not empty in the starred row) belong to the first y; an x of whole numbers has whole ticks
 
 ---@class vt.Table
 ---@field row fun(self, ...) one value per column; a last statistic fills lo, hi, sd, n columns
@@ -126,9 +135,9 @@ function vt.policy(spec, o) end
 
 ---What a backend can do. sample, score, update; custom_loss: a loss function; agreement: floor; tokens: ids, else text only;
 ---prefix; top_p, top_k, min_p, bans; logprobs, logprobs_behaviour: of samples; exact: sample, score and update agree bit for bit;
----seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
+---detail: score can say more than log-probabilities; seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
 ---a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; price: dollars per million tokens.
----@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
+---@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, detail: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
 
 ---@class vt.Policy
 ---@field caps vt.Caps
@@ -141,9 +150,23 @@ function vt.policy(spec, o) end
 ---@field decode fun(self, ids: integer[]): string
 ---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
 
----lr from the model record; loss "importance_sampling"; ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
+---One step of learning as parameters of vt.adapt_params say it: reward and advantage by their names in vt.reward and
+---vt.advantage, loss, lr, null. step rewards the groups, updates, and logs a line "update" with `fields`; under null =
+---"frozen" it does nothing and returns nil, under "shuffled" advantages are dealt out anew within each task. draw gives the
+---label with which a step's samples are drawn.
+---@class vt.Learner
+---@field step fun(self, policy: vt.Policy, groups: vt.Group[], fields?: table): vt.UpdateReport? [waits]
+---@field draw fun(self, step: integer|string): string
+---@param run vt.Run
+---@param p vt.Params
+---@return vt.Learner
+function vt.learner(run, p) end
+
+---lr from the model record; loss "importance_sampling", "ppo", "cispo", "dro", "cross_entropy", "clip_higher" (ppo with clip_hi
+---1.28), "gspo" (one ratio a sequence, clip 1 - 3e-4 … 1 + 4e-4); ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
 ---0 = off; floor: skip the step when RMS advantage or half-batch gradient agreement is below it. A loss function returns w in
----L = −Σ w·logp, one value per token.
+---L = −Σ w·logp, one value per token, and may not update. Where all advantages are 0 no step is taken under a built-in loss but
+---dro: the report is skipped, the weights stay what they are, and that is said.
 ---@class vt.UpdateOpts : { lr?: number, loss?: string|fun(seq: vt.Seq): vt.Vector, ratio?: "raw"|"tempered", clip_lo?: number, clip_hi?: number, epochs?: integer, minibatch?: integer, grad_clip?: number, floor?: number, weight_decay?: number, beta?: number }
 ---@class vt.Seq : { logp: vt.Vector, logq: vt.Vector, logq_behaviour: vt.Vector, advantage: number|vt.Vector, tokens: integer[], sample: vt.Sample }
 ---@class vt.UpdateReport : { weights: vt.Weights, loss: number, n_tokens: integer, grad_norm: number, rms_advantage: number, max_advantage: number, ess: number, kl_sample_train: number, agreement?: number, skipped: boolean }
@@ -153,7 +176,8 @@ function vt.policy(spec, o) end
 ---@field step integer updates since load
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
----@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher" }): vt.Vector [waits] T = 1
+---@field resample fun(self, s: vt.Sample, n: integer, o: vt.SampleOpts): vt.Group whole samples that keep the first n tokens of s and are drawn anew from there; only new tokens are billed [waits]
+---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest
 ---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
 ---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
@@ -164,6 +188,12 @@ function vt.policy(spec, o) end
 ---@param o? vt.SampleOpts
 ---@return vt.SampleOpts
 function vt.sampling(p, o) end
+
+---The task as p's prompt, system, shots and free_form show it; with none of them as task:prompt() does.
+---@param task vt.Task
+---@param p vt.Params
+---@return vt.Prompt
+function vt.prompt(task, p) end
 
 ---Samples each task with the options that p holds and judges every sample as soon as it has ended: a group per task, in
 ---their order. o: sampling options over those of p, protocol (else p.eval), fresh, and prompt, which shows a task. [waits]
@@ -181,6 +211,26 @@ function vt.draw(weights, tasks, p, o) end
 ---@return vt.Weights
 function vt.weights(ref, o) end
 
+---What a step's samples say in one row; shares are means over tasks, lo and hi belong to sample_fast_1_sure. distinct: codes over
+---samples; copies: share that is the shown body again; nll: mean of -logprob.
+---@param groups vt.Group[] with verdicts
+---@return { n: integer, n_tasks: integer, sample_correct: number, sample_fast_1: number, sample_fast_1_sure: number, lo?: number, hi?: number, distinct: number, copies: number, nll: number }
+function vt.scores(groups) end
+
+---KL of the weights that drew the groups from `weights`, in nats per token: the mean over all tokens of the sampler's
+---log-probability less that under `weights`. Scored tokens are billed as the teacher's. [waits]
+---@param weights vt.Weights
+---@param groups vt.Group[]
+---@return number
+function vt.kl(weights, groups) end
+
+---Scores every sample under the weights that drew it and sets, each a mean over its tokens: entropy; certainty, the
+---self-certainty KL(uniform || p); confidence, DeepConf's: -mean ln p of the `top` (20) likeliest tokens; confidence_tail
+---over the last `window` (16) tokens and confidence_worst over the worst window. Returns its argument. [waits]
+---@param groups vt.Group[]
+---@param o? { top?: integer, window?: integer }
+function vt.detail(groups, o) end
+
 ---@class vt.Group : vt.Sample[]
 ---@field task vt.Task
 ---@field prompt vt.Prompt
@@ -188,7 +238,7 @@ function vt.weights(ref, o) end
 ---@field draw string
 ---@field seen? "task"|"family" what the start weights were trained on meets this task
 
----@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector }
+---@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number }
 
 ---Elementwise + - * / with vectors and numbers, unary minus, #, [i].
 ---@class vt.Vector
@@ -248,13 +298,26 @@ function vt.reward.raw(o) end ---speedup if correct, else 0
 function vt.reward.clip(o) end ---raw, at most { max = 10 }
 function vt.reward.log(o) end ---log speedup; { floor = "batch_min-1", correct_bonus = 0 }
 function vt.reward.normalized(o) end ---over the task's median in this batch
-function vt.reward.paper(o) end ---over the running median of the task's earlier samples, from 1
-function vt.reward.default() end ---clip at 10
+function vt.reward.correct_bonus(o) end ---raw + { bonus = 0.3 } when correct
+function vt.reward.sparse(o) end ---1 when correct and speedup > { p = 1 }, else 0
+function vt.reward.paper(o) end ---speedup_measured over the running median of the task's earlier samples, from 1; goes on from batch to batch
+function vt.reward.default(o) end ---log{}
 function vt.advantage.batch_z(o) end ---z-score over the batch
 function vt.advantage.group_z(o) end ---z-score within each task
 function vt.advantage.loo(o) end ---leave-one-out; { drop_equal = false }
+function vt.advantage.max_at_k(o) end ---how much a sample raises the best of { k = 8 } of its group
 function vt.advantage.entropic(o) end ---{ beta = 2 | "adaptive" }
+function vt.advantage.kl_to_start(o) end ---adds a pull back to { start = weights, beta = 0.05, form = "centred"|"k3" } to advantages that are there, per token [waits]
+function vt.advantage.paper(o) end ---batch_z{}
+function vt.advantage.default(o) end ---loo{ drop_equal = true }
 function vt.advantage.none(o) end ---the reward itself
+
+---What each step logs: n, max_advantage, ess, entropy, surprisal (per token), nll, nll_sd, distinct, top_code, and with a report
+---grad_norm, agreement, gap (sampler to trainer), ratio_ess (share of the batch under their ratios), loss, n_tokens, skipped.
+---@param groups vt.Group[]
+---@param report? vt.UpdateReport
+---@return table
+function vt.step_stats(groups, report) end
 
 ---@class vt.Batch
 ---@param groups vt.Group[] with .advantage
@@ -265,13 +328,15 @@ function vt.batch(groups, o) end
 
 ---pick may wait. An empty list never reaches it: the group counts as a failure. A returned set scores the mean of its members.
 ---@class vt.Rule : { name: string, mode?: "after_check"|"before_check", params?: table<string, vt.Param>, pick: fun(cs: vt.Candidate[], p: table, rng: vt.Rng): vt.Candidate|vt.Candidate[] }
----i, text, code, code_sha, n_tokens, finish, seed, logprob, logprob_mean, logprob_code, logprobs; reading speedup or result raises.
+---i, text, code, code_sha, n_tokens, finish, seed, logprob, logprob_mean, logprob_code, logprobs, what vt.detail sets; reading speedup or result raises.
 ---@class vt.Candidate
 ---@field check fun(self): boolean billed
 ---@field measure fun(self): number billed
+---The task is the unit: groups of one task are averaged.
 ---@class vt.Picks
 ---@field fast fun(self, p?: number): table
 ---@field fast_sure fun(self, p?: number): table
+---@field outcomes fun(self, what: "fast"|"fast_sure"|"log_speedup"): number[] one per task, for paired tests; where nothing correct was picked the shown function stays (0)
 ---@field mean fun(self, field: string): number
 ---@field sd_over fun(self, field: string): number
 ---@field by_task fun(self): table[]
@@ -280,12 +345,33 @@ function vt.batch(groups, o) end
 
 ---@param rule vt.Rule|fun(cs: vt.Candidate[], p: table, rng: vt.Rng): vt.Candidate
 ---@param groups vt.Group[]
----@param o? { params?: table, seed?: integer }
+---pool: the samples that may be picked, by verdict: "all", without copies of the shown body, without those and correct
+---ones whose interval lies in 0.97 to 1.03; distinct: each code once. A group in which nothing is left still counts, as a
+---failure.
+---@param o? { params?: table, seed?: integer, pool?: "all"|"no_copies"|"no_near_copies", distinct?: boolean }
 ---@return vt.Picks
 function vt.select.apply(rule, groups, o) end
----oracle, random, first, confidence, surprisal, surprisal_top { k = 3 }, longest, shortest
+---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },
+---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
+---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,
+---rarest (codes with the fewest equals), largest_cluster (with the most). After vt.detail: entropy, self_certainty, deepconf,
+---deepconf_tail, deepconf_worst.
 ---@type table<string, vt.Rule>
 vt.select.rules = {}
+---Their names, in the order in which tables show them.
+---@type string[]
+vt.select.order = {}
+
+---What was found, as a tree, and which of it to go on from: PUCT as TTT-Discover ships it. nodes[1] is the root, of value 0.
+---pick gives up to k nodes, none above or below another; add takes what came of one, and keeps the best new ones.
+---@class vt.Archive
+---@field nodes { value: number, what: any, parent: table, n: integer, best_child?: number, number: integer }[]
+---@field scores fun(self): number[] of all nodes
+---@field pick fun(self, k: integer): table[]
+---@field add fun(self, node: table, found: { value: number, key: string, what: any }[])
+---@param o? { c?: number, keep?: integer } c: weight of exploration (1); keep: most children of a pick (2)
+---@return vt.Archive
+function vt.archive(o) end
 
 ---Recorded groups of the runs that match a glob: prompt, weights, verdicts, rewards and advantages as when they were
 ---drawn; by run, step and task id. The run that asks is left out.
@@ -344,32 +430,55 @@ function vt.lowest(list, key, k, o) end ---{ ties = "first" | "all" }
 function vt.sort_by(list, key) end ---keys are computed first and may wait
 function vt.powers(base, n) end ---1, base, … up to and including n
 function vt.grid(axes) end ---all combinations
-function vt.numbers(text) end ---"1e-5,3e-6"
+function vt.numbers(text) end ---"1e-5,3e-6": finite numbers, one at least
 function vt.integers(text) end ---"4,5,12-15"
 function vt.sorted_pairs(t) end
 function vt.json.encode(value) end ---canonical: sorted keys, shortest numbers
 function vt.json.decode(text) end
 
--- ── statistics; each result is { value, lo, hi, n, method, unit } unless said otherwise ──────────────────────────────
+-- ── statistics ───────────────────────────────────────────────────────────────────────────────────────────────────────
+-- Values must be finite numbers and arguments in their range: anything else raises at the caller's line. The value of no
+-- values, and an interval or a spread of too few, is not a number.
 
-function vt.stats.fast(groups, p) end ---papers' fast_p: correct and speedup_measured > p, mean over tasks
-function vt.stats.fast_sure(groups, p) end ---lower end of the interval above p, no copy, not flagged
-function vt.stats.rate(groups, field) end ---a boolean field of the verdict, or a status
+---What a statistic is. n counts units (task, cluster, pair, trial, value); n_distinct different codes, or values; p_min the
+---smallest p that such data can give; bound "<" or ">" where the value is only that. lo and hi are nil below 8 units.
+---@class vt.Result : { value: number, lo?: number, hi?: number, sd?: number, n: integer, n_samples?: integer, n_distinct?: integer, ties?: integer, zeros?: integer, p?: number, p_min?: number, bound?: "<"|">", method: string, unit: string }
+
+---The papers' fast_p: correct and speedup_measured > p, mean over tasks of each one's share.
+---@param o? { per?: "sample"|"code", copies?: boolean } per code: of different codes; copies = false: without copies
+---@return vt.Result
+function vt.stats.fast(groups, p, o) end
+function vt.stats.fast_sure(groups, p, o) end ---lower end of the interval above p, no copy, not flagged
+function vt.stats.rate(groups, field, o) end ---a boolean field of the verdict, or a status
 function vt.stats.by_task(groups) end ---rows { task, name, n, correct, fast_1, fast_1_sure, speedup, best }: the fastest correct sample as first judged
-function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1 }
+function vt.stats.metrics(groups, picks) end ---by full name: sample_fast_1, sample_correct, task_success@K, selected_fast_1 (with picks), each fast one also _sure
+function vt.stats.over_seeds(runs, measure) end ---the papers' mean and sd over seeds; runs: the groups of each seed; measure: a function of groups (fast)
+function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1, sure = false }
 function vt.stats.best_of_k(groups, k) end
-function vt.stats.task_success(groups, p) end
-function vt.stats.mean_ci(values, o) end ---{ bootstrap = 10000, seed, level = 0.95 }
-function vt.stats.bootstrap(values, o) end ---{ statistic = "mean", n = 10000, seed, cluster, level = 0.95 }
+function vt.stats.task_success(groups, p, o) end ---{ sure = false }
+function vt.stats.equivalent_k(groups, target, o) end ---samples that Best-of-N needs for a share, or for the share of other groups; { p = 1, sure = false, n = 1000, seed, level = 0.95 }
+function vt.stats.mean_ci(values, o) end ---one value per task; { method = "t"|"bca"|"percentile"|"student", bootstrap = 10000, seed, level = 0.95 }
+function vt.stats.bootstrap(values, o) end ---{ statistic = "mean"|"median", method = "t", n = 10000, seed, cluster, level = 0.95 }; cluster: a list of lists
 function vt.stats.wilson(n_success, n) end
+function vt.stats.clopper_pearson(n_success, n, o) end ---exact
+function vt.stats.odds_ratio(success_1, failure_1, success_2, failure_2, o) end
 function vt.stats.cohens_h(p1, p2) end ---a number
-function vt.stats.sign_test(n_plus, n_minus) end
-function vt.stats.spearman(x, y) end
-function vt.stats.summary(values, field) end ---{ n, mean, sd, median, min, max }
+function vt.stats.cliffs_delta(x, y, o) end ---P(x > y) - P(x < y) of independent lists
+function vt.stats.wilcoxon(x, y, o) end ---pairs, or differences when y is nil; { zeros = "drop"|"pratt", level = 0.95 }; value: Hodges-Lehmann
+function vt.stats.sign_test(n_plus, n_minus, o) end
+function vt.stats.mcnemar(first, second, o) end ---lists of successes, paired by task
+function vt.stats.permutation(x, y, o) end ---random signs of paired differences; { paired = true, statistic = function, n = 10000, seed, level = 0.95 }
+function vt.stats.spearman(x, y, o) end ---{ cluster = ids of the pairs, within = false, level = 0.95 }
+function vt.stats.partial_spearman(x, y, z, o) end ---of x and y given z
+function vt.stats.kendall(x, y, o) end ---tau-b
+function vt.stats.holm(list) end ---adjusted p-values of numbers or statistics, in their order
+function vt.stats.benjamini_hochberg(list) end
+function vt.stats.power(o) end ---{ pilot = differences, n_tasks, effect = the pilot's mean, test = "permutation"|"wilcoxon"|"sign_test", alpha = 0.05, n = 1000, seed }
+function vt.stats.summary(values, field) end ---{ n, n_distinct, mean, sd, median, min, max }
 function vt.stats.mean(values) end ---a number, as the next three
 function vt.stats.sd(values) end
 function vt.stats.geometric_mean(values) end
-function vt.stats.quantile(values, q) end
+function vt.stats.quantile(values, q) end ---q from 0 to 1
 function vt.stats.is_fast(verdict, p) end ---a boolean
 function vt.stats.is_sure(verdict, p) end ---a boolean
 

@@ -1,8 +1,10 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Advantages: factories of functions that turn .reward into .advantage, one number per sample, and return the groups.
+local kl_to_start = require "vegttt.advantage_kl"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
+local max_at_k = require "vegttt.advantage_max"
 
 local advantage = {}
 
@@ -11,7 +13,8 @@ local epsilon = 1e-6
 local function rewards(op, g)
   local values = {}
   for i, s in ipairs(g) do
-    values[i] = s.reward or errors.misuse(op, "%s: a sample has no reward; call a vt.reward function first", op)
+    local r = s.reward or errors.misuse(op, "%s: a sample has no reward; call a vt.reward function first", op)
+    values[i] = errors.number(op, "the reward of sample " .. i, r)
   end
   return values
 end
@@ -24,7 +27,12 @@ local function mean_sd(values)
   return mean, n > 1 and math.sqrt(sum2 / (n - 1)) or 0
 end
 
-local function as_groups(batch) return groups.list("vt.advantage", batch) end
+-- What another advantage left out comes back.
+local function as_groups(batch)
+  local list = groups.list("vt.advantage", batch)
+  for _, g in ipairs(list) do g.dropped = nil end
+  return list
+end
 
 local function z_score(sets, op)
   for _, samples in ipairs(sets) do
@@ -54,8 +62,8 @@ function advantage.group_z(o)
   end
 end
 
----Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward get 0 (they do anyway)
----and are marked with .dropped.
+---Leave-one-out: reward minus the mean of the group's others. drop_equal: groups of one reward, whose advantages are 0,
+---are marked with .dropped, and vt.batch leaves them out.
 function advantage.loo(o)
   o = errors.options("vt.advantage.loo", o, { drop_equal = "boolean" })
   return function(batch)
@@ -93,6 +101,9 @@ end
 ---Entropic: exp(beta (r - max)) over the leave-one-out mean of the same, minus 1. beta: a number (2) or "adaptive".
 function advantage.entropic(o)
   o = errors.options("vt.advantage.entropic", o, { beta = "any" })
+  if o.beta ~= nil and o.beta ~= "adaptive" then
+    errors.number("vt.advantage.entropic", "beta (a number, or \"adaptive\")", o.beta, 0)
+  end
   return function(batch)
     for _, g in ipairs(as_groups(batch)) do
       local values = rewards("vt.advantage.entropic", g)
@@ -110,6 +121,33 @@ function advantage.entropic(o)
     end
     return batch
   end
+end
+
+---Of the expected best of k samples: how much a sample raises the best of a random k of its group. k: 8.
+function advantage.max_at_k(o)
+  o = errors.options("vt.advantage.max_at_k", o, { k = "integer" })
+  local k = o.k or 8
+  if k < 1 then errors.misuse("vt.advantage.max_at_k", "vt.advantage.max_at_k: k must be at least 1, not %d", k) end
+  return function(batch)
+    for _, g in ipairs(as_groups(batch)) do
+      for i, a in ipairs(max_at_k(rewards("vt.advantage.max_at_k", g), k)) do g[i].advantage = a end
+    end
+    return batch
+  end
+end
+
+advantage.kl_to_start = kl_to_start
+
+---The papers': z-score over the batch, the same for every token.
+function advantage.paper(o)
+  errors.options("vt.advantage.paper", o, {})
+  return advantage.batch_z {}
+end
+
+---What the experiments use unless told otherwise: leave-one-out within the task, groups of one reward left out.
+function advantage.default(o)
+  errors.options("vt.advantage.default", o, {})
+  return advantage.loo { drop_equal = true }
 end
 
 ---The reward itself.

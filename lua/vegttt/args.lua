@@ -38,7 +38,7 @@ function args.texts(declared, words)
   return given, rest
 end
 
----The typed values of what was given and the defaults of the rest, and the words that are no options.
+---The typed values of what was given and the defaults of the rest, the words that are no options, and what was given.
 function args.parse(declarations, words)
   local declared = args.declare(declarations)
   local given, rest = args.texts(declared, words)
@@ -54,7 +54,7 @@ function args.parse(declarations, words)
       values[name] = args.value(declared, name, v)
     end
   end
-  return values, rest
+  return values, rest, given
 end
 
 ---What a value may be, in words: "one of a, b; at least 1".

@@ -50,12 +50,30 @@ function attempt.main_of(r)
   end
 end
 
----Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then.
-function attempt.carry_out(r)
+-- What is said when the process has to be ended because the script is inside a call of C, or Ctrl-C came twice.
+local function set_last_words(r, command, is_json)
+  local function json(exit, kind, message)
+    return is_json and core.json_encode { event = "done", exit = exit, dir = r.dir,
+      error = { kind = kind, op = "main", message = message } } .. "\n" or nil
+  end
+  local recorded = ("vegttt: recorded in %s; continue with: %s\n"):format(r.dir, command)
+  core.last_words("interrupt", "vegttt: interrupted, and stopped at once\n" .. recorded,
+    json(130, "cancelled", "interrupted, and stopped at once"))
+  local limit = r:time_limit()
+  if limit then
+    local message = limit.error.message .. " (the script was inside a call of C and ended with the process)"
+    core.last_words("deadline", ("vegttt: %s\n%s"):format(message, recorded), json(3, "budget", message))
+  end
+end
+
+---Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then. command: how it is
+---continued, as it is printed.
+function attempt.carry_out(r, command, is_json)
   local news = r:news()
   if news then core.err(("vegttt: %s\n"):format(news)) end
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
   r:begin()
+  set_last_words(r, command, is_json)
   local status, value = sched.run(attempt.main_of(r), r, {
     tick = function() return r.progress:tick() end,
     limit = r:time_limit(),
@@ -65,6 +83,8 @@ function attempt.carry_out(r)
     end,
   })
   if status == "failed" then session.cancel_evaluations() end
+  core.last_words "interrupt"
+  core.last_words "deadline"
   return finish(r, status, value)
 end
 

@@ -6,8 +6,11 @@
 -- Tasks are drawn concurrently, and a sample is judged as soon as it has ended, so that building and timing one answer
 -- overlaps the writing of the others.
 local closed = require "vegttt.closed"
+local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
+local inputs = require "vegttt.inputs"
+local params = require "vegttt.params"
 local policy = require "vegttt.policy"
 local prompts = require "vegttt.prompts"
 local run = require "vegttt.run"
@@ -24,9 +27,33 @@ function draw.sampling(p, o)
     errors.misuse("vt.sampling", "vt.sampling needs the experiment's parameters, the p of main, not a %s", type(p))
   end
   local out = {}
-  for option, name in pairs(options_of) do out[option] = rawget(p, name) end
+  for option, name in pairs(options_of) do out[option] = params.given(p, name) end -- another model has its own record
   for k, v in pairs(errors.options("vt.sampling", o, policy.sample_options)) do out[k] = v end
   return out
+end
+
+-- How parameters of vt.task_params show a task.
+local function shown_by(p)
+  local file, system, shots = rawget(p, "prompt") or "", rawget(p, "system") or "", rawget(p, "shots") or 0
+  local template = nil
+  if file ~= "" then
+    local path = core.find(file) or errors.raise("usage", "vt.draw", ("there is no prompt file %s"):format(file))
+    template = core.read(path)
+    inputs.note_file(path)
+  end
+  return function(task)
+    local prompt = task:prompt { template = template, system = system ~= "" and system or nil, shots = shots }
+    if rawget(p, "free_form") then prompt.prefix = "" end
+    return prompt
+  end
+end
+
+---vt.prompt(task, p): the task as p's prompt, system, shots and free_form show it.
+function draw.prompt(task, p)
+  if not closed.is_record(p) then
+    errors.misuse("vt.prompt", "vt.prompt needs a task and the experiment's parameters, not a %s", type(p))
+  end
+  return shown_by(p)(task)
 end
 
 local draw_options = { prompt = "function", protocol = { "fast", "full" }, fresh = "boolean" }
@@ -39,7 +66,7 @@ local function split_options(p, o)
     if policy.sample_options[k] then sampling[k] = v end
   end
   judging.protocol, judging.fresh = o.protocol or judging.protocol, o.fresh
-  return draw.sampling(p, sampling), judging, o.prompt or function(task) return task:prompt() end
+  return draw.sampling(p, sampling), judging, o.prompt or shown_by(p)
 end
 
 local function draw_one(weights, prompt, sampling, judging)

@@ -47,10 +47,11 @@ end
 
 local function is_engine(info) return info.what == "C" or info.source:find("^@vegttt/") ~= nil end
 
----"file:line: " of the nearest frame outside the engine, or "".
-function errors.where()
-  for level = 2, 250 do
-    local info = debug.getinfo(level, "Sl")
+---"file:line: " of the nearest frame outside the engine, or ""; co: in that coroutine, which is suspended.
+function errors.where(co)
+  co = co or coroutine.running()
+  for level = co == coroutine.running() and 2 or 0, 250 do
+    local info = debug.getinfo(co, level, "Sl")
     if not info then return "" end
     if not is_engine(info) then return ("%s:%d: "):format(info.short_src, info.currentline) end
   end
@@ -59,6 +60,30 @@ end
 
 function errors.misuse(op, format, ...)
   errors.raise("misuse", op, errors.where() .. (select("#", ...) > 0 and format:format(...) or format))
+end
+
+-- What Lua itself says of a bad argument has the position of the engine's line that passed it on, or none; what C calls
+-- misuse has none.
+local function at_the_caller(e)
+  if errors.is(e) and e.kind == "misuse" and e.code and not e.message:find "^[^\n]-:%d+: " then
+    e.message = errors.where() .. e.message
+  end
+  if type(e) ~= "string" then return e end
+  local inner, text = e:match "^(vegttt/[%w_/]+%.lua:%d+): (.*)$"
+  local raised = debug.getinfo(2, "Sf")
+  local is_of_c = not inner and raised and raised.what == "C" and raised.func ~= error and not e:find "^[^\n]-:%d+: "
+  if not inner and not is_of_c then return e end
+  return errors.new { kind = "misuse", op = "script", retryable = false, message = errors.where() .. (text or e),
+    inner = inner }
+end
+
+---fn as scripts call it: what it does not check itself is said at the caller's line too.
+function errors.surface(fn)
+  local function out(ok, ...)
+    if not ok then error((...), 0) end
+    return ...
+  end
+  return function(...) return out(xpcall(fn, at_the_caller, ...)) end
 end
 
 ---The stack below this point without the engine's frames, one line each.
@@ -78,6 +103,16 @@ end
 
 ---"; did you mean 'x'?", or the list of what there is when it is short.
 function errors.hint(word, candidates) return core.hint(word, candidates) end
+
+---v, when it is a finite number (a whole one: is_whole) from min to max; else raises. what names it: "p", "value 3".
+function errors.number(op, what, v, min, max, is_whole)
+  if type(v) ~= "number" then errors.misuse(op, "%s: %s must be a number, not a %s", op, what, type(v)) end
+  local is_in = v == v and math.abs(v) < math.huge and v >= (min or v) and v <= (max or v)
+  if is_in and not (is_whole and math.tointeger(v) == nil) then return v end
+  local range = min and max and (" from %s to %s"):format(min, max) or min and (" of at least %s"):format(min) or ""
+  errors.misuse(op, "%s: %s must be a %s number%s, not %s", op, what, is_whole and "whole" or "finite", range,
+    v ~= v and "nan" or tostring(v))
+end
 
 ---The keys of a table in order, numbers before strings.
 local function keys(t)

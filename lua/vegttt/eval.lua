@@ -91,14 +91,14 @@ local function verdict_of(line)
 end
 
 local function malformed(task, o)
-  return { task_name = task.name, status = "malformed", correct = false, is_copy = false, cached = false, speedup = 0,
+  return { task_name = task.name, status = core.malformed, correct = false, is_copy = false, cached = false, speedup = 0,
     speedup_measured = 0, speedup_lo = 0, speedup_hi = 0, flags = core.array {}, protocol = o.protocol, tier = o.tier, task = task.id,
     feedback = "The answer holds no complete code: no block or function that ends." }
 end
 
 ---The verdict that a recorded line holds; of a sample without one it says that there was no code.
 function eval.of_record(line, task)
-  return verdict_of(line or malformed(task, { protocol = "fast", tier = "c" }))
+  return verdict_of(line or malformed(task, { protocol = "fast", tier = tiers[1] }))
 end
 
 -- The texts of a verdict go to blobs/, the record keeps their hashes.

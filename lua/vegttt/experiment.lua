@@ -25,6 +25,9 @@ function experiment.new(e)
   if not e.name or not e.name:find "^[%w][%w_.-]*$" then
     errors.misuse(op, "%s: name = \"…\" is needed: letters, digits, '_', '-' and '.'", op)
   end
+  if e.name == "latest" or #e.name > 100 then
+    errors.misuse(op, "%s: an experiment cannot be called '%s'; choose another name of at most 100 letters", op, e.name)
+  end
   if not e.main then errors.misuse(op, "%s: main = function(run, p) … end is needed", op) end
   params.check(e.params or {}, op)
   return setmetatable({ name = e.name, doc = e.doc or "", params = e.params or {}, main = e.main, plan = e.plan },

@@ -35,4 +35,39 @@ function groups.samples(op, g)
   return out
 end
 
+---Samples as groups by task, { task =, samples… }, in order of first appearance.
+function groups.by_task(op, of)
+  local out, by = {}, {}
+  for _, s in ipairs(groups.samples(op, of)) do
+    local id = s.task and s.task.id or 0
+    if not by[id] then
+      by[id] = { task = s.task }
+      out[#out + 1] = by[id]
+    end
+    table.insert(by[id], s)
+  end
+  return out
+end
+
+---What tells a sample's code from another's: its digest, else the code, else the text, else the sample itself.
+function groups.code_of(s)
+  return rawget(s, "code_sha") or rawget(s, "code") or rawget(s, "text") or s
+end
+
+---How many different codes the samples of each group have, added up.
+function groups.n_distinct(list)
+  local n = 0
+  for _, g in ipairs(list) do
+    local have = {}
+    for _, s in ipairs(g) do
+      local code = groups.code_of(s)
+      if not have[code] then
+        have[code] = true
+        n = n + 1
+      end
+    end
+  end
+  return n
+end
+
 return groups

@@ -3,11 +3,14 @@
 -- The surface: what `require "vegttt"` gives to scripts. One table, made of the groups that the other files define; each
 -- entry is described in lua/meta/vegttt.lua, and a test compares the two.
 local advantage = require "vegttt.advantage"
+local archive = require "vegttt.archive"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local draw = require "vegttt.draw"
+local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
 local experiment = require "vegttt.experiment"
+local learner = require "vegttt.learner"
 local list = require "vegttt.list"
 local params = require "vegttt.params"
 local policy = require "vegttt.policy"
@@ -15,8 +18,10 @@ local prompts = require "vegttt.prompts"
 local recorded = require "vegttt.recorded"
 local reward = require "vegttt.reward"
 local sched = require "vegttt.sched"
+local scores = require "vegttt.scores"
 local select_ = require "vegttt.select"
 local stats = require "vegttt.stats"
+local step_stats = require "vegttt.step_stats"
 local tasks = require "vegttt.tasks"
 local update = require "vegttt.update"
 require "vegttt.sweep"
@@ -26,12 +31,13 @@ local vt = {
   load = experiment.load,
   tasks = tasks.get, task = tasks.of, context = prompts.context,
   policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts, runs = recorded.runs,
-  sampling = draw.sampling, draw = draw.groups,
+  sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, scores = scores.of, kl = scores.kl, detail = scores.detail,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
-  batch = update.batch,
-  select = closed.names("vt.select", { apply = select_.apply, rules = closed.names("vt.select.rules", select_.rules) }),
-  early_stop = select_.early_stop,
+  batch = update.batch, learner = learner.new, step_stats = step_stats,
+  select = closed.names("vt.select", { apply = select_.apply, order = select_.order,
+    rules = closed.names("vt.select.rules", select_.rules) }),
+  early_stop = select_.early_stop, archive = archive.new,
   map = sched.map, each = sched.each, all = sched.all, race = sched.race,
   spawn = function(fn) return sched.spawn(fn) end,
   timeout = sched.timeout,
@@ -42,5 +48,20 @@ local vt = {
   }),
 }
 for name, fn in pairs(list) do vt[name] = fn end
+
+-- What a function does not check itself is said at the caller's line, not at the engine's.
+local function at_the_surface(t)
+  for name, v in pairs(t) do
+    if type(v) == "function" then t[name] = errors.surface(v) end
+  end
+end
+at_the_surface(vt)
+for _, group in ipairs { "reward", "advantage" } do -- factories: so are the functions that they return
+  for name, make in pairs(vt[group]) do
+    vt[group][name] = function(...) return errors.surface(make(...)) end
+  end
+end
+for _, group in ipairs { "eval", "reward", "advantage", "select", "stats", "json" } do at_the_surface(vt[group]) end
+for _, class in ipairs(closed.classes) do at_the_surface(class.methods) end
 
 return closed.names("vt", vt)

@@ -29,10 +29,11 @@ function inputs.declare(kind, text, now, is_anywhere)
   kinds[kind] = { text = text, now = now, is_anywhere = is_anywhere }
 end
 
----The digest of the file `path`; "absent" when there is none; nil for what is no regular file.
+---The digest of the file `path`; "absent" when there is none, "folder" for a folder; nil for what cannot be compared: a
+---device, a pipe, a file of the kernel's.
 function inputs.file_digest(path)
   local digest, what = core.file_digest(path)
-  return digest or what == "absent" and what or nil
+  return digest or what ~= "special" and what or nil
 end
 
 ---One digest of a folder's regular files, names and contents.
@@ -45,7 +46,10 @@ function inputs.folder_digest(dir)
   return core.sha256(table.concat(rows, "\n"))
 end
 
-local function module_file(name) return (package.searchpath(name, package.path)) end
+local function module_file(name)
+  local path = package.searchpath(name, package.path) or package.searchpath(name, package.cpath)
+  return path or package.searchpath(name:match "^[^.]*", package.cpath)
+end
 
 inputs.declare("file", "the file %s", inputs.file_digest)
 inputs.declare("module", "the module %s", function(name)
@@ -55,6 +59,7 @@ end)
 inputs.declare("experiment", "the experiment %s", function(name) return inputs.file_digest(core.find(name) or name) end)
 inputs.declare("env", "the environment variable %s", function(name) return core.sha256(os.getenv(name) or "") end)
 inputs.declare("numerics", "the numerics of %s", function() return core.numerics() end)
+inputs.declare("unrepeatable", "what %s gives") -- see inputs.note_unrepeatable
 
 -- ── sets ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -114,10 +119,14 @@ function inputs.note_all(set)
   for _, x in ipairs(set and set.list or {}) do inputs.note(x.kind, x.name, x.digest) end
 end
 
+---Something was read that cannot be compared later: the run goes on where it was cut off, but when it is finished it
+---answers nobody else.
+function inputs.note_unrepeatable(name) inputs.note("unrepeatable", name, "unknown") end
+
 ---The file `path` was read, or found absent.
 function inputs.note_file(path)
   local digest = inputs.file_digest(path)
-  if digest then inputs.note("file", path, digest) end
+  if digest then inputs.note("file", path, digest) else inputs.note_unrepeatable(path) end
 end
 
 -- ── modules ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -154,10 +163,29 @@ function inputs.recorded(dir)
   return before, within
 end
 
+---What a run read that cannot be compared, by name.
+function inputs.unrepeatable(dir)
+  local out, known = {}, {}
+  for _, set in ipairs { inputs.recorded(dir) } do
+    for _, x in ipairs(set.list) do
+      if x.kind == "unrepeatable" and not known[x.name] then
+        known[x.name] = true
+        out[#out + 1] = x.name
+      end
+    end
+  end
+  return out
+end
+
 ---The inputs that the run in `dir` read while it ran and that are not the same now, in words; first_only: one is enough.
 function inputs.changed(dir, first_only)
   local _, within = inputs.recorded(dir)
   local out = {}
+  if core.exists(dir .. "/summary.json") then
+    local names = inputs.unrepeatable(dir)
+    if #names > 0 then out[1] = ("what %s gives cannot be compared"):format(table.concat(names, ", ")) end
+    if first_only and out[1] then return out end
+  end
   for _, x in ipairs(within.list) do
     local ok, digest = pcall(kinds[x.kind].now or function() return x.digest end, x.name, dir)
     if not ok or digest ~= x.digest then

@@ -81,7 +81,11 @@ function list.sort_by(t, key)
   need_list("vt.sort_by", t)
   local get = getter("vt.sort_by", key)
   local rows = {}
-  for i, x in ipairs(t) do rows[i] = { x = x, k = get(x), i = i } end
+  for i, x in ipairs(t) do
+    local k = get(x)
+    if k == nil or k ~= k then errors.misuse("vt.sort_by", "vt.sort_by: the key of element %d is %s", i, k == nil and "nil" or "nan") end
+    rows[i] = { x = x, k = k, i = i }
+  end
   table.sort(rows, function(a, b)
     if a.k == b.k then return a.i < b.i end
     return a.k < b.k
@@ -97,6 +101,7 @@ function list.lowest(t, key, k, o)
   local sorted = list.sort_by(t, key)
   local get = getter("vt.lowest", key)
   local out = {}
+  errors.number("vt.lowest", "k", k, 0)
   for i, x in ipairs(sorted) do
     if i > k and not (o.ties == "all" and get(x) == get(sorted[k])) then break end
     out[i] = x
@@ -106,6 +111,10 @@ end
 
 ---Powers of `base` up to and including n: vt.powers(2, 12) -> 1, 2, 4, 8, 12.
 function list.powers(base, n)
+  errors.number("vt.powers", "n", n, 1)
+  if errors.number("vt.powers", "base", base) <= 1 then
+    errors.misuse("vt.powers", "vt.powers: base must be above 1, not %s", base)
+  end
   local out, v = {}, 1
   while v < n do
     out[#out + 1] = v
@@ -117,9 +126,13 @@ end
 
 ---{ lr = {a, b}, seed = {1, 2} } -> the four combinations, the alphabetically last name varying fastest.
 function list.grid(axes)
+  if type(axes) ~= "table" then errors.misuse("vt.grid", "vt.grid needs a table of lists, not a %s", type(axes)) end
   local cells = { {} }
   for _, name in ipairs(errors.keys(axes)) do
     local next_cells = {}
+    if type(axes[name]) ~= "table" or #axes[name] == 0 then
+      errors.misuse("vt.grid", "vt.grid: '%s' must be a list with a value at least", tostring(name))
+    end
     for _, cell in ipairs(cells) do
       for _, v in ipairs(axes[name]) do
         local c = {}
@@ -133,23 +146,54 @@ function list.grid(axes)
   return cells
 end
 
-local function parse(op, text, convert)
-  if type(text) == "number" then return { text } end
-  if type(text) == "table" then text = table.concat(text, ",") end
+local max_range = 10 ^ 6
+
+-- "4-7" -> 4, 7; nil when the item is no range.
+local function range(op, item)
+  local first, last = item:match "^(%d+)%-(%d+)$"
+  if not first then return nil end
+  first, last = math.tointeger(tonumber(first)), math.tointeger(tonumber(last))
+  if not first or not last or last < first or last - first >= max_range then
+    errors.misuse(op, "%s: '%s' is no range of at most %d numbers, from the lower to the higher", op, item, max_range)
+  end
+  return first, last
+end
+
+-- The numbers that a text, a number or a list of those names; at least one.
+local function parse(op, given, is_whole)
   local out = {}
-  for item in tostring(text):gmatch "[^,%s]+" do
-    local first, last = item:match "^(%d+)%-(%d+)$"
-    if first then
-      for i = math.tointeger(first), math.tointeger(last) do out[#out + 1] = convert(i) end
-    else
-      out[#out + 1] = convert(tonumber(item)) or errors.misuse(op, "%s: '%s' is not a number", op, item)
+  local function add(item)
+    local v = tonumber(item)
+    local is_finite = v and v == v and math.abs(v) < math.huge
+    if is_finite and is_whole then v = math.tointeger(v) end
+    if not is_finite or not v then
+      errors.misuse(op, "%s: '%s' is not a %s number", op, tostring(item), is_whole and "whole" or "finite")
+    end
+    out[#out + 1] = v
+  end
+  local function read(text)
+    if type(text) == "number" then return add(text) end
+    if type(text) ~= "string" then errors.misuse(op, "%s needs a text such as \"1,2\", not a %s", op, type(text)) end
+    for item in text:gmatch "[^,%s]+" do
+      local first, last = range(op, item)
+      if first then
+        for i = first, last do out[#out + 1] = i end
+      else
+        add(item)
+      end
     end
   end
+  if type(given) == "table" then
+    for _, item in ipairs(given) do read(item) end
+  else
+    read(given)
+  end
+  if #out == 0 then errors.misuse(op, "%s: there is no number in %s", op, type(given) == "table" and "the list" or "''") end
   return out
 end
 
-function list.numbers(text) return parse("vt.numbers", text, function(v) return v end) end
-function list.integers(text) return parse("vt.integers", text, function(v) return v and math.tointeger(v) end) end
+function list.numbers(text) return parse("vt.numbers", text, false) end
+function list.integers(text) return parse("vt.integers", text, true) end
 
 ---Iterates over the keys of a table in sorted order.
 function list.sorted_pairs(t)

@@ -11,6 +11,7 @@ local globals = require "vegttt.globals"
 local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
+local run_diff = require "vegttt.run_diff"
 local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
@@ -41,10 +42,15 @@ local function parse(words, declared)
   return flags, given
 end
 
+-- The command that continues a run: without --fresh, and without the limits, of which one may be what ended it.
+local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1 }
+
 local function command_of(file, words)
-  local kept = { file }
-  for _, w in ipairs(words) do
-    if w ~= "--fresh" then kept[#kept + 1] = w end
+  local kept, i = { file }, 1
+  while i <= #words do
+    local n_values = is_left_out[words[i]:match "^[^=]*"]
+    if not n_values then kept[#kept + 1] = words[i] end
+    i = i + 1 + (n_values and not words[i]:find("=", 1, true) and n_values or 0)
   end
   return verb.command(kept)
 end
@@ -140,11 +146,15 @@ local function print_result(r, result, is_json)
   local scalars = result_text(result, 4)
   if scalars ~= "" then say(is_json, "\n" .. scalars) end
   local m = r.meter:copy()
-  local format = "\ncharged (as if the method ran alone): %d rollouts, %d evaluations, %d tokens sampled, %d trained; "
+  local format = "\ncharged (as if the method ran alone): %d rollouts, %d evaluations, %d tokens sampled, %d scored, %d trained; "
     .. "spent (what this run did): %d rollouts, %d evaluations"
-  say(is_json, format:format(m.charged.rollouts, m.charged.evaluations, m.charged.student_tokens,
-    m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
+  say(is_json, format:format(m.charged.rollouts, m.charged.evaluations, m.charged.sampled_tokens,
+    m.charged.scored_tokens, m.charged.update_tokens, m.spent.rollouts, m.spent.evaluations))
   say(is_json, "everything is in " .. r.dir)
+  if r.unrepeatable[1] then
+    say(is_json, ("what %s gives cannot be compared, so the same command runs this again"):format(
+      table.concat(r.unrepeatable, ", ")))
+  end
 end
 
 local function print_stored(r, summary, is_json)
@@ -155,14 +165,14 @@ local function print_stored(r, summary, is_json)
     local table_text = core.exists(path) and core.read(path)
     if table_text then
       say(is_json, "\n" .. name .. "\n\n" .. table_text)
-      local columns = {}
-      for column in table_text:match "^[^\n]*":gmatch "[^|%s]+" do columns[#columns + 1] = column end
-      columns_of[#columns_of + 1] = columns
+      columns_of[#columns_of + 1] = tables.columns_of_markdown(table_text)
     end
   end
   say_legend(is_json, columns_of)
   say(is_json, result_text(summary.result, 15))
   say(is_json, "\nThis run is finished: " .. r.dir)
+  local differs = run_diff.engines(run_diff.engine(summary), run_diff.engine_now())
+  if differs then say(is_json, differs) end
   say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")
 end
 
@@ -197,6 +207,8 @@ local function run_experiment(e, flags, given, file, words)
     unsafe_jail = flags["unsafe-jail"], chat = flags.chat }
   local values, origins = params.resolve(e.params, given, "flag")
   if is_of_tasks then inputs.collect(tasks.get, values) end -- also where the script has no plan that asks for them
+  local name_problem = flags.run and run.name_problem(flags.run)
+  if name_problem then errors.usage("--run: %s", name_problem) end
   if flags["dry-run"] then
     print_plan(e, values, origins)
     return 0
@@ -215,8 +227,9 @@ local function run_experiment(e, flags, given, file, words)
     r:close()
     return 0
   end
-  local status, value = attempt.carry_out(r)
-  local code = report(r, status, value, is_json, command_of(file, words))
+  local command = command_of(file, words)
+  local status, value = attempt.carry_out(r, command, is_json)
+  local code = report(r, status, value, is_json, command)
   if is_json then
     json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(value or {}, 0)
       or nil, error = status == "failed" and error_record(value) or nil }

@@ -2,14 +2,16 @@
 --
 -- The meter: what a method costs. `charged` counts as if the method ran alone (the prompt once per sample, every
 -- evaluation asked for); `spent` counts what this run really did, after sharing and reuse, over all its attempts.
+-- Tokens are counted by what was done (sampled, scored, update_tokens) and those sampled or scored also by who is billed
+-- (student, teacher).
 local errors = require "vegttt.errors"
 
 local Meter = {}
 Meter.__index = Meter
 
 local meter = {}
-local units = { "rollouts", "evaluations", "prompt_tokens", "student_tokens", "teacher_tokens", "update_tokens",
-  "gpu_s", "usd" }
+local units = { "rollouts", "evaluations", "prompt_tokens", "sampled_tokens", "scored_tokens", "student_tokens", "teacher_tokens",
+  "update_tokens", "gpu_s", "usd" }
 
 meter.units = units
 

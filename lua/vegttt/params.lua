@@ -10,11 +10,14 @@
 --
 -- What many scripts share is declared here once, with the limits that the engine itself keeps (core.limits). A script
 -- that names a shared parameter again changes what it gives and keeps the rest, `extend` excepted.
+local advantage = require "vegttt.advantage"
 local args = require "vegttt.args"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local policy = require "vegttt.policy"
+local presets = require "vegttt.presets"
+local reward = require "vegttt.reward"
 
 local params = {}
 
@@ -31,7 +34,7 @@ params.flags = {
   { "json", nil, "launch and done records on standard output, all else on standard error" },
   { "max-rollouts", "N", "stop when so many samples were charged", kind = "integer", min = 0 },
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
-  { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 0 },
+  { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 1 << 20 },
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
   { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
@@ -74,11 +77,31 @@ local function with_tasks()
   shared.subset = { "eval", "which half of the split", choices = { "train", "eval" } }
   shared.tasks = { "4,5,12,14,15", "problem ids or task files; empty = the whole subset", list = true }
   shared.eval = { "fast", "timing protocol", choices = { "fast", "full" } }
+  shared.prompt = { "", "file whose text shows a task, {source} standing for the function; empty = as the model record says" }
+  shared.system = { "", "system sentence; empty = as the model record says" }
+  shared.shots = { 0, "worked examples before the question", min = 0, max = 3 }
+  shared.free_form = { false, "let the model begin its answer itself, not with the fence and the signature" }
+  shared.preset = { "none", "values that a published text states, for parameters that are not given", choices = presets.names }
   return shared
+end
+
+-- kl_to_start needs weights, which a name cannot say.
+local function without(names, one)
+  local out = {}
+  for _, name in ipairs(names) do
+    if name ~= one then out[#out + 1] = name end
+  end
+  return out
 end
 
 local function with_updates()
   local shared = with_tasks()
+  shared.reward = { "default", "what a verdict is worth: a name of vt.reward", choices = errors.keys(reward) }
+  shared.advantage = { "default", "what is learnt from rewards: a name of vt.advantage", choices = without(errors.keys(advantage), "kl_to_start") }
+  shared.loss = { "importance_sampling", "loss of an update",
+    choices = { "cispo", "clip_higher", "cross_entropy", "dro", "gspo", "importance_sampling", "ppo" } }
+  shared.null = { "none", "control: frozen = no update, only new draws; shuffled = advantages dealt out anew within a task",
+    choices = { "none", "frozen", "shuffled" } }
   shared.steps = { 5, "gradient steps", min = 0, extend = true }
   shared.lr = limited("lr", { nil, "learning rate", type = "number" })
   shared.patience = { 0, "stop after so many steps in a row without a new best; 0 = run every step", min = 0 }
@@ -202,13 +225,32 @@ function params.resolve(declared, given, origin)
       errors.usage("there is no parameter '%s'%s", tostring(name), errors.hint(tostring(name), names))
     end
   end
+  local preset = declared.preset and given.preset and params.value("preset", declared.preset, given.preset) or "none"
+  local stated = presets.values(preset, declared)
   for _, name in ipairs(names) do
-    local d = declared[name]
-    values[name] = params.value(name, d, given[name])
-    origins[name] = { value = values[name], type = params.kind(d), origin = given[name] ~= nil and origin
+    local d, from = declared[name], origin
+    local text = given[name]
+    if text == nil then text, from = stated[name], "preset " .. preset end
+    values[name] = params.value(name, d, text)
+    origins[name] = { value = values[name], type = params.kind(d), origin = text ~= nil and from
       or values[name] == nil and "model record" or "default" }
   end
   return closed.record("p", values, names), origins
+end
+
+local from_record = setmetatable({}, { __mode = "k" }) -- values -> the names that a model record filled
+
+---A value that the model's record has for a parameter that was given none.
+function params.take_from_record(values, name, v)
+  from_record[values] = from_record[values] or {}
+  from_record[values][name] = true
+  rawset(values, name, v)
+end
+
+---The value that was given, or the declared default: nil where the model's record says it.
+function params.given(values, name)
+  if from_record[values] and from_record[values][name] then return nil end
+  return rawget(values, name)
 end
 
 ---The table that --help prints.

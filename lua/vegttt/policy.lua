@@ -45,11 +45,27 @@ local function target_bits(names)
   return bits
 end
 
+-- What weights were trained on, families in the tasks' words: an adapter names those of the corpus it was trained on.
+local function in_task_words(trained_on)
+  local out, known = {}, {}
+  for _, name in ipairs(trained_on.families or {}) do
+    local family = families.of(name)
+    if not known[family] then
+      known[family] = true
+      out[#out + 1] = family
+    end
+  end
+  table.sort(out)
+  trained_on.families = trained_on.families and core.array(out)
+  return trained_on
+end
+
 ---A Weights object around what the C half returned.
 function policy.weights(model, info)
   if model.known[info.id] then return model.known[info.id] end
   local w = setmetatable({ id = info.id, step = info.step, model = model, handle = info.handle, is_trainable = true,
-    trained_on = core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on") }, weights_class)
+    trained_on = in_task_words(core.json_decode(info.trained_on ~= "" and info.trained_on or "{}", "trained_on")) },
+    weights_class)
   model.known[w.id] = w
   return w
 end
@@ -58,7 +74,7 @@ end
 function policy.recorded_weights(model, id, step, trained_on, recipe)
   if not model.known[id] then
     model.known[id] = setmetatable({ id = id, step = step, model = model, recipe = recipe,
-      trained_on = trained_on, is_trained = true }, weights_class)
+      trained_on = in_task_words(trained_on), is_trained = true }, weights_class)
   end
   return model.known[id]
 end
@@ -121,12 +137,16 @@ function policy.open(spec, o)
   end
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
-  local model = open_model(spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
+  local done = session.run("vt.policy").progress:doing(
+    ("opening the model %s: fetching it where it is not here yet, reading and packing its weights"):format(spec))
+  local ok, model = pcall(open_model, spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
     reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
     chat = session.flags.chat })
+  done()
+  if not ok then error(model, 0) end
   inputs.note("model", model.spec, model_digest(model.spec))
   inputs.note("numerics", model.spec, core.numerics())
-  session.run("vt.policy"):uses_model(model.spec, model.start.id, model.record)
+  session.run("vt.policy"):uses_model(model.spec, spec, model.start.id, model.record)
   return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
     weights = model.start }, policy_class)
 end
@@ -263,7 +283,8 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
   "run", "dropped", "recorded" })
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
-  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded" })
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "entropy", "certainty",
+  "confidence", "confidence_tail", "confidence_worst" })
 closed.settable(Group)
 closed.settable(Sample)
 policy.Group, policy.Sample = Group, Sample
@@ -295,13 +316,13 @@ function policy.sample_of(line, task, g)
     weights = rawget(g, "weights"), recorded = rawget(g, "recorded") }, Sample)
 end
 
--- What a run's start weights were trained on, met by this task: "task", "family" or nil.
-local function seen_by(model, task)
-  for _, id in ipairs(model.start.trained_on.tasks or {}) do
+---What weights were trained on, met by this task: "task", "family" or nil.
+function policy.seen(trained_on, task)
+  for _, id in ipairs(trained_on.tasks or {}) do
     if id == task.id then return "task" end
   end
-  for _, family in ipairs(model.start.trained_on.families or {}) do
-    if families.of(family) == families.of(task.family) then return "family" end
+  for _, family in ipairs(trained_on.families or {}) do
+    if family == families.of(task.family) then return "family" end
   end
 end
 
@@ -320,8 +341,27 @@ local function keep_prompt(request)
   return request.parts_sha
 end
 
+-- A vector that goes on from the first n values of another.
+local function joined(first, n, rest)
+  local values = {}
+  for t = 1, n do values[t] = first[t] end
+  for t = 1, #rest do values[n + t] = rest[t] end
+  return core.vector(values)
+end
+
+-- The whole answer of a sample that went on from the beginning of another.
+local function with_beginning(request, raw)
+  local begun, n = request.begun, request.begun.n
+  local tokens = table.move(begun.sample.tokens, 1, n, 1, {})
+  table.move(raw.tokens, 1, #raw.tokens, n + 1, tokens)
+  return { text = begun.text .. raw.text, tokens = tokens, finish = raw.finish, stop = raw.stop,
+    logprobs = joined(begun.sample.logprobs, n, raw.logprobs),
+    logprobs_behaviour = joined(begun.sample.logprobs_behaviour, n, raw.logprobs_behaviour) }
+end
+
 local function line_of(request, i, raw)
   local model, task = request.model, request.task
+  if request.begun then raw = with_beginning(request, raw) end
   local answer = answer_of(request, raw)
   local code, from, to = core.extract(answer, task and task.name)
   local n = #raw.logprobs
@@ -370,7 +410,7 @@ local function name_samples(request, o)
   request.stream = ("sample/%s/%d/%s/"):format(subject, request.weights.step, request.draw)
   local fields = { weights = request.weights.id, prompt = request.prompt.sha, temperature = request.temperature,
     top_p = request.top_p, top_k = request.top_k, min_p = request.min_p, max_tokens = request.max_tokens,
-    stop = core.array(request.stop) }
+    stop = core.array(request.stop), begun = request.begun and request.begun.sha }
   request.seeds, request.keys = {}, {}
   for i = 1, request.n do
     request.seeds[i] = core.seed(run.seed, request.stream .. i)
@@ -385,7 +425,17 @@ local function name_samples(request, o)
   for i = 1, request.n do run.record.issued[request.keys[i]] = true end
 end
 
-local function make_request(w, p, o)
+-- What of a sample is kept by one that goes on from it: n tokens, and how the request knows them.
+local function beginning_of(model, s, n)
+  if not model.caps.tokens then
+    errors.misuse("weights:resample", "%s works in text: no sample can go on from tokens", model.spec)
+  end
+  local tokens = table.move(s.tokens, 1, n, 1, {})
+  return { sample = s, n = n, tokens = tokens, text = core.policy_decode(model.handle, tokens),
+    sha = record.hash(core.array(tokens)) }
+end
+
+local function make_request(w, p, o, begun)
   local model = w.model
   if not model.caps.sample then errors.misuse("weights:sample", "%s cannot sample", model.spec) end
   if not prompts.is(p) then
@@ -396,13 +446,18 @@ local function make_request(w, p, o)
   local r = model.record
   local request = {
     model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
-    prompt = tokens_of(model, p, o.prefix), parts = prompts.parts(p, o.prefix), seen = p.task and seen_by(model, p.task),
+    prompt = tokens_of(model, p, o.prefix), parts = prompts.parts(p, o.prefix), seen = p.task and policy.seen(model.start.trained_on, p.task),
     temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
   }
   for _, name in ipairs(limited) do
     local problem = core.limit_problem(name, request[name])
     if problem then errors.misuse("weights:sample", "weights:sample: %s", problem) end
+  end
+  if begun then
+    request.begun = begun
+    request.draw = ("%s/%s"):format(request.draw, begun.sha:sub(1, 16))
+    request.max_tokens = math.max(1, request.max_tokens - begun.n)
   end
   if p.task then request.run:keep_task(p.task) end
   name_samples(request, o)
@@ -416,8 +471,12 @@ local function draw_missing(request, missing, lines, ended)
   run:check_budget(#missing, "weights:sample")
   policy.ready(w)
   sched.gate "weights:sample"
-  local began = core.now()
+  local began, n_begun = core.now(), request.begun and request.begun.n or 0
   local prompt = { ids = request.model.caps.tokens and request.prompt.ids or nil, text = request.prompt.text }
+  if request.begun then
+    prompt.ids = table.move(request.begun.tokens, 1, request.begun.n, #prompt.ids + 1, table.move(prompt.ids, 1, #prompt.ids, 1, {}))
+    prompt.text = prompt.text .. request.begun.text
+  end
   local op = core.sample(w.handle, prompt, { seed = run.seed, stream = request.stream, index = missing },
     { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k, min_p = request.min_p,
       max_tokens = request.max_tokens, stop = request.stop })
@@ -432,7 +491,7 @@ local function draw_missing(request, missing, lines, ended)
     line.sample_ms = (core.now() - began) * 1e3
     run.record:put_sample(line)
     lines[i] = line
-    run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
+    run.meter:spend { rollouts = 1, sampled_tokens = line.n_tokens - n_begun, student_tokens = line.n_tokens - n_begun }
     run.progress:add_samples(1)
     ended(i)
   end
@@ -444,10 +503,10 @@ local function draw_missing(request, missing, lines, ended)
 end
 
 ---weights:sample, with on_sample(s) called for each sample as soon as it has ended.
-function policy.stream(self, p, o, on_sample)
+function policy.stream(self, p, o, on_sample, begun)
   sched.need "weights:sample"
-  local request = make_request(self, p, o)
-  local run, lines, missing, n_tokens = request.run, {}, {}, 0
+  local request = make_request(self, p, o, begun)
+  local run, lines, missing, n_tokens, n_begun = request.run, {}, {}, 0, begun and begun.n or 0
   local g = setmetatable({ task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self,
     draw = request.draw, seen = request.seen }, Group)
   local function ended(i)
@@ -457,7 +516,7 @@ function policy.stream(self, p, o, on_sample)
   for i = 1, request.n do
     local line = run.record.samples[request.keys[i]]
     if line then
-      run.meter:spend { rollouts = 1, student_tokens = line.n_tokens }
+      run.meter:spend { rollouts = 1, sampled_tokens = line.n_tokens - n_begun, student_tokens = line.n_tokens - n_begun }
     else
       line = from_store(request, i)
       if line then run.record:put_sample(line) end
@@ -474,45 +533,80 @@ function policy.stream(self, p, o, on_sample)
     if lines[i] then ended(i) end
   end
   if #missing > 0 then draw_missing(request, missing, lines, ended) end
-  for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens end
-  run:charge { rollouts = request.n, student_tokens = n_tokens, prompt_tokens = request.n * #request.prompt.ids }
+  for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens - n_begun end
+  run:charge { rollouts = request.n, sampled_tokens = n_tokens, student_tokens = n_tokens,
+    prompt_tokens = request.n * #request.prompt.ids }
   return g
 end
 
 function Weights:sample(p, o) return policy.stream(self, p, o, function() end) end
 
----T = 1 log-probability of each token after the prompt.
+---Samples that keep the first n tokens of s and are drawn anew from there, as whole samples: tokens and log-probabilities
+---of both parts. Only new tokens are billed. A stop string that n cuts in two is not seen. [waits]
+function Weights:resample(s, n, o)
+  if getmetatable(s) ~= Sample then
+    errors.misuse("weights:resample", "weights:resample needs a sample to go on from, not a %s", type(s))
+  end
+  if math.type(n) ~= "integer" or n < 0 or n > s.n_tokens then
+    errors.misuse("weights:resample", "weights:resample keeps 0 to %d tokens of this sample, not %s", s.n_tokens, tostring(n))
+  end
+  return policy.stream(self, s.prompt, o, function() end, n > 0 and beginning_of(self.model, s, n) or nil)
+end
+
+local Detail = closed.record_class("a score's detail", { "entropy", "certainty", "confidence" })
+
+-- What is kept of a score, and back.
+local function kept_score(logprobs, detail)
+  if not detail then return logprobs end
+  return { logprobs = logprobs, entropy = detail.entropy, certainty = detail.certainty, confidence = detail.confidence }
+end
+
+local function score_of(kept)
+  if core.is_vector(kept) or #kept > 0 or next(kept) == nil then return core.vector(kept) end
+  return core.vector(kept.logprobs), setmetatable({ entropy = core.vector(kept.entropy),
+    certainty = core.vector(kept.certainty), confidence = core.vector(kept.confidence) }, Detail)
+end
+
+---T = 1 log-probability of each token after the prompt; detail = k: also entropy, certainty and confidence of each, the
+---last over the k likeliest tokens.
 function Weights:score(p, tokens, o)
   sched.need "weights:score"
-  o = errors.options("weights:score", o, { bill = { "student", "teacher" } })
+  o = errors.options("weights:score", o, { bill = { "student", "teacher" }, detail = "integer" })
   if not self.model.caps.score then errors.misuse("weights:score", "%s cannot score given tokens", self.model.spec) end
+  if o.detail and not self.model.caps.detail then
+    errors.misuse("weights:score", "%s gives log-probabilities only, no detail", self.model.spec)
+  end
+  if o.detail and (o.detail < 1 or o.detail > 64) then
+    errors.misuse("weights:score", "weights:score: detail must be 1 to 64 tokens, not %d", o.detail)
+  end
   if type(tokens) ~= "table" then
     errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens))
   end
   local run = session.run "weights:score"
   local ids = policy.prompt_tokens(self.model, p, "weights:score")
   local bill = (o.bill or "student") .. "_tokens"
-  local cost = { prompt_tokens = #ids, [bill] = #tokens }
-  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens) }
+  local cost = { prompt_tokens = #ids, scored_tokens = #tokens, [bill] = #tokens }
+  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), detail = o.detail }
   run:charge(cost)
   run.meter:spend(cost)
   local known = run.record:get(key)
-  if known then return core.vector(known) end
+  if known then return score_of(known) end
   local store, store_key = session.content(), core.sha256(key) -- keys of samples are other hashes
   local text = store and not session.flags.fresh and core.content_get(store, store_key)
   if text then
-    local logprobs = core.vector(core.json_decode(text, "a stored score"))
-    run.record:put(key, logprobs)
-    return logprobs
+    local kept = core.json_decode(text, "a stored score")
+    run.record:put(key, kept)
+    return score_of(kept)
   end
   policy.ready(self)
   sched.gate "weights:score"
-  local future = sched.start(core.score(self.handle, ids, tokens), function(logprobs)
-    run.record:put(key, logprobs)
-    if store then core.content_put(store, store_key, core.json_encode(logprobs)) end
-    return logprobs
+  local future = sched.start(core.score(self.handle, ids, tokens, o.detail), function(logprobs, detail)
+    local kept = kept_score(logprobs, detail)
+    run.record:put(key, kept)
+    if store then core.content_put(store, store_key, core.json_encode(kept)) end
+    return kept
   end)
-  return sched.await(future, "weights:score")
+  return score_of(sched.await(future, "weights:score"))
 end
 
 ---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. [waits]

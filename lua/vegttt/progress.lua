@@ -13,8 +13,30 @@ local tty_interval_s, pipe_interval_s = 0.25, 5
 ---parent: the progress of the sweep whose cell this is; what is counted here counts there too.
 function progress.new(plan, parent)
   return setmetatable({ parent = parent, plan = plan or {}, asked_samples = 0, asked_evals = 0, n_samples = 0, n_evals = 0,
-    n_updates = 0, n_trained = 0, n_new = 0, n_answered = 0, counts = {}, stage = "start", began = core.now(),
+    n_updates = 0, n_trained = 0, n_new = 0, n_answered = 0, counts = {}, stage = "starting", began = core.now(),
     shown_at = core.now() }, Progress)
+end
+
+---What the process does before it can do what the script asked for, in words, until done() is called; it stands where the
+---stage stands.
+function Progress:doing(words)
+  local mine = { words = words, before = self.work }
+  self.work = mine
+  if self.parent then mine.done = self.parent:doing(words) end
+  return function()
+    if self.work == mine then self.work = mine.before end
+    mine.words = nil
+    if mine.done then mine.done() end
+  end
+end
+
+-- What the run is doing.
+local function stage_of(self)
+  local work = self.work
+  while work and not work.words do work = work.before end
+  if work then return work.words end
+  if self.asked_evals > 0 and self.n_evals == 0 then return self.stage .. ": compiling and checking the first kernels" end
+  return self.stage
 end
 
 function Progress:plan_samples(n)
@@ -75,7 +97,7 @@ function Progress:show()
   local samples = math.max(self.plan.samples or 0, self.asked_samples)
   local evals = math.max(self.plan.evaluations or 0, self.asked_evals)
   core.progress {
-    stage = self.stage, counts = counts_text(self.counts), elapsed_s = elapsed,
+    stage = stage_of(self), counts = counts_text(self.counts), elapsed_s = elapsed,
     best = self.best_speedup and ("task %d %.2fx"):format(self.best_task, self.best_speedup) or "",
     n_samples = self.n_samples, n_samples_planned = samples, n_evals = self.n_evals, n_evals_planned = evals,
     n_updates = self.n_updates, n_updates_planned = self.plan.updates or 0,

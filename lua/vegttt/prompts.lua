@@ -7,14 +7,15 @@
 -- writes the body and a closing brace. The two sentences come from the model record when the prompt is rendered.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
-local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+
+local shots = require "vegttt.shots"
 
 local prompts = {}
 
 local Prompt, Context = {}, {}
 local prompt_class = closed.class("vt.Prompt", "a prompt", { "task", "system", "template", "reasoning", "sections",
-  "prefix" }, Prompt)
+  "prefix", "shots" }, Prompt)
 local context_class = closed.class("vt.Context", "a context", { "prompt", "sections" }, Context)
 
 local default_system = "You write fast C code."
@@ -24,28 +25,40 @@ local default_instruction = "Rewrite this C function so that it runs faster and 
 function prompts.source(task, body) return core.prompt(task.handle, body) end
 
 function prompts.new(task, o)
-  if o.shots and o.shots > 0 then
-    errors.misuse("task:prompt", "task:prompt: shots need worked examples, and this task has none")
+  local n_shots = o.shots or 0
+  if n_shots < 0 or n_shots > #shots.all then
+    errors.misuse("task:prompt", "task:prompt: shots must be 0 to %d, the worked examples there are, not %d", #shots.all,
+      n_shots)
+  end
+  if o.template and not o.template:find("{source}", 1, true) then
+    errors.misuse("task:prompt", "task:prompt: the template has no {source}, where the function is to stand")
   end
   return setmetatable({ task = task, system = o.system, template = o.template, reasoning = o.reasoning, sections = {},
-    prefix = ("```c\n%s {\n"):format(task.signature) }, prompt_class)
+    shots = n_shots > 0 and n_shots or nil, prefix = ("```c\n%s {\n"):format(task.signature) }, prompt_class)
 end
 
----The chat turns, with the record's sentences where the script gave none.
+local function question(self, record, source)
+  if self.template then return (self.template:gsub("{source}", function() return source end)) end
+  return ("%s\n```c\n%s\n```"):format(record.instruction or default_instruction, source)
+end
+
+---The chat turns, with the record's sentences where the script gave none; worked examples are turns of their own.
 function Prompt:messages(record)
-  local question = self.template and self.template:gsub("{source}", function() return prompts.source(self.task) end)
-    or ("%s\n```c\n%s\n```"):format(record.instruction or default_instruction, prompts.source(self.task))
-  local parts = { question }
+  local out = { { role = "system", content = self.system or record.system or default_system } }
+  for i = 1, self.shots or 0 do
+    local shot = shots.all[i]
+    out[#out + 1] = { role = "user", content = question(self, record, shots.source(shot, shot.slow)) }
+    out[#out + 1] = { role = "assistant", content = ("```c\n%s\n```"):format(shots.source(shot, shot.fast)) }
+  end
+  local parts = { question(self, record, prompts.source(self.task)) }
   for _, s in ipairs(self.sections) do parts[#parts + 1] = s end
-  return {
-    { role = "system", content = self.system or record.system or default_system },
-    { role = "user", content = table.concat(parts, "\n\n") },
-  }
+  out[#out + 1] = { role = "user", content = table.concat(parts, "\n\n") }
+  return out
 end
 
 function prompts.is(p) return getmetatable(p) == prompt_class end
 
-local kept = { "system", "template", "reasoning", "sections" }
+local kept = { "system", "template", "reasoning", "sections", "shots" }
 
 ---What a prompt is made of beside its task, as plain data, with the prefix that the answer was begun with.
 function prompts.parts(p, prefix)

@@ -23,6 +23,7 @@ function record.open(handle, dir, donors)
     local known = r.samples[line.key]
     if known then
       known.reward, known.advantage = line.reward or known.reward, line.advantage or known.advantage
+      known.dropped = line.dropped
     elseif line.tokens then
       line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
       r.samples[line.key] = line

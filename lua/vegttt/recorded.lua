@@ -105,7 +105,7 @@ function recorded.weights(ref, o)
     if not core.exists(ref .. "/adapter_config.json") then
       errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref))
     end
-    return policy.open((o.model or "smollm2-135m") .. "+" .. ref):start()
+    return policy.open((o.model or core.default_model) .. "+" .. ref):start()
   end
   local id, dir = snapshot_of(ref, own_dir())
   inputs.note("weights", ref, id)
@@ -149,6 +149,7 @@ local function groups_of(dir)
     line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
     local s = policy.sample_of(line, g.task, g)
     s.reward, s.advantage = line.reward, line.advantage
+    if line.dropped then g.dropped = true end -- its advantages were left out of the batch
     if line.result or not line.code_sha then s.result = eval.of_record(line.result, g.task) end
     g[#g + 1] = s
   end

@@ -1,16 +1,18 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Rewards: factories of functions that set .reward on every sample of a batch and return the groups. Each is a pure
--- function of the ordered batch, so a replay gives the same numbers.
+-- function of the ordered batch, and `paper` of the batches before it too, so a replay gives the same numbers. The names
+-- `default` and `paper` stand in vt.advantage as well: the two presets are one name for both.
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
 local list = require "vegttt.list"
+local paper = require "vegttt.reward_paper"
 
 local reward = {}
 
 local function speedup(s)
   if not s.result then errors.misuse("vt.reward", "a reward needs verdicts: call vt.eval.all(groups) first") end
-  return s.result.correct and s.result.speedup or 0
+  return s.result.correct and errors.number("vt.reward", "the speedup of a sample", s.result.speedup, 0) or 0
 end
 
 local function each(batch, fn)
@@ -31,7 +33,7 @@ end
 ---Raw, at most `max` (10), so that one outlier is not the whole gradient.
 function reward.clip(o)
   o = errors.options("vt.reward.clip", o, { max = "number" })
-  local max = o.max or 10
+  local max = o.max == math.huge and o.max or errors.number("vt.reward.clip", "max", o.max or 10, 0)
   return function(batch)
     each(batch, function(s) return math.min(speedup(s), max) end)
     return batch
@@ -39,21 +41,24 @@ function reward.clip(o)
 end
 
 ---log(speedup) + correct_bonus when correct. Failures get `floor`: a number, or "batch_min-1" (default): one less than
----the lowest correct reward of the batch, or than 0 where that is lower.
+---the lowest correct reward of the batch, -1 where nothing is correct.
 function reward.log(o)
   o = errors.options("vt.reward.log", o, { floor = "any", correct_bonus = "number" })
-  local bonus = o.correct_bonus or 0
+  local bonus = errors.number("vt.reward.log", "correct_bonus", o.correct_bonus or 0)
+  if type(o.floor) == "number" then errors.number("vt.reward.log", "floor", o.floor) end
+  if o.floor ~= nil and type(o.floor) ~= "number" and o.floor ~= "batch_min-1" then
+    errors.misuse("vt.reward.log", "vt.reward.log: floor must be a number or \"batch_min-1\"")
+  end
   local function value(s) return math.log(speedup(s)) + bonus end
   return function(batch)
     local floor = o.floor or "batch_min-1"
     if floor == "batch_min-1" then
-      local lowest = 0
-      each(batch, function(s)
+      local lowest = math.huge
+      for _, s in ipairs(groups.samples("vt.reward.log", batch)) do
         if speedup(s) > 0 then lowest = math.min(lowest, value(s)) end
-      end)
+      end
+      if lowest == math.huge then lowest = 0 end
       floor = lowest - 1
-    elseif type(floor) ~= "number" then
-      errors.misuse("vt.reward.log", "vt.reward.log: floor must be a number or \"batch_min-1\"")
     end
     each(batch, function(s) return speedup(s) > 0 and value(s) or floor end)
     return batch
@@ -81,25 +86,40 @@ function reward.normalized(o)
   end
 end
 
----The papers' normaliser: each correct sample over the running median of its task's earlier ones, starting from 1.
+---The papers': as timed, copies too, over the running median of the task's earlier ones, across steps (reward_paper.lua).
 function reward.paper(o)
   errors.options("vt.reward.paper", o, {})
+  return paper(function(s)
+    speedup(s)
+    return s.result.correct and (s.result.speedup_measured or s.result.speedup) or 0
+  end)
+end
+
+---Speedup + bonus (0.3, as Kevin 2025) when correct, else 0: something to learn before anything is faster.
+function reward.correct_bonus(o)
+  o = errors.options("vt.reward.correct_bonus", o, { bonus = "number" })
+  local bonus = o.bonus or 0.3
   return function(batch)
-    for _, g in ipairs(groups.list("vt.reward", batch)) do
-      local earlier = {}
-      each({ g }, function(s)
-        local x = speedup(s)
-        if x == 0 then return 0 end
-        local r = x / median(table.move(earlier, 1, #earlier, 1, {}))
-        earlier[#earlier + 1] = x
-        return r
-      end)
-    end
+    each(batch, function(s) return speedup(s) > 0 and speedup(s) + bonus or 0 end)
     return batch
   end
 end
 
----What the experiments use unless told otherwise: clip at 10.
-function reward.default() return reward.clip { max = 10 } end
+---Sparsified: 1 when correct and faster than p (1), else 0. What a dense reward is compared with.
+function reward.sparse(o)
+  o = errors.options("vt.reward.sparse", o, { p = "number" })
+  local p = o.p or 1
+  return function(batch)
+    each(batch, function(s) return speedup(s) > p and 1 or 0 end)
+    return batch
+  end
+end
+
+---What the experiments use unless told otherwise, with vt.advantage.default: log speedup, failures one below the batch's
+---lowest.
+function reward.default(o)
+  errors.options("vt.reward.default", o, {})
+  return reward.log {}
+end
 
 return reward

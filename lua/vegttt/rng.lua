@@ -18,6 +18,8 @@ end
 
 ---A whole number in lo..hi, both included.
 function Rng:int(lo, hi)
+  errors.number("rng:int", "the lower end", lo, nil, nil, true)
+  errors.number("rng:int", "the upper end", hi, nil, nil, true)
   if hi < lo then
     errors.misuse("rng:int", "rng:int: no whole number lies between %s and %s", tostring(lo), tostring(hi))
   end

@@ -16,6 +16,7 @@ local donors = require "vegttt.donors"
 local errors = require "vegttt.errors"
 local inputs = require "vegttt.inputs"
 local meter = require "vegttt.meter"
+local params = require "vegttt.params"
 local progress = require "vegttt.progress"
 local record = require "vegttt.record"
 local results = require "vegttt.results"
@@ -30,6 +31,21 @@ local plain
 local Run = { __name = "vt.Run" }
 Run.__index = Run
 function Run:__tostring() return ("run %s"):format(self.dir) end
+
+local max_name = 128 -- engine/store/run_find.c has it too
+
+-- What is wrong with a name that becomes a file's or a folder's, or nil.
+local function file_name_problem(name)
+  if name:find "^[%w_][%w_.-]*$" and #name <= max_name then return nil end
+  return ("'%s' is no name: it must be 1 to %d letters, digits, '_', '-' and '.', and begin with one of the first three")
+    :format((name:sub(1, 140):gsub("%c", "?")), max_name)
+end
+
+---What is wrong with a run's name, or nil.
+function run.name_problem(name)
+  if name == "latest" then return "'latest' names the run that was started last; choose another name" end
+  return file_name_problem(name)
+end
 
 -- Tasks of the plan that are the user's own, by file.
 local function file_tasks(plan)
@@ -92,6 +108,7 @@ end
 local function environment()
   return {
     vegttt = core.version,
+    commit = core.commit,
     lua = _VERSION,
     cpu = first_line("/proc/cpuinfo", "model name%s*:%s*([^\n]+)"),
     kernel = first_line("/proc/version", "^[^\n]*"),
@@ -209,13 +226,14 @@ function run.open(e, values, origins, o)
   refuse_name(known, named_dir, id, stale, values, own_tasks, read)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
     parent = o.within and o.within.id, family = of_family, before = before,
-    script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil, vegttt = core.version }
+    script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil,
+    engine = { version = core.version, commit = core.commit, digest = core.engine_digest, lua = core.lua_digest() } }
   about.changed = before and core.array(differences(before, values, own_tasks, read)) or nil
   local handle, info = core.run_open { root = root, experiment = e.name, name = o.name, params = asked, stale = stale,
     replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
     is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
-    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, table_order = {}, written = {}, kept_tasks = {},
+    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, plots = {}, table_order = {}, written = {}, kept_tasks = {},
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
   r.task_digests = {}
   for _, task in pairs(own_tasks) do r.task_digests[task.digest] = true end
@@ -237,6 +255,8 @@ end
 ---Begins the attempt of a run that is not finished.
 function Run:begin()
   self.log_file = io.open(core.run_log_path(self.handle), "a")
+  self:note(("attempt %d: vegttt %s, commit %s, engine %s"):format(self.attempt, core.version, core.commit,
+    core.engine_digest:sub(1, 12)))
   self.record = record.open(self.handle, self.dir, self.donors)
   for _, task in pairs(self.own_tasks) do self:keep_task(task) end
 end
@@ -281,28 +301,71 @@ end
 
 function Run:write_tables() tables.write(self) end
 
----A model that the script opens: it is logged, and parameters without a value have the one of its record from here on,
----in params.json and in the summary.
-function Run:uses_model(spec, weights, model_record)
-  self:log("policy", { spec = spec, weights = weights, record = model_record })
+-- Parameters that a run was given no value for and that a model record has: the value, and where it came from, in
+-- params.json and in the summary.
+local function resolve(r, found)
   local has_changed = false
-  for name, o in pairs(self.origins) do
-    local v = model_record[name]
-    if o.value == core.null and v ~= nil then
-      self.resolved[name], has_changed = v, true
-      self.origins[name] = { value = v, type = o.type, origin = "model record of " .. spec }
+  for name, o in pairs(r.origins) do
+    local now = found[name]
+    local is_open = o.origin:find "^model record" and now ~= nil
+    if is_open and (o.origin ~= now.origin or core.json_encode { o.value } ~= core.json_encode { now.value }) then
+      r.resolved[name], has_changed = now.value, true
+      r.origins[name] = { value = now.value, type = o.type, origin = now.origin }
     end
   end
-  if has_changed then core.write(core.run_path(self.handle, "params.json"), core.json_encode(self.origins) .. "\n") end
+  if has_changed then core.write(core.run_path(r.handle, "params.json"), core.json_encode(r.origins) .. "\n") end
+end
+
+---A model that the script opens: it is logged, and parameters without a value have the one of its record from here on,
+---in p, in params.json and in the summary. Where p names a model, that is the one.
+function Run:uses_model(spec, asked, weights, model_record)
+  self:log("policy", { spec = spec, weights = weights, record = model_record })
+  local named = rawget(self.params, "model")
+  if named ~= nil and named ~= asked or self.model_record then return end
+  self.model_record = model_record
+  local found = {}
+  for name, o in pairs(self.origins) do
+    if o.value == core.null and model_record[name] ~= nil then
+      found[name] = { value = model_record[name], origin = "model record of " .. spec }
+      params.take_from_record(self.params, name, model_record[name])
+    end
+  end
+  resolve(self, found)
+end
+
+---params.json of a run that is finished.
+function Run:recorded_origins()
+  local path = self.dir .. "/params.json"
+  local ok, origins = pcall(function() return core.json_decode(core.read(path), path) end)
+  return ok and type(origins) == "table" and origins or {}
+end
+
+---What a cell of a sweep took from its model's record, the sweep's own parameters of those names had; nothing where
+---cells differ. origins: of the cell's params.json.
+function Run:resolve_from_cell(origins)
+  local found = {}
+  for name, o in pairs(origins) do
+    local own = self.origins[name]
+    if own and tostring(o.origin):find "^model record of " and own.origin ~= "model records of its cells" then
+      local is_other = own.value ~= core.null and (own.origin ~= o.origin
+        or core.json_encode { own.value } ~= core.json_encode { o.value })
+      found[name] = is_other and { value = core.null, origin = "model records of its cells" }
+        or { value = o.value, origin = o.origin }
+    end
+  end
+  if not self.model_record then resolve(self, found) end
 end
 
 ---Writes the tables and summary.json: the run is finished.
 function Run:finish(result)
   self:keep_modules()
   self:write_tables()
-  local value = plain(result or {}, 0)
-  local summary = { result = value, non_finite = results.non_finite(value), params = self.resolved, meter = self.meter:copy(),
-    wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order) }
+  local value, unrepeatable = plain(result or {}, 0), inputs.unrepeatable(self.dir)
+  self.unrepeatable = unrepeatable
+  local summary = { result = value, non_finite = results.non_finite(value), params = self.resolved,
+    unrepeatable = #unrepeatable > 0 and core.array(unrepeatable) or nil, meter = self.meter:copy(),
+    wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order),
+    engine = { version = core.version, commit = core.commit, digest = core.engine_digest } }
   core.run_finish(self.handle, summary)
   return summary
 end
@@ -410,29 +473,46 @@ end
 ---Names what the run is doing, for the progress line.
 function Run:stage(name) self.progress.stage = tostring(name) end
 
+-- A name that becomes a file's; one that is taken names two things.
+local function need_name(op, name, taken)
+  if type(name) ~= "string" then errors.misuse(op, "%s needs a name, not a %s", op, type(name)) end
+  local problem = file_name_problem(name)
+  if problem then errors.misuse(op, "%s: %s", op, problem) end
+  if taken and taken[name] then errors.misuse(op, "%s: this run has '%s' already; give another name", op, name) end
+end
+
+local function need_columns(columns)
+  local known = {}
+  if type(columns) ~= "table" or #columns == 0 then
+    errors.misuse("run:table", "run:table needs a list of column names, not %s",
+      type(columns) == "table" and "an empty one" or "a " .. type(columns))
+  end
+  for i, c in ipairs(columns) do
+    if type(c) ~= "string" then errors.misuse("run:table", "run:table: column %d is a %s, not a name", i, type(c)) end
+    if known[c] then errors.misuse("run:table", "run:table: two columns are named '%s'", c) end
+    known[c] = true
+  end
+end
+
 function Run:table(name, columns)
-  if type(name) ~= "string" or type(columns) ~= "table" then
-    errors.misuse("run:table", "run:table needs a name and a list of column names")
-  end
-  local known = self.tables[name]
-  if known and table.concat(known.columns, "\0") ~= table.concat(columns, "\0") then
-    errors.misuse("run:table", "run:table: this run has a table '%s' with other columns: %s", name,
-      table.concat(known.columns, ", "))
-  end
+  need_name("run:table", name, self.tables)
+  need_columns(columns)
   local t = tables.new(self, name, columns)
-  if not self.tables[name] then self.table_order[#self.table_order + 1] = name end
+  self.table_order[#self.table_order + 1] = name
   self.tables[name] = t
   return t
 end
 
 function Run:plot(name, spec)
-  if type(name) ~= "string" then errors.misuse("run:plot", "run:plot needs a name") end
-  return tables.plot(self, name, spec)
+  need_name("run:plot", name, self.plots)
+  local path = tables.plot(self, name, spec)
+  self.plots[name] = true
+  return path
 end
 
 ---Any value as DIR/NAME.json, or weights as a PEFT folder DIR/NAME/.
 function Run:save(name, value)
-  if type(name) ~= "string" then errors.misuse("run:save", "run:save needs a name") end
+  need_name("run:save", name)
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
     local path = core.run_path(self.handle, name)
     if value ~= value.model.base then self.checkpoints:save_as(value, path) end

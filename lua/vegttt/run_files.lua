@@ -46,26 +46,81 @@ end
 
 local function is_run(dir) return core.exists(dir .. "/run.json") end
 
----All runs below runs/: { dir, experiment, stamp }, oldest first.
+local function older_first(a, b)
+  if #a.t ~= #b.t then return #a.t < #b.t end
+  if a.t ~= b.t then return a.t < b.t end
+  return a.dir < b.dir
+end
+
+---All runs below runs/: { dir, experiment, stamp, id, parent = the id of the sweep it is a cell of, about = run.json, … },
+---oldest first.
 function run_files.all()
   local out = {}
   for _, experiment in ipairs(core.list(root)) do
-    if experiment ~= "latest" then
-      for _, stamp in ipairs(core.list(root .. "/" .. experiment)) do
-        local dir = ("%s/%s/%s"):format(root, experiment, stamp)
-        if is_run(dir) then
-          local about = run_files.json(dir, "run.json") or {}
-          out[#out + 1] = { dir = dir, experiment = experiment, stamp = stamp, t = tostring(about.t or "0"), id = about.id,
-            parent = about.parent }
-        end
+    for _, stamp in ipairs(experiment ~= "latest" and core.list(root .. "/" .. experiment) or {}) do
+      local dir = ("%s/%s/%s"):format(root, experiment, stamp)
+      if is_run(dir) then
+        local about = run_files.json(dir, "run.json") or {}
+        out[#out + 1] = { dir = dir, experiment = experiment, stamp = stamp, t = tostring(about.t or "0"), id = about.id,
+          parent = about.parent, about = about }
       end
     end
   end
-  table.sort(out, function(a, b)
-    if #a.t ~= #b.t then return #a.t < #b.t end
-    if a.t ~= b.t then return a.t < b.t end
-    return a.dir < b.dir
-  end)
+  table.sort(out, older_first)
+  return out
+end
+
+---What is left below runs/ of runs that were being removed, or made, when the machine went down: folders.
+function run_files.remains()
+  local out = {}
+  for _, experiment in ipairs(core.list(root)) do
+    for _, stamp in ipairs(experiment ~= "latest" and core.list(root .. "/" .. experiment) or {}) do
+      local dir = ("%s/%s/%s"):format(root, experiment, stamp)
+      if not is_run(dir) and core.exists(dir .. "/lock") then out[#out + 1] = dir end
+    end
+  end
+  return out
+end
+
+---The cells of each sweep among these runs: dir of the sweep -> its cells. A cell names its sweep by id, which a sweep
+---made afresh shares: it belongs to the newest that is older than the cell.
+function run_files.cells(runs)
+  local by_id, out = {}, {}
+  for _, r in ipairs(runs) do
+    local sweep = r.parent and by_id[r.parent]
+    if sweep then
+      r.sweep = sweep.dir
+      out[sweep.dir] = out[sweep.dir] or {}
+      table.insert(out[sweep.dir], r)
+    end
+    if r.id then by_id[r.id] = r end
+  end
+  return out
+end
+
+---A Lua pattern for what a glob with * and ? names.
+function run_files.pattern(glob)
+  return "^" .. glob:gsub("[%-%.%+%[%]%(%)%$%^%%]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
+end
+
+---The runs that a word names: an experiment, a folder, the beginning of a stamp, or a glob over EXPERIMENT/STAMP, over
+---stamps, or over experiments.
+function run_files.matching(word, runs)
+  local plain = word:gsub("(.)/+$", "%1"):gsub("^%./", "")
+  local is_glob = plain:find "[*?]" ~= nil
+  local pattern = run_files.pattern(plain)
+  local out = {}
+  for _, r in ipairs(runs) do
+    local name = r.experiment .. "/" .. r.stamp
+    local is_named
+    if is_glob then
+      is_named = r.dir:find(pattern) or name:find(pattern) or r.stamp:find(pattern) or r.experiment:find(pattern)
+    else
+      local of = plain:find "/" and name or r.stamp
+      is_named = r.dir == plain or r.experiment == plain or of:sub(1, #plain) == plain
+    end
+    if is_named then out[#out + 1] = r end
+  end
   return out
 end
 
@@ -118,6 +173,7 @@ function run_files.samples(dir)
       line.result = line.code_sha and verdicts[tostring(line.task) .. "/" .. line.code_sha] or nil
     elseif by_key[line.key] then
       by_key[line.key].reward, by_key[line.key].advantage = line.reward, line.advantage
+      by_key[line.key].dropped = line.dropped
     end
   end)
   return out
@@ -129,10 +185,11 @@ function run_files.blob(dir, sha)
   return path and core.exists(path) and core.read(path) or nil
 end
 
----"finished" or "unfinished".
+---"finished", "unfinished" or "damaged", and the summary.
 function run_files.status(dir)
-  return core.exists(dir .. "/summary.json") and (run_files.json(dir, "summary.json") and "finished" or "damaged")
-    or "unfinished"
+  if not core.exists(dir .. "/summary.json") then return "unfinished" end
+  local summary = run_files.summary(dir)
+  return summary and "finished" or "damaged", summary
 end
 
 ---Scalars of a summary's result as "name = value", sorted.
@@ -142,21 +199,44 @@ function run_files.headline(summary)
     local v = summary.result[k]
     if type(v) == "table" then v = v.value end
     if type(v) == "number" or type(v) == "string" then
-      parts[#parts + 1] = k .. " " .. text.value(v, 3):gsub("%s*\n%s*", " ")
+      parts[#parts + 1] = k .. " " .. text.value(text.short(v), 3):gsub("%s*\n%s*", " ")
     end
   end
   return table.concat(parts, ", ")
 end
 
----Samples and verdicts of a run that is not finished, in words.
-function run_files.so_far(dir)
-  local n_samples, n_evals, n_correct = 0, 0, 0
-  run_files.lines(dir, "rollouts.jsonl", function(line) n_samples = n_samples + (line.tokens and 1 or 0) end)
-  run_files.lines(dir, "evals.jsonl", function(line)
-    if line.confirms then return end
-    n_evals, n_correct = n_evals + 1, n_correct + (line.correct and 1 or 0)
-  end)
-  return ("%d samples, %d verdicts, %d correct so far"):format(n_samples, n_evals, n_correct)
+-- Counts whole lines by the texts that they hold, without reading what stands in them: a quote within a text is written
+-- with a backslash, so none of these can come from a sample's answer.
+local function count_lines(path, fn)
+  local file = io.open(path, "r")
+  if not file then return end
+  for line in file:lines "L" do
+    if line:sub(-1) == "\n" then fn(line) end
+  end
+  file:close()
 end
+
+local function has(line, text) return line:find(text, 1, true) ~= nil end
+
+---What has been recorded: numbers of samples, first verdicts, and correct ones among them.
+function run_files.counts(dir)
+  local n = { samples = 0, verdicts = 0, correct = 0 }
+  count_lines(dir .. "/rollouts.jsonl", function(line)
+    if has(line, '"tokens":[') then n.samples = n.samples + 1 end
+  end)
+  count_lines(dir .. "/evals.jsonl", function(line)
+    if not has(line, '"key":') or has(line, '"confirms":') then return end
+    n.verdicts, n.correct = n.verdicts + 1, n.correct + (has(line, '"correct":true') and 1 or 0)
+  end)
+  return n
+end
+
+---The same in words.
+function run_files.so_far_text(n)
+  return ("%d samples, %d verdicts, %d correct so far"):format(n.samples, n.verdicts, n.correct)
+end
+
+---What a run that is not finished has, in words.
+function run_files.so_far(dir) return run_files.so_far_text(run_files.counts(dir)) end
 
 return run_files

@@ -34,6 +34,10 @@ local limit -- { at, error } of the run that goes on, or nil
 
 local function is_over() return limit and core.now() > limit.at and limit.error end
 
+local function interrupt_error()
+  return errors.new { kind = "cancelled", op = "main", code = "ECANCELLED", message = "interrupted", retryable = false }
+end
+
 -- ── futures ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 local Future = {}
@@ -197,9 +201,10 @@ local function step(task)
   if not resumed then return finish(task, false, sched.wrap_error(tag)) end
   if raw.status(task.co) == "dead" then return finish(task, tag, value) end
   if tag ~= ENGINE then
+    local stopped, where = is_over() or core.signals() > 0 and interrupt_error(), errors.where(task.co)
     raw.close(task.co)
-    finish(task, false, is_over() or errors.new { kind = "misuse", op = "coroutine.yield", retryable = false,
-      message = "coroutine.yield was called outside a coroutine of the script" })
+    finish(task, false, stopped or errors.new { kind = "misuse", op = "coroutine.yield", retryable = false,
+      message = where .. "coroutine.yield was called outside a coroutine of the script" })
   end
 end
 
@@ -343,7 +348,7 @@ local function next_timer_s()
 end
 
 function sched.timeout(seconds, fn)
-  if type(seconds) ~= "number" or seconds <= 0 then
+  if type(seconds) ~= "number" or not (seconds > 0) then
     errors.misuse("vt.timeout", "vt.timeout needs a positive number of seconds")
   end
   local handle = sched.spawn(fn)
@@ -397,7 +402,8 @@ end
 local function ending(main)
   if not main.future.ok then return "failed", main.future.value end
   if main.is_cancelled or is_over() then return "failed", main.reason or limit.error end
-  if sched.is_draining and main.run then return "interrupted" end
+  -- An interrupt may have ended a command that the main task waited for, and nobody has turned the loop since.
+  if main.run and (sched.is_draining or core.signals() > 0) then return "interrupted" end
   return "done", main.future.value
 end
 
@@ -447,7 +453,9 @@ function sched.run(fn, run, hooks)
   local main = new_task(nil, fn)
   main.run = run
   if hooks.limit then set_limit(main, hooks.limit) end
+  core.warden(true)
   local status, value = run_until_over(main, hooks)
+  core.warden(false) -- what follows writes, and is quick
   core.deadline(nil)
   limit = nil
   return status, value

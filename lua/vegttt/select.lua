@@ -3,19 +3,24 @@
 -- Selection: rules that pick one sample of a group, from what a rule may know, at a cost that computes itself.
 --
 -- A rule sees candidates, not samples: text, length, log-probabilities. Reading `speedup` or `result` raises;
--- c:measure() returns a speedup and is billed to the rule, c:check() whether the code is correct. early_stop is the
--- selection rule over steps.
+-- c:measure() returns a speedup and is billed to the rule, c:check() whether the code is correct. Rules themselves are in
+-- rules.lua; early_stop is the selection rule over steps.
+--
+-- The pool says which samples may be picked at all: copies of the shown body are most of what a small model writes, and
+-- the likeliest answers nearly always are copies, so a rule that only avoids them looks like a rule that finds fast code.
+-- The number of groups stays the same in every pool: one in which nothing is left fails.
 local closed = require "vegttt.closed"
 local errors = require "vegttt.errors"
 local list = require "vegttt.list"
 local params_ = require "vegttt.params"
 local rng = require "vegttt.rng"
+local rules = require "vegttt.rules"
 local stats = require "vegttt.stats"
 
-local select_ = { rules = {} }
+local select_ = { rules = rules.by_name, order = rules.order }
 
 local free = { "i", "text", "code", "code_sha", "n_tokens", "finish", "seed", "logprob", "logprob_mean", "logprob_code",
-  "logprobs" }
+  "logprobs", "entropy", "certainty", "confidence", "confidence_tail", "confidence_worst" }
 local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true,
   speedup_hi = true }
 
@@ -74,12 +79,44 @@ local function scores(picks, value)
   return out
 end
 
+-- The same, one value per task: groups of one task (seeds, steps) are averaged, since the task is the unit of every test.
+local function task_scores(picks, value)
+  local all, out = scores(picks, value), {}
+  local of = {}
+  for i, p in ipairs(picks) do of[i] = { task = p.group.task and p.group.task.id or i, score = all[i] } end
+  for i, set in ipairs(list.group_by(of, "task")) do
+    local sum = 0
+    for _, x in ipairs(set) do sum = sum + x.score end
+    out[i] = sum / #set
+  end
+  return out
+end
+
+local outcome = {
+  fast = function(v) return stats.is_fast(v, 1) and 1 or 0 end,
+  fast_sure = function(v) return stats.is_sure(v, 1) and 1 or 0 end,
+  log_speedup = function(v) return v.correct and math.log(v.speedup) or 0 end,
+}
+
+---selected_fast_p of the papers, interval over tasks.
 function Picks:fast(p)
-  return stats.mean_ci(scores(self, function(v) return stats.is_fast(v, p or 1) and 1 or 0 end))
+  p = errors.number("picks:fast", "p", p or 1, 0)
+  return stats.mean_ci(task_scores(self, function(v) return stats.is_fast(v, p) and 1 or 0 end))
 end
 
 function Picks:fast_sure(p)
-  return stats.mean_ci(scores(self, function(v) return stats.is_sure(v, p or 1) and 1 or 0 end))
+  p = errors.number("picks:fast_sure", "p", p or 1, 0)
+  return stats.mean_ci(task_scores(self, function(v) return stats.is_sure(v, p) and 1 or 0 end))
+end
+
+---One number per task, in the order in which tasks first appear, for paired tests against another rule's: the share of
+---what was picked that is "fast" or "fast_sure", or its "log_speedup". Where nothing correct was picked the shown
+---function stays as it is: not fast, log speedup 0.
+function Picks:outcomes(what)
+  if not outcome[what] then
+    errors.misuse("picks:outcomes", "picks:outcomes: \"fast\", \"fast_sure\" or \"log_speedup\", not %s", tostring(what))
+  end
+  return task_scores(self, outcome[what])
 end
 
 ---Mean of a verdict field over the groups in which something was picked.
@@ -106,17 +143,37 @@ function Picks:by_task()
   return rows
 end
 
-local function run_rule(rule, group, params, stream, cost)
-  local mode = rule.mode or "after_check"
-  local cs, of = {}, {}
+-- Whether a verdict's sample is in a pool. A near-copy is one whose interval lies where copies' timings do.
+local in_pool = {
+  all = function() return true end,
+  no_copies = function(v) return not v.is_copy end,
+  no_near_copies = function(v)
+    return not (v.is_copy or v.correct and v.speedup_lo >= 0.97 and v.speedup_hi <= 1.03)
+  end,
+}
+
+-- The samples of a group that a rule may pick from; distinct: the first of each code.
+local function pool_of(group, mode, pool, is_distinct)
+  local out, have = {}, {}
   for _, s in ipairs(group) do
     if not s.result then
       errors.misuse("vt.select.apply", "vt.select.apply: a sample has no verdict; call vt.eval.all first")
     end
-    if mode == "before_check" or s.result.correct then
-      local c = candidate(s, mode, cost)
-      cs[#cs + 1], of[c] = c, s
+    local code = s.code_sha or s.text
+    local is_in = (mode == "before_check" or s.result.correct) and pool(s.result)
+    if is_in and not (is_distinct and have[code]) then
+      out[#out + 1], have[code] = s, true
     end
+  end
+  return out
+end
+
+local function run_rule(rule, group, params, stream, cost, pool, is_distinct)
+  local mode = rule.mode or "after_check"
+  local cs, of = {}, {}
+  for i, s in ipairs(pool_of(group, mode, pool, is_distinct)) do
+    cs[i] = candidate(s, mode, cost)
+    of[cs[i]] = s
   end
   if #cs == 0 then return {} end
   local picked = rule.pick(cs, params, stream)
@@ -126,6 +183,9 @@ local function run_rule(rule, group, params, stream, cost)
       rule.name, type(picked))
   end
   local out = {}
+  if #picked == 0 then
+    errors.misuse("vt.select.apply", "rule '%s' returned an empty list; it must pick at least one candidate", rule.name)
+  end
   for i, c in ipairs(picked) do
     out[i] = of[c] or errors.misuse("vt.select.apply",
       "rule '%s' returned something that is not one of its candidates", rule.name)
@@ -145,38 +205,33 @@ local function params_of(rule, given)
   return values
 end
 
----vt.select.apply(rule, groups, { params, seed }) -> picks
-function select_.apply(rule, groups, o)
-  o = errors.options("vt.select.apply", o, { params = "table", seed = "integer" })
-  if type(rule) == "function" then rule = { name = "rule", pick = rule } end
+local function rule_of(op, rule)
+  if type(rule) == "function" then return { name = "rule", pick = rule } end
   if type(rule) ~= "table" or type(rule.pick) ~= "function" then
-    errors.misuse("vt.select.apply", "vt.select.apply: a rule is a function or a table with name and pick")
+    errors.misuse(op, "%s: a rule is a function or a table with name and pick", op)
+  end
+  return rule
+end
+
+local apply_options = { params = "table", seed = "integer", pool = { "all", "no_copies", "no_near_copies" },
+  distinct = "boolean" }
+
+---vt.select.apply(rule, groups, { params, seed, pool, distinct }) -> picks
+function select_.apply(rule, groups, o)
+  o = errors.options("vt.select.apply", o, apply_options)
+  rule = rule_of("vt.select.apply", rule)
+  if type(groups) ~= "table" then
+    errors.misuse("vt.select.apply", "vt.select.apply needs a list of groups, not a %s", type(groups))
   end
   local params = params_of(rule, o.params or {})
   local picks = setmetatable({ cost = { checks = 0, measures = 0 }, n = #groups }, picks_class)
   for i, g in ipairs(groups) do
     local stream = rng.new(o.seed or 42, ("select/%s/%d"):format(rule.name, i))
-    picks[i] = { group = g, samples = run_rule(rule, g, params, stream, picks.cost) }
+    picks[i] = { group = g, samples = run_rule(rule, g, params, stream, picks.cost, in_pool[o.pool or "all"],
+      o.distinct) }
   end
   return picks
 end
-
-local function rule(name, pick, more)
-  local r = { name = name, pick = pick }
-  for k, v in pairs(more or {}) do r[k] = v end
-  select_.rules[name] = r
-end
-
-rule("oracle", function(cs) return list.max_by(cs, function(c) return c:measure() end) end)
-rule("random", function(cs, _, stream) return stream:pick(cs) end)
-rule("first", function(cs) return cs[1] end)
-rule("confidence", function(cs) return list.max_by(cs, "logprob") end)
-rule("surprisal", function(cs) return list.min_by(cs, "logprob") end)
-rule("surprisal_top", function(cs, p)
-  return list.max_by(list.lowest(cs, "logprob", p.k), function(c) return c:measure() end)
-end, { params = { k = { 3, "how many of the most surprising are timed" } } })
-rule("longest", function(cs) return list.max_by(cs, "n_tokens") end)
-rule("shortest", function(cs) return list.min_by(cs, "n_tokens") end)
 
 -- ── early stopping ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -188,6 +243,8 @@ local early_stop_class = closed.class("vt.EarlyStop", "early_stop", { "patience"
 ---min_delta; patience 0 never stops.
 function select_.early_stop(o)
   o = errors.options("vt.early_stop", o, { patience = "integer", min_delta = "number" })
+  errors.number("vt.early_stop", "patience", o.patience or 0, 0)
+  errors.number("vt.early_stop", "min_delta", o.min_delta or 0, 0)
   return setmetatable({ patience = o.patience or 0, min_delta = o.min_delta or 0, n_worse = 0 }, early_stop_class)
 end
 
@@ -196,6 +253,7 @@ function EarlyStop:offer(score, what)
   if type(score) ~= "number" then
     errors.misuse("early_stop:offer", "early_stop:offer needs a number, not a %s", type(score))
   end
+  if score ~= score then errors.misuse("early_stop:offer", "early_stop:offer: the score is not a number (of no samples?)") end
   if not self.best_offer or score > self.best_offer.score + self.min_delta then
     local best = {}
     for k, v in pairs(what or {}) do best[k] = v end

@@ -1,69 +1,66 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Statistics of samples: what engine/stats computes over arrays, applied to groups with the task as the unit. Each
--- result is a table { value, lo, hi, n, method, unit }; a share of samples is the mean over tasks of the task's share.
+-- result is what statistic.lua says; a share of samples is the mean over tasks of the task's share. Names say what is
+-- averaged: sample_fast_1 is over samples, task_success@K over tasks with at least one success among K samples,
+-- selected_fast_1 over the samples that a rule picked; _sure asks for more than a timed ratio above 1.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
-local text = require "vegttt.text"
+local intervals = require "vegttt.stats_intervals"
+local list = require "vegttt.list"
+local ranks = require "vegttt.stats_ranks"
+local statistic = require "vegttt.statistic"
+local tests = require "vegttt.stats_tests"
 
 local stats = {}
 local formulas = core.stats
-local bootstrap_seed = 20260101
-
-local Result = closed.class("vt.Result", "a statistic", { "value", "lo", "hi", "sd", "n", "n_samples", "p", "p_min",
-  "method", "unit" })
-function Result:__tostring()
-  if self.lo and self.lo == self.lo then
-    return ("%s [%s, %s], n = %d"):format(text.number(self.value, 4), text.number(self.lo, 4), text.number(self.hi, 4),
-      self.n)
-  end
-  return ("%s, n = %d"):format(text.number(self.value, 4), self.n)
-end
-
-local function result(t)
-  t.unit = t.unit or "task"
-  return setmetatable(t, Result)
-end
-
----A group, a list of groups or a flat list of samples as groups by task, in order of first appearance.
-local function by_group(op, of)
-  local out, by = {}, {}
-  for _, s in ipairs(groups.samples(op, of)) do
-    local id = s.task and s.task.id or 0
-    if not by[id] then
-      by[id] = { task = s.task }
-      out[#out + 1] = by[id]
-    end
-    table.insert(by[id], s)
-  end
-  return out
-end
+local result = statistic.new
 
 local function need_result(op, s)
   return s.result or errors.misuse(op, "%s: a sample has no verdict; call vt.eval.all first", op)
 end
 
-local function share(op, of, is_hit)
-  local shares, n_samples = {}, 0
-  for i, g in ipairs(by_group(op, of)) do
-    local hits = 0
-    for _, s in ipairs(g) do
-      if is_hit(need_result(op, s)) then hits = hits + 1 end
+-- The method of a mean whose values are one per task.
+local function of_tasks(r) return (r.method:gsub("^mean", "mean over tasks")) end
+
+-- Share of hits among the samples of a task; per code: the mean over different codes of each one's share.
+local function share_of_task(samples, hits, per_code)
+  local of, n_codes, sum = {}, 0, 0
+  for i, s in ipairs(samples) do
+    local code = per_code and groups.code_of(s) or i
+    if not of[code] then
+      of[code] = { hits = 0, n = 0 }
+      n_codes = n_codes + 1
     end
-    shares[i] = hits / #g
-    n_samples = n_samples + #g
+    of[code].n = of[code].n + 1
+    if hits[i] then of[code].hits = of[code].hits + 1 end
   end
-  if #shares == 0 then return result { value = 0 / 0, n = 0, n_samples = 0, method = "no samples" } end
-  if #shares == 1 then
-    local value, lo, hi = formulas.wilson(math.floor(shares[1] * n_samples + 0.5), n_samples)
-    return result { value = value, lo = lo, hi = hi, n = 1, n_samples = n_samples,
-      method = "one task, Wilson over its samples" }
+  for _, c in pairs(of) do sum = sum + c.hits * (1 / c.n) end
+  return n_codes > 0 and sum / n_codes or 0
+end
+
+-- A task of which all samples are left out keeps its place, as one without success.
+local function share(op, of, is_hit, o)
+  o = errors.options(op, o, { per = { "sample", "code" }, copies = "boolean" })
+  local shares, n_samples, by = {}, 0, groups.by_task(op, of)
+  for i, g in ipairs(by) do
+    local kept, hits = {}, {}
+    for _, s in ipairs(g) do
+      local v = need_result(op, s)
+      if o.copies ~= false or not v.is_copy then
+        kept[#kept + 1] = s
+        hits[#kept] = is_hit(v)
+      end
+    end
+    by[i] = kept
+    shares[i] = share_of_task(kept, hits, o.per == "code")
+    n_samples = n_samples + #kept
   end
-  local value, lo, hi = formulas.bootstrap(shares, "mean", 2000, 0.95, bootstrap_seed)
-  return result { value = value, lo = lo, hi = hi, n = #shares, n_samples = n_samples,
-    method = "mean over tasks, bootstrap over tasks" }
+  local r = intervals.mean_ci(shares, { bootstrap = 2000 })
+  r.n_samples, r.n_distinct, r.method = n_samples, groups.n_distinct(by), of_tasks(r)
+  return r
 end
 
 ---The papers' fast_p: correct and point speedup as timed above p, copies included.
@@ -72,19 +69,50 @@ local function is_fast(v, p) return v.correct and v.speedup_measured > p end
 local function is_sure(v, p)
   return v.correct and not v.is_copy and v.status ~= "flagged" and (v.speedup_lo or 0) > p
 end
-stats.is_fast, stats.is_sure = is_fast, is_sure
 
-function stats.fast(of, p)
-  return share("vt.stats.fast", of, function(v) return is_fast(v, p or 1) end)
+local function of_verdict(op, fn)
+  return function(v, p)
+    if type(v) ~= "table" then errors.misuse(op, "%s needs a verdict, not a %s", op, type(v)) end
+    return fn(v, statistic.threshold(op, p))
+  end
+end
+stats.is_fast, stats.is_sure = of_verdict("vt.stats.is_fast", is_fast), of_verdict("vt.stats.is_sure", is_sure)
+
+---Share of samples, mean over tasks. o: { per = "sample" | "code", copies = true }.
+function stats.fast(of, p, o)
+  p = statistic.threshold("vt.stats.fast", p)
+  return share("vt.stats.fast", of, function(v) return is_fast(v, p) end, o)
 end
 
-function stats.fast_sure(of, p)
-  return share("vt.stats.fast_sure", of, function(v) return is_sure(v, p or 1) end)
+function stats.fast_sure(of, p, o)
+  p = statistic.threshold("vt.stats.fast_sure", p)
+  return share("vt.stats.fast_sure", of, function(v) return is_sure(v, p) end, o)
 end
+
+local function set_of(names)
+  local set = {}
+  for name in names:gmatch "%S+" do set[name] = true end
+  return set
+end
+local flags = set_of "correct is_copy cached"
+local statuses = set_of [[malformed compile_error load_error runtime_error timeout wrong_output correct_slow correct_fast
+  flagged]]
 
 ---Share of samples with a verdict's boolean field set, or of a given status.
-function stats.rate(of, field)
-  return share("vt.stats.rate", of, function(v) return v[field] == true or v.status == field end)
+function stats.rate(of, field, o)
+  if type(field) ~= "string" then
+    errors.misuse("vt.stats.rate", "vt.stats.rate needs the name of a field or a status, not a %s", type(field))
+  end
+  if not (flags[field] or statuses[field]) then
+    local names = errors.keys(flags)
+    for name in pairs(statuses) do names[#names + 1] = name end
+    errors.misuse("vt.stats.rate", "vt.stats.rate: a verdict has no flag or status '%s'%s", field,
+      errors.hint(field, names))
+  end
+  return share("vt.stats.rate", of, function(v)
+    if flags[field] then return v[field] == true end
+    return v.status == field
+  end, o)
 end
 
 local TaskRow = closed.record_class("a row of vt.stats.by_task", { "task", "name", "n", "correct", "fast_1", "fast_1_sure",
@@ -94,7 +122,7 @@ local TaskRow = closed.record_class("a row of vt.stats.by_task", { "task", "name
 ---first judged, speedup its speedup.
 function stats.by_task(of)
   local rows = {}
-  for i, g in ipairs(by_group("vt.stats.by_task", of)) do
+  for i, g in ipairs(groups.by_task("vt.stats.by_task", of)) do
     local row = { task = g.task and g.task.id or 0, name = g.task and g.task.name or "", n = #g, correct = 0,
       fast_1 = 0, fast_1_sure = 0, speedup = 0 }
     for _, s in ipairs(g) do
@@ -109,122 +137,194 @@ function stats.by_task(of)
   return rows
 end
 
--- Per task: number of samples and of hits under fast_p.
-local function counts(op, of, p)
-  local out = {}
-  for i, g in ipairs(by_group(op, of)) do
+-- Per task: number of samples and of hits under fast_p, or fast_p for sure.
+local function counts(op, of, p, sure)
+  local out, by, is_hit = {}, groups.by_task(op, of), sure and is_sure or is_fast
+  p = statistic.threshold(op, p)
+  for i, g in ipairs(by) do
     local c = 0
     for _, s in ipairs(g) do
-      if is_fast(need_result(op, s), p) then c = c + 1 end
+      if is_hit(need_result(op, s), p) then c = c + 1 end
     end
-    out[i] = { n = #g, c = c }
+    out[i] = { id = g.task and g.task.id or 0, n = #g, c = c }
   end
-  return out
+  return out, by
 end
 
----Unbiased pass@k per task (success: fast_p, p = 1), mean over tasks.
+-- k of a task's n samples.
+local function need_k(op, k, n) statistic.count(op, "k", k, 1, n) end
+
+-- The mean over tasks with the codes that it stands on.
+local function over_tasks(values, by)
+  local r, n = intervals.mean_ci(values), 0
+  for _, g in ipairs(by) do n = n + #g end
+  r.n_samples, r.n_distinct, r.method = n, groups.n_distinct(by), of_tasks(r)
+  return r
+end
+
+---Unbiased pass@k per task (success: fast_p, p = 1; sure: for sure), mean over tasks.
 function stats.pass_at_k(of, k, o)
-  o = errors.options("vt.stats.pass_at_k", o, { p = "number" })
-  local values = {}
-  for i, t in ipairs(counts("vt.stats.pass_at_k", of, o.p or 1)) do values[i] = formulas.pass_at_k(t.n, t.c, k) end
-  return stats.mean_ci(values)
+  o = errors.options("vt.stats.pass_at_k", o, { p = "number", sure = "boolean" })
+  local values, tasks, by = {}, counts("vt.stats.pass_at_k", of, o.p, o.sure)
+  for i, t in ipairs(tasks) do
+    need_k("vt.stats.pass_at_k", k, t.n)
+    values[i] = formulas.pass_at_k(t.n, t.c, k)
+  end
+  return over_tasks(values, by)
 end
 
 ---Expected best speedup of k draws without replacement per task (0 when not correct), mean over tasks.
 function stats.best_of_k(of, k)
-  local values = {}
-  for i, g in ipairs(by_group("vt.stats.best_of_k", of)) do
+  local values, by = {}, groups.by_task("vt.stats.best_of_k", of)
+  for i, g in ipairs(by) do
     local x = {}
+    need_k("vt.stats.best_of_k", k, #g)
     for j, s in ipairs(g) do x[j] = need_result("vt.stats.best_of_k", s).correct and s.result.speedup or 0 end
     values[i] = formulas.best_of_k(x, k)
   end
-  return stats.mean_ci(values)
+  return over_tasks(values, by)
 end
 
----Share of tasks with at least one fast_p sample.
-function stats.task_success(of, p)
-  local values = {}
-  for i, t in ipairs(counts("vt.stats.task_success", of, p or 1)) do values[i] = t.c > 0 and 1 or 0 end
-  return stats.mean_ci(values)
+---Share of tasks with at least one fast_p sample (sure: for sure).
+function stats.task_success(of, p, o)
+  o = errors.options("vt.stats.task_success", o, { sure = "boolean" })
+  local values, tasks, by = {}, counts("vt.stats.task_success", of, p, o.sure)
+  for i, t in ipairs(tasks) do values[i] = t.c > 0 and 1 or 0 end
+  return over_tasks(values, by)
 end
 
----Mean of numbers with a percentile bootstrap interval.
-function stats.mean_ci(values, o)
-  o = errors.options("vt.stats.mean_ci", o, { bootstrap = "integer", seed = "integer", level = "number" })
-  if #values == 0 then return result { value = 0 / 0, n = 0, method = "no values" } end
-  if #values == 1 then return result { value = values[1], n = 1, method = "one value, no interval" } end
-  local value, lo, hi = formulas.bootstrap(values, "mean", o.bootstrap or 10000, o.level or 0.95,
-    o.seed or bootstrap_seed)
-  return result { value = value, lo = lo, hi = hi, n = #values, sd = #values > 1 and formulas.sd(values) or nil,
-    method = "bootstrap" }
-end
-
----Bootstrap of the mean or median; cluster: one list of values per cluster, whose means are resampled.
-function stats.bootstrap(values, o)
-  o = errors.options("vt.stats.bootstrap", o, { statistic = { "mean", "median" }, n = "integer", seed = "integer",
-    cluster = "boolean", level = "number" })
-  if o.cluster then
-    local means = {}
-    for i, c in ipairs(values) do means[i] = formulas.mean(c) end
-    values = means
+-- The curve of pass@k over tasks, each drawn once, or as often as `times` says.
+local function curve_of(tasks, ks, times)
+  local curve = {}
+  for j, k in ipairs(ks) do
+    local sum, n = 0, 0
+    for i, t in ipairs(tasks) do
+      local w = times and times[i] or 1
+      t[k] = t[k] or formulas.pass_at_k(t.n, t.c, k)
+      sum, n = sum + w * t[k], n + w
+    end
+    curve[j] = sum / n
   end
-  local value, lo, hi = formulas.bootstrap(values, o.statistic or "mean", o.n or 10000, o.level or 0.95,
-    o.seed or bootstrap_seed)
-  return result { value = value, lo = lo, hi = hi, n = #values, method = "percentile bootstrap" }
+  return curve
+end
+
+-- The targets of tasks: a number for all, or each one's share among groups over the same tasks.
+local function targets_of(op, tasks, target, o)
+  if type(target) == "number" then
+    if not (target >= 0 and target <= 1) then errors.misuse(op, "%s: target %s is no share", op, tostring(target)) end
+    return function() return target end
+  end
+  local share_of, out = {}, {}
+  for _, t in ipairs(counts(op, target, o.p, o.sure)) do share_of[t.id] = t.c / t.n end
+  for i, t in ipairs(tasks) do
+    out[i] = share_of[t.id] or errors.misuse(op, "%s: the target has no samples of task %s", op, tostring(t.id))
+  end
+  return function(times)
+    local sum, n = 0, 0
+    for i, v in ipairs(out) do
+      local w = times and times[i] or 1
+      sum, n = sum + w * v, n + w
+    end
+    return sum / n
+  end
+end
+
+---How many samples Best-of-N needs for a success rate: pass@k of the groups, monotone, linear in log k. target: a share,
+---or groups over the same tasks whose sample fast_p it is. bound "<" or ">" where the curve does not reach so far.
+function stats.equivalent_k(of, target, o)
+  local op = "vt.stats.equivalent_k"
+  o = statistic.check(op, errors.options(op, o, { p = "number", sure = "boolean", n = "integer", seed = "integer",
+    level = "number" }))
+  local tasks, by = counts(op, of, o.p, o.sure)
+  if #tasks == 0 then errors.misuse(op, "%s needs samples", op) end
+  local most = math.huge
+  for _, t in ipairs(tasks) do most = math.min(most, t.n) end
+  local ks, target_of = list.powers(2, most), targets_of(op, tasks, target, o)
+  local function invert(times)
+    return core.inference.equivalent_k(ks, curve_of(tasks, ks, times), target_of(times))
+  end
+  local k, draws, at, seed = invert(), {}, 0, o.seed or statistic.seed
+  for d = 1, o.n or 1000 do
+    local times = {}
+    for i = 1, #tasks do times[i] = 0 end
+    for _ = 1, #tasks do
+      at = at + 1
+      local i = 1 + math.floor(core.uniform(seed, at) * #tasks)
+      times[i] = times[i] + 1
+    end
+    draws[d] = math.max(1, math.min(invert(times), most))
+  end
+  local tail = (1 - (o.level or 0.95)) / 2
+  return result(statistic.claim { value = math.max(1, math.min(k, most)), bound = k < 1 and "<" or k > most and ">" or nil,
+    lo = formulas.quantile(draws, tail), hi = formulas.quantile(draws, 1 - tail), n = #tasks,
+    n_distinct = groups.n_distinct(by), method = "pass@k inverted in log k, percentile bootstrap over tasks" })
+end
+
+---The papers' form of a result: mean and standard deviation over seeds of what measure (fast) gives of each one's groups.
+---It says how much seeds differ, not what other tasks would give; for that pool the seeds, which averages within tasks.
+function stats.over_seeds(runs, measure)
+  local op, values = "vt.stats.over_seeds", {}
+  if type(runs) ~= "table" or #runs == 0 then errors.misuse(op, "%s needs a list with the groups of each seed", op) end
+  for i, of in ipairs(runs) do
+    local v = (measure or stats.fast)(of)
+    values[i] = statistic.is(v) and v.value or v
+  end
+  statistic.numbers(op, values)
+  return result { value = formulas.mean(values), sd = #values > 1 and formulas.sd(values) or nil, n = #values,
+    n_distinct = statistic.distinct(values), unit = "seed", method = "the papers' form: mean and sd over seeds" }
+end
+
+---The measures of groups by their full names, and of what a rule picked from them: { sample_fast_1, sample_fast_1_sure,
+---sample_correct, ["task_success@K"], ["task_success@K_sure"], selected_fast_1, selected_fast_1_sure }.
+function stats.metrics(of, picks)
+  local tasks = counts("vt.stats.metrics", of)
+  local k = #tasks > 0 and tasks[1].n or 0
+  for _, t in ipairs(tasks) do
+    if t.n ~= k then
+      errors.misuse("vt.stats.metrics", "vt.stats.metrics: task_success@K needs equally many samples of each task; "
+        .. "task %s has %d, task %s %d", tostring(tasks[1].id), k, tostring(t.id), t.n)
+    end
+  end
+  local success = ("task_success@%d"):format(k)
+  return { sample_fast_1 = stats.fast(of, 1), sample_fast_1_sure = stats.fast_sure(of, 1),
+    sample_correct = stats.rate(of, "correct"), [success] = stats.task_success(of, 1),
+    [success .. "_sure"] = stats.task_success(of, 1, { sure = true }), selected_fast_1 = picks and picks:fast(1),
+    selected_fast_1_sure = picks and picks:fast_sure(1) }
 end
 
 function stats.wilson(n_success, n)
+  statistic.count("vt.stats.wilson", "n", n)
+  statistic.count("vt.stats.wilson", "the number of successes", n_success, 0, n)
   local value, lo, hi = formulas.wilson(n_success, n)
   return result { value = value, lo = lo, hi = hi, n = n, method = "Wilson", unit = "trial" }
 end
 
-function stats.cohens_h(p1, p2) return formulas.cohens_h(p1, p2) end
-
-function stats.sign_test(n_plus, n_minus)
-  local n = n_plus + n_minus
-  local _, lo, hi = formulas.wilson(n_plus, n)
-  return result { value = n_plus - n_minus, lo = n * (2 * lo - 1), hi = n * (2 * hi - 1), n = n,
-    p = formulas.sign_test(n_plus, n_minus), p_min = 2 ^ (1 - n), method = "exact, two-sided; Wilson interval" }
+function stats.cohens_h(p1, p2)
+  local op = "vt.stats.cohens_h"
+  return formulas.cohens_h(errors.number(op, "p1", p1, 0, 1), errors.number(op, "p2", p2, 0, 1))
 end
 
-local n_resamples = 2000
+for _, part in ipairs { intervals, ranks, tests } do
+  for name, fn in pairs(part) do stats[name] = fn end
+end
 
--- Draw number `at` of the stream: 1 to n.
-local function draw(seed, at, n) return 1 + math.floor(core.uniform(seed, at) * n) end
+function stats.mean(values) return formulas.mean(statistic.numbers("vt.stats.mean", values)) end
 
----Rank correlation with a percentile bootstrap over pairs, and a two-sided permutation test of no relation.
-function stats.spearman(x, y)
-  if #x ~= #y then errors.misuse("vt.stats.spearman", "vt.stats.spearman: %d and %d values are no pairs", #x, #y) end
-  local n, value = #x, formulas.spearman(x, y)
-  local out = { value = value, n = n, unit = "pair",
-    method = "average ranks; bootstrap over pairs, permutation test" }
-  if n < 3 or value ~= value then return result(out) end
-  local rhos, n_as_far, at = {}, 0, 0
-  for _ = 1, n_resamples do
-    local a, b, c = {}, {}, table.move(y, 1, n, 1, {})
-    for i = 1, n do
-      local j, k = draw(bootstrap_seed, at + 1, n), draw(bootstrap_seed, at + 2, n + 1 - i) + i - 1
-      a[i], b[i], at = x[j], y[j], at + 2
-      c[i], c[k] = c[k], c[i]
+function stats.sd(values) return formulas.sd(statistic.numbers("vt.stats.sd", values)) end
+
+function stats.geometric_mean(values)
+  local x = statistic.numbers("vt.stats.geometric_mean", values)
+  for i, v in ipairs(x) do
+    if v <= 0 then
+      errors.misuse("vt.stats.geometric_mean", "vt.stats.geometric_mean: value %d is %s; all must be positive", i, v)
     end
-    local rho = formulas.spearman(a, b)
-    if rho == rho then rhos[#rhos + 1] = rho end
-    if math.abs(formulas.spearman(x, c)) >= math.abs(value) - 1e-12 then n_as_far = n_as_far + 1 end
   end
-  out.lo, out.hi = formulas.quantile(rhos, 0.025), formulas.quantile(rhos, 0.975)
-  out.p, out.p_min = (n_as_far + 1) / (n_resamples + 1), 1 / (n_resamples + 1)
-  return result(out)
+  return formulas.geometric_mean(x)
 end
 
----n, mean, sd, min, max, median of numbers or of a field of a list.
-function stats.summary(values, field)
-  local x = {}
-  for i, v in ipairs(values) do x[i] = field and v[field] or v end
-  return { n = #x, mean = formulas.mean(x), sd = #x > 1 and formulas.sd(x) or nil, median = formulas.quantile(x, 0.5),
-    min = formulas.quantile(x, 0), max = formulas.quantile(x, 1) }
+function stats.quantile(values, q)
+  local op = "vt.stats.quantile"
+  return formulas.quantile(statistic.numbers(op, values), errors.number(op, "q", q, 0, 1))
 end
-
-stats.mean, stats.sd, stats.geometric_mean, stats.quantile = formulas.mean, formulas.sd, formulas.geometric_mean,
-  formulas.quantile
 
 return stats

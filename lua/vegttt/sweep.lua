@@ -68,11 +68,13 @@ local function run_cell(parent, e, cell)
     if stored then
       r:close()
       parent:charge(stored.meter.charged)
+      parent:resolve_from_cell(r:recorded_origins())
       return stored.result
     end
     local done, value = pcall(attempt.carry_out_inside, r)
     parent:charge(r.meter.charged)
     parent.meter:spend(r.meter.spent)
+    parent:resolve_from_cell(r.origins)
     if not done then error(value, 0) end
     return value
   end)

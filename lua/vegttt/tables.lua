@@ -74,12 +74,13 @@ end
 -- What columns mean where their name does not say it: { column, another one that stands beside it when it means that,
 -- how it is shown, the meaning }.
 local meanings = {
-  { "lo", "hi", "lo hi", "95 % interval of the column before them" },
+  { "lo", "hi", "lo hi", "95 % interval of the column before them, from eight tasks on" },
   { "fast_1", "fast_1", "fast_1", "correct and timed faster than the baseline, copies included" },
   { "fast_1_sure", "fast_1_sure", "fast_1_sure", "the whole interval above 1, no copy, not flagged" },
+  { "sample_fast_1", "sample_fast_1", "sample_*", "share of samples, mean over tasks" },
   { "seen", "fast_1", "seen", "the start weights were trained on this task, or on its family" },
-  { "distinct", "fast_1", "distinct", "different codes among the samples" },
-  { "best", "fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on" },
+  { "distinct", "sample_fast_1", "distinct", "different codes over samples" },
+  { "best", "sample_fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on, so too high on average" },
   { "first", "tried", "first", "the speedup by which the kernel was found; speedup is that of its second verdict" },
   { "tried", "first", "tried", "kernels that were judged again until one held" },
   { "pass", "best_of_k", "pass", "probability that one of k samples is fast_1" },
@@ -100,6 +101,23 @@ function tables.legend(columns_of)
     end
   end
   return table.concat(lines, "\n")
+end
+
+---The columns of a table that was written as Markdown.
+function tables.columns_of_markdown(table_text)
+  local columns = {}
+  for column in table_text:match "^[^\n]*":gmatch "[^|]+" do
+    column = column:match "^%s*(.-)%s*$"
+    if column ~= "" then columns[#columns + 1] = column end
+  end
+  return columns
+end
+
+---All of them, as a page.
+function tables.page()
+  local lines = { "Columns whose name does not say what they hold:", "" }
+  for _, m in ipairs(meanings) do lines[#lines + 1] = ("  %-12s %s"):format(m[3], m[4]) end
+  return table.concat(lines, "\n") .. "\n"
 end
 
 ---Writes all tables of a run.
@@ -160,30 +178,32 @@ local function named_rows(data)
   return out
 end
 
-local function add_point(s, row, spec, y, x)
+-- Band and star belong to the first column that is drawn.
+local function add_point(s, row, spec, y, x, is_first)
   s.x[#s.x + 1] = x
   s.y[#s.y + 1] = tonumber(cell(row[y])) or false
-  if spec.band then
+  if s.lo then
     s.lo[#s.lo + 1] = tonumber(cell(row[spec.band[1]])) or false
     s.hi[#s.hi + 1] = tonumber(cell(row[spec.band[2]])) or false
   end
-  if spec.star and row[spec.star] and row[spec.star] ~= "" then s.star = #s.x end
+  if is_first and spec.star and row[spec.star] and row[spec.star] ~= "" then s.star = #s.x end
 end
 
 local function series_of(rows, spec, position)
   local ys = type(spec.y) == "table" and spec.y or { spec.y }
   local out, by = {}, {}
-  for _, y in ipairs(ys) do
+  for n, y in ipairs(ys) do
     for _, row in ipairs(rows) do
       local label = spec.by and tostring(row[spec.by]) or y
       if spec.by and #ys > 1 then label = label .. " " .. y end
       local s = by[label]
       if not s then
-        s = { name = label, x = {}, y = {}, lo = spec.band and {} or nil, hi = spec.band and {} or nil, star = 0 }
+        s = { name = label, x = {}, y = {}, lo = n == 1 and spec.band and {} or nil, hi = n == 1 and spec.band and {} or nil,
+          star = 0 }
         by[label] = s
         out[#out + 1] = s
       end
-      add_point(s, row, spec, y, position(row))
+      add_point(s, row, spec, y, position(row), n == 1)
     end
   end
   return out

@@ -17,13 +17,13 @@ local task_check = {}
 local sensible_us, tolerable_us = { 30, 2000 }, { 10, 8000 } -- machines differ by a factor of two each way
 local sensible_bytes = 1e6 -- what the second-level cache of today's cores holds beside the code's own data
 local max_noise = 0.02
-local is_of_task = { EFORMAT = true, ETIMEOUT = true } -- errors of a probe that speak of the task, not the machine
+local is_of_task = { EFORMAT = true, ETIMEOUT = true, EINVAL = true } -- errors of a probe that speak of the task, not the machine
 local n_parallel = 8
 
 ---Number of tokens of the task's prompt for the default model, or nil when it is not on this machine.
 function task_check.prompt_tokens(task)
   local p = task:prompt()
-  return core.prompt_tokens("smollm2-135m", p:messages {}, p.prefix)
+  return core.prompt_tokens(core.default_model, p:messages {}, p.prefix)
 end
 
 local function worst_by_inputs(sets)
@@ -126,7 +126,7 @@ end
 local function add_prompt(add, task)
   local n = task_check.prompt_tokens(task)
   add("ok", "prompt", n and ("%d tokens for the default model"):format(n)
-    or "its tokens are counted once the default model is here (vegttt model pull smollm2-135m)")
+    or "its tokens are counted once the default model is here (vegttt model pull " .. core.default_model .. ")")
 end
 
 ---[waits] All findings about a task: { sound, is_stale_accepted, has_crashed, { state, title, text }, … }.

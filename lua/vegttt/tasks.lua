@@ -2,8 +2,8 @@
 --
 -- Tasks for scripts: which ones a run works on, and the prompt that shows one to a model.
 --
--- A task file (lua/tasks/l1/019_relu.lua) returns a plain table; it becomes a canonical JSON document, checked and
--- hashed in C. A split file is only used after its hash was verified, because "held-out" rests on it.
+-- A task file (lua/tasks/l1/019_relu.lua) returns a plain table; it is read in a Lua state of its own, in which nothing
+-- can be called and little be used up, and becomes a canonical JSON document, checked and hashed in C. A split file is only used after its hash was verified, because "held-out" rests on it.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
@@ -12,6 +12,8 @@ local list = require "vegttt.list"
 local prompts = require "vegttt.prompts"
 
 local tasks = {}
+
+local max_source = 1 << 20
 
 local methods = {}
 local Task = closed.class("vt.Task", "a task", { "id", "name", "title", "level", "family", "signature", "body", "digest",
@@ -47,10 +49,11 @@ function methods:prompt(o)
 end
 
 local function load_text(text, name)
-  local chunk, message = load(text, "@" .. name, "t", {})
-  if not chunk then errors.raise("script", "vt.tasks", message) end
-  return tasks.from_table(chunk(), name)
+  local value, message = core.task_text(text, name)
+  if value == nil and message then errors.raise("script", "vt.tasks", message) end
+  return tasks.from_table(value, name)
 end
+
 
 local cache = {}
 
@@ -81,6 +84,12 @@ end
 -- What scripts pass on here is what people typed: such errors are theirs, not the script's.
 local function usage(format, ...) errors.raise("usage", "vt.tasks", format:format(...)) end
 
+---The text of a file that a person or a request named, of code or of a task: a regular one of at most 1 MB.
+function tasks.source(path)
+  local text, message = core.read_source(path, max_source)
+  return text or usage("%s", message)
+end
+
 -- The items of o.ids: { id, … } and { file, … }.
 local function items_of(o)
   local items, files = {}, {}
@@ -90,7 +99,8 @@ local function items_of(o)
       table.insert(part:find "%.lua%s*$" and files or items, (part:match "^%s*(.-)%s*$"))
     end
   end
-  local ok, ids = pcall(list.integers, items)
+  local ok, ids = true, {}
+  if #items > 0 then ok, ids = pcall(list.integers, items) end
   if not ok then
     usage("tasks are whole numbers, ranges and .lua files, like 4,12-15,mine.lua, not '%s'", table.concat(items, ","))
   end
@@ -123,7 +133,7 @@ end
 ---A task of the user's own: .file is where it came from.
 local function from_file(name)
   local path = core.find(name) or usage("there is no task file %s", name)
-  local task = load_text(core.read(path), name)
+  local task = load_text(tasks.source(path), name)
   task.file = name
   inputs.note("task", name, task.digest)
   return task
@@ -131,7 +141,7 @@ end
 
 inputs.declare("task", "the task file %s", function(name)
   local path = core.find(name)
-  return path and load_text(core.read(path), name).digest
+  return path and load_text(tasks.source(path), name).digest
 end, true)
 
 local function refuse_twice(found)

@@ -15,6 +15,9 @@ end
 ---Any scalar, numbers to so many digits.
 function text.value(v, digits) return type(v) == "number" and text.number(v, digits) or tostring(v) end
 
+---A digest by its beginning, which is enough to tell two apart; any other value as it is.
+function text.short(v) return type(v) == "string" and v:find "^%x+$" and #v == 64 and v:sub(1, 12) or v end
+
 ---A number of bytes.
 function text.bytes(n)
   for _, u in ipairs { { 2 ^ 30, "GiB" }, { 2 ^ 20, "MiB" }, { 2 ^ 10, "KiB" } } do

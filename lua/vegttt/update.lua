@@ -10,6 +10,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
+local task_families = require "vegttt.families"
 local identity = require "vegttt.identity"
 local policy = require "vegttt.policy"
 local record = require "vegttt.record"
@@ -41,16 +42,22 @@ function update.batch(of, o)
   errors.options("vt.batch", o, {})
   local task = sched.current()
   local run = task and task.run
-  local seqs = {}
-  for _, g in ipairs(groups.list("vt.batch", of)) do
+  local seqs, list = {}, groups.list("vt.batch", of)
+  -- Groups in which nothing is better than anything else cost tokens and teach nothing. When all are such, they stay:
+  -- the update then says so.
+  local some_teach = false
+  for _, g in ipairs(list) do some_teach = some_teach or not rawget(g, "dropped") end
+  for _, g in ipairs(list) do
+    local is_left_out = some_teach and rawget(g, "dropped")
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
-      seqs[#seqs + 1] = { prompt = policy.prompt_of(s, g), tokens = s.tokens,
+      seqs[#seqs + 1] = not is_left_out and { prompt = policy.prompt_of(s, g), tokens = s.tokens,
         logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
-        or a, sample = s, task = s.task or g.task }
+        or a, sample = s, task = s.task or g.task } or nil
       if run and s.key then
-        run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil })
+        run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil,
+          dropped = rawget(g, "dropped") })
       end
     end
   end
@@ -80,8 +87,9 @@ local function trained_on(seqs)
     if t and not have[t.id] then
       have[t.id] = true
       tasks[#tasks + 1] = t.id
-      if not have[t.family] then families[#families + 1] = t.family end
-      have[t.family] = true
+      local family = task_families.of(t.family)
+      if not have[family] then families[#families + 1] = family end
+      have[family] = true
     end
   end
   table.sort(tasks)
@@ -94,7 +102,8 @@ end
 local option_kinds = { lr = "number", loss = "any", ratio = { "raw", "tempered" }, clip_lo = "number",
   clip_hi = "number", epochs = "integer", minibatch = "integer", grad_clip = "number", floor = "number",
   weight_decay = "number", beta = "number" }
-local losses = { importance_sampling = true, ppo = true, cispo = true, dro = true, cross_entropy = true }
+local losses = core.losses -- their defaults, by name
+local no_loss_of_ours = losses.importance_sampling
 
 -- Options that the arithmetic holds in single precision: what they must be, by name.
 local function check_numbers(o)
@@ -120,7 +129,7 @@ local function resolve_options(self, o)
     errors.misuse("policy:update", "policy:update: unknown loss '%s'%s", tostring(loss),
       errors.hint(tostring(loss), errors.keys(losses)))
   end
-  local defaults = core.loss_defaults
+  local defaults = losses[loss] or no_loss_of_ours -- a function's options are its own
   local out = { lr = o.lr or self.record.lr, loss = loss, ratio = o.ratio or "raw",
     clip_lo = o.clip_lo or defaults.clip_lo, clip_hi = o.clip_hi or defaults.clip_hi, beta = o.beta or defaults.beta,
     epochs = o.epochs or 1, minibatch = o.minibatch, grad_clip = o.grad_clip or 0, floor = o.floor,
@@ -159,12 +168,23 @@ end
 
 -- ── one step ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- A loss function that updates would wait for the update that it is a part of.
+local function refuse_within(task, model)
+  while task do
+    if task == model.trainer then
+      errors.misuse("policy:update", "policy:update was called inside the loss function of another update of this model")
+    end
+    task = task.parent
+  end
+end
+
 local function lock(model)
+  refuse_within(sched.current(), model)
   while model.training do sched.await(model.training, "policy:update") end
   local mine = sched.future()
-  model.training = mine
+  model.training, model.trainer = mine, sched.current()
   return function()
-    if model.training == mine then model.training = nil end
+    if model.training == mine then model.training, model.trainer = nil, nil end
     mine:settle(true)
   end
 end
@@ -310,22 +330,34 @@ local function one_step(run, model, parent, seqs, o)
   return report
 end
 
--- A teacher that is the student, or rewards that are all alike, leave nothing to learn: that is seldom what was meant.
-local function say_if_nothing_is_asked(run, seqs)
+local function are_zero(seqs)
   for _, q in ipairs(seqs) do
     local a = q.advantage
     if type(a) == "number" then
-      if a ~= 0 then return end
+      if a ~= 0 then return false end
     else
       for i = 1, #a do
-        if a[i] ~= 0 then return end
+        if a[i] ~= 0 then return false end
       end
     end
   end
-  local line = ("policy:update: all advantages of the %d sequences are 0, so there is nothing to learn from them"):format(
-    #seqs)
+  return true
+end
+
+-- A teacher that is the student, or rewards that are all alike, leave nothing to learn: that is seldom what was meant. A
+-- loss that is a multiple of the advantage has no gradient then, and what an optimiser would still do (decay, the moments
+-- of earlier steps) is no learning from this batch: no step is taken. Returns the report of that, or nil.
+local function nothing_asked(run, weights, seqs, o)
+  if not are_zero(seqs) then return nil end
+  local takes_a_step = type(o.loss) == "function" or o.loss == "dro"
+  local line = ("policy:update: all advantages of the %d sequences are 0, so there is nothing to learn from them%s"):format(
+    #seqs, takes_a_step and "" or "; no step is taken and the weights stay what they are")
   core.err(("vegttt: %s\n"):format(line))
   run:note(line)
+  if takes_a_step then return nil end
+  run.progress:add_update(true)
+  return { weights = weights, loss = 0, n_tokens = 0, grad_norm = 0, rms_advantage = 0, max_advantage = 0,
+    skipped = true }
 end
 
 local Policy = policy.class
@@ -342,13 +374,12 @@ function Policy:update(batch, o)
   end
   o = resolve_options(self, o)
   check_ratio(o, batch.seqs)
-  say_if_nothing_is_asked(run, batch.seqs)
   local n, size = #batch.seqs, o.minibatch or #batch.seqs
   local report
   for _ = 1, o.epochs do
     for first = 1, n, size do
       local seqs = table.move(batch.seqs, first, math.min(first + size - 1, n), 1, {})
-      report = one_step(run, self.model, self.weights, seqs, o)
+      report = nothing_asked(run, self.weights, seqs, o) or one_step(run, self.model, self.weights, seqs, o)
       self.weights = report.weights
     end
   end

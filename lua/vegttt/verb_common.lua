@@ -12,11 +12,20 @@ local tasks = require "vegttt.tasks"
 
 local verb = {}
 
-local max_source = 1 << 20
-
 ---Options that more than one verb has.
+---
+---goes_with, where only some of what a verb can do takes an option, names those.
 verb.unsafe_jail_option = { "unsafe-jail", nil, "judge although the jail floor is not met; recorded" }
 verb.protocol_option = { "protocol", "fast|full", "how long to time", choices = { "fast", "full" }, default = "fast" }
+
+---A declaration for those things that a verb can do only.
+function verb.with(option, ...)
+  local copy = table.move(option, 1, 3, 1, {})
+  for k, v in pairs(option) do copy[k] = v end
+  copy.goes_with = {}
+  for _, name in ipairs { ... } do copy.goes_with[name] = true end
+  return copy
+end
 
 function verb.say(format, ...) core.out((select("#", ...) > 0 and format:format(...) or format) .. "\n") end
 
@@ -32,16 +41,31 @@ function verb.command(words)
   return table.concat(parts, " ")
 end
 
----spec: { help = text above the options, options, after = text below them, run = function(values, words) -> exit code }.
+-- A verb that can do several things: options that were given and mean nothing for the one asked for are refused.
+local function check_given(options, given, doing)
+  for _, d in ipairs(options) do
+    if given[d[1]] and d.goes_with and not d.goes_with[doing] then
+      errors.usage("--%s does not go with `%s`; --help says with what it does", d[1], doing)
+    end
+  end
+end
+
+---spec: { help = text above the options, options, after = text below them, max_words = how many words may stand there
+---beside the options, run = function(values, words) -> exit code,
+---doing = function(values, words) -> what is asked for, by the names that the options' goes_with have }.
 function verb.main(argv, spec)
   local ok, code = xpcall(function()
     local options = table.move(spec.options or {}, 1, #(spec.options or {}), 1, {})
     options[#options + 1] = { "help", nil, "this text" }
-    local values, words = args.parse(options, argv)
+    local values, words, given = args.parse(options, argv)
     if values.help then
       verb.say("%s\n\n%s%s", spec.help, args.help(options), spec.after and "\n" .. spec.after or "")
       return 0
     end
+    if spec.max_words and words[spec.max_words + 1] then
+      errors.usage("'%s' is a word too many; --help says what there is to say", words[spec.max_words + 1])
+    end
+    if spec.doing then check_given(options, given, spec.doing(values, words)) end
     verb.unsafe_jail = values["unsafe-jail"]
     return spec.run(values, words, argv)
   end, sched.wrap_error)
@@ -65,8 +89,7 @@ end
 function verb.source(path)
   if not core.exists(path) then errors.usage("there is no file %s", path) end
   if core.is_dir(path) then errors.usage("%s is a folder, not a file", path) end
-  local text = core.read(path)
-  if #text > max_source then errors.usage("%s is larger than 1 MB, so it is no source of one function", path) end
+  local text = tasks.source(path)
   if text:find("\0", 1, true) then errors.usage("%s is a binary file, not C text", path) end
   if not text:find "%S" then errors.usage("%s is empty", path) end
   return text

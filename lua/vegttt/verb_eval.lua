@@ -20,17 +20,21 @@ vegttt eval --serve [--socket PATH]          JSON requests in, JSON verdicts out
 A request: {"id": anything, "task": 19 or "relu" or "FILE.lua" or a task's JSON, "code": "C text" or "answer": "a model's
 answer"}, and if wanted "protocol", "scale", "timing": false and "fresh": true]]
 
+-- What can be asked for, by the names that refusals use.
+local of_file, of_folder, of_service = "eval FILE.c", "eval --all", "eval --serve"
+
 local options = {
-  { "task", "TASK", "an id, a name or a task file" },
-  { "all", "DIR", "judge every .c file below DIR" },
+  verb.with({ "task", "TASK", "an id, a name or a task file" }, of_file, of_folder),
+  verb.with({ "all", "DIR", "judge every .c file below DIR" }, of_folder),
   { "serve", nil, "judge what standard input asks for" },
-  { "socket", "PATH", "with --serve: what clients of this socket ask for" },
-  verb.protocol_option,
-  { "tier", table.concat(core.eval_tiers(), "|"), "what judges (default: cuda for a .cu file, else c)", choices = core.eval_tiers() },
-  { "scale", "NAME", "the sizes of the task: cpu, search, full (default: the tier's)" },
-  { "extract", nil, "the file is a model's answer: the code in it is judged" },
-  { "fresh", nil, "ignore stored builds and verdicts" },
-  { "json", nil, "the whole record as JSON, one line a file" },
+  verb.with({ "socket", "PATH", "with --serve: what clients of this socket ask for" }, of_service),
+  verb.with(verb.protocol_option, of_file, of_folder),
+  verb.with({ "tier", table.concat(core.eval_tiers(), "|"), "what judges (default: cuda for a .cu file, else c)",
+    choices = core.eval_tiers() }, of_file, of_folder),
+  verb.with({ "scale", "NAME", "the sizes of the task: cpu, search, full (default: the tier's)" }, of_file, of_folder),
+  verb.with({ "extract", nil, "the file is a model's answer: the code in it is judged" }, of_file, of_folder),
+  verb.with({ "fresh", nil, "ignore stored builds and verdicts" }, of_file, of_folder),
+  verb.with({ "json", nil, "the whole record as JSON, one line a file" }, of_file, of_folder),
   verb.unsafe_jail_option,
 }
 local n_parallel = 8
@@ -133,6 +137,10 @@ end
 
 -- ── arguments ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+local function doing(f)
+  return (f.serve or f.socket) and of_service or f.all and of_folder or of_file
+end
+
 local function run(f, rest)
   if f.serve or f.socket then
     if #rest > 0 then errors.usage("--serve reads requests, not files; '%s' is too much", rest[1]) end
@@ -144,13 +152,13 @@ local function run(f, rest)
   end
   if #rest ~= 1 then
     errors.usage(#rest == 0 and "eval needs a .c file, --all DIR or --serve; see `vegttt eval --help`"
-      or "eval judges one file at a time; --all DIR judges a folder")
+      or ("eval judges one file at a time, and '%s' is a second one; --all DIR judges a folder"):format(rest[2]))
   end
   return one(rest[1], f)
 end
 
 function eval.main(argv)
-  return verb.main(argv, { help = help, options = options, run = run,
+  return verb.main(argv, { help = help, options = options, run = run, doing = doing,
     after = "Exit codes: 0 correct, 1 not correct, 2 bad input, 4 the evaluator could not work" })
 end
 

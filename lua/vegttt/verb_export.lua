@@ -17,11 +17,15 @@ vegttt export RUN --kernels DIR | --samples FILE.csv
 
 Kernels: one a task, correct, no copy, and faster for sure both in the run and when judged again on new inputs; where
 the run stopped before that second verdict, it is made now. Samples: a row each, with its log-probabilities, first
-verdict, reward and advantage.]]
+verdict, reward and advantage, its code and the whole answer, exactly (RFC 4180): a reader of CSV gets the texts back,
+line ends, quotes and all. A spreadsheet takes a text that begins with = for a formula: have it import texts as texts.]]
+
+-- What can be asked for, by the names that refusals use.
+local of_kernels, of_samples = "export --kernels", "export --samples"
 
 local options = { { "kernels", "DIR", "the folder to write the best kernels to" },
   { "samples", "FILE.csv", "the file to write every sample to" }, { "force", nil, "overwrite files that are there" },
-  verb.unsafe_jail_option }
+  verb.with(verb.unsafe_jail_option, of_kernels) }
 
 local function refuse_to_overwrite(list, out)
   for _, t in ipairs(list) do
@@ -43,13 +47,16 @@ end
 
 -- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local of_sample = { "task", "step", "draw", "i", "seed", "seen", "finish", "n_tokens", "logprob", "logprob_mean",
-  "logprob_code", "parse", "code_sha", "weights", "reward", "advantage" }
-local of_verdict = { "status", "correct", "is_copy", "speedup", "speedup_measured", "speedup_lo", "speedup_hi",
-  "protocol", "machine" }
+local of_sample = { "task", "step", "draw", "i", "seed", "temperature", "seen", "finish", "n_tokens", "logprob",
+  "logprob_mean", "logprob_code", "parse", "code_sha", "weights", "prompt_sha", "key", "reward", "advantage" }
+local of_verdict = { "task_name", "status", "correct", "is_copy", "speedup", "speedup_measured", "speedup_lo",
+  "speedup_hi", "runtime_us", "ref_us", "worst", "flags", "protocol", "evaluator", "machine", "timed_in", "feedback" }
 
+-- CSV has no byte of the value 0: where an answer holds one, its picture stands.
 local function cell(v)
-  if v == nil then return false end
+  if v == nil or v == core.null then return false end
+  if type(v) == "table" then v = table.concat(v, " ") end
+  if type(v) == "string" then return (v:gsub("%z", "\u{2400}")) end
   return type(v) == "boolean" and (v and 1 or 0) or v
 end
 
@@ -58,12 +65,12 @@ local function export_samples(dir, path, is_forced)
   local columns, rows = { "sample" }, {}
   table.move(of_sample, 1, #of_sample, #columns + 1, columns)
   table.move(of_verdict, 1, #of_verdict, #columns + 1, columns)
-  columns[#columns + 1] = "text"
+  table.move({ "code", "text" }, 1, 2, #columns + 1, columns)
   for n, s in ipairs(run_files.samples(dir)) do
     local row = { n }
     for _, name in ipairs(of_sample) do row[#row + 1] = cell(s[name]) end
     for _, name in ipairs(of_verdict) do row[#row + 1] = cell(s.result and s.result[name]) end
-    row[#row + 1] = s.text
+    row[#row + 1], row[#row + 2] = cell(s.code), cell(s.text)
     rows[n] = row
   end
   core.write(path, core.table_text(columns, rows, "csv", 0))
@@ -107,7 +114,8 @@ local function run(f, rest)
 end
 
 function export.main(argv)
-  return verb.main(argv, { help = help, options = options, run = run,
+  return verb.main(argv, { help = help, options = options, run = run, max_words = 1,
+    doing = function(f) return f.kernels and of_kernels or of_samples end,
     after = "Exit codes: 0 something was written, 1 no kernel held, 2 bad input, 4 the evaluator could not work" })
 end
 

@@ -51,8 +51,9 @@ local function prepare(task_file, f)
   globals.install()
   local e = experiment.load(file)
   if f.steps and not e.params.steps then errors.usage("%s has no steps; --script boa has", f.script) end
-  return e, params.resolve(e.params, { k = f.k, model = f.model, seed = f.seed, steps = f.steps, tasks = task_file },
-    "flag")
+  local given = { k = f.k, model = f.model, seed = f.seed, steps = f.steps, tasks = task_file }
+  if e.params.redraw then given.redraw = false end -- wanted is the kernel, not what a step is worth
+  return e, params.resolve(e.params, given, "flag")
 end
 
 -- Runs the script; the run's folder.
@@ -62,7 +63,7 @@ local function search(argv, e, values, origins)
     r:close()
     return r.dir
   end
-  local status, result = attempt.carry_out(r)
+  local status, result = attempt.carry_out(r, verb.command(argv))
   if status == "failed" then error(result, 0) end
   if status == "interrupted" then
     errors.raise("cancelled", "optimise", ("interrupted; everything recorded is in %s; continue with: %s"):format(r.dir,
@@ -162,7 +163,7 @@ local function run(f, rest, argv)
 end
 
 function optimise.main(argv)
-  return verb.main(argv, { help = help, options = options, run = run,
+  return verb.main(argv, { help = help, options = options, run = run, max_words = 1,
     after = "Exit codes: 0 a faster one was found, 1 none was, or the function makes no sound task" })
 end
 

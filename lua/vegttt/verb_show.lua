@@ -6,7 +6,9 @@ local args = require "vegttt.args"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local progress = require "vegttt.progress"
+local run_diff = require "vegttt.run_diff"
 local run_files = require "vegttt.run_files"
+local tables = require "vegttt.tables"
 local text = require "vegttt.text"
 local verb = require "vegttt.verb_common"
 
@@ -24,10 +26,17 @@ local function show_params(dir)
 end
 
 local function show_tables(dir)
+  local columns_of = {}
   for _, file in ipairs(core.list(dir .. "/tables")) do
     local name = file:match "^(.*)%.md$"
-    if name then verb.say("\n%s\n\n%s", name, (core.read(dir .. "/tables/" .. file):gsub("%s+$", ""))) end
+    local table_text = name and core.read(dir .. "/tables/" .. file):gsub("%s+$", "")
+    if name then
+      verb.say("\n%s\n\n%s", name, table_text)
+      columns_of[#columns_of + 1] = tables.columns_of_markdown(table_text)
+    end
   end
+  local legend = tables.legend(columns_of)
+  if legend ~= "" then verb.say("\n%s", legend) end
 end
 
 local function show_verdicts(dir)
@@ -52,7 +61,8 @@ local function show_meter(dir, summary)
   local m = last_meter(dir, summary)
   if not m or type(m.charged) ~= "table" then return end
   local spent = type(m.spent) == "table" and m.spent or {}
-  verb.say("\n%-16s %12s %12s", "cost", "charged", "spent")
+  verb.say("\n%-16s %12s %12s   charged: as if the method ran alone; spent: what the run did, after sharing and reuse",
+    "cost", "charged", "spent")
   for _, unit in ipairs(errors.keys(m.charged)) do
     if m.charged[unit] ~= 0 or spent[unit] ~= 0 then
       verb.say("  %-14s %12s %12s", unit, text.value(m.charged[unit], 10), text.value(spent[unit] or 0, 10))
@@ -67,12 +77,39 @@ local places = {
   { "log/latest", "the log of the last attempt" },
 }
 
--- What the run before it was, and what is not as it was then.
-local function show_before(about)
-  if not about.before then return end
-  local changed = about.changed or {}
-  verb.say("the run before it is %s; since then: %s", about.before, #changed > 0 and table.concat(changed, ", ")
-    or "nothing")
+-- The newest run of the experiment that is older than the one in `dir`, no cell of its own among them.
+local function older(dir, about)
+  local found
+  for _, r in ipairs(run_files.all()) do
+    if r.dir == dir or r.about.id == about.id and r.t == tostring(about.t) then return found end
+    if r.experiment == about.experiment and r.parent == about.parent then found = r end
+  end
+end
+
+-- What the run before it was, and what is not as it was then: as the run noted it where that was of its family, else by
+-- what both recorded.
+local function show_before(dir, about)
+  local before, changed = about.before, about.changed
+  if type(before) == "string" and core.exists(before .. "/run.json") then
+    changed = table.move(changed or {}, 1, #(changed or {}), 1, {})
+  elseif type(before) ~= "string" then
+    local r = older(dir, about)
+    if not r then return end
+    before, changed = r.dir, run_diff.inputs(r.dir, dir)
+    for i, p in ipairs((run_diff.params(r.dir, dir))) do
+      table.insert(changed, i, ("%s was %s"):format(p.name, args.show(p.a)))
+    end
+  end
+  changed = changed or {}
+  changed[#changed + 1] = run_diff.engines(run_diff.engine(run_files.json(before, "run.json")), run_diff.engine(about))
+  verb.say("the run before it is %s; since then: %s", before, #changed > 0 and table.concat(changed, ", ") or "nothing")
+end
+
+-- What the run was made with, where that is not what shows it: the engine's sources in C are no part of its identity.
+local function show_engine(about, summary)
+  local was = run_diff.engine(summary) or run_diff.engine(about)
+  local differs = run_diff.engines(was, run_diff.engine_now())
+  if differs then verb.say("%s", differs) end
 end
 
 -- One sample: what the model wrote, what was compiled, what became of it, and what it was worth.
@@ -83,21 +120,26 @@ local function show_sample(dir, n)
     tostring(s.step), tostring(s.draw), s.i, tostring(s.seed))
   verb.say("  %d tokens, ended by %s; log-probability %s, of the code %s; temperature %s", s.n_tokens, s.finish,
     text.number(s.logprob, 6), text.value(s.logprob_code, 6), tostring(s.temperature))
-  if s.reward then verb.say("  reward %s, advantage %s", text.value(s.reward, 6), text.value(s.advantage, 6)) end
+  if s.reward or s.advantage then verb.say("  reward %s, advantage %s", text.value(s.reward, 6), text.value(s.advantage, 6)) end
   verb.say("\nanswer\n%s", s.text)
   local v = s.result
-  if not v then return verb.say "\nit has no verdict" end
+  if not v and not s.code_sha then return verb.say "\nthe answer holds no code, so there was nothing to judge" end
+  if not v then return verb.say "\nits code has no verdict yet" end
   local source, log = run_files.blob(dir, v.source), run_files.blob(dir, v.build and v.build.log)
   if source then verb.say("\nassembled\n%s", source) end
   if log and log ~= "" then verb.say("\ncompiler\n%s", log) end
-  verb.say("\nverdict    %s%s", v.status, #(v.flags or {}) > 0 and " (" .. table.concat(v.flags, ", ") .. ")" or "")
+  verb.say("\nverdict    %s%s%s", v.status, #(v.flags or {}) > 0 and " (" .. table.concat(v.flags, ", ") .. ")" or "",
+    v.timed_in and ", timed in " .. v.timed_in or "")
   if v.feedback then verb.say("feedback   %s", v.feedback) end
+  if v.error and v.error ~= core.null and v.error ~= v.feedback then verb.say("error      %s", v.error) end
   if not v.correct then return end
   verb.say("speedup    %s, 95 %% interval %s to %s; measured %s", text.number(v.speedup, 4), text.number(v.speedup_lo, 4),
     text.number(v.speedup_hi, 4), text.number(v.speedup_measured, 4))
-  local trials = {}
-  for i, t in ipairs(v.trials or {}) do trials[i] = text.number(t, 5) end
-  if #trials > 0 then verb.say("trials     %s us", table.concat(trials, " ")) end
+  for _, of in ipairs { { "trials", "trials" }, { "ref_trials", "baseline" } } do
+    local trials = {}
+    for i, t in ipairs(v[of[1]] or {}) do trials[i] = text.number(t, 5) end
+    if #trials > 0 then verb.say("%-10s %s us", of[2], table.concat(trials, " ")) end
+  end
 end
 
 local function run(f, rest)
@@ -113,7 +155,8 @@ local function run(f, rest)
   local wall = summary and type(summary.wall_s) == "number" and (", %.1f s in the last attempt"):format(summary.wall_s) or ""
   verb.say("%s: %s, %s%s", dir, about.experiment or "?", status, wall)
   if status ~= "finished" then verb.say("%s; the same command continues it", run_files.so_far(dir)) end
-  show_before(about)
+  show_before(dir, about)
+  show_engine(about, summary)
   show_params(dir)
   show_tables(dir)
   local headline = run_files.headline(summary)
@@ -128,9 +171,10 @@ local function run(f, rest)
 end
 
 function show.main(argv)
-  return verb.main(argv, { run = run,
+  return verb.main(argv, { run = run, max_words = 1,
     options = { { "sample", "N", "one sample instead: answer, code, compiler, verdict, trials, reward", kind = "integer",
       min = 1 } },
+    after = "`vegttt help columns` explains the columns, `vegttt help run-directory` the files",
     help = 'vegttt show RUN   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists' })
 end
 

@@ -149,21 +149,23 @@ end
 
 local function run(f, rest)
   local what, argument = rest[1], rest[2]
-  if what == "ls" and not argument then return ls() end
-  local action = ({ show = show, check = check, new = new })[what]
+  local action = ({ ls = ls, show = show, check = check, new = new })[what]
   if not action then
     errors.usage("%s", what and ("task cannot '%s'; it can ls, show, check and new"):format(what)
       or "task needs ls, show, check or new; see `vegttt task --help`")
   end
-  if not argument or rest[3] then
+  local surplus = rest[what == "ls" and 2 or 3]
+  if surplus then errors.usage("task %s: '%s' is a word too many; see `vegttt task --help`", what, surplus) end
+  if what ~= "ls" and not argument then
     errors.usage("task %s takes one %s", what, what == "new" and "name" or "task: an id, a name or a .lua file")
   end
   return action(argument, f)
 end
 
 function task_verb.main(argv)
-  return verb.main(argv, { help = help, run = run, options = {
-    { "full", nil, "check with the full protocol, and anew" }, verb.unsafe_jail_option } })
+  return verb.main(argv, { help = help, run = run, doing = function(_, rest) return "task " .. (rest[1] or "") end,
+    options = { verb.with({ "full", nil, "check with the full protocol, and anew" }, "task check"),
+      verb.with(verb.unsafe_jail_option, "task check") } })
 end
 
 return task_verb

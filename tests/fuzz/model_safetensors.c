@@ -20,8 +20,6 @@ int LLVMFuzzerTestOneInput(const unsigned char *data, size_t size)
         if (!vt_st_find(s, vt_st_at(s, i)->name))
             abort();
     }
-    if (s)
-        (void)vt_st_meta(s, "format");
     vt_st_free(s);
     close(fd);
     return 0;

@@ -3,8 +3,13 @@
 """run.py [--runs N] [--seed S] [NAME…]: builds the fuzzers of this folder with clang, makes their start inputs and runs
 each N times (20,000) from seed S (1), with AddressSanitizer and UndefinedBehaviorSanitizer. A finding is a failure; the
 input that gave it stays in the build folder, and `fuzz_NAME FILE` shows it again. `selftest --full` runs this.
+
+What base_json has met is held against Python's own reader afterwards: both take the same texts (but for what a value in
+the engine cannot hold), and the text that the engine writes is the same value.
 """
 import argparse
+import json
+import math
 import os
 import pathlib
 import re
@@ -45,6 +50,61 @@ def fuzz(build, name, runs, seed):
     return "", []
 
 
+class TwiceError(ValueError):
+    """A key that an object has twice."""
+
+
+def unique(pairs):
+    if len(dict(pairs)) < len(pairs):
+        raise TwiceError
+    return dict(pairs)
+
+
+def no_number(word):
+    raise ValueError(word)
+
+
+def python_reads(text):
+    """The value that Python's strict reader makes of the bytes; ValueError when they are no JSON."""
+    return json.loads(text.decode("utf-8"), object_pairs_hook=unique, parse_constant=no_number, parse_int=float)
+
+
+def can_be_held(value, depth=0):
+    """Has the engine a value for it?"""
+    if isinstance(value, str):
+        return "\0" not in value and not any(0xD800 <= ord(c) < 0xE000 for c in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return depth < 64 and all(can_be_held(k) and can_be_held(v, depth + 1) for k, v in value.items())
+    return not isinstance(value, list) or (depth < 64 and all(can_be_held(v, depth + 1) for v in value))
+
+
+def against_python(build):
+    """What is wrong with what base_json said about its corpus."""
+    verdicts = build / "base_json.verdicts"
+    verdicts.unlink(missing_ok=True)
+    subprocess.run([str(build / "fuzz/fuzz_base_json"), "-runs=0", str(build / "corpus/base_json"), str(build / "seeds/base_json")], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, VEGTTT_FUZZ_VERDICTS=str(verdicts)))
+    lines = verdicts.read_text().splitlines()
+    for line in lines:
+        text, said = line.split(" ", 1)
+        text = bytes.fromhex(text)
+        try:
+            value = python_reads(text)
+        except (ValueError, RecursionError):
+            value = None
+            if said != "refused":
+                return f"the engine takes {text!r} and Python does not", []
+        else:
+            if said == "refused" and can_be_held(value):
+                return f"Python takes {text!r} and the engine does not", []
+        if said != "refused" and python_reads(bytes.fromhex(said)) != value:
+            return f"{text!r} is written as another value, {bytes.fromhex(said)!r}", []
+    print(f"{len(lines)} texts held against Python's reader", flush=True)
+    return ("", []) if lines else ("no text was held against Python's reader", [])
+
+
 def main():
     options = argparse.ArgumentParser(usage=__doc__)
     options.add_argument("--runs", type=int, default=20000)
@@ -68,6 +128,8 @@ def main():
     for name in names:
         began = time.monotonic()
         wrong, tail = fuzz(build, name, o.runs, o.seed)
+        if name == "base_json" and not wrong:
+            wrong, tail = against_python(build)
         print(f"{name:24} {o.runs} runs from seed {o.seed} in {time.monotonic() - began:.0f} s: {wrong or 'no finding'}", flush=True)
         print("".join(f"    {line}\n" for line in tail), end="", flush=True)
         passed += not wrong

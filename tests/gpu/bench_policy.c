@@ -23,6 +23,7 @@
 #include "cuda/cuda.h"
 #include "cuda/cuda_parts.h"
 #include "direct.h"
+#include "numbers.h"
 
 enum { GROUPS = 5, EACH = 32, SLOTS = GROUPS * EACH, PROMPT = 600, MOST_NEW = 128, MOST_RUNS = 16 };
 
@@ -102,7 +103,7 @@ static vt_status random_weights(struct vt_cuda *be, void *arg, vt_err *err)
     (void)arg;
     vt_stream_init(&rng, 1);
     for (int i = 0; i < BLOCK; i++)
-        block[i] = vt_f32_to_bf16((float)(0.02 * vt_stream_normal(&rng)));
+        block[i] = vt_f32_to_bf16((float)(0.02 * normal(&rng)));
     const struct vt_cu *cu = vt_gpu_cu(be->gpu);
     const uint64_t total = be->w.matrix_bytes, first = sizeof *block * (uint64_t)BLOCK;
     vt_status status = vt_gpu_copy_in(be->gpu, be->w.matrices, block, total < first ? total : first, be->stream, err);

@@ -12,6 +12,7 @@
 #include "cuda/cuda_parts.h"
 #include "direct.h"
 #include "model_common.h"
+#include "numbers.h"
 
 enum { ROWS = 64 };
 
@@ -165,7 +166,7 @@ static void fill_bed(struct bed *b, const struct vt_sampling *s)
     memset(b->host, 0, b->bytes);
     b->job = (struct vt_dev_job){.n_rows = ROWS, .n_steps = 1};
     uint64_t *const fields[] = {&b->job.tokens,     &b->job.logprob, &b->job.behaviour, &b->job.entropy,
-                                &b->job.sum_logits, &b->job.n_out,   &b->job.finished};
+                                &b->job.certainty, &b->job.n_out,   &b->job.finished};
     for (size_t i = 0; i < 7; i++)
         *fields[i] = out + i * ROWS * sizeof(float);
     memcpy(b->host + b->ids_at, s->banned, (size_t)s->n_banned * sizeof(int32_t));
@@ -273,8 +274,8 @@ static void draws(void)
         float *logits = vt_alloc_array(n, sizeof *logits);
         /* Multiples of 1/16: many are equal. Every fourth row is far off, as a model's logits may be. */
         for (size_t i = 0; i < n; i++)
-            logits[i] = (float)(round(16 * 3 * vt_stream_normal(&rng)) / 16) +
-                        (i / (size_t)b.shape.ld_vocab % 4 == 0 ? 40.0f : 0.0f);
+            logits[i] =
+                (float)(round(16 * 3 * normal(&rng)) / 16) + (i / (size_t)b.shape.ld_vocab % 4 == 0 ? 40.0f : 0.0f);
         for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++)
             check_kind(&b, kinds[k].name, &kinds[k].s, logits);
         free(logits);

@@ -211,7 +211,7 @@ static void score_draws(struct direct *d, const struct batch *b, const struct dr
                                            .n = r->n_out[i],
                                            .targets = tokens,
                                            .logprob = at,
-                                           .extra = {.entropy = at + r->n_steps, .sum_logits = at + 2 * r->n_steps}};
+                                           .extra = {.entropy = at + r->n_steps, .certainty = at + 2 * r->n_steps}};
     }
     direct_score(d, rows, b->n_slots, 1);
     for (int i = 0; i < b->n_slots; i++)
@@ -219,8 +219,7 @@ static void score_draws(struct direct *d, const struct batch *b, const struct dr
             const size_t at = (size_t)i * (size_t)r->n_steps + (size_t)t;
             gap_add(logprob, r->logprob[at], (double)rows[i].logprob[t]);
             gap_add(entropy, r->entropy[at], (double)rows[i].extra.entropy[t]);
-            gap_add(sum, r->sum_logits[at] / (float)d->cfg.n_vocab,
-                    (double)rows[i].extra.sum_logits[t] / d->cfg.n_vocab);
+            gap_add(sum, r->certainty[at], (double)rows[i].extra.certainty[t]);
         }
     free(values);
 }

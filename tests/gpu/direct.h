@@ -107,7 +107,7 @@ static inline void direct_slot_free(struct direct *d, vt_lm_slot *slot)
 struct draws {
     int n_slots, n_steps;
     int32_t *tokens;
-    float *logprob, *behaviour, *entropy, *sum_logits;
+    float *logprob, *behaviour, *entropy, *certainty;
     int *n_out, *row;
     unsigned char *finished;
     struct vt_lm_work work;
@@ -123,7 +123,7 @@ static inline struct draws *draws_new(vt_lm_slot **slots, int n_slots, int n_ste
     r->logprob = vt_alloc_array(n, sizeof *r->logprob);
     r->behaviour = vt_alloc_array(n, sizeof *r->behaviour);
     r->entropy = vt_alloc_array(n, sizeof *r->entropy);
-    r->sum_logits = vt_alloc_array(n, sizeof *r->sum_logits);
+    r->certainty = vt_alloc_array(n, sizeof *r->certainty);
     r->n_out = vt_alloc_array((size_t)n_slots, sizeof *r->n_out);
     r->row = vt_alloc_array((size_t)n_slots, sizeof *r->row);
     r->finished = vt_alloc_array((size_t)n_slots, 1);
@@ -141,7 +141,7 @@ static inline struct draws *draws_new(vt_lm_slot **slots, int n_slots, int n_ste
                                              .logprob_behaviour = r->behaviour,
                                              .n_out = r->n_out,
                                              .finished = r->finished,
-                                             .extra = {.entropy = r->entropy, .sum_logits = r->sum_logits}}};
+                                             .extra = {.entropy = r->entropy, .certainty = r->certainty}}};
     return r;
 }
 
@@ -151,7 +151,7 @@ static inline void draws_free(struct draws *r)
     free(r->logprob);
     free(r->behaviour);
     free(r->entropy);
-    free(r->sum_logits);
+    free(r->certainty);
     free(r->n_out);
     free(r->row);
     free(r->finished);
@@ -172,7 +172,7 @@ static inline void direct_score(struct direct *d, const struct vt_lm_score_row *
     struct vt_lm_work w = {.kind = VT_LM_SCORE, .score = {.rows = rows, .n_rows = n_rows, .k = k}};
     for (int i = 0; i < n_rows; i++) {
         w.score.wants_entropy |= rows[i].extra.entropy != NULL;
-        w.score.wants_sum |= rows[i].extra.sum_logits != NULL;
+        w.score.wants_certainty |= rows[i].extra.certainty != NULL;
     }
     CHECK_OK(direct_run(d, &w, d->ops->score, &err), err);
 }

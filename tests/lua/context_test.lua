@@ -86,11 +86,17 @@ describe("an update", function()
           local policy = vt.policy(support.model())
           local g = policy:start():sample(vt.tasks({ ids = files.same })[1]:prompt(), { n = 2, max_tokens = 4 })
           for i, s in ipairs(g) do s.advantage = core.vector(#s.tokens, advantages[i]) end
-          policy:update(vt.batch(g), { lr = 1e-3 })
-          return {}
+          local u = policy:update(vt.batch(g), { lr = 1e-3, weight_decay = 0.1 })
+          return { is_same = u.weights == policy:start(), skipped = u.skipped, step = policy:snapshot().step,
+            trained = u.n_tokens }
         end), nil, { root = root })
       end)
-      expect.equal(lines_of(r.core, "all advantages of the 2 sequences are 0"), advantages[2] == 0 and 1 or 0)
+      local is_nothing = advantages[2] == 0
+      expect.equal(lines_of(r.core, "all advantages of the 2 sequences are 0"), is_nothing and 1 or 0)
+      expect.equal(r.value.is_same, is_nothing) -- no step: the weights keep their id
+      expect.equal(r.value.skipped, is_nothing)
+      expect.equal(r.value.step, is_nothing and 0 or 1)
+      expect.equal(r.value.trained == 0, is_nothing)
     end
   end)
 

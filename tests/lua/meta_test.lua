@@ -63,8 +63,11 @@ describe("meta", function()
       local policy, task = vt.policy(p.model), vt.task(small.same)
       local group = vt.eval.all(policy:start():sample(task:prompt(), { n = 8, temperature = 1.0 }))
       local picks = vt.select.apply(vt.select.rules.first, { group })
-      local cells = run:sweep(vt.experiment { name = "cell", main = function() return {} end }, { {} })
-      local candidate
+      local candidate, learner
+      local cells = run:sweep(vt.experiment { name = "cell", params = vt.adapt_params {}, main = function(r, q)
+        learner = vt.learner(r, q)
+        return {}
+      end }, { {} })
       vt.select.apply(function(cs)
         candidate = cs[1]
         return cs[1]
@@ -74,7 +77,7 @@ describe("meta", function()
         ["vt.Verdict"] = group[1].result, ["vt.EarlyStop"] = vt.early_stop {}, ["vt.Picks"] = picks,
         ["vt.Vector"] = group[1].logprobs, ["vt.Prompt"] = task:prompt(), ["vt.Handle"] = vt.spawn(function() end),
         ["vt.Cells"] = cells, ["vt.Candidate"] = candidate, ["vt.Group"] = group, ["vt.Sample"] = group[1],
-        ["vt.Experiment"] = vt.load "experiments/boa.lua" }
+        ["vt.Learner"] = learner, ["vt.Archive"] = vt.archive {}, ["vt.Experiment"] = vt.load "experiments/boa.lua" }
       for class, object in pairs(objects) do
         local methods, fields = described_fields(class)
         expect.equal(missing(getmetatable(object).methods, methods), "", class .. " lacks in meta")

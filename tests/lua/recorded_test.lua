@@ -36,7 +36,8 @@ describe("a recorded group", function()
         local calls = {
           ["vt.Verdict"] = { feedback = function(v) return v:feedback { max_chars = 300 } end },
           ["vt.Prompt"] = { messages = function(x) return x:messages(w.model.record) end },
-          ["vt.Weights"] = { score = function(x) return x:score(p, s.tokens) end,
+          ["vt.Weights"] = { resample = function(x) return x:resample(s, 1, { n = 1, draw = "from one" })[1].text end,
+            score = function(x) return x:score(p, s.tokens) end,
             sample = function(x) return x:sample(p, { n = 1, draw = "again" })[1].text end,
             save = function(x) return x:save(root .. "/saved") end },
           ["vt.Group"] = {}, ["vt.Sample"] = {},
@@ -90,10 +91,10 @@ describe("a recorded group", function()
         if step then id[tonumber(step)] = line.value.id end
       end)
       within(root, function(vt, p, m)
-        local first = vt.filter(vt.rollouts(dir), function(g) return g.step == 0 end)
+        local first = vt.filter(vt.rollouts(dir), function(g) return g.step == 0 and g.draw == "main" end)
         expect.equal(#first, 2)
         local policy = vt.policy(p.model)
-        local report = policy:branch(vt.weights(dir .. "@step0")):update(vt.batch(first), { lr = 0.003 })
+        local report = policy:branch(vt.weights(dir .. "@step0")):update(vt.batch(first), { lr = 0.003, floor = -1 })
         expect.equal(report.weights.id, id[1])
         local longer = vt.context(first[1].prompt):add("Hint", "Be brief."):ask "Again."
         expect.truthy(#m.policy.prompt_tokens(policy.model, longer, "t") > #first[1].prompt_ids, "a longer prompt")

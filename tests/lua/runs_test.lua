@@ -36,7 +36,7 @@ describe("best_of_n", function()
       expect.truthy(r.counts.n_evals <= 2 * 8 + 2, "identical code is evaluated once")
       -- Correct are answers 1, 3, 4 and 5 of "same" (p = 9/16) and 2 of "negated" (p = 3/16): 0.375; the standard
       -- deviation of 64 draws is 0.055.
-      expect.near(r.value.correct, 0.375, 0.17)
+      expect.near(r.value.sample_correct, 0.375, 0.17)
       expect.contains(r.tables.tasks, "\r\n10001,same,32,")
       expect.contains(r.tables.kernels, "\r\n10002,negated,")
     end)
@@ -93,10 +93,10 @@ describe("boa", function()
     in_folder(function(root, _, given)
       local r = run(boa, given { k = 24, steps = 4, tasks = { root .. "/same.lua" } }, { root = root })
       expect.equal(r.counts.n_steps, 4)
-      expect.equal(r.meter.charged.rollouts, 120)
+      expect.equal(r.meter.charged.rollouts, 144) -- five steps and the fresh draw
       expect.contains(r.tables.trajectory, "\r\n4,")
-      -- At the start an answer is fast with probability 3/8; the batch's z-scores raise the fastest one.
-      expect.truthy(r.value.fast_1 >= 0.7, ("fast_1 after adapting, %g,"):format(r.value.fast_1))
+      -- At the start an answer is fast with probability 3/8; the advantages raise the fastest one.
+      expect.truthy(r.value.sample_fast_1 >= 0.7, ("fast_1 after adapting, %g,"):format(r.value.sample_fast_1))
       expect.truthy(r.value.step > 0, "the best step")
     end)
   end)
@@ -247,8 +247,86 @@ describe("boa", function()
     in_folder(function(root, _, given)
       local a = run(boa, given { k = 4, steps = 0 }, { root = root })
       local b = run(boa, given { k = 4, steps = 0 }, { root = root, replicate = 1 })
-      expect.equal(b.counts.n_samples, 8)
+      expect.equal(b.counts.n_samples, 16) -- and the fresh draw
       expect.truthy(a.run.id ~= b.run.id, "run ids differ")
+    end)
+  end)
+end)
+
+describe("what a run says of itself", function()
+  it("are the values that were used, and where each came from", function()
+    in_folder(function(root, given)
+      local function main(run, p, vt)
+        local before = { lr = p.lr, max_tokens = p.max_tokens }
+        local policy = vt.policy(p.model)
+        run:save("seen", { before = before, lr = p.lr, temperature = p.temperature, max_tokens = p.max_tokens, stop = p.stop })
+        return { options = vt.sampling(p).max_tokens or false, k = p.k }
+      end
+      local r = run(support.main(main, { params = require("vegttt").adapt_params() }), { temperature = 0.5 }, { root = root })
+      local seen = core.json_decode(core.read(r.run.dir .. "/seen.json"), "seen")
+      expect.same(seen, { before = {}, lr = 1e-4, temperature = 0.5, max_tokens = 384, stop = { "\n}" } })
+      expect.equal(r.value.options, false) -- another model has its own record
+      local params = core.json_decode(core.read(r.run.dir .. "/params.json"), "params")
+      for name, value in pairs { lr = 1e-4, max_tokens = 384 } do
+        expect.equal(params[name].value, value)
+        expect.contains(params[name].origin, "model record of ")
+      end
+      expect.equal(params.temperature.origin, "flag")
+      expect.equal(params.k.origin, "default")
+      local summary = core.json_decode(core.read(r.run.dir .. "/summary.json"), "summary")
+      expect.equal(summary.params.lr, 1e-4)
+      expect.same(summary.params.stop, { "\n}" })
+    end)
+  end)
+
+  it("are in a sweep those of its cells, whether they ran now or before, and null where cells differ", function()
+    in_folder(function(root)
+      local function sweep(run, p, vt)
+        local cell = vt.experiment { name = "cell", params = vt.adapt_params { x = { 1, "x" } },
+          main = function(_, q) vt.policy(q.model) return { lr = q.lr } end }
+        local cells = run:sweep(cell, { { x = 1, model = p.model }, { x = 2, model = p.model } })
+        return { first = cells[1].lr, second = cells[2].lr }
+      end
+      local function origins(r) return core.json_decode(core.read(r.run.dir .. "/params.json"), "params") end
+      local r = run(support.main(sweep, { params = require("vegttt").adapt_params() }), {}, { root = root })
+      expect.equal(r.value.first, 1e-4)
+      expect.equal(origins(r).lr.value, 1e-4)
+      expect.contains(origins(r).lr.origin, "model record of ")
+      expect.equal(r.run.resolved.max_tokens, 384)
+      r = run(support.main(sweep, { params = require("vegttt").adapt_params { y = { 1, "another run of the same cells" } } }), {},
+        { root = root })
+      expect.equal(origins(r).lr.value, 1e-4)
+      expect.equal(#core.list(root .. "/cell"), 2)
+      local function two_models(run, p, vt)
+        local cell = vt.experiment { name = "two", params = vt.adapt_params(),
+          main = function(_, q) return { model = vt.policy(q.model).spec } end }
+        return { n = #run:sweep(cell, vt.grid { model = { p.model, "tests/golden/tiny/chat" } }) }
+      end
+      r = run(support.main(two_models, { params = require("vegttt").adapt_params() }), {}, { root = root .. "/two" })
+      expect.equal(origins(r).lr.value, nil)
+      expect.equal(origins(r).lr.origin, "model records of its cells")
+    end)
+  end)
+
+  it("is what was sampled, scored and trained, each by itself", function()
+    in_folder(function(root, given)
+      local r = run(support.main(function(_, p, vt)
+        local policy = vt.policy(p.model)
+        local w = policy:start()
+        local g = w:sample(vt.tasks({ ids = given { k = 1 }.tasks[1] })[1]:prompt(), { n = 2, max_tokens = 4 })
+        local n = #g[1].tokens + #g[2].tokens
+        w:score(g.prompt, g[1].tokens)
+        w:score(g.prompt, g[2].tokens, { bill = "teacher" })
+        for i, s in ipairs(g) do s.advantage = i end
+        policy:update(vt.batch(g), { lr = 1e-3 })
+        return { n = n, first = #g[1].tokens }
+      end), {}, { root = root })
+      local m = r.meter.charged
+      expect.equal(m.sampled_tokens, r.value.n)
+      expect.equal(m.scored_tokens, r.value.n)
+      expect.equal(m.update_tokens, r.value.n)
+      expect.equal(m.student_tokens, r.value.n + r.value.first)
+      expect.equal(m.teacher_tokens, r.value.n - r.value.first)
     end)
   end)
 end)

@@ -30,15 +30,16 @@ function support.in_folder(fn)
   if not ok then error(e, 0) end
 end
 
-local model
+local models = {}
 
----The folder of the language model that answers the small tasks.
-function support.model()
-  if not model then
-    model = support.folder() .. "/speaker"
-    speaker.make(model, small.answers)
+---The folder of the language model that answers the small tasks. reads: of one to which a longer prompt matters.
+function support.model(reads)
+  local name = reads and "reader" or "speaker"
+  if not models[name] then
+    models[name] = support.folder() .. "/" .. name
+    speaker.make(models[name], small.answers, reads)
   end
-  return model
+  return models[name]
 end
 
 ---Task files of the two small tasks: { same = path, negated = path }.

@@ -98,9 +98,10 @@ local function random_matrix(rows, columns, seed)
   end)
 end
 
----Writes the folder. answers: { { pieces = { text, … }, p = probability }, … }, distinct in their first pieces; the last
+---Writes the folder. reads: attention reaches the output a little, so that what was read before changes what is said.
+---answers: { { pieces = { text, … }, p = probability }, … }, distinct in their first pieces; the last
 ---piece usually ends the function ("}\n").
-function speaker.make(dir, answers)
+function speaker.make(dir, answers, reads)
   local pieces, known = {}, {}
   for _, a in ipairs(answers) do
     for _, piece in ipairs(a.pieces) do
@@ -132,7 +133,8 @@ function speaker.make(dir, answers)
     named(layer .. "self_attn.q_proj.weight", random_matrix(n_heads * head_dim, d_model, 1)),
     named(layer .. "self_attn.k_proj.weight", random_matrix(n_kv * head_dim, d_model, 2)),
     named(layer .. "self_attn.v_proj.weight", random_matrix(n_kv * head_dim, d_model, 3)),
-    named(layer .. "self_attn.o_proj.weight", tensor(d_model, n_heads * head_dim, zero)),
+    named(layer .. "self_attn.o_proj.weight", reads and random_matrix(d_model, n_heads * head_dim, 7)
+      or tensor(d_model, n_heads * head_dim, zero)),
     named(layer .. "mlp.gate_proj.weight", random_matrix(d_ff, d_model, 4)),
     named(layer .. "mlp.up_proj.weight", random_matrix(d_ff, d_model, 5)),
     named(layer .. "mlp.down_proj.weight", tensor(d_model, d_ff, zero)),

@@ -96,4 +96,29 @@ describe("level-1 task files", function()
     for family, name in pairs(of_corpus) do expect.truthy(of_tasks[family], name .. " as a family of tasks") end
     for family in pairs(of_tasks) do expect.truthy(of_corpus[family], family .. " in the corpus") end
   end)
+
+  it("are known as seen when a relative was trained on, in whose words that is said, all hundred", function()
+    package.path = "experiments/?.lua;experiments/?/init.lua;" .. package.path
+    local families, policy = require "vegttt.families", require "vegttt.policy"
+    local of_corpus, n = {}, 0
+    for _, d in ipairs(require("corpus").definitions()) do of_corpus[families.of(d.family)] = d.family end
+    for _, file in ipairs(files) do
+      local task = task_of(file)
+      local model = { known = setmetatable({}, { __mode = "v" }), spec = "m" }
+      local function trained(on)
+        return policy.weights(model, { id = core.json_encode(on), step = 1, trained_on = core.json_encode(on) }).trained_on
+      end
+      -- The corpus's own word, the tasks' word, both at once; another family; the task itself.
+      local corpus_word, other = of_corpus[task.family], task.family == "norm" and "product" or "channel_norm"
+      for _, words in ipairs { { corpus_word }, { task.family }, { corpus_word, task.family } } do
+        local on = trained { tasks = { 100001 }, families = words }
+        expect.same(on.families, { task.family })
+        expect.equal(policy.seen(on, task), "family", file)
+      end
+      expect.equal(policy.seen(trained { tasks = { 100001 }, families = { other } }, task), nil, file)
+      expect.equal(policy.seen(trained { tasks = { task.id }, families = { other } }, task), "task", file)
+      n = n + 1
+    end
+    expect.equal(n, 100)
+  end)
 end)

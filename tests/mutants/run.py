@@ -20,7 +20,6 @@ A broken program may do harm, and the tests are often run by root. Where a mutan
 landlock, which lets them write below scratch folders only; without landlock such a mutant is skipped for root. Mutants
 of the evaluator and of scripts run unguarded: none may touch code that removes or writes files outside its own folder.
 """
-import hashlib
 import os
 import pathlib
 import re
@@ -34,7 +33,6 @@ sys.path.insert(0, str(HERE.parent.parent / "engine" / "build"))
 import landlock  # noqa: E402
 import testrun  # noqa: E402
 
-FEW = 6
 JAILED = re.compile(r"eval_|unit_|cli_|kill_|readme_|lua")  # tests that make jails, which landlock would forbid
 
 
@@ -128,6 +126,12 @@ def targets_of(tests):
     return sorted(wanted)
 
 
+def writable(build):
+    """The folders that a broken program may write to."""
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return [str(build), os.environ.get("TMPDIR", "/tmp"), "/tmp", "/dev", "/proc", f"{cache}/vegttt"]
+
+
 class Bench:
     """The copy, its build and its tests."""
 
@@ -139,8 +143,7 @@ class Bench:
         self.runner = testrun.Runner(self.tree, self.build, build / "mutants" / "logs")
         self.runner.fetch_model(str(build / "vegttt"))
         self.seconds = {}  # of each test on the unchanged copy
-        cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-        self.writable = [str(build), os.environ.get("TMPDIR", "/tmp"), "/tmp", "/dev", "/proc", f"{cache}/vegttt"]
+        self.writable = writable(build)
 
     def is_safe(self, test):
         return JAILED.match(test) or landlock.version() > 0 or os.geteuid() != 0
@@ -196,21 +199,11 @@ def try_mutant(bench, mutant):
             path.write_text(text)
 
 
-def rotation(root, mutants):
-    commit = subprocess.run(["git", "-C", str(root), "rev-parse", "HEAD"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    seed = commit.stdout.decode().strip()[:12] if commit.returncode == 0 else time.strftime("%Y-%m-%d")
-    mutants = sorted(mutants, key=lambda m: hashlib.sha256(f"{seed} {m.name}".encode()).digest())[:FEW]
-    print(f"a rotation of {len(mutants)} mutants, chosen by {seed}: " + " ".join(m.name for m in mutants), flush=True)
-    return mutants
-
-
-def main(root, build, names, is_few):
+def main(root, build, names):
     began = time.monotonic()
     mutants = [Mutant(p) for p in sorted(HERE.glob("*.patch")) if not names or any(n in p.stem for n in names)]
     if not mutants:
         sys.exit("vegttt: no mutant has such a name")
-    if is_few:
-        mutants = rotation(root, mutants)
     bench = Bench(root, pathlib.Path(build))
     wrong = check_unchanged(bench, mutants)
     caught, survived, skipped = 0, [], 0
@@ -238,4 +231,4 @@ def main(root, build, names, is_few):
 
 if __name__ == "__main__":
     here_root = HERE.parent.parent
-    sys.exit(main(here_root, os.environ.get("VEGTTT_BUILD", here_root / "build"), sys.argv[1:], False))
+    sys.exit(main(here_root, os.environ.get("VEGTTT_BUILD", here_root / "build"), sys.argv[1:]))

@@ -243,7 +243,7 @@ static void holders_wait_in_order(void)
     vt_lease *l = vt_lease_new();
     struct holder h[N];
     pthread_t threads[N];
-    atomic_int n_holding = 0;
+    atomic_int n_holding = 1; /* this thread, which the first of the others has to wait for as well */
     int order[N], n_order = 0;
     vt_lease_acquire(l, everywhere(), NULL);
     for (int i = 0; i < N; i++) {
@@ -251,6 +251,7 @@ static void holders_wait_in_order(void)
         pthread_create(&threads[i], NULL, holder_main, &h[i]);
         vt_sleep_ms(20); /* lets thread i queue before thread i + 1 starts */
     }
+    atomic_fetch_sub(&n_holding, 1);
     vt_lease_release(l, everywhere());
     for (int i = 0; i < N; i++)
         pthread_join(threads[i], NULL);

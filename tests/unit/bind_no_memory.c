@@ -28,9 +28,12 @@ static void no_progress(void *arg, const struct vt_progress *p)
     (void)p;
 }
 
-static void never(void *arg)
+static void never(void *arg, int exit_code, const char *err_text, const char *out_text)
 {
     (void)arg;
+    (void)exit_code;
+    (void)err_text;
+    (void)out_text;
     abort();
 }
 

@@ -6,6 +6,7 @@
  * multiple of 32, n_out no multiple of 16. Attention: cpu_attention.c.
  */
 #include "harness.h"
+#include "numbers.h"
 
 #include "base/alloc.h"
 #include "cpu/kernels.h"
@@ -29,14 +30,14 @@ static struct vt_tensor random_tensor(enum vt_dtype dtype, int n_out, int n_in)
             unsigned char *p = data + r * row + b * block;
             for (size_t i = 0; i < block; i++)
                 p[i] = (unsigned char)(127.0 * (uniform() + 1.0));
-            uint16_t d = vt_f32_to_f16((float)(0.01 * uniform())), m = vt_f32_to_f16((float)(0.05 * uniform()));
+            uint16_t d = f32_to_f16((float)(0.01 * uniform())), m = f32_to_f16((float)(0.05 * uniform()));
             memcpy(p, &d, 2);
             if (dtype == VT_Q4_1)
                 memcpy(p + 2, &m, 2);
         }
     for (size_t i = 0; !quantised && i < (size_t)n_out * (size_t)n_in; i++) {
         float x = (float)(0.1 * uniform());
-        uint16_t h = dtype == VT_F16 ? vt_f32_to_f16(x) : vt_f32_to_bf16(x);
+        uint16_t h = dtype == VT_F16 ? f32_to_f16(x) : vt_f32_to_bf16(x);
         memcpy(data + i * (dtype == VT_F32 ? 4 : 2), dtype == VT_F32 ? (void *)&x : (void *)&h,
                dtype == VT_F32 ? 4 : 2);
     }

@@ -3,8 +3,9 @@
  * cpu_lm_equal.c: the promise that selection and training rest on, bit for bit: the logprob that decode reports is the
  * one that score and the training forward compute, whatever the batch size, the batch mates, the chunking, the number
  * of threads and the adapters beside it; and a sample depends on its own seed and prompt only. For every instruction
- * set of this machine, in both precisions, on tiny models, and on the default model when it is here. Under a sanitizer:
- * plain C and the best instruction set, on one model.
+ * set of this machine, in both precisions, on tiny models, and on the default model when it is here. The best
+ * instruction set runs every tiny model, each other one a model of its own, and the default model fewer batch sizes;
+ * VEGTTT_FULL=1 runs all with all. Under a sanitizer: plain C and the best instruction set, on one model.
  */
 #include "harness.h"
 
@@ -203,7 +204,18 @@ static int samples_differ(const struct sample *a, const struct sample *b, int n)
     return bad;
 }
 
-static void check_world(const char *path, enum vt_lm_precision p, const char *isa, int max_new)
+static bool is_full(void)
+{
+    return getenv("VEGTTT_FULL") != NULL;
+}
+
+/* The batch size to try after n: 1 to 8, then doubled; of few, 1, 8 and 64. */
+static int next_size(int n, bool is_few)
+{
+    return is_few ? n * 8 : n < 8 ? n + 1 : n * 2;
+}
+
+static void check_world(const char *path, enum vt_lm_precision p, const char *isa, int max_new, bool is_few)
 {
     static struct sample all[MOST], some[MOST];
     struct world w = {0};
@@ -217,8 +229,7 @@ static void check_world(const char *path, enum vt_lm_precision p, const char *is
         CHECK_INT(forward_differs(&w, all, MOST, g, true), 0);
         CHECK_INT(forward_differs(&w, all, MOST, g, false), 0);
     }
-    for (int n = 1; n <= 64;
-         n = n < 8 ? n + 1 : n * 2) { /* the last n of them in a batch of their own, other steps a job */
+    for (int n = 1; n <= 64; n = next_size(n, is_few)) { /* the last n in a batch of their own, other steps a job */
         for (int i = 0; i < n; i++)
             some[i] = sample_of(MOST - n + i);
         decode_all(&w, some, n, 5, max_new);
@@ -244,11 +255,12 @@ static void tiny_everywhere(void)
     char path[512];
     for (int k = 0; vt_kernels_at(k); k++)
         for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-            if (IS_SANITIZED && (i != 2 || (k > 0 && vt_kernels_at(k + 1))))
+            const bool is_best = !vt_kernels_at(k + 1);
+            if (IS_SANITIZED ? i != 2 || (k > 0 && !is_best) : !is_full() && !is_best && i != (size_t)k % 3)
                 continue;
             for (int p = VT_LM_FAST; p <= VT_LM_F32; p++) {
                 snprintf(path, sizeof path, "%s/%s", GOLDEN("tiny"), names[i]);
-                check_world(path, (enum vt_lm_precision)p, vt_kernels_at(k)->name, MAX_NEW);
+                check_world(path, (enum vt_lm_precision)p, vt_kernels_at(k)->name, MAX_NEW, false);
             }
         }
 }
@@ -259,7 +271,7 @@ static void default_model(void)
         SKIP(NO_MODEL);
     if (IS_SANITIZED)
         SKIP("under a sanitizer the tiny models take the same paths");
-    check_world(model_path(), VT_LM_FAST, NULL, 20);
+    check_world(model_path(), VT_LM_FAST, NULL, 20, !is_full());
 }
 
 static const struct test_case cases[] = {TEST(tiny_everywhere), TEST(default_model)};

@@ -24,10 +24,10 @@ static void walk_against_double(void)
     for (int k = 0; vt_kernels_at(k); k++)
         for (int offset = -300; offset <= 300; offset += 300) {
             const struct vt_kernels *kernels = vt_kernels_at(k);
-            float max[CHUNKS], exps[CHUNKS], sum[CHUNKS], ez[CHUNKS], entropy, sum_logits, top_logprob[TOP];
+            float max[CHUNKS], exps[CHUNKS], sum[CHUNKS], ez[CHUNKS], entropy, certainty, top_logprob[TOP];
             int32_t top_ids[TOP];
             const struct vt_cpu_sums row = {max, exps, sum, ez};
-            const struct vt_lm_extra e = {&entropy, &sum_logits, TOP, top_ids, top_logprob};
+            const struct vt_lm_extra e = {&entropy, &certainty, TOP, top_ids, top_logprob};
             uint32_t state = 17;
             for (int i = 0; i < N; i++)
                 z[i] = (float)offset + (float)(next_random(&state) % 4000) * 2e-3f;
@@ -52,9 +52,9 @@ static void walk_against_double(void)
                 kernels->soft_sums(n, x, max[c], &sum[c], &ez[c]);
                 vt_cpu_extra_chunk(&e, x, n, c * VT_HEAD_CHUNK, max[c]);
             }
-            vt_cpu_extra_finish(&e, &row, CHUNKS, lse);
+            vt_cpu_extra_finish(&e, &row, N, lse);
             CHECK_NEAR(entropy, want, 2e-5); /* about 7 nats: the offset costs nothing */
-            CHECK_NEAR(sum_logits, all, 1e-6 * fabs(all) + 2e-2);
+            CHECK_NEAR(certainty, lse - all / N - log(N), 2e-5);
             static const int32_t best[TOP] = {3, 1023, 2048, 1500, 2000};
             for (int i = 0; i < TOP; i++) {
                 CHECK_INT(top_ids[i], best[i]);

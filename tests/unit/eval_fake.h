@@ -8,6 +8,9 @@
  *   build=fail|later|refused|die                      load=fail|die
  *   check=wrong|fault|timeout|overrun|deferred|die    on set `on` (default 0)
  *   time=US             of every timed call (the baseline takes 100)
+ *   noise=PERCENT       how far timed calls lie around that, in a cycle of seven
+ *   worst=E             the error of its timed calls
+ *   disturbed=N         something else ran during the N-th timed call
  *   late=N              wrong at the N-th timed call
  *   bits=other          other output bits on every call
  *   hold=ground|build|load|check|time                 waits there until the test lets go or the station is cancelled
@@ -25,6 +28,7 @@ enum fake_stage { FAKE_GROUND, FAKE_BUILD, FAKE_LOAD, FAKE_CHECK, FAKE_TIME, FAK
 struct fake_call {
     bool is_timed, is_baseline, is_trusted;
     size_t set;
+    uint64_t deadline_ns;
     int lane; /* -1: a build station */
 };
 enum { FAKE_MAX_CALLS = 4096 };
@@ -32,9 +36,10 @@ enum { FAKE_MAX_CALLS = 4096 };
 static struct fake {
     /* the machine */
     int n_lanes;
-    bool checks_on_lane, has_tuned, is_lane_wanted;
+    bool checks_on_lane, has_tuned, tuned_fails, is_lane_wanted;
     double floor_ns, floor_ns_again;
     vt_status ground_fails_once, open_fails;
+    size_t max_pool_bytes;          /* 0: any */
     uint64_t devices[VT_MAX_LANES]; /* of each lane */
     /* what happened */
     pthread_mutex_t lock;
@@ -152,6 +157,7 @@ static vt_status fake_open(const struct vt_tier_opts *o, struct vt_tier **out, v
                                     .checks_on_lane = fake.checks_on_lane,
                                     .max_grounds = 4,
                                     .max_ground_bytes = 1000,
+                                    .max_pool_bytes = fake.max_pool_bytes ? fake.max_pool_bytes : SIZE_MAX,
                                     .reference_deadline_s = 7};
     for (int i = 0; i < fake.n_lanes; i++)
         t->caps.lane[i].devices = fake.devices[i] ? fake.devices[i] : 1ull << (40 + i);
@@ -314,7 +320,8 @@ static vt_status fake_reference(struct vt_station *s, const vt_task *t, enum vt_
     *out = NULL;
     if (which == VT_TUNED && !fake.has_tuned)
         return VT_OK;
-    *out = fake_candidate(which == VT_BASELINE ? "time=100" : "time=80", which == VT_BASELINE);
+    const char *tuned = fake.tuned_fails ? "time=80 late=1" : "time=80";
+    *out = fake_candidate(which == VT_BASELINE ? "time=100" : tuned, which == VT_BASELINE);
     *result = (struct vt_stage_result){.passed = true};
     snprintf(result->artefact, sizeof result->artefact, "%s", which == VT_BASELINE ? "baseline" : "tuned");
     return VT_OK;
@@ -346,6 +353,7 @@ static int fake_note(const struct vt_station *s, struct vt_candidate *c, const s
                                                        .is_baseline = c->is_baseline,
                                                        .is_trusted = call->is_trusted,
                                                        .set = call->set,
+                                                       .deadline_ns = call->deadline_ns,
                                                        .lane = s->seat.kind == VT_SEAT_LANE ? s->seat.number : -1};
     pthread_mutex_unlock(&fake.lock);
     return n_timed;
@@ -400,6 +408,9 @@ static vt_status fake_time(struct vt_station *s, struct vt_candidate *c, const s
     VT_TRY(fake_hold(s, c->code, "time", FAKE_TIME, err));
     int n_timed = fake_note(s, c, call, true);
     fake_right(c, call, out);
+    out->ns = (uint64_t)((double)out->ns * (1 + fake_number(c->code, "noise", 0) / 100 * (n_timed % 7 - 3) / 3));
+    out->compare.worst = fake_number(c->code, "worst", out->compare.worst);
+    out->was_disturbed = n_timed == (int)fake_number(c->code, "disturbed", 0);
     if (n_timed == (int)fake_number(c->code, "late", 0))
         fake_wrong(out);
     return VT_OK;
@@ -449,9 +460,11 @@ static inline void fake_reset(void)
     CHECK_INT(fake.n_tiers + fake.n_stations + fake.n_grounds + fake.n_candidates, 0);
     pthread_mutex_lock(&fake.lock);
     fake.n_lanes = 1;
-    fake.checks_on_lane = fake.has_tuned = fake.is_lane_wanted = fake.is_released = false;
+    fake.checks_on_lane = fake.has_tuned = fake.tuned_fails = false;
+    fake.is_lane_wanted = fake.is_released = false;
     fake.floor_ns = fake.floor_ns_again = 0;
     fake.ground_fails_once = fake.open_fails = VT_OK;
+    fake.max_pool_bytes = 0;
     memset(fake.devices, 0, sizeof fake.devices);
     fake.n_tiers_opened = fake.n_builds = fake.n_fresh_loads = fake.n_floor_measured = 0;
     fake.n_cancelled = fake.n_mended = fake.n_calls = 0;

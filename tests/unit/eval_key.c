@@ -252,6 +252,9 @@ static int spoil_one(const char *path, const struct stat *st, int kind, struct F
     if (kind != FTW_F || !strstr(path, "/build/"))
         return 0;
     CHECK_OK(vt_fs_read("/proc/self/exe", 64 << 20, &program, &err), err);
+    char seal[VT_SHA256_HEX]; /* as the store seals what it keeps: no damage, but no object of ours either */
+    vt_sha256_of(program.p, program.len, seal);
+    vt_buf_puts(&program, seal);
     CHECK_OK(vt_fs_write_atomic(path, program.p, program.len, &err), err);
     vt_buf_free(&program);
     return 0;
@@ -295,7 +298,6 @@ static void shared_store(void)
     CHECK(judged_from_store(folder, "g++", t));
     spoil_builds(folder);
     CHECK(!judged_from_store(folder, "g++", t));
-    CHECK(judged_from_store(folder, "g++", t));
     CHECK_OK(vt_fs_remove_tree(folder, &err), err);
     vt_task_unref(t);
 }

@@ -16,6 +16,7 @@
 #include "eval/c/truth.h"
 #include "eval/check.h"
 #include "eval/dists.h"
+#include "eval/task_parts.h"
 #include "harness.h"
 #include "loop/loop.h"
 #include <dlfcn.h>
@@ -116,7 +117,7 @@ static inline void put_body(struct vt_buf *b, const vt_task *t, const char *body
         vt_buf_printf(b, "%sa[%zu]", i ? ", " : "", i);
     for (size_t i = 0; i < vt_task_n_scalars(t); i++)
         vt_buf_printf(b, vt_task_scalar(t, i)->is_int ? ", %.0f" : ", %af", vt_task_scalar(t, i)->value);
-    for (size_t i = 0; i < vt_task_n_sizes(t); i++)
+    for (size_t i = 0; i < t->n_sizes; i++)
         vt_buf_printf(b, ", s[%zu]", i);
     vt_buf_puts(b, ");\n}\n");
 }

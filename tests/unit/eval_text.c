@@ -12,7 +12,14 @@
 #include "eval/extract.h"
 #include "eval_fixture.h"
 
-/* from, to and first_line must say where the text stands: the bytes they name are the text but for line ends. */
+static size_t behind_blanks(const struct vt_code *c, size_t n)
+{
+    while (n < c->len && (c->text[n] == ' ' || c->text[n] == '\n' || c->text[n] == '\r'))
+        n++;
+    return n;
+}
+
+/* from, to and first_line must say where the text stands: the bytes they name are the text but for blanks. */
 static void expect_from(const char *answer, const char *name, bool is_answer, const char *text, bool is_whole,
                         int first_line)
 {
@@ -27,9 +34,9 @@ static void expect_from(const char *answer, const char *name, bool is_answer, co
         return;
     CHECK_INT(c.len, strlen(text));
     CHECK(c.from <= c.to && c.to <= strlen(answer));
-    size_t n = 0;
-    for (size_t i = c.from; i < c.to; i++)
-        n += n < c.len && c.text[n] == answer[i];
+    size_t n = behind_blanks(&c, 0);
+    for (size_t i = c.from; i < c.to && n < c.len; i++)
+        n = behind_blanks(&c, n + (c.text[n] == answer[i]));
     CHECK_INT(n, c.len);
     /* What comes out goes through unchanged when it is judged. */
     CHECK_OK(vt_extract(c.text, c.len, name, false, &again, &err), err);
@@ -165,11 +172,103 @@ static void fenced(void)
     /* The fence that the prompt opened is closed, and others follow. */
     expect_body("    y[0] = 1;\n```\nThe old one:\n```c\ny[0] = 0;\n```\n", "    y[0] = 1;");
     expect_body("    y[0] = 1;\n}\n```\nThe old one:\n```c\ny[0] = 0;\n```\n", "    y[0] = 1;");
+    /* A fence that names its language opens a block, whatever the sentence before it ends with. */
+    expect_none("It is one store;\n```c\n    y[0] = 1;\n    y[1]", true, "ends before");
     /* A sentence that ends with a semicolon's neighbour opens none. */
     expect_body("I use one store; see:\n```\ny[0] = 1;\n```\n", "y[0] = 1;");
 }
 
 /* The function with no fence around it: its helpers stay, the prose goes. */
+static const char relu_c[] = "void relu(float *y) {\n    y[0] = 1;\n}";
+
+/* Other languages: C goes first wherever it stands, and an answer that has none says what it has. */
+static void foreign(void)
+{
+    char answer[2048];
+    snprintf(answer, sizeof answer,
+             "```c\n%s\n```\nIn Rust:\n```rust\nfn relu(y: &mut [f32]) {\n    y[0] = 1.0;\n}\n```\n", relu_c);
+    expect_body(answer, relu_c);
+    snprintf(answer, sizeof answer,
+             "```c\n%s\n```\nThe same:\n```java\nvoid relu(float[] y) {\n    y[0] = 1;\n}\n```\n", relu_c);
+    expect_body(answer, relu_c);
+    expect_body("```c\ny[0] = 1;\n```\nOr:\n```js\nfunction relu(y) {\n    y[0] = 1;\n}\n```\n", "y[0] = 1;");
+    expect_body("```\ny[0] = 1;\n```\nOr:\n```\nfn relu(y: &mut [f32]) { y[0] = 1.0; }\n", "y[0] = 1;");
+    expect_none("```python\ndef relu(x, y):\n    y[0] = 1; return\n```\n", true,
+                "contains no C: its code says that it is python");
+    expect_none("```Rust\nfn relu(y: &mut [f32]) {\n    y[0] = 1.0;\n}\n```\n", true, "says that it is Rust");
+    /* C that goes by another name. */
+    snprintf(answer, sizeof answer, "```python\n%s\n```\n", relu_c);
+    expect_body(answer, relu_c);
+    expect_body("```{.c title=\"x\"}\ny[0] = 1;\n```\n```text\n1; 2;\n```\n", "y[0] = 1;");
+    expect_body("```C title=\"relu.c\"\ny[0] = 1;\n```\n```text\n1; 2;\n```\n", "y[0] = 1;");
+    expect_body("~~~c\ny[0] = 1;\n~~~\n~~~text\n1; 2;\n~~~\n", "y[0] = 1;");
+}
+
+/* C++'s wish for C's linkage opens no block of statements, and is gone from what is compiled. */
+static void linkage(void)
+{
+    char answer[2048], expected[2048];
+    snprintf(answer, sizeof answer, "```cpp\n#include <math.h>\nextern \"C\" {\n%s\n}\n```\n", relu_c);
+    snprintf(expected, sizeof expected, "#include <math.h>\n            \n%s\n ", relu_c);
+    expect_code(answer, true, expected, true, 2);
+    snprintf(answer, sizeof answer,
+             "```c\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n%s\n#ifdef __cplusplus\n}\n#endif\n```\n", relu_c);
+    snprintf(expected, sizeof expected, "#ifdef __cplusplus\n            \n#endif\n%s\n#ifdef __cplusplus\n \n#endif",
+             relu_c);
+    expect_code(answer, true, expected, true, 2);
+    snprintf(answer, sizeof answer, "```cpp\nextern \"C\" %s\n```\n", relu_c);
+    snprintf(expected, sizeof expected, "extern     %s", relu_c);
+    expect_code(answer, true, expected, true, 2);
+    snprintf(answer, sizeof answer, "extern \"C\" {\n%s\n}\n", relu_c);
+    expect_code(answer, false, answer, true, 1); /* a file is its author's */
+}
+
+/* Functions that the main block calls come along, from before it and behind it, in the answer's order. */
+static void helpers(void)
+{
+    expect_body("```c\nstatic float f(float v) { return g(v); }\n```\nand\n```c\nint unused(void) { return 0; }\n```\n"
+                "```c\nvoid relu(float *y) {\n    y[0] = f(1);\n}\n```\nwith\n```\nstatic float g(float v) { return v; "
+                "}\n```\n",
+                "static float f(float v) { return g(v); }\n\nstatic float g(float v) { return v; }\n\n"
+                "void relu(float *y) {\n    y[0] = f(1);\n}");
+    /* One that it defines itself, or that is not C, stays away. */
+    expect_body("```c\nfloat f(float v) { return 0; }\n```\n```rust\nfloat h(float v) { return 0; }\n```\n"
+                "```c\nfloat f(float v) { return v; }\nvoid relu(float *y) {\n    y[0] = f(h(1));\n}\n```\n",
+                "float f(float v) { return v; }\nvoid relu(float *y) {\n    y[0] = f(h(1));\n}");
+}
+
+/* What web pages and mail put around code. */
+static void wrapped(void)
+{
+    struct vt_code c;
+    vt_err err;
+    expect_body("> Here:\n> ```c\n> y[0] = 1;\n>\n>     y[1] = x[0] > 2;\n> ```\n> So.\n",
+                "y[0] = 1;\n\n    y[1] = x[0] > 2;");
+    expect_body("<p>So:</p><pre><code class=\"language-c\">for (int i = 0; i &lt; n; i++)\n  y[i] = x[i] &gt; 0 "
+                "&amp;&amp; 1;\n</code></pre>\n<pre>1; 2;</pre>",
+                "for (int i = 0; i < n; i++)\n  y[i] = x[i] > 0 && 1;");
+    expect_body(
+        "Use <code>restrict</code> here:\n<code>\nvoid relu(float *y) {\n    y[0] = 1;\n}\n</code>\nDone; it is short.",
+        relu_c);
+    expect_body("```c\n\xc2\xa0\xc2\xa0y[0]\xe2\x80\xaf= 1\xe2\x80\x8b;\n```\n", "  y[0] = 1;");
+    expect_body("\xef\xbb\xbf```c\ny[0] = 1;\n```\n", "y[0] = 1;");
+    expect_code("Here:\r\r```c\ry[0] = 1;\ry[1] = 2;\r```\rSo.", true, "y[0] = 1;\ny[1] = 2;", false, 4);
+    /* Where it stands is said in bytes of the answer. */
+    static const char quoted[] = "> ```c\n> y[0]\xc2\xa0= 1;\n> y[1] = 2;\n> ```\n";
+    CHECK_OK(vt_extract(quoted, strlen(quoted), "relu", true, &c, &err), err);
+    CHECK_STR(c.text, "y[0] = 1;\ny[1] = 2;");
+    CHECK_INT(c.from, 9);
+    CHECK_INT(c.to, 31);
+    CHECK_INT(c.first_line, 2);
+    vt_code_free(&c);
+    /* A comparison at the start of a line is no quotation, and a page without code none of several lines. */
+    expect_body("    y[0] = n\n> 2;\n}\n", "    y[0] = n\n> 2;");
+    expect_none("Call <code>relu</code>, not <code>gelu</code>.", true, "no code");
+    /* Sentences with a semicolon are not code that was cut. */
+    expect_none("I cannot help with that; it would not be safe.", true, "contains no code");
+    expect_none("Sorry; I can't (yet) do this. Ask again; thanks", true, "contains no code");
+}
+
 static void in_the_open(void)
 {
     char answer[2048];
@@ -184,6 +283,11 @@ static void in_the_open(void)
         "#include <math.h>\n#define T \\\n    float\n/* A helper,\n   inline. */\nstatic inline T\nsq(T v)\n{\n"
         "    return v * v;\n}\n\nvoid relu(const float *x,\n          float *y, int n)\n{\n    y[0] = sq(x[0]);\n}",
         true, 3);
+    /* A macro goes on behind its backslash, whatever stands there; what it leaves open is not the file's. */
+    expect_body("So:\n#define SQ(v) \\\n    ((v) * (v))\nvoid relu(float *y) {\n    y[0] = SQ(2);\n}\n",
+                "#define SQ(v) \\\n    ((v) * (v))\nvoid relu(float *y) {\n    y[0] = SQ(2);\n}");
+    expect_body("#define OPEN \\\n    if (1) {\nand then the function\nvoid relu(float *y) {\n    y[0] = 1;\n}\n",
+                "void relu(float *y) {\n    y[0] = 1;\n}");
     expect_body("Answer: void relu(float *y) { y[0] = 1; } That is all.", "void relu(float *y) { y[0] = 1; }");
     /* The prompt's signature written once more, and the brace that the prompt asked for. */
     expect_body("void relu(float *y) {\n    y[0] = 1;\n}\n}\n", "void relu(float *y) {\n    y[0] = 1;\n}");
@@ -430,7 +534,8 @@ static void roofline_floor(void)
     CHECK(strlen(machine) < 8);
 }
 
-static const struct test_case cases[] = {TEST(bodies),      TEST(fenced),    TEST(in_the_open),   TEST(reasoning),
+static const struct test_case cases[] = {TEST(bodies),      TEST(fenced),    TEST(foreign),       TEST(linkage),
+                                         TEST(helpers),     TEST(wrapped),   TEST(in_the_open),   TEST(reasoning),
                                          TEST(cut_answers), TEST(line_ends), TEST(no_code),       TEST(copies),
                                          TEST(logs),        TEST(objects),   TEST(roofline_floor)};
 TEST_MAIN(cases)

@@ -41,31 +41,43 @@ static vt_json *parse(const struct fixture_result *r)
     return j;
 }
 
+/* The names of its flags, in their order. */
+static const char *flags_of(const vt_json *record, char out[128])
+{
+    size_t n = 0;
+    out[0] = 0;
+    for (const vt_json *f = vt_json_first(vt_json_get(record, "flags")); f; f = vt_json_next(f))
+        n += (size_t)snprintf(out + n, 128 - n, "%s%s", n ? "," : "", vt_json_str(f, "?"));
+    return out;
+}
+
 static void every_answer_has_its_verdict(void)
 {
     static const struct {
         const char *code, *status, *stage, *says;
         int n_checks;
+        const char *flags;
     } cases[] = {
-        {"nothing", "malformed", "extract", "There is nothing.", 0},
-        {"build=fail", "compile_error", "build", "Fake compile_error of (build=fail).", 0},
-        {"build=later", "compile_error", "build", "Fake compile_error of (build=later).", 0},
-        {"build=refused", "load_error", "build", "Fake load_error of (build=refused).", 0},
-        {"load=fail", "load_error", "load", "Fake load_error of (load=fail).", 0},
-        {"check=wrong", "wrong_output", "check", "2 of 4 elements are outside", 1},
+        {"nothing", "malformed", "extract", "There is nothing.", 0, "fake"},
+        {"build=fail", "compile_error", "build", "Fake compile_error of (build=fail).", 0, "fake"},
+        {"build=later", "compile_error", "build", "Fake compile_error of (build=later).", 0, "fake"},
+        {"build=refused", "load_error", "build", "Fake load_error of (build=refused).", 0, "fake"},
+        {"load=fail", "load_error", "load", "Fake load_error of (load=fail).", 0, "fake"},
+        {"check=wrong", "wrong_output", "check", "2 of 4 elements are outside", 1, "over_bound,fake"},
         /* sets 0 and 1 and set 0 again, then the first of the second distribution */
-        {"check=wrong on=4", "wrong_output", "check", "(inputs x: normal)", 4},
-        {"check=wrong on=7", "wrong_output", "check", "(inputs x: uniform, other sizes: hidden)", 7},
-        {"check=fault on=1", "runtime_error", "check", "Fake runtime_error of (check=fault on=1) in a call.", 3},
-        {"check=timeout", "timeout", "check", "Fake timeout", 1},
-        {"check=overrun", "runtime_error", "check", "in a call.", 1},
-        {"check=deferred", "runtime_error", "check", "in a call.", 1},
-        {"bits=other", "flagged", "time", "left different outputs", 7},
-        {"time=50", "correct_fast", "time", "Speedup 2 over the baseline", 7},
-        {"time=125", "correct_slow", "time", "Speedup 0.8 over the baseline", 7},
-        {"copy time=50", "correct_slow", "time", "a copy", 7},
-        {"artefact=copy time=50", "correct_slow", "time", "a copy", 7},
-        {"late=3", "wrong_output", "time", "2 of 4 elements", 7},
+        {"check=wrong on=4", "wrong_output", "check", "(inputs x: normal)", 4, "over_bound,fake"},
+        {"check=wrong on=7", "wrong_output", "check", "(inputs x: uniform, other sizes: hidden)", 7, "over_bound,fake"},
+        {"check=fault on=1", "runtime_error", "check", "Fake runtime_error of (check=fault on=1) in a call.", 3,
+         "fake"},
+        {"check=timeout", "timeout", "check", "Fake timeout", 1, "fake"},
+        {"check=overrun", "runtime_error", "check", "in a call.", 1, "fake"},
+        {"check=deferred", "runtime_error", "check", "in a call.", 1, "deferred,fake"},
+        {"bits=other", "flagged", "time", "left different outputs", 7, "nondeterministic,fake"},
+        {"time=50", "correct_fast", "time", "Speedup 2 over the baseline", 7, "fake"},
+        {"time=125", "correct_slow", "time", "Speedup 0.8 over the baseline", 7, "fake"},
+        {"copy time=50", "correct_slow", "time", "a copy", 7, "copy,fake"},
+        {"artefact=copy time=50", "correct_slow", "time", "a copy", 7, "copy,fake"},
+        {"late=3", "wrong_output", "time", "2 of 4 elements", 7, "over_bound,fake"},
     };
     fake_reset();
     vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
@@ -80,6 +92,9 @@ static void every_answer_has_its_verdict(void)
         CHECK_STR(vt_json_str(vt_json_get(j, "tier"), ""), "fake");
         CHECK_STR(vt_json_str(vt_json_get(j, "fake_machine"), ""), "nowhere");
         CHECK_INT(vt_json_int(vt_json_get(j, "n_checks"), 0), cases[i].n_checks);
+        char flags[128];
+        CHECK_STR(flags_of(j, flags), cases[i].flags); /* the last is the tier's own */
+        CHECK_INT(vt_json_is_null(vt_json_get(j, "error")), r.v.status >= VT_CORRECT_SLOW);
         CHECK(strstr(r.json, "\"fake\"") != NULL);
         if (!strstr(r.feedback, cases[i].says))
             CHECK_STR(r.feedback, cases[i].says);
@@ -107,6 +122,7 @@ static void times_become_speedups(void)
     CHECK_NEAR(r.v.runtime_us, 50, 1e-9);
     CHECK_NEAR(r.v.baseline_us, 100, 1e-9);
     CHECK_NEAR(r.v.worst, 0.25, 0);
+    CHECK(strstr(r.json, "\"unsettled\"") == NULL);
     CHECK(strstr(r.json, "\"contended\"") != NULL);        /* the watch said so */
     CHECK(strstr(r.json, "\"scale\":\"hidden\"") != NULL); /* the tier's own */
     fixture_result_free(&r);
@@ -115,10 +131,96 @@ static void times_become_speedups(void)
     CHECK_NEAR(r.v.speedup_measured, 2, 1e-12);
     CHECK(r.v.is_copy);
     fixture_result_free(&r);
+    judge(e, "time=50 disturbed=3", (struct vt_eval_request){0}, &r);
+    CHECK(strstr(r.json, "\"disturbed\":[2]") != NULL); /* of pairs, counted from 0 */
+    fixture_result_free(&r);
+    judge(e, "time=50 worst=inf", (struct vt_eval_request){0}, &r); /* JSON has no infinity */
+    vt_json *j = parse(&r);
+    CHECK_NEAR(vt_json_num(vt_json_first(vt_json_get(j, "trials")), 0), 50, 1e-9);
+    CHECK_NEAR(vt_json_num(vt_json_first(vt_json_get(j, "ref_trials")), 0), 100, 1e-9);
+    CHECK_NEAR(vt_json_num(vt_json_get(j, "worst"), 0), 1e308, 0);
+    vt_json_free(j);
+    fixture_result_free(&r);
+    judge(e, "time=50 noise=90", (struct vt_eval_request){0}, &r);
+    CHECK(strstr(r.json, "\"unsettled\"") != NULL);
+    fixture_result_free(&r);
+    judge(e, "time=50 worst=0.5", (struct vt_eval_request){0}, &r); /* of all calls, timed or not */
+    CHECK_NEAR(r.v.worst, 0.5, 0);
+    fixture_result_free(&r);
+    judge(e, "time=50 worst=0.125", (struct vt_eval_request){0}, &r);
+    CHECK_NEAR(r.v.worst, 0.25, 0);
+    fixture_result_free(&r);
     judge(e, "time=50 x", (struct vt_eval_request){.skip_timing = true}, &r);
     CHECK_NEAR(r.v.speedup, 0, 0);
     CHECK(r.v.correct);
+    CHECK_NEAR(r.v.worst, 0.25, 0);
     fixture_result_free(&r);
+    close_fake(e);
+}
+
+static int n_timed_calls(vt_eval *e, const char *code)
+{
+    struct fixture_result r;
+    int n = 0;
+    fake.n_calls = 0;
+    judge(e, code, (struct vt_eval_request){0}, &r);
+    for (int i = 0; i < fake.n_calls; i++)
+        n += fake.call[i].is_timed;
+    fixture_result_free(&r);
+    return n;
+}
+
+/* The tuned reference is measured for the first candidate of a task and a lane, in as many calls as that candidate. */
+static void the_tuned_reference_is_measured_once(void)
+{
+    fake_reset();
+    fake.has_tuned = true;
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+    const int first = n_timed_calls(e, "time=50"), second = n_timed_calls(e, "time=50 again");
+    CHECK(second > 0);
+    CHECK_INT(first, 2 * second);
+    /* A call may take ten times as long as the baseline's, which takes 0.1 ms here, and a second more. */
+    for (int i = 0; i < fake.n_calls; i++)
+        CHECK_INT((long long)fake.call[i].deadline_ns, 1000000000LL + 10 * 100000);
+    close_fake(e);
+}
+
+/* A speedup over what gave a wrong output would be one over nothing: the task is at fault. */
+static void a_tuned_reference_may_fail(void)
+{
+    struct fixture_result r;
+    fake_reset();
+    fake.has_tuned = fake.tuned_fails = true;
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+    judge(e, "time=50", (struct vt_eval_request){0}, &r);
+    CHECK_INT(r.status, VT_EFORMAT);
+    CHECK(strstr(r.err.msg, "its tuned reference failed") != NULL);
+    fixture_result_free(&r);
+    close_fake(e);
+}
+
+static int n_trials(vt_eval *e, const char *code, vt_protocol protocol)
+{
+    struct fixture_result r;
+    int n = 0;
+    judge(e, code, (struct vt_eval_request){.protocol = protocol}, &r);
+    vt_json *j = parse(&r);
+    for (const vt_json *t = vt_json_first(vt_json_get(j, "trials")); t; t = vt_json_next(t))
+        n++;
+    vt_json_free(j);
+    fixture_result_free(&r);
+    return n;
+}
+
+/* How fast a copy is interests nobody, so its fast timing is over sooner; its full one is not. */
+static void copies_are_timed_briefly(void)
+{
+    fake_reset();
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+    const int copy = n_trials(e, "copy time=90 noise=9", VT_PROTOCOL_FAST);
+    const int own = n_trials(e, "time=90 noise=9", VT_PROTOCOL_FAST);
+    CHECK(copy > 0 && copy < own);
+    CHECK_INT(n_trials(e, "copy time=90 noise=9", VT_PROTOCOL_FULL), n_trials(e, "time=90 noise=9", VT_PROTOCOL_FULL));
     close_fake(e);
 }
 
@@ -400,25 +502,86 @@ static void grounds_that_failed_are_not_kept(void)
     close_fake(e);
 }
 
+static void count_done(void *arg, vt_status status, const vt_err *err, const vt_verdict *v)
+{
+    (void)status, (void)err, (void)v;
+    ++*(int *)arg;
+}
+
+/* 7 sets of 200,003 and one of 1,237 elements, two arrays of floats each: 11,210,064 bytes are taken, one byte less is
+ * not, and then nothing was built and no memory asked for. */
+static void a_pool_beyond_the_tier_is_refused_before_it_is_made(void)
+{
+    vt_task *t = fixture_task("relu");
+    for (int under = 0; under < 2; under++) {
+        vt_err err = {0};
+        fake_reset();
+        fake.max_pool_bytes = (size_t)11210064 - (size_t)under;
+        vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+        const struct vt_eval_request r = {.task = t, .code = "time=50", .code_len = 7, .scale = "cpu"};
+        int n_done = 0;
+        CHECK_INT(vt_eval_submit(e, &r, count_done, &n_done, &err), under ? VT_EINVAL : VT_OK);
+        close_fake(e);
+        CHECK_INT(n_done, !under);
+        if (under)
+            CHECK_STR(err.msg, "task relu at scale cpu needs 11.2 MB of arrays for its 8 input sets; the fake tier "
+                               "takes at most 11.2 MB: make the sizes smaller or name another scale");
+        if (under)
+            CHECK_INT(fake.n_builds, 0);
+    }
+    vt_task_unref(t);
+}
+
+/* Sizes whose bytes overflow a word are no small sizes. */
+static void a_pool_that_cannot_be_counted_is_refused(void)
+{
+    static const char json[] =
+        "{\"id\":19,\"level\":1,\"name\":\"relu\",\"title\":\"t\",\"family\":\"f\","
+        "\"sizes\":{\"cpu\":{\"n\":2000000000,\"m\":280000000}},\"arrays\":[{\"name\":\"x\",\"role\":\"in\","
+        "\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"],\"dist\":[\"uniform\"]},{\"name\":\"y\","
+        "\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"],\"compare\":\"bound\"}],"
+        "\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"n\",\"flops\":\"n\",\"body\":\";\"}";
+    struct vt_pool pool;
+    vt_task *t = NULL;
+    vt_err err;
+    CHECK_OK(vt_task_parse(json, strlen(json), &t, &err), err);
+    vt_pool_plan(&pool, t, "cpu", true, 0);
+    CHECK_INT(vt_pool_check(&pool, "fake", SIZE_MAX, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "needs too many bytes of arrays for its 6 input sets") != NULL);
+    vt_task_unref(t);
+}
+
+/* Kept by one replicate and found by the next: with the key of the case that asks. */
 static void what_will_fail_again_is_kept(void)
 {
     static const struct {
         const char *code;
         bool is_kept;
-    } cases[] = {{"nothing", true},       {"build=fail", true}, {"build=later", false},
-                 {"build=refused", true}, {"load=fail", true},  {"check=wrong", true},
-                 {"check=fault", false},  {"late=2", false},    {"time=50", false}};
-    char dir[] = "/tmp/vegttt-tier-test-XXXXXX";
+    } cases[] = {{"nothing", true},          {"build=fail", true},  {"build=later", false}, {"build=refused", true},
+                 {"load=fail", true},        {"check=wrong", true}, {"check=fault", false}, {"late=2", false},
+                 {"copy check=wrong", true}, {"time=50", false}};
+    enum { N = sizeof cases / sizeof cases[0] };
+    char dir[] = "/tmp/vegttt-tier-test-XXXXXX", key[N][2 * VT_SHA256_HEX];
     CHECK(mkdtemp(dir) != NULL);
     for (int round = 0; round < 2; round++) {
         fake_reset();
         vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1, .store = dir});
-        for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t i = 0; i < N; i++) {
             struct fixture_result r;
             int n = fake.n_builds;
-            judge(e, cases[i].code, (struct vt_eval_request){0}, &r);
+            judge(e, cases[i].code, (struct vt_eval_request){.replicate = round}, &r);
             CHECK_INT(r.v.cached, round == 1 && cases[i].is_kept);
             CHECK_INT(fake.n_builds - n, !r.v.cached && i > 0);
+            CHECK_INT(r.v.is_copy, strncmp(cases[i].code, "copy", 4) == 0);
+            if (strstr(cases[i].code, "check=wrong"))
+                CHECK_NEAR(r.v.worst, 9, 0);
+            vt_json *j = parse(&r);
+            if (round == 0)
+                snprintf(key[i], sizeof key[i], "%s", vt_json_str(vt_json_get(j, "key"), ""));
+            else
+                CHECK(strlen(key[i]) >= 64 && strcmp(key[i], vt_json_str(vt_json_get(j, "key"), "")) != 0);
+            CHECK_INT(vt_json_bool(vt_json_get(j, "cached"), false), r.v.cached);
+            vt_json_free(j);
             fixture_result_free(&r);
         }
         close_fake(e);
@@ -597,6 +760,9 @@ static void closing_refuses_requests_of_its_own_dones(void)
 static const struct test_case cases[] = {
     TEST(every_answer_has_its_verdict),
     TEST(times_become_speedups),
+    TEST(copies_are_timed_briefly),
+    TEST(a_tuned_reference_may_fail),
+    TEST(the_tuned_reference_is_measured_once),
     TEST(timed_calls_come_in_pairs),
     TEST(doubted_times_are_measured_again),
     TEST(tiers_are_found_by_name),
@@ -605,6 +771,8 @@ static const struct test_case cases[] = {
     TEST(cancelling_drops_what_is_queued),
     TEST(withdrawing_between_stages),
     TEST(a_station_that_died_is_mended),
+    TEST(a_pool_beyond_the_tier_is_refused_before_it_is_made),
+    TEST(a_pool_that_cannot_be_counted_is_refused),
     TEST(grounds_that_failed_are_not_kept),
     TEST(what_will_fail_again_is_kept),
     TEST(lanes_that_do_not_meet_time_at_once),

@@ -89,10 +89,10 @@ static void document(void)
 
 static void refused(void)
 {
-    expect_refused("", NULL, "no JSON");
-    expect_refused("no json", NULL, "no JSON");
-    expect_refused("{\"id\":1,\"task\":19", NULL, "no JSON");
-    expect_refused("{\"id\":1} {\"id\":2}", NULL, "no JSON");
+    expect_refused("", NULL, "the request is not valid JSON");
+    expect_refused("no json", NULL, "the request is not valid JSON");
+    expect_refused("{\"id\":1,\"task\":19", NULL, "the request is not valid JSON");
+    expect_refused("{\"id\":1} {\"id\":2}", NULL, "the request is not valid JSON");
     expect_refused("[1]", NULL, "a request is a JSON object, not a list");
     expect_refused("19", NULL, "a request is a JSON object, not a number");
     expect_refused("{}", NULL, "no \"code\"");
@@ -115,8 +115,15 @@ static void refused(void)
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"scale\":0}", "1", "\"scale\" must be a text");
     expect_refused("{\"id\":1,\"task\":19,\"cod\":\";\"}", "1", "no field 'cod'; did you mean 'code'?");
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"tier\":\"c\"}", "1", "no field 'tier'");
-    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"task\":20}", "1", "has \"task\" twice");
-    expect_refused("{\"id\":1,\"id\":2,\"task\":19,\"code\":\";\"}", "1", "has \"id\" twice");
+    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"task\":20}", NULL, "the key \"task\" twice");
+    expect_refused("{\"id\":1,\"id\":2,\"task\":19,\"code\":\";\"}", NULL, "the key \"id\" twice");
+    /* Below the request, too: of the task's document and of the id. */
+    expect_refused("{\"id\":{\"a\":1,\"a\":2},\"task\":19,\"code\":\";\"}", NULL, "the key \"a\" twice");
+    expect_refused("\xef\xbb\xbf{\"id\":1}", NULL, "a byte order mark at byte 0");
+    expect_refused("{\"id\":01,\"task\":19,\"code\":\";\"}", NULL, "begins with a 0 at byte 6");
+    expect_refused("{\"id\":\"\xff\",\"task\":19,\"code\":\";\"}", NULL, "no UTF-8 at byte 7");
+    expect_refused("{\"id\":1,\"task\":19,\"code\":\"a\\u0000;\"}", NULL,
+                   "U+0000, which no text here can hold, at byte 27, at or in \"code\"");
     static const char nul[] = "{\"id\":\"a\0b\",\"task\":19,\"code\":\";\"}";
     struct vt_farm_request r;
     vt_err err;
@@ -145,6 +152,7 @@ static void ids(void)
     for (int over = 0; over < 2; over++) {
         int n = snprintf(line, sizeof line, "{\"id\":");
         memset(line + n, '7', (size_t)(VT_FARM_MAX_ID + over));
+        line[n + 1] = '.';
         snprintf(line + n + VT_FARM_MAX_ID + over, 32, ",\"task\":19,\"code\":\";\"}");
         struct vt_farm_request r;
         vt_err err;

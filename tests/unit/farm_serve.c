@@ -120,6 +120,8 @@ static void turn(struct bench *b)
         CHECK(condition);                                                                                              \
     } while (0)
 
+static double grace_s; /* of the next bench */
+
 static struct bench *bench_new(bool with_socket, int in_flight)
 {
     int in[2], out[2];
@@ -132,6 +134,7 @@ static struct bench *bench_new(bool with_socket, int in_flight)
                               .task = find,
                               .task_arg = b,
                               .max_in_flight = in_flight,
+                              .grace_s = grace_s,
                               .ended = ended,
                               .ended_arg = b};
     snprintf(b->folder, sizeof b->folder, "/tmp/vegttt-serve-XXXXXX");
@@ -224,7 +227,7 @@ static void lines(void)
         "{\"id\":3,\"task\":\"relu\",\"code\":\"c\",\"nonsense\":1}\n"
         "{\"id\":4,\"task\":\"relu\",\"code\":\"d\",\"protocol\":\"full\"}");
     UNTIL(b, b->judge.n == 2);
-    CHECK(hears(b, "{\"id\":null,\"error\":\"the line is no JSON"));
+    CHECK(hears(b, "{\"id\":null,\"error\":\"the request is not valid JSON"));
     CHECK(hears(b, ",\"code\":\"EFORMAT\",\"line\":4}\n"));
     CHECK(hears(b, "{\"id\":\"b\",\"error\":\"there is no task tanh\",\"code\":\"EINVAL\",\"line\":5}\n"));
     CHECK(hears(b, "{\"id\":3,\"error\":\"a request has no field 'nonsense'"));
@@ -274,6 +277,22 @@ static void long_line(void)
     CHECK(strstr(b->text, "{\"id\":null,\"error\":\"the line is longer than 4 MB\",\"code\":\"ELIMIT\",\"line\":1}\n"
                           "{\"id\":2,\"error\":\"too many wait\",\"code\":\"ELIMIT\",\"line\":2}\n") == b->text);
     free(part);
+    bench_free(b);
+}
+
+/* Verdicts that come between two turns of the loop are answered in the order in which they came. */
+static void order(void)
+{
+    struct bench *b = bench_new(false, 0);
+    for (int i = 0; i < 3; i++) {
+        char id[2] = {(char)('1' + i), 0};
+        ask(b->in, id, "x");
+    }
+    UNTIL(b, b->judge.n == 3);
+    for (size_t i = 0; i < 3; i++)
+        end(&b->judge, (i + 2) % 3, VT_OK, "{}");
+    UNTIL(b, hears(b, "{\"id\":2}\n"));
+    CHECK_STR(b->text, "{\"id\":3}\n{\"id\":1}\n{\"id\":2}\n");
     bench_free(b);
 }
 
@@ -355,6 +374,44 @@ static void gone(void)
     bench_free(b);
 }
 
+/* A client that only stopped sending is served to the end: its last lines are read, and its last answer is written
+ * whole, although it takes many writes. */
+static void the_end_of_a_client(void)
+{
+    struct bench *b = bench_new(true, 1);
+    int other = connect_to(b), half = connect_to(b);
+    const size_t size = 3 << 20;
+    char *record = calloc(1, size + 64);
+    memset(record, 'a', size);
+    memcpy(record, "{\"a\":\"", 6);
+    memcpy(record + size, "\"}", 3);
+    ask(other, "0", "x"); /* takes all the room, so that the next one has lines and nothing under way */
+    UNTIL(b, b->judge.n == 1);
+    for (int i = 0; i < 3; i++)
+        ask(half, "1", "x");
+    shutdown(half, SHUT_WR);
+    for (size_t i = 0; i < 4; i++) {
+        UNTIL(b, b->judge.n == i + 1); /* one at a time */
+        for (int k = 0; k < 3; k++)
+            turn(b);
+        end(&b->judge, i, VT_OK, i < 3 ? "{}" : record);
+    }
+    size_t n = 0;
+    char *sink = malloc(1 << 16);
+    for (double until = vt_now_s() + deadline_s; vt_now_s() < until; turn(b)) {
+        ssize_t k = read(half, sink, 1 << 16);
+        n += k > 0 ? (size_t)k : 0;
+        if (k == 0)
+            break;
+    }
+    CHECK_INT(n, 2 * strlen("{\"id\":1}\n") + strlen("{\"id\":1,") + size + 2 - 1 + 1);
+    close(half);
+    close(other);
+    free(sink);
+    free(record);
+    bench_free(b);
+}
+
 /* Nobody reads the answers on a pipe: the same, and there is nobody else to go on for. */
 static void nobody_reads(void)
 {
@@ -430,6 +487,67 @@ static void stop(void)
     for (int i = 0; i < 3; i++)
         turn(b);
     CHECK_INT(b->n_ended, 1);
+    bench_free(b);
+}
+
+/* A judge that is busy for long does not keep a stopped server: after the grace time what it has not given is said to
+ * be not judged, and it is over; the verdict that comes after all goes to nobody. With a grace time that begins only
+ * when nothing is under way, or without the answer, this waits for ever. */
+static void stop_busy(void)
+{
+    grace_s = 0.05;
+    struct bench *b = bench_new(true, 2);
+    grace_s = 0;
+    int other = connect_to(b);
+    b->out = connect_to(b);
+    ask(b->out, "1", "x");
+    ask(other, "2", "x");
+    UNTIL(b, b->judge.n == 2);
+    b->judge.is_slow_to_withdraw = true;
+    vt_serve_stop(b->server);
+    CHECK_INT(b->judge.n_withdrawn, 2);
+    CHECK_INT(b->n_ended, 0);
+    UNTIL(b, b->n_ended == 1);
+    CHECK(hears(b, "{\"id\":1,\"error\":\"not judged: the server was told to stop first"));
+    hear_from(b, other);
+    CHECK(strstr(b->text, "{\"id\":2,\"error\":\"not judged") != NULL);
+    CHECK_INT(b->count.n_dropped, 2);
+    CHECK_INT(b->count.n_judged, 0);
+    end(&b->judge, 0, VT_OK, "{}");
+    turn(b);
+    vt_serve_free(b->server);
+    b->server = NULL;
+    end(&b->judge, 1, VT_OK, "{}");
+    turn(b);
+    CHECK_INT(b->n_ended, 1);
+    CHECK(!hears(b, "{\"id\":1}"));
+    close(other);
+    bench_free(b);
+}
+
+/* Told to stop, a server that has its verdicts waits a little for whoever does not read: not for ever, and not before.
+ */
+static void a_stopped_server_has_patience(void)
+{
+    grace_s = 0.4;
+    struct bench *b = bench_new(true, 2);
+    grace_s = 0;
+    char *record = calloc(1, (4 << 20) + 64);
+    memset(record, 'a', (4 << 20) + 32);
+    memcpy(record, "{\"a\":\"", 6);
+    memcpy(record + (4 << 20), "\"}", 3);
+    b->out = connect_to(b);
+    ask(b->out, "1", "x");
+    UNTIL(b, b->judge.n == 1);
+    end(&b->judge, 0, VT_OK, record);
+    turn(b);
+    vt_serve_stop(b->server);
+    for (int i = 0; i < 3; i++)
+        turn(b);
+    CHECK_INT(b->n_ended, 0); /* it may still read */
+    UNTIL(b, b->n_ended == 1);
+    CHECK_INT(b->count.n_judged, 1);
+    free(record);
     bench_free(b);
 }
 
@@ -535,9 +653,21 @@ static void listening(void)
     rmdir(folder);
 }
 
-static const struct test_case cases[] = {TEST(lines),   TEST(long_line),    TEST(room),     TEST(turns),
-                                         TEST(gone),    TEST(nobody_reads), TEST(no_space), TEST(stop),
-                                         TEST(threads), TEST(slow_reader),  TEST(listening)};
+static const struct test_case cases[] = {TEST(lines),
+                                         TEST(long_line),
+                                         TEST(room),
+                                         TEST(order),
+                                         TEST(turns),
+                                         TEST(gone),
+                                         TEST(the_end_of_a_client),
+                                         TEST(nobody_reads),
+                                         TEST(no_space),
+                                         TEST(stop),
+                                         TEST(stop_busy),
+                                         TEST(a_stopped_server_has_patience),
+                                         TEST(threads),
+                                         TEST(slow_reader),
+                                         TEST(listening)};
 
 int main(int argc, char **argv)
 {

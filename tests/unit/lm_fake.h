@@ -26,6 +26,7 @@ static struct fake {
     int in_flight;
     bool has_experts, is_absent;
     size_t trace_bytes; /* 0 or 1 */
+    uint64_t devices;
     uint64_t bytes_a_token;
 
     pthread_mutex_t lock;
@@ -47,6 +48,7 @@ static inline void fake_reset(int in_flight)
     fake.in_flight = in_flight;
     fake.has_experts = fake.is_absent = fake.is_held = fake.fails_backward = false;
     fake.trace_bytes = 0;
+    fake.devices = 0;
     fake.bytes_a_token = 100;
     fake.log[0] = fake.order[0] = 0;
 }
@@ -167,8 +169,8 @@ static inline void fake_extra(const struct vt_lm_extra *e, size_t at, const doub
     }
     if (e->entropy)
         e->entropy[at] = (float)entropy;
-    if (e->sum_logits)
-        e->sum_logits[at] = (float)sum;
+    if (e->certainty)
+        e->certainty[at] = (float)(lse - sum / fake.n_vocab - log(fake.n_vocab));
     for (int i = 0; i < e->n_top; i++) {
         int best = -1;
         for (int v = 0; v < fake.n_vocab; v++) {
@@ -192,12 +194,20 @@ static vt_status fake_probe(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_
     return fake.is_absent ? vt_fail(err, VT_EUNSUPPORTED, "the fake has no device") : VT_OK;
 }
 
+static vt_status fake_numerics(const struct vt_lm_opts *o, char out[64], vt_err *err)
+{
+    (void)o;
+    snprintf(out, 64, "fake/1");
+    return fake.is_absent ? vt_fail(err, VT_EUNSUPPORTED, "the fake has no device") : VT_OK;
+}
+
 static vt_status fake_open(const vt_ckpt *ckpt, const struct vt_lm_opts *o, struct vt_lm_limits *limits,
                            uint64_t *max_memory, void **be, vt_err *err)
 {
     (void)err;
     *limits = (struct vt_lm_limits){.numerics = "fake/1",
                                     .device = o->device,
+                                    .devices = fake.devices,
                                     .is_exact = true,
                                     .has_experts = fake.has_experts,
                                     .in_flight = fake.in_flight,
@@ -535,8 +545,8 @@ static vt_status fake_adam(void *be, struct vt_lm_adapter *a, const vt_lm_grad *
 
 #define FAKE_OPS(its_name, its_wait)                                                                                   \
     {                                                                                                                  \
-        .name = its_name, .probe = fake_probe, .open = fake_open, .close = fake_close, .bytes = fake_bytes,            \
-        .plan = fake_plan, .adapter_put = fake_adapter_put, .adapter_clone = fake_adapter_clone,                       \
+        .name = its_name, .probe = fake_probe, .numerics = fake_numerics, .open = fake_open, .close = fake_close,      \
+        .bytes = fake_bytes, .plan = fake_plan, .adapter_put = fake_adapter_put, .adapter_clone = fake_adapter_clone,  \
         .adapter_get = fake_adapter_get, .adapter_free = fake_adapter_free, .group_free = fake_group_free,             \
         .slot_new = fake_slot_new, .slot_free = fake_slot_free, .tape_free = fake_tape_free,                           \
         .grad_new = fake_grad_new, .grad_free = fake_grad_free, .group = fake_group_op, .decode = fake_decode,         \

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
 static vt_err err;
@@ -213,7 +214,33 @@ static void a_child_does_not_outlive_a_killed_parent(void)
     close(ends[0]);
 }
 
+/* A working folder that may not be entered is none; any other is kept. */
+static void the_working_folder(void)
+{
+    char dir[] = "/tmp/vegttt-child-XXXXXX";
+    int status = -1;
+    CHECK(mkdtemp(dir) != NULL);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        CHECK_INT(chdir(dir), 0);
+        struct seen s = run_shell("pwd -P", 20);
+        CHECK_INT(strncmp(s.out, dir, strlen(dir)), 0);
+        CHECK_INT(chmod(dir, 0), 0);
+        if (geteuid() == 0)
+            CHECK_INT(setresuid(65534, 65534, 65534), 0);
+        s = run_shell("pwd -P", 20);
+        CHECK_STR(s.out, "/\n");
+        fflush(stdout);
+        _exit(test_failures_in_case ? 1 : 0);
+    }
+    CHECK_INT(waitpid(pid, &status, 0), pid);
+    CHECK_INT(status, 0);
+    CHECK_INT(rmdir(dir), 0);
+}
+
 static const struct test_case cases[] = {
+    TEST(the_working_folder),
     TEST(exit_code_and_output),
     TEST(stdin_is_empty),
     TEST(flood_keeps_the_end),

@@ -54,6 +54,41 @@ static void timers_fire_in_order(void)
     vt_loop_free(loop);
 }
 
+/* The last takes the place of the one that is cancelled, and is earlier than what is above that place. */
+static void cancelling_keeps_the_order(void)
+{
+    static const int made[] = {4, 6, 5, 3, 7, 2, 1}, left[] = {1, 2, 3, 4, 5, 7};
+    vt_timer cancelled = 0;
+    start();
+    n_order = 0;
+    for (int i = 0; i < 7; i++) {
+        vt_timer id = vt_loop_after(loop, made[i] * 1e-3, note, (void *)(intptr_t)made[i]);
+        if (made[i] == 6)
+            cancelled = id;
+    }
+    vt_loop_cancel(loop, cancelled);
+    usleep(15000); /* all are due in one turn */
+    while (n_order < 6)
+        turn(-1);
+    for (int i = 0; i < 6; i++)
+        CHECK_INT(order[i], left[i]);
+    vt_loop_free(loop);
+}
+
+static void the_far_future_does_not_come(void)
+{
+    start();
+    n_order = 0;
+    vt_loop_after(loop, 1e300, note, NULL);
+    vt_loop_after(loop, INFINITY, note, NULL);
+    CHECK_INT(turn(0), 0);
+    CHECK_INT(turn(0), 0);
+    vt_loop_after(loop, NAN, note, (void *)(intptr_t)1); /* now */
+    CHECK_INT(turn(-1), 1);
+    CHECK_INT(order[0], 1);
+    vt_loop_free(loop);
+}
+
 static void again(void *arg)
 {
     note(arg);
@@ -274,6 +309,8 @@ static void transfers_progress(void)
 
 static const struct test_case cases[] = {
     TEST(timers_fire_in_order),
+    TEST(cancelling_keeps_the_order),
+    TEST(the_far_future_does_not_come),
     TEST(timer_made_by_timer_waits_a_turn),
     TEST(posts_arrive_in_order),
     TEST(posting_callback_starves_nobody),

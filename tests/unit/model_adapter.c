@@ -4,6 +4,7 @@
  * must be refused by name.
  */
 #include "model/adapter.h"
+#include "model/adapter_config.h"
 
 #include "harness.h"
 #include "model/dtype.h"
@@ -216,6 +217,50 @@ static void refused(void)
     vt_adapter_free(a);
 }
 
-static const struct test_case cases[] = {TEST(layout), TEST(start_values), TEST(golden_adapter), TEST(round_trip),
-                                         TEST(refused)};
+/* Which modules PEFT's three ways of naming them select, and what is left out. */
+static void config_selects_modules(void)
+{
+    static const char q[] = "model.layers.0.self_attn.q_proj", v[] = "model.layers.0.self_attn.v_proj",
+                      head[] = "lm_head";
+    static const struct {
+        const char *targets;
+        bool q, v, head;
+    } cases_of[] = {{"", true, true, false},
+                    {"\"target_modules\":null", true, true, false},
+                    {"\"target_modules\":\"all-linear\"", true, true, false},
+                    {"\"target_modules\":[\"q_proj\",\"lm_head\"]", true, false, true},
+                    {"\"target_modules\":\".*_proj\"", true, true, false},
+                    {"\"target_modules\":\"all-linear\",\"exclude_modules\":[\"v_proj\"]", true, false, false},
+                    {"\"target_modules\":[\"proj\"]", false, false, false}};
+    vt_err err = {0};
+    for (size_t i = 0; i < sizeof cases_of / sizeof cases_of[0]; i++) {
+        const bool want[] = {cases_of[i].q, cases_of[i].v, cases_of[i].head};
+        const char *const module[] = {q, v, head};
+        struct vt_adapter_config c;
+        char text[256];
+        vt_json *j = NULL;
+        snprintf(text, sizeof text, "{\"peft_type\":\"LORA\",\"r\":4%s%s}", *cases_of[i].targets ? "," : "",
+                 cases_of[i].targets);
+        CHECK_OK(vt_json_parse(text, strlen(text), "a config", &j, &err), err);
+        CHECK_OK(vt_adapter_config_read(j, "a config", &c, &err), err);
+        for (int k = 0; k < 3; k++) {
+            bool is = !want[k];
+            CHECK_OK(vt_adapter_config_targets(&c, module[k], "a config", &is, &err), err);
+            if (is != want[k])
+                printf("  %s of %s\n", module[k], text);
+            CHECK_INT(is, want[k]);
+        }
+        vt_json_free(j);
+    }
+    static const char some[] = "{\"peft_type\":\"LORA\",\"layers_to_transform\":[0]}";
+    struct vt_adapter_config c;
+    vt_json *j = NULL;
+    CHECK_OK(vt_json_parse(some, strlen(some), "a config", &j, &err), err);
+    CHECK_INT(vt_adapter_config_read(j, "a config", &c, &err), VT_EUNSUPPORTED);
+    CHECK(strstr(err.msg, "layers_to_transform") != NULL);
+    vt_json_free(j);
+}
+
+static const struct test_case cases[] = {TEST(config_selects_modules), TEST(layout),     TEST(start_values),
+                                         TEST(golden_adapter),         TEST(round_trip), TEST(refused)};
 TEST_MAIN(cases)

@@ -28,7 +28,8 @@ static inline const char *model_path(void)
     return vt_fs_exists(path) ? path : NULL;
 }
 
-/* Calls fn with every line of a JSON-lines file; returns the number of lines, -1 when it cannot be read. */
+/* Calls fn with every line of a JSON-lines file; returns the number of lines, -1 when it cannot be read. A golden text
+ * may hold U+0000, which no text of the engine's can (base/json.h); such a line is counted and left out. */
 static inline long each_json_line(const char *path, void (*fn)(void *arg, const vt_json *line), void *arg)
 {
     struct vt_buf text;
@@ -43,6 +44,8 @@ static inline long each_json_line(const char *path, void (*fn)(void *arg, const 
         if (!end)
             end = text.p + text.len;
         vt_json *line = NULL;
+        if (memmem(p, (size_t)(end - p), "\\u0000", 6))
+            continue;
         if (vt_json_parse(p, (size_t)(end - p), path, &line, &err) != VT_OK) {
             printf("  line %ld: %s\n", n + 1, err.msg);
             n = -1;

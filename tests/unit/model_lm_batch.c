@@ -367,6 +367,49 @@ static void expert_shapes(void)
     }
 }
 
+static void heads_share_evenly(void)
+{
+    struct vt_lm_config c;
+    vt_lm *lm = open_fake(1);
+    c = *vt_lm_cfg(lm);
+    CHECK_OK(vt_lm_check_config(&c, &err), err);
+    c.n_heads = 3;
+    c.n_kv_heads = 2;
+    CHECK(vt_lm_check_config(&c, &err) == VT_EFORMAT);
+    says(VT_EFORMAT, "3 attention heads cannot share 2 key heads");
+    close_fake(lm);
+}
+
+/* An adapter of another model is refused, whichever size it differs in: kernels index its factors by these. */
+static void adapters_of_other_models(void)
+{
+    static const size_t fields[] = {offsetof(struct vt_lm_config, n_layers),   offsetof(struct vt_lm_config, d_model),
+                                    offsetof(struct vt_lm_config, d_ff),       offsetof(struct vt_lm_config, n_heads),
+                                    offsetof(struct vt_lm_config, n_kv_heads), offsetof(struct vt_lm_config, head_dim),
+                                    offsetof(struct vt_lm_config, n_vocab)};
+    fake_reset(1);
+    vt_lm *lm = open_fake(1);
+    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++)
+        for (int by = -1; by <= 1; by += 2) {
+            struct vt_adapter *a = host_adapter(lm, 2, 0.1f);
+            int id = 0;
+            *(int *)((char *)&a->cfg + fields[i]) += by;
+            CHECK(vt_lm_adapter_put(lm, a, &id, &err) == VT_EINVAL);
+            says(VT_EINVAL, "was made for a model of");
+            vt_adapter_free(a);
+        }
+    for (int rank = 0; rank < 2; rank++) {
+        struct vt_adapter *a = host_adapter(lm, 2, 0.1f);
+        int id = 0;
+        a->rank = rank ? 1025 : 0;
+        CHECK(vt_lm_adapter_put(lm, a, &id, &err) == VT_EINVAL);
+        says(VT_EINVAL, "ranks 1 to 1024");
+        vt_adapter_free(a);
+    }
+    CHECK_INT(fake_alive(&fake.adapters), 0);
+    close_fake(lm);
+}
+
 /* --- plans --- */
 
 static void plans(void)
@@ -420,6 +463,8 @@ static void plans(void)
     CHECK(many.wanted == UINT64_MAX);
 }
 
-static const struct test_case cases[] = {TEST(batches_in_order), TEST(tape_layout),   TEST(traces), TEST(bad_jobs),
-                                         TEST(bad_slots),        TEST(expert_shapes), TEST(plans)};
+static const struct test_case cases[] = {
+    TEST(batches_in_order),  TEST(tape_layout),   TEST(traces), TEST(bad_jobs),
+    TEST(bad_slots),         TEST(expert_shapes), TEST(plans),  TEST(adapters_of_other_models),
+    TEST(heads_share_evenly)};
 TEST_MAIN(cases)

@@ -471,6 +471,56 @@ static void calls_in_turn(void)
 
 /* --- choosing a backend --- */
 
+/* --- the lease --- */
+
+struct timer {
+    vt_lease *lease;
+    struct vt_place place;
+    _Atomic bool has_it;
+};
+
+static void *time_something(void *arg)
+{
+    struct timer *t = arg;
+    vt_lease_acquire(t->lease, &t->place, NULL);
+    t->has_it = true;
+    vt_lease_release(t->lease, &t->place);
+    return NULL;
+}
+
+/* A job keeps its backend's devices busy: who times something on one of them waits until the job is over, and who times
+ * on another device and on no core does not. The wait below is only for a mistake to show. */
+static void devices_are_leased(void)
+{
+    fake_reset(1);
+    fake.devices = 1u << 2;
+    vt_lease *lease = vt_lease_new();
+    const struct vt_lm_opts o = {.backends = both, .backend = "fake", .lease = lease};
+    struct timer same = {.lease = lease, .place = {.devices = 1u << 2 | 1u << 5}};
+    struct timer other = {.lease = lease, .place = {.devices = 1u << 1}};
+    struct vt_lm_job job = group_job(prompt_a, 3);
+    pthread_t thread;
+    vt_lm_close(open_fake(1)); /* the checkpoint is open */
+    vt_lm *lm = NULL;
+    CHECK_OK(vt_lm_open(ckpt, &o, &lm, &err), err);
+    listed.n = 0;
+    fake_hold(true);
+    vt_lm_submit(lm, &job);
+    fake_await(1);
+    CHECK_INT(pthread_create(&thread, NULL, time_something, &other), 0);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK_INT(pthread_create(&thread, NULL, time_something, &same), 0);
+    usleep(20000);
+    CHECK(!same.has_it);
+    fake_hold(false);
+    CHECK_INT(pthread_join(thread, NULL), 0);
+    CHECK(other.has_it && same.has_it);
+    await_listed(1);
+    vt_lm_group_close(lm, job.group.group);
+    close_fake(lm);
+    vt_lease_free(lease);
+}
+
 static void choosing(void)
 {
     static const struct vt_lm_ops *const none[] = {NULL};
@@ -520,5 +570,6 @@ static const struct test_case cases[] = {TEST(jobs_run_in_order),
                                          TEST(zero_and_poison),
                                          TEST(adam_moves_alone),
                                          TEST(calls_in_turn),
+                                         TEST(devices_are_leased),
                                          TEST(choosing)};
 TEST_MAIN(cases)

@@ -91,7 +91,9 @@ static void properties(void)
     if (!t)
         return;
     CHECK_INT(vt_tokenizer_size(t), 49152);
-    CHECK_INT(vt_tokenizer_eos(t), 2);
+    size_t n_ends;
+    const int32_t *ends = vt_tokenizer_ends(t, &n_ends);
+    CHECK(n_ends >= 1 && ends[0] == 2);
     CHECK_INT(vt_tokenizer_bos(t), -1);
     CHECK_INT(vt_tokenizer_find(t, "<|im_end|>", 10), 2);
     CHECK_INT(vt_tokenizer_find(t, " the", 4), vt_tokenizer_find(t, " the", 4));

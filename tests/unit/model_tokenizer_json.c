@@ -18,13 +18,10 @@ static bool same_ids(const struct vt_ids *ids, const vt_json *expected)
     return i == ids->n;
 }
 
-/* JSON text of a string may hold U+0000, which base/json turns into U+FFFD; such a line is left out. */
 static void check_line(void *arg, const vt_json *line)
 {
     vt_err err = {0};
     const char *text = vt_json_str(vt_json_get(line, "text"), "");
-    if (strstr(text, "\xef\xbf\xbd"))
-        return;
     for (int special = 0; special < 2; special++) {
         struct vt_ids ids = {0};
         CHECK_OK(vt_tokenizer_encode(arg, text, strlen(text), special, &ids, &err), err);

@@ -88,6 +88,70 @@ static void bars(void)
     vt_buf_free(&out);
 }
 
+/* How often a text element holds just this. */
+static size_t count_text(const char *svg, const char *text)
+{
+    char what[64];
+
+    snprintf(what, sizeof what, ">%s</text>", text);
+    return count(svg, what);
+}
+
+/* Four steps of a run: no half steps between them, one star, and a band for the series that has one. */
+static void whole_numbers_have_whole_ticks(void)
+{
+    const double x[] = {0, 1, 2, 3}, y[] = {0.1, 0.3, 0.4, 0.3}, lo[] = {0, 0.2, 0.3, 0.2}, hi[] = {0.2, 0.4, 0.5, 0.4};
+    struct vt_series s[] = {{.name = "a", .x = x, .y = y, .lo = lo, .hi = hi, .n = 4, .star = 2},
+                            {.name = "b", .x = x, .y = lo, .n = 4, .star = -1}};
+    struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "t", .series = s, .n_series = 2};
+    struct vt_buf out;
+    vt_err err;
+
+    vt_buf_init(&out, 1 << 20);
+    CHECK_OK(vt_plot_svg(&p, &out, &err), err);
+    for (int i = 0; i < 4; i++) {
+        char tick[8];
+        snprintf(tick, sizeof tick, "%d", i);
+        CHECK(count_text(out.p, tick) >= 1);
+    }
+    CHECK_INT(count_text(out.p, "0.5") + count_text(out.p, "1.5") + count_text(out.p, "2.5"), 1); /* 0.5 of y */
+    CHECK_INT(count(out.p, "fill-opacity"), 1);
+    CHECK_INT(count(out.p, "<circle"), 7); /* eight points, one the star */
+    vt_buf_free(&out);
+}
+
+/* Twelve names of tasks under twelve bars slant, and the axis makes room; three of them stand upright. */
+static void names_do_not_collide(void)
+{
+    static const char *const names[] = {
+        "matvec", "scale_matrix", "diag_matmul", "upper_matmul", "lower_matmul",
+        "relu",   "leaky_relu",   "softmax",     "layer_norm",   "an_operation_with_a_long_name",
+        "conv",   "sum"};
+    double x[12], y[12];
+    struct vt_series s = {.name = "a", .x = x, .y = y, .n = 12, .star = -1};
+    struct vt_plot p = {
+        .kind = VT_PLOT_BAR, .title = "t", .series = &s, .n_series = 1, .categories = names, .n_categories = 12};
+    struct vt_buf out;
+    vt_err err;
+
+    for (int i = 0; i < 12; i++) {
+        x[i] = i;
+        y[i] = i + 1;
+    }
+    vt_buf_init(&out, 1 << 20);
+    CHECK_OK(vt_plot_svg(&p, &out, &err), err);
+    CHECK_INT(count(out.p, "rotate(-35)"), 12);
+    CHECK_INT(count_text(out.p, "an_operation_wit\xe2\x80\xa6"), 1);
+    CHECK_INT(count(out.p, "M72 40V384H560"), 0);
+    vt_buf_free(&out);
+    vt_buf_init(&out, 1 << 20);
+    s.n = p.n_categories = 3;
+    CHECK_OK(vt_plot_svg(&p, &out, &err), err);
+    CHECK_INT(count(out.p, "rotate(-35)"), 0);
+    CHECK_INT(count(out.p, "M72 40V384H560"), 1);
+    vt_buf_free(&out);
+}
+
 static void refusals(void)
 {
     const double x[] = {0, 1}, y[] = {(double)NAN, (double)NAN}, z[] = {0, 1};
@@ -125,6 +189,11 @@ static void no_memory(void)
     no_memory_total();
 }
 
-static const struct test_case cases[] = {TEST(line_with_star_and_gap), TEST(what_is_not_finite_is_left_out), TEST(bars),
-                                         TEST(refusals), TEST(no_memory)};
+static const struct test_case cases[] = {TEST(line_with_star_and_gap),
+                                         TEST(what_is_not_finite_is_left_out),
+                                         TEST(bars),
+                                         TEST(whole_numbers_have_whole_ticks),
+                                         TEST(names_do_not_collide),
+                                         TEST(refusals),
+                                         TEST(no_memory)};
 TEST_MAIN(cases)

@@ -19,6 +19,7 @@ static void a_spec_is_checked_without_opening_it(void)
     const char *old = getenv("VEGTTT_CACHE");
     char *kept = old ? strdup(old) : NULL;
 
+    expect_spec("c:model", VT_ENOENT, "c:model"); /* one letter is a drive's or a file's, not a scheme */
     /* Known names are good whether they were fetched or not, and nothing is fetched to find out. */
     CHECK(mkdtemp(cache) != NULL);
     setenv("VEGTTT_CACHE", cache, 1);

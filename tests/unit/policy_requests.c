@@ -331,6 +331,296 @@ static void a_cancel_during_the_start_is_not_lost(void)
         vt_policy_close(p);
 }
 
+/* --- updates in two halves, of a backend whose halves wait, or are refused, as the test says --- */
+
+static struct {
+    bool forward_waits, step_waits, step_refuses, too_late; /* too_late: a cancelled half ends well all the same */
+    vt_request **parent;                                    /* is cancelled while a half starts that waits */
+    vt_request *forward;                                    /* the last one that waits */
+    int n_forwards, n_steps, n_cancelled;
+} halves;
+
+static vt_status halves_open(vt_policy *p, vt_request *r, vt_err *why)
+{
+    VT_TRY(late_open(p, r, why));
+    p->caps.forward = p->caps.update = true;
+    p->caps.max_requests = 1;
+    return VT_OK;
+}
+
+static vt_status halves_forward(vt_policy *p, vt_request *r, vt_err *why)
+{
+    (void)p;
+    (void)why;
+    halves.n_forwards++;
+    halves.forward = r;
+    if (halves.parent && !halves.step_waits)
+        vt_request_cancel(*halves.parent);
+    if (!halves.forward_waits)
+        vt_request_finish(r, VT_OK, NULL);
+    return VT_OK;
+}
+
+static vt_status halves_step(vt_policy *p, vt_request *r, vt_err *why)
+{
+    char id[65] = "stepped";
+    if (halves.step_refuses)
+        return vt_fail(why, VT_ENOMEM, "no room for a step");
+    halves.n_steps++;
+    if (halves.parent && halves.step_waits)
+        vt_request_cancel(*halves.parent);
+    if (halves.step_waits)
+        return VT_OK;
+    VT_TRY(vt_weights_new(p, id, 1, NULL, NULL, r->out, why));
+    vt_request_finish(r, VT_OK, NULL);
+    return VT_OK;
+}
+
+static void halves_cancel(vt_policy *p, vt_request *r)
+{
+    vt_err why;
+
+    (void)p;
+    halves.n_cancelled++;
+    if (halves.too_late) {
+        vt_request_finish(r, VT_OK, NULL);
+        return;
+    }
+    vt_fail(&why, VT_ECANCELLED, "a half was cancelled");
+    vt_request_finish(r, VT_ECANCELLED, &why);
+}
+
+static vt_policy *open_halves(void)
+{
+    static const struct vt_policy_backend table = {.scheme = "halves",
+                                                   .open = halves_open,
+                                                   .close = late_close,
+                                                   .forward = halves_forward,
+                                                   .step = halves_step,
+                                                   .cancel = halves_cancel};
+    static bool is_added;
+    vt_policy *p = NULL;
+
+    memset(&halves, 0, sizeof halves);
+    if (!is_added)
+        CHECK_OK(vt_policy_backend_add(&table, &err), err);
+    is_added = true;
+    CHECK_OK(open_spec("halves:", NULL, &p), err);
+    return p;
+}
+
+static struct vt_update_request halves_update(vt_weights *from, struct batch *b)
+{
+    return (struct vt_update_request){.from = from,
+                                      .seqs = b->seqs,
+                                      .n = 2,
+                                      .loss = VT_LOSS_CROSS_ENTROPY,
+                                      .loss_opts = vt_loss_defaults,
+                                      .opts = update_opts(1e-3f, "x")};
+}
+
+/* Whoever cancels an update in halves stops the half that is at work, the first or the second. */
+static void cancelling_an_update_stops_its_half(void)
+{
+    for (int second = 0; second < 2; second++) {
+        vt_policy *p = open_halves();
+        vt_weights *start = vt_policy_start(p);
+        struct batch b;
+        struct ending e = ENDING;
+        vt_request *ticket;
+        struct vt_update_request u = halves_update(start, &b);
+
+        make_batch(&b);
+        halves.forward_waits = !second;
+        halves.step_waits = second;
+        CHECK_OK(vt_policy_update(p, &u, on_end, &e, &ticket, &err), err);
+        CHECK_INT(halves.n_steps, second);
+        CHECK_INT(e.n_done, 0);
+        vt_request_cancel(ticket);
+        CHECK_INT(halves.n_cancelled, 1);
+        CHECK_INT(e.n_done, 1);
+        vt_request_release(ticket);
+        vt_weights_unref(start);
+        if (e.n_done) { /* else closing would wait for ever */
+            CHECK_INT(e.mail.status, VT_ECANCELLED);
+            vt_policy_close(p);
+        }
+        CHECK(u.made == NULL);
+    }
+}
+
+/* A cancel that comes while a half starts finds no ticket of it yet; one that comes too late for the first half still
+ * stops the update before the second. */
+static void a_cancel_between_halves_is_not_lost(void)
+{
+    enum { AT_FORWARD, AT_STEP, TOO_LATE };
+    for (int when = AT_FORWARD; when <= TOO_LATE; when++) {
+        vt_policy *p = open_halves();
+        vt_weights *start = vt_policy_start(p);
+        struct batch b;
+        struct ending e = ENDING;
+        vt_request *ticket = NULL;
+        struct vt_update_request u = halves_update(start, &b);
+
+        make_batch(&b);
+        halves.forward_waits = true;
+        halves.step_waits = when == AT_STEP;
+        halves.too_late = when == TOO_LATE;
+        halves.parent = when == TOO_LATE ? NULL : &ticket;
+        CHECK_OK(vt_policy_update(p, &u, on_end, &e, &ticket, &err), err);
+        if (when == TOO_LATE)
+            vt_request_cancel(ticket);
+        if (when == AT_STEP)
+            vt_request_finish(halves.forward, VT_OK, NULL);
+        CHECK_INT(halves.n_steps, when == AT_STEP);
+        CHECK_INT(e.n_done, 1);
+        CHECK_INT(e.mail.status, VT_ECANCELLED);
+        vt_request_release(ticket);
+        vt_weights_unref(start);
+        vt_weights_unref(u.made);
+        if (e.n_done)
+            vt_policy_close(p);
+    }
+}
+
+static void an_update_fits_the_context(void)
+{
+    static const int32_t ids[101] = {0};
+    static const struct {
+        int n_prompt, n;
+        vt_status status;
+    } sizes[] = {{60, 40, VT_OK}, {60, 41, VT_ELIMIT}, {101, 0, VT_ELIMIT}, {0, 4, VT_ELIMIT}, {60, -1, VT_ELIMIT}};
+    float numbers[101] = {0};
+    vt_policy *p = open_halves();
+    vt_weights *start = vt_policy_start(p);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct vt_train_seq q = {.prompt = ids,
+                                 .n_prompt = sizes[i].n_prompt,
+                                 .tokens = ids,
+                                 .n_tokens = sizes[i].n,
+                                 .logp = numbers,
+                                 .w = numbers};
+        struct ending e = ENDING;
+        vt_forward *f = NULL;
+
+        CHECK_INT(vt_policy_forward(p, start, &q, 1, false, &f, on_end, &e, NULL, &err), sizes[i].status);
+        vt_forward_forget(f);
+    }
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
+/* A step that the backend does not even begin leaves its forward as it was: the next step takes it. */
+static void a_refused_step_leaves_its_forward(void)
+{
+    vt_policy *p = open_halves();
+    vt_weights *start = vt_policy_start(p), *made = NULL;
+    struct batch b;
+    vt_forward *f;
+
+    make_batch(&b);
+    f = forward(p, start, &b);
+    halves.step_refuses = true;
+    CHECK_INT(step(f, 1e-3f, "x", &made), VT_ENOMEM);
+    halves.step_refuses = false;
+    CHECK_OK(step(f, 1e-3f, "x", &made), err);
+    CHECK(made != NULL);
+    CHECK(halves.n_forwards == 1 && halves.n_steps == 1);
+    vt_forward_forget(f);
+    vt_weights_unref(made);
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
+/* --- a backend that does nothing: what reaches it, and what does not --- */
+static bool opening_is_cancelled;
+
+static vt_status bound_score(vt_policy *p, vt_request *r, vt_err *why)
+{
+    (void)p;
+    (void)why;
+    vt_request_finish(r, VT_OK, NULL);
+    return VT_OK;
+}
+
+static vt_status bound_open(vt_policy *p, vt_request *r, vt_err *why)
+{
+    if (opening_is_cancelled)
+        vt_request_cancel(r);
+    VT_TRY(late_open(p, r, why));
+    p->caps.score = true;
+    return VT_OK;
+}
+
+static vt_status open_bound(vt_policy **out)
+{
+    static const struct vt_policy_backend table = {.scheme = "bound",
+                                                   .open = bound_open,
+                                                   .close = late_close,
+                                                   .score = bound_score,
+                                                   .sample = bound_score,
+                                                   .cancel = late_cancel};
+    static bool is_added;
+    if (!is_added)
+        CHECK_OK(vt_policy_backend_add(&table, &err), err);
+    is_added = true;
+    return open_spec("bound:", NULL, out);
+}
+
+/* Whoever cancelled an opening is not handed a model, though the backend may not have noticed. */
+static void a_cancelled_opening_gives_no_model(void)
+{
+    vt_policy *p = NULL;
+    opening_is_cancelled = true;
+    CHECK_INT(open_bound(&p), VT_ECANCELLED);
+    CHECK(p == NULL);
+    opening_is_cancelled = false;
+}
+
+/* What fills the context exactly may be scored, one token more reaches no backend: it would trust the door. */
+static void a_score_fits_the_context(void)
+{
+    static const struct {
+        int n_prompt, n;
+        vt_status status;
+    } sizes[] = {{60, 40, VT_OK},     {60, 41, VT_ELIMIT}, {100, 0, VT_OK},
+                 {101, 0, VT_ELIMIT}, {60, -1, VT_ELIMIT}, {0, 5, VT_EINVAL}};
+    int32_t ids[101] = {0};
+    const int32_t *rows[2] = {ids, ids};
+    float out[101], *outs[2] = {out, out};
+    vt_policy *p = NULL;
+
+    CHECK_OK(open_bound(&p), err);
+    vt_weights *start = vt_policy_start(p);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        const int n[2] = {1, sizes[i].n}; /* the second row is looked at too */
+        const int n_rows = sizes[i].n_prompt == 100 || sizes[i].n_prompt == 101 ? 1 : 2;
+        struct vt_score_request r = {.weights = start,
+                                     .prompt = ids,
+                                     .n_prompt = sizes[i].n_prompt,
+                                     .n_rows = n_rows,
+                                     .tokens = rows,
+                                     .n = n_rows == 1 ? n + 1 : n,
+                                     .logprobs = outs};
+        struct ending e = ENDING;
+        vt_status status = vt_policy_score(p, &r, on_end, &e, NULL, &err);
+
+        CHECK_INT(status, sizes[i].status);
+        CHECK_INT(e.n_done, status == VT_OK);
+    }
+    for (int more = 0; more < 2; more++) {
+        struct vt_sample sample[1];
+        struct vt_sample_request r = sample_request(start, 1, 40 + more, sample);
+        struct ending e = ENDING;
+
+        r.prompt = ids;
+        r.n_prompt = 60;
+        CHECK_INT(vt_policy_sample(p, &r, on_end, &e, NULL, &err), more ? VT_ELIMIT : VT_OK);
+    }
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
 /* --- many threads --- */
 
 enum { N_THREADS = 4, N_ROUNDS = 12 };
@@ -393,9 +683,18 @@ static void threads_do_not_meet(void)
     vt_policy_close(p);
 }
 
-static const struct test_case cases[] = {
-    TEST(closing_ends_everything_once),          TEST(handles_outlive_their_policy),
-    TEST(cancelling_one_leaves_the_others),      TEST(callbacks_may_make_requests),
-    TEST(no_more_run_than_the_server_takes),     TEST(opening_can_be_cancelled),
-    TEST(a_cancel_during_the_start_is_not_lost), TEST(threads_do_not_meet)};
+static const struct test_case cases[] = {TEST(closing_ends_everything_once),
+                                         TEST(handles_outlive_their_policy),
+                                         TEST(cancelling_one_leaves_the_others),
+                                         TEST(callbacks_may_make_requests),
+                                         TEST(no_more_run_than_the_server_takes),
+                                         TEST(opening_can_be_cancelled),
+                                         TEST(a_cancel_during_the_start_is_not_lost),
+                                         TEST(cancelling_an_update_stops_its_half),
+                                         TEST(a_cancel_between_halves_is_not_lost),
+                                         TEST(an_update_fits_the_context),
+                                         TEST(a_cancelled_opening_gives_no_model),
+                                         TEST(a_refused_step_leaves_its_forward),
+                                         TEST(a_score_fits_the_context),
+                                         TEST(threads_do_not_meet)};
 POLICY_TEST_MAIN(cases)

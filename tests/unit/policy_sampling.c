@@ -71,6 +71,41 @@ static void stop_strings_end_a_sample(void)
     vt_policy_close(p);
 }
 
+/* Where two stop strings end with the same token, the text ends where the earlier one begins, whichever is named first.
+ */
+static void the_earliest_stop_string_ends_a_sample(void)
+{
+    vt_policy *p = open_policy();
+    vt_weights *start = vt_policy_start(p);
+    struct vt_sample whole[MAX_N], out[MAX_N];
+    struct vt_sample_request r = sample_request(start, MAX_N, 64, whole);
+    int n_seen = 0;
+
+    CHECK_OK(run_sample(p, &r), err);
+    for (int i = 0; i < MAX_N && vt_policy_caps(p)->seeds == VT_SEEDS_SAMPLE; i++) {
+        const char *text = whole[i].text;
+        const char third[2] = {text[2]}, both[3] = {text[1], text[2]};
+        const char *const orders[2][2] = {{third, both}, {both, third}};
+
+        if (whole[i].text_len < 3 || text[2] == text[0] || text[2] == text[1])
+            continue;
+        n_seen++;
+        for (int k = 0; k < 2; k++) {
+            r.out = out;
+            r.stop = orders[k];
+            r.n_stop = 2;
+            CHECK_OK(run_sample(p, &r), err);
+            CHECK_INT(out[i].text_len, 1);
+            CHECK_INT(out[i].stop, k ? 0 : 1);
+            clear_samples(out, MAX_N);
+        }
+    }
+    CHECK(n_seen > 0 || vt_policy_caps(p)->seeds != VT_SEEDS_SAMPLE);
+    clear_samples(whole, MAX_N);
+    vt_weights_unref(start);
+    vt_policy_close(p);
+}
+
 static bool same_sample(const struct vt_sample *a, const struct vt_sample *b)
 {
     return a->n_tokens == b->n_tokens && memcmp(a->tokens, b->tokens, (size_t)a->n_tokens * sizeof *a->tokens) == 0;
@@ -318,6 +353,7 @@ static void a_server_of_text(void)
 
 static const struct test_case cases[] = {TEST(samples_hold_what_the_scorer_says),
                                          TEST(stop_strings_end_a_sample),
+                                         TEST(the_earliest_stop_string_ends_a_sample),
                                          TEST(a_sample_is_named_by_group_and_number),
                                          TEST(banned_tokens_do_not_come),
                                          TEST(filters_reach_the_model),

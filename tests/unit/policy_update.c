@@ -439,10 +439,10 @@ static void ids_name_the_whole_update(void)
 {
     vt_policy *p = open_policy();
     vt_weights *start = vt_policy_start(p), *made;
-    struct vt_update_opts o = update_opts(1e-3f, "digest"), changed[7];
+    struct vt_update_opts o = update_opts(1e-3f, "digest"), changed[8];
     char id[65], other[65];
 
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 8; i++)
         changed[i] = o;
     changed[0].lr = 2e-3f;
     changed[1].beta1 = 0.8f;
@@ -451,8 +451,9 @@ static void ids_name_the_whole_update(void)
     changed[4].grad_clip = 1;
     changed[5].digest = "another";
     changed[6].agreement = true;
+    changed[7].beta2 = 0.9f;
     CHECK_INT(vt_weights_next_id(start, &o, id), vt_policy_caps(p)->ids_ahead);
-    for (int i = 0; i < 7 && vt_policy_caps(p)->ids_ahead; i++) {
+    for (int i = 0; i < 8 && vt_policy_caps(p)->ids_ahead; i++) {
         CHECK(vt_weights_next_id(start, &changed[i], other));
         CHECK(strcmp(id, other) != 0);
     }
@@ -464,6 +465,18 @@ static void ids_name_the_whole_update(void)
     vt_weights_unref(made);
     vt_weights_unref(start);
     vt_policy_close(p);
+}
+
+/* Every task and family once, whatever weights and update name of it. */
+static void what_was_trained_on_stands_once(void)
+{
+    char *merged = NULL;
+
+    CHECK_OK(vt_identity_merge_trained_on("{\"tasks\":[1,2],\"families\":[\"a\"]}",
+                                          "{\"tasks\":[2,3],\"families\":[\"a\",\"b\"]}", &merged, &err),
+             err);
+    CHECK_STR(merged, "{\"families\":[\"a\",\"b\"],\"tasks\":[1,2,3]}");
+    free(merged);
 }
 
 static vt_status try_forward(vt_policy *p, vt_weights *w, struct vt_train_seq *q, size_t n, bool agreement)
@@ -543,6 +556,28 @@ static void built_in_losses_only(void)
     vt_policy_close(p);
 }
 
+/* One ratio for a sequence: the geometric mean of its tokens', here exp(0.2 / 4), not a token's own. */
+static void gspo_weighs_sequences(void)
+{
+    const float logp[] = {-1, -1, -1, -1}, logq[] = {-1, -1.5f, -0.7f, -1}, a[] = {2, 2, 2, 2},
+                bad[] = {-2, -2, -2, -2};
+    const struct vt_loss_opts wide = {.clip_lo = 0.8, .clip_hi = 1.2}, narrow = vt_loss_defaults_of(VT_LOSS_GSPO);
+    float w[4];
+
+    vt_loss_weights(VT_LOSS_GSPO, &wide, logp, logq, a, 4, w);
+    for (int t = 0; t < 4; t++)
+        CHECK_NEAR(w[t], exp(0.05) * 2 / 4, 1e-6);
+    vt_loss_weights(VT_LOSS_GSPO, &narrow, logp, logq, a, 4, w);
+    for (int t = 0; t < 4; t++)
+        CHECK_NEAR(w[t], 0, 0); /* 1.051 is above 1 + 4e-4 */
+    vt_loss_weights(VT_LOSS_GSPO, &narrow, logp, logq, bad, 4, w);
+    CHECK_NEAR(w[0], exp(0.05) * -2 / 4, 1e-6); /* and not below 1 - 3e-4 */
+    CHECK_NEAR(narrow.clip_lo, 0.9997, 1e-12);
+    CHECK_NEAR(narrow.clip_hi, 1.0004, 1e-12);
+    vt_loss_weights(VT_LOSS_GSPO, &narrow, logp, logp, a, 4, w);
+    CHECK_NEAR(w[3], 0.5, 0); /* on policy */
+}
+
 static void losses_as_token_weights(void)
 {
     const float logp[] = {-1, -1, -1, -1}, logq[] = {-1, -1.5f, -0.5f, -1}, a[] = {1, 1, -1, 0};
@@ -568,8 +603,15 @@ static void losses_as_token_weights(void)
     CHECK_NEAR(w[1], 0.75, 1e-6);
     vt_loss_weights(VT_LOSS_CROSS_ENTROPY, &o, logp, NULL, a, 4, w);
     CHECK_NEAR(w[2], -1, 0);
+    vt_loss_weights(VT_LOSS_CLIP_HIGHER, &o, logp, logq, a, 4, w);
+    CHECK_NEAR(w[1], 0, 0);
+    CHECK_NEAR(vt_loss_defaults_of(VT_LOSS_CLIP_HIGHER).clip_hi, 1.28, 0);
+    CHECK_NEAR(vt_loss_defaults_of(VT_LOSS_CLIP_HIGHER).clip_lo, 0.8, 0);
+    CHECK_NEAR(vt_loss_defaults_of(VT_LOSS_CISPO).clip_hi, 1.2, 0);
     CHECK_OK(vt_loss_parse("ppo", &loss, &err), err);
     CHECK_INT(loss, VT_LOSS_PPO);
+    CHECK_OK(vt_loss_parse("gspo", &loss, &err), err);
+    CHECK_INT(loss, VT_LOSS_GSPO);
     CHECK_INT(vt_loss_parse("pppo", &loss, &err), VT_EINVAL);
 }
 
@@ -586,7 +628,9 @@ static const struct test_case cases[] = {TEST(learning_moves_the_right_way),
                                          TEST(a_small_memory_costs_time_only),
                                          TEST(branches_train_apart),
                                          TEST(ids_name_the_whole_update),
+                                         TEST(what_was_trained_on_stands_once),
                                          TEST(refusals_name_what_and_why),
                                          TEST(built_in_losses_only),
-                                         TEST(losses_as_token_weights)};
+                                         TEST(losses_as_token_weights),
+                                         TEST(gspo_weighs_sequences)};
 POLICY_TEST_MAIN(cases)

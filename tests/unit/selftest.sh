@@ -47,7 +47,7 @@ selftest --full environment
 check "--full" grep -qxF "$work/build/vegttt $work /model full=1" "$work/seen"
 selftest nothing
 check "a name that selects nothing is refused" [ "$code" -eq 2 ]
-for wrong in --ful --few "--mutants --sanitize"; do
+for wrong in --ful --few=6 "--mutants --sanitize"; do
     # shellcheck disable=SC2086
     selftest $wrong
     check "refuses $wrong" [ "$code" -eq 2 ]

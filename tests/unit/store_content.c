@@ -156,8 +156,8 @@ static void oldest_go_first(void)
     CHECK_INT(l.n, 10);
     const uint64_t each = 10 + VT_CONTENT_SEAL;
     CHECK_INT(l.n_bytes, 10 * each);
-    CHECK_INT(vt_content_trim(&l, 10 * each), 0);
-    CHECK_INT(vt_content_trim(&l, 6 * each + 1), 4);
+    CHECK_INT(vt_content_trim(&l, 10 * each, NULL), 0);
+    CHECK_INT(vt_content_trim(&l, 6 * each + 1, NULL), 4);
     for (int i = 0; i < 10; i++)
         CHECK_INT(has(c, i), i < 2 || i > 5);
     vt_content_listing_free(&l);
@@ -177,12 +177,12 @@ static void used_since_it_was_listed(void)
     CHECK_OK(vt_content_put(c, VT_CONTENT_BUILD, key_of(2), "0123456789", 10, &err), err);
     int fd = open(path_of(c, VT_CONTENT_BUILD, 3), O_RDONLY | O_CLOEXEC); /* a reader of object 3 is at work */
     CHECK_INT(flock(fd, LOCK_SH), 0);
-    CHECK_INT(vt_content_trim(&old, 0), 1);
+    CHECK_INT(vt_content_trim(&old, 0, NULL), 1);
     for (int i = 0; i < 5; i++)
         CHECK_INT(has(c, i), i != 4);
     close(fd);
     CHECK_OK(vt_content_list(c, &now, &err), err);
-    CHECK_INT(vt_content_trim(&now, 0), 4);
+    CHECK_INT(vt_content_trim(&now, 0, NULL), 4);
     vt_content_listing_free(&old);
     vt_content_listing_free(&now);
     end(c);
@@ -229,7 +229,7 @@ static void what_a_crash_left(void)
     set_used(old, 500);
     CHECK_OK(vt_content_list(c, &l, &err), err);
     CHECK_INT(l.n, 2);
-    CHECK_INT(vt_content_trim(&l, 10 + VT_CONTENT_SEAL), 1);
+    CHECK_INT(vt_content_trim(&l, 10 + VT_CONTENT_SEAL, NULL), 1);
     CHECK(has(c, 0) && !vt_fs_exists(old) && vt_fs_exists(young));
     vt_content_listing_free(&l);
     end(c);
@@ -317,7 +317,7 @@ static void worker(vt_content *c, uint64_t seed)
             struct vt_content_listing l;
             if (vt_content_list(c, &l, &err) != VT_OK)
                 _exit(4);
-            vt_content_trim(&l, 30000);
+            vt_content_trim(&l, 30000, NULL);
             vt_content_listing_free(&l);
         }
     }
@@ -340,7 +340,7 @@ static void processes_at_once(void)
     }
     struct vt_content_listing l;
     CHECK_OK(vt_content_list(c, &l, &err), err);
-    vt_content_trim(&l, 30000);
+    vt_content_trim(&l, 30000, NULL);
     vt_content_listing_free(&l);
     CHECK_OK(vt_content_list(c, &l, &err), err);
     CHECK(l.n_bytes <= 30000);

@@ -44,7 +44,7 @@ static vt_status content_calls(void *arg, vt_err *err)
         vt_buf_free(&out);
     }
     if (status == VT_OK && (status = vt_content_list(c, &l, err)) == VT_OK) {
-        if (l.n != 2 || vt_content_trim(&l, 0) != 2)
+        if (l.n != 2 || vt_content_trim(&l, 0, NULL) != 2)
             status = vt_fail(err, VT_EINTERNAL, "the store has %zu objects", l.n);
         vt_content_listing_free(&l);
     }
@@ -160,12 +160,21 @@ static vt_status run_calls(void *arg, vt_err *err)
     return status;
 }
 
+static char run_name[] = "named";
+
 /* One run that was recorded and finished, to be taken up again. */
 static void make_run(void)
 {
     vt_err err;
     empty_root();
     CHECK_OK(run_calls(NULL, &err), err);
+}
+
+static void make_named_run(void)
+{
+    vt_err err;
+    empty_root();
+    CHECK_OK(run_calls(run_name, &err), err);
 }
 
 static vt_status split_calls(void *arg, vt_err *err)
@@ -205,7 +214,6 @@ static vt_status table_calls(void *arg, vt_err *err)
 static void every_call(void)
 {
     vt_err err;
-    char name[] = "named";
     snprintf(root, sizeof root, "/tmp/vegttt-memory-XXXXXX");
     CHECK(mkdtemp(root) != NULL);
     fail_each("content", content_calls, NULL, MUST_FAIL);
@@ -213,8 +221,9 @@ static void every_call(void)
     fail_each_from("journal", empty_root, journal_calls, NULL, MUST_FAIL);
     fail_each("lines", line_calls, NULL, MUST_FAIL);
     fail_each_from("a new run", empty_root, run_calls, NULL, MUST_FAIL);
-    fail_each_from("a run of that name", empty_root, run_calls, name, MUST_FAIL);
+    fail_each_from("a run of that name", empty_root, run_calls, run_name, MUST_FAIL);
     fail_each_from("a run taken up again", make_run, run_calls, NULL, MUST_FAIL);
+    fail_each_from("a run of that name taken up again", make_named_run, run_calls, run_name, MUST_FAIL);
     fail_each("split", split_calls, NULL, MUST_FAIL);
     fail_each("tables", table_calls, NULL, MUST_FAIL);
     CHECK_OK(vt_fs_remove_tree(root, &err), err);

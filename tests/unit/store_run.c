@@ -163,6 +163,56 @@ static void resume_and_finish(void)
     end();
 }
 
+static void write_into(const vt_run *r, const char *name)
+{
+    char *path = NULL;
+    CHECK_OK(vt_run_path(r, name, &path, &err), err);
+    CHECK_OK(vt_fs_write_atomic(path, "x", 1, &err), err);
+    free(path);
+}
+
+/* What a resumed run keeps of the attempt before, and what it takes away; how attempts are counted. */
+static void what_an_attempt_leaves(void)
+{
+    struct vt_run_spec spec = begin();
+    struct vt_run_state state;
+    vt_json *first = vt_json_object(), *second = vt_json_object();
+    struct vt_buf text;
+    char path[300], target[300] = "", latest[300] = "";
+    vt_run *r;
+    vt_json_put_str(first, "machine", "the first");
+    vt_json_put_str(second, "machine", "the second");
+    spec.env = first;
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    write_into(r, "tables/x.csv");
+    write_into(r, "plots/x.svg");
+    write_into(r, "log/attempt_99.log");
+    write_into(r, "log/attempt_100.log"); /* before 99 in a sorted list */
+    vt_run_close(r);
+    spec.env = second;
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK_INT(state.attempt, 101);
+    CHECK(has_file(r, "log/attempt_101.log") && !has_file(r, "tables/x.csv") && !has_file(r, "plots/x.svg"));
+    snprintf(path, sizeof path, "%s/env.json", vt_run_dir(r));
+    CHECK_OK(vt_fs_read(path, 1 << 20, &text, &err), err);
+    CHECK(strstr(text.p, "the first") != NULL && strstr(text.p, "the second") == NULL);
+    vt_buf_free(&text);
+    vt_run_close(r);
+    /* A cell of a sweep is not the latest run: its sweep is. */
+    snprintf(path, sizeof path, "%s/latest", root);
+    CHECK(readlink(path, latest, sizeof latest - 1) > 0);
+    vt_json_put_num(params, "lr", 2e-4);
+    spec.is_part = true;
+    CHECK_OK(vt_run_open(&spec, &r, &state, &err), err);
+    CHECK(!state.is_resumed);
+    vt_run_close(r);
+    CHECK(readlink(path, target, sizeof target - 1) > 0);
+    CHECK_STR(target, latest);
+    vt_json_free(first);
+    vt_json_free(second);
+    end();
+}
+
 static void fresh_named_and_other_parameters(void)
 {
     struct vt_run_spec spec = begin();
@@ -368,6 +418,7 @@ static void read_only_root(void)
 static const struct test_case cases[] = {
     TEST(id_depends_on_what_it_should),
     TEST(resume_and_finish),
+    TEST(what_an_attempt_leaves),
     TEST(fresh_named_and_other_parameters),
     TEST(racing_processes_and_stale_lock),
     TEST(killed_run_resumes),

@@ -41,6 +41,23 @@ static void published_files_byte_for_byte(void)
     }
 }
 
+/* A number of JSON has 53 bits; a longer seed is a text, which keeps them all. */
+static void seeds_keep_their_digits(void)
+{
+    const uint64_t seeds[] = {UINT64_C(1) << 53, UINT64_MAX};
+    const char *const shown[] = {"\"seed\": 9007199254740992,", "\"seed\": \"18446744073709551615\","};
+    for (int i = 0; i < 2; i++) {
+        vt_json *split = NULL;
+        struct vt_buf text;
+        vt_buf_init(&text, 1 << 20);
+        CHECK_OK(vt_split_make(1, seeds[i], &split, &err), err);
+        CHECK_OK(vt_split_write(split, &text, &err), err);
+        CHECK(strstr(text.p, shown[i]) != NULL);
+        vt_json_free(split);
+        vt_buf_free(&text);
+    }
+}
+
 static void unknown_levels(void)
 {
     vt_json *split;
@@ -93,18 +110,24 @@ static void hashed_anew_but_senseless(void)
         "8551f82c9ee35ef66b802c710b7495bf515b409a8230176b44d33aca83b1887f\"}",
         "{\"level\":\"level_1\",\"problem_ids\":{\"eval\":[],\"train\":[1,2]},\"seed\":1,\"split_hash\":\""
         "9683a5e784e3e5cf33339da20da372b1c388366c7ee6c311ad611e3ba81180a0\"}",
+        "{\"level\":\"level_1\",\"problem_ids\":{\"eval\":[0],\"train\":[1,2]},\"seed\":1,\"split_hash\":\""
+        "a260dddc1be835847de57a6b6c1bbc387b37e3d62419ae82531357ab710ace3f\"}",
+        "{\"problem_ids\":{\"eval\":[3],\"train\":[1,2]},\"seed\":1,\"split_hash\":\""
+        "f61dd7b0c09801868f492a65ec3f5742efa5f40c373c643bf75c26ac6e2c9aa7\"}",
         "{\"level\":\"level_1\",\"problem_ids\":{\"eval\":[1e18],\"train\":[1,2]},\"seed\":1}",
         "[]",
     };
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         char path[] = "/tmp/vegttt-split-XXXXXX";
         int fd = mkstemp(path);
         vt_json *split;
         CHECK_INT(write(fd, texts[i], strlen(texts[i])), strlen(texts[i]));
         close(fd);
         CHECK_INT(vt_split_load(path, &split, &err), VT_EFORMAT);
-        if (i < 2)
+        if (i < 3)
             CHECK(strstr(err.msg, "disjoint") != NULL);
+        if (i == 3)
+            CHECK(strstr(err.msg, "level, seed or split_hash is missing") != NULL);
         unlink(path);
     }
 }
@@ -143,7 +166,7 @@ static void tables(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(published_files_byte_for_byte), TEST(unknown_levels), TEST(every_changed_byte_is_refused),
-    TEST(hashed_anew_but_senseless),     TEST(tables),
+    TEST(published_files_byte_for_byte), TEST(seeds_keep_their_digits),   TEST(unknown_levels),
+    TEST(every_changed_byte_is_refused), TEST(hashed_anew_but_senseless), TEST(tables),
 };
 TEST_MAIN(cases)

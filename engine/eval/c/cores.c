@@ -96,11 +96,6 @@ static void probe(struct vt_cores *c, int n_rounds)
     c->is_shared = c->corun > shared_above;
 }
 
-void vt_cores_probe(struct vt_cores *c)
-{
-    probe(c, N_ROUNDS);
-}
-
 /* A first look is short; only what looks like a half is measured properly. */
 void vt_cores_disturbing(const struct vt_cores *c, cpu_set_t *out)
 {
@@ -134,7 +129,7 @@ void vt_cores_choose(struct vt_cores *out)
         if (!CPU_ISSET((size_t)cpu, &set))
             continue;
         tried.clock_cpu = cpu;
-        vt_cores_probe(&tried);
+        probe(&tried, N_ROUNDS);
         if (n_tries++ == 0)
             first = tried;
         if (!tried.is_shared) {

@@ -15,8 +15,6 @@ struct vt_cores {
 };
 /* Takes about ten milliseconds for each pair that is tried. */
 void vt_cores_choose(struct vt_cores *out);
-/* Measures c->corun of its two cores. */
-void vt_cores_probe(struct vt_cores *c);
 /* Of the other cores this process may use, those that slow work on the run core when they are busy: halves of its
  * physical core. About two milliseconds a core. */
 void vt_cores_disturbing(const struct vt_cores *c, cpu_set_t *out);

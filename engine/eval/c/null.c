@@ -142,7 +142,7 @@ static void put_baseline(struct maker *m, struct vt_buf *b, int only)
 {
     vt_buf_puts(b, "  {\n");
     for (size_t i = 0; i < m->t->n_arrays; i++)
-        if ((only == ALL && is_f32_input(m, i)) || (int)i == only)
+        if ((only == ALL && is_f32_input(m, i)) || (only >= 0 && i == (size_t)only))
             vt_buf_printf(b, "  const %s *restrict %s = vt_%s;\n", vt_dtype_c_name(m->t->array[i].dtype),
                           m->t->array[i].name, m->t->array[i].name);
     vt_buf_puts(b, m->t->body);

@@ -1,0 +1,61 @@
+-- SPDX-License-Identifier: Apache-2.0
+--- Isolated adaptation: each task alone, from the start weights, so that no task learns from another.
+local vt = require "vegttt"
+
+-- The steps of one task: scores, and the weights that each was drawn from.
+local function adapt(run, policy, task, p)
+  local learner, stop, steps = vt.learner(run, p), vt.early_stop { patience = p.patience }, {}
+  local drawn
+  for step = 0, p.steps do
+    if step > 0 then learner:step(policy, drawn, { task = task.id }) end
+    local weights = policy:snapshot(("task%d_step%d"):format(task.id, step))
+    drawn = vt.draw(weights, { task }, p, { draw = learner:draw(step) })
+    local s = vt.scores(drawn)
+    steps[#steps + 1] = { step = step, groups = drawn, scores = s }
+    run:log("step", { task = task.id, step = step, sample_fast_1 = s.sample_fast_1, sample_fast_1_sure = s.sample_fast_1_sure, sample_correct = s.sample_correct })
+    if stop:offer(s.sample_fast_1_sure, { step = step }) == "stop" then break end
+  end
+  return { task = task, steps = steps, best = stop:best().step }
+end
+
+return vt.experiment {
+  name = "isolated",
+  doc = "Adapt to one task at a time, restarting from the start weights; the chosen step is each task's own.",
+  params = vt.adapt_params {
+    k = { 8, "rollouts per step (the papers: 32)", min = 2 },
+    steps = { 2, "gradient steps per task (the papers: 5)", extend = true },
+  },
+
+  plan = function(p)
+    local tasks = vt.tasks(p)
+    local n = #tasks * p.k * (p.steps + 1)
+    return { tasks = tasks, samples = n, evaluations = n, updates = #tasks * p.steps }
+  end,
+
+  main = function(run, p)
+    local policy, done = vt.policy(p.model), {}
+    for i, task in ipairs(vt.tasks(p)) do
+      run:stage(("task %d"):format(task.id))
+      done[i] = adapt(run, policy:branch(policy:start()), task, p)
+    end
+
+    local t = run:table("tasks", { "task", "name", "step", "sample_correct", "sample_fast_1_sure", "sample_fast_1", "distinct", "chosen" })
+    for _, d in ipairs(done) do
+      for _, s in ipairs(d.steps) do
+        t:row(d.task.id, d.task.name, s.step, s.scores.sample_correct, s.scores.sample_fast_1_sure, s.scores.sample_fast_1,
+          s.scores.distinct, s.step == d.best and "*" or "")
+      end
+    end
+    run:plot("tasks", { data = t, x = "step", y = "sample_fast_1_sure", by = "name", star = "chosen",
+      title = "Each task adapted alone", y_label = "share of samples" })
+
+    local first, chosen, all = {}, {}, {}
+    for i, d in ipairs(done) do
+      local best = vt.find(d.steps, function(s) return s.step == d.best end)
+      first[i], chosen[i] = d.steps[1].scores.sample_fast_1_sure, best.scores.sample_fast_1_sure
+      for _, s in ipairs(d.steps) do all[#all + 1] = s.groups end
+    end
+    run:kernels(all, { steps = true })
+    return { first_fast_1_sure = vt.stats.mean(first), chosen_fast_1_sure = vt.stats.mean(chosen) }
+  end,
+}

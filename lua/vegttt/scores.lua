@@ -1,0 +1,86 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- What a step's samples say in one row (vt.scores), and how far weights have moved from others (vt.kl). Every script that
+-- adapts prints these, so that a gain in speed is seen beside what it cost: correctness, distinct codes, distance.
+local closed = require "vegttt.closed"
+local errors = require "vegttt.errors"
+local groups = require "vegttt.groups"
+local list = require "vegttt.list"
+local policy = require "vegttt.policy"
+local sched = require "vegttt.sched"
+local stats = require "vegttt.stats"
+
+local scores = {}
+
+local Row = closed.record_class("a row of vt.scores", { "n", "n_tasks", "sample_correct", "sample_fast_1",
+  "sample_fast_1_sure", "lo", "hi", "distinct", "copies", "nll" })
+
+---The shares of a list of groups, each a mean over tasks; lo and hi belong to sample_fast_1_sure. distinct: codes over samples;
+---copies: share of samples that are the shown body; nll: mean over samples of -logprob.
+function scores.of(drawn)
+  local samples, n_tasks = groups.samples("vt.scores", drawn), 0
+  if #samples == 0 then errors.misuse("vt.scores", "vt.scores: the groups hold no samples") end
+  local sure = stats.fast_sure(samples, 1)
+  local n_codes = #list.group_by(samples, function(s) return s.code_sha or s.text end)
+  local nll = 0
+  for _, s in ipairs(samples) do nll = nll - s.logprob / #samples end
+  n_tasks = sure.n
+  return setmetatable({ n = #samples, n_tasks = n_tasks, sample_correct = stats.rate(samples, "correct").value,
+    sample_fast_1 = stats.fast(samples, 1).value, sample_fast_1_sure = sure.value, lo = sure.lo, hi = sure.hi,
+    distinct = n_codes / #samples, copies = stats.rate(samples, "is_copy").value, nll = nll }, Row)
+end
+
+-- Mean of the tokens from..to of a vector.
+local function mean_of(v, from, to)
+  local sum = 0
+  for t = from, to do sum = sum + v[t] end
+  return sum / (to - from + 1)
+end
+
+---[waits] Scores every sample under the weights that drew it and sets, each a mean over its tokens, entropy, certainty
+---(self-certainty) and confidence (DeepConf's, over the `top` likeliest tokens), and of the last also confidence_tail, over
+---the last `window` tokens, and confidence_worst, over the worst window of them. Samples without tokens get none.
+function scores.detail(drawn, o)
+  o = errors.options("vt.detail", o, { top = "integer", window = "integer" })
+  local top, window, parts = o.top or 20, o.window or 16, {}
+  if window < 1 then errors.misuse("vt.detail", "vt.detail: window must be at least 1 token, not %d", window) end
+  for _, g in ipairs(groups.list("vt.detail", drawn)) do
+    for _, s in ipairs(g) do parts[#parts + 1] = { s = s, g = g } end
+  end
+  sched.map(parts, function(part)
+    local s, n = part.s, part.s.n_tokens
+    if n == 0 then return end
+    local weights = s.weights or part.g.weights
+    local _, d = weights:score(policy.prompt_of(s, part.g), s.tokens, { detail = top })
+    s.entropy, s.certainty, s.confidence = d.entropy:mean(), d.certainty:mean(), d.confidence:mean()
+    s.confidence_tail = mean_of(d.confidence, math.max(1, n - window + 1), n)
+    local worst = math.huge
+    for from = 1, math.max(1, n - window + 1) do
+      worst = math.min(worst, mean_of(d.confidence, from, math.min(n, from + window - 1)))
+    end
+    s.confidence_worst = worst
+  end)
+  return drawn
+end
+
+---[waits] KL(sampler || weights) in nats per token, from the samples' own log-probabilities: the mean of
+---logprob - logprob under `weights` over all tokens of the groups. Never billed as training; the scored tokens count as
+---the teacher's.
+function scores.kl(weights, drawn)
+  if not policy.is_weights(weights) then
+    errors.misuse("vt.kl", "vt.kl needs weights to measure from (policy:start()), not a %s", type(weights))
+  end
+  local parts = {}
+  for _, g in ipairs(groups.list("vt.kl", drawn)) do
+    for _, s in ipairs(g) do parts[#parts + 1] = { s = s, prompt = policy.prompt_of(s, g) } end
+  end
+  if #parts == 0 then errors.misuse("vt.kl", "vt.kl: the groups hold no samples") end
+  local sums = sched.map(parts, function(part)
+    return (part.s.logprobs - weights:score(part.prompt, part.s.tokens, { bill = "teacher" })):sum()
+  end)
+  local sum, n = 0, 0
+  for i, part in ipairs(parts) do sum, n = sum + sums[i], n + part.s.n_tokens end
+  return sum / n
+end
+
+return scores

@@ -1,0 +1,127 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- `vegttt rm RUN…`: gives the disk of runs back. Everything is looked at before anything goes: a run that a process
+-- writes, and a run that another one names, stay. What names a run: the cells of a sweep, a run whose verdicts were timed
+-- in it, a run that read its rollouts, weights or results (which would begin anew without them), an unfinished run that
+-- takes from it what they have in common. --force removes what others name; nothing removes what is in use.
+local core = require "vegttt.core"
+local errors = require "vegttt.errors"
+local run_files = require "vegttt.run_files"
+local text = require "vegttt.text"
+local verb = require "vegttt.verb_common"
+
+local rm = {}
+
+-- The runs that the words name, each once, in the order of their age.
+local function chosen(words, all)
+  local is_named = {}
+  for _, word in ipairs(words) do
+    local found = run_files.matching(word, all)
+    if word == "latest" then found = { { dir = run_files.find "latest" } } end
+    local is_many = #found > 1 and not word:find "[*?]"
+    if is_many then
+      errors.usage("'%s' could be %d runs; a glob ('%s/*', '2026*') names several", word, #found, found[1].experiment)
+    end
+    if #found == 0 then errors.usage("there is no run '%s'; `vegttt ls` lists them", word) end
+    for _, r in ipairs(found) do is_named[r.dir] = true end
+  end
+  return is_named
+end
+
+-- The folders of the set that an input of another run names.
+local function named_by_input(x, set, dirs)
+  local name = x.name
+  if x.kind == "weights" then name = name:match "^(.*)@" or name end
+  if x.kind == "flag" then name = name:match "^reward%-from (.*)$" or "" end
+  local is_read = x.kind == "weights" or x.kind == "rollouts" or x.kind == "runs" or x.kind == "flag"
+  if not is_read or name == "" then return nil end
+  name = name:gsub("^%./", ""):gsub("(.)/+$", "%1")
+  if set[name] then return name end
+  local pattern, below = run_files.pattern(name), run_files.pattern(name .. "/*")
+  for _, dir in ipairs(dirs) do
+    local stamp = dir:match "[^/]+$"
+    if dir:find(pattern) or dir:find(below) or stamp:sub(1, #name) == name then return dir end
+  end
+end
+
+-- The folder of the set whose clock measured verdicts of the run in `dir`.
+local function timed_in(dir, set)
+  local file = io.open(dir .. "/evals.jsonl", "r")
+  if not file then return nil end
+  local found
+  for line in file:lines() do
+    local from = line:match '"timed_in":"([^"]*)"'
+    if from and set[from] then found = from break end
+  end
+  file:close()
+  return found
+end
+
+-- Why runs outside the set need one of it: { { dir, by, why }, … }
+local function dependents(all, set)
+  local out, dirs = {}, errors.keys(set)
+  for _, r in ipairs(all) do
+    if not set[r.dir] then
+      local function note(dir, why) out[#out + 1] = { dir = dir, by = r.dir, why = why } end
+      if r.sweep and set[r.sweep] then note(r.sweep, "is a cell of it") end
+      local clock = timed_in(r.dir, set)
+      if clock then note(clock, "has verdicts that were timed in it") end
+      run_files.lines(r.dir, "inputs.jsonl", function(x)
+        local dir = type(x.name) == "string" and named_by_input(x, set, dirs)
+        if dir then note(dir, "read it") end
+      end)
+      if set[r.about.before] and not core.exists(r.dir .. "/summary.json") then
+        note(r.about.before, "is not finished and takes from it what they have in common")
+      end
+    end
+  end
+  return out
+end
+
+local function refuse(list)
+  local d = list[1]
+  errors.usage("%s stays: %s %s%s; --force removes it all the same%s", d.dir, d.by, d.why,
+    #list > 1 and (" (and %d more such)"):format(#list - 1) or "",
+    d.why == "is a cell of it" and ", --cells its cells with it" or "")
+end
+
+local function run(f, words)
+  if #words == 0 then errors.usage "rm needs the runs to remove: stamps, folders or globs; `vegttt ls` lists them" end
+  local all = run_files.all()
+  local cells, set = run_files.cells(all), chosen(words, all)
+  if f.cells then
+    for _, dir in ipairs(errors.keys(set)) do
+      for _, c in ipairs(cells[dir] or {}) do set[c.dir] = true end
+    end
+  end
+  local needed = dependents(all, set)
+  if #needed > 0 and not f.force then refuse(needed) end
+  local dirs = errors.keys(set)
+  for _, dir in ipairs(dirs) do core.run_remove(dir, true) end -- one that is in use keeps all of them
+  local total = 0
+  for _, dir in ipairs(dirs) do
+    local size, freed = core.tree_size(dir)
+    if not f["dry-run"] then core.run_remove(dir, false) end
+    total = total + freed
+    verb.say("%s %s: %s%s", f["dry-run"] and "would remove" or "removed", dir, text.bytes(freed),
+      freed < size and (" (%s more stand in other runs too and stay)"):format(text.bytes(size - freed)) or "")
+  end
+  verb.say("%d runs, %s %s", #dirs, text.bytes(total), f["dry-run"] and "would be given back" or "given back")
+  return 0
+end
+
+function rm.main(argv)
+  return verb.main(argv, { run = run,
+    options = { { "dry-run", nil, "say what would go; remove nothing" },
+      { "cells", nil, "of a sweep: its cells too" },
+      { "force", nil, "also what other runs name" } },
+    help = [[
+vegttt rm RUN…   removes runs and says how many bytes that gives back
+  RUN is the beginning of a stamp, a folder, "latest" or a glob ('boa/2026*', 'runs/boa/*')
+
+A run that a process writes stays, whatever is given. A run that others name stays without --force: a sweep with cells,
+a run in which verdicts of others were timed, or that others read.]],
+    after = "Exit codes: 0 removed, 2 no such run, or named by others, 4 in use, or the disk would not" })
+end
+
+return rm

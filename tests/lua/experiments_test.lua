@@ -1,0 +1,656 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- The shipped experiments on the small model and the small tasks: each test names a number of the script's result that a
+-- wrong formula would give otherwise.
+local core = require "vegttt.core"
+local support = require "support"
+
+-- fn(root, files): task files in root, runs go to root/runs.
+local function in_folder(fn)
+  support.in_folder(function(root) fn(root, support.task_files(root)) end)
+end
+
+local function run(name, given, root)
+  if name ~= "nll_probe" and given.which ~= "temperature" then given.temperature = 1.0 end
+  return support.run(support.file(("experiments/%s.lua"):format(name)), given, { root = root .. "/runs" })
+end
+
+-- A run's table as rows by column.
+local function rows(r, name)
+  local out, columns = {}, nil
+  for line in r.tables[name]:gmatch "[^\r\n]+" do
+    local cells = {}
+    for cell in (line .. ","):gmatch "([^,]*)," do cells[#cells + 1] = tonumber(cell) or cell end
+    if not columns then
+      columns = cells
+    else
+      local row = {}
+      for i, c in ipairs(columns) do row[c] = cells[i] end
+      out[#out + 1] = row
+    end
+  end
+  return out
+end
+
+-- fn(vt, p) within a run; each time another, since a finished one would only be read back.
+local n_readers = 0
+local function reader(root, fn)
+  n_readers = n_readers + 1
+  support.run(support.main(function(_, p, vt) return fn(vt, p) or {} end, { name = "reader" .. n_readers }), nil,
+    { root = root .. "/runs" })
+end
+
+describe("sdpo", function()
+  it("learns nothing from a teacher that reads what the student read", function()
+    in_folder(function(root, files)
+      local r = run("sdpo", { k = 6, steps = 2, context = "null", tasks = { files.same } }, root)
+      local t = rows(r, "trajectory")
+      expect.equal(#t, 1)
+      expect.equal(t[1].advantage, 0)
+      expect.equal(r.value.updates, 0)
+      expect.equal(r.meter.charged.update_tokens, 0)
+    end)
+  end)
+
+  it("bills the teacher's tokens, moves the weights, and begins at no distance from the start", function()
+    in_folder(function(root, files)
+      local r = run("sdpo", { k = 4, steps = 1, context = "both", lr = 0.003, tasks = { files.same },
+        model = support.model(true) }, root)
+      local t = rows(r, "trajectory")
+      expect.equal(#t, 2)
+      expect.equal(t[1].kl_start, 0)
+      expect.truthy(t[1].advantage > 0, "the teacher read more")
+      expect.truthy(t[2].kl_start ~= 0, "the weights moved")
+      expect.equal(r.value.updates, 1)
+      expect.truthy(r.meter.charged.teacher_tokens > 0, "teacher tokens are billed")
+    end)
+  end)
+end)
+
+describe("isolated", function()
+  it("is a batch of one: every step equals boa on that task alone", function()
+    in_folder(function(root, files)
+      local given = { k = 6, steps = 2, lr = 0.003 }
+      local function with(tasks)
+        local g = { tasks = tasks }
+        for k, v in pairs(given) do g[k] = v end
+        return g
+      end
+      local both = rows(run("isolated", with { files.same, files.negated }, root), "tasks")
+      expect.equal(#both, 6)
+      local n = 0
+      for _, file in ipairs { files.same, files.negated } do
+        for _, row in ipairs(rows(run("boa", with { file }, root), "trajectory")) do
+          n = n + 1
+          expect.equal(both[n].step, row.step)
+          expect.near(both[n].sample_correct, row.sample_correct, 1e-9)
+          expect.near(both[n].sample_fast_1_sure, row.sample_fast_1_sure, 1e-9)
+          expect.near(both[n].distinct, row.distinct, 1e-9)
+        end
+      end
+    end)
+  end)
+end)
+
+describe("lr_sweep", function()
+  it("shares the first step of a seed, and goes further at a higher rate", function()
+    in_folder(function(root, files)
+      local r = run("lr_sweep", { k = 6, steps = 1, lr = { 1e-5, 1e-2 }, tasks = { files.same } }, root)
+      local t = rows(r, "steps")
+      expect.equal(#t, 4)
+      for i = 1, 3, 2 do
+        expect.equal(t[i].kl_start, 0)
+        expect.equal(t[i].sample_fast_1_sure, t[1].sample_fast_1_sure)
+      end
+      expect.truthy(math.abs(t[4].kl_start) > math.abs(t[2].kl_start), "further")
+      expect.equal(r.value.failed, 0)
+    end)
+  end)
+end)
+
+describe("selection", function()
+  it("gives each rule what it may pick: pools, fixed denominators, bills", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 16, tasks = { files.same, files.negated } }, root)
+      local r = run("selection", { from = drawn.run.dir }, root)
+      local by = {}
+      for _, row in ipairs(rows(r, "rules")) do by[row.rule] = row end
+      expect.equal(by.surprisal.checks, 0)
+      expect.equal(by.surprisal.measures, 0)
+      reader(root, function(vt)
+        local groups = vt.rollouts(drawn.run.dir)
+        -- By hand: the least likely correct sample of each task, with and without copies.
+        local sure, no_copies, n_correct, empty = 0, 0, 0, 0
+        for _, g in ipairs(groups) do
+          local correct = vt.filter(g, function(s) return s.result.correct end)
+          local others = vt.filter(correct, function(s) return not s.result.is_copy end)
+          n_correct = n_correct + #correct
+          if #others == 0 then empty = empty + 1 end
+          for _, pool in ipairs { correct, others } do
+            local pick = vt.min_by(pool, "logprob")
+            local hit = pick and vt.stats.is_sure(pick.result, 1) and 1 / #groups or 0
+            if pool == correct then sure = sure + hit else no_copies = no_copies + hit end
+          end
+        end
+        expect.near(by.surprisal.fast_1_sure, sure, 1e-9)
+        expect.near(by.surprisal.no_copies, no_copies, 1e-9)
+        expect.equal(by.surprisal.empty, empty)
+        expect.equal(by.oracle.measures, n_correct)
+      end)
+      for _, row in pairs(by) do
+        expect.truthy(row.fast_1_sure <= by.oracle.fast_1_sure + 1e-9, row.rule .. " is no better than the oracle")
+        expect.truthy(row.each_once <= by.oracle.each_once + 1e-9)
+      end
+      expect.equal(rows(r, "tests")[1].wins + rows(r, "tests")[1].losses + rows(r, "tests")[1].ties, 2)
+    end)
+  end)
+
+  it("averages a task's groups: two seeds of one task are one task", function()
+    in_folder(function(root, files)
+      local a = run("best_of_n", { k = 8, seed = 1, tasks = { files.same } }, root)
+      local b = run("best_of_n", { k = 8, seed = 2, tasks = { files.same } }, root)
+      reader(root, function(vt)
+        local groups = vt.flatten { vt.rollouts(a.run.dir), vt.rollouts(b.run.dir) }
+        local picks = vt.select.apply(vt.select.rules.longest, groups)
+        expect.equal(picks.n, 2)
+        expect.equal(#picks:outcomes "fast", 1)
+        expect.equal(picks:fast().n, 1)
+      end)
+    end)
+  end)
+
+  it("refuses a rule that does not exist before anything is drawn", function()
+    in_folder(function(root, files)
+      local r = support.execute(support.file "experiments/selection.lua", { tasks = { files.same }, a = "suprisal" },
+        { root = root .. "/runs" })
+      expect.equal(r.status, "failed")
+      expect.contains(tostring(r.value), "surprisal")
+      expect.equal(r.run.meter.spent.rollouts, 0)
+    end)
+  end)
+end)
+
+describe("a selection rule", function()
+  local function picked(vt, name, cs)
+    local group, task = {}, { id = 1, name = "t" }
+    for i, c in ipairs(cs) do
+      group[i] = { i = i, task = task, text = c.code, code = c.code, code_sha = c.code, n_tokens = c.n, logprob = c.lp,
+        logprob_mean = c.lp / c.n, logprob_code = c.lp, tokens = {},
+        result = { correct = true, speedup = c.speed, speedup_measured = c.speed, speedup_lo = c.speed, speedup_hi = c.speed,
+          is_copy = c.copy or false, status = "correct_fast" } }
+    end
+    group.task = task
+    local picks = vt.select.apply(vt.select.rules[name], { group }, { params = name:find "_top" and { k = 2 } or nil })
+    local out = {}
+    for i, s in ipairs(picks[1].samples) do out[i] = s.i end
+    return table.concat(out, ","), picks
+  end
+
+  it("ranks what its name says", function()
+    support.inside(function(_, _, vt)
+      local cs = { { code = "a", n = 10, lp = -10, speed = 1 }, { code = "a", n = 10, lp = -12, speed = 1 },
+        { code = "b", n = 40, lp = -20, speed = 3 }, { code = "c", n = 20, lp = -18, speed = 2 } }
+      expect.equal(picked(vt, "confidence", cs), "1")
+      expect.equal(picked(vt, "surprisal", cs), "3")
+      expect.equal(picked(vt, "surprisal_mean", cs), "2") -- -1, -1.2, -0.5, -0.9
+      expect.equal(picked(vt, "confidence_mean", cs), "3")
+      expect.equal(picked(vt, "length_controlled", cs), "4") -- residuals of the line: the 4th lies furthest below
+      expect.equal(picked(vt, "rarest", cs), "3,4")
+      expect.equal(picked(vt, "largest_cluster", cs), "1,2")
+      local who, picks = picked(vt, "surprisal_top", cs)
+      expect.equal(who, "3")
+      expect.equal(picks.cost.measures, 2)
+      expect.equal(picked(vt, "confidence_top", cs), "1")
+    end)
+  end)
+
+  it("must pick something", function()
+    support.inside(function(_, _, vt)
+      local task = { id = 1, name = "t" }
+      local group = { task = task, { i = 1, task = task, tokens = {}, text = "x", logprob = -1, n_tokens = 1,
+        result = { correct = true, speedup = 2, is_copy = false, status = "correct_fast" } } }
+      expect.raises("empty list", vt.select.apply, function() return {} end, { group })
+      expect.raises("returned a nil", vt.select.apply, function() end, { group })
+      expect.raises("not one of its candidates", vt.select.apply, function() return { {} } end, { group })
+    end)
+  end)
+end)
+
+describe("detail", function()
+  it("is the entropy, self-certainty and DeepConf of the distribution that is written down in the model", function()
+    support.inside(function(_, p, vt)
+      local w, task = vt.policy(p.model):start(), vt.task(require("support_tasks").same)
+      local g = w:sample(task:prompt(), { n = 4, temperature = 1.0 })
+      local plain = w:score(g.prompt, g[1].tokens)
+      local logp, d = w:score(g.prompt, g[1].tokens, { detail = 2 })
+      for t = 1, #logp do expect.equal(logp[t], plain[t]) end
+      -- The first token is one of the answers; their probabilities are 0.25, 0.1875, 3 x 0.125, 3 x 0.0625.
+      local want = 0
+      for _, q in ipairs { 0.25, 0.1875, 0.125, 0.125, 0.125, 0.0625, 0.0625, 0.0625 } do want = want - q * math.log(q) end
+      expect.near(d.entropy[1], want, 2e-2)
+      expect.near(d.confidence[1], -(math.log(0.25) + math.log(0.1875)) / 2, 2e-2)
+      -- All other tokens have the logit -32: -ln p is 32 where nothing else is said.
+      local n_vocab, n = vt.policy(p.model).caps.n_vocab, 8
+      local sum = (n_vocab - n) * 32
+      for _, q in ipairs { 0.25, 0.1875, 0.125, 0.125, 0.125, 0.0625, 0.0625, 0.0625 } do sum = sum - math.log(q) end
+      expect.near(d.certainty[1], sum / n_vocab - math.log(n_vocab), 0.2)
+      vt.detail({ g }, { top = 2, window = 1 })
+      local _, same = w:score(g.prompt, g[1].tokens, { detail = 2 })
+      expect.near(g[1].confidence, same.confidence:mean(), 1e-6)
+      expect.near(g[1].confidence_tail, same.confidence[#same.confidence], 1e-6)
+      expect.near(g[1].confidence_worst, same.confidence:min(), 1e-6)
+      expect.raises("1 to 64", w.score, w, g.prompt, g[1].tokens, { detail = 65 })
+      local fresh = w:sample(task:prompt(), { n = 2, temperature = 1.0, draw = "x" })
+      for _, s in ipairs(fresh) do
+        s.result = { correct = true, speedup = 2, is_copy = false, status = "correct_fast" }
+      end
+      expect.raises("call vt.detail(groups) first", vt.select.apply, vt.select.rules.deepconf, { fresh })
+    end)
+  end)
+end)
+
+describe("nll_probe", function()
+  it("finds under the first weights the log-probabilities that were drawn", function()
+    in_folder(function(root, files)
+      local boa = run("boa", { k = 8, steps = 1, lr = 0.003, tasks = { files.same, files.negated } }, root)
+      local r = run("nll_probe", { from = boa.run.dir, steps = "0,1" }, root)
+      local t, sum, n, n_correct = rows(r, "rho"), 0, 0, 0
+      reader(root, function(vt)
+        for _, g in ipairs(vt.rollouts(boa.run.dir)) do
+          for _, s in ipairs(g.step == 0 and g.draw == "main" and g or {}) do
+            sum, n = sum - s.logprob, n + 1
+            if s.result.correct then n_correct = n_correct + 1 end
+          end
+        end
+      end)
+      expect.equal(t[1].n, n)
+      expect.near(t[1].mean_nll, sum / n, 1e-5)
+      expect.equal(t[2].n, n_correct)
+      expect.equal(#t, 6)
+      expect.truthy(t[4].mean_nll ~= t[1].mean_nll, "other weights, other likelihoods")
+    end)
+  end)
+end)
+
+describe("transfer", function()
+  it("pairs tasks, and knows what the weights were trained on", function()
+    in_folder(function(root, files)
+      local boa = run("boa", { k = 8, steps = 1, lr = 0.003, tasks = { files.same } }, root)
+      local given = { k = 6, from = boa.run.dir .. "@step1", tasks = { files.same, files.negated } }
+      local r = run("transfer", given, root)
+      local t = rows(r, "tasks")
+      expect.equal(t[1].met, "task")
+      expect.equal(t[2].met, "family")
+      expect.equal(rows(r, "weights")[1].kl_start, 0)
+      expect.truthy(rows(r, "weights")[2].kl_start ~= 0)
+      given.unseen = true
+      local none = support.execute(support.file "experiments/transfer.lua", given, { root = root .. "/runs" })
+      expect.contains(tostring(none.value), "every task was met")
+    end)
+  end)
+end)
+
+describe("budget", function()
+  it("spends the same in every arm, and its first arm is Best-of-N", function()
+    in_folder(function(root, files)
+      local given = { total = 8, k = 4, steps = 2, lr = 0.003, tasks = { files.same } }
+      local r = run("budget", given, root)
+      local t = rows(r, "arms")
+      expect.equal(#t, 3)
+      expect.equal(t[1].ties, 1)
+      local n = run("best_of_n", { k = 8, tasks = { files.same } }, root)
+      reader(root, function(vt)
+        local best = 1
+        for _, s in ipairs(vt.flatten(vt.rollouts(n.run.dir))) do
+          if vt.stats.is_sure(s.result, 1) then best = math.max(best, s.result.speedup) end
+        end
+        expect.near(t[1].speedup, best, 1e-5 * best)
+      end)
+      expect.equal(r.meter.charged.rollouts, 3 * 8)
+      given.total = 7
+      local bad = support.execute(support.file "experiments/budget.lua", given, { root = root .. "/runs" })
+      expect.contains(tostring(bad.value), "are more than --total 7")
+    end)
+  end)
+end)
+
+describe("rlvr", function()
+  it("never trains on what it evaluates on, and stops at a guardrail", function()
+    in_folder(function(root, files)
+      local given = { k = 4, steps = 2, batch = 1, eval_every = 1, lr = 0.003, tasks = { files.same },
+        eval_tasks = { files.negated }, min_correct = 0.0 }
+      local r = run("rlvr", given, root)
+      expect.equal(#rows(r, "progress"), 3)
+      expect.equal(rows(r, "progress")[1].kl_start, 0)
+      expect.equal(r.value.stopped, "")
+      given.min_correct = 1.0
+      local stopped = run("rlvr", given, root)
+      expect.contains(stopped.value.stopped, "--min_correct 1.00")
+      expect.equal(#rows(stopped, "progress"), 1)
+      given.eval_tasks = { files.same }
+      expect.raises("would be trained on", run, "rlvr", given, root)
+    end)
+  end)
+end)
+
+describe("refine", function()
+  it("begins both arms with the same draw, at the same number of rollouts", function()
+    in_folder(function(root, files)
+      local r = run("refine", { k = 3, turns = 2, tasks = { files.same } }, root)
+      local t = rows(r, "turns")
+      expect.equal(t[1].refined, t[1].sampled)
+      expect.equal(t[2].rollouts, 6)
+      expect.truthy(t[2].refined >= t[1].refined - 1e-9 and t[2].sampled >= t[1].sampled - 1e-9, "the best so far stays")
+      expect.equal(r.meter.charged.rollouts, 9)
+    end)
+  end)
+end)
+
+describe("presort", function()
+  it("finds everything when all codes are evaluated, whatever the order", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 16, tasks = { files.same } }, root)
+      local t = rows(run("presort", { from = drawn.run.dir }, root), "curve")
+      local last = t[#t]
+      expect.equal(last.evaluated, 16)
+      expect.near(last.surprising, last.likely, 1e-9)
+      expect.near(last.surprising, last.random, 1e-9)
+      expect.truthy(t[1].likely <= last.likely and t[1].surprising <= last.surprising, "more evaluations find no less")
+    end)
+  end)
+end)
+
+describe("variance", function()
+  it("is the spread of the correct answers' log-probabilities", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 16, tasks = { files.same } }, root)
+      local r = run("variance", { from = drawn.run.dir }, root)
+      reader(root, function(vt)
+        local x = {}
+        for _, s in ipairs(vt.rollouts(drawn.run.dir)[1]) do
+          if s.result.correct then x[#x + 1] = s.logprob end
+        end
+        expect.near(rows(r, "tasks")[1].sd_logprob, vt.stats.sd(x), 1e-4)
+        expect.equal(rows(r, "tasks")[1].correct, #x)
+      end)
+      expect.equal(core.exists(r.run.dir .. "/tables/tasks.csv"), true)
+    end)
+  end)
+end)
+
+describe("curriculum", function()
+  it("measures every batch after every stage, and names the differences", function()
+    in_folder(function(root, files)
+      local r = run("curriculum", { k = 4, steps = 1, lr = 0.003, split = "", batches = files.same .. ";" .. files.negated },
+        root)
+      local after = {}
+      for _, row in ipairs(rows(r, "matrix")) do after[row.learnt .. "," .. row.batch] = row.sample_fast_1_sure end
+      expect.near(r.value.forward, after["1,2"] - after["0,2"], 1e-6)
+      expect.near(r.value.backward, after["2,1"] - after["1,1"], 1e-6)
+      expect.near(r.value.own, (after["1,1"] - after["0,1"] + after["2,2"] - after["1,2"]) / 2, 1e-6)
+      expect.equal(r.meter.charged.rollouts, 3 * 2 * 4)
+    end)
+  end)
+end)
+
+describe("ablations", function()
+  it("keeps the number of rollouts in its grid", function()
+    in_folder(function(root, files)
+      local r = run("ablations", { which = "grid", scale = 0.125, lr = 0.003, tasks = { files.same } }, root)
+      local t = rows(r, "cells")
+      expect.equal(#t, 4) -- 12 rollouts: 12 x 1, 6 x 2, 4 x 3, 2 x 6
+      for _, row in ipairs(t) do expect.equal(row.rollouts, 12) end
+      expect.equal(t[1].first_fast_1_sure, t[1].last_fast_1_sure)
+    end)
+  end)
+end)
+
+describe("boa's controls", function()
+  local given = { k = 6, steps = 2, lr = 0.003 }
+  local function with(files, more)
+    local out = { tasks = { files.same, files.negated } }
+    for k, v in pairs(given) do out[k] = v end
+    for k, v in pairs(more) do out[k] = v end
+    return out
+  end
+
+  it("frozen: no update, every step a new draw from the same weights", function()
+    in_folder(function(root, files)
+      local r = run("boa", with(files, { null = "frozen" }), root)
+      expect.equal(#rows(r, "trajectory"), 3)
+      expect.equal(r.meter.charged.update_tokens, 0)
+      local ids, texts = {}, {}
+      reader(root, function(vt)
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          local all = {}
+          for i, s in ipairs(g) do all[i] = s.seed end
+          ids[g.weights.id], texts[table.concat(all, ",")] = true, true
+        end
+      end)
+      local n_ids, n_draws = 0, 0
+      for _ in pairs(ids) do n_ids = n_ids + 1 end
+      for _ in pairs(texts) do n_draws = n_draws + 1 end
+      expect.equal(n_ids, 1)
+      expect.equal(n_draws, 8) -- two tasks, three steps and the fresh draw
+    end)
+  end)
+
+  it("shuffled: the same advantages in each task, on other samples", function()
+    in_folder(function(root, files)
+      local sorted = {}
+      for _, null in ipairs { "none", "shuffled" } do
+        local r = run("boa", with(files, { null = null, steps = 1 }), root)
+        reader(root, function(vt)
+          local of_task = {}
+          for _, g in ipairs(vt.rollouts(r.run.dir)) do
+            if g.step == 0 and g.draw == "main" then
+              local values, by_sample = {}, {}
+              for i, s in ipairs(g) do values[i], by_sample[i] = s.advantage, s.advantage end
+              table.sort(values)
+              of_task[#of_task + 1] = { table.concat(values, " "), table.concat(by_sample, " ") }
+            end
+          end
+          sorted[null] = of_task
+        end)
+      end
+      local n_moved = 0
+      for i = 1, 2 do
+        expect.equal(sorted.none[i][1], sorted.shuffled[i][1])
+        if sorted.none[i][2] ~= sorted.shuffled[i][2] then n_moved = n_moved + 1 end
+      end
+      expect.truthy(n_moved > 0, "some advantages moved")
+    end)
+  end)
+
+  it("the fresh draw is independent, of the chosen weights, and charged", function()
+    in_folder(function(root, files)
+      local r = run("boa", with(files, {}), root)
+      expect.equal(r.meter.charged.rollouts, 2 * 6 * 4)
+      expect.near(r.value.fresh_gain, r.value.fresh - r.value.first, 1e-9)
+      local none = run("boa", with(files, { redraw = false }), root)
+      expect.equal(none.meter.charged.rollouts, 2 * 6 * 3)
+      expect.equal(none.value.step, r.value.step)
+      reader(root, function(vt)
+        local chosen, fresh = {}, {}
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          local to = g.draw == "fresh" and fresh or g.step == r.value.step and chosen or {}
+          for _, s in ipairs(g) do to[#to + 1] = s.seed end
+          if g.draw == "fresh" then expect.equal(g.weights.id, r.value.weights) end
+        end
+        for i, seed in ipairs(fresh) do expect.truthy(seed ~= chosen[i], "another seed") end
+      end)
+    end)
+  end)
+end)
+
+describe("a preset", function()
+  it("gives what a text states to what is not given, and says so", function()
+    support.inside(function(_, _, vt, m)
+      local declared = vt.load("experiments/boa.lua").params
+      local p, from = m.params.resolve(declared, { preset = "paper-a", k = 4 }, "flag")
+      expect.equal(p.k, 4)
+      expect.equal(from.k.origin, "flag")
+      expect.equal(p.lr, 1e-6)
+      expect.equal(from.lr.origin, "preset paper-a")
+      expect.equal(p.reward, "paper")
+      expect.equal(p.temperature, 0.25)
+      expect.equal(m.params.resolve(declared, { preset = "paper-b" }, "flag").lr, 1e-5)
+      local short = m.params.resolve(declared, { preset = "report-short" }, "flag")
+      expect.equal(short.temperature, 0.4)
+      expect.equal(short.max_tokens, 512)
+      expect.equal(m.params.resolve(vt.load("experiments/best_of_n.lua").params, { preset = "paper-a" }, "flag").k, 64)
+      local none = m.params.resolve(declared, {}, "flag")
+      expect.equal(none.reward, "default")
+    end)
+  end)
+end)
+
+describe("an archive", function()
+  it("scores as PUCT does, counts a pick on all ancestors, and picks no relatives together", function()
+    support.inside(function(_, _, vt)
+      local a = vt.archive { c = 2, keep = 2 }
+      local root = a.nodes[1]
+      expect.equal(a:pick(3)[1], root)
+      a:add(root, { { value = 1, key = "a", what = "A" }, { value = 3, key = "b", what = "B" }, { value = 2, key = "c", what = "C" },
+        { value = 3, key = "b", what = "B again" } })
+      expect.equal(#a.nodes, 3) -- the two best new ones: b and c
+      local b, c = a.nodes[2], a.nodes[3]
+      expect.equal(b.what, "B")
+      expect.equal(c.what, "C")
+      -- Ranks: b 3/6, c 2/6, root 1/6; range of b and c is 1; T = 1.
+      local s = a:scores()
+      expect.near(s[1], 3 + 2 * 1 * (1 / 6) * math.sqrt(2) / 2, 1e-12) -- Q is its best child's
+      expect.near(s[2], 3 + 2 * 1 * (3 / 6) * math.sqrt(2), 1e-12)
+      expect.near(s[3], 2 + 2 * 1 * (2 / 6) * math.sqrt(2), 1e-12)
+      local picked = a:pick(3)
+      expect.equal(#picked, 2) -- the root is an ancestor of both
+      expect.truthy(picked[1] == b and picked[2] == c)
+      a:add(b, { { value = 5, key = "d", what = "D" } })
+      expect.equal(root.n, 2)
+      expect.equal(b.n, 1)
+      expect.equal(c.n, 0)
+      expect.equal(b.best_child, 5)
+      expect.equal(root.best_child, 3) -- of its own children only
+    end)
+  end)
+end)
+
+describe("power sampling", function()
+  it("accepts every proposal where the first token decides: its low temperature is the power already", function()
+    in_folder(function(root, files)
+      local r = run("power", { k = 4, moves = 4, alpha = 2.0, tasks = { files.same } }, root)
+      expect.equal(r.value.accepted, 1)
+      expect.equal(r.meter.charged.rollouts, 4 * 5)
+      expect.truthy(r.value.extra_tokens < 4 * 4 * 3, "what is kept is not billed again")
+    end)
+  end)
+
+  it("redraws from a cut: the beginning stays, token by token, and the whole is a sample", function()
+    support.inside(function(_, p, vt)
+      local w = vt.policy(p.model):start()
+      local s = w:sample(vt.task(require("support_tasks").same):prompt(), { n = 1, temperature = 1.0 })[1]
+      local g = w:resample(s, 1, { n = 3, temperature = 1.0 })
+      for _, y in ipairs(g) do
+        expect.equal(y.tokens[1], s.tokens[1])
+        expect.equal(y.logprobs[1], s.logprobs[1])
+        expect.equal(#y.logprobs, #y.tokens)
+        expect.equal(y.text, s.text) -- this model's ends follow from its beginnings
+        local again = w:score(y.prompt, y.tokens)
+        for t = 1, #again do expect.equal(again[t], y.logprobs[t]) end
+      end
+      expect.raises("keeps 0 to", w.resample, w, s, s.n_tokens + 1, { n = 1 })
+    end)
+  end)
+end)
+
+describe("discover", function()
+  it("begins at the question alone and goes on from what it found", function()
+    in_folder(function(root, files)
+      local r = run("discover", { k = 8, groups = 2, steps = 1, lr = 0.003, tasks = { files.same } }, root)
+      local t = rows(r, "steps")
+      expect.equal(t[1].groups, 1)
+      expect.equal(t[1].from_archive, 0)
+      expect.truthy(t[2].from_archive >= 1, "a group goes on from a kernel")
+      expect.truthy(t[2].speedup >= t[1].speedup - 1e-9, "the best so far stays")
+      reader(root, function(vt)
+        local n = 0
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          local text = g.prompt:messages({})[2].content
+          if text:find("times as fast:", 1, true) then n = n + 1 end
+        end
+        expect.equal(n, t[2].from_archive)
+      end)
+    end)
+  end)
+end)
+
+describe("a prompt's parameters", function()
+  it("show a task in another way, and the file is an input", function()
+    in_folder(function(root, files)
+      core.write(root .. "/p.txt", "Improve:\n{source}\nNow.")
+      local given = { k = 2, tasks = { files.same }, prompt = root .. "/p.txt", system = "Be terse.", shots = 2,
+        free_form = true }
+      local r = run("best_of_n", given, root)
+      reader(root, function(vt)
+        local prompt = vt.rollouts(r.run.dir)[1].prompt
+        local m = prompt:messages {}
+        expect.equal(#m, 6)
+        expect.equal(m[1].content, "Be terse.")
+        expect.contains(m[2].content, "Improve:\nvoid every_third")
+        expect.equal(m[3].role, "assistant")
+        expect.contains(m[6].content, "Now.")
+        expect.equal(prompt.prefix, "")
+      end)
+      core.write(root .. "/p.txt", "Improve it:\n{source}\nNow.")
+      local again = run("best_of_n", given, root)
+      expect.truthy(not again.is_stored, "an edited prompt is another run")
+    end)
+  end)
+
+  it("come with worked examples whose two bodies give the same", function()
+    in_folder(function(root)
+      local shots = require "vegttt.shots"
+      local parts = { "#include <stdio.h>\n#include <string.h>\n" }
+      for i, shot in ipairs(shots.all) do
+        for _, which in ipairs { "slow", "fast" } do
+          local name = shot.signature:match "void ([%w_]+)"
+          parts[#parts + 1] = (shots.source(shot, shot[which]):gsub(name, ("%s_%s_%d"):format(name, which, i), 1)) .. "\n"
+        end
+      end
+      parts[#parts + 1] = [[
+int main(void)
+{
+    float x[12 * 7], a[12 * 7] = {0}, b[12 * 7] = {0};
+    int k[12], limit[5] = {-3, 0, 4, 7, 99}, c[5], d[5];
+    for (int i = 0; i < 84; i++) x[i] = (float)((i * 37) % 19) - 9;
+    for (int i = 0; i < 12; i++) k[i] = (i * 5) % 11 - 4;
+    every_third_slow_1(x, a, 80);
+    every_third_fast_1(x, b, 80);
+    if (memcmp(a, b, sizeof a) || a[25] != x[75]) return 1;
+    count_below_slow_2(k, limit, c, 12, 5);
+    count_below_fast_2(k, limit, d, 12, 5);
+    if (memcmp(c, d, sizeof c) || c[4] != 12) return 2;
+    reverse_rows_slow_3(x, a, 12, 7);
+    reverse_rows_fast_3(x, b, 12, 7);
+    return memcmp(a, b, sizeof a) || a[0] != x[77] ? 3 : 0;
+}
+]]
+      core.write(root .. "/shots.c", table.concat(parts))
+      local ok, _, code = os.execute(("cc -Wall -Werror -o %s/shots %s/shots.c && %s/shots"):format(root, root, root))
+      expect.truthy(ok, ("the bodies differ: %s"):format(tostring(code)))
+    end)
+  end)
+end)
+
+describe("a learner", function()
+  it("draws anew where a batch asked for nothing, and goes on", function()
+    in_folder(function(root, files)
+      -- All answers alike: at temperature 0 every reward is the same, and every advantage 0.
+      local r = support.run(support.file "experiments/boa.lua", { k = 3, steps = 2, temperature = 0.0,
+        tasks = { files.same } }, { root = root .. "/runs" })
+      expect.equal(#rows(r, "trajectory"), 3)
+      expect.equal(r.meter.charged.update_tokens, 0)
+      expect.equal(r.meter.charged.rollouts, 3 * 4)
+    end)
+  end)
+end)
