@@ -50,6 +50,7 @@ size_t vt_task_n_arrays(const vt_task *t);
 const struct vt_task_array *vt_task_array(const vt_task *t, size_t i);
 size_t vt_task_n_scalars(const vt_task *t);
 const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i);
+size_t vt_task_n_sizes(const vt_task *t);
 const char *vt_task_size_name(const vt_task *t, size_t i);   /* in the order of the signature */
 bool vt_task_has_scale(const vt_task *t, const char *scale); /* "cpu", "search", "full", "hidden" */
 double vt_task_rtol(const vt_task *t);

@@ -21,9 +21,9 @@
 
 enum { MAX_TASK_BYTES = 1 << 20, MAX_NAME = 64 };
 
-static const char *const task_keys[] = {"arrays",     "atol",  "blind", "body",  "bytes", "cuda", "cuda_tuned", "family", "flops",
-                                        "helpers",    "id",    "k",     "level", "name",  "rtol",   "scalars",
-                                        "size_order", "sizes", "title", "tuned", NULL};
+static const char *const task_keys[] = {"arrays", "atol",    "blind",      "body",  "bytes", "cuda",  "cuda_tuned",
+                                        "family", "flops",   "helpers",    "id",    "k",     "level", "name",
+                                        "rtol",   "scalars", "size_order", "sizes", "title", "tuned", NULL};
 static const char *const array_keys[] = {"block", "compare", "dist",  "dtype", "fan_in", "keep",
                                          "max",   "name",    "range", "role",  "shape",  NULL};
 static const char *const scalar_keys[] = {"name", "type", "value", NULL};

@@ -136,6 +136,11 @@ const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i)
     return &t->scalar[i];
 }
 
+size_t vt_task_n_sizes(const vt_task *t)
+{
+    return t->n_sizes;
+}
+
 const char *vt_task_size_name(const vt_task *t, size_t i)
 {
     return t->scale[0].size[i].name;

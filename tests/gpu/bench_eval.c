@@ -35,42 +35,48 @@ static const struct {
          "    if (threadIdx.y == 0 && j < m) {\n"
          "        for (int k = 1; k < 16; k++)\n            sum += part[k][threadIdx.x];\n"
          "        y[t * m + j] = sum;\n    }\n}\n"},
-    {4, "// launch k grid(m) block(512) args(a, x, y, k)\n"
-        "extern \"C\" __global__ void k(const float *__restrict__ a, const float *__restrict__ x, float *__restrict__ y, int k)\n"
-        "{\n    __shared__ float part[16];\n    const float *row = a + (long long)blockIdx.x * k;\n    float sum = 0.0f;\n"
-        "    if (k % 4 == 0) {\n#pragma unroll 4\n"
-        "        for (int p = threadIdx.x * 4; p < k; p += 2048) {\n"
-        "            float4 u = *(const float4 *)(row + p), v = *(const float4 *)(x + p);\n"
-        "            sum += u.x * v.x + u.y * v.y + u.z * v.z + u.w * v.w;\n        }\n"
-        "    } else {\n        for (int p = threadIdx.x; p < k; p += 512)\n            sum += row[p] * x[p];\n    }\n"
-        "    for (int s = 16; s > 0; s /= 2)\n        sum += __shfl_down_sync(0xffffffffu, sum, s);\n"
-        "    if (threadIdx.x % 32 == 0)\n        part[threadIdx.x / 32] = sum;\n    __syncthreads();\n"
-        "    if (threadIdx.x == 0) {\n        for (int i = 1; i < 16; i++)\n            sum += part[i];\n"
-        "        y[blockIdx.x] = sum;\n    }\n}\n"},
+    {4,
+     "// launch k grid(m) block(512) args(a, x, y, k)\n"
+     "extern \"C\" __global__ void k(const float *__restrict__ a, const float *__restrict__ x, float *__restrict__ y, "
+     "int k)\n"
+     "{\n    __shared__ float part[16];\n    const float *row = a + (long long)blockIdx.x * k;\n    float sum = 0.0f;\n"
+     "    if (k % 4 == 0) {\n#pragma unroll 4\n"
+     "        for (int p = threadIdx.x * 4; p < k; p += 2048) {\n"
+     "            float4 u = *(const float4 *)(row + p), v = *(const float4 *)(x + p);\n"
+     "            sum += u.x * v.x + u.y * v.y + u.z * v.z + u.w * v.w;\n        }\n"
+     "    } else {\n        for (int p = threadIdx.x; p < k; p += 512)\n            sum += row[p] * x[p];\n    }\n"
+     "    for (int s = 16; s > 0; s /= 2)\n        sum += __shfl_down_sync(0xffffffffu, sum, s);\n"
+     "    if (threadIdx.x % 32 == 0)\n        part[threadIdx.x / 32] = sum;\n    __syncthreads();\n"
+     "    if (threadIdx.x == 0) {\n        for (int i = 1; i < 16; i++)\n            sum += part[i];\n"
+     "        y[blockIdx.x] = sum;\n    }\n}\n"},
     {12, "// launch k grid(ceil_div(m, 256), n) block(256) args(a, b, c, m)\n"
-         "extern \"C\" __global__ void k(const float *__restrict__ a, const float *__restrict__ b, float *__restrict__ c, int m)\n"
+         "extern \"C\" __global__ void k(const float *__restrict__ a, const float *__restrict__ b, float *__restrict__ "
+         "c, int m)\n"
          "{\n    int j = blockIdx.x * 256 + threadIdx.x, i = blockIdx.y;\n"
          "    if (j < m)\n        c[i * m + j] = a[i] * b[i * m + j];\n}\n"},
-    {89, "// launch k grid(n) block(256) args(x, y, m)\n"
-         "extern \"C\" __global__ void k(const float *__restrict__ x, float *__restrict__ y, int m)\n{\n"
-         "    __shared__ float warp[8];\n    __shared__ float total;\n"
-         "    const float *row = x + (long long)blockIdx.x * m;\n    float *out = y + (long long)blockIdx.x * m;\n"
-         "    float carry = 0.0f;\n    int lane = threadIdx.x % 32, w = threadIdx.x / 32;\n"
-         "    for (int base = 0; base < m; base += 1024) {\n"
-         "        int j = base + threadIdx.x * 4;\n        float v[4], own = 0.0f;\n"
-         "        if (m % 4 == 0 && j + 3 < m) {\n            float4 q = *(const float4 *)(row + j);\n"
-         "            v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;\n        } else {\n"
-         "            for (int k = 0; k < 4; k++)\n                v[k] = j + k < m ? row[j + k] : 0.0f;\n        }\n"
-         "        for (int k = 0; k < 4; k++)\n            v[k] = own += v[k];\n"
-         "        float scan = own;\n        for (int s = 1; s < 32; s *= 2) {\n"
-         "            float o = __shfl_up_sync(0xffffffffu, scan, s);\n            if (lane >= s)\n                scan += o;\n        }\n"
-         "        if (lane == 31)\n            warp[w] = scan;\n        __syncthreads();\n"
-         "        float before = carry + scan - own;\n        for (int i = 0; i < w; i++)\n            before += warp[i];\n"
-         "        if (threadIdx.x == 255)\n            total = before + own;\n"
-         "        if (m % 4 == 0 && j + 3 < m)\n"
-         "            *(float4 *)(out + j) = make_float4(before + v[0], before + v[1], before + v[2], before + v[3]);\n"
-         "        else\n            for (int k = 0; k < 4; k++)\n                if (j + k < m)\n                    out[j + k] = before + v[k];\n"
-         "        __syncthreads();\n        carry = total;\n        __syncthreads();\n    }\n}\n"},
+    {89,
+     "// launch k grid(n) block(256) args(x, y, m)\n"
+     "extern \"C\" __global__ void k(const float *__restrict__ x, float *__restrict__ y, int m)\n{\n"
+     "    __shared__ float warp[8];\n    __shared__ float total;\n"
+     "    const float *row = x + (long long)blockIdx.x * m;\n    float *out = y + (long long)blockIdx.x * m;\n"
+     "    float carry = 0.0f;\n    int lane = threadIdx.x % 32, w = threadIdx.x / 32;\n"
+     "    for (int base = 0; base < m; base += 1024) {\n"
+     "        int j = base + threadIdx.x * 4;\n        float v[4], own = 0.0f;\n"
+     "        if (m % 4 == 0 && j + 3 < m) {\n            float4 q = *(const float4 *)(row + j);\n"
+     "            v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;\n        } else {\n"
+     "            for (int k = 0; k < 4; k++)\n                v[k] = j + k < m ? row[j + k] : 0.0f;\n        }\n"
+     "        for (int k = 0; k < 4; k++)\n            v[k] = own += v[k];\n"
+     "        float scan = own;\n        for (int s = 1; s < 32; s *= 2) {\n"
+     "            float o = __shfl_up_sync(0xffffffffu, scan, s);\n            if (lane >= s)\n                scan += "
+     "o;\n        }\n"
+     "        if (lane == 31)\n            warp[w] = scan;\n        __syncthreads();\n"
+     "        float before = carry + scan - own;\n        for (int i = 0; i < w; i++)\n            before += warp[i];\n"
+     "        if (threadIdx.x == 255)\n            total = before + own;\n"
+     "        if (m % 4 == 0 && j + 3 < m)\n"
+     "            *(float4 *)(out + j) = make_float4(before + v[0], before + v[1], before + v[2], before + v[3]);\n"
+     "        else\n            for (int k = 0; k < 4; k++)\n                if (j + k < m)\n                    out[j "
+     "+ k] = before + v[k];\n"
+     "        __syncthreads();\n        carry = total;\n        __syncthreads();\n    }\n}\n"},
 };
 
 /* The same code to a reader, another text to every cache: a value that is never used. */
@@ -83,8 +89,8 @@ static void full(vt_eval *e, const struct tasks *all, const char *scale)
 {
     char code[8192];
     struct answer a;
-    printf("seconds per candidate, protocol fast, scale %s\n%5s %-18s %9s %9s %9s %9s  %s\n", scale, "task", "name", "ready",
-           "best", "median", "candidate", "speedup over the shown text");
+    printf("seconds per candidate, protocol fast, scale %s\n%5s %-18s %9s %9s %9s %9s  %s\n", scale, "task", "name",
+           "ready", "best", "median", "candidate", "speedup over the shown text");
     for (size_t i = 0; i < sizeof tuned / sizeof tuned[0]; i++) {
         vt_task *t = task_of(all, tuned[i].task);
         double took[REPEATS];
@@ -95,7 +101,8 @@ static void full(vt_eval *e, const struct tasks *all, const char *scale)
         judge(e, t, code, scale, true, &a);
         const double ready = now_s() - from;
         if (a.status != VT_OK || !a.v.correct) {
-            printf("%5d %-18s %s: %.300s\n", tuned[i].task, vt_task_name(t), outcome(&a), a.status == VT_OK ? a.feedback : "");
+            printf("%5d %-18s %s: %.300s\n", tuned[i].task, vt_task_name(t), outcome(&a),
+                   a.status == VT_OK ? a.feedback : "");
             continue;
         }
         for (int r = 0; r < REPEATS; r++) {
@@ -110,9 +117,9 @@ static void full(vt_eval *e, const struct tasks *all, const char *scale)
                 took[k] = took[k - 1];
                 took[k - 1] = swap;
             }
-        printf("%5d %-18s %8.2fs %8.3fs %8.3fs %7.0fus  %.2fx (%.2f to %.2f), %s, %.0f %% of the floor\n", tuned[i].task,
-               vt_task_name(t), ready, took[0], took[REPEATS / 2], a.v.runtime_us, a.v.speedup, a.v.speedup_lo,
-               a.v.speedup_hi, outcome(&a), 100 * a.v.roofline);
+        printf("%5d %-18s %8.2fs %8.3fs %8.3fs %7.0fus  %.2fx (%.2f to %.2f), %s, %.0f %% of the floor\n",
+               tuned[i].task, vt_task_name(t), ready, took[0], took[REPEATS / 2], a.v.runtime_us, a.v.speedup,
+               a.v.speedup_lo, a.v.speedup_hi, outcome(&a), 100 * a.v.roofline);
     }
 }
 
@@ -133,8 +140,8 @@ static void search(vt_eval *e, const struct tasks *all, const char *scale)
         const double from = now_s();
         judge(e, t, text[k], scale, true, &a[0]);
         ready[k] = now_s() - from;
-        printf("  %3d %-22s ready after %.2f s (%s, baseline check included)\n", evaluation[k], vt_task_name(t), ready[k],
-               outcome(&a[0]));
+        printf("  %3d %-22s ready after %.2f s (%s, baseline check included)\n", evaluation[k], vt_task_name(t),
+               ready[k], outcome(&a[0]));
     }
     waiting_init(&w);
     const double from = now_s();
@@ -161,7 +168,8 @@ static void search(vt_eval *e, const struct tasks *all, const char *scale)
                 m += submit(e, &w, task_of(all, evaluation[k]), code, scale, true, &a[m]);
             }
     wait_for(&w, m);
-    printf("  %d candidates in %.2f s: %.1f a second (checked, not timed)\n", m, now_s() - again, m / (now_s() - again));
+    printf("  %d candidates in %.2f s: %.1f a second (checked, not timed)\n", m, now_s() - again,
+           m / (now_s() - again));
     for (int k = 0; k < N_EVALUATION; k++)
         free(text[k]);
 }

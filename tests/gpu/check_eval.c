@@ -77,7 +77,9 @@ static void nulls(vt_eval *e, const struct tasks *all)
             n_refused += refused;
             n_blind += !refused && blind;
             check(refused || (blind && a[i].status == VT_OK), what,
-                  a[i].status == VT_OK && a[i].v.correct ? "accepted" : a[i].status == VT_OK ? a[i].feedback : a[i].err.msg);
+                  a[i].status == VT_OK && a[i].v.correct ? "accepted"
+                  : a[i].status == VT_OK                 ? a[i].feedback
+                                                         : a[i].err.msg);
             free(list[i].code);
         }
         free(text);
@@ -97,24 +99,29 @@ struct row {
 };
 
 static const struct row fault_rows[] = {
-    {"illegal address", PLAN HEAD "    if (i == 77)\n        *(volatile int *)0x10 = 1;\n" RIGHT "}\n", VT_RUNTIME_ERROR},
+    {"illegal address", PLAN HEAD "    if (i == 77)\n        *(volatile int *)0x10 = 1;\n" RIGHT "}\n",
+     VT_RUNTIME_ERROR},
     {"far out of bounds", PLAN HEAD RIGHT "    y[i + (1ll << 40)] = 1;\n}\n", VT_RUNTIME_ERROR},
-    {"misaligned", PLAN HEAD RIGHT "    if (i == 0)\n        *(double *)((char *)y + 4) = *(double *)((char *)x + 1);\n}\n",
+    {"misaligned",
+     PLAN HEAD RIGHT "    if (i == 0)\n        *(double *)((char *)y + 4) = *(double *)((char *)x + 1);\n}\n",
      VT_RUNTIME_ERROR},
     {"hang", PLAN HEAD "    volatile int *p = (volatile int *)y;\n    while (p[0] != 12345) { }\n}\n", VT_TIMED_OUT},
     {"trap", PLAN HEAD RIGHT "    if (i == 3)\n        asm volatile(\"trap;\");\n}\n", VT_RUNTIME_ERROR},
     {"printf flood", PLAN HEAD RIGHT "    printf(\"%d %d %d %d\\n\", i, i, i, i);\n}\n", VT_CORRECT_SLOW},
-    {"device malloc", PLAN HEAD RIGHT "    float *p = (float *)malloc(1 << 20);\n    if (p && i == 3)\n        y[4] = p[0] * 0 + fmaxf(x[4], 0.0f);\n}\n",
+    {"device malloc",
+     PLAN HEAD RIGHT "    float *p = (float *)malloc(1 << 20);\n    if (p && i == 3)\n        y[4] = p[0] * 0 + "
+                     "fmaxf(x[4], 0.0f);\n}\n",
      VT_CORRECT_SLOW},
     {"too much scratch", "// scratch s bytes(200000000000)\n" PLAN HEAD RIGHT "}\n", VT_LOAD_ERROR},
     {"absurd grid", "// launch k grid(n * n) block(256) args(x, y, n)\n" HEAD RIGHT "}\n", VT_LOAD_ERROR},
     {"absurd block", "// launch k grid(1) block(64, 64) args(x, y, n)\n" HEAD RIGHT "}\n", VT_LOAD_ERROR},
-    {"too much shared memory", "// launch k grid(1) block(64) smem(300000) args(x, y, n)\n" HEAD RIGHT "}\n", VT_LOAD_ERROR},
+    {"too much shared memory", "// launch k grid(1) block(64) smem(300000) args(x, y, n)\n" HEAD RIGHT "}\n",
+     VT_LOAD_ERROR},
     {"NaN", PLAN HEAD "    if (i < n)\n        y[i] = i == 5000 ? NAN : fmaxf(x[i], 0.0f);\n}\n", VT_WRONG_OUTPUT},
     {"nothing", PLAN HEAD "}\n", VT_WRONG_OUTPUT},
     {"deep recursion",
-     "__device__ int f(int a) { volatile int b[256]; b[a % 256] = a; return a == 0 ? b[0] : f(a - 1) + b[a % 256]; }\n" PLAN HEAD
-     "    if (i < n)\n        y[i] = (float)f(1000000 + i);\n}\n",
+     "__device__ int f(int a) { volatile int b[256]; b[a % 256] = a; return a == 0 ? b[0] : f(a - 1) + b[a % 256]; "
+     "}\n" PLAN HEAD "    if (i < n)\n        y[i] = (float)f(1000000 + i);\n}\n",
      VT_RUNTIME_ERROR},
 };
 
@@ -131,7 +138,8 @@ static void faults(vt_eval *e, const struct tasks *all)
         double from = now_s();
         judge(e, t, r->code, scale, true, &a);
         const double took = now_s() - from;
-        const bool is_right = a.status == VT_OK && (r->status == VT_CORRECT_SLOW ? a.v.correct : a.v.status == r->status);
+        const bool is_right =
+            a.status == VT_OK && (r->status == VT_CORRECT_SLOW ? a.v.correct : a.v.status == r->status);
         printf("  %-24s %-14s %.2f s: %.140s\n", r->name, outcome(&a), took, a.status == VT_OK ? a.feedback : "");
         check(is_right, r->name, outcome(&a));
         snprintf(honest_text, sizeof honest_text, "%s    // %zu\n}\n", PLAN HEAD RIGHT, i);
@@ -145,7 +153,8 @@ static void faults(vt_eval *e, const struct tasks *all)
 
 static const struct row cheat_rows[] = {
     {"writes its input", PLAN HEAD RIGHT "    if (i == 9)\n        ((float *)x)[5] = 3.0f;\n}\n", VT_RUNTIME_ERROR},
-    {"makes the input its answer", PLAN HEAD "    if (i < n)\n        ((float *)x)[i] = y[i] = 0.0f;\n}\n", VT_RUNTIME_ERROR},
+    {"makes the input its answer", PLAN HEAD "    if (i < n)\n        ((float *)x)[i] = y[i] = 0.0f;\n}\n",
+     VT_RUNTIME_ERROR},
     {"one past the end", PLAN HEAD RIGHT "    if (i == n)\n        y[n] = 0.0f;\n}\n", VT_RUNTIME_ERROR},
     {"one before the start", PLAN HEAD RIGHT "    if (i == 0)\n        y[-1] = 0.0f;\n}\n", VT_RUNTIME_ERROR},
     {"works in the first call only",
@@ -154,9 +163,11 @@ static const struct row cheat_rows[] = {
      "extern \"C\" __global__ void count(int n) { calls = n; }\n",
      VT_CORRECT_SLOW}, /* there is no second call that it could know of */
     {"first and last elements only",
-     PLAN HEAD "    if (i < n)\n        y[i] = i < 4096 || i > n - 4096 || i % 64 == 0 ? fmaxf(x[i], 0.0f) : 0.0f;\n}\n",
+     PLAN HEAD
+     "    if (i < n)\n        y[i] = i < 4096 || i > n - 4096 || i % 64 == 0 ? fmaxf(x[i], 0.0f) : 0.0f;\n}\n",
      VT_WRONG_OUTPUT},
-    {"half of the blocks", "// launch k grid(ceil_div(n, 512)) block(256) args(x, y, n)\n" HEAD RIGHT "}\n", VT_WRONG_OUTPUT},
+    {"half of the blocks", "// launch k grid(ceil_div(n, 512)) block(256) args(x, y, n)\n" HEAD RIGHT "}\n",
+     VT_WRONG_OUTPUT},
 };
 
 static void cheats(vt_eval *e, const struct tasks *all)
@@ -167,7 +178,8 @@ static void cheats(vt_eval *e, const struct tasks *all)
     for (size_t i = 0; i < sizeof cheat_rows / sizeof cheat_rows[0]; i++) {
         const struct row *r = &cheat_rows[i];
         judge(e, t, r->code, scale, false, &a);
-        const bool is_right = a.status == VT_OK && (r->status == VT_CORRECT_SLOW ? a.v.correct : a.v.status == r->status);
+        const bool is_right =
+            a.status == VT_OK && (r->status == VT_CORRECT_SLOW ? a.v.correct : a.v.status == r->status);
         printf("  %-28s %-14s %.140s\n", r->name, outcome(&a), a.status == VT_OK ? a.feedback : "");
         check(is_right, r->name, outcome(&a));
     }
@@ -185,7 +197,8 @@ static void aa(vt_eval *e, const struct tasks *all)
         char code[4096];
         struct answer a;
         const char *brace = strrchr(text, '}');
-        snprintf(code, sizeof code, "%.*s    if (n == -%d)\n        y[0] = %d;\n}\n", (int)(brace - text), text, i + 2, i);
+        snprintf(code, sizeof code, "%.*s    if (n == -%d)\n        y[0] = %d;\n}\n", (int)(brace - text), text, i + 2,
+                 i);
         judge(e, t, code, scale, false, &a);
         if (a.status != VT_OK || !a.v.correct) {
             check(false, "A/A", a.status == VT_OK ? a.feedback : a.err.msg);

@@ -177,9 +177,11 @@ static inline void put_kernel(struct vt_buf *b, const vt_task *t, const char *na
     put_sizes(b, t, "int ");
     vt_buf_puts(b, ")\n{\n    const long long vt_n = ");
     put_count(b, a);
-    vt_buf_printf(b, ";\n    for (long long vt_i = (long long)blockIdx.x * blockDim.x + threadIdx.x; vt_i < vt_n; vt_i += (long "
-                     "long)gridDim.x * blockDim.x)\n        %s\n}\n",
-                  statement);
+    vt_buf_printf(
+        b,
+        ";\n    for (long long vt_i = (long long)blockIdx.x * blockDim.x + threadIdx.x; vt_i < vt_n; vt_i += (long "
+        "long)gridDim.x * blockDim.x)\n        %s\n}\n",
+        statement);
 }
 
 /* The reference with inputs replaced in its launch lines by vt_NAME. */
@@ -198,7 +200,8 @@ static inline void put_replaced(struct vt_buf *b, const vt_task *t, const char *
             size_t n = strcspn(p, ",) \n");
             for (size_t i = 0; i < vt_task_n_arrays(t); i++) {
                 const struct vt_task_array *a = vt_task_array(t, i);
-                if (vt_role_is_input(a->role) && a->dtype == VT_F32 && strlen(a->name) == n && memcmp(a->name, p, n) == 0)
+                if (vt_role_is_input(a->role) && a->dtype == VT_F32 && strlen(a->name) == n &&
+                    memcmp(a->name, p, n) == 0)
                     vt_buf_puts(b, "vt_");
             }
             vt_buf_add(b, p, n);

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * device.h: CUDA C++ for a compiler for CPUs: put before a text by nvrtc.c. Threads run one after another, so a text that
- * needs __syncthreads or shuffles does not run here. What the device's side of a module looks like from outside is made
- * by VT_DOUBLE_KERNEL: a function that takes the arguments of a launch, and the parameters' sizes where a cubin has them.
+ * device.h: CUDA C++ for a compiler for CPUs: put before a text by nvrtc.c. Threads run one after another, so a text
+ * that needs __syncthreads or shuffles does not run here. What the device's side of a module looks like from outside is
+ * made by VT_DOUBLE_KERNEL: a function that takes the arguments of a launch, and the parameters' sizes where a cubin
+ * has them.
  */
 #include <array>
 #include <cmath>
@@ -60,7 +61,8 @@ static inline float __uint_as_float(unsigned i)
     return __int_as_float((int)i);
 }
 
-namespace vt_double {
+namespace vt_double
+{
 struct parameter {
     unsigned char format, attribute;
     unsigned short length;
@@ -92,5 +94,5 @@ template <class... A> void call(void (*f)(A...), void **args)
         vt_double::call(&name, args);                                                                                  \
     }                                                                                                                  \
     extern const decltype(vt_double::parameters(&name)) vt_double_info_##name;                                         \
-    __attribute__((section(".nv.info." #name), used)) constexpr decltype(vt_double::parameters(&name))                 \
-        vt_double_info_##name = vt_double::parameters(&name);
+    __attribute__((section(".nv.info." #name), used)) constexpr decltype(vt_double::parameters(                        \
+        &name)) vt_double_info_##name = vt_double::parameters(&name);

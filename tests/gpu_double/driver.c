@@ -2,8 +2,8 @@
  *
  * driver.c: a libcuda.so.1 for tests without a GPU: one device whose memory is this process's and whose kernels, shared
  * objects made by nvrtc.c, run at their launch, thread after thread. Enough for the cuda tier of the evaluator; what it
- * does not use answers with an error. A kernel that reaches outside memory ends the process, as a poisoned context would
- * make it end.
+ * does not use answers with an error. A kernel that reaches outside memory ends the process, as a poisoned context
+ * would make it end.
  */
 #include "gpu/cu.h"
 #include <dlfcn.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * nvrtc.c: a libnvrtc.so for tests without a toolkit or a GPU: "machine code" is a shared object that the double of the
- * driver loads. The compiler proper (g++) runs in a helper that is forked at the first use, because later the caller is in
- * a jail that lets it start nothing.
+ * driver loads. The compiler proper (g++) runs in a helper that is forked at the first use, because later the caller is
+ * in a jail that lets it start nothing.
  */
 #include <ctype.h>
 #include <errno.h>
@@ -87,7 +87,8 @@ static void serve(int fd)
         name_kernels(f, source);
         fclose(f);
         snprintf(command, sizeof command,
-                 "g++ -std=c++17 -O1 -w -shared -fPIC -ffp-contract=off -fvisibility=hidden -fno-gnu-unique -I%s -o %s %s 2>%s",
+                 "g++ -std=c++17 -O1 -w -shared -fPIC -ffp-contract=off -fvisibility=hidden -fno-gnu-unique -I%s -o %s "
+                 "%s 2>%s",
                  getenv("VT_DOUBLE_DIR"), so, path, log);
         unlink(so);
         int failed = system(command) != 0;
@@ -153,8 +154,8 @@ int nvrtcCompileProgram(struct program *p, int n, const char *const *options)
     size_t len = strlen(p->source), got = 0;
     (void)n, (void)options;
     start();
-    if (!all(helper, &len, sizeof len, 1) || !all(helper, p->source, len, 1) || !all(helper, &failed, sizeof failed, 0) ||
-        !all(helper, &got, sizeof got, 0))
+    if (!all(helper, &len, sizeof len, 1) || !all(helper, p->source, len, 1) ||
+        !all(helper, &failed, sizeof failed, 0) || !all(helper, &got, sizeof got, 0))
         return 1;
     char *text = calloc(1, got + 1);
     if (!all(helper, text, got, 0))
@@ -170,7 +171,7 @@ int nvrtcGetProgramLogSize(struct program *p, size_t *n)
 }
 int nvrtcGetProgramLog(struct program *p, char *log)
 {
-    strcpy(log, p->log ? p->log : "");
+    memcpy(log, p->log ? p->log : "", p->log ? strlen(p->log) + 1 : 1);
     return 0;
 }
 int nvrtcGetCUBINSize(struct program *p, size_t *n)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * eval_cuda_compile.c: CUDA text to machine code without a GPU: the compiler's jail, its limits and diagnostics, and the
- * texts of all tasks (naive version and truth), for a named architecture.
+ * eval_cuda_compile.c: CUDA text to machine code without a GPU: the compiler's jail, its limits and diagnostics, and
+ * the texts of all tasks (naive version and truth), for a named architecture.
  */
 #include "eval/cuda/compiler.h"
 #include "eval/cuda/reference.h"
@@ -81,7 +81,8 @@ static void test_no_files(void)
     char text[256];
     NEEDS_COMPILER();
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
-        snprintf(text, sizeof text, "#include \"%s\"\nextern \"C\" __global__ void k(float *x) { x[0] = 1; }\n", files[i]);
+        snprintf(text, sizeof text, "#include \"%s\"\nextern \"C\" __global__ void k(float *x) { x[0] = 1; }\n",
+                 files[i]);
         struct vt_cuda_build b = build(text);
         CHECK_INT(b.end, VT_CUDA_BUILD_ERROR);
         CHECK(b.log && strstr(b.log, "root:") == NULL && strstr(b.log, "PATH=") == NULL);
@@ -96,7 +97,7 @@ static void test_limits(void)
     NEEDS_COMPILER();
     compiler.wall_ms = 2000;
     struct vt_cuda_build b = build("__device__ int big[900000000] = {1, 2, 3};\n"
-              "extern \"C\" __global__ void k(int *x) { x[0] = big[x[1]]; }\n");
+                                   "extern \"C\" __global__ void k(int *x) { x[0] = big[x[1]]; }\n");
     CHECK(b.end == VT_CUDA_BUILD_TIMEOUT || b.end == VT_CUDA_BUILD_CRASHED);
     vt_cuda_build_free(&b);
     compiler.wall_ms = 10000;
@@ -187,7 +188,7 @@ static void test_close(void)
     is_open = false;
 }
 
-static const struct test_case cases[] = {TEST(test_kernel),  TEST(test_diagnostics),     TEST(test_no_files),
-                                         TEST(test_limits),  TEST(test_trusted_kernels), TEST(test_tasks),
+static const struct test_case cases[] = {TEST(test_kernel), TEST(test_diagnostics),     TEST(test_no_files),
+                                         TEST(test_limits), TEST(test_trusted_kernels), TEST(test_tasks),
                                          TEST(test_close)};
 TEST_MAIN(cases)

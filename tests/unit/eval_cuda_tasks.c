@@ -2,8 +2,8 @@
  *
  * eval_cuda_tasks.c: the CUDA text of a task is the same function as its C body. The texts are compiled for this CPU
  * (tests/gpu_double/device.h), launched as their plans say on the tiny sizes, and held against the truth of the C body
- * within the task's own bound, on every distribution. Texts that a task carries are all tried, of those that follow from
- * its body by the rule every eighth (VEGTTT_ALL=1: all).
+ * within the task's own bound, on every distribution. Texts that a task carries are all tried, of those that follow
+ * from its body by the rule every eighth (VEGTTT_ALL=1: all).
  */
 #include "eval/cuda/reference.h"
 #include "eval_tasks.h"
@@ -58,8 +58,18 @@ static bool build(struct text *x, size_t n)
         put_text(&b, &x[i], i);
     CHECK_OK(vt_fs_write_atomic(src, b.p, b.len, &err), err);
     vt_buf_free(&b);
-    const char *const argv[] = {"g++", "-std=c++17", "-O1", "-w", "-ffp-contract=off", "-shared", "-fPIC",
-                                "-I" VT_SOURCE_DIR "/tests/gpu_double", "-o", so, src, NULL};
+    const char *const argv[] = {"g++",
+                                "-std=c++17",
+                                "-O1",
+                                "-w",
+                                "-ffp-contract=off",
+                                "-shared",
+                                "-fPIC",
+                                "-I" VT_SOURCE_DIR "/tests/gpu_double",
+                                "-o",
+                                so,
+                                src,
+                                NULL};
     CHECK_OK(vt_child_run(argv, 120, print_line, NULL, &code, &err), err);
     CHECK_INT(code, 0);
     void *handle = code == 0 ? dlopen(so, RTLD_NOW | RTLD_LOCAL) : NULL;

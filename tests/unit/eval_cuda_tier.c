@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * eval_cuda_tier.c: the cuda tier from answer to verdict over doubles of the driver and of NVRTC (tests/gpu_double): the
- * tier, its processes, generated inputs, truths and comparison are the real ones, only the device is this CPU.
+ * eval_cuda_tier.c: the cuda tier from answer to verdict over doubles of the driver and of NVRTC (tests/gpu_double):
+ * the tier, its processes, generated inputs, truths and comparison are the real ones, only the device is this CPU.
  */
 #include "eval_fixture.h"
 #include <sys/stat.h>
@@ -44,7 +44,8 @@ static const struct row {
     {"honest", "relu", RELU "    if (i < n)\n        y[i] = fmaxf(x[i], 0.0f);\n}\n", VT_CORRECT_SLOW, ""},
     {"no guard", "relu", RELU "    y[i] = fmaxf(x[i], 0.0f);\n}\n", VT_RUNTIME_ERROR, "past the end of the output y"},
     {"copies", "relu", RELU "    if (i < n)\n        y[i] = x[i];\n}\n", VT_WRONG_OUTPUT, "expected 0"},
-    {"last one missing", "relu", RELU "    if (i < n - 1)\n        y[i] = fmaxf(x[i], 0.0f);\n}\n", VT_WRONG_OUTPUT, "y["},
+    {"last one missing", "relu", RELU "    if (i < n - 1)\n        y[i] = fmaxf(x[i], 0.0f);\n}\n", VT_WRONG_OUTPUT,
+     "y["},
     {"writes its input", "relu",
      RELU "    if (i < n)\n        y[i] = fmaxf(x[i], 0.0f);\n    if (i == 5)\n        ((float *)x)[7] = 1.5f;\n}\n",
      VT_RUNTIME_ERROR, "wrote to the input x"},
@@ -52,8 +53,9 @@ static const struct row {
      "__device__ int calls;\n" RELU
      "    if (i == 0)\n        calls++;\n    if (i < n)\n        y[i] = calls > 1 ? 0.0f : fmaxf(x[i], 0.0f);\n}\n",
      VT_CORRECT_SLOW, ""}, /* the module is new in every call: it never sees its second */
-    {"crashes", "relu", RELU "    if (i == 3)\n        *(volatile int *)16 = 1;\n    if (i < n)\n        y[i] = 0;\n}\n",
-     VT_RUNTIME_ERROR, "ended the process"},
+    {"crashes", "relu",
+     RELU "    if (i == 3)\n        *(volatile int *)16 = 1;\n    if (i < n)\n        y[i] = 0;\n}\n", VT_RUNTIME_ERROR,
+     "ended the process"},
     {"no plan", "relu", "extern \"C\" __global__ void relu(const float *x, float *y, int n) { }\n", VT_COMPILE_ERROR,
      "no launch plan"},
     {"no kernel", "relu", "// launch other grid(1) block(1) args(x)\n__global__ void k(float *x) { }\n", VT_LOAD_ERROR,
@@ -62,7 +64,8 @@ static const struct row {
      "// launch k grid(1) block(1) args(x, y)\nextern \"C\" __global__ void k(const float *x, float *y, int n) { }\n",
      VT_LOAD_ERROR, "takes 3 parameters"},
     {"a size for a pointer", "relu",
-     "// launch k grid(1) block(1) args(x, n, y)\nextern \"C\" __global__ void k(const float *x, float *y, int n) { }\n",
+     "// launch k grid(1) block(1) args(x, n, y)\nextern \"C\" __global__ void k(const float *x, float *y, int n) { "
+     "}\n",
      VT_LOAD_ERROR, "parameter 2"},
     {"a grid of none", "relu",
      "// launch k grid(n / 1000000) block(1) args(x)\nextern \"C\" __global__ void k(const float *x) { }\n",
@@ -82,13 +85,16 @@ static const struct row {
      VT_CORRECT_SLOW, ""},
     {"half precision", "row_sum",
      "// launch k grid(m) block(1) args(x, y, n)\nextern \"C\" __global__ void k(const float *x, float *y, int n)\n{\n"
-     "    float s = 0;\n    for (int j = 0; j < n; j++)\n        s += (float)(int)(x[blockIdx.x * n + j] * 1024) / 1024;\n"
+     "    float s = 0;\n    for (int j = 0; j < n; j++)\n        s += (float)(int)(x[blockIdx.x * n + j] * 1024) / "
+     "1024;\n"
      "    y[blockIdx.x] = s;\n}\n",
      VT_WRONG_OUTPUT, "y["},
     {"an index", "argmax",
-     "// launch k grid(m) block(1) args(x, y, n)\nextern \"C\" __global__ void k(const float *x, long long *y, int n)\n{\n"
+     "// launch k grid(m) block(1) args(x, y, n)\nextern \"C\" __global__ void k(const float *x, long long *y, int "
+     "n)\n{\n"
      "    int best = 0;\n    for (int j = 1; j < n; j++)\n"
-     "        if (x[blockIdx.x * n + j] > x[blockIdx.x * n + best])\n            best = j;\n    y[blockIdx.x] = best;\n}\n",
+     "        if (x[blockIdx.x * n + j] > x[blockIdx.x * n + best])\n            best = j;\n    y[blockIdx.x] = "
+     "best;\n}\n",
      VT_CORRECT_SLOW, ""},
 };
 
@@ -102,9 +108,10 @@ static void test_rows(void)
             continue;
         struct fixture_result r;
         vt_task *t = fixture_task(rows[i].task);
-        fixture_judge(ev, t, rows[i].code,
-                      (struct vt_eval_request){.scale = "cpu", .skip_timing = i > 0, .extract = rows[i].status == VT_MALFORMED},
-                      &r);
+        fixture_judge(
+            ev, t, rows[i].code,
+            (struct vt_eval_request){.scale = "cpu", .skip_timing = i > 0, .extract = rows[i].status == VT_MALFORMED},
+            &r);
         CHECK_OK(r.status, r.err);
         if (r.status == VT_OK) {
             const bool is_right = rows[i].status == VT_CORRECT_SLOW ? r.v.correct : r.v.status == rows[i].status;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * answer.c: takes CUDA text out of an answer. A launch plan lives in comments, so the block is taken whole, comments and
- * all; what a model thought before it answered (<think>) holds drafts and does not count.
+ * answer.c: takes CUDA text out of an answer. A launch plan lives in comments, so the block is taken whole, comments
+ * and all; what a model thought before it answered (<think>) holds drafts and does not count.
  */
 #include "eval/cuda/answer.h"
 #include "base/alloc.h"

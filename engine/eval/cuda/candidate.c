@@ -215,7 +215,8 @@ static void note_lost(struct vt_candidate *c, const struct vt_call *call, bool i
 {
     *out = (struct vt_check){.end = VT_CHECK_FAULT, .is_timeout = is_timeout, .set = call->set};
     c->fault = VT_FAULT_DEVICE;
-    snprintf(c->fault_why, sizeof c->fault_why, "%s", is_timeout ? "it did not end" : "it ended the process that held the GPU");
+    snprintf(c->fault_why, sizeof c->fault_why, "%s",
+             is_timeout ? "it did not end" : "it ended the process that held the GPU");
 }
 
 static vt_status call(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, bool is_timed,
@@ -226,7 +227,8 @@ static vt_status call(struct vt_station *s, struct vt_candidate *c, const struct
     if (!c->ground)
         return vt_fail(err, VT_EINTERNAL, "a candidate is called that was not loaded");
     const vt_status status = vt_cuda_ask(s, c->ground, c, &r, call->deadline_ns + work_timeout_ns, &reply, err);
-    if ((status == VT_EINTERNAL || status == VT_ETIMEOUT) && !c->is_trusted && vt_cuda_seat_ready(&s->runner, NULL) == VT_OK) {
+    if ((status == VT_EINTERNAL || status == VT_ETIMEOUT) && !c->is_trusted &&
+        vt_cuda_seat_ready(&s->runner, NULL) == VT_OK) {
         note_lost(c, call, status == VT_ETIMEOUT, out);
         return VT_OK;
     }

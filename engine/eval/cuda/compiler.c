@@ -108,7 +108,7 @@ static void read_log(struct vt_cuda_build *b)
             b->n_errors++;
             if (b->n_diagnostics < VT_CUDA_MAX_DIAGNOSTICS) {
                 struct vt_cuda_diagnostic *d = &b->diagnostic[b->n_diagnostics++];
-                d->line = strncmp(p, file, sizeof file - 1) == 0 ? atoi(p + sizeof file - 1) : 0;
+                d->line = strncmp(p, file, sizeof file - 1) == 0 ? (int)strtol(p + sizeof file - 1, NULL, 10) : 0;
                 const char *text = colon + 1 + (colon[1] == ' ');
                 copy_clean(d->text, sizeof d->text, text, (size_t)(p + len - text));
             }
@@ -143,8 +143,7 @@ static vt_status take_result(int fd, struct vt_cuda_build *out, uint32_t *outcom
     if ((head.image_len && !out->image) || !out->log)
         return vt_fail(err, VT_ENOMEM, "out of memory for %llu bytes of machine code",
                        (unsigned long long)head.image_len);
-    if (head.image_len &&
-        pread(fd, out->image, head.image_len, (off_t)sizeof head) != (ssize_t)head.image_len)
+    if (head.image_len && pread(fd, out->image, head.image_len, (off_t)sizeof head) != (ssize_t)head.image_len)
         return VT_OK;
     ssize_t got = pread(fd, out->log, log_len, (off_t)(sizeof head + head.image_len));
     out->log[got > 0 ? got : 0] = '\0';
@@ -185,8 +184,7 @@ static vt_status exchange(struct vt_cuda_compiler *c, const struct vt_cuda_reque
 vt_status vt_cuda_compile(struct vt_cuda_compiler *c, const char *source, size_t len, const char *architecture,
                           enum vt_cuda_text kind, struct vt_cuda_build *out, vt_err *err)
 {
-    struct vt_cuda_request r = {
-        .op = VT_CUDA_COMPILE, .wall_ms = c->wall_ms, .cpu_s = CPU_S, .memory_mib = MEMORY_MIB};
+    struct vt_cuda_request r = {.op = VT_CUDA_COMPILE, .wall_ms = c->wall_ms, .cpu_s = CPU_S, .memory_mib = MEMORY_MIB};
     struct vt_cuda_reply reply;
     uint32_t outcome;
     size_t at = 0;

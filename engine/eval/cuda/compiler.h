@@ -40,7 +40,8 @@ struct vt_cuda_compiler {
     unsigned layers, wall_ms; /* wall_ms: of one text */
     char include[512];
 };
-/* EUNSUPPORTED, in one sentence, where there is no NVRTC; EJAIL where the text of strangers cannot be held (landlock). */
+/* EUNSUPPORTED, in one sentence, where there is no NVRTC; EJAIL where the text of strangers cannot be held (landlock).
+ */
 vt_status vt_cuda_compiler_open(struct vt_cuda_compiler *c, bool allow_unsafe, vt_err *err) VT_MUST_USE;
 void vt_cuda_compiler_close(struct vt_cuda_compiler *c);
 /* What is compiled fails, now and later; any thread. */

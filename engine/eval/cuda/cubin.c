@@ -2,8 +2,8 @@
  *
  * cubin.c: the ELF file that NVRTC makes. Kernels are its sections `.text.NAME`; their parameters stand in
  * `.nv.info.NAME` as records {format, attribute, length or value}, of which attribute 0x17 describes one parameter:
- * index, ordinal, offset and, in the upper 14 bits of the last word, its size. Every offset is checked: the bytes come from
- * a compiler that read a stranger's text.
+ * index, ordinal, offset and, in the upper 14 bits of the last word, its size. Every offset is checked: the bytes come
+ * from a compiler that read a stranger's text.
  */
 #include "eval/cuda/cubin.h"
 #include <elf.h>
@@ -24,8 +24,7 @@ static const char *string_at(const unsigned char *image, size_t len, const Elf64
 
 static bool section(const unsigned char *image, size_t len, const Elf64_Ehdr *head, unsigned i, Elf64_Shdr *out)
 {
-    if (head->e_shentsize != sizeof *out || head->e_shoff > len ||
-        (len - head->e_shoff) / sizeof *out <= (size_t)i)
+    if (head->e_shentsize != sizeof *out || head->e_shoff > len || (len - head->e_shoff) / sizeof *out <= (size_t)i)
         return false;
     memcpy(out, image + head->e_shoff + (size_t)i * sizeof *out, sizeof *out);
     return out->sh_type == SHT_NOBITS || (out->sh_offset <= len && out->sh_size <= len - out->sh_offset);
@@ -108,8 +107,8 @@ static bool launch_fits(const struct vt_cubin *c, const vt_task *t, const struct
 {
     const struct vt_cubin_kernel *k = vt_cubin_find(c, l->kernel);
     if (!k) {
-        snprintf(why, 256, "line %u of the launch plan: there is no kernel \"%s\" in the code%s%.80s", l->line, l->kernel,
-                 c->n_kernels ? "; it has " : "; it has none", c->n_kernels ? c->kernel[0].name : "");
+        snprintf(why, 256, "line %u of the launch plan: there is no kernel \"%s\" in the code%s%.80s", l->line,
+                 l->kernel, c->n_kernels ? "; it has " : "; it has none", c->n_kernels ? c->kernel[0].name : "");
         return false;
     }
     if (k->n_params != l->n_args) {
@@ -125,7 +124,10 @@ static bool launch_fits(const struct vt_cubin *c, const vt_task *t, const struct
         snprintf(why, 256,
                  "line %u of the launch plan: parameter %u of kernel \"%s\" has %u bytes; what args(…) passes there is "
                  "%s",
-                 l->line, i + 1, l->kernel, k->size[i], is_pointer ? "a pointer" : is_float ? "a float" : "an int");
+                 l->line, i + 1, l->kernel, k->size[i],
+                 is_pointer ? "a pointer"
+                 : is_float ? "a float"
+                            : "an int");
         return false;
     }
     return true;

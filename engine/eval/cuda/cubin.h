@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cubin.h: reads what the compiler made: which kernels are in it and what parameters they take. Without this a launch with
- * too few arguments would make the driver read past them, in the trusted process.
+ * cubin.h: reads what the compiler made: which kernels are in it and what parameters they take. Without this a launch
+ * with too few arguments would make the driver read past them, in the trusted process.
  */
 #ifndef VT_EVAL_CUDA_CUBIN_H
 #define VT_EVAL_CUDA_CUBIN_H
@@ -11,7 +11,7 @@
 
 enum { VT_CUBIN_MAX_KERNELS = 128, VT_CUBIN_MAX_PARAMS = 64 };
 struct vt_cubin_kernel {
-    char name[160]; /* the symbol: as written for extern "C", else mangled */
+    char name[160];            /* the symbol: as written for extern "C", else mangled */
     unsigned n_params, shared; /* bytes of static shared memory */
     unsigned char size[VT_CUBIN_MAX_PARAMS];
 };

@@ -3,9 +3,9 @@
  * cuda_tier.c: the table of the cuda tier, the open tier and its stations.
  *
  * A candidate has no host code: this program never holds a context, and the processes that do run nothing of a
- * stranger's on the CPU. A lane is a device: its station holds the runner and the spare. Calls of a candidate meet those
- * of a timing on a device, so checks are the lane's, too, and build stations only compile, on all cores; the device never
- * waits for a compiler. Every station has a compiler of its own (the lanes' for the tasks' texts).
+ * stranger's on the CPU. A lane is a device: its station holds the runner and the spare. Calls of a candidate meet
+ * those of a timing on a device, so checks are the lane's, too, and build stations only compile, on all cores; the
+ * device never waits for a compiler. Every station has a compiler of its own (the lanes' for the tasks' texts).
  */
 #include "eval/cuda/cuda_tier.h"
 #include "base/alloc.h"
@@ -20,7 +20,7 @@
 /* A change of it makes verdicts incomparable. */
 static const char version[] = "cuda-1";
 
-enum { MAX_GROUNDS = 24, REFERENCE_DEADLINE_S = 30, MAX_IMAGE = 64 << 20 };
+enum { MAX_GROUNDS = 24, REFERENCE_DEADLINE_S = 30 };
 
 /* ---- tier ---- */
 
@@ -37,42 +37,6 @@ static void tier_close(struct vt_tier *t)
     free(t->kernels);
     pthread_mutex_destroy(&t->floor_lock);
     free(t);
-}
-
-vt_status vt_cuda_image(struct vt_station *s, const struct vt_buf *unit, const char *what, unsigned char **out,
-                        size_t *len, vt_err *err)
-{
-    struct vt_sha256 h;
-    struct vt_buf kept;
-    struct vt_cuda_build b;
-    char key[VT_SHA256_HEX];
-    vt_sha256_init(&h);
-    vt_hash_str(&h, "compiler", s->tier->toolchain);
-    vt_hash_str(&h, "kind", "trusted");
-    vt_hash_field(&h, "unit", unit->p, unit->len);
-    vt_sha256_hex(&h, key);
-    if (vt_content_get(s->tier->images, VT_CONTENT_BUILD, key, MAX_IMAGE, &kept, NULL) == VT_OK) {
-        *out = (unsigned char *)vt_buf_take(&kept, len);
-        vt_buf_free(&kept);
-        if (*out)
-            return VT_OK;
-    }
-    VT_TRY(vt_cuda_compile(&s->compiler, unit->p, unit->len, s->tier->architecture, VT_CUDA_TRUSTED, &b, err));
-    vt_status status = VT_OK;
-    if (b.end != VT_CUDA_BUILD_OK)
-        status = vt_fail(err, VT_EFORMAT, "%s does not compile: %s%.200s", what,
-                         b.end == VT_CUDA_BUILD_ERROR     ? ""
-                         : b.end == VT_CUDA_BUILD_TIMEOUT ? "the compiler ran out of time "
-                                                          : "the compiler crashed ",
-                         b.n_diagnostics ? b.diagnostic[0].text : "");
-    else
-        (void)!vt_content_put(s->tier->images, VT_CONTENT_BUILD, key, b.image, b.image_len, NULL);
-    *out = status == VT_OK ? b.image : NULL;
-    *len = b.image_len;
-    if (status == VT_OK)
-        b.image = NULL;
-    vt_cuda_build_free(&b);
-    return status;
 }
 
 static void name_machine(struct vt_tier *t)
@@ -111,6 +75,8 @@ static vt_status open_parts(struct vt_tier *t, vt_err *err)
                                     .checks_on_lane = true,
                                     .max_grounds = MAX_GROUNDS,
                                     .max_ground_bytes = t->device.bytes / 10 * 6,
+                                    /* One set at a time must fit; whether it does, the runner says. */
+                                    .max_pool_bytes = t->device.bytes * VT_POOL_MAX_SETS,
                                     .reference_deadline_s = REFERENCE_DEADLINE_S};
     for (int i = 0; i < t->caps.n_lanes; i++)
         t->caps.lane[i].devices = (uint64_t)1 << i;
@@ -223,8 +189,7 @@ static vt_status open_compiler(struct vt_station *s, vt_err *err)
 static vt_status station_ready(struct vt_station *s, vt_err *err)
 {
     pthread_mutex_lock(&s->lock);
-    const bool is_cancelled = s->is_cancelled,
-               is_gone = !s->has_compiler || !vt_cuda_compiler_is_alive(&s->compiler);
+    const bool is_cancelled = s->is_cancelled, is_gone = !s->has_compiler || !vt_cuda_compiler_is_alive(&s->compiler);
     pthread_mutex_unlock(&s->lock);
     if (is_cancelled)
         return vt_fail(err, VT_ECANCELLED, "the evaluator is being closed");

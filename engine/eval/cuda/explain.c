@@ -39,7 +39,8 @@ static void say_fault(struct vt_say *t, const struct vt_candidate *c, const vt_t
                vt_role_is_output(vt_task_array(task, f->array)->role) ? "output" : "input",
                vt_task_array(task, f->array)->name);
     } else if (c->fault == VT_FAULT_INPUT) {
-        vt_say(t, "It wrote to the input %s, which must not change.", vt_task_array(task, (size_t)c->fault_array)->name);
+        vt_say(t, "It wrote to the input %s, which must not change.",
+               vt_task_array(task, (size_t)c->fault_array)->name);
     } else if (f->is_timeout) {
         vt_say(t, "The kernels did not end in time.");
     } else if (c->fault == VT_FAULT_LAUNCH) {

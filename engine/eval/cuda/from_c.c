@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * from_c.c: CUDA text from a task's C body, by one rule: the loops that the body consists of, one directly in the other,
- * become the threads of a one-dimensional grid, the innermost loop's index the fastest; what the innermost of them does
- * stays as it is. Declarations of int before the loops are kept in every thread.
+ * from_c.c: CUDA text from a task's C body, by one rule: the loops that the body consists of, one directly in the
+ * other, become the threads of a one-dimensional grid, the innermost loop's index the fastest; what the innermost of
+ * them does stays as it is. Declarations of int before the loops are kept in every thread.
  *
  * The rule holds when iterations do not meet, so an output may only be assigned (never read, never `+=`), and nothing
  * may stand beside the loops. That each output element is written once is seen when the truth is made: the elements are

@@ -153,7 +153,8 @@ vt_status vt_cuda_ground_open(struct vt_station *s, const struct vt_pool *pool, 
     return VT_OK;
 }
 
-/* The larger of moving the bytes that a cold cache must move, less what may stay in the cache, and of the arithmetic. */
+/* The larger of moving the bytes that a cold cache must move, less what may stay in the cache, and of the arithmetic.
+ */
 double vt_cuda_floor_ns(const struct vt_ground *g)
 {
     const struct vt_cuda_device *d = &g->tier->device;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * parts.h: what stands behind the door of the cuda tier, shared by cuda_tier.c (tier, stations), ground.c, candidate.c and
- * explain.c.
+ * parts.h: what stands behind the door of the cuda tier, shared by cuda_tier.c (tier, stations), ground.c, candidate.c
+ * and explain.c.
  */
 #ifndef VT_EVAL_CUDA_PARTS_H
 #define VT_EVAL_CUDA_PARTS_H
@@ -21,7 +21,7 @@ struct vt_tier {
     vt_content *images; /* of kernels and truths, by content */
     atomic_uint_fast64_t next_id;
     pthread_mutex_t floor_lock; /* of peak */
-    double peak; /* bytes a second that memory gives; 0 = not measured */
+    double peak;                /* bytes a second that memory gives; 0 = not measured */
 };
 struct vt_station {
     struct vt_tier *tier;
@@ -65,7 +65,7 @@ struct vt_candidate {
     char fault_why[VT_CUDA_WHY];
 };
 
-/* cuda_tier.c */
+/* image.c */
 /* An image of trusted text, from the store or compiled. EFORMAT with the first message when it does not compile. */
 vt_status vt_cuda_image(struct vt_station *s, const struct vt_buf *unit, const char *what, unsigned char **out,
                         size_t *len, vt_err *err) VT_MUST_USE;

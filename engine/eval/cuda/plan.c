@@ -115,8 +115,9 @@ static bool read_args(struct reader *r, struct vt_plan_launch *l)
         return false;
     for (unsigned i = 0; i < l->n_args; i++)
         if (!find_arg(r, item[i], &l->arg[i]))
-            return refuse(r, "args may name arrays, sizes and scalars of the task and scratches declared above; there is "
-                             "no",
+            return refuse(r,
+                          "args may name arrays, sizes and scalars of the task and scratches declared above; there is "
+                          "no",
                           item[i]);
     return true;
 }
@@ -234,8 +235,9 @@ vt_status vt_launch_plan_read(const vt_task *t, const char *source, size_t len, 
         ok = read_line(&r);
     }
     if (ok && out->n_launches == 0)
-        snprintf(why, 256, "there is no launch plan: write a line `// launch NAME grid(…) block(…) args(…)` for each "
-                           "kernel to be run, in order");
+        snprintf(why, 256,
+                 "there is no launch plan: write a line `// launch NAME grid(…) block(…) args(…)` for each "
+                 "kernel to be run, in order");
     return VT_OK;
 }
 
@@ -264,8 +266,8 @@ static bool value(const struct evaluation *e, unsigned line, const char *what, c
     }
     if ((uint64_t)v < least || (uint64_t)v > most) {
         snprintf(e->why, 256,
-                 "line %u of the launch plan: %s(%.60s) is %lld at the size \"%.20s\"; it must be from %llu to %llu", line,
-                 what, expr, (long long)v, e->scale, (unsigned long long)least, (unsigned long long)most);
+                 "line %u of the launch plan: %s(%.60s) is %lld at the size \"%.20s\"; it must be from %llu to %llu",
+                 line, what, expr, (long long)v, e->scale, (unsigned long long)least, (unsigned long long)most);
         return false;
     }
     *out = (uint64_t)v;

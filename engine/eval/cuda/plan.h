@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * plan.h: the launch plan of a CUDA answer (DECISIONS.md section 2): which kernels are launched, in which order, on which
- * grids, with which arguments, and what scratch memory they need. A candidate of the cuda tier has no host code; these
- * comment lines of its text stand in for it:
+ * plan.h: the launch plan of a CUDA answer (DECISIONS.md section 2): which kernels are launched, in which order, on
+ * which grids, with which arguments, and what scratch memory they need. A candidate of the cuda tier has no host code;
+ * these comment lines of its text stand in for it:
  *
  *   // scratch NAME bytes(e)
  *   // launch NAME grid(e,e,e) block(e,e,e) smem(e) args(a,b,n)
@@ -44,8 +44,8 @@ struct vt_launch_plan {
         const char *name, *bytes;
     } scratch[VT_PLAN_MAX_SCRATCH];
 };
-/* Reads the plan off a source. What is wrong with it goes to why, a sentence ("" = nothing); ENOMEM is the only failure.
- * Freed with vt_launch_plan_free in every case. */
+/* Reads the plan off a source. What is wrong with it goes to why, a sentence ("" = nothing); ENOMEM is the only
+ * failure. Freed with vt_launch_plan_free in every case. */
 vt_status vt_launch_plan_read(const vt_task *t, const char *source, size_t len, struct vt_launch_plan *out,
                               char why[256], vt_err *err) VT_MUST_USE;
 void vt_launch_plan_free(struct vt_launch_plan *p);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * process.c: starts vegttt-cuda and exchanges messages with it. The program is looked for where the evaluator's other
- * worker is: beside this executable or libvegttt, one folder up, in ../libexec/vegttt, or where VEGTTT_CUDA_WORKER says.
+ * worker is: beside this executable or libvegttt, one folder up, in ../libexec/vegttt, or where VEGTTT_CUDA_WORKER
+ * says.
  */
 #include "eval/cuda/process.h"
 #include "base/alloc.h"
@@ -27,8 +28,8 @@ static vt_status code_dir(char **out, vt_err *err)
 {
     static const char here;
     Dl_info info;
-    char *path = dladdr(&here, &info) && info.dli_fname && strchr(info.dli_fname, '/') ? realpath(info.dli_fname, NULL)
-                                                                                       : NULL;
+    char *path =
+        dladdr(&here, &info) && info.dli_fname && strchr(info.dli_fname, '/') ? realpath(info.dli_fname, NULL) : NULL;
     if (!path)
         return vt_exe_dir(out, err);
     *strrchr(path, '/') = '\0';

@@ -2,10 +2,10 @@
  *
  * reference.c: the texts of a task for the cuda tier.
  *
- * The truth's unit is the reference itself, changed in two places only: its kernels become functions of the device whose
- * array parameters are the stand-ins of device/sink.cuh, and `float` and `double` mean the value-and-error type. Which
- * parameter is an input, an output or scratch the launch plan says, by position. For each launch a kernel of ours builds
- * the stand-ins, calls the function and adds up what the outputs found.
+ * The truth's unit is the reference itself, changed in two places only: its kernels become functions of the device
+ * whose array parameters are the stand-ins of device/sink.cuh, and `float` and `double` mean the value-and-error type.
+ * Which parameter is an input, an output or scratch the launch plan says, by position. For each launch a kernel of ours
+ * builds the stand-ins, calls the function and adds up what the outputs found.
  */
 #include "eval/cuda/reference.h"
 #include "base/embedded.h"
@@ -64,9 +64,10 @@ static const struct vt_plan_launch *launch_of(const vt_task *t, const struct vt_
         if (!vt_ctoken_is(name, l->kernel))
             continue;
         for (unsigned k = 0; first && k < l->n_args && k < first->n_args; k++)
-            *is_mixed |= l->arg[k].kind != first->arg[k].kind ||
-                         (l->arg[k].kind == VT_ARG_ARRAY && vt_role_is_output(vt_task_array(t, l->arg[k].index)->role) !=
-                                                                vt_role_is_output(vt_task_array(t, first->arg[k].index)->role));
+            *is_mixed |=
+                l->arg[k].kind != first->arg[k].kind ||
+                (l->arg[k].kind == VT_ARG_ARRAY && vt_role_is_output(vt_task_array(t, l->arg[k].index)->role) !=
+                                                       vt_role_is_output(vt_task_array(t, first->arg[k].index)->role));
         *is_mixed |= first && l->n_args != first->n_args;
         first = first ? first : l;
     }

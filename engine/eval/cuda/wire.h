@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * wire.h: what the evaluator and the program vegttt-cuda say to each other over one SOCK_SEQPACKET socket (descriptor 3).
- * Both are built from one tree, so the structures are plain memory. Texts and machine code travel as memory files.
+ * wire.h: what the evaluator and the program vegttt-cuda say to each other over one SOCK_SEQPACKET socket (descriptor
+ * 3). Both are built from one tree, so the structures are plain memory. Texts and machine code travel as memory files.
  *
- * vegttt-cuda has two modes. `compile` is a fork server around NVRTC: it opens the compiler, lets it load what it needs by
- * compiling an empty text, goes into its jail for good, and then forks a child for each text. `run` holds a device's
+ * vegttt-cuda has two modes. `compile` is a fork server around NVRTC: it opens the compiler, lets it load what it needs
+ * by compiling an empty text, goes into its jail for good, and then forks a child for each text. `run` holds a device's
  * context: it makes inputs, launches candidates and compares, and is killed and replaced when a candidate has poisoned
  * the context or does not end.
  */

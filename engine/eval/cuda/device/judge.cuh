@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * judge.cuh: one element of an output against its truth (DECISIONS.md section 1), and the sums over all of them. Indices
- * are 64 bits wide. Written for NVRTC; a compiler for CPUs takes it, too (tests/emulated), where a warp is one thread.
+ * judge.cuh: one element of an output against its truth (DECISIONS.md section 1), and the sums over all of them.
+ * Indices are 64 bits wide. Written for NVRTC; a compiler for CPUs takes it, too (tests/emulated), where a warp is one
+ * thread.
  */
 struct vt_stats {
     unsigned long long n_checked, n_wrong, n_nan;
@@ -84,7 +85,8 @@ __device__ static inline void vt_judge_int(const struct vt_dev_sink *s, struct v
 /* Every thread of the block comes here, once. */
 __device__ static inline void vt_flush(struct vt_stats *st, struct vt_dev_tally *t)
 {
-    unsigned long long block = blockIdx.x + (unsigned long long)gridDim.x * (blockIdx.y + (unsigned long long)gridDim.y * blockIdx.z);
+    unsigned long long block =
+        blockIdx.x + (unsigned long long)gridDim.x * (blockIdx.y + (unsigned long long)gridDim.y * blockIdx.z);
     unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
     bool is_first = true;
 #ifdef __CUDA_ARCH__
@@ -97,7 +99,7 @@ __device__ static inline void vt_flush(struct vt_stats *st, struct vt_dev_tally 
         double worst = __shfl_down_sync(mask, st->worst, step);
         if (is_there) {
             st->n_checked += c;
-                    st->n_wrong += w;
+            st->n_wrong += w;
             st->n_nan += n;
             st->worst = worst > st->worst ? worst : st->worst;
         }

@@ -4,8 +4,8 @@
  * stored truth, the gate that hides launches from a timing, and a canary that says whether a device still computes.
  *
  * Inputs follow eval/dists.h and are the CPU's (eval/c/inputs.c) element by element up to the last bit of exp and log;
- * every element is a pure function of its index, so that arrays of any size are filled at the speed of memory. What a row
- * has in common is computed before (vt_k_rows).
+ * every element is a pure function of its index, so that arrays of any size are filled at the speed of memory. What a
+ * row has in common is computed before (vt_k_rows).
  */
 typedef unsigned long long u64;
 
@@ -267,7 +267,8 @@ extern "C" __global__ void vt_k_poison(unsigned char *data, long long bytes, u64
             data[i] = (unsigned char)(pattern >> 8 * (i & 7));
 }
 
-extern "C" __global__ void vt_k_unwritten(const unsigned char *data, long long n, long long size, u64 pattern, u64 *count)
+extern "C" __global__ void vt_k_unwritten(const unsigned char *data, long long n, long long size, u64 pattern,
+                                          u64 *count)
 {
     const long long step = (long long)gridDim.x * blockDim.x;
     u64 mine = 0;
@@ -282,11 +283,11 @@ extern "C" __global__ void vt_k_unwritten(const unsigned char *data, long long n
 }
 
 /* One block a margin; found: the index of a margin that was written, plus 1. */
-extern "C" __global__ void vt_k_margins(const struct vt_dev_margins *m, unsigned value, u64 *found)
+extern "C" __global__ void vt_k_margins(const struct vt_dev_margins *m, u64 *found)
 {
     const unsigned char *p = (const unsigned char *)m->from[blockIdx.x];
     for (u64 i = threadIdx.x; i < m->len[blockIdx.x]; i += blockDim.x)
-        if (p[i] != (unsigned char)value)
+        if (p[i] != (unsigned char)m->value[blockIdx.x])
             atomicMax(found, (u64)blockIdx.x + 1);
 }
 
@@ -339,7 +340,8 @@ extern "C" __global__ void vt_k_spin(u64 ns)
 }
 
 /* Reads and writes n words of 16 bytes: what memory gives at most. */
-struct __align__(16) vt_quad {
+struct __align__(16) vt_quad
+{
     unsigned a, b, c, d;
 };
 extern "C" __global__ void vt_k_copy(struct vt_quad *to, const struct vt_quad *from, long long n)

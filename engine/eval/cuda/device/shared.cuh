@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * shared.cuh: what the runner (C, on the host) and the trusted kernels (compiled by NVRTC) agree on: structures of plain
- * members, eight bytes each or pairs of four, so that both compilers lay them out alike. Pointers are device addresses.
+ * shared.cuh: what the runner (C, on the host) and the trusted kernels (compiled by NVRTC) agree on: structures of
+ * plain members, eight bytes each or pairs of four, so that both compilers lay them out alike. Pointers are device
+ * addresses.
  */
 #ifndef VT_EVAL_CUDA_DEVICE_SHARED_CUH
 #define VT_EVAL_CUDA_DEVICE_SHARED_CUH
@@ -54,9 +55,9 @@ struct vt_dev_sink {
     long long mode;
 };
 
-/* Bytes around arrays, which nobody may write. */
+/* Bytes around arrays, which nobody may write, and what they hold. */
 struct vt_dev_margins {
-    unsigned long long from[VT_DEV_MARGINS], len[VT_DEV_MARGINS];
+    unsigned long long from[VT_DEV_MARGINS], len[VT_DEV_MARGINS], value[VT_DEV_MARGINS];
     long long n;
 };
 

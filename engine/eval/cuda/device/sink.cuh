@@ -10,11 +10,17 @@
  */
 template <class T> struct vt_in {
     const T *p;
-    template <class I> T operator[](I i) const { return p[(long long)i]; }
+    template <class I> T operator[](I i) const
+    {
+        return p[(long long)i];
+    }
 };
 template <> struct vt_in<vt_f32> {
     const vt_f32 *p;
-    template <class I> vt_real operator[](I i) const { return vt_real(p[(long long)i]); }
+    template <class I> vt_real operator[](I i) const
+    {
+        return vt_real(p[(long long)i]);
+    }
 };
 
 struct vt_real_slot {
@@ -96,7 +102,10 @@ template <> struct vt_out<vt_f32> {
 /* Scratch: whatever pointer the text has for it. */
 struct vt_any {
     void *p;
-    template <class T> operator T *() const { return (T *)p; }
+    template <class T> operator T *() const
+    {
+        return (T *)p;
+    }
 };
 #ifdef __CUDACC_RTC__
 #undef INFINITY

@@ -5,10 +5,11 @@
  *   inputs there? · the module afresh · outputs moved, margins and poison written · [caches emptied] ·
  *   [gate] event, launches, event · what the driver says · margins · checksums of the inputs · comparison
  *
- * The driver's word is asked before anything is read, because a launch that failed leaves an output of another time. The
- * module is loaded again for every call of a candidate, so that no variable of its own remembers an earlier one, and its
- * scratch is poisoned. A timed call stands behind a gate that is opened once everything is queued: the time between the
- * events is then the device's alone. A call that does not end is not waited for: the process answers and is killed.
+ * The driver's word is asked before anything is read, because a launch that failed leaves an output of another time.
+ * The module is loaded again for every call of a candidate, so that no variable of its own remembers an earlier one,
+ * and its scratch is poisoned. A timed call stands behind a gate that is opened once everything is queued: the time
+ * between the events is then the device's alone. A call that does not end is not waited for: the process answers and is
+ * killed.
  */
 #include "base/clock.h"
 #include "base/rng.h"
@@ -216,15 +217,17 @@ static void note_fault(struct vt_runner *r, vt_cu_result result, bool is_launch,
 }
 
 /* Runs it once. False: it ended badly, and the reply says how. */
-static vt_status run(struct vt_runner *r, struct vt_run_code *c, struct vt_run_ground *g, const struct vt_run_slot *slot,
-                     const struct vt_cuda_request *q, struct vt_cuda_reply *reply, bool *ran, vt_err *err)
+static vt_status run(struct vt_runner *r, struct vt_run_code *c, struct vt_run_ground *g,
+                     const struct vt_run_slot *slot, const struct vt_cuda_request *q, struct vt_cuda_reply *reply,
+                     bool *ran, vt_err *err)
 {
     unsigned which = 0;
     float ms = 0;
     *ran = false;
     if (q->is_timed)
         VT_TRY(empty_caches(r, vt_run_layout(g, q->call.set), err));
-    VT_TRY(vt_gpu_stream_wait(r->gpu, r->stream, err)); /* ours has worked: what fails from here on is the candidate's */
+    VT_TRY(
+        vt_gpu_stream_wait(r->gpu, r->stream, err)); /* ours has worked: what fails from here on is the candidate's */
     *r->gate = !q->is_timed;
     if (q->is_timed) {
         const void *gate = (const void *)(uintptr_t)r->gate;
@@ -258,11 +261,11 @@ static vt_status look_at_memory(struct vt_runner *r, struct vt_run_ground *g, co
                                 vt_err *err)
 {
     struct vt_dev_margins m = {.n = 0};
-    unsigned value = r->margin;
     vt_gpu_ptr found = r->d_results + RESULT_MARGIN * sizeof(uint64_t);
     for (size_t i = 0; i < vt_task_n_arrays(g->task); i++) {
         const bool is_out = vt_role_is_output(vt_task_array(g->task, i)->role);
         const struct vt_run_block *b = is_out ? &g->out[i] : &slot->in[i];
+        m.value[m.n] = m.value[m.n + 1] = b->margin;
         m.from[m.n] = b->base;
         m.len[m.n++] = b->data - b->base;
         m.from[m.n] = b->data + b->bytes;
@@ -271,7 +274,7 @@ static vt_status look_at_memory(struct vt_runner *r, struct vt_run_ground *g, co
     }
     VT_TRY(vt_gpu_copy_in(r->gpu, r->d_margins, &m, sizeof m, r->stream, err));
     VT_TRY(vt_gpu_fill(r->gpu, found, 0, sizeof(uint64_t), r->stream, err));
-    void *args[] = {&r->d_margins, &value, &found};
+    void *args[] = {&r->d_margins, &found};
     const struct vt_gpu_grid grid = {.x = (unsigned)m.n, .y = 1, .z = 1, .threads = 256};
     VT_TRY(vt_gpu_launch(r->gpu, r->stream, r->k.margins, "the margins", &grid, args, err));
     return vt_run_fetch(r, err);

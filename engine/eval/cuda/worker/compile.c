@@ -2,11 +2,11 @@
  *
  * compile.c: the jailed fork server around NVRTC.
  *
- * NVRTC opens any file that a text includes and prints its lines, and ends the whole process when it runs out of memory.
- * So it works in children of a process that has given up everything first: it can read the toolkit's headers and nothing
- * else (landlock), can neither connect, start programs nor look at others (seccomp), and gains no privileges. The parent
- * has compiled an empty text before, so that all the compiler's libraries are open and warm: a child starts in
- * milliseconds and saves the compiler's start of some 50 ms. Time and memory of each child are limited.
+ * NVRTC opens any file that a text includes and prints its lines, and ends the whole process when it runs out of
+ * memory. So it works in children of a process that has given up everything first: it can read the toolkit's headers
+ * and nothing else (landlock), can neither connect, start programs nor look at others (seccomp), and gains no
+ * privileges. The parent has compiled an empty text before, so that all the compiler's libraries are open and warm: a
+ * child starts in milliseconds and saves the compiler's start of some 50 ms. Time and memory of each child are limited.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -126,7 +126,8 @@ static bool library_dir(char out[512])
     return found;
 }
 
-/* The toolkit's headers: beside the library in a toolkit or in the wheels of version 13, in a wheel of their own before. */
+/* The toolkit's headers: beside the library in a toolkit or in the wheels of version 13, in a wheel of their own
+ * before. */
 static void find_headers(char out[512])
 {
     static const char *const places[] = {"../include", "../../include", "../targets/x86_64-linux/include",
@@ -194,8 +195,8 @@ static _Noreturn void compile(const struct vt_cuda_request *r, const int fds[2])
     int n = 0;
     struct stat st;
     const struct rlimit memory = {(rlim_t)r->memory_mib << 20, (rlim_t)r->memory_mib << 20},
-                        cpu = {r->cpu_s, r->cpu_s + 1}, file = {(rlim_t)MAX_RESULT_MIB << 20, (rlim_t)MAX_RESULT_MIB << 20},
-                        none = {0, 0};
+                        cpu = {r->cpu_s, r->cpu_s + 1},
+                        file = {(rlim_t)MAX_RESULT_MIB << 20, (rlim_t)MAX_RESULT_MIB << 20}, none = {0, 0};
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
     if (setrlimit(RLIMIT_AS, &memory) != 0 || setrlimit(RLIMIT_CPU, &cpu) != 0 || setrlimit(RLIMIT_FSIZE, &file) != 0 ||
         setrlimit(RLIMIT_CORE, &none) != 0 || fstat(fds[0], &st) != 0)
@@ -217,7 +218,8 @@ static _Noreturn void compile(const struct vt_cuda_request *r, const int fds[2])
                                         : s == VT_EFORMAT ? VT_CUDA_RESULT_ERROR
                                                           : VT_CUDA_RESULT_TROUBLE,
                                         0, s == VT_OK ? len : 0, strlen(said)};
-    if (!put(fds[1], &head, sizeof head) || !put(fds[1], image, s == VT_OK ? len : 0) || !put(fds[1], said, strlen(said)))
+    if (!put(fds[1], &head, sizeof head) || !put(fds[1], image, s == VT_OK ? len : 0) ||
+        !put(fds[1], said, strlen(said)))
         _exit(1);
     _exit(0);
 }

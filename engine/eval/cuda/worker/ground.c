@@ -26,8 +26,12 @@ static const int64_t dear_flops = 64; /* an output element */
 vt_status vt_run_launch(struct vt_runner *r, vt_cu_function f, const char *what, int64_t n, void **args, vt_err *err)
 {
     const int64_t most = (int64_t)vt_gpu_props(r->gpu)->n_sm * WAVES, want = (n + BLOCK - 1) / BLOCK;
-    const struct vt_gpu_grid grid = {
-        .x = (unsigned)(want < 1 ? 1 : want > most ? most : want), .y = 1, .z = 1, .threads = BLOCK};
+    const struct vt_gpu_grid grid = {.x = (unsigned)(want < 1      ? 1
+                                                     : want > most ? most
+                                                                   : want),
+                                     .y = 1,
+                                     .z = 1,
+                                     .threads = BLOCK};
     return vt_gpu_launch(r->gpu, r->stream, f, what, &grid, args, err);
 }
 
@@ -63,14 +67,15 @@ vt_status vt_run_place(struct vt_runner *r, struct vt_run_block *b, size_t bytes
     b->bytes = bytes;
     b->data = b->base + VT_RUN_PAD / 2 + 256 * (random % (VT_RUN_PAD / 512));
     const vt_gpu_ptr after = b->data + bytes;
-    VT_TRY(vt_gpu_fill(r->gpu, b->base, r->margin, b->data - b->base, r->stream, err));
-    return vt_gpu_fill(r->gpu, after, r->margin, (size_t)(b->base + b->size - after), r->stream, err);
+    VT_TRY(vt_gpu_fill(r->gpu, b->base, b->margin, b->data - b->base, r->stream, err));
+    return vt_gpu_fill(r->gpu, after, b->margin, (size_t)(b->base + b->size - after), r->stream, err);
 }
 
-static vt_status new_block(struct vt_runner *r, struct vt_run_block *b, size_t bytes, const char *what, vt_err *err)
+static vt_status new_block(struct vt_runner *r, struct vt_run_block *b, size_t bytes, bool is_out, vt_err *err)
 {
+    b->margin = is_out ? (unsigned char)~r->margin : r->margin;
     b->size = (bytes + 255) / 256 * 256 + 2 * VT_RUN_PAD;
-    return vt_gpu_alloc(r->gpu, b->size, what, &b->base, err);
+    return vt_gpu_alloc(r->gpu, b->size, is_out ? "outputs" : "inputs", &b->base, err);
 }
 
 const vt_layout *vt_run_layout(const struct vt_run_ground *g, size_t set)
@@ -143,8 +148,8 @@ static vt_status describe(const struct vt_run_ground *g, size_t set, size_t i, s
     return VT_OK;
 }
 
-static vt_status fill_array(struct vt_runner *r, struct vt_run_ground *g, size_t set, size_t i, struct vt_run_slot *slot,
-                            vt_err *err)
+static vt_status fill_array(struct vt_runner *r, struct vt_run_ground *g, size_t set, size_t i,
+                            struct vt_run_slot *slot, vt_err *err)
 {
     struct vt_dev_gen gen;
     struct vt_run_block *b = &slot->in[i];
@@ -248,15 +253,17 @@ static vt_status take_memory(struct vt_runner *r, struct vt_run_ground *g, vt_er
         stored += is_out ? 16 * (size_t)elements_of(g, i) : 0;
     }
     for (unsigned i = 0; i < g->plan.n_scratch; i++)
-        scratch += 4 * (g->sizes[0].scratch[i] > g->sizes[1].scratch[i] ? g->sizes[0].scratch[i] : g->sizes[1].scratch[i]);
+        scratch +=
+            4 * (g->sizes[0].scratch[i] > g->sizes[1].scratch[i] ? g->sizes[0].scratch[i] : g->sizes[1].scratch[i]);
     VT_TRY(vt_gpu_check(r->gpu, r->cu->mem_info(&free_bytes, &total), "reading the free GPU memory", err));
     const bool is_dear = g->layout[0].flops > dear_flops * (int64_t)(stored / 16);
     g->is_stored = stored * g->n_sets <= (is_dear ? dear_stored : cheap_stored) && stored * g->n_sets <= free_bytes / 8;
     const size_t fixed = out + scratch + reserve_bytes + (g->is_stored ? stored * g->n_sets : 0);
     if (free_bytes < fixed + in)
-        return vt_fail(err, VT_ENOMEM,
-                       "task %s at scale \"%s\" needs %.1f GB of GPU memory and %.1f GB are free; choose a smaller scale",
-                       vt_task_name(t), g->scale, (double)(fixed + in) / 1e9, (double)free_bytes / 1e9);
+        return vt_fail(
+            err, VT_ENOMEM,
+            "task %s at scale \"%s\" needs %.1f GB of GPU memory and %.1f GB are free; choose a smaller scale",
+            vt_task_name(t), g->scale, (double)(fixed + in) / 1e9, (double)free_bytes / 1e9);
     /* The timed sets stay; the others take turns in one more place. */
     const size_t n = (free_bytes - fixed) / (in ? in : 1), want = g->n_timed + 1;
     g->n_slots = (unsigned)(n < want ? n : want);
@@ -268,10 +275,10 @@ static vt_status take_memory(struct vt_runner *r, struct vt_run_ground *g, vt_er
     for (size_t i = 0; i < vt_task_n_arrays(t); i++) {
         if (!vt_role_is_output(vt_task_array(t, i)->role)) {
             for (unsigned s = 0; s < g->n_slots; s++)
-                VT_TRY(new_block(r, &g->slot[s].in[i], bytes_of(g, i), "inputs", err));
+                VT_TRY(new_block(r, &g->slot[s].in[i], bytes_of(g, i), false, err));
             continue;
         }
-        VT_TRY(new_block(r, &g->out[i], bytes_of(g, i), "outputs", err));
+        VT_TRY(new_block(r, &g->out[i], bytes_of(g, i), true, err));
         for (unsigned s = 0; g->is_stored && s < g->n_sets; s++)
             VT_TRY(vt_gpu_alloc(r->gpu, 16 * (size_t)vt_run_layout(g, s)->array[i].n_elem, "truths",
                                 &g->stored[s].store[i], err));

@@ -2,9 +2,9 @@
  *
  * run.c: the runner: one device, one context, requests one after another.
  *
- * It is trusted and holds the device's context; what it launches is not. A candidate that poisons the context or does not
- * end costs this process: the reply says so (is_dead), and the evaluator kills it and goes on with another that stands
- * ready. So nothing here is the only copy of anything: what a runner does not know it asks for again.
+ * It is trusted and holds the device's context; what it launches is not. A candidate that poisons the context or does
+ * not end costs this process: the reply says so (is_dead), and the evaluator kills it and goes on with another that
+ * stands ready. So nothing here is the only copy of anything: what a runner does not know it asks for again.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -48,7 +48,7 @@ static vt_status hello(struct vt_runner *r, int device, struct vt_cuda_reply *re
     VT_TRY(take_memory(r, err));
     if (getrandom(&r->secret, sizeof r->secret, 0) != (ssize_t)sizeof r->secret)
         return vt_fail(err, VT_EIO, "cannot draw a secret from the kernel: %s", strerror(errno));
-    r->margin = (unsigned char)(r->secret >> 56);
+    r->margin = (unsigned char)(1 + (r->secret >> 32) % 254);
     VT_TRY(vt_gpu_check(r->gpu, r->cu->mem_info(&free_bytes, &total), "reading the free GPU memory", err));
     const struct vt_gpu_props *p = vt_gpu_props(r->gpu);
     snprintf(reply->name, sizeof reply->name, "%s", p->name);
@@ -99,9 +99,9 @@ static vt_status load_kernels(struct vt_runner *r, int fd, vt_err *err)
     const struct {
         const char *name;
         vt_cu_function *to;
-    } all[] = {{"vt_k_rows", &r->k.rows},         {"vt_k_fill", &r->k.fill},           {"vt_k_checksum", &r->k.checksum},
-               {"vt_k_poison", &r->k.poison},     {"vt_k_unwritten", &r->k.unwritten}, {"vt_k_margins", &r->k.margins},
-               {"vt_k_compare", &r->k.compare},   {"vt_k_gate", &r->k.gate},           {"vt_k_copy", &r->k.copy},
+    } all[] = {{"vt_k_rows", &r->k.rows},       {"vt_k_fill", &r->k.fill},           {"vt_k_checksum", &r->k.checksum},
+               {"vt_k_poison", &r->k.poison},   {"vt_k_unwritten", &r->k.unwritten}, {"vt_k_margins", &r->k.margins},
+               {"vt_k_compare", &r->k.compare}, {"vt_k_gate", &r->k.gate},           {"vt_k_copy", &r->k.copy},
                {"vt_k_canary", &r->k.canary}};
     size_t len;
     char *image = vt_cuda_worker_read(fd, &len);

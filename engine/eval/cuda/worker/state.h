@@ -16,7 +16,9 @@ enum { VT_RUN_GROUNDS = 32, VT_RUN_CODES = 64, VT_RUN_SLOTS = 8, VT_RUN_RESULTS 
 /* Device memory for one array: margins around data. */
 struct vt_run_block {
     vt_gpu_ptr base, data;
-    size_t size, bytes; /* of the allocation; of the array as it lies there now */
+    size_t size, bytes;   /* of the allocation; of the array as it lies there now */
+    unsigned char margin; /* the byte that its margins hold: another one around outputs than around inputs, so that a
+                             kernel that copies past an end does not put there what was there */
 };
 /* One input set, resident. */
 struct vt_run_slot {
@@ -76,14 +78,14 @@ struct vt_runner {
     vt_cu_stream stream;
     vt_cu_event from, to;
     struct vt_run_kernels k;
-    volatile int *gate;           /* pinned */
-    uint64_t *results;            /* pinned; VT_RUN_RESULTS of them */
-    struct vt_dev_tally *tally;   /* pinned */
+    volatile int *gate;         /* pinned */
+    uint64_t *results;          /* pinned; VT_RUN_RESULTS of them */
+    struct vt_dev_tally *tally; /* pinned */
     vt_gpu_ptr d_results, d_tally, d_sink, d_gens, d_margins, quantile;
     vt_gpu_ptr rows, scratch[VT_PLAN_MAX_SCRATCH], flush;
     size_t rows_bytes, scratch_bytes[VT_PLAN_MAX_SCRATCH], flush_bytes;
     uint64_t secret, clock;
-    unsigned char margin; /* the byte that margins hold */
+    unsigned char margin; /* from 1 to 254: the byte around inputs */
     struct vt_run_ground *ground[VT_RUN_GROUNDS];
     struct vt_run_code *code[VT_RUN_CODES];
 };
