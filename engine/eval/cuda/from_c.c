@@ -119,19 +119,30 @@ static bool loop_head(struct parse *p)
     return true;
 }
 
-/* The statement at p->at must be the rest of the text. */
+/* Past the brackets that begin at i. */
+static int skip_brackets(const struct parse *p, int i, const char *open, const char *close)
+{
+    int depth = 0;
+    do {
+        depth += is(p, i, open) - is(p, i, close);
+        i++;
+    } while (i < p->n && depth > 0);
+    return i;
+}
+
+/* The statement at p->at must be the rest of the text. Loops that are no threads may stand before it. */
 static bool statement(struct parse *p)
 {
-    int depth = 0, i = p->at;
+    int i = p->at;
     p->from = p->at;
     p->to = p->n;
+    while (is(p, i, "for"))
+        i = skip_brackets(p, i + 1, "(", ")");
     if (is(p, i, "{")) {
-        do {
-            depth += is(p, i, "{") - is(p, i, "}");
-            i++;
-        } while (i < p->n && depth > 0);
-        p->from++;
-        p->to = i - 1;
+        const bool is_block = i == p->at;
+        i = skip_brackets(p, i, "{", "}");
+        p->from += is_block;
+        p->to = i - is_block;
     } else if (is(p, i, "if")) {
         return fail(p, "a condition stands directly in a loop; put braces around it");
     } else {

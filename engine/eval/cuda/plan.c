@@ -130,7 +130,7 @@ static bool read_dims(struct reader *r, const char *what, const char *out[3])
         return false;
     for (unsigned i = 0; i < n; i++)
         out[i] = item[i];
-    return n > 0 || refuse(r, "no member in", what);
+    return true;
 }
 
 static bool read_launch(struct reader *r)
@@ -158,7 +158,7 @@ static bool read_launch(struct reader *r)
         } else if (strcmp(part, "smem") == 0) {
             char *item[1];
             unsigned n;
-            ok = list(r, "smem", item, 1, &n) && (n == 1 || refuse(r, "no member in", "smem"));
+            ok = list(r, "smem", item, 1, &n);
             l->smem = ok ? item[0] : NULL;
         }
         if (!ok)
@@ -186,8 +186,8 @@ static bool read_scratch(struct reader *r)
         return refuse(r, "a scratch is written `// scratch NAME bytes(expression)`", NULL);
     if (find_arg(r, name, &taken))
         return refuse(r, "a scratch needs a name of its own, not", name);
-    if (!list(r, "bytes", item, 1, &n) || n != 1)
-        return *r->why ? false : refuse(r, "no member in", "bytes");
+    if (!list(r, "bytes", item, 1, &n))
+        return false;
     skip_blanks(r);
     if (*r->at)
         return refuse(r, "unexpected text at the end:", r->at);
