@@ -18,7 +18,7 @@ vegttt eval --all DIR [--task …]             judge every .c file below DIR; a 
 vegttt eval --serve [--socket PATH]          JSON requests in, JSON verdicts out, a line each, in completion order
 
 A request: {"id": anything, "task": 19 or "relu" or "FILE.lua" or a task's JSON, "code": "C text" or "answer": "a model's
-answer"}, and if wanted "protocol", "scale", "timing": false and "fresh": true]]
+answer"}, and if wanted "protocol", "tier", "scale", "timing": false and "fresh": true]]
 
 -- What can be asked for, by the names that refusals use.
 local of_file, of_folder, of_service = "eval FILE.c", "eval --all", "eval --serve"

@@ -90,7 +90,9 @@ __device__ static inline void vt_flush(struct vt_stats *st, struct vt_dev_tally 
     unsigned thread = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
     bool is_first = true;
 #ifdef __CUDA_ARCH__
-    const unsigned mask = __activemask();
+    /* All threads of the block come here, but not together: the mask is made from the block's size. */
+    const unsigned n = blockDim.x * blockDim.y * blockDim.z, left = n - (thread & ~31u);
+    const unsigned mask = left >= 32 ? 0xffffffffu : (1u << left) - 1;
     for (int step = 16; step > 0; step /= 2) {
         const int from = (int)(thread & 31) + step;
         const bool is_there = from < 32 && (mask >> (from & 31) & 1);
