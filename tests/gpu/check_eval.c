@@ -107,10 +107,12 @@ static const struct row fault_rows[] = {
      VT_RUNTIME_ERROR},
     {"hang", PLAN HEAD "    volatile int *p = (volatile int *)y;\n    while (p[0] != 12345) { }\n}\n", VT_TIMED_OUT},
     {"trap", PLAN HEAD RIGHT "    if (i == 3)\n        asm volatile(\"trap;\");\n}\n", VT_RUNTIME_ERROR},
-    {"printf flood", PLAN HEAD RIGHT "    printf(\"%d %d %d %d\\n\", i, i, i, i);\n}\n", VT_CORRECT_SLOW},
+    {"printf flood", PLAN HEAD RIGHT "    if (i % 1024 == 0)\n        printf(\"%d %d %d %d\\n\", i, i, i, i);\n}\n",
+     VT_CORRECT_SLOW},
     {"device malloc",
-     PLAN HEAD RIGHT "    float *p = (float *)malloc(1 << 20);\n    if (p && i == 3)\n        y[4] = p[0] * 0 + "
-                     "fmaxf(x[4], 0.0f);\n}\n",
+     PLAN HEAD RIGHT
+     "    float *p = i < 64 ? (float *)malloc(1 << 20) : 0;\n    if (p && i == 3)\n        y[4] = p[0] * 0 + "
+     "fmaxf(x[4], 0.0f);\n}\n",
      VT_CORRECT_SLOW},
     {"too much scratch", "// scratch s bytes(200000000000)\n" PLAN HEAD RIGHT "}\n", VT_LOAD_ERROR},
     {"absurd grid", "// launch k grid(n * n) block(256) args(x, y, n)\n" HEAD RIGHT "}\n", VT_LOAD_ERROR},

@@ -142,7 +142,10 @@ __device__ static inline float vt_edge(long long i)
 
 __device__ static inline float vt_element(const struct vt_dev_gen *g, long long i)
 {
-    const long long r = i / g->block, j = i % g->block;
+    /* One division of 32 bits where that is enough; none for an array that is one row. */
+    const bool is_short = g->n <= 0xffffffffll;
+    const long long r = g->n_rows == 1 ? 0 : is_short ? (long long)((unsigned)i / (unsigned)g->block) : i / g->block;
+    const long long j = i - r * g->block;
     const struct vt_dev_row *row = (const struct vt_dev_row *)g->rows + r;
     float x = vt_raw(g, i);
     switch (g->kind) {
@@ -214,8 +217,10 @@ __device__ static inline float vt_kept(const struct vt_dev_gen *g, long long at)
     return vt_ranged(g, at);
 }
 
-extern "C" __global__ void vt_k_fill(const struct vt_dev_gen *g)
+extern "C" __global__ void vt_k_fill(const struct vt_dev_gen *from)
 {
+    /* In registers: for all the compiler knows, what is written could be what `from` points to. */
+    const struct vt_dev_gen own = *from, *g = &own;
     const long long step = (long long)gridDim.x * blockDim.x;
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < g->n; i += step) {
         if (g->dtype == 0) {
@@ -323,19 +328,6 @@ extern "C" __global__ void vt_k_gate(volatile int *is_open, u64 limit_ns)
 #else
     (void)is_open;
     (void)limit_ns;
-#endif
-}
-
-extern "C" __global__ void vt_k_spin(u64 ns)
-{
-#ifdef __CUDA_ARCH__
-    u64 from, now;
-    asm volatile("mov.u64 %0, %globaltimer;" : "=l"(from));
-    do {
-        asm volatile("mov.u64 %0, %globaltimer;" : "=l"(now));
-    } while (now - from < ns);
-#else
-    (void)ns;
 #endif
 }
 

@@ -66,9 +66,11 @@ vt_status vt_run_place(struct vt_runner *r, struct vt_run_block *b, size_t bytes
 {
     b->bytes = bytes;
     b->data = b->base + VT_RUN_PAD / 2 + 256 * (random % (VT_RUN_PAD / 512));
+    b->guard = (size_t)(b->base + b->size - b->data) - bytes;
+    b->guard = b->guard < VT_RUN_PAD ? b->guard : VT_RUN_PAD; /* an array of a smaller scale leaves much behind it */
     const vt_gpu_ptr after = b->data + bytes;
     VT_TRY(vt_gpu_fill(r->gpu, b->base, b->margin, b->data - b->base, r->stream, err));
-    return vt_gpu_fill(r->gpu, after, b->margin, (size_t)(b->base + b->size - after), r->stream, err);
+    return vt_gpu_fill(r->gpu, after, b->margin, b->guard, r->stream, err);
 }
 
 static vt_status new_block(struct vt_runner *r, struct vt_run_block *b, size_t bytes, bool is_out, vt_err *err)

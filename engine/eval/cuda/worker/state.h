@@ -17,6 +17,7 @@ enum { VT_RUN_GROUNDS = 32, VT_RUN_CODES = 64, VT_RUN_SLOTS = 8, VT_RUN_RESULTS 
 struct vt_run_block {
     vt_gpu_ptr base, data;
     size_t size, bytes;   /* of the allocation; of the array as it lies there now */
+    size_t guard;         /* bytes behind it that are looked at */
     unsigned char margin; /* the byte that its margins hold: another one around outputs than around inputs, so that a
                              kernel that copies past an end does not put there what was there */
 };
