@@ -153,6 +153,39 @@ static void test_copy(void)
     vt_task_unref(t);
 }
 
+/* An output whose truth is too large to be stored: the truth's text judges it, element by element, where it stands. */
+static void test_large(void)
+{
+    static const struct {
+        const char *last;
+        bool is_right;
+    } large[] = {{"    if (i < n)\n        y[i] = fmaxf(x[i], 0.0f);\n}\n", true},
+                 {"    if (i < n)\n        y[i] = i == 4300001 ? -1.0f : fmaxf(x[i], 0.0f);\n}\n", false}};
+    char json[4096], code[1024];
+    vt_task *t = NULL;
+    vt_err err = {0};
+    if (!open_eval())
+        return;
+    for (size_t i = 0; i < sizeof fixture_tasks / sizeof fixture_tasks[0]; i++)
+        if (strcmp(fixture_tasks[i].name, "relu") == 0)
+            snprintf(json, sizeof json, "%s", fixture_tasks[i].json);
+    char *n = strstr(json, "200003");
+    CHECK(n != NULL);
+    memmove(n + 7, n + 6, strlen(n + 6) + 1);
+    memcpy(n, "4300003", 7);
+    CHECK_OK(vt_task_parse(json, strlen(json), &t, &err), err);
+    for (int i = 0; t && i < 2; i++) {
+        struct fixture_result r;
+        snprintf(code, sizeof code, "%s%s", RELU, large[i].last);
+        fixture_judge(ev, t, code, (struct vt_eval_request){.scale = "cpu", .skip_timing = true}, &r);
+        CHECK_OK(r.status, r.err);
+        CHECK_INT(r.v.correct, large[i].is_right);
+        CHECK(large[i].is_right || (strstr(r.feedback, "1 of 4300003 elements") && strstr(r.feedback, "y[4300001]")));
+        fixture_result_free(&r);
+    }
+    vt_task_unref(t);
+}
+
 /* A task that the tier has no text for says what to do. */
 static void test_no_text(void)
 {
@@ -176,5 +209,6 @@ static void test_close(void)
     ev = NULL;
 }
 
-static const struct test_case cases[] = {TEST(test_rows), TEST(test_copy), TEST(test_no_text), TEST(test_close)};
+static const struct test_case cases[] = {TEST(test_rows), TEST(test_copy), TEST(test_large), TEST(test_no_text),
+                                         TEST(test_close)};
 TEST_MAIN(cases)

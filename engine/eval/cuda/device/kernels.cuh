@@ -241,16 +241,23 @@ extern "C" __global__ void vt_k_fill(const struct vt_dev_gen *from)
     }
 }
 
-/* Whole words of four bytes, then what is left of them; the sum does not depend on the order. */
+struct __align__(16) vt_quad
+{
+    unsigned a, b, c, d;
+};
+
+/* Sixteen bytes at a time (data is aligned to 256), then what is left of them; the sum does not depend on the order. */
 extern "C" __global__ void vt_k_checksum(const unsigned char *data, long long bytes, u64 key, u64 *sum)
 {
-    const long long step = (long long)gridDim.x * blockDim.x, n = bytes / 4;
-    const unsigned *words = (const unsigned *)data;
+    const long long step = (long long)gridDim.x * blockDim.x, n = bytes / 16;
+    const struct vt_quad *quads = (const struct vt_quad *)data;
     u64 mine = 0;
-    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step)
-        mine += vt_mix64(((u64)i << 32 | words[i]) ^ key);
+    for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < n; i += step) {
+        const struct vt_quad q = quads[i];
+        mine += vt_mix64(vt_mix64(((u64)q.a << 32 | q.b) ^ key) + ((u64)q.c << 32 | q.d) + (u64)i);
+    }
     if (blockIdx.x == 0 && threadIdx.x == 0)
-        for (long long i = 4 * n; i < bytes; i++)
+        for (long long i = 16 * n; i < bytes; i++)
             mine += vt_mix64(((u64)i << 32 | data[i]) ^ ~key);
 #ifdef __CUDA_ARCH__
     for (int lane = 16; lane > 0; lane /= 2)
@@ -332,10 +339,6 @@ extern "C" __global__ void vt_k_gate(volatile int *is_open, u64 limit_ns)
 }
 
 /* Reads and writes n words of 16 bytes: what memory gives at most. */
-struct __align__(16) vt_quad
-{
-    unsigned a, b, c, d;
-};
 extern "C" __global__ void vt_k_copy(struct vt_quad *to, const struct vt_quad *from, long long n)
 {
     const long long step = (long long)gridDim.x * blockDim.x;

@@ -17,10 +17,6 @@
 
 enum { BLOCK = 256, QUANTILES = 1024, WAVES = 16 };
 static const size_t reserve_bytes = (size_t)512 << 20;
-/* Truths are kept where they take less than this: more where making them again takes long. */
-static const size_t cheap_stored = (size_t)1 << 30, dear_stored = (size_t)6 << 30;
-static const int64_t dear_flops = 64; /* an output element */
-
 /* ---- small things ---- */
 
 vt_status vt_run_launch(struct vt_runner *r, vt_cu_function f, const char *what, int64_t n, void **args, vt_err *err)
@@ -59,7 +55,7 @@ vt_status vt_run_checksum(struct vt_runner *r, vt_gpu_ptr data, size_t bytes, un
     vt_gpu_ptr to = r->d_results + result * sizeof(uint64_t);
     VT_TRY(vt_gpu_fill(r->gpu, to, 0, sizeof(uint64_t), r->stream, err));
     void *args[] = {&data, &n, &r->secret, &to};
-    return vt_run_launch(r, r->k.checksum, "a checksum", n / 4, args, err);
+    return vt_run_launch(r, r->k.checksum, "a checksum", n / 16, args, err);
 }
 
 vt_status vt_run_place(struct vt_runner *r, struct vt_run_block *b, size_t bytes, uint64_t random, vt_err *err)
@@ -208,12 +204,6 @@ static size_t bytes_of(const struct vt_run_ground *g, size_t i)
     return a > b ? a : b;
 }
 
-static int64_t elements_of(const struct vt_run_ground *g, size_t i)
-{
-    int64_t a = g->layout[0].array[i].n_elem, b = g->layout[1].n_arrays ? g->layout[1].array[i].n_elem : 0;
-    return a > b ? a : b;
-}
-
 static vt_status read_task(struct vt_run_ground *g, const struct vt_cuda_request *q, char *json, size_t len,
                            const char *reference, vt_err *err)
 {
@@ -248,19 +238,16 @@ static vt_status load_truth(struct vt_runner *r, struct vt_run_ground *g, const 
 static vt_status take_memory(struct vt_runner *r, struct vt_run_ground *g, vt_err *err)
 {
     const vt_task *t = g->task;
-    size_t free_bytes = 0, total = 0, in = 0, out = 0, stored = 0, scratch = 0;
+    size_t free_bytes = 0, total = 0, in = 0, out = 0, scratch = 0;
     for (size_t i = 0; i < vt_task_n_arrays(t); i++) {
         const bool is_out = vt_role_is_output(vt_task_array(t, i)->role);
         *(is_out ? &out : &in) += bytes_of(g, i) + 2 * VT_RUN_PAD;
-        stored += is_out ? 16 * (size_t)elements_of(g, i) : 0;
     }
     for (unsigned i = 0; i < g->plan.n_scratch; i++)
         scratch +=
             4 * (g->sizes[0].scratch[i] > g->sizes[1].scratch[i] ? g->sizes[0].scratch[i] : g->sizes[1].scratch[i]);
     VT_TRY(vt_gpu_check(r->gpu, r->cu->mem_info(&free_bytes, &total), "reading the free GPU memory", err));
-    const bool is_dear = g->layout[0].flops > dear_flops * (int64_t)(stored / 16);
-    g->is_stored = stored * g->n_sets <= (is_dear ? dear_stored : cheap_stored) && stored * g->n_sets <= free_bytes / 8;
-    const size_t fixed = out + scratch + reserve_bytes + (g->is_stored ? stored * g->n_sets : 0);
+    const size_t fixed = out + scratch + reserve_bytes;
     if (free_bytes < fixed + in)
         return vt_fail(
             err, VT_ENOMEM,
@@ -281,9 +268,6 @@ static vt_status take_memory(struct vt_runner *r, struct vt_run_ground *g, vt_er
             continue;
         }
         VT_TRY(new_block(r, &g->out[i], bytes_of(g, i), true, err));
-        for (unsigned s = 0; g->is_stored && s < g->n_sets; s++)
-            VT_TRY(vt_gpu_alloc(r->gpu, 16 * (size_t)vt_run_layout(g, s)->array[i].n_elem, "truths",
-                                &g->stored[s].store[i], err));
         if (vt_task_atol(t) > 0) {
             int64_t rows = 0;
             for (int h = 0; h < 2; h++)

@@ -28,8 +28,8 @@ struct vt_run_slot {
     struct vt_run_block in[VT_TASK_MAX_ARRAYS];
     uint64_t sum[VT_TASK_MAX_ARRAYS]; /* keyed checksums */
 };
-struct vt_run_truth { /* stored: one buffer an output, veiled */
-    bool is_made;
+struct vt_run_truth {
+    bool is_made, is_dear; /* stored, one veiled buffer an output; it took long, so that storing it pays */
     vt_gpu_ptr store[VT_TASK_MAX_ARRAYS];
 };
 struct vt_run_ground {
@@ -43,7 +43,6 @@ struct vt_run_ground {
     struct vt_cuda_set set[VT_POOL_MAX_SETS];
     vt_cu_module truth_module;
     vt_cu_function truth[VT_PLAN_MAX_LAUNCHES];
-    bool is_stored;
     struct vt_run_truth stored[VT_POOL_MAX_SETS];
     vt_gpu_ptr truth_scratch[VT_PLAN_MAX_SCRATCH], row_max[VT_TASK_MAX_ARRAYS];
     struct vt_run_block out[VT_TASK_MAX_ARRAYS];

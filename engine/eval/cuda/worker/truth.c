@@ -1,15 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * truth.c: outputs against truth, on the device, all of them, after the candidate has run. Where the truths of all sets
- * fit into a few gigabytes they are made once and kept veiled; where not (an elementwise task's truth is four times its
- * output) the truth's text judges each element at the moment it has computed it.
+ * truth.c: outputs against truth, on the device, all of them, after the candidate has run. The truth's text judges each
+ * element at the moment it has computed it, so that no truth need be anywhere (an elementwise task's is four times its
+ * output). Only where that took long, or the truth is small, is it stored, veiled, when it is wanted again.
  */
+#include "base/clock.h"
 #include "base/rng.h"
 #include "eval/cuda/worker/state.h"
 #include "eval/task_parts.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const size_t small_bytes = (size_t)64 << 20, most_bytes = (size_t)2 << 30;
+static const uint64_t dear_ns = 5000000;
+
+/* Memory for the truth of a set, if it shall be stored and a quarter of the device stays free. */
+static bool has_store(struct vt_runner *r, struct vt_run_ground *g, size_t set)
+{
+    const vt_layout *l = vt_run_layout(g, set);
+    struct vt_run_truth *truth = &g->stored[set];
+    size_t bytes = 0, free_bytes = 0, total = 0;
+    for (size_t i = 0; i < vt_task_n_arrays(g->task); i++)
+        bytes += vt_role_is_output(vt_task_array(g->task, i)->role) ? 16 * (size_t)l->array[i].n_elem : 0;
+    if (bytes > (truth->is_dear ? most_bytes : small_bytes) || r->cu->mem_info(&free_bytes, &total) != VT_CU_OK ||
+        free_bytes < bytes + total / 4)
+        return false;
+    for (size_t i = 0; i < vt_task_n_arrays(g->task); i++)
+        if (vt_role_is_output(vt_task_array(g->task, i)->role) && !truth->store[i] &&
+            vt_gpu_alloc(r->gpu, 16 * (size_t)l->array[i].n_elem, "truths", &truth->store[i], NULL) != VT_OK)
+            return false;
+    return true;
+}
 
 /* One run of the truth's text. */
 static vt_status run_text(struct vt_runner *r, struct vt_run_ground *g, size_t set, const struct vt_run_slot *slot,
@@ -116,6 +138,8 @@ vt_status vt_run_compare(struct vt_runner *r, struct vt_run_ground *g, size_t ag
                             .atol = vt_task_atol(t)};
     int64_t n_elem = 0, n_checked = 0;
     bool has_rows = false;
+    const uint64_t from = vt_now_ns();
+    const bool is_stored = truth->is_made || has_store(r, g, against);
     for (size_t i = 0; i < vt_task_n_arrays(t); i++) {
         if (!vt_role_is_output(vt_task_array(t, i)->role))
             continue;
@@ -135,7 +159,7 @@ vt_status vt_run_compare(struct vt_runner *r, struct vt_run_ground *g, size_t ag
         VT_TRY(put_sink(r, &s, VT_SINK_ROW_MAX, err));
         VT_TRY(run_text(r, g, against, slot, err));
     }
-    if (g->is_stored && !truth->is_made) {
+    if (is_stored && !truth->is_made) {
         VT_TRY(put_sink(r, &s, VT_SINK_STORE, err));
         VT_TRY(run_text(r, g, against, slot, err));
         VT_TRY(fetch_tally(r, &n_checked, err));
@@ -144,9 +168,9 @@ vt_status vt_run_compare(struct vt_runner *r, struct vt_run_ground *g, size_t ag
         VT_TRY(clear_tally(r, err));
     }
     VT_TRY(put_sink(r, &s, VT_SINK_COMPARE, err));
-    if (!g->is_stored)
+    if (!is_stored)
         VT_TRY(run_text(r, g, against, slot, err));
-    for (int i = 0; g->is_stored && i < (int)vt_task_n_arrays(t); i++) {
+    for (int i = 0; is_stored && i < (int)vt_task_n_arrays(t); i++) {
         long long n = l->array[i].n_elem;
         int dtype = (int)vt_task_array(t, (size_t)i)->dtype;
         void *args[] = {&r->d_sink, &i, &n, &dtype};
@@ -156,5 +180,6 @@ vt_status vt_run_compare(struct vt_runner *r, struct vt_run_ground *g, size_t ag
     VT_TRY(fetch_tally(r, &n_checked, err));
     VT_TRY(must_cover(g, n_checked, n_elem, err));
     read_tally(r->tally, n_checked, out);
+    truth->is_dear |= !is_stored && vt_now_ns() - from > dear_ns;
     return VT_OK;
 }
