@@ -266,6 +266,7 @@ static int l_score(lua_State *L)
     vt_err err;
     vt_weights *w = vt_lua_weights(L, 1);
     vt_policy *p = vt_lua_weights_policy(L, 1);
+    lua_settop(L, 4);
     struct score_op *s = vt_op_new(L, sizeof *s, "weights:score", push_score, release_score);
     int idx = lua_gettop(L);
     s->op.cancel = cancel_score;

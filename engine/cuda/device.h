@@ -54,7 +54,7 @@ struct vt_dev_tile {
 struct vt_dev_job {
     int32_t n_rows, n_tiles, n_steps, pad;
     uint64_t tokens, logprob, behaviour, entropy, certainty; /* outputs [n_rows][n_steps] */
-    uint64_t n_out, finished;                                 /* int32[n_rows] */
+    uint64_t n_out, finished;                                /* int32[n_rows] */
     uint64_t pad2;
     uint64_t rows[VT_DEV_STEP_ROWS];                /* addresses of slot records; 0 = an empty row */
     struct vt_dev_tile tiles[2 * VT_DEV_STEP_ROWS]; /* sent as far as n_tiles */

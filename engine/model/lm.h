@@ -118,13 +118,13 @@ void vt_lm_group_close(vt_lm *lm, vt_lm_group *g); /* lives on while slots of it
 
 /* What else the walk over the vocabulary gives, for some positions in a row. NULL = not wanted. All values are those of
  * the raw logits z at temperature 1 over the full vocabulary, bans and filters aside:
- * entropy = -sum p ln p (nats); certainty = KL(uniform || p) = mean_v -ln p_v - ln n_vocab = logsumexp - mean z - ln n_vocab;
- * top: the n_top most probable tokens, by falling logit, then rising id, with their log-probabilities. */
+ * entropy = -sum p ln p (nats); certainty = KL(uniform || p) = mean_v -ln p_v - ln n_vocab = logsumexp - mean z - ln
+ * n_vocab; top: the n_top most probable tokens, by falling logit, then rising id, with their log-probabilities. */
 struct vt_lm_extra {
     float *entropy, *certainty; /* [positions] */
-    int n_top;                   /* 0 = none */
-    int32_t *top_ids;            /* [positions * n_top] */
-    float *top_logprob;          /* [positions * n_top] */
+    int n_top;                  /* 0 = none */
+    int32_t *top_ids;           /* [positions * n_top] */
+    float *top_logprob;         /* [positions * n_top] */
 };
 
 /* A prompt with the completions that follow it, for training. */

@@ -96,13 +96,6 @@ double vt_student_two_sided(double t, double df)
     return isinf(t) ? 0 : vt_beta_cdf(df / (df + t * t), df / 2, 0.5);
 }
 
-double vt_student_cdf(double t, double df)
-{
-    double tail = 0.5 * vt_student_two_sided(t, df);
-
-    return t > 0 ? 1 - tail : tail;
-}
-
 double vt_student_quantile(double p, double df)
 {
     double lo = 0, hi = 1, tail = p < 0.5 ? p : 1 - p;

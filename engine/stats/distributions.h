@@ -13,8 +13,7 @@ double vt_normal_quantile(double p);
 double vt_beta_cdf(double x, double a, double b);
 double vt_beta_quantile(double p, double a, double b);
 
-double vt_student_cdf(double t, double df);       /* df > 0 */
-double vt_student_two_sided(double t, double df); /* P(|T| >= |t|); 0 for an infinite t */
+double vt_student_two_sided(double t, double df); /* P(|T| >= |t|); 0 for an infinite t; df > 0 */
 double vt_student_quantile(double p, double df);
 
 #endif

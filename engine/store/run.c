@@ -229,7 +229,7 @@ vt_status vt_run_open(const struct vt_run_spec *spec, vt_run **out, struct vt_ru
         (status = last_attempt(r, &r->attempt, err)) != VT_OK)
         goto out;
     if (!spec->is_part && (status = link_latest(r, spec, err)) != VT_OK) {
-        if (!is_finished(r))
+        if (!is_finished(r) || status == VT_ENOMEM)
             goto out;
         status = VT_OK; /* who may only read still reads it */
     }

@@ -11,6 +11,7 @@
 -- The number of groups stays the same in every pool: one in which nothing is left fails.
 local closed = require "vegttt.closed"
 local errors = require "vegttt.errors"
+local groups_ = require "vegttt.groups"
 local list = require "vegttt.list"
 local params_ = require "vegttt.params"
 local rng = require "vegttt.rng"
@@ -159,7 +160,7 @@ local function pool_of(group, mode, pool, is_distinct)
     if not s.result then
       errors.misuse("vt.select.apply", "vt.select.apply: a sample has no verdict; call vt.eval.all first")
     end
-    local code = s.code_sha or s.text
+    local code = groups_.code_of(s)
     local is_in = (mode == "before_check" or s.result.correct) and pool(s.result)
     if is_in and not (is_distinct and have[code]) then
       out[#out + 1], have[code] = s, true

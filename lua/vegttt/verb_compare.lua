@@ -210,7 +210,7 @@ local function run(f, words)
 end
 
 function out.main(argv)
-  return verb.main(argv, { run = run,
+  return verb.main(argv, { max_words = 2, run = run,
     options = { { "metric", "NAME", "what the tables of tasks and of cells show", choices = compare.metrics,
       default = "fast_1" },
       { "force", nil, "also runs that were not measured alike; said in the output" },

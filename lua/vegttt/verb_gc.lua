@@ -122,7 +122,7 @@ local function run(f, words)
 end
 
 function gc.main(argv)
-  return verb.main(argv, { run = run,
+  return verb.main(argv, { run = run, max_words = 0,
     options = { { "dry-run", nil, "say what would go; remove nothing" },
       { "keep", "DAYS", "stored results that were used within so many days stay", kind = "number", min = 0,
         default = 7 } },

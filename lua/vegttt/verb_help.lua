@@ -24,7 +24,7 @@ local function run(_, words)
 end
 
 function help.main(argv)
-  return verb.main(argv, { run = run, help = [[
+  return verb.main(argv, { run = run, max_words = 1, help = [[
 vegttt help run-directory   every file of a run directory, and every field of its records
 vegttt help columns         what the columns of printed tables mean]] })
 end

@@ -23,8 +23,11 @@ end
 local function tasks_of(hits, k)
   local groups = {}
   for i, c in ipairs(hits) do
-    groups[i] = {}
-    for j = 1, k do groups[i][j] = sample(i, j <= c and 2 or 0.5, ("code %d"):format(j)) end
+    groups[i] = { task = { id = i, name = "t" .. i } }
+    for j = 1, k do
+      groups[i][j] = sample(i, j <= c and 2 or 0.5, ("code %d"):format(j))
+      groups[i][j].i = j
+    end
   end
   return groups
 end

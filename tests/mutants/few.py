@@ -22,8 +22,6 @@ import run as mutants  # noqa: E402
 
 FEW, LONGEST_S, TOGETHER_S = 6, 5, 45
 ROTATING = {"eval_hacks", "eval_matrix", "eval_null"}  # they run a part of their cases, which may leave the mutant's out
-# eval_task knows too little of arrays: six of its mutants are caught by nothing yet, and are left to --mutants to name.
-ROTATING |= {"eval_task"}
 
 
 def seed_of(root):

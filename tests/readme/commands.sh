@@ -20,7 +20,7 @@ check() {
     fi
 }
 
-sed -n '/^```sh$/,/^```$/p' README.md | grep -v '^```' >"$work/commands"
+sed -n '/^```sh$/,/^```$/p' README.md | grep -v '^```' | sed 's/  *# .*$//' >"$work/commands"
 while read -r line; do
     case $line in
     '') ;;

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/json_text.h"
 #include "base/sha256.h"
 #include "base/thread.h"
 #include "no_memory.h"
@@ -68,6 +69,8 @@ static vt_status read_call(void *arg, vt_err *err)
     struct vt_buf out;
     (void)arg;
     VT_TRY(vt_fs_read(path, 100, &out, err));
+    vt_buf_free(&out);
+    VT_TRY(vt_fs_read_regular(path, 100, &out, err));
     vt_buf_free(&out);
     return VT_OK;
 }
@@ -133,6 +136,10 @@ static vt_status parse_and_write(void *arg, vt_err *err)
     int64_t integer;
     const char *str;
     (void)arg;
+    char lines[] = "{\"t\":1,\"t\":2,\"x\":[1.5,{}]}";
+    VT_TRY(vt_json_text_check(lines, sizeof lines - 1, 8, "a line", err));
+    VT_TRY(vt_json_parse_line(lines, sizeof lines - 1, "a line", &j, err));
+    vt_json_free(j);
     VT_TRY(vt_json_parse(text, sizeof text - 1, "a text", &j, err));
     copy = vt_json_clone(j);
     vt_buf_init(&out, 1000);

@@ -472,4 +472,47 @@ static inline void fake_reset(void)
     pthread_mutex_unlock(&fake.lock);
 }
 
+static inline vt_eval *open_fake(const struct vt_eval_opts *o)
+{
+    vt_eval *e = NULL;
+    vt_err err;
+    CHECK_OK(vt_eval_open_tiers(o, fake_table, &e, &err), err);
+    return e;
+}
+
+/* Everything behind the door is gone again. */
+static inline void close_fake(vt_eval *e)
+{
+    vt_eval_close(e);
+    CHECK_INT(fake.n_tiers, 0);
+    CHECK_INT(fake.n_stations, 0);
+    CHECK_INT(fake.n_grounds, 0);
+    CHECK_INT(fake.n_candidates, 0);
+}
+
+static inline void judge(vt_eval *e, const char *code, struct vt_eval_request r, struct fixture_result *out)
+{
+    vt_task *t = fixture_task("relu"); /* four distributions and hidden sizes: 4 timed sets, 3 others, 1 hidden */
+    fixture_judge(e, t, code, r, out);
+    vt_task_unref(t);
+}
+
+static inline vt_json *parse(const struct fixture_result *r)
+{
+    vt_json *j = NULL;
+    vt_err err;
+    CHECK_OK(vt_json_parse(r->json ? r->json : "{}", r->json ? strlen(r->json) : 2, "a record", &j, &err), err);
+    return j;
+}
+
+/* The names of its flags, in their order. */
+static inline const char *flags_of(const vt_json *record, char out[128])
+{
+    size_t n = 0;
+    out[0] = 0;
+    for (const vt_json *f = vt_json_first(vt_json_get(record, "flags")); f; f = vt_json_next(f))
+        n += (size_t)snprintf(out + n, 128 - n, "%s%s", n ? "," : "", vt_json_str(f, "?"));
+    return out;
+}
+
 #endif

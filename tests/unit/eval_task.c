@@ -66,13 +66,16 @@ static void a_good_document_is_read(void)
 static void identity_is_content(void)
 {
     vt_err err = {0};
-    vt_task *a = NULL, *b = NULL, *c = NULL;
+    vt_task *a = NULL, *b = NULL, *c = NULL, *d = NULL;
     char *spaced = mutate("{\"id\":7,\"level\":1,", "{ \"level\" : 1 , \"id\" : 7,\n");
     char *other = mutate("a * x[0]", "a * x[1]");
+    char *late = mutate("7_axpy", "8_axpy"); /* its last key in canonical order */
     CHECK_OK(vt_task_parse(good, strlen(good), &a, &err), err);
     CHECK_OK(vt_task_parse(spaced, strlen(spaced), &b, &err), err);
     CHECK_OK(vt_task_parse(other, strlen(other), &c, &err), err);
-    if (a && b && c) {
+    CHECK_OK(vt_task_parse(late, strlen(late), &d, &err), err);
+    if (a && b && c && d) {
+        CHECK(strcmp(vt_task_digest(a), vt_task_digest(d)) != 0);
         CHECK_STR(vt_task_digest(a), vt_task_digest(b));
         CHECK_STR(vt_task_json(a), vt_task_json(b));
         CHECK(strcmp(vt_task_digest(a), vt_task_digest(c)) != 0);
@@ -80,8 +83,25 @@ static void identity_is_content(void)
     vt_task_unref(a);
     vt_task_unref(b);
     vt_task_unref(c);
+    vt_task_unref(d);
     free(spaced);
     free(other);
+    free(late);
+}
+
+/* Without size_order sizes come by name, not as they stand in the document. */
+static void sizes_have_an_order(void)
+{
+    vt_err err = {0};
+    vt_task *t = NULL;
+    char *text =
+        mutate("\"sizes\":{\"cpu\":{\"n\":100,\"m\":3},\"full\":{\"n\":1000,\"m\":5}},\"size_order\":[\"n\",\"m\"],",
+               "\"sizes\":{\"cpu\":{\"n\":100,\"m\":3},\"full\":{\"n\":1000,\"m\":5}},");
+    CHECK_OK(vt_task_parse(text, strlen(text), &t, &err), err);
+    if (t)
+        CHECK(strstr(vt_task_signature(t), "int k, int m, int n)") != NULL);
+    vt_task_unref(t);
+    free(text);
 }
 
 static void malformed_documents_are_refused(void)
@@ -109,6 +129,11 @@ static void malformed_documents_are_refused(void)
         {"\"dist\":[\"labels\"]", "\"dist\":[\"normal\"]", "no distribution"},
         {",\"max\":\"m\"", "", "needs \"max\""},
         {"\"role\":\"out\"", "\"role\":\"in\"", "dist"},
+        {"\"role\":\"out\"", "\"dist\":[\"uniform\"],\"role\":\"in\"", "no array with role"},
+        {"{\"name\":\"x\",", "{\"name\":\"x\",\"dists\":[\"uniform\"],", "dists"},
+        {"{\"name\":\"y\",", "{\"name\":\"m\",", "twice"},
+        {"\"shape\":[\"n\",\"m\"]", "\"shape\":[\"n*2741 + 77\",\"n*672804213107 + 21\"]",
+         "too large"}, /* 2^64 + 1 elements */
         {"\"role\":\"out\",\"dtype\":\"f32\"", "\"role\":\"out\",\"dtype\":\"i32\",\"compare\":\"bound\"", "bound"},
         {"\"n\":100", "\"n\":0", "integer from 1"},
         {"\"n\":100", "\"n\":1.5", "integer from 1"},
@@ -317,8 +342,14 @@ static void every_kind_of_null_is_made(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(a_good_document_is_read),           TEST(identity_is_content),          TEST(malformed_documents_are_refused),
-    TEST(truncated_documents_are_refused),   TEST(damaged_documents_do_no_harm), TEST(expressions),
-    TEST(level_1_has_the_benchmarks_shapes), TEST(every_kind_of_null_is_made),
+    TEST(a_good_document_is_read),
+    TEST(identity_is_content),
+    TEST(sizes_have_an_order),
+    TEST(malformed_documents_are_refused),
+    TEST(truncated_documents_are_refused),
+    TEST(damaged_documents_do_no_harm),
+    TEST(expressions),
+    TEST(level_1_has_the_benchmarks_shapes),
+    TEST(every_kind_of_null_is_made),
 };
 TEST_MAIN(cases)

@@ -256,7 +256,7 @@ static void refusals_name_what_and_why(void)
     r.max_tokens = 1 << 20;
     expect(p, &r, VT_ELIMIT, "context of 4096");
     r.max_tokens = INT_MAX; /* with the prompt it passes INT_MAX */
-    expect(p, &r, VT_ELIMIT, "context of 4096");
+    expect(p, &r, VT_EINVAL, "max_tokens must be at most 1048576");
     r = good;
     r.n_prompt = INT_MAX;
     expect(p, &r, VT_ELIMIT, "context of 4096");

@@ -228,6 +228,9 @@ static vt_status allocating_calls(void *arg, vt_err *err)
     VT_TRY(vt_bootstrap(x, 5, vt_stat_mean, 10, 0.95, 1, &b, err));
     VT_TRY(vt_best_of_k(x, 5, 2, &value, err));
     VT_TRY(vt_spearman(x, x, 5, &value, err));
+    VT_TRY(vt_ranks(x, 5, adjusted, NULL, NULL, err));
+    VT_TRY(vt_spearman_test(x, other, 5, 0.95, &r, err));
+    VT_TRY(vt_kendall(x, other, 5, 0.95, &r, err));
     VT_TRY(vt_partial_spearman(x, other, third, 5, 0.95, &r, err));
     VT_TRY(vt_spearman_clusters(x, other, cluster, 5, 5, 0.95, &r, err));
     VT_TRY(vt_cliffs_delta(x, 5, other, 5, 0.95, &r, err));

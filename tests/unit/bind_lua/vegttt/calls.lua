@@ -86,6 +86,8 @@ end
 
 function calls.score()
   assert(#wait(core.score(kept.start, { 65, 66, 10 }, { 70, 71 })) == 2)
+  local _, detail = wait(core.score(kept.start, { 65, 66, 10 }, { 70, 71 }, 3))
+  assert(#detail.confidence == 2)
 end
 
 local function batch()
