@@ -189,16 +189,27 @@ static bool put(int fd, const void *bytes, size_t n)
     return true;
 }
 
+/* A sanitizer's run time reserves more address space than any limit leaves. */
+static bool limit_memory(unsigned mib)
+{
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+    (void)mib;
+    return true;
+#else
+    const struct rlimit memory = {(rlim_t)mib << 20, (rlim_t)mib << 20};
+    return setrlimit(RLIMIT_AS, &memory) == 0;
+#endif
+}
+
 static _Noreturn void compile(const struct vt_cuda_request *r, const int fds[2])
 {
     const char *options[MAX_OPTIONS];
     int n = 0;
     struct stat st;
-    const struct rlimit memory = {(rlim_t)r->memory_mib << 20, (rlim_t)r->memory_mib << 20},
-                        cpu = {r->cpu_s, r->cpu_s + 1},
+    const struct rlimit cpu = {r->cpu_s, r->cpu_s + 1},
                         file = {(rlim_t)MAX_RESULT_MIB << 20, (rlim_t)MAX_RESULT_MIB << 20}, none = {0, 0};
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (setrlimit(RLIMIT_AS, &memory) != 0 || setrlimit(RLIMIT_CPU, &cpu) != 0 || setrlimit(RLIMIT_FSIZE, &file) != 0 ||
+    if (!limit_memory(r->memory_mib) || setrlimit(RLIMIT_CPU, &cpu) != 0 || setrlimit(RLIMIT_FSIZE, &file) != 0 ||
         setrlimit(RLIMIT_CORE, &none) != 0 || fstat(fds[0], &st) != 0)
         _exit(1);
     close(VT_CUDA_SOCKET);
