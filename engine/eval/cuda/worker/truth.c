@@ -125,6 +125,15 @@ static vt_status must_cover(const struct vt_run_ground *g, int64_t n_checked, in
                          vt_task_name(g->task), (long long)n_checked, (long long)n_elem);
 }
 
+/* Nothing that a later candidate could find: not the key of the stored truths, not what led to one. */
+static vt_status forget(struct vt_runner *r, const struct vt_run_ground *g, size_t set, vt_err *err)
+{
+    const int hidden = g->set[set].is_hidden;
+    for (unsigned i = 0; i < g->plan.n_scratch; i++)
+        VT_TRY(vt_gpu_fill(r->gpu, g->truth_scratch[i], 0, 4 * g->sizes[hidden].scratch[i], r->stream, err));
+    return vt_gpu_fill(r->gpu, r->d_sink, 0, sizeof(struct vt_dev_sink), r->stream, err);
+}
+
 vt_status vt_run_compare(struct vt_runner *r, struct vt_run_ground *g, size_t against, const struct vt_run_slot *slot,
                          struct vt_compare_result *out, vt_err *err)
 {
@@ -179,6 +188,7 @@ vt_status vt_run_compare(struct vt_runner *r, struct vt_run_ground *g, size_t ag
     }
     VT_TRY(fetch_tally(r, &n_checked, err));
     VT_TRY(must_cover(g, n_checked, n_elem, err));
+    VT_TRY(forget(r, g, against, err));
     read_tally(r->tally, n_checked, out);
     truth->is_dear |= !is_stored && vt_now_ns() - from > dear_ns;
     return VT_OK;
