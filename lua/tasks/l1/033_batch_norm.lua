@@ -101,12 +101,14 @@ extern "C" __global__ void squares(const float *__restrict__ x, const float *fir
     sum += (x[(e / s * c + r) * s + e % s] - first[r]) * (x[(e / s * c + r) * s + e % s] - first[r]);
   part[r * 1024 + lane] = sum;
 }
-extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight, const float *__restrict__ bias, const float *first, const float *second,
+extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight,
+    const float *__restrict__ bias, const float *first, const float *second,
     float *__restrict__ y, float eps, int n, int c, int s)
 {
   int e = blockIdx.x * 256 + threadIdx.x;
   long long r = blockIdx.y;
   if (e < n * s)
-    y[(e / s * c + r) * s + e % s] = (x[(e / s * c + r) * s + e % s] - first[r]) / sqrtf(second[r] + eps) * weight[r] + bias[r];
+    y[(e / s * c + r) * s + e % s] = (x[(e / s * c + r) * s + e % s] - first[r]) / sqrtf(second[r] +
+        eps) * weight[r] + bias[r];
 }]],
 }

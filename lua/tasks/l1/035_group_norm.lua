@@ -84,7 +84,8 @@ extern "C" __global__ void rows(const float *part, float *row, int n, int c, int
     sum += part[r * 1024 + lane];
   row[r] = sum / (float)(c / g * s);
 }
-extern "C" __global__ void squares(const float *__restrict__ x, const float *first, float *part, int n, int c, int g, int s)
+extern "C" __global__ void squares(const float *__restrict__ x, const float *first, float *part, int n, int c,
+    int g, int s)
 {
   int lane = blockIdx.x * 256 + threadIdx.x;
   long long r = blockIdx.y;
@@ -93,13 +94,15 @@ extern "C" __global__ void squares(const float *__restrict__ x, const float *fir
     sum += (x[r * (c / g * s) + e] - first[r]) * (x[r * (c / g * s) + e] - first[r]);
   part[r * 1024 + lane] = sum;
 }
-extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight, const float *__restrict__ bias, const float *first, const float *second,
+extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight,
+    const float *__restrict__ bias, const float *first, const float *second,
     float *__restrict__ y, float eps, int n, int c, int g, int s)
 {
   int e = blockIdx.x * 256 + threadIdx.x;
   long long r = blockIdx.y;
   if (e < c / g * s)
-    y[r * (c / g * s) + e] = (x[r * (c / g * s) + e] - first[r]) / sqrtf(second[r] + eps) * weight[r % g * (c / g) + e / s] +
+    y[r * (c / g * s) + e] = (x[r * (c / g * s) + e] - first[r]) / sqrtf(second[r] +
+        eps) * weight[r % g * (c / g) + e / s] +
         bias[r % g * (c / g) + e / s];
 }]],
 }

@@ -85,7 +85,8 @@ extern "C" __global__ void squares(const float *__restrict__ x, const float *fir
     sum += (x[r * m + e] - first[r]) * (x[r * m + e] - first[r]);
   part[r * 4096 + lane] = sum;
 }
-extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight, const float *__restrict__ bias, const float *first, const float *second,
+extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight,
+    const float *__restrict__ bias, const float *first, const float *second,
     float *__restrict__ y, float eps, int n, int m)
 {
   int e = blockIdx.x * 256 + threadIdx.x;

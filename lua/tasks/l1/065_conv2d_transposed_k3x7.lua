@@ -55,7 +55,8 @@ return {
       }]],
   cuda = [[
 // launch conv2d_transposed_k3x7 grid(ceil_div(n * co * (h + 2) * (w + 6), 256)) block(256) args(x, weight, y, n, ci, co, h, w)
-extern "C" __global__ void conv2d_transposed_k3x7(const float *__restrict__ x, const float *__restrict__ weight, float *__restrict__ y,
+extern "C" __global__ void conv2d_transposed_k3x7(const float *__restrict__ x,
+    const float *__restrict__ weight, float *__restrict__ y,
     int n, int ci, int co, int h, int w)
 {
   int oh = h + 2, ow = w + 6;

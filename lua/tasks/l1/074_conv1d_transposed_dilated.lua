@@ -47,7 +47,8 @@ return {
       }]],
   cuda = [[
 // launch conv1d_transposed_dilated grid(ceil_div(n * co * (l + 12), 256)) block(256) args(x, weight, y, n, ci, co, l)
-extern "C" __global__ void conv1d_transposed_dilated(const float *__restrict__ x, const float *__restrict__ weight, float *__restrict__ y,
+extern "C" __global__ void conv1d_transposed_dilated(const float *__restrict__ x,
+    const float *__restrict__ weight, float *__restrict__ y,
     int n, int ci, int co, int l)
 {
   int ol = l + 12;

@@ -66,7 +66,8 @@ return {
       }]],
   cuda = [[
 // launch conv2d_transposed_grouped grid(ceil_div(n * co * (2 * h + 1) * (3 * w - 2), 256)) block(256) args(x, weight, y, n, ci, co, h, w)
-extern "C" __global__ void conv2d_transposed_grouped(const float *__restrict__ x, const float *__restrict__ weight, float *__restrict__ y,
+extern "C" __global__ void conv2d_transposed_grouped(const float *__restrict__ x,
+    const float *__restrict__ weight, float *__restrict__ y,
     int n, int ci, int co, int h, int w)
 {
   int oh = 2 * h + 1, ow = 3 * w - 2;

@@ -53,7 +53,8 @@ return {
       }]],
   cuda = [[
 // launch conv1d_transposed_s2 grid(ceil_div(n * co * (2 * l + 1), 256)) block(256) args(x, weight, y, n, ci, co, l)
-extern "C" __global__ void conv1d_transposed_s2(const float *__restrict__ x, const float *__restrict__ weight, float *__restrict__ y,
+extern "C" __global__ void conv1d_transposed_s2(const float *__restrict__ x, const float *__restrict__ weight,
+    float *__restrict__ y,
     int n, int ci, int co, int l)
 {
   int ol = 2 * l + 1;

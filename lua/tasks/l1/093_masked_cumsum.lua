@@ -60,7 +60,8 @@ return {
 // launch parts grid(ceil_div(ceil_div(m, 64), 64), n) block(64) args(x, mask, part, m)
 // launch offsets grid(ceil_div(n, 64)) block(64) args(part, n, m)
 // launch finish grid(ceil_div(ceil_div(m, 64), 64), n) block(64) args(x, mask, part, y, m)
-extern "C" __global__ void parts(const float *__restrict__ x, const unsigned char *__restrict__ mask, float *part, int m)
+extern "C" __global__ void parts(const float *__restrict__ x, const unsigned char *__restrict__ mask,
+    float *part, int m)
 {
   int chunk = blockIdx.x * 64 + threadIdx.x, chunks = (m + 63) / 64;
   long long i = blockIdx.y;
@@ -84,7 +85,8 @@ extern "C" __global__ void offsets(float *part, int n, int m)
     acc += own;
   }
 }
-extern "C" __global__ void finish(const float *__restrict__ x, const unsigned char *__restrict__ mask, const float *part, float *__restrict__ y, int m)
+extern "C" __global__ void finish(const float *__restrict__ x, const unsigned char *__restrict__ mask,
+    const float *part, float *__restrict__ y, int m)
 {
   int chunk = blockIdx.x * 64 + threadIdx.x, chunks = (m + 63) / 64;
   long long i = blockIdx.y;

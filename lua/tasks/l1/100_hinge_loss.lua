@@ -39,7 +39,8 @@ return {
 // launch parts grid(256) block(256) args(pred, target, part, n, m)
 // launch fewer grid(1) block(256) args(part, few)
 // launch last grid(1) block(1) args(few, loss, n, m)
-extern "C" __global__ void parts(const float *__restrict__ pred, const float *__restrict__ target, float *part, int n, int m)
+extern "C" __global__ void parts(const float *__restrict__ pred, const float *__restrict__ target, float *part,
+    int n, int m)
 {
   int thread = blockIdx.x * blockDim.x + threadIdx.x;
   float sum = 0.0f;
