@@ -81,7 +81,7 @@ static void the_end_of_a_flood(void)
     CHECK_INT(text_len, 1 << 20);
     CHECK_STR(text + strlen(text) - 7, "900000\n");
     const char *line = strchr(text, '\n') + 1; /* the first whole one; all have seven bytes */
-    CHECK_INT(atoi(line), 900001 - (int)(strlen(line) / 7));
+    CHECK_INT(strtol(line, NULL, 10), 900001 - (int)(strlen(line) / 7));
 }
 
 static const struct test_case cases[] = {TEST(standard_input), TEST(signals), TEST(the_end_of_a_flood)};
