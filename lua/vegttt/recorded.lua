@@ -39,7 +39,10 @@ local function glob(pattern)
   return found
 end
 
-local function plain_path(path) return (path:gsub("^%./", "")) end
+local function plain_path(path)
+  while path:find "^%./" do path = path:sub(3) end -- a glob of a glob's finding has two
+  return path
+end
 
 local function own_dir()
   local task = sched.current()
