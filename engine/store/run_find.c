@@ -277,7 +277,8 @@ static vt_status write_holder(int fd, const char *dir, vt_err *err)
     return status;
 }
 
-vt_status vt_run_lock_unnamed(const char *dir, int *lock, vt_err *err)
+/* advice: what else than waiting helps, as the sentence ends. */
+static vt_status take_lock(const char *dir, const char *advice, int *lock, vt_err *err)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/lock", dir) >= (int)sizeof path)
@@ -291,7 +292,7 @@ vt_status vt_run_lock_unnamed(const char *dir, int *lock, vt_err *err)
     } else if (errno == EWOULDBLOCK) {
         char holder[320];
         describe_holder(fd, holder, sizeof holder);
-        status = vt_fail(err, VT_EBUSY, "the run %s is being written by %s; wait for it or pass --fresh", dir, holder);
+        status = vt_fail(err, VT_EBUSY, "the run %s is being written by %s; wait for it%s", dir, holder, advice);
     } else {
         status = vt_fail(err, VT_EIO, "cannot lock %s: %s", path, strerror(errno));
     }
@@ -300,10 +301,15 @@ vt_status vt_run_lock_unnamed(const char *dir, int *lock, vt_err *err)
     return status;
 }
 
+vt_status vt_run_lock_unnamed(const char *dir, int *lock, vt_err *err)
+{
+    return take_lock(dir, "", lock, err);
+}
+
 vt_status vt_run_lock(const char *dir, int *lock, vt_err *err)
 {
     int fd = -1;
-    VT_TRY(vt_run_lock_unnamed(dir, &fd, err));
+    VT_TRY(take_lock(dir, " or pass --fresh", &fd, err));
     vt_status status = write_holder(fd, dir, err);
     if (status != VT_OK)
         close(fd);

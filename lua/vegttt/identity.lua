@@ -4,6 +4,10 @@
 -- loss written in Lua has an identity as a built-in one has: the same function gives the same weights, also after a line
 -- was added above it, and another constant gives others.
 --
+-- What it closes over counts whole: of the parameters p, those too that it never reads, since p may be indexed by a name
+-- that is only known when it runs, or handed on. A script that wants its updates used again when `steps` grows takes the
+-- fields that its loss needs into locals.
+--
 -- Code is Lua's own binary form without names and lines. The numbers of the first and last line stay in that form, so it
 -- is walked and they are left out; the walk follows ldump.c of Lua 5.4.
 local closed = require "vegttt.closed"

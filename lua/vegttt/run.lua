@@ -509,13 +509,15 @@ function Run:plot(name, spec)
   return path
 end
 
----Any value as DIR/NAME.json, or weights as a PEFT folder DIR/NAME/.
+---Any value as DIR/NAME.json, or weights as a PEFT folder DIR/NAME/: its path. nil for the model's own weights, of which
+---a run keeps no copy.
 function Run:save(name, value)
   need_name("run:save", name)
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
     if value == value.model.base then
-      errors.misuse("run:save", "run:save: the weights of %s are the model itself, of which a run keeps no copy; name the "
-        .. "model where they are needed", value.model.spec)
+      core.err(("vegttt: run:save '%s': these weights are the model %s itself; there is nothing to write\n"):format(name,
+        value.model.spec))
+      return nil
     end
     local path = core.run_path(self.handle, name)
     self.checkpoints:save_as(value, path)
