@@ -19,6 +19,7 @@ struct item {
     struct vt_ctoken first, last, before; /* before: the one before last */
     struct vt_span head;                  /* the last name that parentheses follow */
     int depth;                            /* of brackets of any kind */
+    int braces;                           /* of a function, which ends at its own whatever its parentheses do */
     bool is_enum, in_value, has_value, has_parens, is_function;
 };
 
@@ -116,9 +117,11 @@ static void read_token(struct item *i, const struct vt_ctoken *t, struct vt_decl
     if (vt_ctoken_is(t, "{") && i->depth == 0 && vt_ctoken_is(&i->last, ")") && i->head.p && !i->in_value)
         i->is_function = true;
     i->depth += opens(t) - (closes(t) && i->depth > 0);
+    i->braces += vt_ctoken_is(t, "{") - (vt_ctoken_is(t, "}") && i->braces > 0);
     i->before = i->last;
     i->last = *t;
-    if (i->depth == 0 && (vt_ctoken_is(t, ";") || (i->is_function && vt_ctoken_is(t, "}"))))
+    bool is_end = i->is_function ? i->braces == 0 && vt_ctoken_is(t, "}") : i->depth == 0 && vt_ctoken_is(t, ";");
+    if (is_end)
         end_item(i, d);
 }
 

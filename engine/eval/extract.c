@@ -275,6 +275,14 @@ static struct found cut(enum rank rank)
     return (struct found){.rank = rank, .is_cut = true};
 }
 
+/* Nothing but declarations, and functions among them: a body that does nothing. */
+static struct vt_span other_function(struct vt_span s)
+{
+    struct vt_declared d;
+    vt_declared_of(s, &d);
+    return d.is_pure ? d.function : (struct vt_span){NULL, NULL};
+}
+
 /* Text that goes on where the prompt's signature and brace ended. is_delimited: a fence closes it. A brace with a line
  * of its own makes a body of whatever stands before it; else only statements are believed to be one. */
 static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
@@ -284,19 +292,14 @@ static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
     if (!end && !is_delimited)
         end = c.any;
     struct vt_span text = end ? vt_span_cut(s, end) : is_delimited ? vt_span_cut(s, s.end) : s;
+    struct vt_span other = other_function(text);
+    if (other.p)
+        return (struct found){.other = other};
     if (!(end && is_brace_line(s, end)) && !has_statement(text))
         return (struct found){0};
     if (end || is_delimited)
         return (struct found){.text = text, .rank = rank};
     return looks_like_code(text) ? cut(rank) : (struct found){0};
-}
-
-/* Nothing but declarations, and functions among them: a body that does nothing. */
-static struct vt_span other_function(struct vt_span s)
-{
-    struct vt_declared d;
-    vt_declared_of(s, &d);
-    return d.is_pure ? d.function : (struct vt_span){NULL, NULL};
 }
 
 /* The same where prose may stand around it and the text does not go on with the prompt's function. */
@@ -305,8 +308,8 @@ static struct vt_span other_in_the_open(struct vt_span s)
     struct vt_definition d, last = {0};
     struct vt_definitions w;
     const char *start = NULL, *brace = find_closing(s).brace;
-    if (brace)
-        return other_function(vt_span_cut(s, brace));
+    if (brace) /* body_of looks at what stands before it */
+        return (struct vt_span){NULL, NULL};
     vt_definitions_of(s, &w);
     while (vt_definition_next(&w, NULL, &d) && d.is_complete) {
         start = start ? start : code_start(s, d.name);
@@ -350,7 +353,7 @@ static struct found in_block(const struct vt_block *b, const char *name)
     if (!vt_definition_find(b->text, name, &d)) {
         if (is_foreign)
             return (struct found){.foreign = b->language};
-        struct vt_span other = other_function(b->text);
+        struct vt_span other = b->is_open ? other_in_the_open(b->text) : other_function(b->text);
         return other.p ? (struct found){.other = other} : body_of(b->text, ranks[b->word], !b->is_open);
     }
     if (!d.is_complete && b->is_open)

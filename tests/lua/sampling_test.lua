@@ -82,7 +82,7 @@ describe("sampling", function()
   end)
 
   it("refuses options outside the engine's limits", function()
-    inside(function(_, policy, task)
+    inside(function(vt, policy, task, p)
       local w, prompt = policy:start(), task:prompt()
       expect.raises("n must be at most 1048576, not 1048577", w.sample, w, prompt, { n = 1048577 })
       expect.raises("vt.draw: n must be at most 1048576, not 1000000000", vt.draw, w, { task }, p, { n = 1000000000 })

@@ -234,38 +234,6 @@ static void large_answers_on_a_pipe(void)
     bench_free(b);
 }
 
-/* A stream that was closed is refused at once: it would never end, or lose what is answered. */
-static void closed_streams(void)
-{
-    vt_err err;
-    struct bench *b = bench_new(false, 0);
-    int null_in = open("/dev/null", O_RDONLY | O_CLOEXEC), null_out = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    const struct {
-        int in, out;
-        const char *why;
-    } pairs[] = {{-1, null_out, "the input cannot be read"},
-                 {null_out, null_out, "the input cannot be read"},
-                 {null_in, -1, "the output cannot be written"},
-                 {null_in, null_in, "the output cannot be written"}};
-    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-        vt_serve *server = NULL;
-        const struct vt_serve_opts o = {.loop = b->loop,
-                                        .judge = {&b->judge, submit, withdraw},
-                                        .task = find,
-                                        .task_arg = b,
-                                        .in_fd = pairs[i].in,
-                                        .out_fd = pairs[i].out,
-                                        .ended = ended,
-                                        .ended_arg = b};
-        CHECK_INT(vt_serve_open(&o, &server, &err), VT_EINVAL);
-        CHECK(strstr(err.msg, pairs[i].why) != NULL);
-        CHECK(server == NULL);
-    }
-    close(null_in);
-    close(null_out);
-    bench_free(b);
-}
-
 static const struct test_case cases[] = {TEST(lines),
                                          TEST(long_line),
                                          TEST(room),
@@ -274,8 +242,7 @@ static const struct test_case cases[] = {TEST(lines),
                                          TEST(gone),
                                          TEST(the_end_of_a_client),
                                          TEST(nobody_reads),
-                                         TEST(large_answers_on_a_pipe),
-                                         TEST(closed_streams)};
+                                         TEST(large_answers_on_a_pipe)};
 
 int main(int argc, char **argv)
 {
