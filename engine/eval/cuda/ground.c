@@ -21,7 +21,7 @@ void vt_cuda_ground_close(struct vt_ground *g)
     free(g);
 }
 
-vt_status vt_cuda_send_ground(struct vt_station *s, struct vt_ground *g, size_t *bytes, vt_err *err)
+static vt_status send_ground(struct vt_station *s, struct vt_ground *g, size_t *bytes, vt_err *err)
 {
     struct vt_cuda_reply reply;
     struct vt_cuda_request r = {.op = VT_CUDA_GROUND,
@@ -70,7 +70,7 @@ vt_status vt_cuda_ask(struct vt_station *s, struct vt_ground *g, const struct vt
     for (int round = 0; round < MAX_ROUNDS; round++) {
         VT_TRY(vt_cuda_seat_ask(&s->runner, r, NULL, 0, timeout_ns, reply, err));
         if (reply->end == VT_CUDA_NEED_GROUND)
-            VT_TRY(vt_cuda_send_ground(s, g, NULL, err));
+            VT_TRY(send_ground(s, g, NULL, err));
         else if (reply->end == VT_CUDA_NEED_CODE)
             VT_TRY(send_code(s, g, c, err));
         else
@@ -144,7 +144,7 @@ vt_status vt_cuda_ground_open(struct vt_station *s, const struct vt_pool *pool, 
     if (status == VT_OK)
         status = make_truth(s, g, err);
     if (status == VT_OK)
-        status = vt_cuda_send_ground(s, g, bytes, err);
+        status = send_ground(s, g, bytes, err);
     if (status != VT_OK) {
         vt_cuda_ground_close(g);
         return status;

@@ -78,7 +78,6 @@ double vt_cuda_floor_ns(const struct vt_ground *g);
 vt_status vt_cuda_ask(struct vt_station *s, struct vt_ground *g, const struct vt_candidate *c,
                       struct vt_cuda_request *r, uint64_t timeout_ns, struct vt_cuda_reply *reply,
                       vt_err *err) VT_MUST_USE;
-vt_status vt_cuda_send_ground(struct vt_station *s, struct vt_ground *g, size_t *bytes, vt_err *err) VT_MUST_USE;
 /* candidate.c */
 vt_status vt_cuda_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,
                         struct vt_stage_result *result, vt_err *err) VT_MUST_USE;
