@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_process.c: commands that scripts start (os.execute, io.popen), as Lua has them but for three things. A command
+ * lua_process.c: commands that scripts start (os.execute, io.popen), as Lua has them but for four things. A command
  * begins with no signal blocked, as the engine's thread has; it is a process group of its own, so that an interrupt or
- * a limit can end it with all that it started (warden.h); and one that is only run reads nothing: standard input is an
- * input of the run, which a child would take from it unseen.
+ * a limit can end it with all that it started (warden.h); one that is only run reads nothing: standard input is an
+ * input of the run, which a child would take from it unseen; and what it leaves in the background ends with the process
+ * (descendants.h).
  */
+#include "bind/descendants.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include "bind/lua_stop.h"
@@ -34,6 +36,7 @@ static int start(vt_bind *b, const char *command, int fd, int as, pid_t *pid)
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attr;
     sigset_t none, usual;
+    vt_descendants_adopt();
     sigemptyset(&none);
     sigemptyset(&usual);
     sigaddset(&usual, SIGPIPE);
@@ -74,6 +77,8 @@ static int finish(lua_State *L, pid_t pid)
     while ((reaped = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
         ;
     int e = errno;
+    while (waitpid(-pid, NULL, WNOHANG) > 0) /* what it left, and has ended too */
+        ;
     vt_lua_check_stop(L);
     errno = e;
     if (reaped < 0)

@@ -4,6 +4,7 @@
  */
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "bind/descendants.h"
 #include "bind/lua_core.h"
 #include "bind/lua_modules.h"
 #include "bind/lua_open.h"
@@ -142,6 +143,7 @@ void vt_bind_close(vt_bind *b)
     vt_lua_drop_posted(b);
     if (b->L)
         lua_close(b->L);
+    vt_descendants_end();
     vt_warden_close(b->warden);
     vt_loop_free(b->loop);
     vt_lease_free(b->lease);

@@ -91,7 +91,7 @@ static void hook(lua_State *L, lua_Debug *ar)
         stop_script(L, b, &err);
         return;
     }
-    if (since > runaway_s && b->warned_s < b->last_turn_s) {
+    if (since > runaway_s && b->warned_s < b->last_turn_s && !is_main_thread(L)) { /* verbs compute there */
         b->warned_s = now;
         char text[256];
         int n = snprintf(

@@ -10,6 +10,7 @@
 #include "store/tidy.h"
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char hold_type[] = "vt.run_hold";
@@ -24,6 +25,17 @@ static int l_tree_size(lua_State *L)
     lua_pushinteger(L, (lua_Integer)size.n_bytes);
     lua_pushinteger(L, (lua_Integer)size.n_freed);
     return 2;
+}
+
+/* core.modified(path) -> when the file was written last, in nanoseconds of the clock that runs begin by, or nil. */
+static int l_modified(lua_State *L)
+{
+    struct stat st;
+    if (stat(luaL_checkstring(L, 1), &st) == 0)
+        lua_pushinteger(L, (lua_Integer)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec);
+    else
+        lua_pushnil(L);
+    return 1;
 }
 
 /* core.run_remove(dir, is_dry): raises when it is no run (ENOENT) or in use (EBUSY). */
@@ -111,9 +123,13 @@ static int l_content_sweep(lua_State *L)
 
 void vt_lua_add_tidy(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"tree_size", l_tree_size},         {"run_remove", l_run_remove},
-                                         {"run_hold", l_run_hold},           {"run_release", hold_gc},
-                                         {"content_sweep", l_content_sweep}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"tree_size", l_tree_size},
+                                         {"modified", l_modified},
+                                         {"run_remove", l_run_remove},
+                                         {"run_hold", l_run_hold},
+                                         {"run_release", hold_gc},
+                                         {"content_sweep", l_content_sweep},
+                                         {NULL, NULL}};
     luaL_newmetatable(L, hold_type);
     lua_pushcfunction(L, hold_gc);
     lua_setfield(L, -2, "__gc");

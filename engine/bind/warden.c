@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/exit.h"
+#include "bind/descendants.h"
 #include <errno.h>
 #include <math.h>
 #include <poll.h>
@@ -67,6 +68,7 @@ static size_t kill_children(struct vt_warden *w)
 static void end_process(struct vt_warden *w, enum vt_warden_cause cause)
 {
     kill_children(w);
+    vt_descendants_end();
     pthread_mutex_lock(&w->mutex);
     w->host->stop_now(w->host->arg, cause == VT_WARDEN_DEADLINE ? VT_EXIT_BUDGET : VT_EXIT_INTERRUPTED,
                       w->words[cause][0], w->words[cause][1]);

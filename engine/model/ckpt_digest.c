@@ -3,7 +3,9 @@
  * ckpt_digest.c: what a file is, by its content. SHA-256 of 98 MB takes longer than opening the model, so a digest is
  * kept in the cache folder under the file's device, inode, size and its two times: mtime can be set back by whoever
  * copies a file over another, ctime cannot. A file that was changed less than RACY_S ago is hashed but not remembered,
- * since a second change within one tick of the clock would leave both times as they are.
+ * since a second change within one tick of the clock would leave both times as they are, and a small one is hashed
+ * every time. There are N_SLOTS places for digests, each of which holds the last of the files that share it, so the
+ * folder does not grow with every file that was ever read.
  *
  * The weights of an open checkpoint are read from a mapping while its digest names packed weights in the cache. Both
  * must speak of one content, so the identity is taken when the file is mapped, and a digest of a file that has another
@@ -25,7 +27,12 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { RACY_S = 2 };
+enum { RACY_S = 2, SMALL = 64 << 10, SLOT_DIGITS = 3 /* hexadecimal: 4096 places */ };
+
+struct slot {
+    char *path;
+    char key[VT_SHA256_HEX]; /* names the file as it is now */
+};
 
 vt_status vt_file_id_of(const char *path, struct vt_file_id *out, vt_err *err)
 {
@@ -57,15 +64,10 @@ vt_status vt_file_id_check(const char *path, const struct vt_file_id *id, vt_err
     return VT_OK;
 }
 
-static bool is_digest(const struct vt_buf *b)
+/* Where the digest of a file is kept, and under which key: what would change if the file did. */
+static vt_status find_slot(const struct vt_file_id *id, struct slot *out, vt_err *err)
 {
-    return b->len == VT_SHA256_HEX - 1 && strspn(b->p, "0123456789abcdef") == b->len;
-}
-
-/* Path of the cached digest of a file: named by what would change if the file did. */
-static vt_status cache_path(const struct vt_file_id *id, char **out, vt_err *err)
-{
-    char hex[VT_SHA256_HEX], name[VT_SHA256_HEX + 16], *dir = NULL;
+    char name[32], *dir = NULL;
     struct vt_sha256 h;
     VT_TRY(vt_cache_dir(&dir, err));
     vt_sha256_init(&h);
@@ -76,33 +78,36 @@ static vt_status cache_path(const struct vt_file_id *id, char **out, vt_err *err
     vt_hash_u64(&h, "mtime_ns", (uint64_t)id->mtime_ns);
     vt_hash_u64(&h, "ctime_s", (uint64_t)id->ctime_s);
     vt_hash_u64(&h, "ctime_ns", (uint64_t)id->ctime_ns);
-    vt_sha256_hex(&h, hex);
-    snprintf(name, sizeof name, "digests/%s", hex);
-    *out = vt_path_join(dir, name);
+    vt_sha256_hex(&h, out->key);
+    snprintf(name, sizeof name, "digests/%.*s", (int)SLOT_DIGITS, out->key);
+    out->path = vt_path_join(dir, name);
     free(dir);
-    return *out ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for the digest of a file");
+    return out->path ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for the digest of a file");
 }
 
 /* Keeping the digest only saves time, so a cache folder that cannot be written does not fail the call. */
-static void keep(const char *cached, const char *hex)
+static void keep(const struct slot *slot, const char *hex)
 {
-    const char *slash = strrchr(cached, '/');
-    char *dir = slash ? vt_strndup(cached, (size_t)(slash - cached)) : NULL;
+    const char *slash = strrchr(slot->path, '/');
+    char *dir = slash ? vt_strndup(slot->path, (size_t)(slash - slot->path)) : NULL, text[2 * VT_SHA256_HEX];
     if (dir && vt_fs_mkdir_p(dir, NULL) == VT_OK) {
-        vt_status ignored = vt_fs_write_atomic(cached, hex, VT_SHA256_HEX - 1, NULL);
+        int n = snprintf(text, sizeof text, "%s %s", slot->key, hex);
+        vt_status ignored = vt_fs_write_atomic(slot->path, text, (size_t)n, NULL);
         (void)ignored;
     }
     free(dir);
 }
 
-static bool recall(const char *cached, char out[65])
+static bool recall(const struct slot *slot, char out[65])
 {
+    enum { HEX = VT_SHA256_HEX - 1 };
     struct vt_buf b;
-    if (!vt_fs_exists(cached) || vt_fs_read(cached, 256, &b, NULL) != VT_OK)
+    if (!vt_fs_exists(slot->path) || vt_fs_read(slot->path, 256, &b, NULL) != VT_OK)
         return false;
-    bool is_sound = is_digest(&b);
+    bool is_sound = b.len == 2 * HEX + 1 && memcmp(b.p, slot->key, HEX) == 0 && b.p[HEX] == ' ' &&
+                    strspn(b.p + HEX + 1, "0123456789abcdef") == HEX;
     if (is_sound)
-        memcpy(out, b.p, VT_SHA256_HEX);
+        memcpy(out, b.p + HEX + 1, VT_SHA256_HEX);
     vt_buf_free(&b);
     return is_sound;
 }
@@ -110,21 +115,21 @@ static bool recall(const char *cached, char out[65])
 /* The digest of the file at path while it has this identity. */
 static vt_status digest_of(const char *path, const struct vt_file_id *id, char out[65], vt_err *err)
 {
-    char *cached = NULL;
+    struct slot slot = {0};
     int64_t now = (int64_t)time(NULL);
     bool is_settled = id->mtime_s + RACY_S <= now && id->ctime_s + RACY_S <= now;
     VT_TRY(vt_file_id_check(path, id, err));
-    if (cache_path(id, &cached, NULL) != VT_OK)
-        cached = NULL;
+    if (id->size < SMALL || find_slot(id, &slot, NULL) != VT_OK)
+        slot.path = NULL;
     vt_status status = VT_OK;
-    if (!cached || !recall(cached, out)) {
+    if (!slot.path || !recall(&slot, out)) {
         status = vt_sha256_file(path, out, err);
         if (status == VT_OK)
             status = vt_file_id_check(path, id, err);
-        if (status == VT_OK && cached && is_settled)
-            keep(cached, out);
+        if (status == VT_OK && slot.path && is_settled)
+            keep(&slot, out);
     }
-    free(cached);
+    free(slot.path);
     return status;
 }
 

@@ -277,7 +277,8 @@ static vt_status write_holder(int fd, const char *dir, vt_err *err)
     return status;
 }
 
-vt_status vt_run_lock(const char *dir, int *lock, vt_err *err)
+/* advice: what else than waiting helps, as the sentence ends. */
+static vt_status take_lock(const char *dir, const char *advice, int *lock, vt_err *err)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/lock", dir) >= (int)sizeof path)
@@ -285,16 +286,31 @@ vt_status vt_run_lock(const char *dir, int *lock, vt_err *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
         return vt_fail(err, VT_EIO, "cannot open %s: %s", path, strerror(errno));
-    vt_status status;
+    vt_status status = VT_OK;
     if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
-        status = write_holder(fd, dir, err);
+        *lock = fd;
     } else if (errno == EWOULDBLOCK) {
         char holder[320];
         describe_holder(fd, holder, sizeof holder);
-        status = vt_fail(err, VT_EBUSY, "the run %s is being written by %s; wait for it or pass --fresh", dir, holder);
+        status = vt_fail(err, VT_EBUSY, "the run %s is being written by %s; wait for it%s", dir, holder, advice);
     } else {
         status = vt_fail(err, VT_EIO, "cannot lock %s: %s", path, strerror(errno));
     }
+    if (status != VT_OK)
+        close(fd);
+    return status;
+}
+
+vt_status vt_run_lock_unnamed(const char *dir, int *lock, vt_err *err)
+{
+    return take_lock(dir, "", lock, err);
+}
+
+vt_status vt_run_lock(const char *dir, int *lock, vt_err *err)
+{
+    int fd = -1;
+    VT_TRY(take_lock(dir, " or pass --fresh", &fd, err));
+    vt_status status = write_holder(fd, dir, err);
     if (status != VT_OK)
         close(fd);
     else

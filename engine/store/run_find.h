@@ -22,6 +22,8 @@ void vt_run_place_free(struct vt_run_place *p);
 
 /* Takes DIR/lock; EBUSY, with who holds it, when another process has it. Release: close(*lock). */
 vt_status vt_run_lock(const char *dir, int *lock, vt_err *err) VT_MUST_USE;
+/* The same without saying who holds it: for what is over at once, and a write less. */
+vt_status vt_run_lock_unnamed(const char *dir, int *lock, vt_err *err) VT_MUST_USE;
 
 /* Points the symbolic link `path` at `target`, replacing an older link in one step. */
 vt_status vt_run_link(const char *target, const char *path, vt_err *err) VT_MUST_USE;

@@ -162,7 +162,7 @@ vt_status vt_run_remove(const char *dir, bool is_dry, vt_err *err)
             close(fd);
         return vt_fail(err, VT_EIO, "cannot lock the folder %s: %s", folder, strerror(e));
     }
-    vt_status status = vt_run_lock(dir, &lock, err);
+    vt_status status = vt_run_lock_unnamed(dir, &lock, err);
     if (status == VT_OK && !is_dry)
         status = remove_locked(dir, err);
     if (lock >= 0)

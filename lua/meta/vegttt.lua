@@ -63,7 +63,7 @@ function vt.load(file) end
 ---@field log fun(self, kind: string, fields: table) one line of metrics.jsonl
 ---@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown; a name once, of letters, digits, _ - and .
 ---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path; a name once
----@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; the path
+---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; its path; nil for the weights that are the model itself
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
 ---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
@@ -165,7 +165,9 @@ function vt.learner(run, p) end
 ---lr from the model record; loss "importance_sampling", "ppo", "cispo", "dro", "cross_entropy", "clip_higher" (ppo with clip_hi
 ---1.28), "gspo" (one ratio a sequence, clip 1 - 3e-4 … 1 + 4e-4); ratio "raw"; clip 0.8 … 1.2; epochs 1; minibatch the whole batch; grad_clip
 ---0 = off; floor: skip the step when RMS advantage or half-batch gradient agreement is below it. A loss function returns w in
----L = −Σ w·logp, one value per token, and may not update. Where all advantages are 0 no step is taken under a built-in loss but
+---L = −Σ w·logp, one value per token, and may not update; it is named by its code and by all that it closes over, so one that
+---closes over p is another loss when any parameter is, and a run with more steps or samples makes its updates anew: take what
+---it needs out of p first (`local clip = p.clip`). Where all advantages are 0 no step is taken under a built-in loss but
 ---dro: the report is skipped, the weights stay what they are, and that is said.
 ---@class vt.UpdateOpts : { lr?: number, loss?: string|fun(seq: vt.Seq): vt.Vector, ratio?: "raw"|"tempered", clip_lo?: number, clip_hi?: number, epochs?: integer, minibatch?: integer, grad_clip?: number, floor?: number, weight_decay?: number, beta?: number }
 ---@class vt.Seq : { logp: vt.Vector, logq: vt.Vector, logq_behaviour: vt.Vector, advantage: number|vt.Vector, tokens: integer[], sample: vt.Sample }

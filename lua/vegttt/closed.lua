@@ -13,6 +13,18 @@ local function set_of(names)
   return set
 end
 
+local max_listed = 24
+
+-- What may have been meant: a name like it, else all that there are, fields first.
+local function suggestion(word, known, methods)
+  local names = errors.keys(known)
+  for _, m in ipairs(errors.keys(methods)) do names[#names + 1] = m end
+  local hint = errors.hint(word, names)
+  if hint ~= "" or #names == 0 then return hint end
+  return ("; it has %s%s"):format(table.concat(names, ", ", 1, math.min(#names, max_listed)),
+    #names > max_listed and ", …" or "")
+end
+
 ---A metatable: the class's name, what an object is called in messages, the fields that it may have, its methods.
 function closed.class(name, what, fields, methods)
   methods = methods or {}
@@ -22,9 +34,7 @@ function closed.class(name, what, fields, methods)
     local method = methods[k]
     if method ~= nil then return method end
     if known[k] or type(k) == "number" then return nil end
-    local names = errors.keys(known)
-    for m in pairs(methods) do names[#names + 1] = m end
-    errors.misuse(what, "%s has no '%s'%s", what, tostring(k), errors.hint(tostring(k), names))
+    errors.misuse(what, "%s has no '%s'%s", what, tostring(k), suggestion(tostring(k), known, methods))
   end
   closed.classes[#closed.classes + 1] = class
   return class
@@ -53,6 +63,11 @@ function closed.record_class(what, names) return closed.settable(closed.class("v
 
 ---Values by name, of which those of `names` may be nil. Other names can be neither read nor set.
 function closed.record(what, values, names) return setmetatable(values, closed.record_class(what, names)) end
+
+---The same, to which a script may add names of its own.
+function closed.open_record(what, values, names)
+  return setmetatable(values, closed.class("vt.Record", what, names))
+end
 
 function closed.is_record(t)
   local mt = getmetatable(t)

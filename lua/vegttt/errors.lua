@@ -8,11 +8,18 @@
 local core = require "vegttt.core"
 
 local Error = { __name = "vt.Error" }
-Error.__index = Error
+local errors = {}
+
+-- What an error may have; other names raise when they are read, as those of every record do.
+local error_fields = { kind = true, op = true, code = true, message = true, retryable = true, traceback = true,
+  inner = true, cause = true, task = true, sample = true }
+function Error.__index(_, k)
+  if error_fields[k] then return nil end
+  errors.misuse("vt.Error", "an error has no '%s'%s", tostring(k), errors.hint(tostring(k), errors.keys(error_fields)))
+end
+
 function Error:__tostring() return self.message end
 core.set_error_metatable(Error)
-
-local errors = {}
 
 ---@return vt.Error
 function errors.new(fields) return setmetatable(fields, Error) end

@@ -4,6 +4,10 @@
 -- loss written in Lua has an identity as a built-in one has: the same function gives the same weights, also after a line
 -- was added above it, and another constant gives others.
 --
+-- What it closes over counts whole: of the parameters p, those too that it never reads, since p may be indexed by a name
+-- that is only known when it runs, or handed on. A script that wants its updates used again when `steps` grows takes the
+-- fields that its loss needs into locals.
+--
 -- Code is Lua's own binary form without names and lines. The numbers of the first and last line stay in that form, so it
 -- is walked and they are left out; the walk follows ldump.c of Lua 5.4.
 local closed = require "vegttt.closed"
@@ -75,6 +79,30 @@ function identity.code(fn)
   return table.concat(parts)
 end
 
+-- The functions that scripts find under a name, Lua's own and vegttt's, by that name: what those close over is the state
+-- of the process.
+local name_of
+
+local function names()
+  if name_of then return name_of end
+  name_of = {}
+  local function add(t, prefix)
+    for k, v in pairs(t) do
+      local name = type(k) == "string" and prefix .. k
+      if name and type(v) == "function" and (not name_of[v] or name < name_of[v]) then name_of[v] = name end
+    end
+  end
+  local function add_groups(t, prefix)
+    add(t, prefix)
+    for k, v in pairs(t) do
+      if type(k) == "string" and type(v) == "table" and k ~= "_G" and k ~= "package" then add(v, prefix .. k .. ".") end
+    end
+  end
+  add_groups(core.globals, "")
+  add_groups(package.loaded.vegttt or {}, "vt.")
+  return name_of
+end
+
 local describe
 
 -- Plain data by value, functions by code and what they close over; anything else (modules, userdata) by its type.
@@ -92,6 +120,8 @@ local function describe_table(t, seen)
 end
 
 local function describe_function(fn, seen)
+  local name = names()[fn]
+  if name then return "the function " .. name end
   local code = identity.code(fn)
   if not code then return "function" end
   local parts = { core.sha256(code) }

@@ -17,10 +17,10 @@ local inputs = {}
 
 -- kind -> { text = how it is called, now = function(name, dir of the run that noted it) -> digest or nil }. Kinds without
 -- `now` are read before there is a run. One that is_anywhere is the same under another name: scripts and tasks that were
--- moved.
+-- moved. Of a kind that is_one a run has one, whatever its name.
 local kinds = {
-  engine = { text = "the engine (%s)" },
-  script = { text = "the script %s", is_anywhere = true },
+  engine = { text = "the engine", is_one = true },
+  script = { text = "the script %s", is_anywhere = true, is_one = true },
   flag = { text = "the flag --%s" },
 }
 
@@ -49,18 +49,34 @@ function inputs.folder_digest(dir)
   return core.sha256(table.concat(rows, "\n"))
 end
 
-local function module_file(name)
-  local path = package.searchpath(name, package.path) or package.searchpath(name, package.cpath)
-  return path or package.searchpath(name:match "^[^.]*", package.cpath)
+-- Where modules are looked for before a script sets package.path or package.cpath itself.
+local usual = { path = package.path, cpath = package.cpath }
+
+---From here on the places where modules are looked for now are the usual ones.
+function inputs.set_module_places() usual.path, usual.cpath = package.path, package.cpath end
+
+-- A module's name as an input: with the places, where a script has set others, for they decide which file it is.
+local function name_of_module(name)
+  if package.path == usual.path and package.cpath == usual.cpath then return name end
+  return table.concat({ name, package.path, package.cpath }, "\n")
+end
+
+-- The digest of the file that holds a module; "absent" where none does.
+local function module_digest(input_name)
+  local name, path, cpath = input_name:match "^([^\n]*)\n([^\n]*)\n(.*)$"
+  name, path, cpath = name or input_name, path or usual.path, cpath or usual.cpath
+  local file = package.searchpath(name, path) or package.searchpath(name, cpath)
+    or package.searchpath(name:match "^[^.]*", cpath)
+  return file and inputs.file_digest(file) or "absent"
 end
 
 inputs.declare("file", "the file %s", inputs.file_digest)
-inputs.declare("module", "the module %s", function(name)
-  local path = module_file(name)
-  return path and inputs.file_digest(path)
-end)
+inputs.declare("module", "the module %s", module_digest)
 inputs.declare("experiment", "the experiment %s", function(name) return inputs.file_digest(core.find(name) or name) end)
-inputs.declare("env", "the environment variable %s", function(name) return core.sha256(os.getenv(name) or "") end)
+inputs.declare("env", "the environment variable %s", function(name)
+  local value = os.getenv(name)
+  return value and core.sha256(value) or "unset"
+end)
 inputs.declare("numerics", "the numerics of %s", function() return core.numerics() end)
 inputs.declare("unrepeatable", "what %s gives") -- see inputs.note_unrepeatable
 
@@ -126,6 +142,12 @@ end
 ---answers nobody else.
 function inputs.note_unrepeatable(name) inputs.note("unrepeatable", name, "unknown") end
 
+---The environment variable `name` was read: its value, or nil.
+function inputs.getenv(name)
+  inputs.note("env", name, kinds.env.now(name))
+  return os.getenv(name)
+end
+
 ---The file `path` was read, or found absent.
 function inputs.note_file(path)
   local digest = inputs.file_digest(path)
@@ -144,18 +166,18 @@ function inputs.require(name)
     return require(name)
   end
   if name:find "^vegttt%f[%W]" or package.loaded[name] ~= nil then return require(name) end
-  local set, value, where = inputs.collect(require, name)
-  local path = module_file(name)
-  local digest = path and inputs.file_digest(path)
-  if digest then set:add("module", name, digest) end
+  local named = name_of_module(name)
+  local set, ok, value, where = inputs.collect(pcall, require, name)
+  if package.preload[name] == nil then set:add("module", named, module_digest(named)) end
+  inputs.note_all(set) -- also of one that is not there: a script may go on without it
+  if not ok then error(value, 0) end
   of_module[name] = set
-  inputs.note_all(set)
   return value, where
 end
 
 -- ── comparing ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function inputs.text(x) return kinds[x.kind].text:format(x.name) end
+function inputs.text(x) return kinds[x.kind].text:format((x.name:match "^[^\n]*")) end
 
 ---What a run noted: those from before it began and those from within.
 function inputs.recorded(dir)
@@ -199,8 +221,9 @@ function inputs.changed(dir, first_only)
   return out
 end
 
--- What an input is the successor of: a run has one script, whatever its name.
-local function place_of(x) return x.kind .. "\0" .. (x.kind == "script" and "" or x.name) end
+---What an input is the successor of.
+function inputs.place(x) return x.kind .. "\0" .. (kinds[x.kind].is_one and "" or x.name) end
+local place_of = inputs.place
 
 ---How the inputs from before a run (`old`) differ from those of now (`new`), in words.
 function inputs.differences(old, new)

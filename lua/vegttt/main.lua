@@ -11,7 +11,6 @@ local globals = require "vegttt.globals"
 local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
 local run = require "vegttt.run"
-local run_diff = require "vegttt.run_diff"
 local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
@@ -171,8 +170,6 @@ local function print_stored(r, summary, is_json)
   say_legend(is_json, columns_of)
   say(is_json, result_text(summary.result, 15))
   say(is_json, "\nThis run is finished: " .. r.dir)
-  local differs = run_diff.engines(run_diff.engine(summary), run_diff.engine_now())
-  if differs then say(is_json, differs) end
   say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")
 end
 
@@ -245,6 +242,7 @@ function main.main(argv)
   local ok, code = xpcall(function()
     local dir = file:match "^(.*)/[^/]*$" or "."
     package.path = ("%s/?.lua;%s/?/init.lua;./lua/?.lua;"):format(dir, dir) .. package.path
+    inputs.set_module_places()
     local e = experiment.load(file)
     local flags, given = parse(words, e.params)
     if flags.help then

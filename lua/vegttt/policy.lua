@@ -45,6 +45,8 @@ local function target_bits(names)
   return bits
 end
 
+local TrainedOn = closed.record_class("weights.trained_on", { "tasks", "families" })
+
 -- What weights were trained on, families in the tasks' words: an adapter names those of the corpus it was trained on.
 local function in_task_words(trained_on)
   local out, known = {}, {}
@@ -57,7 +59,7 @@ local function in_task_words(trained_on)
   end
   table.sort(out)
   trained_on.families = trained_on.families and core.array(out)
-  return trained_on
+  return setmetatable(trained_on, TrainedOn)
 end
 
 ---A Weights object around what the C half returned.

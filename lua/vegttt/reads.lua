@@ -3,16 +3,21 @@
 -- What a script reads of the world, and one rule for all of it: a run that is finished answers only for what can be
 -- compared.
 --
---   compared      files (io.open, io.lines, io.input, dofile, loadfile, package.loadlib, and the file that os.rename or
---                 os.remove found), modules, environment variables, standard input: each is noted with its digest, and
---                 a run whose inputs are not what they were is run again.
---   not           the clock (os.time, os.date, os.clock), commands (os.execute, io.popen), devices, pipes and what the
---                 kernel shows below /proc and /sys: these are noted by name. Such a run goes on where it was cut off, and its
---                 record can be read; but when it is finished the same command runs it again, and says why.
---   a function of its arguments   os.date and os.time with a time, os.difftime, math.random (the run's stream).
+--   compared      files (io.open, io.lines, io.input, dofile, loadfile, package.loadlib, package.searchpath, the file that
+--                 os.rename or os.remove found, and what a write that failed met), modules, environment variables,
+--                 standard input, the time zone (os.date in local time, os.time of a date): each is noted with its
+--                 digest, also what is not there, and a run whose inputs are not what they were is run again.
+--   not           the clock (os.time, os.date, os.clock), commands (os.execute, io.popen), os.tmpname, addresses
+--                 (tostring or %p of what has no text of its own), devices, pipes and what the kernel shows in /proc and
+--                 /sys by whatever name: these are noted by name. Such a run goes on where it was cut off, and its record
+--                 can be read; but when it is finished the same command runs it again, and says why.
+--   a function of its arguments   os.date of a time in UTC, os.difftime, math.random (the run's stream), and pairs, which
+--                 goes through numbers, then texts, in order.
+--   refused       another locale than C: numbers would be written and read in another way.
 --
+-- Not seen is the order of next and of keys that are tables or functions, which is Lua's own and another every time.
 -- Standard input is read whole when a script first asks for it, 64 MiB at most; its script reads a copy. What a run wrote
--- itself is no input.
+-- itself is no input; a file that it appended to is one from when it asks for its place in it.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local inputs = require "vegttt.inputs"
@@ -30,18 +35,22 @@ end
 local max_stdin = 64 << 20
 local stdin -- { text, digest, is_cut }
 
-local function read_stdin()
+local function take_stdin()
   if not stdin then
     local text = io.stdin:read(max_stdin + 1) or ""
     stdin = { text = text, digest = core.sha256(text), is_cut = #text > max_stdin }
   end
-  if stdin.is_cut then
+  return stdin
+end
+
+local function read_stdin()
+  if take_stdin().is_cut then
     errors.usage("standard input is longer than %d MiB; put it into a file and let the script open that", max_stdin >> 20)
   end
   return stdin
 end
 
-inputs.declare("stdin", "standard input", function() return read_stdin().digest end)
+inputs.declare("stdin", "standard input", function() return take_stdin().digest end)
 
 local function copy_of_stdin()
   local s, file = read_stdin(), io.tmpfile()
@@ -68,9 +77,12 @@ end
 
 -- ── files ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- By where it leads: a run's folder may be left by "..", and a link in it may lead elsewhere.
 local function is_own(path)
-  local run = current_run()
-  return run and (run.written[path] or path:sub(1, #run.dir + 1) == run.dir .. "/")
+  local run, place = current_run(), core.real_path(path)
+  if not run or not place then return false end
+  run.real_dir = run.real_dir or core.real_path(run.dir)
+  return run.written[place] or run.real_dir and place:sub(1, #run.real_dir + 1) == run.real_dir .. "/"
 end
 
 local function note_file(path)
@@ -78,16 +90,48 @@ local function note_file(path)
 end
 
 local function note_written(path)
-  local run = current_run()
-  if run and type(path) == "string" then run.written[path] = true end
+  local run, place = current_run(), type(path) == "string" and core.real_path(path)
+  if run and place then run.written[place] = true end
+end
+
+-- What a call that writes to `path` gives. That it could not is read of the world: of the file, and of its folder.
+local function writing(path, ...)
+  if (...) then
+    note_written(path)
+  elseif type(path) == "string" then
+    note_file(path)
+    note_file(path:match "^(.*)/[^/]*$" or ".")
+  end
+  return ...
+end
+
+local appended = setmetatable({}, { __mode = "k" }) -- a file opened to append -> the path and the digest that it had
+
+-- The place in a file that is appended to says how long it was.
+local function note_place(file)
+  local x = appended[file]
+  if x and x.digest then inputs.note("file", x.path, x.digest) elseif x then inputs.note_unrepeatable(x.path) end
+end
+
+local function watch_places()
+  local methods = getmetatable(io.stdout).__index
+  local seek = methods.seek
+  function methods.seek(file, ...)
+    note_place(file)
+    return seek(file, ...)
+  end
 end
 
 local function open(path, mode)
   local m = type(mode) == "string" and mode or "r"
   if m:find "^r" and is_stdin[path] then return copy_of_stdin() end
   if m:find "^r" or m:find "^a%+" then note_file(path) end
-  if m:find "^w" then note_written(path) end
-  return io.open(path, mode)
+  if m:find "^w" then return writing(path, io.open(path, mode)) end
+  local before = m:find "^ab?$" and type(path) == "string" and not is_own(path) and { path = path,
+    digest = inputs.file_digest(path) }
+  local file, problem, code = io.open(path, mode)
+  if before and file then appended[file] = before elseif before then note_file(path) end
+  return file, problem, code
 end
 
 local function lines(path, ...)
@@ -110,8 +154,11 @@ local function input(file)
 end
 
 local function output(file)
-  note_written(file)
-  return io.output(file)
+  if type(file) ~= "string" then return io.output(file) end
+  local opened, problem = io.open(file, "w")
+  writing(file, opened)
+  if not opened then error(problem, 0) end
+  return io.output(opened)
 end
 
 local function load_file(path, ...)
@@ -133,6 +180,19 @@ local function do_file(path)
   return dofile(path)
 end
 
+-- Every place that is looked at, those too where nothing is.
+local function search_path(name, path, separator, replacement)
+  local found, problem = package.searchpath(name, path, separator, replacement)
+  separator, replacement = separator or ".", replacement or "/"
+  local at = separator == "" and name or name:gsub(separator:gsub("%p", "%%%0"), (replacement:gsub("%%", "%%%%")))
+  for place in path:gmatch "[^;]+" do
+    place = place:gsub("%?", (at:gsub("%%", "%%%%")))
+    note_file(place)
+    if place == found then break end
+  end
+  return found, problem
+end
+
 local function load_library(path, name)
   note_file(path)
   return package.loadlib(path, name)
@@ -140,8 +200,7 @@ end
 
 local function rename(from, to)
   note_file(from)
-  note_written(to)
-  return os.rename(from, to)
+  return writing(to, os.rename(from, to))
 end
 
 local function remove(path)
@@ -151,18 +210,89 @@ end
 
 -- ── what cannot be compared ──────────────────────────────────────────────────────────────────────────────────────────
 
--- fn, noted by name when it is called without its n-th argument; without n always.
-local function unrepeatable(name, fn, n)
+-- fn, noted by name when it is called.
+local function unrepeatable(name, fn)
   return function(...)
-    if not n or select(n, ...) == nil then inputs.note_unrepeatable(name) end
+    inputs.note_unrepeatable(name)
     return fn(...)
   end
 end
 
-local function getenv(name)
-  local value = os.getenv(name)
-  inputs.note("env", name, core.sha256(value or ""))
-  return value
+-- The time zone: what TZ says, and the rules that it names.
+local function zone_digest()
+  local tz, folder = os.getenv "TZ", os.getenv "TZDIR" or "/usr/share/zoneinfo"
+  local name = tz and tz:gsub("^:", "")
+  local file = not name and "/etc/localtime" or name:find "^/" and name or folder .. "/" .. name
+  return core.sha256(("%s\0%s"):format(tz or "unset", core.file_digest(file) or ""))
+end
+inputs.declare("zone", "the time zone", zone_digest)
+
+local function date(format, t)
+  if t == nil then inputs.note_unrepeatable "os.date" end
+  if type(format) ~= "string" or format:sub(1, 1) ~= "!" then inputs.note("zone", "", zone_digest()) end
+  return os.date(format, t)
+end
+
+local function time(t)
+  if t == nil then inputs.note_unrepeatable "os.time" else inputs.note("zone", "", zone_digest()) end
+  return os.time(t)
+end
+
+local function setlocale(locale, category)
+  if locale ~= nil and locale ~= "C" and locale ~= "POSIX" then
+    errors.misuse("os.setlocale", "os.setlocale: scripts run in the locale C, in which results are written and read; "
+      .. "write dates and numbers in another way with string.format")
+  end
+  return os.setlocale(locale, category)
+end
+
+local has_address = { table = true, ["function"] = true, thread = true, userdata = true }
+
+-- Lua writes what has no text of its own by its address.
+local function is_address(v)
+  if not has_address[type(v)] then return false end
+  return io.type(v) ~= nil or not rawget(debug.getmetatable(v) or {}, "__tostring")
+end
+
+local function to_text(...)
+  local v = ...
+  if is_address(v) then inputs.note_unrepeatable("tostring of a " .. type(v)) end
+  return tostring(...)
+end
+
+local function format(text, ...)
+  for i = 1, select("#", ...) do
+    local v = select(i, ...)
+    if has_address[type(v)] and (is_address(v) or text:find("%%[-%d]*p")) then
+      inputs.note_unrepeatable("string.format of a " .. type(v))
+    end
+  end
+  return string.format(text, ...)
+end
+
+-- pairs in an order that is the same every time; one whose value has gone meanwhile is passed over, as by Lua's own.
+local function in_order(t)
+  if type(t) ~= "table" or (debug.getmetatable(t) or {}).__pairs then return pairs(t) end
+  local numbers, texts, others = {}, {}, {}
+  for k in next, t do
+    local kind = type(k)
+    local list = kind == "number" and numbers or kind == "string" and texts or others
+    list[#list + 1] = k
+  end
+  table.sort(numbers)
+  table.sort(texts)
+  table.move(texts, 1, #texts, #numbers + 1, numbers)
+  table.move(others, 1, #others, #numbers + 1, numbers)
+  local i = 0
+  return function()
+    local k, v
+    repeat
+      i = i + 1
+      k = numbers[i]
+      if k ~= nil then v = rawget(t, k) end
+    until k == nil or v ~= nil
+    return k, v
+  end, t, nil
 end
 
 ---Changes io, os, package and the loaders of the globals `g` of scripts in place.
@@ -174,11 +304,14 @@ function reads.install(g)
     popen = unrepeatable("io.popen", core.popen) })
   g.io.stdin = nil
   setmetatable(g.io, { __index = function(_, k) return k == "stdin" and shared_stdin() or nil end })
-  set(g.os, { execute = unrepeatable("os.execute", core.execute), time = unrepeatable("os.time", os.time, 1),
-    date = unrepeatable("os.date", os.date, 2), clock = unrepeatable("os.clock", os.clock), getenv = getenv,
-    rename = rename, remove = remove })
-  set(g, { dofile = do_file, loadfile = load_file, require = inputs.require })
-  g.package = setmetatable({ loadlib = errors.surface(load_library) }, { __index = package, __newindex = package })
+  set(g.os, { execute = unrepeatable("os.execute", core.execute), time = time, date = date,
+    clock = unrepeatable("os.clock", os.clock), tmpname = unrepeatable("os.tmpname", os.tmpname), setlocale = setlocale,
+    getenv = inputs.getenv, rename = rename, remove = remove })
+  set(g, { dofile = do_file, loadfile = load_file, require = inputs.require, tostring = to_text, pairs = in_order })
+  set(g.string, { format = format })
+  g.package = setmetatable({ loadlib = errors.surface(load_library), searchpath = errors.surface(search_path) },
+    { __index = package, __newindex = package })
+  watch_places()
 end
 
 return reads

@@ -16,7 +16,7 @@ local sched = require "vegttt.sched"
 
 local recorded = {}
 
--- Folders that match a glob with * in any component.
+-- Folders that match a glob with * in any component; `latest` is a second name of a run, and no * means it.
 local function glob(pattern)
   local found = { pattern:sub(1, 1) == "/" and "" or "." }
   for part in pattern:gmatch "[^/]+" do
@@ -39,7 +39,10 @@ local function glob(pattern)
   return found
 end
 
-local function plain_path(path) return (path:gsub("^%./", "")) end
+local function plain_path(path)
+  while path:find "^%./" do path = path:sub(3) end -- a glob of a glob's finding has two
+  return path
+end
 
 local function own_dir()
   local task = sched.current()
@@ -253,25 +256,46 @@ local function read_run(dir, about)
     before = about.before }, RecordedRun)
 end
 
--- The runs that a pattern names, their parts below them, and one digest of all their results.
-local function read_runs(pattern, own)
-  local out, by_id, rows = {}, {}, {}
+-- One digest of everything that read_run takes from a folder.
+local function run_digest(dir)
+  local parts = { dir }
+  for _, name in ipairs { "run.json", "params.json", "summary.json" } do
+    parts[#parts + 1] = core.file_digest(dir .. "/" .. name) or "none"
+  end
+  parts[#parts + 1] = inputs.folder_digest(dir .. "/tables")
+  return table.concat(parts, "\0")
+end
+
+-- Folders of runs that a pattern names: paths, else as the command line has it ("boa/*", an experiment, a stamp).
+local function run_dirs(pattern, all)
+  local out = {}
   for _, dir in ipairs(glob(pattern)) do
     for _, d in ipairs(core.exists(dir .. "/run.json") and { dir } or glob(dir .. "/*")) do
-      d = plain_path(d)
-      local about = d ~= own and run_files.json(d, "run.json")
-      if about then
-        local r = read_run(d, about)
-        out[#out + 1], by_id[r.id] = r, r
-        rows[#rows + 1] = d .. "\0" .. (core.file_digest(d .. "/summary.json") or "")
-      end
+      if core.exists(d .. "/run.json") then out[#out + 1] = plain_path(d) end
     end
   end
-  for _, entry in ipairs(run_files.all()) do
+  if #out == 0 then
+    for i, r in ipairs(run_files.matching(pattern, all)) do out[i] = r.dir end
+  end
+  return out
+end
+
+-- The runs that a pattern names, their parts below them, and one digest of all that they say.
+local function read_runs(pattern, own)
+  local out, by_id, rows, all = {}, {}, {}, run_files.all()
+  for _, d in ipairs(run_dirs(pattern, all)) do
+    local about = d ~= own and run_files.json(d, "run.json")
+    if about then
+      local r = read_run(d, about)
+      out[#out + 1], rows[#rows + 1] = r, run_digest(d)
+      if r.id then by_id[r.id] = r end
+    end
+  end
+  for _, entry in ipairs(all) do
     local parent = entry.parent and by_id[entry.parent]
     if parent then
-      parent.cells[#parent.cells + 1] = read_run(entry.dir, run_files.json(entry.dir, "run.json"))
-      rows[#rows + 1] = entry.dir .. "\0" .. (core.file_digest(entry.dir .. "/summary.json") or "")
+      parent.cells[#parent.cells + 1] = read_run(entry.dir, run_files.json(entry.dir, "run.json") or {})
+      rows[#rows + 1] = run_digest(entry.dir)
     end
   end
   return out, core.sha256(table.concat(rows, "\n"))
@@ -283,6 +307,7 @@ function recorded.runs(pattern)
   if type(pattern) ~= "string" then errors.misuse("vt.runs", "vt.runs needs a glob, not a %s", type(pattern)) end
   local out, digest = read_runs(pattern, own_dir())
   inputs.note("runs", pattern, digest)
+  if #out == 0 then core.err(("vegttt: no recorded run matches %s\n"):format(pattern)) end
   return out
 end
 

@@ -3,13 +3,16 @@
 -- The selection rules that are shipped. Each sees only what a candidate shows (select.lua); the likelihood rules differ
 -- in which log-probability they rank, and the rest are what a reviewer asks for beside them. A rule that ties returns
 -- all that tie, and scores their mean.
+local closed = require "vegttt.closed"
 local errors = require "vegttt.errors"
 local list = require "vegttt.list"
 
 local rules = { by_name = {}, order = {} } -- order: in which tables show them
 
+local Rule = closed.record_class("a selection rule", { "name", "pick", "params", "mode", "needs_detail" })
+
 local function rule(name, pick, more)
-  local r = { name = name, pick = pick }
+  local r = setmetatable({ name = name, pick = pick }, Rule)
   for k, v in pairs(more or {}) do r[k] = v end
   rules.by_name[name] = r
   rules.order[#rules.order + 1] = name

@@ -121,8 +121,7 @@ end
 -- Everything that was read before the run, beside the flags that change results.
 local function read_before(e, planned)
   local read = inputs.set()
-  read:add("engine", "version", core.version)
-  read:add("engine", "its Lua half", core.lua_digest())
+  read:add("engine", "", core.sha256(table.concat({ core.version, core.engine_digest, core.lua_digest() }, "\0")))
   if session.flags.chat then read:add("flag", "chat", session.flags.chat) end -- it changes every prompt
   if session.flags.unsafe_jail then read:add("flag", "unsafe-jail", "true") end
   local from = session.flags.reward_from
@@ -510,12 +509,18 @@ function Run:plot(name, spec)
   return path
 end
 
----Any value as DIR/NAME.json, or weights as a PEFT folder DIR/NAME/.
+---Any value as DIR/NAME.json, or weights as a PEFT folder DIR/NAME/: its path. nil for the model's own weights, of which
+---a run keeps no copy.
 function Run:save(name, value)
   need_name("run:save", name)
   if type(value) == "table" and getmetatable(value) and getmetatable(value).__name == "vt.Weights" then
+    if value == value.model.base then
+      core.err(("vegttt: run:save '%s': these weights are the model %s itself; there is nothing to write\n"):format(name,
+        value.model.spec))
+      return nil
+    end
     local path = core.run_path(self.handle, name)
-    if value ~= value.model.base then self.checkpoints:save_as(value, path) end
+    self.checkpoints:save_as(value, path)
     return path
   end
   local path = core.run_path(self.handle, name .. ".json")

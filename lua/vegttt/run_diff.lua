@@ -28,12 +28,12 @@ function run_diff.params(a, b)
   return out, n_equal
 end
 
--- kind and name -> digests of all that a run read, before it began and within; a run has one script, whatever its name.
+-- place -> digests of all that a run read, before it began and within.
 local function read_by(dir)
   local out = {}
   for _, set in ipairs { inputs.recorded(dir) } do
     for _, x in ipairs(set.list) do
-      local place = x.kind .. "\0" .. (x.kind == "script" and "" or x.name)
+      local place = inputs.place(x)
       out[place] = out[place] or { x = x, digests = {} }
       out[place].digests[x.digest] = true
     end

@@ -52,7 +52,7 @@ local function older_first(a, b)
   return a.dir < b.dir
 end
 
----All runs below runs/: { dir, experiment, stamp, id, parent = the id of the sweep it is a cell of, about = run.json, … },
+---All runs below runs/: { dir, experiment, stamp, id, parent = the id of the sweep it is a cell of, about = run.json, is_damaged: that cannot be read },
 ---oldest first.
 function run_files.all()
   local out = {}
@@ -60,8 +60,9 @@ function run_files.all()
     for _, stamp in ipairs(experiment ~= "latest" and core.list(root .. "/" .. experiment) or {}) do
       local dir = ("%s/%s/%s"):format(root, experiment, stamp)
       if is_run(dir) then
-        local about = run_files.json(dir, "run.json") or {}
-        out[#out + 1] = { dir = dir, experiment = experiment, stamp = stamp, t = tostring(about.t or "0"), id = about.id,
+        local found = run_files.json(dir, "run.json")
+        local about = found or {}
+        out[#out + 1] = { is_damaged = not found, dir = dir, experiment = experiment, stamp = stamp, t = tostring(about.t or "0"), id = about.id,
           parent = about.parent, about = about }
       end
     end

@@ -51,8 +51,8 @@ script.sha256?  text  SHA-256 of its text
 engine      object  the engine that began the run
 engine.version  text  of the release
 engine.commit   text  git describe of the sources when it was built, "unknown" outside git
-engine.digest   text  SHA-256 of the engine's sources in C
-engine.lua      text  SHA-256 of its Lua half, which is part of the run's identity
+engine.digest   text  SHA-256 of the engine's sources in C; with the next, part of the run's identity
+engine.lua      text  SHA-256 of its Lua half
 parent?     text    id of the sweep that the run is a cell of
 before?     text    folder of the newest run of the family when this one began
 changed?    list    in words, what is not as it was in that run

@@ -69,6 +69,7 @@ local function candidate(sample, mode, cost)
 end
 
 local Picks = {}
+local Cost = closed.record_class("picks.cost", { "checks", "measures" })
 local picks_class = closed.class("vt.Picks", "picks", { "cost", "n" }, Picks)
 
 local function mean(values)
@@ -231,7 +232,7 @@ function select_.apply(rule, groups, o)
   rule = rule_of("vt.select.apply", rule)
   groups = groups_.list("vt.select.apply", groups)
   local params = params_of(rule, o.params or {})
-  local picks = setmetatable({ cost = { checks = 0, measures = 0 }, n = #groups }, picks_class)
+  local picks = setmetatable({ cost = setmetatable({ checks = 0, measures = 0 }, Cost), n = #groups }, picks_class)
   for i, g in ipairs(groups) do
     local stream = rng.new(o.seed or 42, ("select/%s/%d"):format(rule.name, i))
     picks[i] = { group = g, samples = run_rule(rule, g, params, stream, picks.cost, in_pool[o.pool or "all"],
@@ -265,6 +266,7 @@ function EarlyStop:offer(score, what)
     local best = {}
     for k, v in pairs(what or {}) do best[k] = v end
     best.score = score
+    closed.open_record("early_stop:best()", best, errors.keys(best))
     self.best_offer, self.n_worse = best, 0
     return "best"
   end

@@ -25,10 +25,10 @@ local function open_store()
   store, store_folder = ok and handle or false, ok and folder or nil
 end
 
----The machine-wide content store, or nil when it cannot be opened (it only saves time).
+---The machine-wide content store and its folder, or nil when it cannot be opened (it only saves time).
 function session.content()
   open_store()
-  return store or nil
+  return store or nil, store_folder
 end
 
 local evaluators = {}

@@ -2,6 +2,7 @@
 --
 -- Means and shares with intervals. The default is the bootstrap-t over units: tests/unit/stats_calibration.c shows what
 -- each method covers where it says 95 %, on tasks whose samples are copies of each other.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local statistic = require "vegttt.statistic"
@@ -87,6 +88,8 @@ function intervals.odds_ratio(success_1, failure_1, success_2, failure_2, o)
     method = zeros > 0 and "Woolf, a half added to every count" or "Woolf" }
 end
 
+local Summary = closed.record_class("vt.stats.summary's result", { "n", "n_distinct", "mean", "sd", "median", "min", "max" })
+
 ---n, n_distinct, mean, sd, min, max, median of numbers or of a field of a list.
 function intervals.summary(values, field)
   local op, x = "vt.stats.summary", {}
@@ -96,8 +99,9 @@ function intervals.summary(values, field)
     if type(values) ~= "table" then errors.misuse(op, "%s needs a list, not a %s", op, type(values)) end
     for i, v in ipairs(values) do x[i] = errors.number(op, ("field '%s' of element %d"):format(field, i), v[field]) end
   end
-  return { n = #x, n_distinct = statistic.distinct(x), mean = formulas.mean(x), sd = #x > 1 and formulas.sd(x) or nil,
-    median = formulas.quantile(x, 0.5), min = formulas.quantile(x, 0), max = formulas.quantile(x, 1) }
+  return setmetatable({ n = #x, n_distinct = statistic.distinct(x), mean = formulas.mean(x),
+    sd = #x > 1 and formulas.sd(x) or nil, median = formulas.quantile(x, 0.5), min = formulas.quantile(x, 0),
+    max = formulas.quantile(x, 1) }, Summary)
 end
 
 return intervals

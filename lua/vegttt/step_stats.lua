@@ -9,11 +9,14 @@
 --
 -- The entropy is the mean of -logprob over sampled tokens under the distribution that they were drawn from, an estimate that
 -- holds at any temperature; surprisal is the same tokens' at temperature 1.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
 
 local op = "vt.step_stats"
+local Stats = closed.class("vt.Record", "vt.step_stats's result", { "n", "entropy", "surprisal", "max_advantage", "ess",
+  "nll", "nll_sd", "distinct", "top_code", "grad_norm", "agreement", "gap", "ratio_ess", "loss", "n_tokens", "skipped" })
 
 -- |A| of a sample: of a vector the mean over its tokens.
 local function size_of(a)
@@ -88,5 +91,5 @@ return function(of, report)
     out.ratio_ess = report.ess
     out.loss, out.n_tokens, out.skipped = report.loss, report.n_tokens, report.skipped
   end
-  return out
+  return setmetatable(out, Stats)
 end

@@ -56,13 +56,41 @@ local function cell_name(cell)
   return #parts > 0 and table.concat(parts, ", ") or "the only one"
 end
 
+-- A cell that this run is itself a part of would be waited for for ever.
+local function is_within(parent, message)
+  while parent do
+    if message:find(parent.dir .. " ", 1, true) then return true end
+    parent = parent.options.within
+  end
+  return false
+end
+
+local busy_look_s = 0.5
+
+-- [waits] The opened run of a cell. One that somebody else is writing, another sweep or another cell of this one, is
+-- waited for: its result is ours too.
+local function open_cell(parent, e, cell)
+  local is_said = false
+  while true do
+    local ok, r = pcall(attempt.open, e, cell.values, cell.origins, { root = parent.options.root,
+      replicate = parent.replicate, fresh = parent.options.fresh, limits = parent.limits, within = parent,
+      argv = parent.options.argv, progress = parent.progress })
+    if ok then return r end
+    if not errors.is(r) or r.code ~= "EBUSY" or is_within(parent, r.message) then error(r, 0) end
+    if not is_said then core.err(("vegttt: the cell %s waits: %s\n"):format(cell_name(cell), r.message:match "^[^;]*")) end
+    is_said = true
+    sched.gate "run:sweep"
+    local later = sched.future()
+    sched.after(busy_look_s, function() later:settle(true) end)
+    sched.await(later, "run:sweep")
+  end
+end
+
 -- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
 local function run_cell(parent, e, cell)
   local values, dir = cell.values, nil
   local ok, result = pcall(function()
-    local r = attempt.open(e, values, cell.origins, { root = parent.options.root, replicate = parent.replicate,
-      fresh = parent.options.fresh, limits = parent.limits, within = parent, argv = parent.options.argv,
-      progress = parent.progress })
+    local r = open_cell(parent, e, cell)
     dir = r.dir
     local stored = r:stored_summary()
     if stored then
@@ -150,6 +178,18 @@ local function is_axis(d, given)
   return kind == "integer" or kind == "number" or kind == "boolean" or d.choices ~= nil
 end
 
+-- Every value of an axis once: a gap and a value that is there already are slips of the hand.
+local function check_axis(name, given)
+  local known = {}
+  for item in (given .. ","):gmatch "([^,]*)," do
+    local value = item:match "^%s*(.-)%s*$"
+    if value == "" then errors.usage("--%s %s: a value is missing between commas", name, given) end
+    value = tonumber(value) or value
+    if known[value] then errors.usage("--%s %s: %s stands there twice", name, given, item) end
+    known[value] = true
+  end
+end
+
 -- The columns of what cells gave: names of scalars, in order.
 local function scalars_of(cells)
   local names = {}
@@ -197,6 +237,7 @@ function sweep.of(e, given)
     declared[name] = d
     local text = given[name]
     if text and is_axis(d, text) then
+      check_axis(name, text)
       axes[#axes + 1] = name
       declared[name] = { nil, d[2], list = true, type = params.kind(d), min = d.min, above = d.above, max = d.max,
         choices = d.choices }

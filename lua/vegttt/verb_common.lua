@@ -50,6 +50,15 @@ local function check_given(options, given, doing)
   end
 end
 
+local function is_asked_for_json(spec, argv)
+  for _, o in ipairs(spec.options or {}) do
+    for _, word in ipairs(o[1] == "json" and argv or {}) do
+      if word == "--json" then return true end
+    end
+  end
+  return false
+end
+
 ---spec: { help = text above the options, options, after = text below them, max_words = how many words may stand there
 ---beside the options, run = function(values, words) -> exit code,
 ---doing = function(values, words) -> what is asked for, by the names that the options' goes_with have }.
@@ -70,8 +79,13 @@ function verb.main(argv, spec)
     return spec.run(values, words, argv)
   end, sched.wrap_error)
   if ok then return code end
+  local exit = errors.exit_code(code, true)
   core.err(("vegttt: %s\n"):format(tostring(code)))
-  return errors.exit_code(code, true)
+  if is_asked_for_json(spec, argv) then
+    core.out(core.json_encode { exit = exit, error = { kind = errors.is(code) and code.kind or "script",
+      message = tostring(code) } } .. "\n")
+  end
+  return exit
 end
 
 ---Runs fn as the main light task, for verbs that wait; returns what it returns. on_interrupt() is called at Ctrl-C.
@@ -119,10 +133,11 @@ function verb.evaluator()
   return (session.evaluator "verb")
 end
 
----[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh, extract.
+---[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh, extract, tier, scale.
 function verb.judge(task, code, o)
   local op = core.eval_submit(verb.evaluator(), task.handle, code,
-    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false })
+    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false, tier = o.tier,
+      scale = o.scale })
   return sched.await(sched.start(op, function(json)
     local record = core.json_decode(json, "the evaluator's record")
     record.json = json

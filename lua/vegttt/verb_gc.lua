@@ -5,7 +5,8 @@
 -- In the content store: objects that no run below runs/ names and that nobody used for --keep days. The store is shared
 -- by all folders of the machine and only saves time, so an object that a run elsewhere would have liked is made again.
 -- Builds have names of their own that no record holds, so they go by their last use alone. Objects that are being read
--- or were used since the listing stay (engine/store/content.h), so gc may run beside anything.
+-- or were used since the listing stay (engine/store/content.h), so gc may run beside anything. The digests of files that
+-- are kept beside it go by their age.
 --
 -- Below runs/: what training needs beside the parameters, of runs that are finished and train no more; folders of states
 -- that were being written when their process died; what is left of runs that were being removed. A run that a process
@@ -42,6 +43,23 @@ local function sweep_store(runs, days, is_dry)
   local n, bytes = core.content_sweep(store, keys, until_s, is_dry)
   verb.say("content store: %d objects that no run here names, unused for %s days or more: %s", n,
     text.number(days, 4), text.bytes(bytes))
+  return bytes
+end
+
+-- Digests of large files (engine/model/ckpt_digest.c), which are found again by reading the files.
+local function sweep_digests(days, is_dry)
+  local _, store = session.content()
+  local dir = store and store:gsub("[^/]*/*$", "") .. "digests"
+  local n, bytes, until_ns = 0, 0, (os.time() + 1 - days * 86400) * 1e9
+  for _, name in ipairs(dir and core.list(dir) or {}) do
+    local path = dir .. "/" .. name
+    local modified = core.modified(path)
+    if modified and (modified < until_ns or #name > 3) then -- once they were kept under longer names, without end
+      n, bytes = n + 1, bytes + core.tree_size(path)
+      if not is_dry then core.remove(path) end
+    end
+  end
+  if n > 0 then verb.say("digests of files: %d, written more than %s days ago: %s", n, text.number(days, 4), text.bytes(bytes)) end
   return bytes
 end
 
@@ -116,7 +134,7 @@ local function run(f, words)
   local runs, bytes = run_files.all(), 0
   for _, r in ipairs(runs) do bytes = bytes + clean_run(r, f["dry-run"]) end
   bytes = bytes + clean_remains(f["dry-run"])
-  bytes = bytes + sweep_store(runs, f.keep, f["dry-run"])
+  bytes = bytes + sweep_store(runs, f.keep, f["dry-run"]) + sweep_digests(f.keep, f["dry-run"])
   verb.say("%s %s", text.bytes(bytes), f["dry-run"] and "would be given back" or "given back")
   return 0
 end

@@ -45,6 +45,7 @@ local function read(r)
     r.params = params_of(r.dir)
     r.bytes = core.tree_size(r.dir)
     r.status, r.summary = run_files.status(r.dir)
+    if r.is_damaged then r.status, r.problem = "damaged", r.dir .. "/run.json cannot be read" end
     if r.status == "unfinished" then r.counts = run_files.counts(r.dir) end
     r.headline = run_files.headline(r.summary)
   end)

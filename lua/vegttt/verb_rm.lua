@@ -28,19 +28,70 @@ local function chosen(words, all)
   return is_named
 end
 
--- The folders of the set that an input of another run names.
-local function named_by_input(x, set, dirs)
-  local name = x.name
-  if x.kind == "weights" then name = name:match "^(.*)@" or name end
-  if x.kind == "flag" then name = name:match "^reward%-from (.*)$" or "" end
-  local is_read = x.kind == "weights" or x.kind == "rollouts" or x.kind == "runs" or x.kind == "flag"
-  if not is_read or name == "" then return nil end
-  name = name:gsub("^%./", ""):gsub("(.)/+$", "%1")
-  if set[name] then return name end
+-- The folders of the set by where they are, and their runs by folder.
+local function places(all, set)
+  local out = { dirs = errors.keys(set), of = {}, run = {} }
+  for _, dir in ipairs(out.dirs) do out.of[core.real_path(dir)] = dir end
+  for _, r in ipairs(all) do out.run[r.dir] = r end
+  return out
+end
+
+-- The folder of the set that `path`, as a run that was started in cwd has it, leads to or below.
+local function holder(path, cwd, at)
+  local place = core.real_path(path:find "^/" and path or cwd .. "/" .. path)
+  while place and place ~= "" do
+    if at.of[place] then return at.of[place] end
+    place = place:match "^(.*)/[^/]*$"
+  end
+end
+
+-- The first folder that a glob of this reader names: one of a run that had begun when the reader ended.
+local function matched(glob, cwd, at, ended)
+  local name = glob:gsub("^%./", ""):gsub("(.)/+$", "%1")
+  local real = core.real_path(cwd)
+  if real and name:sub(1, #real + 1) == real .. "/" then name = name:sub(#real + 2) end
   local pattern, below = run_files.pattern(name), run_files.pattern(name .. "/*")
-  for _, dir in ipairs(dirs) do
+  local runs = {}
+  for i, dir in ipairs(at.dirs) do runs[i] = at.run[dir] end
+  local is_named = {}
+  for _, r in ipairs(run_files.matching(name, runs)) do is_named[r.dir] = true end
+  for _, dir in ipairs(at.dirs) do
+    local began = math.tointeger(tonumber(at.run[dir].t)) or 0
+    if (is_named[dir] or dir:find(pattern) or dir:find(below)) and (not ended or began < ended) then return dir end
+  end
+end
+
+-- The run of the set that a snapshot's reference names: "RUN@step1", or whichever has the state, where it named another
+-- run every day ("latest@step1").
+local function with_snapshot(x, cwd, at)
+  local what = x.name:match "^(.*)@" or x.name
+  local found = what ~= "latest" and holder(what, cwd, at)
+  if found then return found end
+  for _, dir in ipairs(at.dirs) do
     local stamp = dir:match "[^/]+$"
-    if dir:find(pattern) or dir:find(below) or stamp:sub(1, #name) == name then return dir end
+    local is_named = what ~= "latest" and stamp:sub(1, #what) == what
+    if is_named or core.exists(("%s/ckpt/%s"):format(dir, x.digest)) then return dir end
+  end
+end
+
+-- The folder of the set that an input names. cwd, ended: of the run whose input it is.
+local function named_by_input(x, cwd, at, ended)
+  if type(x.name) ~= "string" then return nil end
+  if x.kind == "file" then return x.digest ~= "absent" and holder(x.name, cwd, at) end
+  if x.kind == "model" then -- MODEL, or MODEL+ADAPTER
+    for part in x.name:gmatch "[^+]+" do
+      local dir = holder(part, cwd, at)
+      if dir then return dir end
+    end
+    return nil
+  end
+  if x.kind == "weights" then return with_snapshot(x, cwd, at) end
+  if x.kind == "flag" then
+    local from = x.name:match "^reward%-from (.+)$"
+    return from and (holder(from, cwd, at) or matched(from, cwd, at, ended))
+  end
+  if x.kind == "rollouts" or x.kind == "runs" then
+    return not x.name:find "[*?]" and holder(x.name, cwd, at) or matched(x.name, cwd, at, ended)
   end
 end
 
@@ -59,16 +110,21 @@ end
 
 -- Why runs outside the set need one of it: { { dir, by, why }, … }
 local function dependents(all, set)
-  local out, dirs = {}, errors.keys(set)
+  local out, at = {}, places(all, set)
   for _, r in ipairs(all) do
     if not set[r.dir] then
       local function note(dir, why) out[#out + 1] = { dir = dir, by = r.dir, why = why } end
       if r.sweep and set[r.sweep] then note(r.sweep, "is a cell of it") end
       local clock = timed_in(r.dir, set)
       if clock then note(clock, "has verdicts that were timed in it") end
+      local ended, cwd, known = core.modified(r.dir .. "/summary.json"), tostring(r.about.cwd or "."), {}
+      if not core.is_dir(cwd) then cwd = "." end -- the project was moved
       run_files.lines(r.dir, "inputs.jsonl", function(x)
-        local dir = type(x.name) == "string" and named_by_input(x, set, dirs)
-        if dir then note(dir, "read it") end
+        local dir = named_by_input(x, cwd, at, ended)
+        if dir and not known[dir] then
+          known[dir] = true
+          note(dir, "read it")
+        end
       end)
       if set[r.about.before] and not core.exists(r.dir .. "/summary.json") then
         note(r.about.before, "is not finished and takes from it what they have in common")

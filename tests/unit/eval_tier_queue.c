@@ -140,7 +140,7 @@ static void withdrawing_between_stages(void)
 {
     static const char *const codes[] = {"time=50 hold=build", "time=51 hold=check"};
     for (int i = 0; i < 2; i++)
-        for (int joins = 0; joins < 2; joins++) {
+        for (int joins = 0; joins < 3; joins++) { /* nobody; before the first has gone; afterwards */
             struct tally gone, joined;
             tally_init(&gone);
             tally_init(&joined);
@@ -148,21 +148,23 @@ static void withdrawing_between_stages(void)
             vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
             submit(e, codes[i], (struct vt_eval_request){0}, &gone);
             fake_await_held(i ? FAKE_CHECK : FAKE_BUILD, 1);
-            if (joins)
+            if (joins == 1)
                 submit(e, codes[i], (struct vt_eval_request){0}, &joined);
             vt_eval_cancel(e, &gone);
             vt_eval_cancel(e, e); /* nobody's */
-            if (joins)
+            if (joins == 2)
+                submit(e, codes[i], (struct vt_eval_request){0}, &joined);
+            if (joins == 1)
                 CHECK_INT(gone.n_cancelled, 1); /* at once: the other one keeps the job going */
             fake_release(true);
             await(&gone, 1);
-            await(&joined, joins);
-            CHECK_INT(gone.n_cancelled, 1);
-            CHECK_INT(joined.n_ok, joins);
+            await(&joined, joins > 0);
+            CHECK_INT(gone.n_cancelled, joins < 2); /* who comes while it still runs revives it */
+            CHECK_INT(joined.n_ok, joins > 0);
             int n_timed = 0;
             for (int k = 0; k < fake.n_calls; k++)
                 n_timed += fake.call[k].is_timed;
-            CHECK_INT(n_timed > 0, joins);
+            CHECK_INT(n_timed > 0, joins > 0);
             close_fake(e);
         }
 }
@@ -398,6 +400,52 @@ static void processes_take_turns(void)
     CHECK_INT(vt_fs_remove_tree(dir, NULL), VT_OK);
 }
 
+/* Who waits long enough goes on without its turn, and then holds none of its places. */
+static void a_turn_is_of_all_places_or_none(void)
+{
+    char dir[] = "/tmp/vegttt-tier-test-XXXXXX";
+    struct vt_place both = {.devices = 3}, second = {.devices = 2}, first = {.devices = 1};
+    struct vt_turns held, wanted, other;
+    CHECK(mkdtemp(dir) != NULL);
+    vt_turns_open(&held, dir, &second);
+    vt_turns_open(&wanted, dir, &both);
+    vt_turns_open(&other, dir, &first);
+    CHECK(vt_turns_take(&held));
+    CHECK(!vt_turns_take(&wanted));
+    CHECK(vt_turns_take(&other));
+    vt_turns_close(&held);
+    vt_turns_close(&wanted);
+    vt_turns_close(&other);
+    CHECK_INT(vt_fs_remove_tree(dir, NULL), VT_OK);
+}
+
+/* Another process that holds the lane's turn and does not let go: the time is taken all the same, and said to be
+ * contended. */
+static void a_turn_that_never_comes_is_told(void)
+{
+    struct vt_place lane = {.devices = 1ull << 40}; /* the fake's first */
+    struct fixture_result r;
+    struct vt_turns others;
+    char *cache = NULL;
+    vt_err err;
+    CHECK_OK(vt_cache_dir(&cache, &err), err);
+    vt_turns_open(&others, cache, &lane);
+    CHECK_INT(others.n, 1);
+    CHECK(vt_turns_take(&others));
+    for (int is_free = 0; is_free < 2; is_free++) {
+        fake_reset();
+        vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+        judge(e, "time=50", (struct vt_eval_request){0}, &r);
+        CHECK(r.v.correct);
+        CHECK_INT(strstr(r.json, "\"contended\"") == NULL, is_free);
+        fixture_result_free(&r);
+        close_fake(e);
+        vt_turns_give(&others);
+    }
+    vt_turns_close(&others);
+    free(cache);
+}
+
 /* ---- closing ---- */
 
 /* With one candidate in the middle of each stage, others before and behind it: every done is called once, what ran
@@ -492,6 +540,8 @@ static const struct test_case cases[] = {
     TEST(lanes_that_do_not_meet_time_at_once),
     TEST(checks_can_be_the_lanes),
     TEST(processes_take_turns),
+    TEST(a_turn_is_of_all_places_or_none),
+    TEST(a_turn_that_never_comes_is_told),
     TEST(closing_at_each_stage),
     TEST(closing_refuses_requests_of_its_own_dones),
 };
