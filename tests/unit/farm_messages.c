@@ -118,7 +118,7 @@ static void refused(void)
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"timing\":\"no\"}", "1", "\"timing\" must be true or false");
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"scale\":0}", "1", "\"scale\" must be a text");
     expect_refused("{\"id\":1,\"task\":19,\"cod\":\";\"}", "1", "no field 'cod'; did you mean 'code'?");
-    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"tier\":\"c\"}", "1", "no field 'tier'");
+    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"tier\":3}", "1", "\"tier\" must be a text, not a number");
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"task\":20}", NULL, "the key \"task\" twice");
     expect_refused("{\"id\":1,\"id\":2,\"task\":19,\"code\":\";\"}", NULL, "the key \"id\" twice");
     /* Below the request, too: of the task's document and of the id. */
