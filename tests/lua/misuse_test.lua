@@ -96,6 +96,16 @@ describe("misuse", function()
     end)
   end)
 
+  it("of groups is one sentence, whoever takes them", function()
+    support.inside(function(_, _, vt)
+      local takers = { vt.detail, vt.scores, vt.eval.all, vt.batch, vt.reward.raw(), vt.reward.paper(), vt.advantage.loo(),
+        vt.advantage.max_at_k { k = 1 }, function(g) vt.select.apply(vt.select.rules.first, g) end }
+      for _, take in ipairs(takers) do expect.raises("needs groups of samples; it met a number", take, { { 1 } }) end
+      expect.raises("vt.detail: a sample has no tokens", vt.detail, { { {} } })
+      return {}
+    end)
+  end)
+
   it("of the functions that factories return, too", function()
     support.inside(function(_, _, vt)
       local problems = {}
