@@ -102,6 +102,7 @@ return vt.experiment {
     local first = steps[1].scores
     return { step = best.step, weights = best.weights.id, selected = best.scores[p.by], first = first[p.by],
       fresh = fresh and fresh[p.by], fresh_gain = fresh and fresh[p.by] - first[p.by],
-      sample_fast_1 = best.scores.sample_fast_1, first_sample_fast_1 = first.sample_fast_1 }
+      sample_fast_1 = best.scores.sample_fast_1, first_sample_fast_1 = first.sample_fast_1,
+      fast_1 = best.scores.sample_fast_1, first_fast_1 = first.sample_fast_1 } -- the papers' names of the same
   end,
 }

@@ -247,7 +247,7 @@ return vt.experiment {
         grad_norm = u.grad_norm })
     end
     local dir = p.out ~= "" and p.out or run.dir .. "/adapter"
-    policy:snapshot("final"):save(dir)
+    policy:snapshot("final"):save(dir, { dtype = "bf16" })
     run:plot("loss", { kind = "line", data = curve, x = "step", y = "loss" })
     return { loss = loss, held_out = watched, n_tokens = n_tokens, instances = #train }
   end,

@@ -242,7 +242,8 @@ static void release_reader(void *p)
     free(p);
 }
 
-/* core.read_lines(path, fn): fn(line) for every whole line; an absent file has none. Raises at a corrupt one. */
+/* core.read_lines(path, fn): fn(line, at) for every whole line, `at` being where it begins; an absent file has none.
+ * Raises at a corrupt one. */
 static int l_read_lines(lua_State *L)
 {
     vt_err err;
@@ -259,6 +260,7 @@ static int l_read_lines(lua_State *L)
     struct vt_guard *line = vt_lua_guard(L, release_json);
     while (status == VT_OK) {
         vt_json *j = NULL;
+        size_t at = r->at;
         status = vt_jsonl_next(r, &j, &err);
         if (status != VT_OK || !j)
             break;
@@ -267,7 +269,8 @@ static int l_read_lines(lua_State *L)
         vt_lua_push_json(L, j);
         vt_json_free(j);
         line->p = NULL;
-        lua_call(L, 1, 0);
+        lua_pushinteger(L, (lua_Integer)at);
+        lua_call(L, 2, 0);
     }
     return status == VT_OK ? 0 : vt_lua_raise(L, "reading a run", &err);
 }

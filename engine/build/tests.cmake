@@ -15,6 +15,7 @@ list(APPEND unit_targets vegttt-double)
 
 # tests/unit/FOLDER_SUBJECT.c is one program linked with vegttt_FOLDER, run by ctest and by `vegttt selftest`.
 file(GLOB unit_tests CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/unit/*.c)
+list(FILTER unit_tests EXCLUDE REGEX "/cuda_emulated\\.c$") # linked with doubles (emulated.cmake)
 foreach(source ${unit_tests})
   get_filename_component(name ${source} NAME_WE)
   string(REGEX REPLACE "_.*" "" folder ${name})

@@ -25,6 +25,8 @@
     X(show, "RUN [--sample N]", "parameters, tables and costs of a run")                                               \
     X(compare, "A B", "two runs side by side, paired by task")                                                         \
     X(export, "RUN --kernels DIR | --samples FILE.csv", "the best kernel of each task of a run, or every sample")      \
+    X(import, "FILE.jsonl [--map OURS=THEIRS,…] [--judge]", "rollouts of another program as a run")                    \
+    X(rejudge, "RUN [--protocol full] [--replicate N]", "a run's samples judged again, as a run beside it")            \
     X(rm, "RUN… [--dry-run]", "remove runs; says how many bytes that gives back")                                      \
     X(gc, "[--dry-run]", "give back the disk of what no run needs")                                                    \
     X(help, "run-directory | columns", "what stands in a run's files, what columns of tables mean")                    \

@@ -12,8 +12,9 @@
  *               c, avx2, avx512: expanded to fp32 on the fly, activations fp32: as exact as F32 for quantised files.
  *               avx512bf16: activations rounded to bf16 once; codes exact, each block of 32 summed in fp32 and scaled.
  *               amx: weights of codes and their activations as 16-bit integers (digits_amx.c); keys and values as
- *               16-bit integers, all of attention's operands split in two bf16 (attention_amx.c). bf16 weights, LoRA's
- *               and the transposed ones included, see one bf16.
+ *               16-bit integers, all of attention's operands split in two bf16 (attention_amx.c). bf16 weights,
+ *               the transposed ones included, see one bf16.
+ * LoRA's matrices are fp32 where products are, and two bf16 digits where those take bf16 (lm_lora.c).
  *
  * Ownership: a vt_matrix is immutable once made and may be read by all threads; the caller owns buffers of acts.
  */
@@ -135,6 +136,13 @@ vt_status vt_matrix_pack_transposed(const struct vt_tensor *t, enum vt_layout la
 /* Packs an fp32 matrix (LoRA's A and B): element (o, i) is src[o * so + i * si], so strides give either orientation. */
 void vt_matrix_pack_f32(enum vt_layout layout, int n_out, int n_in, const float *src, size_t so, size_t si,
                         void *memory, struct vt_matrix *out);
+
+/* The same in two bf16 digits, x ~ high + low (16 bits), as a matrix of bf16:
+ *   VT_DIGITS_OUT  (2 n_out, n_in): the high digits of all rows, then the low ones. The halves of a product add up.
+ *   VT_DIGITS_IN   (n_out, 3 n_in): high, high, low, for activations whose own digits stand as high, low, high. */
+enum vt_digits { VT_DIGITS_OUT, VT_DIGITS_IN };
+void vt_matrix_pack_digits(enum vt_digits side, int n_out, int n_in, const float *src, size_t so, size_t si,
+                           void *memory, struct vt_matrix *out);
 
 /* Forward packs of a whole checkpoint, kept in a file in the cache folder (name: hash of checkpoint digest, precision
  * and layout version) and mmapped. A file that is short, or whose checksum is wrong, is packed again. Only tensors of

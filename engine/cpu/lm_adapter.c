@@ -2,11 +2,11 @@
  *
  * lm_adapter.c: LoRA adapters of the backend (Hu et al. 2021): y = W x + (alpha / r) B (A x), never merged into W.
  *
- * An adapter is its fp32 master (vt_adapter) plus packed copies of every A and B, rounded once, which sampler, scorer
- * and trainer all read: this is what makes the trainer's logprobs the sampler's. Copies are packed by the model's
- * thread before the first job that reads them, the transposes of the backward before the first BACKWARD, and again
- * after Adam; putting and cloning, from any thread, only copy masters. An adapter that is cloned to be moved is so
- * packed once.
+ * An adapter is its fp32 master (vt_adapter) plus packed copies of every A and B, made once (lm_lora.c says in how many
+ * digits), which sampler, scorer and trainer all read: this is what makes the trainer's logprobs the sampler's. Copies
+ * are packed by the model's thread before the first job that reads them, the transposes of the backward before the
+ * first BACKWARD, and again after Adam; putting and cloning, from any thread, only copy masters. An adapter that is
+ * cloned to be moved is so packed once.
  */
 #include "cpu/lm_parts.h"
 #include <stdlib.h>
@@ -14,11 +14,6 @@
 static size_t n_modules(const struct vt_cpu *lm)
 {
     return (size_t)lm->cfg.n_layers * VT_N_LINEAR + 1;
-}
-
-static enum vt_layout layout_of(const struct vt_cpu *lm)
-{
-    return lm->prec == VT_LM_F32 ? VT_LAYOUT_F32 : VT_LAYOUT_BF16;
 }
 
 static bool module_at(const struct vt_cpu *lm, const struct vt_adapter *h, size_t i, enum vt_target *target, size_t *a,
@@ -39,7 +34,6 @@ static size_t pack_modules(const struct vt_cpu *lm, struct vt_cpu_adapter *a, un
                            int thread, int n_threads)
 {
     const int r = a->host->rank;
-    const enum vt_layout layout = layout_of(lm);
     size_t at = 0;
     for (size_t i = 0; i < n_modules(lm); i++) {
         enum vt_target target;
@@ -48,17 +42,17 @@ static size_t pack_modules(const struct vt_cpu *lm, struct vt_cpu_adapter *a, un
         if (!module_at(lm, a->host, i, &target, &a_off, &b_off))
             continue;
         vt_adapter_dims(&lm->cfg, target, &d_out, &d_in);
-        size_t size_a = is_back ? vt_matrix_bytes(layout, d_in, r) : vt_matrix_bytes(layout, r, d_in);
-        size_t size_b = is_back ? vt_matrix_bytes(layout, r, d_out) : vt_matrix_bytes(layout, d_out, r);
+        size_t size_a = is_back ? vt_cpu_wide_bytes(lm, d_in, r) : vt_cpu_narrow_bytes(lm, r, d_in);
+        size_t size_b = is_back ? vt_cpu_narrow_bytes(lm, r, d_out) : vt_cpu_wide_bytes(lm, d_out, r);
         if (memory && (int)(i % (size_t)n_threads) == thread) {
             const float *pa = a->host->params + a_off, *pb = a->host->params + b_off;
             struct vt_cpu_lora *m = &a->lora[i];
             if (is_back) {
-                vt_matrix_pack_f32(layout, d_in, r, pa, 1, (size_t)d_in, memory + at, &m->a_t);
-                vt_matrix_pack_f32(layout, r, d_out, pb, 1, (size_t)r, memory + at + pad(size_a), &m->b_t);
+                vt_cpu_wide_pack(lm, d_in, r, pa, 1, (size_t)d_in, memory + at, &m->a_t);
+                vt_cpu_narrow_pack(lm, r, d_out, pb, 1, (size_t)r, memory + at + pad(size_a), &m->b_t);
             } else {
-                vt_matrix_pack_f32(layout, r, d_in, pa, (size_t)d_in, 1, memory + at, &m->a);
-                vt_matrix_pack_f32(layout, d_out, r, pb, (size_t)r, 1, memory + at + pad(size_a), &m->b);
+                vt_cpu_narrow_pack(lm, r, d_in, pa, (size_t)d_in, 1, memory + at, &m->a);
+                vt_cpu_wide_pack(lm, d_out, r, pb, (size_t)r, 1, memory + at + pad(size_a), &m->b);
             }
         }
         at += pad(size_a) + pad(size_b);
@@ -166,14 +160,6 @@ void vt_cpu_adapter_free(void *be, struct vt_lm_adapter *a)
 }
 
 /* --- the model's thread --- */
-
-const struct vt_cpu_lora *vt_cpu_lora_of(const struct vt_cpu *lm, const struct vt_cpu_adapter *a, int layer, int target)
-{
-    if (!a)
-        return NULL;
-    size_t i = layer < lm->cfg.n_layers ? (size_t)layer * VT_N_LINEAR + (size_t)target : n_modules(lm) - 1;
-    return a->lora[i].a.data ? &a->lora[i] : NULL;
-}
 
 static vt_status take_back(struct vt_cpu *lm, struct vt_cpu_adapter *a, vt_err *err)
 {

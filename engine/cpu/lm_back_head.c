@@ -2,9 +2,10 @@
  *
  * lm_back_head.c: where the gradient begins. L = -sum w_t log p(id_t): for a head row with targets t,
  *     dL/dlogits = (sum_t w_t) softmax - sum_t w_t onehot(id_t),    dh = dlogits W_emb,
- * made a vocabulary chunk at a time from recomputed logits, for rows of which some weight is not zero. dh then passes
- * the final norm into dx. Rows of a stripe are walked in order by one thread, because an adapted unembedding gathers
- * its gradients per stripe.
+ * made a vocabulary chunk at a time from recomputed logits, for rows of which some weight is not zero. Each chunk's
+ * share of dh is summed alone: as one chain over the vocabulary, dh had three times the error of all that follows. dh
+ * then passes the final norm into dx. Rows of a stripe are walked in order by one thread, because an adapted
+ * unembedding gathers its gradients per stripe.
  */
 #include "cpu/lm_train.h"
 
@@ -74,7 +75,7 @@ static void chunk_lora(const struct block *k, const struct vt_cpu_lora *m, int c
     (void)vt_adapter_at(a->host, lm->cfg.n_layers, VT_LORA_UNEMBED, &a_off, &b_off);
     b += b_off + (size_t)(chunk * VT_HEAD_CHUNK) * r;
     float *d_b = k->part + r * (size_t)m->a.n_in + (size_t)(chunk * VT_HEAD_CHUNK) * r;
-    lm->k->gemm_tn(lm->prec, k->n, 0, n, m->a.n_out, k->b->logits, VT_HEAD_CHUNK, k->bb->low, r, a->scale, d_b, r);
+    lm->k->gemm_tn(lm->prec, k->n, 0, n, (int)r, k->b->logits, VT_HEAD_CHUNK, k->bb->low, r, a->scale, d_b, r);
     for (int i = 0; i < k->n; i++)
         for (int c = 0; c < n; c++)
             lm->k->axpy((int)r, k->b->logits[(size_t)i * VT_HEAD_CHUNK + (size_t)c], b + (size_t)c * r,
@@ -85,12 +86,11 @@ static void finish_lora(const struct block *k, const struct vt_cpu_lora *m, floa
 {
     const struct vt_cpu *lm = k->w->lm;
     const struct vt_cpu_adapter *a = k->w->tape->adapter;
-    const size_t r = (size_t)a->host->rank, d = (size_t)lm->cfg.d_model;
-    struct vt_acts low = k->b->low;
-    low.n_in = a->host->rank;
-    lm->k->gemm_tn(lm->prec, k->n, 0, low.n_in, lm->cfg.d_model, k->bb->d_low, r, k->b->f_norm, d, a->scale, k->part,
-                   d);
-    lm->k->acts_pack(&low, lm->prec, 0, k->n, k->bb->d_low, r, a->scale);
+    const int rank = a->host->rank;
+    const size_t r = (size_t)rank, d = (size_t)lm->cfg.d_model;
+    struct vt_acts low;
+    lm->k->gemm_tn(lm->prec, k->n, 0, rank, lm->cfg.d_model, k->bb->d_low, r, k->b->f_norm, d, a->scale, k->part, d);
+    vt_cpu_low_pack(lm, rank, 0, k->n, k->bb->d_low, a->scale, k->b, &low);
     lm->k->gemm(&m->a_t, &low, 0, k->n, 0, lm->cfg.d_model, dh, d, true);
 }
 
@@ -106,8 +106,9 @@ static void run_block(struct block *k)
         return;
     vt_cpu_head_pack(lm, k->x, k->n, k->b);
     if (m) {
-        lm->k->gemm(&m->a, &k->b->norm, 0, k->n, 0, m->a.n_out, k->bb->low, (size_t)m->a.n_out, false);
-        memset(k->bb->d_low, 0, (size_t)k->n * (size_t)m->a.n_out * sizeof(float));
+        const int rank = w->tape->adapter->host->rank;
+        vt_cpu_low_make(lm, &m->a, rank, &k->b->norm, 0, k->n, k->b, k->bb->low);
+        memset(k->bb->d_low, 0, (size_t)k->n * (size_t)rank * sizeof(float));
     }
     for (int c = 0; c < vt_cpu_head_chunks(lm); c++) {
         const int left = lm->cfg.n_vocab - c * VT_HEAD_CHUNK, n = left < VT_HEAD_CHUNK ? left : VT_HEAD_CHUNK;
@@ -118,7 +119,9 @@ static void run_block(struct block *k)
         vt_cpu_head_chunk(lm, &run, 1, 0, k->n, c, &k->b->norm, k->b, k->b->logits, VT_HEAD_CHUNK);
         chunk_gradient(k, c, n);
         lm->k->acts_pack(&dy, lm->prec, 0, k->n, k->b->logits, VT_HEAD_CHUNK, 1.0f);
-        lm->k->gemm(&lm->back->head[c], &dy, 0, k->n, 0, lm->cfg.d_model, dh, d, c > 0);
+        lm->k->gemm(&lm->back->head[c], &dy, 0, k->n, 0, lm->cfg.d_model, c ? k->bb->mid : dh, d, false);
+        for (int i = 0; i < k->n && c; i++)
+            lm->k->add(lm->cfg.d_model, k->bb->mid + (size_t)i * d, dh + (size_t)i * d);
         if (m)
             chunk_lora(k, m, c, n);
     }

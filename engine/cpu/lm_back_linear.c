@@ -43,11 +43,11 @@ void vt_cpu_back_lora(const struct vt_cpu_backward *w, const struct vt_cpu_back_
     const struct vt_cpu_lora *m = vt_cpu_lora_of(lm, a, l->layer, l->target);
     if (!m)
         return;
-    const int rank = m->a.n_out, d_in = m->a.n_in, d_out = m->b.n_out;
+    const int rank = a->host->rank, d_in = m->a.n_in, d_out = m->b.n_out;
     const size_t r = (size_t)rank;
     float *d_a = l->part + part_at(lm, a->host, l->layer, l->target);
-    k->gemm(&m->a, l->x, 0, l->n, 0, rank, bb->low, r, false);
-    k->gemm(&m->b_t, l->dy, 0, l->n, 0, rank, bb->d_low, r, false);
+    vt_cpu_low_make(lm, &m->a, rank, l->x, 0, l->n, b, bb->low);
+    vt_cpu_low_make(lm, &m->b_t, rank, l->dy, 0, l->n, b, bb->d_low);
     for (int i = 0; i < l->n; i += w->stripe_rows, d_a += w->part_size) {
         const int n = l->n - i < w->stripe_rows ? l->n - i : w->stripe_rows;
         const float *low = bb->low + (size_t)i * r, *d_low = bb->d_low + (size_t)i * r;
@@ -58,9 +58,8 @@ void vt_cpu_back_lora(const struct vt_cpu_backward *w, const struct vt_cpu_back_
     }
     if (!l->dx)
         return;
-    struct vt_acts low = b->low;
-    low.n_in = rank;
-    k->acts_pack(&low, lm->prec, 0, l->n, bb->d_low, r, a->scale);
+    struct vt_acts low;
+    vt_cpu_low_pack(lm, rank, 0, l->n, bb->d_low, a->scale, b, &low);
     k->gemm(&m->a_t, &low, 0, l->n, 0, d_in, l->dx, l->lddx, true);
 }
 

@@ -32,13 +32,14 @@ static size_t lay_out_bufs(const struct vt_cpu *lm, int rank, unsigned char *bas
     b->norm = carve_acts(base, &at, c->d_model);
     b->ctx = carve_acts(base, &at, lm->q_dim);
     b->act = carve_acts(base, &at, c->d_ff);
-    b->low = carve_acts(base, &at, rank);
+    b->low = carve_acts(base, &at, VT_LOW_DIGITS * rank);
     b->low.is_plain = true;
     b->f_norm = carve(base, &at, n * (size_t)c->d_model * f);
     b->qkv = carve(base, &at, n * (size_t)lm->qkv_dim * f);
     b->f_ctx = carve(base, &at, n * (size_t)lm->q_dim * f);
     b->gate = carve(base, &at, n * (size_t)c->d_ff * f);
     b->up = carve(base, &at, n * (size_t)c->d_ff * f);
+    b->low_digits = carve(base, &at, n * VT_LOW_DIGITS * (size_t)rank * f);
     b->f_low = carve(base, &at, n * (size_t)rank * f);
     b->m = carve(base, &at, heads * f);
     b->l = carve(base, &at, heads * f);

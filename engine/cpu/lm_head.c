@@ -34,11 +34,6 @@ void vt_cpu_head_pack(const struct vt_cpu *lm, const float *const *x, int n, str
     lm->k->acts_pack(&b->norm, lm->prec, 0, n, b->f_norm, d, 1.0f);
 }
 
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 static int min_int(int a, int b)
 {
     return a < b ? a : b;
@@ -49,18 +44,10 @@ void vt_cpu_head_chunk(const struct vt_cpu *lm, const struct vt_cpu_run *runs, i
 {
     const int n0 = chunk * VT_HEAD_CHUNK, n1 = chunk_end(lm, chunk);
     float *column0 = y - n0; /* the kernels address whole rows of the vocabulary; only columns n0.. are touched */
-    lm->k->gemm(lm->unembed, x, 0, n, n0, n1, column0, ldy, false);
-    for (int i = 0; i < n_runs; i++) {
-        const int ra = max_int(runs[i].row0, row0) - row0, rb = min_int(runs[i].row1, row0 + n) - row0;
-        const struct vt_cpu_lora *m = ra < rb ? vt_cpu_lora_of(lm, runs[i].adapter, lm->cfg.n_layers, 0) : NULL;
-        if (!m)
-            continue;
-        struct vt_acts low = own->low;
-        low.n_in = m->a.n_out;
-        lm->k->gemm(&m->a, x, ra, rb, 0, low.n_in, own->f_low, (size_t)low.n_in, false);
-        lm->k->acts_pack(&low, lm->prec, 0, rb - ra, own->f_low, (size_t)low.n_in, runs[i].adapter->scale);
-        lm->k->gemm(&m->b, &low, 0, rb - ra, n0, n1, column0 + (size_t)ra * ldy, ldy, true);
-    }
+    const bool is_adapted = vt_cpu_lora_low(lm, runs, n_runs, lm->cfg.n_layers, 0, row0, row0 + n, x, own);
+    if (is_adapted)
+        vt_cpu_lora_wide(lm, runs, n_runs, lm->cfg.n_layers, 0, row0, row0 + n, own, column0, ldy, n0, n1);
+    lm->k->gemm(lm->unembed, x, 0, n, n0, n1, column0, ldy, is_adapted);
 }
 
 /* Fixed-order merge of chunk maxima and sums. */

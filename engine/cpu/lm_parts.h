@@ -31,7 +31,8 @@ enum {
     VT_NARROW_ROWS = 128, /* most rows of a narrow pass */
     VT_CHUNK_ROWS = 288,  /* most rows a thread carries through a half layer: a weight is read once for all of them */
     VT_HEAD_CHUNK = 1024, /* vocabulary columns per chunk of the log-softmax */
-    VT_PASS_ROWS = 2048   /* most rows of one pass outside training */
+    VT_PASS_ROWS = 2048,  /* most rows of one pass outside training */
+    VT_LOW_DIGITS = 3     /* numbers that stand for one of a low-rank product, at most (lm_lora.c) */
 };
 
 struct vt_cpu_layer {
@@ -41,7 +42,8 @@ struct vt_cpu_layer {
     float *head_norm[2];           /* q, k: [head_dim], NULL when absent */
 };
 
-/* A (r, in), B (out, r) and their transposes, packed for gemm. a.data is NULL when the module is not adapted. */
+/* A (r, in), B (out, r) and their transposes, packed for gemm, in digits where lm_lora.c says so. a.data is NULL when
+ * the module is not adapted. */
 struct vt_cpu_lora {
     struct vt_matrix a, b, a_t, b_t;
 };
@@ -115,10 +117,11 @@ struct vt_cpu_run { /* rows under one adapter */
 
 /* One thread's (wide) or the pass's (narrow) working rows, VT_CHUNK_ROWS of each. */
 struct vt_cpu_bufs {
-    struct vt_acts norm, ctx, act, low; /* d_model, q_dim, d_ff, rank */
-    float *f_norm, *qkv, *f_ctx, *gate, *up, *f_low;
-    float *m, *l, *acc; /* attention state of one kv head: rows * heads per kv head */
-    float *inv_rms;     /* [rows] */
+    struct vt_acts norm, ctx, act, low; /* d_model, q_dim, d_ff, VT_LOW_DIGITS * rank */
+    float *f_norm, *qkv, *f_ctx, *gate, *up;
+    float *low_digits, *f_low; /* of low-rank products: VT_LOW_DIGITS * rank, rank */
+    float *m, *l, *acc;        /* attention state of one kv head: rows * heads per kv head */
+    float *inv_rms;            /* [rows] */
     int *visible;
     float *logits; /* [rows][VT_HEAD_CHUNK] */
     void *sample;  /* scratch of vt_cpu_sample */
@@ -213,9 +216,31 @@ uint64_t vt_cpu_rope_bytes(const struct vt_cpu *lm, int n_positions);
 /* lm_adapter.c */
 /* Brings packed copies up to date (is_back: the transposed ones too); the model's thread. NULL is allowed. */
 vt_status vt_cpu_adapter_ready(struct vt_cpu *lm, struct vt_cpu_adapter *a, bool is_back, vt_err *err) VT_MUST_USE;
+uint64_t vt_cpu_packed_bytes(const struct vt_cpu *lm, const struct vt_adapter *h, bool is_back);
+
+/* lm_lora.c: the two halves of a low-rank product. */
 const struct vt_cpu_lora *vt_cpu_lora_of(const struct vt_cpu *lm, const struct vt_cpu_adapter *a, int layer,
                                          int target); /* NULL = not adapted */
-uint64_t vt_cpu_packed_bytes(const struct vt_cpu *lm, const struct vt_adapter *h, bool is_back);
+/* Bytes of a packed half; src as for vt_matrix_pack_f32. narrow is A or B^T, wide B or A^T. */
+size_t vt_cpu_narrow_bytes(const struct vt_cpu *lm, int rank, int n_in);
+size_t vt_cpu_wide_bytes(const struct vt_cpu *lm, int n_out, int rank);
+void vt_cpu_narrow_pack(const struct vt_cpu *lm, int rank, int n_in, const float *src, size_t so, size_t si,
+                        void *memory, struct vt_matrix *out);
+void vt_cpu_wide_pack(const struct vt_cpu *lm, int n_out, int rank, const float *src, size_t so, size_t si,
+                      void *memory, struct vt_matrix *out);
+/* low [r1 - r0][rank] = rows [r0, r1) of x times narrow. */
+void vt_cpu_low_make(const struct vt_cpu *lm, const struct vt_matrix *narrow, int rank, const struct vt_acts *x, int r0,
+                     int r1, struct vt_cpu_bufs *own, float *low);
+/* scale low, n rows, as rows first.. of activations for a product with wide; they lie in own->low. */
+void vt_cpu_low_pack(const struct vt_cpu *lm, int rank, int first, int n, const float *low, float scale,
+                     struct vt_cpu_bufs *own, struct vt_acts *out);
+/* s A x of rows [r0, r1) of those that runs speak of, of which x begins at r0; false when no adapter of theirs has this
+ * module. It lies in own->low. */
+bool vt_cpu_lora_low(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
+                     int r1, const struct vt_acts *x, struct vt_cpu_bufs *own);
+/* After it: y [r1 - r0][n0 .. n1) = s B (A x), 0 for rows without an adapter of this module. */
+void vt_cpu_lora_wide(const struct vt_cpu *lm, const struct vt_cpu_run *runs, int n_runs, int layer, int target, int r0,
+                      int r1, const struct vt_cpu_bufs *own, float *y, size_t ldy, int n0, int n1);
 
 /* lm_rows.c: the arrays of a pass, kept by lm and lent to one pass at a time. begin sizes them; add appends n rows as a
  * span. Consecutive spans of the same family (not NULL) read their first n_shared blocks together. */
@@ -235,7 +260,8 @@ vt_status vt_cpu_pass_run(struct vt_cpu_pass *p, vt_err *err) VT_MUST_USE;
 vt_status vt_cpu_check_end(const struct vt_lm_work *w, vt_err *err) VT_MUST_USE; /* that ECANCELLED */
 /* The keys of p->layer for all rows; called by all threads, ends with a barrier. */
 void vt_cpu_pass_keys(struct vt_cpu_pass *p, int thread, int n_threads);
-/* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. */
+/* y (+)= x W^T of the pass's layer with the adapter's part, for the part's rows and columns. With add, which is for
+ * the residual, the thread's f_norm holds sums. */
 void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add);
 
 /* lm_attend.c: rows [r0, r1) of the pass -> out[r - r0][q_dim]; lse, when not NULL, [r - r0][n_heads]. */

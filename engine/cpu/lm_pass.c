@@ -11,6 +11,8 @@
  */
 #include "cpu/lm_parts.h"
 
+enum { SUM_COLUMNS = 128 };
+
 static void sync_part(const struct vt_cpu_part *t)
 {
     if (t->n_parts > 1)
@@ -23,48 +25,38 @@ static void row_share(const struct vt_cpu_part *t, int *begin, int *end)
     vt_range_split(t->r1 - t->r0, 1, t->part, t->n_parts, begin, end);
 }
 
-static int max_int(int a, int b)
-{
-    return a > b ? a : b;
-}
-
 static int min_int(int a, int b)
 {
     return a < b ? a : b;
 }
 
-/* y[r1-r0][..] += s B (A x) for columns [n0, n1); x and y start at row r0 of the pass. */
-static void lora_add(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, int n0,
-                     int n1)
-{
-    const struct vt_cpu_pass *p = t->pass;
-    const struct vt_cpu *lm = p->lm;
-    for (int i = 0; i < p->n_runs; i++) {
-        const struct vt_cpu_run *run = &p->runs[i];
-        const int ra = max_int(run->row0, t->r0) - t->r0, rb = min_int(run->row1, t->r1) - t->r0;
-        const struct vt_cpu_lora *m = ra < rb ? vt_cpu_lora_of(lm, run->adapter, p->layer, target) : NULL;
-        if (!m)
-            continue;
-        const int rank = m->a.n_out;
-        struct vt_acts low = t->own->low;
-        low.n_in = rank;
-        lm->k->gemm(&m->a, x, ra, rb, 0, rank, t->own->f_low, (size_t)rank, false);
-        lm->k->acts_pack(&low, lm->prec, 0, rb - ra, t->own->f_low, (size_t)rank, run->adapter->scale);
-        lm->k->gemm(&m->b, &low, 0, rb - ra, n0, n1, y + (size_t)ra * ldy, ldy, true);
-    }
-}
-
-/* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. */
+/* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. An adapter's part comes
+ * first and the weight's products are added to it: the other way round it would be added to a sum that stands on a
+ * coarser grid, term by term, and what is below half a unit there would always be lost (a fresh adapter after a small
+ * step). For the same reason what is added to a residual is summed up alone. A block of columns at a time, so
+ * that the sums are still near when they are added to. */
 static void linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add,
                    int *n0, int *n1)
 {
-    const struct vt_cpu *lm = t->pass->lm;
-    const struct vt_matrix *w = lm->layers[t->pass->layer].w[target];
+    const struct vt_cpu_pass *p = t->pass;
+    const struct vt_cpu *lm = p->lm;
+    const struct vt_matrix *w = lm->layers[p->layer].w[target];
+    const int n_rows = t->r1 - t->r0;
     vt_range_split(w->n_out, VT_COLUMN_STEP, t->part, t->n_parts, n0, n1);
     if (*n0 >= *n1)
         return;
-    lm->k->gemm(w, x, 0, t->r1 - t->r0, *n0, *n1, y, ldy, add);
-    lora_add(t, target, x, y, ldy, *n0, *n1);
+    const bool is_adapted = vt_cpu_lora_low(lm, p->runs, p->n_runs, p->layer, target, t->r0, t->r1, x, t->own);
+    const int step = add || is_adapted ? SUM_COLUMNS : *n1 - *n0;
+    for (int a = *n0; a < *n1; a += step) {
+        const int b = min_int(a + step, *n1);
+        float *sum = add ? t->own->f_norm - a : y; /* the kernels address whole rows; only columns a.. are touched */
+        const size_t ld = add ? (size_t)(b - a) : ldy;
+        if (is_adapted)
+            vt_cpu_lora_wide(lm, p->runs, p->n_runs, p->layer, target, t->r0, t->r1, t->own, sum, ld, a, b);
+        lm->k->gemm(w, x, 0, n_rows, a, b, sum, ld, is_adapted);
+        for (int i = 0; add && i < n_rows; i++)
+            lm->k->add(b - a, sum + (size_t)i * ld + a, y + (size_t)i * ldy + a);
+    }
 }
 
 void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add)

@@ -161,3 +161,21 @@ void vt_matrix_pack_f32(enum vt_layout layout, int n_out, int n_in, const float 
                       src[(size_t)o * so + (size_t)i * si]);
     *out = w;
 }
+
+void vt_matrix_pack_digits(enum vt_digits side, int n_out, int n_in, const float *src, size_t so, size_t si,
+                           void *memory, struct vt_matrix *out)
+{
+    const bool is_out = side == VT_DIGITS_OUT;
+    struct vt_matrix w = {VT_LAYOUT_BF16, is_out ? 2 * n_out : n_out, is_out ? n_in : 3 * n_in, memory};
+    memset(memory, 0, vt_matrix_bytes(w.layout, w.n_out, w.n_in));
+    for (int o = 0; o < n_out; o++)
+        for (int i = 0; i < n_in; i++) {
+            const float x = src[(size_t)o * so + (size_t)i * si], high = vt_bf16_to_f32(vt_f32_to_bf16(x));
+            const float digit[3] = {high, is_out ? x - high : high, x - high};
+            for (int k = 0; k < (is_out ? 2 : 3); k++) {
+                const int row = is_out ? k * n_out + o : o, at = is_out ? i : k * n_in + i;
+                put_value(w.layout, block_at(&w, memory, row, at / VT_BLOCK), row % VT_STRIP, at % VT_BLOCK, digit[k]);
+            }
+        }
+    *out = w;
+}

@@ -320,9 +320,11 @@ vt_step_attend_128(const struct vt_dev_job *job, const bf16 *q, bf16 *ctx, const
 
 /* --- a wide pass --- */
 
-/* A warp takes 16 queries: tokens of a tile, each with the heads of its key head. grid: (tiles / 4, key heads). */
+/* A warp takes 16 queries: tokens of a tile, each with the heads of its key head. lse, where given: log2 of the sum of a
+ * query's weights, [row][head]. grid: (tiles / 8, key heads). */
 template <int HD>
-DEVICE void wide_attend(const struct vt_dev_tile *tiles, int n_tiles, const bf16 *q, bf16 *ctx, struct vt_dev_shape m, int layer)
+DEVICE void wide_attend(const struct vt_dev_tile *tiles, int n_tiles, const bf16 *q, bf16 *ctx, float *lse, struct vt_dev_shape m,
+                        int layer)
 {
     const int lane = threadIdx.x % 32, g = lane / 4, kv = blockIdx.y;
     const int tile_at = blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
@@ -357,6 +359,8 @@ DEVICE void wide_attend(const struct vt_dev_tile *tiles, int n_tiles, const bf16
         if (!is_row[i])
             continue;
         const float inv = 1.0f / a.l[i];
+        if (lse && lane % 4 == 0)
+            lse[(size_t)(tile.row0 + token[i]) * m.n_heads + head[i]] = a.m[i] + __log2f(a.l[i]);
         bf16 *out = ctx + (size_t)(tile.row0 + token[i]) * m.q_dim + (size_t)head[i] * m.head_dim;
 #pragma unroll
         for (int e = 0; e < HD / 64; e++)
@@ -373,14 +377,15 @@ DEVICE void wide_attend(const struct vt_dev_tile *tiles, int n_tiles, const bf16
 }
 
 KERNEL(256, 1)
-vt_wide_attend_64(const struct vt_dev_tile *tiles, int n_tiles, const bf16 *q, bf16 *ctx, struct vt_dev_shape m, int layer)
+vt_wide_attend_64(const struct vt_dev_tile *tiles, int n_tiles, const bf16 *q, bf16 *ctx, float *lse, struct vt_dev_shape m, int layer)
 {
-    wide_attend<64>(tiles, n_tiles, q, ctx, m, layer);
+    wide_attend<64>(tiles, n_tiles, q, ctx, lse, m, layer);
 }
 KERNEL(256, 1)
-vt_wide_attend_128(const struct vt_dev_tile *tiles, int n_tiles, const bf16 *q, bf16 *ctx, struct vt_dev_shape m, int layer)
+vt_wide_attend_128(const struct vt_dev_tile *tiles, int n_tiles, const bf16 *q, bf16 *ctx, float *lse, struct vt_dev_shape m,
+                   int layer)
 {
-    wide_attend<128>(tiles, n_tiles, q, ctx, m, layer);
+    wide_attend<128>(tiles, n_tiles, q, ctx, lse, m, layer);
 }
 
 #endif

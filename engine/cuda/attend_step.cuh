@@ -192,18 +192,6 @@ template <int HD> DEVICE void step_copy_own(char *to, uint64_t entry, int key, i
         copy_bytes(to + tile * bytes, from + tile * VT_DEV_PAGE_KEYS * VT_DEV_KEY_BYTES, bytes, full);
 }
 
-/* Four 8 x 8 matrices, a row address a lane; transposed where columns are wanted. */
-DEVICE void load_matrices(uint32_t (&d)[4], uint32_t row)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];" : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3]) : "r"(row));
-}
-DEVICE void load_matrices_turned(uint32_t (&d)[4], uint32_t row)
-{
-    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(d[0]), "=r"(d[1]), "=r"(d[2]), "=r"(d[3])
-                 : "r"(row));
-}
-
 /* N keys in shared memory: tiles of keys, then of values. */
 template <int HD, int N> DEVICE void step_own_keys(step_state<HD> &a, const char *keys, int seen0, int seen1, float scale)
 {

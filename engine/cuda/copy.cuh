@@ -18,10 +18,6 @@ struct __align__(64) tensor_map {
 
 #if __CUDA_ARCH__ >= 900
 
-DEVICE uint32_t shared_address(const void *p)
-{
-    return (uint32_t)__cvta_generic_to_shared(p);
-}
 DEVICE void barrier_init(uint64_t *b, int arrivals)
 {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(b)), "r"(arrivals) : "memory");
@@ -120,6 +116,11 @@ DEVICE void copy_bytes(void *to, const void *from, uint32_t n, uint64_t *done)
                  "l"(from), "r"(n), "r"(shared_address(done))
                  : "memory");
 }
+/* What this thread wrote to shared memory before is seen by copies begun after the next barrier. */
+DEVICE void copies_see_shared()
+{
+    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+}
 /* From shared to device memory; and until everything this thread began has arrived there. */
 DEVICE void copy_out_bytes(void *to, const void *from, uint32_t n)
 {
@@ -129,6 +130,31 @@ DEVICE void copy_out_wait()
 {
     asm volatile("cp.async.bulk.commit_group;\ncp.async.bulk.wait_group 0;" ::: "memory");
 }
+/* N threads of the block that name barrier ID have come. */
+template <int ID, int N> DEVICE void threads_meet()
+{
+    asm volatile("bar.sync %0, %1;" ::"n"(ID), "n"(N) : "memory");
+}
+DEVICE void store_release(int32_t *p, int32_t v)
+{
+    asm volatile("st.release.gpu.global.u32 [%0], %1;" ::"l"(p), "r"(v) : "memory");
+}
+DEVICE int32_t load_acquire(const int32_t *p)
+{
+    int32_t v;
+    asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(v) : "l"(p) : "memory");
+    return v;
+}
+/* A warpgroup's registers for each thread from here on. */
+template <int N> DEVICE void registers_fewer()
+{
+    asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(N));
+}
+template <int N> DEVICE void registers_more()
+{
+    asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(N));
+}
+
 /* Asks the second-level cache for n bytes that a kernel to come will read; this warp's share of what `n_warps` ask for. */
 DEVICE void prefetch_share(uint64_t from, uint32_t n, int warp, int n_warps)
 {

@@ -196,7 +196,7 @@ static void *out_array(struct vt_cuda_stage *s, size_t n, vt_gpu_ptr *device)
 }
 
 /* The job's arrays in its stage, and the header that the steps read. */
-static vt_status prepare(struct preparation *p, struct begun *b, int *n_tiles, vt_err *err)
+static vt_status prepare(struct preparation *p, bool is_own, struct begun *b, int *n_tiles, vt_err *err)
 {
     struct vt_cuda *be = p->be;
     const struct vt_lm_work *w = p->w;
@@ -226,7 +226,7 @@ static vt_status prepare(struct preparation *p, struct begun *b, int *n_tiles, v
         job->rows[i] = ((const struct vt_cuda_slot *)w->decode.slots[i]->impl)->record;
         VT_TRY(prepare_slot(p, w->decode.slots[i], err));
     }
-    job->n_tiles = *n_tiles = vt_cuda_step_tiles(be, w->decode.slots, (int)n, job->tiles);
+    job->n_tiles = *n_tiles = vt_cuda_step_tiles(be, is_own, w->decode.slots, (int)n, job->tiles);
     return VT_OK;
 }
 
@@ -235,47 +235,56 @@ static vt_status prepare(struct preparation *p, struct begun *b, int *n_tiles, v
 struct step {
     int n_rows, n_tiles; /* rounded up */
     bool is_fed;         /* some row may have a token to feed */
+    bool is_own;         /* on the backend's own products: those take one adapter */
+    struct vt_cuda_run runs[VT_CUDA_STEP_ROWS];
+    int n_runs;
 };
 
 static vt_status launch_step(struct vt_cuda *be, const struct step *s, vt_err *err)
 {
     struct vt_cuda_bufs *b = &be->step;
-    struct vt_cuda_sums left = {.first = b->x};
+    struct vt_dev_sums left = {.first = b->x};
     int d = be->cfg.d_model;
     float eps = be->cfg.rms_eps;
     const struct vt_gpu_grid rows = {
-        .x = (unsigned)s->n_rows, .threads = vt_cuda_norm_threads(be->cfg.d_model), .is_eager = be->is_own};
+        .x = (unsigned)s->n_rows, .threads = vt_cuda_norm_threads(be->cfg.d_model), .is_eager = s->is_own};
     if (s->is_fed) {
-        const struct vt_cuda_pass pass = {.n_rows = s->n_rows, .n_tiles = s->n_tiles, .job = be->job};
+        const struct vt_cuda_pass pass = {.n_rows = s->n_rows,
+                                          .n_tiles = s->n_tiles,
+                                          .job = be->job,
+                                          .runs = s->runs,
+                                          .n_runs = s->n_runs,
+                                          .is_own = s->is_own};
+        struct vt_dev_low low = {0};
+        struct vt_gpu_grid grid = rows;
+        if (s->is_own)
+            low = vt_cuda_step_low(be, &pass, 0, VT_CUDA_QKV);
+        grid.smem = low.a ? (unsigned)d * 2 : 0;
+        grid.threads = vt_cuda_low_threads(d, low.n_low);
         void *args[] = {
-            &be->job, &be->w.embedding, &b->x, &d, &b->pos, &b->key_at, &be->w.layers[0].input_norm, &b->norm, &eps};
-        VT_TRY(vt_cuda_launch(be, VT_CUDA_step_begin, &rows, args, err));
+            &be->job, &be->w.embedding, &b->x, &d, &b->pos, &b->key_at, &be->w.layers[0].input_norm, &b->norm, &eps,
+            &low};
+        VT_TRY(vt_cuda_launch(be, VT_CUDA_step_begin, &grid, args, err));
         VT_TRY(vt_cuda_step_layers(be, &pass, &left, err));
     }
-    void *norm_args[] = {&be->job, &b->x, &left.first, &left.n, &left.stride, &be->w.final_norm, &b->norm, &d, &eps};
+    void *norm_args[] = {&be->job, &b->x, &left, &be->w.final_norm, &b->norm, &d, &eps};
     VT_TRY(vt_cuda_launch(be, VT_CUDA_step_norm, &rows, norm_args, err));
-    VT_TRY(vt_cuda_step_head(be, s->n_rows, err));
+    VT_TRY(vt_cuda_step_head(be, s->is_own, s->n_rows, err));
     void *sum_args[] = {&be->job, &be->logits, &be->sums, &be->shape};
-    const struct vt_gpu_grid chunks = {.x = (unsigned)((be->shape.n_chunks + 7) / 8),
-                                       .y = (unsigned)s->n_rows,
-                                       .threads = 256,
-                                       .is_eager = be->is_own};
+    const struct vt_gpu_grid chunks = {
+        .x = (unsigned)((be->shape.n_chunks + 7) / 8), .y = (unsigned)s->n_rows, .threads = 256, .is_eager = s->is_own};
     VT_TRY(vt_cuda_launch(be, VT_CUDA_step_chunks, &chunks, sum_args, err));
     void *draw_args[] = {&be->job, &be->logits, &be->sums, &be->shape};
     const struct vt_gpu_grid draw = {.x = (unsigned)s->n_rows,
                                      .threads = DRAW_BLOCK,
                                      .smem = (unsigned)be->shape.n_chunks * (unsigned)CHUNK_SUMS_BYTES,
-                                     .is_eager = be->is_own};
+                                     .is_eager = s->is_own};
     return vt_cuda_launch(be, VT_CUDA_step_draw, &draw, draw_args, err);
 }
 
-void vt_cuda_graphs_free(struct vt_cuda *be)
+static uint64_t serial_of(const struct vt_cuda_run *r) /* 0: no adapter */
 {
-    for (int i = 0; i < VT_CUDA_GRAPHS; i++) {
-        if (be->graphs[i].exec)
-            (void)vt_gpu_cu(be->gpu)->graph_exec_free(be->graphs[i].exec);
-        memset(&be->graphs[i], 0, sizeof be->graphs[i]);
-    }
+    return r->adapter ? r->adapter->serial : 0;
 }
 
 static vt_status record(struct vt_cuda *be, const struct step *s, struct vt_cuda_graph *g, vt_err *err)
@@ -294,8 +303,21 @@ static vt_status record(struct vt_cuda *be, const struct step *s, struct vt_cuda
     if (status == VT_OK) {
         g->n_rows = s->n_rows;
         g->n_tiles = s->n_tiles;
+        g->n_runs = s->n_runs;
+        for (int i = 0; i < s->n_runs; i++) {
+            g->runs[i].row1 = s->runs[i].row1;
+            g->runs[i].serial = serial_of(&s->runs[i]);
+        }
     }
     return status;
+}
+
+static bool is_of(const struct vt_cuda_graph *g, const struct step *s)
+{
+    bool is_same = g->exec && g->n_rows == s->n_rows && g->n_tiles == s->n_tiles && g->n_runs == s->n_runs;
+    for (int i = 0; is_same && i < s->n_runs; i++)
+        is_same = g->runs[i].row1 == s->runs[i].row1 && g->runs[i].serial == serial_of(&s->runs[i]);
+    return is_same;
 }
 
 /* The graph of this shape, or the place for it: the empty or least recently used one, emptied. */
@@ -304,7 +326,7 @@ static struct vt_cuda_graph *find_graph(struct vt_cuda *be, const struct step *s
     struct vt_cuda_graph *oldest = &be->graphs[0];
     for (int i = 0; i < VT_CUDA_GRAPHS; i++) {
         struct vt_cuda_graph *g = &be->graphs[i];
-        if (g->exec && g->n_rows == s->n_rows && g->n_tiles == s->n_tiles)
+        if (is_of(g, s))
             return g;
         if (g->used < oldest->used)
             oldest = g;
@@ -316,20 +338,20 @@ static struct vt_cuda_graph *find_graph(struct vt_cuda *be, const struct step *s
 }
 
 /* The first step of a shape runs by itself, so that nothing is loaded lazily while the second is recorded. */
-static vt_status run_steps(struct vt_cuda *be, struct step s, int n, vt_err *err)
+static vt_status run_steps(struct vt_cuda *be, struct step *s, int n, vt_err *err)
 {
     struct vt_cuda_graph *g = NULL;
-    for (int i = 0; i < n; i++, s.is_fed = true) {
+    for (int i = 0; i < n; i++, s->is_fed = true) {
         vt_lease_poll(be->lease);
-        if (!s.is_fed || be->has_no_graphs) {
-            VT_TRY(launch_step(be, &s, err));
+        if (!s->is_fed || be->has_no_graphs || s->n_runs > VT_CUDA_GRAPH_RUNS) {
+            VT_TRY(launch_step(be, s, err));
             continue;
         }
         if (!g) {
-            g = find_graph(be, &s);
+            g = find_graph(be, s);
             if (!g->exec) {
-                VT_TRY(launch_step(be, &s, err));
-                VT_TRY(record(be, &s, g, err));
+                VT_TRY(launch_step(be, s, err));
+                VT_TRY(record(be, s, g, err));
                 g->used = ++be->n_graph_uses;
                 continue;
             }
@@ -347,12 +369,18 @@ static vt_status begin(struct preparation *p, struct begun *b, vt_err *err)
     int last_pos = 1, n_tiles;
     for (int i = 0; i < p->w->decode.n_slots; i++) {
         const vt_lm_slot *slot = p->w->decode.slots[i];
+        struct vt_cuda_adapter *a = vt_cuda_adapter_of(slot->group->adapter);
+        if (s.n_runs == 0 || s.runs[s.n_runs - 1].adapter != a)
+            VT_TRY(vt_cuda_adapter_ready(be, a, VT_CUDA_STEP_ROWS, err));
+        vt_cuda_runs_add(s.runs, &s.n_runs, i, 1, a);
         s.is_fed |= ((const struct vt_cuda_slot *)slot->impl)->n_begun > 0;
         const int end = slot->group->n_tokens + slot->max_tokens;
         last_pos = end > last_pos ? end : last_pos;
     }
+    s.runs[s.n_runs - 1].row1 = s.n_rows;
+    s.is_own = be->is_own && s.n_runs == 1;
     VT_TRY(vt_cuda_rope_ensure(be, last_pos, err));
-    VT_TRY(prepare(p, b, &n_tiles, err));
+    VT_TRY(prepare(p, s.is_own, b, &n_tiles, err));
     s.n_tiles = n_tiles;
     VT_TRY(vt_cuda_stage_send(be, p->stage, err));
     VT_TRY(vt_gpu_fill(be->gpu, p->stage->out.device, 0, p->stage->out.used, be->stream, err));
@@ -373,7 +401,7 @@ static vt_status begin(struct preparation *p, struct begun *b, vt_err *err)
             &(struct vt_gpu_grid){.x = (unsigned)p->n_copies, .y = (unsigned)be->cfg.n_layers, .threads = 256}, args,
             err));
     }
-    VT_TRY(run_steps(be, s, p->w->decode.n_steps, err));
+    VT_TRY(run_steps(be, &s, p->w->decode.n_steps, err));
     return vt_cuda_stage_fetch(be, p->stage, err);
 }
 

@@ -95,19 +95,22 @@ static void try_runs(const struct vt_cuda_machine *m, int n_columns, struct vt_c
 /* Clusters of four take less out of the cache and leave some multiprocessors without work: where a weight is long
  * enough that was worth it (measured: 44.5 us instead of 47 for the down product of a 7B model; a little slower where
  * short). */
-static int ranks_of(const struct vt_cuda_machine *m, int n_columns, int k)
+static int ranks_of(const struct vt_cuda_machine *m, int n_columns, int n_rows, int k)
 {
     const double long_bytes = 100e6;
-    const bool is_long = 2.0 * n_columns * k > long_bytes;
+    const bool is_long = n_rows == 0 && 2.0 * n_columns * k > long_bytes;
     return m->most_clusters[is_long] > 0 ? (is_long ? 4 : 2) : (is_long ? 2 : 4);
 }
 
-struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k)
+struct vt_cuda_cut vt_cuda_cut_of(const struct vt_cuda_machine *m, enum vt_dev_gemm_kind kind, int n_columns, int k,
+                                  int n_rows, int n_tail)
 {
     static const int samples[] = {32, 64, 96, 160};
     struct vt_cuda_cut best = {.seconds = 1e9},
-                       c = {.k_blocks = divide_up(k, TILE_K), .ranks = ranks_of(m, n_columns, k)};
-    c.n_tiles = divide_up(n_columns, c.ranks * TILE_ROWS);
+                       c = {.k_own = divide_up(k, TILE_K), .ranks = ranks_of(m, n_columns, n_rows, k)};
+    c.k_blocks = c.k_own + divide_up(n_tail, TILE_K);
+    c.n_own_tiles = divide_up(n_columns, c.ranks * TILE_ROWS);
+    c.n_tiles = c.n_own_tiles + divide_up(n_rows, c.ranks * TILE_ROWS);
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         c.samples = samples[i];
         if (kind == VT_DEV_GEMM_PARTIAL)
@@ -136,13 +139,18 @@ static vt_status view(struct vt_cuda *be, vt_gpu_ptr p, int rows, int k, int box
                         "describing a matrix to the copy engine", err);
 }
 
+vt_status vt_cuda_view(struct vt_cuda *be, vt_gpu_ptr p, int rows, int k, struct vt_cu_tensor_map *out, vt_err *err)
+{
+    return view(be, p, rows, k, TILE_ROWS, out, err);
+}
+
 vt_status vt_cuda_product_make(struct vt_cuda *be, enum vt_dev_gemm_kind kind, vt_gpu_ptr weight, int n_columns, int k,
                                struct vt_cuda_product *p, vt_err *err)
 {
     p->kind = kind;
     p->n_columns = n_columns;
     p->k = k;
-    p->cut = vt_cuda_cut_of(&be->machine, kind, n_columns, k);
+    p->cut = vt_cuda_cut_of(&be->machine, kind, n_columns, k, 0, 0);
     const size_t sums = (size_t)p->cut.n_splits * VT_CUDA_STEP_ROWS * (size_t)n_columns * sizeof(float);
     if (kind == VT_DEV_GEMM_PARTIAL && sums > be->products.partial_bytes)
         be->products.partial_bytes = sums;
@@ -188,7 +196,7 @@ vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
     /* 88 % of what the memory's clock and width give is what a copy reaches. */
     be->machine.bandwidth = 0.88 * 2e3 * g->memory_clock_khz * (g->bus_bits / 8.0);
     VT_TRY(count_clusters(be, err));
-    p->layers = vt_alloc_array((size_t)be->cfg.n_layers, sizeof *p->layers);
+    p->layers = vt_cuda_new((size_t)be->cfg.n_layers, sizeof *p->layers);
     if (!p->layers)
         return vt_fail(err, VT_ENOMEM, "out of memory for %d layers", be->cfg.n_layers);
     for (int i = 0; i < be->cfg.n_layers; i++) {
@@ -205,6 +213,8 @@ vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
     VT_TRY(vt_cuda_samples_make(be, be->step.act, s->d_ff, &p->act, err));
     const size_t blocks = 2 * (size_t)be->machine.most_clusters[0] * (VT_CUDA_STEP_ROWS / NOMINAL_SAMPLES + 1);
     const size_t tile = (size_t)TILE_ROWS * NOMINAL_SAMPLES * sizeof(float);
+    VT_TRY(vt_gpu_alloc(be->gpu, (size_t)VT_CUDA_STEP_ROWS * 3 * VT_CUDA_MOST_RANK * 2, "low rows of a step", &p->low,
+                        err));
     VT_TRY(vt_gpu_alloc(be->gpu, p->partial_bytes, "partial sums of products", &p->partial, err));
     VT_TRY(vt_gpu_alloc(be->gpu, blocks * tile, "tiles that two clusters share", &p->parts, err));
     VT_TRY(vt_gpu_alloc(be->gpu, blocks * sizeof(int32_t), "tiles that two clusters share", &p->flags, err));
@@ -213,23 +223,26 @@ vt_status vt_cuda_products_make(struct vt_cuda *be, vt_err *err)
     return VT_OK;
 }
 
-vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, const struct vt_cuda_samples *x,
-                          int n_rows, vt_gpu_ptr out, int64_t ld, vt_err *err)
+vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, const struct vt_cuda_site *low,
+                          const struct vt_cuda_samples *x, int n_rows, vt_gpu_ptr out, int64_t ld, vt_err *err)
 {
-    const struct vt_cuda_cut *c = &p->cut;
+    const struct vt_cuda_cut *c = low ? &low->cut : &p->cut;
+    const enum vt_dev_gemm_kind kind = p->kind;
     int width = c->ranks == 4; /* tiles of 16 samples do not divide by four */
     while (widths[width] < c->samples && widths[width] < n_rows)
         width++;
     /* No more stages than the busiest cluster has units: the kernels around then find room beside this one. But what a
      * split writes goes by way of them. */
     const int stage = TILE_K * 2 * (TILE_ROWS + widths[width]), fit = (SHARED_BYTES - MARGIN) / stage;
-    const int units = p->kind == VT_DEV_GEMM_PARTIAL ? divide_up(c->k_blocks, c->n_splits)
-                                                     : divide_up(c->n_tiles * c->k_blocks, c->n_clusters);
+    const int units = kind == VT_DEV_GEMM_PARTIAL ? divide_up(c->k_blocks, c->n_splits)
+                                                  : divide_up(c->n_tiles * c->k_blocks, c->n_clusters);
     int stages = units < MOST_STAGES ? units : MOST_STAGES;
     stages = stages < fit ? stages : fit;
-    const int room = p->kind == VT_DEV_GEMM_PARTIAL ? widths[width] * (TILE_ROWS + PAD) * (int)sizeof(float) : 0;
+    const int room = kind == VT_DEV_GEMM_PARTIAL ? widths[width] * (TILE_ROWS + PAD) * (int)sizeof(float) : 0;
     stages = stages * stage < room ? divide_up(room, stage) : stages;
-    struct vt_cu_tensor_map weight = p->weight, samples = x->view[width][c->ranks == 4];
+    struct vt_cu_tensor_map weight = p->weight, extra = low ? low->map : p->weight,
+                            samples = x->view[width][c->ranks == 4],
+                            lows = low && low->is_known ? low->low->view[width][c->ranks == 4] : samples;
     struct vt_dev_gemm g = {.out = out,
                             .parts = be->products.parts,
                             .flags = be->products.flags,
@@ -241,10 +254,13 @@ vt_status vt_cuda_product(struct vt_cuda *be, const struct vt_cuda_product *p, c
                             .n_tiles = c->n_tiles,
                             .n_splits = c->n_splits,
                             .n_clusters = c->n_clusters,
-                            .kind = p->kind,
+                            .kind = kind,
                             .n_stages = stages,
-                            .n_ranks = c->ranks};
-    void *args[] = {&weight, &samples, &g};
+                            .n_ranks = c->ranks,
+                            .n_own_tiles = c->n_own_tiles,
+                            .n_low = low && !low->is_known ? low->n_low : 0,
+                            .k_own = c->k_own};
+    void *args[] = {&weight, &extra, &samples, &lows, &g};
     const struct vt_gpu_grid grid = {.x = (unsigned)(c->ranks * c->n_clusters),
                                      .y = (unsigned)divide_up(n_rows, widths[width]),
                                      .threads = THREADS,

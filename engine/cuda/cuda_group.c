@@ -42,6 +42,7 @@ struct arrays {
     uint64_t *key_at;
     struct vt_dev_tile *tiles;
     struct vt_cuda_pass pass;
+    struct vt_cuda_run runs[VT_CUDA_IN_FLIGHT];
 };
 
 static size_t arrays_bytes(int rows, int tiles)
@@ -68,11 +69,14 @@ static bool take_table(struct vt_cuda_arena *a, const struct vt_cuda_group *g, v
     return entries != NULL;
 }
 
-/* Tokens [at, at + n) of a prompt as the pass's next rows. */
-static void add_rows(const struct vt_cuda *be, const struct vt_cuda_group *g, const int32_t *tokens, int at, int n,
+/* Tokens [at, at + n) of a prompt as the pass's next rows; the pass's runs have room. */
+static void add_rows(const struct vt_cuda *be, const vt_lm_group *group, const int32_t *tokens, int at, int n,
                      vt_gpu_ptr table, struct arrays *a)
 {
+    const struct vt_cuda_group *g = group->impl;
     const int row0 = a->pass.n_rows;
+    vt_cuda_runs_add(a->runs, &a->pass.n_runs, row0, n, vt_cuda_adapter_of(group->adapter));
+    a->pass.runs = a->runs;
     for (int i = 0; i < n; i++) {
         const int pos = at + i;
         a->tokens[row0 + i] = tokens[pos];
@@ -118,7 +122,7 @@ static vt_status run_together(struct vt_cuda *be, struct vt_cuda_prompts *p, vt_
         vt_gpu_ptr table;
         is_whole = take_table(&p->stage->in, w->group.group->impl, &table);
         if (is_whole)
-            add_rows(be, w->group.group->impl, w->group.tokens, 0, w->group.group->n_tokens, table, &a);
+            add_rows(be, w->group.group, w->group.tokens, 0, w->group.group->n_tokens, table, &a);
     }
     if (!is_whole)
         return vt_fail(err, VT_EINTERNAL, "the arrays of %d prompts do not fit their stage", p->n);
@@ -150,7 +154,7 @@ static vt_status run_long(struct vt_cuda *be, struct vt_cuda_prompts *p, vt_err 
         const int from = i * at_once, rows = n - from < at_once ? n - from : at_once;
         is_whole = take_arrays(&p->stage->in, rows, vt_cuda_n_tiles(be, rows), &passes[i]);
         if (is_whole)
-            add_rows(be, g, w->group.tokens, from, rows, table, &passes[i]);
+            add_rows(be, w->group.group, w->group.tokens, from, rows, table, &passes[i]);
     }
     if (status == VT_OK)
         status = is_whole ? vt_cuda_stage_send(be, p->stage, err)
@@ -175,7 +179,12 @@ void vt_cuda_prompts_begin(struct vt_cuda *be)
         return;
     be->prompts = NULL;
     p->is_begun = true;
-    p->status = p->n_rows > be->wide_rows ? run_long(be, p, &p->err) : run_together(be, p, &p->err);
+    p->status = VT_OK;
+    for (int i = 0; i < p->n && p->status == VT_OK; i++)
+        p->status =
+            vt_cuda_adapter_ready(be, vt_cuda_adapter_of(p->w[i]->group.group->adapter), be->wide_rows, &p->err);
+    if (p->status == VT_OK)
+        p->status = p->n_rows > be->wide_rows ? run_long(be, p, &p->err) : run_together(be, p, &p->err);
 }
 
 /* --- the operation --- */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cuda_memory.c: pages, slot records, stages and working buffers. Pages and records are cut from slabs that are cleared
- * once and kept until the model is closed; freed ones go to lists. Giving a page back while the device still works is
- * fine: whoever takes it next writes it later on the same stream.
+ * cuda_memory.c: blocks of training batches, pages, slot records, stages and working buffers. Pages and records are cut
+ * from slabs that are cleared once and kept until the model is closed; freed ones go to lists. Giving a page back while
+ * the device still works is fine: whoever takes it next writes it later on the same stream.
  */
 #include "cuda/cuda_parts.h"
 #include <stdlib.h>
@@ -42,6 +42,71 @@ size_t vt_cuda_page_bytes(const struct vt_lm_config *c)
     return round_up((size_t)s.layer_stride * (size_t)c->n_layers + (size_t)c->d_model * sizeof(float), ALIGN_DEVICE);
 }
 
+/* --- blocks --- */
+
+/* The driver takes a millisecond for every gigabyte, so what one training batch gives back waits for the next. */
+static void give_up_spares(struct vt_cuda *be)
+{
+    for (int i = 0; i < VT_CUDA_SPARES; i++) {
+        pthread_mutex_lock(&be->lock);
+        const vt_gpu_ptr at = be->spares[i].at;
+        be->spares[i] = (struct vt_cuda_block){0};
+        pthread_mutex_unlock(&be->lock);
+        vt_gpu_free(be->gpu, at);
+    }
+}
+
+vt_status vt_cuda_alloc(struct vt_cuda *be, size_t bytes, const char *what, vt_gpu_ptr *out, vt_err *err)
+{
+    if (vt_gpu_alloc(be->gpu, bytes, what, out, NULL) == VT_OK)
+        return VT_OK;
+    give_up_spares(be);
+    return vt_gpu_alloc(be->gpu, bytes, what, out, err);
+}
+
+vt_status vt_cuda_block_take(struct vt_cuda *be, uint64_t bytes, const char *what, struct vt_cuda_block *out,
+                             vt_err *err)
+{
+    *out = (struct vt_cuda_block){0};
+    pthread_mutex_lock(&be->lock);
+    for (int i = 0; i < VT_CUDA_SPARES && !out->at; i++)
+        if (be->spares[i].bytes >= bytes && be->spares[i].bytes / 2 <= bytes) {
+            *out = be->spares[i];
+            be->spares[i] = (struct vt_cuda_block){0};
+        }
+    pthread_mutex_unlock(&be->lock);
+    if (out->at)
+        return VT_OK;
+    out->bytes = bytes;
+    return vt_cuda_alloc(be, bytes, what, &out->at, err);
+}
+
+void vt_cuda_block_give(struct vt_cuda *be, struct vt_cuda_block *b)
+{
+    struct vt_cuda_block given = *b;
+    *b = (struct vt_cuda_block){0};
+    pthread_mutex_lock(&be->lock);
+    for (int i = 0; i < VT_CUDA_SPARES; i++)
+        if (be->spares[i].bytes < given.bytes) { /* the largest ones stay */
+            const struct vt_cuda_block smaller = be->spares[i];
+            be->spares[i] = given;
+            given = smaller;
+        }
+    pthread_mutex_unlock(&be->lock);
+    vt_gpu_free(be->gpu, given.at);
+}
+
+uint64_t vt_cuda_room(struct vt_cuda *be)
+{
+    const uint64_t used = vt_gpu_bytes(be->gpu, NULL), budget = vt_gpu_budget(be->gpu);
+    uint64_t room = budget > used ? budget - used : 0;
+    pthread_mutex_lock(&be->lock);
+    for (int i = 0; i < VT_CUDA_SPARES; i++)
+        room += be->spares[i].bytes;
+    pthread_mutex_unlock(&be->lock);
+    return room;
+}
+
 /* --- pages --- */
 
 /* Cuts a slab into pages; the lock is not held. */
@@ -52,7 +117,7 @@ static vt_status add_slab(struct vt_cuda *be, vt_err *err)
     vt_gpu_ptr memory;
     if (!pages)
         return vt_fail(err, VT_ENOMEM, "out of memory for the list of KV pages");
-    vt_status status = vt_gpu_alloc(be->gpu, n * be->page_bytes, "KV pages", &memory, err);
+    vt_status status = vt_cuda_alloc(be, n * be->page_bytes, "KV pages", &memory, err);
     if (status == VT_OK)
         status = vt_gpu_fill(be->gpu, memory, 0, n * be->page_bytes, be->stream, err);
     if (status != VT_OK) {
@@ -169,21 +234,45 @@ vt_status vt_cuda_ids_take(struct vt_cuda *be, const vt_lm_slot *slot, vt_gpu_pt
 
 /* --- stages --- */
 
-static vt_status arena_ensure(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err)
+static void free_arena(struct vt_cuda *be, struct vt_cuda_arena *a)
+{
+    vt_gpu_host_free(be->gpu, a->host);
+    vt_gpu_free(be->gpu, a->device);
+    memset(a, 0, sizeof *a);
+}
+
+vt_status vt_cuda_arena_ensure(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err)
 {
     a->used = 0;
     if (n <= a->cap)
         return VT_OK;
     const size_t cap = round_up(n + n / 2, 4096);
-    vt_gpu_host_free(be->gpu, a->host);
-    vt_gpu_free(be->gpu, a->device);
-    memset(a, 0, sizeof *a);
+    free_arena(be, a);
     void *host;
     VT_TRY(vt_gpu_host_alloc(be->gpu, cap, &host, err));
     a->host = host;
     VT_TRY(vt_gpu_alloc(be->gpu, cap, "a job's tables and results", &a->device, err));
     a->cap = cap;
     return VT_OK;
+}
+
+vt_status vt_cuda_arena_borrow(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err)
+{
+    pthread_mutex_lock(&be->lock);
+    *a = be->spare_arena;
+    be->spare_arena = (struct vt_cuda_arena){0};
+    pthread_mutex_unlock(&be->lock);
+    return vt_cuda_arena_ensure(be, a, n, err);
+}
+
+void vt_cuda_arena_return(struct vt_cuda *be, struct vt_cuda_arena *a)
+{
+    pthread_mutex_lock(&be->lock);
+    struct vt_cuda_arena other = be->spare_arena;
+    be->spare_arena = *a;
+    pthread_mutex_unlock(&be->lock);
+    memset(a, 0, sizeof *a);
+    free_arena(be, &other);
 }
 
 vt_status vt_cuda_stage_begin(struct vt_cuda *be, size_t in, size_t out, struct vt_cuda_stage **stage, vt_err *err)
@@ -193,8 +282,8 @@ vt_status vt_cuda_stage_begin(struct vt_cuda *be, size_t in, size_t out, struct 
     *stage = s;
     if (!s->done)
         VT_TRY(vt_gpu_event_new(be->gpu, false, &s->done, err));
-    VT_TRY(arena_ensure(be, &s->in, in, err));
-    return arena_ensure(be, &s->out, out, err);
+    VT_TRY(vt_cuda_arena_ensure(be, &s->in, in, err));
+    return vt_cuda_arena_ensure(be, &s->out, out, err);
 }
 
 void *vt_cuda_arena_take(struct vt_cuda_arena *a, size_t n, vt_gpu_ptr *device)
@@ -221,6 +310,15 @@ vt_status vt_cuda_stage_fetch(struct vt_cuda *be, struct vt_cuda_stage *s, vt_er
 vt_status vt_cuda_stage_wait(struct vt_cuda *be, struct vt_cuda_stage *s, vt_err *err)
 {
     return vt_gpu_event_wait(be->gpu, s->done, err);
+}
+
+void vt_cuda_graphs_free(struct vt_cuda *be)
+{
+    for (int i = 0; i < VT_CUDA_GRAPHS; i++) {
+        if (be->graphs[i].exec)
+            (void)vt_gpu_cu(be->gpu)->graph_exec_free(be->graphs[i].exec);
+        memset(&be->graphs[i], 0, sizeof be->graphs[i]);
+    }
 }
 
 /* --- working rows --- */
@@ -257,6 +355,12 @@ size_t vt_cuda_attend_bytes(void)
 {
     enum { PROMPT_BYTES = 49152, OWN_STAGES = 2, OWN_BYTES = 8192, ROOM = 1008 }; /* attend_step.cuh */
     return PROMPT_BYTES + (size_t)VT_CUDA_ATTEND_WARPS * OWN_STAGES * OWN_BYTES + ROOM;
+}
+
+size_t vt_cuda_wide_attend_bytes(bool is_wide)
+{
+    enum { ROOM = 128 }; /* attend_wide.cuh */
+    return (size_t)((is_wide ? 6 : 8) + vt_cuda_wide_groups(is_wide)) * (is_wide ? 16384 : 8192) + ROOM;
 }
 
 vt_status vt_cuda_bufs_take(struct vt_cuda *be, int rows, bool is_step, struct vt_cuda_bufs *b, vt_err *err)

@@ -1,18 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cuda_open.c: from a checkpoint to a model on a GPU, and the backend's table of operations. Opening takes what the
- * model always holds: weights, working rows, logits of as many rows as a scratch of a few hundred megabytes holds,
- * records and rotary tables; pages of keys and values come as jobs need them, all inside the budget.
- *
- * Circle: the table of operations names cuda_group, cuda_decode and cuda_score, which use what is opened here.
+ * cuda_open.c: from a checkpoint to a model on a GPU. Opening takes what the model always holds: weights, working rows,
+ * logits of as many rows as a scratch of a few hundred megabytes holds, records and rotary tables; pages of keys and
+ * values come as jobs need them, all inside the budget.
  */
-#include "cuda/cuda.h"
 #include "cuda/cuda_parts.h"
+#include "cuda/cuda_train.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMERICS_VERSION = 1, ROPE_STEP = 1024, MIN_WIDE_ROWS = 512 };
-static const uint64_t logits_bytes = (uint64_t)320 << 20;
+enum { NUMERICS_VERSION = 2, ROPE_STEP = 1024, MIN_WIDE_ROWS = 512 };
+static const uint64_t logits_bytes = (uint64_t)320 << 20, wide_bytes = (uint64_t)1500 << 20;
 
 vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err)
 {
@@ -32,38 +30,9 @@ vt_status vt_cuda_check_config(const struct vt_lm_config *c, vt_err *err)
     return VT_OK;
 }
 
-/* The device of these options, when this backend can use it. */
-static vt_status look(const struct vt_lm_opts *o, struct vt_gpu_props *p, vt_err *err)
-{
-    if (o->precision == VT_LM_F32)
-        return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend computes in bf16; fp32 is the cpu backend's");
-    VT_TRY(vt_gpu_look(o->device, p, err));
-    if (p->major < 8)
-        return vt_fail(err, VT_EUNSUPPORTED, "%s has compute capability %d.%d; the cuda backend needs 8.0 or newer",
-                       p->name, p->major, p->minor);
-    return VT_OK;
-}
-
-static vt_status probe(const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
-{
-    struct vt_gpu_props p;
-    char name[128];
-    VT_TRY(vt_cuda_check_config(vt_ckpt_config(ckpt), err));
-    VT_TRY(look(o, &p, err));
-    return vt_gpu_blas_describe(name, sizeof name, err);
-}
-
-static void name_numerics(const struct vt_gpu_props *p, char out[64])
+void vt_cuda_name_numerics(const struct vt_gpu_props *p, char out[64])
 {
     (void)snprintf(out, 64, "cuda/fast/sm%d%d/%d", p->major, p->minor, (int)NUMERICS_VERSION);
-}
-
-static vt_status numerics(const struct vt_lm_opts *o, char out[64], vt_err *err)
-{
-    struct vt_gpu_props p;
-    VT_TRY(look(o, &p, err));
-    name_numerics(&p, out);
-    return VT_OK;
 }
 
 vt_status vt_cuda_rope_ensure(struct vt_cuda *be, int n_positions, vt_err *err)
@@ -93,6 +62,17 @@ vt_status vt_cuda_rope_ensure(struct vt_cuda *be, int n_positions, vt_err *err)
     return VT_OK;
 }
 
+static size_t shared_of_back(enum vt_cuda_kernel k)
+{
+    const bool is_wide = k == VT_CUDA_back_queries_128 || k == VT_CUDA_back_keys_128 ||
+                         k == VT_CUDA_back_wide_queries_128 || k == VT_CUDA_back_wide_keys_128;
+    if (k == VT_CUDA_back_keys_64 || k == VT_CUDA_back_keys_128)
+        return vt_cuda_back_key_bytes(false, is_wide);
+    if (k == VT_CUDA_back_wide_keys_64 || k == VT_CUDA_back_wide_keys_128)
+        return vt_cuda_back_key_bytes(true, is_wide);
+    return vt_cuda_back_query_bytes(is_wide);
+}
+
 static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
 {
     static const char *const names[] = {
@@ -108,6 +88,10 @@ static vt_status load_kernels(struct vt_cuda *be, vt_err *err)
             asked = 80 * 1024;
         if (k == VT_CUDA_step_pages_64 || k == VT_CUDA_step_pages_128)
             asked = vt_cuda_attend_bytes();
+        if (k == VT_CUDA_wide_pages_64 || k == VT_CUDA_wide_pages_128)
+            asked = vt_cuda_wide_attend_bytes(k == VT_CUDA_wide_pages_128);
+        if (k >= VT_CUDA_back_queries_64 && k <= VT_CUDA_back_wide_keys_128)
+            asked = shared_of_back((enum vt_cuda_kernel)k);
         if (k >= VT_CUDA_gemm_16 && k <= VT_CUDA_gemm_160)
             asked = most;
         VT_TRY(vt_gpu_kernel(be->gpu, be->module, names[k], asked < most ? asked : most, &be->kernel[k], err));
@@ -119,9 +103,10 @@ static vt_status take_rows(struct vt_cuda *be, vt_err *err)
 {
     const uint64_t left = vt_gpu_budget(be->gpu) - vt_gpu_bytes(be->gpu, NULL);
     const uint64_t row = vt_cuda_row_bytes(&be->cfg), logit_row = (uint64_t)be->shape.ld_vocab * sizeof(float);
-    /* At most a quarter of what is left for a wide pass. */
+    /* At most a quarter of what is left for a wide pass, and no more than it needs to fill the machine. */
+    const uint64_t room = left / 4 < wide_bytes ? left / 4 : wide_bytes;
     be->wide_rows = VT_CUDA_WIDE_ROWS;
-    while (be->wide_rows > MIN_WIDE_ROWS && (uint64_t)be->wide_rows * row > left / 4)
+    while (be->wide_rows > MIN_WIDE_ROWS && (uint64_t)be->wide_rows * row > room)
         be->wide_rows /= 2;
     const uint64_t fit = logits_bytes / logit_row;
     be->head_rows = fit < VT_CUDA_STEP_ROWS ? VT_CUDA_STEP_ROWS : fit > 2048 ? 2048 : (int)fit;
@@ -144,6 +129,7 @@ static vt_status open_into(struct vt_cuda *be, const struct vt_lm_opts *o, vt_cu
     VT_TRY(vt_gpu_open(o->device, o->max_memory, &be->gpu, err));
     be->gpu_props = vt_gpu_props(be->gpu);
     VT_TRY(vt_gpu_stream_new(be->gpu, &be->stream, err));
+    VT_TRY(vt_gpu_stream_new(be->gpu, &be->side, err));
     VT_TRY(load_kernels(be, err));
     VT_TRY(vt_gpu_blas_open(be->gpu, VT_CUDA_WORKSPACE, &be->blas, err));
     VT_TRY(vt_cuda_weights_layout(be, err));
@@ -158,7 +144,7 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
                             struct vt_lm_limits *limits, uint64_t *max_memory, struct vt_cuda **out, vt_err *err)
 {
     *out = NULL;
-    struct vt_cuda *be = vt_alloc(sizeof *be);
+    struct vt_cuda *be = vt_cuda_new(1, sizeof *be);
     if (!be)
         return vt_fail(err, VT_ENOMEM, "out of memory while opening a model");
     be->cfg = *cfg;
@@ -169,8 +155,10 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
     be->record_bytes = (sizeof(struct vt_dev_slot) + (size_t)be->table_len * sizeof(uint64_t) +
                         VT_CUDA_RECORD_IDS * sizeof(int32_t) + 127) /
                        128 * 128;
+    be->most_kept = VT_CUDA_KEEP_LAYER;
     be->attend_ranks = vt_cuda_attend_ranks(cfg);
     pthread_mutex_init(&be->lock, NULL);
+    pthread_mutex_init(&be->side_lock, NULL);
     const vt_status status = open_into(be, o, fill, arg, err);
     if (status != VT_OK) {
         vt_cuda_close(be);
@@ -183,19 +171,8 @@ vt_status vt_cuda_open_with(const struct vt_lm_config *cfg, const struct vt_lm_o
                                     .burst = VT_CUDA_BURST,
                                     .max_slots = VT_CUDA_STEP_ROWS,
                                     .max_targets = 64};
-    name_numerics(be->gpu_props, limits->numerics);
+    vt_cuda_name_numerics(be->gpu_props, limits->numerics);
     *max_memory = vt_gpu_budget(be->gpu);
-    *out = be;
-    return VT_OK;
-}
-
-static vt_status open_ckpt(const vt_ckpt *ckpt, const struct vt_lm_opts *o, struct vt_lm_limits *limits,
-                           uint64_t *max_memory, void **out, vt_err *err)
-{
-    struct vt_cuda *be;
-    *out = NULL;
-    void *file = (void *)(uintptr_t)ckpt; /* only read */
-    VT_TRY(vt_cuda_open_with(vt_ckpt_config(ckpt), o, vt_cuda_weights_load, file, limits, max_memory, &be, err));
     *out = be;
     return VT_OK;
 }
@@ -216,9 +193,11 @@ void vt_cuda_close(void *opened)
         vt_gpu_host_free(be->gpu, s->out.host);
         vt_gpu_event_free(be->gpu, s->done);
     }
+    vt_gpu_host_free(be->gpu, be->spare_arena.host);
     vt_gpu_blas_close(be->blas);
     vt_gpu_module_free(be->gpu, be->module);
     vt_gpu_stream_free(be->gpu, be->stream);
+    vt_gpu_stream_free(be->gpu, be->side);
     vt_gpu_close(be->gpu); /* frees what device memory is left */
     for (int i = 0; i < be->n_slabs; i++)
         free(be->slabs[i]);
@@ -226,44 +205,6 @@ void vt_cuda_close(void *opened)
     free(be->w.layers);
     free(be->products.layers);
     pthread_mutex_destroy(&be->lock);
+    pthread_mutex_destroy(&be->side_lock);
     free(be);
 }
-
-static uint64_t bytes(void *be, uint64_t *peak)
-{
-    return vt_gpu_bytes(((const struct vt_cuda *)be)->gpu, peak);
-}
-
-/* Results of a begun job. */
-static vt_status wait(void *opened, struct vt_lm_work *w, vt_err *err)
-{
-    struct vt_cuda *be = opened;
-    VT_TRY(vt_gpu_bind(be->gpu, err));
-    switch (w->kind) {
-    case VT_LM_DECODE:
-        return vt_cuda_decode_wait(be, w, err);
-    case VT_LM_SCORE:
-        return vt_cuda_score_wait(be, w, err);
-    case VT_LM_GROUP:
-        return vt_cuda_group_wait(be, w, err);
-    default:
-        return vt_fail(err, VT_EUNSUPPORTED, "the cuda backend does not train yet");
-    }
-}
-
-const struct vt_lm_ops vt_lm_cuda_ops = {
-    .name = "cuda",
-    .probe = probe,
-    .numerics = numerics,
-    .open = open_ckpt,
-    .close = vt_cuda_close,
-    .bytes = bytes,
-    .plan = vt_cuda_plan,
-    .group_free = vt_cuda_group_free,
-    .slot_new = vt_cuda_slot_new,
-    .slot_free = vt_cuda_slot_free,
-    .group = vt_cuda_group_begin,
-    .decode = vt_cuda_decode_begin,
-    .score = vt_cuda_score_begin,
-    .wait = wait,
-};

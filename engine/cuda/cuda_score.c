@@ -114,6 +114,7 @@ struct arrays {
     uint64_t *key_at, *tables, *sources;
     struct vt_dev_tile *tiles;
     struct vt_dev_copy *copies;
+    struct vt_cuda_run *runs; /* room for one a row of the piece */
     vt_gpu_ptr tables_at, sources_at, begin_at, ids_at;
 };
 
@@ -167,6 +168,8 @@ static void feed(const struct vt_cuda *be, const struct vt_lm_score_row *r, int 
         a->key_at[row0 + i] = entries[pos / VT_DEV_PAGE_KEYS] + (uint64_t)(pos % VT_DEV_PAGE_KEYS) * VT_DEV_KEY_BYTES;
     }
     a->pass.n_tiles += vt_cuda_tiles(be, table, row0, n, r->group->n_tokens + at, a->tiles + a->pass.n_tiles);
+    if (n)
+        vt_cuda_runs_add(a->runs, &a->pass.n_runs, row0, n, vt_cuda_adapter_of(r->group->adapter));
     a->pass.n_rows += n;
 }
 
@@ -291,14 +294,17 @@ static vt_status run(struct score *s, struct vt_cuda_scored *out, vt_err *err)
     const struct vt_lm_work *w = s->w;
     const size_t heads = (size_t)s->n_heads, k = (size_t)w->score.k;
     struct arrays *arrays = vt_alloc_array((size_t)s->n_pieces, sizeof *arrays);
+    struct vt_cuda_run *runs = vt_alloc_array((size_t)(w->score.n_rows + s->n_pieces), sizeof *runs), *next = runs;
     size_t in = 0;
     vt_gpu_ptr logprob, entropy = 0, certainty = 0;
-    if (!arrays)
-        return vt_fail(err, VT_ENOMEM, "out of memory for %d scored completions", w->score.n_rows);
     for (int i = 0; i < s->n_pieces; i++)
         in += arrays_bytes(s, &s->pieces[i]);
-    vt_status status =
-        vt_cuda_stage_begin(be, in, heads * (k + 2) * sizeof(float) + (size_t)3 * VT_CUDA_ALIGN, &s->stage, err);
+    vt_status status = VT_OK;
+    if (!arrays || !runs)
+        status = vt_fail(err, VT_ENOMEM, "out of memory for %d scored completions", w->score.n_rows);
+    if (status == VT_OK)
+        status =
+            vt_cuda_stage_begin(be, in, heads * (k + 2) * sizeof(float) + (size_t)3 * VT_CUDA_ALIGN, &s->stage, err);
     if (status != VT_OK)
         goto out;
     out->stage = s->stage;
@@ -309,9 +315,13 @@ static vt_status run(struct score *s, struct vt_cuda_scored *out, vt_err *err)
         out->certainty = vt_cuda_arena_take(&s->stage->out, heads * sizeof(float), &certainty);
     for (int i = 0; i < s->n_pieces && status == VT_OK; i++) {
         const struct piece *p = &s->pieces[i];
-        if (!take_arrays(s, p, &arrays[i]))
+        if (!take_arrays(s, p, &arrays[i])) {
             status = vt_fail(err, VT_EINTERNAL, "the arrays of a score do not fit their stage");
-        else if (p->is_part)
+            break;
+        }
+        arrays[i].pass.runs = arrays[i].runs = next;
+        next += p->to - p->from;
+        if (p->is_part)
             status = fill_part(s, p, &arrays[i], err);
         else
             fill_whole(s, p, &arrays[i]);
@@ -331,6 +341,7 @@ static vt_status run(struct score *s, struct vt_cuda_scored *out, vt_err *err)
         status = vt_cuda_stage_fetch(be, s->stage, err);
 out:
     free(arrays);
+    free(runs);
     return status;
 }
 
@@ -352,6 +363,11 @@ vt_status vt_cuda_score_begin(void *opened, struct vt_lm_work *w, vt_err *err)
     struct vt_cuda_scored *out = vt_alloc(sizeof *out);
     vt_status status = out ? vt_cuda_rope_ensure(s.be, last_position(w), err)
                            : vt_fail(err, VT_ENOMEM, "out of memory for %d scored completions", w->score.n_rows);
+    for (int i = 0; i < w->score.n_rows && status == VT_OK; i++) {
+        struct vt_cuda_adapter *a = vt_cuda_adapter_of(w->score.rows[i].group->adapter);
+        if (i == 0 || a != vt_cuda_adapter_of(w->score.rows[i - 1].group->adapter))
+            status = vt_cuda_adapter_ready(s.be, a, s.be->wide_rows, err);
+    }
     if (status == VT_OK)
         status = cut(&s, err);
     if (status == VT_OK)

@@ -82,7 +82,68 @@ struct vt_dev_gemm {
     uint64_t parts, flags; /* scratch of tiles that two clusters share: float[blocks][tile], int32[blocks] zeroed */
     int64_t ld;            /* elements between rows of out */
     int64_t split_stride;  /* elements between splits */
-    int32_t n_rows, n_columns, k_blocks, n_tiles, n_splits, n_clusters, kind, n_stages, n_ranks, pad;
+    int32_t n_rows, n_columns, k_blocks, n_tiles, n_splits, n_clusters, kind, n_stages, n_ranks;
+    int32_t n_own_tiles, n_low; /* tiles behind the weight's own are of an adapter's A, with n_low rows: columns behind
+                                   n_columns of out. Not with SWIGLU */
+    int32_t k_own;              /* blocks of k behind these are of an adapter's B and of A x */
+};
+
+/* A x of a normed row, x [k]: out[row][n_low] = scale A x, rounded to bf16. */
+struct vt_dev_low {
+    uint64_t a, out; /* bf16 [n_low][k]; a = 0: not wanted */
+    int32_t n_low;
+    float scale;
+};
+
+/* What the reader of a product adds up: n splits [row][ld], fp32, `stride` elements apart. With an adapter, columns
+ * [n_columns, n_columns + n_low) of them are A x, and low is its B [n_columns][n_low], bf16, zero outside a module's
+ * own share of the n_low; what is added is B (scale A x), with scale A x rounded to bf16. */
+struct vt_dev_sums {
+    uint64_t first, low;
+    int64_t stride;
+    int32_t n, ld, n_columns, n_low; /* n_low: rotation takes none */
+    float scale;
+    int32_t pad;
+};
+
+/* A module of an adapter: where its values stand among the parameters (A [rank][d_in], then B [d_out][rank]) and in
+ * packed form: a: A's first row, b: B's first element, in rows of ldb; interleave: -1 none; 0, 1: rows are those of
+ * gate and up. */
+struct vt_dev_module {
+    int64_t a_off, b_off;
+    uint64_t a, b;
+    int32_t d_in, d_out, ldb, interleave;
+};
+
+/* Adam's numbers of one step: step = lr / (1 - beta1^t), root_c2 = sqrt(1 - beta2^t), decay = 1 - lr * weight decay. */
+struct vt_dev_adam {
+    float beta1, beta2, eps, step, root_c2, decay, grad_scale, pad;
+};
+
+/* --- training --- */
+
+/* Rows of one sequence of a training batch: tokens row0 .. row0 + n, which see prompt rows too when n_prompt > 0. */
+struct vt_dev_span {
+    int32_t row0, n, prompt_row, n_prompt;
+};
+/* 64 queries (token, head) of a span and a key head, from query `first` = token * heads per key head. */
+struct vt_dev_back_queries {
+    int32_t span, first;
+};
+/* Up to 64 keys from key_row and the tokens that see them, from q_row: token t sees keys below t + seen0. Their
+ * gradients go to part `part` of the sums, or, when that is -1, straight to their rows. */
+struct vt_dev_back_keys {
+    int32_t key_row, n_keys, q_row, n_q, seen0, part;
+};
+/* Keys whose gradients are the sum of parts part0 .. part0 + n_parts. */
+struct vt_dev_key_sum {
+    int32_t key_row, n_keys, part0, n_parts;
+};
+/* A row whose logits have a gradient: weights and ids of targets [t0, t1). */
+struct vt_dev_back_head {
+    uint64_t source; /* its residual */
+    int32_t row, t0, t1;
+    float weight; /* sum of the targets' */
 };
 
 struct vt_dev_shape { /* of the model; by value */
@@ -90,5 +151,18 @@ struct vt_dev_shape { /* of the model; by value */
     float eps, scale_log2; /* 1/sqrt(head_dim) * log2(e) */
     int64_t layer_stride;  /* bytes of one layer of a page */
 };
+
+/* Every kernel, without its vt_. */
+/* clang-format off */
+#define VT_CUDA_KERNEL_MAP(X) \
+    X(embed) X(norm) X(norm_low) X(norm_rows) X(norm_from) X(step_begin) X(step_norm) X(rope) \
+    X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
+    X(wide_attend_128) X(wide_pages_64) X(wide_pages_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
+    X(back_queries_64) X(back_queries_128) X(back_keys_64) X(back_keys_128) \
+    X(back_wide_queries_64) X(back_wide_queries_128) X(back_wide_keys_64) X(back_wide_keys_128) X(back_key_sums) X(round) X(back_norm) \
+    X(back_head_norm) X(back_head) X(back_swiglu) X(back_delta) X(back_rope) X(pack_modules) \
+    X(add_modules) X(add) X(dot) X(adam) \
+    X(gemm_16) X(gemm_32) X(gemm_64) X(gemm_96) X(gemm_128) X(gemm_160)
+/* clang-format on */
 
 #endif

@@ -34,8 +34,8 @@ template <int TN> struct gemm_plan {
     static const int rows = 128; /* of the weight, a block's */
     static const int weight_bytes = rows * GEMM_K * 2, sample_bytes = TN * GEMM_K * 2;
     static const int stage_bytes = weight_bytes + sample_bytes;
-    static const int entry = TN > 128 ? 128 : TN > 96 ? 96 : TN > 64 ? 80 : 72;
-    static const int many = TN > 128 ? 168 : TN > 96 ? 128 : TN > 64 ? 104 : 96;
+    static const int entry = TN > 128 ? 128 : TN > 96 ? 96 : 80;
+    static const int many = TN > 128 ? 168 : TN > 96 ? 128 : 104;
     static const int few = 3 * entry - 2 * many;
 };
 
@@ -64,39 +64,43 @@ DEVICE void gemm_range(const struct vt_dev_gemm &g, int cluster, int *u0, int *u
     *u1 = (int)(all * (unsigned)(cluster + 1) / (unsigned)g.n_clusters);
 }
 
+/* What products read: a weight; more rows of it (an adapter's A) or more columns (its B); samples, and those columns' own
+ * (A x of the samples). */
+struct gemm_views {
+    const tensor_map *weight, *extra, *samples, *low;
+};
+
+template <typename PLAN>
+DEVICE void gemm_copy_weight(char *to, const struct gemm_views &v, const struct vt_dev_gemm &g, int unit, uint32_t rank, uint64_t *full)
+{
+    const int tile = unit / g.k_blocks, k = unit % g.k_blocks;
+    const bool is_own = tile < g.n_own_tiles, is_tail = k >= g.k_own;
+    barrier_expect(full, PLAN::stage_bytes);
+    copy_box(to, is_own && !is_tail ? v.weight : v.extra, (is_tail ? k - g.k_own : k) * GEMM_K,
+             ((is_own ? tile : tile - g.n_own_tiles) * g.n_ranks + (int)rank) * PLAN::rows, full);
+}
+
 /* The copying thread. */
 template <typename PLAN>
-DEVICE void gemm_copy(const struct gemm_ring &r, const tensor_map *weight, const tensor_map *samples, const struct vt_dev_gemm &g,
-                      int u0, int u1, uint32_t rank)
+DEVICE void gemm_copy(const struct gemm_ring &r, const struct gemm_views &v, const struct vt_dev_gemm &g, int u0, int u1, uint32_t rank)
 {
-    const int n = u1 - u0, early = n < r.n ? n : r.n, step = g.n_ranks * PLAN::rows;
+    const int n = u1 - u0, early = n < r.n ? n : r.n;
     const int tile_samples = PLAN::sample_bytes / (GEMM_K * 2), part = tile_samples / g.n_ranks;
     const int part_row = (int)blockIdx.y * tile_samples + (int)rank * part, part_at = (int)rank * part * GEMM_K * 2;
     const uint16_t everyone = (uint16_t)((1 << g.n_ranks) - 1);
-    int k = u0 % g.k_blocks, row = (u0 / g.k_blocks * g.n_ranks + (int)rank) * PLAN::rows; /* of the weight's next box */
-    for (int i = 0; i < early; i++) {
-        barrier_expect(&r.full[i], PLAN::stage_bytes);
-        copy_box(r.stages + i * PLAN::stage_bytes, weight, k * GEMM_K, row, &r.full[i]);
-        if (++k == g.k_blocks) {
-            k = 0;
-            row += step;
-        }
-    }
+    for (int i = 0; i < early; i++)
+        gemm_copy_weight<PLAN>(r.stages + i * PLAN::stage_bytes, v, g, u0 + i, rank, &r.full[i]);
     wait_ahead();
-    int sample_k = u0 % g.k_blocks, s = 0, turn = 1;
-    for (int i = 0; i < n; i++) {
+    for (int i = 0, k = u0 % g.k_blocks, s = 0, turn = 1; i < n; i++) {
         char *stage = r.stages + s * PLAN::stage_bytes;
         if (i >= r.n) {
             barrier_wait(&r.empty[s], turn);
-            barrier_expect(&r.full[s], PLAN::stage_bytes);
-            copy_box(stage, weight, k * GEMM_K, row, &r.full[s]);
-            if (++k == g.k_blocks) {
-                k = 0;
-                row += step;
-            }
+            gemm_copy_weight<PLAN>(stage, v, g, u0 + i, rank, &r.full[s]);
         }
-        copy_box_to(stage + PLAN::weight_bytes + part_at, samples, sample_k * GEMM_K, part_row, &r.full[s], everyone);
-        sample_k = sample_k + 1 == g.k_blocks ? 0 : sample_k + 1;
+        const bool is_tail = k >= g.k_own;
+        copy_box_to(stage + PLAN::weight_bytes + part_at, is_tail ? v.low : v.samples, (is_tail ? k - g.k_own : k) * GEMM_K, part_row,
+                    &r.full[s], everyone);
+        k = k + 1 == g.k_blocks ? 0 : k + 1;
         if (++s == r.n) {
             s = 0;
             turn ^= 1;
@@ -114,7 +118,7 @@ DEVICE void gemm_release(const struct gemm_ring &r, int stage)
 /* The threads that multiply. */
 DEVICE void consumers_meet()
 {
-    asm volatile("bar.sync 1, 256;" ::: "memory");
+    threads_meet<1, 256>();
 }
 
 /* Sums of the next n blocks of k. */
@@ -157,7 +161,7 @@ template <int TN> DEVICE void gemm_leave(const struct vt_dev_gemm &g, const floa
     __threadfence();
     consumers_meet();
     if (thread == 0)
-        asm volatile("st.release.gpu.global.u32 [%0], 1;" ::"l"(at<int32_t>(g.flags) + block) : "memory");
+        store_release(at<int32_t>(g.flags) + block, 1);
 }
 
 /* Adds what block `block` left. */
@@ -166,10 +170,8 @@ template <int TN> DEVICE void gemm_take(const struct vt_dev_gemm &g, float (&d)[
     const int thread = threadIdx.x - 128;
     int32_t *flag = at<int32_t>(g.flags) + block;
     if (thread == 0) {
-        int32_t is_there;
-        do
-            asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(is_there) : "l"(flag) : "memory");
-        while (!is_there);
+        while (!load_acquire(flag))
+            ;
     }
     consumers_meet();
     const float *from = at<const float>(g.parts) + (size_t)block * (128 * TN) + thread;
@@ -181,10 +183,24 @@ template <int TN> DEVICE void gemm_take(const struct vt_dev_gemm &g, float (&d)[
         *flag = 0; /* for the next launch */
 }
 
-/* Straight from the registers. row0: the weight's row of the warpgroup's first. */
-template <int TN> DEVICE void gemm_write(const struct vt_dev_gemm &g, const float (&d)[TN / 2], int row0)
+/* Where a block's rows of the weight go: columns `first` .. first + n of out. */
+struct gemm_columns {
+    int first, n;
+};
+template <typename PLAN> DEVICE struct gemm_columns gemm_columns_of(const struct vt_dev_gemm &g, int tile, uint32_t rank)
 {
-    const int lane = threadIdx.x % 32, first = row0 + 16 * (threadIdx.x / 32 % 4), column = first + lane / 4;
+    const bool is_own = tile < g.n_own_tiles;
+    const int row = ((is_own ? tile : tile - g.n_own_tiles) * g.n_ranks + (int)rank) * PLAN::rows;
+    struct gemm_columns c = {is_own ? row : g.n_columns + row, min(PLAN::rows, (is_own ? g.n_columns : g.n_low) - row)};
+    return c;
+}
+
+/* Straight from the registers. */
+template <int TN>
+DEVICE void gemm_write(const struct vt_dev_gemm &g, const float (&d)[TN / 2], const struct gemm_columns &columns, int group)
+{
+    const int lane = threadIdx.x % 32, end = columns.first + columns.n;
+    const int first = columns.first + group * 64 + 16 * (threadIdx.x / 32 % 4), column = first + lane / 4;
 #pragma unroll
     for (int j = 0; j < TN / 8; j++)
 #pragma unroll
@@ -194,22 +210,23 @@ template <int TN> DEVICE void gemm_write(const struct vt_dev_gemm &g, const floa
                 continue;
             const float low = d[4 * j + i], high = d[4 * j + 2 + i];
             if (g.kind == VT_DEV_GEMM_SWIGLU) {
-                if (column < g.n_columns)
+                if (column < end)
                     at<bf16>(g.out)[row * g.ld + first / 2 + lane / 4] =
                         __float2bfloat16_rn(__fdividef(low, 1.0f + __expf(-low)) * high);
                 continue;
             }
             float *out = at<float>(g.out) + row * g.ld + column;
-            if (column < g.n_columns)
+            if (column < end)
                 out[0] = low;
-            if (column + 8 < g.n_columns)
+            if (column + 8 < end)
                 out[8] = high;
         }
 }
 
 /* A split's sums, by way of the stages (which nobody reads or fills any more): a sample's columns leave in one copy. */
 template <int TN>
-DEVICE void gemm_write_split(const struct vt_dev_gemm &g, const float (&d)[TN / 2], char *stages, int tile_row, int split, int group)
+DEVICE void gemm_write_split(const struct vt_dev_gemm &g, const float (&d)[TN / 2], char *stages, const struct gemm_columns &columns,
+                             int split, int group)
 {
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32 % 4, width = 128 + GEMM_PAD;
     float *rows = reinterpret_cast<float *>(stages);
@@ -222,13 +239,12 @@ DEVICE void gemm_write_split(const struct vt_dev_gemm &g, const float (&d)[TN / 
             to[0] = d[4 * j + i];
             to[8] = d[4 * j + 2 + i];
         }
-    asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
+    copies_see_shared();
     consumers_meet();
-    const int n_columns = min(128, g.n_columns - tile_row);
     for (int i = threadIdx.x - 128; i < TN; i += 256) {
         const int row = (int)blockIdx.y * TN + i;
-        if (row < g.n_rows && n_columns > 0)
-            copy_out_bytes(at<float>(g.out) + split * g.split_stride + row * g.ld + tile_row, rows + i * width, n_columns * 4);
+        if (row < g.n_rows && columns.n > 0)
+            copy_out_bytes(at<float>(g.out) + split * g.split_stride + row * g.ld + columns.first, rows + i * width, columns.n * 4);
     }
     copy_out_wait();
 }
@@ -241,11 +257,10 @@ DEVICE void gemm_consume(const struct gemm_ring &r, const struct vt_dev_gemm &g,
     for (int u = u0; u < u1;) {
         float d[TN / 2];
         const int tile = u / g.k_blocks, k0 = u % g.k_blocks, k1 = min(g.k_blocks, k0 + u1 - u);
-        const int tile_row = (tile * g.n_ranks + (int)rank) * plan::rows;
         u += k1 - k0;
         gemm_multiply<TN>(r, d, place, k1 - k0, group);
         if (g.kind == VT_DEV_GEMM_PARTIAL) {
-            gemm_write_split<TN>(g, d, r.stages, tile_row, cluster % g.n_splits, group);
+            gemm_write_split<TN>(g, d, r.stages, gemm_columns_of<plan>(g, tile, rank), cluster % g.n_splits, group);
             return; /* a cluster has one */
         }
         if (k0 > 0) {
@@ -258,12 +273,12 @@ DEVICE void gemm_consume(const struct gemm_ring &r, const struct vt_dev_gemm &g,
             gemm_take<TN>(g, d, (int)(blockIdx.y * gridDim.x) + g.n_ranks * next + (int)rank);
             covered += min(g.k_blocks - covered, to - from);
         }
-        gemm_write<TN>(g, d, tile_row + group * 64);
+        gemm_write<TN>(g, d, gemm_columns_of<plan>(g, tile, rank), group);
     }
 }
 
 template <int TN>
-DEVICE void gemm(const tensor_map *weight, const tensor_map *samples, const struct vt_dev_gemm &g)
+DEVICE void gemm(const struct gemm_views &v, const struct vt_dev_gemm &g)
 {
     typedef gemm_plan<TN> plan;
     struct gemm_ring r;
@@ -275,8 +290,8 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *samples, const stru
     const uint32_t rank = cluster_rank();
     const int cluster = (int)blockIdx.x / g.n_ranks, group = threadIdx.x / 128;
     if (threadIdx.x == 0) {
-        prefetch_map(weight);
-        prefetch_map(samples);
+        prefetch_map(v.weight);
+        prefetch_map(v.samples);
         for (int s = 0; s < r.n; s++) {
             barrier_init(&r.full[s], 1);
             barrier_init(&r.empty[s], g.n_ranks * 8); /* the warps that read a stage, of all blocks */
@@ -288,19 +303,21 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *samples, const stru
     int u0, u1;
     gemm_range(g, cluster, &u0, &u1);
     if (group == 0) {
-        asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(plan::few));
+        registers_fewer<plan::few>();
         if (threadIdx.x == 0)
-            gemm_copy<plan>(r, weight, samples, g, u0, u1, rank);
+            gemm_copy<plan>(r, v, g, u0, u1, rank);
         __syncwarp();
     } else {
-        asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(plan::many));
+        registers_more<plan::many>();
         wait_ahead(); /* what is written may still be read by the kernel ahead */
         gemm_consume<TN>(r, g, cluster, u0, u1, rank, group - 1);
     }
     cluster_meet(); /* nobody may copy into a block that has ended */
 }
 
-#define GEMM_RUN(TN) gemm<TN>(&weight, &samples, g)
+#define GEMM_RUN(TN)                                                                                                               \
+    const struct gemm_views views = {&weight, &extra, &samples, &low};                                                             \
+    gemm<TN>(views, g)
 #else
 #define GEMM_RUN(TN) __trap() /* never chosen on this architecture */
 #endif
@@ -308,15 +325,16 @@ DEVICE void gemm(const tensor_map *weight, const tensor_map *samples, const stru
 /* The bound is of threads that would have `entry` registers each, which is how a kernel is held to so many. */
 #define GEMM_KERNEL(TN, BOUND)                                                                                                     \
     KERNEL(BOUND, 1)                                                                                                               \
-    vt_gemm_##TN(const __grid_constant__ tensor_map weight, const __grid_constant__ tensor_map samples,                 \
-                            const __grid_constant__ struct vt_dev_gemm g)                                                          \
+    vt_gemm_##TN(const __grid_constant__ tensor_map weight, const __grid_constant__ tensor_map extra,                              \
+                 const __grid_constant__ tensor_map samples, const __grid_constant__ tensor_map low,                               \
+                 const __grid_constant__ struct vt_dev_gemm g)                                                                     \
     {                                                                                                                              \
         GEMM_RUN(TN);                                                                                                      \
     }
 
-GEMM_KERNEL(16, 896)
-GEMM_KERNEL(32, 896)
-GEMM_KERNEL(64, 896)
+GEMM_KERNEL(16, 704)
+GEMM_KERNEL(32, 704)
+GEMM_KERNEL(64, 704)
 GEMM_KERNEL(96, 704)
 GEMM_KERNEL(128, 640)
 GEMM_KERNEL(160, 512)

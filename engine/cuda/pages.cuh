@@ -15,12 +15,12 @@ KERNEL(256, 1) vt_poke(const struct vt_dev_poke *pokes, int n)
         *at<uint64_t>(pokes[i].address) = pokes[i].value;
 }
 
-/* grid: (copies, layers). to's lowest bit: a page of one layer, copied from `layer` then. */
+/* grid: (copies, layers). A set lowest bit: a page of one layer, whose layer is `layer` then. */
 KERNEL(256, 1) vt_copy_keys(const struct vt_dev_copy *copies, struct vt_dev_shape m, int layer)
 {
     const struct vt_dev_copy c = copies[blockIdx.x];
     const int from_layer = layer < 0 ? blockIdx.y : layer;
-    const char *from = at<const char>(c.from) + (int64_t)from_layer * m.layer_stride;
+    const char *from = at<const char>(c.from & ~(uint64_t)1) + ((c.from & 1) ? 0 : (int64_t)from_layer * m.layer_stride);
     char *to = at<char>(c.to & ~(uint64_t)1) + ((c.to & 1) ? 0 : (int64_t)from_layer * m.layer_stride);
     const int tiles = 2 * m.n_kv_heads * (m.head_pad / 64), per_tile = c.n_keys * (VT_DEV_KEY_BYTES / 16);
     for (int i = threadIdx.x; i < tiles * per_tile; i += 256) {

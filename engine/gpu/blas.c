@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { N_BUCKETS = 256 };
+enum { N_BUCKETS = 256, MANY_ROWS = 1024 };
 
 #define LT_MAP(X)                                                                                                      \
     X(create, "cublasLtCreate", int, (void **handle))                                                                  \
@@ -49,7 +49,7 @@ static struct {
 
 struct shape {
     int m, n, k, ldx, ldy, ldd;
-    bool x_by_k, y_by_n, is_f32;
+    bool x_by_k, y_by_n, is_f32, is_unsplit;
 };
 struct plan {
     struct shape shape;
@@ -125,16 +125,21 @@ vt_status vt_gpu_blas_open(vt_gpu *g, size_t workspace, vt_gpu_blas **out, vt_er
     return VT_OK;
 }
 
+static void drop_views(struct plan *p)
+{
+    void **const all[] = {&p->x, &p->y, &p->d};
+    for (int i = 0; i < 3; i++) {
+        if (*all[i])
+            (void)lt.layout_destroy(*all[i]);
+        *all[i] = NULL;
+    }
+}
+
 static void free_plan(struct plan *p)
 {
     if (p->desc)
         (void)lt.desc_destroy(p->desc);
-    if (p->x)
-        (void)lt.layout_destroy(p->x);
-    if (p->y)
-        (void)lt.layout_destroy(p->y);
-    if (p->d)
-        (void)lt.layout_destroy(p->d);
+    drop_views(p);
     free(p);
 }
 
@@ -161,10 +166,19 @@ static vt_status view(int type, int rows, int cols, int ld, void **out, vt_err *
     return check(lt.layout_create(out, type, (uint64_t)cols, (uint64_t)rows, ld), "describing a matrix", err);
 }
 
+static vt_status views(struct plan *p, int m, vt_err *err)
+{
+    const struct shape *s = &p->shape;
+    VT_TRY(view(VT_LT_R_16BF, s->x_by_k ? s->k : m, s->x_by_k ? m : s->k, s->ldx, &p->x, err));
+    VT_TRY(view(VT_LT_R_16BF, s->y_by_n ? s->n : s->k, s->y_by_n ? s->k : s->n, s->ldy, &p->y, err));
+    return view(s->is_f32 ? VT_LT_R_32F : VT_LT_R_16BF, m, s->n, s->ldd, &p->d, err);
+}
+
 static vt_status choose(vt_gpu_blas *b, struct plan *p, vt_err *err)
 {
     /* Sums of a split k are added in fp32 scratch, never in the result's type. */
-    const uint32_t reduction = VT_LT_REDUCTION_COMPUTE_TYPE, alignment = 16;
+    const uint32_t reduction = p->shape.is_unsplit ? VT_LT_REDUCTION_NONE : VT_LT_REDUCTION_COMPUTE_TYPE;
+    const uint32_t alignment = 16;
     const uint64_t room = b->workspace_bytes;
     struct vt_lt_result found = {0};
     void *pref = NULL;
@@ -190,10 +204,14 @@ static vt_status fill_plan(vt_gpu_blas *b, struct plan *p, vt_err *err)
     VT_TRY(check(lt.desc_create(&p->desc, VT_LT_COMPUTE_32F, VT_LT_R_32F), "preparing a matrix product", err));
     VT_TRY(check(lt.desc_set(p->desc, VT_LT_DESC_TRANSA, &trans_y, sizeof trans_y), "preparing a matrix product", err));
     VT_TRY(check(lt.desc_set(p->desc, VT_LT_DESC_TRANSB, &trans_x, sizeof trans_x), "preparing a matrix product", err));
-    VT_TRY(view(VT_LT_R_16BF, s->x_by_k ? s->k : s->m, s->x_by_k ? s->m : s->k, s->ldx, &p->x, err));
-    VT_TRY(view(VT_LT_R_16BF, s->y_by_n ? s->n : s->k, s->y_by_n ? s->k : s->n, s->ldy, &p->y, err));
-    VT_TRY(view(s->is_f32 ? VT_LT_R_32F : VT_LT_R_16BF, s->m, s->n, s->ldd, &p->d, err));
-    return choose(b, p, err);
+    /* For few rows it would choose kernels of another kind, which add in another order. */
+    const int asked = s->is_unsplit && s->m < MANY_ROWS ? MANY_ROWS : s->m;
+    VT_TRY(views(p, asked, err));
+    VT_TRY(choose(b, p, err));
+    if (asked == s->m)
+        return VT_OK;
+    drop_views(p);
+    return views(p, s->m, err);
 }
 
 static unsigned hash(const struct shape *s)
@@ -204,7 +222,8 @@ static unsigned hash(const struct shape *s)
                                (unsigned)s->ldx,
                                (unsigned)s->ldy,
                                (unsigned)s->ldd,
-                               (unsigned)s->x_by_k | (unsigned)s->y_by_n << 1 | (unsigned)s->is_f32 << 2};
+                               (unsigned)s->x_by_k | (unsigned)s->y_by_n << 1 | (unsigned)s->is_f32 << 2 |
+                                   (unsigned)s->is_unsplit << 3};
     unsigned h = 2166136261u;
     for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
         h = (h ^ values[i]) * 16777619u;
@@ -214,7 +233,7 @@ static unsigned hash(const struct shape *s)
 static bool same(const struct shape *a, const struct shape *b)
 {
     return a->m == b->m && a->n == b->n && a->k == b->k && a->ldx == b->ldx && a->ldy == b->ldy && a->ldd == b->ldd &&
-           a->x_by_k == b->x_by_k && a->y_by_n == b->y_by_n && a->is_f32 == b->is_f32;
+           a->x_by_k == b->x_by_k && a->y_by_n == b->y_by_n && a->is_f32 == b->is_f32 && a->is_unsplit == b->is_unsplit;
 }
 
 static vt_status plan_of(vt_gpu_blas *b, const struct vt_gpu_matmul *m, struct plan **out, vt_err *err)
@@ -227,7 +246,8 @@ static vt_status plan_of(vt_gpu_blas *b, const struct vt_gpu_matmul *m, struct p
                             .ldd = m->ldd,
                             .x_by_k = m->x_by_k,
                             .y_by_n = m->y_by_n,
-                            .is_f32 = m->is_f32};
+                            .is_f32 = m->is_f32,
+                            .is_unsplit = m->is_unsplit};
     struct plan **bucket = &b->buckets[hash(&s)];
     for (*out = *bucket; *out; *out = (*out)->next)
         if (same(&(*out)->shape, &s))
@@ -254,12 +274,13 @@ static void *address(vt_gpu_ptr p)
 vt_status vt_gpu_matmul(vt_gpu_blas *b, vt_cu_stream s, const struct vt_gpu_matmul *m, vt_err *err)
 {
     struct plan *p;
-    const float one = 1, beta = m->add ? 1 : 0;
+    const float alpha = m->alpha != 0 ? m->alpha : 1, beta = m->add ? 1 : 0;
     if (m->m == 0 || m->n == 0)
         return VT_OK;
     VT_TRY(plan_of(b, m, &p, err));
-    const int r = lt.matmul(b->handle, p->desc, &one, address(m->y), p->y, address(m->x), p->x, &beta, address(m->d),
-                            p->d, address(m->d), p->d, &p->algo, address(b->workspace), b->workspace_bytes, s);
+    const int r = lt.matmul(b->handle, p->desc, &alpha, address(m->y), p->y, address(m->x), p->x, &beta,
+                            address(m->to ? m->to : m->d), p->d, address(m->d), p->d, &p->algo, address(b->workspace),
+                            b->workspace_bytes, s);
     if (r == VT_LT_OK)
         return VT_OK;
     return vt_fail(err, VT_EIO, "multiplying %d x %d by %d x %d: error %d of cuBLASLt", m->m, m->k, m->k, m->n, r);

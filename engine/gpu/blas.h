@@ -12,7 +12,7 @@
 
 typedef struct vt_gpu_blas vt_gpu_blas;
 
-/* d[m][n] = (or +=, fp32 only) sum over k of x[m][k] y[k][n]. */
+/* d[m][n] = (or +=) alpha * sum over k of x[m][k] y[k][n]; sums in fp32, one rounding. */
 struct vt_gpu_matmul {
     vt_gpu_ptr x, y, d;
     int m, n, k;
@@ -21,6 +21,9 @@ struct vt_gpu_matmul {
     bool y_by_n;       /* y is stored [n][k], as weights are */
     bool is_f32;       /* of d */
     bool add;
+    vt_gpu_ptr to;   /* what is added to, laid out as d; 0 = d itself */
+    bool is_unsplit; /* an element is one chain over k in order: its bits do not depend on how many rows x has */
+    float alpha;     /* 0 = 1 */
 };
 
 /* The workspace is one allocation of g. One handle serves one stream. */

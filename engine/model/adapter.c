@@ -65,6 +65,14 @@ bool vt_adapter_at(const struct vt_adapter *a, int layer, enum vt_target t, size
     return true;
 }
 
+bool vt_adapter_is_bf16(const struct vt_adapter *a)
+{
+    for (size_t i = 0; i < a->n_params; i++)
+        if (vt_bf16_to_f32(vt_f32_to_bf16(a->params[i])) != a->params[i])
+            return false;
+    return true;
+}
+
 /* An adapter of zeros; dimensions and parameter count set. */
 static vt_status adapter_blank(const struct vt_lm_config *cfg, int rank, float alpha, unsigned targets,
                                struct vt_adapter **out, vt_err *err)

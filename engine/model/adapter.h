@@ -2,7 +2,8 @@
  *
  * adapter.h: a LoRA adapter as plain host data, and its files. For a target module with weight W (d_out, d_in):
  * y = W x + s B (A x), s = alpha / rank, A (rank, d_in) uniform in ±1/sqrt(d_in), B (d_out, rank) zero (PEFT's and
- * Tinker's convention, reference/policy.md section 4.2). Values are fp32 masters; backends round them once to bf16.
+ * Tinker's convention, reference/policy.md section 4.2). Values are fp32 masters; what of them
+ * a backend computes with is the backend's (the CPU: all of it, or 16 bits, cpu/lm_lora.c).
  *
  * Layout: one allocation of fp32; module (layer l, target t) has A at a_off(l, t) and B behind it. UNEMBED, when
  * present, is one module with layer index n_layers. Where experts have factors of their own (n_a, n_b) these follow
@@ -50,6 +51,8 @@ void vt_adapter_free(struct vt_adapter *a);
 void vt_adapter_dims(const struct vt_lm_config *cfg, enum vt_target t, int *d_out, int *d_in);
 /* Offsets into params of A and B of a module; false when the module is not adapted. */
 bool vt_adapter_at(const struct vt_adapter *a, int layer, enum vt_target t, size_t *a_off, size_t *b_off);
+/* Whether all parameters are bf16 numbers, as those of an adapter that was stored so. */
+bool vt_adapter_is_bf16(const struct vt_adapter *a);
 
 /* dir: a PEFT folder. Checks shapes and targets against cfg; warns through *warning (malloc'd, may be NULL) when the
  * base digest differs. dtype: VT_F32 or VT_BF16 for saving. */

@@ -14,7 +14,7 @@
 
 enum {
     VT_LM_CALL = VT_LM_BACKWARD + 1, /* a kind of job: a function to be run on the model's thread */
-    VT_LM_MOST_IN_FLIGHT = 4
+    VT_LM_MOST_IN_FLIGHT = 8
 };
 
 struct vt_lm {

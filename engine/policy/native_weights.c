@@ -112,7 +112,8 @@ void vt_native_next_id(const vt_weights *parent, const struct vt_update_opts *o,
 
 /* --- saving --- */
 
-static vt_status write_sidecar(const vt_weights *w, const char *dir, enum vt_snapshot_kind kind, vt_err *err)
+static vt_status write_sidecar(const vt_weights *w, const char *id, const char *dir, enum vt_snapshot_kind kind,
+                               vt_err *err)
 {
     const struct vt_native *n = w->policy->state;
     const struct vt_native_weights *state = w->state;
@@ -123,7 +124,7 @@ static vt_status write_sidecar(const vt_weights *w, const char *dir, enum vt_sna
 
     vt_buf_init(&text, 1 << 20);
     vt_json_put_int(j, "v", 1);
-    vt_json_put_str(j, "id", w->id);
+    vt_json_put_str(j, "id", id);
     vt_json_put_str(j, "base", n->digest);
     vt_json_put_str(j, "numerics", vt_lm_numerics(n->lm));
     vt_json_put_int(j, "step", w->step);
@@ -144,6 +145,8 @@ static vt_status save(const vt_weights *w, const char *dir, enum vt_snapshot_kin
 {
     const struct vt_native *n = w->policy->state;
     struct vt_adapter *a = NULL;
+    char id[65];
+    bool is_bf16 = false;
     vt_status status;
 
     VT_TRY(vt_fs_mkdir_p(dir, err));
@@ -155,12 +158,18 @@ static vt_status save(const vt_weights *w, const char *dir, enum vt_snapshot_kin
         if (!a->trained_on)
             status = vt_fail(err, VT_ENOMEM, "out of memory for what weights %.12s were trained on", w->id);
     }
-    if (status == VT_OK)
-        status =
-            vt_adapter_save(a, dir, kind == VT_SNAPSHOT_EXPORT ? VT_BF16 : VT_F32, kind == VT_SNAPSHOT_TRAINING, err);
+    if (status == VT_OK) {
+        is_bf16 = vt_adapter_is_bf16(a);
+        const bool is_small = kind == VT_SNAPSHOT_EXPORT || (kind == VT_SNAPSHOT_EXACT && is_bf16);
+        status = vt_adapter_save(a, dir, is_small ? VT_BF16 : VT_F32, kind == VT_SNAPSHOT_TRAINING, err);
+    }
     vt_adapter_free(a);
+    /* Rounded parameters run differently: the id is that of the files, as if they were opened as an adapter. */
+    memcpy(id, w->id, sizeof id);
+    if (status == VT_OK && kind == VT_SNAPSHOT_EXPORT && !is_bf16)
+        status = vt_native_adapter_id(w->policy, dir, id, err);
     if (status == VT_OK)
-        status = write_sidecar(w, dir, kind, err);
+        status = write_sidecar(w, id, dir, kind, err);
     return status;
 }
 

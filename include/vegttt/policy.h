@@ -120,8 +120,9 @@ vt_status vt_policy_branch(vt_weights *w, vt_weights **out, vt_policy_done *done
                            vt_err *err) VT_MUST_USE;
 
 /* A snapshot is a folder from which weights come back; natively PEFT files and a sidecar. TRAINING holds what an update
- * continues from (fp32 parameters and Adam's moments), EXACT the same parameters alone, a third of it; EXPORT is bf16,
- * for other programs. */
+ * continues from (fp32 parameters and Adam's moments), EXACT the same parameters alone, a third of it, or a sixth
+ * where they are bf16 numbers; EXPORT is bf16, for other programs: where rounding changes a parameter it is of other
+ * weights, and bears the id that these files have as an adapter. */
 enum vt_snapshot_kind { VT_SNAPSHOT_EXPORT, VT_SNAPSHOT_TRAINING, VT_SNAPSHOT_EXACT };
 vt_status vt_weights_save(vt_weights *w, const char *dir, enum vt_snapshot_kind kind, vt_policy_done *done, void *arg,
                           vt_request **ticket, vt_err *err) VT_MUST_USE;

@@ -82,13 +82,13 @@ function Checkpoints:trim()
   end
 end
 
----The parameters of w in a folder of the run's own: exact where they were trained here, bf16 where they came so. The
----folder is made anew: an older one may share its files with a snapshot. [waits]
+---The parameters of w in a folder of the run's own, exactly. The folder is made anew: an older one may share its files
+---with a snapshot. [waits]
 function Checkpoints:save_as(w, path)
   self:ready(w)
   idle(self)
   core.remove(path)
-  work(self, core.weights_save(w.handle, path, w.is_trained and "exact" or "export"), function() return true end)
+  work(self, core.weights_save(w.handle, path, "exact"), function() return true end)
   if w.is_trained then self.saved[w.id] = path end
 end
 

@@ -10,11 +10,15 @@
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local inputs = require "vegttt.inputs"
+local meter = require "vegttt.meter"
 local run_files = require "vegttt.run_files"
 local stats = require "vegttt.stats"
 local text = require "vegttt.text"
 
 local compare = {}
+
+---Budgets that differ by less than this share of the larger are matched.
+compare.budget_tolerance = 0.02
 
 ---What a task can be compared by.
 compare.metrics = { "fast_1", "fast_1_sure", "correct", "speedup" }
@@ -54,6 +58,8 @@ local function add_conditions(c, s)
 end
 
 local function model_of(dir, params)
+  local judged = params.rejudges and params.rejudges.value -- of a run that has another's samples
+  if judged and core.exists(judged .. "/run.json") then return model_of(judged, run_files.params(judged)) end
   local out = {}
   for _, set in ipairs { inputs.recorded(dir) } do
     for _, x in ipairs(set.list) do
@@ -150,7 +156,40 @@ function compare.pairs(a, b)
   return out, notes
 end
 
----The difference B - A of a metric over paired tasks: { metric, n, a, b, difference, lo, hi, n_better, n_ties, n_worse, p }.
+-- Tests of paired differences and the size of the effect: shares by Cohen's h, speedups by Cliff's delta.
+local function tests_of(rows, metric, d, n_plus, n_minus)
+  local a, b = {}, {}
+  for i, r in ipairs(rows) do a[i], b[i] = r.a[metric], r.b[metric] end
+  if #d == 0 then return {} end
+  local sign, flips = stats.sign_test(n_plus, n_minus), stats.permutation(d)
+  local ranks = n_plus + n_minus > 0 and stats.wilcoxon(d) or { p = 1, p_min = 1 }
+  local effect
+  if metric ~= "speedup" then
+    effect = stats.cohens_h(math.min(1, stats.mean(b)), math.min(1, stats.mean(a)))
+  elseif #d > 1 then
+    effect = stats.cliffs_delta(b, a).value
+  end
+  return { sign = { p = sign.p, p_min = sign.p_min }, wilcoxon = { p = ranks.p, p_min = ranks.p_min, value = ranks.value },
+    permutation = { p = flips.p, p_min = flips.p_min },
+    effect = { name = metric == "speedup" and "Cliff's delta" or "Cohen's h", value = effect } }
+end
+
+---What two sides were charged, by unit: { unit, a, b, ratio, is_matched }, where either was charged any.
+function compare.budgets(a, b)
+  local out = {}
+  local x, y = a.summary and a.summary.meter.charged, b.summary and b.summary.meter.charged
+  for _, unit in ipairs(type(x) == "table" and type(y) == "table" and meter.units or {}) do
+    local u, v = tonumber(x[unit]) or 0, tonumber(y[unit]) or 0
+    if u ~= 0 or v ~= 0 then
+      out[#out + 1] = { unit = unit, a = u, b = v, ratio = u ~= 0 and v / u or nil,
+        is_matched = math.abs(u - v) <= compare.budget_tolerance * math.max(u, v) }
+    end
+  end
+  return out
+end
+
+---The difference B - A of a metric over paired tasks: { metric, n, a, b, difference, lo, hi, n_better, n_ties, n_worse, p,
+---tests }.
 function compare.difference(rows, metric)
   local d, sum_a, sum_b, n_plus, n_minus = {}, 0, 0, 0, 0
   for i, r in ipairs(rows) do
@@ -161,7 +200,7 @@ function compare.difference(rows, metric)
   local n, mean = #d, stats.mean_ci(d)
   return { metric = metric, n = n, a = n > 0 and sum_a / n or nil, b = n > 0 and sum_b / n or nil,
     difference = n > 0 and mean.value or nil, lo = mean.lo, hi = mean.hi, n_better = n_plus, n_worse = n_minus,
-    n_ties = n - n_plus - n_minus, p = n_plus + n_minus > 0 and stats.sign_test(n_plus, n_minus).p or 1 }
+    n_ties = n - n_plus - n_minus, p = n_plus + n_minus > 0 and stats.sign_test(n_plus, n_minus).p or 1, tests = tests_of(rows, metric, d, n_plus, n_minus) }
 end
 
 -- ── sweeps ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -14,6 +14,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
+local index = require "vegttt.rollout_index"
 local inputs = require "vegttt.inputs"
 local list = require "vegttt.list"
 local replay = require "vegttt.replay"
@@ -88,6 +89,26 @@ local function verdict_of(line)
   for k, x in pairs(line) do v[k] = x end
   v.feedback_text, v.feedback = line.feedback, nil
   return setmetatable(v, verdict_class)
+end
+
+-- A verdict that was read back by an index has the rest of its line when somebody asks for it.
+local in_memory = verdict_class.__index
+function verdict_class.__index(v, k)
+  local from = rawget(v, "recorded")
+  if not from or Verdict[k] then return in_memory(v, k) end
+  rawset(v, "recorded", nil)
+  local line = index.line(from.dir, "evals.jsonl", from.at, v.key)
+  line.feedback_text, line.feedback = line.feedback, nil
+  for name, x in pairs(line) do
+    if rawget(v, name) == nil then rawset(v, name, x) end
+  end
+  return v[k]
+end
+
+---The verdict of an index's fields, of the run in `dir`.
+function eval.of_index(fields, dir)
+  fields.recorded, fields.at = { dir = dir, at = fields.at }, nil
+  return setmetatable(fields, verdict_class)
 end
 
 local function malformed(task, o)

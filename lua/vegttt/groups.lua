@@ -7,7 +7,9 @@ local errors = require "vegttt.errors"
 local groups = {}
 
 function groups.is_sample(x)
-  return type(x) == "table" and (rawget(x, "tokens") ~= nil or rawget(x, "result") ~= nil)
+  if type(x) ~= "table" then return false end
+  local class = getmetatable(x)
+  return rawget(x, "tokens") ~= nil or rawget(x, "result") ~= nil or type(class) == "table" and class.__name == "vt.Sample"
 end
 
 ---A group or a list of groups as a list of groups.
@@ -51,6 +53,8 @@ end
 
 ---What tells a sample's code from another's: its digest, else the code, else the text, else the sample itself.
 function groups.code_of(s)
+  local class = getmetatable(s)
+  if type(class) == "table" and class.__name == "vt.Sample" then return rawget(s, "code_sha") or s.code or s.text or s end
   return rawget(s, "code_sha") or rawget(s, "code") or rawget(s, "text") or s
 end
 

@@ -29,6 +29,9 @@ function inputs.declare(kind, text, now, is_anywhere)
   kinds[kind] = { text = text, now = now, is_anywhere = is_anywhere }
 end
 
+---The digest of an input of a declared kind as it is now.
+function inputs.digest(kind, name) return kinds[kind].now(name) end
+
 ---The digest of the file `path`; "absent" when there is none, "folder" for a folder; nil for what cannot be compared: a
 ---device, a pipe, a file of the kernel's.
 function inputs.file_digest(path)

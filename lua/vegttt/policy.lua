@@ -318,6 +318,9 @@ function policy.sample_of(line, task, g)
     weights = rawget(g, "weights"), recorded = rawget(g, "recorded") }, Sample)
 end
 
+---The sample of fields that were read back.
+function policy.recorded_sample(fields) return setmetatable(fields, Sample) end
+
 ---What weights were trained on, met by this task: "task", "family" or nil.
 function policy.seen(trained_on, task)
   for _, id in ipairs(trained_on.tasks or {}) do
@@ -611,14 +614,27 @@ function Weights:score(p, tokens, o)
   return score_of(sched.await(future, "weights:score"))
 end
 
----Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. [waits]
-function Weights:save(dir)
+local snapshot_kinds = { f32 = "exact", bf16 = "export" }
+
+---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. options.dtype: "f32", the
+---default, keeps the values that run; "bf16" halves the files, and where it rounds they are other weights, of another
+---id. [waits]
+function Weights:save(dir, options)
   sched.need "weights:save"
   if type(dir) ~= "string" then
     errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
   end
+  local dtype = "f32"
+  for name, value in pairs(options or {}) do
+    if name ~= "dtype" then errors.misuse("weights:save", "weights:save has no option '%s'", tostring(name)) end
+    dtype = value
+  end
+  local kind = snapshot_kinds[dtype]
+  if not kind then
+    errors.misuse("weights:save", "weights:save: dtype is \"f32\" or \"bf16\", not '%s'", tostring(dtype))
+  end
   policy.ready(self)
-  sched.await(sched.start(core.weights_save(self.handle, dir, "export"), function() return true end), "weights:save")
+  sched.await(sched.start(core.weights_save(self.handle, dir, kind), function() return true end), "weights:save")
 end
 
 function policy.is_weights(w) return getmetatable(w) == weights_class end

@@ -7,6 +7,7 @@ local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
+local index = require "vegttt.rollout_index"
 local inputs = require "vegttt.inputs"
 local policy = require "vegttt.policy"
 local prompts = require "vegttt.prompts"
@@ -118,42 +119,32 @@ local function new_group(dir, line, task)
   local text = run_files.blob(dir, line.prompt)
   local prompt = text and prompts.of(task, core.json_decode(text, "a recorded prompt")) or task:prompt()
   return setmetatable({ task = task, prompt = prompt, draw = line.draw, step = line.step, seen = line.seen, run = dir,
-    recorded = { dir = dir, weights = line.weights } }, policy.Group)
+    dropped = line.dropped, recorded = { dir = dir, weights = line.weights } }, policy.Group)
 end
 
--- Lines stand in the order in which samples ended, which is another every time; here it is by step, task and number.
-local function in_order(groups)
-  local place = {}
-  for i, g in ipairs(groups) do
-    place[g] = i
-    table.sort(g, function(a, b) return a.i < b.i end)
+-- Fields of a sample that are read from its line when somebody asks, all of them at once.
+local of_line = { "text", "code", "tokens", "logprobs", "logprobs_behaviour" }
+for _, name in ipairs(of_line) do
+  policy.of_record[name] = function(from, s)
+    if not from.at or name == "code" and not s.code_sha then return nil end
+    local line = index.line(from.dir, "rollouts.jsonl", from.at, s.key)
+    line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
+    for _, other in ipairs(of_line) do rawset(s, other, line[other]) end
+    return line[name]
   end
-  table.sort(groups, function(a, b)
-    if a.step ~= b.step then return a.step < b.step end
-    if a.task.id ~= b.task.id then return a.task.id < b.task.id end
-    if a.draw ~= b.draw then return a.draw < b.draw end
-    return place[a] < place[b]
-  end)
-  return groups
 end
 
 local function groups_of(dir)
-  local groups, by, task_of = {}, {}, run_files.tasks_of(dir)
-  for _, line in ipairs(run_files.samples(dir)) do
-    local name = ("%s/%s/%s/%s"):format(line.task, line.weights, line.draw, line.prompt_sha)
-    if not by[name] then
-      by[name] = new_group(dir, line, task_of(line.task))
-      groups[#groups + 1] = by[name]
-    end
-    local g = by[name]
-    line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
-    local s = policy.sample_of(line, g.task, g)
-    s.reward, s.advantage = line.reward, line.advantage
-    if line.dropped then g.dropped = true end -- its advantages were left out of the batch
-    if line.result or not line.code_sha then s.result = eval.of_record(line.result, g.task) end
-    g[#g + 1] = s
-  end
-  return in_order(groups)
+  local x, groups, verdicts, task_of = index.of(dir), {}, {}, run_files.tasks_of(dir)
+  for n, about in ipairs(x.groups) do groups[n] = new_group(dir, about, task_of(about.task)) end
+  for n, v in ipairs(x.verdicts) do verdicts[n] = eval.of_index(v, dir) end
+  index.each(x, function(n, verdict, at, s)
+    local g = groups[n]
+    s.task, s.prompt, s.recorded = g.task, g.prompt, { dir = dir, weights = x.groups[n].weights, at = at }
+    s.result = verdicts[verdict] or not s.code_sha and eval.of_record(nil, g.task) or nil
+    g[#g + 1] = policy.recorded_sample(s)
+  end)
+  return groups
 end
 
 -- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself.

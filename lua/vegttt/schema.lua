@@ -135,12 +135,12 @@ draw         text    label of the stream that it was drawn from
 i            whole   its number in the stream
 seed         text    its seed
 weights      text    id of the weights
-prompt       text    SHA-256 of the prompt's turns: a file of blobs/
+prompt?      text    SHA-256 of the prompt's turns: a file of blobs/
 prompt_sha   text    SHA-256 of the prompt's tokens
-n_prompt     whole   tokens of the prompt
-temperature  number  of sampling
+n_prompt?    whole   tokens of the prompt
+temperature? number  of sampling
 tokens       list    token ids
-n_tokens     whole   how many
+n_tokens?    whole   how many; like log-probabilities not on imported samples that come without
 text         text    the answer
 finish       text    stop, length, …
 code?        text    the code in the answer
@@ -148,8 +148,8 @@ code_sha?    text    SHA-256 of it
 parse        text    how the code was found
 logprobs     list    log-probability of each token under the policy
 logprobs_behaviour  list  under what it was drawn from (temperature, top_p, …)
-logprob      number  their sum
-logprob_mean number  their mean
+logprob?     number  their sum
+logprob_mean? number  their mean
 logprob_code? number  the sum over the code
 seen?        text    task or family: the weights that the run began with were trained on it
 sample_ms?   number  from the request to its end
@@ -186,14 +186,14 @@ feedback?     text     what the model may be told
 flags         list     copy, contended, unsettled, …
 speedup       number   over the baseline; 0 when not correct, 1 for a copy
 speedup_measured  number  as timed, copies included
-speedup_lo    number   lower end of its 95 % interval
-speedup_hi    number   upper end
+speedup_lo?   number   lower end of its 95 % interval
+speedup_hi?   number   upper end
 speedup_tuned? number  over the tuned reference
-runtime_us    number   of the candidate
-ref_us        number   of the baseline, in the same minutes
+runtime_us?   number   of the candidate
+ref_us?       number   of the baseline, in the same minutes
 baseline_us?  number   the same, as older readers know it
 worst?        number|null  largest error, in shares of the bound
-roofline      number   share of the memory roofline
+roofline?     number   share of the memory roofline
 floor_us?     number   time below which nobody can be
 n_remeasured? whole    times that a figure below the floor was measured again
 n_checks?     whole    input sets that were compared
@@ -274,6 +274,8 @@ schema.others = {
   { "tasks/NUMBER.json", "documents of tasks that do not come with vegttt" },
   { "log/attempt_NN.log, log/latest", "what an attempt did, with seconds since its start" },
   { "NAME.json, NAME/", "what the script saved (run:save)" },
+  { "rollouts.index", "scalars of the samples of a large run, for reading it again; made anew when the records are others" },
+  { "paper.md, dual_loop.svg", "of experiments/paper.lua: all its tables and figures on a page, and the drawing" },
 }
 
 -- ── reading the description ──────────────────────────────────────────────────────────────────────────────────────────

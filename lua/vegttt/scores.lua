@@ -23,7 +23,7 @@ function scores.of(drawn)
   local sure = stats.fast_sure(samples, 1)
   local n_codes = #list.group_by(samples, function(s) return s.code_sha or s.text end)
   local nll = 0
-  for _, s in ipairs(samples) do nll = nll - s.logprob / #samples end
+  for _, s in ipairs(samples) do nll = nll and s.logprob and nll - s.logprob / #samples end -- imported ones may have none
   n_tasks = sure.n
   return setmetatable({ n = #samples, n_tasks = n_tasks, sample_correct = stats.rate(samples, "correct").value,
     sample_fast_1 = stats.fast(samples, 1).value, sample_fast_1_sure = sure.value, lo = sure.lo, hi = sure.hi,
@@ -44,6 +44,7 @@ function scores.detail(drawn, o)
   o = errors.options("vt.detail", o, { top = "integer", window = "integer" })
   local top, window, parts = o.top or 20, o.window or 16, {}
   if window < 1 then errors.misuse("vt.detail", "vt.detail: window must be at least 1 token, not %d", window) end
+  groups.samples("vt.detail", drawn) -- raises where they are none
   for _, g in ipairs(groups.list("vt.detail", drawn)) do
     for _, s in ipairs(g) do parts[#parts + 1] = { s = s, g = g } end
   end

@@ -25,6 +25,8 @@ local free = { "i", "text", "code", "code_sha", "n_tokens", "finish", "seed", "l
 local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true,
   speedup_hi = true }
 
+local may_be_absent = { n_tokens = true, logprob = true, logprob_mean = true, logprob_code = true } -- of imported samples
+
 local samples = setmetatable({}, { __mode = "k" }) -- candidate -> sample
 local methods = {}
 
@@ -44,7 +46,13 @@ local Candidate = closed.class("vt.Candidate", "a candidate", free, methods)
 local method_or_nothing = Candidate.__index
 function Candidate:__index(key)
   local s = samples[self]
-  if Candidate.fields[key] then return rawget(s.sample, key) end
+  if Candidate.fields[key] then
+    local v = s.sample[key]
+    if v == nil and may_be_absent[key] then
+      errors.misuse("vt.select", "the samples have no '%s': they were imported without it; leave such rules out", key)
+    end
+    return v
+  end
   if key == "correct" and s.mode == "after_check" then return true end
   if billed[key] then
     errors.misuse("vt.select",
@@ -150,7 +158,7 @@ local in_pool = {
   all = function() return true end,
   no_copies = function(v) return not v.is_copy end,
   no_near_copies = function(v)
-    return not (v.is_copy or v.correct and v.speedup_lo >= 0.97 and v.speedup_hi <= 1.03)
+    return not (v.is_copy or v.correct and (v.speedup_lo or 0) >= 0.97 and (v.speedup_hi or math.huge) <= 1.03)
   end,
 }
 

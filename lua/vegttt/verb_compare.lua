@@ -7,6 +7,7 @@ local args = require "vegttt.args"
 local compare = require "vegttt.compare"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local group = require "vegttt.compare_group"
 local run_diff = require "vegttt.run_diff"
 local run_files = require "vegttt.run_files"
 local tables = require "vegttt.tables"
@@ -58,12 +59,16 @@ local function costs(a, b)
   return rows
 end
 
--- Everything about one pair of runs, as data.
-local function pair(a_dir, b_dir)
-  local a, b = compare.side(a_dir), compare.side(b_dir)
+-- Everything about one pair of sides, as data. A side's runs, and how they were named.
+local function pair(a_dirs, b_dirs, a_word, b_word)
+  local a, b = group.side(a_dirs, a_word), group.side(b_dirs, b_word)
+  local a_dir, b_dir = a_dirs[1], b_dirs[1]
   local rows, notes = compare.pairs(a, b)
   for i, side in ipairs { a, b } do
     local name = i == 1 and "A" or "B"
+    if side.dirs then
+      notes[#notes + 1] = ("%s is %d runs, averaged within each task: the task is the unit, not the run"):format(name, #side.dirs)
+    end
     if side.step then
       notes[#notes + 1] = ("%s is step %s, which its run chose: a maximum over the samples that it is scored on"):format(name,
         args.show(side.step))
@@ -82,7 +87,7 @@ local function pair(a_dir, b_dir)
   local differences = {}
   for i, metric in ipairs(compare.metrics) do differences[i] = compare.difference(rows, metric) end
   return { a = a, b = b, rows = rows, notes = notes, params = params, n_equal = n_equal, read = read,
-    differences = differences, conditions = compare.conditions(a, b) }
+    differences = differences, budgets = compare.budgets(a, b), conditions = compare.conditions(a, b) }
 end
 
 -- ── one pair as text and as JSON ─────────────────────────────────────────────────────────────────────────────────────
@@ -95,6 +100,30 @@ local function difference_row(d)
   return { d.metric, d.n, d.a, d.b, d.difference, d.lo, d.hi, d.n_better, d.n_ties, d.n_worse, d.p }
 end
 
+local function say_budgets(budgets)
+  local rows, unmatched = {}, {}
+  for i, x in ipairs(budgets) do
+    rows[i] = { x.unit, x.a, x.b, x.ratio, x.is_matched and "yes" or "no" }
+    if not x.is_matched then unmatched[#unmatched + 1] = x.unit end
+  end
+  say_table("budgets, as if each side ran alone (charged)", { "unit", "A", "B", "B / A", "matched" }, rows)
+  if #unmatched > 0 then
+    verb.say("  not matched: %s; a difference may be one of effort", table.concat(unmatched, ", "))
+  end
+end
+
+local function say_tests(differences)
+  local rows = {}
+  for _, d in ipairs(differences) do
+    local t = d.tests
+    if t.sign then
+      rows[#rows + 1] = { d.metric, t.sign.p, t.sign.p_min, t.wilcoxon.p, t.wilcoxon.p_min, t.wilcoxon.value, t.permutation.p,
+        t.permutation.p_min, t.effect.value, t.effect.name }
+    end
+  end
+  say_table("paired tests", { "metric", "sign", "at least", "wilcoxon", "at least", "median", "permutation", "at least", "effect", "size" }, rows)
+end
+
 local difference_columns = { "metric", "tasks", "A", "B", "B - A", "lo", "hi", "B better", "ties", "A better", "p" }
 
 local function say_pair(c, metric)
@@ -104,11 +133,12 @@ local function say_pair(c, metric)
       side.n, #errors.keys(side.tasks))
   end
   local rows = {}
-  for i, p in ipairs(c.params) do rows[i] = { p.name, args.show(p.a), args.show(p.b) } end
+  for i, p in ipairs(c.params) do rows[i] = { p.name, p.a ~= nil and args.show(p.a) or "", p.b ~= nil and args.show(p.b) or "" } end
   say_table(("parameters that differ (%d are equal)"):format(c.n_equal), { "name", "A", "B" }, rows)
   if #c.read > 0 then verb.say("\nfrom A to B: %s", table.concat(c.read, ", ")) end
   say_table("results", { "name", "A", "B", "B - A" }, scalars(c.a.summary and c.a.summary.result,
     c.b.summary and c.b.summary.result))
+  say_budgets(c.budgets)
   say_table("costs", { "name", "A", "B", "B - A" }, costs(c.a, c.b))
   rows = {}
   for i, r in ipairs(c.rows) do
@@ -119,11 +149,13 @@ local function say_pair(c, metric)
   for i, d in ipairs(c.differences) do rows[i] = difference_row(d) end
   say_table("paired by task", difference_columns, rows)
   verb.say("\n  lo hi  95 % interval of B - A, bootstrap over tasks; p  exact two-sided sign test over tasks, ties left out")
+  say_tests(c.differences)
+  verb.say("\n  at least  the smallest p that so many pairs can give; median  Hodges-Lehmann difference; permutation  of signs")
   for _, note in ipairs(c.notes) do verb.say("  %s", note) end
 end
 
 local function side_json(s)
-  return { run = s.dir, experiment = s.experiment, status = s.status, step = s.step, samples = s.n,
+  return { run = s.dir, runs = s.dirs and core.array(s.dirs), experiment = s.experiment, status = s.status, step = s.step, samples = s.n,
     result = s.summary and s.summary.result, meter = s.summary and s.summary.meter, engine = run_diff.engine(s.about) }
 end
 
@@ -137,7 +169,7 @@ local function pair_json(c)
   end
   return { a = side_json(c.a), b = side_json(c.b), params = core.array(c.params), n_equal_params = c.n_equal,
     changed = core.array(c.read), forced = core.array(c.conditions), tasks = core.array(rows),
-    differences = core.array(c.differences), notes = core.array(c.notes) }
+    differences = core.array(c.differences), budgets = core.array(c.budgets), notes = core.array(c.notes) }
 end
 
 -- ── sweeps ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,7 +196,7 @@ local function compare_cells(f, a, b, cells)
   if #found == 0 then errors.usage("%s and %s have no cell with the same %s", a, b, table.concat(axes, ", ")) end
   local list = {}
   for i, cell in ipairs(found) do
-    list[i] = pair(cell.a, cell.b)
+    list[i] = pair({ cell.a }, { cell.b })
     list[i].cell = cell.params
   end
   local problems = all_conditions(list)
@@ -196,16 +228,20 @@ end
 
 local function run(f, words)
   if #words ~= 2 then errors.usage "compare takes two runs: folders, \"latest\", or the beginnings of stamps" end
-  local a, b = run_files.find(words[1]), run_files.find(words[2])
-  if a == b then errors.usage("A and B are the same run, %s", a) end
-  local cells = run_files.cells(run_files.all())
+  local of_a, of_b = group.dirs(words[1]), group.dirs(words[2])
+  local a, b, is_of_a = of_a[1], of_b[1], {}
+  for _, dir in ipairs(of_a) do is_of_a[dir] = true end
+  for _, dir in ipairs(of_b) do
+    if is_of_a[dir] then errors.usage("A and B are the same run, %s", dir) end
+  end
+  local cells = #of_a == 1 and #of_b == 1 and run_files.cells(run_files.all()) or {}
   if cells[a] and cells[b] then return compare_cells(f, a, b, cells) end
   if cells[a] or cells[b] then
     errors.usage("%s is a sweep and %s is none; name one of its cells", cells[a] and a or b, cells[a] and b or a)
   end
-  local c = pair(a, b)
+  local c = pair(of_a, of_b, words[1], words[2])
   if #c.rows == 0 and c.a.n + c.b.n > 0 then
-    errors.usage("%s and %s have no task in common of which both have verdicts, so nothing can be paired%s", a, b,
+    errors.usage("%s and %s have no task in common of which both have verdicts, so nothing can be paired%s", words[1], words[2],
       #c.notes > 0 and " (" .. table.concat(c.notes, "; ") .. ")" or "")
   end
   if #c.conditions > 0 and not f.force then refuse(c.conditions) end
@@ -221,7 +257,8 @@ function out.main(argv)
       { "json", nil, "everything as one JSON object" } },
     help = [[
 vegttt compare A B   two runs side by side: parameters, results, costs, and B - A paired by task
-  A and B are folders, "latest", or prefixes of stamps that `vegttt ls` lists; two sweeps are compared cell by cell
+  A and B are folders, "latest", or prefixes of stamps that `vegttt ls` lists; two sweeps are compared cell by cell; a glob
+  like 'boa/2026*' is several runs that differ in the seed, averaged within each task
 
 The task is the unit: fast_1, fast_1_sure and correct are shares of a task's samples, speedup is its best first verdict
 (0 where none is correct). Runs of other protocols, machine classes, evaluators, models or prompts are refused.]] })

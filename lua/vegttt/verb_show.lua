@@ -118,8 +118,8 @@ local function show_sample(dir, n)
   local s = samples[n] or errors.usage("%s has %d samples; there is none with the number %d", dir, #samples, n)
   verb.say("sample %d of %d: task %s, step %s, draw %s, number %d, seed %s", n, #samples, tostring(s.task),
     tostring(s.step), tostring(s.draw), s.i, tostring(s.seed))
-  verb.say("  %d tokens, ended by %s; log-probability %s, of the code %s; temperature %s", s.n_tokens, s.finish,
-    text.number(s.logprob, 6), text.value(s.logprob_code, 6), tostring(s.temperature))
+  verb.say("  %s tokens, ended by %s; log-probability %s, of the code %s; temperature %s", tostring(s.n_tokens), s.finish,
+    text.value(s.logprob, 6), text.value(s.logprob_code, 6), tostring(s.temperature))
   if s.reward or s.advantage then verb.say("  reward %s, advantage %s", text.value(s.reward, 6), text.value(s.advantage, 6)) end
   verb.say("\nanswer\n%s", s.text)
   local v = s.result
@@ -133,8 +133,8 @@ local function show_sample(dir, n)
   if v.feedback then verb.say("feedback   %s", v.feedback) end
   if v.error and v.error ~= core.null and v.error ~= v.feedback then verb.say("error      %s", v.error) end
   if not v.correct then return end
-  verb.say("speedup    %s, 95 %% interval %s to %s; measured %s", text.number(v.speedup, 4), text.number(v.speedup_lo, 4),
-    text.number(v.speedup_hi, 4), text.number(v.speedup_measured, 4))
+  verb.say("speedup    %s, 95 %% interval %s to %s; measured %s", text.number(v.speedup, 4), text.value(v.speedup_lo, 4),
+    text.value(v.speedup_hi, 4), text.number(v.speedup_measured, 4))
   for _, of in ipairs { { "trials", "trials" }, { "ref_trials", "baseline" } } do
     local trials = {}
     for i, t in ipairs(v[of[1]] or {}) do trials[i] = text.number(t, 5) end

@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bench_policy.c: sampling and scoring on a GPU, counted as DECISIONS.md section 15 says, with random weights of known
- * shapes.
+ * bench_policy.c: sampling, scoring and training on a GPU, counted as DECISIONS.md section 15 says, with random weights
+ * of known shapes.
  *
- *     bench_policy [--eager] [--portable] [--ranks N] [--clusters N] [--ahead MB] [--steps N] [--runs N] [--only
- * decode|score] [SHAPE...]
+ *     bench_policy [OPTION...] [--only decode|score|train] [135m] [1.5b] [7b]
  *
- * SHAPE: 135m 1.5b 7b (default: all).
+ * decode: 5 prompts of 600 tokens x 32 samples, 128 new tokens, temperature 0.25, log-probabilities on. Whole: prompts
+ * included, as rivals are counted. Steps: decoding alone. The bound is the bytes a step must move (weights once, the
+ * prompt's keys and values once per group, each sample's own) over the bandwidth of a copy measured here.
  *
- * decode  5 prompts of 600 tokens x 32 samples, 128 new tokens, temperature 0.25, log-probabilities on. Whole: prompts
- *         included, as rivals are counted. Steps: decoding alone. The bound is the bytes a step must move (weights
- * once, the prompt's keys and values once per group, each sample's own) over the bandwidth of a copy measured here.
- * score   the same shape; all 160 x 728 tokens are counted, 5 x 600 + 160 x 128 computed, prompts included.
- * --portable: as on cards before Hopper; --ranks: blocks of a cluster of a step's attention; --clusters: of its
- * large products (2 or 4); --ahead: weights that attention asks the cache for.
- * Best and median of the runs after a warm one. --eager launches kernels one by one, for a profiler.
+ * score: the same shape; all 160 x 728 tokens are counted, 5 x 600 + 160 x 128 computed, prompts included.
+ *
+ * train (only when asked for): one step of a rank 16 adapter on 5 x (600 + 32 x 296) tokens: forward, backward, Adam.
+ * The bound is three times the forward's matrix work (forward, again, gradients of inputs) at the measured rate.
+ *
+ * Options: --runs N, --steps N (fewer tokens); --lora (decode and score under that adapter); --portable (as on cards
+ * before Hopper); --eager (kernels one by one, for a profiler); --ranks N (blocks of a cluster of a step's attention);
+ * --clusters N (of its large products, 2 or 4); --ahead MB (weights that attention asks the cache for). Best and median
+ * of the runs after a warm one.
  */
 #include "harness.h"
 
@@ -25,12 +28,12 @@
 #include "direct.h"
 #include "numbers.h"
 
-enum { GROUPS = 5, EACH = 32, SLOTS = GROUPS * EACH, PROMPT = 600, MOST_NEW = 128, MOST_RUNS = 16 };
+enum { GROUPS = 5, EACH = 32, SLOTS = GROUPS * EACH, PROMPT = 600, MOST_NEW = 128, MOST_RUNS = 16, TRAINED = 296 };
 
 static const struct shape {
     const char *name;
     struct vt_lm_config cfg;
-    double decode_bar, score_bar; /* tok/s on an H200 */
+    double decode_bar, score_bar, step_bar; /* tok/s on an H200; seconds */
 } shapes[] = {{"135m",
                {.arch = VT_ARCH_LLAMA,
                 .n_layers = 30,
@@ -45,7 +48,8 @@ static const struct shape {
                 .rope_theta = 1e5f,
                 .tied = true},
                100e3,
-               1e6},
+               1e6,
+               0.2},
               {"1.5b",
                {.arch = VT_ARCH_QWEN2,
                 .n_layers = 28,
@@ -61,7 +65,8 @@ static const struct shape {
                 .tied = true,
                 .qkv_bias = true},
                60e3,
-               400e3},
+               400e3,
+               0.8},
               {"7b",
                {.arch = VT_ARCH_QWEN2,
                 .n_layers = 28,
@@ -76,11 +81,12 @@ static const struct shape {
                 .rope_theta = 1e6f,
                 .qkv_bias = true},
                27e3,
-               150e3}};
+               150e3,
+               3.5}};
 
 struct options {
     bool is_eager;
-    bool is_portable;
+    bool is_portable, has_lora;
     int steps, runs, ranks, clusters, ahead;
     const char *only;
 };
@@ -90,8 +96,9 @@ struct bench {
     const struct options *o;
     struct vt_cuda *be;
     struct direct d;
-    double bandwidth, matmul; /* bytes/s, FLOP/s, measured */
-    int32_t prompts[GROUPS][PROMPT], tokens[SLOTS][MOST_NEW];
+    struct vt_lm_adapter adapter, *used; /* used: by decode and score */
+    double bandwidth, matmul;            /* bytes/s, FLOP/s, measured */
+    int32_t prompts[GROUPS][PROMPT], tokens[SLOTS][MOST_NEW], trained[SLOTS][TRAINED];
 };
 
 /* Normal values of deviation 0.02 (norms 1, biases 0): a block made here, repeated over all matrices. */
@@ -226,7 +233,7 @@ static void begin_groups(struct bench *b, vt_lm_group **groups)
         tokens[g] = b->prompts[g];
         n[g] = PROMPT;
     }
-    direct_groups(&b->d, tokens, n, GROUPS, NULL, groups);
+    direct_groups(&b->d, tokens, n, GROUPS, b->used, groups);
 }
 
 static void decode(struct bench *b)
@@ -302,12 +309,99 @@ static void score(struct bench *b)
            flops / b->matmul);
 }
 
+/* --- training --- */
+
+static void make_adapter(struct bench *b)
+{
+    struct vt_adapter *a = NULL;
+    struct vt_stream rng;
+    vt_err err = {0};
+    CHECK_OK(vt_adapter_new(&b->shape->cfg, 16, 32, VT_LORA_DEFAULT, 1, &a, &err), err);
+    if (!a)
+        return;
+    vt_stream_init(&rng, 3);
+    for (size_t i = 0; i < a->n_params; i++)
+        if (a->params[i] == 0)
+            a->params[i] = (float)(0.01 * normal(&rng));
+    b->adapter.shape = *a;
+    b->adapter.shape.params = b->adapter.shape.m = b->adapter.shape.v = NULL;
+    CHECK_OK(b->d.ops->adapter_put(b->be, a, &b->adapter, &err), err);
+    vt_adapter_free(a);
+    b->used = b->o->has_lora ? &b->adapter : NULL;
+}
+
+static double train_flops(const struct bench *b)
+{
+    const struct vt_lm_config *c = &b->shape->cfg;
+    const double q = c->n_heads * (double)c->head_dim, kv = c->n_kv_heads * (double)c->head_dim, d = c->d_model;
+    const double layer = d * (q + 2 * kv) + q * d + 3 * d * c->d_ff;
+    const double rows = GROUPS * (double)PROMPT + SLOTS * (TRAINED - 1.0), heads = SLOTS * (TRAINED - 1.0) + GROUPS;
+    const double attention =
+        4 * q * c->n_layers * (GROUPS * PROMPT * (PROMPT / 2.0) + SLOTS * (TRAINED - 1.0) * (PROMPT + TRAINED / 2.0));
+    /* Attention forward twice, backward in five products. */
+    return 3 * 2 * (layer * c->n_layers * rows + d * c->n_vocab * heads) + 4.5 * attention;
+}
+
+/* Forward, backward and Adam; seconds of all, of the forward. */
+static void train_once(struct bench *b, const float *w, float *logprob, double seconds[2], double *norm)
+{
+    static const struct vt_adam adam = {.lr = 1e-5f, .beta1 = 0.9f, .beta2 = 0.95f, .eps = 1e-12f};
+    const int32_t *prompts[GROUPS];
+    vt_err err = {0};
+    for (int g = 0; g < GROUPS; g++)
+        prompts[g] = b->prompts[g];
+    vt_lm_tape *t = direct_tape(prompts, PROMPT, GROUPS, EACH, b->trained[0], TRAINED, &b->adapter);
+    vt_lm_grad grad = {.shape = b->adapter.shape};
+    struct vt_lm_work f = {.kind = VT_LM_FORWARD, .forward = {.tape = t, .logprob = logprob}},
+                      back = {.kind = VT_LM_BACKWARD, .backward = {.tape = t, .w = w, .grad = &grad}};
+    const double start = wall(&b->d, b->be);
+    CHECK_OK(b->d.ops->grad_new(b->be, &grad, &err), err);
+    CHECK_OK(direct_run(&b->d, &f, b->d.ops->forward, &err), err);
+    seconds[1] = wall(&b->d, b->be) - start;
+    if (test_failures_in_case == 0)
+        CHECK_OK(direct_run(&b->d, &back, b->d.ops->backward, &err), err);
+    if (test_failures_in_case == 0)
+        CHECK_OK(b->d.ops->adam(b->be, &b->adapter, &grad, &adam, norm, &err), err);
+    seconds[0] = wall(&b->d, b->be) - start;
+    b->d.ops->grad_free(b->be, &grad);
+    direct_tape_free(&b->d, t);
+}
+
+static void train(struct bench *b)
+{
+    double all[MOST_RUNS], forward[MOST_RUNS], seconds[2] = {0}, norm = 0;
+    const size_t n = (size_t)SLOTS * TRAINED;
+    float *w = vt_alloc_array(n, sizeof *w), *logprob = vt_alloc_array(n, sizeof *logprob);
+    uint64_t peak = 0;
+    for (size_t i = 0; i < n; i++)
+        w[i] = i / TRAINED % 2 ? 1.0f / SLOTS : -1.0f / SLOTS;
+    for (int run = -1; run < b->o->runs && test_failures_in_case == 0; run++) {
+        train_once(b, w, logprob, seconds, &norm);
+        if (run >= 0) {
+            all[run] = seconds[0];
+            forward[run] = seconds[1];
+        }
+    }
+    free(w);
+    free(logprob);
+    if (b->o->runs < 1 || test_failures_in_case)
+        return;
+    (void)vt_gpu_bytes(b->be->gpu, &peak);
+    qsort(all, (size_t)b->o->runs, sizeof *all, by_value);
+    qsort(forward, (size_t)b->o->runs, sizeof *forward, by_value);
+    const double bound = train_flops(b) / b->matmul;
+    printf("  %-5s LoRA step %.3f s best, %.3f median of %d (forward %.3f); H200 bar %.1f; %.0f %% of the bound %.3f; "
+           "peak %.1f GB; gradient's norm %.3g\n",
+           b->shape->name, all[0], all[b->o->runs / 2], b->o->runs, forward[0], b->shape->step_bar,
+           100 * bound / all[0], bound, (double)peak / 1e9, norm);
+}
+
 /* Only clusters of n blocks, where a weight's cut leaves at most as many sums as before. */
 static void recut(struct vt_cuda *be, struct vt_cuda_product *p, int n)
 {
     struct vt_cuda_machine m = be->machine;
     m.most_clusters[n == 2] = 0;
-    const struct vt_cuda_cut c = vt_cuda_cut_of(&m, p->kind, p->n_columns, p->k);
+    const struct vt_cuda_cut c = vt_cuda_cut_of(&m, p->kind, p->n_columns, p->k, 0, 0);
     if (c.n_splits <= p->cut.n_splits)
         p->cut = c;
 }
@@ -351,6 +445,10 @@ static bool run_shape(const struct shape *shape, const struct options *o)
     for (int i = 0; i < SLOTS; i++)
         for (int t = 0; t < MOST_NEW; t++)
             b.tokens[i][t] = (int32_t)vt_stream_below(&rng, (uint64_t)shape->cfg.n_vocab);
+    for (int i = 0; i < SLOTS; i++)
+        for (int t = 0; t < TRAINED; t++)
+            b.trained[i][t] = (int32_t)vt_stream_below(&rng, (uint64_t)shape->cfg.n_vocab);
+    make_adapter(&b);
     printf("%s: opened in %.1f s, %.2f GB\n", shape->name, vt_now_s() - start,
            (double)vt_gpu_bytes(b.be->gpu, NULL) / 1e9);
     if (o->runs > 0)
@@ -359,6 +457,10 @@ static bool run_shape(const struct shape *shape, const struct options *o)
         decode(&b);
     if (!o->only || strcmp(o->only, "score") == 0)
         score(&b);
+    if (o->only && strcmp(o->only, "train") == 0)
+        train(&b);
+    if (b.adapter.impl)
+        b.d.ops->adapter_free(b.be, &b.adapter);
     direct_close(&b.d);
     return test_failures_in_case == 0;
 }
@@ -372,6 +474,8 @@ int main(int argc, char **argv)
         const bool has_value = i + 1 < argc;
         if (strcmp(argv[i], "--eager") == 0)
             o.is_eager = true;
+        else if (strcmp(argv[i], "--lora") == 0)
+            o.has_lora = true;
         else if (strcmp(argv[i], "--portable") == 0)
             o.is_portable = true;
         else if (has_value && strcmp(argv[i], "--steps") == 0)

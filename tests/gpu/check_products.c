@@ -72,53 +72,84 @@ static double dot(const struct matrix *x, int row, const struct matrix *w, int c
     return sum;
 }
 
-static double want(const struct matrix *x, int row, const struct matrix *w, int column, enum vt_dev_gemm_kind kind)
+/* x w' + u b', where there is a b. */
+struct factors {
+    struct matrix x, w, u, b;
+};
+
+static double sum_of(const struct factors *f, int row, int column)
 {
-    if (kind != VT_DEV_GEMM_SWIGLU)
-        return dot(x, row, w, column);
-    const int at = column / 8 * 16 + column % 8;
-    const double gate = dot(x, row, w, at);
-    return gate / (1 + exp(-gate)) * dot(x, row, w, at + 8);
+    return dot(&f->x, row, &f->w, column) + (f->b.host ? dot(&f->u, row, &f->b, column) : 0);
 }
 
-/* Element (row, column) of a result on the host. */
-static double got(const void *out, const struct vt_cuda_product *p, int row, int column)
+static double want(const struct factors *f, int row, int column, enum vt_dev_gemm_kind kind)
 {
-    const int columns = p->kind == VT_DEV_GEMM_SWIGLU ? p->n_columns / 2 : p->n_columns;
+    if (kind != VT_DEV_GEMM_SWIGLU)
+        return sum_of(f, row, column);
+    const int at = column / 8 * 16 + column % 8;
+    const double gate = sum_of(f, row, at);
+    return gate / (1 + exp(-gate)) * sum_of(f, row, at + 8);
+}
+
+struct result {
+    const void *out;
+    enum vt_dev_gemm_kind kind;
+    int columns, n_splits;
+};
+
+/* Element (row, column) of a result on the host. */
+static double got(const struct result *r, int row, int column)
+{
+    const void *out = r->out;
+    const int columns = r->columns;
     const size_t at = (size_t)row * (size_t)columns + (size_t)column;
     double sum = 0;
-    if (p->kind == VT_DEV_GEMM_SWIGLU)
+    if (r->kind == VT_DEV_GEMM_SWIGLU)
         return (double)vt_bf16_to_f32(((const uint16_t *)out)[at]);
-    for (int s = 0; s < p->cut.n_splits; s++)
+    for (int s = 0; s < r->n_splits; s++)
         sum += (double)((const float *)out)[(size_t)s * VT_CUDA_STEP_ROWS * (size_t)columns + at];
     return sum;
 }
 
 static const char *const kind_names[] = {"partial", "swiglu", "float"};
 
-static void check_shape(struct vt_cuda *be, enum vt_dev_gemm_kind kind, int n_columns, int k)
+/* Of an adapter: n_low columns behind the weight's own, n_tail columns of k behind its own; 0 = none. */
+static void check_shape(struct vt_cuda *be, enum vt_dev_gemm_kind kind, int n_columns, int n_low, int n_tail, int k)
 {
     static const int counts[] = {1, 16, 33, 64, 96, 130, 160, 161, 256};
-    const int columns = kind == VT_DEV_GEMM_SWIGLU ? n_columns / 2 : n_columns;
-    struct matrix w, x;
+    const int columns = kind == VT_DEV_GEMM_SWIGLU ? n_columns / 2 : n_columns + n_low;
+    struct vt_cuda_site site = {.n_low = n_low + n_tail, .k = k, .n_out = n_columns, .is_known = n_tail > 0};
+    struct factors f = {0};
+    struct matrix low = {0};
     struct vt_cuda_product p = {0};
-    struct vt_cuda_samples s;
+    struct vt_cuda_samples s, lows;
     vt_gpu_ptr out = 0;
     vt_err err = {0};
     uint32_t state = 1;
     double worst = 0;
     int n_moved = 0;
-    if (!make_matrix(be, &w, n_columns, k, 1) || !make_matrix(be, &x, VT_CUDA_STEP_ROWS, k, 2))
+    if (!make_matrix(be, &f.w, n_columns, k, 1) || !make_matrix(be, &f.x, VT_CUDA_STEP_ROWS, k, 2))
         return;
-    CHECK_OK(vt_cuda_product_make(be, kind, w.device, n_columns, k, &p, &err), err);
-    CHECK_OK(vt_cuda_samples_make(be, x.device, k, &s, &err), err);
-    const size_t bytes = (size_t)p.cut.n_splits * VT_CUDA_STEP_ROWS * (size_t)columns * sizeof(float);
+    CHECK_OK(vt_cuda_product_make(be, kind, f.w.device, n_columns, k, &p, &err), err);
+    CHECK_OK(vt_cuda_samples_make(be, f.x.device, k, &s, &err), err);
+    site.cut = vt_cuda_cut_of(&be->machine, kind, n_columns, k, n_low, n_tail);
+    site.low = &lows;
+    if (n_low && make_matrix(be, &low, n_low, k, 3))
+        CHECK_OK(vt_cuda_view(be, low.device, n_low, k, &site.map, &err), err);
+    if (n_tail && make_matrix(be, &f.b, n_columns, n_tail, 4) && make_matrix(be, &f.u, VT_CUDA_STEP_ROWS, n_tail, 5)) {
+        CHECK_OK(vt_cuda_view(be, f.b.device, n_columns, n_tail, &site.map, &err), err);
+        CHECK_OK(vt_cuda_samples_make(be, f.u.device, n_tail, &lows, &err), err);
+    }
+    const struct vt_cuda_site *used = site.n_low ? &site : NULL;
+    const struct vt_cuda_cut *cut = used ? &site.cut : &p.cut;
+    const size_t bytes = (size_t)cut->n_splits * VT_CUDA_STEP_ROWS * (size_t)columns * sizeof(float);
     char *host = vt_alloc(bytes), *first = vt_alloc(bytes);
+    const struct result now = {host, kind, columns, cut->n_splits}, then = {first, kind, columns, cut->n_splits};
     CHECK_OK(vt_gpu_alloc(be->gpu, bytes, "a test's result", &out, &err), err);
     for (size_t c = 0; c < sizeof counts / sizeof counts[0]; c++) {
         const int n = counts[c];
         CHECK_OK(vt_gpu_fill(be->gpu, out, 0xff, bytes, be->stream, &err), err); /* NaN where nothing is written */
-        CHECK_OK(vt_cuda_product(be, &p, &s, n, out, columns, &err), err);
+        CHECK_OK(vt_cuda_product(be, &p, used, &s, n, out, columns, &err), err);
         CHECK_OK(vt_gpu_copy_out(be->gpu, host, out, bytes, be->stream, &err), err);
         CHECK_OK(vt_gpu_stream_wait(be->gpu, be->stream, &err), err);
         for (int i = 0; i < 300; i++) {
@@ -126,28 +157,35 @@ static void check_shape(struct vt_cuda *be, enum vt_dev_gemm_kind kind, int n_co
             const int row = (int)(state >> 8) % n;
             state = state * 1664525u + 1013904223u;
             const int column = i < 40 ? columns - 1 - i % columns : (int)(state >> 8) % columns;
-            const double a = got(host, &p, row, column), b = want(&x, row, &w, column, kind),
+            const bool is_low = kind != VT_DEV_GEMM_SWIGLU && column >= n_columns;
+            const double a = got(&now, row, column),
+                         b = is_low ? dot(&f.x, row, &low, column - n_columns) : want(&f, row, column, kind),
                          e = fabs(a - b) / (1 + fabs(b));
             if (!(e <= worst))
                 worst = e;
         }
         if (c > 0)
             for (int column = 0; column < columns; column++)
-                n_moved += got(host, &p, 0, column) != got(first, &p, 0, column);
+                n_moved += got(&now, 0, column) != got(&then, 0, column);
         if (c == 0)
             memcpy(first, host, bytes);
     }
-    printf(
-        "  %-8s %6d x %5d: tiles of %3d samples, %d clusters of %d, %d splits: worst error %.1e, %d elements move with "
-        "the batch\n",
-        kind_names[kind], n_columns, k, p.cut.samples, p.cut.n_clusters, p.cut.ranks, p.cut.n_splits, worst, n_moved);
+    printf("  %-8s %6d + %3d x %5d + %3d: tiles of %3d samples, %d clusters of %d, %d splits: worst error %.1e, %d "
+           "elements "
+           "move "
+           "with the batch\n",
+           kind_names[kind], n_columns, n_low, k, n_tail, cut->samples, cut->n_clusters, cut->ranks, cut->n_splits,
+           worst, n_moved);
     CHECK(worst < (kind == VT_DEV_GEMM_SWIGLU ? 6e-3 : 2e-4));
     CHECK_INT(n_moved, 0);
     free(host);
     free(first);
     vt_gpu_free(be->gpu, out);
-    free_matrix(be, &w);
-    free_matrix(be, &x);
+    free_matrix(be, &f.w);
+    free_matrix(be, &f.x);
+    free_matrix(be, &f.u);
+    free_matrix(be, &f.b);
+    free_matrix(be, &low);
 }
 
 static void shapes(void)
@@ -158,18 +196,27 @@ static void shapes(void)
     if (!open_fixture(&f))
         return;
     if (f.be->is_own) {
-        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 960, 576);
-        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 120, 64);
-        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 576, 1536);
-        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 300, 200);
-        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 1536, 8960);
-        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 144, 64);
-        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 3072, 576);
-        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 17920, 1536);
-        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 37888, 512);
-        check_shape(f.be, VT_DEV_GEMM_FLOAT, 90, 64);
-        check_shape(f.be, VT_DEV_GEMM_FLOAT, 49152, 576);
-        check_shape(f.be, VT_DEV_GEMM_FLOAT, 152064, 200);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 960, 0, 0, 576);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 120, 0, 0, 64);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 576, 0, 0, 1536);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 300, 0, 0, 200);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 1536, 0, 0, 8960);
+        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 144, 0, 0, 64);
+        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 3072, 0, 0, 576);
+        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 17920, 0, 0, 1536);
+        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 37888, 0, 0, 512);
+        check_shape(f.be, VT_DEV_GEMM_FLOAT, 90, 0, 0, 64);
+        check_shape(f.be, VT_DEV_GEMM_FLOAT, 49152, 0, 0, 576);
+        check_shape(f.be, VT_DEV_GEMM_FLOAT, 152064, 0, 0, 200);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 120, 48, 0, 64);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 4608, 48, 0, 3584);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 1536, 16, 0, 8960);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 3584, 288, 0, 2048);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 120, 0, 48, 64);
+        check_shape(f.be, VT_DEV_GEMM_PARTIAL, 4608, 0, 144, 3584);
+        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 144, 0, 32, 64);
+        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 17920, 0, 32, 1536);
+        check_shape(f.be, VT_DEV_GEMM_SWIGLU, 3072, 0, 512, 576);
     }
     const bool is_own = f.be->is_own;
     close_fixture(&f);
@@ -235,7 +282,7 @@ static void time_shape(struct vt_cuda *be, const char *name, enum vt_dev_gemm_ki
                                             .ldd = n_columns,
                                             .y_by_n = true,
                                             .is_f32 = kind != VT_DEV_GEMM_SWIGLU};
-            CHECK_OK(own ? vt_cuda_product(be, &p[i & 3], &s, 160, out, columns, &err)
+            CHECK_OK(own ? vt_cuda_product(be, &p[i & 3], NULL, &s, 160, out, columns, &err)
                          : vt_gpu_matmul(be->blas, be->stream, &m, &err),
                      err);
         }

@@ -177,4 +177,51 @@ static inline void direct_score(struct direct *d, const struct vt_lm_score_row *
     CHECK_OK(direct_run(d, &w, d->ops->score, &err), err);
 }
 
+/* A training batch of n_prompts prompts, each with `each` completions of n_new tokens, as the door packs it. tokens:
+ * [n_prompts * each] rows of n_new. */
+static inline vt_lm_tape *direct_tape(const int32_t *const *prompts, int n_prompt, int n_prompts, int each,
+                                      const int32_t *tokens, int n_new, struct vt_lm_adapter *adapter)
+{
+    vt_lm_tape *t = vt_alloc(sizeof *t);
+    const int n_seqs = n_prompts * each;
+    t->adapter = adapter;
+    t->k = 1;
+    t->prompts = vt_alloc_array((size_t)n_prompts, sizeof *t->prompts);
+    t->seqs = vt_alloc_array((size_t)n_seqs, sizeof *t->seqs);
+    t->heads = vt_alloc_array((size_t)(n_prompts + n_seqs * n_new) + 1, sizeof *t->heads);
+    t->target_ids = vt_alloc_array((size_t)(n_seqs * n_new), sizeof *t->target_ids);
+    for (int p = 0; p < n_prompts; p++) {
+        t->prompts[t->n_prompts++] = (struct vt_lm_tape_prompt){
+            .tokens = prompts[p], .n = n_prompt, .row0 = t->n_rows, .seq0 = t->n_seqs, .n_seqs = each};
+        t->n_rows += n_prompt;
+        t->heads[t->n_heads++] = (struct vt_lm_tape_head){t->n_rows - 1, t->n_targets};
+        const int first = t->n_seqs;
+        for (int i = 0; i < each; i++) {
+            const int32_t *of = tokens + (size_t)t->n_seqs * (size_t)n_new;
+            t->seqs[t->n_seqs++] =
+                (struct vt_lm_tape_seq){.tokens = of, .n = n_new, .row0 = t->n_rows, .prompt = p, .targets = of};
+            t->n_rows += n_new - 1;
+            t->target_ids[t->n_targets++] = of[0];
+        }
+        for (int i = first; i < t->n_seqs; i++)
+            for (int k = 1; k < n_new; k++) {
+                t->heads[t->n_heads++] = (struct vt_lm_tape_head){t->seqs[i].row0 + k - 1, t->n_targets};
+                t->target_ids[t->n_targets++] = t->seqs[i].tokens[k];
+            }
+    }
+    t->heads[t->n_heads] = (struct vt_lm_tape_head){-1, t->n_targets};
+    return t;
+}
+
+static inline void direct_tape_free(struct direct *d, vt_lm_tape *t)
+{
+    if (t->impl)
+        d->ops->tape_free(d->be, t);
+    free(t->prompts);
+    free(t->seqs);
+    free(t->heads);
+    free(t->target_ids);
+    free(t);
+}
+
 #endif

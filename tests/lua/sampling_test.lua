@@ -283,16 +283,25 @@ describe("updates", function()
         policy:snapshot "kept"
         local path = run:save("mine", w)
         w:save(root .. "/again")
+        w:save(root .. "/rounded", { dtype = "bf16" })
+        expect.raises("no option 'type'", w.save, w, root .. "/no", { type = "bf16" })
+        expect.raises("not 'f16'", w.save, w, root .. "/no", { dtype = "f16" })
         local tokens = policy:encode(small.answers[1].pieces[1])
         local want = w:score(task:prompt(), tokens)[1]
         local loaded = vt.policy(p.model .. "+" .. path):start()
-        expect.near(loaded:score(task:prompt(), tokens)[1], want, 1e-2)
+        expect.equal(loaded:score(task:prompt(), tokens)[1], want)
+        local rounded = vt.weights(root .. "/rounded", { model = p.model })
+        expect.near(rounded:score(task:prompt(), tokens)[1], want, 1e-2)
+        for folder, holds_bf16 in pairs { again = false, rounded = true } do
+          local file <close> = io.open(root .. "/" .. folder .. "/adapter_model.safetensors", "rb")
+          expect.equal(file:read(4096):find('"BF16"', 1, true) ~= nil, holds_bf16)
+        end
         expect.same(loaded.trained_on, { tasks = { 10001 }, families = { "chain" } })
         local named = vt.weights(run.dir .. "@kept")
         expect.near(named:score(task:prompt(), tokens)[1], want, 1e-2)
         policy:branch(policy:start()):snapshot "untouched"
         expect.equal(vt.weights(run.dir .. "@untouched").id, policy:start().id)
-        expect.near(vt.weights(path, { model = p.model }):score(task:prompt(), tokens)[1], want, 1e-2)
+        expect.equal(vt.weights(path, { model = p.model }):score(task:prompt(), tokens)[1], want)
         expect.raises("there is no snapshot 'lost'", vt.weights, run.dir .. "@lost")
         expect.raises("an update's report has no 'weigths'; did you mean 'weights'?", function()
           return policy:update(vt.batch(judged(vt, policy, task, 4, { draw = "more" })), { lr = 0.0 }).weigths

@@ -4,10 +4,11 @@
  * (tests/golden/lora): loss, log-probabilities, gradients of all modules and of the unembedding, and Adam steps at two
  * learning rates.
  *
- * Tolerances. Gradients in fp32: relative l2 1e-3 per tensor (PEFT's own fp32 is at 9e-5). After Adam steps with eps
+ * Tolerances. Gradients in fp32: relative l2 1.5e-4 per tensor (PEFT's own fp32 is at 9e-5). After Adam steps with eps
  * 1e-12 an element whose gradient is rounding noise moves by a full learning rate in either direction, so what is
- * compared is the log-probabilities: five times the distance that PEFT's fp32 shows from fp64 in the same file.
- * Under a sanitizer: gradients of the fresh adapter, with and without an unembedding, in either precision.
+ * compared is the log-probabilities: twice the distance that PEFT's fp32 shows from fp64 in the same file. It grows
+ * with the steps' effect: at 1e-3 three steps move log-probabilities by up to 26, of which 5e-4 is single precision's
+ * share. Under a sanitizer: gradients of the fresh adapter, with and without an unembedding, in either precision.
  */
 #include "harness.h"
 
@@ -157,8 +158,8 @@ static void check_gradients(struct bench *b, int id, bool is_f32, const char *fi
     if (is_f32) {
         CHECK(g.max <= 5e-4);
         CHECK(gap_mean(&g) <= 2e-5);
-        CHECK(w.rel <= 1e-3);
-        CHECK(norms <= 1e-3);
+        CHECK(w.rel <= 1.5e-4);
+        CHECK(norms <= 1e-4);
         CHECK_NEAR(loss, vt_json_num(vt_json_get(b->want, "loss0_fp64"), NAN), 1e-4);
     } else {
         CHECK(gap_mean(&g) <= 0.01);
@@ -197,7 +198,7 @@ static void check_steps(struct bench *b, const char *key, const char *label)
     printf("  %s %s: after %d steps loss %+.6f, |dlogp| mean %.1e max %.1e (PEFT fp32: %.1e), adapter l2 within %.1e "
            "over %d\n",
            label, key, (int)after->step, loss, gap_mean(&g), g.max, peft, norms, n_norms);
-    CHECK(g.max <= 5 * peft);
+    CHECK(g.max <= 2 * peft);
     CHECK(n_norms > 0);
     CHECK(norms <= 5e-3);
     vt_adapter_free(after);

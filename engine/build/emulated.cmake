@@ -1,0 +1,31 @@
+# tests/emulated: the CUDA backend without a GPU or nvcc: engine/cuda's host code linked with an empty image, its kernels
+# compiled by the C++ compiler into a double of the driver. test_cuda_emulated finds both doubles beside it, and no other.
+include(CheckLanguage)
+check_language(CXX)
+if(CMAKE_CXX_COMPILER AND CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT VEGTTT_SANITIZE)
+  enable_language(CXX)
+  set(emulated ${PROJECT_SOURCE_DIR}/tests/emulated)
+  function(vegttt_double_library name file)
+    add_library(${name} SHARED EXCLUDE_FROM_ALL ${ARGN})
+    target_compile_features(${name} PRIVATE cxx_std_17)
+    target_compile_options(${name} PRIVATE -O2 -Wno-psabi -fno-strict-aliasing)
+    target_include_directories(${name} PRIVATE ${emulated}/include ${PROJECT_SOURCE_DIR}/engine)
+    set_target_properties(${name} PROPERTIES PREFIX "" OUTPUT_NAME ${file} SUFFIX ""
+      LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/emulated)
+  endfunction()
+  vegttt_double_library(emulated_driver libcuda.so.1 ${emulated}/driver.cc ${emulated}/fibers.cc ${emulated}/kernels.cc)
+  target_compile_definitions(emulated_driver PRIVATE VT_CUDA_EMULATED __CUDA_ARCH__=900 __CUDA_ARCH_FEAT_SM90_ALL)
+  vegttt_double_library(emulated_blas libcublasLt.so.13 ${emulated}/blas.cc)
+  target_link_libraries(emulated_blas PRIVATE ${CMAKE_DL_LIBS})
+
+  file(GLOB emulated_host CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/cuda/*.c)
+  add_executable(test_cuda_emulated EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/unit/cuda_emulated.c ${emulated}/image.c ${emulated_host})
+  add_dependencies(test_cuda_emulated emulated_driver emulated_blas)
+  target_include_directories(test_cuda_emulated PRIVATE ${PROJECT_SOURCE_DIR}/tests/unit)
+  target_link_libraries(test_cuda_emulated PRIVATE vegttt_gpu vegttt_cpu)
+  target_compile_definitions(test_cuda_emulated PRIVATE VT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  set_target_properties(test_cuda_emulated PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests
+    BUILD_RPATH ${PROJECT_BINARY_DIR}/emulated)
+  add_test(NAME unit_cuda_emulated COMMAND test_cuda_emulated)
+  add_dependencies(tests test_cuda_emulated)
+endif()

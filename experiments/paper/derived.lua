@@ -1,0 +1,252 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- What the papers report and no script's own table says: computed from recorded samples. Each function gets pick(experiment,
+-- where), which gives the runs of one configuration (all its seeds; none where there are none), and the part that asked, and
+-- returns rows { row, quantity, value or statistic, of = what n counts }. Samples of several seeds are pooled by task, so that
+-- an interval is over tasks and never over seeds; "mean" of seeds is the papers' form.
+local vt = require "vegttt"
+
+local derived = {}
+
+-- The groups of runs: of the step `at` (number, or function of the run), all but a second draw.
+local function groups_of(runs, at)
+  local out = {}
+  for _, r in ipairs(runs) do
+    local step = type(at) == "function" and at(r) or at
+    for _, g in ipairs(vt.rollouts(r.dir)) do
+      if g.draw ~= "fresh" and (step == nil or (g.step or 0) == step) then out[#out + 1] = g end
+    end
+  end
+  return out
+end
+
+local function chosen(r) return rawget(r.summary, "step") or 0 end
+
+local function shares(rows, name, groups, more)
+  rows[#rows + 1] = { name, "sample_fast_1", vt.stats.fast(groups, 1) }
+  rows[#rows + 1] = { name, "sample_fast_1_sure", vt.stats.fast_sure(groups, 1) }
+  rows[#rows + 1] = { name, "sample_correct", vt.stats.rate(groups, "correct") }
+  for quantity, value in vt.sorted_pairs(more or {}) do rows[#rows + 1] = { name, quantity, value } end
+end
+
+local function charged(runs, unit)
+  local sum = 0
+  for _, r in ipairs(runs) do sum = sum + (r.meter.charged[unit] or 0) / #runs end
+  return sum
+end
+
+local methods = { { "Best-of-N", "best_of_n", 0 }, { "BoA", "boa", chosen }, { "isolated", "isolated", nil },
+  { "SDPO", "sdpo", function(r) return rawget(r.summary, "updates") end } }
+
+function derived.frontier(pick, part)
+  local rows = {}
+  for _, m in ipairs(methods) do
+    local runs = m[2] ~= "isolated" and pick(m[2], part.where) or {}
+    if #runs > 0 then
+      local of_seed = {}
+      for i, r in ipairs(runs) do of_seed[i] = vt.stats.fast(groups_of({ r }, m[3]), 1).value end
+      local groups = groups_of(runs, m[3])
+      shares(rows, m[1], groups, { rollouts = charged(runs, "rollouts"), task_success = vt.stats.task_success(groups, 1),
+        sd_over_seeds = #runs > 1 and vt.stats.sd(of_seed) or nil })
+    end
+  end
+  return rows
+end
+
+function derived.steps_by_task(pick)
+  local rows = {}
+  for _, drawn in ipairs(vt.sort_by(vt.group_by(groups_of(pick "boa"), function(g) return g.step or 0 end), "key")) do
+    for _, t in ipairs(vt.stats.by_task(drawn)) do
+      rows[#rows + 1] = { ("%d, task %d"):format(drawn.key, t.task), "sample_fast_1", t.fast_1, n = t.n, of = "samples" }
+    end
+  end
+  return rows
+end
+
+-- Rules over steps by the papers' fast_1, of each seed, then averaged: a maximum over the samples that it is scored on.
+function derived.choices(pick)
+  local sums, order, runs = {}, { "start", "last", "best", "each task's best" }, pick "boa"
+  local n_tasks = 0
+  for _, r in ipairs(runs) do
+    local steps, best_of = {}, {}
+    for _, drawn in ipairs(vt.sort_by(vt.group_by(groups_of { r }, function(g) return g.step or 0 end), "key")) do
+      local tasks = vt.stats.by_task(drawn)
+      n_tasks = #tasks
+      for i, t in ipairs(tasks) do best_of[i] = math.max(best_of[i] or 0, t.fast_1) end
+      steps[#steps + 1] = vt.stats.fast(drawn, 1).value
+    end
+    local values = { start = steps[1], last = steps[#steps], best = math.max(table.unpack(steps)), ["each task's best"] = vt.stats.mean(best_of) }
+    for name, v in pairs(values) do sums[name] = (sums[name] or 0) + v / #runs end
+  end
+  local rows = {}
+  for i, name in ipairs(#runs > 0 and order or {}) do rows[i] = { name, "sample_fast_1", sums[name], n = n_tasks, of = "tasks" } end
+  return rows
+end
+
+function derived.sdpo(pick)
+  local rows, means = {}, {}
+  for _, context in ipairs { "feedback", "prompt" } do
+    local values = {}
+    for i, r in ipairs(pick("sdpo", { context = context })) do
+      values[i] = r.summary.last_fast_1
+      rows[#rows + 1] = { ("%s %d"):format(context, r.params.seed), "sample_fast_1", values[i], n = charged({ r }, "rollouts"), of = "rollouts" }
+    end
+    if #values > 0 then
+      means[context] = vt.stats.mean(values)
+      rows[#rows + 1] = { context .. " mean", "sample_fast_1", means[context], sd = #values > 1 and vt.stats.sd(values) or nil,
+        n = #values, of = "seeds" }
+    end
+  end
+  if means.feedback and means.prompt then
+    rows[#rows + 1] = { "feedback less prompt", "sample_fast_1", means.feedback - means.prompt }
+  end
+  return rows
+end
+
+function derived.compute(pick)
+  local rows = {}
+  for _, m in ipairs(methods) do
+    local runs = pick(m[2])
+    if #runs > 0 then
+      for _, unit in ipairs { "rollouts", "sampled_tokens", "teacher_tokens", "update_tokens" } do
+        rows[#rows + 1] = { m[1], unit, charged(runs, unit), n = #runs, of = "runs" }
+      end
+      local wall = 0
+      for _, r in ipairs(runs) do wall = wall + (r.wall_s or 0) / 60 / #runs end
+      rows[#rows + 1] = { m[1], "minutes", wall, n = #runs, of = "runs" }
+    end
+  end
+  return rows
+end
+
+local function correct_of(groups) return vt.filter(vt.flatten(groups), function(s) return s.result.correct end) end
+
+local function speedups(samples)
+  local out = {}
+  for i, s in ipairs(samples) do out[i] = s.result.speedup_measured end
+  return out
+end
+
+function derived.speedup_by_seed(pick)
+  local rows, means = {}, {}
+  for _, r in ipairs(pick "boa") do
+    local found = speedups(correct_of(groups_of({ r }, chosen)))
+    if #found > 0 then
+      means[#means + 1] = vt.stats.mean(found)
+      rows[#rows + 1] = { tostring(r.params.seed), "speedup", means[#means], n = #found, of = "correct samples" }
+    end
+  end
+  if #means > 0 then
+    rows[#rows + 1] = { "mean", "speedup", vt.stats.mean(means), sd = #means > 1 and vt.stats.sd(means) or nil, n = #means, of = "seeds" }
+  end
+  return rows
+end
+
+-- The first verdicts' fastest of each task, as the papers have it: a maximum over K noisy ratios.
+function derived.selected(pick)
+  local rows, best = {}, {}
+  for _, t in ipairs(vt.group_by(correct_of(groups_of(pick "best_of_n")), function(s) return s.task.id end)) do
+    best[#best + 1] = math.max(table.unpack(speedups(t)))
+  end
+  table.sort(best, function(a, b) return a > b end)
+  for i, v in ipairs(best) do rows[i] = { tostring(i), "speedup", v } end
+  return rows
+end
+
+-- Quarters of the correct samples by surprisal, Q1 the likeliest; the tasks in a quarter differ, which confounds it.
+function derived.quartiles(pick)
+  local samples, rows = vt.sort_by(correct_of(groups_of(pick "best_of_n")), function(s) return -s.logprob end), {}
+  for q = 1, #samples >= 4 and 4 or 0 do
+    local these = table.move(samples, (q - 1) * #samples // 4 + 1, q * #samples // 4, 1, {})
+    local fast, tokens = 0, 0
+    for _, s in ipairs(these) do
+      fast, tokens = fast + (vt.stats.is_fast(s.result, 1) and 1 or 0) / #these, tokens + s.n_tokens / #these
+    end
+    local tasks = #vt.group_by(these, function(s) return s.task.id end)
+    for name, v in vt.sorted_pairs { fast_1 = fast, speedup = vt.stats.mean(speedups(these)), tokens = tokens, tasks = tasks } do
+      rows[#rows + 1] = { "Q" .. q, name, v, n = #these, of = "correct samples" }
+    end
+  end
+  return rows
+end
+
+function derived.pilot(pick)
+  local rows = {}
+  for _, x in ipairs { { "Best-of-N", "best_of_n", 0 }, { "BoA step 0", "boa", 0 }, { "BoA step 1", "boa", 1 } } do
+    local groups = vt.filter(groups_of(pick(x[2]), x[3]), function(g) return g.task.id == 4 end)
+    if #groups > 0 then rows[#rows + 1] = { x[1], "sample_fast_1", vt.stats.fast(groups, 1).value, n = #vt.flatten(groups), of = "samples" } end
+  end
+  return rows
+end
+
+function derived.solved(pick, part)
+  local runs = pick("best_of_n", part.where)
+  return #runs > 0 and { { "tasks solved", "share", vt.stats.task_success(groups_of(runs), 1) },
+    { "tasks solved", "share_sure", vt.stats.task_success(groups_of(runs), 1, { sure = true }) } } or {}
+end
+
+local function same_tasks(a, b)
+  local known = {}
+  for _, g in ipairs(b) do known[g.task.id] = true end
+  return vt.filter(a, function(g) return known[g.task.id] end)
+end
+
+function derived.equivalent_k(pick)
+  local search, adapted = groups_of(pick "best_of_n"), groups_of(pick "boa", chosen)
+  search, adapted = same_tasks(search, adapted), same_tasks(adapted, search)
+  if #search == 0 then return {} end
+  local k = vt.stats.equivalent_k(search, adapted)
+  return { { "BoA", "equivalent K" .. (k.bound and ", bound " .. k.bound or ""), k } }
+end
+
+function derived.deficit(pick, part)
+  local search, adapted = groups_of(pick("best_of_n", part.where)), groups_of(pick("boa", part.where), chosen)
+  search, adapted = same_tasks(search, adapted), same_tasks(adapted, search)
+  if #search == 0 then return {} end
+  local a, b, d = vt.stats.by_task(search), vt.stats.by_task(adapted), {}
+  for i, t in ipairs(a) do
+    local other = vt.find(b, function(x) return x.task == t.task end)
+    d[i] = 100 * (other.fast_1 - t.fast_1)
+  end
+  return { { part.label, "points", vt.stats.mean_ci(d) } }
+end
+
+function derived.correlations(pick)
+  local rows, logprob, speed, length, task = {}, {}, {}, {}, {}
+  for i, s in ipairs(correct_of(groups_of(pick "best_of_n"))) do
+    logprob[i], speed[i], length[i], task[i] = s.logprob, s.result.speedup_measured, s.n_tokens, s.task.id
+  end
+  if #speed < 8 then return rows end
+  rows[1] = { "logprob, speedup", "rho", vt.stats.spearman(logprob, speed), of = "correct samples" }
+  rows[2] = { "logprob, speedup given length", "rho", vt.stats.partial_spearman(logprob, speed, length), of = "correct samples" }
+  rows[3] = { "length, speedup", "rho", vt.stats.spearman(length, speed), of = "correct samples" }
+  rows[4] = { "logprob, speedup", "rho within tasks", vt.stats.spearman(logprob, speed, { cluster = task, within = true }) }
+  return rows
+end
+
+function derived.teacher(pick)
+  local rows = {}
+  for _, context in ipairs { "feedback", "prompt" } do
+    local runs = pick("sdpo", { context = context })
+    local student = #runs > 0 and charged(runs, "student_tokens") or 0
+    if student > 0 then rows[#rows + 1] = { context, "overhead", charged(runs, "teacher_tokens") / student, n = student, of = "tokens" } end
+  end
+  return rows
+end
+
+-- fn(start, chosen) of each task, with the start's share as the row's name: points of a scatter.
+local function by_start(pick, quantity, fn)
+  local runs, rows = pick "boa", {}
+  if #runs == 0 then return rows end
+  local last = vt.stats.by_task(groups_of(runs, chosen))
+  for _, t in ipairs(vt.stats.by_task(groups_of(runs, 0))) do
+    local other = vt.find(last, function(x) return x.task == t.task end)
+    rows[#rows + 1] = { t.fast_1, quantity, fn(t.fast_1, other.fast_1), n = t.n, of = "samples" }
+  end
+  return rows
+end
+
+function derived.coverage(pick) return by_start(pick, "gain", function(a, b) return b - a end) end
+function derived.start_against_chosen(pick) return by_start(pick, "chosen step", function(_, b) return b end) end
+
+return derived

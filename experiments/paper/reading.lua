@@ -1,0 +1,131 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- From recorded runs to rows: which runs a part of an item takes, what it reads of each, and how the seeds of one
+-- configuration become one row. paper.lua writes them, sources.lua says what is asked for.
+local vt = require "vegttt"
+local derived = require "paper.derived"
+
+local reading = {}
+
+---pick(seen, experiment, where): finished runs that agree in all parameters but the seed, the newest of each seed; of several
+---such configurations the one with most seeds, then the one with most rollouts, then the newest. seen.used gets their folders, seen.missing the experiments
+---of which there is none.
+function reading.picker(runs)
+  local function text(v) return type(v) == "table" and table.concat(v, ",") or tostring(v) end
+  local function fits(r, experiment, where)
+    if r.experiment ~= experiment or r.status ~= "finished" then return false end
+    for name, value in pairs(where or {}) do
+      if text(rawget(r.params, name) or "") ~= value then return false end
+    end
+    return true
+  end
+  local function configuration(r)
+    local parts = {}
+    for name, value in vt.sorted_pairs(r.params) do
+      if name ~= "seed" then parts[#parts + 1] = name .. "=" .. text(value) end
+    end
+    return table.concat(parts, "\n")
+  end
+  return function(seen, experiment, where)
+    local best, n_best, most = {}, 0, 0
+    for _, same in ipairs(vt.group_by(vt.filter(runs, function(r) return fits(r, experiment, where) end), configuration)) do
+      local seeds = vt.group_by(same, function(r) return rawget(r.params, "seed") or 0 end)
+      local rollouts = same[#same].meter.charged.rollouts or 0
+      if #seeds > n_best or #seeds == n_best and rollouts >= most then
+        best, n_best, most = vt.sort_by(seeds, "key"), #seeds, rollouts
+      end
+    end
+    local out = {}
+    if #best == 0 then
+      local words = { experiment }
+      for name, value in vt.sorted_pairs(where or {}) do words[#words + 1] = ("--%s %s"):format(name, value == "" and '""' or value) end
+      seen.missing[table.concat(words, " ")] = true
+    end
+    for i, seed in ipairs(best) do
+      out[i] = seed[#seed]
+      seen.used[out[i].dir] = true
+    end
+    return out
+  end
+end
+
+local function field(t, name) return type(t) == "table" and rawget(t, name) or nil end
+
+-- Rows of a part from one run: { row, quantity, value, lo, hi, star }.
+local read = {}
+
+function read.table(r, part, add)
+  for _, row in ipairs(field(r.tables, part.table) or {}) do
+    local names, is_wanted = {}, true
+    for i, column in ipairs(type(part.label) == "table" and part.label or { part.label }) do names[i] = tostring(field(row, column)) end
+    for column, value in pairs(part.only or {}) do is_wanted = is_wanted and field(row, column) == value end
+    for i, column in ipairs(is_wanted and part.cols or {}) do
+      local bounds = part.bounds and i == 1
+      add { table.concat(names, ", "), part.quantity or column, field(row, column), lo = bounds and field(row, "lo") or nil,
+        hi = bounds and field(row, "hi") or nil, n = field(row, "n"), of = field(row, "n") and "samples", star = part.star and field(row, part.star) }
+    end
+  end
+end
+
+function read.result(r, part, add)
+  local label = part.label == "seed" and tostring(r.params.seed) or part.label
+  for _, name in ipairs(part.result) do
+    add { label, part.quantity or name, field(r.summary, (name:gsub("@K$", "@" .. tostring(field(r.params, "k"))))) }
+  end
+end
+
+function read.params(r, part, add)
+  local values = {}
+  for name, v in pairs(r.params) do values[name] = v end
+  for name, v in vt.sorted_pairs(values) do
+    local is_asked = part.params == "*" or vt.find(part.params, function(x) return x == name end)
+    if is_asked then add { part.label, name, type(v) == "table" and table.concat(v, ",") or v } end
+  end
+end
+
+function read.meter(r, part, add)
+  for _, unit in ipairs(part.meter) do add { part.label, unit, field(r.meter.charged, unit) } end
+end
+
+-- One row of each name and quantity: numbers as means over runs with their standard deviation, other values listed.
+local function pool(rows, out)
+  for _, same in ipairs(vt.group_by(rows, function(x) return x[1] .. "\0" .. x[2] end)) do
+    local first, values = same[1], {}
+    for _, x in ipairs(same) do values[#values + 1] = x[3] end
+    local row = { first[1], first[2], values[1], lo = first.lo, hi = first.hi, n = first.n, of = first.of, runs = #values, star = first.star }
+    if #values > 1 and type(values[1]) == "number" then
+      row[3], row.sd, row.lo, row.hi = vt.stats.mean(values), vt.stats.sd(values), nil, nil
+    elseif #values > 1 then
+      local kinds = vt.group_by(values, function(v) return tostring(v) end)
+      for i, kind in ipairs(kinds) do kinds[i] = kind.key end
+      row[3] = table.concat(kinds, " | ")
+    end
+    if row[3] ~= nil then out[#out + 1] = row end
+  end
+end
+
+---All rows of a part, appended to out; seen as picker has it.
+function reading.rows(part, pick, seen, out)
+  if part.derived then
+    for _, row in ipairs(derived[part.derived](function(experiment, where) return pick(seen, experiment, where) end, part)) do
+      if type(row[3]) == "table" then
+        local s = row[3]
+        row[3], row.lo, row.hi, row.n, row.of = s.value, s.lo, s.hi, s.n, row.of or s.unit .. "s"
+      end
+      row[1] = type(row[1]) == "number" and ("%.12g"):format(row[1]) or row[1]
+      out[#out + 1] = row
+    end
+    return
+  end
+  local rows, how = {}, part.table and "table" or part.result and "result" or part.params and "params" or "meter"
+  for i, r in ipairs(pick(seen, part.from, part.where)) do
+    read[how](r, part, function(row)
+      row[2] = part.apart and ("%s, seed %s"):format(row[2], tostring(field(r.params, "seed") or i)) or row[2]
+      row.n, row.of = row.n or field(r.meter.charged, "rollouts"), row.of or "rollouts"
+      rows[#rows + 1] = row
+    end)
+  end
+  pool(rows, out)
+end
+
+return reading
