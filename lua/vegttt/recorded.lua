@@ -37,7 +37,10 @@ local function glob(pattern)
   return found
 end
 
-local function plain_path(path) return (path:gsub("^%./", "")) end
+local function plain_path(path)
+  while path:find "^%./" do path = path:gsub("^%./+", "") end
+  return path
+end
 
 local function own_dir()
   local task = sched.current()
