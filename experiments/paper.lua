@@ -46,7 +46,8 @@ end
 
 -- The page: every item with its state and its table.
 local function page(items)
-  local lines = { "# Tables and figures", "", "`published` is the papers' value, `reproduced` what the recorded runs give; `not run` is never filled.", "" }
+  local lines = { "# Tables and figures", "", "`published` is the papers' value, `reproduced` what the recorded runs give; `not run` is never filled.",
+    "Two numbers beside each other are of the same thing only where tasks, K, steps, temperature and model are: each item says its own.", "" }
   local function add(...)
     for _, line in ipairs { ... } do lines[#lines + 1] = line end
     lines[#lines + 1] = ""
@@ -55,7 +56,7 @@ local function page(items)
     add(("## %s: %s"):format(item.id, item.title))
     add(item.state == "text" and "Text of the papers, no numbers." or item.state)
     if #item.missing > 0 then add("Not run: " .. table.concat(item.missing, "; ")) end
-    if #item.used > 0 then add("From " .. table.concat(item.used, ", ")) end
+    if #item.used > 0 then add(("Made with %s, from %s"):format(table.concat(item.settings, "; "), table.concat(item.used, ", "))) end
     if item.table then add(item.table:markdown()) end
     if item.picture then add(("![%s](%s)"):format(item.title, item.picture)) end
   end
@@ -70,8 +71,9 @@ end
 
 -- One item: its rows, table and picture.
 local function make(run, source, pick, all)
-  local item = { id = source[1], title = source[2], name = source[1]:gsub("%W+", "_"):gsub("_$", ""), used = {}, missing = {}, plot = source.plot }
-  local rows, refs, seen, n_empty = {}, {}, { used = {}, missing = {} }, 0
+  local item = { id = source[1], title = source[2], name = source[1]:gsub("%W+", "_"):gsub("_$", ""), used = {}, missing = {}, settings = {},
+    plot = source.plot }
+  local rows, refs, seen, n_empty = {}, {}, { used = {}, missing = {}, settings = {} }, 0
   for i = 3, #source do
     local found = {}
     reading.rows(source[i], pick, seen, found)
@@ -79,8 +81,9 @@ local function make(run, source, pick, all)
     if source[i].ref and found[1] then refs[#refs + 1] = found[1][3] end
     table.move(found, 1, source[i].ref and 0 or #found, #rows + 1, rows)
   end
-  for dir in vt.sorted_pairs(seen.used) do item.used[#item.used + 1] = dir end
-  for what in vt.sorted_pairs(seen.missing) do item.missing[#item.missing + 1] = what end
+  for name, set in pairs(seen) do
+    for what in vt.sorted_pairs(set) do table.insert(item[name], what) end
+  end
   item.state = source.text and "text" or #rows == 0 and "not run" or (n_empty > 0 or #item.missing > 0) and "partial" or "complete"
   if not source.text then item.table = write_table(run, item, rows, all) end
   if item.plot and draw(run, item, rows, refs) then item.picture = ("plots/%s.svg"):format(item.name) end

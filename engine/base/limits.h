@@ -15,7 +15,7 @@
     X(TOP_K, "top_k", VT_WITHIN(0, INT32_MAX))       /* 0 = off */                                                     \
     X(MIN_P, "min_p", VT_WITHIN(0, 1))               /* 0 = off */                                                     \
     X(MAX_TOKENS, "max_tokens", VT_WITHIN(1, 1 << 20))                                                                 \
-    X(N, "n", VT_WITHIN(1, INT32_MAX / 2)) /* samples of one request */                                                \
+    X(N, "n", VT_WITHIN(1, 1 << 20)) /* samples of one request */                                                      \
     X(LR, "lr", VT_AT_LEAST(0))                                                                                        \
     X(WEIGHT_DECAY, "weight_decay", VT_AT_LEAST(0))                                                                    \
     X(GRAD_CLIP, "grad_clip", VT_AT_LEAST(0)) /* 0 = off */                                                            \

@@ -282,13 +282,14 @@ static int l_tiers(lua_State *L)
     return 1;
 }
 
-/* core.prompt(task, body or nil): what a model is shown of the task. */
+/* core.prompt(task, body or nil, tier or nil): what a model is shown of the task. */
 static int l_prompt(lua_State *L)
 {
     vt_err err;
+    lua_settop(L, 3);
     struct vt_guard *g = vt_lua_guard(L, free);
     char *text = NULL;
-    if (vt_eval_prompt(NULL, vt_lua_task(L, 1), luaL_optstring(L, 2, NULL), &text, &err) != VT_OK)
+    if (vt_eval_prompt(luaL_optstring(L, 3, NULL), vt_lua_task(L, 1), luaL_optstring(L, 2, NULL), &text, &err) != VT_OK)
         return vt_lua_raise(L, "task:prompt", &err);
     g->p = text;
     lua_pushstring(L, text);

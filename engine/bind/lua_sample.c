@@ -164,7 +164,7 @@ static void read_group(lua_State *L, int idx, struct sample_op *s)
     lua_getfield(L, idx, "index");
     luaL_checktype(L, -1, LUA_TTABLE);
     lua_Integer n = (lua_Integer)lua_rawlen(L, -1);
-    luaL_argcheck(L, n >= 1 && n <= INT32_MAX / 2, idx, "at least one sample");
+    luaL_argcheck(L, n >= 1 && n <= (1 << 20), idx, "at least one sample");
     s->index = vt_lua_need(L, vt_alloc_array((size_t)n, sizeof *s->index));
     for (lua_Integer i = 0; i < n; i++) {
         lua_rawgeti(L, -1, i + 1);

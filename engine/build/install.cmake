@@ -43,7 +43,7 @@ Cflags: -I${includedir}
 Libs: -L${libdir} -lvegttt
 ]] @ONLY)
 install(TARGETS vegttt RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-install(TARGETS vegttt-worker RUNTIME DESTINATION libexec/vegttt)
+install(TARGETS vegttt-worker vegttt-cuda RUNTIME DESTINATION libexec/vegttt)
 install(TARGETS vegttt_shared LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(FILES ${api_headers} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/vegttt)
 install(FILES ${PROJECT_BINARY_DIR}/vegttt.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -25,3 +25,10 @@ if(worker_sources)
   # Whatever links the evaluator needs the worker beside it at run time.
   add_dependencies(vegttt_eval vegttt-worker)
 endif()
+# The cuda tier's worker (NVRTC in a jail, and the runner on a GPU): both open NVIDIA's libraries at run time.
+vegttt_embed(vegttt_eval vt_cuda_device_text ${PROJECT_SOURCE_DIR}/engine/eval/cuda/device cuh)
+file(GLOB cuda_worker_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/engine/eval/cuda/worker/*.c)
+add_executable(vegttt-cuda ${cuda_worker_sources})
+target_link_libraries(vegttt-cuda PRIVATE vegttt_eval vegttt_gpu)
+target_link_options(vegttt-cuda PRIVATE -Wl,--as-needed)
+add_dependencies(vegttt vegttt-cuda)

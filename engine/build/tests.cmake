@@ -30,4 +30,22 @@ foreach(source ${unit_tests})
   add_test(NAME unit_${name} COMMAND test_${name})
   list(APPEND unit_targets test_${name})
 endforeach()
+
+# Doubles of NVIDIA's driver and run-time compiler, for tests of the cuda tier where there is no GPU: found through
+# LD_LIBRARY_PATH by vegttt-cuda, so that everything of the tier but the device itself is the real thing.
+foreach(pair "driver;cuda;1" "nvrtc;nvrtc;13")
+  list(GET pair 0 source)
+  list(GET pair 1 name)
+  list(GET pair 2 version)
+  add_library(vegttt_double_${name} SHARED EXCLUDE_FROM_ALL ${PROJECT_SOURCE_DIR}/tests/gpu_double/${source}.c)
+  target_compile_definitions(vegttt_double_${name} PRIVATE _GNU_SOURCE)
+  target_include_directories(vegttt_double_${name} PRIVATE ${PROJECT_SOURCE_DIR}/engine)
+  target_link_libraries(vegttt_double_${name} PRIVATE ${CMAKE_DL_LIBS})
+  set_target_properties(vegttt_double_${name} PROPERTIES OUTPUT_NAME ${name} SOVERSION ${version}
+    LIBRARY_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests/gpu_double)
+  list(APPEND unit_targets vegttt_double_${name})
+endforeach()
+foreach(name eval_cuda_tier eval_cuda_compile)
+  add_dependencies(test_${name} vegttt-cuda vegttt_double_cuda vegttt_double_nvrtc)
+endforeach()
 add_custom_target(tests DEPENDS ${unit_targets})

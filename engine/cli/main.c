@@ -6,6 +6,7 @@
 #include "base/nearest.h"
 #include "bind/build_id.h"
 #include "cli/verbs.h"
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -81,8 +82,19 @@ static int unknown(const char *word)
     return VT_EXIT_USAGE;
 }
 
+/* A caller may have closed standard descriptors. The first files that are opened would get their numbers, and answers
+ * would go into them. What stands there instead cannot be used in the stream's direction, so that reading and writing
+ * fail as they do on what is closed, and are reported. */
+static void fill_closed_streams(void)
+{
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", fd == 0 ? O_WRONLY : O_RDONLY); /* gets the lowest number, which is this one */
+}
+
 int main(int argc, char **argv)
 {
+    fill_closed_streams();
     if (argc < 2) {
         usage(stderr);
         return VT_EXIT_USAGE;

@@ -10,6 +10,7 @@
 #include "cpu/kernels.h"
 #include "eval/c/broker.h"
 #include "eval/c/cores.h"
+#include "eval/cuda/look.h"
 #include "gpu/blas.h"
 #include "gpu/nvrtc.h"
 #include "loop/loop.h"
@@ -138,6 +139,17 @@ static void gpus(void)
 #endif
 }
 
+static void cuda_tier(void)
+{
+    char name[128];
+    vt_err err;
+
+    if (vt_cuda_tier_look(name, &err) == VT_OK)
+        printf("%-14s CUDA kernels (.cu files) are judged on %s\n", "cuda tier", name);
+    else
+        printf("%-14s not usable: %s\n", "cuda tier", err.msg);
+}
+
 int vt_verb_doctor(int argc, char **argv)
 {
     bool is_well = true;
@@ -154,6 +166,7 @@ int vt_verb_doctor(int argc, char **argv)
     is_well &= program("python3", "--version", "python3");
     is_well &= jail();
     gpus();
+    cuda_tier();
     places();
     puts(is_well ? "all that a run needs is here" : "something that a run needs is missing");
     return is_well ? VT_EXIT_OK : VT_EXIT_INFRA;

@@ -3,9 +3,19 @@
  * blocks.c: reasoning, lines and fences of an answer.
  *
  * A fence is a run of three or more backticks or tildes that begins a line, or that is the only run of a line and ends
- * it up to one word ("Here it is: ```c", "}```"). Inside a block a run of the same kind, at least as long and with
- * nothing behind it closes; one with a word behind it closes and opens, because models forget the closing one; a
- * shorter one or one of the other kind is text. So a block of four backticks can show one of three.
+ * it up to one word ("Here it is: ```c"). Inside a block a run of the same kind, at least as long and with nothing
+ * behind it closes, where it has a line of its own or stands behind code that ends ("}```"); one with a word behind it
+ * closes and opens, because models forget the closing one; a shorter one or one of the other kind is text. So a block
+ * of four backticks can show one of three.
+ *
+ * A comment of C is text: a ruler of tildes in it, or an example between fences, opens nothing. But a bare fence of the
+ * block's own kind that begins a line ends the block even there, since that is what Markdown reads. A comment counts
+ * only if it closes before another opens, so that a path in a sentence ("src/" and a star) hides nothing.
+ *
+ * A reasoning tag hides text only where no honest reader would take it for anything else: at the start of the answer,
+ * or at the start of a line outside blocks and with its partner behind it. A closing tag without a partner begins or
+ * ends a line outside blocks, or has one to itself. Control tokens of a model's own format may stand anywhere outside
+ * blocks.
  */
 #include "eval/blocks.h"
 #include <string.h>
@@ -31,78 +41,12 @@ struct vt_span vt_span_trim(struct vt_span s)
     return s;
 }
 
-/* ---- reasoning ---- */
-
-static const struct tag {
-    const char *open, *close;
-} tags[] = {{"<think>", "</think>"},
-            {"<thinking>", "</thinking>"},
-            {"<thought>", "</thought>"},
-            {"<reasoning>", "</reasoning>"},
-            {"<analysis>", "</analysis>"},
-            {"<scratchpad>", "</scratchpad>"},
-            {"[THINK]", "[/THINK]"},
-            {"\xe2\x97\x81think\xe2\x96\xb7", "\xe2\x97\x81/think\xe2\x96\xb7"},
-            {"<|channel|>analysis<|message|>", "<|end|>"}};
-enum { N_TAGS = sizeof tags / sizeof tags[0] };
-
-static bool starts(struct vt_span s, const char *word)
-{
-    size_t n = strlen(word);
-    return (size_t)(s.end - s.p) >= n && memcmp(s.p, word, n) == 0;
-}
-
-static bool may_be_tag(char c)
-{
-    return c == '<' || c == '[' || c == '\xe2';
-}
-
-/* The end of `close` at or after s.p; NULL when it does not come. */
-static const char *find_close(struct vt_span s, const char *close)
-{
-    for (; s.p < s.end; s.p++)
-        if (*s.p == close[0] && starts(s, close))
-            return s.p + strlen(close);
-    return NULL;
-}
-
-void vt_parts_init(struct vt_parts *it, struct vt_span answer)
-{
-    *it = (struct vt_parts){.rest = answer};
-}
-
-bool vt_parts_next(struct vt_parts *it, struct vt_part *out)
-{
-    if (it->is_ended)
-        return false;
-    *out = (struct vt_part){.text = it->rest, .is_behind = it->is_behind};
-    for (struct vt_span at = it->rest; at.p < at.end; at.p++) {
-        if (!may_be_tag(*at.p))
-            continue;
-        for (size_t i = 0; i < N_TAGS; i++) {
-            if (starts(at, tags[i].open)) {
-                const char *close = find_close(at, tags[i].close);
-                out->text.end = at.p;
-                out->is_cut = it->is_ended = !close;
-                it->is_behind = true;
-                it->rest.p = close ? close : at.end;
-                return true;
-            }
-            if (starts(at, tags[i].close)) {
-                out->text.p = at.p + strlen(tags[i].close);
-                out->is_first = out->is_behind = true;
-            }
-        }
-    }
-    it->is_ended = true;
-    return true;
-}
-
 /* ---- fences ---- */
 
 struct fence {
     struct vt_span mark; /* the run */
     struct vt_span word; /* what stands after it on the line; empty = bare */
+    bool begins_line;
 };
 
 static const char *run_end(const char *p, const char *end)
@@ -126,8 +70,17 @@ static bool is_word(struct vt_span s)
     return true;
 }
 
-/* Does the line [p, end) hold a fence? */
-static bool find_fence(const char *p, const char *end, struct fence *out)
+/* Is what follows the line's beginning [p, at) in a comment to the end of the line? An address (https:) opens none. */
+static bool in_line_comment(const char *p, const char *at)
+{
+    for (const char *q = p; q + 1 < at; q++)
+        if (q[0] == '/' && q[1] == '/' && (q == p || is_space(q[-1]) || strchr(";{})", q[-1])))
+            return true;
+    return false;
+}
+
+/* Does the line [p, end) hold what looks like a fence? */
+static bool find_mark(const char *p, const char *end, struct fence *out)
 {
     struct vt_span line = vt_span_trim((struct vt_span){p, end});
     for (const char *at = line.p; at < line.end; at++) {
@@ -136,16 +89,46 @@ static bool find_fence(const char *p, const char *end, struct fence *out)
         const char *after = run_end(at, line.end);
         out->mark = (struct vt_span){at, after};
         out->word = vt_span_trim((struct vt_span){after, line.end});
-        if (at == line.p)
-            return memchr(after, '`', (size_t)(line.end - after)) == NULL;
-        if (*at == '~' || !is_word(out->word))
+        out->begins_line = at == line.p;
+        if (memchr(after, '`', (size_t)(line.end - after)))
             return false;
-        for (const char *q = after; q < line.end; q++)
-            if (*q == '`')
-                return false;
-        return true;
+        return out->begins_line || (*at == '`' && is_word(out->word) && !in_line_comment(line.p, at));
     }
     return false;
+}
+
+/* Comments of a text, found as far as somebody asks. */
+struct comments {
+    const char *at; /* behind what has been read: perhaps inside the text, at the end of a comment */
+    const char *end;
+};
+
+/* Where a comment opens in [p, end), or, if asked, closes. */
+static const char *find_edge(const char *p, const char *end, bool or_close)
+{
+    for (; p + 1 < end; p++)
+        if ((p[0] == '/' && p[1] == '*') || (or_close && p[0] == '*' && p[1] == '/'))
+            return p;
+    return NULL;
+}
+
+/* Asked in the order of the text. */
+static bool in_comment(struct comments *c, const char *at)
+{
+    while (c->at < at) {
+        const char *open = find_edge(c->at, at, false);
+        const char *edge = open ? find_edge(open + 2, c->end, true) : NULL;
+        if (!open)
+            c->at = at;
+        else
+            c->at = edge && *edge == '*' ? edge + 2 : open + 2;
+    }
+    return c->at > at;
+}
+
+static bool find_fence(struct comments *c, const char *p, const char *end, struct fence *out)
+{
+    return find_mark(p, end, out) && !in_comment(c, out->mark.p);
 }
 
 /* The language in what stands after a fence: the first word, also of {.c} and c,title. */
@@ -187,10 +170,11 @@ static enum vt_block_word word_of(struct vt_span w)
 void vt_fences_count(struct vt_span part, struct vt_fence_count *out)
 {
     *out = (struct vt_fence_count){0};
+    struct comments c = {part.p, part.end};
     for (const char *p = part.p; p < part.end;) {
         const char *e = vt_line_end(p, part.end);
         struct fence f;
-        if (find_fence(p, e, &f) && out->n++ == 0) {
+        if (find_fence(&c, p, e, &f) && out->n++ == 0) {
             out->first = (struct vt_span){f.mark.p, e};
             out->is_bare = f.word.p == f.word.end;
         }
@@ -198,18 +182,32 @@ void vt_fences_count(struct vt_span part, struct vt_fence_count *out)
     }
 }
 
-static bool closes(const struct fence *f, const struct fence *open)
+/* Does code that ends stand before the mark, on its line? */
+static bool follows_code(const char *line, const char *mark)
 {
-    return *f->mark.p == *open->mark.p && f->mark.end - f->mark.p >= open->mark.end - open->mark.p;
+    while (mark > line && is_space(mark[-1]))
+        mark--;
+    return mark > line && (mark[-1] == ';' || mark[-1] == '}');
+}
+
+/* Does what stands on the line at p end the block? With a word behind it, it opens the next as well. */
+static bool closes(struct comments *c, const char *p, const char *end, const struct fence *open, struct fence *f)
+{
+    if (!find_mark(p, end, f) || *f->mark.p != *open->mark.p || f->mark.end - f->mark.p < open->mark.end - open->mark.p)
+        return false;
+    if (f->word.p < f->word.end)
+        return f->begins_line && !in_comment(c, f->mark.p);
+    return f->begins_line || (follows_code(p, f->mark.p) && !in_comment(c, f->mark.p));
 }
 
 /* The fence that opens the next block; rest begins behind its line afterwards. */
 static bool next_open(struct vt_span *rest, struct fence *out)
 {
+    struct comments c = {rest->p, rest->end};
     while (rest->p < rest->end) {
         const char *p = rest->p, *e = vt_line_end(p, rest->end);
         rest->p = e < rest->end ? e + 1 : e;
-        if (find_fence(p, e, out))
+        if (find_fence(&c, p, e, out))
             return true;
     }
     return false;
@@ -221,17 +219,153 @@ bool vt_block_next(struct vt_span *rest, struct vt_block *out)
     if (!next_open(rest, &open))
         return false;
     struct vt_span language = language_of(open.word);
+    struct comments c = {rest->p, rest->end};
     *out = (struct vt_block){.text = *rest, .word = word_of(language), .language = language, .is_open = true};
     for (const char *p = rest->p; p < rest->end;) {
         const char *e = vt_line_end(p, rest->end), *next = e < rest->end ? e + 1 : e;
-        if (find_fence(p, e, &f) && closes(&f, &open)) {
+        if (closes(&c, p, e, &open, &f)) {
             out->text.end = f.mark.p;
             out->is_open = false;
-            rest->p = f.word.p == f.word.end ? next : p; /* one with a word opens the next block: it is met again */
+            out->is_closed = f.word.p == f.word.end;
+            rest->p = out->is_closed ? next : p; /* one with a word opens the next block: it is met again */
             return true;
         }
         p = next;
     }
     rest->p = rest->end;
+    return true;
+}
+
+/* ---- reasoning ---- */
+
+static const struct tag {
+    const char *open, *close;
+    bool is_token; /* of the model's format: no text that anybody writes */
+} tags[] = {{"<think>", "</think>", false},
+            {"<thinking>", "</thinking>", false},
+            {"<thought>", "</thought>", false},
+            {"<reasoning>", "</reasoning>", false},
+            {"<analysis>", "</analysis>", false},
+            {"<scratchpad>", "</scratchpad>", false},
+            {"[THINK]", "[/THINK]", false},
+            {"\xe2\x97\x81think\xe2\x96\xb7", "\xe2\x97\x81/think\xe2\x96\xb7", true},
+            {"<|channel|>analysis<|message|>", "<|end|>", true}};
+enum { N_TAGS = sizeof tags / sizeof tags[0] };
+_Static_assert((int)N_TAGS == (int)VT_N_REASONING_TAGS, "an iterator over parts remembers something of every tag");
+
+static bool starts(struct vt_span s, const char *word)
+{
+    size_t n = strlen(word);
+    return (size_t)(s.end - s.p) >= n && memcmp(s.p, word, n) == 0;
+}
+
+static bool may_be_tag(char c)
+{
+    return c == '<' || c == '[' || c == '\xe2';
+}
+
+/* The end of the tag's partner at or after s.p; NULL when it does not come. */
+static const char *find_close(struct vt_parts *it, size_t tag, struct vt_span s)
+{
+    const char *close = tags[tag].close;
+    for (; !it->is_unclosed[tag] && s.p < s.end; s.p++)
+        if (*s.p == close[0] && starts(s, close))
+            return s.p + strlen(close);
+    it->is_unclosed[tag] = true; /* from here on to the end, so nobody need look again */
+    return NULL;
+}
+
+void vt_parts_init(struct vt_parts *it, struct vt_span answer)
+{
+    *it = (struct vt_parts){.rest = answer, .answer = answer, .behind_block = answer.p, .behind_comment = answer.p};
+}
+
+static void go_on_from(struct vt_parts *it, const char *p)
+{
+    it->rest.p = it->behind_block = it->behind_comment = p;
+}
+
+/* Does `at` stand in a block that opens and closes properly? One that runs into another one's fence, or into the end,
+ * may be no block but what is left of a thought. Asked in the order of the text. */
+static bool in_closed_block(struct vt_parts *it, const char *at)
+{
+    while (it->behind_block <= at && it->behind_block < it->answer.end) {
+        struct vt_span rest = {it->behind_block, it->answer.end};
+        if (!vt_block_next(&rest, &it->block))
+            it->block = (struct vt_block){.text = {rest.end, rest.end}};
+        it->behind_block = rest.p;
+    }
+    return it->block.is_closed && at >= it->block.text.p && at < it->block.text.end;
+}
+
+/* The place of a tag [at, end of the tag) in its line. */
+struct place {
+    bool begins, ends; /* the line */
+    const char *line;
+};
+
+static struct place place_of(const struct vt_parts *it, const char *at, size_t n)
+{
+    const char *p = at, *q = at + n;
+    while (p > it->rest.p && (p[-1] == ' ' || p[-1] == '\t'))
+        p--;
+    while (q < it->rest.end && (*q == ' ' || *q == '\t' || *q == '\r'))
+        q++;
+    struct place place = {p == it->rest.p || p[-1] == '\n', q == it->rest.end || *q == '\n', p};
+    while (place.ends && place.line > it->rest.p && place.line[-1] != '\n')
+        place.line--;
+    return place;
+}
+
+/* Does the tag's opening at `at` hide what follows it? *close: behind its partner, or NULL. */
+static bool hides(struct vt_parts *it, size_t tag, struct vt_span at, const char **close)
+{
+    struct vt_span before = vt_span_trim((struct vt_span){it->answer.p, at.p});
+    bool is_first = before.p == before.end;
+    if (!is_first && !tags[tag].is_token && !place_of(it, at.p, strlen(tags[tag].open)).begins)
+        return false;
+    *close = find_close(it, tag, at);
+    return is_first || (!in_closed_block(it, at.p) && (*close || tags[tag].is_token));
+}
+
+/* Does a closing tag that nothing opened make a thought of what stands before it? */
+static bool ends_thought(struct vt_parts *it, size_t tag, struct vt_span at)
+{
+    struct place place = place_of(it, at.p, strlen(tags[tag].close));
+    bool has_line = tags[tag].is_token || (place.begins && place.ends);
+    bool is_edge = place.begins || (place.ends && !in_line_comment(place.line, at.p));
+    if (!has_line && !(is_edge && !in_closed_block(it, at.p)))
+        return false;
+    struct comments c = {it->behind_comment, it->answer.end};
+    bool is_text = in_comment(&c, at.p);
+    it->behind_comment = c.at;
+    return !is_text;
+}
+
+bool vt_parts_next(struct vt_parts *it, struct vt_part *out)
+{
+    if (it->is_ended)
+        return false;
+    *out = (struct vt_part){.text = it->rest, .is_behind = it->is_behind};
+    for (struct vt_span at = it->rest; at.p < at.end; at.p++) {
+        if (!may_be_tag(*at.p))
+            continue;
+        for (size_t i = 0; i < N_TAGS; i++) {
+            const char *close;
+            if (starts(at, tags[i].open) && hides(it, i, at, &close)) {
+                out->text.end = at.p;
+                out->is_cut = it->is_ended = !close;
+                it->is_behind = true;
+                go_on_from(it, close ? close : at.end);
+                return true;
+            }
+            if (starts(at, tags[i].close) && ends_thought(it, i, at)) {
+                out->text.p = at.p + strlen(tags[i].close);
+                go_on_from(it, out->text.p);
+                out->is_first = out->is_behind = true;
+            }
+        }
+    }
+    it->is_ended = true;
     return true;
 }

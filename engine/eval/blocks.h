@@ -16,11 +16,28 @@ struct vt_span {
 const char *vt_line_end(const char *p, const char *end); /* the '\n' or the end */
 struct vt_span vt_span_trim(struct vt_span s);           /* without the blanks around it */
 
+/* What the word after an opening fence says. */
+enum vt_block_word { VT_WORD_FOREIGN /* a language that is not C */, VT_WORD_OTHER, VT_WORD_NONE, VT_WORD_C };
+struct vt_block {
+    struct vt_span text; /* what stands between the fences */
+    enum vt_block_word word;
+    struct vt_span language; /* the word itself, without what stands around and behind it */
+    bool is_open;            /* the answer ends before the block does */
+    bool is_closed;          /* a fence of its own ends it, not the one that opens the next */
+};
+/* The next block of *rest, which is moved on. */
+bool vt_block_next(struct vt_span *rest, struct vt_block *out);
+
+enum { VT_N_REASONING_TAGS = 9 };
 /* Parts of an answer that are no reasoning, in order. Text before a closing tag that nothing opened is reasoning too
- * (templates that open it in the prompt): with is_first what came so far does not count. */
+ * (templates that open it in the prompt): with is_first what came so far does not count. Tags in blocks, in comments
+ * and inside lines are text. */
 struct vt_parts {
-    struct vt_span rest;
-    bool is_behind, is_ended;
+    struct vt_span rest, answer;
+    struct vt_block block;    /* the one that was met last */
+    const char *behind_block; /* where the next one is looked for */
+    const char *behind_comment;
+    bool is_unclosed[VT_N_REASONING_TAGS], is_behind, is_ended;
 };
 struct vt_part {
     struct vt_span text;
@@ -30,17 +47,6 @@ struct vt_part {
 };
 void vt_parts_init(struct vt_parts *it, struct vt_span answer);
 bool vt_parts_next(struct vt_parts *it, struct vt_part *out);
-
-/* What the word after an opening fence says. */
-enum vt_block_word { VT_WORD_FOREIGN /* a language that is not C */, VT_WORD_OTHER, VT_WORD_NONE, VT_WORD_C };
-struct vt_block {
-    struct vt_span text; /* what stands between the fences */
-    enum vt_block_word word;
-    struct vt_span language; /* the word itself, without what stands around and behind it */
-    bool is_open;            /* the answer ends before the block does */
-};
-/* The next block of *rest, which is moved on. */
-bool vt_block_next(struct vt_span *rest, struct vt_block *out);
 
 /* The first fence of the text and how many there are. */
 struct vt_fence_count {

@@ -50,6 +50,7 @@ size_t vt_task_n_arrays(const vt_task *t);
 const struct vt_task_array *vt_task_array(const vt_task *t, size_t i);
 size_t vt_task_n_scalars(const vt_task *t);
 const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i);
+size_t vt_task_n_sizes(const vt_task *t);
 const char *vt_task_size_name(const vt_task *t, size_t i);   /* in the order of the signature */
 bool vt_task_has_scale(const vt_task *t, const char *scale); /* "cpu", "search", "full", "hidden" */
 double vt_task_rtol(const vt_task *t);
@@ -57,6 +58,8 @@ double vt_task_atol(const vt_task *t);
 double vt_task_k(const vt_task *t);
 const char *vt_task_tuned(const vt_task *t);   /* NULL = none */
 const char *vt_task_helpers(const vt_task *t); /* "" = none; stands before the function */
+const char *vt_task_cuda(const vt_task *t); /* CUDA text with its launch plan; NULL = none but what follows from body */
+const char *vt_task_cuda_tuned(const vt_task *t); /* NULL = none */
 /* Number of input distributions worth visiting: the longest list among the arrays. Array a uses dist[d % n_dists]. */
 int vt_task_n_dists(const vt_task *t);
 /* Why a null candidate cannot be told from an honest one here ("half_inputs": reason), or NULL. */

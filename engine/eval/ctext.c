@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ctext.c: the small lexer of ctext.h. Line continuations count as white space inside directives; raw strings and
- * trigraphs do not exist in C17 as gcc compiles it by default.
+ * ctext.c: the small lexer of ctext.h. Line continuations count as white space between tokens and as nothing inside a
+ * name; digraphs are the brackets they stand for. Raw strings and trigraphs do not exist in C17 as gcc compiles it by
+ * default.
  */
 #include "eval/ctext.h"
 #include <string.h>
@@ -42,12 +43,21 @@ static void skip_comment(struct vt_clexer *l)
     }
 }
 
+/* Bytes of the line continuation at p; 0 where none stands. */
+static size_t splice(const char *p, const char *end)
+{
+    if (end - p >= 2 && p[0] == '\\' && p[1] == '\n')
+        return 2;
+    return end - p >= 3 && p[0] == '\\' && p[1] == '\r' && p[2] == '\n' ? 3 : 0;
+}
+
 static void skip_space(struct vt_clexer *l)
 {
     while (l->at < l->end) {
         char c = *l->at;
-        if (c == '\\' && (peek(l, 1) == '\n' || (peek(l, 1) == '\r' && peek(l, 2) == '\n'))) {
-            l->at += peek(l, 1) == '\n' ? 2 : 3;
+        size_t n = splice(l->at, l->end);
+        if (n > 0) {
+            l->at += n;
             l->line++;
         } else if (c == '\n') {
             l->at++;
@@ -86,10 +96,30 @@ static void take_number(struct vt_clexer *l)
     }
 }
 
+/* A name may go on behind a line continuation. */
+static void take_name(struct vt_clexer *l)
+{
+    while (l->at < l->end) {
+        size_t n = splice(l->at, l->end);
+        if (n > 0 && l->at + n < l->end && is_word(l->at[n])) {
+            l->at += n;
+            l->line++;
+        } else if (!is_word(*l->at)) {
+            return;
+        }
+        l->at++;
+    }
+}
+
+static const struct digraph {
+    const char *text, *bracket;
+} digraphs[] = {{"<%", "{"}, {"%>", "}"}, {"<:", "["}, {":>", "]"}, {"%:", "#"}};
+
 static void take_punct(struct vt_clexer *l)
 {
-    static const char *const longer[] = {"<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=",
-                                         "&&",  "||",  "+=",  "-=", "*=", "/=", "%=", "&=", "|=", "^=", "##"};
+    static const char *const longer[] = {
+        "<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||",
+        "+=",  "-=",  "*=",  "/=", "%=", "&=", "|=", "^=", "##", "<%", "%>", "<:", ":>", "%:"};
     for (size_t i = 0; i < sizeof longer / sizeof longer[0]; i++) {
         size_t n = strlen(longer[i]);
         if ((size_t)(l->end - l->at) >= n && memcmp(l->at, longer[i], n) == 0) {
@@ -109,7 +139,7 @@ struct vt_ctoken vt_clexer_next(struct vt_clexer *l)
         return t;
     t.p = l->at;
     char c = *l->at;
-    if (c == '#' && l->is_line_start)
+    if ((c == '#' || (c == '%' && peek(l, 1) == ':')) && l->is_line_start)
         l->in_directive = true;
     l->is_line_start = false;
     t.in_directive = l->in_directive;
@@ -118,8 +148,7 @@ struct vt_ctoken vt_clexer_next(struct vt_clexer *l)
         take_number(l);
     } else if (is_word(c)) {
         t.kind = VT_CTOKEN_NAME;
-        while (l->at < l->end && is_word(*l->at))
-            l->at++;
+        take_name(l);
     } else if (c == '"' || c == '\'') {
         t.kind = VT_CTOKEN_STRING;
         take_quoted(l);
@@ -131,9 +160,29 @@ struct vt_ctoken vt_clexer_next(struct vt_clexer *l)
     return t;
 }
 
+/* Is the token `text`, line continuations in it left out? */
+static bool is_spelt(const struct vt_ctoken *t, const char *text)
+{
+    const char *p = t->p, *end = t->p + t->len;
+    for (; p < end; p++, text++) {
+        p += splice(p, end);
+        if (!*text || *p != *text)
+            return false;
+    }
+    return !*text;
+}
+
 bool vt_ctoken_is(const struct vt_ctoken *t, const char *text)
 {
-    return t->len == strlen(text) && memcmp(t->p, text, t->len) == 0;
+    size_t n = strlen(text);
+    if (t->len == n)
+        return memcmp(t->p, text, n) == 0;
+    if (t->kind == VT_CTOKEN_NAME)
+        return t->len > n && is_spelt(t, text);
+    for (size_t i = 0; t->len == 2 && n == 1 && i < sizeof digraphs / sizeof digraphs[0]; i++)
+        if (*text == *digraphs[i].bracket && memcmp(t->p, digraphs[i].text, 2) == 0)
+            return true;
+    return false;
 }
 
 bool vt_ctoken_is_keyword(const struct vt_ctoken *t)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * definition.c: where functions are defined in C text: a name, parentheses, and braces behind them, outside any others.
- * A call or a prototype is none. `extern "C" {` opens no block: what stands in it is as good as outside. Text in other
+ * A call or a prototype is none; parameters declared between the parentheses and the brace, as C had them before 1989,
+ * make one. `extern "C" {` opens no block: what stands in it is as good as outside. Text in other
  * languages that begin a function with a word of their own (fn, def, func) defines nothing here.
  */
 #include "eval/definition.h"
@@ -27,6 +28,30 @@ static bool may_be_head(const struct vt_ctoken *t, const struct vt_ctoken *befor
            (before->kind == VT_CTOKEN_NAME || vt_ctoken_is(before, "*"));
 }
 
+/* Can `t` begin a declaration of parameters behind a head's parentheses? */
+static bool begins_parameters(const struct vt_ctoken *t)
+{
+    static const char *const words[] = {"const",    "float",  "int",      "double", "char",   "short",   "long",
+                                        "unsigned", "signed", "register", "struct", "size_t", "volatile"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (vt_ctoken_is(t, words[i]))
+            return true;
+    return false;
+}
+
+static bool may_be_parameters(const struct vt_ctoken *t)
+{
+    return t->kind == VT_CTOKEN_NAME || t->kind == VT_CTOKEN_NUMBER || vt_ctoken_is(t, "*") || vt_ctoken_is(t, ",") ||
+           vt_ctoken_is(t, ";") || vt_ctoken_is(t, "[") || vt_ctoken_is(t, "]");
+}
+
+/* A token between a head's parentheses and what may be its brace. */
+static void read_parameters(struct vt_definitions *w, const struct vt_ctoken *t)
+{
+    w->has_parameters |= w->is_head && vt_ctoken_is(&w->last, ")") && begins_parameters(t);
+    w->is_head = w->is_head && w->has_parameters && may_be_parameters(t);
+}
+
 void vt_definitions_of(struct vt_span s, struct vt_definitions *w)
 {
     struct vt_ctoken none = {VT_CTOKEN_END, s.p, 0, 0, false};
@@ -46,6 +71,7 @@ bool vt_definition_next(struct vt_definitions *w, const char *name, struct vt_de
         if (t.in_directive)
             continue;
         if (vt_ctoken_is(&t, "(")) {
+            w->has_parameters &= w->parens > 0;
             if (w->parens++ == 0 && w->braces == 0 && (w->is_head = may_be_head(&w->last, &w->before, name))) {
                 w->d.name = w->last.p;
                 w->d.name_len = w->last.len;
@@ -55,14 +81,15 @@ bool vt_definition_next(struct vt_definitions *w, const char *name, struct vt_de
         } else if (vt_ctoken_is(&t, "{") && opens_linkage(w)) {
             w->n_linkages++;
         } else if (vt_ctoken_is(&t, "{")) {
-            w->is_inside |= w->is_head && w->braces == 0 && w->parens == 0;
+            w->is_inside |=
+                w->is_head && w->braces == 0 && w->parens == 0 && (!w->has_parameters || vt_ctoken_is(&w->last, ";"));
             w->braces++;
         } else if (vt_ctoken_is(&t, "}")) {
             w->n_linkages -= w->braces == 0 && w->n_linkages > 0;
             w->braces -= w->braces > 0;
             is_complete = w->is_inside && w->braces == 0;
         } else if (w->parens == 0 && w->braces == 0) {
-            w->is_head = false;
+            read_parameters(w, &t);
         }
         if (is_complete) {
             w->is_inside = w->is_head = false;

@@ -20,7 +20,7 @@ struct vt_definitions {
     struct vt_span text;
     int braces, parens, n_linkages;
     struct vt_definition d;
-    bool is_head, is_inside;
+    bool is_head, is_inside, has_parameters;
 };
 void vt_definitions_of(struct vt_span s, struct vt_definitions *w);
 /* The next definition of `name` (NULL: of any function), complete, or cut by the end of the text. */

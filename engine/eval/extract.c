@@ -17,14 +17,17 @@
  * default prompt stops. The line end before the brace is not part of the body, other white space is. A brace too many
  * inside it stays, since it is what the model wrote and what is recorded; what is compiled is cut there
  * (vt_body_length), so that no text closes the function it is put into. Code that the answer's end cuts is no
- * candidate: half a function may compile and be judged for what its author did not write.
+ * candidate: half a function may compile and be judged for what its author did not write. Neither is a text of nothing
+ * but functions of other names: as a body it would compile, define what nobody calls and do nothing.
  *
  * What is not Markdown around code is made so first (plain.c).
  */
 #include "eval/extract.h"
 #include "base/alloc.h"
 #include "eval/blocks.h"
+#include "eval/declared.h"
 #include "eval/definition.h"
+#include "eval/helpers.h"
 #include "eval/plain.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,15 +44,13 @@ enum rank {
     RANK_DEFINITION
 };
 
-enum { MAX_HELPERS = 8, MAX_LOOKED_AT = 64 };
-
 struct found {
     struct vt_span text;
     enum rank rank;
     bool is_whole, is_cut;
-    struct vt_span helper[MAX_HELPERS]; /* blocks of their own, in the answer's order */
-    size_t n_helpers;
+    struct vt_helpers helpers;
     struct vt_span foreign; /* nothing was found but a block in this language */
+    struct vt_span other;   /* nothing was found but a function of this name */
 };
 
 /* ---- C text ---- */
@@ -82,7 +83,7 @@ static struct closing find_closing(struct vt_span s)
         if (t.in_directive)
             continue;
         depth += vt_ctoken_is(&t, "{") - vt_ctoken_is(&t, "}");
-        if (depth >= 0 || *t.p != '}')
+        if (depth >= 0 || !vt_ctoken_is(&t, "}"))
             continue;
         c.brace = c.brace ? c.brace : t.p;
         c.line = is_brace_line(s, t.p) ? t.p : NULL;
@@ -95,25 +96,11 @@ static struct closing find_closing(struct vt_span s)
     return c;
 }
 
-/* Text up to `end`, which something else follows: without the blanks of its last line, and without the line end before
- * them. */
-static struct vt_span cut_at(struct vt_span s, const char *end)
-{
-    const char *p = end;
-    while (p > s.p && (p[-1] == ' ' || p[-1] == '\t' || p[-1] == '\r'))
-        p--;
-    if (p > s.p && p[-1] == '\n') {
-        p--;
-        p -= p > s.p && p[-1] == '\r';
-    }
-    return (struct vt_span){s.p, p};
-}
-
 /* A body up to a brace that closes what it did not open. */
 static struct vt_span closed(struct vt_span s)
 {
     const char *end = find_closing(s).brace;
-    return end ? cut_at(s, end) : s;
+    return end ? vt_span_cut(s, end) : s;
 }
 
 static bool is_blank(struct vt_span s)
@@ -288,6 +275,14 @@ static struct found cut(enum rank rank)
     return (struct found){.rank = rank, .is_cut = true};
 }
 
+/* Nothing but declarations, and functions among them: a body that does nothing. */
+static struct vt_span other_function(struct vt_span s)
+{
+    struct vt_declared d;
+    vt_declared_of(s, &d);
+    return d.is_pure ? d.function : (struct vt_span){NULL, NULL};
+}
+
 /* Text that goes on where the prompt's signature and brace ended. is_delimited: a fence closes it. A brace with a line
  * of its own makes a body of whatever stands before it; else only statements are believed to be one. */
 static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
@@ -296,7 +291,10 @@ static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
     const char *end = c.line ? c.line : c.brace;
     if (!end && !is_delimited)
         end = c.any;
-    struct vt_span text = end ? cut_at(s, end) : is_delimited ? cut_at(s, s.end) : s;
+    struct vt_span text = end ? vt_span_cut(s, end) : is_delimited ? vt_span_cut(s, s.end) : s;
+    struct vt_span other = other_function(text);
+    if (other.p)
+        return (struct found){.other = other};
     if (!(end && is_brace_line(s, end)) && !has_statement(text))
         return (struct found){0};
     if (end || is_delimited)
@@ -304,15 +302,40 @@ static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
     return looks_like_code(text) ? cut(rank) : (struct found){0};
 }
 
+/* The same where prose may stand around it and the text does not go on with the prompt's function. */
+static struct vt_span other_in_the_open(struct vt_span s)
+{
+    struct vt_definition d, last = {0};
+    struct vt_definitions w;
+    const char *start = NULL, *brace = find_closing(s).brace;
+    if (brace) /* body_of looks at what stands before it */
+        return (struct vt_span){NULL, NULL};
+    vt_definitions_of(s, &w);
+    while (vt_definition_next(&w, NULL, &d) && d.is_complete) {
+        start = start ? start : code_start(s, d.name);
+        last = d;
+    }
+    return start ? other_function((struct vt_span){start, last.end}) : (struct vt_span){NULL, NULL};
+}
+
 /* Code that stands in the open. */
 static struct found in_the_open(struct vt_span s, const char *name, bool is_delimited)
 {
     struct vt_definition d;
-    if (!vt_definition_find(s, name, &d))
-        return body_of(without_prose(s), RANK_C, is_delimited);
+    if (!vt_definition_find(s, name, &d)) {
+        struct vt_span other = other_in_the_open(s);
+        return other.p ? (struct found){.other = other} : body_of(without_prose(s), RANK_C, is_delimited);
+    }
     if (!d.is_complete && !is_delimited)
         return cut(RANK_CUT_DEFINITION);
     return (struct found){.text = {code_start(s, d.name), d.end}, .rank = RANK_DEFINITION, .is_whole = true};
+}
+
+/* What there is instead of code. */
+static void note_other(struct found *best, const struct found *f)
+{
+    best->foreign = f->foreign.p ? f->foreign : best->foreign;
+    best->other = f->other.p ? f->other : best->other;
 }
 
 static struct found in_blocks(struct vt_span s, const char *name);
@@ -322,15 +345,20 @@ static struct found in_block(const struct vt_block *b, const char *name)
     static const enum rank ranks[] = {
         [VT_WORD_OTHER] = RANK_OTHER_WORD, [VT_WORD_NONE] = RANK_NO_WORD, [VT_WORD_C] = RANK_C};
     struct vt_definition d;
-    struct found inner = in_blocks(b->text, name); /* a longer fence may show shorter ones */
+    /* A longer fence may show shorter ones, but what says that it is C is C and shows nothing. */
+    struct found inner = b->word == VT_WORD_C ? (struct found){0} : in_blocks(b->text, name);
     if (inner.rank && !inner.is_cut)
         return inner;
     bool is_foreign = b->word == VT_WORD_FOREIGN;
-    if (!vt_definition_find(b->text, name, &d))
-        return is_foreign ? (struct found){.foreign = b->language} : body_of(b->text, ranks[b->word], !b->is_open);
+    if (!vt_definition_find(b->text, name, &d)) {
+        if (is_foreign)
+            return (struct found){.foreign = b->language};
+        struct vt_span other = b->is_open ? other_in_the_open(b->text) : other_function(b->text);
+        return other.p ? (struct found){.other = other} : body_of(b->text, ranks[b->word], !b->is_open);
+    }
     if (!d.is_complete && b->is_open)
         return cut(RANK_CUT_DEFINITION);
-    return (struct found){.text = cut_at(b->text, b->is_open ? d.end : b->text.end),
+    return (struct found){.text = vt_span_cut(b->text, b->is_open ? d.end : b->text.end),
                           .rank = is_foreign ? RANK_FOREIGN_DEFINITION : RANK_DEFINITION,
                           .is_whole = true};
 }
@@ -346,77 +374,10 @@ static struct found in_blocks(struct vt_span s, const char *name)
             continue;
         if (f.rank > RANK_NONE && f.rank >= best.rank)
             best = f;
-        else if (!best.rank && f.foreign.p)
-            best.foreign = f.foreign;
+        else if (!best.rank)
+            note_other(&best, &f);
     }
     return best;
-}
-
-/* ---- helpers in blocks of their own ---- */
-
-static bool uses(struct vt_span s, const struct vt_definition *d)
-{
-    struct vt_clexer l = vt_clexer_of(s);
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l))
-        if (t.kind == VT_CTOKEN_NAME && t.len == d->name_len && memcmp(t.p, d->name, t.len) == 0)
-            return true;
-    return false;
-}
-
-static bool is_used(const struct found *f, const struct vt_definition *d)
-{
-    bool is = uses(f->text, d);
-    for (size_t i = 0; i < f->n_helpers && !is; i++)
-        is = uses(f->helper[i], d);
-    return is;
-}
-
-static bool defines(struct vt_span s, const struct vt_definition *wanted, int *n_looked_at)
-{
-    struct vt_definitions w;
-    struct vt_definition d;
-    vt_definitions_of(s, &w);
-    while (vt_definition_next(&w, NULL, &d) && (*n_looked_at)++ < MAX_LOOKED_AT)
-        if (d.name_len == wanted->name_len && memcmp(d.name, wanted->name, d.name_len) == 0)
-            return true;
-    return false;
-}
-
-/* Does the function that was found call one that only this block defines? */
-static bool is_helper(const struct vt_block *b, const struct found *f, const char *name, int *n_looked_at)
-{
-    struct vt_definitions w;
-    struct vt_definition d;
-    if (b->is_open || b->word < VT_WORD_NONE || b->text.p == f->text.p ||
-        (name && vt_definition_find(b->text, name, &d)))
-        return false;
-    vt_definitions_of(b->text, &w);
-    while (vt_definition_next(&w, NULL, &d) && (*n_looked_at)++ < MAX_LOOKED_AT)
-        if (d.is_complete && is_used(f, &d) && !defines(f->text, &d, n_looked_at))
-            return true;
-    return false;
-}
-
-/* Adds the blocks that define what the function of another block calls; the ones before it and behind it, each once. */
-static void add_helpers(struct vt_span s, const char *name, struct found *f)
-{
-    int n_looked_at = 0;
-    for (size_t n = MAX_HELPERS; f->is_whole && n != f->n_helpers && f->n_helpers < MAX_HELPERS;) {
-        struct vt_span rest = s;
-        struct vt_block b;
-        n = f->n_helpers;
-        while (f->n_helpers < MAX_HELPERS && vt_block_next(&rest, &b)) {
-            struct vt_span text = cut_at(b.text, b.text.end);
-            size_t at = 0;
-            while (at < f->n_helpers && f->helper[at].p < text.p)
-                at++;
-            if ((at < f->n_helpers && f->helper[at].p == text.p) || !is_helper(&b, f, name, &n_looked_at))
-                continue;
-            memmove(&f->helper[at + 1], &f->helper[at], (f->n_helpers - at) * sizeof f->helper[0]);
-            f->helper[at] = text;
-            f->n_helpers++;
-        }
-    }
 }
 
 /* Does the first fence close the one that the prompt opened? Then what stands before it is the code: its braces close
@@ -444,7 +405,8 @@ static struct found in_part(const struct vt_part *part, const char *name)
     if (closes_the_prompt(before, &fences))
         return in_the_open(before, name, true);
     struct found f = in_blocks(s, name);
-    add_helpers(s, name, &f);
+    if (f.is_whole)
+        vt_helpers_find(s, f.text, name, &f.helpers);
     return f;
 }
 
@@ -461,8 +423,8 @@ static struct found in_answer(struct vt_span answer, const char *name)
             best = (struct found){0};
         if (f.rank && (!f.is_cut || !best.rank || best.is_cut))
             best = f;
-        else if (!best.rank && f.foreign.p)
-            best.foreign = f.foreign;
+        else if (!best.rank)
+            note_other(&best, &f);
         if (part.is_cut && !best.rank)
             best.is_cut = true;
     }
@@ -473,7 +435,11 @@ static struct found in_answer(struct vt_span answer, const char *name)
 static struct found in_source(struct vt_span s, const char *name)
 {
     struct vt_definition d;
-    return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = vt_definition_find(s, name, &d)};
+    bool is_whole = vt_definition_find(s, name, &d);
+    struct vt_span other = is_whole ? (struct vt_span){NULL, NULL} : other_function(s);
+    if (other.p)
+        return (struct found){.other = other};
+    return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = is_whole};
 }
 
 /* Fences are no C, so a text that has one outside its comments is an answer. */
@@ -515,13 +481,13 @@ static void copy_span(struct vt_span s, bool is_crlf, struct vt_code *out)
 static vt_status copy_text(const struct found *f, bool is_crlf, struct vt_code *out, vt_err *err)
 {
     size_t size = (size_t)(f->text.end - f->text.p) + 1;
-    for (size_t i = 0; i < f->n_helpers; i++)
-        size += (size_t)(f->helper[i].end - f->helper[i].p) + 2;
+    for (size_t i = 0; i < f->helpers.n; i++)
+        size += (size_t)(f->helpers.block[i].end - f->helpers.block[i].p) + 2;
     out->text = vt_alloc(size);
     if (!out->text)
         return vt_fail(err, VT_ENOMEM, "cannot copy the %zu bytes of code in an answer: out of memory", size);
-    for (size_t i = 0; i < f->n_helpers; i++) {
-        copy_span(f->helper[i], is_crlf, out);
+    for (size_t i = 0; i < f->helpers.n; i++) {
+        copy_span(f->helpers.block[i], is_crlf, out);
         memcpy(out->text + out->len, "\n\n", 2);
         out->len += 2;
     }
@@ -563,13 +529,34 @@ static void drop_linkage(struct vt_code *c)
     }
 }
 
-static void explain_none(const struct found *f, struct vt_code *out)
+static int shown(struct vt_span s, int max)
 {
-    if (f->is_cut)
+    return s.end - s.p < max ? (int)(s.end - s.p) : max;
+}
+
+/* {"code": "..."}: C in a string of JSON is not looked for. */
+static bool is_json(struct vt_span s)
+{
+    s = vt_span_trim(s);
+    if (s.p == s.end || (*s.p != '{' && *s.p != '['))
+        return false;
+    char close = *s.p == '{' ? '}' : ']';
+    struct vt_span inner = vt_span_trim((struct vt_span){s.p + 1, s.end});
+    return s.end[-1] == close && inner.p < inner.end && (*inner.p == '"' || (close == ']' && *inner.p == '{'));
+}
+
+static void explain_none(const struct found *f, struct vt_span answer, const char *name, struct vt_code *out)
+{
+    if ((f->is_cut || !f->rank) && is_json(answer))
+        snprintf(out->why, sizeof out->why, "The answer is JSON; it must be C, as it is or between fences.");
+    else if (f->is_cut)
         snprintf(out->why, sizeof out->why, "The answer ends before its code does.");
+    else if (!f->rank && f->other.p)
+        snprintf(out->why, sizeof out->why, "The function asked for is %.40s, and the answer defines %.*s instead.",
+                 name, shown(f->other, 40), f->other.p);
     else if (!f->rank && f->foreign.p)
         snprintf(out->why, sizeof out->why, "The answer contains no C: its code says that it is %.*s.",
-                 (int)(f->foreign.end - f->foreign.p < 20 ? f->foreign.end - f->foreign.p : 20), f->foreign.p);
+                 shown(f->foreign, 20), f->foreign.p);
     else
         snprintf(out->why, sizeof out->why, "The answer contains no code.");
 }
@@ -578,9 +565,10 @@ static void explain_none(const struct found *f, struct vt_code *out)
 static vt_status take(const struct found *f, const struct vt_plain *plain, bool is_answer, struct vt_code *out,
                       vt_err *err)
 {
-    const char *first = f->n_helpers && f->helper[0].p < f->text.p ? f->helper[0].p : f->text.p;
-    const char *last =
-        f->n_helpers && f->helper[f->n_helpers - 1].end > f->text.end ? f->helper[f->n_helpers - 1].end : f->text.end;
+    const char *first = f->helpers.n && f->helpers.block[0].p < f->text.p ? f->helpers.block[0].p : f->text.p;
+    const char *last = f->helpers.n && f->helpers.block[f->helpers.n - 1].end > f->text.end
+                           ? f->helpers.block[f->helpers.n - 1].end
+                           : f->text.end;
     out->is_whole = f->is_whole;
     out->from = vt_plain_from(plain, first);
     out->to = last > first ? vt_plain_to(plain, last) : out->from;
@@ -611,7 +599,7 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
     struct found f = is_answer ? in_answer(plain.text, name) : in_source(all, name);
     vt_status status = VT_OK;
     if (f.is_cut || !f.rank || is_blank(f.is_whole ? f.text : closed(f.text)))
-        explain_none(&f, out);
+        explain_none(&f, plain.text, name, out);
     if (!f.is_cut && f.rank)
         status = take(&f, &plain, is_answer, out, err);
     vt_plain_free(&plain);

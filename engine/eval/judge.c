@@ -32,15 +32,16 @@ vt_status vt_case_name(const struct vt_lab *lab, const struct vt_eval_request *r
     *is_copy = false;
     VT_TRY(lab->ops->extract(r->task, r->code, r->code_len, r->extract, code, is_copy, err));
     lab->ops->baseline(lab->tier, r->task, baseline);
+    /* The protocol's pool is checked whether it is timed or not, so a check alone is another case under each. */
+    static const char *const protocol[][2] = {
+        [VT_PROTOCOL_FAST] = {"fast", "check"}, [VT_PROTOCOL_FULL] = {"full", "full check"}};
     const struct vt_key_parts parts = {.task = r->task,
                                        .code = code,
                                        .answer = r->code,
                                        .answer_len = r->code_len,
                                        .tier = lab->ops->name,
                                        .scale = scale,
-                                       .protocol = r->skip_timing                    ? "check"
-                                                   : r->protocol == VT_PROTOCOL_FULL ? "full"
-                                                                                     : "fast",
+                                       .protocol = protocol[r->protocol][r->skip_timing],
                                        .evaluator = lab->caps->evaluator,
                                        .compiler = lab->caps->toolchain,
                                        .baseline = baseline,

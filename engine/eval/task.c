@@ -21,9 +21,9 @@
 
 enum { MAX_TASK_BYTES = 1 << 20, MAX_NAME = 64 };
 
-static const char *const task_keys[] = {"arrays",     "atol",  "blind", "body",  "bytes", "family", "flops",
-                                        "helpers",    "id",    "k",     "level", "name",  "rtol",   "scalars",
-                                        "size_order", "sizes", "title", "tuned", NULL};
+static const char *const task_keys[] = {"arrays", "atol",    "blind",      "body",  "bytes", "cuda",  "cuda_tuned",
+                                        "family", "flops",   "helpers",    "id",    "k",     "level", "name",
+                                        "rtol",   "scalars", "size_order", "sizes", "title", "tuned", NULL};
 static const char *const array_keys[] = {"block", "compare", "dist",  "dtype", "fan_in", "keep",
                                          "max",   "name",    "range", "role",  "shape",  NULL};
 static const char *const scalar_keys[] = {"name", "type", "value", NULL};
@@ -312,6 +312,8 @@ static vt_status parse_fields(struct vt_task *t, vt_err *err)
     VT_TRY(vt_json_need_str(doc, "flops", "the task", &t->flops, err));
     VT_TRY(optional_str(doc, "tuned", "the task", &t->tuned, err));
     VT_TRY(optional_str(doc, "helpers", "the task", &t->helpers, err));
+    VT_TRY(optional_str(doc, "cuda", "the task", &t->cuda, err));
+    VT_TRY(optional_str(doc, "cuda_tuned", "the task", &t->cuda_tuned, err));
     VT_TRY(optional_num(doc, "rtol", 0, &t->rtol, err));
     VT_TRY(optional_num(doc, "atol", 0, &t->atol, err));
     VT_TRY(optional_num(doc, "k", 8, &t->k, err));

@@ -37,6 +37,7 @@ struct vt_task {
     char digest[VT_SHA256_HEX];
     int id, level;
     const char *name, *title, *family, *body, *tuned, *helpers, *bytes, *flops;
+    const char *cuda, *cuda_tuned; /* NULL = none */
     double rtol, atol, k;
     struct vt_task_array array[VT_TASK_MAX_ARRAYS];
     struct vt_array_rules rules[VT_TASK_MAX_ARRAYS];

@@ -91,6 +91,16 @@ const char *vt_task_helpers(const vt_task *t)
     return t->helpers;
 }
 
+const char *vt_task_cuda(const vt_task *t)
+{
+    return t->cuda;
+}
+
+const char *vt_task_cuda_tuned(const vt_task *t)
+{
+    return t->cuda_tuned;
+}
+
 double vt_task_rtol(const vt_task *t)
 {
     return t->rtol;
@@ -124,6 +134,11 @@ size_t vt_task_n_scalars(const vt_task *t)
 const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i)
 {
     return &t->scalar[i];
+}
+
+size_t vt_task_n_sizes(const vt_task *t)
+{
+    return t->n_sizes;
 }
 
 const char *vt_task_size_name(const vt_task *t, size_t i)

@@ -3,11 +3,12 @@
  * tiers.c: which tiers there are. The only file of the core that knows them by name.
  */
 #include "eval/c/c_tier.h"
+#include "eval/cuda/cuda_tier.h"
 #include "eval/tier.h"
 #include <stdio.h>
 #include <string.h>
 
-const struct vt_tier_ops *const vt_tiers[] = {&vt_c_tier, NULL};
+const struct vt_tier_ops *const vt_tiers[] = {&vt_c_tier, &vt_cuda_tier, NULL};
 
 vt_status vt_tier_find(const struct vt_tier_ops *const *table, const char *name, const struct vt_tier_ops **out,
                        vt_err *err)

@@ -71,7 +71,11 @@ static vt_status read_task(struct vt_farm_request *r, const vt_json *j, vt_err *
     if (vt_json_is_string(j))
         return copy(vt_json_str(j, ""), &r->task, err);
     double v = vt_json_num(j, NAN);
-    if (!vt_json_is_number(j) || v != floor(v) || fabs(v) > max_exact_int)
+    if (vt_json_is_number(j) && fabs(v) >= max_exact_int) /* 2^53 itself may have been 2^53 + 1 */
+        return vt_fail(err, VT_EINVAL,
+                       "\"task\" is a number of 2^53 or more, which JSON does not tell from its neighbours; "
+                       "give the name of the task, or its id as a text");
+    if (!vt_json_is_number(j) || v != floor(v))
         return vt_fail(err, VT_EINVAL, "\"task\" must be the id, the name, the file or the document of a task, not %s",
                        vt_json_is_number(j) ? "that number" : kind_of(j));
     snprintf(digits, sizeof digits, "%.0f", v);
@@ -96,8 +100,9 @@ static vt_status read_protocol(struct vt_farm_request *r, const vt_json *j, vt_e
     return VT_OK;
 }
 
-enum member { ID, TASK, CODE, ANSWER, PROTOCOL, SCALE, TIMING, FRESH, N_MEMBERS };
-static const char *const names[N_MEMBERS] = {"id", "task", "code", "answer", "protocol", "scale", "timing", "fresh"};
+enum member { ID, TASK, CODE, ANSWER, PROTOCOL, TIER, SCALE, TIMING, FRESH, N_MEMBERS };
+static const char *const names[N_MEMBERS] = {"id",   "task",  "code",   "answer", "protocol",
+                                             "tier", "scale", "timing", "fresh"};
 
 static vt_status read_member(struct vt_farm_request *r, enum member m, const vt_json *j, vt_err *err)
 {
@@ -112,6 +117,8 @@ static vt_status read_member(struct vt_farm_request *r, enum member m, const vt_
         return read_code(r, names[m], j, err);
     case PROTOCOL:
         return read_protocol(r, j, err);
+    case TIER:
+        return read_text(names[m], j, &r->tier, err);
     case SCALE:
         return read_text(names[m], j, &r->scale, err);
     case TIMING:
@@ -245,6 +252,7 @@ void vt_farm_request_free(struct vt_farm_request *r)
     free(r->task);
     vt_task_unref(r->parsed);
     free(r->code);
+    free(r->tier);
     free(r->scale);
     *r = (struct vt_farm_request){0};
 }
@@ -256,6 +264,7 @@ void vt_farm_request_fill(const struct vt_farm_request *r, vt_task *task, struct
                                     .code_len = r->code_len,
                                     .extract = r->is_answer,
                                     .protocol = r->protocol,
+                                    .tier = r->tier,
                                     .scale = r->scale,
                                     .fresh = r->is_fresh,
                                     .skip_timing = r->skip_timing};

@@ -3,7 +3,7 @@
  * request.h: what a client asks of the evaluator: one JSON object, the same from a pipe, a socket or a queue.
  *
  *   {"id": anything, "task": 19 | "relu" | "FILE.lua" | {a task document}, "code": "C text" | "answer": "a model's
- * answer", "protocol": "fast" | "full", "scale": "cpu", "timing": true, "fresh": false}
+ * answer", "protocol": "fast" | "full", "tier": "c" | "cuda", "scale": "cpu", "timing": true, "fresh": false}
  *
  * Only task and one of code and answer are needed. Anything else is refused by name, and so is a member that is there
  * twice: a request that was misunderstood must not become a verdict.
@@ -23,7 +23,7 @@ struct vt_farm_request {
     vt_task *parsed; /* the task of a document */
     char *code;
     size_t code_len;
-    char *scale;
+    char *tier, *scale;
     bool is_answer, is_fresh, skip_timing;
     vt_protocol protocol;
 };

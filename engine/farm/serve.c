@@ -24,6 +24,7 @@
 #include "farm/peer.h"
 #include "farm/request.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -481,6 +482,19 @@ static void go_on(vt_serve *s)
         s->look = vt_loop_after(s->o.loop, look_s, on_look, s);
 }
 
+/* A stream that was closed, or stands for one that was, would be an input that never ends or answers to nobody. */
+static vt_status check_streams(int in_fd, int out_fd, vt_err *err)
+{
+    int in = fcntl(in_fd, F_GETFL), out = fcntl(out_fd, F_GETFL);
+    if (in < 0 || (in & O_ACCMODE) == O_WRONLY)
+        return vt_fail(err, VT_EINVAL,
+                       "Could not serve: the input cannot be read, it is closed; give requests or --socket PATH");
+    if (out < 0 || (out & O_ACCMODE) == O_RDONLY)
+        return vt_fail(err, VT_EINVAL,
+                       "Could not serve: the output cannot be written, it is closed; give it a file or a reader");
+    return VT_OK;
+}
+
 vt_status vt_serve_open(const struct vt_serve_opts *o, vt_serve **out, vt_err *err)
 {
     *out = NULL;
@@ -497,7 +511,8 @@ vt_status vt_serve_open(const struct vt_serve_opts *o, vt_serve **out, vt_err *e
     pthread_mutex_init(&s->lock, NULL);
     for (size_t i = 0; i < MAX_CLIENTS; i++)
         s->client[i].server = s;
-    vt_status status = o->socket ? vt_listen_unix(o->socket, &s->listen_fd, err) : VT_OK;
+    vt_status status =
+        o->socket ? vt_listen_unix(o->socket, &s->listen_fd, err) : check_streams(o->in_fd, o->out_fd, err);
     if (status != VT_OK) {
         serve_destroy(s);
         return status;

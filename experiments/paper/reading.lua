@@ -8,8 +8,8 @@ local derived = require "paper.derived"
 local reading = {}
 
 ---pick(seen, experiment, where): finished runs that agree in all parameters but the seed, the newest of each seed; of several
----such configurations the one with most seeds, then the one with most rollouts, then the newest. seen.used gets their folders, seen.missing the experiments
----of which there is none.
+---such configurations the one with most seeds, then the one with most rollouts, then the newest. seen.used gets their folders,
+---seen.settings what they are of (tasks, K, model, …), seen.missing the experiments of which there is none.
 function reading.picker(runs)
   local function text(v) return type(v) == "table" and table.concat(v, ",") or tostring(v) end
   local function fits(r, experiment, where)
@@ -40,6 +40,14 @@ function reading.picker(runs)
       local words = { experiment }
       for name, value in vt.sorted_pairs(where or {}) do words[#words + 1] = ("--%s %s"):format(name, value == "" and '""' or value) end
       seen.missing[table.concat(words, " ")] = true
+    end
+    if #best > 0 then
+      local words = { experiment }
+      for _, name in ipairs { "tasks", "k", "steps", "temperature", "model" } do
+        local value = rawget(best[1][1].params, name)
+        if value ~= nil then words[#words + 1] = ("--%s %s"):format(name, text(value)) end
+      end
+      seen.settings[table.concat(words, " ")] = true
     end
     for i, seed in ipairs(best) do
       out[i] = seed[#seed]
@@ -79,7 +87,7 @@ function read.params(r, part, add)
   for name, v in pairs(r.params) do values[name] = v end
   for name, v in vt.sorted_pairs(values) do
     local is_asked = part.params == "*" or vt.find(part.params, function(x) return x == name end)
-    if is_asked then add { part.label, name, type(v) == "table" and table.concat(v, ",") or v } end
+    if is_asked then add { part.label, name, type(v) == "table" and table.concat(v, ",") or tostring(v) } end
   end
 end
 

@@ -22,7 +22,6 @@ local function differences(batch, start)
   local of, sum, n = {}, 0, 0
   for _, g in ipairs(batch) do
     for _, s in ipairs(g) do
-      if not s.logprobs then errors.misuse(op, "%s: a sample has no log-probabilities", op) end
       local d = s.logprobs - start:score(policy.prompt_of(s, g), s.tokens, { bill = "teacher" })
       of[s] = d
       if #d > 0 then sum, n = sum + d:sum(), n + #d end
@@ -38,7 +37,7 @@ return function(o)
   local beta = o.beta or core.losses.importance_sampling.beta
   if not (beta >= 0 and beta < math.huge) then errors.misuse(op, "%s: beta must be 0 or more, not %s", op, tostring(beta)) end
   return function(batch)
-    local list = groups.list(op, batch)
+    local list = groups.list(op, batch, "tokens", "logprobs")
     for _, g in ipairs(list) do
       for _, s in ipairs(g) do
         if s.advantage == nil then

@@ -89,6 +89,8 @@ function draw.groups(weights, tasks, p, o)
   end
   if type(tasks) ~= "table" then errors.misuse("vt.draw", "vt.draw needs a list of tasks, not a %s", type(tasks)) end
   local sampling, judging, show = split_options(p, errors.options("vt.draw", o, draw_options))
+  local problem = sampling.n and core.limit_problem("n", sampling.n)
+  if problem then errors.misuse("vt.draw", "vt.draw: %s", problem) end
   return sched.map(tasks, function(task)
     local prompt = show(task)
     if not prompts.is(prompt) then

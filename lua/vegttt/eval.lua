@@ -228,7 +228,7 @@ end
 function eval.all(g, o)
   sched.need "vt.eval.all"
   o = resolve_options("vt.eval.all", o)
-  local samples = groups.samples("vt.eval.all", g)
+  local samples = groups.samples("vt.eval.all", g, "task")
   local run = session.run "vt.eval.all"
   sched.map(samples, function(s) s.result = evaluate(run, s.task, s.code, o) end)
   return g
@@ -240,7 +240,7 @@ local BestRow = closed.record_class("a row of vt.eval.best", { "task", "sample",
 ---of the best kernel that holds when judged again; it, sample and first are nil where none is faster for sure.
 function eval.best(g)
   sched.need "vt.eval.best"
-  local samples = groups.samples("vt.eval.best", g)
+  local samples = groups.samples("vt.eval.best", g, "task")
   local run = session.run "vt.eval.best"
   for _, s in ipairs(samples) do
     if not s.result then

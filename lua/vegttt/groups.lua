@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- What functions of the surface are given where they ask for samples: a group, a list of groups, lists of those, or a
--- flat list of samples. Groups need not be the engine's own: a script may build them.
+-- flat list of samples. Groups need not be the engine's own: a script may build them, so every function that takes some
+-- reads them through this file, which says at the script's line what is wrong with them.
 local errors = require "vegttt.errors"
 
 local groups = {}
@@ -12,24 +13,37 @@ function groups.is_sample(x)
   return rawget(x, "tokens") ~= nil or rawget(x, "result") ~= nil or type(class) == "table" and class.__name == "vt.Sample"
 end
 
----A group or a list of groups as a list of groups.
-function groups.list(op, g)
-  if type(g) ~= "table" then errors.misuse(op, "%s needs groups of samples, not a %s", op, type(g)) end
-  return groups.is_sample(g[1]) and { g } or g
+-- Refuses what is no sample, or lacks a field of `needs`, where the script calls.
+local function check(op, s, needs)
+  if type(s) ~= "table" then errors.misuse(op, "%s needs groups of samples; it met a %s", op, type(s)) end
+  for _, field in ipairs(needs) do
+    if s[field] == nil then errors.misuse(op, "%s: a sample has no %s", op, field) end
+  end
 end
 
----All samples, in order.
-function groups.samples(op, g)
+---A group or a list of groups as a list of groups, all of whose samples have the fields named behind.
+function groups.list(op, g, ...)
+  if type(g) ~= "table" then errors.misuse(op, "%s needs groups of samples, not a %s", op, type(g)) end
+  local out, needs = groups.is_sample(g[1]) and { g } or g, { ... }
+  for _, group in ipairs(out) do
+    check(op, group, {})
+    for _, s in ipairs(group) do check(op, s, needs) end
+  end
+  return out
+end
+
+---All samples, in order, of which each has the fields named behind.
+function groups.samples(op, g, ...)
   if type(g) ~= "table" then errors.misuse(op, "%s needs a group of samples, not a %s", op, type(g)) end
-  local out = {}
+  local out, needs = {}, { ... }
   local function collect(t)
     for _, s in ipairs(t) do
+      check(op, s, {})
       if groups.is_sample(s) then
+        check(op, s, needs)
         out[#out + 1] = s
-      elseif type(s) == "table" then
-        collect(s)
       else
-        errors.misuse(op, "%s needs groups of samples; it met a %s", op, type(s))
+        collect(s)
       end
     end
   end

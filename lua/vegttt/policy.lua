@@ -459,6 +459,11 @@ local function make_request(w, p, o, begun)
     local problem = core.limit_problem(name, request[name])
     if problem then errors.misuse("weights:sample", "weights:sample: %s", problem) end
   end
+  local n_prompt, n_ctx = #request.prompt.ids, model.caps.n_ctx
+  if n_ctx and n_ctx > 0 and n_prompt + request.max_tokens > n_ctx then -- a value that does not fit the model is a bad value
+    errors.usage("the prompt has %d tokens and --max_tokens is %d: together they pass the model's context of %d",
+      n_prompt, request.max_tokens, n_ctx)
+  end
   if begun then
     request.begun = begun
     request.draw = ("%s/%s"):format(request.draw, begun.sha:sub(1, 16))

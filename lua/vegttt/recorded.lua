@@ -28,7 +28,9 @@ local function glob(pattern)
         if core.exists(dir .. "/" .. part) then next_found[#next_found + 1] = dir .. "/" .. part end
       else
         for _, name in ipairs(core.list(dir)) do
-          if name ~= "latest" and name:find(lua_pattern) then next_found[#next_found + 1] = dir .. "/" .. name end
+          if name ~= "latest" and name:find(lua_pattern) then -- a link to one of the others
+            next_found[#next_found + 1] = dir .. "/" .. name
+          end
         end
       end
     end
@@ -38,7 +40,7 @@ local function glob(pattern)
 end
 
 local function plain_path(path)
-  while path:find "^%./" do path = path:gsub("^%./+", "") end
+  while path:find "^%./" do path = path:sub(3) end -- a glob of a glob's finding has two
   return path
 end
 

@@ -18,7 +18,7 @@ local Row = closed.record_class("a row of vt.scores", { "n", "n_tasks", "sample_
 ---The shares of a list of groups, each a mean over tasks; lo and hi belong to sample_fast_1_sure. distinct: codes over samples;
 ---copies: share of samples that are the shown body; nll: mean over samples of -logprob.
 function scores.of(drawn)
-  local samples, n_tasks = groups.samples("vt.scores", drawn), 0
+  local samples, n_tasks = groups.samples("vt.scores", drawn, "logprob"), 0
   if #samples == 0 then errors.misuse("vt.scores", "vt.scores: the groups hold no samples") end
   local sure = stats.fast_sure(samples, 1)
   local n_codes = #list.group_by(samples, function(s) return s.code_sha or s.text end)
@@ -44,8 +44,7 @@ function scores.detail(drawn, o)
   o = errors.options("vt.detail", o, { top = "integer", window = "integer" })
   local top, window, parts = o.top or 20, o.window or 16, {}
   if window < 1 then errors.misuse("vt.detail", "vt.detail: window must be at least 1 token, not %d", window) end
-  groups.samples("vt.detail", drawn) -- raises where they are none
-  for _, g in ipairs(groups.list("vt.detail", drawn)) do
+  for _, g in ipairs(groups.list("vt.detail", drawn, "tokens", "n_tokens")) do
     for _, s in ipairs(g) do parts[#parts + 1] = { s = s, g = g } end
   end
   sched.map(parts, function(part)
@@ -72,7 +71,7 @@ function scores.kl(weights, drawn)
     errors.misuse("vt.kl", "vt.kl needs weights to measure from (policy:start()), not a %s", type(weights))
   end
   local parts = {}
-  for _, g in ipairs(groups.list("vt.kl", drawn)) do
+  for _, g in ipairs(groups.list("vt.kl", drawn, "tokens", "n_tokens", "logprobs")) do
     for _, s in ipairs(g) do parts[#parts + 1] = { s = s, prompt = policy.prompt_of(s, g) } end
   end
   if #parts == 0 then errors.misuse("vt.kl", "vt.kl: the groups hold no samples") end

@@ -230,9 +230,7 @@ local apply_options = { params = "table", seed = "integer", pool = { "all", "no_
 function select_.apply(rule, groups, o)
   o = errors.options("vt.select.apply", o, apply_options)
   rule = rule_of("vt.select.apply", rule)
-  if type(groups) ~= "table" then
-    errors.misuse("vt.select.apply", "vt.select.apply needs a list of groups, not a %s", type(groups))
-  end
+  groups = groups_.list("vt.select.apply", groups)
   local params = params_of(rule, o.params or {})
   local picks = setmetatable({ cost = setmetatable({ checks = 0, measures = 0 }, Cost), n = #groups }, picks_class)
   for i, g in ipairs(groups) do

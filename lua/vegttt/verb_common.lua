@@ -133,10 +133,11 @@ function verb.evaluator()
   return (session.evaluator "verb")
 end
 
----[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh, extract.
+---[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh, extract, tier, scale.
 function verb.judge(task, code, o)
   local op = core.eval_submit(verb.evaluator(), task.handle, code,
-    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false })
+    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false, tier = o.tier,
+      scale = o.scale })
   return sched.await(sched.start(op, function(json)
     local record = core.json_decode(json, "the evaluator's record")
     record.json = json

@@ -241,8 +241,8 @@ local function run(f, words)
   end
   local c = pair(of_a, of_b, words[1], words[2])
   if #c.rows == 0 and c.a.n + c.b.n > 0 then
-    errors.usage("%s and %s have no task in common of which both have verdicts, so nothing can be paired%s", words[1], words[2],
-      #c.notes > 0 and " (" .. table.concat(c.notes, "; ") .. ")" or "")
+    errors.usage("%s and %s have no task in common of which both have verdicts, so nothing can be paired%s", words[1],
+      words[2], #c.notes > 0 and " (" .. table.concat(c.notes, "; ") .. ")" or "")
   end
   if #c.conditions > 0 and not f.force then refuse(c.conditions) end
   if f.json then core.out(core.json_encode(pair_json(c)) .. "\n") else say_pair(c, f.metric) end

@@ -13,11 +13,12 @@ local eval = {}
 
 local help = [[
 vegttt eval --task ID|NAME|FILE.lua FILE.c   judge one file: a function body, or the whole function
+vegttt eval --task ID|NAME FILE.cu           judge CUDA kernels with their launch plan, on a GPU
 vegttt eval --all DIR [--task …]             judge every .c file below DIR; a first line `// task: relu` names its task
 vegttt eval --serve [--socket PATH]          JSON requests in, JSON verdicts out, a line each, in completion order
 
 A request: {"id": anything, "task": 19 or "relu" or "FILE.lua" or a task's JSON, "code": "C text" or "answer": "a model's
-answer"}, and if wanted "protocol", "scale", "timing": false and "fresh": true]]
+answer"}, and if wanted "protocol", "tier", "scale", "timing": false and "fresh": true]]
 
 -- What can be asked for, by the names that refusals use.
 local of_file, of_folder, of_service = "eval FILE.c", "eval --all", "eval --serve"
@@ -28,6 +29,9 @@ local options = {
   { "serve", nil, "judge what standard input asks for" },
   verb.with({ "socket", "PATH", "with --serve: what clients of this socket ask for" }, of_service),
   verb.with(verb.protocol_option, of_file, of_folder),
+  verb.with({ "tier", table.concat(core.eval_tiers(), "|"), "what judges (default: cuda for a .cu file, else c)",
+    choices = core.eval_tiers() }, of_file, of_folder),
+  verb.with({ "scale", "NAME", "the sizes of the task: cpu, search, full (default: the tier's)" }, of_file, of_folder),
   verb.with({ "extract", nil, "the file is a model's answer: the code in it is judged" }, of_file, of_folder),
   verb.with({ "fresh", nil, "ignore stored builds and verdicts" }, of_file, of_folder),
   verb.with({ "json", nil, "the whole record as JSON, one line a file" }, of_file, of_folder),
@@ -38,8 +42,9 @@ local n_parallel = 8
 local function one(file, f)
   if not f.task then errors.usage "eval needs --task: an id, a name or a task file (`vegttt task ls` lists them)" end
   local task, code = verb.task(f.task), verb.source(file)
+  f.tier = f.tier or file:find "%.cu$" and "cuda" or nil
   local record = verb.wait(function() return verb.judge(task, code, f) end)
-  code = f.extract and core.extract(code, task.name) or code
+  code = f.extract and f.tier ~= "cuda" and core.extract(code, task.name) or code
   core.out((f.json and record.json or verdict_text.render(record, task, code, file)) .. "\n")
   return record.correct and 0 or 1
 end

@@ -13,6 +13,7 @@ local task_verb = {}
 local help = [[
 vegttt task ls                          every task that comes with vegttt
 vegttt task show ID|NAME|FILE.lua       sizes, inputs, costs and the prompt that a model sees
+vegttt task show ID|NAME|FILE.lua --tier cuda   the CUDA kernels that stand for it on a GPU, with their launch plan
 vegttt task check ID|NAME|FILE.lua      is it sound? exit code 0 yes, 1 no
 vegttt task new NAME                    writes NAME.lua, a task of your own to edit]]
 
@@ -36,8 +37,12 @@ local function show_scale(task, scale)
     text.bytes(l.bytes), l.flops)
 end
 
-local function show(what)
+local function show(what, f)
   local task = verb.task(what)
+  if f.tier and f.tier ~= core.eval_tiers()[1] then
+    verb.say("%s", core.prompt(task.handle, nil, f.tier))
+    return 0
+  end
   local l = core.task_layout(task.handle, "cpu")
   verb.say("task %d %s, family %s, %s", task.id, task.name, task.family, task.digest:sub(1, 12))
   verb.say "\nsizes"
@@ -164,7 +169,9 @@ end
 
 function task_verb.main(argv)
   return verb.main(argv, { help = help, run = run, doing = function(_, rest) return "task " .. (rest[1] or "") end,
-    options = { verb.with({ "full", nil, "check with the full protocol, and anew" }, "task check"),
+    options = { verb.with({ "tier", table.concat(core.eval_tiers(), "|"), "what it is shown for (default: c)",
+      choices = core.eval_tiers() }, "task show"),
+      verb.with({ "full", nil, "check with the full protocol, and anew" }, "task check"),
       verb.with(verb.unsafe_jail_option, "task check") } })
 end
 

@@ -9,7 +9,8 @@ local nan, inf = 0 / 0, math.huge
 
 -- What a script may give by mistake, alone and in pairs.
 local function wrong_values()
-  return { nan, inf, -1, 1.5, "x", "", true, function() end, {}, { "x" }, { nan }, { { nan } }, { 1, {} } }
+  return { nan, inf, -1, 1.5, "x", "", true, function() end, {}, { "x" }, { nan }, { { nan } }, { 1, {} }, { { 1 } },
+    { { {} } }, { { { tokens = {} } } }, { { { result = {} } } }, { { { n_tokens = 1, reward = 1 } } } }
 end
 
 -- An error of fn(…) that names a line of the engine, or as misuse none at all; nil when there was none or it is the
@@ -91,6 +92,16 @@ describe("misuse", function()
         end
       end
       expect.equal(show(problems), "")
+      return {}
+    end)
+  end)
+
+  it("of groups is one sentence, whoever takes them", function()
+    support.inside(function(_, _, vt)
+      local takers = { vt.detail, vt.scores, vt.eval.all, vt.batch, vt.reward.raw(), vt.reward.paper(), vt.advantage.loo(),
+        vt.advantage.max_at_k { k = 1 }, function(g) vt.select.apply(vt.select.rules.first, g) end }
+      for _, take in ipairs(takers) do expect.raises("needs groups of samples; it met a number", take, { { 1 } }) end
+      expect.raises("vt.detail: a sample has no tokens", vt.detail, { { {} } })
       return {}
     end)
   end)

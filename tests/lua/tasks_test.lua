@@ -62,8 +62,8 @@ describe("level-1 task files", function()
       for word in (t.body .. " " .. t.tuned):gmatch "[%a_][%w_]*" do
         for _, bad in ipairs(banned) do expect.truthy(word ~= bad, file.name .. " without " .. bad) end
       end
-      for line in file.text:gmatch "[^\n]+" do
-        expect.truthy(#line <= 120, ("%s: %d columns"):format(file.name, #line))
+      for line in file.text:gmatch "[^\n]+" do -- a launch of a plan is one line, however long
+        expect.truthy(#line <= 120 or line:find "^// launch ", ("%s: %d columns"):format(file.name, #line))
       end
     end
   end)

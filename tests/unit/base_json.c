@@ -255,6 +255,23 @@ static void random_bytes_never_crash(void)
     CHECK(n_valid < 20000);
 }
 
+/* A number may be longer than what the parser below copies of one: no digit of the exponent is lost. */
+static void long_numbers(void)
+{
+    static const size_t lengths[] = {60, 61, 63, 64, 100, 240, 241, 300};
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        char text[320], expected[16];
+        vt_json *j = NULL;
+        memset(text, '0', lengths[i]);
+        text[0] = '1';
+        text[lengths[i]] = '\0';
+        snprintf(expected, sizeof expected, "1e%zu", lengths[i] - 1);
+        CHECK_OK(parse(text, lengths[i], &j), err);
+        CHECK_NEAR(vt_json_num(j, 0), strtod(expected, NULL), 0);
+        vt_json_free(j);
+    }
+}
+
 static void members_and_integers(void)
 {
     vt_json *o = vt_json_object();
@@ -279,6 +296,10 @@ static void members_and_integers(void)
     int64_t v;
     CHECK_INT(vt_json_need_str(o, "absent", "params.json", &text, &err), VT_EFORMAT);
     CHECK_STR(err.msg, "params.json has no string \"absent\"");
+    vt_json_put_str(o, "beyond", "18446744073709551616"); /* neither the largest word nor what is left of this one */
+    vt_json_put_str(o, "below", "-9223372036854775809");
+    CHECK_INT(vt_json_need_int(o, "beyond", "params.json", &v, &err), VT_EFORMAT);
+    CHECK_INT(vt_json_int(vt_json_get(o, "below"), 7), 7);
     CHECK_INT(vt_json_need_int(o, "twice", "params.json", &v, &err), VT_EFORMAT);
     vt_json_put(o, "lost", NULL);
     vt_buf_init(&out, 1024);
@@ -288,14 +309,8 @@ static void members_and_integers(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(doubles_round_trip),
-    TEST(number_forms),
-    TEST(canonical_text),
-    TEST(invalid_utf8_is_replaced),
-    TEST(refusals),
-    TEST(lines_of_a_record),
-    TEST(all_of_the_grammar),
-    TEST(random_bytes_never_crash),
-    TEST(members_and_integers),
+    TEST(doubles_round_trip), TEST(number_forms),         TEST(canonical_text),     TEST(invalid_utf8_is_replaced),
+    TEST(refusals),           TEST(lines_of_a_record),    TEST(all_of_the_grammar), TEST(random_bytes_never_crash),
+    TEST(long_numbers),       TEST(members_and_integers),
 };
 TEST_MAIN(cases)

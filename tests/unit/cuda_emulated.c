@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * cuda_emulated.c: the CUDA backend where there is no GPU: its host code and its kernels, run on this CPU by a double of the
- * driver (driver.cc), against the CPU backend: a training batch whose completions share prompts, what it scores apart,
- * samples and what they score, on a card before Hopper and on one like it, whose kernels are others. The bars are those
- * of tests/gpu/check_train.c, which does more on a card. x86-64, as the fibers are.
+ * cuda_emulated.c: the CUDA backend where there is no GPU: its host code and its kernels, run on this CPU by a double
+ * of the driver (driver.cc), against the CPU backend: a training batch whose completions share prompts, what it scores
+ * apart, samples and what they score, on a card before Hopper and on one like it, whose kernels are others. The bars
+ * are those of tests/gpu/check_train.c, which does more on a card. x86-64, as the fibers are.
  */
 #include "harness.h"
 
@@ -17,7 +17,7 @@ static const int lengths[N] = {9, 1, 6};
 static bool open_on(struct model *m, const char *backend)
 {
     vt_err err = {0};
-    const struct vt_lm_opts o = {.backends = both, .backend = backend, .max_memory = (uint64_t)512 << 20};
+    const struct vt_lm_opts o = {.backends = both, .backend = backend, .max_memory = (uint64_t)1536 << 20};
     memset(m, 0, sizeof *m);
     CHECK_OK(vt_ckpt_open(GOLDEN("tiny/llama"), &m->ckpt, &err), err);
     if (m->ckpt)

@@ -10,9 +10,9 @@
  *   time=US             of every timed call (the baseline takes 100)
  *   noise=PERCENT       how far timed calls lie around that, in a cycle of seven
  *   worst=E             the error of its timed calls
- *   disturbed=N         something else ran during the N-th timed call
+ *   disturbed=N|all     something else ran during the N-th timed call, or every one
  *   late=N              wrong at the N-th timed call
- *   bits=other          other output bits on every call
+ *   bits=other|timed    other output bits on every call, or every timed one
  *   hold=ground|build|load|check|time                 waits there until the test lets go or the station is cancelled
  *
  * `fake` says what the machine is like and counts what the core did; it is one per program.
@@ -39,6 +39,7 @@ static struct fake {
     bool checks_on_lane, has_tuned, tuned_fails, is_lane_wanted;
     double floor_ns, floor_ns_again;
     vt_status ground_fails_once, open_fails;
+    int baseline_late;              /* the baseline is wrong at this timed call; 0: never */
     size_t max_pool_bytes;          /* 0: any */
     uint64_t devices[VT_MAX_LANES]; /* of each lane */
     /* what happened */
@@ -410,8 +411,10 @@ static vt_status fake_time(struct vt_station *s, struct vt_candidate *c, const s
     fake_right(c, call, out);
     out->ns = (uint64_t)((double)out->ns * (1 + fake_number(c->code, "noise", 0) / 100 * (n_timed % 7 - 3) / 3));
     out->compare.worst = fake_number(c->code, "worst", out->compare.worst);
-    out->was_disturbed = n_timed == (int)fake_number(c->code, "disturbed", 0);
-    if (n_timed == (int)fake_number(c->code, "late", 0))
+    out->was_disturbed = n_timed == (int)fake_number(c->code, "disturbed", 0) || fake_is(c->code, "disturbed", "all");
+    if (fake_is(c->code, "bits", "timed"))
+        out->digest = ++c->n_digests;
+    if (n_timed == (int)fake_number(c->code, "late", 0) || (c->is_baseline && n_timed == fake.baseline_late))
         fake_wrong(out);
     return VT_OK;
 }
@@ -465,6 +468,7 @@ static inline void fake_reset(void)
     fake.floor_ns = fake.floor_ns_again = 0;
     fake.ground_fails_once = fake.open_fails = VT_OK;
     fake.max_pool_bytes = 0;
+    fake.baseline_late = 0;
     memset(fake.devices, 0, sizeof fake.devices);
     fake.n_tiers_opened = fake.n_builds = fake.n_fresh_loads = fake.n_floor_measured = 0;
     fake.n_cancelled = fake.n_mended = fake.n_calls = 0;

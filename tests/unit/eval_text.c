@@ -178,6 +178,77 @@ static void fenced(void)
     expect_body("I use one store; see:\n```\ny[0] = 1;\n```\n", "y[0] = 1;");
 }
 
+/* Comments are text, whatever stands in them; only the block's own bare fence ends it anywhere. */
+static void fences_in_comments(void)
+{
+    char answer[2048], block[4096];
+    static const char *const comments[] = {
+        "/*\n~~~~~~~~ */\n",
+        "/* was:\n~~~c\nvoid relu(float *y) {\n    y[0] = 9;\n}\n~~~\n*/\n",
+        "/* so:\n~~~\nrelu(y);\n~~~\n*/\n",
+        "/* so:\n```c\nrelu(y);\n */\n",
+        "/*\n~~~~~~~~~\n A title\n~~~~~~~~~\n */\n",
+        "// see ```\n// ~~~\n",
+    };
+    for (size_t i = 0; i < sizeof comments / sizeof comments[0]; i++) {
+        char text[3072];
+        snprintf(text, sizeof text, "%svoid relu(float *y) {\n    return;\n%s    y[0] = 1;\n}", comments[i],
+                 comments[i]);
+        snprintf(block, sizeof block, "So:\n```c\n%s\n```\n", text);
+        expect_body(block, text);
+        snprintf(block, sizeof block, "```\n%s\n```\n", text);
+        expect_body(block, text);
+        expect_body(text, text); /* without a fence */
+        snprintf(answer, sizeof answer, "    return;\n%s    y[0] = 1;", comments[i]);
+        snprintf(text, sizeof text, "%s\n}\n", answer);
+        expect_body(text, answer);
+    }
+    /* What says that it is C shows nothing, in a comment or elsewhere. */
+    expect_body("```c\nvoid relu(float *y) {\n#if 0\n~~~\n    y[0] = 9;\n~~~\n#endif\n}\n```\n",
+                "void relu(float *y) {\n#if 0\n~~~\n    y[0] = 9;\n~~~\n#endif\n}");
+    /* The block ends at its own fence, as every reader of Markdown ends it. */
+    expect_body("```c\n    y[0] = 1; /*\n```\nThe rest; is prose. */\n", "    y[0] = 1; /*");
+    /* A fence behind code closes, one behind anything else is text. */
+    expect_body("```c\n    y[0] = 1; // a = b;```\n    y[1] = 2;\n```\n", "    y[0] = 1; // a = b;```\n    y[1] = 2;");
+    expect_body("```c\n    y[0] = n\n    + 1```\n    ;\n```\n", "    y[0] = n\n    + 1```\n    ;");
+    /* A star behind a slash in a sentence opens nothing that hides the block. */
+    expect_body("It is in src/*.c, as /* says:\n```c\n/* one */\ny[0] = 1;\n```\n", "/* one */\ny[0] = 1;");
+    expect_body("See https://a.b/c: ```c\ny[0] = 1;\n```\n", "y[0] = 1;");
+}
+
+/* Functions by another name are not what was asked for, and no body either. */
+static void other_functions(void)
+{
+    static const char other[] = "static int k = 2;\nvoid relu_fast(float *y) {\n    y[0] = k;\n}";
+    char answer[2048];
+    snprintf(answer, sizeof answer, "So:\n```c\n%s\n```\nIt is fast; is it not?\n", other);
+    expect_none(answer, true, "asked for is relu, and the answer defines relu_fast");
+    snprintf(answer, sizeof answer, "Here it is:\n\n%s\n\nIt is fast; is it not?\n", other);
+    expect_none(answer, true, "defines relu_fast");
+    expect_none(other, true, "defines relu_fast");
+    expect_none(other, false, "defines relu_fast");
+    snprintf(answer, sizeof answer, "%s\n}\n", other);
+    expect_none(answer, true, "defines relu_fast"); /* as the rest of the prompt's function */
+    /* A body may define what it calls, and goes before a block that only tries it. */
+    expect_body("    float f(float v) { return v; }\n    y[0] = f(1);\n}\n",
+                "    float f(float v) { return v; }\n    y[0] = f(1);");
+    expect_body("```c\ny[0] = 1;\n```\n```c\nint main(void) {\n    return 0;\n}\n```\n", "y[0] = 1;");
+    expect_body("    y[0] = 1;\n}\nint main(void) {\n    return 0;\n}\n", "    y[0] = 1;");
+    /* The name asked for in the spellings that C has. */
+    static const char *const heads[] = {"void relu(y, n)\n    float *y;\n    int n;\n{\n    y[0] = 1;\n}",
+                                        "void relu(float *y) <%\n    y<:0:> = 1;\n%>",
+                                        "void re\\\nlu(float *y) {\n    y[0] = 1;\n}"};
+    for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++) {
+        snprintf(answer, sizeof answer, "```c\n%s\n```\n", heads[i]);
+        expect_code(answer, true, heads[i], true, 2);
+    }
+    /* A prototype before a function defines nothing. */
+    expect_none("```c\nvoid relu(y);\nint n;\nint main(void) {\n    return 0;\n}\n```\n", true, "defines main");
+    expect_compiled("    y[0] = 1;\n%>\nint main(void) <%\n    return 0;\n", "    y[0] = 1;");
+    expect_none("{\"code\": \"void relu(float *y) { y[0] = 1; }\"}", true, "is JSON");
+    expect_none(" [{\"code\": \"y[0] = 1;\"}]\n", true, "is JSON");
+}
+
 /* The function with no fence around it: its helpers stay, the prose goes. */
 static const char relu_c[] = "void relu(float *y) {\n    y[0] = 1;\n}";
 
@@ -231,6 +302,28 @@ static void helpers(void)
                 "}\n```\n",
                 "static float f(float v) { return g(v); }\n\nstatic float g(float v) { return v; }\n\n"
                 "void relu(float *y) {\n    y[0] = f(1);\n}");
+    /* A macro, a type, a constant, whatever needs another; found again where the first walk was past it. */
+    static const char *const needed[] = {"#define H(a) ((a) + 1)",
+                                         "typedef float v8 __attribute__((vector_size(32)));",
+                                         "typedef float (*v8)(float);",
+                                         "struct v8 {\n    float at[8];\n};",
+                                         "enum { ONE, v8 = 2 };",
+                                         "static const float H[2] = {1, 2};",
+                                         "#include <math.h>\n/* a */\nstatic const float a = 1, H = 2;"};
+    for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
+        char answer[1024], expected[1024];
+        snprintf(answer, sizeof answer, "```c\n%s\n```\nand\n```c\nvoid relu(float *y) {\n    y[0] = H(v8);\n}\n```\n",
+                 needed[i]);
+        snprintf(expected, sizeof expected, "%s\n\nvoid relu(float *y) {\n    y[0] = H(v8);\n}", needed[i]);
+        expect_body(answer, expected);
+    }
+    expect_body("```c\n#define ONE 1\n```\n```c\n#define TWO (ONE + ONE)\n```\n```c\n#define UNUSED 3\n```\n"
+                "```c\nvoid relu(float *y) {\n    y[0] = TWO;\n}\n```\n",
+                "#define ONE 1\n\n#define TWO (ONE + ONE)\n\nvoid relu(float *y) {\n    y[0] = TWO;\n}");
+    /* A call that shows how it is used, and what the code has itself, stay away. */
+    expect_body("```c\nfloat y[4] = {0};\nrelu(y);\n```\n```c\nfloat y[4];\n```\n```c\n#define A 2\n```\n"
+                "```c\n#define A 1\nvoid relu(float *y) {\n    y[0] = A;\n}\n```\n",
+                "#define A 1\nvoid relu(float *y) {\n    y[0] = A;\n}");
     /* One that it defines itself, or that is not C, stays away. */
     expect_body("```c\nfloat f(float v) { return 0; }\n```\n```rust\nfloat h(float v) { return 0; }\n```\n"
                 "```c\nfloat f(float v) { return v; }\nvoid relu(float *y) {\n    y[0] = f(h(1));\n}\n```\n",
@@ -253,6 +346,22 @@ static void wrapped(void)
     expect_body("```c\n\xc2\xa0\xc2\xa0y[0]\xe2\x80\xaf= 1\xe2\x80\x8b;\n```\n", "  y[0] = 1;");
     expect_body("\xef\xbb\xbf```c\ny[0] = 1;\n```\n", "y[0] = 1;");
     expect_code("Here:\r\r```c\ry[0] = 1;\ry[1] = 2;\r```\rSo.", true, "y[0] = 1;\ny[1] = 2;", false, 4);
+    expect_body("<pre>y[0]&nbsp;= 1;\n</pre>", "y[0] = 1;");
+    expect_body("> ~~~c\n> y[0] = 1;\n> ~~~\n", "y[0] = 1;");
+    expect_body("```c\n\xe2\x80\x80y[0]\xe2\x80\x8a= 1;\n```\n", " y[0] = 1;");
+    expect_body("```c\ny[0] = 1; //\xe2\x80\x8b\xe2\x80\xa6\n```\n", "y[0] = 1; //\xe2\x80\xa6");
+    static const char dots[] =
+        "\xef\xbb\xbf```c\ny[0] = 1; // \xe2\x80\xa6\n```\n"; /* ends with a character's last byte */
+    CHECK_OK(vt_extract(dots, strlen(dots), "relu", true, &c, &err), err);
+    CHECK_STR(c.text, "y[0] = 1; // \xe2\x80\xa6");
+    CHECK_INT(c.from, 8);
+    CHECK_INT(c.to, 24);
+    vt_code_free(&c);
+    static const char space[] = "    y[0] = 1;\xc2\xa0\n}\n"; /* ends with a blank of two bytes */
+    CHECK_OK(vt_extract(space, strlen(space), "relu", true, &c, &err), err);
+    CHECK_STR(c.text, "    y[0] = 1; ");
+    CHECK_INT(c.to, 15);
+    vt_code_free(&c);
     /* Where it stands is said in bytes of the answer. */
     static const char quoted[] = "> ```c\n> y[0]\xc2\xa0= 1;\n> y[1] = 2;\n> ```\n";
     CHECK_OK(vt_extract(quoted, strlen(quoted), "relu", true, &c, &err), err);
@@ -283,6 +392,9 @@ static void in_the_open(void)
         "#include <math.h>\n#define T \\\n    float\n/* A helper,\n   inline. */\nstatic inline T\nsq(T v)\n{\n"
         "    return v * v;\n}\n\nvoid relu(const float *x,\n          float *y, int n)\n{\n    y[0] = sq(x[0]);\n}",
         true, 3);
+    /* A comment goes on to its end, whatever its lines look like. */
+    expect_body("So:\n/* Of one\n   value. */\nstatic int k;\nvoid relu(float *y) {\n    y[0] = k;\n}\n",
+                "/* Of one\n   value. */\nstatic int k;\nvoid relu(float *y) {\n    y[0] = k;\n}");
     /* A macro goes on behind its backslash, whatever stands there; what it leaves open is not the file's. */
     expect_body("So:\n#define SQ(v) \\\n    ((v) * (v))\nvoid relu(float *y) {\n    y[0] = SQ(2);\n}\n",
                 "#define SQ(v) \\\n    ((v) * (v))\nvoid relu(float *y) {\n    y[0] = SQ(2);\n}");
@@ -313,6 +425,18 @@ static void reasoning(void)
     expect_body("```c\ny[0] = 1;\n```\n<think>No.</think>\n```c\ny[0] = 2;\n```\n", "y[0] = 2;");
     expect_body("```c\ny[0] = 1;\n```\n<think>Yes.</think>\nI am sure.\n", "y[0] = 1;");
     expect_none("<think>\n```c\ny[0] = 9;\n```\nand then", true, "ends before");
+    /* A tag in a sentence, in a comment, in code or in a block is text, and so is one that never closes. */
+    expect_body("My <analysis> follows.\n```c\ny[0] = 1;\n```\n", "y[0] = 1;");
+    expect_body("```c\n// <think>\ny[0] = 1; // </think>\n```\n", "// <think>\ny[0] = 1; // </think>");
+    expect_body("```c\n/*\n<think>\n</think>\n*/\ny[0] = 1;\n```\n", "/*\n<think>\n</think>\n*/\ny[0] = 1;");
+    expect_body("    y[0] = 1; // <think>\n    y[1] = 2; // </think>\n}\n",
+                "    y[0] = 1; // <think>\n    y[1] = 2; // </think>");
+    expect_body("    float t[THINK];\n    y[0] = t[0];\n}\n", "    float t[THINK];\n    y[0] = t[0];");
+    expect_body("I write no `<think>` and no `</think>`.\n```c\ny[0] = 1;\n```\nNot `<think>`.", "y[0] = 1;");
+    expect_body("So:\n<think>\n```c\ny[0] = 1;\n```\n", "y[0] = 1;");
+    expect_body("<scratchpad>\n    y[0] = 9;\n}\n</scratchpad>\n    y[0] = 1;\n}\n", "    y[0] = 1;");
+    expect_body("```c\ny[0] = 9;\n\nNo, better:\n</think>\n```c\ny[0] = 1;\n```\n", "y[0] = 1;");
+    expect_body("```c\ny[0] = 9;\n```\nThat is it.</think>\n\n```c\ny[0] = 1;\n```\n", "y[0] = 1;");
     /* What closes without having been opened makes a thought of all before it. */
     expect_none("```c\ny[0] = 1;\n```\n<think>Hm.</think>\nNo.\n</think>\nSorry.\n", true, "no code");
 }
@@ -331,6 +455,7 @@ static void cut_answers(void)
     snprintf(answer, sizeof answer, "```c\n%s\n```\nOr:\n```c\n%.*s", whole, (int)sizeof whole - 4, whole);
     expect_code(answer, true, whole, true, 2);
     expect_body("```\ny[0] = 1;\n```\nOr:\n```c\ny[0] = 2;\ny[1]", "y[0] = 1;");
+    expect_none("    y[0] = 1; y[1]", true, "ends before"); /* nothing but the sign says that it is code */
     /* Cut at every byte, the function is whole or it is none. */
     snprintf(answer, sizeof answer, "So:\n```c\n%s\n```\n", whole);
     for (size_t n = 0; n <= strlen(answer); n++) {
@@ -534,8 +659,10 @@ static void roofline_floor(void)
     CHECK(strlen(machine) < 8);
 }
 
-static const struct test_case cases[] = {TEST(bodies),      TEST(fenced),    TEST(foreign),       TEST(linkage),
-                                         TEST(helpers),     TEST(wrapped),   TEST(in_the_open),   TEST(reasoning),
-                                         TEST(cut_answers), TEST(line_ends), TEST(no_code),       TEST(copies),
-                                         TEST(logs),        TEST(objects),   TEST(roofline_floor)};
+static const struct test_case cases[] = {
+    TEST(bodies),          TEST(fenced),    TEST(foreign),     TEST(fences_in_comments),
+    TEST(other_functions), TEST(linkage),   TEST(helpers),     TEST(wrapped),
+    TEST(in_the_open),     TEST(reasoning), TEST(cut_answers), TEST(line_ends),
+    TEST(no_code),         TEST(copies),    TEST(logs),        TEST(objects),
+    TEST(roofline_floor)};
 TEST_MAIN(cases)

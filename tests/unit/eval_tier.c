@@ -33,6 +33,8 @@ static void every_answer_has_its_verdict(void)
         {"copy time=50", "correct_slow", "time", "a copy", 7, "copy,fake"},
         {"artefact=copy time=50", "correct_slow", "time", "a copy", 7, "copy,fake"},
         {"late=3", "wrong_output", "time", "2 of 4 elements", 7, "over_bound,fake"},
+        {"bits=timed", "flagged", "time", "left different outputs", 7, "nondeterministic,fake"},
+        {"time=50 disturbed=all", "correct_fast", "time", "Speedup 2 over", 7, "contended,fake"},
     };
     fake_reset();
     vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
@@ -47,6 +49,8 @@ static void every_answer_has_its_verdict(void)
         CHECK_STR(vt_json_str(vt_json_get(j, "tier"), ""), "fake");
         CHECK_STR(vt_json_str(vt_json_get(j, "fake_machine"), ""), "nowhere");
         CHECK_INT(vt_json_int(vt_json_get(j, "n_checks"), 0), cases[i].n_checks);
+        if (!r.v.correct)
+            CHECK_NEAR(r.v.speedup, 0, 0);
         char flags[128];
         CHECK_STR(flags_of(j, flags), cases[i].flags); /* the last is the tier's own */
         CHECK_INT(vt_json_is_null(vt_json_get(j, "error")), r.v.status >= VT_CORRECT_SLOW);
@@ -73,6 +77,8 @@ static void times_become_speedups(void)
     judge(e, "time=50", (struct vt_eval_request){0}, &r);
     CHECK_NEAR(r.v.speedup, 2, 1e-12);
     CHECK_NEAR(r.v.speedup_measured, 2, 1e-12);
+    CHECK_NEAR(r.v.speedup_lo, 2, 0.01);
+    CHECK_NEAR(r.v.speedup_hi, 2, 0.01);
     CHECK_NEAR(r.v.speedup_tuned, 80.0 / 50, 1e-12);
     CHECK_NEAR(r.v.runtime_us, 50, 1e-9);
     CHECK_NEAR(r.v.baseline_us, 100, 1e-9);
@@ -150,6 +156,20 @@ static void a_tuned_reference_may_fail(void)
     judge(e, "time=50", (struct vt_eval_request){0}, &r);
     CHECK_INT(r.status, VT_EFORMAT);
     CHECK(strstr(r.err.msg, "its tuned reference failed") != NULL);
+    fixture_result_free(&r);
+    close_fake(e);
+}
+
+/* Times are told against nothing then: the task or the machine is at fault, and that is no verdict. */
+static void a_baseline_may_fail_late(void)
+{
+    struct fixture_result r;
+    fake_reset();
+    fake.baseline_late = 3;
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+    judge(e, "time=50", (struct vt_eval_request){0}, &r);
+    CHECK_INT(r.status, VT_EINTERNAL);
+    CHECK(strstr(r.err.msg, "the baseline failed while it was timed") != NULL);
     fixture_result_free(&r);
     close_fake(e);
 }
@@ -289,14 +309,10 @@ static void prompts_are_the_tiers(void)
 /* ---- the queue ---- */
 
 static const struct test_case cases[] = {
-    TEST(every_answer_has_its_verdict),
-    TEST(times_become_speedups),
-    TEST(copies_are_timed_briefly),
-    TEST(a_tuned_reference_may_fail),
-    TEST(the_tuned_reference_is_measured_once),
-    TEST(timed_calls_come_in_pairs),
-    TEST(doubted_times_are_measured_again),
-    TEST(tiers_are_found_by_name),
-    TEST(prompts_are_the_tiers),
+    TEST(every_answer_has_its_verdict), TEST(times_become_speedups),
+    TEST(copies_are_timed_briefly),     TEST(a_tuned_reference_may_fail),
+    TEST(a_baseline_may_fail_late),     TEST(the_tuned_reference_is_measured_once),
+    TEST(timed_calls_come_in_pairs),    TEST(doubted_times_are_measured_again),
+    TEST(tiers_are_found_by_name),      TEST(prompts_are_the_tiers),
 };
 TEST_MAIN(cases)

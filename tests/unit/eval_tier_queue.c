@@ -83,6 +83,34 @@ static void equal_requests_are_judged_once(void)
     close_fake(e);
 }
 
+/* A check under the full protocol visits more sets than one under the fast one, so neither answers the other. */
+static void checks_are_their_protocols(void)
+{
+    struct tally t;
+    char key[2][VT_EVAL_KEY_SIZE];
+    vt_err err;
+    tally_init(&t);
+    fake_reset();
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 2});
+    vt_task *task = fixture_task("relu");
+    for (int full = 0; full < 2; full++) {
+        struct vt_eval_request r = {.skip_timing = true, .protocol = full ? VT_PROTOCOL_FULL : VT_PROTOCOL_FAST};
+        submit(e, "time=50 hold=build", r, &t);
+        submit(e, "time=50 hold=build", r, &t);
+        r.task = task;
+        r.code = "time=50";
+        r.code_len = 7;
+        CHECK_OK(vt_eval_key(e, &r, key[full], &err), err);
+    }
+    CHECK(strcmp(key[0], key[1]) != 0);
+    fake_await_held(FAKE_BUILD, 2);
+    fake_release(true);
+    await(&t, 4);
+    CHECK_INT(fake.n_builds, 2);
+    vt_task_unref(task);
+    close_fake(e);
+}
+
 static void cancelling_drops_what_is_queued(void)
 {
     struct tally t;
@@ -112,7 +140,7 @@ static void withdrawing_between_stages(void)
 {
     static const char *const codes[] = {"time=50 hold=build", "time=51 hold=check"};
     for (int i = 0; i < 2; i++)
-        for (int joins = 0; joins < 2; joins++) {
+        for (int joins = 0; joins < 3; joins++) { /* nobody; before the first has gone; afterwards */
             struct tally gone, joined;
             tally_init(&gone);
             tally_init(&joined);
@@ -120,21 +148,23 @@ static void withdrawing_between_stages(void)
             vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
             submit(e, codes[i], (struct vt_eval_request){0}, &gone);
             fake_await_held(i ? FAKE_CHECK : FAKE_BUILD, 1);
-            if (joins)
+            if (joins == 1)
                 submit(e, codes[i], (struct vt_eval_request){0}, &joined);
             vt_eval_cancel(e, &gone);
             vt_eval_cancel(e, e); /* nobody's */
-            if (joins)
+            if (joins == 2)
+                submit(e, codes[i], (struct vt_eval_request){0}, &joined);
+            if (joins == 1)
                 CHECK_INT(gone.n_cancelled, 1); /* at once: the other one keeps the job going */
             fake_release(true);
             await(&gone, 1);
-            await(&joined, joins);
-            CHECK_INT(gone.n_cancelled, 1);
-            CHECK_INT(joined.n_ok, joins);
+            await(&joined, joins > 0);
+            CHECK_INT(gone.n_cancelled, joins < 2); /* who comes while it still runs revives it */
+            CHECK_INT(joined.n_ok, joins > 0);
             int n_timed = 0;
             for (int k = 0; k < fake.n_calls; k++)
                 n_timed += fake.call[k].is_timed;
-            CHECK_INT(n_timed > 0, joins);
+            CHECK_INT(n_timed > 0, joins > 0);
             close_fake(e);
         }
 }
@@ -204,6 +234,24 @@ static void a_pool_beyond_the_tier_is_refused_before_it_is_made(void)
         if (under)
             CHECK_INT(fake.n_builds, 0);
     }
+    vt_task_unref(t);
+}
+
+/* What the fast protocol's sets need is not enough for the full one's, which are more. */
+static void the_full_pool_is_measured_by_itself(void)
+{
+    vt_task *t = fixture_task("relu");
+    vt_err err = {0};
+    int n_done = 0;
+    fake_reset();
+    fake.max_pool_bytes = 11210064;
+    vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+    const struct vt_eval_request r = {
+        .task = t, .code = "time=50", .code_len = 7, .scale = "cpu", .protocol = VT_PROTOCOL_FULL};
+    CHECK_INT(vt_eval_submit(e, &r, count_done, &n_done, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "for its 14 input sets") != NULL);
+    close_fake(e);
+    CHECK_INT(fake.n_builds, 0);
     vt_task_unref(t);
 }
 
@@ -352,6 +400,52 @@ static void processes_take_turns(void)
     CHECK_INT(vt_fs_remove_tree(dir, NULL), VT_OK);
 }
 
+/* Who waits long enough goes on without its turn, and then holds none of its places. */
+static void a_turn_is_of_all_places_or_none(void)
+{
+    char dir[] = "/tmp/vegttt-tier-test-XXXXXX";
+    struct vt_place both = {.devices = 3}, second = {.devices = 2}, first = {.devices = 1};
+    struct vt_turns held, wanted, other;
+    CHECK(mkdtemp(dir) != NULL);
+    vt_turns_open(&held, dir, &second);
+    vt_turns_open(&wanted, dir, &both);
+    vt_turns_open(&other, dir, &first);
+    CHECK(vt_turns_take(&held));
+    CHECK(!vt_turns_take(&wanted));
+    CHECK(vt_turns_take(&other));
+    vt_turns_close(&held);
+    vt_turns_close(&wanted);
+    vt_turns_close(&other);
+    CHECK_INT(vt_fs_remove_tree(dir, NULL), VT_OK);
+}
+
+/* Another process that holds the lane's turn and does not let go: the time is taken all the same, and said to be
+ * contended. */
+static void a_turn_that_never_comes_is_told(void)
+{
+    struct vt_place lane = {.devices = 1ull << 40}; /* the fake's first */
+    struct fixture_result r;
+    struct vt_turns others;
+    char *cache = NULL;
+    vt_err err;
+    CHECK_OK(vt_cache_dir(&cache, &err), err);
+    vt_turns_open(&others, cache, &lane);
+    CHECK_INT(others.n, 1);
+    CHECK(vt_turns_take(&others));
+    for (int is_free = 0; is_free < 2; is_free++) {
+        fake_reset();
+        vt_eval *e = open_fake(&(struct vt_eval_opts){.n_build = 1});
+        judge(e, "time=50", (struct vt_eval_request){0}, &r);
+        CHECK(r.v.correct);
+        CHECK_INT(strstr(r.json, "\"contended\"") == NULL, is_free);
+        fixture_result_free(&r);
+        close_fake(e);
+        vt_turns_give(&others);
+    }
+    vt_turns_close(&others);
+    free(cache);
+}
+
 /* ---- closing ---- */
 
 /* With one candidate in the middle of each stage, others before and behind it: every done is called once, what ran
@@ -434,16 +528,20 @@ static void closing_refuses_requests_of_its_own_dones(void)
 
 static const struct test_case cases[] = {
     TEST(equal_requests_are_judged_once),
+    TEST(checks_are_their_protocols),
     TEST(cancelling_drops_what_is_queued),
     TEST(withdrawing_between_stages),
     TEST(a_station_that_died_is_mended),
     TEST(a_pool_beyond_the_tier_is_refused_before_it_is_made),
+    TEST(the_full_pool_is_measured_by_itself),
     TEST(a_pool_that_cannot_be_counted_is_refused),
     TEST(grounds_that_failed_are_not_kept),
     TEST(what_will_fail_again_is_kept),
     TEST(lanes_that_do_not_meet_time_at_once),
     TEST(checks_can_be_the_lanes),
     TEST(processes_take_turns),
+    TEST(a_turn_is_of_all_places_or_none),
+    TEST(a_turn_that_never_comes_is_told),
     TEST(closing_at_each_stage),
     TEST(closing_refuses_requests_of_its_own_dones),
 };

@@ -105,7 +105,11 @@ static void refused(void)
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"answer\":\";\"}", "1", "both \"code\" and \"answer\"");
     expect_refused("{\"id\":1,\"task\":19,\"answer\":\";\",\"code\":\";\"}", "1", "both \"code\" and \"answer\"");
     expect_refused("{\"id\":1,\"task\":1.5,\"code\":\";\"}", "1", "\"task\" must be");
-    expect_refused("{\"id\":1,\"task\":1e300,\"code\":\";\"}", "1", "\"task\" must be");
+    expect_refused("{\"id\":1,\"task\":1e300,\"code\":\";\"}", "1", "a number of 2^53 or more");
+    expect_refused("{\"id\":1,\"task\":9007199254740993,\"code\":\";\"}", "1", "a number of 2^53 or more");
+    expect_refused("{\"id\":1,\"task\":-9007199254740992,\"code\":\";\"}", "1", "a number of 2^53 or more");
+    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"protocol\":[]}", "1", "'a list'");
+    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"protocol\":\"\"}", "1", "'a text'");
     expect_refused("{\"id\":1,\"task\":[19],\"code\":\";\"}", "1", "\"task\" must be");
     expect_refused("{\"id\":1,\"task\":null,\"code\":\";\"}", "1", "\"task\" must be");
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"protocol\":\"slow\"}", "1", "protocol must be fast or full");
@@ -114,7 +118,7 @@ static void refused(void)
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"timing\":\"no\"}", "1", "\"timing\" must be true or false");
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"scale\":0}", "1", "\"scale\" must be a text");
     expect_refused("{\"id\":1,\"task\":19,\"cod\":\";\"}", "1", "no field 'cod'; did you mean 'code'?");
-    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"tier\":\"c\"}", "1", "no field 'tier'");
+    expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"tier\":3}", "1", "\"tier\" must be a text, not a number");
     expect_refused("{\"id\":1,\"task\":19,\"code\":\";\",\"task\":20}", NULL, "the key \"task\" twice");
     expect_refused("{\"id\":1,\"id\":2,\"task\":19,\"code\":\";\"}", NULL, "the key \"id\" twice");
     /* Below the request, too: of the task's document and of the id. */

@@ -85,6 +85,10 @@ static void bars(void)
     CHECK(sscanf(strstr(at, "height=\""), "height=\"%lf", &low) == 1);
     CHECK(sscanf(strstr(strstr(at + 1, "<rect"), "height=\""), "height=\"%lf", &high) == 1);
     CHECK_NEAR(high / low, 1.5, 0.01);
+    double top = 0, whole = 0; /* and zero is on the page */
+    CHECK(sscanf(strstr(strstr(at, "<rect"), " y=\""), " y=\"%lf", &top) == 1);
+    CHECK(sscanf(strstr(out.p, " height=\""), " height=\"%lf", &whole) == 1);
+    CHECK(top + low < whole);
     vt_buf_free(&out);
 }
 

@@ -571,7 +571,13 @@ static void gspo_weighs_sequences(void)
     for (int t = 0; t < 4; t++)
         CHECK_NEAR(w[t], 0, 0); /* 1.051 is above 1 + 4e-4 */
     vt_loss_weights(VT_LOSS_GSPO, &narrow, logp, logq, bad, 4, w);
-    CHECK_NEAR(w[0], exp(0.05) * -2 / 4, 1e-6); /* and not below 1 - 3e-4 */
+    CHECK_NEAR(w[0], exp(0.05) * -2 / 4, 1e-6);                    /* and not below 1 - 3e-4 */
+    vt_loss_weights(VT_LOSS_GSPO, &narrow, logq, logp, bad, 4, w); /* exp(-0.05) is, and the sequence is bad */
+    CHECK_NEAR(w[0], 0, 0);
+    vt_loss_weights(VT_LOSS_GSPO, &narrow, logq, logp, a, 4, w);
+    CHECK_NEAR(w[0], exp(-0.05) * 2 / 4, 1e-6);
+    vt_loss_weights(VT_LOSS_GSPO, &wide, logq, logp, bad, 4, w);
+    CHECK_NEAR(w[0], exp(-0.05) * -2 / 4, 1e-6);
     CHECK_NEAR(narrow.clip_lo, 0.9997, 1e-12);
     CHECK_NEAR(narrow.clip_hi, 1.0004, 1e-12);
     vt_loss_weights(VT_LOSS_GSPO, &narrow, logp, logp, a, 4, w);

@@ -224,6 +224,24 @@ static void journal_of_a_full_disk(void)
     remove_root();
 }
 
+/* However many entries there are, a key that is not among them is found to be absent: the table is never full. */
+static void absent_at_every_size(void)
+{
+    vt_journal *j;
+    char key[32];
+    make_root();
+    CHECK_OK(vt_journal_open(path, &j, &err), err);
+    vt_json *one = vt_json_new_num(1);
+    for (int i = 0; i < 260; i++) {
+        snprintf(key, sizeof key, "k%d", i);
+        CHECK_OK(vt_journal_put(j, key, one, &err), err);
+        CHECK(vt_journal_get(j, "absent") == NULL);
+    }
+    vt_json_free(one);
+    vt_journal_close(j);
+    remove_root();
+}
+
 static void read_only_folder(void)
 {
     struct vt_jsonl w;
@@ -342,10 +360,16 @@ static void random_damage_never_crashes(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(append_reopen_append),        TEST(torn_tail_at_every_byte),
-    TEST(corrupt_middle_is_named),     TEST(device_full),
-    TEST(short_write_is_cut_back),     TEST(read_only_folder),
-    TEST(journal_put_get_reopen),      TEST(killed_writer_loses_nothing_it_was_told),
-    TEST(random_damage_never_crashes), TEST(journal_of_a_full_disk),
+    TEST(append_reopen_append),
+    TEST(torn_tail_at_every_byte),
+    TEST(corrupt_middle_is_named),
+    TEST(device_full),
+    TEST(short_write_is_cut_back),
+    TEST(read_only_folder),
+    TEST(absent_at_every_size),
+    TEST(journal_put_get_reopen),
+    TEST(killed_writer_loses_nothing_it_was_told),
+    TEST(random_damage_never_crashes),
+    TEST(journal_of_a_full_disk),
 };
 TEST_MAIN(cases)

@@ -33,7 +33,7 @@ LEFT_OUT = ("_gpu", "_cuda")  # compiled with kernels, whose uses nm does not se
 def objects():
     """Every object of the engine: those in libraries as (library, member), those of programs by path."""
     yield from sorted(BUILD.glob("libvegttt_*.a"))
-    for program in ("vegttt", "vegttt-worker"):
+    for program in ("vegttt", "vegttt-worker", "vegttt-cuda"):
         folder = BUILD / "CMakeFiles" / f"{program}.dir"
         yield from (p for p in sorted(folder.rglob("*.c.o")) if (ROOT / p.relative_to(folder).with_suffix("")).exists())
 

@@ -18,8 +18,8 @@
 #include "eval/c/build.h"
 #include "eval/c/runner.h"
 #include "eval/c/scratch.h"
-#include "eval/c/truth_prelude.h"
 #include "eval/task_parts.h"
+#include "eval/truth_prelude.h"
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

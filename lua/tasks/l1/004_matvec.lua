@@ -40,4 +40,27 @@ return {
       s0 += row[k - 1] * x[k - 1];
     y[i] = s0 + s1;
   }]],
+  cuda = [[
+// scratch part bytes(4 * 1024 * m)
+// launch parts grid(4, m) block(256) args(a, x, part, k)
+// launch sums grid(ceil_div(m, 64)) block(64) args(part, y, m)
+extern "C" __global__ void parts(const float *__restrict__ a, const float *__restrict__ x, float *part, int k)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long row = blockIdx.y;
+  float sum = 0.0f;
+  for (int p = lane; p < k; p += 1024)
+    sum += a[row * k + p] * x[p];
+  part[row * 1024 + lane] = sum;
+}
+extern "C" __global__ void sums(const float *part, float *__restrict__ y, int m)
+{
+  int i = blockIdx.x * 64 + threadIdx.x;
+  if (i >= m)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 1024; lane++)
+    sum += part[i * 1024 + lane];
+  y[i] = sum;
+}]],
 }

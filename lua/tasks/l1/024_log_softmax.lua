@@ -60,4 +60,59 @@ return {
     for (int k = 0; k < m; k++)
       y[i * m + k] = row[k] - max - log_sum;
   }]],
+  cuda = [[
+// scratch part bytes(4 * 1024 * n)
+// scratch top bytes(4 * n)
+// scratch total bytes(4 * n)
+// launch maxima grid(4, n) block(256) args(x, part, m)
+// launch max_rows grid(ceil_div(n, 64)) block(64) args(part, top, n)
+// launch sums grid(4, n) block(256) args(x, top, part, m)
+// launch sum_rows grid(ceil_div(n, 64)) block(64) args(part, total, n)
+// launch finish grid(ceil_div(m, 256), n) block(256) args(x, top, total, y, m)
+extern "C" __global__ void maxima(const float *__restrict__ x, float *part, int m)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long row = blockIdx.y;
+  float max = -INFINITY;
+  for (int j = lane; j < m; j += 1024)
+    max = fmaxf(max, x[row * m + j]);
+  part[row * 1024 + lane] = max;
+}
+extern "C" __global__ void max_rows(const float *part, float *top, int n)
+{
+  int i = blockIdx.x * 64 + threadIdx.x;
+  if (i >= n)
+    return;
+  float max = part[i * 1024];
+  for (int lane = 1; lane < 1024; lane++)
+    max = fmaxf(max, part[i * 1024 + lane]);
+  top[i] = max;
+}
+extern "C" __global__ void sums(const float *__restrict__ x, const float *top, float *part, int m)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long row = blockIdx.y;
+  float sum = 0.0f;
+  for (int j = lane; j < m; j += 1024)
+    sum += expf(x[row * m + j] - top[row]);
+  part[row * 1024 + lane] = sum;
+}
+extern "C" __global__ void sum_rows(const float *part, float *total, int n)
+{
+  int i = blockIdx.x * 64 + threadIdx.x;
+  if (i >= n)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 1024; lane++)
+    sum += part[i * 1024 + lane];
+  total[i] = sum;
+}
+extern "C" __global__ void finish(const float *__restrict__ x, const float *top, const float *total,
+    float *__restrict__ y, int m)
+{
+  int j = blockIdx.x * 256 + threadIdx.x;
+  long long i = blockIdx.y;
+  if (j < m)
+    y[i * m + j] = x[i * m + j] - top[i] - logf(total[i]);
+}]],
 }

@@ -64,4 +64,51 @@ return {
         y[p + i] = (x[p + i] - mean) * scale + bias[k];
     }
   }]],
+  cuda = [[
+// scratch part bytes(4 * 1024 * (c))
+// scratch first bytes(4 * (c))
+// scratch second bytes(4 * (c))
+// launch parts grid(4, c) block(256) args(x, part, n, c, s)
+// launch rows grid(ceil_div(c, 64)) block(64) args(part, first, n, c, s)
+// launch squares grid(4, c) block(256) args(x, first, part, n, c, s)
+// launch rows grid(ceil_div(c, 64)) block(64) args(part, second, n, c, s)
+// launch finish grid(ceil_div(n * s, 256), c) block(256) args(x, weight, bias, first, second, y, eps, n, c, s)
+extern "C" __global__ void parts(const float *__restrict__ x, float *part, int n, int c, int s)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < n * s; e += 1024)
+    sum += x[(e / s * c + r) * s + e % s];
+  part[r * 1024 + lane] = sum;
+}
+extern "C" __global__ void rows(const float *part, float *row, int n, int c, int s)
+{
+  int r = blockIdx.x * 64 + threadIdx.x;
+  if (r >= c)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 1024; lane++)
+    sum += part[r * 1024 + lane];
+  row[r] = sum / (float)(n * s);
+}
+extern "C" __global__ void squares(const float *__restrict__ x, const float *first, float *part, int n, int c, int s)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < n * s; e += 1024)
+    sum += (x[(e / s * c + r) * s + e % s] - first[r]) * (x[(e / s * c + r) * s + e % s] - first[r]);
+  part[r * 1024 + lane] = sum;
+}
+extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight,
+    const float *__restrict__ bias, const float *first, const float *second,
+    float *__restrict__ y, float eps, int n, int c, int s)
+{
+  int e = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  if (e < n * s)
+    y[(e / s * c + r) * s + e % s] = (x[(e / s * c + r) * s + e % s] - first[r]) / sqrtf(second[r] +
+        eps) * weight[r] + bias[r];
+}]],
 }

@@ -46,4 +46,49 @@ return {
     for (int i = 0; i < s; i++)
       out[i] = (in[i] - mean) * scale;
   }]],
+  cuda = [[
+// scratch part bytes(4 * 256 * (n * c))
+// scratch first bytes(4 * (n * c))
+// scratch second bytes(4 * (n * c))
+// launch parts grid(1, n * c) block(256) args(x, part, n, c, s)
+// launch rows grid(ceil_div(n * c, 64)) block(64) args(part, first, n, c, s)
+// launch squares grid(1, n * c) block(256) args(x, first, part, n, c, s)
+// launch rows grid(ceil_div(n * c, 64)) block(64) args(part, second, n, c, s)
+// launch finish grid(ceil_div(s, 256), n * c) block(256) args(x, first, second, y, eps, n, c, s)
+extern "C" __global__ void parts(const float *__restrict__ x, float *part, int n, int c, int s)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < s; e += 256)
+    sum += x[r * s + e];
+  part[r * 256 + lane] = sum;
+}
+extern "C" __global__ void rows(const float *part, float *row, int n, int c, int s)
+{
+  int r = blockIdx.x * 64 + threadIdx.x;
+  if (r >= n * c)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 256; lane++)
+    sum += part[r * 256 + lane];
+  row[r] = sum / (float)(s);
+}
+extern "C" __global__ void squares(const float *__restrict__ x, const float *first, float *part, int n, int c, int s)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < s; e += 256)
+    sum += (x[r * s + e] - first[r]) * (x[r * s + e] - first[r]);
+  part[r * 256 + lane] = sum;
+}
+extern "C" __global__ void finish(const float *__restrict__ x, const float *first, const float *second,
+    float *__restrict__ y, float eps, int n, int c, int s)
+{
+  int e = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  if (e < s)
+    y[r * s + e] = (x[r * s + e] - first[r]) / sqrtf(second[r] + eps);
+}]],
 }

@@ -56,4 +56,53 @@ return {
         out[i] = (in[i] - mean) * w + shift;
     }
   }]],
+  cuda = [[
+// scratch part bytes(4 * 1024 * (n * g))
+// scratch first bytes(4 * (n * g))
+// scratch second bytes(4 * (n * g))
+// launch parts grid(4, n * g) block(256) args(x, part, n, c, g, s)
+// launch rows grid(ceil_div(n * g, 64)) block(64) args(part, first, n, c, g, s)
+// launch squares grid(4, n * g) block(256) args(x, first, part, n, c, g, s)
+// launch rows grid(ceil_div(n * g, 64)) block(64) args(part, second, n, c, g, s)
+// launch finish grid(ceil_div(c / g * s, 256), n * g) block(256) args(x, weight, bias, first, second, y, eps, n, c, g, s)
+extern "C" __global__ void parts(const float *__restrict__ x, float *part, int n, int c, int g, int s)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < c / g * s; e += 1024)
+    sum += x[r * (c / g * s) + e];
+  part[r * 1024 + lane] = sum;
+}
+extern "C" __global__ void rows(const float *part, float *row, int n, int c, int g, int s)
+{
+  int r = blockIdx.x * 64 + threadIdx.x;
+  if (r >= n * g)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 1024; lane++)
+    sum += part[r * 1024 + lane];
+  row[r] = sum / (float)(c / g * s);
+}
+extern "C" __global__ void squares(const float *__restrict__ x, const float *first, float *part, int n, int c,
+    int g, int s)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < c / g * s; e += 1024)
+    sum += (x[r * (c / g * s) + e] - first[r]) * (x[r * (c / g * s) + e] - first[r]);
+  part[r * 1024 + lane] = sum;
+}
+extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight,
+    const float *__restrict__ bias, const float *first, const float *second,
+    float *__restrict__ y, float eps, int n, int c, int g, int s)
+{
+  int e = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  if (e < c / g * s)
+    y[r * (c / g * s) + e] = (x[r * (c / g * s) + e] - first[r]) / sqrtf(second[r] +
+        eps) * weight[r % g * (c / g) + e / s] +
+        bias[r % g * (c / g) + e / s];
+}]],
 }

@@ -37,4 +37,37 @@ return {
     for (int j = 0; j < m; j++)
       y[i * m + j] = row[j] * scale;
   }]],
+  cuda = [[
+// scratch part bytes(4 * 256 * (n))
+// scratch first bytes(4 * (n))
+// launch parts grid(1, n) block(256) args(x, part, n, m)
+// launch rows grid(ceil_div(n, 64)) block(64) args(part, first, n, m)
+// launch finish grid(ceil_div(m, 256), n) block(256) args(x, first, y, n, m)
+extern "C" __global__ void parts(const float *__restrict__ x, float *part, int n, int m)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < m; e += 256)
+    sum += x[r * m + e] * x[r * m + e];
+  part[r * 256 + lane] = sum;
+}
+extern "C" __global__ void rows(const float *part, float *row, int n, int m)
+{
+  int r = blockIdx.x * 64 + threadIdx.x;
+  if (r >= n)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 256; lane++)
+    sum += part[r * 256 + lane];
+  row[r] = sum;
+}
+extern "C" __global__ void finish(const float *__restrict__ x, const float *first,
+    float *__restrict__ y, int n, int m)
+{
+  int e = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  if (e < m)
+    y[r * m + e] = x[r * m + e] / sqrtf(first[r]);
+}]],
 }

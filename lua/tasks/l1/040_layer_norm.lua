@@ -48,4 +48,50 @@ return {
     for (int i = 0; i < m; i++)
       out[i] = (in[i] - mean) * scale * weight[i] + bias[i];
   }]],
+  cuda = [[
+// scratch part bytes(4 * 4096 * (n))
+// scratch first bytes(4 * (n))
+// scratch second bytes(4 * (n))
+// launch parts grid(16, n) block(256) args(x, part, n, m)
+// launch rows grid(ceil_div(n, 64)) block(64) args(part, first, n, m)
+// launch squares grid(16, n) block(256) args(x, first, part, n, m)
+// launch rows grid(ceil_div(n, 64)) block(64) args(part, second, n, m)
+// launch finish grid(ceil_div(m, 256), n) block(256) args(x, weight, bias, first, second, y, eps, n, m)
+extern "C" __global__ void parts(const float *__restrict__ x, float *part, int n, int m)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < m; e += 4096)
+    sum += x[r * m + e];
+  part[r * 4096 + lane] = sum;
+}
+extern "C" __global__ void rows(const float *part, float *row, int n, int m)
+{
+  int r = blockIdx.x * 64 + threadIdx.x;
+  if (r >= n)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 4096; lane++)
+    sum += part[r * 4096 + lane];
+  row[r] = sum / (float)(m);
+}
+extern "C" __global__ void squares(const float *__restrict__ x, const float *first, float *part, int n, int m)
+{
+  int lane = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  float sum = 0.0f;
+  for (int e = lane; e < m; e += 4096)
+    sum += (x[r * m + e] - first[r]) * (x[r * m + e] - first[r]);
+  part[r * 4096 + lane] = sum;
+}
+extern "C" __global__ void finish(const float *__restrict__ x, const float *__restrict__ weight,
+    const float *__restrict__ bias, const float *first, const float *second,
+    float *__restrict__ y, float eps, int n, int m)
+{
+  int e = blockIdx.x * 256 + threadIdx.x;
+  long long r = blockIdx.y;
+  if (e < m)
+    y[r * m + e] = (x[r * m + e] - first[r]) / sqrtf(second[r] + eps) * weight[e] + bias[e];
+}]],
 }

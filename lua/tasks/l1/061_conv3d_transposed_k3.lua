@@ -60,4 +60,28 @@ return {
           }
         }
       }]],
+  cuda = [[
+// launch conv3d_transposed_k3 grid(ceil_div(n * co * (d + 2) * (h + 2) * (w + 2), 256)) block(256) args(x, weight, y, n, ci, co, d, h, w)
+extern "C" __global__ void conv3d_transposed_k3(const float *__restrict__ x, const float *__restrict__ weight,
+    float *__restrict__ y,
+    int n, int ci, int co, int d, int h, int w)
+{
+  int od = d + 2, oh = h + 2, ow = w + 2;
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= n * co * od * oh * ow)
+    return;
+  int v = thread % ow, u = thread / ow % oh, t = thread / ow / oh % od, o = thread / ow / oh / od % co,
+      b = thread / ow / oh / od / co;
+  float sum = 0.0f;
+  for (int c = 0; c < ci; c++)
+    for (int r = 0; r < 3; r++)
+      for (int p = 0; p < 3; p++)
+        for (int q = 0; q < 3; q++) {
+          int z = t - r, i = u - p, j = v - q;
+          if (z >= 0 && z < d && i >= 0 && i < h && j >= 0 && j < w)
+            sum += x[(((b * ci + c) * d + z) * h + i) * w + j] *
+                weight[(((c * co + o) * 3 + r) * 3 + p) * 3 + q];
+        }
+  y[thread] = sum;
+}]],
 }

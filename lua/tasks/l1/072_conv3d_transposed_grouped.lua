@@ -74,4 +74,30 @@ return {
           }
         }
       }]],
+  cuda = [[
+// launch conv3d_transposed_grouped grid(ceil_div(n * co * (2 * d) * (2 * h) * (2 * w), 256)) block(256) args(x, weight, y, n, ci, co, d, h, w)
+extern "C" __global__ void conv3d_transposed_grouped(const float *__restrict__ x,
+    const float *__restrict__ weight, float *__restrict__ y,
+    int n, int ci, int co, int d, int h, int w)
+{
+  int od = 2 * d, oh = 2 * h, ow = 2 * w;
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= n * co * od * oh * ow)
+    return;
+  int v = thread % ow, u = thread / ow % oh, t = thread / ow / oh % od, o = thread / ow / oh / od % co,
+      b = thread / ow / oh / od / co;
+  float sum = 0.0f;
+  int first = o / (co / 4) * (ci / 4);
+  for (int c = first; c < first + ci / 4; c++)
+    for (int r = 0; r < 3; r++)
+      for (int p = 0; p < 5; p++)
+        for (int q = 0; q < 7; q++) {
+          int z = t + 1 - r, i = u + 2 - p, j = v + 3 - q;
+          if (z >= 0 && z % 2 == 0 && z / 2 < d && i >= 0 && i % 2 == 0 && i / 2 < h && j >= 0 && j % 2 == 0 &&
+              j / 2 < w)
+            sum += x[(((b * ci + c) * d + z / 2) * h + i / 2) * w + j / 2] *
+                weight[(((c * (co / 4) + o % (co / 4)) * 3 + r) * 5 + p) * 7 + q];
+        }
+  y[thread] = sum;
+}]],
 }

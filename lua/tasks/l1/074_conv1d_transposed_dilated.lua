@@ -45,4 +45,25 @@ return {
             out[j + 3 * p] += w0 * in[j];
         }
       }]],
+  cuda = [[
+// launch conv1d_transposed_dilated grid(ceil_div(n * co * (l + 12), 256)) block(256) args(x, weight, y, n, ci, co, l)
+extern "C" __global__ void conv1d_transposed_dilated(const float *__restrict__ x,
+    const float *__restrict__ weight, float *__restrict__ y,
+    int n, int ci, int co, int l)
+{
+  int ol = l + 12;
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= n * co * ol)
+    return;
+  int u = thread % ol, o = thread / ol % co, b = thread / ol / co;
+  float sum = 0.0f;
+  for (int c = 0; c < ci; c++)
+    for (int q = 0; q < 5; q++) {
+      int i = u - 3 * q;
+      if (i >= 0 && i < l)
+        sum += x[(b * ci + c) * l + i] *
+            weight[(c * co + o) * 5 + q];
+    }
+  y[thread] = sum;
+}]],
 }

@@ -64,4 +64,27 @@ return {
           }
         }
       }]],
+  cuda = [[
+// launch conv2d_transposed_grouped grid(ceil_div(n * co * (2 * h + 1) * (3 * w - 2), 256)) block(256) args(x, weight, y, n, ci, co, h, w)
+extern "C" __global__ void conv2d_transposed_grouped(const float *__restrict__ x,
+    const float *__restrict__ weight, float *__restrict__ y,
+    int n, int ci, int co, int h, int w)
+{
+  int oh = 2 * h + 1, ow = 3 * w - 2;
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= n * co * oh * ow)
+    return;
+  int v = thread % ow, u = thread / ow % oh, o = thread / ow / oh % co, b = thread / ow / oh / co;
+  float sum = 0.0f;
+  int first = o / (co / 4) * (ci / 4);
+  for (int c = first; c < first + ci / 4; c++)
+    for (int p = 0; p < 3; p++)
+      for (int q = 0; q < 5; q++) {
+        int i = u + 1 - 2 * p, j = v + 2 - q;
+        if (i >= 0 && i % 2 == 0 && i / 2 < h && j >= 0 && j % 3 == 0 && j / 3 < w)
+          sum += x[((b * ci + c) * h + i / 2) * w + j / 3] *
+              weight[((c * (co / 4) + o % (co / 4)) * 3 + p) * 5 + q];
+      }
+  y[thread] = sum;
+}]],
 }

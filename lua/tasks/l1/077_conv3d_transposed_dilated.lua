@@ -72,4 +72,29 @@ return {
           }
         }
       }]],
+  cuda = [[
+// launch conv3d_transposed_dilated grid(ceil_div(n * co * (2 * d + 1) * (2 * h + 1) * (2 * w + 1), 256)) block(256) args(x, weight, y, n, ci, co, d, h, w)
+extern "C" __global__ void conv3d_transposed_dilated(const float *__restrict__ x,
+    const float *__restrict__ weight, float *__restrict__ y,
+    int n, int ci, int co, int d, int h, int w)
+{
+  int od = 2 * d + 1, oh = 2 * h + 1, ow = 2 * w + 1;
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= n * co * od * oh * ow)
+    return;
+  int v = thread % ow, u = thread / ow % oh, t = thread / ow / oh % od, o = thread / ow / oh / od % co,
+      b = thread / ow / oh / od / co;
+  float sum = 0.0f;
+  for (int c = 0; c < ci; c++)
+    for (int r = 0; r < 3; r++)
+      for (int p = 0; p < 3; p++)
+        for (int q = 0; q < 3; q++) {
+          int z = t + 1 - 2 * r, i = u + 1 - 2 * p, j = v + 1 - 2 * q;
+          if (z >= 0 && z % 2 == 0 && z / 2 < d && i >= 0 && i % 2 == 0 && i / 2 < h && j >= 0 && j % 2 == 0 &&
+              j / 2 < w)
+            sum += x[(((b * ci + c) * d + z / 2) * h + i / 2) * w + j / 2] *
+                weight[(((c * co + o) * 3 + r) * 3 + p) * 3 + q];
+        }
+  y[thread] = sum;
+}]],
 }

@@ -58,4 +58,26 @@ return {
           }
         }
       }]],
+  cuda = [[
+// launch conv2d_transposed_padded grid(ceil_div(n * co * (h) * (w), 256)) block(256) args(x, weight, y, n, ci, co, h, w)
+extern "C" __global__ void conv2d_transposed_padded(const float *__restrict__ x,
+    const float *__restrict__ weight, float *__restrict__ y,
+    int n, int ci, int co, int h, int w)
+{
+  int oh = h, ow = w;
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= n * co * oh * ow)
+    return;
+  int v = thread % ow, u = thread / ow % oh, o = thread / ow / oh % co, b = thread / ow / oh / co;
+  float sum = 0.0f;
+  for (int c = 0; c < ci; c++)
+    for (int p = 0; p < 3; p++)
+      for (int q = 0; q < 7; q++) {
+        int i = u + 1 - p, j = v + 3 - q;
+        if (i >= 0 && i < h && j >= 0 && j < w)
+          sum += x[((b * ci + c) * h + i) * w + j] *
+              weight[((c * co + o) * 3 + p) * 7 + q];
+      }
+  y[thread] = sum;
+}]],
 }

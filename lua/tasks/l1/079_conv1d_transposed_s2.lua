@@ -51,4 +51,25 @@ return {
             out[2 * j + at] += w0 * in[j];
         }
       }]],
+  cuda = [[
+// launch conv1d_transposed_s2 grid(ceil_div(n * co * (2 * l + 1), 256)) block(256) args(x, weight, y, n, ci, co, l)
+extern "C" __global__ void conv1d_transposed_s2(const float *__restrict__ x, const float *__restrict__ weight,
+    float *__restrict__ y,
+    int n, int ci, int co, int l)
+{
+  int ol = 2 * l + 1;
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= n * co * ol)
+    return;
+  int u = thread % ol, o = thread / ol % co, b = thread / ol / co;
+  float sum = 0.0f;
+  for (int c = 0; c < ci; c++)
+    for (int q = 0; q < 3; q++) {
+      int i = u + 1 - 2 * q;
+      if (i >= 0 && i % 2 == 0 && i / 2 < l)
+        sum += x[(b * ci + c) * l + i / 2] *
+            weight[(c * co + o) * 3 + q];
+    }
+  y[thread] = sum;
+}]],
 }

@@ -62,4 +62,26 @@ return {
           }
         }
       }]],
+  cuda = [[
+// launch conv2d_transposed_s5 grid(ceil_div(n * co * (5 * h - 2) * (5 * w - 2), 256)) block(256) args(x, weight, y, n, ci, co, h, w)
+extern "C" __global__ void conv2d_transposed_s5(const float *__restrict__ x, const float *__restrict__ weight,
+    float *__restrict__ y,
+    int n, int ci, int co, int h, int w)
+{
+  int oh = 5 * h - 2, ow = 5 * w - 2;
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  if (thread >= n * co * oh * ow)
+    return;
+  int v = thread % ow, u = thread / ow % oh, o = thread / ow / oh % co, b = thread / ow / oh / co;
+  float sum = 0.0f;
+  for (int c = 0; c < ci; c++)
+    for (int p = 0; p < 3; p++)
+      for (int q = 0; q < 3; q++) {
+        int i = u + 1 - 2 * p, j = v + 1 - 2 * q;
+        if (i >= 0 && i % 5 == 0 && i / 5 < h && j >= 0 && j % 5 == 0 && j / 5 < w)
+          sum += x[((b * ci + c) * h + i / 5) * w + j / 5] *
+              weight[((c * co + o) * 3 + p) * 3 + q];
+      }
+  y[thread] = sum;
+}]],
 }

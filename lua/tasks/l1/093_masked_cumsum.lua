@@ -55,4 +55,48 @@ return {
       o[j] = s0;
     }
   }]],
+  cuda = [[
+// scratch part bytes(4 * n * ceil_div(m, 64))
+// launch parts grid(ceil_div(ceil_div(m, 64), 64), n) block(64) args(x, mask, part, m)
+// launch offsets grid(ceil_div(n, 64)) block(64) args(part, n, m)
+// launch finish grid(ceil_div(ceil_div(m, 64), 64), n) block(64) args(x, mask, part, y, m)
+extern "C" __global__ void parts(const float *__restrict__ x, const unsigned char *__restrict__ mask,
+    float *part, int m)
+{
+  int chunk = blockIdx.x * 64 + threadIdx.x, chunks = (m + 63) / 64;
+  long long i = blockIdx.y;
+  if (chunk >= chunks)
+    return;
+  float acc = 0.0f;
+  for (int k = chunk * 64; k < (chunk + 1) * 64 && k < m; k++)
+    if (mask[i * m + k])
+      acc += x[i * m + k];
+  part[i * chunks + chunk] = acc;
+}
+extern "C" __global__ void offsets(float *part, int n, int m)
+{
+  int i = blockIdx.x * 64 + threadIdx.x, chunks = (m + 63) / 64;
+  if (i >= n)
+    return;
+  float acc = 0.0f;
+  for (int chunk = 0; chunk < chunks; chunk++) {
+    float own = part[i * chunks + chunk];
+    part[i * chunks + chunk] = acc;
+    acc += own;
+  }
+}
+extern "C" __global__ void finish(const float *__restrict__ x, const unsigned char *__restrict__ mask,
+    const float *part, float *__restrict__ y, int m)
+{
+  int chunk = blockIdx.x * 64 + threadIdx.x, chunks = (m + 63) / 64;
+  long long i = blockIdx.y;
+  if (chunk >= chunks)
+    return;
+  float acc = part[i * chunks + chunk];
+  for (int k = chunk * 64; k < (chunk + 1) * 64 && k < m; k++) {
+    if (mask[i * m + k])
+      acc += x[i * m + k];
+    y[i * m + k] = acc;
+  }
+}]],
 }

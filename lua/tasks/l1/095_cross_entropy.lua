@@ -52,4 +52,132 @@ return {
     total += logf(sum) + max - row[label[i]];
   }
   loss[0] = total / (float)n;]=],
+  cuda = [=[
+// scratch part bytes(4 * 32 * n)
+// scratch top bytes(4 * n)
+// scratch row bytes(4 * n)
+// scratch few bytes(4 * 256)
+// launch maxima grid(1, n) block(32) args(x, part, m)
+// launch max_rows grid(ceil_div(n, 64)) block(64) args(part, top, n)
+// launch sums grid(1, n) block(32) args(x, top, part, m)
+// launch rows grid(ceil_div(n, 64)) block(64) args(x, label, top, part, row, n, m)
+// launch fewer grid(1) block(256) args(row, few, n)
+// launch last grid(1) block(1) args(few, loss, n)
+extern "C" __global__ void maxima(const float *__restrict__ x, float *part, int m)
+{
+  int lane = blockIdx.x * 32 + threadIdx.x;
+  long long row = blockIdx.y;
+  float max = -INFINITY;
+  for (int j = lane; j < m; j += 32)
+    max = fmaxf(max, x[row * m + j]);
+  part[row * 32 + lane] = max;
+}
+extern "C" __global__ void max_rows(const float *part, float *top, int n)
+{
+  int i = blockIdx.x * 64 + threadIdx.x;
+  if (i >= n)
+    return;
+  float max = part[i * 32];
+  for (int lane = 1; lane < 32; lane++)
+    max = fmaxf(max, part[i * 32 + lane]);
+  top[i] = max;
+}
+extern "C" __global__ void sums(const float *__restrict__ x, const float *top, float *part, int m)
+{
+  int lane = blockIdx.x * 32 + threadIdx.x;
+  long long row = blockIdx.y;
+  float sum = 0.0f;
+  for (int j = lane; j < m; j += 32)
+    sum += expf(x[row * m + j] - top[row]);
+  part[row * 32 + lane] = sum;
+}
+extern "C" __global__ void rows(const float *__restrict__ x, const long long *__restrict__ label, const float *top,
+    const float *part, float *row, int n, int m)
+{
+  int i = blockIdx.x * 64 + threadIdx.x;
+  if (i >= n)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 32; lane++)
+    sum += part[i * 32 + lane];
+  row[i] = logf(sum) + top[i] - x[i * m + label[i]];
+}
+extern "C" __global__ void fewer(const float *row, float *few, int n)
+{
+  float sum = 0.0f;
+  for (int i = threadIdx.x; i < n; i += 256)
+    sum += row[i];
+  few[threadIdx.x] = sum;
+}
+extern "C" __global__ void last(const float *few, float *__restrict__ loss, int n)
+{
+  float sum = 0.0f;
+  for (int i = 0; i < 256; i++)
+    sum += few[i];
+  loss[0] = sum / (float)n;
+}]=],
+  cuda = [=[
+// scratch part bytes(4 * 32 * n)
+// scratch top bytes(4 * n)
+// scratch row bytes(4 * n)
+// scratch few bytes(4 * 256)
+// launch maxima grid(1, n) block(32) args(x, part, m)
+// launch max_rows grid(ceil_div(n, 64)) block(64) args(part, top, n)
+// launch sums grid(1, n) block(32) args(x, top, part, m)
+// launch rows grid(ceil_div(n, 64)) block(64) args(x, label, top, part, row, n, m)
+// launch fewer grid(1) block(256) args(row, few, n)
+// launch last grid(1) block(1) args(few, loss, n)
+extern "C" __global__ void maxima(const float *__restrict__ x, float *part, int m)
+{
+  int lane = blockIdx.x * 32 + threadIdx.x;
+  long long row = blockIdx.y;
+  float max = -INFINITY;
+  for (int j = lane; j < m; j += 32)
+    max = fmaxf(max, x[row * m + j]);
+  part[row * 32 + lane] = max;
+}
+extern "C" __global__ void max_rows(const float *part, float *top, int n)
+{
+  int i = blockIdx.x * 64 + threadIdx.x;
+  if (i >= n)
+    return;
+  float max = part[i * 32];
+  for (int lane = 1; lane < 32; lane++)
+    max = fmaxf(max, part[i * 32 + lane]);
+  top[i] = max;
+}
+extern "C" __global__ void sums(const float *__restrict__ x, const float *top, float *part, int m)
+{
+  int lane = blockIdx.x * 32 + threadIdx.x;
+  long long row = blockIdx.y;
+  float sum = 0.0f;
+  for (int j = lane; j < m; j += 32)
+    sum += expf(x[row * m + j] - top[row]);
+  part[row * 32 + lane] = sum;
+}
+extern "C" __global__ void rows(const float *__restrict__ x, const long long *__restrict__ label, const float *top,
+    const float *part, float *row, int n, int m)
+{
+  int i = blockIdx.x * 64 + threadIdx.x;
+  if (i >= n)
+    return;
+  float sum = 0.0f;
+  for (int lane = 0; lane < 32; lane++)
+    sum += part[i * 32 + lane];
+  row[i] = logf(sum) + top[i] - x[i * m + label[i]];
+}
+extern "C" __global__ void fewer(const float *row, float *few, int n)
+{
+  float sum = 0.0f;
+  for (int i = threadIdx.x; i < n; i += 256)
+    sum += row[i];
+  few[threadIdx.x] = sum;
+}
+extern "C" __global__ void last(const float *few, float *__restrict__ loss, int n)
+{
+  float sum = 0.0f;
+  for (int i = 0; i < 256; i++)
+    sum += few[i];
+  loss[0] = sum / (float)n;
+}]=],
 }

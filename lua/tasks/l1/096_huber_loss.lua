@@ -37,4 +37,38 @@ return {
     sum += d < 1.0f ? 0.5f * d * d : d - 0.5f;
   }
   loss[0] = sum / (float)(n * m);]],
+  cuda = [[
+// scratch part bytes(4 * 65536)
+// scratch few bytes(4 * 256)
+// launch parts grid(256) block(256) args(pred, target, part, n, m)
+// launch fewer grid(1) block(256) args(part, few)
+// launch last grid(1) block(1) args(few, loss, n, m)
+extern "C" __global__ void parts(const float *__restrict__ pred, const float *__restrict__ target, float *part,
+    int n, int m)
+{
+  int thread = blockIdx.x * blockDim.x + threadIdx.x;
+  float sum = 0.0f;
+  for (int i = thread; i < n * m; i += 65536) {
+    float d = fabsf(pred[i] - target[i]);
+    if (d < 1.0f)
+      sum += 0.5f * d * d;
+    else
+      sum += d - 0.5f;
+  }
+  part[thread] = sum;
+}
+extern "C" __global__ void fewer(const float *part, float *few)
+{
+  float sum = 0.0f;
+  for (int i = threadIdx.x; i < 65536; i += 256)
+    sum += part[i];
+  few[threadIdx.x] = sum;
+}
+extern "C" __global__ void last(const float *few, float *loss, int n, int m)
+{
+  float sum = 0.0f;
+  for (int i = 0; i < 256; i++)
+    sum += few[i];
+  loss[0] = sum / (float)(n * m);
+}]],
 }

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * truth_prelude.h: the fixed text around a task's body in the object that computes its truth.
+ * truth_prelude.h: the fixed text around a task's body in the object that computes its truth. The first two pieces, the
+ * value-and-error type and its functions, are those of every tier; the rest is for C++ on the CPU.
  */
-#ifndef VT_EVAL_C_TRUTH_PRELUDE_H
-#define VT_EVAL_C_TRUTH_PRELUDE_H
+#ifndef VT_EVAL_TRUTH_PRELUDE_H
+#define VT_EVAL_TRUTH_PRELUDE_H
 
 #include <stdint.h>
 
 /* Before the body, in pieces up to a NULL: the value-and-error type, its functions, the macros. */
+enum { VT_TRUTH_N_TYPE = 2 };
 extern const char *const vt_truth_prelude[];
 /* After it: the function VT_TRUTH_SYMBOL(in, out), which finds the arrays by the header at `in` and calls the body. */
 extern const char vt_truth_entry[];

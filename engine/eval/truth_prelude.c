@@ -16,7 +16,7 @@
  * demands for a class. Nothing is included before the body (compile time, names), hence the builtins. Conversions are
  * constexpr, so that a table of constants is data: code that would run when the object is loaded is refused.
  */
-#include "eval/c/truth_prelude.h"
+#include "eval/truth_prelude.h"
 #include <stddef.h>
 
 static const char type_text[] =
