@@ -287,6 +287,9 @@ describe("updates", function()
         local w = policy:update(vt.batch(judged(vt, policy, task, 12)), { lr = 0.003 }).weights
         policy:snapshot "kept"
         local path = run:save("mine", w)
+        expect.equal(run:save("model", policy:start()), nil) -- nothing is written, and no path is given of it
+        expect.equal(core.exists(run.dir .. "/model"), false)
+        expect.raises("weights.trained_on has no 'tsks'; did you mean 'tasks'?", function() return w.trained_on.tsks end)
         w:save(root .. "/again")
         w:save(root .. "/rounded", { dtype = "bf16" })
         expect.raises("no option 'type'", w.save, w, root .. "/no", { type = "bf16" })
