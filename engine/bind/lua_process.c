@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_process.c: commands that scripts start (os.execute, io.popen), as Lua has them but for four things. A command
+ * lua_process.c: commands that scripts start (os.execute, io.popen), as Lua has them but for five things. A command
  * begins with no signal blocked, as the engine's thread has; it is a process group of its own, so that an interrupt or
  * a limit can end it with all that it started (warden.h); one that is only run reads nothing: standard input is an
- * input of the run, which a child would take from it unseen; and what it leaves in the background ends with the process
+ * input of the run, which a child would take from it unseen; one whose file the script never closed is killed
+ * when the scripts have ended, and not waited for; and what it leaves in the background ends with the process
  * (descendants.h).
  */
 #include "bind/descendants.h"
@@ -79,7 +80,8 @@ static int finish(lua_State *L, pid_t pid)
     int e = errno;
     while (waitpid(-pid, NULL, WNOHANG) > 0) /* what it left, and has ended too */
         ;
-    vt_lua_check_stop(L);
+    if (!b->is_closing)
+        vt_lua_check_stop(L);
     errno = e;
     if (reaped < 0)
         return luaL_fileresult(L, 0, NULL);
@@ -109,6 +111,10 @@ static int l_execute(lua_State *L)
 static int close_stream(lua_State *L)
 {
     struct stream *s = luaL_checkudata(L, 1, LUA_FILEHANDLE);
+    if (vt_lua_bind(L)->is_closing) { /* nobody asked for its end: neither it nor who holds its pipe is waited for */
+        kill(-s->pid, SIGKILL);
+        (void)fcntl(fileno(s->stream.f), F_SETFL, O_NONBLOCK);
+    }
     fclose(s->stream.f);
     return finish(L, s->pid);
 }
