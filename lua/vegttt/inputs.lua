@@ -83,10 +83,7 @@ inputs.declare("env", "the environment variable %s", function(name)
   return value and core.sha256(value) or "unset"
 end)
 inputs.declare("numerics", "the numerics of %s", function() return core.numerics() end)
-inputs.declare("place", "the place of the script %s", function(name)
-  local file = script or name
-  return core.sha256(file .. "\0" .. (core.real_path(file) or ""))
-end)
+inputs.declare("place", "the place of the script %s", function(name) return core.sha256(script or name) end)
 inputs.declare("unrepeatable", "what %s gives") -- see inputs.note_unrepeatable
 
 -- ── sets ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -166,8 +163,7 @@ end
 ---The file `path` was read, or found absent.
 function inputs.note_file(path) inputs.note_as("file", path, path) end
 
----A script has seen where it stands (package.path, debug.traceback): a copy elsewhere is another then, which to all
----others is the same.
+---A script has seen by what name it was started (package.path, debug.traceback): by another it is another run then.
 function inputs.note_place()
   if script then inputs.note("place", script, inputs.digest("place", script)) end
 end
