@@ -42,6 +42,7 @@ struct vt_bind {
     double warned_s;
     double deadline_s;       /* scripts are stopped after it; 0 = none */
     bool has_stopped_script; /* by an error at the deadline */
+    bool is_closing;         /* no script runs any more: nothing is waited for */
     char deadline_text[160];
 };
 

@@ -34,10 +34,13 @@ static int l_deadline(lua_State *L)
     return 0;
 }
 
-/* core.warden(is_armed): whether a script that cannot be stopped from within may be ended with the process. */
+/* core.warden(is_armed): whether a script that cannot be stopped from within may be ended with the process. Where none
+ * may, none runs, and its commands are not waited for (lua_process.c). */
 static int l_warden(lua_State *L)
 {
-    vt_warden_arm(vt_lua_bind(L)->warden, lua_toboolean(L, 1));
+    vt_bind *b = vt_lua_bind(L);
+    b->is_closing = !lua_toboolean(L, 1);
+    vt_warden_arm(b->warden, !b->is_closing);
     return 0;
 }
 

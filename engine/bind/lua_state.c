@@ -138,6 +138,7 @@ void vt_bind_close(vt_bind *b)
 {
     if (!b)
         return;
+    b->is_closing = true;
     vt_lua_close_evals(b);
     vt_lua_close_policies(b);
     vt_lua_drop_posted(b);

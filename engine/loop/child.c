@@ -22,6 +22,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "loop/guard.h"
 #include "loop/loop_parts.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -98,7 +99,7 @@ static void kill_and_reap(struct process *p)
 
 /* The guard's whole life, between fork and its end: only system calls. It is of the group, so the group's number stays
  * the group's as long as it lives. */
-static _Noreturn void keep_guard(pid_t group, int group_fd, int parent_fd)
+static _Noreturn void keep_guard(pid_t group, int group_fd, int parent_fd, bool ends_with_leader)
 {
     enum { GROUP, PARENT, N_FDS, FREE = 8 };
     struct pollfd fds[N_FDS] = {{.fd = GROUP, .events = POLLIN}, {.fd = PARENT, .events = POLLIN}};
@@ -111,13 +112,14 @@ static _Noreturn void keep_guard(pid_t group, int group_fd, int parent_fd)
         _exit(127);
     while (poll(fds, N_FDS, -1) < 0 && errno == EINTR)
         ;
-    kill(0, SIGKILL);
+    if (fds[PARENT].revents || ends_with_leader)
+        kill(0, SIGKILL);
     _exit(0);
 }
 
 /* A process of the child's group that outlives this one just long enough to kill the group. Without it (no memory, an
  * old kernel) what the child has started would outlive a killed parent; that is no reason not to start it. */
-static pid_t start_guard(pid_t group, int group_fd)
+pid_t vt_guard_start(pid_t group, int group_fd, bool ends_with_leader)
 {
     const int parent_fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
     sigset_t all, old;
@@ -129,7 +131,7 @@ static pid_t start_guard(pid_t group, int group_fd)
     pthread_sigmask(SIG_SETMASK, &all, &old); /* no handler of ours runs in the guard */
     guard = fork();
     if (guard == 0)
-        keep_guard(group, group_fd, parent_fd);
+        keep_guard(group, group_fd, parent_fd, ends_with_leader);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     close(parent_fd);
     return guard > 0 ? guard : 0;
@@ -215,7 +217,7 @@ static vt_status spawn(const char *const argv[], int out, int errout, struct pro
         return vt_fail(err, VT_EUNSUPPORTED, "cannot watch '%s': pidfd_open: %s (Linux 5.3 or newer is needed)",
                        argv[0], strerror(e));
     }
-    p->guard = start_guard(p->pid, p->pidfd);
+    p->guard = vt_guard_start(p->pid, p->pidfd, true);
     return VT_OK;
 }
 

@@ -169,7 +169,7 @@ end
 
 -- A verdict that another run has, the one to be replayed or one of the experiment: its texts are kept here too.
 local function take_verdict(run, task, code, key, o)
-  local line, dir = replay.verdict(task, code, key, o)
+  local line, dir = replay.verdict(run, task, code, key, o)
   if not line then line, dir = run.donors:verdict(key) end
   if not line then return nil end
   for _, sha in ipairs { line.source or false, line.build and line.build.log or false } do

@@ -73,13 +73,14 @@ end
 function experiment.load(file)
   if type(file) ~= "string" then errors.misuse("vt.load", "vt.load needs a file name, not a %s", type(file)) end
   local path = core.find(file) or file
-  local read, e, text = inputs.collect(experiment.load_file, path)
+  inputs.note_as("experiment", file, path) -- first: a script may go on without one that is not there, or not right
+  local read, ok, e, text = inputs.collect(pcall, experiment.load_file, path)
+  inputs.note_all(read) -- of whoever loads it; nobody, for the script itself
+  if not ok then error(e, 0) end
   if not experiment.is(e) then
     errors.raise("script", "vt.load",
       ("%s returned a %s; an experiment file ends with `return vt.experiment { … }`"):format(file, type(e)))
   end
-  inputs.note_all(read) -- of whoever loads it; nobody, for the script itself
-  inputs.note("experiment", file, core.sha256(text))
   read:add("script", path, core.sha256(text))
   e.file, e.text, e.inputs = path, text, read
   return e

@@ -6,6 +6,7 @@
 -- coroutine functions pass engine waits outwards, and there is no debug library beyond debug.traceback.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local inputs = require "vegttt.inputs"
 local reads = require "vegttt.reads"
 local rng = require "vegttt.rng"
 local sched = require "vegttt.sched"
@@ -47,7 +48,10 @@ function globals.install()
   g.os.exit = nil
   reads.install(g)
   sched.install(g.coroutine)
-  g.debug = { traceback = debug.traceback }
+  g.debug = { traceback = function(...)
+    inputs.note_place()
+    return debug.traceback(...)
+  end }
 end
 
 return globals

@@ -33,9 +33,10 @@ end
 function inputs.digest(kind, name) return kinds[kind].now(name) end
 
 ---The digest of the file `path`; "absent" when there is none, "folder" for a folder; nil for what cannot be compared: a
----device, a pipe, a file of the kernel's.
+---device but /dev/null, a pipe, a file of the kernel's.
 function inputs.file_digest(path)
   local digest, what = core.file_digest(path)
+  if what == "special" and core.real_path(path) == "/dev/null" then return "nothing" end
   return digest or what ~= "special" and what or nil
 end
 
@@ -52,8 +53,12 @@ end
 -- Where modules are looked for before a script sets package.path or package.cpath itself.
 local usual = { path = package.path, cpath = package.cpath }
 
----From here on the places where modules are looked for now are the usual ones.
-function inputs.set_module_places() usual.path, usual.cpath = package.path, package.cpath end
+local script -- the file that the process was started with
+
+---From here on the places where modules are looked for now are the usual ones, those of the script `file`.
+function inputs.set_module_places(file)
+  script, usual.path, usual.cpath = file, package.path, package.cpath
+end
 
 -- A module's name as an input: with the places, where a script has set others, for they decide which file it is.
 local function name_of_module(name)
@@ -78,6 +83,7 @@ inputs.declare("env", "the environment variable %s", function(name)
   return value and core.sha256(value) or "unset"
 end)
 inputs.declare("numerics", "the numerics of %s", function() return core.numerics() end)
+inputs.declare("place", "the place of the script %s", function(name) return core.sha256(script or name) end)
 inputs.declare("unrepeatable", "what %s gives") -- see inputs.note_unrepeatable
 
 -- ── sets ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -148,15 +154,29 @@ function inputs.getenv(name)
   return os.getenv(name)
 end
 
----The file `path` was read, or found absent.
-function inputs.note_file(path)
+---The file `path` was read, or found absent, as an input of a kind that has files' digests.
+function inputs.note_as(kind, name, path)
   local digest = inputs.file_digest(path)
-  if digest then inputs.note("file", path, digest) else inputs.note_unrepeatable(path) end
+  if digest then inputs.note(kind, name, digest) else inputs.note_unrepeatable(path) end
+end
+
+---The file `path` was read, or found absent.
+function inputs.note_file(path) inputs.note_as("file", path, path) end
+
+---A script has seen by what name it was started (package.path, debug.traceback): by another it is another run then.
+function inputs.note_place()
+  if script then inputs.note("place", script, inputs.digest("place", script)) end
 end
 
 -- ── modules ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 local of_module = {} -- name -> the set of a module that is loaded: what it read and required itself
+
+---The module `name` was looked for.
+function inputs.note_module(name)
+  local named = name_of_module(name)
+  inputs.note("module", named, module_digest(named))
+end
 
 ---`require` for scripts: a module is an input of everybody who requires it, not only of the first.
 function inputs.require(name)
@@ -202,11 +222,25 @@ function inputs.unrepeatable(dir)
   return out
 end
 
+---The digest of the list of what a run noted, which a finished run keeps beside its result.
+function inputs.list_digest(dir) return inputs.file_digest(dir .. "/inputs.jsonl") or "none" end
+
+---Whether the list of a finished run is another than it was: one that is cut off or gone would say that nothing has changed.
+---Runs of before lists had a digest need one that can be read.
+function inputs.is_damaged(dir)
+  local path = dir .. "/summary.json"
+  local ok, summary = pcall(function() return core.json_decode(core.read(path), path) end)
+  if ok and type(summary) == "table" and summary.inputs then return summary.inputs ~= inputs.list_digest(dir) end
+  local n = 0
+  return not pcall(core.read_lines, dir .. "/inputs.jsonl", function() n = n + 1 end) or n == 0
+end
+
 ---The inputs that the run in `dir` read while it ran and that are not the same now, in words; first_only: one is enough.
 function inputs.changed(dir, first_only)
   local _, within = inputs.recorded(dir)
   local out = {}
   if core.exists(dir .. "/summary.json") then
+    if inputs.is_damaged(dir) then return { "the record of its inputs is damaged" } end
     local names = inputs.unrepeatable(dir)
     if #names > 0 then out[1] = ("what %s gives cannot be compared"):format(table.concat(names, ", ")) end
     if first_only and out[1] then return out end

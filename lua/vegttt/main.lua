@@ -177,8 +177,16 @@ local function json_record(fields) core.out(core.json_encode(fields) .. "\n") en
 
 -- ── one run ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+local function say_not_replayed(n)
+  if n then
+    core.err(("vegttt: --reward-from: %d verdict%s not in %s; judged anew here\n"):format(n, n == 1 and " is" or "s are",
+      session.flags.reward_from))
+  end
+end
+
 -- Says how an attempt ended; its exit code.
 local function report(r, status, value, is_json, command)
+  say_not_replayed(r.n_not_replayed)
   if status == "done" then
     print_result(r, value, is_json)
     return 0
@@ -220,6 +228,7 @@ local function run_experiment(e, flags, given, file, words)
   local stored = r:stored_summary()
   if stored then
     print_stored(r, stored, is_json)
+    say_not_replayed(stored.not_replayed)
     if is_json then json_record { event = "done", exit = 0, dir = r.dir, result = stored.result } end
     r:close()
     return 0
@@ -242,7 +251,7 @@ function main.main(argv)
   local ok, code = xpcall(function()
     local dir = file:match "^(.*)/[^/]*$" or "."
     package.path = ("%s/?.lua;%s/?/init.lua;./lua/?.lua;"):format(dir, dir) .. package.path
-    inputs.set_module_places()
+    inputs.set_module_places(file)
     local e = experiment.load(file)
     local flags, given = parse(words, e.params)
     if flags.help then

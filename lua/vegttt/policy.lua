@@ -160,7 +160,11 @@ function policy.open(spec, o)
     reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
     chat = session.flags.chat })
   done()
-  if not ok then error(model, 0) end
+  if not ok then
+    inputs.note("model", spec, model_digest(spec)) -- a script may go on without it
+    if errors.is(model) and model.kind ~= "usage" then inputs.note_unrepeatable("vt.policy of " .. spec) end
+    error(model, 0)
+  end
   inputs.note("model", model.spec, model_digest(model.spec))
   inputs.note("numerics", model.spec, core.numerics())
   session.run("vt.policy"):uses_model(model.spec, spec, model.start.id, model.record)

@@ -17,7 +17,8 @@
 --
 -- Not seen is the order of next and of keys that are tables or functions, which is Lua's own and another every time.
 -- Standard input is read whole when a script first asks for it, 64 MiB at most; its script reads a copy. What a run wrote
--- itself is no input; a file that it appended to is one from when it asks for its place in it.
+-- itself is no input; a file that it appended to is one, as it was before, from when it asks for its place in it or reads
+-- it.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local inputs = require "vegttt.inputs"
@@ -85,8 +86,26 @@ local function is_own(path)
   return run.written[place] or run.real_dir and place:sub(1, #run.real_dir + 1) == run.real_dir .. "/"
 end
 
+-- By where it leads: what a file was before this process first opened it to write into what is there, false for what
+-- cannot be compared. What is read of it later is made of that.
+local before_write = {}
+
+local function note_as_before(path, digest)
+  if digest then inputs.note("file", path, digest) else inputs.note_unrepeatable(path) end
+end
+
 local function note_file(path)
-  if type(path) == "string" and not is_own(path) then inputs.note_file(path) end
+  if type(path) ~= "string" or is_own(path) then return end
+  local digest = before_write[core.real_path(path) or ""]
+  if digest ~= nil then note_as_before(path, digest) else inputs.note_file(path) end
+end
+
+-- The file `path` is about to be written into, with what it holds kept: what it is now, or was before the first time.
+local function keep_before(path)
+  local place = type(path) == "string" and not is_own(path) and core.real_path(path)
+  if not place then return nil end
+  if before_write[place] == nil then before_write[place] = inputs.file_digest(path) or false end
+  return { path = path, digest = before_write[place] }
 end
 
 local function note_written(path)
@@ -105,12 +124,14 @@ local function writing(path, ...)
   return ...
 end
 
-local appended = setmetatable({}, { __mode = "k" }) -- a file opened to append -> the path and the digest that it had
+local appended = setmetatable({}, { __mode = "k" }) -- a file opened to append -> its path and the digest that it had
 
--- The place in a file that is appended to says how long it was.
+-- The place in a file that is appended to says how long it was; that in a standard stream, where the stream leads and
+-- what others wrote there.
 local function note_place(file)
   local x = appended[file]
-  if x and x.digest then inputs.note("file", x.path, x.digest) elseif x then inputs.note_unrepeatable(x.path) end
+  if x then note_as_before(x.path, x.digest) end
+  if file == io.stdout or file == io.stderr then inputs.note_unrepeatable "the place in a standard stream" end
 end
 
 local function watch_places()
@@ -125,12 +146,11 @@ end
 local function open(path, mode)
   local m = type(mode) == "string" and mode or "r"
   if m:find "^r" and is_stdin[path] then return copy_of_stdin() end
-  if m:find "^r" or m:find "^a%+" then note_file(path) end
   if m:find "^w" then return writing(path, io.open(path, mode)) end
-  local before = m:find "^ab?$" and type(path) == "string" and not is_own(path) and { path = path,
-    digest = inputs.file_digest(path) }
+  local before = (m:find "^a" or m:find "^r.*%+") and keep_before(path)
+  if m:find "^r" or m:find "^a.*%+" then note_file(path) end
   local file, problem, code = io.open(path, mode)
-  if before and file then appended[file] = before elseif before then note_file(path) end
+  if file and before then appended[file] = before elseif before then note_file(path) end
   return file, problem, code
 end
 
@@ -206,6 +226,24 @@ end
 local function remove(path)
   note_file(path)
   return os.remove(path)
+end
+
+-- Where modules are looked for says where the script stands.
+local function read_package(_, k)
+  if k == "path" or k == "cpath" then inputs.note_place() end
+  return package[k]
+end
+
+-- A script may call a searcher itself; the first looks at what is there already.
+local function watch_searchers()
+  local searchers = package.searchers
+  for i = 2, #searchers do
+    local search = searchers[i]
+    searchers[i] = function(name)
+      if type(name) == "string" and not name:find "^vegttt%f[%W]" then inputs.note_module(name) end
+      return search(name)
+    end
+  end
 end
 
 -- ── what cannot be compared ──────────────────────────────────────────────────────────────────────────────────────────
@@ -310,7 +348,8 @@ function reads.install(g)
   set(g, { dofile = do_file, loadfile = load_file, require = inputs.require, tostring = to_text, pairs = in_order })
   set(g.string, { format = format })
   g.package = setmetatable({ loadlib = errors.surface(load_library), searchpath = errors.surface(search_path) },
-    { __index = package, __newindex = package })
+    { __index = read_package, __newindex = package })
+  watch_searchers()
   watch_places()
 end
 

@@ -99,7 +99,13 @@ local function snapshot_of(ref, own)
   errors.raise("usage", "vt.weights", ("there is no snapshot '%s' in %s; it has %s"):format(name, dir,
     #names > 0 and table.concat(names, ", ") or "none"))
 end
-inputs.declare("weights", "the snapshot %s", snapshot_of)
+
+-- "absent" where there is no such run or snapshot.
+local function snapshot_digest(ref, own)
+  local ok, id = pcall(snapshot_of, ref, own)
+  return ok and id or "absent"
+end
+inputs.declare("weights", "the snapshot %s", snapshot_digest)
 
 ---vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }) [waits]
 function recorded.weights(ref, o)
@@ -107,14 +113,15 @@ function recorded.weights(ref, o)
   if type(ref) ~= "string" then
     errors.misuse("vt.weights", "vt.weights needs \"RUN@SNAPSHOT\" or an adapter folder")
   end
+  if not ref:find "@" then inputs.note_file(ref .. "/adapter_config.json") end
   if not ref:find "@" or core.exists(ref .. "/adapter_config.json") then
     if not core.exists(ref .. "/adapter_config.json") then
       errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref))
     end
     return policy.open((o.model or core.default_model) .. "+" .. ref):start()
   end
+  inputs.note("weights", ref, snapshot_digest(ref, own_dir()))
   local id, dir = snapshot_of(ref, own_dir())
-  inputs.note("weights", ref, id)
   return weights_of(dir, id, ref)
 end
 

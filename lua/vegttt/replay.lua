@@ -5,7 +5,7 @@
 -- seed makes the same trajectory bit for bit, on any machine of the same numerics.
 --
 -- A verdict is found by what was judged (task, code, protocol, first or second verdict), not by its key, which names the
--- machine. Code that the other run did not judge is judged here.
+-- machine. Code that the other run did not judge is judged here, and the run says how often.
 local core = require "vegttt.core"
 local session = require "vegttt.session"
 
@@ -32,10 +32,14 @@ end
 
 ---The recorded line of a verdict, under the key that it has here, and the run it stands in; nil without --reward-from, or
 ---when that run did not judge this. o: { protocol, confirms }
-function replay.verdict(task, code, key, o)
+function replay.verdict(run, task, code, key, o)
   local dir = session.flags.reward_from
-  local known = dir and index_of(dir)[name_of(task.digest, core.sha256(code), o.protocol, o.confirms)]
-  if not known then return nil end
+  if not dir then return nil end
+  local known = index_of(dir)[name_of(task.digest, core.sha256(code), o.protocol, o.confirms)]
+  if not known then
+    run:count_not_replayed()
+    return nil
+  end
   local line = {}
   for k, v in pairs(known) do line[k] = v end
   line.key, line.confirms, line.timed_in = key, o.confirms, known.timed_in or dir

@@ -149,8 +149,8 @@ end
 -- Every difference of the run in `dir` from what is asked now, in words.
 local function differences(dir, values, own_tasks, read)
   local out = parameter_differences(dir, values, own_tasks)
-  local before = inputs.recorded(dir)
-  for _, list in ipairs { inputs.differences(before, read), inputs.changed(dir) } do
+  local before, is_damaged = inputs.recorded(dir), core.exists(dir .. "/summary.json") and inputs.is_damaged(dir)
+  for _, list in ipairs { is_damaged and {} or inputs.differences(before, read), inputs.changed(dir) } do
     table.move(list, 1, #list, #out + 1, out)
   end
   return out
@@ -276,6 +276,12 @@ function Run:note_input(kind, name, digest)
   if self.options.within then self.options.within:note_input(kind, name, digest) end
 end
 
+---A verdict that the run of --reward-from does not have; nil until there is one. Runs that this one is a part of count it.
+function Run:count_not_replayed()
+  self.n_not_replayed = (self.n_not_replayed or 0) + 1
+  if self.options.within then self.options.within:count_not_replayed() end
+end
+
 ---A new run in words: what is not as it was in the run before; nil when there was none.
 function Run:news()
   if not self.before then return nil end
@@ -362,7 +368,7 @@ function Run:finish(result)
   local value, unrepeatable = plain(result or {}, 0), inputs.unrepeatable(self.dir)
   self.unrepeatable = unrepeatable
   local summary = { result = value, non_finite = results.non_finite(value), params = self.resolved,
-    unrepeatable = #unrepeatable > 0 and core.array(unrepeatable) or nil, meter = self.meter:copy(),
+    not_replayed = self.n_not_replayed, unrepeatable = #unrepeatable > 0 and core.array(unrepeatable) or nil, inputs = inputs.list_digest(self.dir), meter = self.meter:copy(),
     wall_s = core.now() - self.began, n_new = self.progress.n_new, tables = core.array(self.table_order),
     engine = { version = core.version, commit = core.commit, digest = core.engine_digest } }
   core.run_finish(self.handle, summary)

@@ -111,11 +111,11 @@ end
 local function wanted_ids(o, ids)
   if (o.split or "") == "" then return ids, 1 end
   local path = core.find(o.split) or o.split
+  inputs.note_file(path)
   if not core.exists(path) then usage("there is no split file %s", o.split) end
   if core.is_dir(path) then usage("%s is a folder, not a split file", o.split) end
   local is_split, split = pcall(core.split_load, path)
   if not is_split then usage("%s", tostring(split)) end
-  inputs.note_file(path)
   local level = tonumber(split.level:match "%d+")
   local half = o.subset and split.problem_ids[o.subset]
   if #ids == 0 then return half or list.flatten { split.problem_ids.train, split.problem_ids.eval }, level end
@@ -130,19 +130,26 @@ local function wanted_ids(o, ids)
   return ids, level
 end
 
----A task of the user's own: .file is where it came from.
-local function from_file(name)
+local function read_file(name)
   local path = core.find(name) or usage("there is no task file %s", name)
-  local task = load_text(tasks.source(path), name)
-  task.file = name
-  inputs.note("task", name, task.digest)
-  return task
+  return load_text(tasks.source(path), name)
 end
 
-inputs.declare("task", "the task file %s", function(name)
-  local path = core.find(name)
-  return path and load_text(tasks.source(path), name).digest
-end, true)
+-- What a task file is as an input: its task's digest, or how it is none.
+local function digest_of(name)
+  local ok, task = pcall(read_file, name)
+  if ok then return task.digest end
+  return core.find(name) and core.sha256(tostring(task)) or "absent"
+end
+inputs.declare("task", "the task file %s", digest_of, true)
+
+---A task of the user's own: .file is where it came from.
+local function from_file(name)
+  inputs.note("task", name, digest_of(name)) -- first: a script may go on without one
+  local task = read_file(name)
+  task.file = name
+  return task
+end
 
 local function refuse_twice(found)
   local seen = {}

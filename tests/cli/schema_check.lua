@@ -6,8 +6,8 @@ local core = require "vegttt.core"
 local schema = require "vegttt.schema"
 
 -- What these runs cannot make: requests of a backend without seeds of its own (a remote one), GPUs and money are counted
--- anyway.
-local elsewhere = { ["rollouts.jsonl request"] = true }
+-- anyway; nor verdicts of another run.
+local elsewhere = { ["summary.json not_replayed"] = true, ["rollouts.jsonl request"] = true }
 
 local function folders(dir, out)
   for _, experiment in ipairs(core.list(dir)) do

@@ -123,6 +123,15 @@ describe("boa", function()
       expect.same(snapshots(again), snapshots(first))
       expect.same(again.tables, first.tables)
       for _, line in ipairs(support.lines(again, "evals.jsonl")) do expect.equal(line.timed_in, first.run.dir) end
+      local function summary(r) return core.json_decode(core.read(r.run.dir .. "/summary.json"), "summary.json") end
+      expect.equal(summary(again).not_replayed, nil)
+      -- What the other run did not judge is judged here, and counted.
+      local more = run(boa, given { k = 12, steps = 2 }, { root = root .. "/more", clock = other_clock,
+        flags = { reward_from = first.run.dir } })
+      local n = 0
+      for _, line in ipairs(support.lines(more, "evals.jsonl")) do n = n + (line.timed_in and 0 or 1) end
+      expect.truthy(n > 0, "codes that the first run did not draw")
+      expect.equal(summary(more).not_replayed, n)
     end)
   end)
 
