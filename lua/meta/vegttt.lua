@@ -9,7 +9,8 @@
 -- What a script reads by Lua's own library is an input of its run where it can be compared later (files, modules, the
 -- environment, standard input), and makes the run one that answers nobody else where it cannot (io.popen, os.execute,
 -- os.time, os.date without a time, os.clock, devices, pipes, /proc): when it is finished the same command runs it again.
--- Commands read nothing from standard input, and end with their script. math.random is the run's own stream.
+-- Commands read nothing from standard input, and end with their script. math.random is the run's own stream. The cells of
+-- a sweep share their script's process: module tables and upvalues of the file are not reset, so keep state inside main.
 
 local vt = {}
 
