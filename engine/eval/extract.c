@@ -326,6 +326,12 @@ static struct found in_the_open(struct vt_span s, const char *name, bool is_deli
         struct vt_span other = other_in_the_open(s);
         return other.p ? (struct found){.other = other} : body_of(without_prose(s), RANK_C, is_delimited);
     }
+    /* A body that closes the prompt's brace is the answer; what defines the function behind it (the original, shown
+     * once more) is not. */
+    struct vt_span before = {s.p, d.name};
+    struct closing c = find_closing(before);
+    if (c.line && has_statement(vt_span_cut(before, c.line)))
+        return body_of(before, RANK_C, true);
     if (!d.is_complete && !is_delimited)
         return cut(RANK_CUT_DEFINITION);
     return (struct found){.text = {code_start(s, d.name), d.end}, .rank = RANK_DEFINITION, .is_whole = true};

@@ -21,7 +21,8 @@ local session = require "vegttt.session"
 local policy = {}
 
 local Policy, Weights = {}, {} -- methods
-local policy_class = closed.class("vt.Policy", "a policy", { "model", "spec", "caps", "record", "weights" }, Policy)
+local policy_class = closed.class("vt.Policy", "a policy", { "model", "spec", "caps", "record", "weights",
+  "updating" }, Policy)
 local weights_class = closed.class("vt.Weights", "weights", { "id", "step", "trained_on", "model", "handle", "recipe",
   "is_trainable", "is_trained", "folder" }, Weights)
 
@@ -81,6 +82,12 @@ function policy.recorded_weights(model, id, step, trained_on, recipe)
   return model.known[id]
 end
 
+-- What options make of a fresh adapter, as text: part of what an update's record is found by. nil: nothing was said.
+local function lora_of(opts)
+  if not (opts.rank or opts.alpha or opts.seed) and opts.targets == 0 then return nil end
+  return core.json_encode { rank = opts.rank, alpha = opts.alpha, targets = opts.targets, seed = opts.seed }
+end
+
 local open_models = {} -- key -> model
 local openings = {} -- key -> future of a model
 
@@ -108,7 +115,7 @@ local function open_model(spec, opts)
     sched.gate "vt.policy"
     local op = core.policy_open(spec, opts)
     openings[key] = sched.start(op, function(handle, info)
-      local model = { handle = handle, spec = info.spec, asked = asked, plain_spec = plain_spec(info.spec), caps = closed.record("caps", info.caps, errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }),
+      local model = { handle = handle, spec = info.spec, asked = asked, lora = lora_of(opts), plain_spec = plain_spec(info.spec), caps = closed.record("caps", info.caps, errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }),
         byte_lengths = {}, record = core.json_decode(info.record, "the model record") }
       model.base = policy.weights(model, core.policy_weights(handle, "base"))
       model.start = policy.weights(model, core.policy_weights(handle, "start"))
@@ -139,6 +146,14 @@ function policy.open(spec, o)
   end
   o = errors.options("vt.policy", o, { rank = "integer", alpha = "number", targets = "table", seed = "integer",
     optimizer = { "fresh", "stored" }, reset = "boolean" })
+  if o.rank then errors.number("vt.policy", "rank", o.rank, 1, 1024, true) end
+  if o.alpha and not (errors.number("vt.policy", "alpha", o.alpha, 0, 1e6) > 0) then
+    errors.misuse("vt.policy", "vt.policy: alpha must be above 0")
+  end
+  if o.targets and #o.targets == 0 then
+    errors.misuse("vt.policy", "vt.policy: targets names no part of the model; known: %s",
+      table.concat(errors.keys(targets), ", "))
+  end
   local done = session.run("vt.policy").progress:doing(
     ("opening the model %s: fetching it where it is not here yet, reading and packing its weights"):format(spec))
   local ok, model = pcall(open_model, spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,

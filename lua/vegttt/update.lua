@@ -302,7 +302,7 @@ local function one_step(run, model, parent, seqs, o)
   piece.identity = record.hash { batch = digest_of(model, seqs, is_function), loss = loss, ratio = o.ratio,
     clip_lo = o.clip_lo, clip_hi = o.clip_hi, beta = o.beta }
   local key = ("update/%s/%s"):format(parent.id, record.hash { piece.identity, o.lr, o.grad_clip, o.weight_decay,
-    o.floor or false })
+    o.floor or false, model.lora })
   local recipe = { parent = parent }
   function recipe.again(w)
     local result = compute(model, parent, piece, o)
@@ -363,6 +363,31 @@ end
 local Policy = policy.class
 
 ---policy:update(batch, o): trains on the batch and moves the policy to the new weights.
+-- Whole updates of a policy come one after the other: each starts from the weights that the one before it made.
+local function take_turn(self)
+  refuse_within(sched.current(), self.model)
+  while self.updating do sched.await(self.updating, "policy:update") end
+  local mine = sched.future()
+  self.updating = mine
+  return function()
+    self.updating = nil
+    mine:settle(true)
+  end
+end
+
+-- Steps of minibatches and epochs; the last one's report.
+local function all_steps(self, run, seqs, o)
+  local n, size, report = #seqs, o.minibatch or #seqs, nil
+  for _ = 1, o.epochs do
+    for first = 1, n, size do
+      local some = table.move(seqs, first, math.min(first + size - 1, n), 1, {})
+      report = nothing_asked(run, self.weights, some, o) or one_step(run, self.model, self.weights, some, o)
+      self.weights = report.weights
+    end
+  end
+  return report
+end
+
 function Policy:update(batch, o)
   sched.need "policy:update"
   local run = session.run "policy:update"
@@ -374,15 +399,10 @@ function Policy:update(batch, o)
   end
   o = resolve_options(self, o)
   check_ratio(o, batch.seqs)
-  local n, size = #batch.seqs, o.minibatch or #batch.seqs
-  local report
-  for _ = 1, o.epochs do
-    for first = 1, n, size do
-      local seqs = table.move(batch.seqs, first, math.min(first + size - 1, n), 1, {})
-      report = nothing_asked(run, self.weights, seqs, o) or one_step(run, self.model, self.weights, seqs, o)
-      self.weights = report.weights
-    end
-  end
+  local give_turn = take_turn(self)
+  local ok, report = pcall(all_steps, self, run, batch.seqs, o)
+  give_turn()
+  if not ok then error(report, 0) end
   return setmetatable(report, Report)
 end
 

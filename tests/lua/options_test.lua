@@ -27,6 +27,37 @@ local function updated(policy, batch, o)
   return policy:branch(policy:start()):update(batch, o)
 end
 
+describe("updates", function()
+  it("of one policy queue, however many are asked for at once", function()
+    inside(function(vt, policy, task)
+      local batch = batch_of(vt, policy, task, 2, 0)
+      local one, many = policy:branch(policy:start()), policy:branch(policy:start())
+      local last
+      for i = 1, 3 do last = one:update(batch, { lr = i * 1e-3 }).weights.id end
+      local steps = vt.map({ 1, 2, 3 }, function(i) return many:update(batch, { lr = i * 1e-3 }).weights.step end)
+      expect.same(steps, { 1, 2, 3 })
+      expect.equal(many:snapshot("many").id, last)
+    end)
+  end)
+
+  it("of adapters of another rank are other weights, in one run too", function()
+    inside(function(vt, policy, task, p)
+      local batch = batch_of(vt, policy, task, 2, 0)
+      local ids, n = {}, 0
+      for _, o in ipairs { {}, { rank = 4 }, { rank = 8 }, { alpha = 8.0 }, { targets = { "q", "v" } } } do
+        local other = vt.policy(p.model, o)
+        ids[other:update(batch, { lr = 1e-3 }).weights.id] = true
+      end
+      for _ in pairs(ids) do n = n + 1 end
+      expect.equal(n, 5)
+      expect.raises("rank must be a whole number from 1", vt.policy, p.model, { rank = 0 })
+      expect.raises("alpha must be", vt.policy, p.model, { alpha = 0 / 0 })
+      expect.raises("alpha must be above 0", vt.policy, p.model, { alpha = 0.0 })
+      expect.raises("targets names no part", vt.policy, p.model, { targets = {} })
+    end)
+  end)
+end)
+
 describe("an option of an update", function()
   it("has its own weights: weight_decay, grad_clip, lr", function()
     inside(function(vt, policy, task)

@@ -380,6 +380,13 @@ static void wrapped(void)
 
 static void in_the_open(void)
 {
+    /* A body that closes the prompt's brace is the answer, whatever is shown behind it. */
+    expect_body("  for (int i = 0; i < n; i++) y[i] = 7;\n}\n\nIt replaces the original:\n\nvoid relu(const float *x, "
+                "float *y, int n) {\n"
+                "  y[0] = x[0];\n}\n",
+                "  for (int i = 0; i < n; i++) y[i] = 7;");
+    expect_body("  y[0] = 7;\n}\n\n// original\nvoid relu(const float *x, float *y, int n) {\n  y[0] = x[0];\n}\n",
+                "  y[0] = 7;");
     char answer[2048];
     snprintf(answer, sizeof answer,
              "Here's a faster one (it's short):\n\n%s\n\nThis avoids the branch; it isn't long.\n", whole);
