@@ -5,7 +5,6 @@
 local closed = require "vegttt.closed"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
-local list = require "vegttt.list"
 local policy = require "vegttt.policy"
 local sched = require "vegttt.sched"
 local stats = require "vegttt.stats"
@@ -18,16 +17,14 @@ local Row = closed.record_class("a row of vt.scores", { "n", "n_tasks", "sample_
 ---The shares of a list of groups, each a mean over tasks; lo and hi belong to sample_fast_1_sure. distinct: codes over samples;
 ---copies: share of samples that are the shown body; nll: mean over samples of -logprob.
 function scores.of(drawn)
-  local samples, n_tasks = groups.samples("vt.scores", drawn, "logprob"), 0
+  local samples = groups.samples("vt.scores", drawn, "logprob")
   if #samples == 0 then errors.misuse("vt.scores", "vt.scores: the groups hold no samples") end
   local sure = stats.fast_sure(samples, 1)
-  local n_codes = #list.group_by(samples, function(s) return s.code_sha or s.text end)
   local nll = 0
   for _, s in ipairs(samples) do nll = nll and s.logprob and nll - s.logprob / #samples end -- imported ones may have none
-  n_tasks = sure.n
-  return setmetatable({ n = #samples, n_tasks = n_tasks, sample_correct = stats.rate(samples, "correct").value,
+  return setmetatable({ n = #samples, n_tasks = sure.n, sample_correct = stats.rate(samples, "correct").value,
     sample_fast_1 = stats.fast(samples, 1).value, sample_fast_1_sure = sure.value, lo = sure.lo, hi = sure.hi,
-    distinct = n_codes / #samples, copies = stats.rate(samples, "is_copy").value, nll = nll }, Row)
+    distinct = sure.n_distinct / #samples, copies = stats.rate(samples, "is_copy").value, nll = nll }, Row)
 end
 
 -- Mean of the tokens from..to of a vector.
