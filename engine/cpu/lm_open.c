@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMERICS_VERSION = 6, BURST = 4, MAX_SLOTS = 160, MAX_TARGETS = 256, MAX_TOP = 256 };
+enum { NUMERICS_VERSION = 7, BURST = 4, MAX_SLOTS = 160, MAX_TARGETS = 256, MAX_TOP = 256 };
 
 static uint64_t available_bytes(void)
 {

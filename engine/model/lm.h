@@ -67,7 +67,7 @@ void vt_lm_close(vt_lm *lm);
 /* What the backend says of itself; constant while the model is open. */
 struct vt_lm_limits {
     const char *backend; /* "cpu" */
-    char numerics[64];   /* "cpu/fast/amx/6": enters weights ids and sample keys */
+    char numerics[64];   /* "cpu/fast/amx/7": enters weights ids and sample keys */
     int device;
     uint64_t devices;   /* what its jobs keep busy besides cores, as in a vt_place: bit i is device i */
     bool is_exact;      /* the bit-for-bit promise above holds */
