@@ -36,8 +36,8 @@ bool vt_definition_find(struct vt_span s, const char *name, struct vt_definition
 struct vt_clexer vt_clexer_of(struct vt_span s);
 /* Can `t` begin a declaration of parameters behind a head's parentheses? */
 bool vt_begins_parameters(const struct vt_ctoken *t);
-/* A word that a name behind it is no function of C by: a statement's, or the one that another language begins a function
- * with. */
+/* A word that a name behind it is no function of C by: a statement's, or the one that another language begins a
+ * function with. */
 bool vt_begins_no_head(const struct vt_ctoken *t);
 /* A word that something in parentheses follows and that is no function's name: __attribute__. */
 bool vt_ctoken_is_attribute(const struct vt_ctoken *t);

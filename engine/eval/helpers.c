@@ -9,8 +9,8 @@
  * repeats a helper but to correct it. An item goes where it is needed, right before the first one that uses it, or, if
  * it has a prototype, behind it with the prototype before; the directives of its block go before it.
  *
- * What cannot be a helper: statements; anything that defines the function again, which is another answer; a main; and
- * of a block in another language nothing. Macros, types and constants count for other blocks only if their block holds
+ * What cannot be a helper: statements; anything that defines the function again, which is another answer; and of a
+ * block in another language nothing. Macros, types and constants count for other blocks only if their block holds
  * nothing but declarations that stand at file scope: an example of a call declares x and n as well, and would break
  * what it explains. A block that calls the function is such an example; its helpers are the last choice.
  */
@@ -179,7 +179,7 @@ static void add_block(struct plan *p, const struct vt_block *found, struct vt_sp
     while (vt_items_next(&w, &i)) {
         bool is = is_answer(&i, name);
         is_another = is_another || is;
-        if (!is && !declares(&i, "main"))
+        if (!is)
             add_item(p, b, &i);
     }
     b->is_example = name && !is_another && vt_calls(found->text, name);

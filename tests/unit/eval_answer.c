@@ -76,6 +76,7 @@ static void corrected_function(void)
         BLOCK("#include <math.h>\n" F("fabsf(v)") "\n\nvoid relu(float *y) {\n    y[1] = f(1);\n}\nint main(void) {\n"
                                                   "    return 0;\n}") "Oops:\n" BLOCK(RELU),
         "#include <math.h>\n" F("fabsf(v)") "\n\n" RELU);
+    expect(BLOCK("#if 1\n" F("v") "\nvoid relu(float *y) {\n    y[1] = f(1);\n}\n#endif") "Oops:\n" BLOCK(RELU), RELU);
     /* Helpers stand behind what they need of the answer's own block, and before what needs them. */
     expect(BLOCK("typedef float v4 __attribute__((vector_size(16)));\nstatic v4 f(v4 a) { return a + N; }")
                BLOCK("#define N 2\nvoid relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}"),
@@ -184,6 +185,7 @@ static void kinds(void)
         {"#define ONE(y) (y)[0] = 1\nONE(y);", "body?"},
         {"#define N 8\nfor (int i = 0; i < N; i++) y[i] = 1;", "body"},
         {"float f(float v) { return v; }\ny[0] = f(1);", "body?"},
+        {"#define USE(relu) relu\nfloat f(float v) { return v; }\ny[0] = f(USE(1));", "body?"},
         {"void relu(float *y);\ny[0] = 1;", "body"},
         {"{ y[0] = 1; }", "body"},
         {"v8 a = {0}, *b = &a;\ny[0] = a[0];", "body"},

@@ -65,8 +65,13 @@ static void bodies(void)
            "correct_slow", "Correct");
     expect("#define OPEN {\n#define relu_END }\nfor (int i = 0; i < n; i++) OPEN y[i] = x[i] > 0 ? x[i] : 0; relu_END",
            "correct_slow", "Correct");
+    expect(
+        "#define OPEN {\n#define CLOSE(relu) }\nfor (int i = 0; i < n; i++) OPEN y[i] = x[i] > 0 ? x[i] : 0; CLOSE(n)",
+        "correct_slow", "Correct");
     /* An error is told of the reading that has fewer. */
     expect("#define RELU(relu) " LOOP "\nRELU(n)\nq = 1;", "compile_error", "Line 3: 'q' undeclared");
+    expect("#define OPEN {\n#define CLOSE(relu) }\nfor (int i = 0; i < n; i++) OPEN y[i] = q; CLOSE(n)",
+           "compile_error", "compile. Line 3: 'q' undeclared");
     expect("#define FN relu\nvoid FN(" HEAD ")\n{ q = 1; }", "compile_error", "Line 3: 'q' undeclared");
 }
 
