@@ -9,10 +9,10 @@
  *   - code before the first fence belongs to the fence that the prompt opened, if its braces close or nothing else can
  *     have opened that fence;
  *   - else the blocks: one that defines the function, then one that may (kind.c), then one that is a body, and last one
- *     that only calls the function, as an example of its use does. Among bodies a C block goes before one without a
- *     word, that before one with another word; the last among equals. A block that says it is Rust or Python counts
- * only when no other does and C's function stands in it after all. So the last block that defines the function is the
- *     answer; of the others come its helpers, of several versions the last (helpers.c);
+ *     that calls the function, as an example of its use does, or only declares, as a header. Among bodies a C block
+ * goes before one without a word, that before one with another word; the last among equals. A block that says it is
+ * Rust or Python counts only when no other does and C's function stands in it after all. So the last block that defines
+ * the function is the answer; of the others come its helpers, of several versions the last (helpers.c);
  *   - without a fence: the function where it is defined, prose around it left away, else the text is the body.
  * A body in an answer ends at the first line that is only `}` and closes more than the body opened; without such a line
  * at the first brace that does; where the braces never close, at the first line that is only `}`, which is where the
@@ -40,7 +40,7 @@
 /* How much what was found is worth. */
 enum rank {
     RANK_NONE,
-    RANK_EXAMPLE, /* calls the function */
+    RANK_EXAMPLE, /* calls the function, or does nothing but declare */
     RANK_OTHER_WORD,
     RANK_NO_WORD,
     RANK_C,
@@ -236,8 +236,8 @@ static struct found without_definition(const struct vt_block *b, const char *nam
     struct vt_span other = b->is_open ? other_in_the_open(b->text, name) : vt_other_function(b->text, name);
     if (other.p)
         return (struct found){.other = other};
-    enum rank rank = name && vt_calls(b->text, name) ? RANK_EXAMPLE : ranks[b->word];
-    return body_of(b->text, name, rank, !b->is_open);
+    bool is_example = name && (vt_calls(b->text, name) || vt_only_declares(b->text));
+    return body_of(b->text, name, is_example ? RANK_EXAMPLE : ranks[b->word], !b->is_open);
 }
 
 static struct found in_block(const struct vt_block *b, const char *name)

@@ -7,7 +7,8 @@
  * item by item: a model that writes the function anew without its helpers means those of the block before, and one that
  * writes a helper anew means that one. So of several versions of a helper the last counts, wherever it stands: nobody
  * repeats a helper but to correct it. An item goes where it is needed, right before the first one that uses it, or, if
- * it has a prototype, behind it with the prototype before; the directives of its block go before it.
+ * it has a prototype, behind it with the prototype before; the directives of its block go before it. A block of nothing
+ * but #include lines belongs to whatever stands beside it.
  *
  * What cannot be a helper: statements; anything that defines the function again, which is another answer; and of a
  * block in another language nothing. Macros, types and constants count for other blocks only if their block holds
@@ -35,8 +36,8 @@ struct source { /* an item of another block */
 };
 
 struct block {
-    bool is_pure, is_example;
-    int first, end; /* its items */
+    bool is_pure, is_example, is_bare; /* bare: nothing but directives that declare nothing */
+    int first, end;                    /* its items */
 };
 
 struct name {
@@ -152,6 +153,7 @@ static void add_item(struct plan *p, struct block *b, const struct vt_item *i)
     const unsigned impure = VT_ITEM_STATEMENT | VT_ITEM_INVOCATION | VT_ITEM_UNCLEAR | VT_ITEM_CUT;
     const unsigned declared = VT_ITEM_FUNCTION | VT_ITEM_DECLARATION | VT_ITEM_MACRO;
     b->is_pure = b->is_pure && !(i->parts & (impure | VT_ITEM_VARIABLE));
+    b->is_bare = b->is_bare && !(i->parts & (impure | declared));
     if ((i->parts & impure) || p->n_items == MAX_ITEMS)
         return;
     struct vt_span text = i->text;
@@ -174,11 +176,12 @@ static void add_block(struct plan *p, const struct vt_block *found, struct vt_sp
         return;
     struct block *b = &p->block[p->n_blocks];
     bool is_another = false;
-    *b = (struct block){.is_pure = true, .first = p->n_items};
+    *b = (struct block){.is_pure = true, .is_bare = true, .first = p->n_items};
     vt_items_of(vt_span_cut(found->text, found->text.end), &w);
     while (vt_items_next(&w, &i)) {
         bool is = is_answer(&i, name);
         is_another = is_another || is;
+        b->is_bare = b->is_bare && !is;
         if (!is)
             add_item(p, b, &i);
     }
@@ -241,6 +244,9 @@ static void put_own(struct plan *p, struct vt_span code)
     struct vt_items w;
     struct vt_item i;
     const char *from = code.p; /* what was not put yet */
+    for (int k = 0; k < p->n_items; k++)
+        if (p->block[p->item[k].block].is_bare)
+            emit(p, k);
     vt_items_of(code, &w);
     while (vt_items_next(&w, &i)) {
         size_t before = p->out->n;

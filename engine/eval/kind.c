@@ -177,3 +177,15 @@ bool vt_calls(struct vt_span s, const char *name)
     }
     return false;
 }
+
+bool vt_only_declares(struct vt_span s)
+{
+    const unsigned harmless = VT_ITEM_MACRO | VT_ITEM_DIRECTIVE | VT_ITEM_CONDITIONAL | VT_ITEM_DECLARATION;
+    struct vt_items w;
+    struct vt_item i;
+    vt_items_of(s, &w);
+    while (vt_items_next(&w, &i))
+        if (i.parts & ~harmless)
+            return false;
+    return true;
+}

@@ -18,6 +18,8 @@ struct vt_text_kind vt_text_kind(struct vt_span s, const char *name);
 struct vt_span vt_other_function(struct vt_span s, const char *name);
 /* Does a text that does not define the function call it? */
 bool vt_calls(struct vt_span s, const char *name);
+/* Does it do nothing, whatever it is put into: declarations and directives alone? */
+bool vt_only_declares(struct vt_span s);
 bool vt_defines_macro(struct vt_span s, struct vt_span word);
 
 #endif

@@ -82,6 +82,8 @@ static void corrected_function(void)
                BLOCK("#define N 2\nvoid relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}"),
            "#define N 2\n\ntypedef float v4 __attribute__((vector_size(16)));\nstatic v4 f(v4 a) { return a + N; }\n\n"
            "void relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}");
+    expect(BLOCK("#include <math.h>") "and\n" BLOCK("void relu(float *y) {\n    y[0] = fabsf(1);\n}"),
+           "#include <math.h>\n\nvoid relu(float *y) {\n    y[0] = fabsf(1);\n}");
     /* Two that need each other, by the prototype of one. */
     expect(BLOCK("static float g(float);\n" F("v > 9 ? v : g(v)") "\nstatic float g(float v) { return f(v + 1); }")
                BLOCK(RELU),
@@ -94,6 +96,7 @@ static void examples(void)
     expect(BLOCK("    y[0] = 1;") "Use it so:\n" BLOCK("float y[4];\nrelu(y);"), "    y[0] = 1;");
     expect(BLOCK("    y[0] = 1;") "To time it:\n" BLOCK("for (int i = 0; i < 9; i++)\n    relu(y);"), "    y[0] = 1;");
     expect("```\n    y[0] = 1;\n```\n" BLOCK("relu(y);"), "    y[0] = 1;");
+    expect(BLOCK("    y[0] = 1;") "Its header:\n" BLOCK("#pragma once\nvoid relu(float *y);"), "    y[0] = 1;");
     expect(BLOCK("#define N 8") BLOCK("void relu(float *y) {\n    y[0] = N;\n}")
                BLOCK("#define N 1024\nstatic float y[N];\nint main(void) { relu(y); }"),
            "#define N 8\n\nvoid relu(float *y) {\n    y[0] = N;\n}");
