@@ -480,7 +480,7 @@ static vt_status take_found(const struct found *f, const char *name, const struc
 {
     struct vt_span alone = f->text;
     struct vt_pieces pieces = {&alone, 1}, found = {NULL, 0};
-    if (f->part.p) {
+    if (f->part.p && vt_has_other_blocks(f->part, f->text)) {
         VT_TRY(vt_helpers_find(f->part, f->text, name, &found, err));
         pieces = found;
     }

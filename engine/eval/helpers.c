@@ -68,6 +68,15 @@ struct vt_span vt_span_cut(struct vt_span s, const char *end)
     return (struct vt_span){s.p, p};
 }
 
+bool vt_has_other_blocks(struct vt_span part, struct vt_span code)
+{
+    struct vt_block b;
+    while (vt_block_next(&part, &b))
+        if (!(b.text.p <= code.p && code.end <= b.text.end))
+            return true;
+    return false;
+}
+
 void vt_pieces_free(struct vt_pieces *p)
 {
     free(p->piece);
@@ -288,12 +297,10 @@ vt_status vt_helpers_find(struct vt_span part, struct vt_span code, const char *
         collect(p, part, code, name);
         out->piece = vt_alloc_array(2 * (size_t)p->n_items + 2, sizeof *out->piece);
     }
-    if (!p || !out->piece) {
-        free(p);
-        return vt_fail(err, VT_ENOMEM, "cannot put the code of an answer together: out of memory");
+    if (p && out->piece) {
+        p->out = out;
+        put_own(p, code);
     }
-    p->out = out;
-    put_own(p, code);
     free(p);
-    return VT_OK;
+    return out->piece ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot put the code of an answer together: out of memory");
 }
