@@ -76,6 +76,7 @@ static void fail_stage(struct vt_case *c, const struct vt_stage_result *r)
 {
     c->outcome->status = r->status;
     c->outcome->is_deterministic = r->is_deterministic;
+    snprintf(c->outcome->why, sizeof c->outcome->why, "%s", r->status == VT_MALFORMED ? r->why : "");
 }
 
 static vt_status need_subject(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c, vt_err *err)

@@ -54,7 +54,7 @@ struct vt_tier_opts {
 };
 /* What the core must know about an open tier; lent for its lifetime. */
 struct vt_tier_caps {
-    const char *evaluator; /* "c-5": a change of it makes verdicts incomparable; in keys and records */
+    const char *evaluator; /* "c-6": a change of it makes verdicts incomparable; in keys and records */
     const char *toolchain; /* digest of what turns code into calls: in keys */
     const char *machine;   /* class within which times are comparable; no spaces */
     const char *scale;     /* of requests that name none */

@@ -97,6 +97,7 @@ static vt_status open_into(vt_lm *lm, const vt_ckpt *ckpt, const struct vt_lm_op
     }
     lm->limits.backend = lm->ops->name;
     VT_TRY(vt_lm_check_limits(&lm->limits, lm->ops->wait != NULL, err));
+    lm->steps = &vt_lm_steps;
     return vt_lm_queue_start(lm, err);
 }
 

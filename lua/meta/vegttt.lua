@@ -169,7 +169,8 @@ function vt.learner(run, p) end
 ---L = −Σ w·logp, one value per token, and may not update; it is named by its code and by all that it closes over, so one that
 ---closes over p is another loss when any parameter is, and a run with more steps or samples makes its updates anew: take what
 ---it needs out of p first (`local clip = p.clip`). Where all advantages are 0 no step is taken under a built-in loss but
----dro: the report is skipped, the weights stay what they are, and that is said.
+---dro: the report is skipped, the weights stay what they are, and that is said. An update of several steps (epochs, minibatch)
+---moves the policy when all of them are done; one that fails leaves it where it was, and the steps done by then are charged.
 ---@class vt.UpdateOpts : { lr?: number, loss?: string|fun(seq: vt.Seq): vt.Vector, ratio?: "raw"|"tempered", clip_lo?: number, clip_hi?: number, epochs?: integer, minibatch?: integer, grad_clip?: number, floor?: number, weight_decay?: number, beta?: number }
 ---@class vt.Seq : { logp: vt.Vector, logq: vt.Vector, logq_behaviour: vt.Vector, advantage: number|vt.Vector, tokens: integer[], sample: vt.Sample }
 ---@class vt.UpdateReport : { weights: vt.Weights, loss: number, n_tokens: integer, grad_norm: number, rms_advantage: number, max_advantage: number, ess: number, kl_sample_train: number, agreement?: number, skipped: boolean }
@@ -180,7 +181,7 @@ function vt.learner(run, p) end
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
 ---@field resample fun(self, s: vt.Sample, n: integer, o: vt.SampleOpts): vt.Group whole samples that keep the first n tokens of s and are drawn anew from there; only new tokens are billed [waits]
----@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest
+---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest; one that is refused costs nothing
 ---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
 ---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.

@@ -616,16 +616,20 @@ function Weights:score(p, tokens, o)
   local bill = (o.bill or "student") .. "_tokens"
   local cost = { prompt_tokens = #ids, scored_tokens = #tokens, [bill] = #tokens }
   local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), detail = o.detail }
-  run:charge(cost)
-  run.meter:spend(cost)
+  -- What is refused or fails costs nothing: it is billed with its answer.
+  local function billed(kept)
+    run:charge(cost)
+    run.meter:spend(cost)
+    return score_of(kept)
+  end
   local known = run.record:get(key)
-  if known then return score_of(known) end
+  if known then return billed(known) end
   local store, store_key = session.content(), core.sha256(key) -- keys of samples are other hashes
   local text = store and not session.flags.fresh and core.content_get(store, store_key)
   if text then
     local kept = core.json_decode(text, "a stored score")
     run.record:put(key, kept)
-    return score_of(kept)
+    return billed(kept)
   end
   policy.ready(self)
   sched.gate "weights:score"
@@ -635,7 +639,7 @@ function Weights:score(p, tokens, o)
     if store then core.content_put(store, store_key, core.json_encode(kept)) end
     return kept
   end)
-  return score_of(sched.await(future, "weights:score"))
+  return billed(sched.await(future, "weights:score"))
 end
 
 local snapshot_kinds = { f32 = "exact", bf16 = "export" }

@@ -363,7 +363,8 @@ end
 local Policy = policy.class
 
 ---policy:update(batch, o): trains on the batch and moves the policy to the new weights.
--- Whole updates of a policy come one after the other: each starts from the weights that the one before it made.
+-- Whole updates of a policy come one after the other: each starts from the weights that the one before it made. One that
+-- fails on the way leaves the policy where it was; steps that were done by then are kept, and charged.
 local function take_turn(self)
   refuse_within(sched.current(), self.model)
   while self.updating do sched.await(self.updating, "policy:update") end
@@ -375,14 +376,15 @@ local function take_turn(self)
   end
 end
 
--- Steps of minibatches and epochs; the last one's report.
+-- Steps of minibatches and epochs from the policy's weights on; the last one's report. The policy stays where it is: it
+-- moves when all of them are done.
 local function all_steps(self, run, seqs, o)
-  local n, size, report = #seqs, o.minibatch or #seqs, nil
+  local n, size, weights, report = #seqs, o.minibatch or #seqs, self.weights, nil
   for _ = 1, o.epochs do
     for first = 1, n, size do
       local some = table.move(seqs, first, math.min(first + size - 1, n), 1, {})
-      report = nothing_asked(run, self.weights, some, o) or one_step(run, self.model, self.weights, some, o)
-      self.weights = report.weights
+      report = nothing_asked(run, weights, some, o) or one_step(run, self.model, weights, some, o)
+      weights = report.weights
     end
   end
   return report
@@ -401,6 +403,7 @@ function Policy:update(batch, o)
   check_ratio(o, batch.seqs)
   local give_turn = take_turn(self)
   local ok, report = pcall(all_steps, self, run, batch.seqs, o)
+  if ok then self.weights = report.weights end
   give_turn()
   if not ok then error(report, 0) end
   return setmetatable(report, Report)

@@ -294,13 +294,13 @@ static void linkage(void)
     expect_code(answer, false, answer, true, 1); /* a file is its author's */
 }
 
-/* Functions that the main block calls come along, from before it and behind it, in the answer's order. */
+/* Functions that the main block calls come along, from before it and behind it, each before what uses it. */
 static void helpers(void)
 {
     expect_body("```c\nstatic float f(float v) { return g(v); }\n```\nand\n```c\nint unused(void) { return 0; }\n```\n"
                 "```c\nvoid relu(float *y) {\n    y[0] = f(1);\n}\n```\nwith\n```\nstatic float g(float v) { return v; "
                 "}\n```\n",
-                "static float f(float v) { return g(v); }\n\nstatic float g(float v) { return v; }\n\n"
+                "static float g(float v) { return v; }\n\nstatic float f(float v) { return g(v); }\n\n"
                 "void relu(float *y) {\n    y[0] = f(1);\n}");
     /* A macro, a type, a constant, whatever needs another; found again where the first walk was past it. */
     static const char *const needed[] = {"#define H(a) ((a) + 1)",

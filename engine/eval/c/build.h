@@ -35,6 +35,7 @@ struct vt_build {
     size_t log_len;
     struct vt_diagnostics diagnostics;
     struct vt_object_info info;
+    bool is_no_reading; /* vt_reading_judge's */
     double ms, cpu_ms;
     uint64_t max_rss_kib;
 };

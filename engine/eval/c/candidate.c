@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "eval/c/assemble.h"
 #include "eval/c/parts.h"
+#include "eval/c/reading.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,15 +88,16 @@ static void note_build(struct vt_candidate *c, struct vt_build *b)
 static void note_result(const struct vt_candidate *c, const struct vt_object_info *info, struct vt_stage_result *r)
 {
     *r = (struct vt_stage_result){.passed = c->object != NULL};
-    r->status = c->build_end == VT_BUILD_REFUSED ? VT_LOAD_ERROR : VT_COMPILE_ERROR;
+    r->status = c->build_end == VT_BUILD_REFUSED ? VT_LOAD_ERROR : c->is_no_reading ? VT_MALFORMED : VT_COMPILE_ERROR;
     r->is_deterministic = c->build_end == VT_BUILD_REFUSED || c->build_end == VT_BUILD_FAILED;
     memcpy(r->artefact, info->text_sha, sizeof r->artefact);
-    snprintf(r->why, sizeof r->why, "%s", c->diagnostics.n ? c->diagnostics.item[0].text : c->why);
+    snprintf(r->why, sizeof r->why, "%s", c->diagnostics.n && !c->is_no_reading ? c->diagnostics.item[0].text : c->why);
 }
 
-/* unit is freed. */
-static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_buf *unit, vt_content *store,
-                            bool is_fresh, struct vt_candidate **out, struct vt_stage_result *result, vt_err *err)
+/* code: what the unit was made of; NULL: of a task's own text. unit is freed. */
+static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct vt_code *code, struct vt_buf *unit,
+                            vt_content *store, bool is_fresh, struct vt_candidate **out, struct vt_stage_result *result,
+                            vt_err *err)
 {
     char key[VT_SHA256_HEX];
     struct vt_object_info info = {0};
@@ -106,6 +108,9 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_bu
         status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, &b, err);
         if (status == VT_OK) {
             info = b.info;
+            if (code)
+                vt_reading_judge(code, &b);
+            (*out)->is_no_reading = b.is_no_reading;
             note_build(*out, &b);
             if (store && (*out)->object)
                 (void)!vt_content_put(store, VT_CONTENT_BUILD, key, (*out)->object, (*out)->object_len, NULL);
@@ -122,13 +127,37 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_bu
     return status;
 }
 
-vt_status vt_c_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,
-                     struct vt_stage_result *result, vt_err *err)
+static vt_status build_reading(struct vt_station *s, const struct vt_build_request *r, const struct vt_code *code,
+                               struct vt_candidate **out, struct vt_stage_result *result, vt_err *err)
 {
     struct vt_buf unit;
     *out = NULL;
-    VT_TRY(vt_assemble(r->task, r->code, &unit, err));
-    return build_unit(s, r->task, &unit, r->store, r->is_fresh, out, result, err);
+    VT_TRY(vt_assemble(r->task, code, &unit, err));
+    return build_unit(s, r->task, code, &unit, r->store, r->is_fresh, out, result, err);
+}
+
+vt_status vt_c_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,
+                     struct vt_stage_result *result, vt_err *err)
+{
+    struct vt_code code = *r->code;
+    struct vt_candidate *other = NULL;
+    struct vt_stage_result second = {.passed = false};
+    VT_TRY(build_reading(s, r, &code, out, result, err));
+    if (code.is_doubtful && (*out)->build_end == VT_BUILD_FAILED) {
+        code.is_whole = !code.is_whole;
+        vt_status status = build_reading(s, r, &code, &other, &second, err);
+        if (status != VT_OK || vt_reading_is_better(other, *out)) {
+            vt_c_candidate_close(*out);
+            *out = other;
+            *result = second;
+            VT_TRY(status);
+        } else {
+            vt_c_candidate_close(other);
+        }
+    }
+    if (result->status == VT_MALFORMED)
+        vt_reading_explain(r->code->is_whole, vt_task_name(r->task), result->why, sizeof result->why);
+    return VT_OK;
 }
 
 vt_status vt_c_reference(struct vt_station *s, const vt_task *t, enum vt_reference which, struct vt_candidate **out,
@@ -140,7 +169,7 @@ vt_status vt_c_reference(struct vt_station *s, const vt_task *t, enum vt_referen
     if (!body)
         return VT_OK;
     VT_TRY(vt_assemble_body(t, body, &unit, err));
-    return build_unit(s, t, &unit, NULL, true, out, result, err);
+    return build_unit(s, t, NULL, &unit, NULL, true, out, result, err);
 }
 
 /* ---- load ---- */

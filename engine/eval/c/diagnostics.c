@@ -19,6 +19,11 @@ static const char *find(const char *p, const char *end, const char *what)
     return NULL;
 }
 
+static bool starts(const char *p, const char *end, const char *what)
+{
+    return (size_t)(end - p) >= strlen(what) && memcmp(p, what, strlen(what)) == 0;
+}
+
 static void copy_text(char *out, size_t size, const char *p, const char *end)
 {
     size_t n = 0;
@@ -32,7 +37,7 @@ static void read_position(const char *p, const char *end, struct vt_diagnostic *
     static const char file[] = VT_KERNEL_FILE ":";
     char digits[24];
     size_t n = sizeof file - 1;
-    if ((size_t)(end - p) <= n || memcmp(p, file, n) != 0)
+    if (!starts(p, end, file))
         return;
     copy_text(digits, sizeof digits, p + n, end);
     char *rest;
@@ -78,7 +83,9 @@ void vt_diagnostics_parse(const char *log, size_t len, struct vt_diagnostics *ou
     for (const char *p = log; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
         struct vt_diagnostic d;
-        if (read_line(p, stop, &d)) {
+        if (starts(p, stop, VT_ENTRY_FILE ":")) {
+            out->is_absent = out->is_absent || find(p, stop, ": error: ");
+        } else if (read_line(p, stop, &d)) {
             out->n_errors++;
             if (out->n < VT_MAX_DIAGNOSTICS)
                 out->item[out->n++] = d;

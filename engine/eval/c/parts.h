@@ -59,7 +59,8 @@ struct vt_candidate {
     char *log; /* what the compiler wrote; NULL when nothing */
     double build_ms, build_cpu_ms;
     uint64_t build_rss_kib;
-    char why[256]; /* it was refused, or does not load */
+    bool is_no_reading; /* the text is not what it was compiled as (reading.h) */
+    char why[256];      /* it was refused, or does not load */
     /* load and after */
     struct vt_runner *runner;
     struct vt_ground *ground; /* of the runner */
