@@ -29,7 +29,7 @@ end
 function closed.class(name, what, fields, methods)
   methods = methods or {}
   local known = set_of(fields)
-  local class = { __name = name, methods = methods, fields = known }
+  local class = { __name = name, what = what, methods = methods, fields = known }
   function class.__index(_, k)
     local method = methods[k]
     if method ~= nil then return method end

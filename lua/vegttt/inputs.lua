@@ -22,6 +22,7 @@ local kinds = {
   engine = { text = "the engine", is_one = true },
   script = { text = "the script %s", is_anywhere = true, is_one = true },
   flag = { text = "the flag --%s" },
+  code = { text = "the code of the experiment %s", is_one = true },
 }
 
 ---Declares a kind. now(name, dir): its digest at this moment, nil when it is not there. is_anywhere: see above.
@@ -59,6 +60,20 @@ local script -- the file that the process was started with
 function inputs.set_module_places(file)
   script, usual.path, usual.cpath = file, package.path, package.cpath
 end
+
+---Where modules are looked for now, as a script that is loaded finds it.
+function inputs.module_places() return { path = package.path, cpath = package.cpath } end
+
+---What a state of the same process has to know to see inputs as this one does; it takes them.
+function inputs.places() return { script = script, path = usual.path, cpath = usual.cpath } end
+
+function inputs.take_places(places)
+  script, usual.path, usual.cpath = places.script, places.path, places.cpath
+  package.path, package.cpath = usual.path, usual.cpath
+end
+
+---Modules are looked for in these places from here on.
+function inputs.use_module_places(places) package.path, package.cpath = places.path, places.cpath end
 
 -- A module's name as an input: with the places, where a script has set others, for they decide which file it is.
 local function name_of_module(name)
