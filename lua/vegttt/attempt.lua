@@ -86,7 +86,10 @@ function attempt.carry_out(r, command, is_json)
   if status == "failed" then session.cancel_evaluations() end
   core.last_words "interrupt"
   core.last_words "deadline"
-  return attempt.finish(r, status, value)
+  local is_whole, problem = pcall(attempt.finish, r, status, value) -- the last that is written may find the disk full
+  if is_whole or status == "failed" then return status, value end
+  pcall(r.close, r)
+  return "failed", sched.wrap_error(problem)
 end
 
 return attempt

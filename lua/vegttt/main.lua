@@ -105,11 +105,11 @@ end
 -- ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 local function error_record(e)
-  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = tostring(e) }
+  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = errors.sentence(e, ": it goes on from what is recorded") }
 end
 
 local function report_error(e)
-  core.err(("vegttt: %s\n"):format(tostring(e)))
+  core.err(("vegttt: %s\n"):format(errors.sentence(e, ": it goes on from what is recorded")))
   if errors.is(e) and e.traceback and e.traceback ~= "" and (e.kind == "script" or e.kind == "misuse") then
     core.err("stack:\n" .. e.traceback .. "\n")
   end
