@@ -3,10 +3,11 @@
 -- Values with functions in them, packed as plain data and made again in another Lua state: functions by their code and
 -- what they close over, tables by what they hold, once each, so that what shared a variable or a table shares it again.
 -- What has a name in every state (Lua's library, vegttt's surface, modules) is packed by that name, and is there as that
--- state has it: a module comes fresh. Objects of the engine have no such form.
+-- state has it: a module comes fresh. Experiments are made or loaded again; other objects of the engine have no such form.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local experiment = require "vegttt.experiment"
 
 local closure = {}
 
@@ -87,6 +88,9 @@ function Packer:object(v, what)
   elseif core.is_vector(v) then
     o.vector = {}
     for i = 1, #v do o.vector[i] = v[i] end
+  elseif experiment.is(v) then
+    o.experiment = v.file and { file = v.file }
+      or { fields = self:object({ name = v.name, doc = v.doc, params = v.params, main = v.main, plan = v.plan }, what) }
   elseif kind == "table" and (not debug.getmetatable(v) or closed.is_record(v)) then
     o.pairs = {}
     local class = debug.getmetatable(v)
@@ -171,6 +175,12 @@ function closure.unpack(packed, env)
     for i, u in ipairs(o.upvalues or {}) do
       if u.box and not u.value then debug.upvaluejoin(made[n], i, boxes[u.box][1], boxes[u.box][2]) end
     end
+  end
+  for n, o in ipairs(packed.objects) do
+    local e = o.experiment and (o.experiment.file and experiment.load(o.experiment.file)
+      or o.experiment.fields and experiment.new(made[o.experiment.fields]))
+    for k, v in next, e or {} do made[n][k] = v end
+    if e then setmetatable(made[n], getmetatable(e)) end
   end
   return value(packed.root)
 end
