@@ -6,8 +6,8 @@
  *
  * Below Lua all is shared: one thread, one loop, one lease, one warden, the models and evaluators that the first state
  * opened (lua_copy.h lends their handles). A cell's state has the whole Lua half, with a scheduler of its own, which is
- * a coroutine here: where it would wait in the loop it gives the thread back (core.turn, lua_ops.c), and a light task of
- * the parent turns it again once the loop has turned. An operation is delivered to the state that started it.
+ * a coroutine here: where it would wait in the loop it gives the thread back (core.turn, lua_ops.c), and a light task
+ * of the parent turns it again once the loop has turned. An operation is delivered to the state that started it.
  *
  *   core.cell_open(answer) -> cell            answer(verb, …) is what core.cell_ask(verb, …) of the cell calls
  *   core.cell_start(cell, module, …)          require(module).main(…) is what it runs, when it is turned
@@ -32,10 +32,10 @@ enum { KEPT_ASKER = 1 };
 enum { ANSWER = 1 };
 
 struct vt_lua_cell {
-    vt_bind *b;        /* NULL after the end */
+    vt_bind *b; /* NULL after the end */
     vt_bind *parent;
-    lua_State *asker;  /* a thread of the parent's state, at ANSWER of its stack the function that answers */
-    int n_values;      /* that the scheduler begins with */
+    lua_State *asker; /* a thread of the parent's state, at ANSWER of its stack the function that answers */
+    int n_values;     /* that the scheduler begins with */
     bool is_started, is_over;
     struct vt_lua_cell *next;
 };

@@ -3,8 +3,8 @@
  * lua_copy.c: the copying of values between states. Reading raises nothing (raw access to tables that are not changed
  * meanwhile, room on the stack asked for first); writing may, and does so in a protected call of the state written to.
  */
-#include "bind/lua_core.h"
 #include "bind/lua_copy.h"
+#include "bind/lua_core.h"
 
 enum { MAX_DEPTH = 100 };
 

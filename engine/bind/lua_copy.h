@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_copy.h: plain values from one Lua state to another. States share nothing: what crosses is numbers, texts, booleans
- * and tables of them without metatables, copied to the bit. Handles of models and evaluators cross as handles of the
- * other state to the same thing; whoever opened it keeps it open.
+ * lua_copy.h: plain values from one Lua state to another. States share nothing: what crosses is numbers, texts,
+ * booleans and tables of them without metatables, copied to the bit. Handles of models and evaluators cross as handles
+ * of the other state to the same thing; whoever opened it keeps it open.
  */
 #ifndef VT_BIND_LUA_COPY_H
 #define VT_BIND_LUA_COPY_H

@@ -174,8 +174,8 @@ static int turned(lua_State *L, int status, lua_KContext ctx)
     return 4;
 }
 
-/* core.turn(timeout_s) -> array of ops that finished, number of interrupts so far, array of pieces { op, i, value }, and
- * in a cell what its parent told it, an array of arrays. */
+/* core.turn(timeout_s) -> array of ops that finished, number of interrupts so far, array of pieces { op, i, value },
+ * and in a cell what its parent told it, an array of arrays. */
 static int l_turn(lua_State *L)
 {
     double timeout_s = luaL_optnumber(L, 1, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_state.c: a lua_State: the way in and out, its memory, and the interrupts of the process. The engine has one, and each
- * cell of a sweep another (lua_cell.c).
+ * lua_state.c: a lua_State: the way in and out, its memory, and the interrupts of the process. The engine has one, and
+ * each cell of a sweep another (lua_cell.c).
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -163,6 +163,7 @@ void vt_bind_close(vt_bind *b)
     vt_lua_drop_posted(b);
     if (b->L)
         lua_close(b->L);
+    vt_lua_free_chunks(b);
     vt_descendants_end();
     vt_warden_close(b->warden);
     vt_loop_free(b->loop);

@@ -41,7 +41,8 @@ static int l_tree_size(lua_State *L)
     return 2;
 }
 
-/* core.tree_sizes(paths) -> two arrays, as core.tree_size of paths that go together: what stands in several counts once */
+/* core.tree_sizes(paths) -> two arrays, as core.tree_size of paths that go together: what stands in several counts once
+ */
 static int l_tree_sizes(lua_State *L)
 {
     vt_err err;
@@ -176,15 +177,10 @@ static int l_content_sweep(lua_State *L)
 
 void vt_lua_add_tidy(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"tree_size", l_tree_size},
-                                         {"tree_sizes", l_tree_sizes},
-                                         {"modified", l_modified},
-                                         {"run_remove", l_run_remove},
-                                         {"runs_remove", l_runs_remove},
-                                         {"run_hold", l_run_hold},
-                                         {"run_release", hold_gc},
-                                         {"content_sweep", l_content_sweep},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"tree_size", l_tree_size},   {"tree_sizes", l_tree_sizes},       {"modified", l_modified},
+        {"run_remove", l_run_remove}, {"runs_remove", l_runs_remove},     {"run_hold", l_run_hold},
+        {"run_release", hold_gc},     {"content_sweep", l_content_sweep}, {NULL, NULL}};
     luaL_newmetatable(L, hold_type);
     lua_pushcfunction(L, hold_gc);
     lua_setfield(L, -2, "__gc");

@@ -5,8 +5,8 @@
  * The walk uses descriptors of folders, one stat a file: a list of a thousand runs asks for the size of each. Files of
  * several names are remembered by device and inode, few as they are, in a list.
  *
- * Removing a file is not work but waiting: some file systems let each unlink wait for the journal or the disk, 1 to 4 ms,
- * and answer many at once in the same time. So runs are removed by several threads.
+ * Removing a file is not work but waiting: some file systems let each unlink wait for the journal or the disk, 1 to 4
+ * ms, and answer many at once in the same time. So runs are removed by several threads.
  */
 #include "store/tidy.h"
 #include "base/alloc.h"

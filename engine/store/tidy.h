@@ -30,8 +30,8 @@ vt_status vt_tree_sizes(const char *const paths[], size_t n, struct vt_tree_size
 /* Removes the run in dir, or what is left of one; ENOENT when dir is neither. EBUSY while a process writes there. A
  * link ROOT/latest that led there goes too. is_dry: everything but the removal. */
 vt_status vt_run_remove(const char *dir, bool is_dry, vt_err *err) VT_MUST_USE;
-/* The same for n of them, several at a time; those of one folder stand together. All are tried; is_removed[i] says which
- * went, the error is one of those that there were. */
+/* The same for n of them, several at a time; those of one folder stand together. All are tried; is_removed[i] says
+ * which went, the error is one of those that there were. */
 vt_status vt_runs_remove(const char *const dirs[], size_t n, bool is_dry, bool is_removed[], vt_err *err) VT_MUST_USE;
 
 #endif

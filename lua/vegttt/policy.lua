@@ -104,12 +104,6 @@ local function adapter_of(spec)
   return core.is_dir(name) and name or core.find("experiments/adapters/" .. name) or name
 end
 
-local function caps_of(info)
-  local caps = {}
-  for name, v in pairs(info.caps) do caps[name] = v end
-  return closed.record("caps", caps, errors.keys(caps))
-end
-
 -- A model of the process: a cell of a sweep asks its parent for the handle. opened(handle, info) makes the future's value.
 local function begin_opening(spec, opts, opened, ended)
   if not core.in_cell then
@@ -134,7 +128,7 @@ local function open_model(spec, opts)
     sched.gate "vt.policy"
     openings[key] = begin_opening(spec, opts, function(handle, info)
       local model = { handle = handle, info = info, spec = info.spec, asked = asked, lora = lora_of(opts), plain_spec = plain_spec(info.spec),
-        caps = caps_of(info), known = setmetatable({}, { __mode = "v" }), byte_lengths = {},
+        caps = closed.record("caps", closed.copy(info.caps), errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }), byte_lengths = {},
         record = core.json_decode(info.record, "the model record") }
       model.base = policy.weights(model, core.policy_weights(handle, "base"))
       model.start = policy.weights(model, core.policy_weights(handle, "start"))

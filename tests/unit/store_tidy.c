@@ -121,7 +121,8 @@ static void removal(void)
     end();
 }
 
-/* Several at once, of two folders: all that can go go, one in use and one that is no run are named by an error and stay. */
+/* Several at once, of two folders: all that can go go, one in use and one that is no run are named by an error and
+ * stay. */
 static void many(void)
 {
     enum { N = 40, IN_USE = 7 };
