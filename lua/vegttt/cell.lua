@@ -53,7 +53,12 @@ local answers = {}
 
 function answers.out(_, text) core.out(text) end
 function answers.err(_, text) core.err(text) end
-function answers.note(c, kind, name, digest) c.parent:note_input(kind, name, digest) end
+
+-- The place of the cell's own experiment is what the parent calls it, which is no input of the parent.
+function answers.note(c, kind, name, digest)
+  if kind ~= "place" or name == inputs.places().script then c.parent:note_input(kind, name, digest) end
+end
+
 function answers.not_replayed(c) c.parent:count_not_replayed() end
 function answers.evaluator(_, which) return session.evaluator(which) end
 function answers.stdin() return reads.stdin() end

@@ -112,6 +112,7 @@ local function carry_out(spec)
   if status ~= "done" then return report(r, status, { error = problem and cell.plain_error(problem) }) end
   local stored = r:stored_summary()
   if stored then
+    for _ = 1, stored.not_replayed or 0 do core.cell_ask "not_replayed" end
     r:close()
     return report(r, "done", { summary = core.read(r.dir .. "/summary.json"), charged = stored.meter.charged, spent = {},
       origins = r:recorded_origins() })
@@ -129,6 +130,7 @@ function cell_main.main(spec)
   function core.err(text) core.cell_ask("err", text) end
   globals.install()
   session.flags = spec.flags
+  spec.places.script = spec.experiment.file or spec.places.script
   inputs.take_places(spec.places)
   local ok, result = xpcall(carry_out, sched.wrap_error, spec)
   return ok and result or { status = "failed", error = cell.plain_error(result) }

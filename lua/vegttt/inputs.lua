@@ -91,6 +91,7 @@ local function module_digest(input_name)
 end
 
 inputs.declare("file", "the file %s", inputs.file_digest)
+inputs.declare("found", "the file %s", function(name) return inputs.file_digest(core.find(name) or name) end)
 inputs.declare("module", "the module %s", module_digest)
 inputs.declare("experiment", "the experiment %s", function(name) return inputs.file_digest(core.find(name) or name) end)
 inputs.declare("env", "the environment variable %s", function(name)
@@ -175,10 +176,18 @@ function inputs.note_as(kind, name, path)
   if digest then inputs.note(kind, name, digest) else inputs.note_unrepeatable(path) end
 end
 
+---A file that is looked for here and then where vegttt's own are was read, or found absent: its path.
+function inputs.find(name)
+  local path = core.find(name) or name
+  inputs.note_as("found", name, path)
+  return path
+end
+
 ---The file `path` was read, or found absent.
 function inputs.note_file(path) inputs.note_as("file", path, path) end
 
----A script has seen by what name it was started (package.path, debug.traceback): by another it is another run then.
+---A script has seen by what name it was started (package.path, debug.traceback, an error it caught): by another it is
+---another run then.
 function inputs.note_place()
   if script then inputs.note("place", script, inputs.digest("place", script)) end
 end

@@ -162,7 +162,9 @@ local function print_stored(r, summary, is_json)
     name = tostring(name)
     local path = ("%s/tables/%s.md"):format(r.dir, name)
     local table_text = core.exists(path) and core.read(path)
-    if table_text then
+    if not table_text then
+      say(is_json, ("\n%s\n\n(%s is not there any more)"):format(name, path))
+    else
       say(is_json, "\n" .. name .. "\n\n" .. table_text)
       columns_of[#columns_of + 1] = tables.columns_of_markdown(table_text)
     end

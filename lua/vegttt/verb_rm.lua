@@ -77,7 +77,7 @@ end
 -- The folder of the set that an input names. cwd, ended: of the run whose input it is.
 local function named_by_input(x, cwd, at, ended)
   if type(x.name) ~= "string" then return nil end
-  if x.kind == "file" then return x.digest ~= "absent" and holder(x.name, cwd, at) end
+  if x.kind == "file" or x.kind == "found" then return x.digest ~= "absent" and holder(x.name, cwd, at) end
   if x.kind == "model" then -- MODEL, or MODEL+ADAPTER
     for part in x.name:gmatch "[^+]+" do
       local dir = holder(part, cwd, at)
