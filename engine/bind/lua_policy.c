@@ -9,6 +9,7 @@
 #include "bind/lua_policy.h"
 #include "base/alloc.h"
 #include "base/mail.h"
+#include "bind/lua_copy.h"
 #include "bind/lua_open.h"
 #include <stdlib.h>
 #include <string.h>
@@ -106,8 +107,23 @@ static void close_policy(struct vt_lua_policy *h)
 
 static int policy_gc(lua_State *L)
 {
-    close_policy(luaL_checkudata(L, 1, policy_type));
+    struct vt_lua_policy *h = luaL_checkudata(L, 1, policy_type);
+    if (h->is_lent)
+        h->p = NULL;
+    else
+        close_policy(h);
     return 0;
+}
+
+bool vt_lua_lend_policy(lua_State *from, int idx, lua_State *L)
+{
+    const struct vt_lua_policy *theirs = luaL_testudata(from, idx, policy_type);
+    if (!theirs || !theirs->p)
+        return false;
+    struct vt_lua_policy *h = lua_newuserdatauv(L, sizeof *h, 0);
+    *h = (struct vt_lua_policy){.p = theirs->p, .bind = vt_lua_bind(L), .is_lent = true};
+    luaL_setmetatable(L, policy_type);
+    return true;
 }
 
 void vt_lua_close_policies(vt_bind *b)

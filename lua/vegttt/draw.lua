@@ -37,9 +37,9 @@ local function shown_by(p)
   local file, system, shots = rawget(p, "prompt") or "", rawget(p, "system") or "", rawget(p, "shots") or 0
   local template = nil
   if file ~= "" then
-    local path = core.find(file) or errors.raise("usage", "vt.draw", ("there is no prompt file %s"):format(file))
+    local path = inputs.find(file)
+    if not core.exists(path) then errors.raise("usage", "vt.draw", ("there is no prompt file %s"):format(file)) end
     template = core.read(path)
-    inputs.note_file(path)
   end
   return function(task)
     local prompt = task:prompt { template = template, system = system ~= "" and system or nil, shots = shots }

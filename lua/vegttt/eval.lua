@@ -169,7 +169,7 @@ end
 
 -- A verdict that another run has, the one to be replayed or one of the experiment: its texts are kept here too.
 local function take_verdict(run, task, code, key, o)
-  local line, dir = replay.verdict(run, task, code, key, o)
+  local line, dir = replay.verdict(task, code, key, o)
   if not line then line, dir = run.donors:verdict(key) end
   if not line then return nil end
   for _, sha in ipairs { line.source or false, line.build and line.build.log or false } do
@@ -191,6 +191,7 @@ local function evaluate(run, task, code, o)
     return verdict_of(line)
   end
   local key = key_of(run, task, code, o)
+  if not run.answered[key] and replay.lacks(task, code, o) then run:count_not_replayed() end
   local line = not o.fresh and (run.record.evals[key] or take_verdict(run, task, code, key, o))
   if line then
     if not run.answered[key] and not line.timed_in then run.meter:spend { evaluations = 1 } end

@@ -105,11 +105,11 @@ end
 -- ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 local function error_record(e)
-  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = tostring(e) }
+  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = errors.sentence(e, ": it goes on from what is recorded") }
 end
 
 local function report_error(e)
-  core.err(("vegttt: %s\n"):format(tostring(e)))
+  core.err(("vegttt: %s\n"):format(errors.sentence(e, ": it goes on from what is recorded")))
   if errors.is(e) and e.traceback and e.traceback ~= "" and (e.kind == "script" or e.kind == "misuse") then
     core.err("stack:\n" .. e.traceback .. "\n")
   end
@@ -162,7 +162,9 @@ local function print_stored(r, summary, is_json)
     name = tostring(name)
     local path = ("%s/tables/%s.md"):format(r.dir, name)
     local table_text = core.exists(path) and core.read(path)
-    if table_text then
+    if not table_text then
+      say(is_json, ("\n%s\n\n(%s is not there any more)"):format(name, path))
+    else
       say(is_json, "\n" .. name .. "\n\n" .. table_text)
       columns_of[#columns_of + 1] = tables.columns_of_markdown(table_text)
     end

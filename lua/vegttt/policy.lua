@@ -104,6 +104,19 @@ local function adapter_of(spec)
   return core.is_dir(name) and name or core.find("experiments/adapters/" .. name) or name
 end
 
+-- A model of the process: a cell of a sweep asks its parent for the handle. opened(handle, info) makes the future's value.
+local function begin_opening(spec, opts, opened, ended)
+  if not core.in_cell then
+    local op = core.policy_open(spec, opts)
+    sched.stop_at_interrupt(op) -- nobody waits for a download that he does not want any more
+    return sched.start(op, opened, ended, function(_, line) core.err(line .. "\n") end)
+  end
+  return sched.ask(function(handle, info)
+    ended()
+    return opened(handle, info)
+  end, ended, "open", spec, opts)
+end
+
 local function open_model(spec, opts)
   local asked = core.json_encode(opts)
   local key = spec .. asked
@@ -113,18 +126,23 @@ local function open_model(spec, opts)
   end
   if not openings[key] then
     sched.gate "vt.policy"
-    local op = core.policy_open(spec, opts)
-    openings[key] = sched.start(op, function(handle, info)
-      local model = { handle = handle, spec = info.spec, asked = asked, lora = lora_of(opts), plain_spec = plain_spec(info.spec), caps = closed.record("caps", info.caps, errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }),
-        byte_lengths = {}, record = core.json_decode(info.record, "the model record") }
+    openings[key] = begin_opening(spec, opts, function(handle, info)
+      local model = { handle = handle, info = info, spec = info.spec, asked = asked, lora = lora_of(opts), plain_spec = plain_spec(info.spec),
+        caps = closed.record("caps", closed.copy(info.caps), errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }), byte_lengths = {},
+        record = core.json_decode(info.record, "the model record") }
       model.base = policy.weights(model, core.policy_weights(handle, "base"))
       model.start = policy.weights(model, core.policy_weights(handle, "start"))
       open_models[key] = model
       return model
-    end, function() openings[key] = nil end, function(_, line) core.err(line .. "\n") end)
-    sched.stop_at_interrupt(op) -- nobody waits for a download that he does not want any more
+    end, function() openings[key] = nil end)
   end
   return sched.await(openings[key], "vt.policy")
+end
+
+---handle and description of a model, for the state of a cell. [waits]
+function policy.open_shared(spec, opts)
+  local model = open_model(spec, opts)
+  return model.handle, model.info
 end
 
 -- A model's files by content; of a model that is known by name or served, the name.

@@ -67,8 +67,10 @@ local function weights_of(dir, id, what)
   for _, w in ipairs { model.start, model.base } do
     if w.id == id then return w end
   end
-  return policy.load(model, ("%s/ckpt/%s"):format(dir, id)) or errors.raise("usage", "vt.weights",
-    ("%s: the state of weights %s is not in %s/ckpt"):format(what, id:sub(1, 12), dir))
+  local w = policy.load(model, ("%s/ckpt/%s"):format(dir, id))
+  if w then return w end
+  inputs.note_unrepeatable("the state of " .. what) -- its record is there, and the state may be again
+  errors.raise("usage", "vt.weights", ("%s: the state of weights %s is not in %s/ckpt"):format(what, id:sub(1, 12), dir))
 end
 
 function policy.of_record.weights(from) return weights_of(from.dir, from.weights, "a recorded group") end
@@ -113,7 +115,7 @@ function recorded.weights(ref, o)
   if type(ref) ~= "string" then
     errors.misuse("vt.weights", "vt.weights needs \"RUN@SNAPSHOT\" or an adapter folder")
   end
-  if not ref:find "@" then inputs.note_file(ref .. "/adapter_config.json") end
+  inputs.note_file(ref .. "/adapter_config.json")
   if not ref:find "@" or core.exists(ref .. "/adapter_config.json") then
     if not core.exists(ref .. "/adapter_config.json") then
       errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref))
@@ -176,7 +178,7 @@ local function rollouts_digest(pattern, own_dir)
   local rows = {}
   for i, dir in ipairs(dirs_of(pattern, own_dir)) do
     rows[i] = table.concat({ dir, core.file_digest(dir .. "/rollouts.jsonl") or "",
-      core.file_digest(dir .. "/evals.jsonl") or "" }, "\0")
+      core.file_digest(dir .. "/evals.jsonl") or "", inputs.folder_digest(dir .. "/tasks") }, "\0")
   end
   return core.sha256(table.concat(rows, "\n"))
 end

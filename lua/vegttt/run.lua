@@ -204,7 +204,7 @@ local function note_for_parent(r, read)
   if not parent then return end
   for _, set in ipairs { read, r.inputs } do
     for _, x in ipairs(set.list) do
-      if x.kind ~= "engine" and x.kind ~= "flag" then
+      if x.kind ~= "engine" and x.kind ~= "flag" and x.kind ~= "code" then
         parent:note_input(x.kind == "script" and "experiment" or x.kind, x.name, x.digest)
       end
     end
@@ -212,7 +212,7 @@ local function note_for_parent(r, read)
 end
 
 ---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, within = the
----run that this one is a part of }
+---run that this one is a part of, dirs = the folders of all of those }
 function run.open(e, values, origins, o)
   local planned, plan = inputs.collect(function() return e.plan and e.plan(values) end) -- before anything is written: it
   -- may find the parameters wanting

@@ -79,7 +79,7 @@ non_finite[].path?  list  the keys that lead to one
 non_finite[].is?    text  nan, inf or -inf
 unrepeatable?  list   what main asked that may answer otherwise next time (commands, the clock); such a run is said to be so
 inputs?     text      SHA-256 of inputs.jsonl when the run was finished: a list that is another is damaged, and answers nobody
-not_replayed?  whole  verdicts that the run of --reward-from did not have, judged anew by the last attempt
+not_replayed?  whole  verdicts that the run of --reward-from did not have, whenever they were judged
 params      object    the resolved parameters
 params.**?  any|null  by name
 meter       object    the costs

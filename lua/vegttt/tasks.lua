@@ -110,8 +110,7 @@ end
 -- Ids of a split, or those given; and the level they are of.
 local function wanted_ids(o, ids)
   if (o.split or "") == "" then return ids, 1 end
-  local path = core.find(o.split) or o.split
-  inputs.note_file(path)
+  local path = inputs.find(o.split)
   if not core.exists(path) then usage("there is no split file %s", o.split) end
   if core.is_dir(path) then usage("%s is a folder, not a split file", o.split) end
   local is_split, split = pcall(core.split_load, path)
