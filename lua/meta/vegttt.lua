@@ -25,9 +25,9 @@ local vt = {}
 ---@class vt.Params : table<string, any>
 
 ---What an experiment file returns. main's result, a table of plain data or nil, is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
----for --dry-run and the time to go.
+---for --dry-run and the time to go. takes says for --help how long a run with the defaults took, and where.
 ---@class vt.Experiment
----@param e { name: string, doc: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table?, plan?: fun(p: vt.Params): table }
+---@param e { name: string, doc: string, takes?: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table?, plan?: fun(p: vt.Params): table }
 ---@return vt.Experiment
 function vt.experiment(e) end
 
@@ -51,6 +51,11 @@ function vt.task_params(extra) end
 ---@return table<string, vt.Param>
 function vt.adapt_params(extra) end
 
+---Those of vt.task_params, and from, step and k = 8: what vt.gather reads.
+---@param extra? table<string, vt.Param>
+---@return table<string, vt.Param>
+function vt.gather_params(extra) end
+
 ---Loads another experiment file, for sweeps and tests.
 ---@param file string
 ---@return vt.Experiment
@@ -63,6 +68,7 @@ function vt.load(file) end
 ---@field seed integer
 ---@field log fun(self, kind: string, fields: table) one line of metrics.jsonl
 ---@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown; a name once, of letters, digits, _ - and .
+---@field statistics fun(self, of: string, what: table<string, table>|vt.Group[]) adds to the table "statistics" of each statistic of vt.stats (of groups: vt.stats.shares) value, interval, n, distinct values, ties, zeros, p, the smallest p, method; it is in files, not on the screen
 ---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path; a name once
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; its path; nil for the weights that are the model itself
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
@@ -207,6 +213,12 @@ function vt.prompt(task, p) end
 ---@return vt.Group[]
 function vt.draw(weights, tasks, p, o) end
 
+---The judged samples that an offline script works on: those of step p.step in the recorded runs that p.from names, else a
+---draw of its own. Runs of several models, or with several prompts for a task, are refused. [waits]
+---@param p vt.Params of vt.gather_params
+---@return vt.Group[]
+function vt.gather(p) end
+
 ---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
 ---default model or of o.model. [waits]
 ---@param ref string
@@ -322,6 +334,15 @@ function vt.advantage.none(o) end ---the reward itself
 ---@return table
 function vt.step_stats(groups, report) end
 
+---What tells a sample's code from another's: its digest, else the code or the text.
+---@param sample vt.Sample
+function vt.code_of(sample) end
+
+---Each group with the first sample of each of its codes.
+---@param groups vt.Group[]
+---@return vt.Group[]
+function vt.codes(groups) end
+
 ---@class vt.Batch
 ---@param groups vt.Group[] with .advantage
 ---@return vt.Batch
@@ -348,12 +369,33 @@ function vt.batch(groups, o) end
 
 ---@param rule vt.Rule|fun(cs: vt.Candidate[], p: table, rng: vt.Rng): vt.Candidate
 ---@param groups vt.Group[]
----pool: the samples that may be picked, by verdict: "all", without copies of the shown body, without those and correct
----ones whose interval lies in 0.97 to 1.03; distinct: each code once. A group in which nothing is left still counts, as a
----failure.
----@param o? { params?: table, seed?: integer, pool?: "all"|"no_copies"|"no_near_copies", distinct?: boolean }
+---pool: the samples that may be picked, by verdict: "all"; "no_copies", without copies of the shown body; "no_near_copies",
+---without those and correct ones whose interval lies in 0.97 to 1.03; "each_once", the first of each code without copies;
+---"before_check", all, wrong ones too. A group in which nothing is left still counts, as a failure.
+---@alias vt.Pool "all"|"no_copies"|"no_near_copies"|"each_once"|"before_check"
+---@param o? { params?: table, seed?: integer, pool?: vt.Pool }
 ---@return vt.Picks
 function vt.select.apply(rule, groups, o) end
+
+---Many rules in many pools (all there are), with one look at the groups: [pool][rule's name].
+---@param rules vt.Rule[]
+---@param groups vt.Group[]
+---@param o? { seed?: integer, pools?: vt.Pool[] }
+---@return table<string, table<string, vt.Picks>>
+function vt.select.each(rules, groups, o) end
+
+---What a rule would have kept of k of the K samples, at powers of two: [pool][rule's name], fast and fast_sure being statistics
+---over tasks. Of a rule that picks the first of a ranking, and of random, it is the mean over all subsets; for others
+---`subsets` (20) are drawn. In "each_once" the k are of a task's different codes.
+---@param rules vt.Rule[]
+---@param groups vt.Group[]
+---@param o? { seed?: integer, pools?: vt.Pool[], subsets?: integer }
+---@return table<string, table<string, { k: integer, fast: table, fast_sure: table }[]>>
+function vt.select.curves(rules, groups, o) end
+
+---The rule; raises when it cannot pick of four samples that are made up, before any are paid for.
+---@param rule vt.Rule|function
+function vt.select.check(rule) end
 ---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },
 ---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
 ---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,
@@ -445,7 +487,7 @@ function vt.json.decode(text) end
 
 ---What a statistic is. n counts units (task, cluster, pair, trial, value); n_distinct different codes, or values; p_min the
 ---smallest p that such data can give; bound "<" or ">" where the value is only that. lo and hi are nil below 8 units.
----@class vt.Result : { value: number, lo?: number, hi?: number, sd?: number, n: integer, n_samples?: integer, n_distinct?: integer, ties?: integer, zeros?: integer, p?: number, p_min?: number, bound?: "<"|">", method: string, unit: string }
+---@class vt.Result : { value: number, lo?: number, hi?: number, sd?: number, n: integer, n_samples?: integer, n_distinct?: integer, ties?: integer, zeros?: integer, p?: number, p_min?: number, bound?: "<"|">", method: string, unit: string, wins?: integer, losses?: integer }
 
 ---The papers' fast_p: correct and speedup_measured > p, mean over tasks of each one's share.
 ---@param o? { per?: "sample"|"code", copies?: boolean } per code: of different codes; copies = false: without copies
@@ -455,10 +497,11 @@ function vt.stats.fast_sure(groups, p, o) end ---lower end of the interval above
 function vt.stats.rate(groups, field, o) end ---a boolean field of the verdict, or a status
 function vt.stats.by_task(groups) end ---rows { task, name, n, correct, fast_1, fast_1_sure, speedup, best }: the fastest correct sample as first judged
 function vt.stats.metrics(groups, picks) end ---by full name: sample_fast_1, sample_correct, task_success@K, selected_fast_1 (with picks), each fast one also _sure
+function vt.stats.shares(groups) end ---by full name: sample_correct, sample_fast_1, sample_fast_1_sure, each also _no_copies and _per_code
 function vt.stats.over_seeds(runs, measure) end ---the papers' mean and sd over seeds; runs: the groups of each seed; measure: a function of groups (fast)
-function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1, sure = false }
-function vt.stats.best_of_k(groups, k) end
-function vt.stats.task_success(groups, p, o) end ---{ sure = false }
+function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1, sure = false, copies = true (false: a copy is no success), per = "sample"|"code" (of k different codes) }
+function vt.stats.best_of_k(groups, k, o) end ---{ copies = true }
+function vt.stats.task_success(groups, p, o) end ---{ sure = false, copies = true }
 function vt.stats.equivalent_k(groups, target, o) end ---samples that Best-of-N needs for a share, or for the share of other groups; { p = 1, sure = false, n = 1000, seed, level = 0.95 }
 function vt.stats.mean_ci(values, o) end ---one value per task; { method = "t"|"bca"|"percentile"|"student", bootstrap = 10000, seed, level = 0.95 }
 function vt.stats.bootstrap(values, o) end ---{ statistic = "mean"|"median", method = "t", n = 10000, seed, cluster, level = 0.95 }; cluster: a list of lists
@@ -469,6 +512,7 @@ function vt.stats.cohens_h(p1, p2) end ---a number
 function vt.stats.cliffs_delta(x, y, o) end ---P(x > y) - P(x < y) of independent lists
 function vt.stats.wilcoxon(x, y, o) end ---pairs, or differences when y is nil; { zeros = "drop"|"pratt", level = 0.95 }; value: Hodges-Lehmann
 function vt.stats.sign_test(n_plus, n_minus, o) end
+function vt.stats.paired(x, y, o) end ---x against y by task: wins, losses, ties, the sign test of them; value: mean difference; { level = 0.95 }
 function vt.stats.mcnemar(first, second, o) end ---lists of successes, paired by task
 function vt.stats.permutation(x, y, o) end ---random signs of paired differences; { paired = true, statistic = function, n = 10000, seed, level = 0.95 }
 function vt.stats.spearman(x, y, o) end ---{ cluster = ids of the pairs, within = false, level = 0.95 }

@@ -134,6 +134,15 @@ function params.of_tasks(extra) return merge("vt.task_params", with_tasks(), ext
 ---vt.adapt_params(extra): also how the weights are adapted.
 function params.of_updates(extra) return merge("vt.adapt_params", with_updates(), extra) end
 
+---vt.gather_params(extra): those of vt.task_params, and which recorded runs are read in place of a draw.
+function params.of_records(extra)
+  local shared = with_tasks()
+  shared.from = { "", "recorded runs to read, as a glob; empty = draw K samples here" }
+  shared.step = { 0, "the step whose samples are read, where a run has several", min = 0 }
+  shared.k = limited("n", { 8, "samples per task, where they are drawn here", extend = true })
+  return merge("vt.gather_params", shared, extra)
+end
+
 ---Whether these are declarations of vt.task_params or vt.adapt_params.
 function params.are_of_tasks(declared) return of_tasks[declared] or false end
 

@@ -8,7 +8,7 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local text = require "vegttt.text"
 
-local tables = {}
+local tables = { small_print = "statistics" } -- of every run that has statistics: it is in files, not on the screen
 
 local Table = {}
 local class = closed.class("vt.Table", "a table", { "run", "name", "columns", "rows" }, Table)

@@ -146,6 +146,94 @@ describe("selection", function()
     end)
   end)
 
+  it("gives of each number n, distinct values, method and the smallest p", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 16, tasks = { files.same, files.negated } }, root)
+      local text = run("selection", { from = drawn.run.dir }, root).tables.statistics
+      local _, n_rules = text:gsub('\n"?[%w_]+, all"?,selected_fast_1_sure,[^,]*,,,2,task,', "")
+      expect.equal(n_rules, 16) -- of every rule without details: no interval below eight tasks, n = 2 tasks
+      local test = text:match '\n"surprisal against confidence, all",log_speedup,([^\n]*)'
+      local n, ties = test:match "^[^,]*,,,(%d+),task,,%d+,(%d+)"
+      expect.equal(n, "2")
+      expect.contains(test, "exact sign test of wins and losses")
+      local _, p, p_min = test:match ",(%d+),%d+,([^,]*),([^,]*),"
+      expect.near(tonumber(p_min), math.min(1, 2.0 ^ (1 - (2 - tonumber(ties)))), 1e-12)
+      expect.truthy(tonumber(p) >= tonumber(p_min))
+    end)
+  end)
+
+  it("at fewer samples is the mean over all subsets", function()
+    support.inside(function(_, _, vt)
+      local task, group = { id = 1, name = "t" }, {}
+      local made = { { -1, 1, true }, { -5, 3, true }, { -2, 0.5, true }, { -4, 2, false }, { -3, 2, true } }
+      for i, m in ipairs(made) do
+        group[i] = { i = i, task = task, text = "t" .. i, code = "c" .. i, code_sha = "c" .. i, tokens = {}, n_tokens = 1, logprob = m[1],
+          result = { correct = m[3], speedup = m[3] and m[2] or 0, speedup_measured = m[2], speedup_lo = m[2], speedup_hi = m[2],
+            is_copy = i == 5, status = "correct_fast" } }
+      end
+      group.task = task
+      -- By hand, over every subset of k: the least likely correct one, and whether it is fast.
+      local function by_hand(k, key, takes)
+        local hits, n = 0, 0
+        for set = 0, 31 do
+          local size, pick = 0, nil
+          for i = 1, 5 do
+            if set & 1 << (i - 1) ~= 0 then
+              size = size + 1
+              local s = group[i]
+              if s.result.correct and takes(s) and (not pick or key(s) < key(pick)) then pick = s end
+            end
+          end
+          if size == k then
+            n = n + 1
+            if pick and vt.stats.is_sure(pick.result) then hits = hits + 1 end
+          end
+        end
+        return hits / n
+      end
+      local rules = { vt.select.rules.surprisal, vt.select.rules.confidence, vt.select.rules.random, vt.select.rules.surprisal_top }
+      local curves = vt.select.curves(rules, { group }, { subsets = 400 })
+      for i, point in ipairs(curves.all.surprisal) do
+        local k = ({ 1, 2, 4, 5 })[i]
+        expect.equal(point.k, k)
+        expect.near(point.fast_sure.value, by_hand(k, function(s) return s.logprob end, function() return true end), 1e-12)
+        expect.near(curves.no_copies.confidence[i].fast_sure.value,
+          by_hand(k, function(s) return -s.logprob end, function(s) return not s.result.is_copy end), 1e-12)
+      end
+      expect.near(curves.all.random[1].fast_sure.value, 1 / 5, 1e-12) -- of five samples the second alone is a success
+      expect.near(curves.all.random[4].fast_sure.value, 1 / 4, 1e-12) -- with all five one of the four correct ones is picked
+      expect.contains(curves.all.surprisal[1].fast_sure.method, "all subsets of k")
+      expect.contains(curves.all.surprisal_top[1].fast_sure.method, "400 subsets drawn of k")
+      expect.near(curves.all.surprisal_top[2].fast_sure.value, by_hand(2, function(s) return -s.result.speedup end, function() return true end), 0.1)
+    end)
+  end)
+
+  it("refuses a rule of one's own that cannot pick, before anything is drawn", function()
+    in_folder(function(root, files)
+      for i, case in ipairs { { "return {}", "empty list" }, { "return nil", "returned a nil" }, { "return { {} }", "not one of its candidates" },
+        { "return cs[1].speedup", "cannot read 'speedup'" }, { "error 'no idea'", "no idea" } } do
+        local file = ("%s/rule%d.lua"):format(root, i)
+        core.write(file, ("return { name = 'mine', pick = function(cs) %s end }"):format(case[1]))
+        local r = support.execute(support.file "experiments/selection.lua", { tasks = { files.same }, rules = { file } },
+          { root = root .. "/runs" })
+        expect.equal(r.status, "failed")
+        expect.contains(tostring(r.value), "rule 'mine' fails on a group of made-up samples: ")
+        expect.contains(tostring(r.value), case[2])
+        expect.equal(r.run.meter.spent.rollouts, 0)
+      end
+    end)
+  end)
+
+  it("refuses runs of two prompts, or of two models", function()
+    in_folder(function(root, files)
+      run("best_of_n", { k = 2, tasks = { files.same } }, root)
+      run("best_of_n", { k = 2, tasks = { files.same }, system = "Be terse." }, root)
+      expect.raises("--from mixes prompts of one task: ", run, "selection", { from = root .. "/runs/best_of_n/*" }, root)
+      run("best_of_n", { k = 2, tasks = { files.negated }, model = support.model(true) }, root)
+      expect.raises("--from mixes models: ", run, "presort", { from = root .. "/runs/best_of_n/*" }, root)
+    end)
+  end)
+
   it("averages a task's groups: two seeds of one task are one task", function()
     in_folder(function(root, files)
       local a = run("best_of_n", { k = 8, seed = 1, tasks = { files.same } }, root)
