@@ -6,6 +6,7 @@ local advantage = require "vegttt.advantage"
 local archive = require "vegttt.archive"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
+local distil = require "vegttt.distil"
 local draw = require "vegttt.draw"
 local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
@@ -35,7 +36,7 @@ local vt = {
   load = experiment.load,
   tasks = tasks.get, task = tasks.of, context = prompts.context,
   policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts, runs = recorded.runs,
-  sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, scores = scores.of, kl = scores.kl, detail = scores.detail,
+  sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, distil = distil, scores = scores.of, kl = scores.kl, detail = scores.detail,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
   batch = update.batch, code_of = groups.code_of, codes = groups.codes, learner = learner.new, step_stats = step_stats,

@@ -31,7 +31,7 @@ function run.class:statistics(of, what)
       errors.misuse(op, "%s: '%s' is a %s, not a statistic of vt.stats", op, tostring(name), type(r))
     end
     local cells = { of, name }
-    for i = 3, #columns do cells[i] = rawget(r, field_of[columns[i]] or columns[i]) or false end
-    t:row(table.unpack(cells))
+    for i = 3, #columns do cells[i] = rawget(r, field_of[columns[i]] or columns[i]) end
+    t:row(table.unpack(cells, 1, #columns))
   end
 end

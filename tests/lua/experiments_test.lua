@@ -53,6 +53,43 @@ describe("sdpo", function()
     end)
   end)
 
+  it("learns nothing from itself over the head of the distribution either", function()
+    in_folder(function(root, files)
+      local given = { k = 4, steps = 2, context = "null", loss = "topk", topk = 3, tasks = { files.same }, model = support.model(true) }
+      expect.equal(run("sdpo", given, root).value.updates, 0)
+      given.context, given.lr = "feedback", 0.003
+      local r = run("sdpo", given, root)
+      expect.equal(r.value.updates, 2)
+      expect.truthy(rows(r, "trajectory")[1].advantage > 0, "another reader, another distribution")
+    end)
+  end)
+
+  it("has a teacher that lags behind: the start's at the first step, and a part of the way later", function()
+    in_folder(function(root, files)
+      local asked = {}
+      for _, teacher in ipairs { "start", "ema", "current" } do
+        local r = run("sdpo", { k = 4, steps = 2, context = "prompt", teacher = teacher, ema = 0.25, lr = 0.003, tasks = { files.same },
+          model = support.model(true) }, root)
+        asked[teacher] = rows(r, "trajectory")
+        expect.equal(r.value.updates, 2)
+      end
+      expect.equal(asked.ema[1].advantage, asked.start[1].advantage)
+      expect.equal(asked.ema[2].kl_start, asked.start[2].kl_start) -- so the first update is the same
+      expect.truthy(asked.ema[2].advantage ~= asked.start[2].advantage and asked.ema[2].advantage ~= asked.current[2].advantage,
+        "a teacher of its own at the second")
+    end)
+  end)
+
+  it("refuses a context that the window cannot hold before anything is drawn", function()
+    in_folder(function(root, files)
+      local r = support.execute(support.file "experiments/sdpo.lua", { k = 2, context = "both", max_tokens = 150, tasks = { files.same } },
+        { root = root .. "/runs" })
+      expect.equal(r.status, "failed")
+      expect.contains(tostring(r.value), "may need 900 tokens behind the question")
+      expect.equal(r.run.meter.spent.rollouts, 0)
+    end)
+  end)
+
   it("bills the teacher's tokens, moves the weights, and begins at no distance from the start", function()
     in_folder(function(root, files)
       local r = run("sdpo", { k = 4, steps = 1, context = "both", lr = 0.003, tasks = { files.same },
@@ -153,10 +190,9 @@ describe("selection", function()
       local _, n_rules = text:gsub('\n"?[%w_]+, all"?,selected_fast_1_sure,[^,]*,,,2,task,', "")
       expect.equal(n_rules, 16) -- of every rule without details: no interval below eight tasks, n = 2 tasks
       local test = text:match '\n"surprisal against confidence, all",log_speedup,([^\n]*)'
-      local n, ties = test:match "^[^,]*,,,(%d+),task,,%d+,(%d+)"
+      local n, ties, p, p_min = test:match "^[^,]*,,,(%d+),task,,%d+,(%d+),,%d+,%d+,([^,]*),([^,]*),"
       expect.equal(n, "2")
       expect.contains(test, "exact sign test of wins and losses")
-      local _, p, p_min = test:match ",(%d+),%d+,([^,]*),([^,]*),"
       expect.near(tonumber(p_min), math.min(1, 2.0 ^ (1 - (2 - tonumber(ties)))), 1e-12)
       expect.truthy(tonumber(p) >= tonumber(p_min))
     end)
