@@ -50,7 +50,7 @@ return vt.experiment {
     if p.steps * p.k > p.total then
       error(("--steps %d of --k %d rollouts are more than --total %d"):format(p.steps, p.k, p.total), 0)
     end
-    local tasks, start = vt.tasks(p), vt.policy(p.model)
+    local tasks, start = vt.tasks(p), vt.policy(p.model):need(p.steps > 0 and "update" or nil)
     local t = run:table("arms", { "steps", "rollouts", "task_success", "speedup", "wins", "losses", "ties", "p", "p_min",
       "last_fast_1_sure", "distinct" })
     local search, result

@@ -44,9 +44,10 @@ return vt.experiment {
     run:statistics("start", before)
     run:statistics("adapted", after)
     run:statistics("adapted against start", { sample_fast_1_sure = test })
-    local all = run:table("weights", { "weights", "tasks", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1", "kl_start" })
-    all:row("start", s.n_tasks, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, 0)
-    all:row("adapted", w.n_tasks, w.sample_correct, w.sample_fast_1_sure, w.lo, w.hi, w.sample_fast_1, vt.kl(start, after))
+    local all = run:table("weights", { "weights", "tasks", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1", "no_copies", "per_code",
+      "kl_start" })
+    all:row("start", s.n_tasks, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.no_copies, s.per_code, 0)
+    all:row("adapted", w.n_tasks, w.sample_correct, w.sample_fast_1_sure, w.lo, w.hi, w.sample_fast_1, w.no_copies, w.per_code, vt.kl(start, after))
     return { start = s.sample_fast_1_sure, adapted = w.sample_fast_1_sure, wins = test.wins, losses = test.losses, p = test.p, p_min = test.p_min }
   end,
 }

@@ -82,10 +82,10 @@ describe("sdpo", function()
 
   it("refuses a context that the window cannot hold before anything is drawn", function()
     in_folder(function(root, files)
-      local r = support.execute(support.file "experiments/sdpo.lua", { k = 2, context = "both", max_tokens = 150, tasks = { files.same } },
+      local r = support.execute(support.file "experiments/sdpo.lua", { k = 2, context = "both", max_tokens = 2000, tasks = { files.same } },
         { root = root .. "/runs" })
       expect.equal(r.status, "failed")
-      expect.contains(tostring(r.value), "may need 900 tokens behind the question")
+      expect.contains(tostring(r.value), "may need 4600 tokens behind the question")
       expect.equal(r.run.meter.spent.rollouts, 0)
     end)
   end)
