@@ -503,6 +503,81 @@ describe("variance", function()
   end)
 end)
 
+describe("predict", function()
+  it("learns from the measured half alone, and scores the other under both weights", function()
+    in_folder(function(root, files)
+      local r = run("predict", { k = 24, lr = 0.01, advantage = "loo", tasks = { files.same } }, root)
+      local of = {}
+      for _, row in ipairs(rows(r, "agreement")) do of[row.weights .. row.half .. row.view] = row end
+      reader(root, function(vt)
+        local g, n_measured, n_tokens, held = vt.rollouts(r.run.dir)[1], 0, 0, {}
+        local codes = vt.codes { g }[1]
+        n_measured = (#codes + 1) // 2
+        expect.equal(of.beforemeasuredall.codes, n_measured)
+        expect.equal(of.beforeheldall.codes, #codes - n_measured)
+        expect.equal(of.afterheldall.codes, #codes - n_measured)
+        -- What was trained on is what got a reward; its tokens are what the update was charged for.
+        local is_measured = {}
+        for _, s in ipairs(g) do
+          if s.reward then n_tokens, is_measured[vt.code_of(s)] = n_tokens + s.n_tokens, true end
+        end
+        expect.equal(r.meter.charged.update_tokens, n_tokens)
+        local x, y = {}, {}
+        for _, s in ipairs(codes) do
+          if not is_measured[vt.code_of(s)] then
+            held[#held + 1], x[#x + 1], y[#y + 1] = s, s.logprob, s.result.correct and s.result.speedup or 0
+          end
+        end
+        expect.equal(#held, #codes - n_measured)
+        local rho = vt.stats.spearman(x, y).value
+        if rho == rho then expect.near(of.beforeheldall.rho, rho, 1e-6) end
+      end)
+    end)
+  end)
+end)
+
+describe("protocols", function()
+  it("ranks the same codes by both, and one clock against itself agrees", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 24, tasks = { files.same } }, root)
+      local r = run("protocols", { from = drawn.run.dir, most = 3 }, root)
+      local row = rows(r, "tasks")[1]
+      expect.equal(row.codes, 3)
+      expect.truthy(row.tau >= -1 and row.tau <= 1)
+      expect.near(row.p_min, 1 / 3, 1e-9) -- of the six orders of three codes two are as far apart as can be
+      expect.equal(r.meter.charged.evaluations, 3)
+      local clocks = { { 4, 5 }, { 2, 3 }, { 3, 1 } }
+      support.inside(function(_, _, vt)
+        local x, y = {}, {}
+        for i, c in ipairs(clocks) do x[i], y[i] = c[1], c[2] end
+        expect.near(vt.stats.kendall(x, y).value, 1 / 3, 1e-12) -- two pairs agree, one does not
+      end)
+    end)
+  end)
+
+  it("needs two codes", function()
+    in_folder(function(root, files)
+      expect.raises("fewer than two correct codes", run, "protocols", { k = 1, tasks = { files.same } }, root)
+    end)
+  end)
+end)
+
+describe("shapes", function()
+  it("times the selected kernel of each task at other sizes, as other tasks", function()
+    in_folder(function(root, files)
+      local r = run("shapes", { k = 16, tasks = { files.same }, factors = { 0.5, 2.0 } }, root)
+      local t = rows(r, "sizes")
+      expect.equal(#t, 2)
+      expect.equal(t[1].correct, "yes")
+      expect.truthy(t[2].speedup > 1.5, "the chain is twice as long there") -- the answer does it once
+      expect.equal(r.value.kernels, 1)
+      local ids = {}
+      for _, line in ipairs(support.lines(r, "evals.jsonl")) do ids[line.task] = true end
+      expect.truthy(ids[10001001] and ids[10001002], "tasks of their own")
+    end)
+  end)
+end)
+
 describe("curriculum", function()
   it("measures every batch after every stage, and names the differences", function()
     in_folder(function(root, files)
@@ -518,6 +593,43 @@ describe("curriculum", function()
   end)
 end)
 
+describe("an entropy bonus", function()
+  it("pushes up what was less likely than most, and no more than it takes elsewhere", function()
+    support.inside(function(_, _, vt)
+      local g = { task = { id = 1, name = "t" }, { tokens = { 1, 2 }, logprobs = vt.vector { -1, -3 }, advantage = 0.5 },
+        { tokens = { 3 }, logprobs = vt.vector { -2 }, advantage = 0 } }
+      vt.advantage.entropy_bonus { beta = 0.1 } { g }
+      -- The mean of the three is -2.
+      expect.near(g[1].advantage[1], 0.5 - 0.1, 1e-6)
+      expect.near(g[1].advantage[2], 0.5 + 0.1, 1e-6)
+      expect.near(g[2].advantage[1], 0, 1e-6)
+      expect.raises("has no advantage", vt.advantage.entropy_bonus {}, { { { tokens = {}, logprobs = vt.vector { -1 } } } })
+    end)
+  end)
+
+  it("and a pull to the average are parameters of every script that adapts", function()
+    in_folder(function(root, files)
+      local given = { k = 6, steps = 2, lr = 0.003, tasks = { files.same }, redraw = false }
+      local ids = {}
+      for name, more in pairs { none = {}, entropy = { entropy = 0.5 }, start = { kl = 0.5 }, ema = { kl = 0.5, anchor = "ema", ema = 0.5 } } do
+        local g = {}
+        for _, t in ipairs { given, more } do
+          for k, v in pairs(t) do g[k] = v end
+        end
+        local r = run("boa", g, root)
+        ids[name] = {}
+        for _, line in ipairs(support.lines(r, "metrics.jsonl")) do
+          if line.kind == "update" then ids[name][line.step] = line.max_advantage end
+        end
+      end
+      expect.truthy(ids.entropy[1] ~= ids.none[1], "the bonus")
+      expect.equal(ids.start[1], ids.none[1]) -- at the start there is no distance yet
+      expect.equal(ids.ema[1], ids.none[1])
+      expect.truthy(ids.start[2] ~= ids.ema[2], "the average has moved half of the way")
+    end)
+  end)
+end)
+
 describe("ablations", function()
   it("keeps the number of rollouts in its grid", function()
     in_folder(function(root, files)
@@ -526,6 +638,25 @@ describe("ablations", function()
       expect.equal(#t, 4) -- 12 rollouts: 12 x 1, 6 x 2, 4 x 3, 2 x 6
       for _, row in ipairs(t) do expect.equal(row.rollouts, 12) end
       expect.equal(t[1].first_fast_1_sure, t[1].last_fast_1_sure)
+    end)
+  end)
+
+  it("varies a prompt or a reward, and says where each peaks", function()
+    in_folder(function(root, files)
+      local r = run("ablations", { which = "reward", k = 4, lr = 0.003, tasks = { files.same } }, root)
+      local peaks, t = rows(r, "peaks"), rows(r, "cells")
+      expect.equal(#peaks, 3)
+      for i, name in ipairs { "default", "raw", "sparse" } do
+        expect.equal(t[i].value, name)
+        expect.equal(peaks[i].value, name)
+        expect.near(peaks[i].gain, t[i].best_fast_1_sure - t[i].first_fast_1_sure, 1e-9)
+        expect.equal(t[i].first_fast_1_sure, t[1].first_fast_1_sure) -- one first step for all
+      end
+      local systems = rows(run("ablations", { which = "system", values = { "Be terse.", "Be quick." }, k = 4, steps = 0,
+        tasks = { files.same }, model = support.model(true) }, root), "cells")
+      expect.equal(systems[2].value, "Be quick.")
+      expect.equal(systems[2].best_step, 0)
+      expect.raises("this chat format has no such setting", run, "best_of_n", { k = 1, reasoning = "low", tasks = { files.same } }, root)
     end)
   end)
 end)
