@@ -48,7 +48,7 @@ return vt.experiment {
 
   main = function(run, p)
     if p.steps * p.k > p.total then
-      error(("--steps %d of --k %d rollouts are more than --total %d"):format(p.steps, p.k, p.total), 0)
+      vt.refuse("--steps %d of --k %d rollouts are more than --total %d", p.steps, p.k, p.total)
     end
     local tasks, start = vt.tasks(p), vt.policy(p.model):need(p.steps > 0 and "update" or nil)
     local t = run:table("arms", { "steps", "rollouts", "task_success", "speedup", "wins", "losses", "ties", "p", "p_min",

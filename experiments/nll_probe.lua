@@ -40,7 +40,7 @@ return vt.experiment {
 
   main = function(run, p)
     local found = vt.runs(p.from == "latest" and "runs/boa/*" or p.from)
-    if #found == 0 then error(("there is no run %s; make one with: vegttt experiments/boa.lua"):format(p.from), 0) end
+    if #found == 0 then vt.refuse("there is no run %s; make one with: vegttt experiments/boa.lua", p.from) end
     local dir = found[#found].dir
     local groups = vt.filter(vt.rollouts(dir), function(g) return g.step == 0 and g.draw ~= "fresh" end)
     local samples = vt.flatten(groups)

@@ -55,7 +55,7 @@ return vt.experiment {
 
   main = function(run, p)
     local tasks, policy = vt.tasks(p), vt.policy(p.model)
-    if not policy.caps.tokens then error(("%s works in text: answers cannot be cut at tokens"):format(p.model), 0) end
+    if not policy.caps.tokens then vt.refuse("%s works in text: answers cannot be cut at tokens", p.model) end
     local weights, stops = policy:start(), p.stop or policy.record.stop or {}
     run:stage "low temperature"
     local cold = vt.draw(weights, tasks, p, { temperature = 1 / p.alpha })

@@ -43,7 +43,7 @@ return vt.experiment {
       t:row(task.id, task.name, #x, tau and tau.value, tau and tau.p, tau and tau.p_min, tau and (is_same and "yes" or "no"), sure.fast, sure.full,
         sure.both)
     end
-    if #all_fast < 2 then error("fewer than two correct codes were timed by the fast protocol; draw more with --k, or name runs with --from", 0) end
+    if #all_fast < 2 then vt.refuse("fewer than two correct codes were timed by the fast protocol; draw more with --k, or name runs with --from") end
     local pooled = vt.stats.kendall(all_fast, all_full)
     run:statistics("all codes", { tau = pooled })
     if #taus > 0 then run:statistics("mean over tasks", { tau = vt.stats.mean_ci(taus), same_best = vt.stats.mean_ci(same) }) end

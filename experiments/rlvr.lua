@@ -15,7 +15,7 @@ local function held_out(train, p)
   local tasks = vt.tasks { split = p.split, subset = p.subset == "train" and "eval" or "train", ids = p.eval_tasks }
   for _, t in ipairs(tasks) do
     if vt.find(train, function(x) return x.id == t.id end) then
-      error(("task %d is in --tasks and in --eval_tasks: it would be trained on"):format(t.id), 0)
+      vt.refuse("task %d is in --tasks and in --eval_tasks: it would be trained on", t.id)
     end
   end
   return tasks

@@ -31,8 +31,7 @@ local function check_room(policy, tasks, p)
   for _, task in ipairs(tasks) do
     local room = policy:room(vt.context(vt.prompt(task, p)):ask "Correctly solve the original question.")
     if room and room < most then
-      error(("the teacher's context of task %d may need %d tokens behind the question, and the window has room for %d; lower --max_tokens or take another --context")
-        :format(task.id, most, room), 0)
+      vt.refuse("the teacher's context of task %d may need %d tokens behind the question, and the window has room for %d; lower --max_tokens or take another --context", task.id, most, room)
     end
   end
 end

@@ -4,7 +4,13 @@ local vt = require "vegttt"
 
 -- The rule of that name, or of a file that returns one; it is tried on made-up samples before any are drawn.
 local function rule_of(name)
-  return vt.select.check(name:find "%.lua$" and dofile(name) or vt.select.rules[name])
+  if not name:find "%.lua$" then
+    local known = vt.find(vt.select.order, function(x) return x == name end)
+    return known and vt.select.rules[name] or vt.refuse("there is no rule '%s'; there are %s, and files that return one (mine.lua)", name,
+      table.concat(vt.select.order, ", "))
+  end
+  local ok, rule = pcall(dofile, name)
+  return ok and vt.select.check(rule) or vt.refuse("the rule file %s gives no rule: %s", name, tostring(rule))
 end
 
 -- Selected success at fewer samples; each_once: at so many different codes.

@@ -21,7 +21,7 @@ return vt.experiment {
 
   main = function(run, p)
     for _, f in ipairs(p.factors) do
-      if not (f > 0 and f <= 16) then error(("--factors: %g is not above 0 and at most 16"):format(f), 0) end
+      if not (f > 0 and f <= 16) then vt.refuse("--factors: %g is not above 0 and at most 16", f) end
     end
     local best = run:kernels(vt.gather(p))
     local t = run:table("sizes", { "task", "name", "factor", "correct", "speedup", "lo", "hi", "sure", "chosen_at" })

@@ -39,14 +39,14 @@ function vt.experiment(e) end
 function vt.params(extra) end
 
 ---Those of vt.params, and split, subset, tasks = "4,5,12,14,15" (ids, ranges, .lua files), eval = "fast" (the protocol),
----prompt (a file with {source} in it), system, shots = 0, free_form = false (what vt.prompt reads), preset = "none": values that a
+---max_tasks, prompt (a file with {source} in it), system, reasoning, shots = 0, free_form = false (what vt.prompt reads), preset = "none": values that a
 ---published text states (paper-a, paper-b, report, report-short, discover), for what is not given.
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.task_params(extra) end
 
 ---Those of vt.task_params, and steps = 5, lr, patience = 0, reward = "default", advantage = "default",
----loss = "importance_sampling", null = "none" (what vt.learner reads).
+---loss = "importance_sampling", null = "none", entropy = 0, kl = 0, anchor = "start", ema = 0.05 (what vt.learner reads).
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.adapt_params(extra) end
@@ -55,6 +55,11 @@ function vt.adapt_params(extra) end
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.gather_params(extra) end
+
+---Ends the run: what is wrong with its parameters, in one sentence to whoever started it (exit code 2, no stack). Before
+---anything is drawn is the time for it.
+---@param format string
+function vt.refuse(format, ...) end
 
 ---Loads another experiment file, for sweeps and tests.
 ---@param file string
@@ -142,24 +147,28 @@ function vt.policy(spec, o) end
 
 ---What a backend can do. sample, score, update; custom_loss: a loss function; agreement: floor; tokens: ids, else text only;
 ---prefix; top_p, top_k, min_p, bans; logprobs, logprobs_behaviour: of samples; exact: sample, score and update agree bit for bit;
----detail: score can say more than log-probabilities; seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
+---targets: score and update take other tokens than an answer's; detail: score can say more than log-probabilities; seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
 ---a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; price: dollars per million tokens.
----@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, detail: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
+---@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, targets: boolean, detail: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
 
 ---@class vt.Policy
 ---@field caps vt.Caps
 ---@field base fun(self): vt.Weights no adapter
 ---@field start fun(self): vt.Weights weights at load
+---@field need fun(self, ...: "update"|"score"|"targets"|"tokens"|"detail"): vt.Policy itself; refuses in one sentence what its backend cannot do
+---@field room fun(self, p: vt.Prompt): integer? tokens that fit into the window behind a prompt
+---@field average fun(self, a: vt.Weights, b: vt.Weights, share: number): vt.Weights (1 - share) a + share b, parameter by parameter; a fresh optimiser
 ---@field snapshot fun(self, name?: string): vt.Weights [waits] the current weights, kept in the run
 ---@field update fun(self, batch: vt.Batch, o?: vt.UpdateOpts): vt.UpdateReport [waits]
 ---@field branch fun(self, w: vt.Weights): vt.Policy [waits] train on from any snapshot
 ---@field encode fun(self, text: string, o?: { special?: boolean }): integer[]
 ---@field decode fun(self, ids: integer[]): string
----@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
+---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean, reasoning?: string }): string
 
 ---One step of learning as parameters of vt.adapt_params say it: reward and advantage by their names in vt.reward and
 ---vt.advantage, loss, lr, null. step rewards the groups, updates, and logs a line "update" with `fields`; under null =
----"frozen" it does nothing and returns nil, under "shuffled" advantages are dealt out anew within each task. draw gives the
+---"frozen" it does nothing and returns nil, under "shuffled" advantages are dealt out anew within each task. entropy and kl
+---are added per token (entropy_bonus, kl_to_start to the anchor: the start weights or their moving average, ema). draw gives the
 ---label with which a step's samples are drawn.
 ---@class vt.Learner
 ---@field step fun(self, policy: vt.Policy, groups: vt.Group[], fields?: table): vt.UpdateReport? [waits]
@@ -186,7 +195,8 @@ function vt.learner(run, p) end
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
 ---@field resample fun(self, s: vt.Sample, n: integer, o: vt.SampleOpts): vt.Group whole samples that keep the first n tokens of s and are drawn anew from there; only new tokens are billed [waits]
----@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest
+---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer, targets?: integer[] }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest; targets: of these ids, as many at each token, in place of the tokens
+---@field top fun(self, p: vt.Prompt|integer[], tokens: integer[], k: integer, o?: { bill?: "student"|"teacher" }): { ids: integer[], logprobs: vt.Vector } [waits] the k likeliest tokens at each position, likeliest first
 ---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
 ---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
@@ -227,9 +237,9 @@ function vt.gather(p) end
 function vt.weights(ref, o) end
 
 ---What a step's samples say in one row; shares are means over tasks, lo and hi belong to sample_fast_1_sure. distinct: codes over
----samples; copies: share that is the shown body again; nll: mean of -logprob.
+---samples; no_copies: sample_fast_1_sure of those that are no copies; per_code: of each code once; copies: share that is the shown body again; nll: mean of -logprob.
 ---@param groups vt.Group[] with verdicts
----@return { n: integer, n_tasks: integer, sample_correct: number, sample_fast_1: number, sample_fast_1_sure: number, lo?: number, hi?: number, distinct: number, copies: number, nll: number }
+---@return { n: integer, n_tasks: integer, sample_correct: number, sample_fast_1: number, sample_fast_1_sure: number, lo?: number, hi?: number, no_copies: number, per_code: number, distinct: number, copies: number, nll: number }
 function vt.scores(groups) end
 
 ---KL of the weights that drew the groups from `weights`, in nats per token: the mean over all tokens of the sampler's
@@ -253,7 +263,7 @@ function vt.detail(groups, o) end
 ---@field draw string
 ---@field seen? "task"|"family" what the start weights were trained on meets this task
 
----@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number }
+---@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, targets?: integer[], entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number }
 
 ---Elementwise + - * / with vectors and numbers, unary minus, #, [i].
 ---@class vt.Vector
@@ -322,10 +332,22 @@ function vt.advantage.group_z(o) end ---z-score within each task
 function vt.advantage.loo(o) end ---leave-one-out; { drop_equal = false }
 function vt.advantage.max_at_k(o) end ---how much a sample raises the best of { k = 8 } of its group
 function vt.advantage.entropic(o) end ---{ beta = 2 | "adaptive" }
+function vt.advantage.entropic_adaptive(o) end ---entropic{ beta = "adaptive" }
+function vt.advantage.entropy_bonus(o) end ---adds { beta = 0.01 } times (the batch's mean of ln p, less the token's own) to advantages that are there, per token
 function vt.advantage.kl_to_start(o) end ---adds a pull back to { start = weights, beta = 0.05, form = "centred"|"k3" } to advantages that are there, per token [waits]
 function vt.advantage.paper(o) end ---batch_z{}
 function vt.advantage.default(o) end ---loo{ drop_equal = true }
 function vt.advantage.none(o) end ---the reward itself
+
+---Distillation over the head of the distribution: the weight of each of the student's k likeliest tokens in the gradient of the
+---Jensen-Shannon divergence of share alpha (1: KL of the student from the teacher) between the two, all other tokens one
+---bucket. As .advantage beside .targets, under the loss cross_entropy.
+---@param student vt.Vector log-probabilities, k a position
+---@param teacher vt.Vector of the same tokens
+---@param k integer
+---@param alpha number
+---@return vt.Vector
+function vt.distil(student, teacher, k, alpha) end
 
 ---What each step logs: n, max_advantage, ess, entropy, surprisal (per token), nll, nll_sd, distinct, top_code, and with a report
 ---grad_norm, agreement, gap (sampler to trainer), ratio_ess (share of the batch under their ratios), loss, n_tokens, skipped.
@@ -393,7 +415,7 @@ function vt.select.each(rules, groups, o) end
 ---@return table<string, table<string, { k: integer, fast: table, fast_sure: table }[]>>
 function vt.select.curves(rules, groups, o) end
 
----The rule; raises when it cannot pick of four samples that are made up, before any are paid for.
+---The rule; refuses one that cannot pick of four samples that are made up, before any are paid for.
 ---@param rule vt.Rule|function
 function vt.select.check(rule) end
 ---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },

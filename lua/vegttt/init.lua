@@ -30,10 +30,16 @@ local update = require "vegttt.update"
 require "vegttt.run_statistics"
 require "vegttt.sweep"
 
+-- What is wrong with what a script was asked for, in one sentence to whoever asked: exit code 2, no stack.
+local function refuse(format, ...)
+  if type(format) ~= "string" then errors.misuse("vt.refuse", "vt.refuse needs a sentence, not a %s", type(format)) end
+  errors.usage(format, ...)
+end
+
 local vt = {
   experiment = experiment.new, params = params.common, task_params = params.of_tasks, adapt_params = params.of_updates,
   gather_params = params.of_records, gather = gather.groups,
-  load = experiment.load,
+  load = experiment.load, refuse = refuse,
   tasks = tasks.get, task = tasks.of, context = prompts.context,
   policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts, runs = recorded.runs,
   sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, distil = distil, scores = scores.of, kl = scores.kl, detail = scores.detail,

@@ -248,13 +248,13 @@ local function made_up()
   return { group }
 end
 
----vt.select.check(rule) -> rule: raises, before anything is paid for, when it cannot pick of four samples that are made up.
+---vt.select.check(rule) -> rule: refuses, before anything is paid for, one that cannot pick of four samples that are made up.
 function select_.check(rule)
   local op = "vt.select.check"
   rule = rule_of(op, rule)
   local ok, e = pcall(select_.apply, rule, made_up())
   if not ok then
-    errors.misuse(op, "rule '%s' fails on a group of made-up samples: %s", rule.name, tostring(e))
+    errors.usage("rule '%s' fails on a group of made-up samples: %s", rule.name, (tostring(e):gsub("^[^\n]-:%d+: ", "")))
   end
   return rule
 end
