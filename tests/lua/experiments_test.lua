@@ -77,6 +77,10 @@ describe("sdpo", function()
       expect.equal(asked.ema[2].kl_start, asked.start[2].kl_start) -- so the first update is the same
       expect.truthy(asked.ema[2].advantage ~= asked.start[2].advantage and asked.ema[2].advantage ~= asked.current[2].advantage,
         "a teacher of its own at the second")
+      local slow = rows(run("sdpo", { k = 4, steps = 2, context = "prompt", teacher = "ema", ema = 1e-4, lr = 0.003, tasks = { files.same },
+        model = support.model(true) }, root), "trajectory")
+      local from_start, apart = math.abs(slow[2].advantage - asked.start[2].advantage), math.abs(asked.current[2].advantage - asked.start[2].advantage)
+      expect.truthy(from_start < 0.05 * apart, "a share of next to nothing leaves the teacher where it was")
     end)
   end)
 
@@ -295,6 +299,70 @@ describe("selection", function()
   end)
 end)
 
+describe("best_of_n", function()
+  it("gives each k also for sure, without copies and per code", function()
+    in_folder(function(root, files)
+      local r = run("best_of_n", { k = 16, tasks = { files.same, files.negated } }, root)
+      local t = rows(r, "scaling")
+      reader(root, function(vt)
+        local groups = vt.rollouts(r.run.dir)
+        local shares, no_copies, per_code = vt.stats.shares(groups), 0, 0
+        for _, g in ipairs(groups) do
+          local codes, hits = vt.codes { g }[1], 0
+          for _, s in ipairs(g) do
+            if vt.stats.is_fast(s.result) and not s.result.is_copy then no_copies = no_copies + 1 / #g / #groups end
+          end
+          for _, s in ipairs(codes) do hits = hits + (vt.stats.is_fast(s.result) and 1 or 0) end
+          per_code = per_code + hits / #codes / #groups
+        end
+        expect.near(t[1].pass, shares.sample_fast_1.value, 1e-9)
+        expect.near(t[1].pass_sure, shares.sample_fast_1_sure.value, 1e-9)
+        expect.near(t[1].pass_no_copies, no_copies, 1e-9)
+        expect.near(t[1].pass_per_code, per_code, 1e-9)
+        expect.near(t[1].pass_per_code, shares.sample_fast_1_per_code.value, 1e-9)
+        expect.truthy(t[1].best_of_k_no_copies < t[1].best_of_k, "a copy is worth 1, and nothing where copies do not count")
+      end)
+    end)
+  end)
+
+  it("takes the original's switches: the first tasks, a half of the split, a protocol", function()
+    in_folder(function(root, files)
+      local r = run("best_of_n", { k = 2, max_tasks = 1, eval = "full", tasks = { files.same, files.negated } }, root) -- --max_tasks 1
+      expect.equal(r.meter.charged.rollouts, 2)
+      for _, line in ipairs(support.lines(r, "evals.jsonl")) do expect.equal(line.protocol, "full") end -- KERNELBENCH_EVAL_MODE=full
+      support.inside(function(_, _, vt, m)
+        local declared = vt.load("experiments/best_of_n.lua").params
+        local function ids(given)
+          local out = {}
+          for i, task in ipairs(vt.tasks(m.params.resolve(declared, given, "flag"))) do out[i] = task.id end
+          return table.concat(out, ",")
+        end
+        expect.equal(ids {}, "4,5,12,14,15")
+        expect.equal(ids { subset = "eval", tasks = "", max_tasks = 5 }, "4,5,12,14,15") -- --subset eval --max_tasks 5
+        expect.truthy(not (("," .. ids { subset = "train", tasks = "" } .. ","):find ",4,"), "the other half")
+        -- --prompt_only is --context prompt, the hint of a correct solution --context solution.
+        local choices = table.concat(vt.load("experiments/sdpo.lua").params.context.choices, ",")
+        expect.equal(choices, "null,prompt,solution,feedback,both")
+      end)
+    end)
+  end)
+end)
+
+describe("a paired comparison", function()
+  it("counts who is ahead, and says how small p can get", function()
+    support.inside(function(_, _, vt)
+      local r = vt.stats.paired({ 1, 2, 3, 5 }, { 1, 1, 4, 2 })
+      expect.same({ r.wins, r.losses, r.ties, r.n }, { 2, 1, 1, 4 })
+      expect.near(r.value, 3 / 4)
+      expect.near(r.p, 1)
+      expect.near(r.p_min, 1 / 4) -- three pairs differ
+      expect.equal(r.lo, nil)
+      expect.contains(r.method, "no interval below 8 tasks")
+      expect.raises("are no pairs", vt.stats.paired, { 1 }, { 1, 2 })
+    end)
+  end)
+end)
+
 describe("a selection rule", function()
   local function picked(vt, name, cs)
     local group, task = {}, { id = 1, name = "t" }
@@ -467,6 +535,15 @@ describe("refine", function()
       expect.equal(t[2].rollouts, 6)
       expect.truthy(t[2].refined >= t[1].refined - 1e-9 and t[2].sampled >= t[1].sampled - 1e-9, "the best so far stays")
       expect.equal(r.meter.charged.rollouts, 9)
+      reader(root, function(vt)
+        local n_shown, n_plain = 0, 0
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          local is_shown = g.prompt:messages({})[2].content:find("An earlier answer:", 1, true)
+          if is_shown then n_shown = n_shown + #g else n_plain = n_plain + #g end
+        end
+        expect.equal(n_shown, 3) -- the second turn of the arm that refines, and nothing else
+        expect.equal(n_plain, 6)
+      end)
     end)
   end)
 end)
@@ -481,6 +558,18 @@ describe("presort", function()
       expect.near(last.surprising, last.likely, 1e-9)
       expect.near(last.surprising, last.random, 1e-9)
       expect.truthy(t[1].likely <= last.likely and t[1].surprising <= last.surprising, "more evaluations find no less")
+      reader(root, function(vt)
+        for _, row in ipairs(t) do -- by hand: the likeliest codes, of which a second copy costs nothing
+          local have, n, best = {}, 0, 1
+          for _, s in ipairs(vt.sort_by(vt.rollouts(drawn.run.dir)[1], function(x) return -x.logprob end)) do
+            if not have[vt.code_of(s)] and n < row.evaluated then
+              have[vt.code_of(s)], n = true, n + 1
+              if vt.stats.is_sure(s.result) then best = math.max(best, s.result.speedup) end
+            end
+          end
+          expect.near(row.likely, best, 1e-5 * best)
+        end
+      end)
     end)
   end)
 end)
@@ -546,12 +635,24 @@ describe("protocols", function()
       expect.truthy(row.tau >= -1 and row.tau <= 1)
       expect.near(row.p_min, 1 / 3, 1e-9) -- of the six orders of three codes two are as far apart as can be
       expect.equal(r.meter.charged.evaluations, 3)
-      local clocks = { { 4, 5 }, { 2, 3 }, { 3, 1 } }
-      support.inside(function(_, _, vt)
-        local x, y = {}, {}
-        for i, c in ipairs(clocks) do x[i], y[i] = c[1], c[2] end
-        expect.near(vt.stats.kendall(x, y).value, 1 / 3, 1e-12) -- two pairs agree, one does not
-      end)
+    end)
+  end)
+
+  it("finds a full protocol that turns the order round", function()
+    in_folder(function(root, files)
+      local function turned(_, fields)
+        if not fields.correct then return {} end
+        local v = 100 / fields.speedup_measured
+        return { speedup = v, speedup_measured = v, speedup_lo = v, speedup_hi = v }
+      end
+      local drawn = run("best_of_n", { k = 24, tasks = { files.same } }, root)
+      local r = support.run(support.file "experiments/protocols.lua", { from = drawn.run.dir, most = 3, temperature = 1.0 },
+        { root = root .. "/runs", again = turned })
+      local row = rows(r, "tasks")[1]
+      expect.equal(row.tau, -1)
+      expect.equal(row.same_best, "no")
+      expect.truthy(row.sure_full >= row.sure_fast and row.sure_full < row.codes, "100 over any speedup here is above 1; the copy is not sure")
+      expect.truthy(row.sure_both == row.sure_fast, "what is sure by both")
     end)
   end)
 
@@ -569,7 +670,9 @@ describe("shapes", function()
       local t = rows(r, "sizes")
       expect.equal(#t, 2)
       expect.equal(t[1].correct, "yes")
-      expect.truthy(t[2].speedup > 1.5, "the chain is twice as long there") -- the answer does it once
+      local function n_of(id) return core.json_decode(core.read(("%s/tasks/%d.json"):format(r.run.dir, id)), "a task").sizes.cpu.n end
+      expect.equal(n_of(10001001), 1025) -- of 2048: half, and one more
+      expect.equal(n_of(10001002), 4097)
       expect.equal(r.value.kernels, 1)
       local ids = {}
       for _, line in ipairs(support.lines(r, "evals.jsonl")) do ids[line.task] = true end
