@@ -197,13 +197,14 @@ static void push_caps(lua_State *L, const struct vt_policy_caps *c)
                  {"bans", c->bans},
                  {"logprobs", c->logprobs},
                  {"logprobs_behaviour", c->logprobs_behaviour},
+                 {"targets", c->targets},
                  {"detail", c->detail},
                  {"exact", c->exact},
                  {"ids_ahead", c->ids_ahead},
                  {"durable_snapshots", c->durable_snapshots},
                  {"branch_makes_model", c->branch_makes_model}};
     static const char *const seeds[] = {[VT_SEEDS_REQUEST] = "request", [VT_SEEDS_SAMPLE] = "sample"};
-    lua_createtable(L, 0, 23);
+    lua_createtable(L, 0, 24);
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         set_bool(L, flags[i].name, flags[i].value);
     set_bool(L, "seed", false);
@@ -333,7 +334,7 @@ static int l_decode(lua_State *L)
     return 1;
 }
 
-/* core.policy_render(handle, { { role, content }… }, generation_prompt) */
+/* core.policy_render(handle, { { role, content }… }, generation_prompt, reasoning or nil) */
 static int l_render(lua_State *L)
 {
     vt_err err;
@@ -349,7 +350,7 @@ static int l_render(lua_State *L)
         lua_pop(L, 1);
     }
     struct vt_guard *g = vt_lua_guard(L, free);
-    if (vt_policy_render(p, roles, contents, n, lua_toboolean(L, 3), &text, &err) != VT_OK)
+    if (vt_policy_render(p, roles, contents, n, lua_toboolean(L, 3), luaL_optstring(L, 4, NULL), &text, &err) != VT_OK)
         return vt_lua_raise(L, "policy:render", &err);
     g->p = text;
     lua_pushstring(L, text);

@@ -67,6 +67,7 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
                                       .detail = true,
+                                      .targets = true,
                                       .update = true,
                                       .forward = true,
                                       .agreement = true,
@@ -144,9 +145,9 @@ static vt_status native_decode(vt_policy *p, const int32_t *ids, size_t n, char 
 }
 
 static vt_status native_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                               bool generation_prompt, char **text, vt_err *err)
+                               bool generation_prompt, const char *reasoning, char **text, vt_err *err)
 {
-    return vt_policy_text_render(&vt_native_of(p)->text, roles, contents, n, generation_prompt, text, err);
+    return vt_policy_text_render(&vt_native_of(p)->text, roles, contents, n, generation_prompt, reasoning, text, err);
 }
 
 const struct vt_policy_backend vt_policy_native = {
@@ -163,6 +164,7 @@ const struct vt_policy_backend vt_policy_native = {
     .save = vt_native_save,
     .load = vt_native_load,
     .cancel = vt_native_cancel,
+    .mix = vt_native_mix,
     .read_snapshot = vt_native_read_snapshot,
     .next_id = vt_native_next_id,
     .free_weights = vt_native_free_weights,

@@ -13,15 +13,16 @@ local params = require "vegttt.params"
 
 local experiment = {}
 
-local Experiment = closed.class("vt.Experiment", "an experiment", { "name", "doc", "params", "main", "plan", "file",
-  "text", "inputs", "places" })
+local Experiment = closed.class("vt.Experiment", "an experiment", { "name", "doc", "takes", "params", "main", "plan",
+  "file", "text", "inputs", "places" })
 function Experiment:__tostring() return ("experiment %s"):format(self.name) end
 
 function experiment.is(e) return getmetatable(e) == Experiment end
 
 function experiment.new(e)
   local op = "vt.experiment"
-  errors.options(op, e, { name = "string", doc = "string", params = "table", main = "function", plan = "function" })
+  errors.options(op, e, { name = "string", doc = "string", takes = "string", params = "table", main = "function",
+    plan = "function" })
   if not e.name or not e.name:find "^[%w][%w_.-]*$" then
     errors.misuse(op, "%s: name = \"…\" is needed: letters, digits, '_', '-' and '.'", op)
   end
@@ -30,8 +31,8 @@ function experiment.new(e)
   end
   if not e.main then errors.misuse(op, "%s: main = function(run, p) … end is needed", op) end
   params.check(e.params or {}, op)
-  return setmetatable({ name = e.name, doc = e.doc or "", params = e.params or {}, main = e.main, plan = e.plan,
-    places = inputs.module_places() }, Experiment)
+  return setmetatable({ name = e.name, doc = e.doc or "", takes = e.takes, params = e.params or {}, main = e.main,
+    plan = e.plan, places = inputs.module_places() }, Experiment)
 end
 
 local function names(t)

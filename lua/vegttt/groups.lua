@@ -72,6 +72,20 @@ function groups.code_of(s)
   return rawget(s, "code_sha") or rawget(s, "code") or rawget(s, "text") or s
 end
 
+---Each group with the first sample of each of its codes, whatever became of it.
+function groups.codes(list)
+  local out = {}
+  for i, g in ipairs(groups.list("vt.codes", list)) do
+    local have, one = {}, setmetatable({}, { __index = { task = g.task } })
+    for _, s in ipairs(g) do
+      local code = groups.code_of(s)
+      if not have[code] then one[#one + 1], have[code] = s, true end
+    end
+    out[i] = one
+  end
+  return out
+end
+
 ---How many different codes the samples of each group have, added up.
 function groups.n_distinct(list)
   local n = 0

@@ -228,6 +228,49 @@ function Policy:branch(w)
     weights = apart(w) }, policy_class)
 end
 
+---The policy itself, when it can do all that is named ("update", "score", "targets"): a script asks before it pays for
+---samples that would lead nowhere.
+function Policy:need(...)
+  local what = { update = "be updated", score = "score given answers", targets = "score other tokens than an answer's",
+    tokens = "work in tokens", detail = "say more of a token than its log-probability" }
+  for _, name in ipairs { ... } do
+    if not what[name] then
+      errors.misuse("policy:need", "policy:need knows no '%s'%s", tostring(name), errors.hint(tostring(name), errors.keys(what)))
+    end
+    if not self.caps[name] then errors.usage("the model %s cannot %s, which this experiment needs", self.spec, what[name]) end
+  end
+  return self
+end
+
+---Weights between two of this model, parameter by parameter: (1 - share) a + share b, which begin with a fresh optimiser at
+---b's step; policy:average(teacher, student, 0.05) is one step of an exponential moving average. Made when somebody needs
+---their state: a replay only names them.
+function Policy:average(a, b, share)
+  local op = "policy:average"
+  for _, w in ipairs { a or false, b or false } do
+    if not policy.is_weights(w) or w.model.base.id ~= self.model.base.id then
+      errors.misuse(op, "%s needs two weights of the same model", op)
+    end
+  end
+  errors.number(op, "share", share, 0, 1)
+  if share == 0 or a.id == b.id then return a end
+  if share == 1 then return b end
+  local trained_on, known = { tasks = {}, families = {} }, {}
+  for _, w in ipairs { a, b } do
+    for kind, list in pairs(trained_on) do
+      for _, x in ipairs(w.trained_on[kind] or {}) do
+        if not known[x] then list[#list + 1], known[x] = x, true end
+      end
+    end
+  end
+  for _, list in pairs(trained_on) do table.sort(list) end
+  return policy.recorded_weights(self.model, core.mix_id(a.id, b.id, share), b.step, trained_on, { again = function(w)
+    policy.ready(a)
+    policy.ready(b)
+    w.handle = core.weights_mix(a.handle, b.handle, share).handle
+  end })
+end
+
 ---[waits] Weights of a run's record as its model has them; what is in `folder` is loaded.
 function policy.load(model, folder)
   local info = core.snapshot_info(model.handle, folder)
@@ -251,8 +294,8 @@ end
 function Policy:decode(ids) return core.policy_decode(self.model.handle, ids) end
 
 function Policy:render(messages, o)
-  o = errors.options("policy:render", o, { generation_prompt = "boolean" })
-  return core.policy_render(self.model.handle, messages, o.generation_prompt ~= false)
+  o = errors.options("policy:render", o, { generation_prompt = "boolean", reasoning = "string" })
+  return core.policy_render(self.model.handle, messages, o.generation_prompt ~= false, o.reasoning)
 end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -264,7 +307,7 @@ local asked_with = setmetatable({}, { __mode = "kv" }) -- token ids -> the promp
 -- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
   local begun, messages = prefix or p.prefix or "", p:messages(model.record)
-  local said = { begun }
+  local said = { begun, p.reasoning or "" }
   for _, m in ipairs(messages) do said[#said + 1] = m.role .. "\0" .. m.content end
   said = table.concat(said, "\0")
   local cached = rendered[p]
@@ -272,7 +315,7 @@ local function tokens_of(model, p, prefix)
   if begun ~= "" and not model.caps.prefix then
     errors.misuse("weights:sample", "%s cannot go on from a prefix: its server begins every answer itself", model.spec)
   end
-  local text = core.policy_render(model.handle, messages, true) .. begun
+  local text = core.policy_render(model.handle, messages, true, p.reasoning) .. begun
   local ids = model.caps.tokens and core.policy_encode(model.handle, text, true) or {}
   cached = { model = model, said = said, ids = ids, text = text, sha = core.sha256(text) }
   rendered[p], asked_with[ids] = cached, p
@@ -291,6 +334,14 @@ function policy.prompt_tokens(model, p, what)
   if prompts.is(p) then return tokens_of(model, p).ids end
   if type(p) == "table" then return p end
   errors.misuse(what, "%s needs a prompt or an array of token ids, not a %s", what, type(p))
+end
+
+---How many tokens the model's window holds behind a prompt; nil where it is not known.
+function Policy:room(p)
+  if not prompts.is(p) then errors.misuse("policy:room", "policy:room needs a prompt (task:prompt()), not a %s", type(p)) end
+  local n_ctx = self.caps.n_ctx
+  if not self.caps.tokens or n_ctx == 0 then return nil end
+  return n_ctx - #tokens_of(self.model, p).ids
 end
 
 -- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -322,7 +373,7 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
   "run", "dropped", "recorded" })
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
-  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "entropy", "certainty",
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "targets", "entropy", "certainty",
   "confidence", "confidence_tail", "confidence_worst" })
 closed.settable(Group)
 closed.settable(Sample)
@@ -614,31 +665,17 @@ local function score_of(kept)
     certainty = core.vector(kept.certainty), confidence = core.vector(kept.confidence) }, Detail)
 end
 
----T = 1 log-probability of each token after the prompt; detail = k: also entropy, certainty and confidence of each, the
----last over the k likeliest tokens.
-function Weights:score(p, tokens, o)
-  sched.need "weights:score"
-  o = errors.options("weights:score", o, { bill = { "student", "teacher" }, detail = "integer" })
-  if not self.model.caps.score then errors.misuse("weights:score", "%s cannot score given tokens", self.model.spec) end
-  if o.detail and not self.model.caps.detail then
-    errors.misuse("weights:score", "%s gives log-probabilities only, no detail", self.model.spec)
-  end
-  if o.detail and (o.detail < 1 or o.detail > 64) then
-    errors.misuse("weights:score", "weights:score: detail must be 1 to 64 tokens, not %d", o.detail)
-  end
-  if type(tokens) ~= "table" then
-    errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens))
-  end
-  local run = session.run "weights:score"
-  local ids = policy.prompt_tokens(self.model, p, "weights:score")
-  local bill = (o.bill or "student") .. "_tokens"
-  local cost = { prompt_tokens = #ids, scored_tokens = #tokens, [bill] = #tokens }
-  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), detail = o.detail }
-  -- What is refused or fails costs nothing: it is billed with its answer.
+local Top = closed.record_class("weights:top's result", { "ids", "logprobs" })
+
+-- A score of these weights from the record, from another run, or from the backend: ask() -> the operation, and what of its
+-- results is kept. What is refused or fails costs nothing: it is billed with its answer.
+local function recorded_score(self, op, ids, tokens, bill, key, ask)
+  local run = session.run(op)
+  local cost = { prompt_tokens = #ids, scored_tokens = #tokens, [bill .. "_tokens"] = #tokens }
   local function billed(kept)
     run:charge(cost)
     run.meter:spend(cost)
-    return score_of(kept)
+    return kept
   end
   local known = run.record:get(key)
   if known then return billed(known) end
@@ -650,14 +687,65 @@ function Weights:score(p, tokens, o)
     return billed(kept)
   end
   policy.ready(self)
-  sched.gate "weights:score"
-  local future = sched.start(core.score(self.handle, ids, tokens, o.detail), function(logprobs, detail)
-    local kept = kept_score(logprobs, detail)
+  sched.gate(op)
+  local started, keep = ask()
+  return billed(sched.await(sched.start(started, function(...)
+    local kept = keep(...)
     run.record:put(key, kept)
     if store then core.content_put(store, store_key, core.json_encode(kept)) end
     return kept
+  end), op))
+end
+
+---The k likeliest tokens at each position of the tokens after the prompt, and their log-probabilities at T = 1: { ids,
+---logprobs }, k a position, likeliest first.
+function Weights:top(p, tokens, k, o)
+  sched.need "weights:top"
+  o = errors.options("weights:top", o, { bill = { "student", "teacher" } })
+  if not self.model.caps.detail then
+    errors.misuse("weights:top", "%s gives log-probabilities of given tokens only", self.model.spec)
+  end
+  if type(tokens) ~= "table" then
+    errors.misuse("weights:top", "weights:top needs an array of token ids, not a %s", type(tokens))
+  end
+  errors.number("weights:top", "the number of tokens", k, 1, 64, true)
+  local ids = policy.prompt_tokens(self.model, p, "weights:top")
+  local key = "top/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), k = k }
+  local kept = recorded_score(self, "weights:top", ids, tokens, o.bill or "student", key, function()
+    return core.score(self.handle, ids, tokens, k, true), function(_, top)
+      return { ids = core.array(top.ids), logprobs = top.logprobs }
+    end
   end)
-  return billed(sched.await(future, "weights:score"))
+  return setmetatable({ ids = kept.ids, logprobs = core.vector(kept.logprobs) }, Top)
+end
+
+---T = 1 log-probability of each token after the prompt; detail = k: also entropy, certainty and confidence of each, the
+---last over the k likeliest tokens. targets: ids, as many at each position, whose log-probabilities are wanted instead.
+function Weights:score(p, tokens, o)
+  sched.need "weights:score"
+  o = errors.options("weights:score", o, { bill = { "student", "teacher" }, detail = "integer", targets = "table" })
+  if not self.model.caps.score then errors.misuse("weights:score", "%s cannot score given tokens", self.model.spec) end
+  if o.detail and not self.model.caps.detail then
+    errors.misuse("weights:score", "%s gives log-probabilities only, no detail", self.model.spec)
+  end
+  if o.detail and (o.detail < 1 or o.detail > 64) then
+    errors.misuse("weights:score", "weights:score: detail must be 1 to 64 tokens, not %d", o.detail)
+  end
+  if type(tokens) ~= "table" then
+    errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens))
+  end
+  if o.targets and not self.model.caps.targets then
+    errors.misuse("weights:score", "%s scores the tokens of an answer only", self.model.spec)
+  end
+  if o.targets and (#tokens == 0 or #o.targets == 0 or #o.targets % #tokens ~= 0) then
+    errors.misuse("weights:score", "weights:score: %d targets for %d tokens; give as many at each", #o.targets, #tokens)
+  end
+  local ids = policy.prompt_tokens(self.model, p, "weights:score")
+  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), detail = o.detail,
+    targets = o.targets and core.array(o.targets) }
+  return score_of(recorded_score(self, "weights:score", ids, tokens, o.bill or "student", key, function()
+    return core.score(self.handle, ids, tokens, o.detail, false, o.targets), kept_score
+  end))
 end
 
 local snapshot_kinds = { f32 = "exact", bf16 = "export" }

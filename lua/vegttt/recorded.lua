@@ -140,26 +140,39 @@ end
 local of_line = { "text", "code", "tokens", "logprobs", "logprobs_behaviour" }
 for _, name in ipairs(of_line) do
   policy.of_record[name] = function(from, s)
-    if not from.at or name == "code" and not s.code_sha then return nil end
-    local line = index.line(from.dir, "rollouts.jsonl", from.at, s.key)
+    local at = rawget(s, "at")
+    if not at or name == "code" and not s.code_sha then return nil end
+    local line = index.line(from.dir, "rollouts.jsonl", at, s.key)
     line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
     for _, other in ipairs(of_line) do rawset(s, other, line[other]) end
     return line[name]
   end
 end
 
-local function groups_of(dir)
+-- fn(...) with a collector that waits longer: nothing of a hundred thousand objects that all stay is garbage, and looking
+-- for some at every doubling costs as much as making them.
+local function seldom_collected(fn, ...)
+  local pause = collectgarbage("setpause", 1000)
+  local results = table.pack(pcall(fn, ...))
+  collectgarbage("setpause", pause)
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+local function read_groups(dir)
   local x, groups, verdicts, task_of = index.of(dir), {}, {}, run_files.tasks_of(dir)
   for n, about in ipairs(x.groups) do groups[n] = new_group(dir, about, task_of(about.task)) end
   for n, v in ipairs(x.verdicts) do verdicts[n] = eval.of_index(v, dir) end
   index.each(x, function(n, verdict, at, s)
     local g = groups[n]
-    s.task, s.prompt, s.recorded = g.task, g.prompt, { dir = dir, weights = x.groups[n].weights, at = at }
+    s.task, s.prompt, s.recorded, s.at = g.task, g.prompt, g.recorded, at
     s.result = verdicts[verdict] or not s.code_sha and eval.of_record(nil, g.task) or nil
     g[#g + 1] = policy.recorded_sample(s)
   end)
   return groups
 end
+
+local function groups_of(dir) return seldom_collected(read_groups, dir) end
 
 -- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself.
 local function dirs_of(pattern, own_dir)

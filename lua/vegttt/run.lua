@@ -541,7 +541,7 @@ end
 
 -- ── what main gets: the calls and a few fields; everything else of a run is the engine's ─────────────────────────────
 
-local public = { "log", "table", "plot", "save", "sweep", "kernels", "rng", "meter", "stage" }
+local public = { "log", "table", "statistics", "plot", "save", "sweep", "kernels", "rng", "meter", "stage" }
 local runs = setmetatable({}, { __mode = "k" }) -- view -> run
 local view_methods = {}
 local View = closed.class("vt.Run", "a run", { "id", "dir", "params", "seed" }, view_methods)
@@ -564,6 +564,6 @@ function Run.script_view(r)
   return view
 end
 
-run.class, run.plain = Run, plain -- sweep.lua adds run:sweep, draw.lua run:kernels
+run.class, run.plain = Run, plain -- sweep.lua adds run:sweep, draw.lua run:kernels, run_statistics.lua run:statistics
 
 return run

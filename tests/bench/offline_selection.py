@@ -2,9 +2,12 @@
 #
 # offline_selection.py VEGTTT [N] [TOKENS]: what reading and selecting over N recorded rollouts costs. It writes a run of N
 # samples over 20 tasks (TOKENS tokens each, a thousand distinct codes a task) into a temporary folder and prints seconds of
-# each stage, once without the index that the engine keeps beside the records and once with it. Not a test: it has no bar
-# of its own, figures are of the machine that it runs on.
-import hashlib, json, os, random, subprocess, sys, tempfile
+# each stage, once without the index that the engine keeps beside the records and once with it, and then of the whole
+# experiments/selection.lua with its default rules, as a user runs it. Not a test: it has no bar of its own, figures are of the
+# machine that it runs on.
+import hashlib, json, os, random, resource, subprocess, sys, tempfile, time
+
+script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../experiments/selection.lua")
 
 vegttt, n, n_tokens = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 100000, int(sys.argv[3]) if len(sys.argv) > 3 else 60
 tasks = list(range(1, 21))
@@ -75,4 +78,8 @@ with tempfile.TemporaryDirectory() as root:
     for what in "first read: the index is made", "index beside the records":
         print(what, flush=True)
         subprocess.run(["/usr/bin/env", vegttt, "test", "offline_test.lua"], check=True)
+    cpu = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    began, before = time.time(), cpu()
+    subprocess.run([vegttt, script, "--from", "runs/best_of_n/*", "--fresh"], check=True, stdout=subprocess.DEVNULL)
+    print("selection.lua, the whole command   %6.2f s, %6.2f s of the processor" % (time.time() - began, cpu() - before))
     print("files beside the records: " + ", ".join(sorted(os.listdir(run))))

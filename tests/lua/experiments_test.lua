@@ -53,6 +53,47 @@ describe("sdpo", function()
     end)
   end)
 
+  it("learns nothing from itself over the head of the distribution either", function()
+    in_folder(function(root, files)
+      local given = { k = 4, steps = 2, context = "null", loss = "topk", topk = 3, tasks = { files.same }, model = support.model(true) }
+      expect.equal(run("sdpo", given, root).value.updates, 0)
+      given.context, given.lr = "feedback", 0.003
+      local r = run("sdpo", given, root)
+      expect.equal(r.value.updates, 2)
+      expect.truthy(rows(r, "trajectory")[1].advantage > 0, "another reader, another distribution")
+    end)
+  end)
+
+  it("has a teacher that lags behind: the start's at the first step, and a part of the way later", function()
+    in_folder(function(root, files)
+      local asked = {}
+      for _, teacher in ipairs { "start", "ema", "current" } do
+        local r = run("sdpo", { k = 4, steps = 2, context = "prompt", teacher = teacher, ema = 0.25, lr = 0.003, tasks = { files.same },
+          model = support.model(true) }, root)
+        asked[teacher] = rows(r, "trajectory")
+        expect.equal(r.value.updates, 2)
+      end
+      expect.equal(asked.ema[1].advantage, asked.start[1].advantage)
+      expect.equal(asked.ema[2].kl_start, asked.start[2].kl_start) -- so the first update is the same
+      expect.truthy(asked.ema[2].advantage ~= asked.start[2].advantage and asked.ema[2].advantage ~= asked.current[2].advantage,
+        "a teacher of its own at the second")
+      local slow = rows(run("sdpo", { k = 4, steps = 2, context = "prompt", teacher = "ema", ema = 1e-4, lr = 0.003, tasks = { files.same },
+        model = support.model(true) }, root), "trajectory")
+      local from_start, apart = math.abs(slow[2].advantage - asked.start[2].advantage), math.abs(asked.current[2].advantage - asked.start[2].advantage)
+      expect.truthy(from_start < 0.05 * apart, "a share of next to nothing leaves the teacher where it was")
+    end)
+  end)
+
+  it("refuses a context that the window cannot hold before anything is drawn", function()
+    in_folder(function(root, files)
+      local r = support.execute(support.file "experiments/sdpo.lua", { k = 2, context = "both", max_tokens = 2000, tasks = { files.same } },
+        { root = root .. "/runs" })
+      expect.equal(r.status, "failed")
+      expect.contains(tostring(r.value), "may need 4600 tokens behind the question")
+      expect.equal(r.run.meter.spent.rollouts, 0)
+    end)
+  end)
+
   it("bills the teacher's tokens, moves the weights, and begins at no distance from the start", function()
     in_folder(function(root, files)
       local r = run("sdpo", { k = 4, steps = 1, context = "both", lr = 0.003, tasks = { files.same },
@@ -146,6 +187,93 @@ describe("selection", function()
     end)
   end)
 
+  it("gives of each number n, distinct values, method and the smallest p", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 16, tasks = { files.same, files.negated } }, root)
+      local text = run("selection", { from = drawn.run.dir }, root).tables.statistics
+      local _, n_rules = text:gsub('\n"?[%w_]+, all"?,selected_fast_1_sure,[^,]*,,,2,task,', "")
+      expect.equal(n_rules, 16) -- of every rule without details: no interval below eight tasks, n = 2 tasks
+      local test = text:match '\n"surprisal against confidence, all",log_speedup,([^\n]*)'
+      local n, ties, p, p_min = test:match "^[^,]*,,,(%d+),task,,%d+,(%d+),,%d+,%d+,([^,]*),([^,]*),"
+      expect.equal(n, "2")
+      expect.contains(test, "exact sign test of wins and losses")
+      expect.near(tonumber(p_min), math.min(1, 2.0 ^ (1 - (2 - tonumber(ties)))), 1e-12)
+      expect.truthy(tonumber(p) >= tonumber(p_min))
+    end)
+  end)
+
+  it("at fewer samples is the mean over all subsets", function()
+    support.inside(function(_, _, vt)
+      local task, group = { id = 1, name = "t" }, {}
+      local made = { { -1, 1, true }, { -5, 3, true }, { -2, 0.5, true }, { -4, 2, false }, { -3, 2, true } }
+      for i, m in ipairs(made) do
+        group[i] = { i = i, task = task, text = "t" .. i, code = "c" .. i, code_sha = "c" .. i, tokens = {}, n_tokens = 1, logprob = m[1],
+          result = { correct = m[3], speedup = m[3] and m[2] or 0, speedup_measured = m[2], speedup_lo = m[2], speedup_hi = m[2],
+            is_copy = i == 5, status = "correct_fast" } }
+      end
+      group.task = task
+      -- By hand, over every subset of k: the least likely correct one, and whether it is fast.
+      local function by_hand(k, key, takes)
+        local hits, n = 0, 0
+        for set = 0, 31 do
+          local size, pick = 0, nil
+          for i = 1, 5 do
+            if set & 1 << (i - 1) ~= 0 then
+              size = size + 1
+              local s = group[i]
+              if s.result.correct and takes(s) and (not pick or key(s) < key(pick)) then pick = s end
+            end
+          end
+          if size == k then
+            n = n + 1
+            if pick and vt.stats.is_sure(pick.result) then hits = hits + 1 end
+          end
+        end
+        return hits / n
+      end
+      local rules = { vt.select.rules.surprisal, vt.select.rules.confidence, vt.select.rules.random, vt.select.rules.surprisal_top }
+      local curves = vt.select.curves(rules, { group }, { subsets = 400 })
+      for i, point in ipairs(curves.all.surprisal) do
+        local k = ({ 1, 2, 4, 5 })[i]
+        expect.equal(point.k, k)
+        expect.near(point.fast_sure.value, by_hand(k, function(s) return s.logprob end, function() return true end), 1e-12)
+        expect.near(curves.no_copies.confidence[i].fast_sure.value,
+          by_hand(k, function(s) return -s.logprob end, function(s) return not s.result.is_copy end), 1e-12)
+      end
+      expect.near(curves.all.random[1].fast_sure.value, 1 / 5, 1e-12) -- of five samples the second alone is a success
+      expect.near(curves.all.random[4].fast_sure.value, 1 / 4, 1e-12) -- with all five one of the four correct ones is picked
+      expect.contains(curves.all.surprisal[1].fast_sure.method, "all subsets of k")
+      expect.contains(curves.all.surprisal_top[1].fast_sure.method, "400 subsets drawn of k")
+      expect.near(curves.all.surprisal_top[2].fast_sure.value, by_hand(2, function(s) return -s.result.speedup end, function() return true end), 0.1)
+    end)
+  end)
+
+  it("refuses a rule of one's own that cannot pick, before anything is drawn", function()
+    in_folder(function(root, files)
+      for i, case in ipairs { { "return {}", "empty list" }, { "return nil", "returned a nil" }, { "return { {} }", "not one of its candidates" },
+        { "return cs[1].speedup", "cannot read 'speedup'" }, { "error 'no idea'", "no idea" } } do
+        local file = ("%s/rule%d.lua"):format(root, i)
+        core.write(file, ("return { name = 'mine', pick = function(cs) %s end }"):format(case[1]))
+        local r = support.execute(support.file "experiments/selection.lua", { tasks = { files.same }, rules = { file } },
+          { root = root .. "/runs" })
+        expect.equal(r.status, "failed")
+        expect.contains(tostring(r.value), "rule 'mine' fails on a group of made-up samples: ")
+        expect.contains(tostring(r.value), case[2])
+        expect.equal(r.run.meter.spent.rollouts, 0)
+      end
+    end)
+  end)
+
+  it("refuses runs of two prompts, or of two models", function()
+    in_folder(function(root, files)
+      run("best_of_n", { k = 2, tasks = { files.same } }, root)
+      run("best_of_n", { k = 2, tasks = { files.same }, system = "Be terse." }, root)
+      expect.raises("--from mixes prompts of one task: ", run, "selection", { from = root .. "/runs/best_of_n/*" }, root)
+      run("best_of_n", { k = 2, tasks = { files.negated }, model = support.model(true) }, root)
+      expect.raises("--from mixes models: ", run, "presort", { from = root .. "/runs/best_of_n/*" }, root)
+    end)
+  end)
+
   it("averages a task's groups: two seeds of one task are one task", function()
     in_folder(function(root, files)
       local a = run("best_of_n", { k = 8, seed = 1, tasks = { files.same } }, root)
@@ -167,6 +295,70 @@ describe("selection", function()
       expect.equal(r.status, "failed")
       expect.contains(tostring(r.value), "surprisal")
       expect.equal(r.run.meter.spent.rollouts, 0)
+    end)
+  end)
+end)
+
+describe("best_of_n", function()
+  it("gives each k also for sure, without copies and per code", function()
+    in_folder(function(root, files)
+      local r = run("best_of_n", { k = 16, tasks = { files.same, files.negated } }, root)
+      local t = rows(r, "scaling")
+      reader(root, function(vt)
+        local groups = vt.rollouts(r.run.dir)
+        local shares, no_copies, per_code = vt.stats.shares(groups), 0, 0
+        for _, g in ipairs(groups) do
+          local codes, hits = vt.codes { g }[1], 0
+          for _, s in ipairs(g) do
+            if vt.stats.is_fast(s.result) and not s.result.is_copy then no_copies = no_copies + 1 / #g / #groups end
+          end
+          for _, s in ipairs(codes) do hits = hits + (vt.stats.is_fast(s.result) and 1 or 0) end
+          per_code = per_code + hits / #codes / #groups
+        end
+        expect.near(t[1].pass, shares.sample_fast_1.value, 1e-9)
+        expect.near(t[1].pass_sure, shares.sample_fast_1_sure.value, 1e-9)
+        expect.near(t[1].pass_no_copies, no_copies, 1e-9)
+        expect.near(t[1].pass_per_code, per_code, 1e-9)
+        expect.near(t[1].pass_per_code, shares.sample_fast_1_per_code.value, 1e-9)
+        expect.truthy(t[1].best_of_k_no_copies < t[1].best_of_k, "a copy is worth 1, and nothing where copies do not count")
+      end)
+    end)
+  end)
+
+  it("takes the original's switches: the first tasks, a half of the split, a protocol", function()
+    in_folder(function(root, files)
+      local r = run("best_of_n", { k = 2, max_tasks = 1, eval = "full", tasks = { files.same, files.negated } }, root) -- --max_tasks 1
+      expect.equal(r.meter.charged.rollouts, 2)
+      for _, line in ipairs(support.lines(r, "evals.jsonl")) do expect.equal(line.protocol, "full") end -- KERNELBENCH_EVAL_MODE=full
+      support.inside(function(_, _, vt, m)
+        local declared = vt.load("experiments/best_of_n.lua").params
+        local function ids(given)
+          local out = {}
+          for i, task in ipairs(vt.tasks(m.params.resolve(declared, given, "flag"))) do out[i] = task.id end
+          return table.concat(out, ",")
+        end
+        expect.equal(ids {}, "4,5,12,14,15")
+        expect.equal(ids { subset = "eval", tasks = "", max_tasks = 5 }, "4,5,12,14,15") -- --subset eval --max_tasks 5
+        expect.truthy(not (("," .. ids { subset = "train", tasks = "" } .. ","):find ",4,"), "the other half")
+        -- --prompt_only is --context prompt, the hint of a correct solution --context solution.
+        local choices = table.concat(vt.load("experiments/sdpo.lua").params.context.choices, ",")
+        expect.equal(choices, "null,prompt,solution,feedback,both")
+      end)
+    end)
+  end)
+end)
+
+describe("a paired comparison", function()
+  it("counts who is ahead, and says how small p can get", function()
+    support.inside(function(_, _, vt)
+      local r = vt.stats.paired({ 1, 2, 3, 5 }, { 1, 1, 4, 2 })
+      expect.same({ r.wins, r.losses, r.ties, r.n }, { 2, 1, 1, 4 })
+      expect.near(r.value, 3 / 4)
+      expect.near(r.p, 1)
+      expect.near(r.p_min, 1 / 4) -- three pairs differ
+      expect.equal(r.lo, nil)
+      expect.contains(r.method, "no interval below 8 tasks")
+      expect.raises("are no pairs", vt.stats.paired, { 1 }, { 1, 2 })
     end)
   end)
 end)
@@ -343,6 +535,15 @@ describe("refine", function()
       expect.equal(t[2].rollouts, 6)
       expect.truthy(t[2].refined >= t[1].refined - 1e-9 and t[2].sampled >= t[1].sampled - 1e-9, "the best so far stays")
       expect.equal(r.meter.charged.rollouts, 9)
+      reader(root, function(vt)
+        local n_shown, n_plain = 0, 0
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          local is_shown = g.prompt:messages({})[2].content:find("An earlier answer:", 1, true)
+          if is_shown then n_shown = n_shown + #g else n_plain = n_plain + #g end
+        end
+        expect.equal(n_shown, 3) -- the second turn of the arm that refines, and nothing else
+        expect.equal(n_plain, 6)
+      end)
     end)
   end)
 end)
@@ -357,6 +558,18 @@ describe("presort", function()
       expect.near(last.surprising, last.likely, 1e-9)
       expect.near(last.surprising, last.random, 1e-9)
       expect.truthy(t[1].likely <= last.likely and t[1].surprising <= last.surprising, "more evaluations find no less")
+      reader(root, function(vt)
+        for _, row in ipairs(t) do -- by hand: the likeliest codes, of which a second copy costs nothing
+          local have, n, best = {}, 0, 1
+          for _, s in ipairs(vt.sort_by(vt.rollouts(drawn.run.dir)[1], function(x) return -x.logprob end)) do
+            if not have[vt.code_of(s)] and n < row.evaluated then
+              have[vt.code_of(s)], n = true, n + 1
+              if vt.stats.is_sure(s.result) then best = math.max(best, s.result.speedup) end
+            end
+          end
+          expect.near(row.likely, best, 1e-5 * best)
+        end
+      end)
     end)
   end)
 end)
@@ -379,6 +592,95 @@ describe("variance", function()
   end)
 end)
 
+describe("predict", function()
+  it("learns from the measured half alone, and scores the other under both weights", function()
+    in_folder(function(root, files)
+      local r = run("predict", { k = 24, lr = 0.01, advantage = "loo", tasks = { files.same } }, root)
+      local of = {}
+      for _, row in ipairs(rows(r, "agreement")) do of[row.weights .. row.half .. row.view] = row end
+      reader(root, function(vt)
+        local g, n_measured, n_tokens, held = vt.rollouts(r.run.dir)[1], 0, 0, {}
+        local codes = vt.codes { g }[1]
+        n_measured = (#codes + 1) // 2
+        expect.equal(of.beforemeasuredall.codes, n_measured)
+        expect.equal(of.beforeheldall.codes, #codes - n_measured)
+        expect.equal(of.afterheldall.codes, #codes - n_measured)
+        -- What was trained on is what got a reward; its tokens are what the update was charged for.
+        local is_measured = {}
+        for _, s in ipairs(g) do
+          if s.reward then n_tokens, is_measured[vt.code_of(s)] = n_tokens + s.n_tokens, true end
+        end
+        expect.equal(r.meter.charged.update_tokens, n_tokens)
+        local x, y = {}, {}
+        for _, s in ipairs(codes) do
+          if not is_measured[vt.code_of(s)] then
+            held[#held + 1], x[#x + 1], y[#y + 1] = s, s.logprob, s.result.correct and s.result.speedup or 0
+          end
+        end
+        expect.equal(#held, #codes - n_measured)
+        local rho = vt.stats.spearman(x, y).value
+        if rho == rho then expect.near(of.beforeheldall.rho, rho, 1e-6) end
+      end)
+    end)
+  end)
+end)
+
+describe("protocols", function()
+  it("ranks the same codes by both, and one clock against itself agrees", function()
+    in_folder(function(root, files)
+      local drawn = run("best_of_n", { k = 24, tasks = { files.same } }, root)
+      local r = run("protocols", { from = drawn.run.dir, most = 3 }, root)
+      local row = rows(r, "tasks")[1]
+      expect.equal(row.codes, 3)
+      expect.truthy(row.tau >= -1 and row.tau <= 1)
+      expect.near(row.p_min, 1 / 3, 1e-9) -- of the six orders of three codes two are as far apart as can be
+      expect.equal(r.meter.charged.evaluations, 3)
+    end)
+  end)
+
+  it("finds a full protocol that turns the order round", function()
+    in_folder(function(root, files)
+      local function turned(_, fields)
+        if not fields.correct then return {} end
+        local v = 100 / fields.speedup_measured
+        return { speedup = v, speedup_measured = v, speedup_lo = v, speedup_hi = v }
+      end
+      local drawn = run("best_of_n", { k = 24, tasks = { files.same } }, root)
+      local r = support.run(support.file "experiments/protocols.lua", { from = drawn.run.dir, most = 3, temperature = 1.0 },
+        { root = root .. "/runs", again = turned })
+      local row = rows(r, "tasks")[1]
+      expect.equal(row.tau, -1)
+      expect.equal(row.same_best, "no")
+      expect.truthy(row.sure_full >= row.sure_fast and row.sure_full < row.codes, "100 over any speedup here is above 1; the copy is not sure")
+      expect.truthy(row.sure_both == row.sure_fast, "what is sure by both")
+    end)
+  end)
+
+  it("needs two codes", function()
+    in_folder(function(root, files)
+      expect.raises("fewer than two correct codes", run, "protocols", { k = 1, tasks = { files.same } }, root)
+    end)
+  end)
+end)
+
+describe("shapes", function()
+  it("times the selected kernel of each task at other sizes, as other tasks", function()
+    in_folder(function(root, files)
+      local r = run("shapes", { k = 16, tasks = { files.same }, factors = { 0.5, 2.0 } }, root)
+      local t = rows(r, "sizes")
+      expect.equal(#t, 2)
+      expect.equal(t[1].correct, "yes")
+      local function n_of(id) return core.json_decode(core.read(("%s/tasks/%d.json"):format(r.run.dir, id)), "a task").sizes.cpu.n end
+      expect.equal(n_of(10001001), 1025) -- of 2048: half, and one more
+      expect.equal(n_of(10001002), 4097)
+      expect.equal(r.value.kernels, 1)
+      local ids = {}
+      for _, line in ipairs(support.lines(r, "evals.jsonl")) do ids[line.task] = true end
+      expect.truthy(ids[10001001] and ids[10001002], "tasks of their own")
+    end)
+  end)
+end)
+
 describe("curriculum", function()
   it("measures every batch after every stage, and names the differences", function()
     in_folder(function(root, files)
@@ -394,6 +696,43 @@ describe("curriculum", function()
   end)
 end)
 
+describe("an entropy bonus", function()
+  it("pushes up what was less likely than most, and no more than it takes elsewhere", function()
+    support.inside(function(_, _, vt)
+      local g = { task = { id = 1, name = "t" }, { tokens = { 1, 2 }, logprobs = vt.vector { -1, -3 }, advantage = 0.5 },
+        { tokens = { 3 }, logprobs = vt.vector { -2 }, advantage = 0 } }
+      vt.advantage.entropy_bonus { beta = 0.1 } { g }
+      -- The mean of the three is -2.
+      expect.near(g[1].advantage[1], 0.5 - 0.1, 1e-6)
+      expect.near(g[1].advantage[2], 0.5 + 0.1, 1e-6)
+      expect.near(g[2].advantage[1], 0, 1e-6)
+      expect.raises("has no advantage", vt.advantage.entropy_bonus {}, { { { tokens = {}, logprobs = vt.vector { -1 } } } })
+    end)
+  end)
+
+  it("and a pull to the average are parameters of every script that adapts", function()
+    in_folder(function(root, files)
+      local given = { k = 6, steps = 2, lr = 0.003, tasks = { files.same }, redraw = false }
+      local ids = {}
+      for name, more in pairs { none = {}, entropy = { entropy = 0.5 }, start = { kl = 0.5 }, ema = { kl = 0.5, anchor = "ema", ema = 0.5 } } do
+        local g = {}
+        for _, t in ipairs { given, more } do
+          for k, v in pairs(t) do g[k] = v end
+        end
+        local r = run("boa", g, root)
+        ids[name] = {}
+        for _, line in ipairs(support.lines(r, "metrics.jsonl")) do
+          if line.kind == "update" then ids[name][line.step] = line.max_advantage end
+        end
+      end
+      expect.truthy(ids.entropy[1] ~= ids.none[1], "the bonus")
+      expect.equal(ids.start[1], ids.none[1]) -- at the start there is no distance yet
+      expect.equal(ids.ema[1], ids.none[1])
+      expect.truthy(ids.start[2] ~= ids.ema[2], "the average has moved half of the way")
+    end)
+  end)
+end)
+
 describe("ablations", function()
   it("keeps the number of rollouts in its grid", function()
     in_folder(function(root, files)
@@ -402,6 +741,25 @@ describe("ablations", function()
       expect.equal(#t, 4) -- 12 rollouts: 12 x 1, 6 x 2, 4 x 3, 2 x 6
       for _, row in ipairs(t) do expect.equal(row.rollouts, 12) end
       expect.equal(t[1].first_fast_1_sure, t[1].last_fast_1_sure)
+    end)
+  end)
+
+  it("varies a prompt or a reward, and says where each peaks", function()
+    in_folder(function(root, files)
+      local r = run("ablations", { which = "reward", k = 4, lr = 0.003, tasks = { files.same } }, root)
+      local peaks, t = rows(r, "peaks"), rows(r, "cells")
+      expect.equal(#peaks, 3)
+      for i, name in ipairs { "default", "raw", "sparse" } do
+        expect.equal(t[i].value, name)
+        expect.equal(peaks[i].value, name)
+        expect.near(peaks[i].gain, t[i].best_fast_1_sure - t[i].first_fast_1_sure, 1e-9)
+        expect.equal(t[i].first_fast_1_sure, t[1].first_fast_1_sure) -- one first step for all
+      end
+      local systems = rows(run("ablations", { which = "system", values = { "Be terse.", "Be quick." }, k = 4, steps = 0,
+        tasks = { files.same }, model = support.model(true) }, root), "cells")
+      expect.equal(systems[2].value, "Be quick.")
+      expect.equal(systems[2].best_step, 0)
+      expect.raises("this chat format has no such setting", run, "best_of_n", { k = 1, reasoning = "low", tasks = { files.same } }, root)
     end)
   end)
 end)

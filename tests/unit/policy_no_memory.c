@@ -44,7 +44,7 @@ static vt_status text_call(void *arg, vt_err *why)
     char *text = NULL, *back = NULL;
     int32_t *ids = NULL;
     size_t n = 0, len;
-    vt_status status = vt_policy_render(p, roles, contents, 1, true, &text, why);
+    vt_status status = vt_policy_render(p, roles, contents, 1, true, NULL, &text, why);
 
     (void)arg;
     if (status == VT_OK)
