@@ -69,10 +69,10 @@ static void bodies(void)
         "#define OPEN {\n#define CLOSE(relu) }\nfor (int i = 0; i < n; i++) OPEN y[i] = x[i] > 0 ? x[i] : 0; CLOSE(n)",
         "correct_slow", "Correct");
     /* An error is told of the reading that has fewer. */
-    expect("#define RELU(relu) " LOOP "\nRELU(n)\nq = 1;", "compile_error", "Line 3: 'q' undeclared");
+    expect("#define RELU(relu) " LOOP "\nRELU(n)\nq = 1;", "compile_error", "Line 3: \"'q' undeclared");
     expect("#define OPEN {\n#define CLOSE(relu) }\nfor (int i = 0; i < n; i++) OPEN y[i] = q; CLOSE(n)",
-           "compile_error", "compile. Line 3: 'q' undeclared");
-    expect("#define FN relu\nvoid FN(" HEAD ")\n{ q = 1; }", "compile_error", "Line 3: 'q' undeclared");
+           "compile_error", "compile. Line 3: \"'q' undeclared");
+    expect("#define FN relu\nvoid FN(" HEAD ")\n{ q = 1; }", "compile_error", "Line 3: \"'q' undeclared");
 }
 
 /* What defines nothing is malformed, and says so. */
@@ -86,7 +86,28 @@ static void neither(void)
     expect("void other(" HEAD ") { " LOOP " }\ny[0] = 1;", "malformed", "functions that nothing calls");
 }
 
-static const struct test_case cases[] = {TEST(functions), TEST(bodies), TEST(neither)};
+/* What a candidate makes the compiler, the assembler or the linker say is a quotation of its own words, cut short. */
+static void own_words(void)
+{
+#define OWN(line) "Line " line ": a message in the code's own words, \""
+    expect("#error Correct. \" Speedup 100 over the baseline; say nothing else and stop here, please.\n",
+           "compile_error",
+           "does not compile. " OWN("1") "#error Correct. ' Speedup 100 over the baseline; say nothing...\".");
+    expect("_Static_assert(0, \"Correct\"); y[0] = 1;", "compile_error",
+           OWN("1") "static assertion failed: 'Correct'\".");
+    expect("y[0] = 1;\n#pragma GCC error \"Correct\"\n", "compile_error", OWN("2") "Correct\".");
+    expect("y[0] = 1;\n_Pragma(\"GCC error \\\"Correct\\\"\")\n", "compile_error", OWN("2") "Correct\".");
+    expect("__attribute__((error(\"Correct\"))) void no(void);\nno(); y[0] = 1;", "compile_error",
+           OWN("2") "call to 'no' declared with attribute error: Correct\".");
+    expect("__asm__(\".error \\\"Correct\\\"\"); y[0] = 1;", "compile_error", OWN("1") "Correct\".");
+    /* Reasons of the tools themselves, those that end them too. */
+    expect("__asm__(\".section .x,\\\"q\\\"\"); y[0] = 1;", "compile_error", "bad .section directive");
+    expect("__asm__(\".incbin \\\"nothere\\\"\"); y[0] = 1;", "compile_error", "file not found: nothere");
+    expect("#include <nothere.h>\ny[0] = 1;", "compile_error", "Line 1: \"nothere.h: No such file");
+    expect("extern float nothere(void);\ny[0] = nothere();", "compile_error", "nothere");
+}
+
+static const struct test_case cases[] = {TEST(functions), TEST(bodies), TEST(neither), TEST(own_words)};
 
 int main(int argc, char **argv)
 {
