@@ -10,11 +10,11 @@ static vt_eval *eval;
 #define HEAD "const float *restrict x, float *restrict y, int n"
 #define LOOP "for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;"
 
-static void expect(const char *code, const char *status, const char *feedback)
+static void expect_of(const char *code, bool is_answer, const char *status, const char *feedback)
 {
     struct fixture_result r;
     vt_task *t = fixture_task("relu");
-    fixture_judge(eval, t, code, (struct vt_eval_request){.extract = false, .skip_timing = true}, &r);
+    fixture_judge(eval, t, code, (struct vt_eval_request){.extract = is_answer, .skip_timing = true}, &r);
     CHECK_OK(r.status, r.err);
     if (r.status == VT_OK) {
         char is[1024], expected[1024];
@@ -26,6 +26,11 @@ static void expect(const char *code, const char *status, const char *feedback)
     }
     fixture_result_free(&r);
     vt_task_unref(t);
+}
+
+static void expect(const char *code, const char *status, const char *feedback)
+{
+    expect_of(code, false, status, feedback);
 }
 
 /* Ways to define the function that C has and few use. */
@@ -107,7 +112,23 @@ static void own_words(void)
     expect("extern float nothere(void);\ny[0] = nothere();", "compile_error", "nothere");
 }
 
-static const struct test_case cases[] = {TEST(functions), TEST(bodies), TEST(neither), TEST(own_words)};
+/* A model that corrects itself is judged by the correction. */
+static void corrections(void)
+{
+#define BLOCK(code) "```c\n" code "\n```\n"
+#define ONE(value) "static float one(float v) { return " value "; }"
+#define EACH "void relu(" HEAD ") { for (int i = 0; i < n; i++) y[i] = one(x[i]); }"
+    expect_of(BLOCK(ONE("v")) "No:\n" BLOCK(ONE("v > 0 ? v : 0")) BLOCK(EACH), true, "correct_slow", "Correct");
+    expect_of(BLOCK(ONE("v")) BLOCK(EACH) "The helper is wrong. It must be:\n" BLOCK(ONE("v > 0 ? v : 0")), true,
+              "correct_slow", "Correct");
+    expect_of(BLOCK(ONE("v > 0 ? v : 0") "\nvoid relu(" HEAD ") { }") "That does nothing:\n" BLOCK(EACH), true,
+              "correct_slow", "Correct");
+    expect_of(BLOCK("    " LOOP) "Use it so:\n" BLOCK("float x[4] = {0}, y[4];\nrelu(x, y, 4);"), true, "correct_slow",
+              "Correct");
+}
+
+static const struct test_case cases[] = {TEST(corrections), TEST(functions), TEST(bodies), TEST(neither),
+                                         TEST(own_words)};
 
 int main(int argc, char **argv)
 {
