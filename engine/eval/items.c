@@ -284,7 +284,11 @@ static bool finish(struct state *s, const char *end)
 
 bool vt_items_next(struct vt_items *w, struct vt_item *out)
 {
-    struct state s = {.w = w, .out = out};
+    struct state s; /* its branches are written before they are read */
+    s.w = w;
+    s.out = out;
+    s.r = (struct reading){.is_open = false};
+    s.n_branches = 0;
     *out = (struct vt_item){.parts = 0};
     const char *end = NULL;
     for (;;) {

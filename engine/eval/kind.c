@@ -20,7 +20,7 @@
 #include <string.h>
 
 enum {
-    MAX_LOOPS = 64,
+    MAX_LOOPS = 16,
     MAX_CALLS = 64
 }; /* macros, and names before parentheses, that are looked at: each costs a walk */
 

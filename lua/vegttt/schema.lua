@@ -224,7 +224,7 @@ build.log?        text     SHA-256 of the compiler's log: a file of blobs/
 build.diagnostics?  list   its messages
 build.diagnostics[].line?    whole  line in the candidate
 build.diagnostics[].column?  whole  column
-build.diagnostics[].kind?    text   error, warning, …
+build.diagnostics[].kind?    text   error; own: the candidate may have chosen the words; warning, …
 build.diagnostics[].text?    text   the message
 source?       text     SHA-256 of the assembled source: a file of blobs/
 failure?      object   the first thing that went wrong in a run of the code

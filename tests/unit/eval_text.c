@@ -614,6 +614,22 @@ static void logs(void)
     }
     vt_diagnostics_parse("kernel.c:99999999999999999999:1: error: x\n", 42, &d);
     CHECK_INT(d.item[0].line, 0);
+    static const char tools[] = "kernel.c: Assembler messages:\nkernel.c:4: Error: words\nx.s:9: Fatal error: no\n"
+                                "/usr/bin/ld: /tmp/a.o: in function `f':\n/usr/bin/ld: final link failed: no room\n"
+                                "collect2: error: ld returned 1 exit status\nkernel.c:5:3: error: is "
+                                "mine\nkernel.c:6:1: error: 'q' undeclared\n"
+                                "entry.c:2:1: error: 'relu' undeclared\n";
+    vt_diagnostics_parse(tools, sizeof tools - 1, &d);
+    CHECK_INT(d.n, 5);
+    CHECK(!d.item[3].is_own);
+    vt_diagnostics_compare(&d, "y[0] = 1; /* is mine */");
+    CHECK(d.item[0].is_own && d.item[1].is_own && !d.item[2].is_own && d.item[3].is_own && !d.item[4].is_own);
+    CHECK_INT(d.item[0].line, 4);
+    CHECK_STR(d.item[1].text, "no");
+    CHECK_STR(d.item[2].text, "final link failed: no room");
+    CHECK(d.is_absent);
+    vt_diagnostics_compare(&d, "#pragma GCC error \"\\151s mine\"");
+    CHECK(d.item[4].is_own);
     static const char header[] = "kernel.h:7:1: error: not in the candidate's own text\n";
     vt_diagnostics_parse(header, sizeof header - 1, &d);
     CHECK_INT(d.n, 1);

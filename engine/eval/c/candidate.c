@@ -108,8 +108,10 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct
         status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, &b, err);
         if (status == VT_OK) {
             info = b.info;
-            if (code)
+            if (code) {
                 vt_reading_judge(code, &b);
+                vt_diagnostics_compare(&b.diagnostics, code->text);
+            }
             (*out)->is_no_reading = b.is_no_reading;
             note_build(*out, &b);
             if (store && (*out)->object)

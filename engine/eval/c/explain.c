@@ -23,10 +23,7 @@ static void say_build(struct vt_say *t, const struct vt_candidate *c)
     vt_say(t, "The code does not compile.");
     for (int i = 0; i < c->diagnostics.n && i < 4; i++) {
         const struct vt_diagnostic *d = &c->diagnostics.item[i];
-        if (d->line > 0)
-            vt_say(t, " Line %d: %s.", d->line, d->text);
-        else
-            vt_say(t, " %s.", d->text);
+        vt_say_message(t, d->line, d->text, d->is_own);
     }
     if (c->diagnostics.n_errors > 4)
         vt_say(t, " (%d errors in all.)", c->diagnostics.n_errors);
@@ -147,7 +144,7 @@ static void put_build(vt_json *j, const struct vt_candidate *c)
         vt_json *item = vt_json_object();
         vt_json_put_int(item, "line", d->line);
         vt_json_put_int(item, "column", d->column);
-        vt_json_put_str(item, "kind", d->kind);
+        vt_json_put_str(item, "kind", d->is_own ? "own" : "error");
         vt_json_put_str(item, "text", d->text);
         vt_json_push(list, item);
     }

@@ -1,7 +1,7 @@
 // task: relu
-// expect: load_error|compile_error
-// id: E
-// what: does not export the function
+// expect: correct_slow|correct_fast
+// id: honest
+// what: a static function, as one writes it for a single file
 static void relu(const float *restrict x, float *restrict y, int n)
 {
     for (int i = 0; i < n; i++)
