@@ -51,7 +51,7 @@ static void every_kernel(void)
     for (size_t i = 0; i < n; i++) {
         char path[512];
         struct vt_buf text;
-        vt_task *t = find(&list, atoi(names[i]));
+        vt_task *t = find(&list, (int)strtol(names[i], NULL, 10));
         snprintf(path, sizeof path, "%s/%s", folder, names[i]);
         CHECK(t != NULL);
         CHECK_OK(vt_fs_read(path, 1 << 20, &text, &err), err);
