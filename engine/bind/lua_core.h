@@ -52,7 +52,7 @@ struct vt_bind {
     bool has_stopped_script; /* by an error at the deadline */
     bool is_closing;         /* no script runs any more: nothing is waited for */
     char deadline_text[160];
-    struct vt_lua_chunk *chunks; /* the Lua half as compiled for the states of cells (lua_modules.c) */
+    struct vt_lua_chunk *chunks;    /* the Lua half as compiled for the states of cells (lua_modules.c) */
     char lua_digest[VT_SHA256_HEX]; /* of the Lua half, once asked for; "" before */
 };
 

@@ -9,8 +9,9 @@
 -- What a script reads by Lua's own library is an input of its run where it can be compared later (files, modules, the
 -- environment, standard input), and makes the run one that answers nobody else where it cannot (io.popen, os.execute,
 -- os.time, os.date without a time, os.clock, devices, pipes, /proc): when it is finished the same command runs it again.
--- Commands read nothing from standard input, and end with their script. math.random is the run's own stream. The cells of
--- a sweep share their script's process: module tables and upvalues of the file are not reset, so keep state inside main.
+-- Commands read nothing from standard input, and end with their script. math.random is the run's own stream. A cell
+-- of a sweep begins in a Lua state of its own: no module, upvalue or library remembers the script that sweeps, or another
+-- cell. What its main closes over is copied as it is when the sweep begins; objects of a run cannot be.
 
 local vt = {}
 
@@ -77,7 +78,7 @@ function vt.load(file) end
 ---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path; a name once
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; its path; nil for the weights that are the model itself
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
----@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
+---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] each cell is carried out as it would be alone, and gives what its summary says; a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
 ---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd; tokens by what was done: prompt_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
 ---@field stage fun(self, text: string) what the progress line calls the present work

@@ -19,6 +19,14 @@ local meaning = {
 }
 verdict_text.meaning = meaning
 
+-- A status in words; of an output whose errors are all of a few bounds, that it is not another function's.
+local function meaning_of(record)
+  if record.status == "wrong_output" and (record.feedback or ""):find("^The output differs by rounding beyond the bound") then
+    return "it differs by rounding beyond the bound"
+  end
+  return meaning[record.status]
+end
+
 ---"[3][17]" of a flat index in an array of the given shape.
 local function index_text(flat, shape)
   local parts, rest = {}, flat
@@ -105,7 +113,7 @@ end
 
 ---The verdict on `code` (shown as `file`) as lines.
 function verdict_text.render(record, task, code, file)
-  local out = { ("%s: %s on task %d %s: %s"):format(file, record.status, task.id, task.name, meaning[record.status]
+  local out = { ("%s: %s on task %d %s: %s"):format(file, record.status, task.id, task.name, meaning_of(record)
     or record.status) }
   if record.correct then
     if record.trials then add_speed(out, record) else out[#out + 1] = "  not timed" end
