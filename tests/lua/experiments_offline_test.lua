@@ -183,6 +183,21 @@ describe("best_of_n", function()
     end)
   end)
 
+  it("counts no copy as a success where copies do not count, however it was timed", function()
+    support.inside(function(_, _, vt)
+      local g = { task = { id = 1, name = "t" } }
+      for i, v in ipairs { { 1.3, true }, { 2.0, false }, { 0.5, false } } do
+        g[i] = { i = i, task = g.task, tokens = {}, code = "c" .. i, result = { correct = true, is_copy = v[2], speedup = v[2] and 1 or v[1],
+          speedup_measured = v[1], speedup_lo = v[1], status = "correct_fast" } }
+      end
+      expect.near(vt.stats.pass_at_k({ g }, 1).value, 2 / 3, 1e-12)
+      expect.near(vt.stats.pass_at_k({ g }, 1, { copies = false }).value, 1 / 3, 1e-12)
+      expect.near(vt.stats.pass_at_k({ g }, 2, { copies = false }).value, 2 / 3, 1e-12)
+      expect.near(vt.stats.best_of_k({ g }, 3, { copies = false }).value, 2, 1e-12)
+      expect.near(vt.stats.best_of_k({ g }, 1, { copies = false }).value, 2.5 / 3, 1e-12)
+    end)
+  end)
+
   it("takes the original's switches: the first tasks, a half of the split, a protocol", function()
     in_folder(function(root, files)
       local r = run("best_of_n", { k = 2, max_tasks = 1, eval = "full", tasks = { files.same, files.negated } }, root) -- --max_tasks 1
