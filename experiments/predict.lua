@@ -34,6 +34,7 @@ end
 return vt.experiment {
   name = "predict",
   doc = "Rank correlation of log-probability and speedup over kernels that were not measured, before and after adaptation.",
+  takes = "50 s of processor time on a Sapphire Rapids of two cores that had other work, too",
   params = vt.adapt_params {
     k = { 16, "samples per task", min = 4 },
     steps = { 1, "gradient steps, all on the measured half", min = 1 },

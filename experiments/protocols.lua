@@ -6,6 +6,7 @@ local vt = require "vegttt"
 return vt.experiment {
   name = "protocols",
   doc = "Kendall's tau of the fast and the full protocol over the different correct codes of each task.",
+  takes = "12 s of processor time on a Sapphire Rapids of two cores that had other work, too",
   params = vt.gather_params {
     tasks = { "4,28", "problem ids or task files; empty = the whole subset", list = true },
     most = { 8, "codes per task that are timed again, a seeded choice", min = 2 },

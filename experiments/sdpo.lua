@@ -58,6 +58,7 @@ end
 return vt.experiment {
   name = "sdpo",
   doc = "Self-distillation: the teacher is the model itself with feedback, a solution, only the question again, or nothing.",
+  takes = "75 s of processor time on a Sapphire Rapids of two cores that had other work, too",
   params = vt.adapt_params {
     k = { 8, "rollouts per task and step (the papers: 32)", min = 2 },
     steps = { 1, "gradient steps", extend = true },

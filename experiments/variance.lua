@@ -6,6 +6,7 @@ local vt = require "vegttt"
 return vt.experiment {
   name = "variance",
   doc = "Per task: spread of log-probabilities, distinct codes, and the surprising against the likely answer.",
+  takes = "92 s of processor time on a Sapphire Rapids of two cores that had other work, too",
   params = vt.gather_params {
     tasks = { "", "problem ids or task files; empty = the whole subset", list = true },
     wide = { 1.0, "a spread above this counts as wide (the papers: 1.0)" },

@@ -302,8 +302,8 @@ static void want_top(lua_State *L, struct score_op *s)
 }
 
 /* core.score(weights, prompt ids, token ids, n_top, is_top, targets) -> op giving a vector; with n_top also { entropy,
- * certainty, confidence }, vectors, or, with is_top, { ids, logprobs } of the n_top likeliest tokens of each position. With
- * targets, k ids a position, the vector is of these. */
+ * certainty, confidence }, vectors, or, with is_top, { ids, logprobs } of the n_top likeliest tokens of each position.
+ * With targets, k ids a position, the vector is of these. */
 static int l_score(lua_State *L)
 {
     vt_err err;
@@ -329,9 +329,8 @@ static int l_score(lua_State *L)
     s->r.logprobs = &s->out;
     if (!lua_isnoneornil(L, 4)) {
         s->details = vt_lua_need(L, vt_alloc_array(3 * (size_t)s->n + 1, sizeof *s->details));
-        s->detail = (struct vt_score_detail){.entropy = s->details,
-                                             .certainty = s->details + s->n,
-                                             .confidence = s->details + 2 * (size_t)s->n};
+        s->detail = (struct vt_score_detail){
+            .entropy = s->details, .certainty = s->details + s->n, .confidence = s->details + 2 * (size_t)s->n};
         s->r.detail = &s->detail;
         s->r.n_top = (int)luaL_checkinteger(L, 4);
         if (lua_toboolean(L, 5))

@@ -202,10 +202,9 @@ static int l_info(lua_State *L)
 
 void vt_lua_add_weights(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"policy_weights", l_weights}, {"branch", l_branch},
-                                         {"weights_save", l_save},      {"weights_load", l_load},
-                                         {"snapshot_info", l_info},     {"weights_mix", l_mix},
-                                         {"mix_id", l_mix_id},          {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"policy_weights", l_weights}, {"branch", l_branch},   {"weights_save", l_save}, {"weights_load", l_load},
+        {"snapshot_info", l_info},     {"weights_mix", l_mix}, {"mix_id", l_mix_id},     {NULL, NULL}};
     luaL_newmetatable(L, weights_type);
     lua_pushcfunction(L, weights_gc);
     lua_setfield(L, -2, "__gc");

@@ -128,10 +128,11 @@ static vt_status average(struct vt_adapter *a, const struct vt_adapter *b, doubl
 {
     if (a->n_params != b->n_params || a->rank != b->rank || a->targets != b->targets || a->alpha < b->alpha ||
         a->alpha > b->alpha)
-        return vt_fail(err, VT_EINVAL,
-                       "cannot mix adapters of other shapes: rank %d, alpha %g and %zu parameters, and rank %d, alpha %g and "
-                       "%zu parameters",
-                       a->rank, (double)a->alpha, a->n_params, b->rank, (double)b->alpha, b->n_params);
+        return vt_fail(
+            err, VT_EINVAL,
+            "cannot mix adapters of other shapes: rank %d, alpha %g and %zu parameters, and rank %d, alpha %g and "
+            "%zu parameters",
+            a->rank, (double)a->alpha, a->n_params, b->rank, (double)b->alpha, b->n_params);
     for (size_t i = 0; i < a->n_params; i++)
         a->params[i] = (float)((1 - share) * (double)a->params[i] + share * (double)b->params[i]);
     free(a->m); /* of neither */

@@ -117,7 +117,8 @@ struct vt_policy_backend {
     void (*cancel)(vt_policy *p, vt_request *r);
 
     /* (1 - share) a + share b, under this id. NULL = cannot. Blocks. */
-    vt_status (*mix)(const vt_weights *a, const vt_weights *b, double share, const char *id, vt_weights **out, vt_err *err);
+    vt_status (*mix)(const vt_weights *a, const vt_weights *b, double share, const char *id, vt_weights **out,
+                     vt_err *err);
 
     vt_status (*read_snapshot)(vt_policy *p, const char *dir, struct vt_snapshot *out, vt_err *err);
     /* NULL where caps.ids_ahead is false. */

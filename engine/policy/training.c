@@ -127,13 +127,13 @@ static vt_status make_part(struct part *part, const struct vt_train_seq *seqs, c
         part->w[i] = seq->w;
         if (i == 0 || !same_prompt(seq, &seqs[order[i - 1]])) {
             part->rows[part->n_batches] = &part->w[i];
-            part->batches[part->n_batches++] = (struct vt_lm_prompt_batch){.prompt = seq->prompt,
-                                                                           .n_prompt = seq->n_prompt,
-                                                                           .tokens = &part->tokens[i],
-                                                                           .n = &part->n[i],
-                                                                           .targets = seq->k > 0 ? &part->targets[i]
-                                                                                                 : NULL,
-                                                                           .logprob = &part->logp[i]};
+            part->batches[part->n_batches++] =
+                (struct vt_lm_prompt_batch){.prompt = seq->prompt,
+                                            .n_prompt = seq->n_prompt,
+                                            .tokens = &part->tokens[i],
+                                            .n = &part->n[i],
+                                            .targets = seq->k > 0 ? &part->targets[i] : NULL,
+                                            .logprob = &part->logp[i]};
         }
         batch = &part->batches[part->n_batches - 1];
         batch->n_rows++;

@@ -333,8 +333,8 @@ vt_status vt_weights_mix(vt_weights *a, vt_weights *b, double share, vt_weights 
     if (!(share >= 0 && share <= 1))
         return vt_fail(err, VT_EINVAL, "cannot mix weights with a share of %g: it must be from 0 to 1", share);
     if (!p->backend->mix)
-        return vt_fail(err, VT_EUNSUPPORTED, "the model %s keeps its parameters to itself: its weights cannot be averaged",
-                       p->spec);
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "the model %s keeps its parameters to itself: its weights cannot be averaged", p->spec);
     vt_weights_mix_id(a->id, b->id, share, id);
     return p->backend->mix(a, b, share, id, out, err);
 }

@@ -42,8 +42,9 @@ double vt_pass_at_k(uint64_t n, uint64_t c, uint64_t k);
 /* Expected maximum of k values drawn without replacement from x (n values, read only): order-statistic weights
  * C(i-1, k-1)/C(n, k). NaN when k > n or k = 0. */
 vt_status vt_best_of_k(const double *x, size_t n, size_t k, double *out, vt_err *err) VT_MUST_USE;
-/* Of n things of which the first m are ranked and have values, best first: the mean over all subsets of k of the value of
- * the best-ranked one in the subset, 0 where none is: sum of C(n-r, k-1)/C(n, k) x_r. NaN when k > n, k = 0 or m > n. */
+/* Of n things of which the first m are ranked and have values, best first: the mean over all subsets of k of the value
+ * of the best-ranked one in the subset, 0 where none is: sum of C(n-r, k-1)/C(n, k) x_r. NaN when k > n, k = 0 or m >
+ * n. */
 double vt_first_of_k(const double *x, size_t m, size_t n, size_t k);
 
 /* Effect size of two proportions, 2 asin sqrt p1 - 2 asin sqrt p2 (Cohen 1988). */

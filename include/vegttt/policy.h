@@ -120,9 +120,9 @@ int vt_weights_step(const vt_weights *w);               /* updates since load */
 vt_status vt_policy_branch(vt_weights *w, vt_weights **out, vt_policy_done *done, void *arg, vt_request **ticket,
                            vt_err *err) VT_MUST_USE;
 
-/* New weights between two of one model, parameter by parameter: (1 - share) a + share b, of a fresh optimiser, at b's step;
- * what an exponential moving average of weights is made of. Weights without an adapter are the fresh adapter that an
- * update would make. Equal inputs give equal ids. Copies the parameters, so it blocks for some milliseconds; refused
+/* New weights between two of one model, parameter by parameter: (1 - share) a + share b, of a fresh optimiser, at b's
+ * step; what an exponential moving average of weights is made of. Weights without an adapter are the fresh adapter that
+ * an update would make. Equal inputs give equal ids. Copies the parameters, so it blocks for some milliseconds; refused
  * where the adapters differ in shape, or where the backend keeps the parameters to itself. */
 vt_status vt_weights_mix(vt_weights *a, vt_weights *b, double share, vt_weights **out, vt_err *err) VT_MUST_USE;
 /* The id that they have, from the ids of both. */
@@ -153,8 +153,8 @@ vt_status vt_policy_encode(vt_policy *p, const char *text, size_t len, bool spec
                            vt_err *err) VT_MUST_USE;
 vt_status vt_policy_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len,
                            vt_err *err) VT_MUST_USE;
-/* messages: role and content pairs. reasoning: the level of a chat format that has one (Harmony: low, medium, high; Qwen3:
- * off); NULL = the format's own; refused where there is none. */
+/* messages: role and content pairs. reasoning: the level of a chat format that has one (Harmony: low, medium, high;
+ * Qwen3: off); NULL = the format's own; refused where there is none. */
 vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
                            bool generation_prompt, const char *reasoning, char **text, vt_err *err) VT_MUST_USE;
 
@@ -218,11 +218,11 @@ struct vt_score_request {
     const int32_t *prompt;
     int n_prompt;
     int n_rows;
-    const int32_t *const *tokens;         /* [n_rows] */
-    const int *n;                         /* [n_rows] */
-    int k;                                /* targets a position; 0: the tokens themselves */
-    const int32_t *const *targets;        /* [n_rows][n[i] * k]: ids whose log-probability is wanted in place of the token's */
-    float *const *logprobs;               /* [n_rows][n[i]], or [n[i] * k], filled */
+    const int32_t *const *tokens;  /* [n_rows] */
+    const int *n;                  /* [n_rows] */
+    int k;                         /* targets a position; 0: the tokens themselves */
+    const int32_t *const *targets; /* [n_rows][n[i] * k]: ids whose log-probability is wanted in place of the token's */
+    float *const *logprobs;        /* [n_rows][n[i]], or [n[i] * k], filled */
     const struct vt_score_detail *detail; /* [n_rows], filled; NULL = not wanted. Needs caps.detail */
     int n_top;                            /* of detail's confidence, 1 … 64 */
 };
@@ -268,9 +268,9 @@ struct vt_update_opts {
 };
 extern const struct vt_update_opts vt_update_defaults; /* lr 0, Adam .9 .95 1e-12, no decay, no clipping */
 
-/* With k targets a position everything below is [n_tokens * k]: log-probabilities and weights are those of the targets of
- * each position in place of its token's, for losses over a part of the distribution (distillation). All sequences of a
- * batch have the same k, the built-in loss is cross_entropy (w = a, so a weight of each target), and caps.targets. */
+/* With k targets a position everything below is [n_tokens * k]: log-probabilities and weights are those of the targets
+ * of each position in place of its token's, for losses over a part of the distribution (distillation). All sequences of
+ * a batch have the same k, the built-in loss is cross_entropy (w = a, so a weight of each target), and caps.targets. */
 enum { VT_MAX_TARGETS = 64 };
 struct vt_train_seq {
     const int32_t *prompt;

@@ -27,6 +27,7 @@ local stats = require "vegttt.stats"
 local step_stats = require "vegttt.step_stats"
 local tasks = require "vegttt.tasks"
 local update = require "vegttt.update"
+require "vegttt.policy_score"
 require "vegttt.run_statistics"
 require "vegttt.sweep"
 

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Policies and weights: the sampler, the log-probability, and names for every state of the weights.
+-- Policies and weights: the sampler, and names for every state of the weights. What weights say of given tokens is in
+-- policy_score.lua.
 --
 -- Weights are immutable and named by their hash chain. A group's seed and label come from run seed, task, weights step
 -- and the call's draw label; a sample is number i of its group, and its key adds the weights, the prompt and the
@@ -373,7 +374,7 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
   "run", "dropped", "recorded" })
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
-  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "targets", "entropy", "certainty",
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "text_sha", "targets", "entropy", "certainty",
   "confidence", "confidence_tail", "confidence_worst" })
 closed.settable(Group)
 closed.settable(Sample)
@@ -651,103 +652,6 @@ function Weights:resample(s, n, o)
   return policy.stream(self, s.prompt, o, function() end, n > 0 and beginning_of(self.model, s, n) or nil)
 end
 
-local Detail = closed.record_class("a score's detail", { "entropy", "certainty", "confidence" })
-
--- What is kept of a score, and back.
-local function kept_score(logprobs, detail)
-  if not detail then return logprobs end
-  return { logprobs = logprobs, entropy = detail.entropy, certainty = detail.certainty, confidence = detail.confidence }
-end
-
-local function score_of(kept)
-  if core.is_vector(kept) or #kept > 0 or next(kept) == nil then return core.vector(kept) end
-  return core.vector(kept.logprobs), setmetatable({ entropy = core.vector(kept.entropy),
-    certainty = core.vector(kept.certainty), confidence = core.vector(kept.confidence) }, Detail)
-end
-
-local Top = closed.record_class("weights:top's result", { "ids", "logprobs" })
-
--- A score of these weights from the record, from another run, or from the backend: ask() -> the operation, and what of its
--- results is kept. What is refused or fails costs nothing: it is billed with its answer.
-local function recorded_score(self, op, ids, tokens, bill, key, ask)
-  local run = session.run(op)
-  local cost = { prompt_tokens = #ids, scored_tokens = #tokens, [bill .. "_tokens"] = #tokens }
-  local function billed(kept)
-    run:charge(cost)
-    run.meter:spend(cost)
-    return kept
-  end
-  local known = run.record:get(key)
-  if known then return billed(known) end
-  local store, store_key = session.content(), core.sha256(key) -- keys of samples are other hashes
-  local text = store and not session.flags.fresh and core.content_get(store, store_key)
-  if text then
-    local kept = core.json_decode(text, "a stored score")
-    run.record:put(key, kept)
-    return billed(kept)
-  end
-  policy.ready(self)
-  sched.gate(op)
-  local started, keep = ask()
-  return billed(sched.await(sched.start(started, function(...)
-    local kept = keep(...)
-    run.record:put(key, kept)
-    if store then core.content_put(store, store_key, core.json_encode(kept)) end
-    return kept
-  end), op))
-end
-
----The k likeliest tokens at each position of the tokens after the prompt, and their log-probabilities at T = 1: { ids,
----logprobs }, k a position, likeliest first.
-function Weights:top(p, tokens, k, o)
-  sched.need "weights:top"
-  o = errors.options("weights:top", o, { bill = { "student", "teacher" } })
-  if not self.model.caps.detail then
-    errors.misuse("weights:top", "%s gives log-probabilities of given tokens only", self.model.spec)
-  end
-  if type(tokens) ~= "table" then
-    errors.misuse("weights:top", "weights:top needs an array of token ids, not a %s", type(tokens))
-  end
-  errors.number("weights:top", "the number of tokens", k, 1, 64, true)
-  local ids = policy.prompt_tokens(self.model, p, "weights:top")
-  local key = "top/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), k = k }
-  local kept = recorded_score(self, "weights:top", ids, tokens, o.bill or "student", key, function()
-    return core.score(self.handle, ids, tokens, k, true), function(_, top)
-      return { ids = core.array(top.ids), logprobs = top.logprobs }
-    end
-  end)
-  return setmetatable({ ids = kept.ids, logprobs = core.vector(kept.logprobs) }, Top)
-end
-
----T = 1 log-probability of each token after the prompt; detail = k: also entropy, certainty and confidence of each, the
----last over the k likeliest tokens. targets: ids, as many at each position, whose log-probabilities are wanted instead.
-function Weights:score(p, tokens, o)
-  sched.need "weights:score"
-  o = errors.options("weights:score", o, { bill = { "student", "teacher" }, detail = "integer", targets = "table" })
-  if not self.model.caps.score then errors.misuse("weights:score", "%s cannot score given tokens", self.model.spec) end
-  if o.detail and not self.model.caps.detail then
-    errors.misuse("weights:score", "%s gives log-probabilities only, no detail", self.model.spec)
-  end
-  if o.detail and (o.detail < 1 or o.detail > 64) then
-    errors.misuse("weights:score", "weights:score: detail must be 1 to 64 tokens, not %d", o.detail)
-  end
-  if type(tokens) ~= "table" then
-    errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens))
-  end
-  if o.targets and not self.model.caps.targets then
-    errors.misuse("weights:score", "%s scores the tokens of an answer only", self.model.spec)
-  end
-  if o.targets and (#tokens == 0 or #o.targets == 0 or #o.targets % #tokens ~= 0) then
-    errors.misuse("weights:score", "weights:score: %d targets for %d tokens; give as many at each", #o.targets, #tokens)
-  end
-  local ids = policy.prompt_tokens(self.model, p, "weights:score")
-  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), detail = o.detail,
-    targets = o.targets and core.array(o.targets) }
-  return score_of(recorded_score(self, "weights:score", ids, tokens, o.bill or "student", key, function()
-    return core.score(self.handle, ids, tokens, o.detail, false, o.targets), kept_score
-  end))
-end
-
 local snapshot_kinds = { f32 = "exact", bf16 = "export" }
 
 ---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. options.dtype: "f32", the
@@ -779,7 +683,7 @@ function policy.check_spec(spec)
   if problem then errors.usage("--model: %s", problem) end
 end
 
-policy.class = Policy -- update.lua adds policy:update
+policy.class, policy.weights_methods = Policy, Weights -- update.lua adds policy:update, policy_score.lua weights:score and top
 
 ---Makes sure that the backend holds the weights; set by checkpoints.lua, which knows where they are kept.
 function policy.ready() end

@@ -65,12 +65,12 @@ with tempfile.TemporaryDirectory() as root:
         for i in range(n):
             t = tasks[i % len(tasks)]
             lp = [-draw.expovariate(3) for _ in range(n_tokens)]
-            sha = codes[t, draw.randrange(1000)]
+            sha, has_code = codes[t, draw.randrange(1000)], draw.random() < 0.9
             f.write(json.dumps({"v": 1, "kind": "sample", "key": hashlib.sha256(b"%d" % i).hexdigest(), "run": "x", "task": t, "level": 1,
                 "step": 0, "draw": "main", "i": i // len(tasks) + 1, "seed": str(draw.getrandbits(64)), "weights": "w" * 64, "prompt": "p" * 64,
                 "prompt_sha": "q%d" % t, "n_prompt": 200, "temperature": 0.6, "tokens": [draw.randrange(49152) for _ in lp],
-                "n_tokens": len(lp), "text": "for (int i = 0; i < n; i++)\n  y[i] = x[i]; // %d" % i, "finish": "stop", "code": "y[0] = %d;" % i,
-                "code_sha": sha, "parse": "ok", "logprobs": lp, "logprobs_behaviour": lp, "logprob": sum(lp), "logprob_mean": sum(lp) / len(lp),
+                "n_tokens": len(lp), "text": "for (int i = 0; i < n; i++)\n  y[i] = x[i]; // %d" % i, "finish": "stop", **({"code": "y[0] = %d;" % i, "code_sha": sha} if has_code else {}),
+                "parse": "ok" if has_code else "malformed", "logprobs": lp, "logprobs_behaviour": lp, "logprob": sum(lp), "logprob_mean": sum(lp) / len(lp),
                 "logprob_code": sum(lp)}) + "\n")
     open("offline_test.lua", "w").write(probe)
     size = os.path.getsize(run + "/rollouts.jsonl")

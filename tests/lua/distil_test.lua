@@ -138,10 +138,12 @@ describe("an average of weights", function()
       local a, b, c = mixed:score(g.prompt, g[1].tokens), half:score(g.prompt, g[1].tokens), whole:score(g.prompt, g[1].tokens)
       local d = policy:average(start, mixed, 0.5):score(g.prompt, g[1].tokens)
       local e = quarter:score(g.prompt, g[1].tokens)
+      local f = policy:average(start, whole, 0.25):score(g.prompt, g[1].tokens)
       local n_moved = 0
       for t = 1, #a do
         expect.near(a[t], b[t], 2e-3)
         expect.near(d[t], e[t], 2e-3)
+        expect.near(f[t], e[t], 2e-3)
         if math.abs(a[t] - c[t]) > 1e-2 then n_moved = n_moved + 1 end
       end
       expect.truthy(n_moved > 0, "the whole step is elsewhere")

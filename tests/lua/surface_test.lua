@@ -321,6 +321,10 @@ describe("selection", function()
     local all = vt.select.apply({ name = "check", mode = "before_check",
       pick = function(cs) return vt.find(cs, function(c) return c:check() end) or cs[1] end }, g)
     expect.equal(all.cost.checks, 3)
+    g[1][3].result.speedup = 9 -- of a wrong kernel
+    expect.equal(vt.select.apply({ name = "time", mode = "before_check",
+      pick = function(cs) return vt.max_by(cs, function(c) return c:measure() end) end }, g)[1].samples[1], g[1][2])
+    g[1][3].result.speedup = 0
     expect.near(best:fast_sure(4.6).value, 0)
     expect.near(best:fast_sure(4.4).value, 0.5)
     expect.same(best:by_task(), { { task = 1, n = 3, i = 2, speedup = 5 }, { task = 2, n = 2, speedup = 0 } })

@@ -289,7 +289,8 @@ static void no_memory(void)
     no_memory_total();
 }
 
-static const struct test_case cases[] = {
-    TEST(means_and_spread), TEST(pass_at_k), TEST(best_of_k), TEST(first_of_k), TEST(order), TEST(tests_and_effects), TEST(published),
-    TEST(drawn_tests),      TEST(power),     TEST(no_spread), TEST(intervals),         TEST(no_memory)};
+static const struct test_case cases[] = {TEST(means_and_spread), TEST(pass_at_k),   TEST(best_of_k),
+                                         TEST(first_of_k),       TEST(order),       TEST(tests_and_effects),
+                                         TEST(published),        TEST(drawn_tests), TEST(power),
+                                         TEST(no_spread),        TEST(intervals),   TEST(no_memory)};
 TEST_MAIN(cases)
