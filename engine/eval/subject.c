@@ -7,6 +7,7 @@
  */
 #include "eval/subject.h"
 #include "base/alloc.h"
+#include "eval/rounds.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -81,15 +82,36 @@ static vt_status build_reference(struct vt_subjects *all, struct vt_station *sta
 
 static vt_status refuse_reference(const struct vt_subject *x, int which, const struct vt_check *c, vt_err *err)
 {
-    char where[160];
-    vt_inputs_describe(x->task, x->pool.set[c->set].dist, where, sizeof where);
-    return vt_fail(err, VT_EFORMAT,
-                   "task %s: its %s fails its own check (%s; %s, largest error %.3g bounds); see `vegttt task check`",
-                   vt_task_name(x->task), reference_names[which], where,
-                   c->end == VT_CHECK_WRONG     ? "wrong output"
-                   : c->end == VT_CHECK_OVERRUN ? "writes past an output"
-                                                : "fault",
-                   c->compare.worst);
+    char where[160], sizes[VT_SCALE_SIZE + 8 * VT_TASK_MAX_SIZES];
+    vt_inputs_describe(x->task, x->pool.set[c->set].dist, x->pool.set[c->set].spice, where, sizeof where);
+    vt_scale_describe(x->task, x->pool.set[c->set].scale, sizes, sizeof sizes);
+    return vt_fail(
+        err, VT_EFORMAT,
+        "task %s: its %s fails its own check (%s; sizes %s; %s, largest error %.3g bounds); if it may not be "
+        "called with such sizes, say so in the task's `range` or `where`; see `vegttt task check`",
+        vt_task_name(x->task), reference_names[which], where, sizes,
+        c->end == VT_CHECK_WRONG     ? "wrong output"
+        : c->end == VT_CHECK_OVERRUN ? "writes past an output"
+                                     : "fault",
+        c->compare.worst);
+}
+
+/* The drawn sets, in a process or a few. */
+static vt_status check_series(struct vt_subjects *all, struct vt_station *station, struct vt_subject *x, int which,
+                              vt_err *err)
+{
+    const struct vt_rounds_opts o = {.ops = all->ops,
+                                     .caps = all->caps,
+                                     .station = station,
+                                     .candidate = x->reference[which].c,
+                                     .pool = &x->pool,
+                                     .seed = all->secret,
+                                     .slack_ns = (uint64_t)all->caps->reference_deadline_s * 1000000000u};
+    struct vt_rounds r;
+    if (x->pool.first_drawn == x->pool.n_sets)
+        return VT_OK;
+    VT_TRY(vt_rounds_run(&o, &r, err));
+    return r.failed ? refuse_reference(x, which, &r.failure, err) : VT_OK;
 }
 
 /* Runs a reference on every set; the baseline's least time becomes the base of deadlines. */
@@ -102,7 +124,8 @@ static vt_status check_reference(struct vt_subjects *all, struct vt_station *sta
     if (!r.passed)
         return vt_fail(err, VT_EFORMAT, "task %s: its %s does not load: %s", vt_task_name(x->task),
                        reference_names[which], r.why);
-    for (size_t i = 0; i < x->pool.n_sets; i++) {
+    size_t n_single = all->caps->max_series > 0 ? x->pool.first_drawn : x->pool.n_sets;
+    for (size_t i = 0; i < n_single; i++) {
         const struct vt_call call = {.set = i,
                                      .against = i,
                                      .random = i,
@@ -114,6 +137,7 @@ static vt_status check_reference(struct vt_subjects *all, struct vt_station *sta
         if (check.end != VT_CHECK_RIGHT)
             return refuse_reference(x, which, &check, err);
     }
+    VT_TRY(check_series(all, station, x, which, err));
     all->ops->unload(c);
     return VT_OK;
 }
@@ -124,6 +148,8 @@ static vt_status subject_make(struct vt_subjects *all, struct vt_station *statio
         return vt_fail(err, VT_EINVAL, "task %s has no sizes for the scale %s", vt_task_name(x->task), x->pool.scale);
     VT_TRY(vt_pool_check(&x->pool, all->ops->name, all->caps->max_pool_bytes, err));
     VT_TRY(build_reference(all, station, x, VT_BASELINE, err));
+    if (all->caps->max_series > 0)
+        vt_pool_draw(&x->pool);
     VT_TRY(all->ops->ground_open(station, &x->pool, &x->ground, &x->bytes, err));
     VT_TRY(check_reference(all, station, x, VT_BASELINE, err));
     VT_TRY(build_reference(all, station, x, VT_TUNED, err));
@@ -178,7 +204,7 @@ static struct vt_subject *add(struct vt_subjects *s, vt_task *task, const char *
         return NULL;
     x->task = vt_task_ref(task);
     x->protocol = protocol;
-    vt_pool_plan(&x->pool, task, scale, protocol == VT_PROTOCOL_FULL, s->secret);
+    vt_pool_plan(&x->pool, task, scale, protocol == VT_PROTOCOL_FULL, s->caps->max_series > 0, s->secret);
     for (int i = 0; i < VT_MAX_LANES; i++)
         x->tuned_log_ratio[i] = NAN;
     s->item[s->n++] = x;
