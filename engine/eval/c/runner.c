@@ -371,22 +371,3 @@ vt_status vt_runner_call(struct vt_runner *r, const struct vt_call_opts *o, stru
     }
     return explain(r, o, out, err);
 }
-
-vt_status vt_runner_call_many(struct vt_runner *r, const struct vt_call_step *step, size_t n,
-                              const struct vt_call_opts *o, struct vt_call_result *out, vt_err *err)
-{
-    for (size_t i = 0; i < n; i++) {
-        struct vt_plan p = *step[i].plan;
-        struct vt_call_opts x = *o;
-        for (size_t k = 0; k < p.layout.n_arrays; k++)
-            p.array[k].out_at += step[i].out_at;
-        x.plan = &p;
-        x.in_at = step[i].in_at;
-        VT_TRY(vt_runner_call(r, &x, out, err));
-        out->n_returned = (uint32_t)i;
-        if (out->end != VT_CALL_DONE)
-            return VT_OK;
-    }
-    out->n_returned = (uint32_t)n;
-    return VT_OK;
-}
