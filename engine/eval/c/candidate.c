@@ -15,14 +15,13 @@
 
 enum { LOG_KEPT = 64 << 10, MAX_OBJECT = 64 << 20, TIMING_NICE = -15 };
 
-static vt_status new_candidate(struct vt_tier *tier, const vt_task *t, struct vt_candidate **out, vt_err *err)
+static vt_status new_candidate(struct vt_tier *tier, struct vt_candidate **out, vt_err *err)
 {
     struct vt_candidate *c = vt_alloc(sizeof *c);
     *out = c;
     if (!c)
         return vt_fail(err, VT_ENOMEM, "cannot judge a candidate: out of memory");
     c->tier = tier;
-    snprintf(c->symbol, sizeof c->symbol, "%s", vt_task_name(t));
     return VT_OK;
 }
 
@@ -38,11 +37,12 @@ void vt_c_candidate_close(struct vt_candidate *c)
 
 /* ---- build ---- */
 
-static void build_key(const struct vt_tier *t, const struct vt_buf *unit, char key[VT_SHA256_HEX])
+static void build_key(const struct vt_tier *t, const struct vt_buf *unit, const char *symbol, char key[VT_SHA256_HEX])
 {
     struct vt_sha256 h;
     vt_sha256_init(&h);
     vt_hash_str(&h, "compiler", t->cc.id);
+    vt_hash_str(&h, "function", symbol);
     vt_hash_field(&h, "unit", unit->p, unit->len);
     vt_sha256_hex(&h, key);
 }
@@ -101,10 +101,10 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_bu
     char key[VT_SHA256_HEX];
     struct vt_object_info info = {0};
     struct vt_build b = {0};
-    vt_status status = new_candidate(s->tier, t, out, err);
-    build_key(s->tier, unit, key);
+    vt_status status = new_candidate(s->tier, out, err);
+    build_key(s->tier, unit, vt_task_name(t), key);
     if (status == VT_OK && !(store && !is_fresh && find_kept(*out, store, key, &info))) {
-        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, &b, err);
+        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, vt_task_name(t), &b, err);
         if (status == VT_OK) {
             info = b.info;
             note_build(*out, &b);
@@ -169,7 +169,6 @@ static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struc
     const struct vt_runner_opts o = {.broker = s->broker,
                                      .object = c->object,
                                      .object_len = c->object_len,
-                                     .symbol = c->symbol,
                                      .in_fd = g->pool.in_fd,
                                      .va_bytes = g->pool.va_bytes,
                                      .outputs = {own, &g->timed},

@@ -52,7 +52,6 @@ struct vt_ground {
 
 struct vt_candidate {
     struct vt_tier *tier;
-    char symbol[64]; /* the function's name */
     /* build */
     unsigned char *object; /* NULL: it was not built */
     size_t object_len;

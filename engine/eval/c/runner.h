@@ -39,11 +39,12 @@ enum vt_call_end {
     VT_CALL_FORBIDDEN, /* tried a system call */
     VT_CALL_TIMEOUT    /* the deadline passed: the runner is dead */
 };
+enum { VT_CALL_LAST_SYSCALL = 1023 };
 struct vt_call_result {
     enum vt_call_end end;
     uint64_t ns; /* go to done, by this process's clock; with VT_CALL_CHECK includes process start and end */
     int exit_code, signo;
-    uint32_t syscall;     /* VT_CALL_FORBIDDEN */
+    uint32_t syscall;     /* VT_CALL_FORBIDDEN: as the process says it; beyond VT_CALL_LAST_SYSCALL it lies */
     uint32_t fault_place; /* enum vt_wire_fault */
     uint64_t fault_address;
     bool was_preempted;  /* the call or the clock lost its core */
@@ -74,13 +75,12 @@ struct vt_call_step {
     const struct vt_plan *plan;
     size_t in_at, out_at; /* of the plan's inputs and outputs in their files; whole pages */
 };
-enum { VT_CALL_MAX_STEPS = 64, VT_CALL_MAX_STACK = 1 << 16 };
+enum { VT_CALL_MAX_STEPS = VT_WIRE_MAX_STEPS, VT_CALL_MAX_STACK = VT_WIRE_MAX_STACK };
 
 struct vt_runner_opts {
     struct vt_broker *broker; /* a reference is taken */
     const void *object;
     size_t object_len;
-    const char *symbol;
     int in_fd;
     uint64_t va_bytes; /* largest of the plans'; with calls of many steps the largest of their sums */
     struct vt_outputs *outputs[2];

@@ -2,12 +2,11 @@
  *
  * truth.c: the truth of DECISIONS.md section 1, made in the jail.
  *
- * The body becomes a C++ function in which float is a value-and-error type (truth_prelude.c), compiled without start
- * files or the C++ library into an object of the kind that candidates are: nothing in it runs when it is loaded, it
- * needs libc and libm only. It is kept in `dir` (truth-<hash>, renamed into place, so that concurrent runs share it);
- * what is read back from there is inspected like any stranger's object. A run is a call of it in a template
- * (runner.h): inputs, converted here, in a file that it can only read; outputs in another. A user's task may crash or
- * loop without harm to the engine.
+ * The body becomes a C++ function in which float is a value-and-error type (truth_prelude.c), compiled without the C++
+ * library and linked into an image of the kind that candidates are. It is kept in `dir` (truth-<hash>, renamed into
+ * place, so that concurrent runs share it); what is read back from there is inspected like any stranger's object. A run
+ * is a call of it in a template (runner.h): inputs, converted here, in a file that it can only read; outputs in
+ * another. A user's task may crash or loop without harm to the engine.
  *
  *   bound = k u sqrt(r) + rtol |v| + atol max|v of the row|,  u = 2^-24
  */
@@ -49,13 +48,11 @@ static const char *const flags[] = {"-std=gnu++17",
                                     "-fno-rtti",
                                     "-fno-threadsafe-statics",
                                     "-fvisibility=hidden",
-                                    "-shared",
+                                    "-c",
                                     "-fPIC",
-                                    "-nostdlib",
-                                    "-Wl,-z,defs",
-                                    "-Wl,-z,now",
-                                    "-Wl,-z,noexecstack",
-                                    "-Wl,--build-id=none",
+                                    "-D_Thread_local=",
+                                    "-D__thread=",
+                                    "-fno-asynchronous-unwind-tables",
                                     NULL};
 
 struct vt_truth {
@@ -144,8 +141,8 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
 {
     enum { MAX_ARGS = 32 };
     const char *argv[MAX_ARGS];
-    static const char product[] = "truth.so";
-    struct vt_compile c = {argv, product, -1, COMPILE_WALL_S, COMPILE_WALL_S, COMPILE_MEMORY_MIB};
+    static const char product[] = "truth.o";
+    struct vt_compile c = {argv, product, VT_TRUTH_SYMBOL, -1, COMPILE_WALL_S, COMPILE_WALL_S, COMPILE_MEMORY_MIB};
     struct vt_build b = {0};
     char program[512];
     int n = 0;
@@ -155,7 +152,7 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
     argv[n++] = program;
     for (int i = 0; flags[i]; i++)
         argv[n++] = flags[i];
-    const char *const tail[] = {"-o", product, "-xc++", "-", "-lm", "-lc", NULL};
+    const char *const tail[] = {"-o", product, "-xc++", "-", NULL};
     memcpy(argv + n, tail, sizeof tail);
     VT_TRY(make_source_file(source, &c.source_fd, err));
     vt_status s = vt_compile_run(t->broker, t->lease, &c, &b, err);
@@ -315,7 +312,6 @@ static vt_status open_runner(vt_truth *t, const vt_layout *l, vt_err *err)
     const struct vt_runner_opts o = {.broker = t->broker,
                                      .object = t->object,
                                      .object_len = t->object_len,
-                                     .symbol = VT_TRUTH_SYMBOL,
                                      .in_fd = t->in_fd,
                                      .va_bytes = t->va_bytes,
                                      .outputs = {&t->outputs, NULL},
