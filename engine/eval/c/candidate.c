@@ -172,7 +172,7 @@ static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struc
                                      .in_fd = g->pool.in_fd,
                                      .va_bytes = g->pool.va_bytes,
                                      .outputs = {own, &g->timed},
-                                     .placement = placement,
+                                     .placement = vt_c_placement[placement],
                                      .allow_unsafe = c->tier->allow_unsafe};
     struct vt_runner *r;
     VT_TRY(vt_runner_open(&o, &r, load_error, err));
