@@ -71,7 +71,7 @@ void vt_inputs_describe(const vt_task *t, int dist, int spice, char *out, size_t
 static void add(struct vt_pool *p, const char *scale, int dist, int spice)
 {
     if (p->n_sets < VT_POOL_MAX_SETS)
-        p->set[p->n_sets++] = (struct vt_pool_set){scale, dist, spice};
+        p->set[p->n_sets++] = (struct vt_pool_set){scale, dist, spice, false};
 }
 
 void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, bool is_spiced, uint64_t secret)
@@ -106,6 +106,15 @@ void vt_pool_draw(struct vt_pool *p)
         add(p, p->drawn[i], 0, n_dists > 1 ? 1 + turn : 0);
         add(p, p->drawn[i], n_dists > 1 ? 1 + turn : 0, 0);
     }
+}
+
+size_t vt_pool_spiced(const struct vt_pool *p, size_t *set, size_t most)
+{
+    size_t n = 0;
+    for (size_t i = p->n_timed; i < p->n_timed + p->n_spiced && n < most; i++)
+        if (!p->set[i].is_unfit)
+            set[n++] = i;
+    return n;
 }
 
 static void show_bytes(size_t n, char out[32])

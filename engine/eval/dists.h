@@ -68,6 +68,9 @@ struct vt_pool_set {
     const char *scale; /* lent: the pool's own or a static string */
     int dist;
     int spice; /* distribution of the exceptions; 0: none */
+    /* The task's own texts come close to the bound here, by rounding: the set would refuse honest kernels and is left
+     * out. Found when the task is made ready; contaminated and drawn sets only. */
+    bool is_unfit;
 };
 enum { VT_POOL_MAX_SETS = 10 + 2 * VT_TASK_MAX_DISTS + 2 * VT_MAX_DRAWN };
 struct vt_pool {
@@ -84,6 +87,8 @@ struct vt_pool {
 void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, bool is_spiced, uint64_t secret);
 /* Adds them. */
 void vt_pool_draw(struct vt_pool *p);
+/* Those of the contaminated timed sets that are fit, at most `most`; their number. */
+size_t vt_pool_spiced(const struct vt_pool *p, size_t *set, size_t most);
 /* Refuses, with EINVAL, a pool whose arrays of all sets are more together than this tier takes; nothing is allocated.
  */
 vt_status vt_pool_check(const struct vt_pool *p, const char *tier, size_t max_bytes, vt_err *err) VT_MUST_USE;

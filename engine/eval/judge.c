@@ -202,9 +202,8 @@ static vt_status check_all(const struct vt_lab *lab, struct vt_station *station,
     uint64_t from = vt_now_ns();
     vt_status s = VT_OK;
     *passed = true;
-    size_t n_single = lab->caps->max_series > 0 ? pool->first_drawn : pool->n_sets;
-    for (size_t i = 0; i < n_single && *passed && s == VT_OK; i++) {
-        if (i >= 2 && i < pool->n_timed)
+    for (size_t i = 0; i < pool->first_drawn && *passed && s == VT_OK; i++) {
+        if ((i >= 2 && i < pool->n_timed) || pool->set[i].is_unfit)
             continue;
         struct vt_check r;
         s = check_one(lab, station, c, i, from + i, &r, err);
@@ -263,7 +262,7 @@ struct duel {
     struct vt_station *station;
     struct vt_candidate *a, *b;
     uint64_t deadline_ns;
-    size_t first_set;
+    size_t set[VT_MAX_TIMED_SETS];
     unsigned placement;
 };
 
@@ -271,8 +270,8 @@ static vt_status timed_call(void *arg, bool is_reference, size_t set, uint64_t r
                             vt_err *err)
 {
     const struct duel *d = arg;
-    const struct vt_call call = {.set = d->first_set + set,
-                                 .against = d->first_set + set,
+    const struct vt_call call = {.set = d->set[set],
+                                 .against = d->set[set],
                                  .random = random,
                                  .deadline_ns = d->deadline_ns,
                                  .placement = d->placement,
@@ -298,19 +297,17 @@ static vt_status time_bout(const struct vt_lab *lab, struct vt_station *station,
                            vt_err *err)
 {
     const struct vt_pool *pool = &c->subject->pool;
-    struct duel d = {.lab = lab,
-                     .station = station,
-                     .a = w->a,
-                     .b = w->b,
-                     .deadline_ns = deadline_ns(c),
-                     .first_set = w->is_spiced ? pool->n_timed : 0,
-                     .placement = w->placement};
+    struct duel d = {
+        .lab = lab, .station = station, .a = w->a, .b = w->b, .deadline_ns = deadline_ns(c), .placement = w->placement};
+    size_t n_sets = w->is_spiced ? vt_pool_spiced(pool, d.set, VT_MAX_TIMED_SETS) : pool->n_timed;
+    for (size_t i = 0; i < n_sets && !w->is_spiced; i++)
+        d.set[i] = i;
     const struct protocol *p = &protocols[c->protocol];
     const struct vt_timing_opts o = {
         .call = timed_call,
         .watch = watch,
         .arg = &d,
-        .n_sets = w->is_spiced ? pool->n_spiced : pool->n_timed,
+        .n_sets = n_sets,
         .lease = lab->lease,
         .place = &lab->caps->lane[lane],
         .turns = &lab->turns[lane],
@@ -320,8 +317,8 @@ static vt_status time_bout(const struct vt_lab *lab, struct vt_station *station,
         .precision = c->outcome->is_copy && c->protocol == VT_PROTOCOL_FAST ? copy_precision : p->precision,
         .budget_ms = w->is_brief ? p->budget_ms / 3 : p->budget_ms};
     vt_status s = vt_timing_run(&o, out, failed, failure, err);
-    if (*failed)
-        failure->set += failure->end == VT_CHECK_LINGERED ? d.first_set : 0;
+    if (*failed && failure->end == VT_CHECK_LINGERED)
+        failure->set = d.set[failure->set];
     return s;
 }
 
@@ -465,7 +462,8 @@ static vt_status make_sure(const struct vt_lab *lab, struct vt_station *station,
             w.placement = k;
             VT_TRY(confirm(lab, station, lane, c, &w, failure, failed, &goes_on, err));
         }
-    if (goes_on && c->subject->pool.n_spiced > 0) {
+    size_t spiced[VT_MAX_TIMED_SETS];
+    if (goes_on && vt_pool_spiced(&c->subject->pool, spiced, VT_MAX_TIMED_SETS) > 0) {
         w.placement = 0;
         w.is_spiced = true;
         VT_TRY(confirm(lab, station, lane, c, &w, failure, failed, &goes_on, err));

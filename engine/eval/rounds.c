@@ -18,7 +18,7 @@ struct walk {
     const struct vt_rounds_opts *o;
     struct vt_rounds *out;
     struct vt_stream random;
-    size_t first, n, at;
+    size_t n, at;
     uint16_t order[VT_POOL_MAX_SETS];
     uint64_t digest[VT_POOL_MAX_SETS];
     bool has_digest[VT_POOL_MAX_SETS];
@@ -85,10 +85,11 @@ vt_status vt_rounds_run(const struct vt_rounds_opts *o, struct vt_rounds *out, v
     memset(out, 0, sizeof *out);
     if (most == 0)
         return VT_OK;
-    w.first = p->first_drawn < p->n_sets ? p->first_drawn : 0;
-    w.n = w.at = p->n_sets - w.first;
-    for (size_t i = 0; i < w.n; i++)
-        w.order[i] = (uint16_t)(w.first + i);
+    for (size_t first = p->first_drawn, end = p->n_sets; w.n == 0; end = first, first = 0)
+        for (size_t i = first; i < end; i++)
+            if (!p->set[i].is_unfit)
+                w.order[w.n++] = (uint16_t)i;
+    w.at = w.n;
     vt_stream_init(&w.random, vt_seed_mix(o->seed, 0x40d5));
     size_t left = o->n_calls > w.n ? o->n_calls : w.n;
     while (left > 0 && !out->failed) {

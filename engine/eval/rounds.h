@@ -28,8 +28,8 @@ struct vt_rounds {
     bool failed;
     struct vt_check failure;
 };
-/* On the drawn sets of the pool, or on all where no sizes were drawn, in secret order. Does nothing on a tier without
- * series. */
+/* On the drawn sets of the pool that are fit, or on the others where no sizes were drawn, in secret order. Does nothing
+ * on a tier without series. */
 vt_status vt_rounds_run(const struct vt_rounds_opts *o, struct vt_rounds *out, vt_err *err) VT_MUST_USE;
 
 #endif

@@ -107,7 +107,8 @@ static inline void free_tasks(struct task_list *list)
 
 /* ---- compiled bodies ---- */
 
-/* The same task at its cpu sizes alone. A null candidate is written for one shape: crashing on another is no refusal. */
+/* The same task at its cpu sizes alone. A null candidate is written for one shape: crashing on another is no refusal.
+ */
 static inline vt_task *at_one_shape(const vt_task *t)
 {
     const char *text = vt_task_json(t);

@@ -15,9 +15,9 @@
 
 /* Places of code and stack that timings are repeated at. */
 enum { VT_C_PLACEMENTS = 4 };
-/* Of the runner (vt_image_shift). A compiler aligns functions to 16 bytes, so a loop can begin in any quarter of a cache
- * line; at these numbers it meets all four, whichever quarter it was linked in, and both halves where it aligns to 32.
- * So a difference that place alone makes cannot show at every one of them. */
+/* Of the runner (vt_image_shift). A compiler aligns functions to 16 bytes, so a loop can begin in any quarter of a
+ * cache line; at these numbers it meets all four, whichever quarter it was linked in, and both halves where it aligns
+ * to 32. So a difference that place alone makes cannot show at every one of them. */
 static const uint32_t vt_c_placement[VT_C_PLACEMENTS] = {0, 2, 3, 5};
 
 struct vt_tier {
