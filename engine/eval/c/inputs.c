@@ -351,9 +351,9 @@ static void add_row(float *x, const float *other, const struct vt_layout_array *
     memcpy(x + at, other + at, (size_t)l->block * sizeof *x);
 }
 
-/* One to three of them hide best, some dozen show in the mean of many. What is far larger than the rest lies in the first
- * quarter of its row, for the reason given at to_needle, and is there once: beside several of them a float sum loses what
- * is ordinary altogether, and in one direction. */
+/* One to three of them hide best, some dozen show in the mean of many. What is far larger than the rest lies in the
+ * first quarter of its row, for the reason given at to_needle, and is there once: beside several of them a float sum
+ * loses what is ordinary altogether, and in one direction. */
 static void add_exceptions(float *x, const float *other, const struct vt_layout_array *l, bool is_needle, uint64_t key)
 {
     struct vt_stream random;
