@@ -429,6 +429,7 @@ vt_status vt_runner_call_many(struct vt_runner *r, const struct vt_call_step *st
             return not_set_up(r, !has_died, err);
         /* The template runs nothing of the candidate's: it ends early only with what the candidate brings down, as when
          * the job's memory is used up. */
+        out->n_returned = r->call->n_returned;
         out->end = has_died ? VT_CALL_SIGNAL : VT_CALL_TIMEOUT;
         out->signo = has_died ? SIGKILL : 0;
         return VT_OK;

@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 enum block { TEXT, RO, RW, ZEROS, N_BLOCKS, NOWHERE };
-enum { MAX_UNDEFINED = 4, NAME_SHOWN = 60 };
+enum { MAX_UNDEFINED = 4, NAME_SHOWN = 60, MAX_GLOBALS = 4096 };
 
 struct piece {
     enum block block;
@@ -256,6 +256,7 @@ static bool is_here(const struct linker *l, const Elf64_Sym *s)
 static bool find_entry(struct linker *l)
 {
     bool is_found = false;
+    uint32_t n_globals = 0;
     for (uint32_t i = 1; i < l->n_symbols; i++) {
         Elf64_Sym s;
         Elf64_Shdr in;
@@ -264,6 +265,9 @@ static bool find_entry(struct linker *l)
             return refuse(l, "it has an indirect function");
         if (ELF64_ST_TYPE(s.st_info) == STT_TLS)
             return refuse(l, "it has thread-local storage of its own making");
+        n_globals += ELF64_ST_BIND(s.st_info) != STB_LOCAL;
+        if (n_globals > MAX_GLOBALS)
+            return refuse(l, "it has more than 4,096 names for others, where a kernel needs one");
         if (is_found || ELF64_ST_BIND(s.st_info) == STB_LOCAL || s.st_shndx == SHN_UNDEF ||
             ELF64_ST_VISIBILITY(s.st_other) == STV_HIDDEN || ELF64_ST_VISIBILITY(s.st_other) == STV_INTERNAL ||
             strcmp(string(l, &l->strtab, s.st_name), l->name) != 0)
