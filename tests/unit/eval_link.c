@@ -13,7 +13,10 @@
 #include "harness.h"
 #include "loop/loop.h"
 
+/* A case that has a `spot` has it reached. */
 static const char kernel[] = "void f(float *y) { y[0] = 1.0f; }\n";
+static const char reaching[] =
+    "extern char spot[];\nvoid f(float *y) { y[0] = 1.0f; __asm__ volatile(\"\" : : \"r\"(spot)); }\n";
 static char folder[] = "/tmp/vegttt-link-XXXXXX";
 #if defined(__x86_64__)
 enum { HERE = EM_X86_64 };
@@ -28,7 +31,8 @@ static bool compile(const char *code, struct vt_buf *out)
     int exit_code = -1;
     snprintf(path, sizeof path, "%s/a.c", folder);
     CHECK_OK(vt_fs_write_atomic(path, code, strlen(code), &err), err);
-    snprintf(command, sizeof command, "cd %s && ${CC:-cc} -O1 -fPIC -w -c -o a.o a.c", folder);
+    snprintf(command, sizeof command,
+             "cd %s && ${CC:-cc} -O1 -fPIC -ffunction-sections -fdata-sections -w -c -o a.o a.c", folder);
     const char *const argv[] = {"sh", "-c", command, NULL};
     CHECK_OK(vt_child_run(argv, 60, NULL, NULL, &exit_code, &err), err);
     snprintf(path, sizeof path, "%s/a.o", folder);
@@ -77,27 +81,27 @@ static const struct object {
     {"thread-local", "_Thread_local int v;\nint *g(void) { return &v; }\n", "thread-local"},
     {"executable stack", ASM(".section .note.GNU-stack,\\\"x\\\"\\n.text"), "executable stack"},
     {"writable code", ASM(".section .text.w,\\\"awx\\\"\\n.quad 0\\n.text"), "writable code"},
-    {"common", ASM(".comm shared_block,4096") "extern char shared_block[];\nchar *g(void) { return shared_block; }\n",
-     "outside its code and data"},
+    {"common", ASM(".comm spot,4096") "", "outside its code and data"},
     {"absolute",
      ASM(".globl far_away\\n.set far_away, 0x1234") "extern char far_away[];\nchar *g(void) { return far_away; }\n",
      "outside its code and data"},
-    {"address beyond", ASM(".data\\n.quad f + 0x40000000\\n.text"), "outside its code and data"},
-    {"address before", ASM(".data\\n.quad f - 1\\n.text"), "outside its code and data"},
-    {"function with an offset", ASM(".data\\n.quad expf + 8\\n.text"), "outside its code and data"},
+    {"address beyond", ASM(".data\\n.globl spot\\nspot: .quad f + 0x40000000\\n.text"), "outside its code and data"},
+    {"address before", ASM(".data\\n.globl spot\\nspot: .quad f - 1\\n.text"), "outside its code and data"},
+    {"function with an offset", ASM(".data\\n.globl spot\\nspot: .quad expf + 8\\n.text"), "outside its code and data"},
     {"a frame table's section",
-     "extern int g(void);\n" ASM(".section .eh_frame,\\\"a\\\"\\nframe: .quad 0\\n.data\\n.quad frame\\n.text"),
+     "extern int g(void);\n" ASM(
+         ".section .eh_frame,\\\"a\\\"\\nframe: .quad 0\\n.data\\n.globl spot\\nspot: .quad frame\\n.text"),
      "outside its code and data"},
-    {"zeros", "static char big[3l << 30];\nchar *g(long i) { return big + i; }\n", "more than 1 GiB"},
-    {"data", ASM(".data\\n.fill 17 << 20, 1, 1\\n.text"), "more than 16 MiB"},
-    {"alignment", ASM(".data\\n.balign 8192\\n.quad 0\\n.text"), "alignment beyond a page"},
+    {"zeros", "char spot[3l << 30];\n", "more than 1 GiB"},
+    {"data", ASM(".data\\n.globl spot\\nspot: .fill 17 << 20, 1, 1\\n.text"), "more than 16 MiB"},
+    {"alignment", ASM(".data\\n.balign 8192\\n.globl spot\\nspot: .quad 0\\n.text"), "alignment beyond a page"},
     {"names",
      ASM(".altmacro\\n.macro many n\\n.globl v\\\\n\\nv\\\\n: .quad 0\\n.endm\\n.data\\n.set i, 0\\n"
          ".rept 5000\\nmany %i\\n.set i, i + 1\\n.endr\\n.noaltmacro\\n.text"),
      "more than 4,096 names"},
 #if defined(__x86_64__)
-    {"absolute 32 bits", ASM("movl $f, %eax"), "unusual kind"},
-    {"table offset", ASM("movabs $_GLOBAL_OFFSET_TABLE_, %rax"), "unusual kind"},
+    {"absolute 32 bits", ASM(".globl spot\\nspot: movl $f, %eax"), "unusual kind"},
+    {"table offset", ASM(".globl spot\\nspot: movabs $_GLOBAL_OFFSET_TABLE_, %rax"), "unusual kind"},
 #endif
 };
 
@@ -108,7 +112,7 @@ static void each_is_refused_for_what_it_is(void)
         char code[2048];
         struct vt_buf object;
         struct link_result r;
-        snprintf(code, sizeof code, "%s%s", kernel, o->code);
+        snprintf(code, sizeof code, "%s%s", strstr(o->code, "spot") ? reaching : kernel, o->code);
         if (!compile(code, &object)) {
             printf("  not made here: %s\n", o->name);
             CHECK(o->says != NULL);
@@ -122,6 +126,34 @@ static void each_is_refused_for_what_it_is(void)
         free(r.image);
         vt_buf_free(&object);
     }
+}
+
+/* What the function does not reach is not there: neither its bytes nor its wishes. */
+static void only_what_is_reached(void)
+{
+    static const char alone[] = "float f(float x) { return x + 1; }\n";
+    struct vt_buf object;
+    struct link_result a, b;
+    char code[1024];
+    snprintf(code, sizeof code,
+             "int printf(const char *, ...);\nfloat expf(float);\nchar big[1 << 20] = {1};\nextern int missing;\n%s"
+             "void show(float x) { printf(\"%%g %%d\", expf(x), missing); }\nint main(void) { show(f(big[0])); return "
+             "0; }\n",
+             alone);
+    CHECK(compile(alone, &object));
+    link_bytes(&object, "f", &a);
+    vt_buf_free(&object);
+    CHECK(compile(code, &object));
+    link_bytes(&object, "f", &b);
+    CHECK_INT(a.end, LINK_OK);
+    CHECK_INT(b.end, LINK_OK);
+    CHECK(a.image_len == b.image_len && memcmp(a.image, b.image, a.image_len) == 0);
+    free(a.image);
+    free(b.image);
+    link_bytes(&object, "show", &b);
+    CHECK_INT(b.end, LINK_UNDEFINED);
+    CHECK(strstr(b.why, "`printf'") && strstr(b.why, "`missing'"));
+    vt_buf_free(&object);
 }
 
 static void functions_that_are_not_there(void)
@@ -318,6 +350,7 @@ static void set_up(void)
 
 static const struct test_case cases[] = {TEST(set_up),
                                          TEST(each_is_refused_for_what_it_is),
+                                         TEST(only_what_is_reached),
                                          TEST(functions_that_are_not_there),
                                          TEST(an_image_of_known_parts),
                                          TEST(damage_is_refused_or_harmless),

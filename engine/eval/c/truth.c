@@ -53,6 +53,8 @@ static const char *const flags[] = {"-std=gnu++17",
                                     "-D_Thread_local=",
                                     "-D__thread=",
                                     "-fno-asynchronous-unwind-tables",
+                                    "-ffunction-sections",
+                                    "-fdata-sections",
                                     NULL};
 
 struct vt_truth {

@@ -18,7 +18,6 @@
  */
 #include "eval/c/worker/template.h"
 #include "eval/c/worker/load.h"
-#include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -190,7 +189,8 @@ static void reset_registers(void)
 
 static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_steps, uint32_t stack_offset)
 {
-    volatile unsigned char *room = alloca(stack_offset + 16);
+    /* Less than VT_WIRE_MAX_STACK, of a stack that belongs to this call alone. */
+    volatile unsigned char *room = __builtin_alloca(stack_offset + 16);
     room[0] = 0;
     for (uint32_t i = 0; i < n_steps; i++) {
         const int64_t *v = arguments[i].v;
