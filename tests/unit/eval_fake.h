@@ -15,7 +15,7 @@
  *   bits=other|timed|series   other output bits on every call, every timed one, or every second one of a series
  *   atN=US              of timed calls at placement N
  *   spiced=US           of timed calls on contaminated inputs
- *   linger=MS           how much longer its process lives after a timed call, in real time
+ *   linger=MS           how long its process stays after a timed call; each=N: after every N-th only
  *   series=wrong|fault|timeout   at call `nth` of a series (default 1)
  *   hold=ground|build|load|check|time                 waits there until the test lets go or the station is cancelled
  *
@@ -24,7 +24,6 @@
 #ifndef VT_TEST_EVAL_FAKE_H
 #define VT_TEST_EVAL_FAKE_H
 
-#include "base/clock.h"
 #include "eval/eval.h"
 #include "eval_fixture.h"
 
@@ -468,8 +467,8 @@ static vt_status fake_time(struct vt_station *s, struct vt_candidate *c, const s
     int n_timed = fake_note(s, c, call, true);
     fake_right(c, call, out);
     out->ns = (uint64_t)(1e3 * fake_us(c, call, (double)out->ns / 1e3));
-    if (fake_number(c->code, "linger", 0) > 0)
-        vt_sleep_ms((unsigned)fake_number(c->code, "linger", 0));
+    out->after_ns =
+        (uint64_t)(1e6 * fake_number(c->code, n_timed % (int)fake_number(c->code, "each", 1) ? "" : "linger", 0.2));
     out->ns = (uint64_t)((double)out->ns * (1 + fake_number(c->code, "noise", 0) / 100 * (n_timed % 7 - 3) / 3));
     out->compare.worst = fake_number(c->code, "worst", out->compare.worst);
     out->was_disturbed = n_timed == (int)fake_number(c->code, "disturbed", 0) || fake_is(c->code, "disturbed", "all");
