@@ -115,7 +115,7 @@ int main(int argc, char **argv)
     struct vt_outputs outputs = {-1, NULL, 0};
     vt_task *t = fixture_task("relu");
     static struct vt_pool rules;
-    vt_pool_plan(&rules, t, "cpu", false, 1);
+    vt_pool_plan(&rules, t, "cpu", false, true, 1);
     CHECK_OK(vt_scratch_make(&dir, &err), err);
     CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
     CHECK_OK(vt_assemble_body(t, vt_task_body(t), &unit, &err), err);

@@ -362,7 +362,10 @@ static bool clock_call(struct vt_runner *r, const struct vt_call_opts *o, struct
     out->ns = vt_now_ns() - start;
     take_samples(r, o->out_sel);
     out->was_preempted = involuntary_switches() != switches;
-    return await_gone(r, o, vt_now_ns(), held);
+    uint64_t done = vt_now_ns();
+    bool in_time = await_gone(r, o, done, held);
+    out->after_ns = vt_now_ns() - done;
+    return in_time;
 }
 
 /* Words of the call page: a candidate may have written them. They choose a sentence, never a verdict. */

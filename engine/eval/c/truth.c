@@ -65,10 +65,10 @@ struct vt_truth {
     bool allow_unsafe;
     unsigned char *object;
     size_t object_len;
-    /* of the scale that ran last */
-    char scale[24];
+    /* of the run before */
     struct vt_truth_header header;
     struct vt_plan plan;
+    size_t in_bytes, va_bytes; /* what the runner can take */
     int in_fd;
     void *in_map;
     struct vt_outputs outputs;
@@ -242,20 +242,19 @@ vt_status vt_truth_new(vt_task *task, const struct vt_truth_opts *o, vt_truth **
     return VT_OK;
 }
 
-static void drop_scale(vt_truth *t)
+static void drop_runner(vt_truth *t)
 {
     vt_runner_close(t->runner);
     t->runner = NULL;
-    vt_memfile_free(&t->in_fd, &t->in_map, t->plan.in_bytes);
+    vt_memfile_free(&t->in_fd, &t->in_map, t->in_bytes);
     vt_outputs_free(&t->outputs);
-    t->scale[0] = 0;
 }
 
 void vt_truth_free(vt_truth *t)
 {
     if (!t)
         return;
-    drop_scale(t);
+    drop_runner(t);
     vt_task_unref(t->task);
     free(t->object);
     free(t);
@@ -298,27 +297,30 @@ static vt_status place(vt_truth *t, const vt_layout *l, vt_err *err)
     return VT_OK;
 }
 
-/* A template with files that fit this scale, unless the last run had it. */
-static vt_status open_scale(vt_truth *t, const char *scale, const vt_layout *l, vt_err *err)
+/* A template with files that fit this layout. Twice what the first run needs, since the drawn sizes of a pool (sizes.h)
+ * are up to twice as large as the scale's own, and there are many. */
+static vt_status open_runner(vt_truth *t, const vt_layout *l, vt_err *err)
 {
     char load_error[256];
-    if (t->runner && strcmp(t->scale, scale) == 0 && vt_runner_is_alive(t->runner))
-        return VT_OK;
-    drop_scale(t);
     VT_TRY(place(t, l, err));
-    VT_TRY(vt_memfile_make("truth inputs", t->plan.in_bytes, &t->in_fd, &t->in_map, err));
-    VT_TRY(vt_outputs_fit(&t->outputs, t->plan.out_bytes, err));
+    if (t->runner && t->plan.in_bytes <= t->in_bytes && t->plan.out_bytes <= t->outputs.bytes &&
+        t->plan.va_bytes <= t->va_bytes && vt_runner_is_alive(t->runner))
+        return VT_OK;
+    drop_runner(t);
+    t->in_bytes = 2 * t->plan.in_bytes;
+    t->va_bytes = 2 * t->plan.va_bytes;
+    VT_TRY(vt_memfile_make("truth inputs", t->in_bytes, &t->in_fd, &t->in_map, err));
+    VT_TRY(vt_outputs_fit(&t->outputs, 2 * t->plan.out_bytes, err));
     const struct vt_runner_opts o = {.broker = t->broker,
                                      .object = t->object,
                                      .object_len = t->object_len,
                                      .in_fd = t->in_fd,
-                                     .va_bytes = t->plan.va_bytes,
+                                     .va_bytes = t->va_bytes,
                                      .outputs = {&t->outputs, NULL},
                                      .allow_unsafe = t->allow_unsafe};
     VT_TRY(vt_runner_open(&o, &t->runner, load_error, err));
     if (!t->runner)
         return vt_fail(err, VT_EFORMAT, "the truth of task %s does not load: %s", t->task->name, load_error);
-    snprintf(t->scale, sizeof t->scale, "%s", scale);
     return VT_OK;
 }
 
@@ -437,7 +439,7 @@ vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], 
     vt_layout l;
     memset(out, 0, sizeof *out);
     VT_TRY(vt_task_layout(t->task, scale, &l, err));
-    VT_TRY(open_scale(t, scale, &l, err));
+    VT_TRY(open_runner(t, &l, err));
     vt_lease_enter(t->lease);
     put_inputs(t, buf);
     vt_lease_leave(t->lease);
