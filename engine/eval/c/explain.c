@@ -53,10 +53,14 @@ static const char *signal_name(int signo)
 static void say_place(struct vt_say *t, const struct vt_candidate *c, const vt_task *task,
                       const struct vt_check *failure)
 {
-    const struct vt_plan *p = c->ground->pool.set[failure->set].plan;
+    const struct vt_plan *p = c->home[0].ground->pool.set[failure->set].plan;
     const struct vt_call_result *call = &c->fault;
     if (call->fault_place == VT_FAULT_NULL) {
         vt_say(t, " It used a null pointer.");
+        return;
+    }
+    if (call->fault_place == VT_FAULT_INSTRUCTION) {
+        vt_say(t, " It executed a privileged instruction, or used an address that cannot exist.");
         return;
     }
     if (call->fault_place == VT_FAULT_STACK) {
@@ -92,10 +96,12 @@ static void say_fault(struct vt_say *t, const struct vt_candidate *c, const vt_t
         say_place(t, c, task, f);
         return;
     case VT_CALL_FORBIDDEN:
+        vt_say(t, "The function made a system call");
+        if (c->fault.syscall <= VT_CALL_LAST_SYSCALL)
+            vt_say(t, " (number %u)", c->fault.syscall);
         vt_say(t,
-               "The function made a system call (number %u), which is not allowed: a kernel only computes. Files, "
-               "output, threads, clocks and large allocations are out of reach.",
-               c->fault.syscall);
+               ", which is not allowed: a kernel only computes. Files, output, threads, clocks and large allocations "
+               "are out of reach.");
         return;
     case VT_CALL_EXITED:
         vt_say(t, "The function ended the process (exit code %d) instead of returning.", c->fault.exit_code);
@@ -173,7 +179,7 @@ static void put_call(vt_json *x, const struct vt_call_result *call)
     vt_json_put_str(x, "call", ends[call->end]);
     if (call->signo)
         vt_json_put_int(x, "signal", call->signo);
-    if (call->end == VT_CALL_FORBIDDEN)
+    if (call->end == VT_CALL_FORBIDDEN && call->syscall <= VT_CALL_LAST_SYSCALL)
         vt_json_put_int(x, "syscall", call->syscall);
     if (call->end == VT_CALL_EXITED)
         vt_json_put_int(x, "exit_code", call->exit_code);
@@ -206,12 +212,12 @@ void vt_c_record(const struct vt_tier *t, const struct vt_candidate *c, enum vt_
         flag(parts->flags, "unsafe_jail");
     if (stage == VT_STAGE_TIME && t->clock == VT_CLOCK_SLEEP)
         flag(parts->flags, "one_core");
-    if (stage == VT_STAGE_TIME && t->cores.is_shared)
+    if (stage == VT_STAGE_TIME && t->cores[c->lane].is_shared)
         flag(parts->flags, "shared_core");
     if (parts->failure)
         put_call(parts->failure, &c->fault);
     if (is_timed) {
-        put_cores(parts->record, &t->cores);
+        put_cores(parts->record, &t->cores[c->lane]);
         vt_json_put_str(parts->record, "cache_state", "warm");
     }
 }
