@@ -283,8 +283,6 @@ static bool find_entry(struct linker *l)
         get_symbol(l, i, &s);
         if (ELF64_ST_TYPE(s.st_info) == STT_GNU_IFUNC)
             return refuse(l, "it has an indirect function");
-        if (ELF64_ST_TYPE(s.st_info) == STT_TLS)
-            return refuse(l, "it has thread-local storage of its own making");
         n_globals += ELF64_ST_BIND(s.st_info) != STB_LOCAL;
         if (n_globals > MAX_GLOBALS)
             return refuse(l, "it has more than 4,096 names for others, where a kernel needs one");
