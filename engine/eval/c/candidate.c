@@ -130,12 +130,28 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct
     return status;
 }
 
+/* The pragma of each compiler; the other one ignores it. */
+static vt_status make_plain(struct vt_buf *unit, vt_err *err)
+{
+    struct vt_buf plain;
+    vt_buf_init(&plain, unit->len + 256);
+    vt_buf_puts(&plain,
+                "#if defined(__clang__)\n#pragma clang optimize off\n#else\n#pragma GCC optimize(\"O0\")\n#endif\n");
+    vt_buf_add(&plain, unit->p, unit->len);
+    vt_status s = vt_buf_check(&plain, "a candidate without optimisation", err);
+    vt_buf_free(unit);
+    *unit = plain;
+    return s;
+}
+
 static vt_status build_reading(struct vt_station *s, const struct vt_build_request *r, const struct vt_code *code,
                                struct vt_candidate **out, struct vt_stage_result *result, vt_err *err)
 {
     struct vt_buf unit;
     *out = NULL;
     VT_TRY(vt_assemble(r->task, code, &unit, err));
+    if (r->is_plain)
+        VT_TRY(make_plain(&unit, err));
     return build_unit(s, r->task, code, &unit, r->store, r->is_fresh, out, result, err);
 }
 
