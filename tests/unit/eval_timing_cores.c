@@ -54,15 +54,16 @@ static void confined_to_one(void)
 
 /* ---- other machines ---- */
 
-/* Core k is the same as k ^ 1 (neighbours), as k + half (counted the other way), as every other, or as none. */
-static enum { ALONE, NEIGHBOURS, FAR, ALL_ONE } shape;
+/* Core k is the same as k ^ 1 (neighbours), as k + half (counted the other way), as three others, as every other, or as
+ * none. */
+static enum { ALONE, NEIGHBOURS, FAR, QUADS, ALL_ONE } shape;
 static int n_cores;
 
 static void measure(struct vt_cores *c, int n_rounds)
 {
     const int a = c->run_cpu, b = c->clock_cpu;
     (void)n_rounds;
-    c->is_shared = shape == ALL_ONE || (shape == NEIGHBOURS && (a ^ 1) == b) ||
+    c->is_shared = shape == ALL_ONE || (shape == NEIGHBOURS && (a ^ 1) == b) || (shape == QUADS && a / 4 == b / 4) ||
                    (shape == FAR && a % (n_cores / 2) == b % (n_cores / 2));
     c->corun = c->is_shared ? 1.9 : 1;
 }
@@ -87,11 +88,10 @@ static void many_shapes(void)
 {
     static const struct {
         int n, shape, lanes;
-    } machines[] = {{1, ALONE, 1},       {2, ALONE, 1},  {2, NEIGHBOURS, 1},  {4, NEIGHBOURS, 1},
-                    {4, ALONE, 1},       {6, ALONE, 1},  {8, ALONE, 2},       {8, NEIGHBOURS, 1},
-                    {8, FAR, 2},         {16, ALONE, 5}, {16, NEIGHBOURS, 3}, {16, FAR, 4},
-                    {16, ALL_ONE, 1},    {64, ALONE, 8}, {64, NEIGHBOURS, 8}, {64, FAR, 8},
-                    {512, NEIGHBOURS, 8}};
+    } machines[] = {{1, ALONE, 1},       {2, ALONE, 1}, {2, NEIGHBOURS, 1},  {4, NEIGHBOURS, 1}, {4, ALONE, 1},
+                    {6, ALONE, 1},       {8, ALONE, 2}, {8, NEIGHBOURS, 1},  {8, FAR, 2},        {16, ALONE, 5},
+                    {16, NEIGHBOURS, 3}, {16, FAR, 4},  {16, QUADS, 1},      {16, ALL_ONE, 1},   {64, ALONE, 8},
+                    {64, NEIGHBOURS, 8}, {64, FAR, 8},  {512, NEIGHBOURS, 8}};
     for (size_t m = 0; m < sizeof machines / sizeof machines[0]; m++) {
         struct vt_cores c[ROOM];
         cpu_set_t place[ROOM], left;
