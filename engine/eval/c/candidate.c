@@ -141,6 +141,8 @@ static vt_status make_plain(struct vt_buf *unit, vt_err *err)
     vt_status s = vt_buf_check(&plain, "a candidate without optimisation", err);
     vt_buf_free(unit);
     *unit = plain;
+    if (s != VT_OK)
+        vt_buf_free(unit);
     return s;
 }
 
