@@ -451,7 +451,8 @@ static bool is_wider_needed(const struct vt_outcome *o)
 
 /* The last question: is it the code that is right, or only what this compiler made of it? A read past the end that the
  * optimiser removed is still in the code, and comes back with the next compiler. So the code is compiled once more as
- * it stands and called on the drawn sets. Code that only compiles with optimisation has nothing to be asked. */
+ * it stands and called on the drawn sets, when it is sure or looks clearly faster. Code that only compiles with
+ * optimisation has nothing to be asked. */
 static vt_status check_plain(const struct vt_lab *lab, struct vt_station *station, struct vt_case *c,
                              struct vt_check *failure, bool *failed, vt_err *err)
 {
@@ -459,10 +460,8 @@ static vt_status check_plain(const struct vt_lab *lab, struct vt_station *statio
     struct vt_candidate *plain = NULL;
     struct vt_stage_result built = {.passed = false}, loaded = {.passed = false};
     struct vt_rounds r = {.failed = false};
-    if (lab->caps->max_series == 0) {
-        c->outcome->is_sure = true;
+    if (lab->caps->max_series == 0)
         return VT_OK;
-    }
     VT_TRY(lab->ops->build(station, &b, &plain, &built, err));
     vt_status s = built.passed ? lab->ops->load(station, plain, c->subject->ground, true, &loaded, err) : VT_OK;
     if (s == VT_OK && loaded.passed) {
@@ -476,7 +475,7 @@ static vt_status check_plain(const struct vt_lab *lab, struct vt_station *statio
                                          .slack_ns = (uint64_t)CHECK_SLACK_MS * 1000000};
         s = vt_rounds_run(&o, &r, err);
     }
-    c->outcome->is_sure = s == VT_OK && !r.failed;
+    c->outcome->is_sure &= s == VT_OK && !r.failed;
     if (s == VT_OK && r.failed && !r.failure.is_timeout) {
         *failed = true;
         *failure = r.failure;
@@ -499,8 +498,9 @@ static vt_status make_sure(const struct vt_lab *lab, struct vt_station *station,
     bool goes_on = true;
     if (!o->trials.is_settled)
         o->unsure = "its times do not settle";
-    if (o->is_copy || o->unsure || o->trials.lo <= 0 || (o->flags & VT_FLAG_NONDETERMINISTIC))
+    if (o->is_copy || (o->flags & VT_FLAG_NONDETERMINISTIC))
         return VT_OK;
+    goes_on = !o->unsure && o->trials.lo > 0;
     for (unsigned k = 1; k < lab->caps->n_placements && goes_on; k++)
         if (k < PLACES_WHEN_CLEAR || is_wider_needed(o)) {
             w.placement = k;
@@ -513,9 +513,9 @@ static vt_status make_sure(const struct vt_lab *lab, struct vt_station *station,
         VT_TRY(confirm(lab, station, lane, c, &w, failure, failed, &goes_on, err));
     }
     combine(o);
-    if (goes_on && o->lo > 0)
-        return check_plain(lab, station, c, failure, failed, err);
-    return VT_OK;
+    o->is_sure = goes_on && o->lo > 0;
+    return !*failed && (o->is_sure || o->log_ratio > clear_ratio) ? check_plain(lab, station, c, failure, failed, err)
+                                                                  : VT_OK;
 }
 
 /* ---- the lane ---- */
