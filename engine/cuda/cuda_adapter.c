@@ -463,6 +463,16 @@ vt_status vt_cuda_grad_read(void *opened, const vt_lm_grad *g, float *out, vt_er
     return vt_gpu_stream_wait(be->gpu, be->stream, err);
 }
 
+vt_status vt_cuda_grad_copy(void *opened, vt_lm_grad *to, void *of, const vt_lm_grad *from, vt_err *err)
+{
+    struct vt_cuda *be = opened;
+    const struct vt_cuda *other = of;
+    VT_TRY(vt_gpu_bind(be->gpu, err));
+    VT_TRY(vt_gpu_copy_from(be->gpu, values_of(to), other->gpu, values_of(from), from->shape.n_params * sizeof(float),
+                            be->stream, err));
+    return vt_gpu_stream_wait(be->gpu, be->stream, err);
+}
+
 static vt_status ensure_moments(struct vt_cuda *be, struct vt_cuda_adapter *a, vt_err *err)
 {
     const size_t bytes = 2 * a->n_params * sizeof(float);
