@@ -2,7 +2,7 @@
  *
  * bench_devices.c: one model on several GPUs (model/lm_many.h) against the same on one of them.
  *
- *     bench_devices [--devices N] [--runs N] [--eval BENCH_EVAL TASKS.jsonl] [135m] [1.5b] [7b]
+ *     bench_devices [--devices N] [--runs N] [--eval "BENCH_EVAL TASKS.jsonl KERNELS EAGER.jsonl"] [135m] [1.5b] [7b]
  *
  * For every shape, with random weights: the LoRA step on 5 x (600 + 32 x 296) tokens by the backend alone, as shards on
  * one device, and on all; the samples of twice five prompts (320, 128 new tokens) on one device, five prompts after the
@@ -24,7 +24,7 @@ enum { MOST_GROUPS = 2 * GROUPS, HALF_GROUPS = 4, HALF_EACH = 40, MOST_SLOTS = M
 
 struct options {
     int devices, runs, steps;
-    const char *eval, *tasks;
+    const char *eval;
 };
 
 struct place {
@@ -268,17 +268,17 @@ static bool run_shape(const struct shape *shape, const struct options *o, double
 
 /* --- evaluation --- */
 
-/* "…: 12.3 a second (checked and timed)": what bench_eval says, with VEGTTT_EVAL_DEVICES as it is. */
+/* "20 mixed tasks: … s: 12.3 a second (checked and timed)": what bench_eval says, with VEGTTT_EVAL_DEVICES as it is. */
 static double candidates_per_second(const struct options *o)
 {
     char command[1024], line[512];
     double rate = 0;
-    (void)snprintf(command, sizeof command, "%s %s search 2>&1", o->eval, o->tasks);
+    (void)snprintf(command, sizeof command, "%s search 2>&1", o->eval);
     FILE *f = popen(command, "r");
     while (f && fgets(line, sizeof line, f)) {
-        const char *at = strstr(line, " a second (checked and timed)"), *from = at ? strstr(line, ": ") : NULL;
-        if (from)
-            rate = strtod(from + 2, NULL);
+        const char *from = strstr(line, " s: ");
+        if (from && strstr(line, "20 mixed tasks") && strstr(line, "(checked and timed)"))
+            rate = strtod(from + 4, NULL);
     }
     if (f)
         (void)pclose(f);
@@ -297,10 +297,9 @@ int main(int argc, char **argv)
             o.devices = (int)strtol(argv[++i], NULL, 10);
         else if (has_value && strcmp(argv[i], "--runs") == 0)
             o.runs = (int)strtol(argv[++i], NULL, 10);
-        else if (i + 2 < argc && strcmp(argv[i], "--eval") == 0) {
+        else if (has_value && strcmp(argv[i], "--eval") == 0)
             o.eval = argv[++i];
-            o.tasks = argv[++i];
-        } else
+        else
             for (size_t k = 0; k < sizeof shapes / sizeof shapes[0]; k++)
                 if (strcmp(argv[i], shapes[k].name) == 0)
                     asked[k] = is_any = true;
