@@ -122,17 +122,14 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
     __shared__ float scratch[NORM_THREADS / 32], low[MOST_LOW];
     float4 kept[KEPT];
     float sum = 0;
-    /* B of this thread's columns, read ahead of what it is multiplied by, where it is small. */
-    const bool is_ahead = HAS_LOW && KEPT <= 2 && p.n_low == 16;
-    uint4 ahead[KEPT <= 2 ? KEPT : 1][8];
+    /* B of this thread's four columns, read ahead of what it is multiplied by, where it is small. */
+    const bool is_ahead = HAS_LOW && KEPT == 1 && p.n_low == 16;
+    uint4 ahead[8];
     if (is_ahead) {
+        const int at = threadIdx.x * 4;
 #pragma unroll
-        for (int i = 0; i < (KEPT <= 2 ? KEPT : 1); i++)
-#pragma unroll
-            for (int k = 0; k < 8; k++) {
-                const int at = (i * blockDim.x + threadIdx.x) * 4;
-                ahead[i][k] = at < n ? reinterpret_cast<const uint4 *>(p.low + (size_t)at * 16)[k] : make_uint4(0, 0, 0, 0);
-            }
+        for (int k = 0; k < 8; k++)
+            ahead[k] = at < n ? reinterpret_cast<const uint4 *>(p.low + (size_t)at * 16)[k] : make_uint4(0, 0, 0, 0);
     }
     if (HAS_LOW && p.n_low) {
         for (int j = threadIdx.x; j < p.n_low; j += blockDim.x)
@@ -167,11 +164,10 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
         if (!HAS_LOW || !p.n_low || at >= n)
             continue;
         if (is_ahead) {
-            const int k = KEPT <= 2 ? i : 0;
-            kept[i] = add4(kept[i], make_float4(low_eight(ahead[k][1], low + 8, low_eight(ahead[k][0], low, 0)),
-                                                low_eight(ahead[k][3], low + 8, low_eight(ahead[k][2], low, 0)),
-                                                low_eight(ahead[k][5], low + 8, low_eight(ahead[k][4], low, 0)),
-                                                low_eight(ahead[k][7], low + 8, low_eight(ahead[k][6], low, 0))));
+            kept[i] = add4(kept[i], make_float4(low_eight(ahead[1], low + 8, low_eight(ahead[0], low, 0)),
+                                                low_eight(ahead[3], low + 8, low_eight(ahead[2], low, 0)),
+                                                low_eight(ahead[5], low + 8, low_eight(ahead[4], low, 0)),
+                                                low_eight(ahead[7], low + 8, low_eight(ahead[6], low, 0))));
             continue;
         }
         const bf16 *b = p.low + (size_t)at * p.n_low;
@@ -214,11 +210,11 @@ DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float 
                      int n, float eps)
 {
     if (n <= 4 * (int)blockDim.x)
-        norm_some<1, 8, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
+        norm_some<1, HAS_LOW ? 4 : 8, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
     else if (n <= 8 * (int)blockDim.x)
         norm_some<2, 4, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
     else
-        norm_some<4, 2, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
+        norm_some<4, HAS_LOW ? 1 : 2, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
 }
 
 DEVICE void embed_row(const bf16 *row, float *x, int n)
@@ -263,7 +259,8 @@ KERNEL(NORM_THREADS, 1) vt_norm(float *x, const struct vt_dev_sums sums, const f
 {
     norm_step<false>(x, sums, w, out, n, eps, no_low());
 }
-KERNEL(NORM_THREADS, 1)
+/* Two blocks to a multiprocessor: with one, a step's 160 rows would take two turns on 132 of them. */
+KERNEL(NORM_THREADS, 2)
 vt_norm_low(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps, const struct vt_dev_low low)
 {
     norm_step<true>(x, sums, w, out, n, eps, low);

@@ -16,7 +16,7 @@
 #include <dirent.h>
 
 static const int evaluation[] = {4, 5, 12, 14, 15, 18, 28, 29, 30, 32, 36, 55, 65, 70, 76, 82, 87, 89, 95, 98};
-enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0], REPEATS = 3, VARIANTS = 6, WARM = 2, MOST_TASKS = 32 };
+enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0], REPEATS = 3, VARIANTS = 6, WARM = 4, MOST_TASKS = 32 };
 
 /* Kernels written for speed: FOLDER/NNN_name.cu, by number. */
 struct tuned {

@@ -84,14 +84,9 @@ static bool open_ranks(struct model *m, int n_ranks, int shard_rows)
 
 static int put_adapter(vt_lm *lm)
 {
-    struct vt_adapter *a = NULL;
+    struct vt_adapter *a = random_adapter(vt_lm_cfg(lm), 4, 9);
     vt_err err = {0};
-    uint32_t state = 3;
     int id = 0;
-    CHECK_OK(vt_adapter_new(vt_lm_cfg(lm), 4, 8, VT_LORA_DEFAULT, 9, &a, &err), err);
-    for (size_t i = 0; a && i < a->n_params; i++)
-        if (a->params[i] == 0)
-            a->params[i] = ((float)(next_random(&state) % 2001) - 1000) * 1e-4f;
     CHECK_OK(vt_lm_adapter_put(lm, a, &id, &err), err);
     vt_adapter_free(a);
     return id;
@@ -102,19 +97,9 @@ static int put_adapter(vt_lm *lm)
 static void make_batch(struct seq *s, int n_vocab)
 {
     for (int i = 0; i < SEQS; i++) {
-        uint32_t of_prompt = 50u + (uint32_t)prompt_of[i], state = 900u + (uint32_t)i;
-        s[i] = (struct seq){.n_prompt = prompt_lengths[prompt_of[i]], .n = lengths[i]};
-        s[i].prompt = vt_alloc_array((size_t)s[i].n_prompt, sizeof *s[i].prompt);
-        s[i].tokens = vt_alloc_array((size_t)s[i].n, sizeof *s[i].tokens);
-        s[i].w = vt_alloc_array((size_t)s[i].n, sizeof *s[i].w);
-        s[i].logp = vt_alloc_array((size_t)s[i].n, sizeof *s[i].logp);
-        for (int t = 0; t < s[i].n_prompt; t++)
-            s[i].prompt[t] = (int32_t)(next_random(&of_prompt) % (uint32_t)n_vocab);
-        for (int t = 0; t < s[i].n; t++) {
-            s[i].tokens[t] = (int32_t)(next_random(&state) % (uint32_t)n_vocab);
-            s[i].w[t] =
-                prompt_of[i] == 2 ? 0 : (float)(next_random(&state) % 17) / 8 - 1; /* one shard without weights */
-        }
+        random_seq(&s[i], n_vocab, prompt_of[i], prompt_lengths[prompt_of[i]], i, lengths[i]);
+        for (int t = 0; t < lengths[i] && prompt_of[i] == 2; t++)
+            s[i].w[t] = 0; /* one shard without weights */
     }
 }
 

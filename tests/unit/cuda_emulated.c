@@ -28,35 +28,6 @@ static bool open_on(struct model *m, const char *backend, uint64_t devices)
     return m->lm != NULL;
 }
 
-static void make_seq(struct seq *s, int i, int n_vocab)
-{
-    uint32_t prompt_state = 5u + (uint32_t)(i == 2), state = 900u + (uint32_t)i;
-    *s = (struct seq){.n_prompt = i == 2 ? 3 : PROMPT, .n = lengths[i]};
-    s->prompt = vt_alloc_array((size_t)s->n_prompt, sizeof *s->prompt);
-    s->tokens = vt_alloc_array((size_t)s->n, sizeof *s->tokens);
-    s->w = vt_alloc_array((size_t)s->n, sizeof *s->w);
-    s->logp = vt_alloc_array((size_t)s->n, sizeof *s->logp);
-    for (int t = 0; t < s->n_prompt; t++)
-        s->prompt[t] = (int32_t)(next_random(&prompt_state) % (uint32_t)n_vocab);
-    for (int t = 0; t < s->n; t++) {
-        s->tokens[t] = (int32_t)(next_random(&state) % (uint32_t)n_vocab);
-        s->w[t] = (float)(next_random(&state) % 17) / 8 - 1;
-    }
-}
-
-/* A rank that is padded, B not zero. */
-static struct vt_adapter *make_adapter(const struct vt_lm_config *cfg)
-{
-    struct vt_adapter *a = NULL;
-    vt_err err = {0};
-    uint32_t state = 3;
-    CHECK_OK(vt_adapter_new(cfg, 4, 8, VT_LORA_DEFAULT, 9, &a, &err), err);
-    for (size_t i = 0; a && i < a->n_params; i++)
-        if (a->params[i] == 0)
-            a->params[i] = ((float)(next_random(&state) % 2001) - 1000) * 1e-4f;
-    return a;
-}
-
 /* Log-probabilities of the batch and its gradient; *n_differ: values that are others when a sequence is scored alone.
  */
 static float *run_batch(vt_lm *lm, int id, float logp[VALUES], int *n_differ)
@@ -65,7 +36,7 @@ static float *run_batch(vt_lm *lm, int id, float logp[VALUES], int *n_differ)
     vt_lm_grad *g = NULL;
     int at = 0;
     for (int i = 0; i < N; i++)
-        make_seq(&s[i], i, vt_lm_cfg(lm)->n_vocab);
+        random_seq(&s[i], vt_lm_cfg(lm)->n_vocab, i == 2, i == 2 ? 3 : PROMPT, i, lengths[i]);
     (void)train(lm, s, N, id, true, &g);
     float *grad = grad_floats(lm, g);
     vt_lm_grad_free(lm, g);
@@ -135,7 +106,7 @@ static void run_card(void)
     int n_differ = 0, unused = 0, id = 0;
     if (!open_on(&gpu, "cuda", 0) || !open_on(&cpu, "cpu", 0))
         return;
-    struct vt_adapter *a = make_adapter(vt_lm_cfg(gpu.lm));
+    struct vt_adapter *a = random_adapter(vt_lm_cfg(gpu.lm), 4, 9);
     CHECK_OK(vt_lm_adapter_put(gpu.lm, a, &id, &err), err);
     float *x = run_batch(gpu.lm, id, got, &n_differ);
     sample_and_score(gpu.lm, id);
@@ -172,7 +143,7 @@ static void devices(void)
             return;
         ((struct vt_lm_many *)m.lm->be)->shard_rows = 6;
         ((struct vt_lm_many *)m.lm->be)->shard_prompts = 0;
-        struct vt_adapter *a = make_adapter(vt_lm_cfg(m.lm));
+        struct vt_adapter *a = random_adapter(vt_lm_cfg(m.lm), 4, 9);
         CHECK_OK(vt_lm_adapter_put(m.lm, a, &id, &err), err);
         grad[i] = run_batch(m.lm, id, values[i], &n_differ);
         CHECK_INT(n_differ, 0);
