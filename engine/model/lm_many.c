@@ -29,16 +29,6 @@ static vt_status name_failure(struct vt_lm_many *m, const struct vt_lm_replica *
     return status;
 }
 
-static void run_here(struct vt_lm_replica *r, vt_lm_replica_fn *fn, void *arg)
-{
-    vt_lease *lease = r->many->lease;
-    if (r->n_flight == 0)
-        vt_lease_enter_devices(lease, (uint64_t)1 << r->device);
-    r->status = fn(r, arg, &r->err);
-    if (r->n_flight == 0)
-        vt_lease_leave(lease);
-}
-
 static void *replica_main(void *arg)
 {
     struct vt_lm_replica *r = arg;
@@ -54,7 +44,7 @@ static void *replica_main(void *arg)
         vt_lm_replica_fn *fn = m->fn;
         void *with = m->arg;
         pthread_mutex_unlock(&m->lock);
-        run_here(r, fn, with);
+        r->status = fn(r, with, &r->err);
         pthread_mutex_lock(&m->lock);
         if (--m->n_left == 0)
             pthread_cond_signal(&m->done);
@@ -80,6 +70,13 @@ vt_status vt_lm_many_run(struct vt_lm_many *m, vt_lm_replica_fn *fn, void *arg, 
     return VT_OK;
 }
 
+/* --- work of a replica, a guest of the lease on its device --- */
+
+static void enter(const struct vt_lm_replica *r)
+{
+    vt_lease_enter_devices(r->many->lease, (uint64_t)1 << r->device);
+}
+
 vt_status vt_lm_many_begin(struct vt_lm_replica *r, struct vt_lm_work *w, vt_err *err)
 {
     const struct vt_lm_ops *ops = r->many->ops;
@@ -88,10 +85,12 @@ vt_status vt_lm_many_begin(struct vt_lm_replica *r, struct vt_lm_work *w, vt_err
                                                                          [VT_LM_SCORE] = ops->score,
                                                                          [VT_LM_FORWARD] = ops->forward,
                                                                          [VT_LM_BACKWARD] = ops->backward};
-    VT_TRY(begin[w->kind](r->be, w, err));
-    w->has_begun = true;
-    r->n_flight++;
-    return VT_OK;
+    enter(r);
+    const vt_status status = begin[w->kind](r->be, w, err);
+    w->has_begun = status == VT_OK;
+    if (!w->has_begun)
+        vt_lease_leave(r->many->lease);
+    return status;
 }
 
 vt_status vt_lm_many_wait(struct vt_lm_replica *r, struct vt_lm_work *w, vt_err *err)
@@ -99,8 +98,27 @@ vt_status vt_lm_many_wait(struct vt_lm_replica *r, struct vt_lm_work *w, vt_err 
     if (!w->has_begun)
         return VT_OK;
     w->has_begun = false;
-    r->n_flight--;
-    return r->many->ops->wait ? r->many->ops->wait(r->be, w, err) : VT_OK;
+    const vt_status status = r->many->ops->wait ? r->many->ops->wait(r->be, w, err) : VT_OK;
+    vt_lease_leave(r->many->lease);
+    return status;
+}
+
+vt_status vt_lm_many_add(struct vt_lm_replica *r, vt_lm_grad *into, const vt_lm_grad *g, vt_err *err)
+{
+    enter(r);
+    const vt_status status = r->many->ops->grad_add(r->be, into, g, err);
+    vt_lease_leave(r->many->lease);
+    return status;
+}
+
+vt_status vt_lm_many_adam(struct vt_lm_replica *r, struct vt_lm_adapter *a, const vt_lm_grad *g,
+                          const struct vt_adam *o, double *norm, vt_err *err)
+{
+    enter(r);
+    const vt_status status =
+        r->many->ops->adam(r->be, vt_lm_many_adapter_of(a, r->index), vt_lm_many_grad_of(g, r->index), o, norm, err);
+    vt_lease_leave(r->many->lease);
+    return status;
 }
 
 void vt_lm_many_stop(struct vt_lm_many *m)

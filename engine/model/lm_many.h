@@ -4,9 +4,9 @@
  * and the backend of every device. Private to lm_many*.c, the door's opening and tests.
  *
  * Every device has a replica: the whole model, opened by the backend, and one thread, which alone begins and waits for
- * work there. Adapters and gradients are on all of them, a prompt and its samples on one, a batch's shards where
- * lm_many_train.c puts them. A job's share of a replica is an ordinary job of the backend, so nothing in a backend
- * knows of other devices but one operation, grad_copy.
+ * work there, as a guest of the lease on its device alone. Adapters and gradients are on all of them, a prompt and its
+ * samples on one, a batch's shards where lm_many_train.c puts them. A job's share of a replica is an ordinary job of
+ * the backend, so nothing in a backend knows of other devices but one operation, grad_copy.
  *
  * What comes out does not depend on the number of devices: a prompt's samples are drawn together whatever is drawn
  * elsewhere, and gradients are summed over shards that the batch alone decides, by one fixed tree. A model opened with
@@ -33,7 +33,6 @@ struct vt_lm_replica {
     uint64_t max_memory;
     pthread_t thread;
     bool is_started;
-    int n_flight; /* jobs begun and not waited for: while there are any, the thread is a guest of the lease */
     int n_groups; /* prompts that live here; under the lock */
     /* of the round at work */
     vt_status status;
@@ -86,9 +85,13 @@ void vt_lm_many_stop(struct vt_lm_many *m);                                   /*
 /* fn for every replica on its thread, all at once; the first failure in their order, named. The model's thread. */
 vt_status vt_lm_many_run(struct vt_lm_many *m, vt_lm_replica_fn *fn, void *arg, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_many_alive(const struct vt_lm_many *m, vt_err *err) VT_MUST_USE; /* EIO once a device fell out */
-/* On a replica's thread: a job of the backend begun, and waited for. */
+/* On a replica's thread, which is a guest of the lease meanwhile: a job of the backend begun, and waited for; into +=
+ * g; a step of the adapter's copy there by the gradient's. */
 vt_status vt_lm_many_begin(struct vt_lm_replica *r, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_many_wait(struct vt_lm_replica *r, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_many_add(struct vt_lm_replica *r, vt_lm_grad *into, const vt_lm_grad *g, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_many_adam(struct vt_lm_replica *r, struct vt_lm_adapter *a, const vt_lm_grad *g,
+                          const struct vt_adam *o, double *norm, vt_err *err) VT_MUST_USE;
 struct vt_lm_adapter *vt_lm_many_adapter_of(const struct vt_lm_adapter *a, int replica); /* NULL for NULL */
 vt_lm_grad *vt_lm_many_grad_of(const vt_lm_grad *g, int replica);
 

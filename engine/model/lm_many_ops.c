@@ -273,8 +273,7 @@ struct pair {
 static vt_status add_one(struct vt_lm_replica *r, void *arg, vt_err *err)
 {
     const struct pair *p = arg;
-    return r->many->ops->grad_add(r->be, vt_lm_many_grad_of(p->into, r->index), vt_lm_many_grad_of(p->g, r->index),
-                                  err);
+    return vt_lm_many_add(r, vt_lm_many_grad_of(p->into, r->index), vt_lm_many_grad_of(p->g, r->index), err);
 }
 
 static vt_status add_grad(void *be, vt_lm_grad *into, const vt_lm_grad *g, vt_err *err)
@@ -306,8 +305,7 @@ struct step {
 static vt_status move_one(struct vt_lm_replica *r, void *arg, vt_err *err)
 {
     struct step *s = arg;
-    return r->many->ops->adam(r->be, vt_lm_many_adapter_of(s->adapter, r->index), vt_lm_many_grad_of(s->grad, r->index),
-                              s->o, &s->norm[r->index], err);
+    return vt_lm_many_adam(r, s->adapter, s->grad, s->o, &s->norm[r->index], err);
 }
 
 /* Equal copies take equal steps. Where one device took the step and another did not, or with another gradient, nothing

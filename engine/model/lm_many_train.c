@@ -332,7 +332,7 @@ static vt_status sum_shards(struct vt_lm_replica *r, const struct sums *s, int f
     if (status == VT_OK)
         status = sum_shards(r, s, middle(from, to), to, &right, err);
     if (status == VT_OK)
-        status = r->many->ops->grad_add(r->be, g, &right, err);
+        status = vt_lm_many_add(r, g, &right, err);
     free_grad(r, &right);
     return status;
 }
@@ -353,12 +353,12 @@ static vt_status add_node(struct vt_lm_replica *r, const struct sums *s, vt_lm_g
     const struct vt_lm_ops *ops = r->many->ops;
     vt_lm_grad copy;
     if (from->replica == r->index)
-        return ops->grad_add(r->be, into, &from->grad, err);
+        return vt_lm_many_add(r, into, &from->grad, err);
     vt_status status = new_grad(r, s, &copy, err);
     if (status == VT_OK)
         status = ops->grad_copy(r->be, &copy, r->many->replicas[from->replica].be, &from->grad, err);
     if (status == VT_OK)
-        status = ops->grad_add(r->be, into, &copy, err);
+        status = vt_lm_many_add(r, into, &copy, err);
     free_grad(r, &copy);
     return status;
 }

@@ -7,6 +7,7 @@
  */
 #include "harness.h"
 
+#include "base/clock.h"
 #include "cpu_lm_common.h"
 #include "model/lm_many.h"
 
@@ -57,6 +58,8 @@ static struct vt_lm_ops rank_ops;
 static const struct vt_lm_ops *const ranks_only[] = {&rank_ops, NULL};
 
 /* n_ranks 0: the backend alone. shard_rows 0: as it comes. */
+static vt_lease *lease;
+
 static bool open_ranks(struct model *m, int n_ranks, int shard_rows)
 {
     vt_err err = {0};
@@ -64,6 +67,7 @@ static bool open_ranks(struct model *m, int n_ranks, int shard_rows)
                                  .n_threads = 1,
                                  .precision = precision,
                                  .max_memory = (uint64_t)1 << 30,
+                                 .lease = lease,
                                  .devices = n_ranks ? ((uint64_t)1 << n_ranks) - 1 : 0};
     rank_ops = vt_lm_cpu_ops;
     rank_ops.probe = any_device;
@@ -414,6 +418,42 @@ static void memory(void)
     CHECK(2 * pages[2] == pages[0]);
 }
 
+/* --- the lease --- */
+
+static atomic_bool is_prompt_there;
+
+static void note_prompt(struct vt_lm_job *job)
+{
+    atomic_store(&is_prompt_there, job->status == VT_OK);
+}
+
+/* A timing that holds device 1 stops what runs there, and nothing on device 0. */
+static void leased(void)
+{
+    static const int32_t prompt[3] = {1, 2, 3};
+    const struct vt_place second = {.devices = 2};
+    struct vt_lm_job job = {.kind = VT_LM_GROUP, .group = {.tokens = prompt, .n_tokens = 3}, .done = note_prompt};
+    struct model m;
+    bool is_contended;
+    lease = vt_lease_new();
+    if (!open_ranks(&m, 2, 0))
+        return;
+    vt_lease_acquire(lease, &second, &is_contended);
+    vt_lm_group *first = prefill(m.lm, prompt, 3, 0); /* on device 0: it comes back */
+    vt_lm_submit(m.lm, &job);
+    vt_sleep_ms(30);
+    CHECK(!atomic_load(&is_prompt_there));
+    vt_lease_release(lease, &second);
+    vt_lm_group *third = prefill(m.lm, prompt, 3, 0); /* behind it */
+    CHECK(atomic_load(&is_prompt_there));
+    vt_lm_group_close(m.lm, first);
+    vt_lm_group_close(m.lm, job.group.group);
+    vt_lm_group_close(m.lm, third);
+    close_model(&m);
+    vt_lease_free(lease);
+    lease = NULL;
+}
+
 /* --- devices that fall out --- */
 
 static void fallen(void)
@@ -492,6 +532,7 @@ static const struct test_case cases[] = {TEST(prompts_as_shards),
                                          TEST(turns),
                                          TEST(numerics),
                                          TEST(memory),
+                                         TEST(leased),
                                          TEST(fallen),
                                          TEST(apart)};
 TEST_MAIN(cases)
