@@ -106,6 +106,6 @@ vt_status vt_lm_many_forward(void *be, struct vt_lm_work *w, vt_err *err) VT_MUS
 vt_status vt_lm_many_backward(void *be, struct vt_lm_work *w, vt_err *err) VT_MUST_USE;
 void vt_lm_many_tape_free(void *be, vt_lm_tape *t);
 /* Shards of a prompt with so many rows behind it, in n_seqs completions. */
-int vt_lm_many_shards(const struct vt_lm_many *m, int n_prompt, int n_behind, int n_seqs);
+int vt_lm_many_shards(const struct vt_lm_many *m, int n_prompt, int64_t n_behind, int n_seqs);
 
 #endif

@@ -5,6 +5,7 @@
  */
 #include "base/alloc.h"
 #include "model/lm_many.h"
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,12 +114,17 @@ static uint64_t bytes(void *be, uint64_t *peak)
     return now;
 }
 
-static int least_log2(int n)
+static int least_log2(int64_t n)
 {
     int log = 0;
-    while (1 << log < n)
+    while (INT64_C(1) << log < n)
         log++;
     return log;
+}
+
+static int at_most_int(int64_t n)
+{
+    return n < INT_MAX ? (int)n : INT_MAX;
 }
 
 /* What the fullest device needs: its share of the groups, or of the shards. A gradient a level of the tree of sums and
@@ -127,16 +133,16 @@ static void plan(void *be, const struct vt_lm_shapes *shapes, const struct vt_lm
 {
     const struct vt_lm_many *m = be;
     struct vt_lm_shapes s = *shapes;
-    const int each = (s.n_slots + s.n_groups - 1) / s.n_groups, fed = s.n_new > 0 ? s.n_new - 1 : 0;
-    int n = s.n_groups, per = each;
+    const int each = s.n_slots / s.n_groups + (s.n_slots % s.n_groups != 0), fed = s.n_new > 0 ? s.n_new - 1 : 0;
+    int64_t n = s.n_groups, per = each; /* sizes may be absurd: a plan refuses those */
     if (s.purpose == VT_LM_TRAINING) {
-        const int pieces = vt_lm_many_shards(m, s.n_prompt, each * fed, each);
+        const int pieces = vt_lm_many_shards(m, s.n_prompt, (int64_t)each * fed, each);
         n *= pieces;
         per = (each + pieces - 1) / pieces;
         s.n_grads += least_log2(n) + 2;
     }
-    s.n_groups = (n + m->n - 1) / m->n;
-    s.n_slots = s.n_groups * per;
+    s.n_groups = at_most_int((n + m->n - 1) / m->n);
+    s.n_slots = at_most_int(s.n_groups * per);
     m->ops->plan(m->replicas[0].be, &s, vt_lm_many_adapter_of(a, 0), out);
 }
 

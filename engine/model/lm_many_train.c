@@ -36,12 +36,11 @@ struct shards {
     const struct vt_lm_work *work;
 };
 
-int vt_lm_many_shards(const struct vt_lm_many *m, int n_prompt, int n_behind, int n_seqs)
+int vt_lm_many_shards(const struct vt_lm_many *m, int n_prompt, int64_t n_behind, int n_seqs)
 {
     const int64_t by_prompt = (int64_t)m->shard_prompts * n_prompt,
-                  rows = by_prompt > m->shard_rows ? by_prompt : m->shard_rows;
-    const int n = (int)((n_behind + rows - 1) / rows);
-    return n < 1 ? 1 : n > n_seqs ? (n_seqs ? n_seqs : 1) : n;
+                  rows = by_prompt > m->shard_rows ? by_prompt : m->shard_rows, n = (n_behind + rows - 1) / rows;
+    return n < 1 ? 1 : n > n_seqs ? (n_seqs ? n_seqs : 1) : (int)n;
 }
 
 static int fed(const struct vt_lm_tape_seq *s)

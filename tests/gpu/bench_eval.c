@@ -16,7 +16,7 @@
 #include <dirent.h>
 
 static const int evaluation[] = {4, 5, 12, 14, 15, 18, 28, 29, 30, 32, 36, 55, 65, 70, 76, 82, 87, 89, 95, 98};
-enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0], REPEATS = 3, VARIANTS = 6, WARM = 4, MOST_TASKS = 32 };
+enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0], REPEATS = 3, VARIANTS = 6, WARM = 8, MOST_TASKS = 32 };
 
 /* Kernels written for speed: FOLDER/NNN_name.cu, by number. */
 struct tuned {
@@ -143,7 +143,7 @@ static void where_it_went(const struct answer *a, int n, const int *tasks, int n
     printf("\n");
 }
 
-/* Rounds of candidates, all queued at once; the first, of all lanes, before the clock. */
+/* Rounds of candidates, all queued at once. Before the clock so many are checked that every lane has met every task. */
 static void rate(vt_eval *e, const struct tasks *all, const char *scale, const char *what, const int *tasks,
                  char *const *text, int n_tasks)
 {
@@ -161,7 +161,7 @@ static void rate(vt_eval *e, const struct tasks *all, const char *scale, const c
             for (int v = 0; v < (round ? VARIANTS : skip ? 0 : WARM); v++)
                 for (int k = 0; k < n_tasks; k++) {
                     variant(text[k], ++serial, code, sizeof code);
-                    n += submit(e, &w, task_of(all, tasks[k]), code, scale, skip, &a[n]);
+                    n += submit(e, &w, task_of(all, tasks[k]), code, scale, skip || !round, &a[n]);
                 }
             wait_for(&w, n);
         }
