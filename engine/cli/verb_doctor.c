@@ -135,7 +135,8 @@ static void gpus(void)
         printf("%-14s MISSING: %s\n", "nvrtc", err.msg);
     printf("%-14s %s\n", "cublaslt", vt_gpu_blas_describe(text, sizeof text, &err) == VT_OK ? text : err.msg);
 #ifdef VEGTTT_HAS_CUDA
-    printf("%-14s in this build; VEGTTT_BACKEND=cuda runs models on a GPU\n", "cuda models");
+    printf("%-14s in this build; VEGTTT_BACKEND=cuda runs models on a GPU, VEGTTT_DEVICES=0,1 on several\n",
+           "cuda models");
 #else
     printf(
         "%-14s left out of this build, which found no nvcc 12.4 or newer: install the CUDA toolkit and build again\n",

@@ -302,4 +302,5 @@ const struct vt_lm_ops vt_lm_cpu_ops = {.name = "cpu",
                                         .grad_add = vt_cpu_grad_add,
                                         .grad_dot = vt_cpu_grad_dot,
                                         .grad_read = vt_cpu_grad_read,
+                                        .grad_copy = vt_cpu_grad_copy,
                                         .adam = vt_cpu_adam};

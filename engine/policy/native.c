@@ -52,14 +52,13 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
     struct vt_native *n = p->state;
-    struct vt_lm_opts lo = {.backends = vt_lm_backends,
-                            .backend = vt_lm_backend_asked(),
-                            .n_threads = p->opts.n_threads,
+    struct vt_lm_opts lo = {.n_threads = p->opts.n_threads,
                             .precision = p->opts.fp32 ? VT_LM_F32 : VT_LM_FAST,
                             .max_memory = p->opts.max_memory,
                             .isa = NULL,
                             .lease = p->opts.lease};
 
+    VT_TRY(vt_lm_asked(&lo, err));
     VT_TRY(vt_ckpt_open(path, &n->ckpt, err));
     VT_TRY(vt_ckpt_digest(n->ckpt, n->digest, err));
     VT_TRY(vt_policy_text_of(n->ckpt, path, p->opts.chat, &n->text, err));
