@@ -15,7 +15,7 @@
  *   size_order?   ["n", "m"]: the sizes in the order of the signature; default: byte order of the names
  *   arrays        a list of
  *                   name, role    "in", "out", "weight" or "state"
- *                   dtype         "f32", "i32", "i64" or "u8"
+ *                   dtype         "f32", "f64", "i8" to "i64", "u8" to "u64"
  *                   shape         size expressions: ["n", "m + 1"]
  *                   dist?         of inputs: names of distributions (engine/eval: inputs.c), the benchmark's own first
  *                   compare?      of outputs: "bound", "exact" or "first_index"
@@ -23,7 +23,8 @@
  *                                 default: the last dimension
  *                   fan_in?       expression, for the distribution "kaiming"
  *                   max?          expression: labels lie below it
- *                   range?        [lo, hi], of f32 inputs: every distribution is mapped into it
+ *                   range?        [lo, hi], of float inputs: every distribution is mapped into it; of integer ones:
+ *                                 the least and the largest value of "span", "ends" and "sparse"
  *                   keep?         "upper", "lower" or "symmetric": imposed on the last two dimensions
  *   scalars?      a list of {"name", "type": "f32" or "i32", "value": number}
  *   rtol, atol    numbers; 0 for arithmetic
@@ -34,6 +35,18 @@
  *   tuned?        C text of a tuned reference body
  *   bytes, flops  size expressions: compulsory traffic in bytes, arithmetic operations
  *   helpers?      C text placed before the function, in the prompt too
+ *   unit?         a function of somebody's file, which is compiled as it stands there (made by `vegttt optimise`):
+ *                   before, after   the file's text around the function
+ *                   head            from its declaration to the brace: "static float dot(const float *x, size_t n)";
+ *                                   the signature is this text, and a candidate may use other names for its parameters
+ *                   declaration?    put before a candidate's whole function ("static float dot(…);")
+ *                   entry           C text behind the file that defines void vt_entry(arrays, sizes), which calls it
+ *                   arguments       of a call by a function with this head: "x, n"
+ *                   result?         the array that holds what the function returns
+ *                   cflags?         compiler options in place of -O3 -march=native -fopenmp-simd
+ *                   truth?          "text": the rule of every task. "spread": the file compiled as C; the bound is what
+ *                                   eight runs differ by, with inputs one unit in the last place off and the four
+ *                                   rounding modes; integer outputs compared by "bound" may lie between those runs
  *
  * The signature is derived by one rule, void NAME(arrays, scalars, sizes), each in order: `const T *restrict x` for in
  * and weight, `T *restrict y` for out and state, with T float, int, long long or unsigned char; `float s` or `int s`;

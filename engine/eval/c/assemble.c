@@ -5,11 +5,11 @@
  * diagnostic points into the text its author sees.
  */
 #include "eval/c/assemble.h"
-#include "eval/check.h"
+#include "eval/c/unit.h"
 #include <ctype.h>
 #include <string.h>
 
-enum { MAX_UNIT = 512 * 1024 };
+enum { MAX_UNIT = 2 * 1024 * 1024 };
 
 #define HEADERS(X) X("float.h") X("limits.h") X("math.h") X("stddef.h") X("stdint.h") X("stdlib.h") X("string.h")
 #define INCLUDE(name) "#include <" name ">\n"
@@ -17,10 +17,9 @@ enum { MAX_UNIT = 512 * 1024 };
 const char vt_unit_prelude[] = HEADERS(INCLUDE);
 const char *const vt_unit_headers[] = {HEADERS(NAME) NULL};
 
-static vt_status assemble(const vt_task *t, const char *text, bool is_whole, struct vt_buf *out, vt_err *err)
+static void put_alone(const vt_task *t, const char *text, bool is_whole, struct vt_buf *out)
 {
     const char *helpers = vt_task_helpers(t);
-    vt_buf_init(out, MAX_UNIT);
     vt_buf_puts(out, vt_unit_prelude);
     if (helpers[0])
         vt_buf_printf(out, "#line 1 \"helpers.c\"\n%s\n", helpers);
@@ -29,6 +28,15 @@ static vt_status assemble(const vt_task *t, const char *text, bool is_whole, str
     else
         vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n",
                       vt_task_signature(t), (int)vt_body_length(text, strlen(text)), text);
+}
+
+static vt_status assemble(const vt_task *t, const char *text, bool is_whole, struct vt_buf *out, vt_err *err)
+{
+    vt_buf_init(out, MAX_UNIT);
+    if (vt_task_unit(t))
+        vt_unit_put(t, text, is_whole, out);
+    else
+        put_alone(t, text, is_whole, out);
     vt_status s = vt_buf_check(out, "the translation unit", err);
     if (s != VT_OK)
         vt_buf_free(out);

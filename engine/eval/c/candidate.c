@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "eval/c/assemble.h"
 #include "eval/c/parts.h"
+#include "eval/c/unit.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,7 +22,7 @@ static vt_status new_candidate(struct vt_tier *tier, const vt_task *t, struct vt
     if (!c)
         return vt_fail(err, VT_ENOMEM, "cannot judge a candidate: out of memory");
     c->tier = tier;
-    snprintf(c->symbol, sizeof c->symbol, "%s", vt_task_name(t));
+    snprintf(c->symbol, sizeof c->symbol, "%s", vt_task_unit(t) ? VT_UNIT_ENTRY : vt_task_name(t));
     return VT_OK;
 }
 
@@ -37,11 +38,14 @@ void vt_c_candidate_close(struct vt_candidate *c)
 
 /* ---- build ---- */
 
-static void build_key(const struct vt_tier *t, const struct vt_buf *unit, char key[VT_SHA256_HEX])
+static void build_key(const struct vt_tier *t, const char *const *own, const struct vt_buf *unit,
+                      char key[VT_SHA256_HEX])
 {
     struct vt_sha256 h;
     vt_sha256_init(&h);
     vt_hash_str(&h, "compiler", t->cc.id);
+    for (int i = 0; own && own[i]; i++)
+        vt_hash_str(&h, "flag", own[i]);
     vt_hash_field(&h, "unit", unit->p, unit->len);
     vt_sha256_hex(&h, key);
 }
@@ -100,10 +104,12 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_bu
     char key[VT_SHA256_HEX];
     struct vt_object_info info = {0};
     struct vt_build b = {0};
+    const struct vt_task_unit *of = vt_task_unit(t);
+    const char *const *own = of && of->n_flags > 0 ? of->flag : NULL; /* one more than can be given: ends with NULL */
     vt_status status = new_candidate(s->tier, t, out, err);
-    build_key(s->tier, unit, key);
+    build_key(s->tier, own, unit, key);
     if (status == VT_OK && !(store && !is_fresh && find_kept(*out, store, key, &info))) {
-        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, &b, err);
+        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, own, unit->p, unit->len, &b, err);
         if (status == VT_OK) {
             info = b.info;
             note_build(*out, &b);
