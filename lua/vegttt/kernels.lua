@@ -76,8 +76,9 @@ function kernels.whole(task, code)
   return prompts.source(task, code)
 end
 
----What was measured, as a C comment. first: the verdict that made it a candidate; origin: { run, seed, weights }.
-function kernels.comment(task, verdict, first, origin)
+---What was measured, as a C comment. first: the verdict that made it a candidate; origin: { run, seed, weights }; notes:
+---more lines.
+function kernels.comment(task, verdict, first, origin, notes)
   local lines = {
     ("%s (task %d, %s)"):format(task.name, task.id, verdict.task_digest:sub(1, 12)),
     ("speedup %.3gx over the baseline, 95 %% interval %.3g to %.3g (%.4g us against %.4g us)"):format(
@@ -87,6 +88,7 @@ function kernels.comment(task, verdict, first, origin)
     ("tested equal within the stated bound; largest error %.2g of it"):format(verdict.worst),
     ("protocol %s, machine %s, compiler %s"):format(verdict.protocol, verdict.machine, verdict.compiler),
   }
+  table.move(notes or {}, 1, #(notes or {}), #lines + 1, lines)
   lines[#lines + 1] = ("weights %s, sample seed %s"):format(tostring(origin.weights), tostring(origin.seed))
   lines[#lines + 1] = "run " .. origin.run
   return "/* " .. table.concat(lines, "\n * "):gsub("%*/", "* /") .. "\n */\n"
@@ -103,7 +105,7 @@ end
 
 ---What stands beside the file: both records and where the code came from.
 function kernels.verdict_text(k, origin)
-  return core.json_encode { verdict = k.verdict, first = k.result, origin = origin } .. "\n"
+  return core.json_encode { verdict = k.verdict, first = k.result, ours = k.ours, origin = origin } .. "\n"
 end
 
 return kernels

@@ -101,7 +101,22 @@ local function one_shape(task)
   return tasks.from_table(document, "the task")
 end
 
+-- Of a user's function, what no sound task accepts. Others may be right for it: a maximum seldom depends on the last
+-- element, a mean not on its low bits. That is said, and it is the user who knows.
+local function is_never_right(name)
+  return name == "zeros" or name == "ones" or name == "skip_last" or name == "skip_tile" or name == "stale_output"
+    or name:find "^copy_" ~= nil
+end
+
+local function has_inputs(document)
+  for _, a in ipairs(document.arrays) do
+    if a.role ~= "out" then return true end
+  end
+  return false
+end
+
 local function add_nulls(add, findings, task, probe, o)
+  local document = core.json_decode(task.json, "the task")
   task = one_shape(task)
   local nulls = core.task_nulls(task.handle)
   local passed, excused, n_refused = {}, {}, 0
@@ -113,14 +128,27 @@ local function add_nulls(add, findings, task, probe, o)
       table.insert(null.blind and excused or passed, null.name)
     end
   end, { limit = n_parallel })
-  if probe.stale_refused then n_refused = n_refused + 1 else passed[#passed + 1] = "stale_output" end
+  local has_stale = has_inputs(document) -- without inputs the previous call's answer is the right one
+  if has_stale and probe.stale_refused then
+    n_refused = n_refused + 1
+  elseif has_stale then
+    passed[#passed + 1] = "stale_output"
+  end
+  local suspicious = {}
+  for i = #passed, 1, -1 do
+    if document.unit and not is_never_right(passed[i]) then table.insert(suspicious, table.remove(passed, i)) end
+  end
   table.sort(passed)
+  table.sort(suspicious)
   table.sort(excused)
-  findings.is_stale_accepted = not probe.stale_refused
-  add(#passed == 0 and "ok" or "FAIL", "null candidates", ("%d of %d refused%s%s"):format(n_refused, #nulls + 1,
+  findings.is_stale_accepted = has_stale and not probe.stale_refused
+  findings.accepted = suspicious
+  add(#passed > 0 and "FAIL" or #suspicious > 0 and "warn" or "ok", "null candidates",
+    ("%d of %d refused%s%s%s"):format(n_refused, #nulls + (has_stale and 1 or 0),
     #passed > 0 and "; accepted: " .. table.concat(passed, ", ")
       .. " (add distributions that expose them, or name them in `blind` with the reason)" or "",
-    #excused > 0 and "; accepted and named in `blind`: " .. table.concat(excused, ", ") or ""))
+    #excused > 0 and "; accepted and named in `blind`: " .. table.concat(excused, ", ") or "",
+    #suspicious > 0 and "; accepted, which may be right for this function: " .. table.concat(suspicious, ", ") or ""))
 end
 
 local function add_prompt(add, task)
@@ -148,7 +176,9 @@ function task_check.run(task, o)
     return findings
   end
   local tuned = core.json_decode(task.json, "the task").tuned
-  add("ok", "references", ("compile as C and as truth%s"):format(tuned and "" or "; there is no tuned reference"))
+  local unit = core.json_decode(task.json, "the task").unit
+  add("ok", "references", ("compile as C and as truth%s%s"):format(tuned and "" or "; there is no tuned reference",
+    unit and unit.truth == "spread" and "; the bound is the spread of eight runs" or ""))
   add_bounds(add, probe)
   add_working_set(add, task)
   add_times(add, task, tuned, options)

@@ -16,6 +16,9 @@ struct vt_expect_array {
     double *value;  /* NULL for integer arrays; a value beyond the float range is stored as the infinity it becomes */
     double *bound;  /* NULL for integers that must be equal */
     int64_t *exact; /* NULL for floats */
+    /* Integers made of floats (spread.c): besides, this many elements may be off by at most `loose`. */
+    int64_t n_loose;
+    double loose;
 };
 struct vt_expect {
     size_t n_arrays;

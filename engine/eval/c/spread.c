@@ -9,7 +9,9 @@
  *
  *   floats     bound = 2 · (largest difference of a run) + 4 u |v| + rtol |v| + atol max|v of the row|
  *   integers   equal; compared by bound, twice the largest difference: a pixel that rounds to 7 or to 8 by the last bit
- *              of a float may be either, one that no run changes may not
+ *              of a float may be either. Eight runs do not find every such pixel (a quotient that is whole is one, and
+ *              its error may have the same sign in all of them), so a quarter as many as they found may be off elsewhere,
+ *              by no more than the largest difference found
  *
  * Directed rounding adds up where nearest rounding cancels, so in long sums this bound is wider than the rule of
  * truth.c, which is preferred where it can be had; the task and its record say which of the two it is. A function of
@@ -185,7 +187,7 @@ vt_status vt_spread_collect(const vt_task *t, const struct vt_spread_header *h, 
     const struct vt_spread_result *r = (const struct vt_spread_result *)(const void *)(out + h->array[i].out);
     size_t n = (size_t)h->array[i].n_elem;
     bool is_float = vt_dtype_is_float(t->array[i].dtype);
-    *e = (struct vt_expect_array){t->array[i].dtype, t->array[i].compare, (int64_t)n, NULL, NULL, NULL};
+    *e = (struct vt_expect_array){t->array[i].dtype, t->array[i].compare, (int64_t)n, NULL, NULL, NULL, 0, 0};
     if (is_float)
         e->value = vt_alloc_array(n, sizeof *e->value);
     else
@@ -198,10 +200,14 @@ vt_status vt_spread_collect(const vt_task *t, const struct vt_spread_header *h, 
         set_floats(t, r, row, e);
         return VT_OK;
     }
+    int64_t n_found = 0;
     for (size_t j = 0; j < n; j++) {
         e->exact[j] = r[j].exact;
         if (e->bound)
             e->bound[j] = 2 * r[j].off;
+        n_found += r[j].off > 0;
+        e->loose = fmax(e->loose, r[j].off);
     }
+    e->n_loose = e->bound ? (n_found + 3) / 4 : 0;
     return VT_OK;
 }

@@ -431,7 +431,7 @@ static vt_status collect_array(const vt_truth *t, const vt_layout *l, size_t i, 
     if (t->is_spread)
         return vt_spread_collect(task, &t->spread, i, from, l->array[i].row, e, err);
     from += t->header.array[i].out;
-    *e = (struct vt_expect_array){task->array[i].dtype, task->array[i].compare, (int64_t)n, NULL, NULL, NULL};
+    *e = (struct vt_expect_array){task->array[i].dtype, task->array[i].compare, (int64_t)n, NULL, NULL, NULL, 0, 0};
     if (e->dtype != VT_F32) {
         e->exact = vt_alloc_array(n, sizeof *e->exact);
         for (int64_t j = 0; e->exact && j < e->n_elem; j++)

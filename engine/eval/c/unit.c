@@ -19,9 +19,11 @@
 void vt_unit_put(const vt_task *t, const char *text, bool is_whole, struct vt_buf *out)
 {
     const struct vt_task_unit *u = vt_task_unit(t);
-    vt_buf_printf(out, "%s\n", u->before);
+    size_t n = strlen(u->before);
+    vt_buf_printf(out, "%s%s", u->before, n > 0 && u->before[n - 1] != '\n' ? "\n" : "");
     if (is_whole)
-        vt_buf_printf(out, "%s\n#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", u->declaration, text);
+        vt_buf_printf(out, "%s%s#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", u->declaration, u->declaration[0] ? "\n" : "",
+                      text);
     else
         vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n", u->head,
                       (int)vt_body_length(text, strlen(text)), text);
@@ -53,7 +55,7 @@ static void put_without_includes(const char *text, struct vt_buf *out)
 void vt_unit_put_text_truth(const vt_task *t, struct vt_buf *out)
 {
     const struct vt_task_unit *u = vt_task_unit(t);
-    vt_buf_puts(out, "typedef signed char int8_t;\ntypedef short int16_t;\ntypedef unsigned short uint16_t;\n");
+    vt_buf_puts(out, "#define _Bool bool\ntypedef signed char int8_t;\ntypedef short int16_t;\ntypedef unsigned short uint16_t;\n");
     put_without_includes(u->before, out);
     vt_buf_printf(out, "%s {\n", u->head);
     put_without_includes(vt_task_body(t), out);
