@@ -87,13 +87,14 @@ static vt_status refuse_reference(const struct vt_subject *x, int which, const s
     if (c->end == VT_CHECK_WRONG && c->compare.n_diffs > 0 &&
         vt_task_layout(x->task, x->pool.set[c->set].scale, &l, NULL) == VT_OK)
         vt_diff_describe(x->task, &l, &c->compare.diff[0], diff, sizeof diff);
-    return vt_fail(err, VT_EFORMAT,
-                   "task %s: its %s fails its own check (%s; %s, largest error %.3g bounds%s%s); see `vegttt task check`",
-                   vt_task_name(x->task), reference_names[which], where,
-                   c->end == VT_CHECK_WRONG     ? "wrong output"
-                   : c->end == VT_CHECK_OVERRUN ? "writes past an output"
-                                                : "fault",
-                   c->compare.worst, diff[0] ? "; " : "", diff);
+    return vt_fail(
+        err, VT_EFORMAT,
+        "task %s: its %s fails its own check (%s; %s, largest error %.3g bounds%s%s); see `vegttt task check`",
+        vt_task_name(x->task), reference_names[which], where,
+        c->end == VT_CHECK_WRONG     ? "wrong output"
+        : c->end == VT_CHECK_OVERRUN ? "writes past an output"
+                                     : "fault",
+        c->compare.worst, diff[0] ? "; " : "", diff);
 }
 
 /* Runs a reference on every set; the baseline's least time becomes the base of deadlines. */

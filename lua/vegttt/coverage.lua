@@ -133,6 +133,8 @@ local function line_of(text, n)
   return ""
 end
 
+local kinds = { line = 1, branch = 2, reached = 3 }
+
 -- Lines of the function, and of functions that it called, which nothing reached; and those from which one way was
 -- never taken.
 local function unreached(counters, text)
@@ -144,10 +146,11 @@ local function unreached(counters, text)
       local called = {}
       for _, f in ipairs(file.functions) do called[f.name] = f.execution_count > 0 end
       for _, line in ipairs(file.lines) do
-        if called[line.function_name] and not by_line[line.line_number] then
+        if called[line.function_name] then -- more than once when it is of a function that was inlined
           local is_one_way = false
           for _, b in ipairs(line.branches or {}) do is_one_way = is_one_way or b.count == 0 and not b.throw end
-          by_line[line.line_number] = line.count == 0 and "line" or is_one_way and "branch" or "reached"
+          local kind = line.count == 0 and "line" or is_one_way and "branch" or "reached"
+          by_line[line.line_number] = math.max(by_line[line.line_number] or 1, kinds[kind])
         end
       end
     end
@@ -157,9 +160,9 @@ local function unreached(counters, text)
   table.sort(numbers)
   for i, n in ipairs(numbers) do
     local kind = by_line[n]
-    local is_followed = kind == "branch" and numbers[i + 1] == n + 1 and by_line[n + 1] == "line"
-    if kind ~= "reached" and not is_followed then
-      out[#out + 1] = { line = n, kind = kind, text = line_of(text, n) }
+    local is_followed = kind == kinds.branch and numbers[i + 1] == n + 1 and by_line[n + 1] == kinds.line
+    if kind ~= kinds.reached and not is_followed then
+      out[#out + 1] = { line = n, kind = kind == kinds.line and "line" or "branch", text = line_of(text, n) }
     end
   end
   return out

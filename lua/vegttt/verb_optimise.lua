@@ -159,7 +159,7 @@ end
 
 local function write_result(f, fn, text, held, k, dir, seen)
   local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file, cflags = held.cflags,
-    needed = held.needed, unreached = unreached_text(seen), bound = held.task.truth }
+    needed = held.needed, unreached = unreached_text(seen) }
   local path = f.out .. "/" .. fn.name
   local changed = c_function.file_with(held.task, k.code)
   local v = held.verdict

@@ -10,8 +10,9 @@
  *   floats     bound = 2 · (largest difference of a run) + 4 u |v| + rtol |v| + atol max|v of the row|
  *   integers   equal; compared by bound, twice the largest difference: a pixel that rounds to 7 or to 8 by the last bit
  *              of a float may be either. Eight runs do not find every such pixel (a quotient that is whole is one, and
- *              its error may have the same sign in all of them), so a quarter as many as they found may be off elsewhere,
- *              by no more than the largest difference found
+ *              its error may have the same sign in all of them), so a quarter as many as they found and one more may be
+ *              off elsewhere, by no more than the largest difference found. Where no run of any set changes anything,
+ *              as in a function of integers alone, nothing may be off
  *
  * Directed rounding adds up where nearest rounding cancels, so in long sums this bound is wider than the rule of
  * truth.c, which is preferred where it can be had; the task and its record say which of the two it is. A function of
@@ -182,7 +183,7 @@ static void set_floats(const vt_task *t, const struct vt_spread_result *r, int64
 }
 
 vt_status vt_spread_collect(const vt_task *t, const struct vt_spread_header *h, size_t i, const unsigned char *out,
-                            int64_t row, struct vt_expect_array *e, vt_err *err)
+                            int64_t row, double *step, struct vt_expect_array *e, vt_err *err)
 {
     const struct vt_spread_result *r = (const struct vt_spread_result *)(const void *)(out + h->array[i].out);
     size_t n = (size_t)h->array[i].n_elem;
@@ -206,8 +207,9 @@ vt_status vt_spread_collect(const vt_task *t, const struct vt_spread_header *h, 
         if (e->bound)
             e->bound[j] = 2 * r[j].off;
         n_found += r[j].off > 0;
-        e->loose = fmax(e->loose, r[j].off);
+        *step = fmax(*step, r[j].off);
     }
-    e->n_loose = e->bound ? (n_found + 3) / 4 : 0;
+    e->loose = *step;
+    e->n_loose = e->bound && *step > 0 ? 1 + n_found / 4 : 0;
     return VT_OK;
 }

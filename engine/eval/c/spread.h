@@ -34,8 +34,9 @@ void vt_spread_source(const vt_task *t, struct vt_buf *out);
 /* Places the arrays; in and out begin at *in_bytes and *out_bytes and are raised. */
 void vt_spread_place(const vt_task *t, const vt_layout *l, struct vt_spread_header *h, size_t *in_bytes,
                      size_t *out_bytes);
-/* Values and bounds of output i, rows of `row` elements, from what a run left at `out`. */
+/* Values and bounds of output i, rows of `row` elements, from what a run left at `out`. *step: the largest difference
+ * of integers that any run of this truth has shown in this array; raised here. */
 vt_status vt_spread_collect(const vt_task *t, const struct vt_spread_header *h, size_t i, const unsigned char *out,
-                            int64_t row, struct vt_expect_array *e, vt_err *err) VT_MUST_USE;
+                            int64_t row, double *step, struct vt_expect_array *e, vt_err *err) VT_MUST_USE;
 
 #endif

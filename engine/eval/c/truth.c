@@ -91,6 +91,7 @@ struct vt_truth {
     bool is_spread;
     struct vt_truth_header header;
     struct vt_spread_header spread;
+    double step[VT_TASK_MAX_ARRAYS]; /* vt_spread_collect */
     struct vt_plan plan;
     int in_fd;
     void *in_map;
@@ -423,13 +424,13 @@ static void set_bounds(const vt_task *t, const struct vt_layout_array *l, const 
     }
 }
 
-static vt_status collect_array(const vt_truth *t, const vt_layout *l, size_t i, struct vt_expect_array *e, vt_err *err)
+static vt_status collect_array(vt_truth *t, const vt_layout *l, size_t i, struct vt_expect_array *e, vt_err *err)
 {
     const vt_task *task = t->task;
     const unsigned char *from = t->outputs.map + t->plan.array[1].out_at + t->plan.array[1].data;
     size_t n = (size_t)l->array[i].n_elem;
     if (t->is_spread)
-        return vt_spread_collect(task, &t->spread, i, from, l->array[i].row, e, err);
+        return vt_spread_collect(task, &t->spread, i, from, l->array[i].row, &t->step[i], e, err);
     from += t->header.array[i].out;
     *e = (struct vt_expect_array){task->array[i].dtype, task->array[i].compare, (int64_t)n, NULL, NULL, NULL, 0, 0};
     if (e->dtype != VT_F32) {
