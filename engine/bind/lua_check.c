@@ -89,7 +89,7 @@ static int l_layout(lua_State *L)
     lua_setfield(L, -2, "k");
     lua_newtable(L);
     for (int d = 0; d < vt_task_n_dists(t); d++) {
-        vt_inputs_describe(t, d, text, sizeof text);
+        vt_inputs_describe(t, d, 0, text, sizeof text);
         lua_pushstring(L, text);
         lua_rawseti(L, -2, d + 1);
     }
@@ -205,7 +205,7 @@ static vt_status put_set(const vt_task *t, const struct vt_pool *pool, size_t i,
         if (vt_role_is_input(vt_task_array(t, a)->role) && !(buf[a] = vt_alloc(l.array[a].bytes + 8)))
             s = vt_fail(err, VT_ENOMEM, "out of memory for the inputs of task %s", vt_task_name(t));
     if (s == VT_OK)
-        s = vt_inputs_fill(t, scale, pool->key, i, pool->set[i].dist, buf, err);
+        s = vt_inputs_fill(t, scale, pool->key, i, pool->set[i].dist, pool->set[i].spice, buf, err);
     for (size_t k = 0; k < l.n_sizes && s == VT_OK; k++)
         put_int(b, l.size[k]);
     for (size_t a = 0; a < l.n_arrays && s == VT_OK; a++) {
@@ -239,7 +239,8 @@ static int l_inputs(lua_State *L)
         return luaL_error(L, "no memory for the inputs of a task");
     vt_buf_init(b, MAX_INPUT_BYTES);
     g->p = b;
-    vt_pool_plan(&pool, t, "cpu", false, shown_secret);
+    vt_pool_plan(&pool, t, "cpu", false, true, shown_secret);
+    vt_pool_draw(&pool);
     put_int(b, (int64_t)pool.n_sets);
     vt_status s = VT_OK;
     for (size_t i = 0; i < pool.n_sets && s == VT_OK; i++)

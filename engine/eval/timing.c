@@ -16,7 +16,7 @@
 #include "base/rng.h"
 #include <string.h>
 
-enum { BATCH_MS = 200, WALL_PER_BUDGET = 3 };
+enum { BATCH_MS = 200, WALL_PER_BUDGET = 3, WASTE_MS = 500 };
 
 struct session {
     const struct vt_timing_opts *o;
@@ -26,12 +26,13 @@ struct session {
     struct vt_check *failure;
     uint64_t digest[VT_MAX_TIMED_SETS]; /* of the candidate's first outputs on each set */
     bool has_digest[VT_MAX_TIMED_SETS];
+    double around_ms[2]; /* of the reference's and the candidate's calls, the calls themselves not counted */
 };
 
 static void compare_runs(struct session *s, uint8_t set, uint64_t digest)
 {
-    if (s->has_digest[set] && s->digest[set] != digest)
-        s->t->is_nondeterministic = true;
+    s->t->n_repeats += s->has_digest[set];
+    s->t->n_differing += s->has_digest[set] && s->digest[set] != digest;
     s->digest[set] = digest;
     s->has_digest[set] = true;
 }
@@ -48,15 +49,30 @@ static void judge_candidate(struct session *s, const struct vt_check *c, uint8_t
     *s->failure = *c;
 }
 
+/* What surrounds a call is its process: made before the clock starts, gone after it stopped. A candidate can make the
+ * second part long, and then the wall's limit would cut its timing short. So what its processes take more than the
+ * reference's is not counted, and is a failure of its own beyond any chance: the same machine waits for both. */
+static bool waste(struct session *s, uint64_t reference_ns, uint64_t candidate_ns)
+{
+    s->around_ms[0] += (double)reference_ns / 1e6;
+    s->around_ms[1] += (double)candidate_ns / 1e6;
+    s->t->wasted_ms = s->around_ms[1] > s->around_ms[0] ? s->around_ms[1] - s->around_ms[0] : 0;
+    return s->around_ms[1] > 3 * s->around_ms[0] + WASTE_MS;
+}
+
 static vt_status one_pair(struct session *s, vt_err *err)
 {
     struct vt_trials *t = s->t;
     uint8_t number = (uint8_t)vt_trials_next_set(t, s->o->precision);
     struct vt_pair p = {.a_first = t->n % 2 == 0, .set = number};
+    uint64_t around[2] = {0, 0};
     for (int k = 0; k < 2 && !*s->failed; k++) {
         struct vt_check c = {.end = VT_CHECK_RIGHT};
         bool is_reference = (k == 0) == p.a_first;
+        uint64_t from = vt_now_ns();
         VT_TRY(s->o->call(s->o->arg, is_reference, number, vt_stream_u64(&s->random), &c, err));
+        uint64_t took = vt_now_ns() - from;
+        around[is_reference] = took > c.ns ? took - c.ns : 0;
         *(is_reference ? &p.a_ns : &p.b_ns) = c.ns ? c.ns : 1;
         p.is_disturbed |= c.was_disturbed;
         if (!is_reference)
@@ -66,6 +82,10 @@ static vt_status one_pair(struct session *s, vt_err *err)
                        ? vt_fail(err, VT_ETIMEOUT, "the baseline did not return in time; is this machine overloaded?")
                        : vt_fail(err, VT_EINTERNAL,
                                  "the baseline failed while it was timed, although it had passed its checks");
+    }
+    if (!*s->failed && waste(s, around[1], around[0])) {
+        *s->failed = true;
+        *s->failure = (struct vt_check){.end = VT_CHECK_LINGERED, .set = number};
     }
     if (!*s->failed) {
         t->pair[t->n++] = p;
@@ -77,7 +97,7 @@ static vt_status one_pair(struct session *s, vt_err *err)
 
 static bool is_finished(const struct vt_timing_opts *o, struct vt_trials *t, uint64_t from)
 {
-    double wall_ms = (double)(vt_now_ns() - from) / 1e6;
+    double wall_ms = (double)(vt_now_ns() - from) / 1e6 - t->wasted_ms;
     if (t->n < (int)t->n_sets)
         return false;
     bool is_looked_at = t->n >= o->min_pairs && t->n % (1 + t->n / 64) == 0; /* sorting all pairs is not free */

@@ -267,10 +267,11 @@ function vt.vector(values, value) end
 ---@field correct boolean
 ---@field speedup number
 ---@field speedup_measured number
----@field speedup_lo number
+---@field speedup_lo number of the interval over all placements of code and stack; at most 1 unless sure
 ---@field speedup_hi number
 ---@field speedup_tuned? number
 ---@field is_copy boolean
+---@field sure? boolean faster at every placement and on contaminated inputs, settled
 ---@field flags string[]
 ---@field protocol string
 ---@field tier string

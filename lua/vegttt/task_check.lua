@@ -29,7 +29,8 @@ end
 local function worst_by_inputs(sets)
   local rows, by = {}, {}
   for _, s in ipairs(sets) do
-    local name = s.scale == "cpu" and s.inputs or ("%s (sizes '%s')"):format(s.inputs, s.scale)
+    local name = s.scale == "cpu" and s.inputs or s.scale:find "^=" and s.inputs .. " (drawn sizes)"
+      or ("%s (sizes '%s')"):format(s.inputs, s.scale)
     local row = by[name]
     if not row then
       row = { inputs = name, baseline = 0, tuned = s.tuned and 0 }
@@ -94,10 +95,11 @@ local function add_working_set(add, task)
     bytes <= sensible_bytes and "" or "; above 1 MB a run leaves the core's own caches and its time scatters"))
 end
 
--- The task without its hidden sizes: a null candidate is written for one shape, and crashing on another is no refusal.
+-- The task at its cpu sizes alone: a null candidate is written for one shape, and crashing on another is no refusal.
 local function one_shape(task)
   local document = core.json_decode(task.json, "the task")
-  document.sizes = { cpu = document.sizes.cpu }
+  document.sizes, document.range = { cpu = document.sizes.cpu }, {}
+  for name, value in pairs(document.sizes.cpu) do document.range[name] = core.array { value, value } end
   return tasks.from_table(document, "the task")
 end
 

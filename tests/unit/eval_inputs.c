@@ -30,7 +30,7 @@ static void fill_dist(const char *dist, int number, const char *extra, uint64_t 
     vt_task *t = make_task("f32", dist, extra);
     void *buf[2] = {x, NULL};
     if (t)
-        CHECK_OK(vt_inputs_fill(t, "cpu", key, set, number, buf, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", key, set, number, 0, buf, &err), err);
     vt_task_unref(t);
 }
 
@@ -239,7 +239,7 @@ static void integers_are_in_range(void)
     vt_task *t = make_task("i64", "labels", ",\"max\":\"m\"");
     void *buf[2] = {label, NULL};
     if (t)
-        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, buf, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, 0, buf, &err), err);
     for (size_t i = 0; i < N; i++) {
         CHECK(label[i] >= 0 && label[i] < COLS);
         n_top += label[i] == COLS - 1;
@@ -249,7 +249,7 @@ static void integers_are_in_range(void)
     t = make_task("u8", "mask", "");
     buf[0] = mask;
     if (t)
-        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, buf, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, 0, buf, &err), err);
     for (size_t i = 0; i < N; i++) {
         CHECK(mask[i] <= 1);
         n_set += mask[i];
@@ -270,10 +270,10 @@ static void nothing_is_written_outside(void)
         CHECK_OK(vt_task_layout(list.t[i], "hidden", &l, &err), err);
         for (int d = 0; d < vt_task_n_dists(list.t[i]); d++) {
             buffers_new(&l, &b);
-            CHECK_OK(vt_inputs_fill(list.t[i], "hidden", 1, 0, d, b.at, &err), err);
+            CHECK_OK(vt_inputs_fill(list.t[i], "hidden", 1, 0, d, 0, b.at, &err), err);
             CHECK(margins_intact(&l, &b));
             buffers_free(&l, &b);
-            vt_inputs_describe(list.t[i], d, text, sizeof text);
+            vt_inputs_describe(list.t[i], d, 0, text, sizeof text);
             CHECK(strstr(text, ": ") != NULL);
         }
     }
@@ -286,7 +286,7 @@ static void digests_are_of_every_byte(void)
     static struct vt_plan plan;
     vt_err err = {0};
     vt_task *t = make_task("f32", "normal", "");
-    CHECK_OK(vt_plan_make(t, "cpu", &plan, &err), err);
+    CHECK_OK(vt_plan_make(t, "cpu", VT_LIE_LINES, false, 1, &plan, &err), err);
     const struct vt_set set = {.plan = &plan};
     unsigned char *out = calloc(1, plan.out_bytes);
     const struct vt_wire_array *y = &plan.array[1];

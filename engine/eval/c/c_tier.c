@@ -23,7 +23,7 @@
 #include <sys/resource.h>
 
 /* A change of it makes verdicts incomparable. */
-static const char version[] = "c-5";
+static const char version[] = "c-6";
 
 enum { TIMING_NICE = -15, MAX_BROKERS = 64, MAX_GROUNDS = 24, MIN_REST = 2, REFERENCE_DEADLINE_S = 5 };
 static const size_t max_ground_bytes = (size_t)768 << 20;
@@ -121,6 +121,8 @@ static vt_status open_parts(struct vt_tier *t, const struct vt_tier_opts *o, vt_
     t->caps.max_ground_bytes = max_ground_bytes;
     t->caps.max_pool_bytes = max_pool_bytes;
     t->caps.reference_deadline_s = REFERENCE_DEADLINE_S;
+    t->caps.max_series = VT_CALL_MAX_STEPS;
+    t->caps.n_placements = VT_C_PLACEMENTS;
     return VT_OK;
 }
 
@@ -333,6 +335,7 @@ const struct vt_tier_ops vt_c_tier = {.name = "c",
                                       .unload = vt_c_unload,
                                       .check = vt_c_check,
                                       .time = vt_c_time,
+                                      .series = vt_c_series,
                                       .candidate_close = vt_c_candidate_close,
                                       .explain = vt_c_explain,
                                       .record = vt_c_record};

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "eval/c/assemble.h"
 #include "eval/c/parts.h"
+#include "eval/c/series.h"
 #include "eval/c/unit.h"
 #include <sched.h>
 #include <stdio.h>
@@ -15,14 +16,13 @@
 
 enum { LOG_KEPT = 64 << 10, MAX_OBJECT = 64 << 20, TIMING_NICE = -15 };
 
-static vt_status new_candidate(struct vt_tier *tier, const vt_task *t, struct vt_candidate **out, vt_err *err)
+static vt_status new_candidate(struct vt_tier *tier, struct vt_candidate **out, vt_err *err)
 {
     struct vt_candidate *c = vt_alloc(sizeof *c);
     *out = c;
     if (!c)
         return vt_fail(err, VT_ENOMEM, "cannot judge a candidate: out of memory");
     c->tier = tier;
-    snprintf(c->symbol, sizeof c->symbol, "%s", vt_task_unit(t) ? VT_UNIT_ENTRY : vt_task_name(t));
     return VT_OK;
 }
 
@@ -38,7 +38,7 @@ void vt_c_candidate_close(struct vt_candidate *c)
 
 /* ---- build ---- */
 
-static void build_key(const struct vt_tier *t, const char *const *own, const struct vt_buf *unit,
+static void build_key(const struct vt_tier *t, const char *const *own, const struct vt_buf *unit, const char *symbol,
                       char key[VT_SHA256_HEX])
 {
     struct vt_sha256 h;
@@ -46,6 +46,7 @@ static void build_key(const struct vt_tier *t, const char *const *own, const str
     vt_hash_str(&h, "compiler", t->cc.id);
     for (int i = 0; own && own[i]; i++)
         vt_hash_str(&h, "flag", own[i]);
+    vt_hash_str(&h, "function", symbol);
     vt_hash_field(&h, "unit", unit->p, unit->len);
     vt_sha256_hex(&h, key);
 }
@@ -106,10 +107,11 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_bu
     struct vt_build b = {0};
     const struct vt_task_unit *of = vt_task_unit(t);
     const char *const *own = of && of->n_flags > 0 ? of->flag : NULL; /* one more than can be given: ends with NULL */
-    vt_status status = new_candidate(s->tier, t, out, err);
-    build_key(s->tier, own, unit, key);
+    const char *symbol = of ? VT_UNIT_ENTRY : vt_task_name(t);
+    vt_status status = new_candidate(s->tier, out, err);
+    build_key(s->tier, own, unit, symbol, key);
     if (status == VT_OK && !(store && !is_fresh && find_kept(*out, store, key, &info))) {
-        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, own, unit->p, unit->len, &b, err);
+        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, own, unit->p, unit->len, symbol, &b, err);
         if (status == VT_OK) {
             info = b.info;
             note_build(*out, &b);
@@ -165,7 +167,8 @@ static void raise_priority(const struct vt_runner *r)
         setpriority(PRIO_PGRP, (id_t)vt_runner_group(r), TIMING_NICE);
 }
 
-static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, vt_err *err)
+static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, unsigned placement,
+                             vt_err *err)
 {
     char load_error[256];
     struct vt_outputs *own = is_lane(s) ? &g->timed : &s->outputs;
@@ -173,20 +176,24 @@ static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struc
     const struct vt_runner_opts o = {.broker = s->broker,
                                      .object = c->object,
                                      .object_len = c->object_len,
-                                     .symbol = c->symbol,
                                      .in_fd = g->pool.in_fd,
                                      .va_bytes = g->pool.va_bytes,
                                      .outputs = {own, &g->timed},
+                                     .placement = vt_c_placement[placement],
                                      .allow_unsafe = c->tier->allow_unsafe};
-    VT_TRY(vt_runner_open(&o, &c->runner, load_error, err));
-    if (!c->runner) {
+    struct vt_runner *r;
+    VT_TRY(vt_runner_open(&o, &r, load_error, err));
+    c->runner[placement] = r;
+    if (!r) {
         snprintf(c->why, sizeof c->why, "%s", load_error);
         return VT_OK;
     }
     c->ground = g;
-    c->layers = vt_runner_layers(c->runner);
+    c->layers = vt_runner_layers(r);
     c->landlock_abi = vt_broker_jail(s->broker)->landlock_abi;
-    c->is_unsafe |= vt_runner_is_unsafe(c->runner);
+    c->is_unsafe |= vt_runner_is_unsafe(r);
+    if (is_lane(s))
+        raise_priority(r);
     return VT_OK;
 }
 
@@ -194,23 +201,25 @@ vt_status vt_c_load(struct vt_station *s, struct vt_candidate *c, struct vt_grou
                     struct vt_stage_result *result, vt_err *err)
 {
     *result = (struct vt_stage_result){.passed = true};
-    if (is_fresh || !c->runner || c->ground != g || !vt_runner_is_alive(c->runner)) {
+    if (is_fresh || !c->runner[0] || c->ground != g || !vt_runner_is_alive(c->runner[0])) {
         vt_c_unload(c);
-        VT_TRY(open_runner(s, c, g, err));
+        VT_TRY(open_runner(s, c, g, 0, err));
     }
-    if (!c->runner) {
+    if (!c->runner[0]) {
         *result = (struct vt_stage_result){.passed = false, .status = VT_LOAD_ERROR, .is_deterministic = true};
         snprintf(result->why, sizeof result->why, "%s", c->why);
     } else if (is_lane(s)) {
-        raise_priority(c->runner);
+        raise_priority(c->runner[0]);
     }
     return VT_OK;
 }
 
 void vt_c_unload(struct vt_candidate *c)
 {
-    vt_runner_close(c->runner);
-    c->runner = NULL;
+    for (int i = 0; i < VT_C_PLACEMENTS; i++) {
+        vt_runner_close(c->runner[i]);
+        c->runner[i] = NULL;
+    }
 }
 
 /* ---- calls ---- */
@@ -232,13 +241,51 @@ vt_status vt_c_check(struct vt_station *s, struct vt_candidate *c, const struct 
                              .deadline_ns = call->deadline_ns,
                              .lease = s->tier->lease};
     const struct vt_outputs *outputs = is_lane(s) ? &c->ground->timed : &s->outputs;
-    pid_t group = vt_runner_group(c->runner);
+    pid_t group = vt_runner_group(c->runner[0]);
     vt_lease_child_add(s->tier->lease, group);
-    vt_status status = vt_check_run(c->runner, &c->ground->pool, call->set, call->against, outputs, &o, out, &raw, err);
+    vt_status status =
+        vt_check_run(c->runner[0], &c->ground->pool, call->set, call->against, outputs, &o, out, &raw, err);
     vt_lease_child_del(s->tier->lease, group);
     VT_TRY(status);
     note_fault(c, out, &raw);
     return VT_OK;
+}
+
+vt_status vt_c_series(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, size_t n,
+                      struct vt_check *out, size_t *n_done, vt_err *err)
+{
+    struct vt_call_result raw;
+    struct vt_call_opts o = {.clock = VT_CLOCK_NONE,
+                             .random = call[0].random,
+                             .cpu = -1,
+                             .deadline_ns = call[0].deadline_ns,
+                             .lease = s->tier->lease};
+    const struct vt_outputs *outputs = is_lane(s) ? &c->ground->timed : &s->outputs;
+    pid_t group = vt_runner_group(c->runner[0]);
+    vt_lease_child_add(s->tier->lease, group);
+    vt_status status = vt_series_run(c->runner[0], &c->ground->pool, call, n, outputs, &o, out, n_done, &raw, err);
+    vt_lease_child_del(s->tier->lease, group);
+    VT_TRY(status);
+    if (*n_done > 0)
+        note_fault(c, &out[*n_done - 1], &raw);
+    return VT_OK;
+}
+
+/* A call's stack starts elsewhere in its page at each placement. */
+static uint32_t stack_offset(unsigned placement)
+{
+    static const uint32_t at[VT_C_PLACEMENTS] = {0, 1040, 2608, 3872};
+    return at[placement];
+}
+
+/* The runner of a placement, started when it is first asked for. NULL: it does not load there. */
+static vt_status runner_at(struct vt_station *s, struct vt_candidate *c, unsigned placement, struct vt_runner **out,
+                           vt_err *err)
+{
+    if (!c->runner[placement])
+        VT_TRY(open_runner(s, c, c->ground, placement, err));
+    *out = c->runner[placement];
+    return *out ? VT_OK : vt_fail(err, VT_EINTERNAL, "a kernel that had loaded does not load again: %s", c->why);
 }
 
 /* The lane is held: no deadline waits for anybody else. */
@@ -247,20 +294,22 @@ vt_status vt_c_time(struct vt_station *s, struct vt_candidate *c, const struct v
 {
     const struct vt_set *set = &c->ground->pool.set[call->set];
     struct vt_call_result raw;
+    struct vt_runner *r;
     struct vt_call_opts o = {.plan = set->plan,
                              .in_at = set->in_at,
                              .out_sel = 1,
+                             .stack_offset = stack_offset(call->placement),
                              .clock = s->tier->clock,
                              .random = call->random,
                              .cpu = s->tier->cores.run_cpu,
                              .deadline_ns = call->deadline_ns};
+    VT_TRY(runner_at(s, c, call->placement, &r, err));
     if (!call->is_trusted) {
-        VT_TRY(
-            vt_check_run(c->runner, &c->ground->pool, call->set, call->against, &c->ground->timed, &o, out, &raw, err));
+        VT_TRY(vt_check_run(r, &c->ground->pool, call->set, call->against, &c->ground->timed, &o, out, &raw, err));
         note_fault(c, out, &raw);
         return VT_OK;
     }
-    VT_TRY(vt_runner_call(c->runner, &o, &raw, err));
+    VT_TRY(vt_runner_call(r, &o, &raw, err));
     *out = (struct vt_check){.end = raw.end == VT_CALL_DONE ? VT_CHECK_RIGHT : VT_CHECK_FAULT,
                              .is_timeout = raw.end == VT_CALL_TIMEOUT,
                              .set = call->set,

@@ -62,6 +62,10 @@ static void say_place(struct vt_say *t, const struct vt_candidate *c, const vt_t
         vt_say(t, " It used a null pointer.");
         return;
     }
+    if (call->fault_place == VT_FAULT_INSTRUCTION) {
+        vt_say(t, " It executed a privileged instruction, or used an address that cannot exist.");
+        return;
+    }
     if (call->fault_place == VT_FAULT_STACK) {
         vt_say(t, " It ran out of stack.");
         return;
@@ -95,10 +99,12 @@ static void say_fault(struct vt_say *t, const struct vt_candidate *c, const vt_t
         say_place(t, c, task, f);
         return;
     case VT_CALL_FORBIDDEN:
+        vt_say(t, "The function made a system call");
+        if (c->fault.syscall <= VT_CALL_LAST_SYSCALL)
+            vt_say(t, " (number %u)", c->fault.syscall);
         vt_say(t,
-               "The function made a system call (number %u), which is not allowed: a kernel only computes. Files, "
-               "output, threads, clocks and large allocations are out of reach.",
-               c->fault.syscall);
+               ", which is not allowed: a kernel only computes. Files, output, threads, clocks and large allocations "
+               "are out of reach.");
         return;
     case VT_CALL_EXITED:
         vt_say(t, "The function ended the process (exit code %d) instead of returning.", c->fault.exit_code);
@@ -176,7 +182,7 @@ static void put_call(vt_json *x, const struct vt_call_result *call)
     vt_json_put_str(x, "call", ends[call->end]);
     if (call->signo)
         vt_json_put_int(x, "signal", call->signo);
-    if (call->end == VT_CALL_FORBIDDEN)
+    if (call->end == VT_CALL_FORBIDDEN && call->syscall <= VT_CALL_LAST_SYSCALL)
         vt_json_put_int(x, "syscall", call->syscall);
     if (call->end == VT_CALL_EXITED)
         vt_json_put_int(x, "exit_code", call->exit_code);

@@ -13,6 +13,13 @@
 #include "eval/c/roofline.h"
 #include <pthread.h>
 
+/* Places of code and stack that timings are repeated at. */
+enum { VT_C_PLACEMENTS = 4 };
+/* Of the runner (vt_image_shift). A compiler aligns functions to 16 bytes, so a loop can begin in any quarter of a
+ * cache line; at these numbers it meets all four, whichever quarter it was linked in, and both halves where it aligns
+ * to 32. So a difference that place alone makes cannot show at every one of them. */
+static const uint32_t vt_c_placement[VT_C_PLACEMENTS] = {0, 2, 3, 5};
+
 struct vt_tier {
     struct vt_tier_caps caps;
     struct vt_compiler cc;
@@ -48,7 +55,6 @@ struct vt_ground {
 
 struct vt_candidate {
     struct vt_tier *tier;
-    char symbol[64]; /* the function's name */
     /* build */
     unsigned char *object; /* NULL: it was not built */
     size_t object_len;
@@ -61,9 +67,9 @@ struct vt_candidate {
     uint64_t build_rss_kib;
     char why[256]; /* it was refused, or does not load */
     /* load and after */
-    struct vt_runner *runner;
-    struct vt_ground *ground; /* of the runner */
-    uint32_t layers;          /* active in its process */
+    struct vt_runner *runner[VT_C_PLACEMENTS]; /* by placement; the first one checks, too */
+    struct vt_ground *ground;                  /* of the runner */
+    uint32_t layers;                           /* active in its process */
     int landlock_abi;
     bool is_unsafe;
     struct vt_call_result fault; /* of the last call that failed */
@@ -81,6 +87,8 @@ vt_status vt_c_check(struct vt_station *s, struct vt_candidate *c, const struct 
                      vt_err *err) VT_MUST_USE;
 vt_status vt_c_time(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, struct vt_check *out,
                     vt_err *err) VT_MUST_USE;
+vt_status vt_c_series(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, size_t n,
+                      struct vt_check *out, size_t *n_done, vt_err *err) VT_MUST_USE;
 void vt_c_candidate_close(struct vt_candidate *c);
 /* explain.c */
 void vt_c_explain(const struct vt_candidate *c, const vt_task *t, vt_verdict_status status,

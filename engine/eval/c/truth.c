@@ -2,12 +2,11 @@
  *
  * truth.c: the truth of DECISIONS.md section 1, made in the jail.
  *
- * The body becomes a C++ function in which float is a value-and-error type (truth_prelude.c), compiled without start
- * files or the C++ library into an object of the kind that candidates are: nothing in it runs when it is loaded, it
- * needs libc and libm only. It is kept in `dir` (truth-<hash>, renamed into place, so that concurrent runs share it);
- * what is read back from there is inspected like any stranger's object. A run is a call of it in a template
- * (runner.h): inputs, converted here, in a file that it can only read; outputs in another. A user's task may crash or
- * loop without harm to the engine.
+ * The body becomes a C++ function in which float is a value-and-error type (truth_prelude.c), compiled without the C++
+ * library and linked into an image of the kind that candidates are. It is kept in `dir` (truth-<hash>, renamed into
+ * place, so that concurrent runs share it); what is read back from there is inspected like any stranger's object. A run
+ * is a call of it in a template (runner.h): inputs, converted here, in a file that it can only read; outputs in
+ * another. A user's task may crash or loop without harm to the engine.
  *
  *   bound = k u sqrt(r) + rtol |v| + atol max|v of the row|,  u = 2^-24
  */
@@ -51,13 +50,11 @@ static const char *const flags[] = {"-std=gnu++17",
                                     "-fno-rtti",
                                     "-fno-threadsafe-statics",
                                     "-fvisibility=hidden",
-                                    "-shared",
+                                    "-c",
                                     "-fPIC",
-                                    "-nostdlib",
-                                    "-Wl,-z,defs",
-                                    "-Wl,-z,now",
-                                    "-Wl,-z,noexecstack",
-                                    "-Wl,--build-id=none",
+                                    "-D_Thread_local=",
+                                    "-D__thread=",
+                                    "-fno-asynchronous-unwind-tables",
                                     NULL};
 /* Of a unit whose truth is a spread (spread.c): C, in which the rounding mode counts. What only other parts of the file
  * need is dropped. */
@@ -69,13 +66,11 @@ static const char *const spread_flags[] = {"-std=gnu17",
                                            "-w",
                                            "-fdiagnostics-color=never",
                                            "-fvisibility=hidden",
-                                           "-shared",
+                                           "-c",
                                            "-fPIC",
-                                           "-nostdlib",
-                                           "-Wl,-z,defs",
-                                           "-Wl,-z,now",
-                                           "-Wl,-z,noexecstack",
-                                           "-Wl,--build-id=none",
+                                           "-D_Thread_local=",
+                                           "-D__thread=",
+                                           "-fno-asynchronous-unwind-tables",
                                            NULL};
 
 struct vt_truth {
@@ -86,13 +81,13 @@ struct vt_truth {
     bool allow_unsafe;
     unsigned char *object;
     size_t object_len;
-    /* of the scale that ran last */
-    char scale[24];
     bool is_spread;
+    /* of the run before */
     struct vt_truth_header header;
     struct vt_spread_header spread;
     double step[VT_TASK_MAX_ARRAYS]; /* vt_spread_collect */
     struct vt_plan plan;
+    size_t in_bytes, va_bytes; /* what the runner can take */
     int in_fd;
     void *in_map;
     struct vt_outputs outputs;
@@ -185,9 +180,9 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
 {
     enum { MAX_ARGS = 64 };
     const char *argv[MAX_ARGS];
-    static const char product[] = "truth.so";
+    static const char product[] = "truth.o";
     const char *const *base = t->is_spread ? spread_flags : flags;
-    struct vt_compile c = {argv, product, -1, COMPILE_WALL_S, COMPILE_WALL_S, COMPILE_MEMORY_MIB};
+    struct vt_compile c = {argv, product, VT_TRUTH_SYMBOL, -1, COMPILE_WALL_S, COMPILE_WALL_S, COMPILE_MEMORY_MIB};
     struct vt_build b = {0};
     char program[512];
     int n = 0;
@@ -200,7 +195,7 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
     for (int i = 0; t->task->has_unit && i < t->task->unit.n_flags; i++)
         if (vt_unit_flag_is_of_language(t->task->unit.flag[i], t->is_spread))
             argv[n++] = t->task->unit.flag[i];
-    const char *const tail[] = {"-o", product, t->is_spread ? "-xc" : "-xc++", "-", "-lm", "-lc", NULL};
+    const char *const tail[] = {"-o", product, t->is_spread ? "-xc" : "-xc++", "-", NULL};
     memcpy(argv + n, tail, sizeof tail);
     VT_TRY(make_source_file(source, &c.source_fd, err));
     vt_status s = vt_compile_run(t->broker, t->lease, &c, &b, err);
@@ -293,20 +288,19 @@ vt_status vt_truth_new(vt_task *task, const struct vt_truth_opts *o, vt_truth **
     return VT_OK;
 }
 
-static void drop_scale(vt_truth *t)
+static void drop_runner(vt_truth *t)
 {
     vt_runner_close(t->runner);
     t->runner = NULL;
-    vt_memfile_free(&t->in_fd, &t->in_map, t->plan.in_bytes);
+    vt_memfile_free(&t->in_fd, &t->in_map, t->in_bytes);
     vt_outputs_free(&t->outputs);
-    t->scale[0] = 0;
 }
 
 void vt_truth_free(vt_truth *t)
 {
     if (!t)
         return;
-    drop_scale(t);
+    drop_runner(t);
     vt_task_unref(t->task);
     free(t->object);
     free(t);
@@ -351,28 +345,30 @@ static vt_status place(vt_truth *t, const vt_layout *l, vt_err *err)
     return VT_OK;
 }
 
-/* A template with files that fit this scale, unless the last run had it. */
-static vt_status open_scale(vt_truth *t, const char *scale, const vt_layout *l, vt_err *err)
+/* A template with files that fit this layout. Twice what the first run needs, since the drawn sizes of a pool (sizes.h)
+ * are up to twice as large as the scale's own, and there are many. */
+static vt_status open_runner(vt_truth *t, const vt_layout *l, vt_err *err)
 {
     char load_error[256];
-    if (t->runner && strcmp(t->scale, scale) == 0 && vt_runner_is_alive(t->runner))
-        return VT_OK;
-    drop_scale(t);
     VT_TRY(place(t, l, err));
-    VT_TRY(vt_memfile_make("truth inputs", t->plan.in_bytes, &t->in_fd, &t->in_map, err));
-    VT_TRY(vt_outputs_fit(&t->outputs, t->plan.out_bytes, err));
+    if (t->runner && t->plan.in_bytes <= t->in_bytes && t->plan.out_bytes <= t->outputs.bytes &&
+        t->plan.va_bytes <= t->va_bytes && vt_runner_is_alive(t->runner))
+        return VT_OK;
+    drop_runner(t);
+    t->in_bytes = 2 * t->plan.in_bytes;
+    t->va_bytes = 2 * t->plan.va_bytes;
+    VT_TRY(vt_memfile_make("truth inputs", t->in_bytes, &t->in_fd, &t->in_map, err));
+    VT_TRY(vt_outputs_fit(&t->outputs, 2 * t->plan.out_bytes, err));
     const struct vt_runner_opts o = {.broker = t->broker,
                                      .object = t->object,
                                      .object_len = t->object_len,
-                                     .symbol = VT_TRUTH_SYMBOL,
                                      .in_fd = t->in_fd,
-                                     .va_bytes = t->plan.va_bytes,
+                                     .va_bytes = t->va_bytes,
                                      .outputs = {&t->outputs, NULL},
                                      .allow_unsafe = t->allow_unsafe};
     VT_TRY(vt_runner_open(&o, &t->runner, load_error, err));
     if (!t->runner)
         return vt_fail(err, VT_EFORMAT, "the truth of task %s does not load: %s", t->task->name, load_error);
-    snprintf(t->scale, sizeof t->scale, "%s", scale);
     return VT_OK;
 }
 
@@ -486,7 +482,7 @@ vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], 
     vt_layout l;
     memset(out, 0, sizeof *out);
     VT_TRY(vt_task_layout(t->task, scale, &l, err));
-    VT_TRY(open_scale(t, scale, &l, err));
+    VT_TRY(open_runner(t, &l, err));
     vt_lease_enter(t->lease);
     put_inputs(t, buf);
     vt_lease_leave(t->lease);
