@@ -107,7 +107,7 @@ end
 -- element, a mean not on its low bits. That is said, and it is the user who knows.
 local function is_never_right(name)
   return name == "zeros" or name == "ones" or name == "skip_last" or name == "skip_tile" or name == "stale_output"
-    or name:find "^copy_" ~= nil
+    or name == "off_by_one"    or name:find "^copy_" ~= nil
 end
 
 local function has_inputs(document)

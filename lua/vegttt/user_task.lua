@@ -171,13 +171,21 @@ local function value_of(p, known, answered)
     end }, known.values[p.name], answered)
 end
 
--- Sizes of the scale on which candidates are only checked: small and odd, so that no round number can be relied on.
-local function hidden_size(n, i) return math.min(n, 3 + 2 * i + n % 5) end
-
 local function size_parser(text)
   local n = math.tointeger(tonumber(text))
   if n and n >= 1 then return n end
   return nil, ("must be a positive whole number, not '%s'"):format(text)
+end
+
+-- The sizes at which a kernel must be right: from LO, 1 unless it is said, to HI, at least the one that is timed.
+local function size_range(name, n, given)
+  if not given then return { 1, n } end
+  local lo, hi = given:match "^%s*(%d+)%s*:%s*(%d+)%s*$"
+  lo, hi = math.tointeger(tonumber(lo)), math.tointeger(tonumber(hi))
+  if not lo or lo < 1 or lo > n or hi < n then
+    errors.usage("--range %s must be LO:HI with the size that is timed, %d, between them, not '%s'", name, n, given)
+  end
+  return { lo, hi }
 end
 
 -- Sizes that follow from others: --size lda=n+8. { name = expression }
@@ -325,7 +333,8 @@ function user_task.document(fn, f, roles)
     inout = inout_of(f, fn), default_shape = default_shape(fn), has_roles = roles ~= nil }
   local with_globals = { name = fn.name, parameters = table.move(fn.globals, 1, #fn.globals, #fn.parameters + 1,
     table.move(fn.parameters, 1, #fn.parameters, 1, {})) }
-  known.ranges = pairs_of(f, "range", with_globals, is_array, "array")
+  known.ranges = pairs_of(f, "range", with_globals, function(p) return p.kind == "array" or p.kind == "int" end,
+    "array or size")
   local derived = derived_sizes(fn, known.sizes)
   local in_shapes = setmetatable({}, { __index = derived })
   for _, p in ipairs(fn.parameters) do
@@ -334,7 +343,7 @@ function user_task.document(fn, f, roles)
   local tolerance, answered = f.tolerance, {}
   local task = { name = fn.name, title = fn.name, level = 1, family = "user", arrays = {}, scalars = {},
     rtol = tolerance, atol = tolerance > 0 and 1e-7 or 0, k = 16, body = fn.body, helpers = fn.shown, size_order = {},
-    sizes = { cpu = {}, hidden = {} } }
+    sizes = { cpu = {} }, range = {} }
   for _, p in ipairs(with_globals.parameters) do
     if p.kind == "array" then
       local q = {}
@@ -369,14 +378,14 @@ function user_task.document(fn, f, roles)
       n_sizes = n_sizes + 1
       local n = find_out({ flag = "--size " .. p.name, parse = size_parser,
         question = ("the size %s at which it is timed (0.03 to 2 ms a call)"):format(p.name) }, known.sizes[p.name], answered)
-      task.sizes.cpu[p.name], task.sizes.hidden[p.name] = n, hidden_size(n, n_sizes - 1)
-      task.size_order[n_sizes] = p.name
+      task.sizes.cpu[p.name], task.size_order[n_sizes] = n, p.name
+      task.range[p.name] = size_range(p.name, n, known.ranges[p.name])
     elseif p.kind ~= "array" and not derived[p.name] then
       values[p.name] = value_of(p, known, answered)
     end
   end
   if n_sizes == 0 then -- all that it works on is as large as its text says
-    task.size_order, task.sizes = { "one" }, { cpu = { one = 1 } }
+    task.size_order, task.sizes, task.range = { "one" }, { cpu = { one = 1 } }, { one = { 1, 1 } }
   end
   local has_output = false
   for _, a in ipairs(task.arrays) do has_output = has_output or a.role ~= "in" end

@@ -38,7 +38,7 @@ local options = {
   { "size", "n=4096", "size at which it is timed; the function should take 0.03 to 2 ms there; lda=n+8 follows from n",
     repeats = true },
   { "range", "x=-1:1", "values of an input, both ends included (bytes 0:255, floats -1:1 by default); an index into m rows "
-    .. "is 0:m, which stops before m", repeats = true },
+    .. "is 0:m, which stops before m; of a size: what it may be (from 1 on by default)", repeats = true },
   { "value", "eps=1e-5", "value of a float, a double, a bool, or of an integer that is no size", repeats = true },
   { "inout", "y", "this array is read as well as written (found out by running the function; this makes it sure)",
     repeats = true },
@@ -142,11 +142,24 @@ local function unreached_text(seen)
   return lines
 end
 
+-- The sizes from which the task was tested, where that is not 1; nil: all.
+local function sizes_text(task)
+  local document = core.json_decode(task.json, "the task")
+  local parts = {}
+  for _, name in ipairs(document.size_order) do
+    local lo = document.range[name][1]
+    if lo > 1 then parts[#parts + 1] = ("%s from %d"):format(name, lo) end
+  end
+  return #parts > 0 and "tested for " .. table.concat(parts, ", ") .. " on; the original itself fails below" or nil
+end
+
 -- What the file says above the user's text.
 local function comment_of(held, k, origin, seen)
   local notes = { ("compiled and timed with: %s"):format(table.concat(held.cflags, " ")) }
   if #held.needed > 0 then notes[#notes + 1] = "needs these compiler options: " .. table.concat(held.needed, " ") end
   notes[#notes + 1] = "its arrays must not overlap"
+  local sizes = sizes_text(held.task)
+  if sizes then notes[#notes + 1] = sizes end
   local missed = unreached_text(seen)
   if not seen.unreached then
     notes[#notes + 1] = "which lines the inputs of the test reach is not known"
@@ -174,6 +187,8 @@ local function write_result(f, fn, text, held, k, dir, seen)
   if #missed > 0 then
     verb.say("Not tested, because no input of the test went there in the original:\n  %s", table.concat(missed, "\n  "))
   end
+  local sizes = sizes_text(held.task)
+  if sizes then verb.say("It was %s.", sizes) end
   verb.say("%s.c     the file with the new function, as it was compiled and tested; its arrays must not overlap", path)
   verb.say("%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, dir)
 end
@@ -207,6 +222,26 @@ local function check_document(document, fn, f)
       fn.name, bytes / 1e6)
   end
   return task
+end
+
+-- Whether it failed at sizes that the function may not be meant for.
+local function is_about_sizes(findings)
+  for _, x in ipairs(findings) do
+    if x[1] == "FAIL" and (x[3]:find("called with such sizes", 1, true) or x[3]:find("crashed on valid inputs", 1, true)) then
+      return true
+    end
+  end
+  return false
+end
+
+-- Sets the least sizes that nobody gave; false when no size can be as small as that.
+local function set_least_sizes(document, least, f)
+  local given, is_possible = {}, least == 1
+  for _, text in ipairs(f.range or {}) do given[text:match "^%s*([%a_][%w_]*)" or ""] = true end
+  for name, range in pairs(document.range) do
+    if not given[name] and least <= document.sizes.cpu[name] then range[1], is_possible = least, true end
+  end
+  return is_possible
 end
 
 -- Whether it failed in a way that the other kind of truth may mend.
@@ -269,26 +304,33 @@ local function remove_old(f, fn)
   end
 end
 
-local function checked_task(document, fn, task_file)
+local least_sizes = { 1, 2, 3, 4, 8, 16, 64 }
+
+-- The task as the function allows it: with the rule of every task, else with the spread of runs; from size 1 on, else
+-- from the least size at which the function itself is right.
+local function checked_task(document, fn, f, task_file)
   local text
-  for _, truth in ipairs(document.unit.truth == "text" and { "text", "spread" } or { "spread" }) do
+  local function try(truth, least)
     document.unit.truth = truth
+    if not set_least_sizes(document, least, f) then return nil, {} end
     core.write(task_file, user_task.source(document))
     local task = tasks.get({ file = task_file })[1]
     local is_sound, findings, show = check(task, fn)
-    text = text or show
-    if is_sound then
-      verb.say("%s as a task (%s)", fn.name, task_file)
-      show()
-      return task
+    if not text or is_sound or not is_outside_the_subset(findings) then text = show end
+    return is_sound and task, findings
+  end
+  local found
+  for _, truth in ipairs(document.unit.truth == "text" and { "text", "spread" } or { "spread" }) do
+    local findings
+    for _, least in ipairs(least_sizes) do
+      found, findings = try(truth, least)
+      if found or not is_about_sizes(findings) then break end
     end
-    if not is_outside_the_subset(findings) then
-      text = show
-      break
-    end
+    if found or not is_outside_the_subset(findings) then break end
   end
   verb.say("%s as a task (%s)", fn.name, task_file)
   text()
+  return found
 end
 
 local function run(f, rest, argv)
@@ -312,7 +354,7 @@ local function run(f, rest, argv)
   core.mkdir(f.out)
   remove_old(f, fn)
   if not show_unreached(seen) then return 1 end
-  local task = checked_task(document, fn, task_file)
+  local task = checked_task(document, fn, f, task_file)
   if not task then return 1 end
   local dir = search(again, e, values, origins)
   local of_task, k = best_of(task, dir)
