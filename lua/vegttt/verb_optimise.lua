@@ -10,10 +10,8 @@
 -- the file that is written is the text that was compiled and tested for it, and the speedup is the one measured so.
 local attempt = require "vegttt.attempt"
 local best = require "vegttt.best"
-local c_compiler = require "vegttt.c_compiler"
 local c_function = require "vegttt.c_function"
 local core = require "vegttt.core"
-local coverage = require "vegttt.coverage"
 local diff = require "vegttt.diff"
 local errors = require "vegttt.errors"
 local experiment = require "vegttt.experiment"
@@ -22,8 +20,7 @@ local kernels = require "vegttt.kernels"
 local params = require "vegttt.params"
 local session = require "vegttt.session"
 local stats = require "vegttt.stats"
-local task_check = require "vegttt.task_check"
-local tasks = require "vegttt.tasks"
+local unit_task = require "vegttt.unit_task"
 local user_task = require "vegttt.user_task"
 local verb = require "vegttt.verb_common"
 
@@ -106,15 +103,6 @@ local function flag_sets(cflags, code)
   return sets
 end
 
--- The document with another set of compiler options.
-local function compiled_with(document, cflags)
-  local copy, unit = {}, {}
-  for k, v in pairs(document) do copy[k] = v end
-  for k, v in pairs(document.unit) do unit[k] = v end
-  unit.cflags, copy.unit = user_task.flags(cflags, cflags), unit
-  return tasks.from_table(copy, "the task")
-end
-
 -- The verdict under the user's options, or under those and what the kernel needs: { verdict, task, needed } or nil and
 -- what became of it.
 local function as_compiled_by_the_user(document, fn, k)
@@ -122,7 +110,7 @@ local function as_compiled_by_the_user(document, fn, k)
   for _, needed in ipairs(flag_sets(fn.cflags, k.code)) do
     local cflags = table.move(fn.cflags, 1, #fn.cflags, 1, {})
     table.move(needed, 1, #needed, #cflags + 1, cflags)
-    local task = compiled_with(document, cflags)
+    local task = unit_task.compiled_with(document, cflags)
     local v = verb.wait(function() return verb.judge(task, k.code, { protocol = "full", fresh = true }) end)
     v.json = nil
     if stats.is_sure(v, best.min_speedup) then
@@ -205,85 +193,7 @@ local function say_only_ours(fn, dir, ends)
   verb.say("run        %s\n--cflags says how you compile.", dir)
 end
 
--- ── the task ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-local max_bytes = 256 << 20 -- of all arrays; a call of 2 ms reads a quarter of that at most
-
--- What can be known to be wrong with a task before its file is written.
-local function check_document(document, fn, f)
-  local ok, task = pcall(tasks.from_table, document, f.file)
-  if not ok then
-    if not errors.is(task) or task.code ~= "EFORMAT" then error(task, 0) end
-    errors.usage("%s", tostring(task))
-  end
-  local bytes = task_check.working_set(task)
-  if bytes > max_bytes then
-    errors.usage("the arrays of %s take %.0f MB at these sizes, more than a call of 0.03 to 2 ms can read; give smaller --size",
-      fn.name, bytes / 1e6)
-  end
-  return task
-end
-
--- Whether it failed at sizes that the function may not be meant for.
-local function is_about_sizes(findings)
-  for _, x in ipairs(findings) do
-    if x[1] == "FAIL" and (x[3]:find("called with such sizes", 1, true) or x[3]:find("crashed on valid inputs", 1, true)) then
-      return true
-    end
-  end
-  return false
-end
-
--- Sets the least sizes that nobody gave; false when no size can be as small as that.
-local function set_least_sizes(document, least, f)
-  local given, is_possible = {}, least == 1
-  for _, text in ipairs(f.range or {}) do given[text:match "^%s*([%a_][%w_]*)" or ""] = true end
-  for name, range in pairs(document.range) do
-    if not given[name] and least <= document.sizes.cpu[name] then range[1], is_possible = least, true end
-  end
-  return is_possible
-end
-
--- Whether it failed in a way that the other kind of truth may mend.
-local function is_outside_the_subset(findings)
-  for _, x in ipairs(findings) do
-    if x[1] == "FAIL" and (x[2] == "references" or x[2] == "error / bound" or x[2] == "baseline") then return true end
-  end
-  return false
-end
-
-local function check(task, fn)
-  local findings = verb.wait(function() return task_check.run(task, {}) end)
-  return findings.sound, findings, function()
-    verb.say("%s", task_check.text(findings))
-    if findings.sound then return end
-    verb.say("not sound: %s", task_check.failures(findings))
-    if findings.is_stale_accepted then
-      verb.say("If %s reads an array that it also writes, say so: --inout NAME", fn.name)
-    elseif findings.has_crashed then
-      verb.say("The shapes must hold whatever %s reads; an index needs its --range in terms of sizes, like 0:m", fn.name)
-    end
-  end
-end
-
--- Takes what was answered as if it had been given, so that nothing is asked twice.
-local function keep_answers(f, answered)
-  for i = 1, #answered, 2 do
-    local flag = answered[i]:sub(3)
-    f[flag] = f[flag] or {}
-    table.insert(f[flag], answered[i + 1])
-  end
-end
-
--- The task's document, and what running the function showed. The first document asks for shapes and sizes, so that
--- the function can be run; the second knows which arrays are inputs.
-local function make_document(fn, f, text)
-  local draft, answered = user_task.document(fn, f)
-  keep_answers(f, answered)
-  local seen = coverage.observe(fn, draft, check_document(draft, fn, f), text)
-  local document, more = user_task.document(fn, f, seen.roles)
-  return document, table.move(more, 1, #more, #answered + 1, answered), seen
-end
+-- ── the verb ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 local function show_unreached(seen)
   if seen.problem then verb.say("which lines the inputs reach is not known: %s", seen.problem) end
@@ -304,57 +214,24 @@ local function remove_old(f, fn)
   end
 end
 
-local least_sizes = { 1, 2, 3, 4, 8, 16, 64 }
-
--- The task as the function allows it: with the rule of every task, else with the spread of runs; from size 1 on, else
--- from the least size at which the function itself is right.
-local function checked_task(document, fn, f, task_file)
-  local text
-  local function try(truth, least)
-    document.unit.truth = truth
-    if not set_least_sizes(document, least, f) then return nil, {} end
-    core.write(task_file, user_task.source(document))
-    local task = tasks.get({ file = task_file })[1]
-    local is_sound, findings, show = check(task, fn)
-    if not text or is_sound or not is_outside_the_subset(findings) then text = show end
-    return is_sound and task, findings
-  end
-  local found
-  for _, truth in ipairs(document.unit.truth == "text" and { "text", "spread" } or { "spread" }) do
-    local findings
-    for _, least in ipairs(least_sizes) do
-      found, findings = try(truth, least)
-      if found or not is_about_sizes(findings) then break end
-    end
-    if found or not is_outside_the_subset(findings) then break end
-  end
-  verb.say("%s as a task (%s)", fn.name, task_file)
-  text()
-  return found
-end
-
 local function run(f, rest, argv)
   if #rest ~= 1 then errors.usage "optimise takes one C file; see `vegttt optimise --help`" end
   if not f["function"] then errors.usage "optimise needs --function NAME, the function to make faster" end
   f.file, f.out = rest[1], f.out:gsub("(.)/+$", "%1")
   session.flags = { unsafe_jail = f["unsafe-jail"] }
   local text = verb.source(f.file)
-  local fn = c_function.read(text, f["function"], f.file, c_compiler.words(f.cflags))
-  local document, answered, seen = make_document(fn, f, text)
+  local fn, document, answered, seen = unit_task.read(f, text)
   local again = { "optimise", table.unpack(argv) }
   if #answered > 0 then
     table.move(answered, 1, #answered, #again + 1, again)
     verb.say("the same without questions: %s", verb.command(again))
   end
-  check_document(document, fn, f)
-  local is_known, problem = pcall(compiled_with, document, fn.cflags)
-  if not is_known then errors.usage("--cflags: %s", tostring(problem)) end
   local task_file = ("%s/%s.task.lua"):format(f.out, fn.name)
   local e, values, origins = prepare(task_file, f)
   core.mkdir(f.out)
   remove_old(f, fn)
   if not show_unreached(seen) then return 1 end
-  local task = checked_task(document, fn, f, task_file)
+  local task = unit_task.checked(document, fn, f, task_file)
   if not task then return 1 end
   local dir = search(again, e, values, origins)
   local of_task, k = best_of(task, dir)
