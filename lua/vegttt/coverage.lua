@@ -28,10 +28,10 @@ static void vt_other(unsigned char *p, const char *type, size_t n, size_t width)
 {
     if (strcmp(type, "f32") == 0)
         for (size_t i = 0; i < n / 4; i++)
-            ((float *)p)[i] = 0.5f * ((float *)p)[i] + 0.25f;
+            ((float *)p)[i] = -0.75f * ((float *)p)[i] - 0.1f;
     else if (strcmp(type, "f64") == 0)
         for (size_t i = 0; i < n / 8; i++)
-            ((double *)p)[i] = 0.5 * ((double *)p)[i] + 0.25;
+            ((double *)p)[i] = -0.75 * ((double *)p)[i] - 0.1;
     else
         for (size_t i = 0; i < n; i += width)
             p[i] ^= 1;

@@ -4,6 +4,7 @@
 -- says what was measured, where and how. Used by `vegttt export` and `vegttt optimise`, which write only kernels that
 -- hold when judged again (best.lua): the run's record of that is used, and what it lacks is judged now.
 local best = require "vegttt.best"
+local c_function = require "vegttt.c_function"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local prompts = require "vegttt.prompts"
@@ -96,8 +97,13 @@ end
 
 local headers = { "float", "limits", "math", "stddef", "stdint", "stdlib", "string" } -- those that every candidate has
 
----The file: comment, headers, function.
+---The file: comment, headers, function; or the user's own file with the kernel in its function's place.
 function kernels.file_text(task, k, origin)
+  local unit = core.json_decode(task.json, "the task").unit
+  if unit then
+    return kernels.comment(task, k.verdict, k.result, origin, { "compiled with: " .. table.concat(unit.cflags, " ") })
+      .. c_function.file_with(task, k.code)
+  end
   return ("%s#include <%s.h>\n\n%s\n"):format(kernels.comment(task, k.verdict, k.result, origin),
     table.concat(headers, ".h>\n#include <"),
     (kernels.whole(task, k.code):gsub("%s+$", "")))

@@ -152,6 +152,9 @@ local function array_of(p, fn, known, derived, answered)
     shape = find_out({ flag = "--shape " .. p.name, default = known.default_shape, parse = shape_parser(fn, derived),
       question = ("the shape of %s (in terms of the integer parameters)"):format(p.name) }, known.shapes[p.name], answered)
   end
+  if p.inner > 1 and (#shape == 1 or shape[#shape] ~= tostring(p.inner)) then
+    shape = table.move({ tostring(p.inner) }, 1, 1, #shape + 1, table.move(shape, 1, #shape, 1, {})) -- of rows
+  end
   local a = { name = p.name, role = known.inout[p.name] and "state" or p.role, dtype = p.dtype, shape = shape }
   if a.role ~= "out" then set_inputs(a, p, fn, known, derived, answered) end
   if a.role ~= "in" and p.dtype:sub(1, 1) ~= "f" then a.compare = "bound" end
@@ -324,6 +327,13 @@ local function truth_of(task)
   return "text"
 end
 
+local function check_output(arrays, fn)
+  for _, a in ipairs(arrays) do
+    if a.role and a.role ~= "in" then return end
+  end
+  errors.usage("%s has no output: it returns nothing, and changes nothing that its parameters point to", fn.name)
+end
+
 ---What the options and the answers to questions say about a function; what they are is asked for once.
 ---{ task (without its entry), values, derived, answered }. f: the options of `vegttt optimise`; roles: { name = role }.
 function user_task.document(fn, f, roles)
@@ -333,6 +343,7 @@ function user_task.document(fn, f, roles)
     inout = inout_of(f, fn), default_shape = default_shape(fn), has_roles = roles ~= nil }
   local with_globals = { name = fn.name, parameters = table.move(fn.globals, 1, #fn.globals, #fn.parameters + 1,
     table.move(fn.parameters, 1, #fn.parameters, 1, {})) }
+  if not fn.result then check_output(with_globals.parameters, fn) end
   known.ranges = pairs_of(f, "range", with_globals, function(p) return p.kind == "array" or p.kind == "int" end,
     "array or size")
   local derived = derived_sizes(fn, known.sizes)
@@ -387,11 +398,7 @@ function user_task.document(fn, f, roles)
   if n_sizes == 0 then -- all that it works on is as large as its text says
     task.size_order, task.sizes, task.range = { "one" }, { cpu = { one = 1 } }, { one = { 1, 1 } }
   end
-  local has_output = false
-  for _, a in ipairs(task.arrays) do has_output = has_output or a.role ~= "in" end
-  if not has_output then
-    errors.usage("%s has no output: it returns nothing, and changes nothing that its parameters point to", fn.name)
-  end
+  check_output(task.arrays, fn)
   task.unit.arguments = table.concat(names, ", ")
   task.unit.declaration = fn.is_static and ("static %s"):format(user_task.prototype(fn)) or nil
   task.unit.truth = truth_of(task)
@@ -416,7 +423,8 @@ function user_task.flags(set, cflags)
   for _, w in ipairs(cflags) do
     if set ~= cflags and w:find "^%-[DUs]" then out[#out + 1] = w end
   end
-  out[#out + 1] = "-fwhole-program"
+  -- What only other parts of the file need, main among them, is left out: it may call what a kernel may not.
+  out[#out + 1], out[#out + 2] = "-Dmain=vt_users_main", "-fwhole-program"
   return out
 end
 
