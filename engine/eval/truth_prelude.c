@@ -177,7 +177,7 @@ const char vt_truth_entry[] =
     "    long long n_arrays, n_sizes, size[24];\n"
     "    struct { long long is_float, n_elem, bytes, in, out; } array[12];\n"
     "};\n"
-    "extern \"C\" __attribute__((visibility(\"default\"))) void vt_truth(const char *in, char *out)\n"
+    "extern \"C\" __attribute__((visibility(\"default\"), externally_visible)) void vt_truth(const char *in, char *out)\n"
     "{\n"
     "    const vt_header *h = (const vt_header *)in;\n"
     "    void *arg[12];\n"

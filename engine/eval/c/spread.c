@@ -26,24 +26,23 @@
 
 /* rint and its like round as the mode says, which is no error of a program: they round to nearest in all runs. Seen
  * after <math.h>, so that its declarations stay what they are. */
-static const char before_unit[] =
-    "#include <math.h>\n"
-    "static inline double vt_even(double x)\n"
-    "{\n"
-    "    double a = __builtin_fabs(x), t = __builtin_floor(a), d = a - t;\n"
-    "    if (d > 0.5 || (d == 0.5 && t - 2 * __builtin_floor(t / 2) != 0))\n"
-    "        t += 1;\n"
-    "    return __builtin_copysign(a < 0x1p52 ? t : a, x);\n"
-    "}\n"
-    "#define rintf(x) ((float)vt_even((double)(x)))\n"
-    "#define rint(x) vt_even(x)\n"
-    "#define nearbyintf(x) ((float)vt_even((double)(x)))\n"
-    "#define nearbyint(x) vt_even(x)\n"
-    "#define lrintf(x) ((long)vt_even((double)(x)))\n"
-    "#define lrint(x) ((long)vt_even(x))\n"
-    "#define llrintf(x) ((long long)vt_even((double)(x)))\n"
-    "#define llrint(x) ((long long)vt_even(x))\n"
-    "#line 1 \"unit.c\"\n";
+static const char before_unit[] = "#include <math.h>\n"
+                                  "static inline double vt_even(double x)\n"
+                                  "{\n"
+                                  "    double a = __builtin_fabs(x), t = __builtin_floor(a), d = a - t;\n"
+                                  "    if (d > 0.5 || (d == 0.5 && t - 2 * __builtin_floor(t / 2) != 0))\n"
+                                  "        t += 1;\n"
+                                  "    return __builtin_copysign(a < 0x1p52 ? t : a, x);\n"
+                                  "}\n"
+                                  "#define rintf(x) ((float)vt_even((double)(x)))\n"
+                                  "#define rint(x) vt_even(x)\n"
+                                  "#define nearbyintf(x) ((float)vt_even((double)(x)))\n"
+                                  "#define nearbyint(x) vt_even(x)\n"
+                                  "#define lrintf(x) ((long)vt_even((double)(x)))\n"
+                                  "#define lrint(x) ((long)vt_even(x))\n"
+                                  "#define llrintf(x) ((long long)vt_even((double)(x)))\n"
+                                  "#define llrint(x) ((long long)vt_even(x))\n"
+                                  "#line 1 \"unit.c\"\n";
 
 static const char tools[] =
     "\n#line 1 \"spread.c\"\n"
@@ -167,7 +166,7 @@ static int64_t reserve(size_t *total, size_t bytes)
     return (int64_t)at;
 }
 
-void vt_spread_place(const vt_task *t, const vt_layout *l, struct vt_spread_header *h, size_t *in_bytes,
+void vt_spread_place(const vt_task *t, const vt_layout *l, size_t wide, struct vt_spread_header *h, size_t *in_bytes,
                      size_t *out_bytes)
 {
     memset(h, 0, sizeof *h);
@@ -183,29 +182,34 @@ void vt_spread_place(const vt_task *t, const vt_layout *l, struct vt_spread_head
         h->array[i].bytes = (int64_t)bytes;
         h->array[i].in = vt_role_is_input(a->role) ? reserve(in_bytes, bytes) : -1;
         h->array[i].out = vt_role_is_output(a->role) ? reserve(out_bytes, n * sizeof(struct vt_spread_result)) : -1;
-        h->array[i].work = reserve(out_bytes, bytes);
+        h->array[i].work = reserve(out_bytes, wide > 0 && vt_dtype_is_float(a->dtype) ? n * wide : bytes);
     }
 }
 
-static void set_floats(const vt_task *t, const struct vt_spread_result *r, int64_t row, struct vt_expect_array *e)
+static void set_floats(const vt_task *t, const struct vt_spread_result *r, int64_t row, double k,
+                       struct vt_expect_array *e)
 {
     const double u = e->dtype == VT_F32 ? 0x1p-24 : 0x1p-53;
+    const double limit = e->dtype == VT_F32 ? 0x1.ffffffp127 : INFINITY; /* what rounds to infinity */
     for (int64_t base = 0; base < e->n_elem; base += row) {
         double largest = 0;
         for (int64_t i = base; i < base + row; i++)
-            if (isfinite(r[i].value))
+            if (fabs(r[i].value) < limit)
                 largest = fmax(largest, fabs(r[i].value));
         for (int64_t i = base; i < base + row; i++) {
             double v = fabs(r[i].value), off = isfinite(r[i].off) ? r[i].off : 0;
-            e->value[i] = r[i].value;
-            e->bound[i] =
-                e->compare == VT_BOUND ? 2 * off + (4 * u + t->rtol) * (isfinite(v) ? v : 0) + t->atol * largest : 0;
+            bool is_large = v >= limit;
+            e->value[i] = is_large ? copysign(INFINITY, r[i].value) : r[i].value;
+            e->bound[i] = (k > 0 ? k * off : 2 * off + (is_large ? 0 : 4 * u * v)) + t->atol * largest +
+                          (is_large ? 0 : t->rtol * v);
+            if (e->compare != VT_BOUND)
+                e->bound[i] = 0;
         }
     }
 }
 
 vt_status vt_spread_collect(const vt_task *t, const struct vt_spread_header *h, size_t i, const unsigned char *out,
-                            int64_t row, double *step, struct vt_expect_array *e, vt_err *err)
+                            int64_t row, double k, double *step, struct vt_expect_array *e, vt_err *err)
 {
     const struct vt_spread_result *r = (const struct vt_spread_result *)(const void *)(out + h->array[i].out);
     size_t n = (size_t)h->array[i].n_elem;
@@ -220,7 +224,7 @@ vt_status vt_spread_collect(const vt_task *t, const struct vt_spread_header *h, 
     if ((is_float && !e->value) || (!is_float && !e->exact) || (!e->bound && (is_float || e->compare == VT_BOUND)))
         return vt_fail(err, VT_ENOMEM, "out of memory for the truth of task %s", t->name);
     if (is_float) {
-        set_floats(t, r, row, e);
+        set_floats(t, r, row, k, e);
         return VT_OK;
     }
     int64_t n_found = 0;

@@ -31,12 +31,14 @@ struct vt_spread_result {
 
 /* C text of an object whose VT_TRUTH_SYMBOL(in, out) makes the runs. */
 void vt_spread_source(const vt_task *t, struct vt_buf *out);
-/* Places the arrays; in and out begin at *in_bytes and *out_bytes and are raised. */
-void vt_spread_place(const vt_task *t, const vt_layout *l, struct vt_spread_header *h, size_t *in_bytes,
+/* Places the arrays; in and out begin at *in_bytes and *out_bytes and are raised. wide: bytes of a float or double
+ * while it is worked on; 0 = its own. */
+void vt_spread_place(const vt_task *t, const vt_layout *l, size_t wide, struct vt_spread_header *h, size_t *in_bytes,
                      size_t *out_bytes);
 /* Values and bounds of output i, rows of `row` elements, from what a run left at `out`. *step: the largest difference
- * of integers that any run of this truth has shown in this array; raised here. */
+ * of integers that any run of this truth has shown in this array; raised here. k: floats have a bound of k times `off`;
+ * 0 = that of runs. */
 vt_status vt_spread_collect(const vt_task *t, const struct vt_spread_header *h, size_t i, const unsigned char *out,
-                            int64_t row, double *step, struct vt_expect_array *e, vt_err *err) VT_MUST_USE;
+                            int64_t row, double k, double *step, struct vt_expect_array *e, vt_err *err) VT_MUST_USE;
 
 #endif

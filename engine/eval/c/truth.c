@@ -18,6 +18,7 @@
 #include "eval/c/runner.h"
 #include "eval/c/scratch.h"
 #include "eval/c/spread.h"
+#include "eval/c/truth_wide.h"
 #include "eval/c/unit.h"
 #include "eval/task_parts.h"
 #include "eval/truth_prelude.h"
@@ -56,6 +57,8 @@ static const char *const flags[] = {"-std=gnu++17",
                                     "-D__thread=",
                                     "-fno-asynchronous-unwind-tables",
                                     NULL};
+/* Besides, of a unit: the headers of C, its conversions of pointers, and only what the function needs. */
+static const char *const unit_flags[] = {"-nostdinc++", "-fpermissive", "-fwhole-program", NULL};
 /* Of a unit whose truth is a spread (spread.c): C, in which the rounding mode counts. What only other parts of the file
  * need is dropped. */
 static const char *const spread_flags[] = {"-std=gnu17",
@@ -81,7 +84,7 @@ struct vt_truth {
     bool allow_unsafe;
     unsigned char *object;
     size_t object_len;
-    bool is_spread;
+    bool is_spread, is_wide; /* how a unit's truth is made: both have the layout of spread.h */
     /* of the run before */
     struct vt_truth_header header;
     struct vt_spread_header spread;
@@ -111,14 +114,26 @@ static void put_call(struct vt_buf *b, const vt_task *t)
     vt_buf_puts(b, ");\n}\n");
 }
 
+/* A unit in which double means double: it is an input, or a result. */
+static bool is_wide(const vt_task *t)
+{
+    for (size_t i = 0; t->has_unit && t->unit.truth == VT_UNIT_TEXT && i < t->n_arrays; i++)
+        if (t->array[i].dtype == VT_F64)
+            return true;
+    return false;
+}
+
 static vt_status make_source(const vt_task *t, struct vt_buf *b, vt_err *err)
 {
     if (t->has_unit && t->unit.truth == VT_UNIT_SPREAD) {
         vt_spread_source(t, b);
         return vt_buf_check(b, "the source of the truth", err);
     }
-    for (size_t i = 0; vt_truth_prelude[i]; i++)
-        vt_buf_puts(b, vt_truth_prelude[i]);
+    const char *const *prelude = is_wide(t) ? vt_truth_wide_prelude : vt_truth_prelude;
+    if (t->has_unit)
+        vt_buf_puts(b, vt_unit_text_headers);
+    for (size_t i = 0; prelude[i]; i++)
+        vt_buf_puts(b, prelude[i]);
     if (t->has_unit) {
         vt_unit_put_text_truth(t, b);
     } else {
@@ -128,7 +143,7 @@ static vt_status make_source(const vt_task *t, struct vt_buf *b, vt_err *err)
         vt_buf_puts(b, "\n}\n");
     }
     put_call(b, t);
-    vt_buf_puts(b, vt_truth_entry);
+    vt_buf_puts(b, is_wide(t) ? vt_truth_wide_entry : vt_truth_entry);
     return vt_buf_check(b, "the source of the truth", err);
 }
 
@@ -192,6 +207,8 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
     argv[n++] = program;
     for (int i = 0; base[i]; i++)
         argv[n++] = base[i];
+    for (int i = 0; t->task->has_unit && !t->is_spread && unit_flags[i]; i++)
+        argv[n++] = unit_flags[i];
     for (int i = 0; t->task->has_unit && i < t->task->unit.n_flags; i++)
         if (vt_unit_flag_is_of_language(t->task->unit.flag[i], t->is_spread))
             argv[n++] = t->task->unit.flag[i];
@@ -264,6 +281,7 @@ vt_status vt_truth_new(vt_task *task, const struct vt_truth_opts *o, vt_truth **
     if (!cxx || !*cxx)
         cxx = is_spread ? "cc" : "g++";
     t->is_spread = is_spread;
+    t->is_wide = is_wide(task);
     vt_buf_init(&source, MAX_SOURCE_BYTES);
     t->task = vt_task_ref(task);
     t->broker = o->broker;
@@ -320,15 +338,15 @@ static vt_status place(vt_truth *t, const vt_layout *l, vt_err *err)
 {
     const vt_task *task = t->task;
     struct vt_truth_header *h = &t->header;
-    size_t in = t->is_spread ? sizeof t->spread : sizeof *h, out = 0;
+    size_t in = t->is_spread || t->is_wide ? sizeof t->spread : sizeof *h, out = 0;
     memset(h, 0, sizeof *h);
-    if (t->is_spread)
-        vt_spread_place(task, l, &t->spread, &in, &out);
+    if (t->is_spread || t->is_wide)
+        vt_spread_place(task, l, t->is_wide ? VT_TRUTH_WIDE : 0, &t->spread, &in, &out);
     h->n_arrays = (int64_t)task->n_arrays;
     h->n_sizes = (int64_t)task->n_sizes;
     for (size_t i = 0; i < task->n_sizes; i++)
         h->size[i] = l->size[i];
-    for (size_t i = 0; i < task->n_arrays && !t->is_spread; i++) {
+    for (size_t i = 0; i < task->n_arrays && !t->is_spread && !t->is_wide; i++) {
         const struct vt_task_array *a = &task->array[i];
         int64_t n = l->array[i].n_elem;
         bool is_float = a->dtype == VT_F32;
@@ -375,7 +393,7 @@ static vt_status open_runner(vt_truth *t, const vt_layout *l, vt_err *err)
 static void put_inputs(vt_truth *t, const void *const buf[])
 {
     unsigned char *to = (unsigned char *)t->in_map + t->plan.array[0].in_at + t->plan.array[0].data;
-    if (t->is_spread) {
+    if (t->is_spread || t->is_wide) {
         memcpy(to, &t->spread, sizeof t->spread);
         for (size_t i = 0; i < t->task->n_arrays; i++)
             if (t->spread.array[i].in >= 0)
@@ -425,8 +443,9 @@ static vt_status collect_array(vt_truth *t, const vt_layout *l, size_t i, struct
     const vt_task *task = t->task;
     const unsigned char *from = t->outputs.map + t->plan.array[1].out_at + t->plan.array[1].data;
     size_t n = (size_t)l->array[i].n_elem;
-    if (t->is_spread)
-        return vt_spread_collect(task, &t->spread, i, from, l->array[i].row, &t->step[i], e, err);
+    if (t->is_spread || t->is_wide)
+        return vt_spread_collect(task, &t->spread, i, from, l->array[i].row, t->is_wide ? task->k : 0, &t->step[i], e,
+                                 err);
     from += t->header.array[i].out;
     *e = (struct vt_expect_array){task->array[i].dtype, task->array[i].compare, (int64_t)n, NULL, NULL, NULL, 0, 0};
     if (e->dtype != VT_F32) {

@@ -8,8 +8,8 @@
  * lines.
  *
  * For the truth the same text is C++ in which float means something else, so the headers of the system, which would not
- * survive that, are left out; what they declare of mathematics the truth's prelude has. What then does not compile is
- * outside the common subset (spread.c).
+ * survive that, are left out; some stand before it, and what the others declare of mathematics the truth's prelude has.
+ * What then does not compile is outside the common subset (spread.c).
  */
 #include "eval/c/unit.h"
 #include "eval/c/assemble.h"
@@ -29,6 +29,11 @@ void vt_unit_put(const vt_task *t, const char *text, bool is_whole, struct vt_bu
                       (int)vt_body_length(text, strlen(text)), text);
     vt_buf_printf(out, "#line 1 \"rest.c\"\n%s\n#line 1 \"entry.c\"\n%s\n", u->after, u->entry);
 }
+
+const char vt_unit_text_headers[] = "#define abs vt_c_abs\n#include <ctype.h>\n#include <limits.h>\n"
+                                    "#include <stddef.h>\n#include <stdint.h>\n#include <stdio.h>\n"
+                                    "#include <stdlib.h>\n#include <string.h>\n#undef abs\n"
+                                    "#define assert(x) ((void)0)\n";
 
 static bool is_include(const char *p)
 {
@@ -55,7 +60,7 @@ static void put_without_includes(const char *text, struct vt_buf *out)
 void vt_unit_put_text_truth(const vt_task *t, struct vt_buf *out)
 {
     const struct vt_task_unit *u = vt_task_unit(t);
-    vt_buf_puts(out, "#define _Bool bool\ntypedef signed char int8_t;\ntypedef short int16_t;\ntypedef unsigned short uint16_t;\n");
+    vt_buf_puts(out, "#define _Bool bool\n");
     put_without_includes(u->before, out);
     vt_buf_printf(out, "%s {\n", u->head);
     put_without_includes(vt_task_body(t), out);

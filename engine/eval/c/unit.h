@@ -14,6 +14,8 @@
 
 /* The file with the candidate in the function's place, and the entry behind it. */
 void vt_unit_put(const vt_task *t, const char *text, bool is_whole, struct vt_buf *out);
+/* Headers that the file may need and that survive what is done to its types, before all else. */
+extern const char vt_unit_text_headers[];
 /* The file as C++ for the truth's value-and-error type. */
 void vt_unit_put_text_truth(const vt_task *t, struct vt_buf *out);
 /* Does the option change what the text means (-D, -U and, of C, -std), so that the truth needs it, too? */
