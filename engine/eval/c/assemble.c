@@ -5,6 +5,7 @@
  * diagnostic points into the text its author sees.
  */
 #include "eval/c/assemble.h"
+#include "eval/c/prototype.h"
 #include "eval/c/unit.h"
 #include <ctype.h>
 #include <string.h>
@@ -23,11 +24,13 @@ static void put_alone(const vt_task *t, const char *text, bool is_whole, struct 
     vt_buf_puts(out, vt_unit_prelude);
     if (helpers[0])
         vt_buf_printf(out, "#line 1 \"helpers.c\"\n%s\n", helpers);
-    if (is_whole)
+    if (is_whole) {
         vt_buf_printf(out, "#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", text);
-    else
-        vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n",
-                      vt_task_signature(t), (int)vt_body_length(text, strlen(text)), text);
+        vt_prototype_put(t, out);
+        return;
+    }
+    vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n",
+                  vt_task_signature(t), (int)vt_body_length(text, strlen(text)), text);
 }
 
 static vt_status assemble(const vt_task *t, const char *text, bool is_whole, struct vt_buf *out, vt_err *err)
