@@ -146,6 +146,9 @@ local function comment_of(held, k, origin, seen)
   local notes = { ("compiled and timed with: %s"):format(table.concat(held.cflags, " ")) }
   if #held.needed > 0 then notes[#notes + 1] = "needs these compiler options: " .. table.concat(held.needed, " ") end
   notes[#notes + 1] = "its arrays must not overlap"
+  if held.verdict.unit and held.verdict.unit.truth == "spread" then
+    notes[#notes + 1] = "the bound is the spread of eight runs of the original: inputs off by their last bit, other rounding"
+  end
   local sizes = sizes_text(held.task)
   if sizes then notes[#notes + 1] = sizes end
   local missed = unreached_text(seen)

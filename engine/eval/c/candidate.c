@@ -71,6 +71,13 @@ static bool find_kept(struct vt_candidate *c, vt_content *store, const char *key
     return false;
 }
 
+static void note_unit(struct vt_candidate *c, const struct vt_task_unit *u)
+{
+    c->truth = u->truth == VT_UNIT_SPREAD ? "spread" : "text";
+    for (int i = 0, at = 0; i < u->n_flags && at < (int)sizeof c->cflags; i++)
+        at += snprintf(c->cflags + at, sizeof c->cflags - (size_t)at, "%s%s", i ? " " : "", u->flag[i]);
+}
+
 static void note_build(struct vt_candidate *c, struct vt_build *b)
 {
     c->build_end = b->end;
@@ -110,6 +117,8 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_bu
     const char *symbol = of ? VT_UNIT_ENTRY : vt_task_name(t);
     vt_status status = new_candidate(s->tier, out, err);
     build_key(s->tier, own, unit, symbol, key);
+    if (status == VT_OK && of)
+        note_unit(*out, of);
     if (status == VT_OK && !(store && !is_fresh && find_kept(*out, store, key, &info))) {
         status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, own, unit->p, unit->len, symbol, &b, err);
         if (status == VT_OK) {

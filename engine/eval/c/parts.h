@@ -65,7 +65,9 @@ struct vt_candidate {
     char *log; /* what the compiler wrote; NULL when nothing */
     double build_ms, build_cpu_ms;
     uint64_t build_rss_kib;
-    char why[256]; /* it was refused, or does not load */
+    char why[256];     /* it was refused, or does not load */
+    const char *truth; /* of a function in somebody's file: how its truth is made; NULL = the task is no such */
+    char cflags[512];  /* and what it is compiled with */
     /* load and after */
     struct vt_runner *runner[VT_C_PLACEMENTS]; /* by placement; the first one checks, too */
     struct vt_ground *ground;                  /* of the runner */
