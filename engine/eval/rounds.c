@@ -91,7 +91,7 @@ vt_status vt_rounds_run(const struct vt_rounds_opts *o, struct vt_rounds *out, v
                 w.order[w.n++] = (uint16_t)i;
     w.at = w.n;
     vt_stream_init(&w.random, vt_seed_mix(o->seed, 0x40d5));
-    size_t left = o->n_calls > w.n ? o->n_calls : w.n;
+    size_t all = w.n + VT_ROUNDS_AGAIN, left = o->n_calls > all ? o->n_calls : all;
     while (left > 0 && !out->failed) {
         size_t n = left < most ? left : most;
         VT_TRY(one_series(&w, n, err));

@@ -8,8 +8,8 @@
 #include "eval/tier.h"
 
 /* Calls in all rounds: of search verdicts, and of kernels that are reported, where one wrong call in 200 shows with
- * 95 % (0.995^600 = 0.049). Every drawn set is met at least once, so there may be more. */
-enum { VT_ROUNDS_FAST = 24, VT_ROUNDS_FULL = 640 };
+ * 95 % (0.995^600 = 0.049). Every drawn set is met at least once, and so many of them again, so there may be more. */
+enum { VT_ROUNDS_FAST = 32, VT_ROUNDS_FULL = 640, VT_ROUNDS_AGAIN = 12 };
 
 struct vt_rounds_opts {
     const struct vt_tier_ops *ops;

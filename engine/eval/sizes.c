@@ -67,21 +67,22 @@ static bool put(const struct drawer *d, int32_t *v, size_t j, int64_t x, struct 
 }
 
 /* The same draw twice would tell nothing. */
-static void keep(struct drawer *d, const int32_t *v)
+static bool keep(struct drawer *d, const int32_t *v)
 {
     size_t at = 0;
     if (d->n == VT_MAX_DRAWN)
-        return;
+        return false;
     for (size_t j = 0; j < d->t->n_sizes; j++) {
         int w = snprintf(d->out[d->n] + at, VT_SCALE_SIZE - at, "%c%d", j ? ',' : VT_SCALE_WRITTEN, v[j]);
         at += w > 0 ? (size_t)w : 0;
         if (at >= VT_SCALE_SIZE)
-            return;
+            return false;
     }
     for (size_t i = 0; i < d->n; i++)
         if (strcmp(d->out[i], d->out[d->n]) == 0)
-            return;
+            return false;
     d->n++;
+    return true;
 }
 
 static void shuffle(struct drawer *d, size_t *order)
@@ -118,7 +119,7 @@ static bool is_prime(int64_t x)
 /* From low to about `most`, small ones as likely as large ones. */
 static int64_t log_uniform(struct drawer *d, size_t j, double most)
 {
-    double from = d->low[j], to = fmin(d->t->range[j].hi, most);
+    double from = d->low[j] + 3, to = fmin(d->t->range[j].hi, most);
     return to > from ? (int64_t)(from * pow(to / from, vt_stream_uniform(&d->random))) : d->low[j];
 }
 
@@ -135,14 +136,16 @@ static int64_t pick_prime(struct drawer *d, size_t j, const int32_t *v, double m
 
 static int64_t pick_eights(struct drawer *d, size_t j, const int32_t *v, double most)
 {
+    int64_t x = (log_uniform(d, j, most) + 7) / 8 * 8;
     (void)v;
-    return (log_uniform(d, j, most) + 7) / 8 * 8;
+    return x % RESIDUES ? x : x + 8;
 }
 
 static int64_t pick_64s(struct drawer *d, size_t j, const int32_t *v, double most)
 {
+    (void)j;
     (void)v;
-    return most < 2 * RESIDUES ? RESIDUES : (log_uniform(d, j, most) + RESIDUES - 1) / RESIDUES * RESIDUES;
+    return most > SMALL / 2 ? RESIDUES * (1 + below(d, 4)) : RESIDUES; /* small ones: others want to be round, too */
 }
 
 /* Unlike every other size so far. */
@@ -173,22 +176,25 @@ static void draw_tiny(struct drawer *d, int step)
     shuffle(d, order);
     for (size_t k = 0; k < d->t->n_sizes; k++) {
         size_t j = order[k];
-        for (int more = 0; more < 3 && !put(d, v, j, d->low[j] + (step + (int)k + more) % 3, whole); more++) {
+        for (int more = 0; more < 3 && !put(d, v, j, d->low[j] + (step + (int)j + more) % 3, whole); more++) {
         }
     }
-    keep(d, v);
+    (void)keep(d, v);
 }
 
 static void draw_kind(struct drawer *d, pick_fn *pick, pick_fn *otherwise, struct cost most)
 {
     int32_t v[VT_TASK_MAX_SIZES];
     size_t order[VT_TASK_MAX_SIZES];
-    memcpy(v, d->low, sizeof v);
-    shuffle(d, order);
-    for (size_t k = 0; k < d->t->n_sizes; k++)
-        if (!set(d, v, order[k], pick, most) && otherwise)
-            (void)set(d, v, order[k], otherwise, most);
-    keep(d, v);
+    for (int turn = 0; turn < 4; turn++) {
+        memcpy(v, d->low, sizeof v);
+        shuffle(d, order);
+        for (size_t k = 0; k < d->t->n_sizes; k++)
+            if (!set(d, v, order[k], pick, most) && otherwise)
+                (void)set(d, v, order[k], otherwise, most);
+        if (keep(d, v))
+            return;
+    }
 }
 
 /* One size as large as it may be while the others are low. */
@@ -207,9 +213,8 @@ static void draw_large(struct drawer *d, size_t j)
     }
     v[j] = (int32_t)from;
     for (int k = 0; k < TRIES; k++)
-        if (put(d, v, j, from - below(d, from / 4 + 1), large))
-            break;
-    keep(d, v);
+        if (put(d, v, j, from - below(d, from / 4 + 1), large) && keep(d, v))
+            return;
 }
 
 /* ---- residues ---- */
@@ -242,7 +247,7 @@ static void draw_residues(struct drawer *d)
                 n_open--;
             }
         }
-        keep(d, v);
+        (void)keep(d, v);
     }
 }
 

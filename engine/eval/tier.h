@@ -116,8 +116,9 @@ struct vt_check {
     enum vt_check_end end;
     bool is_timeout; /* FAULT: at the deadline */
     size_t set;
-    uint32_t nth; /* of its process's calls, from 1; 0: the only one */
-    uint64_t ns;  /* of the call, by the tier's clock; a check may count its set-up, too */
+    uint32_t nth;      /* of its process's calls, from 1; 0: the only one */
+    uint64_t ns;       /* of the call, by the tier's clock; a check may count its set-up, too */
+    uint64_t after_ns; /* timed: how long its process stayed after that */
     bool was_disturbed;
     struct vt_compare_result compare; /* RIGHT and WRONG */
     uint64_t digest;                  /* RIGHT: of the outputs' bits */

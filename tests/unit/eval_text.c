@@ -620,33 +620,20 @@ static void logs(void)
     CHECK_INT(d.item[0].line, 0);
 }
 
-/* The compiler's own shared objects carry start files: a constructor array at least, so they are refused, and no cut or
- * flipped byte makes the inspection read outside. */
+/* What is no image is refused, whatever it is cut to: a program of this machine, its first bytes, nothing. */
 static void objects(void)
 {
     struct vt_object_info info;
     struct vt_buf self;
     vt_err err;
     vt_object_inspect((const unsigned char *)"", 0, &info);
-    CHECK(info.refused[0] != 0);
-    vt_object_inspect((const unsigned char *)"\177ELF", 4, &info);
-    CHECK(info.refused[0] != 0);
+    CHECK(strstr(info.refused, "no image") != NULL);
+    vt_object_inspect((const unsigned char *)"vtimage1", 8, &info);
+    CHECK(strstr(info.refused, "no image") != NULL);
     CHECK_OK(vt_fs_read("/proc/self/exe", 256u << 20, &self, &err), err);
     vt_object_inspect((const unsigned char *)self.p, self.len, &info);
-    CHECK(strstr(info.refused, "refused") != NULL);
-    for (size_t k = 0; k < 4096 && k < self.len; k += 7) {
-        unsigned char *copy_of = malloc(k + 1);
-        memcpy(copy_of, self.p, k);
-        vt_object_inspect(copy_of, k, &info);
-        CHECK(info.refused[0] != 0);
-        free(copy_of);
-    }
-    for (size_t k = 0; k < 2048 && k < self.len; k++) {
-        char was = self.p[k];
-        self.p[k] = (char)(was ^ 0xff);
-        vt_object_inspect((const unsigned char *)self.p, self.len, &info);
-        self.p[k] = was;
-    }
+    CHECK(strstr(info.refused, "no image") != NULL);
+    CHECK_STR(info.text_sha, "");
     vt_buf_free(&self);
 }
 

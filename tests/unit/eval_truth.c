@@ -286,6 +286,14 @@ static void bad_bodies_end_in_one_sentence(void)
     }
 }
 
+#if defined(__x86_64__)
+#define ASK_FORK "long rc = 57; asm volatile(\"syscall\" : \"+a\"(rc) : : \"rcx\", \"r11\", \"memory\");"
+#else
+#define ASK_FORK                                                                                                       \
+    "register long n asm(\"x8\") = 220, rc asm(\"x0\") = 17; asm volatile(\"svc 0\" : \"+r\"(rc) : \"r\"(n) : "        \
+    "\"memory\");"
+#endif
+
 /* A task file may be a stranger's: its text is compiled and run behind the same walls as a candidate's. */
 static void hostile_texts_stay_inside(void)
 {
@@ -295,14 +303,13 @@ static void hostile_texts_stay_inside(void)
         {"#include \\\"/etc/passwd\\\"\\n", "y[0] = x[0];", "/etc/passwd"},
         {"asm(\\\".pushsection .rodata\\\\n.incbin \\\\\\\"/etc/passwd\\\\\\\"\\\\n.popsection\\\");", "y[0] = x[0];",
          "/etc/passwd"},
-        {"extern \\\"C\\\" int open(const char *, int, ...);",
-         "open(\"/tmp/vegttt-truth-was-here\", 0102, 0600); y[0] = x[0];", "system call"},
-        {"extern \\\"C\\\" int fork(void);", "fork(); y[0] = x[0];", "system call"},
+        {"", ASK_FORK " y[0] = x[0];", "system call"},
+        {"extern \\\"C\\\" int fork(void);", "fork(); y[0] = x[0];", "neither the task's nor one that"},
         {"static int early(void) { __builtin_trap(); return 1; } static int at_load = early();",
          "y[0] = x[0] + (float)at_load;", "runs when it is loaded"},
         {"struct at_exit { ~at_exit() { __builtin_trap(); } }; static at_exit last;", "y[0] = x[0];", "C"},
         {"extern \\\"C\\\" void exit(int);", "exit(0);", "crashed"},
-        {"extern \\\"C\\\" void no_such_function(void);", "no_such_function();", "neither the task's nor one of libc"},
+        {"extern \\\"C\\\" void no_such_function(void);", "no_such_function();", "neither the task's nor one that"},
     };
     const float x[2] = {1, 2};
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -316,7 +323,6 @@ static void hostile_texts_stay_inside(void)
         CHECK(strstr(err.msg, cases[i].says) != NULL);
         vt_expect_free(&e);
     }
-    CHECK(!vt_fs_exists("/tmp/vegttt-truth-was-here"));
 }
 
 /* Inputs cannot be written, and what lies behind the arrays is not there. */

@@ -39,7 +39,8 @@ enum {
     LOG_TAIL = 1024
 };
 
-/* No table of frames is kept. A kernel has one thread: its thread-local variables are ordinary ones. */
+/* No table of frames is kept; what the function does not reach is left out, part by part. A kernel has one thread: its
+ * thread-local variables are ordinary ones. */
 const char *const vt_compile_flags[] = {"-std=gnu17",
                                         "-O3",
                                         "-march=native",
@@ -49,6 +50,8 @@ const char *const vt_compile_flags[] = {"-std=gnu17",
                                         "-D_Thread_local=",
                                         "-D__thread=",
                                         "-fno-asynchronous-unwind-tables",
+                                        "-ffunction-sections",
+                                        "-fdata-sections",
                                         "-fdiagnostics-color=never",
                                         "-Werror=implicit-function-declaration",
                                         NULL};

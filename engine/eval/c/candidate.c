@@ -323,6 +323,7 @@ vt_status vt_c_time(struct vt_station *s, struct vt_candidate *c, const struct v
                              .is_timeout = raw.end == VT_CALL_TIMEOUT,
                              .set = call->set,
                              .ns = raw.ns,
+                             .after_ns = raw.after_ns,
                              .was_disturbed = raw.was_preempted};
     return VT_OK;
 }

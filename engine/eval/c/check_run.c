@@ -14,6 +14,7 @@ void vt_check_outputs(const struct vt_pool_sets *pool, size_t set_at, size_t aga
     memset(out, 0, sizeof *out);
     out->set = set_at;
     out->ns = raw->ns;
+    out->after_ns = raw->after_ns;
     out->was_disturbed = raw->was_preempted;
     if (!vt_set_margins_hold(set, out_map, raw->poison, &out->array, &out->is_before)) {
         out->end = VT_CHECK_OVERRUN;

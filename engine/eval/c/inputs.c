@@ -373,6 +373,16 @@ static void fill_int(void *buf, const struct vt_layout_array *l, enum vt_dtype d
 
 /* ---- contamination ---- */
 
+/* One row in some sets is another kind's altogether. */
+static void add_row(float *x, const float *other, const struct vt_layout_array *l, struct vt_stream *random)
+{
+    uint64_t n_rows = (uint64_t)(l->n_elem / l->block);
+    if (n_rows < 2 || vt_stream_below(random, 2))
+        return;
+    size_t at = (size_t)vt_stream_below(random, n_rows) * (size_t)l->block;
+    memcpy(x + at, other + at, (size_t)l->block * sizeof *x);
+}
+
 /* One to three of them hide best, some dozen show in the mean of many. What is far larger than the rest lies in the
  * first quarter of its row, for the reason given at to_needle, and is there once: beside several of them a float sum
  * loses what is ordinary altogether, and in one direction. */
@@ -381,6 +391,7 @@ static void add_exceptions(float *x, const float *other, const struct vt_layout_
     struct vt_stream random;
     bool has_large = false;
     vt_stream_init(&random, vt_seed_mix(key, 0x591ce));
+    add_row(x, other, l, &random);
     uint64_t n = 1 + vt_stream_below(&random, 3);
     n = vt_stream_below(&random, 2) ? n : 8 * n;
     for (uint64_t k = 0; k < n && (k == 0 || k < (uint64_t)l->n_elem / 8); k++) {

@@ -22,7 +22,8 @@ static enum vt_plan_lie lie_of(const struct vt_pool *rules, size_t i, uint64_t k
 {
     if (i < rules->n_timed + rules->n_spiced)
         return VT_LIE_LINES;
-    return i % 2 == 0 ? VT_LIE_END : key % 4 == 0 ? VT_LIE_START : VT_LIE_ANYWHERE;
+    bool starts = i / 2 % 3 == 0 || key % 4 == 0;
+    return i % 2 == 0 ? VT_LIE_END : starts ? VT_LIE_START : VT_LIE_ANYWHERE;
 }
 
 static vt_status make_plans(struct vt_pool_sets *p, const struct vt_pool *rules, vt_err *err)

@@ -362,7 +362,10 @@ static bool clock_call(struct vt_runner *r, const struct vt_call_opts *o, struct
     out->ns = vt_now_ns() - start;
     take_samples(r, o->out_sel);
     out->was_preempted = involuntary_switches() != switches;
-    return await_gone(r, o, vt_now_ns(), held);
+    uint64_t done = vt_now_ns();
+    bool in_time = await_gone(r, o, done, held);
+    out->after_ns = vt_now_ns() - done;
+    return in_time;
 }
 
 /* Words of the call page: a candidate may have written them. They choose a sentence, never a verdict. */
@@ -429,6 +432,7 @@ vt_status vt_runner_call_many(struct vt_runner *r, const struct vt_call_step *st
             return not_set_up(r, !has_died, err);
         /* The template runs nothing of the candidate's: it ends early only with what the candidate brings down, as when
          * the job's memory is used up. */
+        out->n_returned = r->call->n_returned;
         out->end = has_died ? VT_CALL_SIGNAL : VT_CALL_TIMEOUT;
         out->signo = has_died ? SIGKILL : 0;
         return VT_OK;

@@ -47,6 +47,7 @@ struct vt_call_result {
     uint32_t syscall;     /* VT_CALL_FORBIDDEN: as the process says it; beyond VT_CALL_LAST_SYSCALL it lies */
     uint32_t fault_place; /* enum vt_wire_fault */
     uint64_t fault_address;
+    uint64_t after_ns;   /* with a clock: from done until its process was gone */
     bool was_preempted;  /* the call or the clock lost its core */
     bool was_deferred;   /* outputs changed after `done` */
     uint32_t n_returned; /* calls of the process that came back, as far as it says */

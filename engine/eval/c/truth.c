@@ -56,6 +56,8 @@ static const char *const flags[] = {"-std=gnu++17",
                                     "-D_Thread_local=",
                                     "-D__thread=",
                                     "-fno-asynchronous-unwind-tables",
+                                    "-ffunction-sections",
+                                    "-fdata-sections",
                                     NULL};
 /* Besides, of a unit: the headers of C, its conversions of pointers, and only what the function needs. */
 static const char *const unit_flags[] = {"-nostdinc++", "-fpermissive", "-fwhole-program", NULL};
@@ -183,7 +185,7 @@ static vt_status judge_build(const vt_task *t, const char *cxx, struct vt_build 
     if (strstr(b->log, "undefined reference"))
         return vt_fail(err, VT_EFORMAT,
                        "the body of task %s is not in the common subset of C and C++: it needs a function that is "
-                       "neither the task's nor one of libc and libm",
+                       "neither the task's nor one that kernels can call",
                        t->name);
     if (b->diagnostics.n)
         return vt_fail(err, VT_EFORMAT, "the body of task %s is not in the common subset of C and C++: %s", t->name,

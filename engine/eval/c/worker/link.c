@@ -6,8 +6,9 @@
  * of any name that end up as dynamic tags, symbol and hash tables, relocations of any place, functions that run at
  * load. A kernel needs none of that. It has code, constants, data and zeros, refers to itself and to functions of
  * slots.h; so this linker knows just those: sections by a list of names, relocations by the list in relocate.c, each
- * place inside the section it belongs to, each target inside a section that was placed or a function of the list. It
- * runs in the compiler's jail, and the evaluator and the loader check the image again without trusting it.
+ * place inside the section it belongs to, each target inside a section that was placed or a function of the list. Only
+ * what the function reaches is placed, so that the rest of a unit (a main, a printing helper) is of no concern. It runs
+ * in the compiler's jail, and the evaluator and the loader check the image again without trusting it.
  *
  * All numbers of the object are a stranger's: they are compared before they are added, and work and memory are linear
  * in the object's size.
@@ -19,11 +20,13 @@
 #include <stdlib.h>
 
 enum block { TEXT, RO, RW, ZEROS, N_BLOCKS, NOWHERE };
-enum { MAX_UNDEFINED = 4, NAME_SHOWN = 60 };
+enum { MAX_UNDEFINED = 4, NAME_SHOWN = 60, MAX_GLOBALS = 4096 };
 
 struct piece {
     enum block block;
     uint32_t at; /* in its block */
+    bool is_reached;
+    uint32_t relocs, next; /* 1 + number of the first section of its relocations; of the next for the same section */
 };
 struct symbol {
     uint32_t entry, stub; /* 1 + number of its entry in the table and of its stub; 0 = none */
@@ -41,13 +44,15 @@ struct linker {
     struct symbol *symbol;
     uint64_t size[N_BLOCKS];
     uint32_t align[N_BLOCKS];
-    uint32_t n_entries, n_stubs, stubs_at, entries_at;
+    uint32_t entry_section, entry_value, n_entries, n_stubs, stubs_at, entries_at;
     struct vt_image_head image;
     struct vt_image_span span;
     unsigned char *bytes[3];
     struct vt_image_fix *fix;
     size_t n_fixes, room_fixes;
     uint32_t n_undefined;
+    uint32_t *todo, n_todo; /* sections that were reached, and not looked at yet */
+    uint64_t n_reloc_bytes;
     struct link_result *out;
 };
 
@@ -213,7 +218,22 @@ static bool grow(struct linker *l, enum block b, uint64_t len, uint64_t align, u
     return true;
 }
 
-/* Sections in their order. Zeros come last: they begin where the data end. */
+static bool classify_all(struct linker *l)
+{
+    for (uint32_t i = 0; i < l->head.e_shnum; i++) {
+        Elf64_Shdr s;
+        section(l, i, &s);
+        if (!classify(l, &s, &l->piece[i].block))
+            return false;
+        if ((s.sh_type != SHT_RELA && s.sh_type != SHT_REL) || s.sh_info >= l->head.e_shnum)
+            continue;
+        l->piece[i].next = l->piece[s.sh_info].relocs;
+        l->piece[s.sh_info].relocs = i + 1;
+    }
+    return true;
+}
+
+/* What was reached, in the order of the sections. Zeros come last: they begin where the data end. */
 static bool place_sections(struct linker *l)
 {
     Elf64_Shdr s;
@@ -222,8 +242,8 @@ static bool place_sections(struct linker *l)
     for (uint32_t i = 0; i < l->head.e_shnum; i++) {
         struct piece *p = &l->piece[i];
         section(l, i, &s);
-        if (!classify(l, &s, &p->block))
-            return false;
+        if (!p->is_reached)
+            p->block = NOWHERE;
         if (p->block >= ZEROS)
             continue;
         if (!fits(l, s.sh_offset, s.sh_size))
@@ -238,6 +258,7 @@ static bool place_sections(struct linker *l)
             return false;
     }
     l->size[ZEROS] -= l->size[RW];
+    l->image.entry = l->piece[l->entry_section].at + l->entry_value;
     return true;
 }
 
@@ -256,6 +277,7 @@ static bool is_here(const struct linker *l, const Elf64_Sym *s)
 static bool find_entry(struct linker *l)
 {
     bool is_found = false;
+    uint32_t n_globals = 0;
     for (uint32_t i = 1; i < l->n_symbols; i++) {
         Elf64_Sym s;
         Elf64_Shdr in;
@@ -264,6 +286,9 @@ static bool find_entry(struct linker *l)
             return refuse(l, "it has an indirect function");
         if (ELF64_ST_TYPE(s.st_info) == STT_TLS)
             return refuse(l, "it has thread-local storage of its own making");
+        n_globals += ELF64_ST_BIND(s.st_info) != STB_LOCAL;
+        if (n_globals > MAX_GLOBALS)
+            return refuse(l, "it has more than 4,096 names for others, where a kernel needs one");
         if (is_found || ELF64_ST_BIND(s.st_info) == STB_LOCAL || s.st_shndx == SHN_UNDEF ||
             ELF64_ST_VISIBILITY(s.st_other) == STV_HIDDEN || ELF64_ST_VISIBILITY(s.st_other) == STV_INTERNAL ||
             strcmp(string(l, &l->strtab, s.st_name), l->name) != 0)
@@ -271,7 +296,8 @@ static bool find_entry(struct linker *l)
         if (!is_here(l, &s) || l->piece[s.st_shndx].block != TEXT || !section(l, s.st_shndx, &in) ||
             s.st_value >= in.sh_size)
             return refuse_name(l, "its symbol ", l->name, " is no function");
-        l->image.entry = l->piece[s.st_shndx].at + (uint32_t)s.st_value;
+        l->entry_section = s.st_shndx;
+        l->entry_value = (uint32_t)s.st_value;
         is_found = true;
     }
     return is_found || refuse_name(l, "it has no function ", l->name, " that others can call");
@@ -345,24 +371,65 @@ static bool read_reloc(struct linker *l, const Elf64_Shdr *rela, uint64_t i, con
     return true;
 }
 
-/* Calls visit for every relocation of the sections that were placed. */
-static bool each_reloc(struct linker *l, bool (*visit)(struct linker *, const struct reloc *))
+/* Calls visit for every relocation of one section. */
+static bool each_reloc_of(struct linker *l, uint32_t target_section,
+                          bool (*visit)(struct linker *, const struct reloc *))
 {
-    uint64_t bytes = 0; /* tables may not lie upon each other */
-    for (uint32_t i = 0; i < l->head.e_shnum; i++) {
-        Elf64_Shdr s, target;
+    const struct piece *p = &l->piece[target_section];
+    Elf64_Shdr s, target;
+    section(l, target_section, &target);
+    for (uint32_t i = p->relocs; i; i = l->piece[i - 1].next) {
         struct reloc r;
-        section(l, i, &s);
-        if ((s.sh_type != SHT_RELA && s.sh_type != SHT_REL) || !section(l, s.sh_info, &target) ||
-            l->piece[s.sh_info].block == NOWHERE)
-            continue;
+        section(l, i - 1, &s);
         if (s.sh_type == SHT_REL || s.sh_entsize != sizeof(Elf64_Rela) || !fits(l, s.sh_offset, s.sh_size) ||
-            l->piece[s.sh_info].block == ZEROS || (bytes += s.sh_size) > l->n)
+            p->block == ZEROS || (l->n_reloc_bytes += s.sh_size) > l->n)
             return refuse(l, "its relocations are damaged");
         for (uint64_t k = 0; k < s.sh_size / sizeof(Elf64_Rela); k++)
             if (!read_reloc(l, &s, k, &target, &r) || (r.form != RELOC_NOTHING && !visit(l, &r)))
                 return false;
     }
+    return true;
+}
+
+/* Of every section that was placed. */
+static bool each_reloc(struct linker *l, bool (*visit)(struct linker *, const struct reloc *))
+{
+    l->n_reloc_bytes = 0; /* tables may not lie upon each other */
+    for (uint32_t i = 0; i < l->head.e_shnum; i++)
+        if (l->piece[i].block != NOWHERE && !each_reloc_of(l, i, visit))
+            return false;
+    return true;
+}
+
+static void reach(struct linker *l, uint32_t section_number)
+{
+    struct piece *p = &l->piece[section_number];
+    if (p->is_reached || p->block == NOWHERE)
+        return;
+    p->is_reached = true;
+    l->todo[l->n_todo++] = section_number;
+}
+
+static bool reach_target(struct linker *l, const struct reloc *r)
+{
+    Elf64_Sym s;
+    get_symbol(l, r->symbol, &s);
+    if (is_here(l, &s))
+        reach(l, s.st_shndx);
+    return true;
+}
+
+/* From the function along the relocations. */
+static bool reach_all(struct linker *l)
+{
+    l->todo = malloc(l->head.e_shnum * sizeof *l->todo);
+    if (!l->todo)
+        return no_memory(l);
+    l->n_reloc_bytes = 0;
+    reach(l, l->entry_section);
+    while (l->n_todo > 0)
+        if (!each_reloc_of(l, l->todo[--l->n_todo], reach_target))
+            return false;
     return true;
 }
 
@@ -566,11 +633,12 @@ void link_object(const unsigned char *object, size_t n, uint16_t machine, const 
 {
     struct linker l = {.p = object, .n = n, .machine = machine, .name = symbol, .out = out};
     memset(out, 0, sizeof *out);
-    if (open_object(&l) && place_sections(&l) && find_entry(&l) && each_reloc(&l, count_reloc) && out->end == LINK_OK &&
-        lay_out(&l) && fill_blocks(&l))
+    if (open_object(&l) && classify_all(&l) && find_entry(&l) && reach_all(&l) && place_sections(&l) &&
+        each_reloc(&l, count_reloc) && out->end == LINK_OK && lay_out(&l) && fill_blocks(&l))
         (void)write_image(&l);
     free(l.piece);
     free(l.symbol);
+    free(l.todo);
     free(l.fix);
     for (int b = TEXT; b <= RW; b++)
         free(l.bytes[b]);

@@ -89,7 +89,7 @@ static bool prepare(const struct load *l, const unsigned char *image, size_t n, 
     return true;
 }
 
-bool load_prepare(const struct load *l, int image_fd, size_t image_len, int prepared_fd)
+enum load_end load_prepare(const struct load *l, int image_fd, size_t image_len, int prepared_fd)
 {
     int status = -1;
     pid_t pid = fork();
@@ -98,12 +98,12 @@ bool load_prepare(const struct load *l, int image_fd, size_t image_len, int prep
         unsigned char *out = mmap(NULL, l->file_len, PROT_READ | PROT_WRITE, MAP_SHARED, prepared_fd, 0);
         if (image == MAP_FAILED || out == MAP_FAILED || syscall(SYS_close_range, 0u, ~0u, 0) != 0 ||
             !cage_seccomp(NULL, NULL))
-            _exit(2);
-        _exit(prepare(l, image, image_len, out) ? 0 : 1);
+            _exit(LOAD_FAILED);
+        _exit(prepare(l, image, image_len, out) ? LOAD_DONE : LOAD_DAMAGED);
     }
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
-    return pid > 0 && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    return pid > 0 && WIFEXITED(status) ? (enum load_end)WEXITSTATUS(status) : LOAD_FAILED;
 }
 
 /* ---- call children ---- */

@@ -20,9 +20,9 @@ struct load {
 void load_plan(struct load *l, const struct vt_wire_request *r);
 /* Template: reserves the span and maps the zeros. False: no room. */
 bool load_reserve(struct load *l);
-/* Template: a child reads the image from image_fd and fills the file prepared_fd (file_len bytes). False: the image is
- * not what its table says. */
-bool load_prepare(const struct load *l, int image_fd, size_t image_len, int prepared_fd);
+enum load_end { LOAD_DONE, LOAD_DAMAGED, LOAD_FAILED }; /* the image is not what its table says; no child, no memory */
+/* Template: a child reads the image from image_fd and fills the file prepared_fd (file_len bytes). */
+enum load_end load_prepare(const struct load *l, int image_fd, size_t image_len, int prepared_fd);
 /* Call child: code, constants and data into the span. */
 bool load_map(const struct load *l, int prepared_fd);
 /* Call child, later: code and constants into the caches, zeros into memory. */

@@ -18,7 +18,6 @@
  */
 #include "eval/c/worker/template.h"
 #include "eval/c/worker/load.h"
-#include <alloca.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -66,6 +65,7 @@ static struct arguments {
     float f[VT_WIRE_MAX_FLOATS];
 } arguments[VT_WIRE_MAX_STEPS]; /* of a call child */
 
+/* For what the candidate brought along; else a template just ends, which is the evaluator's failure. */
 static _Noreturn void load_failed(const char *what)
 {
     snprintf(shared->text, sizeof shared->text, "%s", what);
@@ -189,7 +189,8 @@ static void reset_registers(void)
 
 static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_steps, uint32_t stack_offset)
 {
-    volatile unsigned char *room = alloca(stack_offset + 16);
+    /* Less than VT_WIRE_MAX_STACK, of a stack that belongs to this call alone. */
+    volatile unsigned char *room = __builtin_alloca(stack_offset + 16);
     room[0] = 0;
     for (uint32_t i = 0; i < n_steps; i++) {
         const int64_t *v = arguments[i].v;
@@ -342,12 +343,15 @@ _Noreturn void template_run(const struct cage *c, const struct vt_wire_request *
     va_bytes = (size_t)r->va_bytes;
     va_base = mmap(NULL, va_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (va_base == MAP_FAILED)
-        load_failed("no address space for the arrays");
+        _exit(1);
     make_heap_room();
     if (!load_reserve(&image))
         load_failed("no address space for its data");
-    if (!load_prepare(&image, FD_IMAGE, r->image_len, FD_PREPARED))
-        load_failed("the image is damaged");
+    const enum load_end end = load_prepare(&image, FD_IMAGE, r->image_len, FD_PREPARED);
+    if (end == LOAD_DAMAGED)
+        load_failed("its table is damaged");
+    if (end != LOAD_DONE)
+        _exit(1);
     close(FD_IMAGE);
     catch_faults();
     uint32_t seen = 0;
