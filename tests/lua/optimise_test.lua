@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Functions as people write them, tests/optimise: each becomes a sound task, on which the right answer beside it passes
+-- Functions as people write them, tests/optimise: those of a rotation, by the day and the name, or all of them with
+-- VEGTTT_FULL=1. Each becomes a sound task, on which the right answer beside it passes
 -- and the wrong one does not; or it is refused in the sentence beside it. A file is the user's C text, then the two
 -- answers, each a body or a whole function.
 local args = require "vegttt.args"
@@ -43,11 +44,18 @@ local function make(x)
   return unit_task.checked(document, fn, x.f, dir .. "/" .. fn.name .. ".task.lua"), document, seen
 end
 
-local only = os.getenv "VEGTTT_FIXTURE"
+local only, is_full, n_turns = os.getenv "VEGTTT_FIXTURE", os.getenv "VEGTTT_FULL", 6
+
+local function is_due(file, x)
+  if only then return file:find(only, 1, true) ~= nil end
+  local turn = tonumber(core.sha256(file):sub(1, 6), 16) + math.floor(os.time() / 86400)
+  return x.refused or is_full or turn % n_turns == 0
+end
+
 describe("functions of people", function()
   for _, file in ipairs(core.list(root)) do
-    if file:find "%.c$" and (not only or file:find(only, 1, true)) then
-      local x = fixture(file)
+    local x = file:find "%.c$" and fixture(file)
+    if x and is_due(file, x) then
       it(file:gsub("%.c$", "") .. (x.refused and " is refused" or " is a task"), function()
         if x.refused then
           local ok, why = pcall(make, x)

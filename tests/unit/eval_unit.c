@@ -4,9 +4,11 @@
  * hand, the element types, and integers that may be off where runs disagree.
  */
 #include "eval/c/assemble.h"
+#include "eval/c/build.h"
 #include "eval/c/inputs.h"
 #include "eval/c/null.h"
 #include "eval/c/unit.h"
+#include "eval_fixture.h"
 #include "eval_tasks.h"
 
 /* A unit over x[n] -> y[n] of these types, with the given file text around the function and body. */
@@ -186,6 +188,39 @@ static void a_candidate_stands_in_the_file(void)
     vt_task_unref(t);
 }
 
+/* What a whole function for an ordinary task may be called with, asked of the compiler. */
+static void a_prototype_is_a_sentence(void)
+{
+    static const struct {
+        const char *text;
+        bool is_fine;
+    } cases[] = {
+        {"void row_sum(const float *a, float *restrict b, int rows, int cols) { b[0] = a[rows - rows + cols - cols]; }",
+         true},
+        {"void row_sum(float a[], float b[], unsigned long m, unsigned long n) { b[0] = a[m - n]; }", true},
+        {"void row_sum(float *y, const float *x, int m, int n) { y[0] = x[m - n]; }", false},
+        {"void row_sum(const double *x, double *y, int m, int n) { y[0] = x[m - n]; }", false},
+        {"void row_sum(const float *x, float *y, int n) { y[0] = x[n]; }", false},
+        {"float row_sum(const float *x, float *y, int m, int n) { return y[0] = x[m - n]; }", false}};
+    struct vt_compiler cc;
+    vt_err err = {0};
+    vt_task *t = fixture_task("row_sum");
+    CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct vt_build b;
+        char *unit = assembled(t, cases[i].text, true);
+        CHECK_OK(vt_build_run(work_broker(), &cc, NULL, NULL, unit, strlen(unit), "row_sum", &b, &err), err);
+        CHECK((b.end == VT_BUILD_OK) == cases[i].is_fine);
+        CHECK(
+            (strstr(b.log, "the prototype must be: void row_sum(const float *restrict x, float *restrict y, int m, int "
+                           "n)") == NULL) == cases[i].is_fine);
+        vt_build_free(&b);
+        free(unit);
+    }
+    vt_compiler_free(&cc);
+    vt_task_unref(t);
+}
+
 static void options_say_how_code_is_made(void)
 {
     static const struct {
@@ -311,6 +346,7 @@ static const struct test_case cases[] = {
     TEST(integers_reach_both_ends),
     TEST(doubles_have_bits_below_a_float),
     TEST(a_candidate_stands_in_the_file),
+    TEST(a_prototype_is_a_sentence),
     TEST(options_say_how_code_is_made),
     TEST(null_candidates_call_the_original),
     TEST(doubles_have_their_own_bound),
