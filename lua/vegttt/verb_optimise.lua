@@ -162,8 +162,8 @@ local function comment_of(held, k, origin, seen)
 end
 
 local function write_result(f, fn, text, held, k, dir, seen)
-  local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file, cflags = held.cflags,
-    needed = held.needed, unreached = unreached_text(seen) }
+  local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file,
+    cflags = core.array(held.cflags), needed = core.array(held.needed), unreached = core.array(unreached_text(seen)) }
   local path = f.out .. "/" .. fn.name
   local changed = c_function.file_with(held.task, k.code)
   local v = held.verdict
