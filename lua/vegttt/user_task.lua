@@ -305,7 +305,7 @@ local function entry_text(fn, task, values, derived)
   if task.unit.result then call = ("*%s = %s"):format(array_at[task.unit.result], call) end
   return ("#ifndef __cplusplus\n_Static_assert(__builtin_types_compatible_p(__typeof__(%s), %s),\n               "
     .. "\"%s must keep its prototype, %s\");\n#endif\n%s%s"
-    .. "__attribute__((visibility(\"default\"), externally_visible)) void vt_entry(%s)\n{\n"
+    .. "__attribute__((visibility(\"default\"))) void vt_entry(%s)\n{\n"
     .. "    __typeof__(%s) *vt_function = %s;\n    __asm__(\"\" : \"+r\"(vt_function));\n%s    %s;\n%s}\n"):format(
     fn.name, fn.type, fn.name, fn.type, table.concat(values_text), table.concat(helpers), table.concat(parameters, ", "),
     fn.name, fn.name, table.concat(before), call, table.concat(after))
@@ -423,8 +423,7 @@ function user_task.flags(set, cflags)
   for _, w in ipairs(cflags) do
     if set ~= cflags and w:find "^%-[DUs]" then out[#out + 1] = w end
   end
-  -- What only other parts of the file need, main among them, is left out: it may call what a kernel may not.
-  out[#out + 1], out[#out + 2] = "-Dmain=vt_users_main", "-fwhole-program"
+  if #out == 0 then out[1] = "-O0" end -- none would be the evaluator's own
   return out
 end
 

@@ -117,7 +117,7 @@ static const char tools[] =
     "}\n";
 
 static const char driver[] =
-    "__attribute__((visibility(\"default\"), externally_visible)) void vt_truth(const char *in, char *out)\n"
+    "__attribute__((visibility(\"default\"))) void vt_truth(const char *in, char *out)\n"
     "{\n"
     "    const struct vt_spread_header *h = (const struct vt_spread_header *)in;\n"
     "    static const unsigned char mode[8] = {0, 2, 1, 3, 0, 0, 0, 2};\n"

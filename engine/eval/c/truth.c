@@ -59,15 +59,13 @@ static const char *const flags[] = {"-std=gnu++17",
                                     "-ffunction-sections",
                                     "-fdata-sections",
                                     NULL};
-/* Besides, of a unit: the headers of C, its conversions of pointers, and only what the function needs. */
-static const char *const unit_flags[] = {"-nostdinc++", "-fpermissive", "-fwhole-program", NULL};
-/* Of a unit whose truth is a spread (spread.c): C, in which the rounding mode counts. What only other parts of the file
- * need is dropped. */
+/* Besides, of a unit: the headers of C, and its conversions of pointers. */
+static const char *const unit_flags[] = {"-nostdinc++", "-fpermissive", NULL};
+/* Of a unit whose truth is a spread (spread.c): C, in which the rounding mode counts. */
 static const char *const spread_flags[] = {"-std=gnu17",
                                            "-O1",
                                            "-ffp-contract=off",
                                            "-frounding-math",
-                                           "-fwhole-program",
                                            "-w",
                                            "-fdiagnostics-color=never",
                                            "-fvisibility=hidden",

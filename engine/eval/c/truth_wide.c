@@ -198,7 +198,7 @@ const char vt_truth_wide_entry[] =
     "        to[i].off = (vt_plain53)(__builtin_sqrtl(((const vt_w<P> *)from)[i].r) * 0x1p-53L);\n"
     "    }\n"
     "}\n"
-    "extern \"C\" __attribute__((visibility(\"default\"), externally_visible)) void vt_truth(const char *in, char "
+    "extern \"C\" __attribute__((visibility(\"default\"))) void vt_truth(const char *in, char "
     "*out)\n"
     "{\n"
     "    const vt_spread_header *h = (const vt_spread_header *)in;\n"
