@@ -67,6 +67,7 @@ end
 local function array_of(type, what)
   local to, n = type.to, 1
   if to.kind == "array" then to, n = to.of, to.n end
+  if n == 0 then errors.usage("%s points to rows whose length is a parameter; pass a flat array", what) end
   if to.kind == "pointer" then errors.usage("%s is a `%s`; arrays must be flat, one pointer deep", what, type.text) end
   if to.kind ~= "base" or not to.dtype then
     errors.usage("%s is a `%s`; arrays can hold float, double, bool and the integers of 8 to 64 bits", what, type.text)
@@ -139,7 +140,7 @@ end
 local function check_cut(folder, parts, name, file, cflags)
   local options = table.move({ "-fsyntax-only", "-w" }, 1, 2, #cflags + 1, table.move(cflags, 1, #cflags, 1, {}))
   local without = ("%s%s;\n%s"):format(parts.before, parts.head:gsub("%f[%w_]always_inline%f[^%w_]", "unused"), parts.after)
-  local with = ("%s%s {\n%s\n}%s"):format(parts.before, parts.head, parts.body, parts.after)
+  local with = ("%s%s\n{\n%s\n}%s"):format(parts.before, parts.head, parts.body, parts.after)
   if not folder:compile("cut.c", without, options) or not folder:compile("cut.c", with, options) then
     errors.usage("cannot tell where %s begins and ends in %s; write its definition as one piece, outside of macros and #if "
       .. "inside its braces", name, file)

@@ -80,7 +80,7 @@ function c_source.cut(text, name, line)
   if not close then return nil end
   local start = declaration_start(plain, s)
   start = start + #plain:sub(start):match "^%s*"
-  return { before = text:sub(1, start - 1), head = (text:sub(start, open - 1):gsub("%s+$", "")),
+  return { before = text:sub(1, start - 1), head = text:sub(start, start - 1 + #plain:sub(start, open - 1):gsub("%s+$", "")), -- without a comment behind it
     body = text:sub(open + 1, close - 1):gsub("^[ \t]*\n", ""):gsub("%s+$", ""), after = text:sub(close + 1),
     first_line = line, last_line = select(2, text:sub(1, close):gsub("\n", "")) + 1 }
 end

@@ -52,7 +52,8 @@ local function dimensions(list, at)
   while list[i] and list[i].depth > list[at].depth do
     local s = list[i]
     if s.tag == "subrange_type" and s.parent == list[at] then
-      local count, top = number(s.count), number(s.upper_bound)
+      local function fixed(text) return text and text:find "^%w+$" and number(text) end -- else a block that computes it
+      local count, top = fixed(s.count), fixed(s.upper_bound)
       n[#n + 1] = count or top and top + 1 or 0
     end
     i = i + 1

@@ -66,7 +66,7 @@ static void start(const struct maker *m, struct vt_buf *b)
 {
     const struct vt_task_unit *u = &m->t->unit;
     vt_buf_init(b, MAX_BODY);
-    vt_buf_printf(b, "#define %s vt_original\n%s {\n%s\n}\n#undef %s\n%s\n{\n", m->t->name, u->head, m->t->body,
+    vt_buf_printf(b, "#define %s vt_original\n%s\n{\n%s\n}\n#undef %s\n%s\n{\n", m->t->name, u->head, m->t->body,
                   m->t->name, u->head);
 }
 

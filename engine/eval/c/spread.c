@@ -148,7 +148,7 @@ void vt_spread_source(const vt_task *t, struct vt_buf *out)
 {
     const struct vt_task_unit *u = &t->unit;
     vt_buf_puts(out, before_unit);
-    vt_buf_printf(out, "%s%s {\n%s\n}%s\n%s\n", u->before, u->head, t->body, u->after, u->entry);
+    vt_buf_printf(out, "%s%s\n{\n%s\n}%s\n%s\n", u->before, u->head, t->body, u->after, u->entry);
     vt_buf_puts(out, "static void vt_spread_call(void **a, const long long *s)\n{\n    (void)s;\n    vt_entry(");
     for (size_t i = 0; i < t->n_arrays; i++)
         vt_buf_printf(out, "%s(%s *)a[%zu]", i ? ", " : "", vt_dtype_c_name(t->array[i].dtype), i);

@@ -62,7 +62,7 @@ void vt_unit_put_text_truth(const vt_task *t, struct vt_buf *out)
     const struct vt_task_unit *u = vt_task_unit(t);
     vt_buf_puts(out, "#define _Bool bool\n");
     put_without_includes(u->before, out);
-    vt_buf_printf(out, "%s {\n", u->head);
+    vt_buf_printf(out, "%s\n{\n", u->head);
     put_without_includes(vt_task_body(t), out);
     vt_buf_puts(out, "}\n");
     put_without_includes(u->after, out);
