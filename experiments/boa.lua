@@ -48,8 +48,8 @@ return vt.experiment {
     local tasks, policy = vt.tasks(p), vt.policy(p.model)
     local learner, stop = vt.learner(run, p), vt.early_stop { patience = p.patience }
     local steps, drawn = {}, {}
-    local trajectory = run:table("trajectory", { "step", "sample_correct", "sample_fast_1", "sample_fast_1_sure", "lo",
-      "hi", "distinct", "rollouts", "solved", "speedup", "best" })
+    local trajectory = run:table("trajectory", { "step", "sample_correct", "sample_fast_1_sure", "lo", "hi",
+      "sample_fast_1", "distinct", "rollouts", "solved", "speedup", "best" })
     local rows = {}
 
     for step = 0, p.steps do
@@ -64,7 +64,7 @@ return vt.experiment {
       drawn[step + 1] = groups
       steps[step + 1] = { step = step, groups = groups, weights = weights, scores = s }
       local solved, speedup = found(drawn)
-      rows[step + 1] = { step, s.sample_correct, s.sample_fast_1, s.sample_fast_1_sure, s.lo, s.hi, s.distinct,
+      rows[step + 1] = { step, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.distinct,
         #tasks * p.k * (step + 1), solved, speedup }
       run:log("step", { step = step, sample_fast_1 = s.sample_fast_1, sample_fast_1_sure = s.sample_fast_1_sure,
         sample_correct = s.sample_correct, distinct = s.distinct, solved = solved, speedup = speedup })
@@ -82,9 +82,9 @@ return vt.experiment {
       title = "Adaptation trajectory (star: chosen on these samples)" })
     choices(run, steps, best)
 
-    local per_task = run:table("tasks", { "task", "name", "correct", "fast_1", "fast_1_sure", "seen" })
+    local per_task = run:table("tasks", { "task", "name", "correct", "fast_1_sure", "fast_1", "seen" })
     for i, row in ipairs(vt.stats.by_task(best.groups)) do
-      per_task:row(row.task, row.name, row.correct, row.fast_1, row.fast_1_sure, best.groups[i].seen or "")
+      per_task:row(row.task, row.name, row.correct, row.fast_1_sure, row.fast_1, best.groups[i].seen or "")
     end
 
     local fresh

@@ -20,7 +20,8 @@ static vt_json *new_flags(uint32_t flags)
                  {VT_FLAG_OVER_BOUND, "over_bound"},
                  {VT_FLAG_DEFERRED, "deferred"},
                  {VT_FLAG_UNSETTLED, "unsettled"},
-                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"}};
+                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"},
+                 {VT_FLAG_UNDEFINED, "undefined"}};
     vt_json *a = vt_json_array();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (flags & names[i].bit)

@@ -85,6 +85,7 @@ struct vt_build_request {
     const struct vt_code *code;
     vt_content *store; /* where builds are kept by content; NULL = nowhere */
     bool is_fresh;     /* do not take one from there */
+    bool is_plain;     /* without optimisation: what the code says, not what a compiler made of it. Tiers with series */
 };
 struct vt_stage_result {
     bool passed;

@@ -80,6 +80,10 @@ static void say_wrong(struct vt_say *t, const struct vt_outcome *o, const struct
         vt_say(t, ".");
 }
 
+static const char undefined[] =
+    " That is how it behaves when it is compiled without optimisation; with it, the compiler left out what C does not "
+    "define (a read or write outside an array, a value that was never set).";
+
 /* Where a call ended, when it was not an ordinary one. */
 static void say_where(struct vt_say *t, const struct vt_outcome *o, const struct vt_subject_names *n)
 {
@@ -91,6 +95,8 @@ static void say_where(struct vt_say *t, const struct vt_outcome *o, const struct
         vt_say(t, " That was at other sizes: %s.", sizes);
     if (o->failure.nth > 1)
         vt_say(t, " Its process had called the function before.");
+    if (o->flags & VT_FLAG_UNDEFINED)
+        vt_say(t, "%s", undefined);
 }
 
 static void say_speed(struct vt_say *t, const struct vt_outcome *o)
@@ -140,6 +146,8 @@ void vt_feedback_write(const struct vt_outcome *o, const struct vt_subject_names
         break;
     case VT_WRONG_OUTPUT:
         say_wrong(out, o, n);
+        if (o->flags & VT_FLAG_UNDEFINED)
+            vt_say(out, "%s", undefined);
         break;
     case VT_CORRECT_SLOW:
     case VT_CORRECT_FAST:

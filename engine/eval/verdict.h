@@ -17,8 +17,9 @@ enum vt_flag {
     VT_FLAG_BELOW_FLOOR = 1 << 2, /* once: measured again */
     VT_FLAG_OVER_BOUND = 1 << 3,
     VT_FLAG_DEFERRED = 1 << 4,
-    VT_FLAG_UNSETTLED = 1 << 5,       /* the timing's precision was not reached */
-    VT_FLAG_NONDETERMINISTIC = 1 << 6 /* two runs on one input set left different bits */
+    VT_FLAG_UNSETTLED = 1 << 5,        /* the timing's precision was not reached */
+    VT_FLAG_NONDETERMINISTIC = 1 << 6, /* two runs on one input set left different bits */
+    VT_FLAG_UNDEFINED = 1 << 7         /* right only as this compiler optimises it */
 };
 
 /* One more timing of the same two: at other places, or on contaminated inputs. */

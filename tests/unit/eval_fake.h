@@ -16,6 +16,7 @@
  *   atN=US              of timed calls at placement N
  *   spiced=US           of timed calls on contaminated inputs
  *   linger=MS           how long its process stays after a timed call; each=N: after every N-th only
+ *   plain=wrong|fault|fail       what becomes of it without optimisation
  *   series=wrong|fault|timeout   at call `nth` of a series (default 1)
  *   hold=ground|build|load|check|time                 waits there until the test lets go or the station is cancelled
  *
@@ -74,7 +75,7 @@ struct vt_ground {
 };
 struct vt_candidate {
     char code[256];
-    bool is_baseline;
+    bool is_baseline, is_plain;
     int n_timed;
     uint64_t n_digests;
 };
@@ -314,7 +315,9 @@ static vt_status fake_build(struct vt_station *s, const struct vt_build_request 
     VT_TRY(fake_hold(s, r->code->text, "build", FAKE_BUILD, err));
     fake_count(&fake.n_builds, 1);
     *out = fake_candidate(r->code->text, false);
+    (*out)->is_plain = r->is_plain;
     bool is_refused = fake_is(r->code->text, "build", "refused"), fails = fake_is(r->code->text, "build", "fail");
+    fails = fails || (r->is_plain && fake_is(r->code->text, "plain", "fail"));
     *result = (struct vt_stage_result){.passed = !is_refused && !fails && !fake_is(r->code->text, "build", "later"),
                                        .status = is_refused ? VT_LOAD_ERROR : VT_COMPILE_ERROR,
                                        .is_deterministic = is_refused || fails};
@@ -440,8 +443,10 @@ static vt_status fake_series(struct vt_station *s, struct vt_candidate *c, const
         if (fake_is(c->code, "bits", "series"))
             out[i].digest = i & 1;
         bool fails = fake_word(c->code, "series", (char[64]){0}) && i + 1 == (size_t)fake_number(c->code, "nth", 1);
-        if (fails && fake_is(c->code, "series", "wrong"))
+        if ((fails && fake_is(c->code, "series", "wrong")) || (c->is_plain && fake_is(c->code, "plain", "wrong")))
             fake_wrong(&out[i]);
+        else if (c->is_plain && fake_is(c->code, "plain", "fault"))
+            out[i].end = VT_CHECK_FAULT;
         else if (fails)
             out[i].end = VT_CHECK_FAULT;
         out[i].is_timeout = fails && fake_is(c->code, "series", "timeout");

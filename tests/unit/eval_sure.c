@@ -236,8 +236,40 @@ static void a_process_that_stays_is_no_time_limit(void)
     close_all();
 }
 
+/* What is right only as this compiler optimises it is not right; what cannot be compiled otherwise is not asked; what
+ * is not faster for sure is not asked either. */
+static void the_code_itself_must_be_right(void)
+{
+    static const struct {
+        const char *code, *status;
+        bool is_sure;
+    } c[] = {{"time=50 plain=wrong", "wrong_output", false},
+             {"time=50 plain=fault", "runtime_error", false},
+             {"time=50 plain=fail", "correct_fast", true},
+             {"time=50 plain=right", "correct_fast", true},
+             {"time=110 plain=wrong", "correct_slow", false}};
+    open_with(64, 1);
+    for (size_t i = 0; i < sizeof c / sizeof c[0]; i++) {
+        struct fixture_result r;
+        vt_json *j = judge_as(c[i].code, VT_PROTOCOL_FAST, &r);
+        CHECK_STR(vt_verdict_status_name(r.v.status), c[i].status);
+        CHECK_INT(r.v.is_sure, c[i].is_sure);
+        bool fails = !r.v.correct;
+        CHECK_INT(strstr(r.feedback, "compiled without optimisation") != NULL, fails);
+        CHECK_INT(strstr(r.json, "\"undefined\"") != NULL, fails);
+        vt_json_free(j);
+        fixture_result_free(&r);
+    }
+    close_all();
+}
+
 static const struct test_case cases[] = {
-    TEST(sure_is_said_last),     TEST(one_place_is_all_there_is), TEST(series_are_compared),
-    TEST(enough_calls_are_made), TEST(unfit_sets_are_left_out),   TEST(a_process_that_stays_is_no_time_limit),
+    TEST(sure_is_said_last),
+    TEST(one_place_is_all_there_is),
+    TEST(series_are_compared),
+    TEST(enough_calls_are_made),
+    TEST(unfit_sets_are_left_out),
+    TEST(a_process_that_stays_is_no_time_limit),
+    TEST(the_code_itself_must_be_right),
 };
 TEST_MAIN(cases)

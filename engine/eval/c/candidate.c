@@ -139,12 +139,28 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_bu
     return status;
 }
 
+/* The pragma of each compiler; the other one ignores it. */
+static vt_status make_plain(struct vt_buf *unit, vt_err *err)
+{
+    struct vt_buf plain;
+    vt_buf_init(&plain, unit->len + 256);
+    vt_buf_puts(&plain,
+                "#if defined(__clang__)\n#pragma clang optimize off\n#else\n#pragma GCC optimize(\"O0\")\n#endif\n");
+    vt_buf_add(&plain, unit->p, unit->len);
+    vt_status s = vt_buf_check(&plain, "a candidate without optimisation", err);
+    vt_buf_free(unit);
+    *unit = plain;
+    return s;
+}
+
 vt_status vt_c_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,
                      struct vt_stage_result *result, vt_err *err)
 {
     struct vt_buf unit;
     *out = NULL;
     VT_TRY(vt_assemble(r->task, r->code, &unit, err));
+    if (r->is_plain)
+        VT_TRY(make_plain(&unit, err));
     return build_unit(s, r->task, &unit, r->store, r->is_fresh, out, result, err);
 }
 
@@ -157,7 +173,9 @@ vt_status vt_c_reference(struct vt_station *s, const vt_task *t, enum vt_referen
     if (!body)
         return VT_OK;
     VT_TRY(vt_assemble_body(t, body, &unit, err));
-    return build_unit(s, t, &unit, NULL, true, out, result, err);
+    VT_TRY(build_unit(s, t, &unit, NULL, true, out, result, err));
+    (*out)->is_reference = true;
+    return VT_OK;
 }
 
 /* ---- load ---- */
@@ -176,59 +194,88 @@ static void raise_priority(const struct vt_runner *r)
         setpriority(PRIO_PGRP, (id_t)vt_runner_group(r), TIMING_NICE);
 }
 
+/* A candidate has one home, wherever it goes: it is on one station at a time. */
+static struct vt_home *home_of(const struct vt_station *s, struct vt_candidate *c)
+{
+    return &c->home[c->is_reference && is_lane(s) ? s->seat.number : 0];
+}
+
+static size_t lane_base(const struct vt_station *s, const struct vt_ground *g)
+{
+    return is_lane(s) ? (size_t)s->seat.number * g->pool.out_bytes : 0;
+}
+
+/* The outputs that calls of this station write: its own file, or the lane's part of the ground's. */
+static struct vt_outputs outputs_of(const struct vt_station *s, const struct vt_ground *g)
+{
+    if (!is_lane(s))
+        return s->outputs;
+    return (struct vt_outputs){g->timed.fd, g->timed.map + lane_base(s, g), g->pool.out_bytes};
+}
+
 static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, unsigned placement,
                              vt_err *err)
 {
     char load_error[256];
-    struct vt_outputs *own = is_lane(s) ? &g->timed : &s->outputs;
-    VT_TRY(vt_outputs_fit(own, g->pool.out_bytes, err));
+    struct vt_home *home = home_of(s, c);
+    if (!is_lane(s))
+        VT_TRY(vt_outputs_fit(&s->outputs, g->pool.out_bytes, err));
     const struct vt_runner_opts o = {.broker = s->broker,
                                      .object = c->object,
                                      .object_len = c->object_len,
                                      .in_fd = g->pool.in_fd,
                                      .va_bytes = g->pool.va_bytes,
-                                     .outputs = {own, &g->timed},
+                                     .outputs = {is_lane(s) ? &g->timed : &s->outputs, &g->timed},
                                      .placement = vt_c_placement[placement],
                                      .allow_unsafe = c->tier->allow_unsafe};
     struct vt_runner *r;
     VT_TRY(vt_runner_open(&o, &r, load_error, err));
-    c->runner[placement] = r;
+    home->runner[placement] = r;
     if (!r) {
         snprintf(c->why, sizeof c->why, "%s", load_error);
         return VT_OK;
     }
-    c->ground = g;
+    home->ground = g;
+    if (is_lane(s))
+        raise_priority(r);
+    if (c->is_reference) /* no record speaks of its processes, and other lanes may be here */
+        return VT_OK;
     c->layers = vt_runner_layers(r);
     c->landlock_abi = vt_broker_jail(s->broker)->landlock_abi;
     c->is_unsafe |= vt_runner_is_unsafe(r);
-    if (is_lane(s))
-        raise_priority(r);
     return VT_OK;
+}
+
+static void leave_home(struct vt_home *home)
+{
+    for (int i = 0; i < VT_C_PLACEMENTS; i++) {
+        vt_runner_close(home->runner[i]);
+        home->runner[i] = NULL;
+    }
 }
 
 vt_status vt_c_load(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, bool is_fresh,
                     struct vt_stage_result *result, vt_err *err)
 {
+    struct vt_home *home = home_of(s, c);
     *result = (struct vt_stage_result){.passed = true};
-    if (is_fresh || !c->runner[0] || c->ground != g || !vt_runner_is_alive(c->runner[0])) {
-        vt_c_unload(c);
+    if (is_fresh || !home->runner[0] || home->ground != g || !vt_runner_is_alive(home->runner[0])) {
+        leave_home(home);
         VT_TRY(open_runner(s, c, g, 0, err));
     }
-    if (!c->runner[0]) {
+    if (!home->runner[0]) {
         *result = (struct vt_stage_result){.passed = false, .status = VT_LOAD_ERROR, .is_deterministic = true};
         snprintf(result->why, sizeof result->why, "%s", c->why);
     } else if (is_lane(s)) {
-        raise_priority(c->runner[0]);
+        raise_priority(home->runner[0]);
     }
     return VT_OK;
 }
 
 void vt_c_unload(struct vt_candidate *c)
 {
-    for (int i = 0; i < VT_C_PLACEMENTS; i++) {
-        vt_runner_close(c->runner[i]);
-        c->runner[i] = NULL;
-    }
+    for (int i = 0; i < VT_MAX_LANES; i++)
+        leave_home(&c->home[i]);
 }
 
 /* ---- calls ---- */
@@ -249,11 +296,13 @@ vt_status vt_c_check(struct vt_station *s, struct vt_candidate *c, const struct 
                              .cpu = -1,
                              .deadline_ns = call->deadline_ns,
                              .lease = s->tier->lease};
-    const struct vt_outputs *outputs = is_lane(s) ? &c->ground->timed : &s->outputs;
-    pid_t group = vt_runner_group(c->runner[0]);
+    const struct vt_home *home = home_of(s, c);
+    const struct vt_outputs outputs = outputs_of(s, home->ground);
+    o.out_base = lane_base(s, home->ground);
+    pid_t group = vt_runner_group(home->runner[0]);
     vt_lease_child_add(s->tier->lease, group);
     vt_status status =
-        vt_check_run(c->runner[0], &c->ground->pool, call->set, call->against, outputs, &o, out, &raw, err);
+        vt_check_run(home->runner[0], &home->ground->pool, call->set, call->against, &outputs, &o, out, &raw, err);
     vt_lease_child_del(s->tier->lease, group);
     VT_TRY(status);
     note_fault(c, out, &raw);
@@ -269,10 +318,13 @@ vt_status vt_c_series(struct vt_station *s, struct vt_candidate *c, const struct
                              .cpu = -1,
                              .deadline_ns = call[0].deadline_ns,
                              .lease = s->tier->lease};
-    const struct vt_outputs *outputs = is_lane(s) ? &c->ground->timed : &s->outputs;
-    pid_t group = vt_runner_group(c->runner[0]);
+    const struct vt_home *home = home_of(s, c);
+    const struct vt_outputs outputs = outputs_of(s, home->ground);
+    o.out_base = lane_base(s, home->ground);
+    pid_t group = vt_runner_group(home->runner[0]);
     vt_lease_child_add(s->tier->lease, group);
-    vt_status status = vt_series_run(c->runner[0], &c->ground->pool, call, n, outputs, &o, out, n_done, &raw, err);
+    vt_status status =
+        vt_series_run(home->runner[0], &home->ground->pool, call, n, &outputs, &o, out, n_done, &raw, err);
     vt_lease_child_del(s->tier->lease, group);
     VT_TRY(status);
     if (*n_done > 0)
@@ -291,9 +343,10 @@ static uint32_t stack_offset(unsigned placement)
 static vt_status runner_at(struct vt_station *s, struct vt_candidate *c, unsigned placement, struct vt_runner **out,
                            vt_err *err)
 {
-    if (!c->runner[placement])
-        VT_TRY(open_runner(s, c, c->ground, placement, err));
-    *out = c->runner[placement];
+    const struct vt_home *home = home_of(s, c);
+    if (!home->runner[placement])
+        VT_TRY(open_runner(s, c, home->ground, placement, err));
+    *out = home->runner[placement];
     return *out ? VT_OK : vt_fail(err, VT_EINTERNAL, "a kernel that had loaded does not load again: %s", c->why);
 }
 
@@ -301,20 +354,24 @@ static vt_status runner_at(struct vt_station *s, struct vt_candidate *c, unsigne
 vt_status vt_c_time(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, struct vt_check *out,
                     vt_err *err)
 {
-    const struct vt_set *set = &c->ground->pool.set[call->set];
+    struct vt_ground *g = home_of(s, c)->ground;
+    const struct vt_set *set = &g->pool.set[call->set];
+    const struct vt_outputs outputs = outputs_of(s, g);
     struct vt_call_result raw;
     struct vt_runner *r;
     struct vt_call_opts o = {.plan = set->plan,
                              .in_at = set->in_at,
                              .out_sel = 1,
+                             .out_base = lane_base(s, g),
                              .stack_offset = stack_offset(call->placement),
                              .clock = s->tier->clock,
                              .random = call->random,
-                             .cpu = s->tier->cores.run_cpu,
+                             .cpu = s->tier->cores[s->seat.number].run_cpu,
                              .deadline_ns = call->deadline_ns};
     VT_TRY(runner_at(s, c, call->placement, &r, err));
     if (!call->is_trusted) {
-        VT_TRY(vt_check_run(r, &c->ground->pool, call->set, call->against, &c->ground->timed, &o, out, &raw, err));
+        c->lane = s->seat.number;
+        VT_TRY(vt_check_run(r, &g->pool, call->set, call->against, &outputs, &o, out, &raw, err));
         note_fault(c, out, &raw);
         return VT_OK;
     }

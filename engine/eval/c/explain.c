@@ -56,7 +56,7 @@ static const char *signal_name(int signo)
 static void say_place(struct vt_say *t, const struct vt_candidate *c, const vt_task *task,
                       const struct vt_check *failure)
 {
-    const struct vt_plan *p = c->ground->pool.set[failure->set].plan;
+    const struct vt_plan *p = c->home[0].ground->pool.set[failure->set].plan;
     const struct vt_call_result *call = &c->fault;
     if (call->fault_place == VT_FAULT_NULL) {
         vt_say(t, " It used a null pointer.");
@@ -221,12 +221,12 @@ void vt_c_record(const struct vt_tier *t, const struct vt_candidate *c, enum vt_
         flag(parts->flags, "unsafe_jail");
     if (stage == VT_STAGE_TIME && t->clock == VT_CLOCK_SLEEP)
         flag(parts->flags, "one_core");
-    if (stage == VT_STAGE_TIME && t->cores.is_shared)
+    if (stage == VT_STAGE_TIME && t->cores[c->lane].is_shared)
         flag(parts->flags, "shared_core");
     if (parts->failure)
         put_call(parts->failure, &c->fault);
     if (is_timed) {
-        put_cores(parts->record, &t->cores);
+        put_cores(parts->record, &t->cores[c->lane]);
         vt_json_put_str(parts->record, "cache_state", "warm");
     }
 }

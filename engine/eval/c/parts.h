@@ -27,9 +27,9 @@ struct vt_tier {
     bool allow_unsafe;
     char *dir, *truth_dir; /* the slots' folder; where truths are kept */
     char machine[160];
-    struct vt_cores cores;
+    struct vt_cores cores[VT_MAX_LANES]; /* of each lane */
     enum vt_call_clock clock;
-    struct vt_place rest; /* cores that stations can use without meeting the lane; none on small machines */
+    struct vt_place rest; /* cores that stations can use without meeting a lane; none on small machines */
     int n_rest;
     pthread_mutex_t floor_lock; /* of the roofline */
     struct vt_roofline roofline;
@@ -50,7 +50,14 @@ struct vt_station {
 struct vt_ground {
     struct vt_tier *tier;
     struct vt_pool_sets pool;
-    struct vt_outputs timed; /* where timed calls write, reference and candidate alike: the same pages for both */
+    /* Where timed calls write, reference and candidate alike: the same pages for both. A part for each lane. */
+    struct vt_outputs timed;
+};
+
+/* The processes that run a candidate, by placement; the first one checks, too. */
+struct vt_home {
+    struct vt_runner *runner[VT_C_PLACEMENTS];
+    struct vt_ground *ground; /* of the runners */
 };
 
 struct vt_candidate {
@@ -69,9 +76,10 @@ struct vt_candidate {
     const char *truth; /* of a function in somebody's file: how its truth is made; NULL = the task is no such */
     char cflags[512];  /* and what it is compiled with */
     /* load and after */
-    struct vt_runner *runner[VT_C_PLACEMENTS]; /* by placement; the first one checks, too */
-    struct vt_ground *ground;                  /* of the runner */
-    uint32_t layers;                           /* active in its process */
+    bool is_reference; /* a task's own text: timed on several lanes at once, at home on each */
+    struct vt_home home[VT_MAX_LANES];
+    int lane;        /* where it was timed last */
+    uint32_t layers; /* active in its process */
     int landlock_abi;
     bool is_unsafe;
     struct vt_call_result fault; /* of the last call that failed */

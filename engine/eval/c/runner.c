@@ -214,7 +214,8 @@ static void choose_samples(struct vt_runner *r, const struct vt_call_step *step,
     r->n_samples = 0;
     for (int k = 0; n > 0 && k < N_SAMPLES; k++) {
         const struct vt_wire_array *a = &p->array[outs[(size_t)k % n]];
-        const uint64_t first = step->out_at + a->out_at + a->data, last = first + a->bytes - sizeof(uint32_t);
+        const uint64_t first = o->out_base + step->out_at + a->out_at + a->data,
+                       last = first + a->bytes - sizeof(uint32_t);
         uint64_t n_words = a->bytes / sizeof(uint32_t);
         /* An array may start at any element, so that only whole words of the file are read. */
         uint64_t at = (size_t)k < n ? last : first + vt_stream_below(&random, n_words) * sizeof(uint32_t);
@@ -242,7 +243,7 @@ static bool samples_hold(const struct vt_runner *r, int out_sel)
 }
 
 /* The address space of one step follows that of the step before. */
-static void write_step(struct vt_wire_step *w, const struct vt_call_step *step, uint64_t va)
+static void write_step(struct vt_wire_step *w, const struct vt_call_step *step, uint64_t va, size_t out_base)
 {
     const struct vt_plan *p = step->plan;
     w->n_arrays = (uint32_t)p->layout.n_arrays;
@@ -252,7 +253,7 @@ static void write_step(struct vt_wire_step *w, const struct vt_call_step *step, 
     for (size_t i = 0; i < p->layout.n_arrays; i++) {
         w->array[i].va += va;
         w->array[i].in_at += step->in_at;
-        w->array[i].out_at += step->out_at;
+        w->array[i].out_at += out_base + step->out_at;
     }
 }
 
@@ -271,7 +272,7 @@ static void write_command(struct vt_runner *r, const struct vt_call_step *step, 
     w->stack_offset = o->stack_offset;
     w->n_steps = (uint32_t)n;
     for (size_t i = 0; i < n; va += step[i].plan->va_bytes, i++)
-        write_step(&w->step[i], &step[i], va);
+        write_step(&w->step[i], &step[i], va, o->out_base);
     if (o->clock == VT_CLOCK_NONE)
         r->call->go = 1;
     vt_wire_store(&w->cmd, ++r->n_calls);

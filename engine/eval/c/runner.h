@@ -62,6 +62,7 @@ struct vt_call_opts {
     const struct vt_plan *plan;
     size_t in_at; /* of the plan's inputs in the input file */
     int out_sel;
+    size_t out_base; /* where the outputs of this call begin in that file; whole pages */
     enum vt_call_clock clock;
     uint64_t random;       /* poison and the sampled positions derive from it */
     int cpu;               /* core to run on; -1 = any */

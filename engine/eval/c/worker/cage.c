@@ -488,9 +488,10 @@ uint32_t cage_enter_compiler(const struct cage *c, const struct vt_wire_request 
     bool ok = limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, (rlim_t)r->max_file_mib << 20) &&
               limit(RLIMIT_CPU, r->max_cpu_s) && limit(RLIMIT_AS, (rlim_t)r->max_memory_mib << 20) &&
               limit(RLIMIT_NOFILE, 256) && limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0);
-    /* The count is per user, so it only makes sense for a user that runs nothing else. */
+    /* The count is per user, so it only makes sense for a user that runs nothing but this slot's templates and their
+     * calls, which are in it. */
     if (up & (VT_LAYER_OWN_UID | VT_LAYER_USER_NS))
-        limit(RLIMIT_NPROC, 64);
+        limit(RLIMIT_NPROC, 64 + 2 * VT_WIRE_MAX_JOBS);
     if (ok)
         up |= VT_LAYER_RLIMITS;
     if ((c->layers & VT_LAYER_LANDLOCK) && landlock_compiler(c))

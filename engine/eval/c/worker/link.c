@@ -157,13 +157,12 @@ static bool is_kind(const char *name, const char *kind)
     return strncmp(name, kind, n) == 0 && (name[n] == '\0' || name[n] == '.');
 }
 
-static bool runs_by_itself(struct linker *l, const Elf64_Shdr *s, const char *name)
+static bool runs_by_itself(struct linker *l, const char *name)
 {
-    if (s->sh_type == SHT_INIT_ARRAY || s->sh_type == SHT_PREINIT_ARRAY || is_kind(name, ".init_array") ||
-        is_kind(name, ".preinit_array") || is_kind(name, ".ctors") || is_kind(name, ".init"))
+    if (is_kind(name, ".init_array") || is_kind(name, ".preinit_array") || is_kind(name, ".ctors") ||
+        is_kind(name, ".init"))
         return !refuse(l, "it has code that runs when it is loaded (a constructor)");
-    if (s->sh_type == SHT_FINI_ARRAY || is_kind(name, ".fini_array") || is_kind(name, ".dtors") ||
-        is_kind(name, ".fini"))
+    if (is_kind(name, ".fini_array") || is_kind(name, ".dtors") || is_kind(name, ".fini"))
         return !refuse(l, "it has code that runs at exit (a destructor)");
     return false;
 }
@@ -180,7 +179,7 @@ static bool classify(struct linker *l, const Elf64_Shdr *s, enum block *out)
     if (!(s->sh_flags & SHF_ALLOC) || s->sh_type == SHT_NOTE || is_kind(name, ".eh_frame") ||
         is_kind(name, ".gcc_except_table"))
         return true;
-    if (runs_by_itself(l, s, name))
+    if (runs_by_itself(l, name))
         return false;
     if (s->sh_flags & SHF_TLS)
         return refuse(l, "it has thread-local storage of its own making");
@@ -284,8 +283,6 @@ static bool find_entry(struct linker *l)
         get_symbol(l, i, &s);
         if (ELF64_ST_TYPE(s.st_info) == STT_GNU_IFUNC)
             return refuse(l, "it has an indirect function");
-        if (ELF64_ST_TYPE(s.st_info) == STT_TLS)
-            return refuse(l, "it has thread-local storage of its own making");
         n_globals += ELF64_ST_BIND(s.st_info) != STB_LOCAL;
         if (n_globals > MAX_GLOBALS)
             return refuse(l, "it has more than 4,096 names for others, where a kernel needs one");
