@@ -12,6 +12,8 @@
  *                  skip_rows (the last quarter of all rows replaced by the first), skip_last_input (0 at the end of
  * each row), coarse (floats cut to 11 bits, integers to even numbers), abs_inputs (without the sign) poor outputs
  * skip_last, skip_tile, shift, one_row, half_outputs (floats cut to 11 bits), off_by_one (integers)
+ *
+ * Circle: null.c hands the tasks of units to this file, which makes the list that null.h describes.
  */
 #include "base/alloc.h"
 #include "eval/c/null.h"
@@ -257,7 +259,9 @@ vt_status vt_null_unit_list(const vt_task *t, const vt_layout *layout, struct vt
     all_poor_inputs(&m);
     poor_outputs(&m);
     if (m.status != VT_OK) {
-        vt_null_free(m.list, m.n);
+        for (size_t i = 0; i < m.n; i++)
+            free(m.list[i].body);
+        free(m.list);
         return m.status;
     }
     *out = m.list;
