@@ -2,14 +2,18 @@
  *
  * lua_check.c: what `vegttt task` and the verdicts for people need to know about a task beyond its text: shapes at a
  * scale, null candidates, and a probe that makes the task ready exactly as the evaluator would and reports how far its
- * own references stay from the bound on every input set.
+ * own references stay from the bound on every input set; and those inputs as a file, for a program that looks at what
+ * they make a function do.
  *
  * The probe blocks: it belongs to a verb that has nothing else to do.
  */
 #include "base/alloc.h"
+#include "base/fs.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
+#include "eval/c/inputs.h"
 #include "eval/c/null.h"
+#include "eval/dists.h"
 #include "eval/probe.h"
 #include <stdlib.h>
 
@@ -180,9 +184,80 @@ static int l_probe(lua_State *L)
     return 1;
 }
 
+/* ---- inputs ---- */
+
+enum { MAX_INPUT_BYTES = 1 << 30 };
+static const uint64_t shown_secret = 0x7a5c; /* of a probe: these are no inputs that decide anything */
+
+static void put_int(struct vt_buf *b, int64_t v)
+{
+    vt_buf_add(b, (const char *)&v, sizeof v);
+}
+
+static vt_status put_set(const vt_task *t, const struct vt_pool *pool, size_t i, struct vt_buf *b, vt_err *err)
+{
+    vt_layout l;
+    void *buf[VT_TASK_MAX_ARRAYS] = {NULL};
+    const char *scale = pool->set[i].scale;
+    VT_TRY(vt_task_layout(t, scale, &l, err));
+    vt_status s = VT_OK;
+    for (size_t a = 0; a < l.n_arrays && s == VT_OK; a++)
+        if (vt_role_is_input(vt_task_array(t, a)->role) && !(buf[a] = vt_alloc(l.array[a].bytes + 8)))
+            s = vt_fail(err, VT_ENOMEM, "out of memory for the inputs of task %s", vt_task_name(t));
+    if (s == VT_OK)
+        s = vt_inputs_fill(t, scale, pool->key, i, pool->set[i].dist, pool->set[i].spice, buf, err);
+    for (size_t k = 0; k < l.n_sizes && s == VT_OK; k++)
+        put_int(b, l.size[k]);
+    for (size_t a = 0; a < l.n_arrays && s == VT_OK; a++) {
+        put_int(b, (int64_t)l.array[a].bytes);
+        put_int(b, buf[a] != NULL);
+        if (buf[a])
+            vt_buf_add(b, buf[a], (l.array[a].bytes + 7) / 8 * 8);
+    }
+    for (size_t a = 0; a < l.n_arrays; a++)
+        free(buf[a]);
+    return s;
+}
+
+static void free_bytes(void *p)
+{
+    vt_buf_free(p);
+    free(p);
+}
+
+/* core.task_inputs(task, path): writes the input sets of a probe: their number, and of each the sizes and, of each
+ * array, its bytes, whether it is an input, and then its contents, padded to 8 bytes. All numbers are int64. */
+static int l_inputs(lua_State *L)
+{
+    vt_err err;
+    struct vt_pool pool;
+    vt_task *t = vt_lua_task(L, 1);
+    const char *path = luaL_checkstring(L, 2);
+    struct vt_guard *g = vt_lua_guard(L, free_bytes);
+    struct vt_buf *b = vt_alloc(sizeof *b);
+    if (!b)
+        return luaL_error(L, "no memory for the inputs of a task");
+    vt_buf_init(b, MAX_INPUT_BYTES);
+    g->p = b;
+    vt_pool_plan(&pool, t, "cpu", false, true, shown_secret);
+    vt_pool_draw(&pool);
+    put_int(b, (int64_t)pool.n_sets);
+    vt_status s = VT_OK;
+    for (size_t i = 0; i < pool.n_sets && s == VT_OK; i++)
+        s = put_set(t, &pool, i, b, &err);
+    if (s == VT_OK)
+        s = vt_buf_check(b, "the inputs of a task", &err);
+    if (s == VT_OK)
+        s = vt_fs_write_atomic(path, b->p, b->len, &err);
+    return s == VT_OK ? 0 : vt_lua_raise(L, task_op, &err);
+}
+
 void vt_lua_add_check(lua_State *L)
 {
-    static const luaL_Reg functions[] = {
-        {"task_layout", l_layout}, {"task_nulls", l_nulls}, {"task_probe", l_probe}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"task_layout", l_layout},
+                                         {"task_nulls", l_nulls},
+                                         {"task_probe", l_probe},
+                                         {"task_inputs", l_inputs},
+                                         {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

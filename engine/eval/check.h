@@ -29,7 +29,7 @@ enum {
 #define VT_SCALE_WRITTEN '='
 
 enum vt_role { VT_IN, VT_OUT, VT_WEIGHT, VT_STATE };
-enum vt_dtype { VT_F32, VT_I32, VT_I64, VT_U8 };
+enum vt_dtype { VT_F32, VT_I32, VT_I64, VT_U8, VT_F64, VT_I8, VT_I16, VT_U16, VT_U32, VT_U64 };
 enum vt_compare_rule { VT_BOUND, VT_EXACT, VT_FIRST_INDEX };
 
 /* ---- the task's parts; strings are lent for the task's lifetime ---- */
@@ -51,6 +51,18 @@ struct vt_task_scalar {
 
 size_t vt_task_n_arrays(const vt_task *t);
 const struct vt_task_array *vt_task_array(const vt_task *t, size_t i);
+/* A user's translation unit (task.h, `unit`), or NULL: the task is a body of its own. */
+enum vt_unit_truth { VT_UNIT_TEXT, VT_UNIT_SPREAD };
+enum { VT_UNIT_MAX_FLAGS = 24 };
+struct vt_task_unit {
+    const char *before, *head, *after, *entry; /* C text */
+    const char *arguments, *result; /* of a call of the function from one with its head; result: NULL or the array */
+    const char *declaration;        /* what a whole function stands under, or "" */
+    enum vt_unit_truth truth;
+    int n_flags; /* 0 = the evaluator's own */
+    const char *flag[VT_UNIT_MAX_FLAGS];
+};
+const struct vt_task_unit *vt_task_unit(const vt_task *t);
 size_t vt_task_n_scalars(const vt_task *t);
 const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i);
 size_t vt_task_n_sizes(const vt_task *t);
@@ -75,7 +87,9 @@ const char *vt_task_blind(const vt_task *t, const char *null_name);
 bool vt_role_is_input(enum vt_role r);  /* in, weight, state */
 bool vt_role_is_output(enum vt_role r); /* out, state */
 size_t vt_dtype_size(enum vt_dtype d);
-const char *vt_dtype_c_name(enum vt_dtype d);    /* "float", "int", "long long", "unsigned char" */
+bool vt_dtype_is_float(enum vt_dtype d);                          /* f32, f64 */
+int64_t vt_dtype_at(const void *buf, enum vt_dtype d, int64_t i); /* of an integer array; u64 as the same bits */
+const char *vt_dtype_c_name(enum vt_dtype d);    /* "float", "int", "long long", "unsigned char", … */
 const char *vt_task_dtype_name(enum vt_dtype d); /* "f32" */
 
 /* ---- a task at a scale ---- */

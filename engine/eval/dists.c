@@ -31,14 +31,18 @@ static const struct vt_dist dists[] = {
     {"close", VT_DIST_CLOSE, true, false},       {"shifted", VT_DIST_SHIFTED, true, false},
     {"even", VT_DIST_EVEN, false, false},
 };
-/* Integer arrays: labels are uniform below `max`; mask is 0 or 1 with rows all set, half set and sparse. */
+/* Integer arrays: labels are uniform below `max`; mask is 0 or 1 with rows all set, half set and sparse. Within the
+ * range: span is uniform, ends are mostly its ends and the values beside 0, sparse is one value with few others. */
 static const struct vt_dist int_dists[] = {{"labels", VT_DIST_LABELS, false, false},
-                                           {"mask", VT_DIST_MASK, false, false}};
+                                           {"mask", VT_DIST_MASK, false, false},
+                                           {"span", VT_DIST_SPAN, false, false},
+                                           {"ends", VT_DIST_ENDS, false, false},
+                                           {"sparse", VT_DIST_SPARSE, false, false}};
 
 const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype)
 {
-    const struct vt_dist *from = dtype == VT_F32 ? dists : int_dists;
-    size_t n = dtype == VT_F32 ? sizeof dists / sizeof dists[0] : sizeof int_dists / sizeof int_dists[0];
+    const struct vt_dist *from = vt_dtype_is_float(dtype) ? dists : int_dists;
+    size_t n = vt_dtype_is_float(dtype) ? sizeof dists / sizeof dists[0] : sizeof int_dists / sizeof int_dists[0];
     for (size_t i = 0; i < n; i++)
         if (strcmp(from[i].name, name) == 0)
             return &from[i];

@@ -40,6 +40,9 @@ enum vt_dist_kind {
     VT_DIST_EVEN,
     VT_DIST_LABELS, /* integer arrays */
     VT_DIST_MASK,
+    VT_DIST_SPAN,
+    VT_DIST_ENDS,
+    VT_DIST_SPARSE,
     VT_N_DISTS
 };
 struct vt_dist {

@@ -81,18 +81,22 @@ static vt_status build_reference(struct vt_subjects *all, struct vt_station *sta
 
 static vt_status refuse_reference(const struct vt_subject *x, int which, const struct vt_check *c, vt_err *err)
 {
-    char where[160], sizes[VT_SCALE_SIZE + 8 * VT_TASK_MAX_SIZES];
+    char where[160], sizes[VT_SCALE_SIZE + 8 * VT_TASK_MAX_SIZES], diff[160] = "";
+    vt_layout l;
     vt_inputs_describe(x->task, x->pool.set[c->set].dist, x->pool.set[c->set].spice, where, sizeof where);
     vt_scale_describe(x->task, x->pool.set[c->set].scale, sizes, sizeof sizes);
+    if (c->end == VT_CHECK_WRONG && c->compare.n_diffs > 0 &&
+        vt_task_layout(x->task, x->pool.set[c->set].scale, &l, NULL) == VT_OK)
+        vt_diff_describe(x->task, &l, &c->compare.diff[0], diff, sizeof diff);
     return vt_fail(
         err, VT_EFORMAT,
-        "task %s: its %s fails its own check (%s; sizes %s; %s, largest error %.3g bounds); if it may not be "
+        "task %s: its %s fails its own check (%s; sizes %s; %s, largest error %.3g bounds%s%s); if it may not be "
         "called with such sizes, say so in the task's `range` or `where`; see `vegttt task check`",
         vt_task_name(x->task), reference_names[which], where, sizes,
         c->end == VT_CHECK_WRONG     ? "wrong output"
         : c->end == VT_CHECK_OVERRUN ? "writes past an output"
                                      : "fault",
-        c->compare.worst);
+        c->compare.worst, diff[0] ? "; " : "", diff);
 }
 
 /* An honest kernel may round twice as unluckily as the task's own text. On a contaminated or drawn set where that text

@@ -21,14 +21,18 @@
 
 enum { MAX_TASK_BYTES = 1 << 20, MAX_NAME = 64, MAX_ALIGN = 4096 };
 
-static const char *const task_keys[] = {
-    "arrays", "atol", "blind", "body", "bytes",   "cuda",       "cuda_tuned", "family", "flops", "helpers", "id", "k",
-    "level",  "name", "range", "rtol", "scalars", "size_order", "sizes",      "title",  "tuned", "where",   NULL};
+static const char *const task_keys[] = {"arrays",     "atol",   "blind", "body",    "bytes",   "cuda",
+                                        "cuda_tuned", "family", "flops", "helpers", "id",      "k",
+                                        "level",      "name",   "range", "rtol",    "scalars", "size_order",
+                                        "sizes",      "title",  "tuned", "unit",    "where",   NULL};
 static const char *const array_keys[] = {"align", "block", "compare", "dist", "dtype", "fan_in", "keep",
                                          "max",   "name",  "range",   "role", "shape", NULL};
+static const char *const unit_keys[] = {"after", "arguments", "before", "cflags", "declaration",
+                                        "entry", "head",      "result", "truth",  NULL};
+static const char *const unit_truth_names[] = {"text", "spread", NULL};
 static const char *const scalar_keys[] = {"name", "type", "value", NULL};
 static const char *const role_names[] = {"in", "out", "weight", "state", NULL};
-static const char *const dtype_names[] = {"f32", "i32", "i64", "u8", NULL};
+static const char *const dtype_names[] = {"f32", "i32", "i64", "u8", "f64", "i8", "i16", "u16", "u32", "u64", NULL};
 static const char *const compare_names[] = {"bound", "exact", "first_index", NULL};
 static const char *const keep_names[] = {"all", "upper", "lower", "symmetric", NULL};
 /* Words that an argument cannot be called: C's keywords that fit the rule for identifiers, and the types we emit. */
@@ -72,11 +76,13 @@ static vt_status choice(const vt_json *o, const char *key, const char *const *na
                         int *out, vt_err *err)
 {
     const vt_json *v = vt_json_get(o, key);
+    char list[160] = "";
     *out = v ? index_of(names, vt_json_str(v, NULL)) : fallback;
-    if (*out < 0)
-        return vt_fail(err, VT_EFORMAT, "%s needs \"%s\", one of %s, %s, %s%s%s", what, key, names[0], names[1],
-                       names[2], names[3] ? ", " : "", names[3] ? names[3] : "");
-    return VT_OK;
+    if (*out >= 0)
+        return VT_OK;
+    for (size_t i = 0, at = 0; names[i] && at < sizeof list; i++)
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%s", i ? ", " : "", names[i]);
+    return vt_fail(err, VT_EFORMAT, "%s needs \"%s\", one of %s", what, key, list);
 }
 
 static vt_status optional_str(const vt_json *o, const char *key, const char *what, const char **out, vt_err *err)
@@ -112,6 +118,15 @@ static vt_status str_list(const vt_json *o, const char *key, const char *what, c
     return VT_OK;
 }
 
+/* Are both whole numbers of the type? */
+static bool integers_fit(enum vt_dtype d, double lo, double hi)
+{
+    bool is_unsigned = d == VT_U8 || d == VT_U16 || d == VT_U32 || d == VT_U64;
+    double span = ldexp(1, 8 * (int)vt_dtype_size(d)), most = is_unsigned ? span - 1 : span / 2 - 1;
+    double least = is_unsigned ? 0 : -span / 2;
+    return lo == floor(lo) && hi == floor(hi) && lo >= least && hi <= most && lo >= -0x1p53 && hi <= 0x1p53;
+}
+
 static vt_status parse_range(const vt_json *o, const char *what, const struct vt_task_array *a,
                              struct vt_array_rules *rules, vt_err *err)
 {
@@ -120,13 +135,16 @@ static vt_status parse_range(const vt_json *o, const char *what, const struct vt
         return VT_OK;
     const vt_json *first = vt_json_first(range);
     double lo = vt_json_num(first, NAN), hi = first ? vt_json_num(vt_json_next(first), NAN) : NAN;
-    if (!vt_role_is_input(a->role) || a->dtype != VT_F32 || vt_json_count(range) != 2 || !(lo < hi) ||
-        !(fabs(lo) < 1e30) || !(fabs(hi) < 1e30))
-        return vt_fail(err, VT_EFORMAT,
-                       "%s: \"range\" is a list [lo, hi] of an f32 input, lo below hi, both within 1e30", what);
+    if (!vt_role_is_input(a->role) || vt_json_count(range) != 2 || !(lo < hi) || !(fabs(lo) < 1e30) ||
+        !(fabs(hi) < 1e30))
+        return vt_fail(err, VT_EFORMAT, "%s: \"range\" is a list [lo, hi] of an input, lo below hi, both within 1e30",
+                       what);
+    if (!vt_dtype_is_float(a->dtype) && !integers_fit(a->dtype, lo, hi))
+        return vt_fail(err, VT_EFORMAT, "%s: \"range\" must be two integers that %s can hold, at most 2^53 from 0",
+                       what, vt_task_dtype_name(a->dtype));
     rules->has_range = true;
-    rules->lo = (float)lo;
-    rules->hi = (float)hi;
+    rules->lo = lo;
+    rules->hi = hi;
     return VT_OK;
 }
 
@@ -160,9 +178,10 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
     VT_TRY(choice(o, "dtype", dtype_names, VT_F32, what, &dtype, err));
     VT_TRY(choice(o, "keep", keep_names, VT_KEEP_ALL, what, &keep, err));
     bool is_out = role == VT_OUT || role == VT_STATE;
-    VT_TRY(choice(o, "compare", compare_names, is_out && dtype == VT_F32 ? VT_BOUND : VT_EXACT, what, &rule, err));
-    if (rule == VT_BOUND && (!is_out || dtype != VT_F32))
-        return vt_fail(err, VT_EFORMAT, "%s: only f32 outputs can be compared by bound", what);
+    bool is_float = vt_dtype_is_float((enum vt_dtype)dtype);
+    VT_TRY(choice(o, "compare", compare_names, is_out && is_float ? VT_BOUND : VT_EXACT, what, &rule, err));
+    if (rule == VT_BOUND && (!is_out || !(is_float || vt_json_get(t->doc, "unit"))))
+        return vt_fail(err, VT_EFORMAT, "%s: only f32 and f64 outputs can be compared by bound", what);
     a->role = (enum vt_role)role;
     a->dtype = (enum vt_dtype)dtype;
     a->compare = (enum vt_compare_rule)rule;
@@ -185,6 +204,9 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
         if (!vt_dist_find(a->dist[i], a->dtype))
             return vt_fail(err, VT_EFORMAT, "%s: there is no distribution \"%.40s\" for %s", what, a->dist[i],
                            vt_task_dtype_name(a->dtype));
+        bool is_of_range = strcmp(a->dist[i], "span") == 0 || strcmp(a->dist[i], "ends") == 0;
+        if ((is_of_range || strcmp(a->dist[i], "sparse") == 0) && !rules->has_range)
+            return vt_fail(err, VT_EFORMAT, "%s: \"%s\" needs \"range\"", what, a->dist[i]);
         if ((strcmp(a->dist[i], "labels") == 0 && !rules->max) ||
             (strcmp(a->dist[i], "kaiming") == 0 && !rules->fan_in))
             return vt_fail(err, VT_EFORMAT, "%s: \"labels\" needs \"max\" and \"kaiming\" needs \"fan_in\"", what);
@@ -195,7 +217,7 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
 
 static vt_status parse_scalar(struct vt_task *t, const vt_json *o, vt_err *err)
 {
-    static const char *const types[] = {"f32", "i32", "f32 or i32", NULL};
+    static const char *const types[] = {"f32", "i32", NULL};
     struct vt_task_scalar *s = &t->scalar[t->n_scalars];
     int type;
     VT_TRY(only_keys(o, scalar_keys, "a scalar", err));
@@ -208,6 +230,49 @@ static vt_status parse_scalar(struct vt_task *t, const vt_json *o, vt_err *err)
     if (!isfinite(s->value) || (s->is_int && (s->value != floor(s->value) || fabs(s->value) > INT32_MAX)))
         return vt_fail(err, VT_EFORMAT, "scalar \"%s\" has a value that its type cannot hold", s->name);
     t->n_scalars++;
+    return VT_OK;
+}
+
+/* Options of the compiler that say how code is made, none that names files or programs. */
+static bool is_code_flag(const char *s)
+{
+    static const char *const begins[] = {"-O", "-f", "-m", "-D", "-U", "-std=", "-g", "-W", "-w", NULL};
+    static const char *const refused[] = {"-fplugin", "-fdump",      "-fprofile", "-fsanitize", "-fauto",   "-fopenmp",
+                                          "-flto",    "-Wl,",        "-Wa,",      "-Wp,",       "-W@",      "-wrapper",
+                                          "-fuse",    "-fcallgraph", "-fopt",     "-fsave",     "-frandom", NULL};
+    bool is_known = strcmp(s, "-fopenmp-simd") == 0;
+    for (int i = 0; begins[i] && !is_known; i++)
+        is_known = strncmp(s, begins[i], strlen(begins[i])) == 0;
+    for (int i = 0; refused[i] && is_known && strcmp(s, "-fopenmp-simd") != 0; i++)
+        is_known = strncmp(s, refused[i], strlen(refused[i])) != 0;
+    return is_known && strlen(s) < 200;
+}
+
+static vt_status parse_unit(struct vt_task *t, const vt_json *o, vt_err *err)
+{
+    struct vt_task_unit *u = &t->unit;
+    int truth;
+    if (!o)
+        return VT_OK;
+    if (!vt_json_is_object(o))
+        return vt_fail(err, VT_EFORMAT, "the task's \"unit\" must be an object");
+    VT_TRY(only_keys(o, unit_keys, "the unit", err));
+    VT_TRY(vt_json_need_str(o, "before", "the unit", &u->before, err));
+    VT_TRY(vt_json_need_str(o, "head", "the unit", &u->head, err));
+    VT_TRY(vt_json_need_str(o, "after", "the unit", &u->after, err));
+    VT_TRY(vt_json_need_str(o, "entry", "the unit", &u->entry, err));
+    VT_TRY(vt_json_need_str(o, "arguments", "the unit", &u->arguments, err));
+    u->declaration = "";
+    VT_TRY(optional_str(o, "declaration", "the unit", &u->declaration, err));
+    VT_TRY(optional_str(o, "result", "the unit", &u->result, err));
+    VT_TRY(choice(o, "truth", unit_truth_names, VT_UNIT_TEXT, "the unit", &truth, err));
+    VT_TRY(str_list(o, "cflags", "the unit", u->flag, VT_UNIT_MAX_FLAGS - 1, &u->n_flags, err));
+    for (int i = 0; i < u->n_flags; i++)
+        if (!is_code_flag(u->flag[i]))
+            return vt_fail(err, VT_EFORMAT, "the unit's cflags: \"%.60s\" is no option that says how code is made",
+                           u->flag[i]);
+    u->truth = (enum vt_unit_truth)truth;
+    t->has_unit = true;
     return VT_OK;
 }
 
@@ -419,6 +484,7 @@ static vt_status parse_fields(struct vt_task *t, vt_err *err)
     VT_TRY(optional_num(doc, "rtol", 0, &t->rtol, err));
     VT_TRY(optional_num(doc, "atol", 0, &t->atol, err));
     VT_TRY(optional_num(doc, "k", 8, &t->k, err));
+    VT_TRY(parse_unit(t, vt_json_get(doc, "unit"), err));
     VT_TRY(parse_lists(t, doc, err));
     VT_TRY(parse_sizes(t, doc, err));
     VT_TRY(distinct_names(t, err));
@@ -436,6 +502,13 @@ static vt_status make_signature(struct vt_task *t, vt_err *err)
     struct vt_buf b;
     const char *comma = "";
     vt_buf_init(&b, 1 << 16);
+    if (t->has_unit) {
+        vt_buf_puts(&b, t->unit.head);
+        vt_status s = vt_buf_check(&b, "the signature", err);
+        t->signature = vt_buf_take(&b, NULL);
+        vt_buf_free(&b);
+        return s;
+    }
     vt_buf_printf(&b, "void %s(", t->name);
     for (size_t i = 0; i < t->n_arrays; i++, comma = ", ")
         vt_buf_printf(&b, "%s%s%s *restrict %s", comma, vt_role_is_output(t->array[i].role) ? "" : "const ",

@@ -22,7 +22,7 @@ struct vt_array_rules {
     const char *block, *fan_in, *max;
     enum vt_keep keep;
     bool has_range;
-    float lo, hi;
+    double lo, hi; /* of integers: both included */
     size_t align; /* bytes that the array's start is promised to be a multiple of; the element's size when no more is */
 };
 
@@ -50,6 +50,8 @@ struct vt_task {
     const char *name, *title, *family, *body, *tuned, *helpers, *bytes, *flops;
     const char *cuda, *cuda_tuned; /* NULL = none */
     double rtol, atol, k;
+    bool has_unit;
+    struct vt_task_unit unit;
     struct vt_task_array array[VT_TASK_MAX_ARRAYS];
     struct vt_array_rules rules[VT_TASK_MAX_ARRAYS];
     struct vt_task_scalar scalar[VT_TASK_MAX_SCALARS];

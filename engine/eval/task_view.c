@@ -22,18 +22,52 @@ bool vt_role_is_output(enum vt_role r)
 
 size_t vt_dtype_size(enum vt_dtype d)
 {
-    return d == VT_U8 ? 1 : d == VT_I64 ? 8 : 4;
+    static const unsigned char sizes[] = {[VT_F32] = 4, [VT_I32] = 4, [VT_I64] = 8, [VT_U8] = 1,  [VT_F64] = 8,
+                                          [VT_I8] = 1,  [VT_I16] = 2, [VT_U16] = 2, [VT_U32] = 4, [VT_U64] = 8};
+    return sizes[d];
+}
+
+bool vt_dtype_is_float(enum vt_dtype d)
+{
+    return d == VT_F32 || d == VT_F64;
+}
+
+int64_t vt_dtype_at(const void *buf, enum vt_dtype d, int64_t i)
+{
+    switch (d) {
+    case VT_U8:
+        return ((const uint8_t *)buf)[i];
+    case VT_I8:
+        return ((const int8_t *)buf)[i];
+    case VT_I16:
+        return ((const int16_t *)buf)[i];
+    case VT_U16:
+        return ((const uint16_t *)buf)[i];
+    case VT_I32:
+        return ((const int32_t *)buf)[i];
+    case VT_U32:
+        return ((const uint32_t *)buf)[i];
+    case VT_I64:
+    case VT_U64:
+        return ((const int64_t *)buf)[i];
+    case VT_F32:
+    case VT_F64:
+        break;
+    }
+    return 0;
 }
 
 const char *vt_dtype_c_name(enum vt_dtype d)
 {
-    static const char *const names[] = {"float", "int", "long long", "unsigned char"};
+    static const char *const names[] = {
+        "float",       "int",   "long long",      "unsigned char", "double",
+        "signed char", "short", "unsigned short", "unsigned",      "unsigned long long"};
     return names[d];
 }
 
 const char *vt_task_dtype_name(enum vt_dtype d)
 {
-    static const char *const names[] = {"f32", "i32", "i64", "u8"};
+    static const char *const names[] = {"f32", "i32", "i64", "u8", "f64", "i8", "i16", "u16", "u32", "u64"};
     return names[d];
 }
 
@@ -125,6 +159,11 @@ size_t vt_task_n_arrays(const vt_task *t)
 const struct vt_task_array *vt_task_array(const vt_task *t, size_t i)
 {
     return &t->array[i];
+}
+
+const struct vt_task_unit *vt_task_unit(const vt_task *t)
+{
+    return t->has_unit ? &t->unit : NULL;
 }
 
 size_t vt_task_n_scalars(const vt_task *t)
@@ -312,8 +351,9 @@ void vt_diff_describe(const vt_task *t, const vt_layout *l, const struct vt_diff
         at += (size_t)snprintf(where + at, sizeof where - at, "[%lld]", (long long)(rest / inner));
         rest %= inner;
     }
-    if (a->dtype == VT_F32)
-        snprintf(out, n, "%s%s: expected %.9g, got %.9g (bound %.2g)", a->name, where, d->expected, d->got, d->bound);
+    if (vt_dtype_is_float(a->dtype))
+        snprintf(out, n, "%s%s: expected %.*g, got %.*g (bound %.2g)", a->name, where, a->dtype == VT_F32 ? 9 : 17,
+                 d->expected, a->dtype == VT_F32 ? 9 : 17, d->got, d->bound);
     else
         snprintf(out, n, "%s%s: expected %.0f, got %.0f%s", a->name, where, d->expected, d->got,
                  a->compare == VT_FIRST_INDEX ? " (the first index counts on ties)" : "");

@@ -12,14 +12,15 @@
  *   sizes         {"cpu": {"n": 65536, ...}, "hidden"?: {...}, "search"?: {...}, "full"?: {...}}: positive integers,
  *                 the same names in each scale. cpu: the baseline takes 0.03 to 2 ms. hidden: a small ragged shape,
  *                 for checks only, which everybody can read. full: the benchmark's own. search: between cpu and full,
- * for the GPU tiers. range?        {"n": [1, 4096]}: verdicts also rest on sizes that are drawn in secret, within these
- * ranges; default: from 1 to the largest that any scale has. [64, 64] for a size that cannot vary where?        ["n % 4
- * == 0", "h >= k"]: conditions that drawn sizes satisfy: two size expressions with >=, <=, ==,
+ *                 for the GPU tiers
+ *   range?        {"n": [1, 4096]}: verdicts also rest on sizes that are drawn in secret, within these ranges; default:
+ *                 from 1 to the largest that any scale has. [64, 64] for a size that cannot vary
+ *   where?        ["n % 4 == 0", "h >= k"]: conditions that drawn sizes satisfy: two size expressions with >=, <=, ==,
  *                 !=, > or < between them. Sizes at which a shape has no value need no condition
  *   size_order?   ["n", "m"]: the sizes in the order of the signature; default: byte order of the names
  *   arrays        a list of
  *                   name, role    "in", "out", "weight" or "state"
- *                   dtype         "f32", "i32", "i64" or "u8"
+ *                   dtype         "f32", "f64", "i8" to "i64", "u8" to "u64"
  *                   shape         size expressions: ["n", "m + 1"]
  *                   dist?         of inputs: names of distributions (engine/eval: inputs.c), the benchmark's own first
  *                   compare?      of outputs: "bound", "exact" or "first_index"
@@ -27,17 +28,32 @@
  *                                 default: the last dimension
  *                   fan_in?       expression, for the distribution "kaiming"
  *                   max?          expression: labels lie below it
- *                   range?        [lo, hi], of f32 inputs: every distribution is mapped into it
+ *                   range?        [lo, hi], of float inputs: every distribution is mapped into it; of integer ones:
+ *                                 the least and the largest value of "span", "ends" and "sparse"
  *                   align?        bytes that the array's start is promised to be a multiple of, a power of two;
- * default: the size of an element, and arrays lie at any such address keep?         "upper", "lower" or "symmetric":
- * imposed on the last two dimensions scalars?      a list of {"name", "type": "f32" or "i32", "value": number} rtol,
- * atol    numbers; 0 for arithmetic k?            number, default 8. Tasks whose outputs are sums of signed terms say
- * 16: the same sum in another order passes through other partial sums, and now and then one column in 10^5 doubles its
- * rounding errors. body          C text of the baseline, what stands between the braces: what the model sees and must
- * beat blind?        {"half_inputs": "reason"}: null candidates that no honest bound can tell apart here, and why
+ *                                 default: the size of an element, and arrays lie at any such address
+ *                   keep?         "upper", "lower" or "symmetric": imposed on the last two dimensions
+ *   scalars?      a list of {"name", "type": "f32" or "i32", "value": number}
+ *   rtol, atol    numbers; 0 for arithmetic
+ *   k?            number, default 8. Tasks whose outputs are sums of signed terms say 16: the same sum in another order
+ *                 passes through other partial sums, and now and then one column in 10^5 doubles its rounding errors.
+ *   body          C text of the baseline, what stands between the braces: what the model sees and must beat
+ *   blind?        {"half_inputs": "reason"}: null candidates that no honest bound can tell apart here, and why
  *   tuned?        C text of a tuned reference body
  *   bytes, flops  size expressions: compulsory traffic in bytes, arithmetic operations
  *   helpers?      C text placed before the function, in the prompt too
+ *   unit?         a function of somebody's file, which is compiled as it stands there (made by `vegttt optimise`):
+ *                   before, after   the file's text around the function
+ *                   head            from its declaration to the brace: "static float dot(const float *x, size_t n)";
+ *                                   the signature is this text, and a candidate may use other names for its parameters
+ *                   declaration?    put before a candidate's whole function ("static float dot(…);")
+ *                   entry           C text behind the file that defines void vt_entry(arrays, sizes), which calls it
+ *                   arguments       of a call by a function with this head: "x, n"
+ *                   result?         the array that holds what the function returns
+ *                   cflags?         compiler options in place of -O3 -march=native -fopenmp-simd
+ *                   truth?          "text": the rule of every task. "spread": the file compiled as C; the bound is what
+ *                                   eight runs differ by, with inputs one unit in the last place off and the four
+ *                                   rounding modes; integer outputs compared by "bound" may lie between those runs
  *
  * The signature is derived by one rule, void NAME(arrays, scalars, sizes), each in order: `const T *restrict x` for in
  * and weight, `T *restrict y` for out and state, with T float, int, long long or unsigned char; `float s` or `int s`;

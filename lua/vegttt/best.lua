@@ -11,6 +11,7 @@ local stats = require "vegttt.stats"
 local best = {}
 local max_tries = 3
 local min_speedup = 1.01 -- the A/A error that the protocols keep below
+best.min_speedup = min_speedup
 
 local function is_better(a, b)
   if a.result.speedup_lo ~= b.result.speedup_lo then return a.result.speedup_lo > b.result.speedup_lo end

@@ -1,216 +1,202 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- One C function out of a file: its parameters, its body and the helpers above it, for `vegttt optimise`. This is no C
--- compiler: it understands prototypes of numbers, pointers to numbers and sizes, and says in one sentence what it does
--- not; whether the text is C is asked of the compiler afterwards.
+-- One C function of a file, for `vegttt optimise`: where it stands, what its parameters are and what else it touches.
+-- The file is compiled as it is, with the user's options, and the compiler is asked (dwarf.lua): for the types behind
+-- typedefs and macros, for the global variables and outside functions that the function reaches through all its
+-- helpers. What a task cannot hold is refused in a sentence that names it.
+local c_compiler = require "vegttt.c_compiler"
+local c_source = require "vegttt.c_source"
+local core = require "vegttt.core"
+local dwarf = require "vegttt.dwarf"
 local errors = require "vegttt.errors"
 
 local c_function = {}
 
-local dtypes = { ["float"] = "f32", ["int"] = "i32", ["int32_t"] = "i32", ["signed int"] = "i32",
-  ["long long"] = "i64", ["int64_t"] = "i64",
-  ["long long int"] = "i64", ["unsigned char"] = "u8", ["uint8_t"] = "u8" }
-
--- The text with comments, strings and characters blanked out and continued lines joined: same length.
-local function blank(text)
-  local function spaces(s) return (s:gsub("[^\n]", " ")) end
-  local out, i = {}, 1
-  while i <= #text do
-    local two, one = text:sub(i, i + 1), text:sub(i, i)
-    local stop
-    if two == "//" then
-      stop = (text:find("\n", i, true) or #text + 1) - 1
-    elseif two == "/*" then
-      local _, e = text:find("*/", i + 2, true)
-      stop = e or #text
-    elseif one == '"' or one == "'" then
-      stop = i + 1
-      while stop <= #text and text:sub(stop, stop) ~= one do stop = stop + (text:sub(stop, stop) == "\\" and 2 or 1) end
-    end
-    if stop then
-      out[#out + 1] = spaces(text:sub(i, math.min(stop, #text)))
-      i = stop + 1
-    else
-      out[#out + 1] = one
-      i = i + 1
-    end
-  end
-  return (table.concat(out):gsub("\\\n", "  "))
+-- Functions of the C library that compute and do nothing else, beside those of <math.h>.
+local callable = {}
+for name in ("memcpy memmove memset memcmp memchr malloc calloc realloc free abs labs llabs abort qsort bsearch strlen "
+  .. "__assert_fail __stack_chk_fail __memcpy_chk __memset_chk __memmove_chk __errno_location"):gmatch "%S+" do
+  callable[name] = true
+end
+local mathematics = {}
+for name in ("acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 exp10 expm1 fabs "
+  .. "fdim floor fma fmax fmin fmod frexp hypot ilogb ldexp lgamma llrint llround log log10 log1p log2 logb lrint "
+  .. "lround modf nearbyint nextafter pow remainder remquo rint round scalbln scalbn sin sincos sinh sqrt tan tanh "
+  .. "tgamma trunc __isnan __isinf __finite __fpclassify __signbit"):gmatch "%S+" do
+  mathematics[name], mathematics[name .. "f"] = true, true
 end
 
--- Where NAME(…) { … } stands at the outermost level: start of its line, of its parameters, of its body, and its end.
-local function find_definition(plain, name)
-  local from = 1
-  while true do
-    local s, e = plain:find("%f[%w_]" .. name .. "%f[^%w_]%s*%b()%s*{", from)
-    if not s then return nil end
-    local before = plain:sub(1, s - 1)
-    local depth = select(2, before:gsub("{", "")) - select(2, before:gsub("}", ""))
-    local _, close = plain:find("%b{}", e)
-    if depth == 0 and close then return s, e, close end
-    from = e
+local function is_callable(name) return callable[name] or mathematics[name] or name:find "^__builtin" ~= nil end
+
+-- Compiled so that every function and every variable has a section of its own, and nothing is folded away.
+local observing = { "-g", "-O0", "-fno-inline", "-ffunction-sections", "-fdata-sections", "-w", "-c" }
+
+local function observe(folder, text, name, file, cflags)
+  local options = table.move(cflags, 1, #cflags, 1, {})
+  table.move(observing, 1, #observing, #options + 1, options)
+  table.move({ "-o", "observed.o" }, 1, 2, #options + 1, options)
+  local ok, out = folder:compile("observed.c", text, options)
+  if not ok then errors.usage("%s does not compile: %s", file, (c_compiler.first_error(out):gsub("observed%.c", file))) end
+  -- A static function that nothing calls is not compiled unless something keeps it.
+  local kept = ("%s\nextern const void *const vt_kept;\nconst void *const vt_kept = (const void *)&%s;\n"):format(text, name)
+  if not folder:compile("observed.c", kept, options) then errors.usage("%s does not define a function %s", file, name) end
+  local info, has_info = folder:run "readelf --debug-dump=info observed.o"
+  local sections, has_sections = folder:run "readelf -rSsW observed.o"
+  if not has_info or not has_sections then
+    errors.usage("cannot look into a compiled file: readelf does not work; install binutils")
   end
+  return info, sections
 end
 
--- Beginning of the declaration that ends at `at`: after the last ; } or preprocessor line before it.
-local function declaration_start(plain, at)
-  local before = plain:sub(1, at - 1)
-  local start = 1
-  for s in before:gmatch "()[;}]" do start = s + 1 end
-  for past in ("\n" .. before):gmatch "\n[ \t]*#[^\n]*()" do start = math.max(start, past - 1) end
-  return start
-end
-
-local function parameter(text, name, i)
-  local p = text
-  for _, word in ipairs { "const", "_*restrict_*", "volatile" } do p = p:gsub("%f[%w_]" .. word .. "%f[^%w_]", " ") end
-  local is_const = text:find "%f[%w_]const%f[^%w_]" ~= nil
-  local n_stars = select(2, p:gsub("%*", ""))
-  local n_brackets = select(2, p:gsub("%b[]", ""))
-  local bare = p:gsub("%*", " "):gsub("%b[]", " "):match "^%s*(.-)%s*$"
-  local type_name, id = bare:match "^(.-)%s+([%a_][%w_]*)$"
-  if not type_name then
-    errors.usage("parameter %d of %s, `%s`, has no name or no type", i, name, text:match "^%s*(.-)%s*$")
-  end
-  type_name = type_name:gsub("%s+", " ")
-  local what = ("parameter '%s' of %s is a `%s`"):format(id, name, type_name .. (" *"):rep(n_stars))
-  if n_stars + n_brackets > 1 then errors.usage("%s: arrays must be flat, one pointer deep", what) end
-  local dtype = dtypes[type_name]
-  if n_stars + n_brackets == 1 then
-    if not dtype then errors.usage("%s; arrays can hold float, int, long long and unsigned char", what) end
-    return { name = id, kind = "array", dtype = dtype, role = is_const and "in" or "out", type = type_name }
-  end
-  if type_name == "float" then return { name = id, kind = "scalar", type = "f32", c_type = type_name } end
-  if type_name == "int" then return { name = id, kind = "int", c_type = type_name } end
-  errors.usage("%s; single values can be float, or int (sizes)", what)
-end
-
-local function split_parameters(text)
-  local parts, depth, from = {}, 0, 1
-  for i = 1, #text do
-    local c = text:sub(i, i)
-    if c == "(" or c == "[" then depth = depth + 1 end
-    if c == ")" or c == "]" then depth = depth - 1 end
-    if c == "," and depth == 0 then
-      parts[#parts + 1] = text:sub(from, i - 1)
-      from = i + 1
+local function definition(list, name)
+  for _, e in ipairs(list) do
+    if e.tag == "subprogram" and e.name == name and e.depth == 1 and not e.declaration and e.decl_line
+      and (e.low_pc or e.ranges or e.inline) then
+      return e
     end
   end
-  parts[#parts + 1] = text:sub(from)
-  return parts
 end
 
--- The definitions of functions at the outermost level of a blanked text: { name, from, to, … }.
-local function definitions(plain)
-  local out, at = {}, 1
-  while true do
-    local s, open, name = plain:find("([%a_][%w_]*)%s*%b()%s*{", at)
-    if not s then return out end
-    local _, close = plain:find("%b{}", open)
-    if not close then return out end
-    out[#out + 1] = { name = name, from = declaration_start(plain, s), to = close, text = plain:sub(open, close) }
-    at = close + 1
-  end
+-- The word that C has for values of a type that the task passes as an int.
+local function value_of(type, what)
+  if type.kind == "base" and type.is_float then return { kind = "scalar", dtype = type.dtype } end
+  if type.kind == "base" and type.dtype then return { kind = "int", dtype = type.dtype, is_bool = type.is_bool } end
+  errors.usage("%s is a `%s`; single values can be float, double, bool and the integers of 8 to 64 bits", what, type.text)
 end
 
-local function mentions(text, name) return text:find("%f[%w_]" .. name .. "%f[^%w_]") ~= nil end
-
--- Which of the functions above it the body needs, itself or through one another or a macro.
-local function needed(defined, plain, body)
-  local rest, at = {}, 1
-  for i, d in ipairs(defined) do
-    rest[i] = plain:sub(at, d.from - 1)
-    at = d.to + 1
+local function array_of(type, what)
+  local to, n = type.to, 1
+  if to.kind == "array" then to, n = to.of, to.n end
+  if n == 0 then errors.usage("%s points to rows whose length is a parameter; pass a flat array", what) end
+  if to.kind == "pointer" then errors.usage("%s is a `%s`; arrays must be flat, one pointer deep", what, type.text) end
+  if to.kind ~= "base" or not to.dtype then
+    errors.usage("%s is a `%s`; arrays can hold float, double, bool and the integers of 8 to 64 bits", what, type.text)
   end
-  local texts, is_needed, has_changed = { body, table.concat(rest, "\n") .. plain:sub(at) }, {}, true
-  while has_changed do
-    has_changed = false
-    for _, d in ipairs(defined) do
-      for _, text in ipairs(is_needed[d] and {} or texts) do
-        if mentions(text, d.name) then
-          is_needed[d], has_changed = true, true
-          texts[#texts + 1] = d.text
-          break
-        end
-      end
+  return { kind = "array", dtype = to.dtype, is_bool = to.is_bool, role = to.is_const and "in" or "state", inner = n }
+end
+
+local function parameters_of(list, by_offset, entry, name)
+  local out = {}
+  for i, e in ipairs(list) do
+    if list[i] and e.parent == entry and e.tag == "unspecified_parameters" then
+      errors.usage("%s takes a varying number of arguments; a task has as many as its prototype says", name)
+    end
+    if e.parent == entry and e.tag == "formal_parameter" then
+      local type = dwarf.type_of(list, by_offset, e.type)
+      if not e.name then errors.usage("parameter %d of %s has no name", #out + 1, name) end
+      local what = ("parameter '%s' of %s"):format(e.name, name)
+      local p = type.kind == "pointer" and array_of(type, what) or value_of(type, what)
+      p.name, p.text = e.name, type.text
+      if type.kind ~= "pointer" then p.text = p.text:gsub("^const ", "") end
+      out[#out + 1] = p
     end
   end
-  return is_needed
+  return out
 end
 
--- The text without functions that are not needed: those may use what a candidate has not.
-local function without_functions(text, plain, body)
-  local defined = definitions(plain)
-  local is_needed, parts, at = needed(defined, plain, body), {}, 1
-  for _, d in ipairs(defined) do
-    if not is_needed[d] then
-      parts[#parts + 1] = text:sub(at, d.from - 1)
-      at = d.to + 1
+-- Where a section of one variable is named after it.
+local function variable_name(section)
+  return section:match "^COMMON (.+)$" or section:gsub("^%.data%.rel%.local%.", ""):gsub("^%.data%.rel%.", "")
+    :gsub("^%.t?data%.", ""):gsub("^%.t?bss%.", "")
+end
+
+-- Variables that can be written and that the function reaches: they are inputs of the task, and outputs.
+local function globals_of(list, by_offset, reached, name)
+  local out = {}
+  for section in pairs(reached.data) do
+    local variable, found = variable_name(section), nil
+    for _, e in ipairs(list) do
+      if e.tag == "variable" and e.depth == 1 and e.name == variable and (e.location or not found) then found = e end
+    end
+    if variable:find "%.%d+$" or not found then
+      errors.usage("%s keeps `%s` from call to call (a static variable inside a function); a task's results follow from "
+        .. "its inputs alone", name, (variable:gsub("%.%d+$", "")))
+    end
+    local type = dwarf.type_of(list, by_offset, found.type or (found.specification and found.specification))
+    local of = type.kind == "array" and type.of or type
+    if of.kind ~= "base" or not of.dtype then
+      errors.usage("%s uses the variable `%s`, a `%s`; a task can set numbers and arrays of numbers", name, variable, type.text)
+    end
+    if not of.is_const then
+      out[#out + 1] = { kind = "array", name = variable, dtype = of.dtype, is_bool = of.is_bool, role = "state",
+        is_global = true, n = type.kind == "array" and type.n or 1, inner = 1 }
     end
   end
-  parts[#parts + 1] = text:sub(at)
-  return table.concat(parts)
+  table.sort(out, function(a, b) return a.name < b.name end)
+  return out
 end
 
--- What stands above the function. System headers go: a candidate has the numeric ones already and may use no others.
-local function helpers_of(text, plain, body, file)
-  for own in ("\n" .. text):gmatch '\n%s*#%s*include%s*"([^"]+)"' do
-    errors.usage("%s includes %s, which a jailed candidate cannot see; put what the function needs above it", file, own)
+local function check_calls(reached, name, file)
+  local list = errors.keys(reached.undefined)
+  for _, called in ipairs(list) do
+    if not is_callable(called) then
+      errors.usage("%s needs `%s`, which %s does not define and which is no function that only computes; put what it "
+        .. "needs into the file", name, called, file)
+    end
   end
-  local lines = {}
-  for line in (without_functions(text, plain, body) .. "\n"):gmatch "(.-)\n" do
-    if not line:find "^%s*#%s*include" then lines[#lines + 1] = line end
-  end
-  local kept = table.concat(lines, "\n"):gsub("^%s+", ""):gsub("%s+$", "")
-  return kept ~= "" and kept .. "\n" or nil
 end
 
----{ name, parameters = { { name, kind = "array"|"scalar"|"int", … } }, body, helpers, prototype, first_byte,
----last_byte }
-function c_function.parse(text, name, file)
-  local plain = blank(text)
+-- Did the brackets find the function? Without it, its declaration in its place, the file must still be C.
+local function check_cut(folder, parts, name, file, cflags)
+  local options = table.move({ "-fsyntax-only", "-w" }, 1, 2, #cflags + 1, table.move(cflags, 1, #cflags, 1, {}))
+  local without = ("%s%s;\n%s"):format(parts.before, parts.head:gsub("%f[%w_]always_inline%f[^%w_]", "unused"), parts.after)
+  local with = ("%s%s\n{\n%s\n}%s"):format(parts.before, parts.head, parts.body, parts.after)
+  if not folder:compile("cut.c", without, options) or not folder:compile("cut.c", with, options) then
+    errors.usage("cannot tell where %s begins and ends in %s; write its definition as one piece, outside of macros and #if "
+      .. "inside its braces", name, file)
+  end
+end
+
+---{ name, file, parameters = { { name, kind = "array" | "scalar" | "int", dtype, text, role, … } }, result = nil or a
+---parameter without a name, globals, before, head, body, after, shown, is_static, type }.
+function c_function.read(text, name, file, cflags)
   if not name:find "^[%a_][%w_]*$" then errors.usage("'%s' is no name of a C function", name) end
-  local s, open, close = find_definition(plain, name)
-  if not s then errors.usage("%s does not define a function %s", file, name) end
-  local start = declaration_start(plain, s)
-  start = start + #plain:sub(start):match "^%s*"
-  local result = plain:sub(start, s - 1):gsub("%f[%w_]static%f[^%w_]", ""):gsub("%f[%w_]inline%f[^%w_]", "")
-  result = result:match "^%s*(.-)%s*$"
-  if result ~= "void" then
-    errors.usage("%s returns `%s`; a task is a void function that writes its results into arrays", name, result)
+  local own = c_source.own_headers(text)[1]
+  if own then
+    errors.usage("%s includes %s, which a jailed candidate cannot see; put what the function needs into the file", file, own)
   end
-  local list = plain:sub(s, open):match "(%b())":sub(2, -2)
-  if not list:find "%S" or list:match "^%s*void%s*$" then
-    errors.usage("%s has no parameters, so it computes nothing that can be checked", name)
-  end
-  local f = { name = name, parameters = {}, body = text:sub(open + 1, close - 1):gsub("^[ \t]*\n", ""):gsub("%s+$", ""),
-    helpers = helpers_of(text:sub(1, start - 1), plain:sub(1, start - 1), plain:sub(open, close), file),
-    first_byte = start, last_byte = close }
-  for i, p in ipairs(split_parameters(list)) do f.parameters[i] = parameter(p, name, i) end
-  local n_out, n_in = 0, 0
-  for _, p in ipairs(f.parameters) do
-    if p.kind == "array" and p.role == "out" then n_out = n_out + 1 end
-    if p.kind == "array" and p.role == "in" then n_in = n_in + 1 end
-  end
-  if n_out == 0 then errors.usage("%s has no output: no parameter is a pointer without const", name) end
-  if n_in == 0 then errors.usage("%s has no input array: mark what it only reads as const", name) end
-  return f
+  local folder = c_compiler.folder()
+  local ok, result = pcall(function()
+    local info, sections = observe(folder, text, name, file, cflags)
+    local list, by_offset = dwarf.entries(info)
+    local entry = definition(list, name) or errors.usage("%s does not define a function %s", file, name)
+    local parts = dwarf.number(entry.decl_file) and c_source.cut(text, name, dwarf.number(entry.decl_line))
+    if not parts or not entry.prototyped then
+      errors.usage("cannot tell where %s begins and ends in %s; write its definition with a prototype, outside of macros",
+        name, file)
+    end
+    check_cut(folder, parts, name, file, cflags)
+    local f = { name = name, file = file, cflags = cflags, is_static = not entry.external,
+      parameters = parameters_of(list, by_offset, entry, name), shown = c_source.shown(parts) }
+    for k, v in pairs(parts) do f[k] = v end
+    local type = dwarf.type_of(list, by_offset, entry.type)
+    if type.kind ~= "void" then
+      f.result = value_of(type, ("what %s returns"):format(name))
+      f.result.text = type.text
+    end
+    local from = ".text." .. name
+    local reached = dwarf.reached(sections, from)
+    check_calls(reached, name, file)
+    f.globals = globals_of(list, by_offset, reached, name)
+    local texts = {}
+    for i, p in ipairs(f.parameters) do texts[i] = p.text end
+    f.result_text = f.result and f.result.text or "void"
+    f.type = ("%s (%s)"):format(f.result_text, #texts > 0 and table.concat(texts, ", ") or "void")
+    return f
+  end)
+  folder:close()
+  if not ok then error(result, 0) end
+  return result
 end
 
----The function with another body, in the user's own order of parameters. Arrays get `restrict`, as they were timed.
-function c_function.text(f, body)
-  local parts = {}
-  for i, p in ipairs(f.parameters) do
-    parts[i] = p.kind == "array" and ("%s%s *restrict %s"):format(p.role == "in" and "const " or "", p.type, p.name)
-      or ("%s %s"):format(p.c_type, p.name)
-  end
-  return ("void %s(%s)\n{\n%s\n}"):format(f.name, table.concat(parts, ", "), (body:gsub("^%s*\n", ""):gsub("%s+$", "")))
-end
-
----The body of a candidate that may be a whole function.
-function c_function.body_of(code, name)
-  local _, open, close = find_definition(blank(code), name)
-  return open and code:sub(open + 1, close - 1) or code
+---The whole file with a candidate (a body, or a whole function with its helpers) in the function's place: what the
+---evaluator compiles for it, without the entry behind it and without line directives.
+function c_function.file_with(task, code)
+  local unit = core.assemble(task.handle, code)
+  local text = unit:sub(1, unit:find('\n#line 1 "entry.c"\n', 1, true) - 1)
+  text = ("\n" .. text):gsub('\n#line 1 "kernel%.c"\n', "\n"):gsub('\n#line 1 "signature%.c"\n', "\n")
+    :gsub('\n#line 1 "rest%.c"\n\n?', "\n")
+  return text:sub(2)
 end
 
 return c_function

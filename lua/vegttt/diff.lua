@@ -7,8 +7,7 @@ local n_context = 3
 
 local function lines_of(text)
   local lines = {}
-  for line in text:gmatch "([^\n]*)\n?" do lines[#lines + 1] = line end
-  lines[#lines] = nil
+  for line in (text:gsub("\n$", "") .. "\n"):gmatch "(.-)\n" do lines[#lines + 1] = line end
   return lines
 end
 

@@ -4,6 +4,7 @@
 -- says what was measured, where and how. Used by `vegttt export` and `vegttt optimise`, which write only kernels that
 -- hold when judged again (best.lua): the run's record of that is used, and what it lacks is judged now.
 local best = require "vegttt.best"
+local c_function = require "vegttt.c_function"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local prompts = require "vegttt.prompts"
@@ -76,8 +77,9 @@ function kernels.whole(task, code)
   return prompts.source(task, code)
 end
 
----What was measured, as a C comment. first: the verdict that made it a candidate; origin: { run, seed, weights }.
-function kernels.comment(task, verdict, first, origin)
+---What was measured, as a C comment. first: the verdict that made it a candidate; origin: { run, seed, weights }; notes:
+---more lines.
+function kernels.comment(task, verdict, first, origin, notes)
   local lines = {
     ("%s (task %d, %s)"):format(task.name, task.id, verdict.task_digest:sub(1, 12)),
     ("speedup %.3gx over the baseline, 95 %% interval %.3g to %.3g (%.4g us against %.4g us)"):format(
@@ -87,6 +89,7 @@ function kernels.comment(task, verdict, first, origin)
     ("tested equal within the stated bound; largest error %.2g of it"):format(verdict.worst),
     ("protocol %s, machine %s, compiler %s"):format(verdict.protocol, verdict.machine, verdict.compiler),
   }
+  table.move(notes or {}, 1, #(notes or {}), #lines + 1, lines)
   lines[#lines + 1] = ("weights %s, sample seed %s"):format(tostring(origin.weights), tostring(origin.seed))
   lines[#lines + 1] = "run " .. origin.run
   return "/* " .. table.concat(lines, "\n * "):gsub("%*/", "* /") .. "\n */\n"
@@ -94,8 +97,13 @@ end
 
 local headers = { "float", "limits", "math", "stddef", "stdint", "stdlib", "string" } -- those that every candidate has
 
----The file: comment, headers, function.
+---The file: comment, headers, function; or the user's own file with the kernel in its function's place.
 function kernels.file_text(task, k, origin)
+  local unit = core.json_decode(task.json, "the task").unit
+  if unit then
+    return kernels.comment(task, k.verdict, k.result, origin, { "compiled with: " .. table.concat(unit.cflags, " ") })
+      .. c_function.file_with(task, k.code)
+  end
   return ("%s#include <%s.h>\n\n%s\n"):format(kernels.comment(task, k.verdict, k.result, origin),
     table.concat(headers, ".h>\n#include <"),
     (kernels.whole(task, k.code):gsub("%s+$", "")))
@@ -103,7 +111,7 @@ end
 
 ---What stands beside the file: both records and where the code came from.
 function kernels.verdict_text(k, origin)
-  return core.json_encode { verdict = k.verdict, first = k.result, origin = origin } .. "\n"
+  return core.json_encode { verdict = k.verdict, first = k.result, ours = k.ours, origin = origin } .. "\n"
 end
 
 return kernels

@@ -200,6 +200,9 @@ placed[].speedup    number   there
 placed[].lo         number   lower end of its interval
 placed[].hi         number   upper end
 placed[].settled    boolean  its precision was reached
+unit?         object   of a function in a user's file (`vegttt optimise`)
+unit.truth    text     text: the rule of every task; spread: the bound is what eight runs differ by
+unit.cflags   text     what both were compiled with
 speedup_tuned? number  over the tuned reference
 runtime_us?   number   of the candidate
 ref_us?       number   of the baseline, in the same minutes

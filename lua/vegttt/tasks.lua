@@ -20,7 +20,8 @@ local Task = closed.class("vt.Task", "a task", { "id", "name", "title", "level",
   "helpers", "handle", "json", "file", "is_shipped" }, methods)
 function Task:__tostring() return ("task %d %s"):format(self.id, self.name) end
 
-local array_fields = { arrays = true, scalars = true, size_order = true, shape = true, dist = true, where = true }
+local array_fields = { arrays = true, scalars = true, size_order = true, shape = true, dist = true, where = true,
+  cflags = true }
 
 -- Empty Lua tables say nothing about being arrays; these fields are.
 local function mark_arrays(t)

@@ -1,10 +1,15 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- `vegttt optimise FILE.c --function f`: a task made of the user's own function, best_of_n or boa run on it, and the
--- fastest kernel as a whole function, its diff and its verdict. What a task must know and C does not say (shapes,
--- ranges, sizes) is asked for on a terminal; elsewhere the missing flag is named. Nothing is written unless a kernel
--- was found that is faster for sure when it is judged again: full protocol, new inputs, a fresh process.
+-- `vegttt optimise FILE.c --function f`: a task made of the user's own function in its own file, best_of_n or boa run on
+-- it, and the fastest kernel in the function's place, its diff and its verdict. What a task must know and C does not say
+-- (shapes, ranges, sizes) is asked for on a terminal; elsewhere the missing flag is named. What of the function the drawn
+-- inputs never reach is shown before the search and named in the result.
+--
+-- Nothing is written unless a kernel was found that is faster for sure when it is judged again, full protocol, new
+-- inputs, a fresh process, twice: as the search compiles, and as the user does (--cflags). The second is the result:
+-- the file that is written is the text that was compiled and tested for it, and the speedup is the one measured so.
 local attempt = require "vegttt.attempt"
+local best = require "vegttt.best"
 local c_function = require "vegttt.c_function"
 local core = require "vegttt.core"
 local diff = require "vegttt.diff"
@@ -14,23 +19,27 @@ local globals = require "vegttt.globals"
 local kernels = require "vegttt.kernels"
 local params = require "vegttt.params"
 local session = require "vegttt.session"
-local task_check = require "vegttt.task_check"
-local tasks = require "vegttt.tasks"
+local stats = require "vegttt.stats"
+local unit_task = require "vegttt.unit_task"
 local user_task = require "vegttt.user_task"
 local verb = require "vegttt.verb_common"
 
 local optimise = {}
 
-local help = "vegttt optimise FILE.c --function f   look for a faster version of a void function of numbers and arrays"
+local help = "vegttt optimise FILE.c --function f   look for a faster version of a function of numbers and arrays"
 
 local options = {
   { "function", "NAME", "the function to make faster" },
-  { "shape", "x=n,m", "shape of an array in terms of the int parameters, like n+2,m (one option an array)", repeats = true },
-  { "size", "n=4096", "size at which it is timed; the function should take 0.03 to 2 ms there", repeats = true },
-  { "range", "x=-1:1", "values of an input (default -1:1; of integers 0:2, that is 0 and 1; an index into m rows is 0:m)",
+  { "shape", "x=n,m", "shape of an array in terms of the integer parameters, like n+2,m (one option an array)",
     repeats = true },
-  { "value", "eps=1e-5", "value of a float, or of an int that is no size", repeats = true },
-  { "inout", "y", "this array is read as well as written", repeats = true },
+  { "size", "n=4096", "size at which it is timed; the function should take 0.03 to 2 ms there; lda=n+8 follows from n",
+    repeats = true },
+  { "range", "x=-1:1", "values of an input, both ends included (bytes 0:255, floats -1:1 by default); an index into m rows "
+    .. "is 0:m, which stops before m; of a size: what it may be (from 1 on by default)", repeats = true },
+  { "value", "eps=1e-5", "value of a float, a double, a bool, or of an integer that is no size", repeats = true },
+  { "inout", "y", "this array is read as well as written (found out by running the function; this makes it sure)",
+    repeats = true },
+  { "cflags", "OPTIONS", "how you compile the file; the result is compiled, tested and timed so", default = "-O2" },
   { "tolerance", "R", "relative difference allowed beyond float rounding; about 3e-5 allows a fast exp or tanh",
     kind = "number", min = 0, max = 0.01, default = 0.0 },
   { "script", "best_of_n|boa", "how to search", choices = { "best_of_n", "boa" }, default = "best_of_n" },
@@ -82,17 +91,96 @@ local function best_of(task, dir)
   return { n_samples = 0, n_correct = 0 }
 end
 
-local function write_result(f, fn, text, task, k, dir)
-  local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file }
+-- The sets of options under which a kernel may hold: the user's own, then with what its text asks for.
+local function flag_sets(cflags, code)
+  local sets = { {} }
+  local simd = code:find "#%s*pragma%s+omp" and { "-fopenmp-simd" } or {}
+  if #simd > 0 then sets[#sets + 1] = simd end
+  sets[#sets + 1] = table.move(simd, 1, #simd, 2, { "-march=native" })
+  for _, w in ipairs(cflags) do
+    if w:find "^%-march=" then table.remove(sets) break end
+  end
+  return sets
+end
+
+-- The verdict under the user's options, or under those and what the kernel needs: { verdict, task, needed } or nil and
+-- what became of it.
+local function as_compiled_by_the_user(document, fn, k)
+  local ends = {}
+  for _, needed in ipairs(flag_sets(fn.cflags, k.code)) do
+    local cflags = table.move(fn.cflags, 1, #fn.cflags, 1, {})
+    table.move(needed, 1, #needed, #cflags + 1, cflags)
+    local task = unit_task.compiled_with(document, cflags)
+    local v = verb.wait(function() return verb.judge(task, k.code, { protocol = "full", fresh = true }) end)
+    v.json = nil
+    if stats.is_sure(v, best.min_speedup) then
+      return { verdict = v, task = task, needed = needed, cflags = cflags }
+    end
+    ends[#ends + 1] = ("with %s: %s"):format(#cflags > 0 and table.concat(cflags, " ") or "no options", v.correct
+      and ("%.2fx, 95 %% interval %.2f to %.2f"):format(v.speedup, v.speedup_lo, v.speedup_hi) or v.feedback or v.status)
+  end
+  return nil, ends
+end
+
+local function unreached_text(seen)
+  local lines = {}
+  for _, u in ipairs(seen.unreached or {}) do
+    lines[#lines + 1] = ("line %d, %s: %s"):format(u.line, u.kind == "line" and "never reached" or "one way never taken", u.text)
+  end
+  return lines
+end
+
+-- The sizes from which the task was tested, where that is not 1; nil: all.
+local function sizes_text(task)
+  local document = core.json_decode(task.json, "the task")
+  local parts = {}
+  for _, name in ipairs(document.size_order) do
+    local lo = document.range[name][1]
+    if lo > 1 then parts[#parts + 1] = ("%s from %d"):format(name, lo) end
+  end
+  return #parts > 0 and "tested for " .. table.concat(parts, ", ") .. " on; the original itself fails below" or nil
+end
+
+-- What the file says above the user's text.
+local function comment_of(held, k, origin, seen)
+  local notes = { ("compiled and timed with: %s"):format(table.concat(held.cflags, " ")) }
+  if #held.needed > 0 then notes[#notes + 1] = "needs these compiler options: " .. table.concat(held.needed, " ") end
+  notes[#notes + 1] = "its arrays must not overlap"
+  if held.verdict.unit and held.verdict.unit.truth == "spread" then
+    notes[#notes + 1] = "the bound is the spread of eight runs of the original: inputs off by their last bit, other rounding"
+  end
+  local sizes = sizes_text(held.task)
+  if sizes then notes[#notes + 1] = sizes end
+  local missed = unreached_text(seen)
+  if not seen.unreached then
+    notes[#notes + 1] = "which lines the inputs of the test reach is not known"
+  elseif #missed > 0 then
+    notes[#notes + 1] = "NOT tested, because no input of the test went there in the original:"
+    for _, line in ipairs(missed) do notes[#notes + 1] = "  " .. line end
+  end
+  return kernels.comment(held.task, held.verdict, k.result, origin, notes)
+end
+
+local function write_result(f, fn, text, held, k, dir, seen)
+  local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file,
+    cflags = core.array(held.cflags), needed = core.array(held.needed), unreached = core.array(unreached_text(seen)) }
   local path = f.out .. "/" .. fn.name
-  local whole = c_function.text(fn, c_function.body_of(k.code, fn.name))
-  local changed = text:sub(1, fn.first_byte - 1) .. whole .. text:sub(fn.last_byte + 1)
-  core.write(path .. ".c", kernels.comment(task, k.verdict, k.result, origin) .. changed)
+  local changed = c_function.file_with(held.task, k.code)
+  local v = held.verdict
+  core.write(path .. ".c", comment_of(held, k, origin, seen) .. changed)
   core.write(path .. ".diff", diff.unified(text, changed, f.file, path .. ".c"))
-  core.write(path .. ".json", kernels.verdict_text(k, origin))
-  verb.say("\n%s is %.2fx as fast (95 %% interval %.2f to %.2f, full protocol), tested equal within the stated bound.",
-    fn.name, k.verdict.speedup, k.verdict.speedup_lo, k.verdict.speedup_hi)
-  verb.say("%s.c     the file with the new function; its arrays must not overlap", path)
+  core.write(path .. ".json", kernels.verdict_text({ verdict = v, result = k.result, ours = k.verdict }, origin))
+  verb.say("\n%s is %.2fx as fast (95 %% interval %.2f to %.2f, full protocol, compiled with %s), tested equal within the "
+    .. "stated bound.", fn.name, v.speedup, v.speedup_lo, v.speedup_hi, table.concat(held.cflags, " "))
+  verb.say("With %s, as the search compiles, it is %.2fx as fast.", table.concat(user_task.our_flags, " "), k.verdict.speedup)
+  if #held.needed > 0 then verb.say("It needs %s beside your options.", table.concat(held.needed, " ")) end
+  local missed = unreached_text(seen)
+  if #missed > 0 then
+    verb.say("Not tested, because no input of the test went there in the original:\n  %s", table.concat(missed, "\n  "))
+  end
+  local sizes = sizes_text(held.task)
+  if sizes then verb.say("It was %s.", sizes) end
+  verb.say("%s.c     the file with the new function, as it was compiled and tested; its arrays must not overlap", path)
   verb.say("%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, dir)
 end
 
@@ -102,33 +190,31 @@ local function say_nothing_found(fn, dir, t)
   verb.say("run        %s\nWith more samples (--k) what this run has is not made again.", dir)
 end
 
-local max_bytes = 256 << 20 -- of all arrays; a call of 2 ms reads a quarter of that at most
-
--- What can be known to be wrong with a task before its file is written.
-local function check_document(document, fn, f)
-  local ok, task = pcall(tasks.from_table, document, f.file)
-  if not ok then
-    if not errors.is(task) or task.code ~= "EFORMAT" then error(task, 0) end
-    errors.usage("%s", tostring(task))
-  end
-  local bytes = task_check.working_set(task)
-  if bytes > max_bytes then
-    errors.usage("the arrays of %s take %.0f MB at these sizes, more than a call of 0.03 to 2 ms can read; give smaller --size",
-      fn.name, bytes / 1e6)
-  end
+local function say_only_ours(fn, dir, ends)
+  verb.say("\nNothing that holds was found: the best kernel is faster than %s for sure as the search compiles (%s), but not "
+    .. "as you do:\n  %s", fn.name, table.concat(user_task.our_flags, " "), table.concat(ends, "\n  "))
+  verb.say("run        %s\n--cflags says how you compile.", dir)
 end
 
-local function check(task, fn)
-  local findings = verb.wait(function() return task_check.run(task, {}) end)
-  verb.say("%s", task_check.text(findings))
-  if findings.sound then return true end
-  verb.say("not sound: %s", task_check.failures(findings))
-  if findings.is_stale_accepted then
-    verb.say("If %s reads an array that it also writes, say so: --inout NAME", fn.name)
-  elseif findings.has_crashed then
-    verb.say("The shapes must hold whatever %s reads; an index needs its --range in terms of sizes, like 0:m", fn.name)
+-- ── the verb ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+local function show_unreached(seen)
+  if seen.problem then verb.say("which lines the inputs reach is not known: %s", seen.problem) end
+  local missed = unreached_text(seen)
+  if #missed == 0 then return true end
+  verb.say("The inputs do not reach all of it; a kernel may do anything there (other --range or --value may reach it):\n  %s",
+    table.concat(missed, "\n  "))
+  if not core.can_ask() then return true end
+  local line = core.ask "go on without testing that? [Y/n]: "
+  return line == nil or not line:find "^%s*[nN]"
+end
+
+-- A result of an earlier call is no result of this one.
+local function remove_old(f, fn)
+  for _, ending in ipairs { ".c", ".diff", ".json", ".task.lua" } do
+    local path = f.out .. "/" .. fn.name .. ending
+    if core.exists(path) then core.remove(path) end
   end
-  return false
 end
 
 local function run(f, rest, argv)
@@ -137,28 +223,31 @@ local function run(f, rest, argv)
   f.file, f.out = rest[1], f.out:gsub("(.)/+$", "%1")
   session.flags = { unsafe_jail = f["unsafe-jail"] }
   local text = verb.source(f.file)
-  local fn = c_function.parse(text, f["function"], f.file)
-  local document, answered = user_task.document(fn, f)
+  local fn, document, answered, seen = unit_task.read(f, text)
   local again = { "optimise", table.unpack(argv) }
   if #answered > 0 then
     table.move(answered, 1, #answered, #again + 1, again)
     verb.say("the same without questions: %s", verb.command(again))
   end
-  check_document(document, fn, f)
   local task_file = ("%s/%s.task.lua"):format(f.out, fn.name)
   local e, values, origins = prepare(task_file, f)
   core.mkdir(f.out)
-  core.write(task_file, user_task.source(document))
-  local task = tasks.get({ file = task_file })[1]
-  verb.say("%s as a task (%s)", fn.name, task_file)
-  if not check(task, fn) then return 1 end
+  remove_old(f, fn)
+  if not show_unreached(seen) then return 1 end
+  local task = unit_task.checked(document, fn, f, task_file)
+  if not task then return 1 end
   local dir = search(again, e, values, origins)
   local of_task, k = best_of(task, dir)
   if not k then
     say_nothing_found(fn, dir, of_task)
     return 1
   end
-  write_result(f, fn, text, task, k, dir)
+  local held, ends = as_compiled_by_the_user(document, fn, k)
+  if not held then
+    say_only_ours(fn, dir, ends)
+    return 1
+  end
+  write_result(f, fn, text, held, k, dir, seen)
   return 0
 end
 

@@ -23,7 +23,7 @@ static void build_unit(const char *prelude, const char *text, struct vt_build *o
     vt_buf_init(&unit, 1 << 20);
     vt_buf_printf(&unit, "%s#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", prelude, text);
     CHECK_OK(vt_buf_check(&unit, "a unit", &err), err);
-    CHECK_OK(vt_build_run(broker, &cc, NULL, unit.p, unit.len, "f", out, &err), err);
+    CHECK_OK(vt_build_run(broker, &cc, NULL, NULL, unit.p, unit.len, "f", out, &err), err);
     vt_buf_free(&unit);
 }
 

@@ -124,7 +124,7 @@ static void malformed_documents_are_refused(void)
         {"\"shape\":[\"n\",\"m\"]", "\"shape\":[\"n*1000000000\",\"n*1000000000\"]", "too large"},
         {"\"shape\":[\"n\",\"m\"]", "\"shape\":[\"q\"]", "unknown size"},
         {"\"role\":\"in\"", "\"role\":\"inout\"", "role"},
-        {"\"dtype\":\"f32\"", "\"dtype\":\"f64\"", "dtype"},
+        {"\"dtype\":\"f32\"", "\"dtype\":\"f16\"", "dtype"},
         {"\"dist\":[\"uniform\"", "\"dist\":[\"unifrom\"", "unifrom"},
         {"\"dist\":[\"labels\"]", "\"dist\":[\"normal\"]", "no distribution"},
         {",\"max\":\"m\"", "", "needs \"max\""},

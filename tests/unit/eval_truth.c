@@ -274,7 +274,7 @@ static void special_values_must_agree(void)
 static void the_bound_itself_is_within(void)
 {
     double value[2] = {1, 2}, bound[2] = {0.25, 0};
-    struct vt_expect e = {3, {{0}, {0}, {VT_F32, VT_BOUND, 2, value, bound, NULL}}};
+    struct vt_expect e = {3, {{0}, {0}, {VT_F32, VT_BOUND, 2, value, bound, NULL, 0, 0}}};
     const float at[2] = {1.25f, 2}, over[2] = {1.2500001f, 2}, off[2] = {1, 2.0000002f};
     const void *buf[3] = {NULL, NULL, at};
     struct vt_compare_result r;

@@ -9,11 +9,12 @@
  * that the compiler, no parser of ours, says whether the function is there.
  */
 #include "eval/c/assemble.h"
-#include "eval/check.h"
+#include "eval/c/prototype.h"
+#include "eval/c/unit.h"
 #include <ctype.h>
 #include <string.h>
 
-enum { MAX_UNIT = 512 * 1024 };
+enum { MAX_UNIT = 2 * 1024 * 1024 };
 
 #define HEADERS(X) X("float.h") X("limits.h") X("math.h") X("stddef.h") X("stdint.h") X("stdlib.h") X("string.h")
 #define INCLUDE(name) "#include <" name ">\n"
@@ -40,40 +41,38 @@ static void put_body(struct vt_buf *out, const vt_task *t, const char *text, boo
                   vt_task_signature(t), (int)vt_body_length(text, strlen(text)), text);
 }
 
-static void put_prelude(struct vt_buf *out, const vt_task *t)
+static void put_alone(const vt_task *t, const struct vt_code *code, struct vt_buf *out)
 {
     const char *helpers = vt_task_helpers(t);
-    vt_buf_init(out, MAX_UNIT);
     vt_buf_puts(out, vt_unit_prelude);
     if (helpers[0])
         vt_buf_printf(out, "#line 1 \"helpers.c\"\n%s\n", helpers);
+    if (!code->is_whole) {
+        put_body(out, t, code->text, code->is_doubtful);
+        return;
+    }
+    vt_buf_printf(out, "#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", code->text);
+    put_entry(out, vt_task_name(t));
+    vt_prototype_put(t, out);
 }
 
-static vt_status finish(struct vt_buf *out, vt_err *err)
+vt_status vt_assemble(const vt_task *t, const struct vt_code *code, struct vt_buf *out, vt_err *err)
 {
+    vt_buf_init(out, MAX_UNIT);
+    if (vt_task_unit(t))
+        vt_unit_put(t, code->text, code->is_whole, out);
+    else
+        put_alone(t, code, out);
     vt_status s = vt_buf_check(out, "the translation unit", err);
     if (s != VT_OK)
         vt_buf_free(out);
     return s;
 }
 
-vt_status vt_assemble(const vt_task *t, const struct vt_code *code, struct vt_buf *out, vt_err *err)
-{
-    put_prelude(out, t);
-    if (code->is_whole) {
-        vt_buf_printf(out, "#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", code->text);
-        put_entry(out, vt_task_name(t));
-    } else {
-        put_body(out, t, code->text, code->is_doubtful);
-    }
-    return finish(out, err);
-}
-
 vt_status vt_assemble_body(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err)
 {
-    put_prelude(out, t);
-    put_body(out, t, body, false);
-    return finish(out, err);
+    const struct vt_code code = {.text = (char *)(uintptr_t)body};
+    return vt_assemble(t, &code, out, err);
 }
 
 /* Without the empty lines before and the white space after. */

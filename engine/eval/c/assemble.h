@@ -13,6 +13,7 @@
 #define VT_KERNEL_FILE "kernel.c"
 /* And those that stand behind a whole text. */
 #define VT_ENTRY_FILE "entry.c"
+#define VT_PROTOTYPE_FILE "prototype.c"
 
 /* What every unit begins with, and the same headers by name, NULL-terminated. */
 extern const char vt_unit_prelude[];

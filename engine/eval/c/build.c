@@ -342,10 +342,16 @@ vt_status vt_compile_run(struct vt_broker *b, vt_lease *lease, const struct vt_c
     return s;
 }
 
-vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
-                       size_t len, const char *symbol, struct vt_build *out, vt_err *err)
+/* Options that make code fast rather than possible: where a task has its own, these are not added to them. */
+static bool is_tuning(const char *flag)
 {
-    enum { MAX_ARGS = 32 };
+    return strcmp(flag, "-O3") == 0 || strncmp(flag, "-march=", 7) == 0 || strcmp(flag, "-fopenmp-simd") == 0;
+}
+
+vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *const *own,
+                       const char *source, size_t len, const char *symbol, struct vt_build *out, vt_err *err)
+{
+    enum { MAX_ARGS = 64 };
     const char *argv[MAX_ARGS];
     static const char product[] = "kernel.o";
     struct vt_compile c = {argv, product, symbol, -1, WALL_S, CPU_S, MEMORY_MIB};
@@ -353,7 +359,10 @@ vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lea
     memset(out, 0, sizeof *out);
     argv[n++] = cc->path;
     for (int i = 0; vt_compile_flags[i] && n < MAX_ARGS - 8; i++)
-        argv[n++] = vt_compile_flags[i];
+        if (!own || !is_tuning(vt_compile_flags[i]))
+            argv[n++] = vt_compile_flags[i];
+    for (int i = 0; own && own[i] && n < MAX_ARGS - 8; i++)
+        argv[n++] = own[i];
     const char *const tail[] = {"-o", product, "-xc", "-", NULL};
     memcpy(argv + n, tail, sizeof tail);
     VT_TRY(source_file(cc, source, len, &c.source_fd, err));

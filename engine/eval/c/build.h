@@ -51,10 +51,11 @@ struct vt_compile {
 };
 vt_status vt_compile_run(struct vt_broker *b, vt_lease *lease, const struct vt_compile *c, struct vt_build *out,
                          vt_err *err) VT_MUST_USE;
-/* symbol: the function that others call. Compiler failures are outcomes (end); only the evaluator's own trouble is a
- * status. */
-vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
-                       size_t len, const char *symbol, struct vt_build *out, vt_err *err) VT_MUST_USE;
+/* own: a task's options in place of the evaluator's own of -O and -m, NULL-terminated; NULL = none. symbol: the
+ * function that others call. Compiler failures are outcomes (end); only the evaluator's own trouble is a status. */
+vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *const *own,
+                       const char *source, size_t len, const char *symbol, struct vt_build *out,
+                       vt_err *err) VT_MUST_USE;
 void vt_build_free(struct vt_build *b);
 
 #endif

@@ -8,6 +8,7 @@
 #include "eval/c/parts.h"
 #include "eval/c/reading.h"
 #include "eval/c/series.h"
+#include "eval/c/unit.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,11 +39,14 @@ void vt_c_candidate_close(struct vt_candidate *c)
 
 /* ---- build ---- */
 
-static void build_key(const struct vt_tier *t, const struct vt_buf *unit, const char *symbol, char key[VT_SHA256_HEX])
+static void build_key(const struct vt_tier *t, const char *const *own, const struct vt_buf *unit, const char *symbol,
+                      char key[VT_SHA256_HEX])
 {
     struct vt_sha256 h;
     vt_sha256_init(&h);
     vt_hash_str(&h, "compiler", t->cc.id);
+    for (int i = 0; own && own[i]; i++)
+        vt_hash_str(&h, "flag", own[i]);
     vt_hash_str(&h, "function", symbol);
     vt_hash_field(&h, "unit", unit->p, unit->len);
     vt_sha256_hex(&h, key);
@@ -66,6 +70,13 @@ static bool find_kept(struct vt_candidate *c, vt_content *store, const char *key
     c->object = NULL;
     memset(info, 0, sizeof *info);
     return false;
+}
+
+static void note_unit(struct vt_candidate *c, const struct vt_task_unit *u)
+{
+    c->truth = u->truth == VT_UNIT_SPREAD ? "spread" : "text";
+    for (int i = 0, at = 0; i < u->n_flags && at < (int)sizeof c->cflags; i++)
+        at += snprintf(c->cflags + at, sizeof c->cflags - (size_t)at, "%s%s", i ? " " : "", u->flag[i]);
 }
 
 static void note_build(struct vt_candidate *c, struct vt_build *b)
@@ -103,10 +114,15 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct
     char key[VT_SHA256_HEX];
     struct vt_object_info info = {0};
     struct vt_build b = {0};
+    const struct vt_task_unit *of = vt_task_unit(t);
+    const char *const *own = of && of->n_flags > 0 ? of->flag : NULL; /* one more than can be given: ends with NULL */
+    const char *symbol = of ? VT_UNIT_ENTRY : vt_task_name(t);
     vt_status status = new_candidate(s->tier, out, err);
-    build_key(s->tier, unit, vt_task_name(t), key);
+    build_key(s->tier, own, unit, symbol, key);
+    if (status == VT_OK && of)
+        note_unit(*out, of);
     if (status == VT_OK && !(store && !is_fresh && find_kept(*out, store, key, &info))) {
-        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, vt_task_name(t), &b, err);
+        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, own, unit->p, unit->len, symbol, &b, err);
         if (status == VT_OK) {
             info = b.info;
             if (code) {

@@ -93,20 +93,42 @@ static void compare_f32(const struct vt_expect_array *a, const float *got, size_
         careful_f32(a, got, array, out);
 }
 
-static int64_t int_at(const void *buf, enum vt_dtype dtype, int64_t i)
+static void compare_f64(const struct vt_expect_array *a, const double *got, size_t array, struct vt_compare_result *out)
 {
-    if (dtype == VT_U8)
-        return ((const unsigned char *)buf)[i];
-    return dtype == VT_I32 ? ((const int32_t *)buf)[i] : ((const int64_t *)buf)[i];
+    double worst = 0;
+    for (int64_t i = 0; i < a->n_elem; i++) {
+        double error = fabs(got[i] - a->value[i]);
+        if (!is_right(a->value[i], a->bound[i], got[i])) {
+            note(out, array, i, a->value[i], got[i], a->bound[i]);
+            out->n_nan += isnan(got[i]) ? 1 : 0;
+            error = INFINITY;
+        } else if (!isfinite(a->value[i]) || error == 0) {
+            continue;
+        }
+        double ratio = a->bound[i] > 0 && isfinite(got[i]) ? fabs(got[i] - a->value[i]) / a->bound[i] : error;
+        worst = ratio > worst ? ratio : worst;
+    }
+    out->worst = worst > out->worst ? worst : out->worst;
 }
 
 static void compare_int(const struct vt_expect_array *a, const void *buf, size_t array, struct vt_compare_result *out)
 {
+    int64_t n_loose = 0;
     for (int64_t i = 0; i < a->n_elem; i++) {
-        int64_t got = int_at(buf, a->dtype, i);
+        int64_t got = vt_dtype_at(buf, a->dtype, i);
+        double bound = a->bound ? a->bound[i] : 0, error;
         if (got == a->exact[i])
             continue;
-        note(out, array, i, (double)a->exact[i], (double)got, 0);
+        error = fabs((double)got - (double)a->exact[i]);
+        if (bound > 0 && error <= bound) {
+            out->worst = error / bound > out->worst ? error / bound : out->worst;
+            continue;
+        }
+        if (n_loose < a->n_loose && error <= a->loose) {
+            n_loose++;
+            continue;
+        }
+        note(out, array, i, (double)a->exact[i], (double)got, bound);
         out->worst = INFINITY;
     }
 }
@@ -121,6 +143,8 @@ void vt_compare(const struct vt_expect *e, const void *const buf[], struct vt_co
         out->n_checked += a->n_elem;
         if (a->dtype == VT_F32)
             compare_f32(a, buf[i], i, out);
+        else if (a->dtype == VT_F64)
+            compare_f64(a, buf[i], i, out);
         else
             compare_int(a, buf[i], i, out);
     }

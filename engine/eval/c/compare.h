@@ -7,15 +7,18 @@
 
 #include "eval/check.h"
 
-/* Expected values of one output array. f32 outputs with rule VT_BOUND have value and bound; all others have `exact`
- * integers (i32, i64, u8) or value with bound 0 (f32 with rule VT_EXACT). */
+/* Expected values of one output array. Floats have value and bound (0 with rule VT_EXACT), integers `exact` and, with
+ * rule VT_BOUND, a bound beside it. */
 struct vt_expect_array {
     enum vt_dtype dtype;
     enum vt_compare_rule compare;
     int64_t n_elem;
-    double *value; /* NULL for integer arrays; a value beyond the float range is stored as the infinity it becomes */
-    double *bound;
-    int64_t *exact; /* NULL for f32 arrays */
+    double *value;  /* NULL for integer arrays; a value beyond the float range is stored as the infinity it becomes */
+    double *bound;  /* NULL for integers that must be equal */
+    int64_t *exact; /* NULL for floats */
+    /* Integers made of floats (spread.c): besides, this many elements may be off by at most `loose`. */
+    int64_t n_loose;
+    double loose;
 };
 struct vt_expect {
     size_t n_arrays;

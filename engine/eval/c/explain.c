@@ -206,6 +206,12 @@ void vt_c_record(const struct vt_tier *t, const struct vt_candidate *c, enum vt_
     if (!c)
         return;
     put_build(parts->record, c);
+    if (c->truth) {
+        vt_json *unit = vt_json_object();
+        vt_json_put_str(unit, "truth", c->truth);
+        vt_json_put_str(unit, "cflags", c->cflags);
+        vt_json_put(parts->record, "unit", unit);
+    }
     if (stage >= VT_STAGE_CHECK)
         put_jail(parts->record, c);
     if (c->is_unsafe)

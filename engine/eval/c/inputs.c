@@ -309,19 +309,51 @@ static void fill_f32(float *x, const struct vt_layout_array *l, const struct vt_
         fn(&r);
     }
     if (rules->has_range)
-        into_range(x, l->n_elem, !d->is_normal && !fn, rules->lo, rules->hi);
+        into_range(x, l->n_elem, !d->is_normal && !fn, (float)rules->lo, (float)rules->hi);
     if (rules->keep != VT_KEEP_ALL)
         keep_part(x, l, rules->keep);
 }
 
-static void put_int(void *buf, enum vt_dtype dtype, int64_t i, uint32_t v)
+static void put_int(void *buf, enum vt_dtype dtype, int64_t i, int64_t v)
 {
-    if (dtype == VT_U8)
-        ((unsigned char *)buf)[i] = (unsigned char)v;
-    else if (dtype == VT_I32)
-        ((int32_t *)buf)[i] = (int32_t)v;
-    else
-        ((int64_t *)buf)[i] = (int64_t)v;
+    switch (vt_dtype_size(dtype)) {
+    case 1:
+        ((uint8_t *)buf)[i] = (uint8_t)v;
+        return;
+    case 2:
+        ((uint16_t *)buf)[i] = (uint16_t)v;
+        return;
+    case 4:
+        ((uint32_t *)buf)[i] = (uint32_t)v;
+        return;
+    default:
+        ((int64_t *)buf)[i] = v;
+    }
+}
+
+static int64_t within(uint64_t bits, int64_t lo, int64_t hi)
+{
+    uint64_t n = (uint64_t)(hi - lo) + 1;
+    return lo + (int64_t)(bits % n);
+}
+
+/* Both ends of the range belong to it. */
+static void fill_span(void *buf, const struct vt_layout_array *l, enum vt_dtype dtype, enum vt_dist_kind kind,
+                      const struct vt_array_rules *rules, uint64_t key)
+{
+    const int64_t lo = (int64_t)rules->lo, hi = (int64_t)rules->hi;
+    const int64_t edges[] = {lo, hi, lo, hi, lo < 0 && hi >= 0 ? 0 : lo, hi > 0 && lo < 2 ? 1 : hi, lo + 1, hi - 1};
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    int64_t usual = within(vt_seed_mix(key, 7), lo, hi);
+    for (int64_t i = 0; i < l->n_elem; i++) {
+        uint64_t bits = (uint64_t)mix((uint32_t)i, k0, k1) << 32 | mix((uint32_t)i, k1, ~k0);
+        int64_t v = within(bits, lo, hi);
+        if (kind == VT_DIST_ENDS && (bits & 7) != 0)
+            v = edges[bits >> 32 & 7];
+        if (kind == VT_DIST_SPARSE && bits >> 58 != 0)
+            v = usual;
+        put_int(buf, dtype, i, v);
+    }
 }
 
 static void fill_int(void *buf, const struct vt_layout_array *l, enum vt_dtype dtype, bool is_mask, uint64_t max,
@@ -389,6 +421,29 @@ static vt_status spice_array(const vt_task *t, size_t i, const struct vt_layout_
     return VT_OK;
 }
 
+/* The float's values with bits below a float's, where the distribution has no structure that they would spoil. */
+static vt_status fill_f64(const vt_task *t, size_t array, const struct vt_layout_array *l, const struct vt_dist *d,
+                          const struct vt_dist *spice, double fan_in, uint64_t key, double *x, vt_err *err)
+{
+    const struct vt_array_rules *rules = &t->rules[array];
+    float *coarse = vt_alloc_array((size_t)l->n_elem, sizeof *coarse);
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    bool is_fine = !transforms[d->kind] || d->is_normal;
+    if (!coarse)
+        return vt_fail(err, VT_ENOMEM, "cannot make inputs: out of memory");
+    fill_f32(coarse, l, d, rules, fan_in, key);
+    vt_status s = spice ? spice_array(t, array, l, spice, fan_in, key, coarse, err) : VT_OK;
+    for (int64_t i = 0; i < l->n_elem; i++) {
+        double v = (double)coarse[i], below = (double)(int32_t)mix((uint32_t)i, ~k0, k1) * 0x1p-56;
+        bool is_plain = 2 * v == floor(2 * v);
+        x[i] = is_fine && !is_plain ? v + v * below : v;
+        if (rules->has_range)
+            x[i] = x[i] < rules->lo ? rules->lo : x[i] > rules->hi ? rules->hi : x[i];
+    }
+    free(coarse);
+    return s;
+}
+
 static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, const char *scale, uint64_t key, int dist,
                             int spice, void *buf, vt_err *err)
 {
@@ -401,8 +456,17 @@ static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, cons
         VT_TRY(vt_task_size(t, scale, rules->fan_in, &fan_in, err));
     if (rules->max)
         VT_TRY(vt_task_size(t, scale, rules->max, &max, err));
-    if (fan_in < 1 || max < 1 || max > INT32_MAX || (a->dtype == VT_U8 && max > 256))
+    if (fan_in < 1 || max < 1 || max > INT32_MAX ||
+        (vt_dtype_size(a->dtype) == 1 && max > (a->dtype == VT_I8 ? 128 : 256)))
         return vt_fail(err, VT_EFORMAT, "array \"%s\": fan_in or max is out of range at scale \"%s\"", a->name, scale);
+    if (a->dtype == VT_F64)
+        return fill_f64(t, i, &l->array[i], d,
+                        spice > 0 && strcmp(name, other) != 0 ? vt_dist_find(other, a->dtype) : NULL, (double)fan_in,
+                        key, buf, err);
+    if (d->kind == VT_DIST_SPAN || d->kind == VT_DIST_ENDS || d->kind == VT_DIST_SPARSE) {
+        fill_span(buf, &l->array[i], a->dtype, d->kind, rules, key);
+        return VT_OK;
+    }
     if (a->dtype != VT_F32) {
         fill_int(buf, &l->array[i], a->dtype, d->kind == VT_DIST_MASK, (uint64_t)max, key);
         return VT_OK;

@@ -286,6 +286,10 @@ vt_status vt_null_list(const vt_task *t, const vt_layout *layout, struct vt_null
     struct maker m = {t, layout, vt_alloc_array(MAX_NULLS, sizeof(struct vt_null)), 0, VT_OK, err};
     *out = NULL;
     *n = 0;
+    if (t->has_unit) {
+        free(m.list);
+        return vt_null_unit_list(t, layout, out, n, err);
+    }
     if (!m.list)
         return vt_fail(err, VT_ENOMEM, "out of memory for the null candidates of task %s", t->name);
     constants(&m);

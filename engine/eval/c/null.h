@@ -15,6 +15,9 @@ struct vt_null {
 };
 vt_status vt_null_list(const vt_task *t, const vt_layout *layout, struct vt_null **out, size_t *n,
                        vt_err *err) VT_MUST_USE;
+/* The same of a user's unit (null_unit.c), which vt_null_list calls. */
+vt_status vt_null_unit_list(const vt_task *t, const vt_layout *layout, struct vt_null **out, size_t *n,
+                            vt_err *err) VT_MUST_USE;
 void vt_null_free(struct vt_null *list, size_t n);
 
 #endif

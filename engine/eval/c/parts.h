@@ -74,6 +74,8 @@ struct vt_candidate {
     uint64_t build_rss_kib;
     bool is_no_reading; /* the text is not what it was compiled as (reading.h) */
     char why[256];      /* it was refused, or does not load */
+    const char *truth;  /* of a function in somebody's file: how its truth is made; NULL = the task is no such */
+    char cflags[512];   /* and what it is compiled with */
     /* load and after */
     bool is_reference; /* a task's own text: timed on several lanes at once, at home on each */
     struct vt_home home[VT_MAX_LANES];

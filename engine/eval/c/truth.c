@@ -19,6 +19,9 @@
 #include "eval/c/build.h"
 #include "eval/c/runner.h"
 #include "eval/c/scratch.h"
+#include "eval/c/spread.h"
+#include "eval/c/truth_wide.h"
+#include "eval/c/unit.h"
 #include "eval/c/widen.h"
 #include "eval/task_parts.h"
 #include "eval/truth_prelude.h"
@@ -59,6 +62,22 @@ static const char *const flags[] = {"-std=gnu++17",
                                     "-ffunction-sections",
                                     "-fdata-sections",
                                     NULL};
+/* Besides, of a unit: the headers of C, and its conversions of pointers. */
+static const char *const unit_flags[] = {"-nostdinc++", "-fpermissive", NULL};
+/* Of a unit whose truth is a spread (spread.c): C, in which the rounding mode counts. */
+static const char *const spread_flags[] = {"-std=gnu17",
+                                           "-O1",
+                                           "-ffp-contract=off",
+                                           "-frounding-math",
+                                           "-w",
+                                           "-fdiagnostics-color=never",
+                                           "-fvisibility=hidden",
+                                           "-c",
+                                           "-fPIC",
+                                           "-D_Thread_local=",
+                                           "-D__thread=",
+                                           "-fno-asynchronous-unwind-tables",
+                                           NULL};
 
 struct vt_truth {
     vt_task *task;
@@ -68,8 +87,11 @@ struct vt_truth {
     bool allow_unsafe;
     unsigned char *object;
     size_t object_len;
+    bool is_spread, is_wide; /* how a unit's truth is made: both have the layout of spread.h */
     /* of the run before */
     struct vt_truth_header header;
+    struct vt_spread_header spread;
+    double step[VT_TASK_MAX_ARRAYS]; /* vt_spread_collect */
     struct vt_plan plan;
     size_t in_bytes, va_bytes; /* what the runner can take */
     int in_fd;
@@ -82,7 +104,7 @@ static void put_call(struct vt_buf *b, const vt_task *t)
 {
     const char *comma = "";
     vt_buf_puts(b, "static void vt_call(void **a, const int *s)\n{\n    (void)s;\n    ");
-    vt_buf_printf(b, "%s(", t->name);
+    vt_buf_printf(b, "%s(", t->has_unit ? VT_UNIT_ENTRY : t->name);
     for (size_t i = 0; i < t->n_arrays; i++, comma = ", ")
         vt_buf_printf(b, "%s(%s *)a[%zu]", comma, vt_dtype_c_name(t->array[i].dtype), i);
     for (size_t i = 0; i < t->n_scalars; i++)
@@ -95,16 +117,36 @@ static void put_call(struct vt_buf *b, const vt_task *t)
     vt_buf_puts(b, ");\n}\n");
 }
 
+/* A unit in which double means double: it is an input, or a result. */
+static bool is_wide(const vt_task *t)
+{
+    for (size_t i = 0; t->has_unit && t->unit.truth == VT_UNIT_TEXT && i < t->n_arrays; i++)
+        if (t->array[i].dtype == VT_F64)
+            return true;
+    return false;
+}
+
 static vt_status make_source(const vt_task *t, struct vt_buf *b, vt_err *err)
 {
-    for (size_t i = 0; vt_truth_prelude[i]; i++)
-        vt_buf_puts(b, vt_truth_prelude[i]);
-    vt_buf_puts(b, t->helpers);
-    vt_buf_printf(b, "\nstatic %s {\n", t->signature);
-    vt_buf_puts(b, t->body);
-    vt_buf_puts(b, "\n}\n");
+    if (t->has_unit && t->unit.truth == VT_UNIT_SPREAD) {
+        vt_spread_source(t, b);
+        return vt_buf_check(b, "the source of the truth", err);
+    }
+    const char *const *prelude = is_wide(t) ? vt_truth_wide_prelude : vt_truth_prelude;
+    if (t->has_unit)
+        vt_buf_puts(b, vt_unit_text_headers);
+    for (size_t i = 0; prelude[i]; i++)
+        vt_buf_puts(b, prelude[i]);
+    if (t->has_unit) {
+        vt_unit_put_text_truth(t, b);
+    } else {
+        vt_buf_puts(b, t->helpers);
+        vt_buf_printf(b, "\nstatic %s {\n", t->signature);
+        vt_buf_puts(b, t->body);
+        vt_buf_puts(b, "\n}\n");
+    }
     put_call(b, t);
-    vt_buf_puts(b, vt_truth_entry);
+    vt_buf_puts(b, is_wide(t) ? vt_truth_wide_entry : vt_truth_entry);
     return vt_buf_check(b, "the source of the truth", err);
 }
 
@@ -115,6 +157,16 @@ static vt_status make_source_file(const struct vt_buf *source, int *fd, vt_err *
     memcpy(map, source->p, source->len);
     munmap(map, source->len);
     return VT_OK;
+}
+
+static vt_status judge_spread(const vt_task *t, const struct vt_build *b, vt_err *err)
+{
+    if (b->end == VT_BUILD_OK)
+        return VT_OK;
+    return vt_fail(err, VT_EFORMAT, "the unit of task %s does not compile as C: %s", t->name,
+                   b->diagnostics.n     ? b->diagnostics.item[0].text
+                   : b->info.refused[0] ? b->info.refused
+                                        : "the compiler gave up");
 }
 
 static vt_status judge_build(const vt_task *t, const char *cxx, struct vt_build *b, vt_err *err)
@@ -144,9 +196,10 @@ static vt_status judge_build(const vt_task *t, const char *cxx, struct vt_build 
 
 static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *source, const char *path, vt_err *err)
 {
-    enum { MAX_ARGS = 32 };
+    enum { MAX_ARGS = 64 };
     const char *argv[MAX_ARGS];
     static const char product[] = "truth.o";
+    const char *const *base = t->is_spread ? spread_flags : flags;
     struct vt_compile c = {argv, product, VT_TRUTH_SYMBOL, -1, COMPILE_WALL_S, COMPILE_WALL_S, COMPILE_MEMORY_MIB};
     struct vt_build b = {0};
     char program[512];
@@ -155,15 +208,20 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
         return vt_fail(err, VT_EUNSUPPORTED, "cannot find %s, which compiles the truth of task %s; install g++", cxx,
                        t->task->name);
     argv[n++] = program;
-    for (int i = 0; flags[i]; i++)
-        argv[n++] = flags[i];
-    const char *const tail[] = {"-o", product, "-xc++", "-", NULL};
+    for (int i = 0; base[i]; i++)
+        argv[n++] = base[i];
+    for (int i = 0; t->task->has_unit && !t->is_spread && unit_flags[i]; i++)
+        argv[n++] = unit_flags[i];
+    for (int i = 0; t->task->has_unit && i < t->task->unit.n_flags; i++)
+        if (vt_unit_flag_is_of_language(t->task->unit.flag[i], t->is_spread))
+            argv[n++] = t->task->unit.flag[i];
+    const char *const tail[] = {"-o", product, t->is_spread ? "-xc" : "-xc++", "-", NULL};
     memcpy(argv + n, tail, sizeof tail);
     VT_TRY(make_source_file(source, &c.source_fd, err));
     vt_status s = vt_compile_run(t->broker, t->lease, &c, &b, err);
     close(c.source_fd);
     if (s == VT_OK)
-        s = judge_build(t->task, cxx, &b, err);
+        s = t->is_spread ? judge_spread(t->task, &b, err) : judge_build(t->task, cxx, &b, err);
     if (s == VT_OK)
         s = vt_fs_write_atomic(path, b.object, b.object_len, err);
     if (s == VT_OK) {
@@ -175,14 +233,17 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
     return s;
 }
 
-static char *object_path(const char *dir, const char *cxx, const struct vt_buf *source)
+static char *object_path(const vt_truth *t, const char *dir, const char *cxx, const struct vt_buf *source)
 {
+    const char *const *base = t->is_spread ? spread_flags : flags;
     struct vt_sha256 h;
     char hex[VT_SHA256_HEX], name[VT_SHA256_HEX + 8];
     vt_sha256_init(&h);
     vt_hash_str(&h, "compiler", cxx);
-    for (int i = 0; flags[i]; i++)
-        vt_hash_str(&h, "flag", flags[i]);
+    for (int i = 0; base[i]; i++)
+        vt_hash_str(&h, "flag", base[i]);
+    for (int i = 0; t->task->has_unit && i < t->task->unit.n_flags; i++)
+        vt_hash_str(&h, "own flag", t->task->unit.flag[i]);
     vt_hash_field(&h, "source", source->p, source->len);
     vt_sha256_hex(&h, hex);
     snprintf(name, sizeof name, "truth-%.32s", hex);
@@ -211,7 +272,8 @@ static bool find_kept(vt_truth *t, const char *path)
 vt_status vt_truth_new(vt_task *task, const struct vt_truth_opts *o, vt_truth **out, vt_err *err)
 {
     struct vt_buf source;
-    const char *cxx = o->cxx ? o->cxx : getenv("CXX");
+    bool is_spread = task->has_unit && task->unit.truth == VT_UNIT_SPREAD;
+    const char *cxx = is_spread ? (o->cc ? o->cc : getenv("CC")) : o->cxx ? o->cxx : getenv("CXX");
     char *path = NULL;
     *out = NULL;
     if (!o->allow_unsafe)
@@ -220,7 +282,9 @@ vt_status vt_truth_new(vt_task *task, const struct vt_truth_opts *o, vt_truth **
     if (!t)
         return vt_fail(err, VT_ENOMEM, "out of memory while preparing the truth of task %s", task->name);
     if (!cxx || !*cxx)
-        cxx = "g++";
+        cxx = is_spread ? "cc" : "g++";
+    t->is_spread = is_spread;
+    t->is_wide = is_wide(task);
     vt_buf_init(&source, MAX_SOURCE_BYTES);
     t->task = vt_task_ref(task);
     t->broker = o->broker;
@@ -231,7 +295,7 @@ vt_status vt_truth_new(vt_task *task, const struct vt_truth_opts *o, vt_truth **
     vt_status s = vt_fs_mkdir_p(o->dir, err);
     if (s == VT_OK)
         s = make_source(task, &source, err);
-    if (s == VT_OK && !(path = object_path(o->dir, cxx, &source)))
+    if (s == VT_OK && !(path = object_path(t, o->dir, cxx, &source)))
         s = vt_fail(err, VT_ENOMEM, "out of memory while preparing the truth of task %s", task->name);
     if (s == VT_OK && !find_kept(t, path))
         s = compile(t, cxx, &source, path, err);
@@ -277,13 +341,15 @@ static vt_status place(vt_truth *t, const vt_layout *l, vt_err *err)
 {
     const vt_task *task = t->task;
     struct vt_truth_header *h = &t->header;
-    size_t in = sizeof *h, out = 0;
+    size_t in = t->is_spread || t->is_wide ? sizeof t->spread : sizeof *h, out = 0;
     memset(h, 0, sizeof *h);
+    if (t->is_spread || t->is_wide)
+        vt_spread_place(task, l, t->is_wide ? VT_TRUTH_WIDE : 0, &t->spread, &in, &out);
     h->n_arrays = (int64_t)task->n_arrays;
     h->n_sizes = (int64_t)task->n_sizes;
     for (size_t i = 0; i < task->n_sizes; i++)
         h->size[i] = l->size[i];
-    for (size_t i = 0; i < task->n_arrays; i++) {
+    for (size_t i = 0; i < task->n_arrays && !t->is_spread && !t->is_wide; i++) {
         const struct vt_task_array *a = &task->array[i];
         int64_t n = l->array[i].n_elem;
         bool is_float = a->dtype == VT_F32;
@@ -330,6 +396,13 @@ static vt_status open_runner(vt_truth *t, const vt_layout *l, vt_err *err)
 static void put_inputs(vt_truth *t, const void *const buf[])
 {
     unsigned char *to = (unsigned char *)t->in_map + t->plan.array[0].in_at + t->plan.array[0].data;
+    if (t->is_spread || t->is_wide) {
+        memcpy(to, &t->spread, sizeof t->spread);
+        for (size_t i = 0; i < t->task->n_arrays; i++)
+            if (t->spread.array[i].in >= 0)
+                memcpy(to + t->spread.array[i].in, buf[i], (size_t)t->spread.array[i].bytes);
+        return;
+    }
     memcpy(to, &t->header, sizeof t->header);
     for (size_t i = 0; i < t->task->n_arrays; i++) {
         if (t->header.array[i].in < 0)
@@ -368,31 +441,20 @@ static void set_bounds(const vt_task *t, const struct vt_layout_array *l, const 
     }
 }
 
-static int64_t raw_int(const char *p, enum vt_dtype dtype, int64_t i)
-{
-    int32_t i32;
-    int64_t i64;
-    if (dtype == VT_U8)
-        return ((const unsigned char *)p)[i];
-    if (dtype == VT_I32) {
-        memcpy(&i32, p + i * 4, sizeof i32);
-        return i32;
-    }
-    memcpy(&i64, p + i * 8, sizeof i64);
-    return i64;
-}
-
-static vt_status collect_array(const vt_truth *t, const vt_layout *l, size_t i, struct vt_expect_array *e, vt_err *err)
+static vt_status collect_array(vt_truth *t, const vt_layout *l, size_t i, struct vt_expect_array *e, vt_err *err)
 {
     const vt_task *task = t->task;
     const unsigned char *from = t->outputs.map + t->plan.array[1].out_at + t->plan.array[1].data;
     size_t n = (size_t)l->array[i].n_elem;
+    if (t->is_spread || t->is_wide)
+        return vt_spread_collect(task, &t->spread, i, from, l->array[i].row, t->is_wide ? task->k : 0, &t->step[i], e,
+                                 err);
     from += t->header.array[i].out;
-    *e = (struct vt_expect_array){task->array[i].dtype, task->array[i].compare, (int64_t)n, NULL, NULL, NULL};
+    *e = (struct vt_expect_array){task->array[i].dtype, task->array[i].compare, (int64_t)n, NULL, NULL, NULL, 0, 0};
     if (e->dtype != VT_F32) {
         e->exact = vt_alloc_array(n, sizeof *e->exact);
         for (int64_t j = 0; e->exact && j < e->n_elem; j++)
-            e->exact[j] = raw_int((const char *)from, e->dtype, j);
+            e->exact[j] = vt_dtype_at(from, e->dtype, j);
         return e->exact ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for the truth of task %s", task->name);
     }
     const struct vt_truth_real *y = (const struct vt_truth_real *)(const void *)from;

@@ -15,6 +15,7 @@
 typedef struct vt_truth vt_truth;
 struct vt_truth_opts {
     const char *cxx; /* NULL = $CXX or g++ */
+    const char *cc;  /* for units whose truth is a spread; NULL = $CC or cc */
     const char *dir; /* folder where compiled truths are kept by content; created; required */
     struct vt_broker *broker;
     vt_lease *lease;

@@ -21,6 +21,13 @@ extern const struct vt_embedded vt_cuda_device_text[];
 vt_status vt_cuda_reference(const vt_task *t, struct vt_buf *out, vt_err *err)
 {
     vt_buf_init(out, MAX_TEXT);
+    for (size_t i = 0; i < vt_task_n_arrays(t); i++)
+        if (vt_task_unit(t) || vt_task_array(t, i)->dtype > VT_U8)
+            return vt_fail(
+                err, VT_EUNSUPPORTED,
+                "task %s is a function of a C file or has arrays of a type that the cuda tier does not know; "
+                "use --tier c",
+                vt_task_name(t));
     if (!vt_task_cuda(t))
         return vt_cuda_from_c(t, out, err);
     vt_buf_puts(out, vt_task_cuda(t));

@@ -113,6 +113,7 @@ static vt_status describe(const struct vt_run_ground *g, size_t set, size_t i, s
     const struct vt_array_rules *rules = &t->rules[i];
     const char *scale = g->set[set].is_hidden ? "hidden" : g->scale;
     const int dist = g->set[set].dist;
+    const float lo = (float)rules->lo, hi = (float)rules->hi;
     const struct vt_dist *d = vt_dist_find(a->dist[dist % a->n_dists], a->dtype);
     int64_t fan_in = 1, max = 2;
     if (rules->fan_in)
@@ -134,14 +135,14 @@ static vt_status describe(const struct vt_run_ground *g, size_t set, size_t i, s
                                .keep = (int)rules->keep,
                                .has_range = rules->has_range,
                                .is_mask = d->kind == VT_DIST_MASK,
-                               .lo = rules->lo,
-                               .hi = rules->hi};
+                               .lo = lo,
+                               .hi = hi};
     out->n_rows = out->n / out->block;
-    out->unit = rules->hi - rules->lo;
-    out->from = rules->lo;
+    out->unit = hi - lo;
+    out->from = lo;
     if (rules->has_range && (d->is_normal || d->kind != VT_DIST_RAW)) {
-        out->unit = exp2f(floorf(log2f((rules->hi - rules->lo) / 6)));
-        out->from = out->unit * roundf((rules->lo + (rules->hi - rules->lo) / 2) / out->unit);
+        out->unit = exp2f(floorf(log2f((hi - lo) / 6)));
+        out->from = out->unit * roundf((lo + (hi - lo) / 2) / out->unit);
     }
     return VT_OK;
 }

@@ -1,0 +1,3 @@
+/* --function f --shape x=n --size n=1000 */
+void f(x, n) float *x; int n; { for (int i = 0; i < n; i++) x[i] += 1; }
+/* ==== refused: write its definition with a prototype ==== */
