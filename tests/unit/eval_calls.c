@@ -43,7 +43,7 @@ static bool open_kernel(struct kernel *k, const char *code, size_t in_shift, uin
     k->outputs.fd = k->in_fd = -1;
     vt_buf_init(&unit, 1 << 20);
     vt_buf_printf(&unit, "%s#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", vt_unit_prelude, code);
-    CHECK_OK(vt_build_run(broker, &cc, NULL, unit.p, unit.len, "f", &k->build, &err), err);
+    CHECK_OK(vt_build_run(broker, &cc, NULL, NULL, unit.p, unit.len, "f", &k->build, &err), err);
     vt_buf_free(&unit);
     if (k->build.end != VT_BUILD_OK) {
         printf("  %s %s\n", k->build.log, k->build.info.refused);

@@ -148,7 +148,7 @@ void vt_diagnostics_parse(const char *log, size_t len, struct vt_diagnostics *ou
         bool is_absent = starts(p, stop, VT_ENTRY_FILE ":"), is_prototype = starts(p, stop, VT_PROTOTYPE_FILE ":");
         if (is_absent) {
             out->is_absent = out->is_absent || find(p, stop, ": error: ");
-        } else if (is_prototype ? read_prototype(p, stop, &d) : read_line(p, stop, &d)) {
+        } else if (is_prototype ? !out->is_absent && read_prototype(p, stop, &d) : read_line(p, stop, &d)) {
             out->n_errors++;
             if (out->n < VT_MAX_DIAGNOSTICS)
                 out->item[out->n++] = d;
