@@ -204,7 +204,7 @@ struct vt_cuda_run {
     const struct vt_cuda_adapter *adapter;
 };
 
-struct vt_cuda_grad {             /* impl of a gradient */
+struct vt_cuda_grad {            /* impl of a gradient */
     struct vt_cuda_block memory; /* fp32, as the adapter's parameters */
 };
 

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(m) block(512) args(a, x, y, k)
 extern "C" __global__ void k(const float *__restrict__ a, const float *__restrict__ x, float *__restrict__ y, int k)
 {

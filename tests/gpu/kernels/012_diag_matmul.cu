@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(ceil_div(m, 256), n) block(256) args(a, b, c, m)
 extern "C" __global__ void k(const float *__restrict__ a, const float *__restrict__ b, float *__restrict__ c, int m)
 {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(ceil_div(n, 128) * ceil_div(n, 128)) block(256) args(a, b, c, n)
 // Tiles of 128 x 128, and of k only what both factors have there; the longest first.
 #define UPPER 1

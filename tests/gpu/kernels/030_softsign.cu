@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(ceil_div(n, 1024)) block(256) args(x, y, n)
 __device__ float f(float v) { return __fdividef(v, 1.0f + fabsf(v)); }
 extern "C" __global__ void k(const float *__restrict__ x, float *__restrict__ y, int n)

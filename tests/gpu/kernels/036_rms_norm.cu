@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(ceil_div(s, 256), n) block(256) args(x, y, eps, c, s)
 // A column of 64 channels stays in registers: one read, one write.
 extern "C" __global__ void __launch_bounds__(256) k(const float *__restrict__ x, float *__restrict__ y, float eps, int c, int s)

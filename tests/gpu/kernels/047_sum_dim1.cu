@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(ceil_div(m, 32), b) block(32, 16) args(x, y, n, m)
 extern "C" __global__ void k(const float *__restrict__ x, float *__restrict__ y, int n, int m)
 {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(ceil_div(ceil_div(w - 2, 4), 128), ceil_div(h - 2, 16), n * c) block(128) args(x, weight, y, c, h, w)
 // Four outputs a thread, down a strip of sixteen rows: a row of inputs is read once and used three times.
 __device__ void row_of(const float *__restrict__ in, int j, int w, float r[6])

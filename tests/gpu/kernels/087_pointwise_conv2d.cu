@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(ceil_div(h * w, 128), ceil_div(co, 128), n) block(256) smem(65536) args(x, weight, y, ci, co, h, w)
 // A product of 128 outputs by 128 pixels over all 64 inputs, in shared memory; other shapes one by one.
 extern "C" __global__ void __launch_bounds__(256) k(const float *__restrict__ x, const float *__restrict__ weight,

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // launch k grid(n) block(256) args(x, y, m)
 extern "C" __global__ void k(const float *__restrict__ x, float *__restrict__ y, int m)
 {

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // scratch part bytes(4 * n)
 // launch rows grid(n) block(256) args(x, label, part, m)
 // launch total grid(1) block(1024) args(part, loss, n)

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // scratch part bytes(4 * 2112)
 // launch parts grid(2112) block(256) args(pred, target, part, n, m)
 // launch last grid(1) block(256) args(part, loss, n)
