@@ -2,10 +2,10 @@
  *
  * native_weights.c: weights of models on this machine: where their ids begin, their averages, and their files.
  *
- * The root of an id names the base file's digest, the numerics of the backend and how the adapter was made (seed or
- * files). A snapshot is a PEFT folder with a sidecar that holds the id and what must be equal for results to continue;
- * the sidecar is written last, so a folder with one is whole. Files are the worker's: a save or a load takes no turn
- * from the model.
+ * The root of an id names the base's digest, what its tokens mean, the numerics of the backend and how the adapter was
+ * made (seed or files). A snapshot is a PEFT folder with a sidecar that holds the id and what must be equal for results
+ * to continue; the sidecar is written last, so a folder with one is whole. Files are the worker's: a save or a load
+ * takes no turn from the model.
  */
 #include "base/alloc.h"
 #include "base/fs.h"
@@ -54,6 +54,7 @@ static void hash_root(const vt_policy *p, struct vt_sha256 *h)
 
     vt_sha256_init(h);
     vt_hash_str(h, "base", n->digest);
+    vt_hash_str(h, "tokens", n->tokens_digest);
     vt_hash_str(h, "numerics", vt_lm_numerics(n->lm));
 }
 
