@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * backends.c: the list of backends.h. The CPU's comes first until the GPU's trains as it does; VEGTTT_BACKEND=cuda asks
- * for a GPU.
+ * backends.c: the lists of backends.h. The CPU's comes first until the GPU's trains as it does; VEGTTT_BACKEND=cuda
+ * asks for a GPU.
  */
 #include "policy/backends.h"
 #include "cpu/lm_cpu.h"
+#include "policy/openai.h"
 #include <stdlib.h>
 #ifdef VEGTTT_HAS_CUDA
 #include "cuda/cuda.h"
@@ -23,3 +24,5 @@ const char *vt_lm_backend_asked(void)
     const char *name = getenv("VEGTTT_BACKEND");
     return name && *name ? name : NULL;
 }
+
+const struct vt_policy_backend *const vt_policy_served[] = {&vt_policy_openai, NULL};
