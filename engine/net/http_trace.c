@@ -67,6 +67,7 @@ static void put_header(const vt_http_call *c, vt_json *headers, const char *line
                                               "proxy-authorization"};
     const char *colon = memchr(line, ':', n);
     char *name = colon ? vt_strndup(line, (size_t)(colon - line)) : NULL, *value;
+    bool is_secret = false;
 
     if (!name)
         return;
@@ -74,12 +75,11 @@ static void put_header(const vt_http_call *c, vt_json *headers, const char *line
         colon++;
     while (colon < line + n && *colon == ' ');
     value = vt_strndup(colon, (size_t)(line + n - colon));
-    for (size_t i = 0; value && i < sizeof credentials / sizeof credentials[0]; i++)
-        if (strcasecmp(name, credentials[i]) == 0)
-            snprintf(value, strlen(value) + 1, "(secret)");
+    for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++)
+        is_secret = is_secret || strcasecmp(name, credentials[i]) == 0;
     if (value) {
         vt_http_mask(c->http, value);
-        vt_json_put_str(headers, name, value);
+        vt_json_put_str(headers, name, is_secret ? "(secret)" : value);
     }
     free(name);
     free(value);
