@@ -86,6 +86,11 @@ void vt_net_close(struct vt_net *n)
     free(n);
 }
 
+vt_loop *vt_net_loop(struct vt_net *n)
+{
+    return n->loop;
+}
+
 vt_http *vt_net_http(struct vt_net *n)
 {
     return n->http;

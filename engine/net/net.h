@@ -13,6 +13,7 @@ vt_status vt_net_open(const struct vt_http_opts *o, struct vt_net **out, vt_err 
 /* What was posted is done first; calls under way end with VT_ECANCELLED. NULL is allowed. Not from the thread itself.
  */
 void vt_net_close(struct vt_net *n);
+vt_loop *vt_net_loop(struct vt_net *n);
 vt_http *vt_net_http(struct vt_net *n);
 void vt_net_post(struct vt_net *n, struct vt_post *p); /* thread-safe */
 

@@ -6,6 +6,7 @@
 #include "policy/backends.h"
 #include "cpu/lm_cpu.h"
 #include "policy/openai.h"
+#include "policy/tinker.h"
 #include <stdlib.h>
 #ifdef VEGTTT_HAS_CUDA
 #include "cuda/cuda.h"
@@ -25,4 +26,4 @@ const char *vt_lm_backend_asked(void)
     return name && *name ? name : NULL;
 }
 
-const struct vt_policy_backend *const vt_policy_served[] = {&vt_policy_openai, NULL};
+const struct vt_policy_backend *const vt_policy_served[] = {&vt_policy_openai, &vt_policy_tinker, NULL};
