@@ -33,7 +33,7 @@ struct chunk {
     struct training *j;
     struct vt_tinker_batch batch;
     int seq;
-    bool is_sent;
+    bool is_sent, was_refused; /* in protobuf */
 };
 
 enum phase { MAKING, FORWARDING, TRAINING };
@@ -54,6 +54,7 @@ struct training {
     size_t n_chunks;
     char name[48], checkpoint[VT_TINKER_NAME], sampler[VT_TINKER_NAME];
     double grad_norm;
+    bool has_steps; /* the step and the saves are on their way */
     const char *config_names[MAX_CONFIG];
     double config[MAX_CONFIG];
     int n_open;
@@ -248,6 +249,19 @@ static void create_model(struct training *j)
 /* --- the batch --- */
 
 static void send_chunk(struct chunk *c);
+static void send_steps(struct training *j);
+
+/* The chunks that have not been sent, and behind the last of them the step. */
+static void send_rest(struct training *j)
+{
+    for (size_t i = 0; i < j->n_chunks && j->status == VT_OK; i++)
+        if (!j->chunks[i].is_sent)
+            send_chunk(&j->chunks[i]);
+    if (j->phase == TRAINING && !j->has_steps && j->status == VT_OK) {
+        j->has_steps = true;
+        send_steps(j);
+    }
+}
 
 /* The first batch of a session tells the dialect. */
 static void on_batch_accepted(void *arg)
@@ -256,11 +270,9 @@ static void on_batch_accepted(void *arg)
     struct training *j = c->j;
 
     if (j->t->wire == VT_TINKER_UNDECIDED)
-        j->t->wire = VT_TINKER_PROTO;
+        j->t->wire = c->was_refused ? VT_TINKER_JSON : VT_TINKER_PROTO;
     j->n_open++;
-    for (size_t i = 0; i < j->n_chunks && j->status == VT_OK; i++)
-        if (!j->chunks[i].is_sent)
-            send_chunk(&j->chunks[i]);
+    send_rest(j);
     j->n_open--;
 }
 
@@ -270,10 +282,18 @@ static void on_batch(void *arg, vt_status status, const struct vt_tinker_reply *
     struct training *j = c->j;
     vt_err err = why ? *why : (vt_err){0};
 
-    if (status != VT_OK && j->t->wire == VT_TINKER_UNDECIDED && !j->job.is_halted &&
+    if (status != VT_OK && j->t->wire == VT_TINKER_UNDECIDED && !j->job.is_halted && !c->was_refused &&
         (reply->status == 415 || reply->status == 422 || reply->status == 500)) {
-        j->t->wire = VT_TINKER_JSON;
+        c->was_refused = true;
         send_chunk(c);
+        answered(j, VT_OK, NULL);
+        return;
+    }
+    if (status != VT_OK && j->t->wire == VT_TINKER_UNDECIDED && c->was_refused && reply->status == 415) {
+        c->was_refused = false; /* it reads protobuf after all, and had failed */
+        j->t->wire = VT_TINKER_PROTO;
+        send_chunk(c);
+        send_rest(j);
         answered(j, VT_OK, NULL);
         return;
     }
@@ -282,12 +302,10 @@ static void on_batch(void *arg, vt_status status, const struct vt_tinker_reply *
     answered(j, status, &err);
 }
 
-static void send_steps(struct training *j);
-
 static void send_chunk(struct chunk *c)
 {
     struct training *j = c->j;
-    const enum vt_tinker_wire wire = j->t->wire;
+    const enum vt_tinker_wire wire = c->was_refused ? VT_TINKER_JSON : j->t->wire;
     struct vt_tinker_post p = {.endpoint = c->batch.forward_only && wire == VT_TINKER_JSON ? "forward" : "forward_backward",
                                .is_proto = wire != VT_TINKER_JSON,
                                .is_trial = wire == VT_TINKER_UNDECIDED,
@@ -309,8 +327,6 @@ static void send_chunk(struct chunk *c)
         return;
     }
     j->n_open++;
-    if (wire != VT_TINKER_UNDECIDED && c == &j->chunks[j->n_chunks - 1] && j->phase == TRAINING)
-        send_steps(j);
 }
 
 /* Cuts the batch as the service wants it. */
@@ -351,8 +367,7 @@ static void send_batch(struct training *j, const struct vt_tinker_batch *whole)
     else if (j->t->wire == VT_TINKER_UNDECIDED)
         send_chunk(&j->chunks[0]); /* the others when it was accepted */
     else
-        for (size_t i = 0; i < j->n_chunks && j->status == VT_OK; i++)
-            send_chunk(&j->chunks[i]);
+        send_rest(j);
     answered(j, VT_OK, NULL);
 }
 
