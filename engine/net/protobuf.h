@@ -3,8 +3,8 @@
  * protobuf.h: the wire format of Protocol Buffers (encoding of proto3) without schemas: fields are written one after
  * another into a buffer and read one after another from bytes. What a field means is its caller's.
  *
- * Reading never goes past the end and never fails half: vt_pb_next gives the next field, of whatever number and type, or
- * false at the end; `is_bad` then says whether the end is one, or the bytes are no message.
+ * Reading never goes past the end and never fails half: vt_pb_next gives the next field, of whatever number and type,
+ * or false at the end; `is_bad` then says whether the end is one, or the bytes are no message.
  */
 #ifndef VT_NET_PROTOBUF_H
 #define VT_NET_PROTOBUF_H
@@ -16,7 +16,8 @@
 
 enum vt_pb_type { VT_PB_VARINT = 0, VT_PB_FIXED64 = 1, VT_PB_BYTES = 2, VT_PB_FIXED32 = 5 };
 
-/* --- writing; failures stick to the buffer. Zeros and empty texts are written: who wants them away leaves them out --- */
+/* --- writing; failures stick to the buffer. Zeros and empty texts are written: who wants them away leaves them out ---
+ */
 
 void vt_pb_put_int(struct vt_buf *b, int field, int64_t v);
 void vt_pb_put_double(struct vt_buf *b, int field, double v);

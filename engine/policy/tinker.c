@@ -37,12 +37,14 @@ static vt_status find_url(char **out, vt_err *err)
 static vt_status check_parsed(const struct vt_remote_spec *s, const char *spec, vt_err *err)
 {
     if (!s->what[0])
-        return vt_fail(err, VT_EINVAL, "the model \"%.200s\" names no base model: write tinker:ORGANISATION/NAME", spec);
+        return vt_fail(err, VT_EINVAL, "the model \"%.200s\" names no base model: write tinker:ORGANISATION/NAME",
+                       spec);
     if (!s->tokenizer)
-        return vt_fail(err, VT_EINVAL,
-                       "the model \"%.200s\" is worked with in tokens: name its tokenizer (tinker:%.100s?tokenizer=PATH, a "
-                       "folder, tokenizer.json or .gguf)",
-                       spec, s->what);
+        return vt_fail(
+            err, VT_EINVAL,
+            "the model \"%.200s\" is worked with in tokens: name its tokenizer (tinker:%.100s?tokenizer=PATH, a "
+            "folder, tokenizer.json or .gguf)",
+            spec, s->what);
     return VT_OK;
 }
 

@@ -30,8 +30,8 @@ struct vt_tinker_wait {
 struct vt_tinker {
     struct vt_remote remote;
     vt_policy *policy;
-    char *base;   /* …/api/v1/ */
-    char *model;  /* base model */
+    char *base;     /* …/api/v1/ */
+    char *model;    /* base model */
     int deadline_s; /* of a promise */
     int ttl_s;      /* of what is saved */
     size_t chunk_len, chunk_bytes;
@@ -44,7 +44,7 @@ struct vt_tinker {
     vt_timer heartbeat;
     struct vt_tinker_call *beating, *opening;
     vt_err why_no_session;
-    char *credential; /* what X-API-Key carries */
+    char *credential;       /* what X-API-Key carries */
     double sampling_from_s; /* back-pressure: no sample is submitted before */
     enum vt_tinker_wire wire;
     bool was_interrupted;
@@ -62,8 +62,8 @@ uint64_t vt_tinker_random(void); /* the system's: names that nobody else makes *
 enum vt_tinker_class { VT_TINKER_PLAIN, VT_TINKER_SAMPLING, VT_TINKER_TRAINING };
 
 struct vt_tinker_reply {
-    int status;           /* HTTP's, of the last answer; 0 = none */
-    const vt_json *json;  /* NULL where it is protobuf, or where there is nothing */
+    int status;          /* HTTP's, of the last answer; 0 = none */
+    const vt_json *json; /* NULL where it is protobuf, or where there is nothing */
     const void *proto;
     size_t len;
 };
@@ -78,11 +78,11 @@ struct vt_tinker_post {
     const char *endpoint;
     char *body; /* malloc'd; taken whatever comes of it; NULL = GET */
     size_t len;
-    bool is_proto;      /* the body */
-    bool is_promise;    /* the answer names a result that is fetched */
-    bool is_trial;      /* 415, 422 and 500 are final: does the server read protobuf? */
+    bool is_proto;   /* the body */
+    bool is_promise; /* the answer names a result that is fetched */
+    bool is_trial;   /* 415, 422 and 500 are final: does the server read protobuf? */
     enum vt_tinker_class class;
-    double patience_s;  /* 0 = 300 */
+    double patience_s;             /* 0 = 300 */
     struct vt_tinker_calls *calls; /* may be NULL */
     void (*accepted)(void *arg);   /* the promise was made; may be NULL */
     vt_tinker_done *done;          /* once, never before this returns */
@@ -96,7 +96,7 @@ void vt_tinker_cancel_call(struct vt_tinker_call *c);
 /* --- tinker_session.c --- */
 
 vt_status vt_tinker_open_session(vt_policy *p, int stop_fd, vt_err *err) VT_MUST_USE; /* blocks */
-void vt_tinker_end_session(struct vt_tinker *t);                                    /* blocks, a few seconds at most */
+void vt_tinker_end_session(struct vt_tinker *t); /* blocks, a few seconds at most */
 /* True when there is a session; else w goes on later. */
 bool vt_tinker_need_session(struct vt_tinker *t, struct vt_tinker_wait *w);
 /* w goes on once the service has said whether it knows the session; if not, there is another one, or none. */
@@ -149,7 +149,7 @@ struct vt_tinker_batch {
     const struct vt_train_seq *seqs;
     size_t first, n; /* this part of them */
     const char *loss;
-    bool has_ratio;         /* logq and advantage go along; else weights */
+    bool has_ratio;              /* logq and advantage go along; else weights */
     const float *const *weights; /* [of all sequences]; NULL = zeros (forward only) */
     const char *const *config_names;
     const double *config;
@@ -161,7 +161,8 @@ vt_status vt_tinker_write_batch(enum vt_tinker_wire wire, const char *model, int
 /* What one sequence is estimated to take on the wire. */
 size_t vt_tinker_batch_bytes(const struct vt_train_seq *q, bool has_ratio);
 /* The log-probabilities of the completions' tokens into logp of the batch's sequences. */
-vt_status vt_tinker_read_batch(const struct vt_tinker_reply *r, const struct vt_tinker_batch *b, vt_err *err) VT_MUST_USE;
+vt_status vt_tinker_read_batch(const struct vt_tinker_reply *r, const struct vt_tinker_batch *b,
+                               vt_err *err) VT_MUST_USE;
 
 struct vt_tinker_sequence {
     int32_t *tokens;
@@ -176,7 +177,8 @@ struct vt_tinker_samples {
     size_t n_prompt;
     bool is_json;
 };
-vt_status vt_tinker_read_samples(const struct vt_tinker_reply *r, struct vt_tinker_samples *out, vt_err *err) VT_MUST_USE;
+vt_status vt_tinker_read_samples(const struct vt_tinker_reply *r, struct vt_tinker_samples *out,
+                                 vt_err *err) VT_MUST_USE;
 void vt_tinker_samples_free(struct vt_tinker_samples *s);
 
 #endif

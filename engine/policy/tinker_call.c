@@ -92,7 +92,8 @@ static vt_status send(struct vt_tinker_call *c, const char *endpoint, char *body
                       vt_err *err)
 {
     const char *const accept = "Accept: " PROTO_TYPE ", application/json";
-    const char *headers[5] = {accept, body ? is_proto ? "Content-Type: " PROTO_TYPE : "Content-Type: application/json" : accept};
+    const char *headers[5] = {accept, body ? is_proto ? "Content-Type: " PROTO_TYPE : "Content-Type: application/json"
+                                           : accept};
     struct vt_buf url, key;
     vt_status status;
     int n = 2;
@@ -109,20 +110,21 @@ static vt_status send(struct vt_tinker_call *c, const char *endpoint, char *body
     if (status == VT_OK)
         status = vt_buf_check(&key, "a key", err);
     if (status == VT_OK)
-        status = vt_http_send(vt_net_http(c->t->remote.net),
-                              &(struct vt_http_request){.method = body ? "POST" : "GET",
-                                                        .url = url.p,
-                                                        .headers = headers,
-                                                        .body = body,
-                                                        .len = len,
-                                                        .what = c->what,
-                                                        .attempt_s = c->promise ? poll_s : submit_s,
-                                                        .silence_s = 2 * poll_s,
-                                                        .patience_s = c->p.patience_s > 0 ? c->p.patience_s : default_patience_s,
-                                                        .judge = judge,
-                                                        .done = done,
-                                                        .arg = c},
-                              &c->http, err);
+        status = vt_http_send(
+            vt_net_http(c->t->remote.net),
+            &(struct vt_http_request){.method = body ? "POST" : "GET",
+                                      .url = url.p,
+                                      .headers = headers,
+                                      .body = body,
+                                      .len = len,
+                                      .what = c->what,
+                                      .attempt_s = c->promise ? poll_s : submit_s,
+                                      .silence_s = 2 * poll_s,
+                                      .patience_s = c->p.patience_s > 0 ? c->p.patience_s : default_patience_s,
+                                      .judge = judge,
+                                      .done = done,
+                                      .arg = c},
+            &c->http, err);
     if (status != VT_OK)
         free(body);
     if (key.len > 0)

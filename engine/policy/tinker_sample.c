@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tinker_sample.c: sampling and scoring at a service. Weights are sampled from through a sampling session, which is made
- * when somebody first wants one, from the base model or from the state as it was published with its update; requests
- * that come meanwhile wait for it. A score is a sample of one token whose prompt is the text, with the prompt's
- * log-probabilities.
+ * tinker_sample.c: sampling and scoring at a service. Weights are sampled from through a sampling session, which is
+ * made when somebody first wants one, from the base model or from the state as it was published with its update;
+ * requests that come meanwhile wait for it. A score is a sample of one token whose prompt is the text, with the
+ * prompt's log-probabilities.
  *
  * A promise that the service has lost (410) is asked for again under a new number. A session that the service knows no
  * more is made anew once, and with it what the request needs.
@@ -150,8 +150,9 @@ static void write_score(struct vt_buf *b, const struct vt_score_request *r, int 
 {
     vt_buf_puts(b, "{\"num_samples\":1");
     write_prompt(b, r->prompt, r->n_prompt, r->tokens[row], r->n[row]);
-    vt_buf_puts(b, ",\"sampling_params\":{\"max_tokens\":1,\"temperature\":1,\"top_k\":-1,\"top_p\":1},\"prompt_logprobs\":"
-                   "true");
+    vt_buf_puts(
+        b, ",\"sampling_params\":{\"max_tokens\":1,\"temperature\":1,\"top_k\":-1,\"top_p\":1},\"prompt_logprobs\":"
+           "true");
 }
 
 /* --- answers --- */
@@ -174,7 +175,8 @@ static size_t find_stop(const struct vt_sample_request *r, const char *text, siz
     return at;
 }
 
-static vt_status set_text(const struct sampling *j, const struct vt_sample_request *r, struct vt_sample *out, vt_err *err)
+static vt_status set_text(const struct sampling *j, const struct vt_sample_request *r, struct vt_sample *out,
+                          vt_err *err)
 {
     const vt_tokenizer *t = j->t->remote.text.tokenizer;
     struct vt_buf text;
@@ -235,7 +237,8 @@ static vt_status take_scores(const struct sampling *j, int row, const struct vt_
     const size_t n_all = (size_t)(r->n_prompt + r->n[row]), n = (size_t)r->n[row];
 
     if (s->n_prompt != n_all && s->n_prompt + 1 != n_all)
-        return vt_fail(err, VT_ENET, "the service gave %zu log-probabilities for a text of %zu tokens", s->n_prompt, n_all);
+        return vt_fail(err, VT_ENET, "the service gave %zu log-probabilities for a text of %zu tokens", s->n_prompt,
+                       n_all);
     for (size_t i = 0; i < n; i++) {
         r->logprobs[row][i] = s->prompt[s->n_prompt - n + i];
         if (!isfinite(r->logprobs[row][i]))
@@ -244,7 +247,8 @@ static vt_status take_scores(const struct sampling *j, int row, const struct vt_
     return VT_OK;
 }
 
-static vt_status take_answer(struct sampling *j, const struct row *row, const struct vt_tinker_reply *reply, vt_err *err)
+static vt_status take_answer(struct sampling *j, const struct row *row, const struct vt_tinker_reply *reply,
+                             vt_err *err)
 {
     struct vt_tinker_samples s;
     vt_status status;

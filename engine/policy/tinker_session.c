@@ -226,8 +226,9 @@ static vt_status read_config(struct vt_tinker *t, int stop_fd, vt_err *err)
     int http_status;
     vt_json *j;
     char *copy = vt_strdup(body);
-    vt_status status = copy ? ask(t, "client/config", copy, strlen(body), opening_patience_s, stop_fd, &j, &http_status, err)
-                            : vt_fail(err, VT_ENOMEM, "out of memory for a request");
+    vt_status status =
+        copy ? ask(t, "client/config", copy, strlen(body), opening_patience_s, stop_fd, &j, &http_status, err)
+             : vt_fail(err, VT_ENOMEM, "out of memory for a request");
 
     if (!copy || (status != VT_OK && http_status != 404))
         return status;
@@ -260,8 +261,8 @@ static vt_status find_model(struct vt_tinker *t, int stop_fd, int *n_ctx, vt_err
     }
     vt_json_free(j);
     return is_there ? VT_OK
-                    : vt_fail(err, VT_ENOENT, "the service at %.160s has no model \"%.80s\"; it has %s", t->base, t->model,
-                              names[0] ? names : "none");
+                    : vt_fail(err, VT_ENOENT, "the service at %.160s has no model \"%.80s\"; it has %s", t->base,
+                              t->model, names[0] ? names : "none");
 }
 
 static void say_message(const struct vt_tinker *t, const vt_json *j, const char *key)

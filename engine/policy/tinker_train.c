@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tinker_train.c: updates at a service. A model there moves from state to state, and weights here do not: an update takes
- * the model that stands in the state it starts from, or has one made in it (create_model and load_weights, which a
- * service allows as a model's first call only); then it sends, in the model's order and without waiting, the batch in
- * chunks, the optimiser's step, and two saves of the new state (tinker_weights.c). When all four have been acknowledged,
- * and not before, the new weights exist: what a run's journal records has happened. A model of which a call failed is
- * left alone.
+ * tinker_train.c: updates at a service. A model there moves from state to state, and weights here do not: an update
+ * takes the model that stands in the state it starts from, or has one made in it (create_model and load_weights, which
+ * a service allows as a model's first call only); then it sends, in the model's order and without waiting, the batch in
+ * chunks, the optimiser's step, and two saves of the new state (tinker_weights.c). When all four have been
+ * acknowledged, and not before, the new weights exist: what a run's journal records has happened. A model of which a
+ * call failed is left alone.
  *
- * An update in two halves first asks for a forward pass alone; its step is cross entropy with the caller's weights, whose
- * gradient is the same. So is a built-in loss that the service does not know.
+ * An update in two halves first asks for a forward pass alone; its step is cross entropy with the caller's weights,
+ * whose gradient is the same. So is a built-in loss that the service does not know.
  *
- * Which dialect a batch travels in is found out with the first one: the service, asked in protobuf, refuses it (415, 422,
- * or 500 from servers that do not look), and it is sent once more in JSON under the same number.
+ * Which dialect a batch travels in is found out with the first one: the service, asked in protobuf, refuses it (415,
+ * 422, or 500 from servers that do not look), and it is sent once more in JSON under the same number.
  */
 #include "base/alloc.h"
 #include "policy/tinker.h"
@@ -242,7 +242,8 @@ static void create_model(struct training *j)
                   ",\"lora_config\":{\"rank\":%d,\"seed\":%u,\"train_unembed\":%s,\"train_mlp\":%s,\"train_attn\":%s},"
                   "\"type\":\"create_model\"}",
                   o->rank, (unsigned)(o->init_seed & 0x7fffffff), o->targets & 128 ? "true" : "false",
-                  !o->targets || o->targets & 112 ? "true" : "false", !o->targets || o->targets & 15 ? "true" : "false");
+                  !o->targets || o->targets & 112 ? "true" : "false",
+                  !o->targets || o->targets & 15 ? "true" : "false");
     call(j, "create_model", &b, on_created);
 }
 
@@ -306,7 +307,8 @@ static void send_chunk(struct chunk *c)
 {
     struct training *j = c->j;
     const enum vt_tinker_wire wire = c->was_refused ? VT_TINKER_JSON : j->t->wire;
-    struct vt_tinker_post p = {.endpoint = c->batch.forward_only && wire == VT_TINKER_JSON ? "forward" : "forward_backward",
+    struct vt_tinker_post p = {.endpoint =
+                                   c->batch.forward_only && wire == VT_TINKER_JSON ? "forward" : "forward_backward",
                                .is_proto = wire != VT_TINKER_JSON,
                                .is_trial = wire == VT_TINKER_UNDECIDED,
                                .is_promise = true,
@@ -316,8 +318,7 @@ static void send_chunk(struct chunk *c)
                                .done = on_batch,
                                .arg = c};
     vt_err err;
-    vt_status status =
-        vt_tinker_write_batch(wire, j->model->id, c->seq, &c->batch, &p.body, &p.len, &err);
+    vt_status status = vt_tinker_write_batch(wire, j->model->id, c->seq, &c->batch, &p.body, &p.len, &err);
 
     c->is_sent = true;
     if (status == VT_OK)
@@ -654,7 +655,8 @@ static vt_status start(vt_policy *p, vt_request *r, struct vt_train_seq *seqs, s
     for (size_t i = 0; i < n; i++)
         if (seqs[i].n_prompt + seqs[i].n_tokens < 2) {
             free_job(&j->job);
-            return vt_fail(err, VT_EINVAL, "sequence %zu of the batch has one token: there is nothing to predict", i + 1);
+            return vt_fail(err, VT_EINVAL, "sequence %zu of the batch has one token: there is nothing to predict",
+                           i + 1);
         }
     j->job.begin = begin;
     j->job.halt = halt;

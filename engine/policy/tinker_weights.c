@@ -138,12 +138,13 @@ vt_status vt_tinker_save(vt_policy *p, vt_request *r, vt_err *err)
     const struct vt_tinker_weights *w = r->weights->state;
 
     if (!w->checkpoint[0])
-        return vt_fail(err, VT_EINVAL, "cannot save the base model's weights to %s: the service keeps no checkpoint of it",
-                       r->dir);
+        return vt_fail(err, VT_EINVAL,
+                       "cannot save the base model's weights to %s: the service keeps no checkpoint of it", r->dir);
     if (r->snapshot == VT_SNAPSHOT_EXPORT)
-        return vt_fail(err, VT_EUNSUPPORTED,
-                       "the weights of %s stay at the service; a snapshot of them is a name, not files for other programs",
-                       p->spec);
+        return vt_fail(
+            err, VT_EUNSUPPORTED,
+            "the weights of %s stay at the service; a snapshot of them is a name, not files for other programs",
+            p->spec);
     return start(p, r, begin_save, err);
 }
 
@@ -160,7 +161,8 @@ static vt_status read_sidecar(const vt_policy *p, const char *dir, struct sideca
     char *path = vt_path_join(dir, SIDECAR);
     const char *service, *model;
     struct vt_buf text = {0};
-    vt_status status = path ? vt_fs_read(path, 1 << 20, &text, err) : vt_fail(err, VT_ENOMEM, "out of memory for a path");
+    vt_status status =
+        path ? vt_fs_read(path, 1 << 20, &text, err) : vt_fail(err, VT_ENOMEM, "out of memory for a path");
 
     *out = (struct sidecar){0};
     if (status == VT_OK)
@@ -175,8 +177,8 @@ static vt_status read_sidecar(const vt_policy *p, const char *dir, struct sideca
         status = vt_json_need_str(out->json, "service", path, &service, err);
     if (status == VT_OK)
         status = vt_json_need_str(out->json, "model", path, &model, err);
-    if (status == VT_OK && (strlen(out->id) != 64 || strlen(out->checkpoint) >= VT_TINKER_NAME ||
-                            strlen(out->sampler) >= VT_TINKER_NAME))
+    if (status == VT_OK &&
+        (strlen(out->id) != 64 || strlen(out->checkpoint) >= VT_TINKER_NAME || strlen(out->sampler) >= VT_TINKER_NAME))
         status = vt_fail(err, VT_EFORMAT, "%s names no weights; remove the folder and let the run make it again", path);
     if (status == VT_OK && (strcmp(model, t->model) != 0 || strcmp(service, t->base) != 0))
         status = vt_fail(err, VT_EINVAL, "%s belongs to the model %.80s at %.120s, not to %.80s at %.120s", path, model,
@@ -208,16 +210,17 @@ static void on_info(void *arg, vt_status status, const struct vt_tinker_reply *r
     vt_err err = why ? *why : (vt_err){0};
 
     if (status != VT_OK && reply->status == 404)
-        status = vt_fail(&err, VT_ENOENT,
-                         "the service does not keep the checkpoint that %.200s names any more: it was deleted, or its time "
-                         "to live has passed",
-                         r->dir);
+        status =
+            vt_fail(&err, VT_ENOENT,
+                    "the service does not keep the checkpoint that %.200s names any more: it was deleted, or its time "
+                    "to live has passed",
+                    r->dir);
     if (status == VT_OK)
         status = read_sidecar(r->policy, r->dir, &s, &err);
     if (status == VT_OK)
         status = vt_tinker_weights_new(r->policy, s.id, (int)vt_json_int(vt_json_get(s.json, "step"), 0),
-                                       vt_json_str(vt_json_get(s.json, "trained_on"), NULL), s.checkpoint, s.sampler, NULL,
-                                       r->out, &err);
+                                       vt_json_str(vt_json_get(s.json, "trained_on"), NULL), s.checkpoint, s.sampler,
+                                       NULL, r->out, &err);
     vt_json_free(s.json);
     end(j, status, &err);
 }

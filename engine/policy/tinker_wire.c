@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * tinker_wire.c: batches and samples of the Tinker API as bytes, in its two dialects: protobuf, which the service speaks
- * now, and JSON, which self-hosted servers speak still. Numbers travel as little-endian arrays there, as lists here.
+ * tinker_wire.c: batches and samples of the Tinker API as bytes, in its two dialects: protobuf, which the service
+ * speaks now, and JSON, which self-hosted servers speak still. Numbers travel as little-endian arrays there, as lists
+ * here.
  *
  * A sequence of a prompt and a completion, n tokens in all, is n - 1 predictions: token t + 1 from the tokens up to t.
  * Those of the prompt's own tokens weigh nothing. Lengths that a server gives are checked against what was sent before
@@ -413,8 +414,9 @@ vt_status vt_tinker_read_batch(const struct vt_tinker_reply *r, const struct vt_
     size_t n = 0;
 
     VT_TRY(r->proto ? read_proto_batch(r, b, &n, err) : read_json_batch(r->json, b, &n, err));
-    return n == b->n ? VT_OK
-                     : vt_fail(err, VT_ENET, "the service gave results of %zu sequences for %zu that it was sent", n, b->n);
+    return n == b->n
+               ? VT_OK
+               : vt_fail(err, VT_ENET, "the service gave results of %zu sequences for %zu that it was sent", n, b->n);
 }
 
 /* --- samples --- */
@@ -450,7 +452,8 @@ static vt_status check_sequence(const struct vt_tinker_sequence *s, size_t n_log
                        s->n);
     for (size_t i = 0; i < s->n; i++)
         if (!isfinite(s->logprobs[i]) || s->tokens[i] < 0)
-            return vt_fail(err, VT_ENET, "the service gave no log-probability or no id for token %zu of a sample", i + 1);
+            return vt_fail(err, VT_ENET, "the service gave no log-probability or no id for token %zu of a sample",
+                           i + 1);
     return VT_OK;
 }
 

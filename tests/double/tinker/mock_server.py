@@ -6,7 +6,7 @@ Why: the C client needs something to talk to that is not written by the people w
 what the real service refuses, that fails on demand, and that can be reasoned about with pen and paper.
 Checked against the official SDK 0.25.0 and 0.38.0 (peers/tinker_sdk_loop.py). Listens on 127.0.0.1 only.
 
-    python3 mock_server.py --port 8010 --record t.json         # then TINKER_BASE_URL=http://127.0.0.1:8010 TINKER_API_KEY=tml-x
+    python3 mock_server.py --port 8010 --record t.json   # then TINKER_BASE_URL=http://127.0.0.1:8010 TINKER_API_KEY=tml-x
     options of interest: --wire auto|proto|json  --schema 0.38|0.25  --fail-every N  --drop-every N  --max-inflight M
                          --latency MS  --hold S  --jwt  --retrieve-futures  --max-chunk-len N  --fault JSON (repeatable)
 
@@ -968,7 +968,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
             else:
                 out = {"detail": "unknown control path"}
-            data = json.dumps(out).encode()
+            data = json.dumps(out, default=str).encode()
         self.send_response(200); self.send_header("Content-Type", "application/json"); self.send_header("Content-Length", str(len(data))); self.end_headers(); self.wfile.write(data)
 
     # ---- authentication and routing
