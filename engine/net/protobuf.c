@@ -41,7 +41,7 @@ void vt_pb_put_double(struct vt_buf *b, int field, double v)
     vt_buf_add(b, bytes, sizeof bytes);
 }
 
-void vt_pb_put_bytes(struct vt_buf *b, int field, const void *p, size_t n)
+static void put_bytes(struct vt_buf *b, int field, const void *p, size_t n)
 {
     put_tag(b, field, VT_PB_BYTES);
     put_varint(b, n);
@@ -50,7 +50,7 @@ void vt_pb_put_bytes(struct vt_buf *b, int field, const void *p, size_t n)
 
 void vt_pb_put_str(struct vt_buf *b, int field, const char *s)
 {
-    vt_pb_put_bytes(b, field, s, strlen(s));
+    put_bytes(b, field, s, strlen(s));
 }
 
 size_t vt_pb_begin(struct vt_buf *b, int field)
@@ -146,33 +146,4 @@ bool vt_pb_next(struct vt_pb *r, struct vt_pb_field *out)
         return true;
     }
     return fail(r); /* groups, which proto3 does not have */
-}
-
-bool vt_pb_ints(const struct vt_pb_field *f, int64_t *list, size_t *n, size_t max)
-{
-    struct vt_pb r = vt_pb_of(f->p, f->n);
-    uint64_t v;
-
-    if (f->type == VT_PB_VARINT) {
-        if (*n == max)
-            return false;
-        list[(*n)++] = (int64_t)f->value;
-        return true;
-    }
-    if (f->type != VT_PB_BYTES)
-        return false;
-    while (r.at != r.end) {
-        if (*n == max || !read_varint(&r, &v))
-            return false;
-        list[(*n)++] = (int64_t)v;
-    }
-    return true;
-}
-
-double vt_pb_double(const struct vt_pb_field *f)
-{
-    double v;
-
-    memcpy(&v, &f->value, sizeof v);
-    return v;
 }

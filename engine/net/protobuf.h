@@ -21,7 +21,6 @@ enum vt_pb_type { VT_PB_VARINT = 0, VT_PB_FIXED64 = 1, VT_PB_BYTES = 2, VT_PB_FI
 
 void vt_pb_put_int(struct vt_buf *b, int field, int64_t v);
 void vt_pb_put_double(struct vt_buf *b, int field, double v);
-void vt_pb_put_bytes(struct vt_buf *b, int field, const void *p, size_t n);
 void vt_pb_put_str(struct vt_buf *b, int field, const char *s);
 /* A message inside: begins a field whose length is not known yet; vt_pb_end writes it. */
 size_t vt_pb_begin(struct vt_buf *b, int field);
@@ -42,8 +41,5 @@ struct vt_pb_field {
 };
 struct vt_pb vt_pb_of(const void *p, size_t n);
 bool vt_pb_next(struct vt_pb *r, struct vt_pb_field *out);
-/* The whole numbers of a repeated field, packed or one by one: appends to *list, which has room for max. */
-bool vt_pb_ints(const struct vt_pb_field *f, int64_t *list, size_t *n, size_t max);
-double vt_pb_double(const struct vt_pb_field *f);
 
 #endif

@@ -122,6 +122,14 @@ struct vt_tinker_weights {
     struct vt_tinker_wait *waiting;
     struct vt_tinker_model *model; /* that stands in this state and is nobody's; NULL = none */
 };
+/* vt_forward.state: the model that its step trains, and whose it is until then. */
+struct vt_tinker_held {
+    struct vt_tinker_model *model;
+    struct vt_tinker_weights *from;
+};
+/* The model that stands in w's state, which is the caller's then; NULL = there is none. The network's thread. */
+struct vt_tinker_model *vt_tinker_take_model(struct vt_tinker *t, struct vt_tinker_weights *w);
+void vt_tinker_free_forward(vt_policy *p, void *state);
 vt_status vt_tinker_weights_new(vt_policy *p, const char *id, int step, const char *trained_on, const char *checkpoint,
                                 const char *sampler_path, struct vt_tinker_model *model, vt_weights **out,
                                 vt_err *err) VT_MUST_USE;
@@ -139,9 +147,11 @@ vt_status vt_tinker_update(vt_policy *p, vt_request *r, vt_err *err) VT_MUST_USE
 vt_status vt_tinker_forward(vt_policy *p, vt_request *r, vt_err *err) VT_MUST_USE;
 vt_status vt_tinker_step(vt_policy *p, vt_request *r, vt_err *err) VT_MUST_USE;
 vt_status vt_tinker_branch(vt_policy *p, vt_request *r, vt_err *err) VT_MUST_USE;
-void vt_tinker_free_forward(vt_policy *p, void *state);
 
 /* --- tinker_wire.c --- */
+
+/* A 32-bit number as people wrote it (0.6f is 0.6), as JSON behind some text. */
+void vt_tinker_put_number(struct vt_buf *b, const char *before, float v);
 
 /* What a sequence is trained on: of cross entropy its weights, of the others log-probabilities and advantages; one for
  * each token of the completion. */

@@ -107,25 +107,6 @@ static void write_prompt(struct vt_buf *b, const int32_t *ids, int n, const int3
     vt_buf_puts(b, "]}]}");
 }
 
-static void write_number(struct vt_buf *b, const char *key, double v)
-{
-    vt_buf_printf(b, ",\"%s\":", key);
-    vt_json_write_double(b, v);
-}
-
-/* 32-bit numbers as people wrote them: 0.6f is 0.6. */
-static double as_written(float v)
-{
-    char text[32];
-
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)v);
-        if (strtof(text, NULL) == v)
-            break;
-    }
-    return strtod(text, NULL);
-}
-
 static void write_sample(struct vt_buf *b, const struct vt_sample_request *r)
 {
     const uint64_t seed = vt_sample_seed(r->seed, r->stream, r->index ? r->index[0] : 1);
@@ -140,9 +121,9 @@ static void write_sample(struct vt_buf *b, const struct vt_sample_request *r)
     }
     if (r->n_stop > 0)
         vt_buf_putc(b, ']');
-    write_number(b, "temperature", as_written(r->temperature));
+    vt_tinker_put_number(b, ",\"temperature\":", r->temperature);
     vt_buf_printf(b, ",\"top_k\":%d", r->top_k > 0 ? r->top_k : -1);
-    write_number(b, "top_p", as_written(r->top_p));
+    vt_tinker_put_number(b, ",\"top_p\":", r->top_p);
     vt_buf_puts(b, "},\"prompt_logprobs\":false");
 }
 

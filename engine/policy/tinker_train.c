@@ -22,12 +22,6 @@
 
 enum { MAX_CONFIG = 2 };
 
-/* vt_forward.state: the model that its step trains, and whose it is until then. */
-struct held {
-    struct vt_tinker_model *model;
-    struct vt_tinker_weights *from;
-};
-
 struct training;
 struct chunk {
     struct training *j;
@@ -84,38 +78,6 @@ static void keep_failure(struct training *j, vt_status status, const vt_err *err
 static void proceed(struct training *j);
 static void go(void *arg);
 
-/* --- models: whose they are is guarded by the remote's mutex, since handles are let go on any thread --- */
-
-static struct vt_tinker_model *take_model(struct vt_tinker *t, struct vt_tinker_weights *w)
-{
-    struct vt_tinker_model *m;
-
-    pthread_mutex_lock(&t->remote.mutex);
-    m = w->model;
-    w->model = NULL;
-    pthread_mutex_unlock(&t->remote.mutex);
-    if (m && m->generation != t->generation) {
-        free(m);
-        return NULL;
-    }
-    return m;
-}
-
-void vt_tinker_free_forward(vt_policy *p, void *state)
-{
-    struct vt_tinker *t = vt_tinker_of(p);
-    struct held *held = state;
-
-    pthread_mutex_lock(&t->remote.mutex);
-    if (held->model && !held->from->model) { /* it was not moved */
-        held->from->model = held->model;
-        held->model = NULL;
-    }
-    pthread_mutex_unlock(&t->remote.mutex);
-    free(held->model);
-    free(held);
-}
-
 /* --- calls --- */
 
 static void end_if_done(struct training *j)
@@ -166,10 +128,15 @@ static void call(struct training *j, const char *endpoint, struct vt_buf *body, 
         keep_failure(j, status, &err);
 }
 
+/* What stands behind a call that failed in the model's order would wait for it for ever: it is given up with it. */
 static void answered(struct training *j, vt_status status, const vt_err *err)
 {
+    const bool is_first = status != VT_OK && j->status == VT_OK;
+
     if (status != VT_OK)
         keep_failure(j, status, err);
+    if (is_first)
+        vt_tinker_cancel_calls(&j->calls);
     j->n_open--;
     end_if_done(j);
 }
@@ -374,18 +341,6 @@ static void send_batch(struct training *j, const struct vt_tinker_batch *whole)
 
 /* --- the step and the saves --- */
 
-static double as_written(float v)
-{
-    char text[32];
-
-    for (int digits = 6; digits <= 9; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, (double)v);
-        if (strtof(text, NULL) == v)
-            break;
-    }
-    return strtod(text, NULL);
-}
-
 /* Metrics are NAME:REDUCTION, the name the server's own. */
 static double find_grad_norm(const vt_json *metrics)
 {
@@ -434,24 +389,18 @@ static void on_published(void *arg, vt_status status, const struct vt_tinker_rep
     answered(j, status, &err);
 }
 
-static void write_number(struct vt_buf *b, const char *before, double v)
-{
-    vt_buf_puts(b, before);
-    vt_json_write_double(b, v);
-}
-
 static void send_step(struct training *j)
 {
     const struct vt_update_opts *o = &j->job.request->opts;
     struct vt_buf b;
 
     vt_buf_init(&b, 1 << 14);
-    write_number(&b, "{\"adam_params\":{\"learning_rate\":", as_written(o->lr));
-    write_number(&b, ",\"beta1\":", as_written(o->beta1));
-    write_number(&b, ",\"beta2\":", as_written(o->beta2));
-    write_number(&b, ",\"eps\":", as_written(o->eps));
-    write_number(&b, ",\"weight_decay\":", as_written(o->weight_decay));
-    write_number(&b, ",\"grad_clip_norm\":", as_written(o->grad_clip));
+    vt_tinker_put_number(&b, "{\"adam_params\":{\"learning_rate\":", o->lr);
+    vt_tinker_put_number(&b, ",\"beta1\":", o->beta1);
+    vt_tinker_put_number(&b, ",\"beta2\":", o->beta2);
+    vt_tinker_put_number(&b, ",\"eps\":", o->eps);
+    vt_tinker_put_number(&b, ",\"weight_decay\":", o->weight_decay);
+    vt_tinker_put_number(&b, ",\"grad_clip_norm\":", o->grad_clip);
     put_str(&b, "},\"model_id\":", j->model->id);
     vt_buf_printf(&b, ",\"seq_id\":%d,\"type\":\"optim_step\"}", j->model->next_seq++);
     call(j, "optim_step", &b, on_stepped);
@@ -548,7 +497,7 @@ static void fill_weights(struct training *j)
 
 static void end_forward(struct training *j)
 {
-    struct held *held = j->job.request->forward->state;
+    struct vt_tinker_held *held = j->job.request->forward->state;
 
     pthread_mutex_lock(&j->t->remote.mutex);
     held->model = j->model;
@@ -626,7 +575,7 @@ static void go(void *arg)
             return;
         }
         if (j->job.request->kind != VT_REQUEST_BRANCH)
-            j->model = take_model(j->t, j->from);
+            j->model = vt_tinker_take_model(j->t, j->from);
         if (!j->model)
             create_model(j);
     }
@@ -684,7 +633,7 @@ vt_status vt_tinker_update(vt_policy *p, vt_request *r, vt_err *err)
 
 vt_status vt_tinker_forward(vt_policy *p, vt_request *r, vt_err *err)
 {
-    struct held *held = vt_alloc(sizeof *held);
+    struct vt_tinker_held *held = vt_alloc(sizeof *held);
     vt_status status;
 
     if (!held)
@@ -702,7 +651,7 @@ vt_status vt_tinker_forward(vt_policy *p, vt_request *r, vt_err *err)
 vt_status vt_tinker_step(vt_policy *p, vt_request *r, vt_err *err)
 {
     struct vt_tinker *t = vt_tinker_of(p);
-    struct held *held = r->forward->state;
+    struct vt_tinker_held *held = r->forward->state;
     struct vt_tinker_model *model;
     vt_status status;
 

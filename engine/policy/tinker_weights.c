@@ -60,6 +60,38 @@ vt_status vt_tinker_open_weights(vt_policy *p, vt_err *err)
     return VT_OK;
 }
 
+/* --- models: whose they are is guarded by the remote's mutex, since handles are let go on any thread --- */
+
+struct vt_tinker_model *vt_tinker_take_model(struct vt_tinker *t, struct vt_tinker_weights *w)
+{
+    struct vt_tinker_model *m;
+
+    pthread_mutex_lock(&t->remote.mutex);
+    m = w->model;
+    w->model = NULL;
+    pthread_mutex_unlock(&t->remote.mutex);
+    if (m && m->generation != t->generation) { /* it went with its session */
+        free(m);
+        return NULL;
+    }
+    return m;
+}
+
+void vt_tinker_free_forward(vt_policy *p, void *state)
+{
+    struct vt_tinker *t = vt_tinker_of(p);
+    struct vt_tinker_held *held = state;
+
+    pthread_mutex_lock(&t->remote.mutex);
+    if (held->model && !held->from->model) { /* it was not moved */
+        held->from->model = held->model;
+        held->model = NULL;
+    }
+    pthread_mutex_unlock(&t->remote.mutex);
+    free(held->model);
+    free(held);
+}
+
 /* --- jobs --- */
 
 struct file_job {

@@ -12,11 +12,25 @@
 #include "net/protobuf.h"
 #include "policy/tinker.h"
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_BODY ((size_t)1 << 30)
 enum { FLOAT32 = 1, INT64 = 2, INT32 = 3, BFLOAT16 = 4 }; /* of the protobuf's DType */
+
+void vt_tinker_put_number(struct vt_buf *b, const char *before, float v)
+{
+    char text[32];
+
+    for (int digits = 6; digits <= 9; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, (double)v);
+        if (strtof(text, NULL) == v)
+            break;
+    }
+    vt_buf_puts(b, before);
+    vt_json_write_double(b, strtod(text, NULL));
+}
 
 /* --- a sequence as columns --- */
 

@@ -554,11 +554,12 @@ static void requests_are_those_of_the_official_client(void)
             vt_weights *w = vt_policy_start(p), *made = NULL, *loaded = NULL;
             struct vt_sample out[1];
             struct vt_sample_request r = sample_request(w, 1, 4, out);
-            const float one = 1, q = -6.383848190307617f;
+            static const float advantages[] = {1, -0.5f, 0.25f, -1}, q = -6.383848190307617f;
+            const int32_t last[] = {17};
             float logp[4], weight[4], *logps[] = {logp};
             struct vt_train_seq seqs[4];
             struct vt_mail m = VT_MAIL;
-            const int32_t *completion = official_completion;
+            const int32_t *completion = last;
             const int n_completion = 1;
             vt_forward *f = NULL;
 
@@ -581,7 +582,7 @@ static void requests_are_those_of_the_official_client(void)
                                                 .tokens = official_completion,
                                                 .n_tokens = 1,
                                                 .logq = &q,
-                                                .advantage = &one,
+                                                .advantage = &advantages[i],
                                                 .logp = &logp[i],
                                                 .w = &weight[i]};
             CHECK_OK(vt_policy_forward(p, w, seqs, 4, false, &f, vt_mail_deliver, &m, NULL, &err), err);
@@ -596,6 +597,8 @@ static void requests_are_those_of_the_official_client(void)
                                               .opts = update_opts(0.02f, "x")};
 
                 u.opts.eps = 1e-8f;
+                for (int at = 0; at < 4; at++)
+                    seqs[at].advantage = losses[i] == VT_LOSS_CROSS_ENTROPY ? advantages : &advantages[at];
                 CHECK_OK(vt_policy_update(p, &u, vt_mail_deliver, &m, NULL, &err), err);
                 CHECK_OK(vt_mail_wait(&m, &err), err);
                 if (made)
