@@ -25,6 +25,10 @@ enum vt_openai_scoring {
     VT_OPENAI_ECHO             /* SGLang and others: "echo" puts the prompt into the choice's log-probabilities */
 };
 
+/* Whether a server reads the sampling fields that OpenAI's own has not, and how top_k is switched off in them. They are
+ * sent with every request where they are read: left out, servers cut and penalise by defaults of their own. */
+enum vt_openai_extras { VT_OPENAI_NO_EXTRAS, VT_OPENAI_TOP_K_MINUS_ONE, VT_OPENAI_TOP_K_ZERO };
+
 /* Measured when it was opened; fixed afterwards. */
 struct vt_openai_facts {
     bool takes_ids; /* "return_token_ids" and prompts of token ids */
@@ -32,6 +36,7 @@ struct vt_openai_facts {
     bool many;      /* "n" gives that many samples, which differ */
     bool seed;      /* equal seeds, equal samples */
     bool top_k, min_p;
+    enum vt_openai_extras extras;
     enum vt_openai_logprobs logprobs;
     enum vt_openai_scoring scoring;
     int n_ctx; /* 0 = it does not say */

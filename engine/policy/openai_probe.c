@@ -120,24 +120,28 @@ static bool is_refusal(int http_status)
     return http_status == 400 || http_status == 404 || http_status == 422 || http_status == 500 || http_status == 501;
 }
 
-/* The first request with as much as the server takes of it: token ids, log-probabilities. */
+/* The first request with as much as the server takes of it: token ids, log-probabilities, the further sampling fields.
+ */
 static vt_status first(struct probe *b, vt_json **out, vt_err *err)
 {
     static const struct {
         bool ids, logprobs;
     } steps[] = {{true, true}, {false, true}, {false, false}};
+    static const enum vt_openai_extras extras[] = {VT_OPENAI_TOP_K_MINUS_ONE, VT_OPENAI_TOP_K_ZERO,
+                                                   VT_OPENAI_NO_EXTRAS};
     int http_status = 0;
     vt_status status = VT_EINTERNAL;
     int32_t *ids = b->ids;
 
-    for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
+    for (size_t i = 0; i < 3 * (sizeof steps / sizeof steps[0]); i++) {
         struct vt_openai_ask a = warm_ask(2, 7);
 
-        if (steps[i].ids && !ids)
+        if (steps[i / 3].ids && !ids)
             continue;
-        b->ids = steps[i].ids ? ids : NULL;
-        b->wants_ids = steps[i].ids;
-        b->wants_logprobs = steps[i].logprobs;
+        b->ids = steps[i / 3].ids ? ids : NULL;
+        b->wants_ids = steps[i / 3].ids;
+        b->wants_logprobs = steps[i / 3].logprobs;
+        b->o->facts.extras = extras[i % 3];
         status = complete(b, &a, out, &http_status, err);
         if (status == VT_OK || !is_refusal(http_status))
             break;
@@ -198,6 +202,8 @@ static void probe_cuts(struct probe *b)
     struct vt_openai_ask one = warm_ask(1, 1), other = warm_ask(1, 2), least = warm_ask(1, 3);
     char *texts[3];
 
+    if (b->o->facts.extras == VT_OPENAI_NO_EXTRAS)
+        return;
     one.top_k = other.top_k = 1;
     least.min_p = 1;
     texts[0] = try_text(b, one);

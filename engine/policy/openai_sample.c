@@ -269,7 +269,7 @@ vt_status vt_openai_sample(vt_policy *p, vt_request *request, vt_err *err)
                                         .max_tokens = r->max_tokens,
                                         .top_k = r->top_k,
                                         .temperature = (double)r->temperature,
-                                        .top_p = (double)r->top_p,
+                                        .top_p = r->top_p < 1 ? (double)r->top_p : 1,
                                         .min_p = (double)r->min_p,
                                         .has_seed = true,
                                         .seed =

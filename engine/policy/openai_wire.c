@@ -48,15 +48,19 @@ static void write_prompt(struct vt_buf *b, const struct vt_openai_ask *a)
     vt_buf_putc(b, ']');
 }
 
-static void write_sampling(struct vt_buf *b, const struct vt_openai_ask *a)
+/* Nothing is left to a server's defaults: some cut to forty tokens and penalise repetition unless they are told not to,
+ * others take what the model's author recommends. Penalties have two names. */
+static void write_sampling(struct vt_buf *b, const struct vt_openai *o, const struct vt_openai_ask *a)
 {
+    const enum vt_openai_extras extras = o->facts.extras;
+
     write_number(b, "temperature", a->temperature);
-    if (a->top_p > 0 && a->top_p < 1)
-        write_number(b, "top_p", a->top_p);
-    if (a->top_k > 0)
-        vt_buf_printf(b, ",\"top_k\":%d", a->top_k);
-    if (a->min_p > 0)
+    write_number(b, "top_p", a->top_p);
+    if (extras != VT_OPENAI_NO_EXTRAS) {
+        vt_buf_printf(b, ",\"top_k\":%d", a->top_k > 0 ? a->top_k : extras == VT_OPENAI_TOP_K_ZERO ? 0 : -1);
         write_number(b, "min_p", a->min_p);
+        vt_buf_puts(b, ",\"repetition_penalty\":1,\"repeat_penalty\":1");
+    }
     if (a->has_seed) /* servers keep 32 bits, some of them signed */
         vt_buf_printf(b, ",\"seed\":%u", (unsigned)(a->seed >> 33));
     for (int i = 0; i < a->n_stop; i++) {
@@ -79,7 +83,7 @@ vt_status vt_openai_write(const struct vt_openai *o, const struct vt_openai_ask 
     vt_buf_printf(&b, ",\"max_tokens\":%d", a->max_tokens);
     if (a->n > 1)
         vt_buf_printf(&b, ",\"n\":%d", a->n);
-    write_sampling(&b, a);
+    write_sampling(&b, o, a);
     if (a->wants_logprobs)
         vt_buf_puts(&b, ",\"logprobs\":1");
     if (a->wants_ids)

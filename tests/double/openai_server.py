@@ -15,7 +15,10 @@ Shapes, from recorded answers and the servers' sources:
   llamacpp  llama.cpp's own server: n is ignored, "logprobs" is {"content": [{"id", "token", "logprob", "top_logprobs"}]},
             return_token_ids is ignored, echo too
   plain     llama-cpp-python: text only (token ids are answered with 422), n is ignored
-  bare      no log-probabilities (asked for, 500), no seeds, text only
+  bare      no log-probabilities (asked for, 500), no seeds, text only, and any field that OpenAI has not is refused
+
+Left out, top_k is 1 at llamacpp and plain, as their defaults are not those of the model: a client that leaves it out gets
+the likeliest tokens only. top_k -1 is refused by plain (422), 0 by sglang (400).
 
 The model is a bigram over bytes: tokens 0-255 are bytes, 257 <|im_start|>, 258 <|im_end|>; after token u, token v in
 {10, 32..126, 258} has the logit ((31 u + 17 v) mod 13) / 4, all others none.
@@ -174,8 +177,17 @@ class Server:
             return 404, {"error": {"message": "The model `%s` does not exist." % q["model"], "type": "NotFoundError"}}
         q.setdefault("temperature", 1)
         q.setdefault("max_tokens", 16)
-        for name in ("top_k", "min_p"):
-            q[name] = q.get(name, 0) if takes_ids or s == "plain" else 0
+        unknown = [k for k in ("top_k", "min_p", "repetition_penalty", "repeat_penalty", "return_token_ids") if k in q]
+        if s == "bare" and unknown:
+            return 400, {"error": {"message": "Unrecognized request argument supplied: %s" % unknown[0]}}
+        if s == "plain" and q.get("top_k", 0) < 0:
+            return 422, {"detail": [{"loc": ["body", "top_k"], "msg": "Input should be greater than or equal to 0", "type": "greater_than_equal"}]}
+        if s == "sglang" and q.get("top_k", -1) == 0:
+            return 400, {"error": {"message": "top_k must be -1 (disable) or at least 1, got 0"}}
+        q["top_k"] = q.get("top_k", 1 if s in ("llamacpp", "plain") else 0) if s != "bare" else 0
+        q["min_p"] = q.get("min_p", 0) if s != "bare" else 0
+        if (q.get("repeat_penalty", 1), q.get("repetition_penalty", 1)) != (1, 1) or q.get("top_p", 1) != 1:
+            return 400, {"error": {"message": "the double has no such sampling"}}
         q["stop"] = q.get("stop") or []
         n = q.get("n", 1) if s in ("vllm", "sglang", "processed") else 1
         with LOCK:
