@@ -52,7 +52,8 @@ struct training {
     const char *config_names[MAX_CONFIG];
     double config[MAX_CONFIG];
     int n_open;
-    bool has_checked;
+    bool has_checked; /* the session, after a failure that it may be to blame for */
+    int http_status;  /* of the first failure */
     vt_status status;
     vt_err err;
 };
@@ -80,13 +81,30 @@ static void go(void *arg);
 
 /* --- calls --- */
 
+/* The service does not know the model or a result: a session that was lost, or a promise. Once, all is done again on a
+ * model that is made for it, since nothing of what the lost one did can be had. */
+static void begin_again(struct training *j)
+{
+    free(j->model);
+    j->model = NULL;
+    j->status = VT_OK;
+    j->http_status = 0;
+    j->phase = MAKING;
+    j->has_steps = false;
+    j->has_checked = true;
+    j->n_open = 1;
+    vt_tinker_check_session(j->t, &j->wait);
+}
+
 static void end_if_done(struct training *j)
 {
     if (j->n_open > 0)
         return;
     if (j->status == VT_OK && j->job.is_halted)
         j->status = vt_fail(&j->err, VT_ECANCELLED, "the update of %s was cancelled", j->t->policy->spec);
-    if (j->status != VT_OK)
+    if ((j->http_status == 404 || j->http_status == 410) && !j->has_checked && !j->job.is_halted)
+        begin_again(j);
+    else if (j->status != VT_OK)
         vt_remote_end(&j->job, j->status, &j->err);
     else
         proceed(j);
@@ -129,10 +147,12 @@ static void call(struct training *j, const char *endpoint, struct vt_buf *body, 
 }
 
 /* What stands behind a call that failed in the model's order would wait for it for ever: it is given up with it. */
-static void answered(struct training *j, vt_status status, const vt_err *err)
+static void answered(struct training *j, vt_status status, const struct vt_tinker_reply *reply, const vt_err *err)
 {
     const bool is_first = status != VT_OK && j->status == VT_OK;
 
+    if (is_first && reply)
+        j->http_status = reply->status;
     if (status != VT_OK)
         keep_failure(j, status, err);
     if (is_first)
@@ -151,8 +171,7 @@ static void put_str(struct vt_buf *b, const char *before, const char *text)
 
 static void on_loaded(void *arg, vt_status status, const struct vt_tinker_reply *reply, const vt_err *err)
 {
-    (void)reply;
-    answered(arg, status, err);
+    answered(arg, status, reply, err);
 }
 
 static void load_state(struct training *j)
@@ -173,11 +192,6 @@ static void on_created(void *arg, vt_status status, const struct vt_tinker_reply
     const char *id = status == VT_OK ? vt_json_str(vt_json_get(reply->json, "model_id"), "") : "";
     vt_err err = why ? *why : (vt_err){0};
 
-    if (status != VT_OK && (reply->status == 404 || reply->status == 410) && !j->has_checked && !j->job.is_halted) {
-        j->has_checked = true; /* perhaps the session has gone */
-        vt_tinker_check_session(j->t, &j->wait);
-        return;
-    }
     if (status == VT_OK && (!id[0] || strlen(id) >= VT_TINKER_NAME))
         status = vt_fail(&err, VT_ENET, "the service of %.200s made a model without a name", j->t->policy->spec);
     if (status == VT_OK) {
@@ -192,7 +206,7 @@ static void on_created(void *arg, vt_status status, const struct vt_tinker_reply
         if (j->from->checkpoint[0])
             load_state(j);
     }
-    answered(j, status, &err);
+    answered(j, status, reply, &err);
 }
 
 static void create_model(struct training *j)
@@ -254,7 +268,7 @@ static void on_batch(void *arg, vt_status status, const struct vt_tinker_reply *
         (reply->status == 415 || reply->status == 422 || reply->status == 500)) {
         c->was_refused = true;
         send_chunk(c);
-        answered(j, VT_OK, NULL);
+        answered(j, VT_OK, NULL, NULL);
         return;
     }
     if (status != VT_OK && j->t->wire == VT_TINKER_UNDECIDED && c->was_refused && reply->status == 415) {
@@ -262,12 +276,12 @@ static void on_batch(void *arg, vt_status status, const struct vt_tinker_reply *
         j->t->wire = VT_TINKER_PROTO;
         send_chunk(c);
         send_rest(j);
-        answered(j, VT_OK, NULL);
+        answered(j, VT_OK, NULL, NULL);
         return;
     }
     if (status == VT_OK)
         status = vt_tinker_read_batch(reply, &c->batch, &err);
-    answered(j, status, &err);
+    answered(j, status, reply, &err);
 }
 
 static void send_chunk(struct chunk *c)
@@ -336,7 +350,7 @@ static void send_batch(struct training *j, const struct vt_tinker_batch *whole)
         send_chunk(&j->chunks[0]); /* the others when it was accepted */
     else
         send_rest(j);
-    answered(j, VT_OK, NULL);
+    answered(j, VT_OK, NULL, NULL);
 }
 
 /* --- the step and the saves --- */
@@ -356,7 +370,7 @@ static void on_stepped(void *arg, vt_status status, const struct vt_tinker_reply
 
     if (status == VT_OK)
         j->grad_norm = find_grad_norm(vt_json_get(reply->json, "metrics"));
-    answered(j, status, err);
+    answered(j, status, reply, err);
 }
 
 static vt_status take_path(const struct vt_tinker_reply *reply, char out[VT_TINKER_NAME], vt_err *err)
@@ -376,7 +390,7 @@ static void on_saved(void *arg, vt_status status, const struct vt_tinker_reply *
 
     if (status == VT_OK)
         status = take_path(reply, j->checkpoint, &err);
-    answered(j, status, &err);
+    answered(j, status, reply, &err);
 }
 
 static void on_published(void *arg, vt_status status, const struct vt_tinker_reply *reply, const vt_err *why)
@@ -386,7 +400,7 @@ static void on_published(void *arg, vt_status status, const struct vt_tinker_rep
 
     if (status == VT_OK)
         status = take_path(reply, j->sampler, &err);
-    answered(j, status, &err);
+    answered(j, status, reply, &err);
 }
 
 static void send_step(struct training *j)
@@ -579,7 +593,7 @@ static void go(void *arg)
         if (!j->model)
             create_model(j);
     }
-    answered(j, VT_OK, NULL);
+    answered(j, VT_OK, NULL, NULL);
 }
 
 static void begin(struct vt_remote_job *job)

@@ -129,7 +129,8 @@ function vt.context(p) end
 
 ---"default", MODEL, MODEL+ADAPTER, a folder or a .gguf. Continues the spec's adapter; without one a fresh LoRA is made at the
 ---first update (rank 16, alpha 32). Or a served model, openai:URL#MODEL?tokenizer=PATH&context=TOKENS&requests=NUMBER: what
----stands behind # and ? may be left out; without a tokenizer it is worked with in text. [waits] while the model is fetched and
+---stands behind # and ? may be left out; without a tokenizer it is worked with in text. Or tinker:MODEL?tokenizer=PATH, sampled
+---from and trained at a service of the Tinker API (TINKER_API_KEY, TINKER_BASE_URL). [waits] while the model is fetched and
 ---loaded, or its server asked what it can
 ---@param spec string
 ---@param o? { rank?: integer, alpha?: number, targets?: string[], seed?: integer, optimizer?: "fresh"|"stored", reset?: boolean }

@@ -18,7 +18,7 @@ def main():
     if "--model" not in options:
         options += ["--model", "toy/tiny"]
     server = subprocess.Popen([sys.executable, str(HERE / "tinker" / "mock_server.py"), "--port", "0", *options], stdout=subprocess.PIPE,
-                              stdin=subprocess.DEVNULL, text=True)
+                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
     print(server.stdout.readline().split("127.0.0.1:")[1].split()[0].split("/")[0], flush=True)
     while sys.stdin.buffer.read(1):
         pass

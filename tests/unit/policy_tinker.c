@@ -47,7 +47,7 @@ static vt_policy *open_at(const struct served *s, const char *model, const char 
 }
 
 /* The double's own account of itself. */
-static vt_json *state_of(const struct served *s)
+static vt_json *ask_double(const struct served *s, const char *what)
 {
     const struct vt_http_opts o = {0};
     struct vt_net *net = NULL;
@@ -55,7 +55,7 @@ static vt_json *state_of(const struct served *s)
     vt_json *j = NULL;
     char url[128];
 
-    snprintf(url, sizeof url, "%s/__mock__/state", s->url);
+    snprintf(url, sizeof url, "%s/__mock__/%s", s->url, what);
     CHECK_OK(vt_net_open(&o, &net, &err), err);
     struct vt_http_request r = {.method = "GET", .url = url, .what = "looking", .patience_s = 5};
     CHECK_OK(vt_net_ask(net, &r, -1, &a, &err), err);
@@ -64,6 +64,11 @@ static vt_json *state_of(const struct served *s)
     free(a.body);
     vt_net_close(net);
     return j;
+}
+
+static vt_json *state_of(const struct served *s)
+{
+    return ask_double(s, "state");
 }
 
 /* A number of the double's models, summed over them. */
@@ -437,6 +442,45 @@ static void samples_survive_back_pressure_and_lost_promises(void)
     }
 }
 
+/* A service that was restarted knows neither session nor sampler nor model; what it keeps are checkpoints. */
+static void a_lost_session_is_made_again(void)
+{
+    for (int k = 0; k < 2; k++) {
+        struct served s = start(wires[k], NULL, NULL, NULL);
+        vt_policy *p = open_at(&s, "toy/tiny", OPTIONS, NULL);
+
+        CHECK(p != NULL);
+        if (p) {
+            vt_weights *w0 = vt_policy_start(p), *w1 = update_by(p, w0, VT_LOSS_CROSS_ENTROPY, 0.02f, "x"), *w2, *w3;
+            const double before = w1 ? logp_of(p, w1, 0) : 0;
+            vt_forward *f;
+            struct batch b;
+
+            CHECK(w1 != NULL);
+            vt_json_free(ask_double(&s, "forget"));
+            CHECK_NEAR(logp_of(p, w1, 0), before, 1e-6); /* a sampler again */
+            vt_json_free(ask_double(&s, "forget"));
+            w2 = update_by(p, w1, VT_LOSS_CROSS_ENTROPY, 0.02f, "y"); /* a model again, from the checkpoint */
+            if (!w2)
+                printf("  %s\n", err.msg);
+            CHECK(w2 && logp_of(p, w2, 0) > before);
+            make_batch(&b);
+            f = forward(p, w2, &b);
+            memset(b.w, 0, sizeof b.w);
+            b.w[0][0] = 1;
+            vt_json_free(ask_double(&s, "forget")); /* between the halves */
+            CHECK_OK(step(f, 0.01f, "z", &w3), err);
+            vt_forward_forget(f);
+            vt_weights_unref(w3);
+            vt_weights_unref(w2);
+            vt_weights_unref(w1);
+            vt_weights_unref(w0);
+        }
+        vt_policy_close(p);
+        unserve(&s);
+    }
+}
+
 static void what_cannot_be_mended_is_one_sentence(void)
 {
     static const struct {
@@ -664,14 +708,20 @@ static void a_key_is_sent_and_told_to_nobody(void)
     unserve(&s);
 }
 
-static const struct test_case cases[] = {
-    TEST(scores_are_the_samples_log_probabilities), TEST(weights_stay_what_they_are),
-    TEST(losses_mean_the_same_there_and_here),      TEST(a_forgotten_forward_costs_no_model),
-    TEST(a_batch_is_cut_as_the_service_wants),      TEST(another_process_goes_on_from_a_snapshot),
-    TEST(what_fails_on_the_way_is_done_once),       TEST(samples_survive_back_pressure_and_lost_promises),
-    TEST(what_cannot_be_mended_is_one_sentence),    TEST(what_cannot_be_opened_says_what_to_do),
-    TEST(an_update_under_way_can_be_cancelled),     TEST(requests_are_those_of_the_official_client),
-    TEST(a_key_is_sent_and_told_to_nobody)};
+static const struct test_case cases[] = {TEST(scores_are_the_samples_log_probabilities),
+                                         TEST(weights_stay_what_they_are),
+                                         TEST(losses_mean_the_same_there_and_here),
+                                         TEST(a_forgotten_forward_costs_no_model),
+                                         TEST(a_batch_is_cut_as_the_service_wants),
+                                         TEST(another_process_goes_on_from_a_snapshot),
+                                         TEST(what_fails_on_the_way_is_done_once),
+                                         TEST(samples_survive_back_pressure_and_lost_promises),
+                                         TEST(a_lost_session_is_made_again),
+                                         TEST(what_cannot_be_mended_is_one_sentence),
+                                         TEST(what_cannot_be_opened_says_what_to_do),
+                                         TEST(an_update_under_way_can_be_cancelled),
+                                         TEST(requests_are_those_of_the_official_client),
+                                         TEST(a_key_is_sent_and_told_to_nobody)};
 
 int main(int argc, char **argv)
 {

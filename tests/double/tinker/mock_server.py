@@ -32,7 +32,8 @@ THE TOY MODEL (exact; all arithmetic in IEEE double, results narrowed to float32
   optim_step = AdamW on th with the gradient SUM since the last step (after grad_clip_norm), m/v bias-corrected, decoupled decay; version += 1.
 LOSSES (sums): cross_entropy -w*l | importance_sampling -r*A | ppo -min(r*A, clamp(r)*A) | cispo -sg(clamp(r))*l*A | dro -(l*A - b/2*(l-q)^2), r=exp(l-q)
 
-CONTROL (no key needed): GET /__mock__/state, GET /__mock__/transcript, POST /__mock__/fault {..}, POST /__mock__/reset_faults
+CONTROL (no key needed): GET /__mock__/state, GET /__mock__/transcript, POST /__mock__/fault {..}, POST /__mock__/reset_faults,
+  POST /__mock__/forget
 FAULT object: {"path":"asample","from":1,"count":2,"status":429,"headers":{"retry-after":"1"},"body":{"detail":"x"},"action":"status"}
   path = suffix match on the endpoint ("" any); from = 1-based index among matching requests; count -1 = for ever. action:
   status | drop_before | drop_after (request executed, answer lost) | truncate (half of the body, then close) | empty400 (bare 400, Content-Length 0)
@@ -197,6 +198,9 @@ class Handler(Rest, BaseHTTPRequestHandler):
                 w.faults.append(dict(json.loads(body), seen=0, done=0)); out = {"ok": True}
             elif what == "reset_faults":
                 w.faults.clear(); w.a.fail_every = w.a.drop_every = 0; out = {"ok": True}
+            elif what == "forget":  # a restart: sessions and what belongs to them are gone, checkpoints are not
+                w.lost = getattr(w, "lost", 0) + len(w.sessions)
+                w.sessions.clear(); w.samplers.clear(); w.models.clear(); out = {"ok": True}
             elif what == "transcript":
                 out = w.log
             elif what == "state":
@@ -283,7 +287,7 @@ class Handler(Rest, BaseHTTPRequestHandler):
                 b = self.json(body, ep)
                 if a.min_sdk and b["sdk_version"] < a.min_sdk:
                     raise Bad(400, "Your Tinker SDK version is no longer supported. Please upgrade to the latest version.")
-                n = len(w.sessions)
+                n = len(w.sessions) + getattr(w, "lost", 0)
                 sid = ("session_%08x" if J else "%08x-0000-4000-8000-000000000000") % (splitmix(n) >> 32)
                 w.sessions[sid] = {"sdk_version": b["sdk_version"], "tags": b["tags"], "user_metadata": b.get("user_metadata"), "finished": None, "heartbeats": 0,
                                    "models": {}, "samplers": {}}
