@@ -43,6 +43,23 @@ static bool is_text(const char *p, size_t n)
     return true;
 }
 
+/* A token of three parts (a JWT) is a credential before anybody has told the client of it: the answer that brings it.
+ */
+static void mask_tokens(char *text)
+{
+    static const char shown[] = "(token)";
+    const size_t n = sizeof shown - 1;
+
+    for (char *at = strstr(text, "eyJ"); at; at = strstr(at + n, "eyJ")) {
+        const size_t len = strspn(at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
+
+        if (len < 16 || !memchr(at, '.', len))
+            continue;
+        memcpy(at, shown, n);
+        memmove(at + n, at + len, strlen(at + len) + 1);
+    }
+}
+
 static void put_body(const vt_http_call *c, vt_json *line, const char *key, const char *body, size_t n)
 {
     const size_t kept = n < MAX_BODY ? n : MAX_BODY;
@@ -56,6 +73,7 @@ static void put_body(const vt_http_call *c, vt_json *line, const char *key, cons
     if (!text)
         return;
     vt_http_mask(c->http, text);
+    mask_tokens(text);
     vt_json_put(line, key, vt_json_new_str(text, strlen(text)));
     free(text);
 }

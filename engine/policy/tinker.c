@@ -166,6 +166,8 @@ static void stop_beating(void *arg)
         vt_tinker_cancel_call(t->beating);
     if (t->opening)
         vt_tinker_cancel_call(t->opening);
+    if (t->exchanging)
+        vt_tinker_cancel_call(t->exchanging);
 }
 
 static void tinker_close(vt_policy *p)

@@ -44,8 +44,12 @@ struct vt_tinker {
     vt_timer heartbeat;
     struct vt_tinker_call *beating, *opening;
     vt_err why_no_session;
-    char *credential;       /* what X-API-Key carries */
-    double sampling_from_s; /* back-pressure: no sample is submitted before */
+    char *credential; /* what X-API-Key carries: the key, or a token made from it (a JWT) */
+    bool uses_token;
+    double token_until_s; /* it is made anew from then on */
+    struct vt_tinker_call *exchanging;
+    struct vt_tinker_wait *wanting; /* a new token */
+    double sampling_from_s;         /* back-pressure: no sample is submitted before */
     enum vt_tinker_wire wire;
     bool was_interrupted;
 };
@@ -81,6 +85,7 @@ struct vt_tinker_post {
     bool is_proto;   /* the body */
     bool is_promise; /* the answer names a result that is fetched */
     bool is_trial;   /* 415, 422 and 500 are final: does the server read protobuf? */
+    bool with_key;   /* not the token */
     enum vt_tinker_class class;
     double patience_s;             /* 0 = 300 */
     struct vt_tinker_calls *calls; /* may be NULL */
@@ -101,6 +106,8 @@ void vt_tinker_end_session(struct vt_tinker *t); /* blocks, a few seconds at mos
 bool vt_tinker_need_session(struct vt_tinker *t, struct vt_tinker_wait *w);
 /* w goes on once the service has said whether it knows the session; if not, there is another one, or none. */
 void vt_tinker_check_session(struct vt_tinker *t, struct vt_tinker_wait *w);
+/* w goes on once there is a new token, or none to be had. */
+void vt_tinker_new_token(struct vt_tinker *t, struct vt_tinker_wait *w);
 void vt_tinker_wait_on(struct vt_tinker_wait **list, struct vt_tinker_wait *w);
 void vt_tinker_wake(struct vt_tinker_wait **list);
 void vt_tinker_stop_waiting(struct vt_tinker_wait *w);

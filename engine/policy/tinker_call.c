@@ -27,6 +27,8 @@ struct vt_tinker_call {
     char *what;
     vt_http_call *http;
     vt_timer timer;
+    struct vt_tinker_wait wait; /* for a new token, once */
+    bool has_new_token;
     char *promise; /* its id; NULL while submitting */
     char *poll_body;
     double promised_s, paused_s, polled_s;
@@ -69,6 +71,7 @@ void vt_tinker_cancel_call(struct vt_tinker_call *c)
     if (c->timer)
         vt_loop_cancel(vt_net_loop(c->t->remote.net), c->timer);
     c->timer = 0;
+    vt_tinker_stop_waiting(&c->wait);
     if (c->http) { /* whose done ends the call */
         vt_http_cancel(c->http);
         return;
@@ -81,6 +84,30 @@ void vt_tinker_cancel_calls(struct vt_tinker_calls *calls)
 {
     while (calls->first)
         vt_tinker_cancel_call(calls->first);
+}
+
+static void submit(void *arg);
+static void poll_promise(void *arg);
+
+static void go_on_with_token(void *arg)
+{
+    struct vt_tinker_call *c = arg;
+
+    if (c->promise)
+        poll_promise(c);
+    else
+        submit(c);
+}
+
+/* A token that the service does not take any more is made anew, and what it was sent with is sent again: once. */
+static bool renews_token(struct vt_tinker_call *c, const struct vt_http_answer *a)
+{
+    if (!a || a->status != 401 || !c->t->uses_token || c->has_new_token || c->p.with_key)
+        return false;
+    c->has_new_token = true;
+    c->wait = (struct vt_tinker_wait){.fn = go_on_with_token, .arg = c};
+    vt_tinker_new_token(c->t, &c->wait);
+    return true;
 }
 
 /* --- requests --- */
@@ -101,8 +128,10 @@ static vt_status send(struct vt_tinker_call *c, const char *endpoint, char *body
     vt_buf_init(&url, 1 << 14);
     vt_buf_init(&key, 1 << 16);
     vt_buf_printf(&url, "%s%s", c->t->base, endpoint);
-    vt_buf_printf(&key, "X-API-Key: %s", c->t->credential ? c->t->credential : "");
-    if (c->t->credential)
+    const char *const credential = c->p.with_key ? c->t->remote.key : c->t->credential;
+
+    vt_buf_printf(&key, "X-API-Key: %s", credential ? credential : "");
+    if (credential)
         headers[n++] = key.p;
     if (c->p.class == VT_TINKER_SAMPLING && !c->promise)
         headers[n++] = "X-Tinker-Sampling-Backpressure: 1";
@@ -144,8 +173,6 @@ static char *copy_bytes(const char *p, size_t n)
 }
 
 /* --- polling --- */
-
-static void poll_promise(void *arg);
 
 static void poll_after(struct vt_tinker_call *c, double seconds)
 {
@@ -230,6 +257,8 @@ static void on_polled(void *arg, vt_status status, const struct vt_http_answer *
     const int s = a ? a->status : 0;
 
     c->http = NULL;
+    if (renews_token(c, a))
+        return;
     if (status == VT_ECANCELLED) {
         fail(c, NULL, err);
     } else if (s / 100 == 2) {
@@ -356,6 +385,8 @@ static void on_submitted(void *arg, vt_status status, const struct vt_http_answe
     vt_err why;
 
     c->http = NULL;
+    if (renews_token(c, a))
+        return;
     if (status != VT_OK) {
         why = *err;
         if (a && a->status == 0 && a->was_sent && c->p.class == VT_TINKER_TRAINING && c->t->wire == VT_TINKER_JSON)

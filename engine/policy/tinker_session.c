@@ -6,6 +6,7 @@
  * are gone with it (their generation is another), and are made again from checkpoints when somebody needs them.
  */
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "policy/tinker.h"
 #include <limits.h>
 #include <stdio.h>
@@ -88,6 +89,86 @@ static vt_status take_session(struct vt_tinker *t, const vt_json *j, vt_err *err
     return VT_OK;
 }
 
+/* --- tokens: where the service wants none of its keys on the way, a JWT that it makes of one --- */
+
+static int sextet(char c)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    const char *at = c ? strchr(digits, c) : NULL;
+
+    return at ? (int)(at - digits) : -1;
+}
+
+/* How long a token lasts, by its own account (iat and exp of its middle part, base64url); 0 when it does not say. */
+static double lifetime_of(const char *jwt)
+{
+    const char *at = strchr(jwt, '.');
+    struct vt_buf text;
+    unsigned bits = 0;
+    int n = 0;
+    vt_json *j = NULL;
+    double lasts = 0;
+
+    vt_buf_init(&text, 1 << 16);
+    for (at = at ? at + 1 : ""; sextet(*at) >= 0; at++) {
+        bits = bits << 6 | (unsigned)sextet(*at);
+        n += 6;
+        if (n >= 8) {
+            n -= 8;
+            vt_buf_putc(&text, (char)(bits >> n & 255));
+        }
+    }
+    if (vt_json_parse(text.p, text.len, "a token", &j, NULL) == VT_OK)
+        lasts = vt_json_num(vt_json_get(j, "exp"), 0) - vt_json_num(vt_json_get(j, "iat"), 0);
+    vt_json_free(j);
+    vt_buf_free(&text);
+    return lasts > 0 ? lasts : 0;
+}
+
+static vt_status take_token(struct vt_tinker *t, const vt_json *j, vt_err *err)
+{
+    const char *jwt = vt_json_str(vt_json_get(j, "jwt"), "");
+    const double lasts = lifetime_of(jwt);
+    char *copy = jwt[0] ? vt_strdup(jwt) : NULL;
+
+    if (!copy)
+        return vt_fail(err, VT_ENET, "the service of %.200s gave no token for the key", t->policy->spec);
+    if (t->credential)
+        explicit_bzero(t->credential, strlen(t->credential));
+    free(t->credential);
+    t->credential = copy;
+    t->token_until_s = vt_now_s() + (lasts > 0 ? lasts / 2 : 300);
+    return vt_http_add_secret(vt_net_http(t->remote.net), copy, "(token)", err);
+}
+
+static void on_token(void *arg, vt_status status, const struct vt_tinker_reply *reply, const vt_err *err)
+{
+    struct vt_tinker *t = arg;
+    vt_err ignored;
+
+    (void)err; /* who waits for it is refused with the old one, and says so */
+    t->exchanging = NULL;
+    if (status == VT_OK)
+        (void)!take_token(t, reply->json, &ignored);
+    vt_tinker_wake(&t->wanting);
+}
+
+void vt_tinker_new_token(struct vt_tinker *t, struct vt_tinker_wait *w)
+{
+    struct vt_tinker_post p = {
+        .endpoint = "auth/token", .with_key = true, .patience_s = opening_patience_s, .done = on_token, .arg = t};
+    vt_err ignored;
+
+    if (w)
+        vt_tinker_wait_on(&t->wanting, w);
+    if (t->exchanging)
+        return;
+    p.body = vt_strdup("{}");
+    p.len = 2;
+    if (!p.body || vt_tinker_send(t, &p, &t->exchanging, &ignored) != VT_OK)
+        vt_tinker_wake(&t->wanting);
+}
+
 /* --- keeping it --- */
 
 static void beat(void *arg);
@@ -121,6 +202,8 @@ static void beat(void *arg)
     vt_err err;
 
     t->heartbeat = 0;
+    if (t->uses_token && vt_now_s() >= t->token_until_s)
+        vt_tinker_new_token(t, NULL);
     p.body = of_session(t, ",\"type\":\"session_heartbeat\"", &p.len);
     if (!p.body || vt_tinker_send(t, &p, &t->beating, &err) != VT_OK)
         beat_later(t);
@@ -193,10 +276,10 @@ static vt_status ask(struct vt_tinker *t, const char *endpoint, char *body, size
     vt_buf_init(&key, 1 << 16);
     vt_buf_init(&what, 1 << 12);
     vt_buf_printf(&url, "%s%s", t->base, endpoint);
-    vt_buf_printf(&key, "X-API-Key: %s", t->remote.key ? t->remote.key : "");
+    vt_buf_printf(&key, "X-API-Key: %s", t->credential ? t->credential : "");
     vt_buf_printf(&what, "opening %.200s (%s)", t->policy->spec, endpoint);
-    headers[1] = body ? "Content-Type: application/json" : t->remote.key ? key.p : NULL;
-    headers[2] = body && t->remote.key ? key.p : NULL;
+    headers[1] = body ? "Content-Type: application/json" : t->credential ? key.p : NULL;
+    headers[2] = body && t->credential ? key.p : NULL;
     status = vt_net_ask(t->remote.net,
                         &(struct vt_http_request){.method = body ? "POST" : "GET",
                                                   .url = url.p,
@@ -234,8 +317,23 @@ static vt_status read_config(struct vt_tinker *t, int stop_fd, vt_err *err)
         return status;
     t->chunk_len = (size_t)vt_json_int(vt_json_get(j, "fwdbwd_max_chunk_len"), 1024);
     t->chunk_bytes = (size_t)vt_json_int(vt_json_get(j, "fwdbwd_max_chunk_bytes_count"), 5000000);
+    t->uses_token = vt_json_bool(vt_json_get(j, "pjwt_auth_enabled"), false);
     vt_json_free(j);
     return VT_OK;
+}
+
+static vt_status first_token(struct vt_tinker *t, int stop_fd, vt_err *err)
+{
+    char *body = vt_strdup("{}");
+    int http_status;
+    vt_json *j = NULL;
+    vt_status status = body ? ask(t, "auth/token", body, 2, opening_patience_s, stop_fd, &j, &http_status, err)
+                            : vt_fail(err, VT_ENOMEM, "out of memory for a request");
+
+    if (status == VT_OK)
+        status = take_token(t, j, err);
+    vt_json_free(j);
+    return status;
 }
 
 /* The model as the service lists it: *n_ctx, 0 = not said. */
@@ -298,6 +396,8 @@ vt_status vt_tinker_open_session(vt_policy *p, int stop_fd, vt_err *err)
 
     if (status == VT_OK)
         status = read_config(t, stop_fd, err);
+    if (status == VT_OK && t->uses_token)
+        status = first_token(t, stop_fd, err);
     if (status == VT_OK)
         status = find_model(t, stop_fd, &p->caps.n_ctx, err);
     if (status == VT_OK) {

@@ -1,124 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * policy_tinker.c: the Tinker backend against the double of the service (tests/double/tinker), which was written by
- * others from the contract, checks every field, and fails on demand; in both dialects. Its model is a bigram with
- * sixteen trainable numbers, so that what an update does can be seen in scores.
+ * policy_tinker.c: the Tinker backend against the double of the service, which was written by others from the contract
+ * and checks every field; in both dialects. Its model is a bigram with sixteen trainable numbers, so that what an
+ * update does can be seen in scores. What fails on the way is policy_tinker_faults.c.
  */
-#include "base/json.h"
-#include "net/net.h"
-#include "policy_common.h"
-#include "served.h"
-
-#define OPTIONS "?tokenizer=" CHAT
-static const char key[] = "tml-test-4242424242";
-
-/* --- servers --- */
-
-static struct served start(const char *wire, const char *const *faults, const char *more, const char *value)
-{
-    const char *args[16] = {"--wire", wire};
-    int n = 2;
-
-    for (; faults && *faults; faults++) {
-        args[n++] = "--fault";
-        args[n++] = *faults;
-    }
-    if (more) {
-        args[n++] = more;
-        args[n++] = value;
-    }
-    return serve("tinker_server.py", args);
-}
-
-static vt_policy *open_at(const struct served *s, const char *model, const char *options, const char *trace)
-{
-    const struct vt_policy_opts o = {.rank = 16, .init_seed = 1, .chat = "smollm2", .trace_http = trace};
-    char spec[512];
-    vt_policy *p = NULL;
-
-    setenv("TINKER_BASE_URL", s->url, 1);
-    setenv("TINKER_API_KEY", key, 1);
-    snprintf(spec, sizeof spec, "tinker:%s%s", model, options);
-    if (open_spec(spec, &o, &p) != VT_OK) {
-        printf("  cannot open %s: %s\n", spec, err.msg);
-        return NULL;
-    }
-    return p;
-}
-
-/* The double's own account of itself. */
-static vt_json *ask_double(const struct served *s, const char *what)
-{
-    const struct vt_http_opts o = {0};
-    struct vt_net *net = NULL;
-    struct vt_net_answer a;
-    vt_json *j = NULL;
-    char url[128];
-
-    snprintf(url, sizeof url, "%s/__mock__/%s", s->url, what);
-    CHECK_OK(vt_net_open(&o, &net, &err), err);
-    struct vt_http_request r = {.method = "GET", .url = url, .what = "looking", .patience_s = 5};
-    CHECK_OK(vt_net_ask(net, &r, -1, &a, &err), err);
-    if (a.body)
-        CHECK_OK(vt_json_parse(a.body, a.len, "the double's state", &j, &err), err);
-    free(a.body);
-    vt_net_close(net);
-    return j;
-}
-
-static vt_json *state_of(const struct served *s)
-{
-    return ask_double(s, "state");
-}
-
-/* A number of the double's models, summed over them. */
-static int sum_of(const struct served *s, const char *name)
-{
-    vt_json *j = state_of(s);
-    int sum = 0;
-
-    for (const vt_json *m = vt_json_first(vt_json_get(j, "models")); m; m = vt_json_next(m))
-        sum += (int)vt_json_int(vt_json_get(m, name), 0);
-    vt_json_free(j);
-    return sum;
-}
-
-/* --- what a policy does --- */
-
-/* The batch of the official client's loop: a prompt of eight tokens, a completion of one. */
-static const int32_t official_prompt[] = {504, 253, 3354, 28, 339, 216, 35, 17}, official_completion[] = {2};
-
-static vt_weights *update_by(vt_policy *p, vt_weights *from, enum vt_loss loss, float lr, const char *digest)
-{
-    struct batch b;
-    struct vt_mail m = VT_MAIL;
-    struct vt_update_request u = {.from = from,
-                                  .seqs = b.seqs,
-                                  .n = 2,
-                                  .loss = loss,
-                                  .loss_opts = vt_loss_defaults_of(loss),
-                                  .opts = update_opts(lr, digest)};
-    vt_status status;
-
-    make_batch(&b);
-    status = vt_policy_update(p, &u, vt_mail_deliver, &m, NULL, &err);
-    if (status == VT_OK)
-        status = vt_mail_wait(&m, &err);
-    if (status != VT_OK)
-        return NULL;
-    for (int i = 0; i < 2; i++) /* the request fills in what it was computed from, whoever computed it */
-        for (int t = 0; t < 4; t++) {
-            float w[4];
-
-            vt_loss_weights(loss, &u.loss_opts, b.logp[i], b.logq[i], b.advantage[i], 4, w);
-            CHECK_NEAR(b.w[i][t], w[t], 1e-6);
-            CHECK(b.logp[i][t] < 0);
-        }
-    CHECK(isfinite(u.report.grad_norm) && u.report.grad_norm > 0);
-    return u.made;
-}
-
-static const char *const wires[] = {"proto", "json"};
+#include "tinker_common.h"
 
 static void scores_are_the_samples_log_probabilities(void)
 {
@@ -287,22 +173,6 @@ static void a_batch_is_cut_as_the_service_wants(void)
 
 /* --- snapshots and sessions --- */
 
-static vt_status save_to(vt_weights *w, const char *dir, enum vt_snapshot_kind kind)
-{
-    struct vt_mail m = VT_MAIL;
-    vt_status status = vt_weights_save(w, dir, kind, vt_mail_deliver, &m, NULL, &err);
-
-    return status == VT_OK ? vt_mail_wait(&m, &err) : status;
-}
-
-static vt_status load_from(vt_policy *p, const char *dir, vt_weights **out)
-{
-    struct vt_mail m = VT_MAIL;
-    vt_status status = vt_weights_load(p, dir, out, vt_mail_deliver, &m, NULL, &err);
-
-    return status == VT_OK ? vt_mail_wait(&m, &err) : status;
-}
-
 static void another_process_goes_on_from_a_snapshot(void)
 {
     char dir[] = "/tmp/vegttt-tinker-XXXXXX";
@@ -371,212 +241,10 @@ static void another_process_goes_on_from_a_snapshot(void)
     CHECK_OK(vt_fs_remove_tree(dir, &err), err);
 }
 
-/* --- faults: each ends in recovery or one sentence, and nothing runs twice --- */
-
-static void what_fails_on_the_way_is_done_once(void)
-{
-    static const char *const faults[] = {
-        "{\"path\":\"forward_backward\",\"status\":503,\"headers\":{\"retry-after-ms\":\"5\"}}",
-        "{\"path\":\"optim_step\",\"status\":429,\"count\":2,\"headers\":{\"retry-after-ms\":\"5\"}}",
-        "{\"path\":\"forward_backward\",\"action\":\"drop_after\"}",
-        "{\"path\":\"optim_step\",\"action\":\"drop_after\"}",
-        "{\"path\":\"save_weights\",\"action\":\"drop_before\"}",
-        "{\"path\":\"save_weights_for_sampler\",\"action\":\"truncate\"}",
-        "{\"path\":\"retrieve_future\",\"action\":\"truncate\",\"from\":3}",
-        "{\"path\":\"retrieve_future\",\"action\":\"try_again\",\"from\":2,\"count\":2}",
-        "{\"path\":\"retrieve_future\",\"action\":\"try_again\",\"from\":2,\"http\":200}",
-        "{\"path\":\"retrieve_future\",\"status\":500,\"from\":2,\"count\":3}",
-        "{\"path\":\"optim_step\",\"action\":\"empty400\"}",
-        "{\"path\":\"create_model\",\"action\":\"drop_after\"}",
-    };
-
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-        const char *const one[] = {faults[i], NULL};
-        struct served s = start("proto", one, NULL, NULL);
-        vt_policy *p = open_at(&s, "toy/tiny", OPTIONS, NULL);
-
-        CHECK(p != NULL);
-        if (p) {
-            vt_weights *w = vt_policy_start(p), *made = update_by(p, w, VT_LOSS_CROSS_ENTROPY, 0.02f, "x");
-
-            if (!made || sum_of(&s, "version") != 1 || sum_of(&s, "forward_backward") != 1) {
-                printf("  after %s: %s; version %d, %d passes\n", faults[i], made ? "made" : err.msg,
-                       sum_of(&s, "version"), sum_of(&s, "forward_backward"));
-                test_failures_in_case++;
-            }
-            vt_weights_unref(made);
-            vt_weights_unref(w);
-        }
-        vt_policy_close(p);
-        unserve(&s);
-    }
-}
-
-static void samples_survive_back_pressure_and_lost_promises(void)
-{
-    static const char *const faults[] = {
-        "{\"path\":\"asample\",\"status\":429,\"count\":3,\"headers\":{\"retry-after-ms\":\"5\"}}",
-        "{\"path\":\"retrieve_future\",\"action\":\"expired\",\"count\":1}",
-        "{\"path\":\"asample\",\"action\":\"drop_after\"}",
-        "{\"path\":\"create_sampling_session\",\"status\":500,\"headers\":{\"retry-after-ms\":\"5\"}}",
-    };
-
-    for (size_t i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-        const char *const one[] = {faults[i], NULL};
-        struct served s = start("proto", one, NULL, NULL);
-        vt_policy *p = open_at(&s, "toy/tiny", OPTIONS, NULL);
-        struct vt_sample out[2];
-
-        CHECK(p != NULL);
-        if (p) {
-            vt_weights *w = vt_policy_start(p);
-            struct vt_sample_request r = sample_request(w, 2, 6, out);
-
-            CHECK_OK(run_sample(p, &r), err);
-            CHECK(out[0].n_tokens > 0 && out[1].n_tokens > 0);
-            clear_samples(out, 2);
-            vt_weights_unref(w);
-        }
-        vt_policy_close(p);
-        unserve(&s);
-    }
-}
-
-/* A service that was restarted knows neither session nor sampler nor model; what it keeps are checkpoints. */
-static void a_lost_session_is_made_again(void)
-{
-    for (int k = 0; k < 2; k++) {
-        struct served s = start(wires[k], NULL, NULL, NULL);
-        vt_policy *p = open_at(&s, "toy/tiny", OPTIONS, NULL);
-
-        CHECK(p != NULL);
-        if (p) {
-            vt_weights *w0 = vt_policy_start(p), *w1 = update_by(p, w0, VT_LOSS_CROSS_ENTROPY, 0.02f, "x"), *w2, *w3;
-            const double before = w1 ? logp_of(p, w1, 0) : 0;
-            vt_forward *f;
-            struct batch b;
-
-            CHECK(w1 != NULL);
-            vt_json_free(ask_double(&s, "forget"));
-            CHECK_NEAR(logp_of(p, w1, 0), before, 1e-6); /* a sampler again */
-            vt_json_free(ask_double(&s, "forget"));
-            w2 = update_by(p, w1, VT_LOSS_CROSS_ENTROPY, 0.02f, "y"); /* a model again, from the checkpoint */
-            if (!w2)
-                printf("  %s\n", err.msg);
-            CHECK(w2 && logp_of(p, w2, 0) > before);
-            make_batch(&b);
-            f = forward(p, w2, &b);
-            memset(b.w, 0, sizeof b.w);
-            b.w[0][0] = 1;
-            vt_json_free(ask_double(&s, "forget")); /* between the halves */
-            CHECK_OK(step(f, 0.01f, "z", &w3), err);
-            vt_forward_forget(f);
-            vt_weights_unref(w3);
-            vt_weights_unref(w2);
-            vt_weights_unref(w1);
-            vt_weights_unref(w0);
-        }
-        vt_policy_close(p);
-        unserve(&s);
-    }
-}
-
-static void what_cannot_be_mended_is_one_sentence(void)
-{
-    static const struct {
-        const char *fault;
-        vt_status code;
-        const char *says;
-    } rows[] = {
-        {"{\"path\":\"forward_backward\",\"action\":\"future_error\",\"error\":\"your tokens are "
-         "bad\",\"category\":\"user\"}",
-         VT_EINVAL, "the service failed: your tokens are bad"},
-        {"{\"path\":\"optim_step\",\"action\":\"future_error\",\"error\":\"a machine broke\",\"category\":\"server\"}",
-         VT_ENET, "the service failed: a machine broke"},
-        {"{\"path\":\"optim_step\",\"status\":503,\"headers\":{\"x-should-retry\":\"false\"}}", VT_ENET, "503"},
-        {"{\"path\":\"retrieve_future\",\"action\":\"expired\",\"from\":3,\"count\":-1}", VT_ENET, "410"},
-        {"{\"path\":\"create_model\",\"status\":401,\"body\":{\"detail\":\"no such credential\"}}", VT_ENET,
-         "401, not authorised: no such credential; set TINKER_API_KEY"},
-        {"{\"path\":\"save_weights\",\"status\":409,\"body\":{\"detail\":\"that name is taken\"}}", VT_ENET,
-         "409, a conflict: that name is taken"},
-    };
-
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const char *const one[] = {rows[i].fault, NULL};
-        struct served s = start("proto", one, NULL, NULL);
-        vt_policy *p = open_at(&s, "toy/tiny", OPTIONS, NULL);
-
-        CHECK(p != NULL);
-        if (p) {
-            vt_weights *w = vt_policy_start(p), *made = update_by(p, w, VT_LOSS_CROSS_ENTROPY, 0.02f, "x");
-
-            CHECK(made == NULL);
-            if (err.code != rows[i].code || !strstr(err.msg, rows[i].says) || strchr(err.msg, '\n')) {
-                printf("  after %s: %d %s\n", rows[i].fault, (int)err.code, err.msg);
-                test_failures_in_case++;
-            }
-            made = update_by(p, w, VT_LOSS_CROSS_ENTROPY, 0.02f, "y"); /* a failed model is left; another one is made */
-            if (i < 3 || i == 4)
-                CHECK(made != NULL);
-            vt_weights_unref(made);
-            vt_weights_unref(w);
-        }
-        vt_policy_close(p);
-        unserve(&s);
-    }
-}
-
-static void what_cannot_be_opened_says_what_to_do(void)
-{
-    struct served s = start("proto", NULL, NULL, NULL);
-
-    CHECK(open_at(&s, "toy/other", OPTIONS, NULL) == NULL);
-    CHECK(strstr(err.msg, "has no model \"toy/other\"; it has toy/tiny"));
-    CHECK_INT(vt_policy_check_spec("tinker:toy/tiny", &err), VT_EINVAL);
-    CHECK(strstr(err.msg, "?tokenizer=PATH"));
-    setenv("TINKER_BASE_URL", "http://u:hunter2@host", 1);
-    CHECK_INT(vt_policy_check_spec("tinker:toy/tiny?tokenizer=x", &err), VT_EINVAL);
-    CHECK(!strstr(err.msg, "hunter2"));
-    unserve(&s);
-    s = start("proto", NULL, "--min-sdk", "9.9.9");
-    CHECK(open_at(&s, "toy/tiny", OPTIONS, NULL) == NULL);
-    CHECK(strstr(err.msg, "Your Tinker SDK version is no longer supported"));
-    unserve(&s);
-}
-
-static void an_update_under_way_can_be_cancelled(void)
-{
-    static const char *const faults[] = {"{\"path\":\"retrieve_future\",\"action\":\"try_again\",\"count\":-1}", NULL};
-    struct served s = start("proto", faults, NULL, NULL);
-    vt_policy *p = open_at(&s, "toy/tiny", OPTIONS, NULL);
-    struct ending e = ENDING;
-    struct batch b;
-
-    CHECK(p != NULL);
-    if (p) {
-        vt_weights *w = vt_policy_start(p);
-        struct vt_update_request u = {
-            .from = w, .seqs = b.seqs, .n = 2, .loss = VT_LOSS_CROSS_ENTROPY, .opts = update_opts(0.01f, "x")};
-        vt_request *ticket = NULL;
-
-        make_batch(&b);
-        CHECK_OK(vt_policy_update(p, &u, on_end, &e, &ticket, &err), err);
-        vt_request_cancel(ticket);
-        CHECK_INT(wait_end(&e), VT_ECANCELLED);
-        vt_request_release(ticket);
-        CHECK_INT(e.n_done, 1);
-        vt_weights_unref(w);
-    }
-    vt_policy_close(p);
-    vt_json *j = state_of(&s);
-    const vt_json *session = vt_json_first(vt_json_get(j, "sessions"));
-    CHECK_STR(vt_json_str(vt_json_get(vt_json_get(vt_json_get(session, "finished"), "reason"), "type"), ""),
-              "interrupted");
-    vt_json_free(j);
-    unserve(&s);
-}
-
 /* --- the official client --- */
+
+/* The batch of the official client's loop: a prompt of eight tokens, a completion of one. */
+static const int32_t official_prompt[] = {504, 253, 3354, 28, 339, 216, 35, 17}, official_completion[] = {2};
 
 static void requests_are_those_of_the_official_client(void)
 {
@@ -680,52 +348,13 @@ static void requests_are_those_of_the_official_client(void)
     }
 }
 
-static void a_key_is_sent_and_told_to_nobody(void)
-{
-    static const char *const faults[] = {
-        "{\"path\":\"create_model\",\"status\":403,\"body\":{\"detail\":\"the key tml-test-4242424242 may not\"}}",
-        NULL};
-    struct served s = start("proto", faults, "--api-key", key);
-    char path[] = "/tmp/vegttt-tinker-XXXXXX";
-    const int fd = mkstemp(path);
-    vt_policy *p = open_at(&s, "toy/tiny", OPTIONS, path);
-    struct vt_buf text = {0};
-
-    CHECK(p && fd >= 0);
-    if (p) {
-        vt_weights *w = vt_policy_start(p), *made = update_by(p, w, VT_LOSS_CROSS_ENTROPY, 0.02f, "x");
-
-        CHECK(made == NULL && strstr(err.msg, "the key (api key) may not"));
-        CHECK(!strstr(vt_policy_record(p), "4242424242"));
-        vt_weights_unref(w);
-    }
-    vt_policy_close(p);
-    CHECK_OK(vt_fs_read(path, 1 << 22, &text, &err), err);
-    CHECK(strstr(text.p, "\"X-API-Key\":\"(secret)\"") && !strstr(text.p, "4242424242"));
-    vt_buf_free(&text);
-    close(fd);
-    unlink(path);
-    unserve(&s);
-}
-
-static const struct test_case cases[] = {TEST(scores_are_the_samples_log_probabilities),
-                                         TEST(weights_stay_what_they_are),
-                                         TEST(losses_mean_the_same_there_and_here),
-                                         TEST(a_forgotten_forward_costs_no_model),
-                                         TEST(a_batch_is_cut_as_the_service_wants),
-                                         TEST(another_process_goes_on_from_a_snapshot),
-                                         TEST(what_fails_on_the_way_is_done_once),
-                                         TEST(samples_survive_back_pressure_and_lost_promises),
-                                         TEST(a_lost_session_is_made_again),
-                                         TEST(what_cannot_be_mended_is_one_sentence),
-                                         TEST(what_cannot_be_opened_says_what_to_do),
-                                         TEST(an_update_under_way_can_be_cancelled),
-                                         TEST(requests_are_those_of_the_official_client),
-                                         TEST(a_key_is_sent_and_told_to_nobody)};
+static const struct test_case cases[] = {
+    TEST(scores_are_the_samples_log_probabilities), TEST(weights_stay_what_they_are),
+    TEST(losses_mean_the_same_there_and_here),      TEST(a_forgotten_forward_costs_no_model),
+    TEST(a_batch_is_cut_as_the_service_wants),      TEST(another_process_goes_on_from_a_snapshot),
+    TEST(requests_are_those_of_the_official_client)};
 
 int main(int argc, char **argv)
 {
-    without_proxies();
-    signal(SIGPIPE, SIG_IGN);
-    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+    return tinker_test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
 }
