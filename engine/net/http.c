@@ -69,35 +69,6 @@ vt_status vt_http_new(vt_loop *l, const struct vt_http_opts *o, vt_http **out, v
     return VT_OK;
 }
 
-vt_status vt_http_add_secret(vt_http *h, const char *secret, const char *shown_as, vt_err *err)
-{
-    struct vt_secret *s = vt_alloc(sizeof *s);
-
-    if (s)
-        s->text = vt_strdup(secret);
-    if (!s || !s->text) {
-        free(s);
-        return vt_fail(err, VT_ENOMEM, "out of memory for a key");
-    }
-    s->shown_as = shown_as;
-    s->next = h->secrets;
-    h->secrets = s;
-    return VT_OK;
-}
-
-void vt_http_mask(const vt_http *h, char *text)
-{
-    for (const struct vt_secret *s = h->secrets; s; s = s->next) {
-        const size_t n = strlen(s->text), shown = strlen(s->shown_as) < n ? strlen(s->shown_as) : n;
-
-        for (char *at = n > 0 ? strstr(text, s->text) : NULL; at; at = strstr(at, s->text)) {
-            memcpy(at, s->shown_as, shown);
-            memmove(at + shown, at + n, strlen(at + n) + 1);
-            at += shown;
-        }
-    }
-}
-
 /* --- a call's life --- */
 
 static void free_call(vt_http_call *c)
@@ -169,14 +140,7 @@ void vt_http_free(vt_http *h)
     vt_loop_http(h->loop, NULL, NULL);
     for (size_t i = 0; i < h->n_idle; i++)
         curl_easy_cleanup(h->idle[i]);
-    while (h->secrets) {
-        struct vt_secret *s = h->secrets;
-
-        h->secrets = s->next;
-        explicit_bzero(s->text, strlen(s->text));
-        free(s->text);
-        free(s);
-    }
+    vt_http_forget_secrets(h);
     if (h->trace)
         fclose(h->trace);
     free(h->idle);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * http_parts.h: the fields of a client and of a call, shared by http.c (attempts), http_answer.c (what came of one) and
- * http_trace.c only.
+ * http_parts.h: the fields of a client and of a call, shared by http.c (attempts), http_answer.c (what came of one),
+ * http_secret.c and http_trace.c only.
  */
 #ifndef VT_NET_HTTP_PARTS_H
 #define VT_NET_HTTP_PARTS_H
@@ -43,6 +43,10 @@ struct vt_http_call {
     char net_error[CURL_ERROR_SIZE];
     CURLcode code;
 };
+
+/* --- http_secret.c --- */
+
+void vt_http_forget_secrets(vt_http *h);
 
 /* --- http_answer.c --- */
 

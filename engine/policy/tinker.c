@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
 #define DEFAULT_URL "https://tinker.thinkingmachines.dev/services/tinker-prod"
 enum { DEFAULT_MAX_REQUESTS = 1000, DEFAULT_DEADLINE_S = 3600, DEFAULT_TTL_S = 14 * 24 * 3600 };
@@ -139,14 +138,6 @@ static vt_status tinker_open(vt_policy *p, vt_request *r, vt_err *err)
         status = vt_model_record(t->model, NULL, &p->record, err);
     vt_remote_spec_free(&s);
     return status;
-}
-
-uint64_t vt_tinker_random(void)
-{
-    uint64_t v = 0;
-
-    (void)!getrandom(&v, sizeof v, 0);
-    return v;
 }
 
 /* The heartbeat stops on the network's thread before the session is ended. */

@@ -59,8 +59,6 @@ static inline struct vt_tinker *vt_tinker_of(const vt_policy *p)
     return p->state;
 }
 
-uint64_t vt_tinker_random(void); /* the system's: names that nobody else makes */
-
 /* --- tinker_call.c --- */
 
 enum vt_tinker_class { VT_TINKER_PLAIN, VT_TINKER_SAMPLING, VT_TINKER_TRAINING };
@@ -113,6 +111,8 @@ void vt_tinker_wake(struct vt_tinker_wait **list);
 void vt_tinker_stop_waiting(struct vt_tinker_wait *w);
 
 /* --- tinker_weights.c --- */
+
+uint64_t vt_tinker_random(void); /* the system's: names that nobody else makes */
 
 /* A model of the server, in one state after another. One job at a time has it. */
 struct vt_tinker_model {

@@ -7,6 +7,8 @@
  *
  * What an answer to a poll means is told by a table of the service's habits (statuses 408, 410, 402, a body that says
  * try_again, a body with "error"). A promise that never comes is an error that names it, after the policy's deadline.
+ *
+ * Circle: a call whose token the service takes no more asks tinker_session for another one, which is a call like this.
  */
 #include "base/alloc.h"
 #include "base/clock.h"

@@ -12,8 +12,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define SIDECAR "vegttt_tinker.json"
+
+uint64_t vt_tinker_random(void)
+{
+    uint64_t v = 0;
+
+    (void)!getrandom(&v, sizeof v, 0);
+    return v;
+}
 
 vt_status vt_tinker_weights_new(vt_policy *p, const char *id, int step, const char *trained_on, const char *checkpoint,
                                 const char *sampler_path, struct vt_tinker_model *model, vt_weights **out, vt_err *err)
