@@ -48,25 +48,23 @@ return vt.experiment {
 
   main = function(run, p)
     if p.steps * p.k > p.total then
-      error(("--steps %d of --k %d rollouts are more than --total %d"):format(p.steps, p.k, p.total), 0)
+      vt.refuse("--steps %d of --k %d rollouts are more than --total %d", p.steps, p.k, p.total)
     end
-    local tasks, start = vt.tasks(p), vt.policy(p.model)
+    local tasks, start = vt.tasks(p), vt.policy(p.model):need(p.steps > 0 and "update" or nil)
     local t = run:table("arms", { "steps", "rollouts", "task_success", "speedup", "wins", "losses", "ties", "p", "p_min",
       "last_fast_1_sure", "distinct" })
     local search, result
     for s = 0, p.steps do
       local drawn, last = spend(run, start, tasks, s, p)
       local each, success, logs = found(tasks, drawn), {}, {}
-      local n = { wins = 0, losses = 0, ties = 0 }
-      search = search or each
-      for i, x in ipairs(each) do
-        success[i], logs[i] = x.success, x.log
-        local won = x.log > search[i].log and "wins" or x.log < search[i].log and "losses" or "ties"
-        n[won] = n[won] + 1
-      end
-      local sign, row = vt.stats.sign_test(n.wins, n.losses), #last > 0 and vt.scores(last)
-      t:row(s, p.total, vt.stats.mean(success), math.exp(vt.stats.mean(logs)), n.wins, n.losses, n.ties, sign.p,
-        sign.p_min, row and row.sample_fast_1_sure, vt.scores(drawn).distinct)
+      for i, x in ipairs(each) do success[i], logs[i] = x.success, x.log end
+      search = search or logs
+      local test, row = vt.stats.paired(logs, search), #last > 0 and vt.scores(last)
+      t:row(s, p.total, vt.stats.mean(success), math.exp(vt.stats.mean(logs)), test.wins, test.losses, test.ties, test.p,
+        test.p_min, row and row.sample_fast_1_sure, vt.scores(drawn).distinct)
+      run:statistics(("%d steps"):format(s), { log_speedup = vt.stats.mean_ci(logs), task_success_sure = vt.stats.mean_ci(success),
+        ["log_speedup against search alone"] = test })
+      run:statistics(("%d steps, all samples"):format(s), drawn)
       run:log("arm", { steps = s, task_success = vt.stats.mean(success), log_speedup = vt.stats.mean(logs) })
       if not result or vt.stats.mean(logs) > result.log then result = { steps = s, log = vt.stats.mean(logs) } end
     end

@@ -27,7 +27,7 @@ return vt.experiment {
   end,
 
   main = function(run, p)
-    local batches, policy = batches_of(p), vt.policy(p.model)
+    local batches, policy = batches_of(p), vt.policy(p.model):need(p.null ~= "frozen" and "update" or nil)
     if p.order == "shuffled" then batches = run:rng("order"):shuffle(batches) end
     if p.order == "reversed" then
       local reversed = {}
@@ -37,7 +37,8 @@ return vt.experiment {
     local learner = vt.learner(run, p)
 
     -- after[i][j]: batch j's share after i batches were learnt; the samples of batch i + 1 there are its first rollouts.
-    local t, after, drawn = run:table("matrix", { "learnt", "batch", "tasks", "sample_correct", "sample_fast_1_sure", "sample_fast_1" }), {}, nil
+    local t, after, drawn = run:table("matrix", { "learnt", "batch", "tasks", "sample_correct", "sample_fast_1_sure", "sample_fast_1", "no_copies",
+      "per_code" }), {}, nil
     for i = 0, #batches do
       if i > 0 then
         for step = 1, p.steps do
@@ -55,7 +56,8 @@ return vt.experiment {
         local s, ids = vt.scores(drawn[j]), {}
         for n, task in ipairs(tasks) do ids[n] = task.id end
         after[i][j] = s.sample_fast_1_sure
-        t:row(i, j, table.concat(ids, " "), s.sample_correct, s.sample_fast_1_sure, s.sample_fast_1)
+        t:row(i, j, table.concat(ids, " "), s.sample_correct, s.sample_fast_1_sure, s.sample_fast_1, s.no_copies, s.per_code)
+        run:statistics(("batch %d after %d were learnt"):format(j, i), drawn[j])
       end
     end
     run:plot("matrix", { data = t, x = "learnt", y = "sample_fast_1_sure", by = "batch", title = "Batches learnt in sequence",

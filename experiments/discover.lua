@@ -40,10 +40,11 @@ return vt.experiment {
   end,
 
   main = function(run, p)
-    local tasks, policy, learner = vt.tasks(p), vt.policy(p.model), vt.learner(run, p)
+    local tasks, policy, learner = vt.tasks(p), vt.policy(p.model):need(p.null ~= "frozen" and "update" or nil), vt.learner(run, p)
     local archives, all = {}, {}
     for i in ipairs(tasks) do archives[i] = vt.archive { c = p.c } end
-    local t = run:table("steps", { "step", "groups", "sample_correct", "sample_fast_1_sure", "distinct", "archive", "from_archive",
+    local t = run:table("steps", { "step", "groups", "sample_correct", "sample_fast_1_sure", "sample_fast_1", "no_copies", "per_code", "distinct",
+      "archive", "from_archive",
       "speedup" })
     for step = 0, p.steps do
       run:stage(("step %d of %d"):format(step, p.steps))
@@ -66,7 +67,8 @@ return vt.experiment {
         log = log + vt.max_by(archive.nodes, "value").value / #archives
       end
       local s = vt.scores(groups)
-      t:row(step, #groups, s.sample_correct, s.sample_fast_1_sure, s.distinct, n_nodes, n_from, math.exp(log))
+      t:row(step, #groups, s.sample_correct, s.sample_fast_1_sure, s.sample_fast_1, s.no_copies, s.per_code, s.distinct, n_nodes, n_from, math.exp(log))
+      run:statistics("step " .. step, groups)
       if step < p.steps then learner:step(policy, groups) end
     end
     run:plot("steps", { data = t, x = "step", y = "speedup", title = "Best so far",
@@ -74,6 +76,7 @@ return vt.experiment {
     run:kernels(all, { steps = true })
     local speedups = {}
     for i, archive in ipairs(archives) do speedups[i] = vt.max_by(archive.nodes, "value").value end
+    run:statistics("best so far", { log_speedup = vt.stats.mean_ci(speedups) })
     return { speedup = math.exp(vt.stats.mean(speedups)) }
   end,
 }

@@ -6,7 +6,7 @@ local vt = require "vegttt"
 local function trajectory(cell, start)
   local steps = {}
   for i, drawn in ipairs(vt.group_by(vt.rollouts(cell.dir), "step")) do
-    steps[i] = { step = drawn.key, scores = vt.scores(drawn), kl = vt.kl(start, drawn) }
+    steps[i] = { step = drawn.key, scores = vt.scores(drawn), groups = drawn, kl = vt.kl(start, drawn) }
   end
   return vt.sort_by(steps, "step")
 end
@@ -37,20 +37,22 @@ return vt.experiment {
     for name in pairs(boa.params) do
       if name ~= "lr" and name ~= "seed" and name ~= "redraw" then fixed[name] = rawget(p, name) end
     end
+    local start = vt.policy(p.model):need("update", "score"):start()
     local cells = run:sweep(boa, vt.grid { lr = p.lr, seed = p.seeds }, { fixed = fixed })
-    local start = vt.policy(p.model):start()
 
-    local t = run:table("steps", { "lr", "seed", "step", "sample_correct", "sample_fast_1_sure", "sample_fast_1", "distinct", "kl_start",
-      "best" })
+    local t = run:table("steps", { "lr", "seed", "step", "sample_correct", "sample_fast_1_sure", "sample_fast_1", "no_copies", "per_code",
+      "distinct", "kl_start", "best" })
     local rows = {}
     for _, c in ipairs(cells) do
       local steps = c.error and {} or trajectory(c, start)
       local best = #steps > 0 and vt.max_by(steps, function(s) return s.scores.sample_fast_1_sure end)
       for _, s in ipairs(steps) do
-        t:row(c.lr, c.seed, s.step, s.scores.sample_correct, s.scores.sample_fast_1_sure, s.scores.sample_fast_1, s.scores.distinct, s.kl,
+        t:row(c.lr, c.seed, s.step, s.scores.sample_correct, s.scores.sample_fast_1_sure, s.scores.sample_fast_1, s.scores.no_copies,
+          s.scores.per_code, s.scores.distinct, s.kl,
           s == best and "*" or "")
       end
       if best then
+        run:statistics(("lr %g, seed %d, best step %d"):format(c.lr, c.seed, best.step), best.groups)
         local first, last = steps[1].scores.sample_fast_1_sure, steps[#steps]
         rows[#rows + 1] = { lr = c.lr, best_step = best.step, best = best.scores.sample_fast_1_sure, first = first,
           last = last.scores.sample_fast_1_sure, gain = last.scores.sample_fast_1_sure - first, kl = last.kl,

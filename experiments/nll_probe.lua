@@ -27,7 +27,7 @@ local function correlations(samples, nll)
     local r = #g >= 3 and rho(g).value or 0 / 0
     if r == r then within[#within + 1] = r end
   end
-  return #samples >= 3 and rho(samples) or nil, #within > 0 and vt.stats.mean(within) or nil, #within
+  return #samples >= 3 and rho(samples) or nil, #within > 0 and vt.stats.mean(within) or nil, #within, within
 end
 
 return vt.experiment {
@@ -40,7 +40,7 @@ return vt.experiment {
 
   main = function(run, p)
     local found = vt.runs(p.from == "latest" and "runs/boa/*" or p.from)
-    if #found == 0 then error(("there is no run %s; make one with: vegttt experiments/boa.lua"):format(p.from), 0) end
+    if #found == 0 then vt.refuse("there is no run %s; make one with: vegttt experiments/boa.lua", p.from) end
     local dir = found[#found].dir
     local groups = vt.filter(vt.rollouts(dir), function(g) return g.step == 0 and g.draw ~= "fresh" end)
     local samples = vt.flatten(groups)
@@ -59,7 +59,8 @@ return vt.experiment {
       vt.map(samples, function(s) nll[s] = -weights:score(group_of[s].prompt, s.tokens):sum() end)
       for _, view in ipairs(views) do
         local these = vt.filter(samples, view[2])
-        local rho, within, n_tasks = correlations(these, nll)
+        local rho, within, n_tasks, each = correlations(these, nll)
+        if rho then run:statistics(("step %d, %s"):format(step, view[1]), { rho = rho, ["rho within tasks"] = n_tasks > 0 and vt.stats.mean_ci(each) or nil }) end
         local slow = #these >= 12 and correlations(quartile(these, speed), nll)
         local likely = #these >= 12 and correlations(quartile(these, function(s) return nll[s] end), nll)
         local mean = 0

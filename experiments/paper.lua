@@ -101,7 +101,7 @@ return vt.experiment {
 
   main = function(run, p)
     local runs = vt.runs(p.from)
-    if #runs == 0 then error(("no recorded runs match %s; experiments make them, and so does vegttt import"):format(p.from), 0) end
+    if #runs == 0 then vt.refuse("no recorded runs match %s; experiments make them, and so does vegttt import", p.from) end
     local pick, items, n = reading.picker(runs), {}, { complete = 0, partial = 0, ["not run"] = 0, text = 0 }
     local all = run:table("published", { "item", table.unpack(columns) })
     for i, source in ipairs(sources) do

@@ -55,7 +55,7 @@ return vt.experiment {
 
   main = function(run, p)
     local tasks, policy = vt.tasks(p), vt.policy(p.model)
-    if not policy.caps.tokens then error(("%s works in text: answers cannot be cut at tokens"):format(p.model), 0) end
+    if not policy.caps.tokens then vt.refuse("%s works in text: answers cannot be cut at tokens", p.model) end
     local weights, stops = policy:start(), p.stop or policy.record.stop or {}
     run:stage "low temperature"
     local cold = vt.draw(weights, tasks, p, { temperature = 1 / p.alpha })
@@ -76,10 +76,12 @@ return vt.experiment {
       vt.eval.all(vt.filter(powered[i], function(s) return not s.result end))
     end
 
-    local t = run:table("arms", { "arm", "answers", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1", "distinct", "nll" })
+    local t = run:table("arms", { "arm", "answers", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1", "no_copies", "per_code",
+      "distinct", "nll" })
     for _, arm in ipairs { { "temperature", cold }, { "power", powered } } do
       local s = vt.scores(arm[2])
-      t:row(arm[1], s.n, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.distinct, s.nll)
+      t:row(arm[1], s.n, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.no_copies, s.per_code, s.distinct, s.nll)
+      run:statistics(arm[1], arm[2])
     end
     local n_moves = #tasks * p.k * p.moves
     return { accepted = n_moves > 0 and n_taken / n_moves or nil, extra_tokens = n_new }

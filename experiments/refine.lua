@@ -35,7 +35,7 @@ return vt.experiment {
 
   main = function(run, p)
     local tasks, weights = vt.tasks(p), vt.policy(p.model):start()
-    local t = run:table("turns", { "turn", "rollouts", "refined", "sampled", "refined_sure", "sampled_sure" })
+    local t = run:table("turns", { "turn", "rollouts", "refined", "sampled", "refined_sure", "sampled_sure", "wins", "losses", "ties", "p" })
     local refined, sampled, all = {}, {}, {}
     local function add(to, groups)
       for i, g in ipairs(groups) do
@@ -50,7 +50,7 @@ return vt.experiment {
         sure[i] = vt.stats.is_sure(b, 1) and 1 or 0
         logs[i] = sure[i] == 1 and math.log(b.speedup) or 0
       end
-      return math.exp(vt.stats.mean(logs)), vt.stats.mean(sure)
+      return math.exp(vt.stats.mean(logs)), vt.stats.mean(sure), logs
     end
     for turn = 1, p.turns do
       run:stage(("turn %d of %d"):format(turn, p.turns))
@@ -65,9 +65,12 @@ return vt.experiment {
           prompt = function(task) return ask_again(task, best_of(refined[index[task]]), p) end }))
         add(sampled, vt.draw(weights, tasks, p, { draw = "fresh" .. turn }))
       end
-      local a, a_sure = best(refined)
-      local b, b_sure = best(sampled)
-      t:row(turn, turn * p.k, a, b, a_sure, b_sure)
+      local a, a_sure, a_logs = best(refined)
+      local b, b_sure, b_logs = best(sampled)
+      local test = vt.stats.paired(a_logs, b_logs)
+      t:row(turn, turn * p.k, a, b, a_sure, b_sure, test.wins, test.losses, test.ties, test.p)
+      run:statistics(("turn %d"):format(turn), { ["log_speedup, refined against sampled"] = test,
+        ["log_speedup, refined"] = vt.stats.mean_ci(a_logs), ["log_speedup, sampled"] = vt.stats.mean_ci(b_logs) })
     end
     run:plot("turns", { data = t, x = "rollouts", y = { "refined", "sampled" }, title = "Refining against sampling",
       y_label = "geometric mean of the best, for sure" })

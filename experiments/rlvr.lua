@@ -15,7 +15,7 @@ local function held_out(train, p)
   local tasks = vt.tasks { split = p.split, subset = p.subset == "train" and "eval" or "train", ids = p.eval_tasks }
   for _, t in ipairs(tasks) do
     if vt.find(train, function(x) return x.id == t.id end) then
-      error(("task %d is in --tasks and in --eval_tasks: it would be trained on"):format(t.id), 0)
+      vt.refuse("task %d is in --tasks and in --eval_tasks: it would be trained on", t.id)
     end
   end
   return tasks
@@ -52,10 +52,11 @@ return vt.experiment {
   end,
 
   main = function(run, p)
-    local train, policy = vt.tasks(p), vt.policy(p.model)
+    local train, policy = vt.tasks(p), vt.policy(p.model):need("score", p.null ~= "frozen" and "update" or "score")
     local others = held_out(train, p)
     local learner = vt.learner(run, p)
-    local t = run:table("progress", { "step", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1", "distinct", "kl_start" })
+    local t = run:table("progress", { "step", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1", "no_copies", "per_code",
+      "distinct", "kl_start" })
     local best = vt.early_stop { patience = p.patience }
     local stopped
 
@@ -64,7 +65,8 @@ return vt.experiment {
       local weights = policy:snapshot("step" .. step)
       local groups = vt.draw(weights, others, p, { draw = "evaluation" .. learner:draw(step) })
       local s, kl = vt.scores(groups), vt.kl(policy:start(), groups)
-      t:row(step, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.distinct, kl)
+      t:row(step, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.no_copies, s.per_code, s.distinct, kl)
+      run:statistics("step " .. step, groups)
       run:log("evaluation", { step = step, sample_correct = s.sample_correct, sample_fast_1_sure = s.sample_fast_1_sure, kl_start = kl })
       stopped = broken(s, kl, p)
       if not stopped and best:offer(s.sample_fast_1_sure, { step = step, weights = weights }) == "stop" then

@@ -31,7 +31,7 @@ local function sources(p)
     end
   end
   for family in pairs(is_left_out) do
-    if not known[family] then error(("--without %s: the corpus has no such family"):format(family), 0) end
+    if not known[family] then vt.refuse("--without %s: the corpus has no such family", family) end
   end
   return out
 end
@@ -65,7 +65,7 @@ end
 local function load_corpus(run, p)
   local by_engine = p.verify == "engine"
   if not by_engine and p.corpus_seed ~= 1 then
-    error("corpus/measured.lua holds the operations of --corpus_seed 1; another seed needs --verify engine", 0)
+    vt.refuse("corpus/measured.lua holds the operations of --corpus_seed 1; another seed needs --verify engine")
   end
   local table_of = by_engine and {} or require "corpus.measured"
   local measured = by_engine and run:table("measured", { "instance", "speedups" })

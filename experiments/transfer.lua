@@ -21,11 +21,11 @@ return vt.experiment {
   },
 
   main = function(run, p)
-    if p.from == "" then error("--from RUN@SNAPSHOT says which adapted weights are tried (latest@step2)", 0) end
+    if p.from == "" then vt.refuse("--from RUN@SNAPSHOT says which adapted weights are tried (latest@step2)") end
     local adapted = vt.weights(p.from)
     local start, met = vt.policy(p.model):start(), met_by(adapted)
     local tasks = vt.filter(vt.tasks(p), function(t) return not p.unseen or met(t) == "" end)
-    if #tasks == 0 then error("every task was met by the weights; give others with --tasks", 0) end
+    if #tasks == 0 then vt.refuse("every task was met by the weights; give others with --tasks") end
 
     run:stage "the start weights"
     local before = vt.draw(start, tasks, p, { draw = "transfer" })
@@ -35,16 +35,19 @@ return vt.experiment {
     local t = run:table("tasks", { "task", "name", "met", "correct_start", "correct_adapted", "sure_start",
       "sure_adapted" })
     local a, b = vt.stats.by_task(before), vt.stats.by_task(after)
-    local wins, losses = 0, 0
+    local adapted_sure, start_sure = {}, {}
     for i, task in ipairs(tasks) do
       t:row(task.id, task.name, met(task), a[i].correct, b[i].correct, a[i].fast_1_sure, b[i].fast_1_sure)
-      if b[i].fast_1_sure > a[i].fast_1_sure then wins = wins + 1 end
-      if b[i].fast_1_sure < a[i].fast_1_sure then losses = losses + 1 end
+      adapted_sure[i], start_sure[i] = b[i].fast_1_sure, a[i].fast_1_sure
     end
-    local s, w, test = vt.scores(before), vt.scores(after), vt.stats.sign_test(wins, losses)
-    local all = run:table("weights", { "weights", "tasks", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1", "kl_start" })
-    all:row("start", s.n_tasks, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, 0)
-    all:row("adapted", w.n_tasks, w.sample_correct, w.sample_fast_1_sure, w.lo, w.hi, w.sample_fast_1, vt.kl(start, after))
-    return { start = s.sample_fast_1_sure, adapted = w.sample_fast_1_sure, wins = wins, losses = losses, p = test.p, p_min = test.p_min }
+    local s, w, test = vt.scores(before), vt.scores(after), vt.stats.paired(adapted_sure, start_sure)
+    run:statistics("start", before)
+    run:statistics("adapted", after)
+    run:statistics("adapted against start", { sample_fast_1_sure = test })
+    local all = run:table("weights", { "weights", "tasks", "sample_correct", "sample_fast_1_sure", "lo", "hi", "sample_fast_1", "no_copies", "per_code",
+      "kl_start" })
+    all:row("start", s.n_tasks, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.no_copies, s.per_code, 0)
+    all:row("adapted", w.n_tasks, w.sample_correct, w.sample_fast_1_sure, w.lo, w.hi, w.sample_fast_1, w.no_copies, w.per_code, vt.kl(start, after))
+    return { start = s.sample_fast_1_sure, adapted = w.sample_fast_1_sure, wins = test.wins, losses = test.losses, p = test.p, p_min = test.p_min }
   end,
 }

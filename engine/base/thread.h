@@ -35,6 +35,8 @@ struct vt_place {
 };
 /* The cores that the calling thread may use, no device. */
 void vt_place_here(struct vt_place *p);
+/* The devices that an environment variable lists ("0,1"); none when it is not set. EINVAL where it is no such list. */
+vt_status vt_devices_asked(const char *variable, uint64_t *out, vt_err *err) VT_MUST_USE;
 
 typedef struct vt_pool vt_pool;
 typedef struct vt_lease vt_lease;

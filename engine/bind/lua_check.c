@@ -85,7 +85,7 @@ static int l_layout(lua_State *L)
     lua_setfield(L, -2, "k");
     lua_newtable(L);
     for (int d = 0; d < vt_task_n_dists(t); d++) {
-        vt_inputs_describe(t, d, text, sizeof text);
+        vt_inputs_describe(t, d, 0, text, sizeof text);
         lua_pushstring(L, text);
         lua_rawseti(L, -2, d + 1);
     }

@@ -10,6 +10,7 @@
 #define VT_BIND_LUA_CORE_H
 
 #include "base/buf.h"
+#include "base/sha256.h"
 #include "base/thread.h"
 #include "bind/bind.h"
 #include "loop/loop.h"
@@ -25,6 +26,8 @@ struct vt_part;
 struct vt_lua_policy;
 struct vt_lua_eval;
 struct vt_warden;
+struct vt_lua_cell;
+struct vt_lua_chunk;
 
 struct vt_bind {
     lua_State *L;
@@ -35,6 +38,11 @@ struct vt_bind {
     struct vt_op *done_first, *done_last; /* delivered, not yet seen by core.turn */
     struct vt_part *part_first, *part_last;
     size_t n_running;
+    size_t n_below;                 /* operations of its cells that were not delivered yet */
+    struct vt_bind *parent;         /* of a cell's state (lua_cell.h); NULL: the engine's own */
+    struct vt_lua_cell *cell;       /* it is this one's */
+    struct vt_lua_cell *cells;      /* open ones, closed before the state */
+    lua_State *scheduler;           /* the thread that runs no script */
     struct vt_lua_policy *policies; /* open handles, closed before the state */
     struct vt_lua_eval *evals;
     int n_signals;
@@ -44,6 +52,8 @@ struct vt_bind {
     bool has_stopped_script; /* by an error at the deadline */
     bool is_closing;         /* no script runs any more: nothing is waited for */
     char deadline_text[160];
+    struct vt_lua_chunk *chunks;    /* the Lua half as compiled for the states of cells (lua_modules.c) */
+    char lua_digest[VT_SHA256_HEX]; /* of the Lua half, once asked for; "" before */
 };
 
 vt_bind *vt_lua_bind(lua_State *L); /* the engine behind the state */
@@ -68,6 +78,7 @@ struct vt_content *vt_lua_content(lua_State *L, int idx);
 struct cJSON;
 struct vt_buf *vt_lua_encode(lua_State *L, int idx);
 void vt_lua_push_json(lua_State *L, const struct cJSON *j);
+extern const char vt_lua_array_type[]; /* the metatable of what core.array marks */
 
 /* Options in the table at `idx`. Absent (or no table) gives the fallback. */
 double vt_lua_num(lua_State *L, int idx, const char *key, double fallback);

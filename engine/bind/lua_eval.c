@@ -5,6 +5,7 @@
  */
 #include "bind/lua_eval.h"
 #include "base/alloc.h"
+#include "bind/lua_copy.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include "eval/c/assemble.h"
@@ -17,11 +18,13 @@ static const char eval_type[] = "vt.evaluator";
 
 struct vt_lua_eval {
     vt_eval *e;
+    bool is_lent; /* another state's; that one closes it */
     struct vt_lua_eval *next;
 };
 
 struct eval_op {
     struct vt_op op;
+    vt_eval *asked;
     char *json, *feedback;
     struct vt_verdict v; /* its strings point nowhere after done */
 };
@@ -52,10 +55,21 @@ static int eval_gc(lua_State *L)
 {
     struct vt_lua_eval *h = luaL_checkudata(L, 1, eval_type);
     unlink_handle(vt_lua_bind(L), h);
-    if (h->e)
+    if (h->e && !h->is_lent)
         vt_eval_close(h->e);
     h->e = NULL;
     return 0;
+}
+
+bool vt_lua_lend_evaluator(lua_State *from, int idx, lua_State *L)
+{
+    const struct vt_lua_eval *theirs = luaL_testudata(from, idx, eval_type);
+    if (!theirs || !theirs->e)
+        return false;
+    struct vt_lua_eval *h = lua_newuserdatauv(L, sizeof *h, 0);
+    *h = (struct vt_lua_eval){.e = theirs->e, .is_lent = true};
+    luaL_setmetatable(L, eval_type);
+    return true;
 }
 
 void vt_lua_close_evals(vt_bind *b)
@@ -165,6 +179,11 @@ static int push(lua_State *L, struct vt_op *op, int idx)
     return 2;
 }
 
+static void cancel(struct vt_op *op)
+{
+    vt_eval_cancel(((struct eval_op *)op)->asked, op);
+}
+
 static void release(struct vt_op *op)
 {
     struct eval_op *e = (struct eval_op *)op;
@@ -195,6 +214,8 @@ static int l_submit(lua_State *L)
     struct vt_eval_request r;
     read_request(L, &r);
     struct eval_op *e = vt_op_new(L, sizeof *e, "vt.eval", push, release);
+    e->asked = h->e;
+    e->op.cancel = cancel;
     vt_op_start(L, -1);
     if (vt_eval_submit(h->e, &r, done, e, &err) != VT_OK) {
         vt_op_abort(L, -1);

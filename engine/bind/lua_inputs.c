@@ -106,8 +106,8 @@ static int l_numerics(lua_State *L)
 {
     vt_err err;
     char id[64];
-    const struct vt_lm_opts o = {.backends = vt_lm_backends, .backend = vt_lm_backend_asked()};
-    if (vt_lm_numerics_of(&o, id, &err) != VT_OK)
+    struct vt_lm_opts o = {.backend = NULL};
+    if (vt_lm_asked(&o, &err) != VT_OK || vt_lm_numerics_of(&o, id, &err) != VT_OK)
         return vt_lua_raise(L, "vt.policy", &err);
     lua_pushstring(L, id);
     return 1;

@@ -13,7 +13,7 @@
 #include <string.h>
 
 enum { TEXT_MAX = 512 << 20, SAFE_BITS = 53 };
-static const char array_type[] = "vt.array";
+const char vt_lua_array_type[] = "vt.array";
 
 static void write_value(lua_State *L, int idx, struct vt_buf *out, int depth);
 
@@ -23,7 +23,7 @@ static bool is_array(lua_State *L, int idx)
         return true;
     if (!lua_getmetatable(L, idx))
         return false;
-    luaL_getmetatable(L, array_type);
+    luaL_getmetatable(L, vt_lua_array_type);
     bool same = lua_rawequal(L, -1, -2);
     lua_pop(L, 2);
     return same;
@@ -174,7 +174,7 @@ void vt_lua_push_json(lua_State *L, const vt_json *j)
     } else if (vt_json_is_array(j)) {
         lua_Integer i = 0;
         lua_createtable(L, (int)vt_json_count(j), 0);
-        luaL_setmetatable(L, array_type);
+        luaL_setmetatable(L, vt_lua_array_type);
         for (const vt_json *c = vt_json_first(j); c; c = vt_json_next(c)) {
             vt_lua_push_json(L, c);
             lua_rawseti(L, -2, ++i);
@@ -221,7 +221,7 @@ static int l_array(lua_State *L)
     else
         lua_settop(L, 1);
     luaL_checktype(L, -1, LUA_TTABLE);
-    luaL_setmetatable(L, array_type);
+    luaL_setmetatable(L, vt_lua_array_type);
     return 1;
 }
 
@@ -229,7 +229,7 @@ void vt_lua_add_json(lua_State *L)
 {
     static const luaL_Reg functions[] = {
         {"json_encode", l_encode}, {"json_decode", l_decode}, {"array", l_array}, {NULL, NULL}};
-    luaL_newmetatable(L, array_type);
+    luaL_newmetatable(L, vt_lua_array_type);
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);
     lua_pushlightuserdata(L, NULL);

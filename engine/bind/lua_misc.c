@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/rng.h"
 #include "base/sha256.h"
+#include "bind/lua_cell.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include "bind/warden.h"
@@ -29,7 +30,8 @@ static int l_deadline(lua_State *L)
     vt_bind *b = vt_lua_bind(L);
     b->deadline_s = luaL_optnumber(L, 1, 0);
     b->has_stopped_script = false;
-    vt_warden_deadline(b->warden, b->deadline_s);
+    if (!b->parent) /* a cell's is no later than the process's, of which there is one */
+        vt_warden_deadline(b->warden, b->deadline_s);
     snprintf(b->deadline_text, sizeof b->deadline_text, "%s", luaL_optstring(L, 2, ""));
     return 0;
 }
@@ -39,6 +41,8 @@ static int l_deadline(lua_State *L)
 static int l_warden(lua_State *L)
 {
     vt_bind *b = vt_lua_bind(L);
+    if (b->parent) /* the process's script goes on when its cell has ended */
+        return 0;
     b->is_closing = !lua_toboolean(L, 1);
     vt_warden_arm(b->warden, !b->is_closing);
     return 0;
@@ -60,7 +64,7 @@ static int l_signals(lua_State *L)
     vt_bind *b = vt_lua_bind(L);
     int n_run = 0;
     (void)!vt_loop_turn(b->loop, 0, &n_run, NULL);
-    lua_pushinteger(L, b->n_signals);
+    lua_pushinteger(L, vt_bind_root(b)->n_signals);
     return 1;
 }
 

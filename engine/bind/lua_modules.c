@@ -6,11 +6,14 @@
  * away from scripts, so that nothing in the Lua half depends on when it is loaded or on what a script assigns.
  */
 #include "bind/lua_modules.h"
+#include "base/alloc.h"
 #include "base/fs.h"
 #include "base/sha256.h"
+#include "bind/lua_cell.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include <lualib.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MODULE_MAX = 4 << 20 };
@@ -75,6 +78,84 @@ void vt_lua_keep_own_globals(lua_State *L)
     lua_rawsetp(L, LUA_REGISTRYINDEX, &own_globals_key);
 }
 
+/* ── the compiled form, which the states of cells share ──────────────────────────────────────────────────────────── */
+
+struct vt_lua_chunk {
+    struct vt_lua_chunk *next;
+    struct vt_buf code;
+    char name[];
+};
+
+void vt_lua_free_chunks(vt_bind *b)
+{
+    while (b->chunks) {
+        struct vt_lua_chunk *c = b->chunks;
+        b->chunks = c->next;
+        vt_buf_free(&c->code);
+        free(c);
+    }
+}
+
+static int write_code(lua_State *L, const void *p, size_t n, void *arg)
+{
+    struct vt_buf *code = arg;
+    (void)L;
+    vt_buf_add(code, p, n);
+    return code->status != VT_OK;
+}
+
+/* Keeps the function on top of the stack under the name; where there is no memory for it, it is compiled again. */
+static void keep_chunk(lua_State *L, vt_bind *root, const char *name)
+{
+    size_t n = strlen(name) + 1;
+    struct vt_lua_chunk *c = vt_alloc(sizeof *c + n);
+    if (!c)
+        return;
+    memcpy(c->name, name, n);
+    vt_buf_init(&c->code, MODULE_MAX);
+    if (lua_dump(L, write_code, &c->code, 0) != 0) {
+        vt_buf_free(&c->code);
+        free(c);
+        return;
+    }
+    c->next = root->chunks;
+    root->chunks = c;
+}
+
+static const struct vt_lua_chunk *find_chunk(const vt_bind *root, const char *name)
+{
+    for (const struct vt_lua_chunk *c = root->chunks; c; c = c->next)
+        if (strcmp(c->name, name) == 0)
+            return c;
+    return NULL;
+}
+
+/* Pushes the chunk of "vegttt/x.lua"; false, and nothing pushed, when there is no such file. */
+static bool load_chunk(lua_State *L, const char *name)
+{
+    vt_bind *b = vt_lua_bind(L), *root = vt_bind_root(b);
+    const char *chunk_name = lua_pushfstring(L, "@%s", name);
+    const struct vt_lua_chunk *known = b->parent ? find_chunk(root, name) : NULL;
+    size_t n;
+    int status;
+    if (known) {
+        status = luaL_loadbufferx(L, known->code.p, known->code.len, chunk_name, "b");
+    } else if (push_text(L, name)) {
+        const char *text = lua_tolstring(L, -1, &n);
+        status = luaL_loadbufferx(L, text, n, chunk_name, "t");
+        lua_remove(L, -2);
+    } else {
+        lua_pop(L, 1);
+        return false;
+    }
+    if (status != LUA_OK)
+        lua_error(L);
+    lua_remove(L, -2);
+    if (b->parent && !known)
+        keep_chunk(L, root, name);
+    return true;
+}
+
 /* package.searchers entry: a.b.c -> a/b/c.lua or a/b/c/init.lua of the Lua half. */
 int vt_lua_search_module(lua_State *L)
 {
@@ -82,18 +163,13 @@ int vt_lua_search_module(lua_State *L)
     luaL_gsub(L, module, ".", "/");
     const char *stem = lua_tostring(L, -1);
     const char *name = lua_pushfstring(L, "%s.lua", stem);
-    if (!push_text(L, name)) {
+    if (!load_chunk(L, name)) {
         name = lua_pushfstring(L, "%s/init.lua", stem);
-        if (!push_text(L, name)) {
+        if (!load_chunk(L, name)) {
             lua_pushfstring(L, "no module '%s' inside vegttt", module);
             return 1;
         }
     }
-    size_t n;
-    const char *text = lua_tolstring(L, -1, &n);
-    const char *chunk = lua_pushfstring(L, "@%s", name);
-    if (luaL_loadbufferx(L, text, n, chunk, "t") != LUA_OK)
-        return lua_error(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &own_globals_key);
     lua_setupvalue(L, -2, 1);
     lua_pushstring(L, name);
@@ -141,9 +217,12 @@ static int l_embedded_text(lua_State *L)
  * them. */
 static int l_digest(lua_State *L)
 {
-    char hex[VT_SHA256_HEX];
     struct vt_sha256 s;
-    vt_bind *b = vt_lua_bind(L);
+    vt_bind *b = vt_bind_root(vt_lua_bind(L));
+    if (b->lua_digest[0]) {
+        lua_pushstring(L, b->lua_digest);
+        return 1;
+    }
     vt_sha256_init(&s);
     for (const struct vt_embedded *e = b->host.lua; e && e->name; e++) {
         size_t n;
@@ -153,8 +232,8 @@ static int l_digest(lua_State *L)
         vt_hash_field(&s, e->name, text, n);
         lua_pop(L, 1);
     }
-    vt_sha256_hex(&s, hex);
-    lua_pushstring(L, hex);
+    vt_sha256_hex(&s, b->lua_digest);
+    lua_pushstring(L, b->lua_digest);
     return 1;
 }
 

@@ -7,8 +7,11 @@
 
 #include <lua.h>
 
+struct vt_bind;
+
 /* Keeps the global table as it is now for the modules of the Lua half. */
 void vt_lua_keep_own_globals(lua_State *L);
 int vt_lua_search_module(lua_State *L); /* an entry of package.searchers */
+void vt_lua_free_chunks(struct vt_bind *b);
 
 #endif

@@ -33,7 +33,8 @@
     X(inputs)                                                                                                          \
     X(plot)                                                                                                            \
     X(stats)                                                                                                           \
-    X(inference)
+    X(inference)                                                                                                       \
+    X(cell)
 
 /* Each adds its functions to the table on top of the stack. */
 #define X(name) void vt_lua_add_##name(lua_State *L);

@@ -7,6 +7,7 @@
  * so what C writes into always exists. Results are pushed once, by core.result, on the Lua side's request.
  */
 #include "base/clock.h"
+#include "bind/lua_cell.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include "bind/warden.h"
@@ -34,6 +35,8 @@ void vt_op_start(lua_State *L, int idx)
     lua_pushvalue(L, idx);
     lua_rawsetp(L, LUA_REGISTRYINDEX, op);
     op->bind->n_running++;
+    for (vt_bind *b = op->bind->parent; b; b = b->parent)
+        b->n_below++;
 }
 
 static void unanchor(lua_State *L, struct vt_op *op)
@@ -43,9 +46,17 @@ static void unanchor(lua_State *L, struct vt_op *op)
     op->bind->n_running--;
 }
 
+static void leave_below(const struct vt_op *op)
+{
+    for (vt_bind *b = op->bind->parent; b; b = b->parent)
+        b->n_below--;
+}
+
 void vt_op_abort(lua_State *L, int idx)
 {
-    unanchor(L, luaL_checkudata(L, idx, op_type));
+    struct vt_op *op = luaL_checkudata(L, idx, op_type);
+    unanchor(L, op);
+    leave_below(op);
 }
 
 /* Loop thread. */
@@ -55,6 +66,7 @@ static void delivered(void *arg)
     vt_bind *b = op->bind;
     op->is_done = true;
     op->next = NULL;
+    leave_below(op);
     if (b->done_last)
         b->done_last->next = op;
     else
@@ -137,19 +149,12 @@ static void push_parts(lua_State *L, vt_bind *b)
     lua_pop(L, 1);
 }
 
-/* core.turn(timeout_s) -> array of ops that finished, number of interrupts so far, array of pieces { op, i, value }. */
-static int l_turn(lua_State *L)
+/* What core.turn gives, once the loop has turned. */
+static int turned(lua_State *L, int status, lua_KContext ctx)
 {
-    double timeout_s = luaL_optnumber(L, 1, 0);
     vt_bind *b = vt_lua_bind(L);
-    vt_err err;
-    int n_run = 0;
-    int ms = b->done_first || b->part_first ? 0 : timeout_s < 0 ? -1 : (int)fmin(ceil(timeout_s * 1e3), 1e6);
-    vt_warden_waits(b->warden, true);
-    vt_status status = vt_loop_turn(b->loop, ms, &n_run, &err);
-    vt_warden_waits(b->warden, false);
-    if (status != VT_OK)
-        return vt_lua_raise(L, "core.turn", &err);
+    (void)status;
+    (void)ctx;
     b->last_turn_s = vt_now_s();
     push_parts(L, b);
     lua_newtable(L);
@@ -163,9 +168,49 @@ static int l_turn(lua_State *L)
         lua_rawseti(L, -2, ++n);
         unanchor(L, op);
     }
-    lua_pushinteger(L, b->n_signals);
+    lua_pushinteger(L, vt_bind_root(b)->n_signals);
     lua_rotate(L, -3, -1);
-    return 3;
+    vt_lua_push_told(L);
+    return 4;
+}
+
+/* core.turn(timeout_s) -> array of ops that finished, number of interrupts so far, array of pieces { op, i, value },
+ * and in a cell what its parent told it, an array of arrays. */
+static int l_turn(lua_State *L)
+{
+    double timeout_s = luaL_optnumber(L, 1, 0);
+    vt_bind *b = vt_lua_bind(L);
+    vt_err err;
+    int n_run = 0;
+    if (vt_lua_is_cell_waiting(L))
+        return vt_lua_leave_cell(L, b->done_first || b->part_first ? 0 : timeout_s, turned);
+    int ms = b->done_first || b->part_first ? 0 : timeout_s < 0 ? -1 : (int)fmin(ceil(timeout_s * 1e3), 1e6);
+    vt_warden_waits(b->warden, true);
+    vt_status status = vt_loop_turn(b->loop, ms, &n_run, &err);
+    vt_warden_waits(b->warden, false);
+    if (status != VT_OK)
+        return vt_lua_raise(L, "core.turn", &err);
+    return turned(L, LUA_OK, 0);
+}
+
+void vt_lua_end_ops(vt_bind *b)
+{
+    lua_State *L = b->L;
+    if (!lua_checkstack(L, 8))
+        return;
+    for (lua_pushnil(L); lua_next(L, LUA_REGISTRYINDEX); lua_pop(L, 1)) {
+        struct vt_op *op = lua_islightuserdata(L, -2) ? luaL_testudata(L, -1, op_type) : NULL;
+        if (op && !op->is_done && op->cancel)
+            op->cancel(op);
+    }
+    while (b->n_running > 0) {
+        int n_run = 0;
+        for (; b->done_first; b->done_first = b->done_first->next)
+            b->n_running--;
+        b->done_last = NULL;
+        if (b->n_running > 0 && vt_loop_turn(b->loop, -1, &n_run, NULL) != VT_OK)
+            return;
+    }
 }
 
 /* core.result(op) -> true, results… or false, vt.Error. */
@@ -191,9 +236,11 @@ static int l_cancel(lua_State *L)
     return 0;
 }
 
+/* core.running() -> operations that were not handed over yet, those included that cells wait for. */
 static int l_running(lua_State *L)
 {
-    lua_pushinteger(L, (lua_Integer)vt_lua_bind(L)->n_running);
+    vt_bind *b = vt_lua_bind(L);
+    lua_pushinteger(L, (lua_Integer)(b->n_running + b->n_below));
     return 1;
 }
 

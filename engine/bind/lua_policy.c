@@ -9,6 +9,7 @@
 #include "bind/lua_policy.h"
 #include "base/alloc.h"
 #include "base/mail.h"
+#include "bind/lua_copy.h"
 #include "bind/lua_open.h"
 #include <stdlib.h>
 #include <string.h>
@@ -106,8 +107,23 @@ static void close_policy(struct vt_lua_policy *h)
 
 static int policy_gc(lua_State *L)
 {
-    close_policy(luaL_checkudata(L, 1, policy_type));
+    struct vt_lua_policy *h = luaL_checkudata(L, 1, policy_type);
+    if (h->is_lent)
+        h->p = NULL;
+    else
+        close_policy(h);
     return 0;
+}
+
+bool vt_lua_lend_policy(lua_State *from, int idx, lua_State *L)
+{
+    const struct vt_lua_policy *theirs = luaL_testudata(from, idx, policy_type);
+    if (!theirs || !theirs->p)
+        return false;
+    struct vt_lua_policy *h = lua_newuserdatauv(L, sizeof *h, 0);
+    *h = (struct vt_lua_policy){.p = theirs->p, .bind = vt_lua_bind(L), .is_lent = true};
+    luaL_setmetatable(L, policy_type);
+    return true;
 }
 
 void vt_lua_close_policies(vt_bind *b)
@@ -181,13 +197,14 @@ static void push_caps(lua_State *L, const struct vt_policy_caps *c)
                  {"bans", c->bans},
                  {"logprobs", c->logprobs},
                  {"logprobs_behaviour", c->logprobs_behaviour},
+                 {"targets", c->targets},
                  {"detail", c->detail},
                  {"exact", c->exact},
                  {"ids_ahead", c->ids_ahead},
                  {"durable_snapshots", c->durable_snapshots},
                  {"branch_makes_model", c->branch_makes_model}};
     static const char *const seeds[] = {[VT_SEEDS_REQUEST] = "request", [VT_SEEDS_SAMPLE] = "sample"};
-    lua_createtable(L, 0, 23);
+    lua_createtable(L, 0, 24);
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++)
         set_bool(L, flags[i].name, flags[i].value);
     set_bool(L, "seed", false);
@@ -318,7 +335,7 @@ static int l_decode(lua_State *L)
     return 1;
 }
 
-/* core.policy_render(handle, { { role, content }… }, generation_prompt) */
+/* core.policy_render(handle, { { role, content }… }, generation_prompt, reasoning or nil) */
 static int l_render(lua_State *L)
 {
     vt_err err;
@@ -334,7 +351,7 @@ static int l_render(lua_State *L)
         lua_pop(L, 1);
     }
     struct vt_guard *g = vt_lua_guard(L, free);
-    if (vt_policy_render(p, roles, contents, n, lua_toboolean(L, 3), &text, &err) != VT_OK)
+    if (vt_policy_render(p, roles, contents, n, lua_toboolean(L, 3), luaL_optstring(L, 4, NULL), &text, &err) != VT_OK)
         return vt_lua_raise(L, "policy:render", &err);
     g->p = text;
     lua_pushstring(L, text);

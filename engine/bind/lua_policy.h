@@ -16,6 +16,7 @@ struct vt_lua_policy {
     struct vt_lua_open *opening; /* its op, while the request runs */
     struct vt_lua_policy *next;
     struct vt_bind *bind;
+    bool is_lent; /* another state's; that one closes it */
 };
 
 struct vt_lua_policy *vt_lua_policy(lua_State *L, int idx); /* raises when it is closed */

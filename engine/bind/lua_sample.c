@@ -230,11 +230,12 @@ struct score_op {
     struct vt_score_request r;
     struct vt_score_detail detail;
     vt_request *ticket;
-    int32_t *prompt, *tokens;
+    int32_t *prompt, *tokens, *targets, *top_ids;
     float *logprobs, *details; /* details: entropy, certainty, confidence, n each */
-    const int32_t *row;
+    float *top_logprobs;
+    const int32_t *row, *targets_row;
     float *out;
-    int n;
+    int n, n_logprobs;
 };
 
 static void cancel_score(struct vt_op *op)
@@ -248,6 +249,9 @@ static void release_score(struct vt_op *op)
     vt_request_release(s->ticket);
     free(s->prompt);
     free(s->tokens);
+    free(s->targets);
+    free(s->top_ids);
+    free(s->top_logprobs);
     free(s->logprobs);
     free(s->details);
 }
@@ -257,7 +261,20 @@ static int push_score(lua_State *L, struct vt_op *op, int idx)
     static const char *const names[] = {"entropy", "certainty", "confidence"};
     struct score_op *s = (struct score_op *)op;
     (void)idx;
-    vt_vector_push_f32(L, s->logprobs, (size_t)s->n);
+    const size_t n_top = (size_t)s->n * (size_t)s->r.n_top;
+    vt_vector_push_f32(L, s->logprobs, (size_t)s->n_logprobs);
+    if (s->top_ids) {
+        lua_createtable(L, 0, 2);
+        lua_createtable(L, (int)n_top, 0);
+        for (size_t i = 0; i < n_top; i++) {
+            lua_pushinteger(L, s->top_ids[i]);
+            lua_rawseti(L, -2, (lua_Integer)i + 1);
+        }
+        lua_setfield(L, -2, "ids");
+        vt_vector_push_f32(L, s->top_logprobs, n_top);
+        lua_setfield(L, -2, "logprobs");
+        return 2;
+    }
     if (!s->details)
         return 1;
     lua_createtable(L, 0, 3);
@@ -268,14 +285,40 @@ static int push_score(lua_State *L, struct vt_op *op, int idx)
     return 2;
 }
 
-/* core.score(weights, prompt ids, token ids, n_top) -> op giving a vector; with n_top also { entropy, certainty,
- * confidence }, vectors */
+/* The k targets of each position, from the list at idx. */
+static void read_targets(lua_State *L, int idx, struct score_op *s)
+{
+    int n = 0;
+    s->targets = vt_lua_copy_ids(L, idx, &n, "targets");
+    luaL_argcheck(L, s->n > 0 && n > 0 && n % s->n == 0, idx, "as many targets are needed at every token");
+    s->r.k = n / s->n;
+    s->targets_row = s->targets;
+    s->r.targets = &s->targets_row;
+    s->n_logprobs = n;
+}
+
+/* Room for the n_top likeliest tokens of each position. */
+static void want_top(lua_State *L, struct score_op *s)
+{
+    const lua_Integer n_top = s->r.n_top;
+    if (n_top < 1 || n_top > VT_MAX_TARGETS)
+        luaL_error(L, "the likeliest tokens: take 1 to %d, not %I", VT_MAX_TARGETS, n_top);
+    const size_t n = (size_t)s->n * (size_t)n_top + 1;
+    s->top_ids = vt_lua_need(L, vt_alloc_array(n, sizeof *s->top_ids));
+    s->top_logprobs = vt_lua_need(L, vt_alloc_array(n, sizeof *s->top_logprobs));
+    s->detail.top_ids = s->top_ids;
+    s->detail.top_logprobs = s->top_logprobs;
+}
+
+/* core.score(weights, prompt ids, token ids, n_top, is_top, targets) -> op giving a vector; with n_top also { entropy,
+ * certainty, confidence }, vectors, or, with is_top, { ids, logprobs } of the n_top likeliest tokens of each position.
+ * With targets, k ids a position, the vector is of these. */
 static int l_score(lua_State *L)
 {
     vt_err err;
     vt_weights *w = vt_lua_weights(L, 1);
     vt_policy *p = vt_lua_weights_policy(L, 1);
-    lua_settop(L, 4);
+    lua_settop(L, 6);
     struct score_op *s = vt_op_new(L, sizeof *s, "weights:score", push_score, release_score);
     int idx = lua_gettop(L);
     s->op.cancel = cancel_score;
@@ -283,7 +326,10 @@ static int l_score(lua_State *L)
     s->prompt = vt_lua_copy_ids(L, 2, &s->r.n_prompt, "prompt");
     s->r.prompt = s->prompt;
     s->tokens = vt_lua_copy_ids(L, 3, &s->n, "tokens");
-    s->logprobs = vt_lua_need(L, vt_alloc_array((size_t)s->n + 1, sizeof *s->logprobs));
+    s->n_logprobs = s->n;
+    if (!lua_isnoneornil(L, 6))
+        read_targets(L, 6, s);
+    s->logprobs = vt_lua_need(L, vt_alloc_array((size_t)s->n_logprobs + 1, sizeof *s->logprobs));
     s->row = s->tokens;
     s->out = s->logprobs;
     s->r.n_rows = 1;
@@ -292,9 +338,12 @@ static int l_score(lua_State *L)
     s->r.logprobs = &s->out;
     if (!lua_isnoneornil(L, 4)) {
         s->details = vt_lua_need(L, vt_alloc_array(3 * (size_t)s->n + 1, sizeof *s->details));
-        s->detail = (struct vt_score_detail){s->details, s->details + s->n, s->details + 2 * (size_t)s->n};
+        s->detail = (struct vt_score_detail){
+            .entropy = s->details, .certainty = s->details + s->n, .confidence = s->details + 2 * (size_t)s->n};
         s->r.detail = &s->detail;
         s->r.n_top = (int)luaL_checkinteger(L, 4);
+        if (lua_toboolean(L, 5))
+            want_top(L, s);
     }
     vt_op_start(L, idx);
     if (vt_policy_score(p, &s->r, vt_op_finish, s, &s->ticket, &err) != VT_OK) {

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * lua_state.c: the one lua_State: the way in and out, its memory, and the interrupts of the process.
+ * lua_state.c: a lua_State: the way in and out, its memory, and the interrupts of the process. The engine has one, and
+ * each cell of a sweep another (lua_cell.c).
  */
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "bind/descendants.h"
+#include "bind/lua_cell.h"
 #include "bind/lua_core.h"
 #include "bind/lua_modules.h"
 #include "bind/lua_open.h"
@@ -59,13 +61,34 @@ static int set_up(lua_State *L)
     return 0;
 }
 
+vt_status vt_bind_open_state(vt_bind *b, vt_bind *parent, vt_err *err)
+{
+    if (parent) {
+        b->host = parent->host;
+        b->loop = parent->loop;
+        b->lease = parent->lease;
+        b->warden = parent->warden;
+        b->parent = parent;
+    }
+    b->last_turn_s = vt_now_s();
+    b->L = luaL_newstate();
+    if (!b->L)
+        return vt_fail(err, VT_ENOMEM, "No memory for the Lua engine; free some and try again");
+    b->scheduler = b->L;
+    lua_setallocf(b->L, allocate, NULL);
+    *(vt_bind **)lua_getextraspace(b->L) = b;
+    lua_pushcfunction(b->L, set_up);
+    if (lua_pcall(b->L, 0, 0, 0) != LUA_OK)
+        return vt_fail(err, VT_EINTERNAL, "Could not start Lua: %s", lua_tostring(b->L, -1));
+    return VT_OK;
+}
+
 vt_status vt_bind_open(const struct vt_bind_host *host, vt_bind **out, vt_err *err)
 {
     vt_bind *b = vt_alloc(sizeof *b);
     if (!b)
         return vt_fail(err, VT_ENOMEM, "No memory for the Lua engine; free some and try again");
     b->host = *host;
-    b->last_turn_s = vt_now_s();
     vt_status status = vt_loop_new(&b->loop, err);
     if (status == VT_OK)
         status = vt_loop_on_signal(b->loop, on_signal, b, err);
@@ -75,18 +98,13 @@ vt_status vt_bind_open(const struct vt_bind_host *host, vt_bind **out, vt_err *e
         goto out;
     status = VT_ENOMEM;
     b->lease = vt_lease_new();
-    b->L = luaL_newstate();
-    if (!b->lease || !b->L) {
+    if (!b->lease) {
         vt_fail(err, VT_ENOMEM, "No memory for the Lua engine; free some and try again");
         goto out;
     }
-    lua_setallocf(b->L, allocate, NULL);
-    *(vt_bind **)lua_getextraspace(b->L) = b;
-    lua_pushcfunction(b->L, set_up);
-    if (lua_pcall(b->L, 0, 0, 0) != LUA_OK) {
-        vt_fail(err, VT_EINTERNAL, "Could not start Lua: %s", lua_tostring(b->L, -1));
+    status = vt_bind_open_state(b, NULL, err);
+    if (status != VT_OK)
         goto out;
-    }
     *out = b;
     return VT_OK;
 out:
@@ -139,11 +157,13 @@ void vt_bind_close(vt_bind *b)
     if (!b)
         return;
     b->is_closing = true;
+    vt_lua_close_cells(b);
     vt_lua_close_evals(b);
     vt_lua_close_policies(b);
     vt_lua_drop_posted(b);
     if (b->L)
         lua_close(b->L);
+    vt_lua_free_chunks(b);
     vt_descendants_end();
     vt_warden_close(b->warden);
     vt_loop_free(b->loop);

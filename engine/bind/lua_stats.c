@@ -54,6 +54,42 @@ static int l_quantile(lua_State *L)
     return 1;
 }
 
+/* core.stats.column(list, field) -> one value of each table of the list, as they are stored; nil where one has none. */
+static int l_column(lua_State *L)
+{
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkstring(L, 2);
+    const lua_Integer n = (lua_Integer)lua_rawlen(L, 1);
+    lua_settop(L, 2);
+    lua_createtable(L, (int)n, 0);
+    for (lua_Integer i = 1; i <= n; i++) {
+        if (lua_rawgeti(L, 1, i) != LUA_TTABLE)
+            return 0;
+        lua_pushvalue(L, 2);
+        if (lua_rawget(L, -2) == LUA_TNIL)
+            return 0;
+        lua_rawseti(L, 3, i);
+        lua_pop(L, 1);
+    }
+    return 1;
+}
+
+static int l_order(lua_State *L)
+{
+    size_t n;
+    vt_err err;
+    const double *x = read_array(L, 1, &n);
+    size_t *order = lua_newuserdatauv(L, (n + 1) * sizeof *order, 0);
+    if (vt_order(x, n, order, &err) != VT_OK)
+        return vt_lua_raise(L, "vt.stats", &err);
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushinteger(L, (lua_Integer)order[i] + 1);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    return 1;
+}
+
 static int push_interval(lua_State *L, const struct vt_interval *i)
 {
     lua_pushnumber(L, i->value);
@@ -88,6 +124,24 @@ static int l_best_of_k(lua_State *L)
     return 1;
 }
 
+/* core.stats.first_of_k(values, n, { k, … }) -> { mean at each k } */
+static int l_first_of_k(lua_State *L)
+{
+    size_t m;
+    luaL_checktype(L, 3, LUA_TTABLE);
+    const double *x = read_array(L, 1, &m);
+    const size_t n = (size_t)luaL_checkinteger(L, 2);
+    lua_newtable(L);
+    for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, 3); i++) {
+        lua_rawgeti(L, 3, i);
+        const size_t k = (size_t)luaL_checkinteger(L, -1);
+        lua_pop(L, 1);
+        lua_pushnumber(L, vt_first_of_k(x, m, n, k));
+        lua_rawseti(L, -2, i);
+    }
+    return 1;
+}
+
 static int l_cohens_h(lua_State *L)
 {
     lua_pushnumber(L, vt_cohens_h(luaL_checknumber(L, 1), luaL_checknumber(L, 2)));
@@ -106,9 +160,12 @@ void vt_lua_add_stats(lua_State *L)
                                          {"sd", l_sd},
                                          {"geometric_mean", l_geometric_mean},
                                          {"quantile", l_quantile},
+                                         {"column", l_column},
+                                         {"order", l_order},
                                          {"wilson", l_wilson},
                                          {"pass_at_k", l_pass_at_k},
                                          {"best_of_k", l_best_of_k},
+                                         {"first_of_k", l_first_of_k},
                                          {"cohens_h", l_cohens_h},
                                          {"sign_test", l_sign_test},
                                          {NULL, NULL}};

@@ -10,6 +10,7 @@
  */
 #include "bind/lua_stop.h"
 #include "base/clock.h"
+#include "bind/lua_cell.h"
 #include "bind/lua_core.h"
 #include "bind/warden.h"
 #include <stdio.h>
@@ -20,9 +21,7 @@ static const double runaway_s = 5.0, interrupted_s = 0.5;
 
 static bool is_main_thread(lua_State *L)
 {
-    bool is_main = lua_pushthread(L) == 1;
-    lua_pop(L, 1);
-    return is_main;
+    return L == vt_lua_bind(L)->scheduler;
 }
 
 /* "file:line: " of what runs, or "". */
@@ -58,7 +57,7 @@ void vt_lua_check_stop(lua_State *L)
             position(L, &ar, where, sizeof where);
     if (b->deadline_s > 0 && vt_now_s() > b->deadline_s)
         vt_fail(&err, VT_EBUDGET, "%s%s", where, b->deadline_text);
-    else if (vt_loop_turn(b->loop, 0, &n_run, NULL) == VT_OK && b->n_signals > 0)
+    else if (vt_loop_turn(b->loop, 0, &n_run, NULL) == VT_OK && vt_bind_root(b)->n_signals > 0)
         vt_fail(&err, VT_ECANCELLED, "%sinterrupted", where);
     else
         return;
@@ -79,14 +78,14 @@ static void hook(lua_State *L, lua_Debug *ar)
         stop_script(L, b, &err);
         return;
     }
-    bool is_interrupted = vt_warden_is_overdue(b->warden) || (b->n_signals > 0 && since > interrupted_s);
+    bool is_interrupted = vt_warden_is_overdue(b->warden) || (vt_bind_root(b)->n_signals > 0 && since > interrupted_s);
     if (!is_interrupted && since < runaway_s)
         return;
     int n_run = 0;
     if (vt_loop_turn(b->loop, 0, &n_run, NULL) != VT_OK)
         return;
     position(L, ar, where, sizeof where);
-    if (b->n_signals > 0 && !is_main_thread(L)) {
+    if (vt_bind_root(b)->n_signals > 0 && !is_main_thread(L)) {
         vt_fail(&err, VT_ECANCELLED, "%sinterrupted: the script had not waited for %.1f s", where, since);
         stop_script(L, b, &err);
         return;

@@ -15,6 +15,20 @@
 
 static const char hold_type[] = "vt.run_hold";
 
+/* The paths in the table at idx, which keeps them, as an array that is pushed. */
+static const char **read_paths(lua_State *L, int idx, size_t *n)
+{
+    luaL_checktype(L, idx, LUA_TTABLE);
+    *n = lua_rawlen(L, idx);
+    const char **paths = lua_newuserdatauv(L, (*n + 1) * sizeof *paths, 0);
+    for (size_t i = 0; i < *n; i++) {
+        lua_rawgeti(L, idx, (lua_Integer)i + 1);
+        paths[i] = luaL_checkstring(L, -1);
+        lua_pop(L, 1);
+    }
+    return paths;
+}
+
 /* core.tree_size(path) -> bytes of the files below, each once; those of them that removing it gives back */
 static int l_tree_size(lua_State *L)
 {
@@ -24,6 +38,27 @@ static int l_tree_size(lua_State *L)
         return vt_lua_raise(L, "measuring a folder", &err);
     lua_pushinteger(L, (lua_Integer)size.n_bytes);
     lua_pushinteger(L, (lua_Integer)size.n_freed);
+    return 2;
+}
+
+/* core.tree_sizes(paths) -> two arrays, as core.tree_size of paths that go together: what stands in several counts once
+ */
+static int l_tree_sizes(lua_State *L)
+{
+    vt_err err;
+    size_t n;
+    const char **paths = read_paths(L, 1, &n);
+    struct vt_tree_size *sizes = lua_newuserdatauv(L, (n + 1) * sizeof *sizes, 0);
+    if (vt_tree_sizes(paths, n, sizes, &err) != VT_OK)
+        return vt_lua_raise(L, "measuring folders", &err);
+    lua_createtable(L, (int)n, 0);
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushinteger(L, (lua_Integer)sizes[i].n_bytes);
+        lua_rawseti(L, -3, (lua_Integer)i + 1);
+        lua_pushinteger(L, (lua_Integer)sizes[i].n_freed);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
     return 2;
 }
 
@@ -67,6 +102,25 @@ static int l_run_hold(lua_State *L)
     if (vt_run_lock(dir, lock, &err) != VT_OK)
         return vt_lua_raise(L, "locking a run", &err);
     return 1;
+}
+
+/* core.runs_remove(dirs, is_dry) -> for each whether it went, and the first error or nil */
+static int l_runs_remove(lua_State *L)
+{
+    vt_err err;
+    size_t n;
+    const char **dirs = read_paths(L, 1, &n);
+    bool is_dry = lua_toboolean(L, 2), *is_removed = lua_newuserdatauv(L, n + 1, 0);
+    vt_status status = vt_runs_remove(dirs, n, is_dry, is_removed, &err);
+    lua_createtable(L, (int)n, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_pushboolean(L, is_removed[i]);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
+    if (status == VT_OK)
+        return 1;
+    vt_lua_push_error(L, "removing a run", &err);
+    return 2;
 }
 
 static void release_listing(void *p)
@@ -123,13 +177,10 @@ static int l_content_sweep(lua_State *L)
 
 void vt_lua_add_tidy(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"tree_size", l_tree_size},
-                                         {"modified", l_modified},
-                                         {"run_remove", l_run_remove},
-                                         {"run_hold", l_run_hold},
-                                         {"run_release", hold_gc},
-                                         {"content_sweep", l_content_sweep},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"tree_size", l_tree_size},   {"tree_sizes", l_tree_sizes},       {"modified", l_modified},
+        {"run_remove", l_run_remove}, {"runs_remove", l_runs_remove},     {"run_hold", l_run_hold},
+        {"run_release", hold_gc},     {"content_sweep", l_content_sweep}, {NULL, NULL}};
     luaL_newmetatable(L, hold_type);
     lua_pushcfunction(L, hold_gc);
     lua_setfield(L, -2, "__gc");

@@ -34,6 +34,7 @@ static void release_sequences(struct sequences *s)
     for (size_t i = 0; i < s->n; i++) {
         free((void *)(uintptr_t)s->seqs[i].prompt);
         free((void *)(uintptr_t)s->seqs[i].tokens);
+        free((void *)(uintptr_t)s->seqs[i].targets);
         free(s->seqs[i].logp);
         free(s->seqs[i].w);
         free(s->logq[i]);
@@ -73,6 +74,25 @@ static int32_t *copy_field(lua_State *L, int idx, const char *key, int *n)
     return copy;
 }
 
+/* Values of a sequence: one a token, or one a target. */
+static size_t n_values(const struct vt_train_seq *q)
+{
+    return (size_t)q->n_tokens * (size_t)(q->k > 0 ? q->k : 1);
+}
+
+/* The targets of the sequence in the table at idx, where it has some. */
+static void read_targets(lua_State *L, int idx, struct vt_train_seq *q)
+{
+    int n = 0;
+    if (lua_getfield(L, idx, "targets") != LUA_TNIL) {
+        q->targets = vt_lua_copy_ids(L, -1, &n, "targets");
+        if (n == 0 || q->n_tokens == 0 || n % q->n_tokens != 0)
+            luaL_error(L, "a sample of %d tokens has %d targets: give as many at every token", q->n_tokens, n);
+        q->k = n / q->n_tokens;
+    }
+    lua_pop(L, 1);
+}
+
 /* One sequence from the table at idx. Each pointer is stored as soon as it exists, so an error leaks nothing. */
 static void read_sequence(lua_State *L, int idx, struct sequences *s, size_t i)
 {
@@ -80,12 +100,13 @@ static void read_sequence(lua_State *L, int idx, struct sequences *s, size_t i)
     s->n = i + 1;
     q->prompt = copy_field(L, idx, "prompt", &q->n_prompt);
     q->tokens = copy_field(L, idx, "tokens", &q->n_tokens);
-    size_t n = (size_t)q->n_tokens;
+    read_targets(L, idx, q);
+    size_t n = n_values(q);
     q->logp = vt_lua_need(L, vt_alloc_array(n + 1, sizeof *q->logp));
     q->w = vt_lua_need(L, vt_alloc_array(n + 1, sizeof *q->w));
     s->advantage[i] = vt_lua_need(L, vt_alloc_array(n + 1, sizeof(float)));
     q->advantage = s->advantage[i];
-    if (lua_getfield(L, idx, "logq") != LUA_TNIL) {
+    if (lua_getfield(L, idx, "logq") != LUA_TNIL && q->k == 0) { /* the sampler's are of the tokens */
         s->logq[i] = vt_lua_need(L, vt_alloc_array(n + 1, sizeof(float)));
         q->logq = s->logq[i];
         vt_lua_read_f32(L, -1, s->logq[i], n, "logprobs");
@@ -197,7 +218,7 @@ static int l_logp(lua_State *L)
 {
     struct train *t = check(L, 1);
     size_t i = check_seq(L, t, 2);
-    vt_vector_push_f32(L, t->s.seqs[i].logp, (size_t)t->s.seqs[i].n_tokens);
+    vt_vector_push_f32(L, t->s.seqs[i].logp, n_values(&t->s.seqs[i]));
     return 1;
 }
 
@@ -206,7 +227,7 @@ static int l_set(lua_State *L)
 {
     struct train *t = check(L, 1);
     size_t i = check_seq(L, t, 2);
-    vt_lua_read_f32(L, 3, t->s.seqs[i].w, (size_t)t->s.seqs[i].n_tokens, "what the loss function returned");
+    vt_lua_read_f32(L, 3, t->s.seqs[i].w, n_values(&t->s.seqs[i]), "what the loss function returned");
     return 0;
 }
 
@@ -233,7 +254,7 @@ static int l_loss(lua_State *L)
         if (!q->logq && loss != VT_LOSS_CROSS_ENTROPY)
             return luaL_error(L, "loss '%s' needs the sampler's log-probabilities; sequence %I of the batch has none",
                               lua_tostring(L, 2), (lua_Integer)i + 1);
-        vt_loss_weights(loss, &o, q->logp, q->logq, q->advantage, q->n_tokens, q->w);
+        vt_loss_weights(loss, &o, q->logp, q->logq, q->advantage, (int)n_values(q), q->w);
     }
     return 0;
 }
@@ -250,9 +271,11 @@ static int l_stats(lua_State *L)
 {
     struct train *t = check(L, 1);
     double loss = 0, sum_a2 = 0, max_a = 0, sum_rho = 0, sum_rho2 = 0, kl = 0, n = 0, n_ratio = 0;
+    lua_Integer n_tokens = 0;
     for (size_t i = 0; i < t->s.n; i++) {
         const struct vt_train_seq *q = &t->s.seqs[i];
-        for (int k = 0; k < q->n_tokens; k++) {
+        n_tokens += q->n_tokens;
+        for (size_t k = 0; k < n_values(q); k++) {
             double a = t->s.advantage[i][k];
             loss -= (double)q->w[k] * q->logp[k];
             sum_a2 += a * a;
@@ -269,7 +292,7 @@ static int l_stats(lua_State *L)
     }
     lua_createtable(L, 0, 6);
     set_num(L, "loss", loss);
-    lua_pushinteger(L, (lua_Integer)n);
+    lua_pushinteger(L, n_tokens);
     lua_setfield(L, -2, "n_tokens");
     set_num(L, "rms_advantage", n > 0 ? sqrt(sum_a2 / n) : 0);
     set_num(L, "max_advantage", max_a);

@@ -159,6 +159,27 @@ static int l_load(lua_State *L)
     return end_op(L, o, vt_weights_load(p, dir, &o->out, vt_op_finish, o, &o->ticket, &err), &err);
 }
 
+/* core.weights_mix(a, b, share) -> weights: (1 - share) a + share b */
+static int l_mix(lua_State *L)
+{
+    vt_err err;
+    vt_weights *made;
+    vt_lua_push_weights_policy(L, 1);
+    if (vt_weights_mix(vt_lua_weights(L, 1), vt_lua_weights(L, 2), luaL_checknumber(L, 3), &made, &err) != VT_OK)
+        return vt_lua_raise(L, "policy:average", &err);
+    vt_lua_push_weights(L, -1, made);
+    return 1;
+}
+
+/* core.mix_id(id of a, id of b, share) -> the id of what core.weights_mix makes of these */
+static int l_mix_id(lua_State *L)
+{
+    char id[65];
+    vt_weights_mix_id(luaL_checkstring(L, 1), luaL_checkstring(L, 2), luaL_checknumber(L, 3), id);
+    lua_pushstring(L, id);
+    return 1;
+}
+
 /* core.snapshot_info(policy, folder) -> { id, step, is_trainable }, or nil when there is no whole snapshot. */
 static int l_info(lua_State *L)
 {
@@ -181,9 +202,9 @@ static int l_info(lua_State *L)
 
 void vt_lua_add_weights(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"policy_weights", l_weights}, {"branch", l_branch},
-                                         {"weights_save", l_save},      {"weights_load", l_load},
-                                         {"snapshot_info", l_info},     {NULL, NULL}};
+    static const luaL_Reg functions[] = {
+        {"policy_weights", l_weights}, {"branch", l_branch},   {"weights_save", l_save}, {"weights_load", l_load},
+        {"snapshot_info", l_info},     {"weights_mix", l_mix}, {"mix_id", l_mix_id},     {NULL, NULL}};
     luaL_newmetatable(L, weights_type);
     lua_pushcfunction(L, weights_gc);
     lua_setfield(L, -2, "__gc");

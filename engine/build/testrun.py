@@ -3,12 +3,15 @@
 
 A test is a program or a script that ends with a line `N passed, N failed[, N skipped]` and an exit code that agrees.
 One without that line has failed. One that is not done at its deadline is killed and named, with everything it started:
-this process is made the subreaper of its descendants, so that a child which left its session or lost its parent is
-found too. A test that ends and leaves processes behind has failed as well.
+the process that runs it is made the subreaper of its descendants, so that a child which left its session or lost its
+parent is found too. A test that ends and leaves processes behind has failed as well. Tests run in lanes, a process
+each, at most one a core; those that look at times have the machine to themselves afterwards.
 
 Used by selftest.py (all tests), sanitize.py, coverage.py and tests/mutants/run.py (some tests in other builds).
 """
 import ctypes
+import multiprocessing
+import multiprocessing.connection
 import os
 import pathlib
 import re
@@ -20,7 +23,10 @@ import time
 
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 PR_SET_CHILD_SUBREAPER = 36
-DEADLINE_S, FULL_FACTOR = 600, 6  # of one test; on a quiet machine the longest takes a tenth of it
+DEADLINE_S, FULL_FACTOR = 600, 6  # of one test; on a quiet machine the longest takes a fifth of it
+MOST_LANES = 4
+LONG = re.compile(r"lua$|cli_|readme_|unit_unused$|test_cpu_lm_lora$|test_policy_native$")  # begin with them
+ALONE = re.compile(r"test_eval_(timing|hacks|queue)|kill_|unit_selftest$")  # they look at times, or choose instants
 
 
 class Test:
@@ -120,6 +126,11 @@ class Runner:
         self.env = dict(os.environ, VEGTTT=f"{build}/vegttt", VEGTTT_ROOT=self.root, **(env or {}))
         if is_full:
             self.env["VEGTTT_FULL"] = "1"
+        self.adopt()
+
+    @staticmethod
+    def adopt():
+        """From now on this process is the parent of descendants that lose theirs."""
         ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def fetch_model(self, program=None):
@@ -192,12 +203,46 @@ def report(name, result):
     sys.stdout.flush()
 
 
-def run_all(runner, tests, afterwards=None):
-    """Runs and reports tests; ends with the closing line and returns the exit code. afterwards({test: Result}) does
-    more, prints what it found and gives (passed, failed)."""
-    began, passed, failed, skipped, bad, results = time.monotonic(), 0, 0, 0, [], {}
+def lane(runner, tests, take, give):
+    """A process of its own, and so the subreaper of what its tests leave behind: runs the tests whose numbers it takes."""
+    runner.adopt()
+    for number in iter(take.recv, None):
+        give.send((number, runner.run(tests[number])))
+
+
+def run_in_lanes(runner, tests, n_lanes):
+    """Yields (test, Result) as they end: first those that do not mind company, long ones before short ones, then the
+    others one by one in this process."""
+    together = sorted((t for t in tests if n_lanes > 1 and not ALONE.match(t.name)), key=lambda t: not LONG.match(t.name))
+    todo, lanes = list(range(len(together))), {}  # lanes: where a result comes from -> (process, where a number goes to)
+    for _ in range(min(n_lanes, len(together))):
+        (take, to_lane), (from_lane, give) = multiprocessing.Pipe(False), multiprocessing.Pipe(False)
+        process = multiprocessing.get_context("fork").Process(target=lane, args=(runner, together, take, give), daemon=True)
+        process.start()
+        to_lane.send(todo.pop(0))
+        lanes[from_lane] = (process, to_lane)
+    while lanes:
+        for from_lane in multiprocessing.connection.wait(list(lanes)):
+            number, result = from_lane.recv()
+            process, to_lane = lanes[from_lane]
+            if todo:
+                to_lane.send(todo.pop(0))
+            else:
+                to_lane.send(None)
+                process.join()
+                del lanes[from_lane]
+            yield together[number], result
     for test in tests:
-        result = results[test.name] = runner.run(test)
+        if test not in together:
+            yield test, runner.run(test)
+
+
+def run_all(runner, tests, afterwards=None):
+    """Runs and reports tests, as many at once as there are cores; ends with the closing line and returns the exit code.
+    afterwards({test: Result}) does more, prints what it found and gives (passed, failed)."""
+    began, passed, failed, skipped, bad, results = time.monotonic(), 0, 0, 0, [], {}
+    for test, result in run_in_lanes(runner, tests, min(MOST_LANES, len(os.sched_getaffinity(0)))):
+        results[test.name] = result
         report(test.name, result)
         passed, failed, skipped = passed + result.passed, failed + result.failed, skipped + result.skipped
         if result.failed:

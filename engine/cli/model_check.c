@@ -251,10 +251,10 @@ static vt_status score(struct check *c, const vt_json *row, int adapter, double 
 
 static vt_status check_values(struct check *c, vt_err *err)
 {
-    const struct vt_lm_opts o = {
-        .backends = vt_lm_backends, .backend = vt_lm_backend_asked(), .precision = c->o->fp32 ? VT_LM_F32 : VT_LM_FAST};
+    struct vt_lm_opts o = {.precision = c->o->fp32 ? VT_LM_F32 : VT_LM_FAST};
     double sum = 0, most = 0, bar = c->o->fp32 ? exact_bar : fast_bar;
     int id = 0, n = 0;
+    VT_TRY(vt_lm_asked(&o, err));
     VT_TRY(vt_lm_open(c->ckpt, &o, &c->lm, err));
     vt_status status = c->lora ? vt_lm_adapter_put(c->lm, c->lora, &id, err) : VT_OK;
     const vt_json *rows = vt_json_get(c->answer, "sequences");

@@ -52,9 +52,11 @@ static void instruction_sets(void)
 
 static void timing_cores(void)
 {
-    struct vt_cores c;
+    struct vt_cores all[VT_C_MAX_LANES], c;
+    cpu_set_t place[VT_C_MAX_LANES];
+    const int n = vt_cores_lanes(VT_C_MAX_LANES, all, place);
 
-    vt_cores_choose(&c);
+    c = all[0];
     if (c.clock_cpu < 0)
         printf("%-14s one core only: a kernel and its clock take turns; times are less exact\n", "timing");
     else if (c.is_shared)
@@ -63,8 +65,10 @@ static void timing_cores(void)
             "long beside a busy clock core): allow this process another core\n",
             "timing", c.run_cpu, c.clock_cpu, c.corun);
     else
-        printf("%-14s kernels run on core %d, the clock on core %d, independent of each other (%.2f)\n", "timing",
-               c.run_cpu, c.clock_cpu, c.corun);
+        printf("%-14s kernels run on core %d, the clock on core %d, independent of each other (%.2f)%s\n", "timing",
+               c.run_cpu, c.clock_cpu, c.corun, n > 1 ? ", and on others:" : "");
+    for (int i = 1; i < n; i++)
+        printf("%-14s lane %d: cores %d and %d (%.2f)\n", "", i + 1, all[i].run_cpu, all[i].clock_cpu, all[i].corun);
 }
 
 static bool jail(void)
@@ -131,7 +135,8 @@ static void gpus(void)
         printf("%-14s MISSING: %s\n", "nvrtc", err.msg);
     printf("%-14s %s\n", "cublaslt", vt_gpu_blas_describe(text, sizeof text, &err) == VT_OK ? text : err.msg);
 #ifdef VEGTTT_HAS_CUDA
-    printf("%-14s in this build; VEGTTT_BACKEND=cuda runs models on a GPU\n", "cuda models");
+    printf("%-14s in this build; VEGTTT_BACKEND=cuda runs models on a GPU, VEGTTT_DEVICES=0,1 on several\n",
+           "cuda models");
 #else
     printf(
         "%-14s left out of this build, which found no nvcc 12.4 or newer: install the CUDA toolkit and build again\n",

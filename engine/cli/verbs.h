@@ -26,6 +26,7 @@
     X(compare, "A B", "two runs side by side, paired by task")                                                         \
     X(export, "RUN --kernels DIR | --samples FILE.csv", "the best kernel of each task of a run, or every sample")      \
     X(import, "FILE.jsonl [--map OURS=THEIRS,…] [--judge]", "rollouts of another program as a run")                    \
+    X(report, "RUN… [--out FILE.html]", "one page about runs that holds everything")                                   \
     X(rejudge, "RUN [--protocol full] [--replicate N]", "a run's samples judged again, as a run beside it")            \
     X(rm, "RUN… [--dry-run]", "remove runs; says how many bytes that gives back")                                      \
     X(gc, "[--dry-run]", "give back the disk of what no run needs")                                                    \

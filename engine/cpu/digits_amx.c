@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * digits_amx.c: products with quantised weights on AMX's integer tiles.
+ * digits_amx.c: products with weights of codes and of integers on AMX's integer tiles.
  *
- * A weight d_b q + m_b becomes a 16-bit integer W in units of its column's scale (layout.h), an activation a 16-bit
- * integer X in units of its row's and group's (digits.h). Both are two signed digits to the base 256, and a row times a
- * column is
- *     W . X = 65536 sum(w_hi x_hi) + 256 (sum(w_hi x_lo) + sum(w_lo x_hi)) + sum(w_lo x_lo).
- * The last sum is left out: it is a quarter of the work, and its terms are below 2^-15 of the largest product. On
- * SmolLM2-135M a log-probability is off by 1.6e-3 on average instead of 0.7e-3; with activations of bf16, whose one
- * product costs two of these, by 9e-3. Scaling the sum of each block of 32 in floating point, the other way to
- * keep 4-bit codes exact, was slower by half. Sums of integers are exact, so their order, the number of rows and the
+ * A weight d_b q + m_b becomes a 16-bit integer W in units of its column's scale (layout.h; I16 weights are such
+ * already), an activation a 16-bit integer X in units of its row's and group's (digits.h). Both are two signed digits
+ * to the base 256, and a row times a column is W . X = 65536 sum(w_hi x_hi) + 256 (sum(w_hi x_lo) + sum(w_lo x_hi)) +
+ * sum(w_lo x_lo). The last sum is left out: it is a quarter of the work, and its terms are below 2^-15 of the largest
+ * product. On SmolLM2-135M a log-probability is off by 1.6e-3 on average instead of 0.7e-3; with activations of bf16,
+ * whose one product costs two of these, by 9e-3. Scaling the sum of each block of 32 in floating point, the other way
+ * to keep 4-bit codes exact, was slower by half. Sums of integers are exact, so their order, the number of rows and the
  * thread cannot matter. Groups of up to DIGITS_GROUP steps of 64 k are scaled and added to y in fp32, ascending; where
  * they end depends on K only.
  *
@@ -48,6 +47,16 @@ static inline __m512i twice16(__m512 x)
     return _mm512_mask_blend_epi16(0xaaaaaaaau, i, _mm512_slli_epi32(i, 16));
 }
 
+/* Half `h` of one block of integers, which are the weights already. */
+static void expand_integers(const unsigned char *block, int h, unsigned char *out)
+{
+    const __m512i offset = _mm512_set1_epi16(128);
+    for (const unsigned char *pair = block + ROW_BYTES * h; pair < block + 32 * ROW_BYTES;
+         pair += 4 * ROW_BYTES, out += ROW_BYTES)
+        put_digits(_mm512_add_epi16(_mm512_loadu_si512(pair), offset),
+                   _mm512_add_epi16(_mm512_loadu_si512(pair + 2 * ROW_BYTES), offset), out);
+}
+
 /* Half `h` (16 columns) of one block of codes: 8 rows of a high tile, and of the low tile behind it. */
 static void expand_half(enum vt_layout layout, const unsigned char *block, int h, __m512 inv, unsigned char *out)
 {
@@ -84,7 +93,7 @@ static void expand_half(enum vt_layout layout, const unsigned char *block, int h
  * bytes of the next group, or of the next strip, are asked for meanwhile. */
 static void expand_group(const struct vt_matrix *w, int n, int step, int n_steps, unsigned char *out)
 {
-    int n_blocks = w->n_in / VT_BLOCK - 2 * step;
+    int n_blocks = vt_round_up(w->n_in, VT_BLOCK) / VT_BLOCK - 2 * step;
     size_t block_bytes = vt_block_bytes(w->layout), ahead = (size_t)n_steps * 2 * block_bytes;
     const unsigned char *block = vt_strip_block(w, n / VT_STRIP, 2 * step);
     const float *scale = vt_column_scales(w) + n;
@@ -96,7 +105,10 @@ static void expand_group(const struct vt_matrix *w, int n, int step, int n_steps
             _mm_prefetch((const char *)block + ahead + i, _MM_HINT_T0);
         unsigned char *tiles = out + b / 2 * STEP_BYTES + b % 2 * (TILE / 2);
         for (int h = 0; h < 2; h++)
-            expand_half(w->layout, block, h, inv[h], tiles + h * 2 * TILE);
+            if (w->layout == VT_LAYOUT_I16)
+                expand_integers(block, h, tiles + h * 2 * TILE);
+            else
+                expand_half(w->layout, block, h, inv[h], tiles + h * 2 * TILE);
     }
     for (int tile = 0; tile < 4 && n_blocks % 2; tile++)
         memset(out + n_blocks / 2 * STEP_BYTES + tile * TILE + TILE / 2, 0, TILE / 2);

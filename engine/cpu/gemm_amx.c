@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * gemm_amx.c: matrix products on AMX tiles. Quantised weights go to digits_amx.c (16-bit integers); here are the
+ * gemm_amx.c: matrix products on AMX tiles. Weights of codes and of integers go to digits_amx.c; here are the
  * packing of activations, which serves both, and the product with bf16 weights (LoRA, gradients, unquantised models):
  * bf16 operands, one chain of tile products over K in fp32.
  *

@@ -3,7 +3,8 @@
  * gemm_bf16.c: matrix products with AVX512_BF16 (vdpbf16ps: two bf16 products added to an fp32 lane, denormals
  * flushed). Quantised weights keep their codes, exact in bf16: the 32 products of a block are one chain from zero, then
  *     acc = fma(d_b, dot_b, acc);  acc = fma(m_b, s_b, acc)
- * with s_b the fp32 sum of the block's rounded activations. bf16 weights: one chain over K. A strip of 32 columns is
+ * with s_b the fp32 sum of the block's rounded activations. A block of 16-bit integers is two such blocks of 8-bit
+ * codes, its digits to the base 256. bf16 weights: one chain over K. A strip of 32 columns is
  * expanded a group of 16 blocks at a time (32 KiB) for all rows; sums rest in Y between groups; with add the chain
  * starts from y.
  */
@@ -37,6 +38,31 @@ struct group {
     _Alignas(64) float d[VT_GROUP][VT_STRIP], m[VT_GROUP][VT_STRIP];
 };
 
+/* A pair row of 16-bit integers as its digits, each in bf16: w = 256 high + low. */
+static void split_pairs(__m512i pairs, unsigned char *high, unsigned char *low)
+{
+    const __m512i half = _mm512_set1_epi16(128), top = _mm512_set1_epi16((short)0xff00);
+    __m512i h = _mm512_and_si512(_mm512_add_epi16(pairs, half), top), l = _mm512_sub_epi16(pairs, h);
+    _mm512_store_si512(high, pair_of_bytes(_mm512_slli_epi32(h, 16), h));
+    _mm512_store_si512(low, pair_of_bytes(_mm512_slli_epi32(l, 24), _mm512_slli_epi32(l, 8)));
+}
+
+/* Integers: block b becomes the group's blocks 2 b (high digits) and 2 b + 1. */
+static void expand_integers(const struct vt_matrix *w, int strip, const unsigned char *block, int n_blocks,
+                            struct group *g)
+{
+    const float *scale = vt_column_scales(w) + strip * VT_STRIP;
+    for (int b = 0; b < n_blocks; b++) {
+        unsigned char *high = g->pairs + (size_t)b * 32 * PAIR_ROW, *low = high + 16 * PAIR_ROW;
+        for (int i = 0; i < 32; i++, block += 64)
+            split_pairs(_mm512_loadu_si512(block), high + 64 * i, low + 64 * i);
+        for (int c = 0; c < VT_STRIP; c++) {
+            g->d[2 * b][c] = 256.0f * scale[c];
+            g->d[2 * b + 1][c] = scale[c];
+        }
+    }
+}
+
 static void expand_group(const struct vt_matrix *w, const unsigned char *block, int n_blocks, struct group *g)
 {
     _Alignas(64) unsigned char half[1024];
@@ -65,6 +91,7 @@ struct tile {
     const struct group *g; /* NULL: bf16 weights, one chain */
     bool has_m;
     int n_blocks;
+    int n_digits; /* blocks of the group to one of the activations */
     float *y;
     size_t ldy;
     __mmask16 columns[2];
@@ -79,7 +106,7 @@ static inline __attribute__((always_inline)) void dot_block(int n_rows, const st
         __m512bh w0 = (__m512bh)_mm512_loadu_si512(w), w1 = (__m512bh)_mm512_loadu_si512(w + 64);
         for (int r = 0; r < n_rows; r++) {
             int pair;
-            memcpy(&pair, t->a + (size_t)r * t->stride + (size_t)(b * 64 + i * 4), sizeof pair);
+            memcpy(&pair, t->a + (size_t)r * t->stride + (size_t)(b / t->n_digits * 64 + i * 4), sizeof pair);
             __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
             dot[r][0] = _mm512_dpbf16_ps(dot[r][0], x, w0);
             dot[r][1] = _mm512_dpbf16_ps(dot[r][1], x, w1);
@@ -148,23 +175,27 @@ static void gemm_bf16(const struct vt_matrix *w, const struct vt_acts *x, int r0
         return;
     }
     struct group g;
-    bool codes = w->layout != VT_LAYOUT_BF16;
+    const bool codes = vt_has_codes(w->layout), integers = w->layout == VT_LAYOUT_I16;
+    const int n_digits = integers ? 2 : 1, group = VT_GROUP / n_digits;
     int n_blocks = vt_round_up(w->n_in, VT_BLOCK) / VT_BLOCK;
     for (int n = n0; n < n1; n += VT_STRIP)
-        for (int b = 0; b < n_blocks; b += VT_GROUP) {
+        for (int b = 0; b < n_blocks; b += group) {
             const unsigned char *block = vt_strip_block(w, n / VT_STRIP, b);
-            int here = n_blocks - b < VT_GROUP ? n_blocks - b : VT_GROUP;
+            int here = n_blocks - b < group ? n_blocks - b : group;
             if (codes)
                 expand_group(w, block, here, &g);
+            if (integers)
+                expand_integers(w, n / VT_STRIP, block, here, &g);
             for (int r = r0; r < r1; r += ROWS) {
                 const unsigned char *row = x->data + (size_t)r * x->stride;
                 struct tile t = {.a = row + (size_t)b * 64,
                                  .sums = row + acts_sums(x->n_in) + (size_t)b * sizeof(float),
                                  .stride = x->stride,
-                                 .pairs = codes ? g.pairs : block,
-                                 .g = codes ? &g : NULL,
+                                 .pairs = codes || integers ? g.pairs : block,
+                                 .g = codes || integers ? &g : NULL,
                                  .has_m = w->layout == VT_LAYOUT_Q4_1,
-                                 .n_blocks = here,
+                                 .n_blocks = here * n_digits,
+                                 .n_digits = n_digits,
                                  .y = y + (size_t)(r - r0) * ldy + n,
                                  .ldy = ldy,
                                  .columns = {first_lanes(n1 - n), first_lanes(n1 - n - 16)},

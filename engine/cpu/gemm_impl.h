@@ -112,6 +112,20 @@ static void expand_block(const struct vt_matrix *w, const unsigned char *block, 
                      w->layout == VT_LAYOUT_Q4_0 ? 8 : 0, out + 16 * h);
 }
 
+/* One block of 16-bit integers in units of the columns' scales. */
+INLINE void expand_integers(const unsigned char *block, const float *scale, float *out)
+{
+    for (int c = 0; c < VT_STRIP; c += LANES) {
+        const vf unit = v_load(scale + c);
+        for (int row = 0; row < VT_BLOCK / 2; row++) {
+            vu pair;
+            memcpy(&pair, block + (size_t)row * 128 + (size_t)c * 4, sizeof pair);
+            v_store(out + (size_t)(2 * row) * VT_STRIP + c, __builtin_convertvector((vi)(pair << 16) >> 16, vf) * unit);
+            v_store(out + (size_t)(2 * row + 1) * VT_STRIP + c, __builtin_convertvector((vi)pair >> 16, vf) * unit);
+        }
+    }
+}
+
 /* fp32 values of strip s, rows [k0, k0 + nk) of K, as [nk][32]: a pointer into the matrix when it is stored so. */
 static const float *expand_strip(const struct vt_matrix *w, int s, int k0, int nk, float *scratch)
 {
@@ -121,10 +135,12 @@ static const float *expand_strip(const struct vt_matrix *w, int s, int k0, int n
     size_t block_bytes = vt_block_bytes(w->layout);
     for (int k = 0; k < nk; k += VT_BLOCK, block += block_bytes) {
         float *out = scratch + (size_t)k * VT_STRIP;
-        if (w->layout != VT_LAYOUT_BF16) {
+        if (w->layout == VT_LAYOUT_I16)
+            expand_integers(block, vt_column_scales(w) + s * VT_STRIP, out);
+        if (vt_has_codes(w->layout))
             expand_block(w, block, out);
+        if (w->layout != VT_LAYOUT_BF16)
             continue;
-        }
         for (int row = 0; row < VT_BLOCK / 2; row++)
             for (int c = 0; c < VT_STRIP; c += LANES) {
                 vu pair;

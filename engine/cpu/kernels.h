@@ -8,12 +8,14 @@
  * that depends on the instruction set and the precision only: not on the number of rows, the position of a row among
  * them, the column range or the thread. A row of M = 1 has the bits it has among 512.
  *   VT_LM_F32   fp32 weights (the checkpoint's dequantised values), fp32 activations, fp32 FMA.
- *   VT_LM_FAST  Q4_0, Q4_1 and Q8_0 weights stay integer codes in memory; everything else becomes bf16 weights.
- *               c, avx2, avx512: expanded to fp32 on the fly, activations fp32: as exact as F32 for quantised files.
+ *   VT_LM_FAST  Q4_0, Q4_1 and Q8_0 weights stay integer codes in memory and bf16 ones stay bf16; everything else
+ *               (fp32, fp16, Q4_K, Q6_K …) becomes 16-bit integers in units of its output column, a relative error of
+ *               4e-5 a column where bf16 has 1e-3.
+ *               c, avx2, avx512: expanded to fp32 on the fly, activations fp32: as exact as F32 for codes and bf16.
  *               avx512bf16: activations rounded to bf16 once; codes exact, each block of 32 summed in fp32 and scaled.
- *               amx: weights of codes and their activations as 16-bit integers (digits_amx.c); keys and values as
- *               16-bit integers, all of attention's operands split in two bf16 (attention_amx.c). bf16 weights,
- *               the transposed ones included, see one bf16.
+ *               amx: weights of codes and of integers and their activations as 16-bit integers (digits_amx.c); keys
+ *               and values as 16-bit integers, all of attention's operands split in two bf16 (attention_amx.c).
+ *               bf16 weights, the transposed ones of every type included, see one bf16.
  * LoRA's matrices are fp32 where products are, and two bf16 digits where those take bf16 (lm_lora.c).
  *
  * Ownership: a vt_matrix is immutable once made and may be read by all threads; the caller owns buffers of acts.
@@ -30,7 +32,7 @@ enum {
 };
 
 /* A packed weight (n_out, n_in). layout is private to the kernels. */
-enum vt_layout { VT_LAYOUT_F32, VT_LAYOUT_BF16, VT_LAYOUT_Q4_0, VT_LAYOUT_Q4_1, VT_LAYOUT_Q8_0 };
+enum vt_layout { VT_LAYOUT_F32, VT_LAYOUT_BF16, VT_LAYOUT_Q4_0, VT_LAYOUT_Q4_1, VT_LAYOUT_Q8_0, VT_LAYOUT_I16 };
 struct vt_matrix {
     enum vt_layout layout;
     int n_out, n_in;

@@ -7,11 +7,12 @@
  * A block holds two halves of 16 columns, for use as 32-bit lanes (one lane per column) or as AMX / vdpbf16ps pairs:
  *   F32    [32 k][32 columns] fp32.
  *   BF16   [16 pairs of k][32 columns][2]: 4096 / 2 bytes; a half's pair row is 64 bytes.
+ *   I16    the same with 16-bit integers.
  *   Q4_0, Q4_1  per half 256 bytes: 32-bit lane (g, column), g = 0..3, holds 8 codes. Its low 16 bits belong to even
  *          k, its high 16 bits to odd k; nibble i of either is k pair 4 g + i. Then 32 d (fp16), and for Q4_1 32 m.
  *   Q8_0   per half 512 bytes: lane (g, column), g = 0..7; byte i of either half of the lane is k pair 2 g + i. Then d.
- * After the strips of codes come the scales of all columns, fp32: a column's largest weight by its codes' range is
- * VT_COLUMN_MAX of them, so that the weights fit 16-bit integers (digits_amx.c).
+ * After the strips of codes and of integers come the scales of all columns, fp32: a column's largest weight (of codes:
+ * by their range) is VT_COLUMN_MAX of them, so that the weights fit 16-bit integers (digits_amx.c).
  */
 #ifndef VT_CPU_LAYOUT_H
 #define VT_CPU_LAYOUT_H
@@ -34,6 +35,7 @@ static inline size_t vt_block_bytes(enum vt_layout layout)
     case VT_LAYOUT_F32:
         return VT_BLOCK * VT_STRIP * 4;
     case VT_LAYOUT_BF16:
+    case VT_LAYOUT_I16:
         return VT_BLOCK * VT_STRIP * 2;
     case VT_LAYOUT_Q4_0:
         return 2 * VT_CODES4 + 2 * VT_STRIP;
@@ -53,10 +55,15 @@ static inline const unsigned char *vt_strip_block(const struct vt_matrix *w, int
 
 static inline bool vt_has_codes(enum vt_layout layout)
 {
-    return layout != VT_LAYOUT_F32 && layout != VT_LAYOUT_BF16;
+    return layout == VT_LAYOUT_Q4_0 || layout == VT_LAYOUT_Q4_1 || layout == VT_LAYOUT_Q8_0;
 }
 
-/* Of a matrix of codes: [n_out rounded up to VT_STRIP]. */
+static inline bool vt_has_scales(enum vt_layout layout)
+{
+    return vt_has_codes(layout) || layout == VT_LAYOUT_I16;
+}
+
+/* Of a matrix that has them: [n_out rounded up to VT_STRIP]. */
 static inline const float *vt_column_scales(const struct vt_matrix *w)
 {
     int n_strips = vt_round_up(w->n_out, VT_STRIP) / VT_STRIP;

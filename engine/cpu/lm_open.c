@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { NUMERICS_VERSION = 6, BURST = 4, MAX_SLOTS = 160, MAX_TARGETS = 256, MAX_TOP = 256 };
+enum { NUMERICS_VERSION = 7, BURST = 4, MAX_SLOTS = 160, MAX_TARGETS = 256, MAX_TOP = 256 };
 
 static uint64_t available_bytes(void)
 {
@@ -302,4 +302,5 @@ const struct vt_lm_ops vt_lm_cpu_ops = {.name = "cpu",
                                         .grad_add = vt_cpu_grad_add,
                                         .grad_dot = vt_cpu_grad_dot,
                                         .grad_read = vt_cpu_grad_read,
+                                        .grad_copy = vt_cpu_grad_copy,
                                         .adam = vt_cpu_adam};

@@ -366,6 +366,7 @@ void vt_cpu_grad_free(void *be, vt_lm_grad *g);
 vt_status vt_cpu_grad_add(void *be, vt_lm_grad *into, const vt_lm_grad *g, vt_err *err);
 vt_status vt_cpu_grad_dot(void *be, const vt_lm_grad *a, const vt_lm_grad *b, double *dot, vt_err *err);
 vt_status vt_cpu_grad_read(void *be, const vt_lm_grad *g, float *out, vt_err *err);
+vt_status vt_cpu_grad_copy(void *be, vt_lm_grad *to, void *of, const vt_lm_grad *from, vt_err *err) VT_MUST_USE;
 vt_status vt_cpu_adam(void *be, struct vt_lm_adapter *a, const vt_lm_grad *g, const struct vt_adam *o, double *norm,
                       vt_err *err);
 /* lm_group.c */

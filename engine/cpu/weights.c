@@ -18,7 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LAYOUT_VERSION = 2 };
+enum { LAYOUT_VERSION = 3 };
 static const char magic[8] = "vtpack1";
 
 struct record {

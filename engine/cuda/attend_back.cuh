@@ -99,81 +99,113 @@ template <int HD, int N> DEVICE void back_gather(float (&acc)[HD / 2], const uin
 
 /* --- queries --- */
 
+/* 64 queries of a span, a warp's sixteen in registers, and the blocks of keys that they see: the prompt's, then the
+ * span's own as far as the last of them. */
+template <int HD> struct back_tile {
+    struct vt_dev_span span;
+    uint32_t q[HD / 16][4], d_out[HD / 16][4];
+    float lse[2], delta[2]; /* of rows g and g + 8 of a lane */
+    int token[2], head[2];  /* token -1: no row */
+    int n_prompt, n_blocks; /* of the prompt; of all keys */
+};
+
+template <int HD>
+DEVICE void back_tile_load(struct back_tile<HD> &t, const struct vt_dev_span *spans, const struct vt_dev_back_queries &of,
+                           const struct back_rows &in, const struct vt_dev_shape &m, int kv)
+{
+    t.span = spans[of.span];
+    const int heads = m.n_heads / m.n_kv_heads, n_queries = t.span.n * heads;
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        const int at_query = of.first + 16 * (threadIdx.x / 32) + threadIdx.x % 32 / 4 + 8 * i;
+        const bool is_row = at_query < n_queries;
+        t.token[i] = is_row ? at_query / heads : -1;
+        t.head[i] = kv * heads + at_query % heads;
+        const size_t row = (size_t)(t.span.row0 + t.token[i]) * m.n_heads + t.head[i];
+        back_load_row<HD>(t.q, i, is_row ? in.q + row * HD : nullptr, HD);
+        back_load_row<HD>(t.d_out, i, is_row ? in.d_out + row * m.head_dim : nullptr, m.head_dim);
+        t.lse[i] = is_row ? in.lse[row] : 0;
+        t.delta[i] = is_row ? in.delta[row] : 0;
+    }
+    const int last = min(n_queries - 1, of.first + 63) / heads;
+    t.n_prompt = (t.span.n_prompt + BACK_KEYS - 1) / BACK_KEYS;
+    t.n_blocks = t.n_prompt + last / BACK_KEYS + 1;
+}
+
+/* Begins to copy block b's keys and values, where there is one. */
+template <int HD>
+DEVICE void back_tile_keys(const struct back_tile<HD> &t, int b, uint32_t to, const struct back_rows &in,
+                           const struct vt_dev_shape &m, int kv)
+{
+    if (b < t.n_blocks) {
+        const bool is_own = b >= t.n_prompt;
+        const int key = (is_own ? b - t.n_prompt : b) * BACK_KEYS;
+        back_load_keys<HD>(to, in, m, (is_own ? t.span.row0 : t.span.prompt_row) + key,
+                           min((int)BACK_KEYS, (is_own ? t.span.n : t.span.n_prompt) - key), kv);
+    }
+    copy_async_commit();
+}
+
+/* Keys of block b that row i sees. */
+template <int HD> DEVICE int back_tile_seen(const struct back_tile<HD> &t, int b, int i)
+{
+    return b < t.n_prompt ? t.span.n_prompt - b * BACK_KEYS : t.token[i] + 1 - (b - t.n_prompt) * BACK_KEYS;
+}
+
+template <int HD>
+DEVICE void back_tile_store(const struct back_tile<HD> &t, const float (&acc)[HD / 2], float *dq, const struct vt_dev_shape &m)
+{
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+        if (t.token[i] < 0)
+            continue;
+        float *out = dq + ((size_t)(t.span.row0 + t.token[i]) * m.n_heads + t.head[i]) * HD + 2 * (threadIdx.x % 4);
+#pragma unroll
+        for (int n = 0; n < HD / 8; n++)
+            *reinterpret_cast<float2 *>(out + 8 * n) = make_float2(acc[4 * n + 2 * i], acc[4 * n + 2 * i + 1]);
+    }
+}
+
 /* grid: (tiles, key heads). Shared memory: two stages of keys and values. */
 template <int HD>
 DEVICE void back_queries(const struct vt_dev_span *spans, const struct vt_dev_back_queries *tiles, const struct back_rows &in, float *dq,
                          const struct vt_dev_shape &m)
 {
-    const int stage_bytes = 2 * BACK_KEYS * HD * 2, lane = threadIdx.x % 32, g = lane / 4, kv = blockIdx.y;
-    const struct vt_dev_back_queries tile = tiles[blockIdx.x];
-    const struct vt_dev_span span = spans[tile.span];
-    const int heads = m.n_heads / m.n_kv_heads, n_queries = span.n * heads;
+    const int stage_bytes = 2 * BACK_KEYS * HD * 2, lane = threadIdx.x % 32, kv = blockIdx.y;
     const uint32_t stages = shared_address(dynamic_shared);
     const float scale = m.scale_log2 * 0.69314718056f;
-    uint32_t q[HD / 16][4], d_out[HD / 16][4];
-    float lse[2], delta[2], acc[HD / 2];
-    int token[2], head[2];
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        const int at_query = tile.first + 16 * (threadIdx.x / 32) + g + 8 * i;
-        const bool is_row = at_query < n_queries;
-        token[i] = is_row ? at_query / heads : -1;
-        head[i] = kv * heads + at_query % heads;
-        const size_t row = (size_t)(span.row0 + token[i]) * m.n_heads + head[i];
-        back_load_row<HD>(q, i, is_row ? in.q + row * HD : nullptr, HD);
-        back_load_row<HD>(d_out, i, is_row ? in.d_out + row * m.head_dim : nullptr, m.head_dim);
-        lse[i] = is_row ? in.lse[row] : 0;
-        delta[i] = is_row ? in.delta[row] : 0;
-    }
+    struct back_tile<HD> t;
+    float acc[HD / 2];
+    back_tile_load<HD>(t, spans, tiles[blockIdx.x], in, m, kv);
 #pragma unroll
     for (int i = 0; i < HD / 2; i++)
         acc[i] = 0;
-    const int last = min(n_queries - 1, tile.first + 63) / heads;
-    const int n_prompt = (span.n_prompt + BACK_KEYS - 1) / BACK_KEYS, n_blocks = n_prompt + last / BACK_KEYS + 1;
-    for (int b = -1; b < n_blocks; b++) {
-        if (b + 1 < n_blocks) { /* the next block's keys */
-            const bool is_own = b + 1 >= n_prompt;
-            const int key = (is_own ? b + 1 - n_prompt : b + 1) * BACK_KEYS;
-            back_load_keys<HD>(stages + ((b + 1) & 1) * stage_bytes, in, m, (is_own ? span.row0 : span.prompt_row) + key,
-                               min((int)BACK_KEYS, (is_own ? span.n : span.n_prompt) - key), kv);
-        }
-        copy_async_commit();
+    for (int b = -1; b < t.n_blocks; b++) {
+        back_tile_keys<HD>(t, b + 1, stages + ((b + 1) & 1) * stage_bytes, in, m, kv);
         if (b < 0)
             continue;
         copy_async_wait<1>();
         __syncthreads();
         const uint32_t keys = stages + (b & 1) * stage_bytes, values = keys + BACK_KEYS * HD * 2;
-        const int key0 = (b < n_prompt ? b : b - n_prompt) * BACK_KEYS;
-        int seen[2];
-#pragma unroll
-        for (int i = 0; i < 2; i++)
-            seen[i] = (b < n_prompt ? span.n_prompt : token[i] + 1) - key0;
+        const int seen[2] = {back_tile_seen<HD>(t, b, 0), back_tile_seen<HD>(t, b, 1)};
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             float s[16], d[16];
             uint32_t p[2][4];
-            back_scores<HD, BACK_KEYS>(s, q, keys, 32 * half);
-            back_scores<HD, BACK_KEYS>(d, d_out, values, 32 * half);
+            back_scores<HD, BACK_KEYS>(s, t.q, keys, 32 * half);
+            back_scores<HD, BACK_KEYS>(d, t.d_out, values, 32 * half);
 #pragma unroll
             for (int e = 0; e < 16; e++) {
                 const int key = 32 * half + e / 4 * 8 + 2 * (lane % 4) + e % 2, i = e / 2 % 2;
-                const float w = key < seen[i] ? exp2_fast(s[e] * m.scale_log2 - lse[i]) : 0;
-                s[e] = w * (d[e] - delta[i]) * scale;
+                const float w = key < seen[i] ? exp2_fast(s[e] * m.scale_log2 - t.lse[i]) : 0;
+                s[e] = w * (d[e] - t.delta[i]) * scale;
             }
             back_pack(p, s);
             back_gather<HD, BACK_KEYS>(acc, p, keys, 32 * half);
         }
         __syncthreads();
     }
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        if (token[i] < 0)
-            continue;
-        float *out = dq + ((size_t)(span.row0 + token[i]) * m.n_heads + head[i]) * HD + 2 * (lane % 4);
-#pragma unroll
-        for (int n = 0; n < HD / 8; n++)
-            *reinterpret_cast<float2 *>(out + 8 * n) = make_float2(acc[4 * n + 2 * i], acc[4 * n + 2 * i + 1]);
-    }
+    back_tile_store<HD>(t, acc, dq, m);
 }
 
 /* --- keys --- */

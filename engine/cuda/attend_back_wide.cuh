@@ -46,63 +46,38 @@ template <int HD>
 DEVICE void back_wide_queries(const struct vt_dev_span *spans, const struct vt_dev_back_queries *tiles, const struct back_rows &in,
                               float *dq, const struct vt_dev_shape &m)
 {
-    const int stage_bytes = 2 * BACK_KEYS * HD * 2, lane = threadIdx.x % 32, g = lane / 4, kv = blockIdx.y;
-    const struct vt_dev_back_queries tile = tiles[blockIdx.x];
-    const struct vt_dev_span span = spans[tile.span];
-    const int heads = m.n_heads / m.n_kv_heads, n_queries = span.n * heads;
+    const int stage_bytes = 2 * BACK_KEYS * HD * 2, lane = threadIdx.x % 32, kv = blockIdx.y;
     const uint32_t stages = shared_address(dynamic_shared);
     const float scale = m.scale_log2 * 0.69314718056f;
-    uint32_t q[HD / 16][4], d_out[HD / 16][4];
-    float lse[2], delta[2], acc[HD / 2];
-    int token[2], head[2];
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        const int at_query = tile.first + 16 * (threadIdx.x / 32) + g + 8 * i;
-        const bool is_row = at_query < n_queries;
-        token[i] = is_row ? at_query / heads : -1;
-        head[i] = kv * heads + at_query % heads;
-        const size_t row = (size_t)(span.row0 + token[i]) * m.n_heads + head[i];
-        back_load_row<HD>(q, i, is_row ? in.q + row * HD : nullptr, HD);
-        back_load_row<HD>(d_out, i, is_row ? in.d_out + row * m.head_dim : nullptr, m.head_dim);
-        lse[i] = is_row ? in.lse[row] : 0;
-        delta[i] = is_row ? in.delta[row] : 0;
-    }
+    struct back_tile<HD> t;
+    float acc[HD / 2];
+    back_tile_load<HD>(t, spans, tiles[blockIdx.x], in, m, kv);
 #pragma unroll
     for (int i = 0; i < HD / 2; i++)
         acc[i] = 0;
-    const int last = min(n_queries - 1, tile.first + 63) / heads;
-    const int n_prompt = (span.n_prompt + BACK_KEYS - 1) / BACK_KEYS, n_blocks = n_prompt + last / BACK_KEYS + 1;
-    for (int b = -1; b < n_blocks; b++) {
-        if (b + 1 < n_blocks) { /* the next block's keys */
-            const bool is_own = b + 1 >= n_prompt;
-            const int key = (is_own ? b + 1 - n_prompt : b + 1) * BACK_KEYS;
-            back_load_keys<HD>(stages + ((b + 1) & 1) * stage_bytes, in, m, (is_own ? span.row0 : span.prompt_row) + key,
-                               min((int)BACK_KEYS, (is_own ? span.n : span.n_prompt) - key), kv);
-        }
-        copy_async_commit();
+    for (int b = -1; b < t.n_blocks; b++) {
+        back_tile_keys<HD>(t, b + 1, stages + ((b + 1) & 1) * stage_bytes, in, m, kv);
         if (b < 0)
             continue;
         copy_async_wait<1>();
         back_meet();
         const uint32_t keys = stages + (b & 1) * stage_bytes, values = keys + BACK_KEYS * HD * 2;
-        const int key0 = (b < n_prompt ? b : b - n_prompt) * BACK_KEYS;
         float s[BACK_KEYS / 2], d[BACK_KEYS / 2];
         uint32_t p[4][4];
         wgmma_fence();
 #pragma unroll
         for (int k = 0; k < HD / 16; k++)
-            wgmma_rows<BACK_KEYS>::run(s, q[k], wgmma_factor(back_step(keys, k)), k > 0);
+            wgmma_rows<BACK_KEYS>::run(s, t.q[k], wgmma_factor(back_step(keys, k)), k > 0);
 #pragma unroll
         for (int k = 0; k < HD / 16; k++)
-            wgmma_rows<BACK_KEYS>::run(d, d_out[k], wgmma_factor(back_step(values, k)), k > 0);
+            wgmma_rows<BACK_KEYS>::run(d, t.d_out[k], wgmma_factor(back_step(values, k)), k > 0);
         wgmma_commit();
         wgmma_wait<0>();
 #pragma unroll
         for (int e = 0; e < BACK_KEYS / 2; e++) {
             const int key = e / 4 * 8 + 2 * (lane % 4) + e % 2, i = e / 2 % 2;
-            const int seen = (b < n_prompt ? span.n_prompt : token[i] + 1) - key0;
-            const float w = key < seen ? exp2_fast(s[e] * m.scale_log2 - lse[i]) : 0;
-            s[e] = w * (d[e] - delta[i]) * scale;
+            const float w = key < back_tile_seen<HD>(t, b, i) ? exp2_fast(s[e] * m.scale_log2 - t.lse[i]) : 0;
+            s[e] = w * (d[e] - t.delta[i]) * scale;
         }
         back_pack_wide(p, s);
         wgmma_fence();
@@ -113,15 +88,7 @@ DEVICE void back_wide_queries(const struct vt_dev_span *spans, const struct vt_d
         wgmma_wait<0>();
         __syncthreads();
     }
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-        if (token[i] < 0)
-            continue;
-        float *out = dq + ((size_t)(span.row0 + token[i]) * m.n_heads + head[i]) * HD + 2 * (lane % 4);
-#pragma unroll
-        for (int n = 0; n < HD / 8; n++)
-            *reinterpret_cast<float2 *>(out + 8 * n) = make_float2(acc[4 * n + 2 * i], acc[4 * n + 2 * i + 1]);
-    }
+    back_tile_store<HD>(t, acc, dq, m);
 }
 
 /* --- keys --- */

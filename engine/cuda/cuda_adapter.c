@@ -379,14 +379,14 @@ vt_status vt_cuda_grad_new(void *opened, vt_lm_grad *g, vt_err *err)
     pthread_mutex_lock(&be->side_lock);
     vt_status status = vt_gpu_bind(be->gpu, err);
     if (status == VT_OK)
-        status = vt_cuda_alloc(be, bytes, "gradients", &made->values, err);
+        status = vt_cuda_block_take(be, bytes, "gradients", &made->memory, err);
     if (status == VT_OK)
-        status = vt_gpu_fill(be->gpu, made->values, 0, bytes, be->side, err);
+        status = vt_gpu_fill(be->gpu, made->memory.at, 0, bytes, be->side, err);
     if (status == VT_OK)
         status = vt_gpu_stream_wait(be->gpu, be->side, err);
     pthread_mutex_unlock(&be->side_lock);
     if (status != VT_OK) {
-        vt_gpu_free(be->gpu, made->values);
+        vt_cuda_block_give(be, &made->memory);
         free(made);
         return status;
     }
@@ -399,14 +399,14 @@ void vt_cuda_grad_free(void *opened, vt_lm_grad *g)
     struct vt_cuda *be = opened;
     struct vt_cuda_grad *made = g->impl;
     if (made && vt_gpu_bind(be->gpu, NULL) == VT_OK)
-        vt_gpu_free(be->gpu, made->values);
+        vt_cuda_block_give(be, &made->memory);
     free(made);
     g->impl = NULL;
 }
 
 static vt_gpu_ptr values_of(const vt_lm_grad *g)
 {
-    return ((const struct vt_cuda_grad *)g->impl)->values;
+    return ((const struct vt_cuda_grad *)g->impl)->memory.at;
 }
 
 vt_status vt_cuda_grad_add(void *opened, vt_lm_grad *into, const vt_lm_grad *g, vt_err *err)
@@ -460,6 +460,16 @@ vt_status vt_cuda_grad_read(void *opened, const vt_lm_grad *g, float *out, vt_er
     struct vt_cuda *be = opened;
     VT_TRY(vt_gpu_bind(be->gpu, err));
     VT_TRY(vt_gpu_copy_out(be->gpu, out, values_of(g), g->shape.n_params * sizeof *out, be->stream, err));
+    return vt_gpu_stream_wait(be->gpu, be->stream, err);
+}
+
+vt_status vt_cuda_grad_copy(void *opened, vt_lm_grad *to, void *of, const vt_lm_grad *from, vt_err *err)
+{
+    struct vt_cuda *be = opened;
+    const struct vt_cuda *other = of;
+    VT_TRY(vt_gpu_bind(be->gpu, err));
+    VT_TRY(vt_gpu_copy_from(be->gpu, values_of(to), other->gpu, values_of(from), from->shape.n_params * sizeof(float),
+                            be->stream, err));
     return vt_gpu_stream_wait(be->gpu, be->stream, err);
 }
 

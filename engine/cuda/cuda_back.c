@@ -495,7 +495,7 @@ vt_status vt_cuda_backward_begin(void *opened, struct vt_lm_work *w, vt_err *err
     b->work = w;
     b->t = w->backward.tape->impl;
     b->adapter = b->t->adapter;
-    b->grad = ((const struct vt_cuda_grad *)w->backward.grad->impl)->values;
+    b->grad = ((const struct vt_cuda_grad *)w->backward.grad->impl)->memory.at;
     const vt_status status = run(b, err);
     if (status != VT_OK) {
         vt_cuda_block_give(be, &b->memory);

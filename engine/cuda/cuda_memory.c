@@ -68,12 +68,16 @@ vt_status vt_cuda_block_take(struct vt_cuda *be, uint64_t bytes, const char *wha
                              vt_err *err)
 {
     *out = (struct vt_cuda_block){0};
+    struct vt_cuda_block *best = NULL;
     pthread_mutex_lock(&be->lock);
-    for (int i = 0; i < VT_CUDA_SPARES && !out->at; i++)
-        if (be->spares[i].bytes >= bytes && be->spares[i].bytes / 2 <= bytes) {
-            *out = be->spares[i];
-            be->spares[i] = (struct vt_cuda_block){0};
-        }
+    for (int i = 0; i < VT_CUDA_SPARES; i++)
+        if (be->spares[i].bytes >= bytes && be->spares[i].bytes / 2 <= bytes &&
+            (!best || be->spares[i].bytes < best->bytes))
+            best = &be->spares[i];
+    if (best) {
+        *out = *best;
+        *best = (struct vt_cuda_block){0};
+    }
     pthread_mutex_unlock(&be->lock);
     if (out->at)
         return VT_OK;
@@ -251,25 +255,33 @@ vt_status vt_cuda_arena_ensure(struct vt_cuda *be, struct vt_cuda_arena *a, size
     void *host;
     VT_TRY(vt_gpu_host_alloc(be->gpu, cap, &host, err));
     a->host = host;
-    VT_TRY(vt_gpu_alloc(be->gpu, cap, "a job's tables and results", &a->device, err));
+    VT_TRY(vt_cuda_alloc(be, cap, "a job's tables and results", &a->device, err));
     a->cap = cap;
     return VT_OK;
 }
 
 vt_status vt_cuda_arena_borrow(struct vt_cuda *be, struct vt_cuda_arena *a, size_t n, vt_err *err)
 {
+    struct vt_cuda_arena *largest = &be->spare_arenas[0];
     pthread_mutex_lock(&be->lock);
-    *a = be->spare_arena;
-    be->spare_arena = (struct vt_cuda_arena){0};
+    for (int i = 1; i < VT_CUDA_SPARES; i++)
+        if (be->spare_arenas[i].cap > largest->cap)
+            largest = &be->spare_arenas[i];
+    *a = *largest;
+    *largest = (struct vt_cuda_arena){0};
     pthread_mutex_unlock(&be->lock);
     return vt_cuda_arena_ensure(be, a, n, err);
 }
 
 void vt_cuda_arena_return(struct vt_cuda *be, struct vt_cuda_arena *a)
 {
+    struct vt_cuda_arena *smallest = &be->spare_arenas[0];
     pthread_mutex_lock(&be->lock);
-    struct vt_cuda_arena other = be->spare_arena;
-    be->spare_arena = *a;
+    for (int i = 1; i < VT_CUDA_SPARES; i++)
+        if (be->spare_arenas[i].cap < smallest->cap)
+            smallest = &be->spare_arenas[i];
+    struct vt_cuda_arena other = *smallest;
+    *smallest = *a;
     pthread_mutex_unlock(&be->lock);
     memset(a, 0, sizeof *a);
     free_arena(be, &other);

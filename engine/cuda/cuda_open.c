@@ -193,7 +193,8 @@ void vt_cuda_close(void *opened)
         vt_gpu_host_free(be->gpu, s->out.host);
         vt_gpu_event_free(be->gpu, s->done);
     }
-    vt_gpu_host_free(be->gpu, be->spare_arena.host);
+    for (int i = 0; i < VT_CUDA_SPARES; i++)
+        vt_gpu_host_free(be->gpu, be->spare_arenas[i].host);
     vt_gpu_blas_close(be->blas);
     vt_gpu_module_free(be->gpu, be->module);
     vt_gpu_stream_free(be->gpu, be->stream);

@@ -98,5 +98,6 @@ const struct vt_lm_ops vt_lm_cuda_ops = {
     .grad_add = vt_cuda_grad_add,
     .grad_dot = vt_cuda_grad_dot,
     .grad_read = vt_cuda_grad_read,
+    .grad_copy = vt_cuda_grad_copy,
     .adam = vt_cuda_adam,
 };

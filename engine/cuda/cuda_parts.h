@@ -35,7 +35,7 @@ enum {
     VT_CUDA_GRAPH_RUNS = 4,               /* a step under more adapters is not kept as a graph */
     VT_CUDA_MOST_RANK = 256,
     VT_CUDA_SLABS = 1024,       /* of KV pages, 256 MB each */
-    VT_CUDA_SPARES = 2,         /* blocks kept for the next training batch */
+    VT_CUDA_SPARES = 48,        /* blocks kept for the next training batch, which may be one of many shards */
     VT_CUDA_NORM_THREADS = 512, /* at most: a thread has one, two or four float4s of a row */
     VT_CUDA_WIDTHS = 6,         /* of a product's tile of samples */
     VT_CUDA_ATTEND_WARPS = 4,   /* with queries, of a block of a step's attention */
@@ -204,8 +204,8 @@ struct vt_cuda_run {
     const struct vt_cuda_adapter *adapter;
 };
 
-struct vt_cuda_grad {  /* impl of a gradient */
-    vt_gpu_ptr values; /* fp32, as the adapter's parameters */
+struct vt_cuda_grad {             /* impl of a gradient */
+    struct vt_cuda_block memory; /* fp32, as the adapter's parameters */
 };
 
 struct vt_cuda_graph {
@@ -246,7 +246,7 @@ struct vt_cuda {
     struct vt_cuda_page *slabs[VT_CUDA_SLABS]; /* malloc'd lists */
     int n_slabs;
     struct vt_cuda_block spares[VT_CUDA_SPARES];
-    struct vt_cuda_arena spare_arena;
+    struct vt_cuda_arena spare_arenas[VT_CUDA_SPARES];
     vt_gpu_ptr *free_records;
     int n_free_records, cap_free_records, n_records;
 
@@ -390,6 +390,7 @@ void vt_cuda_grad_free(void *be, vt_lm_grad *g);
 vt_status vt_cuda_grad_add(void *be, vt_lm_grad *into, const vt_lm_grad *g, vt_err *err);
 vt_status vt_cuda_grad_dot(void *be, const vt_lm_grad *a, const vt_lm_grad *b, double *dot, vt_err *err);
 vt_status vt_cuda_grad_read(void *be, const vt_lm_grad *g, float *out, vt_err *err);
+vt_status vt_cuda_grad_copy(void *be, vt_lm_grad *to, void *of, const vt_lm_grad *from, vt_err *err) VT_MUST_USE;
 vt_status vt_cuda_adam(void *be, struct vt_lm_adapter *a, const vt_lm_grad *g, const struct vt_adam *o, double *norm,
                        vt_err *err);
 /* NULL: not adapted there. */

@@ -78,11 +78,16 @@ static vt_status norm(struct vt_cuda *be, const struct vt_cuda_pass *p, const st
     int d = be->cfg.d_model;
     float eps = be->cfg.rms_eps;
     void *args[] = {&b->x, &s, &w, &b->norm, &d, &eps, &low};
-    const struct vt_gpu_grid grid = {.x = (unsigned)p->n_rows,
-                                     .threads = vt_cuda_low_threads(d, low.n_low),
-                                     .smem = low.a ? (unsigned)d * 2 : 0,
-                                     .is_eager = true};
-    return vt_cuda_launch(be, p->runs[0].adapter ? VT_CUDA_norm_low : VT_CUDA_norm, &grid, args, err);
+    const bool is_long = d > 4 * VT_DEV_LOW_THREADS;
+    struct vt_gpu_grid grid = {.x = (unsigned)p->n_rows,
+                               .threads = vt_cuda_low_threads(d, low.n_low),
+                               .smem = low.a ? (unsigned)d * 2 : 0,
+                               .is_eager = true};
+    if (!p->runs[0].adapter)
+        return vt_cuda_launch(be, VT_CUDA_norm, &grid, args, err);
+    if (!is_long && grid.threads > VT_DEV_LOW_THREADS)
+        grid.threads = VT_DEV_LOW_THREADS;
+    return vt_cuda_launch(be, is_long ? VT_CUDA_norm_low_long : VT_CUDA_norm_low, &grid, args, err);
 }
 
 static vt_status run_layer(struct vt_cuda *be, const struct vt_cuda_pass *p, int i, struct vt_dev_sums *left,

@@ -279,18 +279,21 @@ static void begin_chunks(struct filling *f)
     }
 }
 
-/* Keeps as much as the budget has room for beside the backward that is to come. */
+/* Keeps as much as the budget has room for beside the backward that is to come and the batches that will be kept too.
+ */
 static vt_status take_memory(struct vt_cuda *be, struct vt_cuda_tape *t, const struct counts *c, vt_err *err)
 {
     const uint64_t pages = (uint64_t)c->n_pages * (uint64_t)be->shape.layer_stride,
                    x = (vt_cuda_tape_bytes(be, t->n_rows) + 255) / 256 * 256, reserve = (uint64_t)512 << 20;
+    const uint64_t after = (uint64_t)t->door->rows_after,
+                   beside = vt_cuda_tape_bytes(be, t->door->rows_after) + pages * after / (uint64_t)t->n_rows;
     const uint64_t room = vt_cuda_room(be);
     vt_status status = VT_ENOMEM;
     for (int kept = be->most_kept; status != VT_OK && kept >= VT_CUDA_KEEP_INPUTS; kept--) {
         const uint64_t more = vt_cuda_kept_bytes(be, t->n_rows, (enum vt_cuda_kept)kept);
         t->kept = (enum vt_cuda_kept)kept;
         if (kept == VT_CUDA_KEEP_INPUTS ||
-            pages + x + more + reserve +
+            pages + x + more + beside + reserve +
                     vt_cuda_back_bytes(be, t->adapter, t->n_rows, c->n_parts, (enum vt_cuda_kept)kept) <=
                 room)
             status = vt_cuda_block_take(be, pages + x + more, "activations kept for the backward", &t->memory, err);

@@ -23,6 +23,7 @@ enum {
     VT_DEV_KEY_BYTES = 128,   /* of a key's row in a tile of a page */
     VT_DEV_HEAD_CHUNK = 1024, /* vocabulary columns of a partial sum, as in the CPU backend */
     VT_DEV_STEP_ROWS = 256,   /* most slots of a step */
+    VT_DEV_LOW_THREADS = 384, /* most of a norm under an adapter that has four elements a thread */
     VT_DEV_TILE_ROWS = 16     /* queries (sample or token, times head) of an attention tile: a warp's */
 };
 
@@ -155,7 +156,7 @@ struct vt_dev_shape { /* of the model; by value */
 /* Every kernel, without its vt_. */
 /* clang-format off */
 #define VT_CUDA_KERNEL_MAP(X) \
-    X(embed) X(norm) X(norm_low) X(norm_rows) X(norm_from) X(step_begin) X(step_norm) X(rope) \
+    X(embed) X(norm) X(norm_low) X(norm_low_long) X(norm_rows) X(norm_from) X(step_begin) X(step_norm) X(rope) \
     X(swiglu) X(step_attend_64) X(step_attend_128) X(step_pages_64) X(step_pages_128) X(wide_attend_64) \
     X(wide_attend_128) X(wide_pages_64) X(wide_pages_128) X(poke) X(copy_keys) X(step_chunks) X(step_draw) X(head_rows) \
     X(back_queries_64) X(back_queries_128) X(back_keys_64) X(back_keys_128) \

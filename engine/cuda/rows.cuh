@@ -114,7 +114,7 @@ DEVICE void write_low(const struct vt_dev_low &l, const bf16 *x, int n, bf16 *ou
 
 /* KEPT: float4s of a thread; n <= KEPT * 4 * threads. AT_ONCE: parts read before the first is added: the time of this is
  * that of a few reads in a row. */
-template <int KEPT, int AT_ONCE, bool HAS_LOW>
+template <int KEPT, int AT_ONCE, bool HAS_LOW, bool HAS_AHEAD>
 DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float *w, bf16 *out, const struct vt_dev_low &l, int row,
                       int n, float eps)
 {
@@ -122,17 +122,14 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
     __shared__ float scratch[NORM_THREADS / 32], low[MOST_LOW];
     float4 kept[KEPT];
     float sum = 0;
-    /* B of this thread's columns, read ahead of what it is multiplied by, where it is small. */
-    const bool is_ahead = HAS_LOW && KEPT <= 2 && p.n_low == 16;
-    uint4 ahead[KEPT <= 2 ? KEPT : 1][8];
+    /* B of this thread's four columns, read ahead of what it is multiplied by, where it is small. */
+    const bool is_ahead = HAS_AHEAD && p.n_low == 16;
+    uint4 ahead[8];
     if (is_ahead) {
+        const int at = threadIdx.x * 4;
 #pragma unroll
-        for (int i = 0; i < (KEPT <= 2 ? KEPT : 1); i++)
-#pragma unroll
-            for (int k = 0; k < 8; k++) {
-                const int at = (i * blockDim.x + threadIdx.x) * 4;
-                ahead[i][k] = at < n ? reinterpret_cast<const uint4 *>(p.low + (size_t)at * 16)[k] : make_uint4(0, 0, 0, 0);
-            }
+        for (int k = 0; k < 8; k++)
+            ahead[k] = at < n ? reinterpret_cast<const uint4 *>(p.low + (size_t)at * 16)[k] : make_uint4(0, 0, 0, 0);
     }
     if (HAS_LOW && p.n_low) {
         for (int j = threadIdx.x; j < p.n_low; j += blockDim.x)
@@ -167,11 +164,10 @@ DEVICE void norm_some(float *x, const struct parts &p, bool is_kept, const float
         if (!HAS_LOW || !p.n_low || at >= n)
             continue;
         if (is_ahead) {
-            const int k = KEPT <= 2 ? i : 0;
-            kept[i] = add4(kept[i], make_float4(low_eight(ahead[k][1], low + 8, low_eight(ahead[k][0], low, 0)),
-                                                low_eight(ahead[k][3], low + 8, low_eight(ahead[k][2], low, 0)),
-                                                low_eight(ahead[k][5], low + 8, low_eight(ahead[k][4], low, 0)),
-                                                low_eight(ahead[k][7], low + 8, low_eight(ahead[k][6], low, 0))));
+            kept[i] = add4(kept[i], make_float4(low_eight(ahead[1], low + 8, low_eight(ahead[0], low, 0)),
+                                                low_eight(ahead[3], low + 8, low_eight(ahead[2], low, 0)),
+                                                low_eight(ahead[5], low + 8, low_eight(ahead[4], low, 0)),
+                                                low_eight(ahead[7], low + 8, low_eight(ahead[6], low, 0))));
             continue;
         }
         const bf16 *b = p.low + (size_t)at * p.n_low;
@@ -214,11 +210,11 @@ DEVICE void norm_row(float *x, const struct parts &p, bool is_kept, const float 
                      int n, float eps)
 {
     if (n <= 4 * (int)blockDim.x)
-        norm_some<1, 8, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
+        norm_some<1, 8, HAS_LOW, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
     else if (n <= 8 * (int)blockDim.x)
-        norm_some<2, 4, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
+        norm_some<2, 4, HAS_LOW, false>(x, p, is_kept, w, out, l, row, n, eps);
     else
-        norm_some<4, 2, HAS_LOW>(x, p, is_kept, w, out, l, row, n, eps);
+        norm_some<4, 2, HAS_LOW, false>(x, p, is_kept, w, out, l, row, n, eps);
 }
 
 DEVICE void embed_row(const bf16 *row, float *x, int n)
@@ -245,28 +241,44 @@ KERNEL(NORM_THREADS, 1) vt_embed(const int32_t *tokens, const bf16 *embedding, f
     embed_row(embedding + (size_t)tokens[blockIdx.x] * n, x + (size_t)blockIdx.x * n, n);
 }
 
-template <bool HAS_LOW>
-DEVICE void norm_step(float *x, const struct vt_dev_sums &sums, const float *w, bf16 *out, int n, float eps, const struct vt_dev_low &low)
+/* What a step's norm under an adapter does before it waits for the kernel ahead. */
+DEVICE void ask_for_low(const struct vt_dev_sums &sums, const struct vt_dev_low &low, int n)
 {
-    const size_t row = (size_t)blockIdx.x * n;
-    release_next();
-    if (HAS_LOW) {
-        ask_ahead(low.a, low.n_low * n * 2);
-        ask_ahead(sums.low, sums.n_columns * sums.n_low * 2);
-    }
-    wait_ahead();
-    norm_row<HAS_LOW>(x + row, parts_of(sums, blockIdx.x), true, w, out + row, low, blockIdx.x, n, eps);
+    ask_ahead(low.a, low.n_low * n * 2);
+    ask_ahead(sums.low, sums.n_columns * sums.n_low * 2);
 }
 
 /* A step's rows get what is left to be added, and are normed; without and under an adapter. */
 KERNEL(NORM_THREADS, 1) vt_norm(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps)
 {
-    norm_step<false>(x, sums, w, out, n, eps, no_low());
+    release_next();
+    wait_ahead();
+    norm_row<false>(x + (size_t)blockIdx.x * n, parts_of(sums, blockIdx.x), true, w, out + (size_t)blockIdx.x * n, no_low(), 0, n,
+                    eps);
 }
-KERNEL(NORM_THREADS, 1)
+/* Under an adapter the registers are bounded so that two blocks fit a multiprocessor: with one, a step's 160 rows would
+ * take two turns on 132 of them. Rows of at most four elements a thread, and longer ones, whose threads are more. */
+KERNEL(VT_DEV_LOW_THREADS, 2)
 vt_norm_low(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps, const struct vt_dev_low low)
 {
-    norm_step<true>(x, sums, w, out, n, eps, low);
+    const size_t row = (size_t)blockIdx.x * n;
+    release_next();
+    ask_for_low(sums, low, n);
+    wait_ahead();
+    norm_some<1, 8, true, true>(x + row, parts_of(sums, blockIdx.x), true, w, out + row, low, blockIdx.x, n, eps);
+}
+KERNEL(NORM_THREADS, 2)
+vt_norm_low_long(float *x, const struct vt_dev_sums sums, const float *w, bf16 *out, int n, float eps, const struct vt_dev_low low)
+{
+    const size_t row = (size_t)blockIdx.x * n;
+    const struct parts p = parts_of(sums, blockIdx.x);
+    release_next();
+    ask_for_low(sums, low, n);
+    wait_ahead();
+    if (n <= 8 * (int)blockDim.x)
+        norm_some<2, 4, true, false>(x + row, p, true, w, out + row, low, blockIdx.x, n, eps);
+    else
+        norm_some<4, 1, true, false>(x + row, p, true, w, out + row, low, blockIdx.x, n, eps);
 }
 
 /* The same of many rows that have nothing to be added: a warp a row, which is read twice, the second time from the cache. */

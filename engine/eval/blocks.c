@@ -6,7 +6,8 @@
  * it up to one word ("Here it is: ```c"). Inside a block a run of the same kind, at least as long and with nothing
  * behind it closes, where it has a line of its own or stands behind code that ends ("}```"); one with a word behind it
  * closes and opens, because models forget the closing one; a shorter one or one of the other kind is text. So a block
- * of four backticks can show one of three.
+ * of four backticks can show one of three. Three tildes are an expression of C, too: with something behind them that is
+ * no language's name (a semicolon, a single letter) they are no fence.
  *
  * A comment of C is text: a ruler of tildes in it, or an example between fences, opens nothing. But a bare fence of the
  * block's own kind that begins a line ends the block even there, since that is what Markdown reads. A comment counts
@@ -15,7 +16,8 @@
  * A reasoning tag hides text only where no honest reader would take it for anything else: at the start of the answer,
  * or at the start of a line outside blocks and with its partner behind it. A closing tag without a partner begins or
  * ends a line outside blocks, or has one to itself. Control tokens of a model's own format may stand anywhere outside
- * blocks.
+ * blocks, and one that never closes hides the rest. What tags and tokens there are is a table of words and one of
+ * forms; any word in any form counts.
  */
 #include "eval/blocks.h"
 #include <string.h>
@@ -79,6 +81,17 @@ static bool in_line_comment(const char *p, const char *at)
     return false;
 }
 
+static struct vt_span language_of(struct vt_span w);
+static enum vt_block_word word_of(struct vt_span w);
+
+/* Can it stand behind tildes that are a fence, and not two signs too many before an operand? */
+static bool may_follow_tildes(struct vt_span w)
+{
+    struct vt_span language = language_of(w);
+    enum vt_block_word word = word_of(language);
+    return !memchr(w.p, ';', (size_t)(w.end - w.p)) && (word != VT_WORD_OTHER || language.end - language.p > 1);
+}
+
 /* Does the line [p, end) hold what looks like a fence? */
 static bool find_mark(const char *p, const char *end, struct fence *out)
 {
@@ -90,7 +103,7 @@ static bool find_mark(const char *p, const char *end, struct fence *out)
         out->mark = (struct vt_span){at, after};
         out->word = vt_span_trim((struct vt_span){after, line.end});
         out->begins_line = at == line.p;
-        if (memchr(after, '`', (size_t)(line.end - after)))
+        if (memchr(after, '`', (size_t)(line.end - after)) || (*at == '~' && !may_follow_tildes(out->word)))
             return false;
         return out->begins_line || (*at == '`' && is_word(out->word) && !in_line_comment(line.p, at));
     }
@@ -238,40 +251,91 @@ bool vt_block_next(struct vt_span *rest, struct vt_block *out)
 
 /* ---- reasoning ---- */
 
-static const struct tag {
-    const char *open, *close;
-    bool is_token; /* of the model's format: no text that anybody writes */
-} tags[] = {{"<think>", "</think>", false},
-            {"<thinking>", "</thinking>", false},
-            {"<thought>", "</thought>", false},
-            {"<reasoning>", "</reasoning>", false},
-            {"<analysis>", "</analysis>", false},
-            {"<scratchpad>", "</scratchpad>", false},
-            {"[THINK]", "[/THINK]", false},
-            {"\xe2\x97\x81think\xe2\x96\xb7", "\xe2\x97\x81/think\xe2\x96\xb7", true},
-            {"<|channel|>analysis<|message|>", "<|end|>", true}};
-enum { N_TAGS = sizeof tags / sizeof tags[0] };
-_Static_assert((int)N_TAGS == (int)VT_N_REASONING_TAGS, "an iterator over parts remembers something of every tag");
+/* What models call their thinking. */
+static const char *const words[] = {"think",    "thinking",   "thought",    "thoughts",  "reasoning",       "reason",
+                                    "analysis", "scratchpad", "reflection", "rationale", "inner_monologue", "cot"};
 
-static bool starts(struct vt_span s, const char *word)
+/* How they set it apart: before and behind the word where it opens, and where it closes. */
+static const struct form {
+    const char *before, *behind, *close_before, *close_behind;
+    bool is_token; /* of the model's format: no text that anybody writes */
+} forms[] = {{"<", ">", "</", ">", false},
+             {"[", "]", "[/", "]", false},
+             {"<|", "|>", "<|/", "|>", true},
+             {"<|begin_of_", "|>", "<|end_of_", "|>", true},
+             {"<|start_of_", "|>", "<|end_of_", "|>", true},
+             {"<|begin_", "|>", "<|end_", "|>", true},
+             {"<|start_", "|>", "<|end_", "|>", true},
+             {"\xe2\x97\x81", "\xe2\x96\xb7", "\xe2\x97\x81/", "\xe2\x96\xb7", true}};
+
+/* Marks that are made in no such way. */
+static const struct pair {
+    const char *open, *close;
+} pairs[] = {{"<|channel|>analysis<|message|>", "<|end|>"},
+             {"<seed:think>", "</seed:think>"},
+             {"<longcat_think>", "</longcat_think>"},
+             {"<unused94>", "<unused95>"}};
+
+enum {
+    N_WORDS = sizeof words / sizeof words[0],
+    N_FORMS = sizeof forms / sizeof forms[0],
+    N_PAIRS = sizeof pairs / sizeof pairs[0],
+    N_MARKS = N_WORDS * N_FORMS + N_PAIRS
+};
+_Static_assert((int)N_MARKS <= (int)VT_MAX_REASONING_MARKS, "an iterator over parts remembers something of every mark");
+
+static size_t length_of(struct vt_span s, const char *text)
 {
-    size_t n = strlen(word);
-    return (size_t)(s.end - s.p) >= n && memcmp(s.p, word, n) == 0;
+    size_t n = strlen(text);
+    return (size_t)(s.end - s.p) >= n && strncasecmp(s.p, text, n) == 0 ? n : 0;
 }
 
-static bool may_be_tag(char c)
+static size_t length_of_three(struct vt_span s, const char *before, const char *word, const char *behind)
+{
+    const char *const texts[] = {before, word, behind};
+    const char *from = s.p;
+    for (size_t i = 0, n; i < 3; i++, s.p += n)
+        if (!(n = length_of(s, texts[i])))
+            return 0;
+    return (size_t)(s.p - from);
+}
+
+/* Bytes of the mark at s.p; 0: another thing stands there. */
+static size_t opening_at(struct vt_span s, size_t mark)
+{
+    if (mark >= N_WORDS * N_FORMS)
+        return length_of(s, pairs[mark - N_WORDS * N_FORMS].open);
+    const struct form *f = &forms[mark / N_WORDS];
+    return length_of_three(s, f->before, words[mark % N_WORDS], f->behind);
+}
+
+static size_t closing_at(struct vt_span s, size_t mark)
+{
+    if (mark >= N_WORDS * N_FORMS)
+        return length_of(s, pairs[mark - N_WORDS * N_FORMS].close);
+    const struct form *f = &forms[mark / N_WORDS];
+    return length_of_three(s, f->close_before, words[mark % N_WORDS], f->close_behind);
+}
+
+static bool is_token(size_t mark)
+{
+    return mark >= N_WORDS * N_FORMS || forms[mark / N_WORDS].is_token;
+}
+
+static bool may_be_mark(char c)
 {
     return c == '<' || c == '[' || c == '\xe2';
 }
 
-/* The end of the tag's partner at or after s.p; NULL when it does not come. */
-static const char *find_close(struct vt_parts *it, size_t tag, struct vt_span s)
+/* The end of the mark's partner at or after s.p; NULL when it does not come. */
+static const char *find_close(struct vt_parts *it, size_t mark, struct vt_span s)
 {
-    const char *close = tags[tag].close;
-    for (; !it->is_unclosed[tag] && s.p < s.end; s.p++)
-        if (*s.p == close[0] && starts(s, close))
-            return s.p + strlen(close);
-    it->is_unclosed[tag] = true; /* from here on to the end, so nobody need look again */
+    for (; !it->is_unclosed[mark] && s.p < s.end; s.p++) {
+        size_t n = may_be_mark(*s.p) ? closing_at(s, mark) : 0;
+        if (n)
+            return s.p + n;
+    }
+    it->is_unclosed[mark] = true; /* from here on to the end, so nobody need look again */
     return NULL;
 }
 
@@ -317,22 +381,22 @@ static struct place place_of(const struct vt_parts *it, const char *at, size_t n
     return place;
 }
 
-/* Does the tag's opening at `at` hide what follows it? *close: behind its partner, or NULL. */
-static bool hides(struct vt_parts *it, size_t tag, struct vt_span at, const char **close)
+/* Does the opening mark of n bytes at `at` hide what follows it? *close: behind its partner, or NULL. */
+static bool hides(struct vt_parts *it, size_t mark, struct vt_span at, size_t n, const char **close)
 {
     struct vt_span before = vt_span_trim((struct vt_span){it->answer.p, at.p});
     bool is_first = before.p == before.end;
-    if (!is_first && !tags[tag].is_token && !place_of(it, at.p, strlen(tags[tag].open)).begins)
+    if (!is_first && !is_token(mark) && !place_of(it, at.p, n).begins)
         return false;
-    *close = find_close(it, tag, at);
-    return is_first || (!in_closed_block(it, at.p) && (*close || tags[tag].is_token));
+    *close = find_close(it, mark, at);
+    return is_first || (!in_closed_block(it, at.p) && (*close || is_token(mark)));
 }
 
-/* Does a closing tag that nothing opened make a thought of what stands before it? */
-static bool ends_thought(struct vt_parts *it, size_t tag, struct vt_span at)
+/* Does a closing mark that nothing opened make a thought of what stands before it? */
+static bool ends_thought(struct vt_parts *it, size_t mark, struct vt_span at, size_t n)
 {
-    struct place place = place_of(it, at.p, strlen(tags[tag].close));
-    bool has_line = tags[tag].is_token || (place.begins && place.ends);
+    struct place place = place_of(it, at.p, n);
+    bool has_line = is_token(mark) || (place.begins && place.ends);
     bool is_edge = place.begins || (place.ends && !in_line_comment(place.line, at.p));
     if (!has_line && !(is_edge && !in_closed_block(it, at.p)))
         return false;
@@ -348,19 +412,21 @@ bool vt_parts_next(struct vt_parts *it, struct vt_part *out)
         return false;
     *out = (struct vt_part){.text = it->rest, .is_behind = it->is_behind};
     for (struct vt_span at = it->rest; at.p < at.end; at.p++) {
-        if (!may_be_tag(*at.p))
+        if (!may_be_mark(*at.p))
             continue;
-        for (size_t i = 0; i < N_TAGS; i++) {
+        for (size_t i = 0; i < N_MARKS; i++) {
             const char *close;
-            if (starts(at, tags[i].open) && hides(it, i, at, &close)) {
+            size_t n = opening_at(at, i);
+            if (n && hides(it, i, at, n, &close)) {
                 out->text.end = at.p;
                 out->is_cut = it->is_ended = !close;
                 it->is_behind = true;
                 go_on_from(it, close ? close : at.end);
                 return true;
             }
-            if (starts(at, tags[i].close) && ends_thought(it, i, at)) {
-                out->text.p = at.p + strlen(tags[i].close);
+            n = closing_at(at, i);
+            if (n && ends_thought(it, i, at, n)) {
+                out->text.p = at.p + n;
                 go_on_from(it, out->text.p);
                 out->is_first = out->is_behind = true;
             }

@@ -28,7 +28,7 @@ struct vt_block {
 /* The next block of *rest, which is moved on. */
 bool vt_block_next(struct vt_span *rest, struct vt_block *out);
 
-enum { VT_N_REASONING_TAGS = 9 };
+enum { VT_MAX_REASONING_MARKS = 128 };
 /* Parts of an answer that are no reasoning, in order. Text before a closing tag that nothing opened is reasoning too
  * (templates that open it in the prompt): with is_first what came so far does not count. Tags in blocks, in comments
  * and inside lines are text. */
@@ -37,7 +37,7 @@ struct vt_parts {
     struct vt_block block;    /* the one that was met last */
     const char *behind_block; /* where the next one is looked for */
     const char *behind_comment;
-    bool is_unclosed[VT_N_REASONING_TAGS], is_behind, is_ended;
+    bool is_unclosed[VT_MAX_REASONING_MARKS], is_behind, is_ended;
 };
 struct vt_part {
     struct vt_span text;

@@ -22,8 +22,11 @@ enum {
     VT_TASK_MAX_SCALARS = 12,
     VT_TASK_MAX_SIZES = 24,
     VT_TASK_MAX_DISTS = 12,
-    VT_MAX_DIFFS = 5
+    VT_MAX_DIFFS = 5,
+    VT_SCALE_SIZE = 128 /* bytes of a scale's text */
 };
+/* Wherever a scale is named, sizes can be written out instead: "=37,64", in the order of the signature. */
+#define VT_SCALE_WRITTEN '='
 
 enum vt_role { VT_IN, VT_OUT, VT_WEIGHT, VT_STATE };
 enum vt_dtype { VT_F32, VT_I32, VT_I64, VT_U8 };
@@ -52,7 +55,9 @@ size_t vt_task_n_scalars(const vt_task *t);
 const struct vt_task_scalar *vt_task_scalar(const vt_task *t, size_t i);
 size_t vt_task_n_sizes(const vt_task *t);
 const char *vt_task_size_name(const vt_task *t, size_t i);   /* in the order of the signature */
-bool vt_task_has_scale(const vt_task *t, const char *scale); /* "cpu", "search", "full", "hidden" */
+bool vt_task_has_scale(const vt_task *t, const char *scale); /* by name: "cpu", "search", "full", "hidden" */
+/* A scale for people: its name, or "n = 37, m = 64" where the sizes are written out. */
+void vt_scale_describe(const vt_task *t, const char *scale, char *out, size_t n);
 double vt_task_rtol(const vt_task *t);
 double vt_task_atol(const vt_task *t);
 double vt_task_k(const vt_task *t);
@@ -62,6 +67,8 @@ const char *vt_task_cuda(const vt_task *t); /* CUDA text with its launch plan; N
 const char *vt_task_cuda_tuned(const vt_task *t); /* NULL = none */
 /* Number of input distributions worth visiting: the longest list among the arrays. Array a uses dist[d % n_dists]. */
 int vt_task_n_dists(const vt_task *t);
+/* The array's start is a multiple of this: what the task promises, or the size of an element. */
+size_t vt_task_align(const vt_task *t, size_t array);
 /* Why a null candidate cannot be told from an honest one here ("half_inputs": reason), or NULL. */
 const char *vt_task_blind(const vt_task *t, const char *null_name);
 

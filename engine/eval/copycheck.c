@@ -38,7 +38,7 @@ static int number(struct side *s, const struct vt_ctoken *t)
 /* Numbers the parameters: the last name before each `,` or `)` of NAME's list. Leaves the lexer behind the list. */
 static void number_parameters(struct side *s, const char *function)
 {
-    struct vt_ctoken t, last = {VT_CTOKEN_END, "", 0, 0, false};
+    struct vt_ctoken t, last = {.kind = VT_CTOKEN_END, .p = ""};
     do {
         t = vt_clexer_next(&s->lexer);
     } while (t.kind != VT_CTOKEN_END && !vt_ctoken_is(&t, function));

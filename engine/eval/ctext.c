@@ -132,15 +132,15 @@ static void take_punct(struct vt_clexer *l)
 
 struct vt_ctoken vt_clexer_next(struct vt_clexer *l)
 {
-    struct vt_ctoken t = {VT_CTOKEN_END, l->end, 0, 0, false};
+    struct vt_ctoken t = {.kind = VT_CTOKEN_END, .p = l->end};
     skip_space(l);
     t.line = l->line;
     if (l->at >= l->end)
         return t;
     t.p = l->at;
     char c = *l->at;
-    if ((c == '#' || (c == '%' && peek(l, 1) == ':')) && l->is_line_start)
-        l->in_directive = true;
+    t.is_mark = (c == '#' || (c == '%' && peek(l, 1) == ':')) && l->is_line_start;
+    l->in_directive = l->in_directive || t.is_mark;
     l->is_line_start = false;
     t.in_directive = l->in_directive;
     if (is_digit(c) || (c == '.' && is_digit(peek(l, 1)))) {
@@ -185,6 +185,14 @@ bool vt_ctoken_is(const struct vt_ctoken *t, const char *text)
     return false;
 }
 
+bool vt_ctoken_is_one_of(const struct vt_ctoken *t, const char *const *words)
+{
+    for (; *words; words++)
+        if (vt_ctoken_is(t, *words))
+            return true;
+    return false;
+}
+
 bool vt_ctoken_is_keyword(const struct vt_ctoken *t)
 {
     static const char *const words[] = {
@@ -196,4 +204,30 @@ bool vt_ctoken_is_keyword(const struct vt_ctoken *t)
         if (vt_ctoken_is(t, words[i]))
             return true;
     return false;
+}
+
+enum vt_branch vt_clexer_branch(const struct vt_clexer *l, const struct vt_ctoken *t)
+{
+    static const char *const opening[] = {"if", "ifdef", "ifndef", NULL};
+    static const char *const other[] = {"else", "elif", "elifdef", "elifndef", NULL};
+    if (!t->is_mark)
+        return VT_BRANCH_NONE;
+    struct vt_clexer ahead = *l;
+    struct vt_ctoken word = vt_clexer_next(&ahead);
+    if (!word.in_directive || word.is_mark)
+        return VT_BRANCH_NONE;
+    return vt_ctoken_is_one_of(&word, opening) ? VT_BRANCH_IF
+           : vt_ctoken_is_one_of(&word, other) ? VT_BRANCH_ELSE
+           : vt_ctoken_is(&word, "endif")      ? VT_BRANCH_END
+                                               : VT_BRANCH_NONE;
+}
+
+void vt_branches_take(struct vt_branches *b, enum vt_branch branch, int *depth)
+{
+    if (branch == VT_BRANCH_IF && b->n++ < VT_MAX_BRANCHES)
+        b->depth[b->n - 1] = *depth;
+    else if (branch == VT_BRANCH_ELSE && b->n > 0 && b->n <= VT_MAX_BRANCHES)
+        *depth = b->depth[b->n - 1];
+    else if (branch == VT_BRANCH_END)
+        b->n -= b->n > 0;
 }

@@ -17,6 +17,7 @@ struct vt_ctoken {
     size_t len;
     int line;          /* from 1 */
     bool in_directive; /* part of a preprocessor line */
+    bool is_mark;      /* the # that begins one */
 };
 struct vt_clexer {
     const char *at, *end;
@@ -26,6 +27,18 @@ struct vt_clexer {
 void vt_clexer_init(struct vt_clexer *l, const char *text, size_t len);
 struct vt_ctoken vt_clexer_next(struct vt_clexer *l);
 bool vt_ctoken_is(const struct vt_ctoken *t, const char *text);
+bool vt_ctoken_is_one_of(const struct vt_ctoken *t, const char *const *words); /* NULL-terminated */
 bool vt_ctoken_is_keyword(const struct vt_ctoken *t); /* a word of C that no kernel could rename */
+
+/* What the directive that the token `t`, just read, begins does to the text: it opens a branch, begins another branch
+ * of the same #if, or ends the last one. */
+enum vt_branch { VT_BRANCH_NONE, VT_BRANCH_IF, VT_BRANCH_ELSE, VT_BRANCH_END };
+enum vt_branch vt_clexer_branch(const struct vt_clexer *l, const struct vt_ctoken *t);
+/* Depths of brackets through the branches of #if: each branch begins as deep as the first one did. */
+enum { VT_MAX_BRANCHES = 32 };
+struct vt_branches {
+    int depth[VT_MAX_BRANCHES], n;
+};
+void vt_branches_take(struct vt_branches *b, enum vt_branch branch, int *depth);
 
 #endif

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_TIMED = 4, N_TIMED_FULL = 6 };
+enum { N_TIMED = 4, N_TIMED_FULL = 6, N_SPICED = 2 };
 
 static const struct vt_dist dists[] = {
     {"uniform", VT_DIST_RAW, false, false},      {"normal", VT_DIST_RAW, true, false},
@@ -51,7 +51,7 @@ uint64_t vt_set_key(const vt_task *t, const char *scale, uint64_t key, uint64_t 
     return vt_seed_mix(set_key, (uint64_t)dist);
 }
 
-void vt_inputs_describe(const vt_task *t, int dist, char *out, size_t n)
+void vt_inputs_describe(const vt_task *t, int dist, int spice, char *out, size_t n)
 {
     size_t at = 0;
     if (n)
@@ -60,29 +60,61 @@ void vt_inputs_describe(const vt_task *t, int dist, char *out, size_t n)
         const struct vt_task_array *a = &t->array[i];
         if (!vt_role_is_input(a->role) || at >= n)
             continue;
-        int w = snprintf(out + at, n - at, "%s%s: %s", at ? ", " : "", a->name,
-                         a->dist[(dist < 0 ? 0 : dist) % a->n_dists]);
+        const char *kind = a->dist[(dist < 0 ? 0 : dist) % a->n_dists], *other = a->dist[spice % a->n_dists];
+        bool is_mixed = spice > 0 && strcmp(kind, other) != 0;
+        int w = snprintf(out + at, n - at, "%s%s: %s%s%s", at ? ", " : "", a->name, kind, is_mixed ? " with some " : "",
+                         is_mixed ? other : "");
         at += w > 0 ? (size_t)w : 0;
     }
 }
 
-static void add(struct vt_pool *p, const char *scale, int dist, int n)
+static void add(struct vt_pool *p, const char *scale, int dist, int spice)
 {
-    for (int i = 0; i < n && p->n_sets < VT_POOL_MAX_SETS; i++)
-        p->set[p->n_sets++] = (struct vt_pool_set){scale, dist};
+    if (p->n_sets < VT_POOL_MAX_SETS)
+        p->set[p->n_sets++] = (struct vt_pool_set){scale, dist, spice, false};
 }
 
-void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, uint64_t secret)
+void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, bool is_spiced, uint64_t secret)
 {
-    const int each = is_full ? 2 : 1;
-    *p = (struct vt_pool){.task = task, .key = vt_seed_mix(secret, is_full ? 0xf011 : 0xfa57)};
+    const int each = is_full ? 2 : 1, n_dists = vt_task_n_dists(task);
+    p->task = task;
+    p->key = vt_seed_mix(secret, is_full ? 0xf011 : 0xfa57);
+    p->n_sets = 0;
+    p->is_full = is_full;
     snprintf(p->scale, sizeof p->scale, "%s", scale);
-    add(p, p->scale, 0, is_full ? N_TIMED_FULL : N_TIMED);
+    for (int i = 0; i < (is_full ? N_TIMED_FULL : N_TIMED); i++)
+        add(p, p->scale, 0, 0);
     p->n_timed = p->n_sets;
-    for (int d = 1; d < vt_task_n_dists(task) && d < VT_TASK_MAX_DISTS; d++)
-        add(p, p->scale, d, each);
+    for (int i = 0; i < each * N_SPICED && n_dists > 1 && is_spiced; i++)
+        add(p, p->scale, 0, 1 + i % (n_dists - 1));
+    p->n_spiced = p->n_sets - p->n_timed;
+    for (int d = 1; d < n_dists && d < VT_TASK_MAX_DISTS; d++)
+        for (int i = 0; i < each; i++)
+            add(p, p->scale, d, 0);
     if (vt_task_has_scale(task, "hidden") && strcmp(scale, "hidden") != 0)
-        add(p, "hidden", 0, each);
+        for (int i = 0; i < each; i++)
+            add(p, "hidden", 0, 0);
+    p->first_drawn = p->n_sets;
+}
+
+void vt_pool_draw(struct vt_pool *p)
+{
+    const int n_dists = vt_task_n_dists(p->task);
+    size_t n = vt_sizes_draw(p->task, p->scale, p->is_full, p->key, p->drawn);
+    for (size_t i = 0; i < n; i++) {
+        const int turn = n_dists > 1 ? (int)i % (n_dists - 1) : 0;
+        add(p, p->drawn[i], 0, n_dists > 1 ? 1 + turn : 0);
+        add(p, p->drawn[i], n_dists > 1 ? 1 + turn : 0, 0);
+    }
+}
+
+size_t vt_pool_spiced(const struct vt_pool *p, size_t *set, size_t most)
+{
+    size_t n = 0;
+    for (size_t i = p->n_timed; i < p->n_timed + p->n_spiced && n < most; i++)
+        if (!p->set[i].is_unfit)
+            set[n++] = i;
+    return n;
 }
 
 static void show_bytes(size_t n, char out[32])

@@ -12,7 +12,7 @@
 #ifndef VT_EVAL_DISTS_H
 #define VT_EVAL_DISTS_H
 
-#include "eval/check.h"
+#include "eval/sizes.h"
 
 enum vt_dist_kind {
     VT_DIST_RAW,
@@ -51,28 +51,44 @@ struct vt_dist {
 /* NULL when arrays of this type have no such distribution. */
 const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype);
 uint64_t vt_set_key(const vt_task *t, const char *scale, uint64_t key, uint64_t set, int dist);
-/* "x: normal, w: kaiming": what distribution index `dist` means for this task. Writes a NUL-terminated string. */
-void vt_inputs_describe(const vt_task *t, int dist, char *out, size_t n);
+/* "x: normal, w: kaiming": what distribution index `dist` means for this task, with "x: uniform with some normal" where
+ * spice is not 0. Writes a NUL-terminated string. */
+void vt_inputs_describe(const vt_task *t, int dist, int spice, char *out, size_t n);
 
 /* ---- the pool: which sets a candidate meets ---- */
 
-/* Four or six sets of the benchmark's distribution, which are timed too (a prefix), then one or two of every other
- * distribution of the task, and of the irregular scale "hidden" when the task has one. The two protocols have keys of
- * their own: a kernel promoted from `fast` to `full` meets inputs nobody has used. */
+/* First the timed sets: four or six of the benchmark's distribution, then two or four contaminated ones, in which a few
+ * elements at secret positions come from another distribution of the task: a kernel that looks at some of its input
+ * and chooses a formula that holds only for those is wrong there. Then one or two of every other distribution, and of
+ * the irregular scale "hidden" when the task has one. Last, the drawn sizes (sizes.h), a
+ * contaminated set and one of another distribution at each; with the protocol `full` the sizes go on to all residues
+ * modulo 64. The two protocols have keys of their own: a kernel promoted from `fast` to `full` meets inputs and sizes
+ * nobody has used. Contaminated sets and drawn sizes are for tiers that take them. */
 struct vt_pool_set {
     const char *scale; /* lent: the pool's own or a static string */
     int dist;
+    int spice; /* distribution of the exceptions; 0: none */
+    /* The task's own texts come close to the bound here, by rounding: the set would refuse honest kernels and is left
+     * out. Found when the task is made ready; contaminated and drawn sets only. */
+    bool is_unfit;
 };
-enum { VT_POOL_MAX_SETS = 6 + 2 * VT_TASK_MAX_DISTS };
+enum { VT_POOL_MAX_SETS = 10 + 2 * VT_TASK_MAX_DISTS + 2 * VT_MAX_DRAWN };
 struct vt_pool {
     vt_task *task; /* lent */
     char scale[24];
+    char drawn[VT_MAX_DRAWN][VT_SCALE_SIZE];
     uint64_t key; /* of vt_set_key; the index of a set in the pool is its number */
     struct vt_pool_set set[VT_POOL_MAX_SETS];
-    size_t n_sets, n_timed;
+    size_t n_timed, n_spiced; /* the benchmark's own sets, then contaminated ones: these are timed */
+    size_t first_drawn, n_sets;
+    bool is_full;
 };
-/* The pool keeps pointers into itself. */
-void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, uint64_t secret);
+/* Without drawn sizes; with contaminated sets where is_spiced. The pool keeps pointers into itself. */
+void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_full, bool is_spiced, uint64_t secret);
+/* Adds them. */
+void vt_pool_draw(struct vt_pool *p);
+/* Those of the contaminated timed sets that are fit, at most `most`; their number. */
+size_t vt_pool_spiced(const struct vt_pool *p, size_t *set, size_t most);
 /* Refuses, with EINVAL, a pool whose arrays of all sets are more together than this tier takes; nothing is allocated.
  */
 vt_status vt_pool_check(const struct vt_pool *p, const char *tier, size_t max_bytes, vt_err *err) VT_MUST_USE;

@@ -23,8 +23,8 @@
  * that has several speeds by chance (of branch prediction, say) meets the fastest seldom. Its estimate is the middle of
  * three that fail for different reasons: the fastest runs; the median of log(a/b) over the pairs, each set weighing the
  * same; the median of log(a/b) over the faster half of each set's runs, rank by rank (which two speeds met equally
- * often on both sides do not move). The interval is that of the pairs' order statistics, stretched to hold the
- * estimate; pairs are added until it is narrow.
+ * often on both sides do not move). The interval is that of the pairs' order statistics, and pairs are added until it
+ * is narrow; what is reported is stretched to hold all three, since a difference they do not agree on was not measured.
  *
  * Both intervals are widened by what two processes with the same code were seen to differ by (tests/bench/eval_aa.c
  * counts how often the truth is missed) and by the clock's own jitter, which matters for runs of a few microseconds.
@@ -209,17 +209,22 @@ bool vt_trials_settle(struct vt_trials *t, double precision)
     double pairs[3], reach = margin + wanted(f.middle, precision);
     median_of_pairs(t, &f, pairs);
     t->by_middle = !floors_agree(t, &f, precision) || f.middle < pairs[0] - reach || f.middle > pairs[2] + reach;
+    double of_pairs = 0, of_all[2] = {x[0], x[2]};
     if (t->by_middle) {
-        x[1] = middle_of(f.middle, pairs[1], median_of_ranks(t));
+        double ranks = median_of_ranks(t);
+        x[1] = middle_of(f.middle, pairs[1], ranks);
         x[0] = fmin(pairs[0], x[1]);
         x[2] = fmax(pairs[2], x[1]);
+        of_pairs = x[2] - x[0];
+        of_all[0] = fmin(x[0], fmin(f.middle, ranks));
+        of_all[1] = fmax(x[2], fmax(f.middle, ranks));
     }
-    t->lo = x[0] - margin;
+    t->lo = of_all[0] - margin;
     t->log_ratio = x[1];
-    t->hi = x[2] + margin;
+    t->hi = of_all[1] + margin;
     t->a_us = median(f.a, t->n_sets) / 1e3;
     t->b_us = median(f.b, t->n_sets) / 1e3;
-    t->is_settled = !t->by_middle || x[2] - x[0] <= 2 * pairs_precision * wanted(x[1], precision);
+    t->is_settled = !t->by_middle || of_pairs <= 2 * pairs_precision * wanted(x[1], precision);
     return t->is_settled;
 }
 

@@ -25,12 +25,15 @@ struct vt_trials {
     bool by_middle;           /* the estimate is the middle of three: fastest runs did not repeat */
     bool is_settled;          /* the precision asked for was reached */
     bool is_contended;        /* somebody else wanted the cores */
-    bool is_nondeterministic; /* two runs of the candidate on one set left different bits, both within the bound */
+    /* The candidate's runs on a set it had met before, and those that left other bits, within the bound both times. */
+    int n_repeats, n_differing;
     double worst;             /* largest error / bound of the candidate's outputs */
     double timed_ms, wall_ms; /* timed: inside undisturbed pairs */
+    double wasted_ms;         /* of the wall: how much longer than the reference's the candidate's processes lived */
 };
 /* Fills log_ratio to is_settled from the pairs, nothing while a set was never timed. Settled: the estimate is within
- * +- precision (a twentieth of a clear difference) for all that can be seen. */
+ * +- precision (a twentieth of a clear difference) for all that can be seen. Where fastest runs do not repeat the
+ * interval holds all three estimates. */
 bool vt_trials_settle(struct vt_trials *t, double precision);
 /* The set that another pair would tell most about. */
 size_t vt_trials_next_set(const struct vt_trials *t, double precision);

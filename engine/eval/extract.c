@@ -8,9 +8,11 @@
  *   - reasoning is taken out; the last part that holds code counts;
  *   - code before the first fence belongs to the fence that the prompt opened, if its braces close or nothing else can
  *     have opened that fence;
- *   - else the blocks: one that defines the function before one that does not, a C block before one without a word,
- *     that before one with another word; the last among equals. A block that says it is Rust or Python counts only when
- *     no other does and C's function stands in it after all. Blocks that define what the function calls come along;
+ *   - else the blocks: one that defines the function, then one that may (kind.c), then one that is a body, and last one
+ *     that calls the function, as an example of its use does, or only declares, as a header. Among bodies a C block
+ * goes before one without a word, that before one with another word; the last among equals. A block that says it is
+ * Rust or Python counts only when no other does and C's function stands in it after all. So the last block that defines
+ * the function is the answer; of the others come its helpers, of several versions the last (helpers.c);
  *   - without a fence: the function where it is defined, prose around it left away, else the text is the body.
  * A body in an answer ends at the first line that is only `}` and closes more than the body opened; without such a line
  * at the first brace that does; where the braces never close, at the first line that is only `}`, which is where the
@@ -25,10 +27,12 @@
 #include "eval/extract.h"
 #include "base/alloc.h"
 #include "eval/blocks.h"
-#include "eval/declared.h"
 #include "eval/definition.h"
 #include "eval/helpers.h"
+#include "eval/items.h"
+#include "eval/kind.h"
 #include "eval/plain.h"
+#include "eval/prose.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,11 +40,13 @@
 /* How much what was found is worth. */
 enum rank {
     RANK_NONE,
+    RANK_EXAMPLE, /* calls the function, or does nothing but declare */
     RANK_OTHER_WORD,
     RANK_NO_WORD,
     RANK_C,
     RANK_FOREIGN_DEFINITION, /* C in a block that names another language */
     RANK_CUT_DEFINITION,
+    RANK_MAY_DEFINE, /* a compiler must say */
     RANK_DEFINITION
 };
 
@@ -48,23 +54,17 @@ struct found {
     struct vt_span text;
     enum rank rank;
     bool is_whole, is_cut;
-    struct vt_helpers helpers;
+    struct vt_span part;    /* whose blocks may hold its helpers; NULL where there are no blocks */
     struct vt_span foreign; /* nothing was found but a block in this language */
     struct vt_span other;   /* nothing was found but a function of this name */
 };
 
 /* ---- C text ---- */
 
-static bool is_blank_line(const char *p, const char *end)
-{
-    struct vt_span s = vt_span_trim((struct vt_span){p, end});
-    return s.p == s.end;
-}
-
-/* Is the brace at `p` a line of its own, without indentation? */
+/* Is the brace at `p`, perhaps a digraph, a line of its own, without indentation? */
 static bool is_brace_line(struct vt_span s, const char *p)
 {
-    return (p == s.p || p[-1] == '\n') && is_blank_line(p + 1, vt_line_end(p, s.end));
+    return (p == s.p || p[-1] == '\n') && vt_is_blank_line(p + (*p == '%' ? 2 : 1), vt_line_end(p, s.end));
 }
 
 /* The closing braces of a text that continues a function; each NULL where there is none. */
@@ -78,10 +78,13 @@ static struct closing find_closing(struct vt_span s)
 {
     struct vt_clexer l = vt_clexer_of(s);
     struct closing c = {0};
+    struct vt_branches branches = {.n = 0};
     int depth = 0;
     for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END && !c.line; t = vt_clexer_next(&l)) {
-        if (t.in_directive)
+        if (t.in_directive) {
+            vt_branches_take(&branches, vt_clexer_branch(&l, &t), &depth);
             continue;
+        }
         depth += vt_ctoken_is(&t, "{") - vt_ctoken_is(&t, "}");
         if (depth >= 0 || !vt_ctoken_is(&t, "}"))
             continue;
@@ -127,147 +130,6 @@ static bool looks_like_code(struct vt_span s)
     return memchr(s.p, '=', (size_t)(s.end - s.p)) || memchr(s.p, '{', (size_t)(s.end - s.p));
 }
 
-/* ---- prose around code that no fence marks ---- */
-
-static bool starts_with_one_of(struct vt_span s, const char *const *words)
-{
-    struct vt_clexer l = vt_clexer_of(s);
-    struct vt_ctoken t = vt_clexer_next(&l);
-    if (vt_ctoken_is(&t, "#"))
-        t = vt_clexer_next(&l);
-    for (; *words; words++)
-        if (vt_ctoken_is(&t, *words))
-            return true;
-    return false;
-}
-
-/* Outside braces: does the line look like part of a declaration? `next` is what follows it. */
-static bool is_code_line(struct vt_span line, struct vt_span next)
-{
-    static const char *const directives[] = {"include", "define", "undef", "if",   "ifdef",  "ifndef", "elif",
-                                             "else",    "endif",  "error", "line", "pragma", NULL};
-    static const char *const types[] = {
-        "static",   "inline",   "extern",        "const",    "void",     "float",          "int",
-        "double",   "char",     "short",         "long",     "unsigned", "signed",         "struct",
-        "union",    "enum",     "typedef",       "volatile", "size_t",   "bool",           "_Bool",
-        "int8_t",   "int16_t",  "int32_t",       "int64_t",  "uint8_t",  "uint16_t",       "register",
-        "uint32_t", "uint64_t", "__attribute__", "__inline", "_Alignas", "_Static_assert", NULL};
-    if (line.p == line.end)
-        return false;
-    if (*line.p == '#')
-        return starts_with_one_of(line, directives);
-    if (line.p + 1 < line.end && *line.p == '/' && (line.p[1] == '/' || line.p[1] == '*'))
-        return true;
-    if (strchr(";{}\\", line.end[-1]) || *line.p == '{' || *line.p == '}')
-        return true;
-    next = vt_span_trim(next);
-    return starts_with_one_of(line, types) || (line.end[-1] == ')' && next.p < next.end && *next.p == '{');
-}
-
-/* Where the declaration begins on the line of its name: behind a sentence that ends there. */
-static const char *head_start(const char *line, const char *name)
-{
-    const char *start = line;
-    struct vt_clexer l = vt_clexer_of((struct vt_span){line, name});
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l))
-        if (vt_ctoken_is(&t, ":") || vt_ctoken_is(&t, ".") || vt_ctoken_is(&t, "!") || vt_ctoken_is(&t, "`") ||
-            *t.p == '\'')
-            start = t.p + t.len;
-    while (start < name && (*start == ' ' || *start == '\t'))
-        start++;
-    return start;
-}
-
-/* Lines of declarations, read one by one. */
-struct code_lines {
-    int depth; /* of braces and parentheses */
-    bool in_comment, is_continued;
-};
-
-static bool leaves_comment_open(struct vt_span line, bool is_open)
-{
-    for (const char *p = line.p; p + 1 < line.end; p++) {
-        bool is_edge = is_open ? p[0] == '*' && p[1] == '/' : p[0] == '/' && p[1] == '*';
-        is_open ^= is_edge;
-        p += is_edge;
-    }
-    return is_open;
-}
-
-static bool take_line(struct code_lines *c, struct vt_span line, struct vt_span next)
-{
-    bool is_code = c->depth > 0 || c->in_comment || c->is_continued || is_code_line(line, next);
-    if (!is_code) {
-        *c = (struct code_lines){0};
-        return false;
-    }
-    struct vt_clexer l = vt_clexer_of(line);
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END && !c->in_comment; t = vt_clexer_next(&l))
-        if (!t.in_directive && !c->is_continued)
-            c->depth += vt_ctoken_is(&t, "{") + vt_ctoken_is(&t, "(") - vt_ctoken_is(&t, "}") - vt_ctoken_is(&t, ")");
-    c->depth = c->depth < 0 ? 0 : c->depth;
-    c->in_comment = leaves_comment_open(line, c->in_comment);
-    c->is_continued = line.p < line.end && line.end[-1] == '\\';
-    return true;
-}
-
-/* The lines of code that end with the definition: its helpers, directives and comments, up to the prose before them. */
-static const char *code_start(struct vt_span s, const char *name)
-{
-    const char *start = NULL, *p = s.p;
-    struct code_lines lines = {0};
-    for (;;) {
-        const char *e = vt_line_end(p, s.end), *next = e < s.end ? e + 1 : e;
-        if (name < next)
-            break;
-        struct vt_span line = vt_span_trim((struct vt_span){p, e});
-        if (take_line(&lines, line, (struct vt_span){next, s.end}))
-            start = start ? start : p;
-        else if (line.p < line.end)
-            start = NULL;
-        p = next;
-    }
-    const char *head = head_start(p, name);
-    if (!is_blank_line(p, head))
-        return head;
-    return start ? start : p;
-}
-
-/* A line of a sentence, or a tag, before a body: nothing that begins a body looks like it. */
-static bool is_prose_line(const char *p, const char *end)
-{
-    struct vt_span line = vt_span_trim((struct vt_span){p, end});
-    if (line.p == line.end || line.p != p)
-        return false;
-    if (*line.p == '<')
-        return line.end[-1] == '>';
-    if (!((*line.p >= 'A' && *line.p <= 'Z') || (*line.p >= 'a' && *line.p <= 'z')))
-        return false;
-    for (const char *q = line.p; q < line.end; q++)
-        if (strchr(";{}=", *q))
-            return false;
-    return memchr(line.p, ' ', (size_t)(line.end - line.p)) && strchr(":.!", line.end[-1]);
-}
-
-static struct vt_span without_prose(struct vt_span s)
-{
-    bool is_dropped = false;
-    const char *start = s.p;
-    for (const char *p = s.p; p < s.end;) {
-        const char *e = vt_line_end(p, s.end), *next = e < s.end ? e + 1 : e;
-        if (is_prose_line(p, e)) {
-            is_dropped = true;
-            start = next;
-        } else if (is_blank_line(p, e) && is_dropped) {
-            start = next;
-        } else if (!is_blank_line(p, e)) {
-            break;
-        }
-        p = next;
-    }
-    return (struct vt_span){start, s.end};
-}
-
 /* ---- candidates ---- */
 
 static struct found cut(enum rank rank)
@@ -275,24 +137,16 @@ static struct found cut(enum rank rank)
     return (struct found){.rank = rank, .is_cut = true};
 }
 
-/* Nothing but declarations, and functions among them: a body that does nothing. */
-static struct vt_span other_function(struct vt_span s)
-{
-    struct vt_declared d;
-    vt_declared_of(s, &d);
-    return d.is_pure ? d.function : (struct vt_span){NULL, NULL};
-}
-
 /* Text that goes on where the prompt's signature and brace ended. is_delimited: a fence closes it. A brace with a line
  * of its own makes a body of whatever stands before it; else only statements are believed to be one. */
-static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
+static struct found body_of(struct vt_span s, const char *name, enum rank rank, bool is_delimited)
 {
     struct closing c = find_closing(s);
     const char *end = c.line ? c.line : c.brace;
     if (!end && !is_delimited)
         end = c.any;
     struct vt_span text = end ? vt_span_cut(s, end) : is_delimited ? vt_span_cut(s, s.end) : s;
-    struct vt_span other = other_function(text);
+    struct vt_span other = vt_other_function(text, name);
     if (other.p)
         return (struct found){.other = other};
     if (!(end && is_brace_line(s, end)) && !has_statement(text))
@@ -303,7 +157,7 @@ static struct found body_of(struct vt_span s, enum rank rank, bool is_delimited)
 }
 
 /* The same where prose may stand around it and the text does not go on with the prompt's function. */
-static struct vt_span other_in_the_open(struct vt_span s)
+static struct vt_span other_in_the_open(struct vt_span s, const char *name)
 {
     struct vt_definition d, last = {0};
     struct vt_definitions w;
@@ -312,10 +166,18 @@ static struct vt_span other_in_the_open(struct vt_span s)
         return (struct vt_span){NULL, NULL};
     vt_definitions_of(s, &w);
     while (vt_definition_next(&w, NULL, &d) && d.is_complete) {
-        start = start ? start : code_start(s, d.name);
+        start = start ? start : vt_code_start(s, d.name);
         last = d;
     }
-    return start ? other_function((struct vt_span){start, last.end}) : (struct vt_span){NULL, NULL};
+    return start ? vt_other_function((struct vt_span){start, last.end}, name) : (struct vt_span){NULL, NULL};
+}
+
+/* Code in the open that defines the function as only a compiler sees it. A brace that closes the prompt's function is
+ * not for this to judge. */
+static struct found maybe_in_the_open(struct vt_span s, const char *name)
+{
+    struct vt_span code = find_closing(s).brace ? (struct vt_span){NULL, NULL} : vt_doubtful_code(s, name);
+    return (struct found){.text = code, .rank = code.p ? RANK_MAY_DEFINE : RANK_NONE, .is_whole = true};
 }
 
 /* Code that stands in the open. */
@@ -323,18 +185,22 @@ static struct found in_the_open(struct vt_span s, const char *name, bool is_deli
 {
     struct vt_definition d;
     if (!vt_definition_find(s, name, &d)) {
-        struct vt_span other = other_in_the_open(s);
-        return other.p ? (struct found){.other = other} : body_of(without_prose(s), RANK_C, is_delimited);
+        struct found maybe = maybe_in_the_open(s, name);
+        struct vt_span other = maybe.rank ? (struct vt_span){NULL, NULL} : other_in_the_open(s, name);
+        return maybe.rank ? maybe
+               : other.p  ? (struct found){.other = other}
+                          : body_of(vt_without_prose(s), name, RANK_C, is_delimited);
     }
     /* A body that closes the prompt's brace is the answer; what defines the function behind it (the original, shown
      * once more) is not. */
     struct vt_span before = {s.p, d.name};
     struct closing c = find_closing(before);
     if (c.line && has_statement(vt_span_cut(before, c.line)))
-        return body_of(before, RANK_C, true);
+        return body_of(before, name, RANK_C, true);
     if (!d.is_complete && !is_delimited)
         return cut(RANK_CUT_DEFINITION);
-    return (struct found){.text = {code_start(s, d.name), d.end}, .rank = RANK_DEFINITION, .is_whole = true};
+    struct vt_span text = vt_with_branches(s, (struct vt_span){vt_code_start(s, d.name), d.end});
+    return (struct found){.text = text, .rank = RANK_DEFINITION, .is_whole = true};
 }
 
 /* What there is instead of code. */
@@ -346,10 +212,36 @@ static void note_other(struct found *best, const struct found *f)
 
 static struct found in_blocks(struct vt_span s, const char *name);
 
-static struct found in_block(const struct vt_block *b, const char *name)
+static bool is_cut_off(struct vt_span s)
+{
+    struct vt_items w;
+    struct vt_item i;
+    vt_items_of(s, &w);
+    while (vt_items_next(&w, &i))
+        if (i.parts & VT_ITEM_CUT)
+            return true;
+    return false;
+}
+
+/* A block in which no definition of the function can be seen. */
+static struct found without_definition(const struct vt_block *b, const char *name)
 {
     static const enum rank ranks[] = {
         [VT_WORD_OTHER] = RANK_OTHER_WORD, [VT_WORD_NONE] = RANK_NO_WORD, [VT_WORD_C] = RANK_C};
+    struct vt_text_kind kind = vt_text_kind(b->text, name);
+    if (kind.is_whole && b->is_open && is_cut_off(b->text))
+        return cut(RANK_CUT_DEFINITION);
+    if (kind.is_whole)
+        return (struct found){.text = vt_span_cut(b->text, b->text.end), .rank = RANK_MAY_DEFINE, .is_whole = true};
+    struct vt_span other = b->is_open ? other_in_the_open(b->text, name) : vt_other_function(b->text, name);
+    if (other.p)
+        return (struct found){.other = other};
+    bool is_example = name && (vt_calls(b->text, name) || vt_only_declares(b->text));
+    return body_of(b->text, name, is_example ? RANK_EXAMPLE : ranks[b->word], !b->is_open);
+}
+
+static struct found in_block(const struct vt_block *b, const char *name)
+{
     struct vt_definition d;
     /* A longer fence may show shorter ones, but what says that it is C is C and shows nothing. */
     struct found inner = b->word == VT_WORD_C ? (struct found){0} : in_blocks(b->text, name);
@@ -359,8 +251,7 @@ static struct found in_block(const struct vt_block *b, const char *name)
     if (!vt_definition_find(b->text, name, &d)) {
         if (is_foreign)
             return (struct found){.foreign = b->language};
-        struct vt_span other = b->is_open ? other_in_the_open(b->text) : other_function(b->text);
-        return other.p ? (struct found){.other = other} : body_of(b->text, ranks[b->word], !b->is_open);
+        return without_definition(b, name);
     }
     if (!d.is_complete && b->is_open)
         return cut(RANK_CUT_DEFINITION);
@@ -402,7 +293,7 @@ static struct found in_part(const struct vt_part *part, const char *name)
 {
     struct vt_fence_count fences;
     struct vt_span s = part->text;
-    while (part->is_behind && s.p < s.end && is_blank_line(s.p, vt_line_end(s.p, s.end)))
+    while (part->is_behind && s.p < s.end && vt_is_blank_line(s.p, vt_line_end(s.p, s.end)))
         s.p = vt_line_end(s.p, s.end) + (vt_line_end(s.p, s.end) < s.end);
     vt_fences_count(s, &fences);
     if (fences.n == 0)
@@ -412,7 +303,7 @@ static struct found in_part(const struct vt_part *part, const char *name)
         return in_the_open(before, name, true);
     struct found f = in_blocks(s, name);
     if (f.is_whole)
-        vt_helpers_find(s, f.text, name, &f.helpers);
+        f.part = s;
     return f;
 }
 
@@ -440,9 +331,8 @@ static struct found in_answer(struct vt_span answer, const char *name)
 /* C text as somebody wrote it to be judged. */
 static struct found in_source(struct vt_span s, const char *name)
 {
-    struct vt_definition d;
-    bool is_whole = vt_definition_find(s, name, &d);
-    struct vt_span other = is_whole ? (struct vt_span){NULL, NULL} : other_function(s);
+    bool is_whole = vt_text_kind(s, name).is_whole;
+    struct vt_span other = is_whole ? (struct vt_span){NULL, NULL} : vt_other_function(s, name);
     if (other.p)
         return (struct found){.other = other};
     return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = is_whole};
@@ -484,20 +374,21 @@ static void copy_span(struct vt_span s, bool is_crlf, struct vt_code *out)
             out->text[out->len++] = *p;
 }
 
-static vt_status copy_text(const struct found *f, bool is_crlf, struct vt_code *out, vt_err *err)
+static vt_status copy_text(const struct vt_pieces *p, bool is_crlf, struct vt_code *out, vt_err *err)
 {
-    size_t size = (size_t)(f->text.end - f->text.p) + 1;
-    for (size_t i = 0; i < f->helpers.n; i++)
-        size += (size_t)(f->helpers.block[i].end - f->helpers.block[i].p) + 2;
+    size_t size = 1;
+    for (size_t i = 0; i < p->n; i++)
+        size += (size_t)(p->piece[i].end - p->piece[i].p) + 2;
     out->text = vt_alloc(size);
     if (!out->text)
         return vt_fail(err, VT_ENOMEM, "cannot copy the %zu bytes of code in an answer: out of memory", size);
-    for (size_t i = 0; i < f->helpers.n; i++) {
-        copy_span(f->helpers.block[i], is_crlf, out);
-        memcpy(out->text + out->len, "\n\n", 2);
-        out->len += 2;
+    for (size_t i = 0; i < p->n; i++) {
+        if (i > 0) {
+            memcpy(out->text + out->len, "\n\n", 2);
+            out->len += 2;
+        }
+        copy_span(p->piece[i], is_crlf, out);
     }
-    copy_span(f->text, is_crlf, out);
     out->text[out->len] = 0;
     return VT_OK;
 }
@@ -513,7 +404,7 @@ static void blank(char *from, const char *end)
 static void drop_linkage(struct vt_code *c)
 {
     struct vt_clexer l;
-    struct vt_ctoken t, last = {VT_CTOKEN_END, c->text, 0, 0, false}, before = last;
+    struct vt_ctoken t, last = {.kind = VT_CTOKEN_END, .p = c->text}, before = last;
     int depth = 0, n_open = 0;
     vt_clexer_init(&l, c->text, c->len);
     for (t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; before = last, last = t, t = vt_clexer_next(&l)) {
@@ -567,21 +458,40 @@ static void explain_none(const struct found *f, struct vt_span answer, const cha
         snprintf(out->why, sizeof out->why, "The answer contains no code.");
 }
 
-/* Of what was found in a text that is the answer, or stands for it. */
-static vt_status take(const struct found *f, const struct vt_plain *plain, bool is_answer, struct vt_code *out,
+/* The code made of these stretches of a text that is the answer, or stands for it. */
+static vt_status take(const struct vt_pieces *p, const struct vt_plain *plain, bool is_answer, struct vt_code *out,
                       vt_err *err)
 {
-    const char *first = f->helpers.n && f->helpers.block[0].p < f->text.p ? f->helpers.block[0].p : f->text.p;
-    const char *last = f->helpers.n && f->helpers.block[f->helpers.n - 1].end > f->text.end
-                           ? f->helpers.block[f->helpers.n - 1].end
-                           : f->text.end;
-    out->is_whole = f->is_whole;
+    const char *first = p->piece[0].p, *last = p->piece[0].end;
+    for (size_t i = 1; i < p->n; i++) {
+        first = p->piece[i].p < first ? p->piece[i].p : first;
+        last = p->piece[i].end > last ? p->piece[i].end : last;
+    }
     out->from = vt_plain_from(plain, first);
     out->to = last > first ? vt_plain_to(plain, last) : out->from;
     out->first_line = vt_plain_line(plain, out->from);
-    VT_TRY(copy_text(f, is_answer && has_crlf(plain->text), out, err));
+    return copy_text(p, is_answer && has_crlf(plain->text), out, err);
+}
+
+/* What was found, with its helpers. The text as it stands then says what it is, so that taking it again says the same.
+ */
+static vt_status take_found(const struct found *f, const char *name, const struct vt_plain *plain, bool is_answer,
+                            struct vt_code *out, vt_err *err)
+{
+    struct vt_span alone = f->text;
+    struct vt_pieces pieces = {&alone, 1}, found = {NULL, 0};
+    if (f->part.p && vt_has_other_blocks(f->part, f->text)) {
+        VT_TRY(vt_helpers_find(f->part, f->text, name, &found, err));
+        pieces = found;
+    }
+    vt_status s = take(&pieces, plain, is_answer, out, err);
+    vt_pieces_free(&found);
+    VT_TRY(s);
     if (is_answer && f->is_whole)
         drop_linkage(out);
+    struct vt_text_kind kind = vt_text_kind((struct vt_span){out->text, out->text + out->len}, name);
+    out->is_whole = kind.is_whole;
+    out->is_doubtful = kind.is_doubtful;
     return VT_OK;
 }
 
@@ -607,7 +517,7 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
     if (f.is_cut || !f.rank || is_blank(f.is_whole ? f.text : closed(f.text)))
         explain_none(&f, plain.text, name, out);
     if (!f.is_cut && f.rank)
-        status = take(&f, &plain, is_answer, out, err);
+        status = take_found(&f, name, &plain, is_answer, out, err);
     vt_plain_free(&plain);
     return status;
 }

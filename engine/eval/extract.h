@@ -16,7 +16,8 @@ struct vt_code {
     char *text; /* malloc'd, NUL-terminated; NULL: no code that ends. CR LF is '\n' where all lines of an answer have it
                  */
     size_t len;
-    bool is_whole; /* defines the function itself; else text is its body */
+    bool is_whole;    /* defines the function itself; else text is its body */
+    bool is_doubtful; /* a compiler must say which: is_whole is the better guess (kind.h) */
     size_t from,
         to; /* the bytes of the answer that `text` stands in: [from, to), with what is left out between blocks */
     int first_line; /* the line of the answer on which it starts, from 1 */

@@ -2,23 +2,58 @@
  *
  * helpers.c: what the function of one block needs of others.
  *
- * A block that defines a function which the code calls comes along with whatever else it holds. One that declares
- * something else, a macro, a type, a constant, comes along only if it holds nothing but declarations that stand at file
- * scope: an example of a call declares x and n as well, and would break what it explains. Helpers need helpers, so the
- * blocks are gone through until nothing is added; what is declared already is not declared twice.
+ * The block that was chosen (the last that defines the function, extract.c) is the answer, and what it declares itself
+ * comes from itself. Of other blocks comes only what its text uses and does not declare, and what that needs in turn,
+ * item by item: a model that writes the function anew without its helpers means those of the block before, and one that
+ * writes a helper anew means that one. So of several versions of a helper the last counts, wherever it stands: nobody
+ * repeats a helper but to correct it. An item goes where it is needed, right before the first one that uses it, or, if
+ * it has a prototype, behind it with the prototype before; the directives of its block go before it. A block of nothing
+ * but #include lines belongs to whatever stands beside it.
+ *
+ * What cannot be a helper: statements; anything that defines the function again, which is another answer; and of a
+ * block in another language nothing. Macros, types and constants count for other blocks only if their block holds
+ * nothing but declarations that stand at file scope: an example of a call declares x and n as well, and would break
+ * what it explains. A block that calls the function is such an example; its helpers are the last choice.
  */
 #include "eval/helpers.h"
-#include "eval/declared.h"
+#include "base/alloc.h"
 #include "eval/definition.h"
+#include "eval/items.h"
+#include "eval/kind.h"
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
-enum { MAX_LOOKED_AT = 256 }; /* names; each costs a walk over the code */
+enum { MAX_ITEMS = 512, MAX_NAMES = 2048, N_SLOTS = 4096, MAX_BLOCKS = 64 };
 
-struct search {
-    struct vt_span code;
-    const char *name;
-    struct vt_declared own; /* by the code */
-    int n_looked_at;
+enum state { STATE_NEW, STATE_BUSY, STATE_DONE };
+
+struct source { /* an item of another block */
+    struct vt_span text;
+    int block;
+    bool is_directive, is_prototype;
+    enum state state;
+};
+
+struct block {
+    bool is_pure, is_example, is_bare; /* bare: nothing but directives that declare nothing */
+    int first, end;                    /* its items */
+};
+
+struct name {
+    struct vt_span text;
+    int item; /* -1: declared by the code itself */
+    bool is_function, is_prototype;
+    int next; /* the one before of the same hash; -1 = none */
+};
+
+struct plan {
+    struct source item[MAX_ITEMS];
+    struct block block[MAX_BLOCKS];
+    struct name name[MAX_NAMES];
+    int slot[N_SLOTS]; /* the last name of this hash; -1 = none */
+    int n_items, n_blocks, n_names;
+    struct vt_pieces *out; /* with room for every item and for the code around each */
 };
 
 struct vt_span vt_span_cut(struct vt_span s, const char *end)
@@ -33,72 +68,239 @@ struct vt_span vt_span_cut(struct vt_span s, const char *end)
     return (struct vt_span){s.p, p};
 }
 
-static bool uses(struct vt_span s, struct vt_span name)
+bool vt_has_other_blocks(struct vt_span part, struct vt_span code)
 {
-    struct vt_clexer l = vt_clexer_of(s);
-    size_t n = (size_t)(name.end - name.p);
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l))
-        if (t.kind == VT_CTOKEN_NAME && t.len == n && memcmp(t.p, name.p, n) == 0)
+    struct vt_block b;
+    while (vt_block_next(&part, &b))
+        if (!(b.text.p <= code.p && code.end <= b.text.end))
             return true;
     return false;
 }
 
-static bool is_wanted(struct search *x, const struct vt_helpers *have, struct vt_span name)
+void vt_pieces_free(struct vt_pieces *p)
 {
-    if (vt_declared_has(&x->own, name))
-        return false;
-    bool is = uses(x->code, name);
-    for (size_t i = 0; i < have->n; i++) {
-        struct vt_declared d;
-        vt_declared_of(have->block[i], &d);
-        if (vt_declared_has(&d, name))
-            return false;
-        is = is || uses(have->block[i], name);
-    }
-    return is;
+    free(p->piece);
+    *p = (struct vt_pieces){NULL, 0};
 }
 
-static bool is_helper(struct search *x, const struct vt_block *b, const struct vt_helpers *have)
+/* ---- names ---- */
+
+static unsigned slot_of(struct vt_span text)
 {
-    struct vt_declared d;
-    struct vt_definition again;
-    if (b->is_open || b->word < VT_WORD_NONE || b->text.p == x->code.p ||
-        (x->name && vt_definition_find(b->text, x->name, &again)))
-        return false;
-    vt_declared_of(b->text, &d);
-    for (size_t i = 0; i < d.n && x->n_looked_at < MAX_LOOKED_AT; i++) {
-        if (!d.name[i].is_function && (!d.is_pure || d.has_variables))
+    uint32_t h = 2166136261u;
+    for (; text.p < text.end; text.p++)
+        h = (h ^ (unsigned char)*text.p) * 16777619u;
+    return h % N_SLOTS;
+}
+
+static bool is_same(struct vt_span a, struct vt_span b)
+{
+    return a.end - a.p == b.end - b.p && memcmp(a.p, b.p, (size_t)(a.end - a.p)) == 0;
+}
+
+static void add_name(struct plan *p, struct vt_span text, int item, bool is_function, bool is_prototype)
+{
+    if (p->n_names == MAX_NAMES)
+        return;
+    unsigned slot = slot_of(text);
+    p->name[p->n_names] = (struct name){text, item, is_function, is_prototype, p->slot[slot]};
+    p->slot[slot] = p->n_names++;
+}
+
+static bool is_own(const struct plan *p, struct vt_span text)
+{
+    for (int i = p->slot[slot_of(text)]; i >= 0; i = p->name[i].next)
+        if (p->name[i].item < 0 && is_same(p->name[i].text, text))
+            return true;
+    return false;
+}
+
+/* The item that `text`, used by an item of `block` (-1: by the code), means; -1 = none. Names are met last one first.
+ */
+static int find(const struct plan *p, struct vt_span text, int block, bool is_prototype)
+{
+    int own_block = -1, example = -1;
+    for (int i = p->slot[slot_of(text)]; i >= 0; i = p->name[i].next) {
+        const struct name *n = &p->name[i];
+        if (n->item < 0 || n->is_prototype != is_prototype || !is_same(n->text, text))
             continue;
-        x->n_looked_at++;
-        if (is_wanted(x, have, d.name[i].name))
-            return true;
+        const struct block *b = &p->block[p->item[n->item].block];
+        if ((n->is_function || b->is_pure || is_prototype) && !b->is_example)
+            return n->item;
+        if (p->item[n->item].block == block && own_block < 0)
+            own_block = n->item;
+        else if (n->is_function && example < 0)
+            example = n->item;
     }
+    return own_block >= 0 ? own_block : example;
+}
+
+/* ---- other blocks ---- */
+
+static bool is_word(struct vt_span s, const char *word)
+{
+    return (size_t)(s.end - s.p) == strlen(word) && memcmp(s.p, word, strlen(word)) == 0;
+}
+
+static bool declares(const struct vt_item *i, const char *name)
+{
+    for (size_t k = 0; k < i->n_names; k++)
+        if (is_word(i->name[k], name))
+            return true;
     return false;
 }
 
-static void insert(struct vt_helpers *have, size_t at, struct vt_span text)
+/* Is it another answer, since it defines the function? */
+static bool is_answer(const struct vt_item *i, const char *name)
 {
-    memmove(&have->block[at + 1], &have->block[at], (have->n - at) * sizeof have->block[0]);
-    have->block[at] = text;
-    have->n++;
+    struct vt_definition d;
+    return name && (declares(i, name) || vt_definition_find(i->text, name, &d));
 }
 
-void vt_helpers_find(struct vt_span part, struct vt_span code, const char *name, struct vt_helpers *out)
+static void add_item(struct plan *p, struct block *b, const struct vt_item *i)
 {
-    struct search x = {.code = code, .name = name};
-    *out = (struct vt_helpers){.n = 0};
-    vt_declared_of(code, &x.own);
-    for (size_t n = VT_MAX_HELPERS; n != out->n && out->n < VT_MAX_HELPERS;) {
-        struct vt_span rest = part;
-        struct vt_block b;
-        n = out->n;
-        while (out->n < VT_MAX_HELPERS && vt_block_next(&rest, &b)) {
-            struct vt_span text = vt_span_cut(b.text, b.text.end);
-            size_t at = 0;
-            while (at < out->n && out->block[at].p < text.p)
-                at++;
-            if ((at == out->n || out->block[at].p != text.p) && is_helper(&x, &b, out))
-                insert(out, at, text);
-        }
+    const unsigned impure = VT_ITEM_STATEMENT | VT_ITEM_INVOCATION | VT_ITEM_UNCLEAR | VT_ITEM_CUT;
+    const unsigned declared = VT_ITEM_FUNCTION | VT_ITEM_DECLARATION | VT_ITEM_MACRO;
+    b->is_pure = b->is_pure && !(i->parts & (impure | VT_ITEM_VARIABLE));
+    b->is_bare = b->is_bare && !(i->parts & (impure | declared));
+    if ((i->parts & impure) || p->n_items == MAX_ITEMS)
+        return;
+    struct vt_span text = i->text;
+    while (text.p < text.end && *text.p == '\n')
+        text.p++;
+    bool is_prototype = !(i->parts & VT_ITEM_FUNCTION) && i->n_names == 0 && i->head.p;
+    p->item[p->n_items] = (struct source){text, p->n_blocks, !(i->parts & declared), is_prototype, STATE_NEW};
+    for (size_t k = 0; k < i->n_names; k++)
+        add_name(p, i->name[k], p->n_items, i->parts & VT_ITEM_FUNCTION, false);
+    if (is_prototype)
+        add_name(p, i->head, p->n_items, false, true);
+    p->n_items++;
+}
+
+static void add_block(struct plan *p, const struct vt_block *found, struct vt_span code, const char *name)
+{
+    struct vt_items w;
+    struct vt_item i;
+    if (found->is_open || found->word < VT_WORD_NONE || found->text.p == code.p || p->n_blocks == MAX_BLOCKS)
+        return;
+    struct block *b = &p->block[p->n_blocks];
+    bool is_another = false;
+    *b = (struct block){.is_pure = true, .is_bare = true, .first = p->n_items};
+    vt_items_of(vt_span_cut(found->text, found->text.end), &w);
+    while (vt_items_next(&w, &i)) {
+        bool is = is_answer(&i, name);
+        is_another = is_another || is;
+        b->is_bare = b->is_bare && !is;
+        if (!is)
+            add_item(p, b, &i);
     }
+    b->is_example = name && !is_another && vt_calls(found->text, name);
+    b->end = p->n_items;
+    p->n_blocks++;
+}
+
+/* ---- putting it together ---- */
+
+static void put(struct plan *p, struct vt_span text)
+{
+    struct vt_pieces *out = p->out;
+    struct vt_span *last = out->n ? &out->piece[out->n - 1] : NULL;
+    /* What stands one behind the other in the answer goes in one piece. */
+    if (last && last->end <= text.p && vt_span_trim((struct vt_span){last->end, text.p}).p == text.p &&
+        memchr(last->end, '\n', (size_t)(text.p - last->end)))
+        last->end = text.end;
+    else
+        out->piece[out->n++] = text;
+}
+
+static void need(struct plan *p, struct vt_span text, int item, bool or_prototype);
+
+static void emit(struct plan *p, int item)
+{
+    struct source *s = &p->item[item];
+    if (s->state != STATE_NEW)
+        return;
+    s->state = STATE_BUSY;
+    for (int i = p->block[s->block].first; i < item; i++)
+        if (p->item[i].is_directive)
+            emit(p, i);
+    if (!s->is_directive)
+        need(p, s->text, item, true);
+    put(p, s->text);
+    s->state = STATE_DONE;
+    if (!s->is_directive && !s->is_prototype)
+        need(p, s->text, item, false);
+}
+
+/* What the text of an item uses, -1: of the code. or_prototype: where something has one that is enough. */
+static void need(struct plan *p, struct vt_span text, int item, bool or_prototype)
+{
+    int block = item < 0 ? -1 : p->item[item].block;
+    struct vt_clexer l = vt_clexer_of(text);
+    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
+        struct vt_span word = {t.p, t.p + t.len};
+        if (t.kind != VT_CTOKEN_NAME || is_own(p, word))
+            continue;
+        int found = find(p, word, block, false);
+        int prototype = or_prototype && found >= 0 && found != item ? find(p, word, block, true) : -1;
+        if (prototype >= 0 || found >= 0)
+            emit(p, prototype >= 0 ? prototype : found);
+    }
+}
+
+static void put_own(struct plan *p, struct vt_span code)
+{
+    struct vt_items w;
+    struct vt_item i;
+    const char *from = code.p; /* what was not put yet */
+    for (int k = 0; k < p->n_items; k++)
+        if (p->block[p->item[k].block].is_bare)
+            emit(p, k);
+    vt_items_of(code, &w);
+    while (vt_items_next(&w, &i)) {
+        size_t before = p->out->n;
+        if (from < i.text.p)
+            p->out->piece[p->out->n++] = (struct vt_span){from, i.text.p};
+        size_t own = p->out->n;
+        need(p, i.text, -1, false);
+        if (p->out->n == own) {
+            p->out->n = before; /* nothing comes between */
+            continue;
+        }
+        for (from = i.text.p; own > before && from < i.text.end && *from == '\n';)
+            from++;
+    }
+    p->out->piece[p->out->n++] = (struct vt_span){from, code.end};
+}
+
+static void collect(struct plan *p, struct vt_span part, struct vt_span code, const char *name)
+{
+    struct vt_items w;
+    struct vt_item i;
+    struct vt_block b;
+    for (int k = 0; k < N_SLOTS; k++)
+        p->slot[k] = -1;
+    while (vt_block_next(&part, &b))
+        add_block(p, &b, code, name);
+    vt_items_of(code, &w);
+    while (vt_items_next(&w, &i))
+        for (size_t k = 0; k < i.n_names; k++)
+            add_name(p, i.name[k], -1, i.parts & VT_ITEM_FUNCTION, false);
+}
+
+vt_status vt_helpers_find(struct vt_span part, struct vt_span code, const char *name, struct vt_pieces *out,
+                          vt_err *err)
+{
+    struct plan *p = vt_alloc(sizeof *p);
+    *out = (struct vt_pieces){NULL, 0};
+    if (p) {
+        collect(p, part, code, name);
+        out->piece = vt_alloc_array(2 * (size_t)p->n_items + 2, sizeof *out->piece);
+    }
+    if (p && out->piece) {
+        p->out = out;
+        put_own(p, code);
+    }
+    free(p);
+    return out->piece ? VT_OK : vt_fail(err, VT_ENOMEM, "cannot put the code of an answer together: out of memory");
 }

@@ -486,7 +486,7 @@ static vt_status check_sizes(const struct vt_line *l, const struct vt_eval_reque
     struct vt_pool pool;
     if (!vt_task_has_scale(r->task, scale)) /* judged all the same: bad code is bad at any scale */
         return VT_OK;
-    vt_pool_plan(&pool, r->task, scale, r->protocol == VT_PROTOCOL_FULL, l->lab.secret);
+    vt_pool_plan(&pool, r->task, scale, r->protocol == VT_PROTOCOL_FULL, l->lab.caps->max_series > 0, l->lab.secret);
     return vt_pool_check(&pool, l->lab.ops->name, l->lab.caps->max_pool_bytes, err);
 }
 

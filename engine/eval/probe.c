@@ -99,11 +99,14 @@ vt_status vt_probe_task(const char *tier, vt_task *t, vt_protocol protocol, vt_l
         if (b.subject->reference[which].c)
             s = run_reference(&b, which, out, err);
     if (s == VT_OK) {
-        vt_pool_plan(&out->pool, t, b.caps->scale, protocol == VT_PROTOCOL_FULL, probe_secret);
+        vt_pool_plan(&out->pool, t, b.caps->scale, protocol == VT_PROTOCOL_FULL, b.caps->max_series > 0, probe_secret);
+        if (b.caps->max_series > 0)
+            vt_pool_draw(&out->pool);
         out->n_sets = out->pool.n_sets;
         for (size_t i = 0; i < out->n_sets; i++) {
             out->set[i].scale = out->pool.set[i].scale;
-            vt_inputs_describe(t, out->pool.set[i].dist, out->set[i].inputs, sizeof out->set[i].inputs);
+            vt_inputs_describe(t, out->pool.set[i].dist, out->pool.set[i].spice, out->set[i].inputs,
+                               sizeof out->set[i].inputs);
         }
     }
     bench_close(&b);

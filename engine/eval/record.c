@@ -20,7 +20,8 @@ static vt_json *new_flags(uint32_t flags)
                  {VT_FLAG_OVER_BOUND, "over_bound"},
                  {VT_FLAG_DEFERRED, "deferred"},
                  {VT_FLAG_UNSETTLED, "unsettled"},
-                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"}};
+                 {VT_FLAG_NONDETERMINISTIC, "nondeterministic"},
+                 {VT_FLAG_UNDEFINED, "undefined"}};
     vt_json *a = vt_json_array();
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (flags & names[i].bit)
@@ -50,14 +51,37 @@ static void put_diffs(vt_json *x, const struct vt_check *f, const vt_task *task)
 
 static vt_json *new_failure(const struct vt_outcome *o, const vt_task *task)
 {
-    static const char *const kinds[] = {"right", "wrong", "overrun", "deferred", "fault"};
+    static const char *const kinds[] = {"right", "wrong", "overrun", "deferred", "fault", "lingered"};
     vt_json *x = vt_json_object();
     vt_json_put_str(x, "kind", kinds[o->failure.end]);
-    vt_json_put_str(x, "scale", o->failure_scale);
+    char sizes[VT_SCALE_SIZE + 8 * VT_TASK_MAX_SIZES];
+    vt_scale_describe(task, o->failure_scale, sizes, sizeof sizes);
+    vt_json_put_str(x, "scale", sizes);
     vt_json_put_str(x, "inputs", o->failure_inputs);
+    if (o->failure.nth)
+        vt_json_put_int(x, "nth_call", o->failure.nth);
     if (o->failure.end == VT_CHECK_WRONG)
         put_diffs(x, &o->failure, task);
     return x;
+}
+
+/* Timings elsewhere: { placement, inputs, pairs, speedup, lo, hi, settled }. */
+static vt_json *new_placed(const struct vt_outcome *o)
+{
+    vt_json *list = vt_json_array();
+    for (size_t i = 0; i < o->n_placed; i++) {
+        const struct vt_placed *p = &o->placed[i];
+        vt_json *x = vt_json_object();
+        vt_json_put_int(x, "placement", p->placement);
+        vt_json_put_str(x, "inputs", p->is_spiced ? "contaminated" : "benchmark");
+        vt_json_put_int(x, "pairs", p->n_pairs);
+        vt_json_put_num(x, "speedup", exp(p->log_ratio));
+        vt_json_put_num(x, "lo", exp(p->lo));
+        vt_json_put_num(x, "hi", exp(p->hi));
+        vt_json_put_bool(x, "settled", p->is_settled);
+        vt_json_push(list, x);
+    }
+    return list;
 }
 
 static void put_trials(vt_json *j, const struct vt_outcome *o)
@@ -84,6 +108,26 @@ static void put_trials(vt_json *j, const struct vt_outcome *o)
     vt_json_put_num(j, "time_ms", t->wall_ms);
     vt_json_put_num(j, "floor_us", o->floor_ns / 1e3);
     vt_json_put_int(j, "n_remeasured", o->n_remeasured);
+    vt_json_put(j, "placed", new_placed(o));
+    if (o->unsure)
+        vt_json_put_str(j, "unsure", o->unsure);
+}
+
+/* How likely it is that a kernel which is wrong in one of N calls, by chance, was right in all that were compared. */
+static void put_calls(vt_json *j, const struct vt_outcome *o)
+{
+    int n = o->n_checks + o->n_timed;
+    vt_json *missed = vt_json_object();
+    vt_json_put_int(j, "n_checks", o->n_checks);
+    vt_json_put_int(j, "n_check_processes", o->n_check_processes);
+    vt_json_put_num(j, "check_ms", o->check_ms);
+    vt_json_put_int(j, "n_compared", n);
+    vt_json_put_num(missed, "one_in_100", pow(0.99, n));
+    vt_json_put_num(missed, "one_in_200", pow(0.995, n));
+    vt_json_put_num(missed, "one_in_1000", pow(0.999, n));
+    vt_json_put(j, "missed", missed);
+    vt_json_put_int(j, "n_repeated", o->n_repeats);
+    vt_json_put_num(j, "nondeterminism", o->n_repeats ? (double)o->n_differing / o->n_repeats : 0);
 }
 
 static void put_numbers(vt_json *j, const struct vt_outcome *o)
@@ -96,6 +140,7 @@ static void put_numbers(vt_json *j, const struct vt_outcome *o)
     vt_json_put_num(j, "speedup_measured", v.speedup_measured);
     vt_json_put_num(j, "speedup_lo", v.speedup_lo);
     vt_json_put_num(j, "speedup_hi", v.speedup_hi);
+    vt_json_put_bool(j, "sure", v.is_sure);
     vt_json_put_num(j, "speedup_tuned", v.speedup_tuned);
     vt_json_put_num(j, "runtime_us", v.runtime_us);
     vt_json_put_num(j, "ref_us", v.baseline_us);
@@ -129,10 +174,8 @@ vt_status vt_record_write(const struct vt_outcome *o, const struct vt_subject_na
     else
         vt_json_put_str(j, "error", feedback);
     vt_json_put_str(j, "feedback", feedback);
-    if (o->stage >= VT_STAGE_CHECK) {
-        vt_json_put_int(j, "n_checks", o->n_checks);
-        vt_json_put_num(j, "check_ms", o->check_ms);
-    }
+    if (o->stage >= VT_STAGE_CHECK)
+        put_calls(j, o);
     if (o->is_timed)
         put_trials(j, o);
     n->ops->record(n->tier, n->candidate, o->stage, o->is_timed, &parts);

@@ -19,13 +19,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_TASK_BYTES = 1 << 20, MAX_NAME = 64 };
+enum { MAX_TASK_BYTES = 1 << 20, MAX_NAME = 64, MAX_ALIGN = 4096 };
 
-static const char *const task_keys[] = {"arrays", "atol",    "blind",      "body",  "bytes", "cuda",  "cuda_tuned",
-                                        "family", "flops",   "helpers",    "id",    "k",     "level", "name",
-                                        "rtol",   "scalars", "size_order", "sizes", "title", "tuned", NULL};
-static const char *const array_keys[] = {"block", "compare", "dist",  "dtype", "fan_in", "keep",
-                                         "max",   "name",    "range", "role",  "shape",  NULL};
+static const char *const task_keys[] = {
+    "arrays", "atol", "blind", "body", "bytes",   "cuda",       "cuda_tuned", "family", "flops", "helpers", "id", "k",
+    "level",  "name", "range", "rtol", "scalars", "size_order", "sizes",      "title",  "tuned", "where",   NULL};
+static const char *const array_keys[] = {"align", "block", "compare", "dist", "dtype", "fan_in", "keep",
+                                         "max",   "name",  "range",   "role", "shape", NULL};
 static const char *const scalar_keys[] = {"name", "type", "value", NULL};
 static const char *const role_names[] = {"in", "out", "weight", "state", NULL};
 static const char *const dtype_names[] = {"f32", "i32", "i64", "u8", NULL};
@@ -130,6 +130,19 @@ static vt_status parse_range(const vt_json *o, const char *what, const struct vt
     return VT_OK;
 }
 
+static vt_status parse_align(const vt_json *o, const char *what, enum vt_dtype dtype, struct vt_array_rules *rules,
+                             vt_err *err)
+{
+    const vt_json *v = vt_json_get(o, "align");
+    double d = vt_json_num(v, (double)vt_dtype_size(dtype));
+    rules->align = d >= 1 && d <= MAX_ALIGN ? (size_t)d : 0;
+    if ((v && !vt_json_is_number(v)) || (double)rules->align != d || (rules->align & (rules->align - 1)) ||
+        rules->align < vt_dtype_size(dtype))
+        return vt_fail(err, VT_EFORMAT, "%s: \"align\" is a power of two from the element's size to %d", what,
+                       MAX_ALIGN);
+    return VT_OK;
+}
+
 static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
 {
     struct vt_task_array *a = &t->array[t->n_arrays];
@@ -160,6 +173,7 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
     VT_TRY(optional_str(o, "fan_in", what, &rules->fan_in, err));
     VT_TRY(optional_str(o, "max", what, &rules->max, err));
     VT_TRY(parse_range(o, what, a, rules, err));
+    VT_TRY(parse_align(o, what, a->dtype, rules, err));
     if (a->n_dims == 0)
         return vt_fail(err, VT_EFORMAT, "%s needs a \"shape\", a list of 1 to %d size expressions", what,
                        VT_TASK_MAX_DIMS);
@@ -235,6 +249,8 @@ static vt_status parse_sizes(struct vt_task *t, const vt_json *doc, vt_err *err)
     for (const vt_json *s = vt_json_first(sizes); s; s = vt_json_next(s)) {
         struct vt_task_scale *scale = &t->scale[t->n_scales++];
         scale->name = vt_json_key(s);
+        if (scale->name[0] == VT_SCALE_WRITTEN)
+            return vt_fail(err, VT_EFORMAT, "a scale's name cannot begin with '%c'", VT_SCALE_WRITTEN);
         if (!vt_json_is_object(s) || vt_json_count(s) != t->n_sizes)
             return vt_fail(err, VT_EFORMAT, "scale \"%.40s\" must give the %d sizes of the task", scale->name, n);
         for (int i = 0; i < n; i++) {
@@ -247,6 +263,92 @@ static vt_status parse_sizes(struct vt_task *t, const vt_json *doc, vt_err *err)
             scale->size[i] = (struct vt_expr_name){names[i], (int64_t)d};
         }
     }
+    return VT_OK;
+}
+
+/* ---- sizes that are drawn ---- */
+
+static size_t size_index(const struct vt_task *t, const char *name)
+{
+    for (size_t i = 0; i < t->n_sizes; i++)
+        if (strcmp(t->scale[0].size[i].name, name) == 0)
+            return i;
+    return t->n_sizes;
+}
+
+/* Default: from 1 to the largest that any scale has. */
+static vt_status parse_size_ranges(struct vt_task *t, const vt_json *doc, vt_err *err)
+{
+    const vt_json *ranges = vt_json_get(doc, "range");
+    for (size_t i = 0; i < t->n_sizes; i++) {
+        t->range[i] = (struct vt_task_range){1, 1};
+        for (size_t s = 0; s < t->n_scales; s++)
+            if (t->scale[s].size[i].value > t->range[i].hi)
+                t->range[i].hi = (int32_t)t->scale[s].size[i].value;
+    }
+    if (ranges && !vt_json_is_object(ranges))
+        return vt_fail(err, VT_EFORMAT, "the task's \"range\" is an object of [lo, hi], one for a size");
+    for (const vt_json *r = vt_json_first(ranges); r; r = vt_json_next(r)) {
+        size_t i = size_index(t, vt_json_key(r));
+        const vt_json *first = vt_json_is_array(r) ? vt_json_first(r) : NULL;
+        double lo = vt_json_num(first, NAN), hi = first ? vt_json_num(vt_json_next(first), NAN) : NAN;
+        if (i == t->n_sizes)
+            return vt_fail(err, VT_EFORMAT, "the task's \"range\" names \"%.40s\", which is no size of it",
+                           vt_json_key(r));
+        if (vt_json_count(r) != 2 || !(lo >= 1) || !(hi >= lo) || hi > INT32_MAX || lo != floor(lo) || hi != floor(hi))
+            return vt_fail(err, VT_EFORMAT, "the range of size \"%s\" is [lo, hi], integers from 1 to 2147483647",
+                           vt_json_key(r));
+        t->range[i] = (struct vt_task_range){(int32_t)lo, (int32_t)hi};
+    }
+    return VT_OK;
+}
+
+static vt_status parse_condition(const char *text, struct vt_task_where *out, vt_err *err)
+{
+    static const char *const ops[] = {">=", "<=", "==", "!=", ">", "<"};
+    const char *at = NULL;
+    size_t op = 0;
+    for (; op < sizeof ops / sizeof ops[0] && !(at = strstr(text, ops[op])); op++) {
+    }
+    const char *right = at ? at + strlen(ops[op]) : "";
+    if (!at || at - text >= VT_WHERE_SIDE || strlen(right) >= VT_WHERE_SIDE)
+        return vt_fail(err, VT_EFORMAT,
+                       "the condition \"%.80s\" is not two size expressions of at most %d characters with >=, <=, ==, "
+                       "!=, > or < between them",
+                       text, VT_WHERE_SIDE - 1);
+    snprintf(out->left, sizeof out->left, "%.*s", (int)(at - text), text);
+    snprintf(out->right, sizeof out->right, "%s", right);
+    out->op = (enum vt_where_op)op;
+    return VT_OK;
+}
+
+static vt_status parse_where(struct vt_task *t, const vt_json *doc, vt_err *err)
+{
+    const char *text[VT_TASK_MAX_WHERE];
+    int n = 0;
+    VT_TRY(str_list(doc, "where", "the task", text, VT_TASK_MAX_WHERE, &n, err));
+    for (int i = 0; i < n; i++) {
+        struct vt_task_where *w = &t->where[t->n_where];
+        int64_t value;
+        VT_TRY(parse_condition(text[i], w, err));
+        VT_TRY(vt_task_size(t, "cpu", w->left, &value, err));
+        VT_TRY(vt_task_size(t, "cpu", w->right, &value, err));
+        t->n_where++;
+    }
+    return VT_OK;
+}
+
+/* The sizes that are shown must be among those that may be drawn. */
+static vt_status check_shown_sizes(const struct vt_task *t, vt_err *err)
+{
+    vt_layout l;
+    VT_TRY(vt_task_layout(t, "cpu", &l, err));
+    for (size_t i = 0; i < t->n_sizes; i++)
+        if (l.size[i] < t->range[i].lo || l.size[i] > t->range[i].hi)
+            return vt_fail(err, VT_EFORMAT, "size \"%s\" of scale \"cpu\" is outside its own range %d to %d",
+                           t->scale[0].size[i].name, t->range[i].lo, t->range[i].hi);
+    if (!vt_task_where_holds(t, l.size))
+        return vt_fail(err, VT_EFORMAT, "the sizes of scale \"cpu\" do not satisfy the task's own \"where\"");
     return VT_OK;
 }
 
@@ -324,7 +426,9 @@ static vt_status parse_fields(struct vt_task *t, vt_err *err)
         vt_layout layout;
         VT_TRY(vt_task_layout(t, t->scale[i].name, &layout, err));
     }
-    return VT_OK;
+    VT_TRY(parse_size_ranges(t, doc, err));
+    VT_TRY(parse_where(t, doc, err));
+    return check_shown_sizes(t, err);
 }
 
 static vt_status make_signature(struct vt_task *t, vt_err *err)

@@ -13,7 +13,7 @@
 #include "eval/expr.h"
 #include <stdatomic.h>
 
-enum { VT_TASK_MAX_SCALES = 8 };
+enum { VT_TASK_MAX_SCALES = 8, VT_TASK_MAX_WHERE = 8, VT_WHERE_SIDE = 96 };
 
 enum vt_keep { VT_KEEP_ALL, VT_KEEP_UPPER, VT_KEEP_LOWER, VT_KEEP_SYMMETRIC };
 
@@ -23,6 +23,17 @@ struct vt_array_rules {
     enum vt_keep keep;
     bool has_range;
     float lo, hi;
+    size_t align; /* bytes that the array's start is promised to be a multiple of; the element's size when no more is */
+};
+
+/* Sizes that are drawn lie in their range and satisfy every condition. */
+struct vt_task_range {
+    int32_t lo, hi;
+};
+enum vt_where_op { VT_WHERE_GE, VT_WHERE_LE, VT_WHERE_EQ, VT_WHERE_NE, VT_WHERE_GT, VT_WHERE_LT };
+struct vt_task_where {
+    char left[VT_WHERE_SIDE], right[VT_WHERE_SIDE]; /* size expressions */
+    enum vt_where_op op;
 };
 
 struct vt_task_scale {
@@ -43,7 +54,14 @@ struct vt_task {
     struct vt_array_rules rules[VT_TASK_MAX_ARRAYS];
     struct vt_task_scalar scalar[VT_TASK_MAX_SCALARS];
     struct vt_task_scale scale[VT_TASK_MAX_SCALES];
-    size_t n_arrays, n_scalars, n_sizes, n_scales;
+    struct vt_task_range range[VT_TASK_MAX_SIZES]; /* in the order of the signature */
+    struct vt_task_where where[VT_TASK_MAX_WHERE];
+    size_t n_arrays, n_scalars, n_sizes, n_scales, n_where;
 };
+
+/* The layout at explicit sizes, in the order of the signature, each from 1. */
+vt_status vt_task_layout_at(const vt_task *t, const int32_t *size, vt_layout *out, vt_err *err) VT_MUST_USE;
+/* Do these sizes satisfy every condition? One whose sides cannot be evaluated does not hold. */
+bool vt_task_where_holds(const vt_task *t, const int32_t *size);
 
 #endif

@@ -7,6 +7,7 @@
 #include "eval/task_parts.h"
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 bool vt_role_is_input(enum vt_role r)
@@ -146,6 +147,11 @@ const char *vt_task_size_name(const vt_task *t, size_t i)
     return t->scale[0].size[i].name;
 }
 
+size_t vt_task_align(const vt_task *t, size_t array)
+{
+    return t->rules[array].align;
+}
+
 const char *vt_task_blind(const vt_task *t, const char *null_name)
 {
     return vt_json_str(vt_json_get(vt_json_get(t->doc, "blind"), null_name), NULL);
@@ -167,62 +173,131 @@ bool vt_task_has_scale(const vt_task *t, const char *scale)
     return false;
 }
 
-/* The sizes of a scale, or NULL with EINVAL that lists the scales there are. */
-static const struct vt_task_scale *scale_of(const vt_task *t, const char *scale, vt_err *err)
+/* ---- sizes ---- */
+
+static void name_sizes(const vt_task *t, const int32_t *size, struct vt_expr_name *out)
 {
+    for (size_t i = 0; i < t->n_sizes; i++)
+        out[i] = (struct vt_expr_name){t->scale[0].size[i].name, size[i]};
+}
+
+static bool read_written(const vt_task *t, const char *text, int32_t *size)
+{
+    const char *p = text;
+    for (size_t i = 0; i < t->n_sizes; i++) {
+        char *end;
+        long v = p[0] && p[1] >= '1' && p[1] <= '9' ? strtol(p + 1, &end, 10) : 0;
+        if (*p != (i ? ',' : VT_SCALE_WRITTEN) || v < 1 || v > INT32_MAX)
+            return false;
+        size[i] = (int32_t)v;
+        p = end;
+    }
+    return *p == '\0';
+}
+
+/* EINVAL lists the scales there are. */
+static vt_status sizes_of(const vt_task *t, const char *scale, int32_t *size, vt_err *err)
+{
+    if (scale[0] == VT_SCALE_WRITTEN && read_written(t, scale, size))
+        return VT_OK;
     for (size_t i = 0; i < t->n_scales; i++)
-        if (strcmp(t->scale[i].name, scale) == 0)
-            return &t->scale[i];
-    vt_fail(err, VT_EINVAL, "task %s has no scale \"%.40s\"; \"cpu\" always exists", t->name, scale);
-    return NULL;
+        if (strcmp(t->scale[i].name, scale) == 0) {
+            for (size_t k = 0; k < t->n_sizes; k++)
+                size[k] = (int32_t)t->scale[i].size[k].value;
+            return VT_OK;
+        }
+    return vt_fail(err, VT_EINVAL, "task %s has no scale \"%.40s\"; \"cpu\" always exists", t->name, scale);
+}
+
+void vt_scale_describe(const vt_task *t, const char *scale, char *out, size_t n)
+{
+    int32_t size[VT_TASK_MAX_SIZES];
+    if (scale[0] != VT_SCALE_WRITTEN || !read_written(t, scale, size)) {
+        snprintf(out, n, "%s", scale);
+        return;
+    }
+    size_t at = 0;
+    for (size_t i = 0; i < t->n_sizes && at < n; i++) {
+        int w = snprintf(out + at, n - at, "%s%s = %d", i ? ", " : "", t->scale[0].size[i].name, size[i]);
+        at += w > 0 ? (size_t)w : 0;
+    }
 }
 
 vt_status vt_task_size(const vt_task *t, const char *scale, const char *expr, int64_t *out, vt_err *err)
 {
-    const struct vt_task_scale *s = scale_of(t, scale, err);
-    return s ? vt_expr_eval(expr, s->size, t->n_sizes, out, err) : VT_EINVAL;
+    int32_t size[VT_TASK_MAX_SIZES];
+    struct vt_expr_name names[VT_TASK_MAX_SIZES];
+    VT_TRY(sizes_of(t, scale, size, err));
+    name_sizes(t, size, names);
+    return vt_expr_eval(expr, names, t->n_sizes, out, err);
 }
 
-static vt_status layout_array(const vt_task *t, size_t i, const struct vt_task_scale *s, struct vt_layout_array *l,
+bool vt_task_where_holds(const vt_task *t, const int32_t *size)
+{
+    struct vt_expr_name names[VT_TASK_MAX_SIZES];
+    name_sizes(t, size, names);
+    for (size_t i = 0; i < t->n_where; i++) {
+        const struct vt_task_where *w = &t->where[i];
+        int64_t l, r;
+        if (vt_expr_eval(w->left, names, t->n_sizes, &l, NULL) != VT_OK ||
+            vt_expr_eval(w->right, names, t->n_sizes, &r, NULL) != VT_OK)
+            return false;
+        const bool holds[] = {[VT_WHERE_GE] = l >= r, [VT_WHERE_LE] = l <= r, [VT_WHERE_EQ] = l == r,
+                              [VT_WHERE_NE] = l != r, [VT_WHERE_GT] = l > r,  [VT_WHERE_LT] = l < r};
+        if (!holds[w->op])
+            return false;
+    }
+    return true;
+}
+
+static vt_status layout_array(const vt_task *t, size_t i, const struct vt_expr_name *size, struct vt_layout_array *l,
                               vt_err *err)
 {
     const struct vt_task_array *a = &t->array[i];
     l->n_dims = a->n_dims;
     l->n_elem = 1;
     for (int d = 0; d < a->n_dims; d++) {
-        VT_TRY(vt_expr_eval(a->shape[d], s->size, t->n_sizes, &l->shape[d], err));
+        VT_TRY(vt_expr_eval(a->shape[d], size, t->n_sizes, &l->shape[d], err));
         if (l->shape[d] <= 0)
-            return vt_fail(err, VT_EFORMAT, "array \"%s\": dimension %d is 0 at scale \"%s\"", a->name, d, s->name);
+            return vt_fail(err, VT_EFORMAT, "array \"%s\": dimension %d is 0", a->name, d);
         if (__builtin_mul_overflow(l->n_elem, l->shape[d], &l->n_elem))
-            return vt_fail(err, VT_ELIMIT, "array \"%s\" is too large at scale \"%s\"", a->name, s->name);
+            return vt_fail(err, VT_ELIMIT, "array \"%s\" is too large", a->name);
     }
     if (l->n_elem > INT64_MAX / 16 || !vt_mul_size((size_t)l->n_elem, vt_dtype_size(a->dtype), &l->bytes))
-        return vt_fail(err, VT_ELIMIT, "array \"%s\" is too large at scale \"%s\"", a->name, s->name);
+        return vt_fail(err, VT_ELIMIT, "array \"%s\" is too large", a->name);
     l->row = l->block = l->shape[a->n_dims - 1];
     if (t->rules[i].block)
-        VT_TRY(vt_expr_eval(t->rules[i].block, s->size, t->n_sizes, &l->block, err));
+        VT_TRY(vt_expr_eval(t->rules[i].block, size, t->n_sizes, &l->block, err));
     if (l->block <= 0 || l->n_elem % l->block != 0)
-        return vt_fail(err, VT_EFORMAT, "array \"%s\": its block does not divide it at scale \"%s\"", a->name, s->name);
+        return vt_fail(err, VT_EFORMAT, "array \"%s\": its block does not divide it", a->name);
     return VT_OK;
+}
+
+vt_status vt_task_layout_at(const vt_task *t, const int32_t *size, vt_layout *out, vt_err *err)
+{
+    struct vt_expr_name names[VT_TASK_MAX_SIZES];
+    memset(out, 0, sizeof *out);
+    out->n_arrays = t->n_arrays;
+    out->n_sizes = t->n_sizes;
+    memcpy(out->size, size, sizeof *size * t->n_sizes);
+    name_sizes(t, size, names);
+    for (size_t i = 0; i < t->n_arrays; i++) {
+        VT_TRY(layout_array(t, i, names, &out->array[i], err));
+        if (!vt_add_size(out->total_bytes, out->array[i].bytes, &out->total_bytes))
+            return vt_fail(err, VT_ELIMIT, "the arrays are too large");
+    }
+    VT_TRY(vt_expr_eval(t->bytes, names, t->n_sizes, &out->bytes_moved, err));
+    return vt_expr_eval(t->flops, names, t->n_sizes, &out->flops, err);
 }
 
 vt_status vt_task_layout(const vt_task *t, const char *scale, vt_layout *out, vt_err *err)
 {
-    const struct vt_task_scale *s = scale_of(t, scale, err);
-    if (!s)
-        return VT_EINVAL;
-    memset(out, 0, sizeof *out);
-    out->n_arrays = t->n_arrays;
-    out->n_sizes = t->n_sizes;
-    for (size_t i = 0; i < t->n_sizes; i++)
-        out->size[i] = (int32_t)s->size[i].value;
-    for (size_t i = 0; i < t->n_arrays; i++) {
-        VT_TRY(layout_array(t, i, s, &out->array[i], err));
-        if (!vt_add_size(out->total_bytes, out->array[i].bytes, &out->total_bytes))
-            return vt_fail(err, VT_ELIMIT, "the arrays are too large at scale \"%s\"", scale);
-    }
-    VT_TRY(vt_expr_eval(t->bytes, s->size, t->n_sizes, &out->bytes_moved, err));
-    return vt_expr_eval(t->flops, s->size, t->n_sizes, &out->flops, err);
+    int32_t size[VT_TASK_MAX_SIZES];
+    VT_TRY(sizes_of(t, scale, size, err));
+    vt_status s = vt_task_layout_at(t, size, out, err);
+    if (s != VT_OK && err)
+        vt_err_context(err, "scale %.60s", scale);
+    return s;
 }
 
 void vt_diff_describe(const vt_task *t, const vt_layout *l, const struct vt_diff *d, char *out, size_t n)

@@ -7,7 +7,7 @@
  * touches the candidate: it makes the inputs and compares the outputs where the data lie, and turns code into calls.
  *
  *   core thread            table of operations
- *   a build station        extract -> build -> load -> check … check (one call, one input set each)
+ *   a build station        extract -> build -> load -> check … check (one call, one input set each), series
  *   a lane                 load -> time … time (reference and candidate in turns) -> explain, record
  *
  * Things that live behind the door; each tier completes the types in its own way, the core passes pointers:
@@ -54,7 +54,7 @@ struct vt_tier_opts {
 };
 /* What the core must know about an open tier; lent for its lifetime. */
 struct vt_tier_caps {
-    const char *evaluator; /* "c-5": a change of it makes verdicts incomparable; in keys and records */
+    const char *evaluator; /* "c-6": a change of it makes verdicts incomparable; in keys and records */
     const char *toolchain; /* digest of what turns code into calls: in keys */
     const char *machine;   /* class within which times are comparable; no spaces */
     const char *scale;     /* of requests that name none */
@@ -67,6 +67,10 @@ struct vt_tier_caps {
     size_t max_ground_bytes;  /* together */
     size_t max_pool_bytes;    /* arrays of all input sets of a pool together; what needs more is refused by the core */
     int reference_deadline_s; /* of one call of a task's own text */
+    /* Calls that one process can make one after the other; 0: there is no `series`, and neither contaminated inputs nor
+     * drawn sizes are asked for. */
+    size_t max_series;
+    unsigned n_placements; /* of code and stack, that a call can ask for; 0 = 1 */
 };
 
 /* Where a station stands. */
@@ -81,6 +85,7 @@ struct vt_build_request {
     const struct vt_code *code;
     vt_content *store; /* where builds are kept by content; NULL = nowhere */
     bool is_fresh;     /* do not take one from there */
+    bool is_plain;     /* without optimisation: what the code says, not what a compiler made of it. Tiers with series */
 };
 struct vt_stage_result {
     bool passed;
@@ -97,6 +102,7 @@ struct vt_call {
     size_t against;       /* the set whose truth the outputs are held against: `set`, but for stale answers */
     uint64_t random;      /* of this call: poison, sampled positions */
     uint64_t deadline_ns; /* time that the lease was held by others is added */
+    unsigned placement;   /* timed only: which of the tier's places code and stack lie in */
     bool is_trusted;      /* timed only: outputs need no comparison (a reference, which has passed its checks) */
 };
 enum vt_check_end {
@@ -104,13 +110,16 @@ enum vt_check_end {
     VT_CHECK_WRONG,    /* an element outside its bound */
     VT_CHECK_OVERRUN,  /* memory around an output was written */
     VT_CHECK_DEFERRED, /* outputs changed after the call said it was done */
-    VT_CHECK_FAULT     /* the call did not finish */
+    VT_CHECK_FAULT,    /* the call did not finish */
+    VT_CHECK_LINGERED  /* it kept its process busy long after it was done (seen by the core) */
 };
 struct vt_check {
     enum vt_check_end end;
     bool is_timeout; /* FAULT: at the deadline */
     size_t set;
-    uint64_t ns; /* of the call, by the tier's clock; a check may count its set-up, too */
+    uint32_t nth;      /* of its process's calls, from 1; 0: the only one */
+    uint64_t ns;       /* of the call, by the tier's clock; a check may count its set-up, too */
+    uint64_t after_ns; /* timed: how long its process stayed after that */
     bool was_disturbed;
     struct vt_compare_result compare; /* RIGHT and WRONG */
     uint64_t digest;                  /* RIGHT: of the outputs' bits */
@@ -176,6 +185,10 @@ struct vt_tier_ops {
                        vt_err *err);
     vt_status (*time)(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, struct vt_check *out,
                       vt_err *err);
+    /* n calls, at most max_series, in this order in one process; the deadline is that of all. *n_done: those that came
+     * out right and, when that was not all, the first that did not. */
+    vt_status (*series)(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, size_t n,
+                        struct vt_check *out, size_t *n_done, vt_err *err);
     void (*candidate_close)(struct vt_candidate *c); /* NULL is allowed */
 
     /* Why it was not built or loaded, or what its failing call (NULL: none) did, in sentences. */

@@ -9,7 +9,9 @@
  *   divide (r1 + v^2 r2) / y^2 + v^2 · f(x): f'(x)^2 r + v^2 · min, max, select: of the branch taken
  * Two refinements. Below the normal range a float rounds to multiples of 2^-149, so the v^2 of a rounding is never
  * less than (2^-126)^2. Near 0 the derivative of sqrt has no meaning; there an error e becomes at most sqrt(e).
- * A constant that float cannot hold (0.1 written without f, an int above 2^24) counts as rounded once.
+ * A constant that float cannot hold (0.1 written without f, an int above 2^24) counts as rounded once; any other counts
+ * so where it is added or subtracted, since (x + 3) / 6 may be written x * (1 / 6) + 0.5, with other constants rounded.
+ * Such a constant is known by the sign of its r, which is -0.
  *
  * `double` means the same type: a body that accumulates in double has the bound of one that accumulates in float.
  * int, long long and unsigned char stay what they are; a float converts to them only by an explicit cast, as C++
@@ -25,9 +27,8 @@ static const char type_text[] =
     "struct vt_real {\n"
     "    double v, r;\n"
     "    vt_real() = default;\n"
-    "    template <class T> constexpr vt_real(T x) : v((double)x), r((double)(float)(double)x == (double)x ? 0 : "
-    "(double)x * "
-    "(double)x)\n"
+    "    template <class T> constexpr vt_real(T x) : v((double)x), r((double)(float)(double)x == (double)x ? -0.0 "
+    ": (double)x * (double)x)\n"
     "    {\n"
     "    }\n"
     "    explicit operator bool() const { return v != 0; }\n"
@@ -36,8 +37,9 @@ static const char type_text[] =
     "    explicit operator long() const { return (long)v; }\n"
     "    explicit operator long long() const { return (long long)v; }\n"
     "    explicit operator unsigned char() const { return (unsigned char)v; }\n"
-    "    friend vt_real operator+(vt_real a, vt_real b) { return vt_round(a.v + b.v, a.r + b.r); }\n"
-    "    friend vt_real operator-(vt_real a, vt_real b) { return vt_round(a.v - b.v, a.r + b.r); }\n"
+    "    double term() const { return __builtin_signbit(r) && v - v == 0 ? v * v : r; }\n"
+    "    friend vt_real operator+(vt_real a, vt_real b) { return vt_round(a.v + b.v, a.term() + b.term()); }\n"
+    "    friend vt_real operator-(vt_real a, vt_real b) { return vt_round(a.v - b.v, a.term() + b.term()); }\n"
     "    friend vt_real operator*(vt_real a, vt_real b) { return vt_round(a.v * b.v, b.v * b.v * a.r + a.v * a.v * "
     "b.r); }\n"
     "    friend vt_real operator/(vt_real a, vt_real b)\n"
@@ -130,7 +132,7 @@ static const char math_text[] =
     "}\n"
     "static inline vt_real fmaf(vt_real x, vt_real y, vt_real z)\n"
     "{\n"
-    "    return vt_round(x.v * y.v + z.v, y.v * y.v * x.r + x.v * x.v * y.r + z.r);\n"
+    "    return vt_round(x.v * y.v + z.v, y.v * y.v * x.r + x.v * x.v * y.r + z.term());\n"
     "}\n"
     "VT_F2(pow)\n"
     "VT_F2(fmax)\n"

@@ -17,8 +17,18 @@ enum vt_flag {
     VT_FLAG_BELOW_FLOOR = 1 << 2, /* once: measured again */
     VT_FLAG_OVER_BOUND = 1 << 3,
     VT_FLAG_DEFERRED = 1 << 4,
-    VT_FLAG_UNSETTLED = 1 << 5,       /* the timing's precision was not reached */
-    VT_FLAG_NONDETERMINISTIC = 1 << 6 /* two runs on one input set left different bits */
+    VT_FLAG_UNSETTLED = 1 << 5,        /* the timing's precision was not reached */
+    VT_FLAG_NONDETERMINISTIC = 1 << 6, /* two runs on one input set left different bits */
+    VT_FLAG_UNDEFINED = 1 << 7         /* right only as this compiler optimises it */
+};
+
+/* One more timing of the same two: at other places, or on contaminated inputs. */
+enum { VT_MAX_PLACED = 8 };
+struct vt_placed {
+    unsigned placement;
+    bool is_spiced, is_settled;
+    int n_pairs;
+    double log_ratio, lo, hi;
 };
 
 struct vt_outcome {
@@ -30,12 +40,20 @@ struct vt_outcome {
     /* check */
     bool has_failure; /* a call failed, while checked or timed */
     struct vt_check failure;
-    char failure_scale[24], failure_inputs[160];
-    int n_checks;
+    char failure_scale[VT_SCALE_SIZE], failure_inputs[160];
+    int n_checks; /* calls that were compared before timing, and in how many processes */
+    int n_check_processes;
+    int n_repeats, n_differing; /* on sets met before; those that left other bits */
+    int n_timed;                /* calls that were timed and compared */
     double worst, check_ms;
     /* time */
     bool is_timed, is_copy;
-    struct vt_trials trials;
+    struct vt_trials trials;  /* at the first placement, on the benchmark's inputs */
+    double log_ratio, lo, hi; /* over all placements */
+    struct vt_placed placed[VT_MAX_PLACED];
+    size_t n_placed;
+    bool is_sure;
+    const char *unsure;     /* why a speedup above 1 is not sure; NULL: it is, or there is none */
     double tuned_log_ratio; /* log(baseline / tuned); NAN = no tuned reference */
     double floor_ns;
     int n_remeasured;

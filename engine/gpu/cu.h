@@ -142,8 +142,11 @@ enum {
     X(graph_launch, "cuGraphLaunch", (vt_cu_graph_exec e, vt_cu_stream s))                                             \
     X(graph_exec_free, "cuGraphExecDestroy", (vt_cu_graph_exec e))
 
-/* Newer than the oldest driver served (CUDA 12.0); NULL where absent. */
+/* Newer than the oldest driver served (CUDA 12.0), or of machines with several devices; NULL where absent. */
 #define VT_CU_OPTIONAL_MAP(X)                                                                                          \
+    X(peer_enable, "cuCtxEnablePeerAccess", (vt_cu_ctx other, unsigned flags))                                         \
+    X(copy_peer, "cuMemcpyPeerAsync",                                                                                  \
+      (vt_gpu_ptr to, vt_cu_ctx to_ctx, vt_gpu_ptr from, vt_cu_ctx from_ctx, size_t bytes, vt_cu_stream s))            \
     X(max_clusters, "cuOccupancyMaxActiveClusters", (int *n, vt_cu_function f, const struct vt_cu_launch *l))          \
     X(tensor_map_tiled, "cuTensorMapEncodeTiled",                                                                      \
       (struct vt_cu_tensor_map * map, int type, uint32_t rank, void *base, const uint64_t *dims,                       \

@@ -25,7 +25,8 @@ struct vt_gpu {
     struct vt_gpu_props props;
     uint64_t budget;
     struct vt_gpu_book *book;
-    pthread_mutex_t lock; /* guards blocks and dead_err */
+    pthread_mutex_t lock; /* guards blocks, dead_err and peers */
+    uint64_t peers;       /* devices whose memory was asked to be in reach */
     struct block *blocks;
     size_t n_blocks, cap_blocks;
     atomic_bool is_dead;
@@ -251,6 +252,46 @@ vt_status vt_gpu_copy_out(vt_gpu *g, void *to, vt_gpu_ptr from, size_t bytes, vt
 {
     VT_TRY(alive(g, err));
     return bytes ? vt_gpu_check(g, g->cu->copy_out(to, from, bytes, s), "copying from the GPU", err) : VT_OK;
+}
+
+/* Asks once; where it is refused the driver copies by way of the host. */
+static void reach(vt_gpu *g, const vt_gpu *other)
+{
+    const uint64_t bit = (uint64_t)1 << (other->index % 64);
+    pthread_mutex_lock(&g->lock);
+    const bool is_new = !(g->peers & bit);
+    g->peers |= bit;
+    pthread_mutex_unlock(&g->lock);
+    if (is_new && g->cu->peer_enable && other->ctx != g->ctx)
+        (void)g->cu->peer_enable(other->ctx, 0);
+}
+
+static vt_status copy_by_host(vt_gpu *g, vt_gpu_ptr to, vt_gpu *other, vt_gpu_ptr from, void *host, size_t bytes,
+                              vt_cu_stream s, vt_err *err)
+{
+    VT_TRY(vt_gpu_bind(other, err));
+    VT_TRY(vt_gpu_copy_out(other, host, from, bytes, NULL, err));
+    VT_TRY(vt_gpu_stream_wait(other, NULL, err));
+    VT_TRY(vt_gpu_bind(g, err));
+    VT_TRY(vt_gpu_copy_in(g, to, host, bytes, s, err));
+    return vt_gpu_stream_wait(g, s, err);
+}
+
+vt_status vt_gpu_copy_from(vt_gpu *g, vt_gpu_ptr to, vt_gpu *other, vt_gpu_ptr from, size_t bytes, vt_cu_stream s,
+                           vt_err *err)
+{
+    VT_TRY(alive(g, err));
+    VT_TRY(alive(other, err));
+    if (g->cu->copy_peer) {
+        reach(g, other);
+        return vt_gpu_check(g, g->cu->copy_peer(to, g->ctx, from, other->ctx, bytes, s), "copying between GPUs", err);
+    }
+    void *host = vt_alloc(bytes);
+    if (!host)
+        return vt_fail(err, VT_ENOMEM, "out of memory copying %zu bytes between GPUs", bytes);
+    const vt_status status = copy_by_host(g, to, other, from, host, bytes, s, err);
+    free(host);
+    return status;
 }
 
 vt_status vt_gpu_fill(vt_gpu *g, vt_gpu_ptr p, unsigned char value, size_t bytes, vt_cu_stream s, vt_err *err)

@@ -74,6 +74,10 @@ uint64_t vt_gpu_book_used(const struct vt_gpu_book *b, uint64_t *peak);
 vt_status vt_gpu_copy_in(vt_gpu *g, vt_gpu_ptr to, const void *from, size_t bytes, vt_cu_stream s,
                          vt_err *err) VT_MUST_USE;
 vt_status vt_gpu_copy_out(vt_gpu *g, void *to, vt_gpu_ptr from, size_t bytes, vt_cu_stream s, vt_err *err) VT_MUST_USE;
+/* From another device's memory, whose writers have ended: straight where the devices reach each other's, else by way
+ * of the host. */
+vt_status vt_gpu_copy_from(vt_gpu *g, vt_gpu_ptr to, vt_gpu *other, vt_gpu_ptr from, size_t bytes, vt_cu_stream s,
+                           vt_err *err) VT_MUST_USE;
 vt_status vt_gpu_fill(vt_gpu *g, vt_gpu_ptr p, unsigned char value, size_t bytes, vt_cu_stream s,
                       vt_err *err) VT_MUST_USE;
 

@@ -8,6 +8,7 @@
  */
 #include "base/alloc.h"
 #include "model/lm_door.h"
+#include "model/lm_many.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -80,23 +81,52 @@ static vt_status try_numerics(const struct vt_lm_ops *ops, const struct vt_lm_op
     return ops->numerics(o, out, err);
 }
 
+/* The options with a list's first device as the one that is asked. */
+static struct vt_lm_opts first_of(const struct vt_lm_opts *o)
+{
+    struct vt_lm_opts one = *o;
+    if (!o->devices)
+        return one;
+    one.device = 0;
+    while (!(o->devices >> one.device & 1))
+        one.device++;
+    return one;
+}
+
 vt_status vt_lm_numerics_of(const struct vt_lm_opts *o, char out[64], vt_err *err)
 {
     const struct vt_lm_ops *ops;
-    return choose(o, try_numerics, NULL, out, "language models", &ops, err);
+    const struct vt_lm_opts one = first_of(o);
+    VT_TRY(choose(&one, try_numerics, NULL, out, "language models", &ops, err));
+    if (o->devices)
+        vt_lm_many_numerics(out);
+    return VT_OK;
 }
 
 static vt_status open_into(vt_lm *lm, const vt_ckpt *ckpt, const struct vt_lm_opts *o, vt_err *err)
 {
     VT_TRY(vt_lm_check_config(&lm->cfg, err));
-    VT_TRY(choose(o, try_probe, ckpt, NULL, vt_ckpt_name(ckpt), &lm->ops, err));
-    vt_status status = lm->ops->open(ckpt, o, &lm->limits, &lm->max_memory, &lm->be, err);
+    const struct vt_lm_opts one = first_of(o);
+    VT_TRY(choose(&one, try_probe, ckpt, NULL, vt_ckpt_name(ckpt), &lm->ops, err));
+    const char *name = lm->ops->name;
+    vt_status status = VT_OK;
+    if (!o->devices)
+        status = lm->ops->open(ckpt, o, &lm->limits, &lm->max_memory, &lm->be, err);
+    else if (!lm->ops->grad_copy)
+        status = vt_fail(err, VT_EUNSUPPORTED, "the backend %s runs a model on one device only", name);
+    else
+        status = vt_lm_many_open(lm->ops, ckpt, o, &lm->limits, &lm->max_memory, &lm->be, err);
     if (status != VT_OK) {
         lm->be = NULL;
         return status;
     }
-    lm->limits.backend = lm->ops->name;
+    if (o->devices) {
+        lm->ops = &vt_lm_many_ops;
+        lm->lease = NULL; /* the devices' threads are its guests, each for its own */
+    }
+    lm->limits.backend = name;
     VT_TRY(vt_lm_check_limits(&lm->limits, lm->ops->wait != NULL, err));
+    lm->steps = &vt_lm_steps;
     return vt_lm_queue_start(lm, err);
 }
 

@@ -50,7 +50,8 @@ struct vt_lm_opts {
     const struct vt_lm_ops *const *backends; /* what the program has, best first, NULL at the end */
     const char *backend;                     /* one of them by name; NULL = the first that this machine can run */
     int device;                              /* of the backend, counted from 0 */
-    int n_threads;                           /* 0 = all cores */
+    uint64_t devices; /* bit i: device i; not 0: one model on all of these (lm_many.h), results as on any number */
+    int n_threads;    /* 0 = all cores */
     enum vt_lm_precision precision;
     bool is_loose;       /* results may depend on batch mates where that is faster (vt_lm_limits.is_exact) */
     uint64_t max_memory; /* bytes for KV, tapes, adapters and packed weights; 0 = the backend's share of what is free */
@@ -67,7 +68,7 @@ void vt_lm_close(vt_lm *lm);
 /* What the backend says of itself; constant while the model is open. */
 struct vt_lm_limits {
     const char *backend; /* "cpu" */
-    char numerics[64];   /* "cpu/fast/amx/6": enters weights ids and sample keys */
+    char numerics[64];   /* "cpu/fast/amx/7": enters weights ids and sample keys */
     int device;
     uint64_t devices;   /* what its jobs keep busy besides cores, as in a vt_place: bit i is device i */
     bool is_exact;      /* the bit-for-bit promise above holds */

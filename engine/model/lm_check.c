@@ -122,6 +122,18 @@ static vt_status check_sampling(const vt_lm *lm, const struct vt_sampling *s, vt
     return check_ids(lm, s->banned, (size_t)s->n_banned, 0, "the banned ids", err);
 }
 
+vt_status vt_lm_check_grad(const vt_lm_grad *g, const struct vt_adapter *shape, const char *what, vt_err *err)
+{
+    if (g->is_poisoned)
+        return vt_fail(err, VT_EINVAL,
+                       "%s is of no use: a backward pass failed while it added to it; free it and begin anew", what);
+    if (g->shape.n_params != shape->n_params || g->shape.rank != shape->rank || g->shape.targets != shape->targets)
+        return vt_fail(err, VT_EINVAL,
+                       "%s has %zu parameters at rank %d, where %zu at rank %d belong: they are of different adapters",
+                       what, g->shape.n_params, g->shape.rank, shape->n_params, shape->rank);
+    return VT_OK;
+}
+
 vt_status vt_lm_check_slot(const vt_lm *lm, const vt_lm_group *g, const struct vt_sampling *s, int max_tokens,
                            const int32_t *stop_ids, int n_stop_ids, vt_err *err)
 {
@@ -270,7 +282,7 @@ vt_status vt_lm_check_job(vt_lm *lm, const struct vt_lm_job *job, vt_err *err)
             return vt_fail(err, VT_EINVAL, "there is no tape to run backward; run FORWARD first");
         if (!job->backward.tape->adapter)
             return vt_fail(err, VT_EINVAL, "the base model is frozen; run FORWARD under an adapter to train it");
-        return job->backward.grad ? vt_lm_grad_check(job->backward.grad, &job->backward.tape->adapter->shape,
+        return job->backward.grad ? vt_lm_check_grad(job->backward.grad, &job->backward.tape->adapter->shape,
                                                      "the gradient that BACKWARD adds to", err)
                                   : VT_OK;
     }

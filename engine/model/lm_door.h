@@ -17,8 +17,16 @@ enum {
     VT_LM_MOST_IN_FLIGHT = 8
 };
 
+/* The steps of a job that a backend does: what the queue runs without knowing what is in it. */
+struct vt_lm_steps {
+    vt_status (*begin)(vt_lm *lm, struct vt_lm_job *job, vt_err *err);
+    /* status: begin's, or ECANCELLED when it was not called. Waits, brings results to the caller, frees the work. */
+    vt_status (*end)(vt_lm *lm, struct vt_lm_job *job, vt_status status, vt_err *err);
+};
+
 struct vt_lm {
     const struct vt_lm_ops *ops;
+    const struct vt_lm_steps *steps;
     void *be;
     struct vt_lm_config cfg;
     struct vt_lm_limits limits;
@@ -38,22 +46,22 @@ struct vt_lm {
     uint64_t next_group, next_mark;
 };
 
-/* lm_queue.c */
+/* lm_queue.c; lm->steps is set. */
 vt_status vt_lm_queue_start(vt_lm *lm, vt_err *err) VT_MUST_USE;
 void vt_lm_queue_stop(vt_lm *lm);
 /* fn(arg, err) on the model's thread, behind what was submitted before; at once when this is that thread. */
 vt_status vt_lm_call(vt_lm *lm, vt_status (*fn)(void *arg, vt_err *err), void *arg, vt_err *err) VT_MUST_USE;
 
 /* lm_work.c: job -> work -> backend, and back. */
-vt_status vt_lm_begin(vt_lm *lm, struct vt_lm_job *job, vt_err *err) VT_MUST_USE;
-/* status: begin's, or ECANCELLED when it was not called. Waits, brings results to the caller, frees the work. */
-vt_status vt_lm_end(vt_lm *lm, struct vt_lm_job *job, vt_status status, vt_err *err) VT_MUST_USE;
+extern const struct vt_lm_steps vt_lm_steps;
 
 /* lm_check.c */
 vt_status vt_lm_check_config(const struct vt_lm_config *c, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_check_limits(const struct vt_lm_limits *l, bool has_wait, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_check_adapter(const vt_lm *lm, const struct vt_adapter *a, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_check_adam(const struct vt_adam *o, vt_err *err) VT_MUST_USE;
+vt_status vt_lm_check_grad(const vt_lm_grad *g, const struct vt_adapter *shape, const char *what,
+                           vt_err *err) VT_MUST_USE;
 vt_status vt_lm_check_slot(const vt_lm *lm, const vt_lm_group *g, const struct vt_sampling *s, int max_tokens,
                            const int32_t *stop_ids, int n_stop_ids, vt_err *err) VT_MUST_USE;
 vt_status vt_lm_check_job(vt_lm *lm, const struct vt_lm_job *job, vt_err *err) VT_MUST_USE;
@@ -82,7 +90,5 @@ vt_status vt_lm_tape_gather(const vt_lm_tape *t, const float *const *const *w, f
 
 /* lm_grad.c */
 vt_status vt_lm_grad_new(vt_lm *lm, const struct vt_lm_adapter *a, vt_lm_grad **out, vt_err *err) VT_MUST_USE;
-vt_status vt_lm_grad_check(const vt_lm_grad *g, const struct vt_adapter *shape, const char *what,
-                           vt_err *err) VT_MUST_USE;
 
 #endif

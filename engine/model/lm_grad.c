@@ -31,18 +31,6 @@ void vt_lm_grad_free(vt_lm *lm, vt_lm_grad *g)
     free(g);
 }
 
-vt_status vt_lm_grad_check(const vt_lm_grad *g, const struct vt_adapter *shape, const char *what, vt_err *err)
-{
-    if (g->is_poisoned)
-        return vt_fail(err, VT_EINVAL,
-                       "%s is of no use: a backward pass failed while it added to it; free it and begin anew", what);
-    if (g->shape.n_params != shape->n_params || g->shape.rank != shape->rank || g->shape.targets != shape->targets)
-        return vt_fail(err, VT_EINVAL,
-                       "%s has %zu parameters at rank %d, where %zu at rank %d belong: they are of different adapters",
-                       what, g->shape.n_params, g->shape.rank, shape->n_params, shape->rank);
-    return VT_OK;
-}
-
 struct pair {
     vt_lm *lm;
     vt_lm_grad *into;
@@ -54,8 +42,8 @@ struct pair {
 static vt_status run_add(void *arg, vt_err *err)
 {
     const struct pair *p = arg;
-    VT_TRY(vt_lm_grad_check(p->into, &p->into->shape, "the gradient to add to", err));
-    VT_TRY(vt_lm_grad_check(p->a, &p->into->shape, "the gradient to add", err));
+    VT_TRY(vt_lm_check_grad(p->into, &p->into->shape, "the gradient to add to", err));
+    VT_TRY(vt_lm_check_grad(p->a, &p->into->shape, "the gradient to add", err));
     vt_status status = p->lm->ops->grad_add(p->lm->be, p->into, p->a, err);
     p->into->is_poisoned = status != VT_OK;
     return status;
@@ -70,8 +58,8 @@ vt_status vt_lm_grad_add(vt_lm *lm, vt_lm_grad *into, const vt_lm_grad *g, vt_er
 static vt_status run_dot(void *arg, vt_err *err)
 {
     struct pair *p = arg;
-    VT_TRY(vt_lm_grad_check(p->a, &p->a->shape, "the first gradient", err));
-    VT_TRY(vt_lm_grad_check(p->b, &p->a->shape, "the second gradient", err));
+    VT_TRY(vt_lm_check_grad(p->a, &p->a->shape, "the first gradient", err));
+    VT_TRY(vt_lm_check_grad(p->b, &p->a->shape, "the second gradient", err));
     return p->lm->ops->grad_dot(p->lm->be, p->a, p->b, &p->dot, err);
 }
 
@@ -97,7 +85,7 @@ vt_status vt_lm_grad_cosine(vt_lm *lm, const vt_lm_grad *a, const vt_lm_grad *b,
 static vt_status run_read(void *arg, vt_err *err)
 {
     const struct pair *p = arg;
-    VT_TRY(vt_lm_grad_check(p->a, &p->a->shape, "the gradient", err));
+    VT_TRY(vt_lm_check_grad(p->a, &p->a->shape, "the gradient", err));
     return p->lm->ops->grad_read(p->lm->be, p->a, p->values, err);
 }
 
@@ -130,7 +118,7 @@ static vt_status run_adam(void *arg, vt_err *err)
     struct step *s = arg;
     struct vt_lm_adapter *a;
     VT_TRY(vt_lm_adapter_seize(s->lm, s->id, &a, err));
-    vt_status status = vt_lm_grad_check(s->grad, &a->shape, "the gradient that Adam is given", err);
+    vt_status status = vt_lm_check_grad(s->grad, &a->shape, "the gradient that Adam is given", err);
     if (status == VT_OK)
         status = s->lm->ops->adam(s->lm->be, a, s->grad, s->o, &s->norm, err);
     vt_lm_adapter_release(s->lm, a);

@@ -74,6 +74,7 @@ struct vt_lm_tape_head {
 struct vt_lm_tape {
     struct vt_lm_adapter *adapter; /* NULL = base: cannot go backward */
     int n_prompts, n_seqs, n_rows, n_heads, n_targets, k;
+    int rows_after; /* of batches that will be kept beside this one: it leaves room for the least of them */
     struct vt_lm_tape_prompt *prompts;
     struct vt_lm_tape_seq *seqs;
     struct vt_lm_tape_head *heads; /* [n_heads + 1] */
@@ -184,6 +185,8 @@ struct vt_lm_ops {
     vt_status (*grad_add)(void *be, vt_lm_grad *into, const vt_lm_grad *g, vt_err *err);
     vt_status (*grad_dot)(void *be, const vt_lm_grad *a, const vt_lm_grad *b, double *dot, vt_err *err);
     vt_status (*grad_read)(void *be, const vt_lm_grad *g, float *out, vt_err *err); /* [shape.n_params] */
+    /* to = from, which is another opened model's of this table, whose work on it has ended. NULL: one device only. */
+    vt_status (*grad_copy)(void *be, vt_lm_grad *to, void *of, const vt_lm_grad *from, vt_err *err);
     /* Moves a; *norm = l2 of g. EINVAL when it is not finite, with a as it was. */
     vt_status (*adam)(void *be, struct vt_lm_adapter *a, const vt_lm_grad *g, const struct vt_adam *o, double *norm,
                       vt_err *err);

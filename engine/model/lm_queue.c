@@ -43,14 +43,14 @@ static struct vt_lm_job *next_job(vt_lm *lm, bool *is_cancelled)
 /* After this the job is the caller's again and may be gone. */
 static void conclude(vt_lm *lm, struct vt_lm_job *job, vt_status status)
 {
-    job->status = (int)job->kind == VT_LM_CALL ? status : vt_lm_end(lm, job, status, &job->err);
+    job->status = (int)job->kind == VT_LM_CALL ? status : lm->steps->end(lm, job, status, &job->err);
     job->done(job);
 }
 
 static void finish_oldest(vt_lm *lm)
 {
     struct vt_lm_job *job = lm->flight[0];
-    job->status = vt_lm_end(lm, job, job->status, &job->err);
+    job->status = lm->steps->end(lm, job, job->status, &job->err);
     for (int i = 1; i < lm->n_flight; i++)
         lm->flight[i - 1] = lm->flight[i];
     if (--lm->n_flight == 0)
@@ -86,7 +86,7 @@ static void start(vt_lm *lm, struct vt_lm_job *job)
 {
     if (lm->n_flight == 0)
         vt_lease_enter_devices(lm->lease, lm->limits.devices);
-    job->status = vt_lm_begin(lm, job, &job->err);
+    job->status = lm->steps->begin(lm, job, &job->err);
     lm->flight[lm->n_flight++] = job;
 }
 

@@ -6,9 +6,6 @@
  * What a job made (group, tape) reaches the caller only when it succeeded. A tape that was given to BACKWARD is gone
  * whatever happens. A gradient is poisoned once the backend was at it and failed, since nobody can say how much of the
  * sum is in it.
- *
- * Circle: lm_queue runs a job's steps here, which look into the door's tables: lm_ids counts adapters, lm_tape tapes,
- * lm_grad gradients (whose arithmetic waits for its turn in the queue), and lm_check asks them what is there.
  */
 #include "base/alloc.h"
 #include "model/lm_door.h"
@@ -62,7 +59,7 @@ static vt_status begin_backward(vt_lm *lm, struct vt_lm_work *w, vt_err *err)
     return is_zero ? VT_OK : hand_over(lm, lm->ops->backward, w, err);
 }
 
-vt_status vt_lm_begin(vt_lm *lm, struct vt_lm_job *job, vt_err *err)
+static vt_status begin(vt_lm *lm, struct vt_lm_job *job, vt_err *err)
 {
     VT_TRY(vt_lm_check_job(lm, job, err));
     struct vt_lm_work *w = job->work = vt_alloc(sizeof *w);
@@ -100,7 +97,7 @@ static void end_backward(vt_lm *lm, struct vt_lm_job *job, const struct vt_lm_wo
         g->is_poisoned = true;
 }
 
-vt_status vt_lm_end(vt_lm *lm, struct vt_lm_job *job, vt_status status, vt_err *err)
+static vt_status end(vt_lm *lm, struct vt_lm_job *job, vt_status status, vt_err *err)
 {
     struct vt_lm_work *w = job->work;
     const bool has_begun = w && w->has_begun;
@@ -135,3 +132,5 @@ vt_status vt_lm_end(vt_lm *lm, struct vt_lm_job *job, vt_status status, vt_err *
     job->work = NULL;
     return status;
 }
+
+const struct vt_lm_steps vt_lm_steps = {begin, end};

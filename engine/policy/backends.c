@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * backends.c: the lists of backends.h. The CPU's comes first until the GPU's trains as it does; VEGTTT_BACKEND=cuda
- * asks for a GPU.
+ * asks for a GPU, VEGTTT_DEVICES=0,1 for several.
  */
 #include "policy/backends.h"
 #include "cpu/lm_cpu.h"
@@ -12,7 +12,8 @@
 #include "cuda/cuda.h"
 #endif
 
-const struct vt_lm_ops *const vt_lm_backends[] = {
+/* Best first. */
+static const struct vt_lm_ops *const backends[] = {
     &vt_lm_cpu_ops,
 #ifdef VEGTTT_HAS_CUDA
     &vt_lm_cuda_ops,
@@ -20,10 +21,12 @@ const struct vt_lm_ops *const vt_lm_backends[] = {
     NULL,
 };
 
-const char *vt_lm_backend_asked(void)
+vt_status vt_lm_asked(struct vt_lm_opts *o, vt_err *err)
 {
     const char *name = getenv("VEGTTT_BACKEND");
-    return name && *name ? name : NULL;
+    o->backends = backends;
+    o->backend = name && *name ? name : NULL;
+    return vt_devices_asked("VEGTTT_DEVICES", &o->devices, err);
 }
 
 const struct vt_policy_backend *const vt_policy_served[] = {&vt_policy_openai, &vt_policy_tinker, NULL};

@@ -46,6 +46,17 @@ bool vt_weights_next_id(const vt_weights *parent, const struct vt_update_opts *o
     return true;
 }
 
+void vt_weights_mix_id(const char *a_id, const char *b_id, double share, char out[65])
+{
+    struct vt_sha256 h;
+
+    vt_sha256_init(&h);
+    vt_hash_str(&h, "mix", a_id);
+    vt_hash_str(&h, "with", b_id);
+    vt_hash_f64(&h, "share", share);
+    vt_sha256_hex(&h, out);
+}
+
 uint64_t vt_sample_seed(uint64_t seed, const char *stream, int index)
 {
     return vt_seed_item(seed, stream ? stream : "", index);

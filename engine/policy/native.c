@@ -52,14 +52,13 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
     struct vt_native *n = p->state;
-    struct vt_lm_opts lo = {.backends = vt_lm_backends,
-                            .backend = vt_lm_backend_asked(),
-                            .n_threads = p->opts.n_threads,
+    struct vt_lm_opts lo = {.n_threads = p->opts.n_threads,
                             .precision = p->opts.fp32 ? VT_LM_F32 : VT_LM_FAST,
                             .max_memory = p->opts.max_memory,
                             .isa = NULL,
                             .lease = p->opts.lease};
 
+    VT_TRY(vt_lm_asked(&lo, err));
     VT_TRY(vt_ckpt_open(path, &n->ckpt, err));
     VT_TRY(vt_ckpt_digest(n->ckpt, n->digest, err));
     VT_TRY(vt_policy_text_of(n->ckpt, path, p->opts.chat, &n->text, err));
@@ -67,6 +66,7 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
                                       .detail = true,
+                                      .targets = true,
                                       .update = true,
                                       .forward = true,
                                       .agreement = true,
@@ -144,9 +144,9 @@ static vt_status native_decode(vt_policy *p, const int32_t *ids, size_t n, char 
 }
 
 static vt_status native_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                               bool generation_prompt, char **text, vt_err *err)
+                               bool generation_prompt, const char *reasoning, char **text, vt_err *err)
 {
-    return vt_policy_text_render(&vt_native_of(p)->text, roles, contents, n, generation_prompt, text, err);
+    return vt_policy_text_render(&vt_native_of(p)->text, roles, contents, n, generation_prompt, reasoning, text, err);
 }
 
 const struct vt_policy_backend vt_policy_native = {
@@ -163,6 +163,7 @@ const struct vt_policy_backend vt_policy_native = {
     .save = vt_native_save,
     .load = vt_native_load,
     .cancel = vt_native_cancel,
+    .mix = vt_native_mix,
     .read_snapshot = vt_native_read_snapshot,
     .next_id = vt_native_next_id,
     .free_weights = vt_native_free_weights,

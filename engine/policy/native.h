@@ -104,6 +104,8 @@ vt_status vt_native_step(vt_policy *p, vt_request *r, vt_err *err) VT_MUST_USE;
 vt_status vt_native_save(vt_policy *p, vt_request *r, vt_err *err) VT_MUST_USE;
 vt_status vt_native_load(vt_policy *p, vt_request *r, vt_err *err) VT_MUST_USE;
 vt_status vt_native_read_snapshot(vt_policy *p, const char *dir, struct vt_snapshot *out, vt_err *err) VT_MUST_USE;
+vt_status vt_native_mix(const vt_weights *a, const vt_weights *b, double share, const char *id, vt_weights **out,
+                        vt_err *err) VT_MUST_USE;
 void vt_native_next_id(const vt_weights *parent, const struct vt_update_opts *o, char out[65]);
 void vt_native_free_weights(vt_policy *p, void *state);
 void vt_native_free_forward(vt_policy *p, void *state);

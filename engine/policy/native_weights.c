@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * native_weights.c: weights of models on this machine: where their ids begin, and their files.
+ * native_weights.c: weights of models on this machine: where their ids begin, their averages, and their files.
  *
  * The root of an id names the base file's digest, the numerics of the backend and how the adapter was made (seed or
  * files). A snapshot is a PEFT folder with a sidecar that holds the id and what must be equal for results to continue;
@@ -108,6 +108,63 @@ void vt_native_next_id(const vt_weights *parent, const struct vt_update_opts *o,
     else
         vt_native_fresh_id(parent->policy, root);
     vt_identity_next(root, o, NULL, out);
+}
+
+/* --- averages --- */
+
+/* The parameters of weights; those without an adapter have the fresh one that an update would begin with. */
+static vt_status params_of(const vt_weights *w, struct vt_adapter **out, vt_err *err)
+{
+    const vt_policy *p = w->policy;
+    const struct vt_native *n = p->state;
+    const int adapter = vt_native_adapter(w);
+
+    if (adapter)
+        return vt_lm_adapter_get(n->lm, adapter, out, err);
+    return vt_adapter_new(vt_lm_cfg(n->lm), p->opts.rank, p->opts.alpha, p->opts.targets, p->opts.init_seed, out, err);
+}
+
+static vt_status average(struct vt_adapter *a, const struct vt_adapter *b, double share, vt_err *err)
+{
+    if (a->n_params != b->n_params || a->rank != b->rank || a->targets != b->targets || a->alpha < b->alpha ||
+        a->alpha > b->alpha)
+        return vt_fail(
+            err, VT_EINVAL,
+            "cannot mix adapters of other shapes: rank %d, alpha %g and %zu parameters, and rank %d, alpha %g and "
+            "%zu parameters",
+            a->rank, (double)a->alpha, a->n_params, b->rank, (double)b->alpha, b->n_params);
+    for (size_t i = 0; i < a->n_params; i++)
+        a->params[i] = (float)((1 - share) * (double)a->params[i] + share * (double)b->params[i]);
+    free(a->m); /* of neither */
+    free(a->v);
+    a->m = a->v = NULL;
+    a->step = 0;
+    return VT_OK;
+}
+
+vt_status vt_native_mix(const vt_weights *a, const vt_weights *b, double share, const char *id, vt_weights **out,
+                        vt_err *err)
+{
+    vt_policy *p = a->policy;
+    struct vt_adapter *mixed = NULL, *other = NULL;
+    char *trained_on = NULL;
+    int adapter = 0;
+    vt_status status = params_of(a, &mixed, err);
+
+    if (status == VT_OK)
+        status = params_of(b, &other, err);
+    if (status == VT_OK)
+        status = average(mixed, other, share, err);
+    if (status == VT_OK)
+        status = vt_identity_merge_trained_on(a->trained_on, b->trained_on, &trained_on, err);
+    if (status == VT_OK)
+        status = vt_lm_adapter_put(vt_native_of(p)->lm, mixed, &adapter, err);
+    if (status == VT_OK)
+        status = vt_native_weights_new(p, id, adapter, b->step, true, trained_on, out, err);
+    vt_adapter_free(mixed);
+    vt_adapter_free(other);
+    free(trained_on);
+    return status;
 }
 
 /* --- saving --- */

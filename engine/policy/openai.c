@@ -194,9 +194,10 @@ static vt_status openai_decode(vt_policy *p, const int32_t *ids, size_t n, char 
 }
 
 static vt_status openai_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                               bool generation_prompt, char **text, vt_err *err)
+                               bool generation_prompt, const char *reasoning, char **text, vt_err *err)
 {
-    return vt_policy_text_render(&vt_openai_of(p)->remote.text, roles, contents, n, generation_prompt, text, err);
+    return vt_policy_text_render(&vt_openai_of(p)->remote.text, roles, contents, n, generation_prompt, reasoning, text,
+                                 err);
 }
 
 static void openai_cancel(vt_policy *p, vt_request *r)

@@ -240,9 +240,9 @@ vt_status vt_policy_decode(vt_policy *p, const int32_t *ids, size_t n, char **te
 }
 
 vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                           bool generation_prompt, char **text, vt_err *err)
+                           bool generation_prompt, const char *reasoning, char **text, vt_err *err)
 {
-    return p->backend->render(p, roles, contents, n, generation_prompt, text, err);
+    return p->backend->render(p, roles, contents, n, generation_prompt, reasoning, text, err);
 }
 
 /* --- checks --- */
@@ -319,6 +319,10 @@ static vt_status check_score(const vt_policy *p, const struct vt_score_request *
         return refuse(p, "say more of a token than its log-probability", err);
     if (r->detail && (r->n_top < 1 || r->n_top > 64))
         return vt_fail(err, VT_EINVAL, "the confidence of %d tokens: take 1 to 64", r->n_top);
+    if (r->k != 0 && !p->caps.targets)
+        return refuse(p, "score other tokens than those of a completion", err);
+    if (r->k < 0 || r->k > VT_MAX_TARGETS)
+        return vt_fail(err, VT_EINVAL, "cannot score %d targets a position: take 1 to %d", r->k, VT_MAX_TARGETS);
     for (int i = 0; i < r->n_rows; i++)
         if (r->n[i] < 0 ||
             (p->caps.n_ctx > 0 && (r->n_prompt > p->caps.n_ctx || r->n[i] > p->caps.n_ctx - r->n_prompt)))

@@ -99,7 +99,7 @@ struct vt_policy_backend {
                         vt_err *err);
     vt_status (*decode)(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err);
     vt_status (*render)(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                        bool generation_prompt, char **text, vt_err *err);
+                        bool generation_prompt, const char *reasoning, char **text, vt_err *err);
 
     /* Requests. NULL = cannot (the caps say so), except update: NULL = forward, loss and step; and branch: NULL = the
      * weights themselves, for a backend that keeps every state. forward and update start from any weights: where the
@@ -115,6 +115,10 @@ struct vt_policy_backend {
     /* Called after is_cancelled was set; the request may be anywhere between its start and its end, also over. The
      * backend ends it soon, with VT_ECANCELLED when that is still possible. */
     void (*cancel)(vt_policy *p, vt_request *r);
+
+    /* (1 - share) a + share b, under this id. NULL = cannot. Blocks. */
+    vt_status (*mix)(const vt_weights *a, const vt_weights *b, double share, const char *id, vt_weights **out,
+                     vt_err *err);
 
     vt_status (*read_snapshot)(vt_policy *p, const char *dir, struct vt_snapshot *out, vt_err *err);
     /* NULL where caps.ids_ahead is false. */

@@ -143,7 +143,7 @@ vt_status vt_policy_text_decode(const struct vt_policy_text *t, const int32_t *i
 }
 
 vt_status vt_policy_text_render(const struct vt_policy_text *t, const char *const *roles, const char *const *contents,
-                                size_t n, bool generation_prompt, char **text, vt_err *err)
+                                size_t n, bool generation_prompt, const char *reasoning, char **text, vt_err *err)
 {
     struct vt_message *m;
     struct vt_buf b;
@@ -160,7 +160,7 @@ vt_status vt_policy_text_render(const struct vt_policy_text *t, const char *cons
     for (size_t i = 0; i < n; i++)
         m[i] = (struct vt_message){.role = roles[i], .content = contents[i]};
     vt_buf_init(&b, 16u << 20);
-    status = vt_chat_render(t->chat, m, n, generation_prompt, NULL, &b, err);
+    status = vt_chat_render(t->chat, m, n, generation_prompt, reasoning, &b, err);
     if (status == VT_OK)
         status = vt_buf_check(&b, "the rendered prompt", err);
     if (status == VT_OK)

@@ -33,6 +33,7 @@ vt_status vt_policy_text_decode(const struct vt_policy_text *t, const int32_t *i
                                 vt_err *err) VT_MUST_USE;
 /* Refused when the model's chat format is not known. */
 vt_status vt_policy_text_render(const struct vt_policy_text *t, const char *const *roles, const char *const *contents,
-                                size_t n, bool generation_prompt, char **text, vt_err *err) VT_MUST_USE;
+                                size_t n, bool generation_prompt, const char *reasoning, char **text,
+                                vt_err *err) VT_MUST_USE;
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/alloc.h"
 #include "policy/native.h"
 #include <stdlib.h>
+#include <string.h>
 
 struct score_work {
     struct vt_native_work work;
@@ -68,8 +69,16 @@ static bool make_extra(struct score_work *w, const struct vt_score_request *r)
     return true;
 }
 
-static void fill_confidence(const struct score_work *w, const struct vt_score_request *r)
+static void fill_top(const struct score_work *w, const struct vt_score_request *r)
 {
+    for (int i = 0; i < r->n_rows; i++) {
+        const size_t n = (size_t)r->n[i] * (size_t)r->n_top;
+
+        if (r->detail[i].top_ids)
+            memcpy(r->detail[i].top_ids, w->extra[i].top_ids, n * sizeof *w->top_ids);
+        if (r->detail[i].top_logprobs)
+            memcpy(r->detail[i].top_logprobs, w->extra[i].top_logprob, n * sizeof *w->top_logprob);
+    }
     for (int i = 0; i < r->n_rows; i++)
         for (int t = 0; r->detail[i].confidence && t < r->n[i]; t++) {
             double sum = 0;
@@ -87,7 +96,7 @@ static void conclude(vt_policy *p, struct score_work *w, const struct vt_lm_job 
     if (job->status != VT_OK)
         vt_native_fail(&w->work, &job->err);
     else if (w->extra && job->kind == VT_LM_SCORE)
-        fill_confidence(w, w->work.request->score);
+        fill_top(w, w->work.request->score);
     w->work.n_jobs = 0;
     vt_native_end(n, &n->scores, &w->work);
     vt_native_job_done(p);
@@ -115,6 +124,8 @@ static void submit_rows(struct vt_native *n, struct score_work *w)
     job->score.tokens = r->tokens;
     job->score.n = r->n;
     job->score.n_rows = r->n_rows;
+    job->score.k = r->k;
+    job->score.targets = r->k > 0 ? r->targets : NULL;
     job->score.logprob = r->logprobs;
     job->score.extra = w->extra;
     n->n_in_flight--; /* the prefill that ended */
@@ -162,6 +173,7 @@ static vt_status plan_rows(const struct vt_native *n, const vt_request *request,
                              .n_groups = 1,
                              .n_prompt = r->n_prompt,
                              .n_slots = r->n_rows,
+                             .k = r->k,
                              .adapter = vt_native_adapter(request->weights)};
 
     for (int i = 0; i < r->n_rows; i++)

@@ -196,9 +196,10 @@ static vt_status tinker_decode(vt_policy *p, const int32_t *ids, size_t n, char 
 }
 
 static vt_status tinker_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                               bool generation_prompt, char **text, vt_err *err)
+                               bool generation_prompt, const char *reasoning, char **text, vt_err *err)
 {
-    return vt_policy_text_render(&vt_tinker_of(p)->remote.text, roles, contents, n, generation_prompt, text, err);
+    return vt_policy_text_render(&vt_tinker_of(p)->remote.text, roles, contents, n, generation_prompt, reasoning, text,
+                                 err);
 }
 
 static void tinker_cancel(vt_policy *p, vt_request *r)

@@ -20,7 +20,7 @@
 struct part {
     struct vt_lm_prompt_batch *batches;
     int n_batches, half; /* half: 0 or 1, whose gradient it adds to */
-    const int32_t **tokens;
+    const int32_t **tokens, **targets;
     int *n;
     float **logp;
     const float **w;           /* [sequence] */
@@ -59,6 +59,7 @@ static void free_part(vt_lm *lm, struct part *part)
         vt_lm_tape_free(lm, part->tape);
     free(part->batches);
     free(part->tokens);
+    free(part->targets);
     free(part->n);
     free(part->logp);
     free(part->w);
@@ -108,27 +109,31 @@ static vt_status make_part(struct part *part, const struct vt_train_seq *seqs, c
     part->half = half;
     part->batches = vt_alloc_array(n, sizeof *part->batches);
     part->tokens = vt_alloc_array(n, sizeof *part->tokens);
+    part->targets = vt_alloc_array(n, sizeof *part->targets);
     part->n = vt_alloc_array(n, sizeof *part->n);
     part->logp = vt_alloc_array(n, sizeof *part->logp);
     part->w = vt_alloc_array(n, sizeof *part->w);
     part->rows = vt_alloc_array(n, sizeof *part->rows);
-    if (!part->batches || !part->tokens || !part->n || !part->logp || !part->w || !part->rows)
+    if (!part->batches || !part->tokens || !part->targets || !part->n || !part->logp || !part->w || !part->rows)
         return vt_fail(err, VT_ENOMEM, "out of memory for an update over %zu sequences", n);
     for (size_t i = 0; i < n; i++) {
         const struct vt_train_seq *seq = &seqs[order[i]];
         struct vt_lm_prompt_batch *batch;
 
         part->tokens[i] = seq->tokens;
+        part->targets[i] = seq->targets;
         part->n[i] = seq->n_tokens;
         part->logp[i] = seq->logp;
         part->w[i] = seq->w;
         if (i == 0 || !same_prompt(seq, &seqs[order[i - 1]])) {
             part->rows[part->n_batches] = &part->w[i];
-            part->batches[part->n_batches++] = (struct vt_lm_prompt_batch){.prompt = seq->prompt,
-                                                                           .n_prompt = seq->n_prompt,
-                                                                           .tokens = &part->tokens[i],
-                                                                           .n = &part->n[i],
-                                                                           .logprob = &part->logp[i]};
+            part->batches[part->n_batches++] =
+                (struct vt_lm_prompt_batch){.prompt = seq->prompt,
+                                            .n_prompt = seq->n_prompt,
+                                            .tokens = &part->tokens[i],
+                                            .n = &part->n[i],
+                                            .targets = seq->k > 0 ? &part->targets[i] : NULL,
+                                            .logprob = &part->logp[i]};
         }
         batch = &part->batches[part->n_batches - 1];
         batch->n_rows++;
@@ -158,7 +163,7 @@ static size_t order_half(const struct vt_train_seq *seqs, size_t n, size_t first
 
 static struct vt_lm_shapes shapes_of(const struct vt_train_seq *seqs, const size_t *order, size_t n)
 {
-    struct vt_lm_shapes s = {.purpose = VT_LM_TRAINING, .n_slots = (int)n};
+    struct vt_lm_shapes s = {.purpose = VT_LM_TRAINING, .n_slots = (int)n, .k = n > 0 ? seqs[order[0]].k : 0};
 
     for (size_t i = 0; i < n; i++) {
         const struct vt_train_seq *seq = &seqs[order[i]];
@@ -226,6 +231,7 @@ static void submit_forward(struct vt_native *n, struct train_work *w, void (*don
     struct vt_lm_job *job = vt_native_job(&w->work, VT_LM_FORWARD, done);
 
     job->forward.adapter = vt_native_adapter(w->f->from);
+    job->forward.k = w->f->seqs[0].k; /* every sequence's */
     job->forward.batches = part->batches;
     job->forward.n_batches = part->n_batches;
     vt_native_submit(n, job);

@@ -35,7 +35,24 @@ static vt_status check_batch(const vt_policy *p, const vt_weights *from, const s
                 "sequence %zu of the batch has a prompt of %d and a completion of %d tokens: the prompt needs "
                 "one at least, and the model's context is %d",
                 i + 1, seqs[i].n_prompt, seqs[i].n_tokens, p->caps.n_ctx);
+    for (size_t i = 0; i < n; i++) {
+        if (seqs[i].k == 0 && seqs[0].k == 0)
+            continue;
+        if (!p->caps.targets)
+            return vt_fail(err, VT_EUNSUPPORTED, "the model %s trains on the tokens of a completion only", p->spec);
+        if (seqs[i].k != seqs[0].k || seqs[i].k < 1 || seqs[i].k > VT_MAX_TARGETS)
+            return vt_fail(err, VT_EINVAL,
+                           "sequence %zu of the batch has %d targets a position and the first %d: give all the same "
+                           "number, 1 to %d",
+                           i + 1, seqs[i].k, seqs[0].k, VT_MAX_TARGETS);
+    }
     return VT_OK;
+}
+
+/* Log-probabilities, and weights, of a sequence. */
+static int n_values(const struct vt_train_seq *q)
+{
+    return q->n_tokens * (q->k > 0 ? q->k : 1);
 }
 
 static vt_status check_optimiser(const struct vt_update_opts *o, vt_err *err)
@@ -210,7 +227,7 @@ static void on_forwarded(void *arg, vt_status status, const vt_err *err)
     for (size_t i = 0; i < u->n; i++) {
         struct vt_train_seq *q = &u->seqs[i];
 
-        vt_loss_weights(u->loss, &u->loss_opts, q->logp, q->logq, q->advantage, q->n_tokens, q->w);
+        vt_loss_weights(u->loss, &u->loss_opts, q->logp, q->logq, q->advantage, n_values(q), q->w);
     }
     vt_request_pin(r);
     status = vt_request_is_cancelled(r)
@@ -262,6 +279,12 @@ vt_status vt_policy_update(vt_policy *p, struct vt_update_request *u, vt_policy_
     VT_TRY(check_batch(p, u->from, u->seqs, u->n, err));
     VT_TRY(check_optimiser(&u->opts, err));
     for (size_t i = 0; i < u->n; i++)
+        if (u->seqs[i].k > 0 && u->loss != VT_LOSS_CROSS_ENTROPY)
+            return vt_fail(err, VT_EINVAL,
+                           "sequence %zu of the batch has targets of its own, and this loss is of the sampled tokens: "
+                           "use cross_entropy, whose advantages are the targets' weights",
+                           i + 1);
+    for (size_t i = 0; i < u->n; i++)
         if (!u->seqs[i].logq && u->loss != VT_LOSS_CROSS_ENTROPY)
             return vt_fail(err, VT_EINVAL,
                            "this loss needs the sampler's log-probabilities; sequence %zu of the batch has none",
@@ -298,6 +321,23 @@ vt_status vt_policy_branch(vt_weights *w, vt_weights **out, vt_policy_done *done
     r->weights = vt_weights_ref(w);
     r->out = out;
     return vt_request_submit(r, ticket, err);
+}
+
+vt_status vt_weights_mix(vt_weights *a, vt_weights *b, double share, vt_weights **out, vt_err *err)
+{
+    vt_policy *p = a->policy;
+    char id[65];
+
+    *out = NULL;
+    VT_TRY(vt_weights_check(p, a, "mix", err));
+    VT_TRY(vt_weights_check(p, b, "mix", err));
+    if (!(share >= 0 && share <= 1))
+        return vt_fail(err, VT_EINVAL, "cannot mix weights with a share of %g: it must be from 0 to 1", share);
+    if (!p->backend->mix)
+        return vt_fail(err, VT_EUNSUPPORTED,
+                       "the model %s keeps its parameters to itself: its weights cannot be averaged", p->spec);
+    vt_weights_mix_id(a->id, b->id, share, id);
+    return p->backend->mix(a, b, share, id, out, err);
 }
 
 /* A request about the folder dir. */

@@ -1,16 +1,46 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * order.c: statistics that compare values two at a time: Kendall's tau-b of pairs and Cliff's delta of two independent
- * samples. Both count all comparisons, n^2 of them, which at the thousands of values of a run takes milliseconds and
- * needs no argument about ties.
+ * order.c: the order of values, and statistics that compare values two at a time: Kendall's tau-b of pairs and Cliff's
+ * delta of two independent samples. Both count all comparisons, n^2 of them, which at the thousands of values of a run
+ * takes milliseconds and needs no argument about ties.
  */
 #include "base/alloc.h"
 #include "stats/distributions.h"
 #include "stats/ranks.h"
+#include "stats/stats.h"
 #include <math.h>
 #include <stdlib.h>
 
 enum { EXACT_PAIRS = 50 };
+
+struct place {
+    double value;
+    size_t at;
+};
+
+static int by_value(const void *a, const void *b)
+{
+    const struct place *x = a, *y = b;
+
+    if (x->value < y->value || x->value > y->value)
+        return x->value < y->value ? -1 : 1;
+    return x->at < y->at ? -1 : 1;
+}
+
+vt_status vt_order(const double *x, size_t n, size_t *order, vt_err *err)
+{
+    struct place *places = vt_alloc_array(n + 1, sizeof *places);
+
+    if (!places)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the order of %zu values", n);
+    for (size_t i = 0; i < n; i++)
+        places[i] = (struct place){.value = x[i], .at = i};
+    qsort(places, n, sizeof *places, by_value);
+    for (size_t i = 0; i < n; i++)
+        order[i] = places[i].at;
+    free(places);
+    return VT_OK;
+}
 
 static int sign_of(double a, double b)
 {

@@ -159,6 +159,20 @@ vt_status vt_best_of_k(const double *x, size_t n, size_t k, double *out, vt_err 
     return VT_OK;
 }
 
+double vt_first_of_k(const double *x, size_t m, size_t n, size_t k)
+{
+    double weight = (double)k / (double)n, sum = 0;
+
+    if (k == 0 || k > n || m > n)
+        return (double)NAN;
+    for (size_t r = 1; r <= m && n - r + 1 >= k; r++) {
+        sum += weight * x[r - 1];
+        if (r < n)
+            weight *= (double)(n - r - k + 1) / (double)(n - r);
+    }
+    return sum;
+}
+
 double vt_cohens_h(double p1, double p2)
 {
     return 2 * asin(sqrt(p1)) - 2 * asin(sqrt(p2));

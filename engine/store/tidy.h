@@ -13,6 +13,7 @@
 #define VT_STORE_TIDY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <vegttt/err.h>
 
@@ -23,9 +24,14 @@ struct vt_tree_size {
 
 /* Links are not followed; an absent folder has nothing; a file is a folder of one. */
 vt_status vt_tree_size(const char *path, struct vt_tree_size *out, vt_err *err) VT_MUST_USE;
+/* Of n paths that go together: a file of several names counts once, in the first that has it. */
+vt_status vt_tree_sizes(const char *const paths[], size_t n, struct vt_tree_size out[], vt_err *err) VT_MUST_USE;
 
 /* Removes the run in dir, or what is left of one; ENOENT when dir is neither. EBUSY while a process writes there. A
  * link ROOT/latest that led there goes too. is_dry: everything but the removal. */
 vt_status vt_run_remove(const char *dir, bool is_dry, vt_err *err) VT_MUST_USE;
+/* The same for n of them, several at a time; those of one folder stand together. All are tried; is_removed[i] says
+ * which went, the error is one of those that there were. */
+vt_status vt_runs_remove(const char *const dirs[], size_t n, bool is_dry, bool is_removed[], vt_err *err) VT_MUST_USE;
 
 #endif

@@ -40,9 +40,10 @@ typedef enum vt_protocol { VT_PROTOCOL_FAST, VT_PROTOCOL_FULL } vt_protocol;
 typedef struct vt_verdict {
     vt_verdict_status status;
     bool correct, is_copy, cached;
-    double speedup;                 /* against the shown baseline; 0 when not correct; exactly 1 for a copy */
-    double speedup_measured;        /* as timed, copies too; 0 when not timed */
-    double speedup_lo, speedup_hi;  /* 95 % interval (engine/eval/estimate.c) */
+    bool is_sure;            /* faster, settled, at several placements of code and stack and on contaminated inputs */
+    double speedup;          /* against the shown baseline; 0 when not correct; exactly 1 for a copy */
+    double speedup_measured; /* as timed, copies too; 0 when not timed */
+    double speedup_lo, speedup_hi;  /* interval over all placements; it holds 1 unless is_sure (engine/eval/judge.c) */
     double speedup_tuned;           /* against the tuned reference; 0 = none */
     double runtime_us, baseline_us; /* median over the input sets of the fastest run */
     double worst;                   /* largest error / bound seen over all checked outputs */

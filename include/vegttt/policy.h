@@ -74,6 +74,7 @@ struct vt_policy_caps {
     bool top_p, top_k, min_p, bans;
     bool logprobs;           /* of samples, at temperature 1 over the whole vocabulary */
     bool logprobs_behaviour; /* of samples, as drawn */
+    bool targets;            /* score and update take other targets than a completion's tokens */
     bool detail;             /* score can say more of each token than its log-probability */
     bool exact;              /* sample, score and forward give the same log-probability bit for bit */
     bool ids_ahead;         /* vt_weights_next_id knows: equal ids mean equal bits, so lost weights can be made again */
@@ -120,6 +121,14 @@ int vt_weights_step(const vt_weights *w);               /* updates since load */
 vt_status vt_policy_branch(vt_weights *w, vt_weights **out, vt_policy_done *done, void *arg, vt_request **ticket,
                            vt_err *err) VT_MUST_USE;
 
+/* New weights between two of one model, parameter by parameter: (1 - share) a + share b, of a fresh optimiser, at b's
+ * step; what an exponential moving average of weights is made of. Weights without an adapter are the fresh adapter that
+ * an update would make. Equal inputs give equal ids. Copies the parameters, so it blocks for some milliseconds; refused
+ * where the adapters differ in shape, or where the backend keeps the parameters to itself. */
+vt_status vt_weights_mix(vt_weights *a, vt_weights *b, double share, vt_weights **out, vt_err *err) VT_MUST_USE;
+/* The id that they have, from the ids of both. */
+void vt_weights_mix_id(const char *a_id, const char *b_id, double share, char out[65]);
+
 /* A snapshot is a folder from which weights come back; natively PEFT files and a sidecar. TRAINING holds what an update
  * continues from (fp32 parameters and Adam's moments), EXACT the same parameters alone, a third of it, or a sixth
  * where they are bf16 numbers; EXPORT is bf16, for other programs: where rounding changes a parameter it is of other
@@ -145,9 +154,10 @@ vt_status vt_policy_encode(vt_policy *p, const char *text, size_t len, bool spec
                            vt_err *err) VT_MUST_USE;
 vt_status vt_policy_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len,
                            vt_err *err) VT_MUST_USE;
-/* messages: role and content pairs. */
+/* messages: role and content pairs. reasoning: the level of a chat format that has one (Harmony: low, medium, high;
+ * Qwen3: off); NULL = the format's own; refused where there is none. */
 vt_status vt_policy_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                           bool generation_prompt, char **text, vt_err *err) VT_MUST_USE;
+                           bool generation_prompt, const char *reasoning, char **text, vt_err *err) VT_MUST_USE;
 
 /* --- sampling --- */
 
@@ -201,15 +211,19 @@ uint64_t vt_sample_seed(uint64_t seed, const char *stream, int index);
  */
 struct vt_score_detail {
     float *entropy, *certainty, *confidence; /* [n[i]] */
+    int32_t *top_ids;                        /* [n[i] * n_top]: the n_top most probable tokens, likeliest first */
+    float *top_logprobs;                     /* [n[i] * n_top] of these */
 };
 struct vt_score_request {
     vt_weights *weights;
     const int32_t *prompt;
     int n_prompt;
     int n_rows;
-    const int32_t *const *tokens;         /* [n_rows] */
-    const int *n;                         /* [n_rows] */
-    float *const *logprobs;               /* [n_rows][n[i]], filled */
+    const int32_t *const *tokens;  /* [n_rows] */
+    const int *n;                  /* [n_rows] */
+    int k;                         /* targets a position; 0: the tokens themselves */
+    const int32_t *const *targets; /* [n_rows][n[i] * k]: ids whose log-probability is wanted in place of the token's */
+    float *const *logprobs;        /* [n_rows][n[i]], or [n[i] * k], filled */
     const struct vt_score_detail *detail; /* [n_rows], filled; NULL = not wanted. Needs caps.detail */
     int n_top;                            /* of detail's confidence, 1 … 64 */
 };
@@ -255,11 +269,17 @@ struct vt_update_opts {
 };
 extern const struct vt_update_opts vt_update_defaults; /* lr 0, Adam .9 .95 1e-12, no decay, no clipping */
 
+/* With k targets a position everything below is [n_tokens * k]: log-probabilities and weights are those of the targets
+ * of each position in place of its token's, for losses over a part of the distribution (distillation). All sequences of
+ * a batch have the same k, the built-in loss is cross_entropy (w = a, so a weight of each target), and caps.targets. */
+enum { VT_MAX_TARGETS = 64 };
 struct vt_train_seq {
     const int32_t *prompt;
     int n_prompt;
     const int32_t *tokens;
     int n_tokens;
+    int k;                  /* 0: the tokens themselves */
+    const int32_t *targets; /* [n_tokens * k] */
     const float *logq;      /* [n_tokens], the sampler's at temperature 1; NULL = none (cross_entropy needs none) */
     const float *advantage; /* [n_tokens]; read by vt_policy_update only */
     float *logp;            /* [n_tokens], filled: under the weights the update starts from, temperature 1 */

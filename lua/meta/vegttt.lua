@@ -9,8 +9,9 @@
 -- What a script reads by Lua's own library is an input of its run where it can be compared later (files, modules, the
 -- environment, standard input), and makes the run one that answers nobody else where it cannot (io.popen, os.execute,
 -- os.time, os.date without a time, os.clock, devices, pipes, /proc): when it is finished the same command runs it again.
--- Commands read nothing from standard input, and end with their script. math.random is the run's own stream. The cells of
--- a sweep share their script's process: module tables and upvalues of the file are not reset, so keep state inside main.
+-- Commands read nothing from standard input, and end with their script. math.random is the run's own stream. A cell
+-- of a sweep begins in a Lua state of its own: no module, upvalue or library remembers the script that sweeps, or another
+-- cell. What its main closes over is copied as it is when the sweep begins; objects of a run cannot be.
 
 local vt = {}
 
@@ -25,9 +26,9 @@ local vt = {}
 ---@class vt.Params : table<string, any>
 
 ---What an experiment file returns. main's result, a table of plain data or nil, is the run's summary; plan(p) gives { tasks, samples, evaluations, updates }
----for --dry-run and the time to go.
+---for --dry-run and the time to go. takes says for --help how long a run with the defaults took, and where.
 ---@class vt.Experiment
----@param e { name: string, doc: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table?, plan?: fun(p: vt.Params): table }
+---@param e { name: string, doc: string, takes?: string, params: table<string, vt.Param>, main: fun(run: vt.Run, p: vt.Params): table?, plan?: fun(p: vt.Params): table }
 ---@return vt.Experiment
 function vt.experiment(e) end
 
@@ -39,17 +40,27 @@ function vt.experiment(e) end
 function vt.params(extra) end
 
 ---Those of vt.params, and split, subset, tasks = "4,5,12,14,15" (ids, ranges, .lua files), eval = "fast" (the protocol),
----prompt (a file with {source} in it), system, shots = 0, free_form = false (what vt.prompt reads), preset = "none": values that a
+---max_tasks, prompt (a file with {source} in it), system, reasoning, shots = 0, free_form = false (what vt.prompt reads), preset = "none": values that a
 ---published text states (paper-a, paper-b, report, report-short, discover), for what is not given.
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.task_params(extra) end
 
 ---Those of vt.task_params, and steps = 5, lr, patience = 0, reward = "default", advantage = "default",
----loss = "importance_sampling", null = "none" (what vt.learner reads).
+---loss = "importance_sampling", null = "none", entropy = 0, kl = 0, anchor = "start", ema = 0.05 (what vt.learner reads).
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.adapt_params(extra) end
+
+---Those of vt.task_params, and from, step and k = 8: what vt.gather reads.
+---@param extra? table<string, vt.Param>
+---@return table<string, vt.Param>
+function vt.gather_params(extra) end
+
+---Ends the run: what is wrong with its parameters, in one sentence to whoever started it (exit code 2, no stack). Before
+---anything is drawn is the time for it.
+---@param format string
+function vt.refuse(format, ...) end
 
 ---Loads another experiment file, for sweeps and tests.
 ---@param file string
@@ -63,10 +74,11 @@ function vt.load(file) end
 ---@field seed integer
 ---@field log fun(self, kind: string, fields: table) one line of metrics.jsonl
 ---@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown; a name once, of letters, digits, _ - and .
+---@field statistics fun(self, of: string, what: table<string, table>|vt.Group[]) adds to the table "statistics" of each statistic of vt.stats (of groups: vt.stats.shares) value, interval, n, distinct values, ties, zeros, p, the smallest p, method; it is in files, not on the screen
 ---@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path; a name once
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; its path; nil for the weights that are the model itself
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
----@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
+---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] each cell is carried out as it would be alone, and gives what its summary says; a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
 ---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd; tokens by what was done: prompt_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
 ---@field stage fun(self, text: string) what the progress line calls the present work
@@ -139,25 +151,29 @@ function vt.policy(spec, o) end
 
 ---What a backend can do. sample, score, update; custom_loss: a loss function; agreement: floor; tokens: ids, else text only;
 ---prefix; top_p, top_k, min_p, bans; logprobs, logprobs_behaviour: of samples; exact: sample, score and update agree bit for bit;
----detail: score can say more than log-probabilities; seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
+---targets: score and update take other tokens than an answer's; detail: score can say more than log-probabilities; seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
 ---a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; n_ctx, n_vocab: 0 = not known;
 ---price: dollars per million tokens. A sample's log-probabilities are an empty vector where the server gives none, its logprob nil.
----@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, detail: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
+---@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, targets: boolean, detail: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
 
 ---@class vt.Policy
 ---@field caps vt.Caps
 ---@field base fun(self): vt.Weights no adapter
 ---@field start fun(self): vt.Weights weights at load
+---@field need fun(self, ...: "update"|"score"|"targets"|"tokens"|"detail"): vt.Policy itself; refuses in one sentence what its backend cannot do
+---@field room fun(self, p: vt.Prompt): integer? tokens that fit into the window behind a prompt
+---@field average fun(self, a: vt.Weights, b: vt.Weights, share: number): vt.Weights (1 - share) a + share b, parameter by parameter; a fresh optimiser
 ---@field snapshot fun(self, name?: string): vt.Weights [waits] the current weights, kept in the run
 ---@field update fun(self, batch: vt.Batch, o?: vt.UpdateOpts): vt.UpdateReport [waits]
 ---@field branch fun(self, w: vt.Weights): vt.Policy [waits] train on from any snapshot
 ---@field encode fun(self, text: string, o?: { special?: boolean }): integer[]
 ---@field decode fun(self, ids: integer[]): string
----@field render fun(self, messages: table[], o?: { generation_prompt?: boolean }): string
+---@field render fun(self, messages: table[], o?: { generation_prompt?: boolean, reasoning?: string }): string
 
 ---One step of learning as parameters of vt.adapt_params say it: reward and advantage by their names in vt.reward and
 ---vt.advantage, loss, lr, null. step rewards the groups, updates, and logs a line "update" with `fields`; under null =
----"frozen" it does nothing and returns nil, under "shuffled" advantages are dealt out anew within each task. draw gives the
+---"frozen" it does nothing and returns nil, under "shuffled" advantages are dealt out anew within each task. entropy and kl
+---are added per token (entropy_bonus, kl_to_start to the anchor: the start weights or their moving average, ema). draw gives the
 ---label with which a step's samples are drawn.
 ---@class vt.Learner
 ---@field step fun(self, policy: vt.Policy, groups: vt.Group[], fields?: table): vt.UpdateReport? [waits]
@@ -173,7 +189,8 @@ function vt.learner(run, p) end
 ---L = −Σ w·logp, one value per token, and may not update; it is named by its code and by all that it closes over, so one that
 ---closes over p is another loss when any parameter is, and a run with more steps or samples makes its updates anew: take what
 ---it needs out of p first (`local clip = p.clip`). Where all advantages are 0 no step is taken under a built-in loss but
----dro: the report is skipped, the weights stay what they are, and that is said.
+---dro: the report is skipped, the weights stay what they are, and that is said. An update of several steps (epochs, minibatch)
+---moves the policy when all of them are done; one that fails leaves it where it was, and the steps done by then are charged.
 ---@class vt.UpdateOpts : { lr?: number, loss?: string|fun(seq: vt.Seq): vt.Vector, ratio?: "raw"|"tempered", clip_lo?: number, clip_hi?: number, epochs?: integer, minibatch?: integer, grad_clip?: number, floor?: number, weight_decay?: number, beta?: number }
 ---@class vt.Seq : { logp: vt.Vector, logq: vt.Vector, logq_behaviour: vt.Vector, advantage: number|vt.Vector, tokens: integer[], sample: vt.Sample }
 ---@class vt.UpdateReport : { weights: vt.Weights, loss: number, n_tokens: integer, grad_norm: number, rms_advantage: number, max_advantage: number, ess: number, kl_sample_train: number, agreement?: number, skipped: boolean }
@@ -184,7 +201,8 @@ function vt.learner(run, p) end
 ---@field trained_on { tasks?: integer[], families?: string[] }
 ---@field sample fun(self, p: vt.Prompt, o: vt.SampleOpts): vt.Group [waits]
 ---@field resample fun(self, s: vt.Sample, n: integer, o: vt.SampleOpts): vt.Group whole samples that keep the first n tokens of s and are drawn anew from there; only new tokens are billed [waits]
----@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest
+---@field score fun(self, p: vt.Prompt|integer[], tokens: integer[], o?: { bill?: "student"|"teacher", detail?: integer, targets?: integer[] }): vt.Vector, { entropy: vt.Vector, certainty: vt.Vector, confidence: vt.Vector }? [waits] T = 1; detail = k: also of each token, confidence over the k likeliest; targets: of these ids, as many at each token, in place of the tokens; one that is refused costs nothing
+---@field top fun(self, p: vt.Prompt|integer[], tokens: integer[], k: integer, o?: { bill?: "student"|"teacher" }): { ids: integer[], logprobs: vt.Vector } [waits] the k likeliest tokens at each position, likeliest first
 ---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
 ---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
@@ -211,6 +229,12 @@ function vt.prompt(task, p) end
 ---@return vt.Group[]
 function vt.draw(weights, tasks, p, o) end
 
+---The judged samples that an offline script works on: those of step p.step in the recorded runs that p.from names, else a
+---draw of its own. Runs of several models, or with several prompts for a task, are refused. [waits]
+---@param p vt.Params of vt.gather_params
+---@return vt.Group[]
+function vt.gather(p) end
+
 ---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
 ---default model or of o.model. [waits]
 ---@param ref string
@@ -219,9 +243,9 @@ function vt.draw(weights, tasks, p, o) end
 function vt.weights(ref, o) end
 
 ---What a step's samples say in one row; shares are means over tasks, lo and hi belong to sample_fast_1_sure. distinct: codes over
----samples; copies: share that is the shown body again; nll: mean of -logprob.
+---samples; no_copies: sample_fast_1_sure of those that are no copies; per_code: of each code once; copies: share that is the shown body again; nll: mean of -logprob.
 ---@param groups vt.Group[] with verdicts
----@return { n: integer, n_tasks: integer, sample_correct: number, sample_fast_1: number, sample_fast_1_sure: number, lo?: number, hi?: number, distinct: number, copies: number, nll: number }
+---@return { n: integer, n_tasks: integer, sample_correct: number, sample_fast_1: number, sample_fast_1_sure: number, lo?: number, hi?: number, no_copies: number, per_code: number, distinct: number, copies: number, nll: number }
 function vt.scores(groups) end
 
 ---KL of the weights that drew the groups from `weights`, in nats per token: the mean over all tokens of the sampler's
@@ -245,7 +269,7 @@ function vt.detail(groups, o) end
 ---@field draw string
 ---@field seen? "task"|"family" what the start weights were trained on meets this task
 
----@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number }
+---@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, targets?: integer[], entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number }
 
 ---Elementwise + - * / with vectors and numbers, unary minus, #, [i].
 ---@class vt.Vector
@@ -271,10 +295,11 @@ function vt.vector(values, value) end
 ---@field correct boolean
 ---@field speedup number
 ---@field speedup_measured number
----@field speedup_lo number
+---@field speedup_lo number of the interval over all placements of code and stack; at most 1 unless sure
 ---@field speedup_hi number
 ---@field speedup_tuned? number
 ---@field is_copy boolean
+---@field sure? boolean faster at every placement and on contaminated inputs, settled
 ---@field flags string[]
 ---@field protocol string
 ---@field tier string
@@ -314,10 +339,22 @@ function vt.advantage.group_z(o) end ---z-score within each task
 function vt.advantage.loo(o) end ---leave-one-out; { drop_equal = false }
 function vt.advantage.max_at_k(o) end ---how much a sample raises the best of { k = 8 } of its group
 function vt.advantage.entropic(o) end ---{ beta = 2 | "adaptive" }
+function vt.advantage.entropic_adaptive(o) end ---entropic{ beta = "adaptive" }
+function vt.advantage.entropy_bonus(o) end ---adds { beta = 0.01 } times (the batch's mean of ln p, less the token's own) to advantages that are there, per token
 function vt.advantage.kl_to_start(o) end ---adds a pull back to { start = weights, beta = 0.05, form = "centred"|"k3" } to advantages that are there, per token [waits]
 function vt.advantage.paper(o) end ---batch_z{}
 function vt.advantage.default(o) end ---loo{ drop_equal = true }
 function vt.advantage.none(o) end ---the reward itself
+
+---Distillation over the head of the distribution: the weight of each of the student's k likeliest tokens in the gradient of the
+---Jensen-Shannon divergence of share alpha (1: KL of the student from the teacher) between the two, all other tokens one
+---bucket. As .advantage beside .targets, under the loss cross_entropy.
+---@param student vt.Vector log-probabilities, k a position
+---@param teacher vt.Vector of the same tokens
+---@param k integer
+---@param alpha number
+---@return vt.Vector
+function vt.distil(student, teacher, k, alpha) end
 
 ---What each step logs: n, max_advantage, ess, entropy, surprisal (per token), nll, nll_sd, distinct, top_code, and with a report
 ---grad_norm, agreement, gap (sampler to trainer), ratio_ess (share of the batch under their ratios), loss, n_tokens, skipped.
@@ -325,6 +362,15 @@ function vt.advantage.none(o) end ---the reward itself
 ---@param report? vt.UpdateReport
 ---@return table
 function vt.step_stats(groups, report) end
+
+---What tells a sample's code from another's: its digest, else the code or the text.
+---@param sample vt.Sample
+function vt.code_of(sample) end
+
+---Each group with the first sample of each of its codes.
+---@param groups vt.Group[]
+---@return vt.Group[]
+function vt.codes(groups) end
 
 ---@class vt.Batch
 ---@param groups vt.Group[] with .advantage
@@ -352,12 +398,33 @@ function vt.batch(groups, o) end
 
 ---@param rule vt.Rule|fun(cs: vt.Candidate[], p: table, rng: vt.Rng): vt.Candidate
 ---@param groups vt.Group[]
----pool: the samples that may be picked, by verdict: "all", without copies of the shown body, without those and correct
----ones whose interval lies in 0.97 to 1.03; distinct: each code once. A group in which nothing is left still counts, as a
----failure.
----@param o? { params?: table, seed?: integer, pool?: "all"|"no_copies"|"no_near_copies", distinct?: boolean }
+---pool: the samples that may be picked, by verdict: "all"; "no_copies", without copies of the shown body; "no_near_copies",
+---without those and correct ones whose interval lies in 0.97 to 1.03; "each_once", the first of each code without copies;
+---"before_check", all, wrong ones too. A group in which nothing is left still counts, as a failure.
+---@alias vt.Pool "all"|"no_copies"|"no_near_copies"|"each_once"|"before_check"
+---@param o? { params?: table, seed?: integer, pool?: vt.Pool }
 ---@return vt.Picks
 function vt.select.apply(rule, groups, o) end
+
+---Many rules in many pools (all there are), with one look at the groups: [pool][rule's name].
+---@param rules vt.Rule[]
+---@param groups vt.Group[]
+---@param o? { seed?: integer, pools?: vt.Pool[] }
+---@return table<string, table<string, vt.Picks>>
+function vt.select.each(rules, groups, o) end
+
+---What a rule would have kept of k of the K samples, at powers of two: [pool][rule's name], fast and fast_sure being statistics
+---over tasks. Of a rule that picks the first of a ranking, and of random, it is the mean over all subsets; for others
+---`subsets` (20) are drawn. In "each_once" the k are of a task's different codes.
+---@param rules vt.Rule[]
+---@param groups vt.Group[]
+---@param o? { seed?: integer, pools?: vt.Pool[], subsets?: integer }
+---@return table<string, table<string, { k: integer, fast: table, fast_sure: table }[]>>
+function vt.select.curves(rules, groups, o) end
+
+---The rule; refuses one that cannot pick of four samples that are made up, before any are paid for.
+---@param rule vt.Rule|function
+function vt.select.check(rule) end
 ---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },
 ---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
 ---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,
@@ -449,7 +516,7 @@ function vt.json.decode(text) end
 
 ---What a statistic is. n counts units (task, cluster, pair, trial, value); n_distinct different codes, or values; p_min the
 ---smallest p that such data can give; bound "<" or ">" where the value is only that. lo and hi are nil below 8 units.
----@class vt.Result : { value: number, lo?: number, hi?: number, sd?: number, n: integer, n_samples?: integer, n_distinct?: integer, ties?: integer, zeros?: integer, p?: number, p_min?: number, bound?: "<"|">", method: string, unit: string }
+---@class vt.Result : { value: number, lo?: number, hi?: number, sd?: number, n: integer, n_samples?: integer, n_distinct?: integer, ties?: integer, zeros?: integer, p?: number, p_min?: number, bound?: "<"|">", method: string, unit: string, wins?: integer, losses?: integer }
 
 ---The papers' fast_p: correct and speedup_measured > p, mean over tasks of each one's share.
 ---@param o? { per?: "sample"|"code", copies?: boolean } per code: of different codes; copies = false: without copies
@@ -459,10 +526,11 @@ function vt.stats.fast_sure(groups, p, o) end ---lower end of the interval above
 function vt.stats.rate(groups, field, o) end ---a boolean field of the verdict, or a status
 function vt.stats.by_task(groups) end ---rows { task, name, n, correct, fast_1, fast_1_sure, speedup, best }: the fastest correct sample as first judged
 function vt.stats.metrics(groups, picks) end ---by full name: sample_fast_1, sample_correct, task_success@K, selected_fast_1 (with picks), each fast one also _sure
+function vt.stats.shares(groups) end ---by full name: sample_correct, sample_fast_1, sample_fast_1_sure, each also _no_copies and _per_code
 function vt.stats.over_seeds(runs, measure) end ---the papers' mean and sd over seeds; runs: the groups of each seed; measure: a function of groups (fast)
-function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1, sure = false }
-function vt.stats.best_of_k(groups, k) end
-function vt.stats.task_success(groups, p, o) end ---{ sure = false }
+function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1, sure = false, copies = true (false: a copy is no success), per = "sample"|"code" (of k different codes) }
+function vt.stats.best_of_k(groups, k, o) end ---{ copies = true }
+function vt.stats.task_success(groups, p, o) end ---{ sure = false, copies = true }
 function vt.stats.equivalent_k(groups, target, o) end ---samples that Best-of-N needs for a share, or for the share of other groups; { p = 1, sure = false, n = 1000, seed, level = 0.95 }
 function vt.stats.mean_ci(values, o) end ---one value per task; { method = "t"|"bca"|"percentile"|"student", bootstrap = 10000, seed, level = 0.95 }
 function vt.stats.bootstrap(values, o) end ---{ statistic = "mean"|"median", method = "t", n = 10000, seed, cluster, level = 0.95 }; cluster: a list of lists
@@ -473,6 +541,7 @@ function vt.stats.cohens_h(p1, p2) end ---a number
 function vt.stats.cliffs_delta(x, y, o) end ---P(x > y) - P(x < y) of independent lists
 function vt.stats.wilcoxon(x, y, o) end ---pairs, or differences when y is nil; { zeros = "drop"|"pratt", level = 0.95 }; value: Hodges-Lehmann
 function vt.stats.sign_test(n_plus, n_minus, o) end
+function vt.stats.paired(x, y, o) end ---x against y by task: wins, losses, ties, the sign test of them; value: mean difference; { level = 0.95 }
 function vt.stats.mcnemar(first, second, o) end ---lists of successes, paired by task
 function vt.stats.permutation(x, y, o) end ---random signs of paired differences; { paired = true, statistic = function, n = 10000, seed, level = 0.95 }
 function vt.stats.spearman(x, y, o) end ---{ cluster = ids of the pairs, within = false, level = 0.95 }

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Advantages: factories of functions that turn .reward into .advantage, one number per sample, and return the groups.
+local entropy_bonus = require "vegttt.advantage_entropy"
 local kl_to_start = require "vegttt.advantage_kl"
 local errors = require "vegttt.errors"
 local groups = require "vegttt.groups"
@@ -136,7 +137,13 @@ function advantage.max_at_k(o)
   end
 end
 
-advantage.kl_to_start = kl_to_start
+---entropic{ beta = "adaptive" } under a name of its own, for scripts whose parameters name an advantage.
+function advantage.entropic_adaptive(o)
+  errors.options("vt.advantage.entropic_adaptive", o, {})
+  return advantage.entropic { beta = "adaptive" }
+end
+
+advantage.kl_to_start, advantage.entropy_bonus = kl_to_start, entropy_bonus
 
 ---The papers': z-score over the batch, the same for every token.
 function advantage.paper(o)

@@ -1,8 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- One attempt at a run: opened, carried out as the process's main task or as a cell of a sweep, and ended, so that
--- whatever happened its tables and records are whole. `vegttt FILE.lua`, `vegttt optimise` and run:sweep come through
--- here.
+-- One attempt at a run: opened, carried out as the main task of the process or of a sweep's cell, and ended, so that
+-- whatever happened its tables and records are whole. `vegttt FILE.lua`, `vegttt optimise` and cell_main.lua come
+-- through here.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local results = require "vegttt.results"
@@ -20,7 +20,8 @@ function attempt.open(e, values, origins, o)
   error(r, 0)
 end
 
-local function finish(r, status, value)
+---Ends an attempt, whatever became of it.
+function attempt.finish(r, status, value)
   if status == "done" then
     r:finish(value)
   else
@@ -85,21 +86,10 @@ function attempt.carry_out(r, command, is_json)
   if status == "failed" then session.cancel_evaluations() end
   core.last_words "interrupt"
   core.last_words "deadline"
-  return finish(r, status, value)
-end
-
----[waits] Carries out an opened run as a light task of another; raises what its main raises.
-function attempt.carry_out_inside(r)
-  r:begin()
-  local task = sched.spawn(attempt.main_of(r), r)
-  local ok, value = pcall(task.join, task)
-  if ok and sched.is_draining then -- what its main caught may have been the interrupt
-    ok, value = false, errors.new { kind = "cancelled", op = "run:sweep", code = "ECANCELLED", retryable = false,
-      message = "interrupted" }
-  end
-  finish(r, ok and "done" or "failed", value)
-  if not ok then error(value, 0) end
-  return value
+  local is_whole, problem = pcall(attempt.finish, r, status, value) -- the last that is written may find the disk full
+  if is_whole or status == "failed" then return status, value end
+  pcall(r.close, r)
+  return "failed", sched.wrap_error(problem)
 end
 
 return attempt

@@ -17,12 +17,15 @@ local function is_better(a, b)
   return a.code_sha < b.code_sha
 end
 
+---Whether a verdict is of a kernel that is faster for sure.
+function best.holds(verdict) return stats.is_sure(verdict, min_speedup) end
+
 ---The items { code_sha, result, … } worth a second verdict: faster for sure, one of each code, the largest lower end of
 ---the interval first.
 function best.rank(items)
   local out, known = {}, {}
   for _, item in ipairs(items) do
-    if item.result and stats.is_sure(item.result, min_speedup) and not known[item.code_sha] then
+    if item.result and best.holds(item.result) and not known[item.code_sha] then
       known[item.code_sha] = true
       out[#out + 1] = item
     end
@@ -37,7 +40,7 @@ function best.confirm(ranked, judge)
   local n = math.min(#ranked, max_tries)
   for i = 1, n do
     local again = judge(ranked[i])
-    if stats.is_sure(again, min_speedup) then return ranked[i], again, i end
+    if best.holds(again) then return ranked[i], again, i end
   end
   return nil, nil, n
 end

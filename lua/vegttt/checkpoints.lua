@@ -169,7 +169,7 @@ local function make_again(self, w)
     errors.raise("infrastructure", "policy:update",
       ("the state of weights %s is neither in %s nor can it be made again"):format(w.id:sub(1, 12), self.dir))
   end
-  self:ready(recipe.parent, true)
+  if recipe.parent then self:ready(recipe.parent, true) end -- an average has none: it begins with a fresh optimiser
   recipe.again(w)
   w.is_trainable, w.recipe = true, nil
 end

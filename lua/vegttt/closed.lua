@@ -29,7 +29,7 @@ end
 function closed.class(name, what, fields, methods)
   methods = methods or {}
   local known = set_of(fields)
-  local class = { __name = name, methods = methods, fields = known }
+  local class = { __name = name, what = what, methods = methods, fields = known }
   function class.__index(_, k)
     local method = methods[k]
     if method ~= nil then return method end
@@ -60,6 +60,13 @@ end
 
 ---A class of records, for those of which there are many.
 function closed.record_class(what, names) return closed.settable(closed.class("vt.Record", what, names)) end
+
+---A table of the same values, open.
+function closed.copy(t)
+  local out = {}
+  for k, v in next, t do out[k] = v end
+  return out
+end
 
 ---Values by name, of which those of `names` may be nil. Other names can be neither read nor set.
 function closed.record(what, values, names) return setmetatable(values, closed.record_class(what, names)) end

@@ -35,20 +35,21 @@ end
 -- How parameters of vt.task_params show a task.
 local function shown_by(p)
   local file, system, shots = rawget(p, "prompt") or "", rawget(p, "system") or "", rawget(p, "shots") or 0
-  local template = nil
+  local template, reasoning = nil, rawget(p, "reasoning") or ""
   if file ~= "" then
-    local path = core.find(file) or errors.raise("usage", "vt.draw", ("there is no prompt file %s"):format(file))
+    local path = inputs.find(file)
+    if not core.exists(path) then errors.raise("usage", "vt.draw", ("there is no prompt file %s"):format(file)) end
     template = core.read(path)
-    inputs.note_file(path)
   end
   return function(task)
-    local prompt = task:prompt { template = template, system = system ~= "" and system or nil, shots = shots }
+    local prompt = task:prompt { template = template, system = system ~= "" and system or nil, shots = shots,
+      reasoning = reasoning ~= "" and reasoning or nil }
     if rawget(p, "free_form") then prompt.prefix = "" end
     return prompt
   end
 end
 
----vt.prompt(task, p): the task as p's prompt, system, shots and free_form show it.
+---vt.prompt(task, p): the task as p's prompt, system, reasoning, shots and free_form show it.
 function draw.prompt(task, p)
   if not closed.is_record(p) then
     errors.misuse("vt.prompt", "vt.prompt needs a task and the experiment's parameters, not a %s", type(p))

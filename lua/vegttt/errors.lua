@@ -52,6 +52,20 @@ function errors.exit_code(e, no_script)
   return core.exit_code(kind, not no_script)
 end
 
+local full_disk = { "No space left on device", "Disk quota exceeded" }
+
+---The sentence of an error as a person at a command line reads it: with what to do about a disk that is full. kept: what
+---is said of what there is already.
+function errors.sentence(e, kept)
+  local text = tostring(e)
+  for _, cause in ipairs(full_disk) do
+    if text:find(cause, 1, true) then
+      return text .. "; make room there and give the same command again" .. (kept or "")
+    end
+  end
+  return text
+end
+
 local function is_engine(info) return info.what == "C" or info.source:find("^@vegttt/") ~= nil end
 
 ---"file:line: " of the nearest frame outside the engine, or ""; co: in that coroutine, which is suspended.

@@ -27,7 +27,8 @@ local eval = {}
 local verdict_fields = { "status", "correct", "speedup", "speedup_measured", "speedup_lo", "speedup_hi", "speedup_tuned",
   "is_copy", "flags", "protocol", "tier", "machine", "cached", "key", "run", "task", "task_name", "task_digest", "level",
   "code_sha", "source", "confirms", "scale", "stage", "stages", "evaluator", "compiler", "build", "error", "failure",
-  "feedback_text", "worst", "n_checks", "runtime_us", "ref_us", "baseline_us", "roofline", "trials", "ref_trials",
+  "feedback_text", "worst", "n_checks", "n_check_processes", "n_compared", "missed", "n_repeated", "nondeterminism", "sure", "unsure",
+  "placed", "runtime_us", "ref_us", "baseline_us", "roofline", "trials", "ref_trials",
   "ref_first", "trial_sets", "statistic", "n_remeasured", "floor_us", "cores", "corun", "cache_state", "clock", "jail",
   "call", "warm", "check_ms", "time_ms", "v", "t", "t_mono", "timed_in" }
 local Verdict = {}
@@ -169,7 +170,7 @@ end
 
 -- A verdict that another run has, the one to be replayed or one of the experiment: its texts are kept here too.
 local function take_verdict(run, task, code, key, o)
-  local line, dir = replay.verdict(run, task, code, key, o)
+  local line, dir = replay.verdict(task, code, key, o)
   if not line then line, dir = run.donors:verdict(key) end
   if not line then return nil end
   for _, sha in ipairs { line.source or false, line.build and line.build.log or false } do
@@ -191,6 +192,7 @@ local function evaluate(run, task, code, o)
     return verdict_of(line)
   end
   local key = key_of(run, task, code, o)
+  if not run.answered[key] and replay.lacks(task, code, o) then run:count_not_replayed() end
   local line = not o.fresh and (run.record.evals[key] or take_verdict(run, task, code, key, o))
   if line then
     if not run.answered[key] and not line.timed_in then run.meter:spend { evaluations = 1 } end

@@ -13,15 +13,16 @@ local params = require "vegttt.params"
 
 local experiment = {}
 
-local Experiment = closed.class("vt.Experiment", "an experiment", { "name", "doc", "params", "main", "plan", "file",
-  "text", "inputs" })
+local Experiment = closed.class("vt.Experiment", "an experiment", { "name", "doc", "takes", "params", "main", "plan",
+  "file", "text", "inputs", "places" })
 function Experiment:__tostring() return ("experiment %s"):format(self.name) end
 
 function experiment.is(e) return getmetatable(e) == Experiment end
 
 function experiment.new(e)
   local op = "vt.experiment"
-  errors.options(op, e, { name = "string", doc = "string", params = "table", main = "function", plan = "function" })
+  errors.options(op, e, { name = "string", doc = "string", takes = "string", params = "table", main = "function",
+    plan = "function" })
   if not e.name or not e.name:find "^[%w][%w_.-]*$" then
     errors.misuse(op, "%s: name = \"…\" is needed: letters, digits, '_', '-' and '.'", op)
   end
@@ -30,8 +31,8 @@ function experiment.new(e)
   end
   if not e.main then errors.misuse(op, "%s: main = function(run, p) … end is needed", op) end
   params.check(e.params or {}, op)
-  return setmetatable({ name = e.name, doc = e.doc or "", params = e.params or {}, main = e.main, plan = e.plan },
-    Experiment)
+  return setmetatable({ name = e.name, doc = e.doc or "", takes = e.takes, params = e.params or {}, main = e.main,
+    plan = e.plan, places = inputs.module_places() }, Experiment)
 end
 
 local function names(t)
@@ -74,6 +75,7 @@ function experiment.load(file)
   if type(file) ~= "string" then errors.misuse("vt.load", "vt.load needs a file name, not a %s", type(file)) end
   local path = core.find(file) or file
   inputs.note_as("experiment", file, path) -- first: a script may go on without one that is not there, or not right
+  local places = inputs.module_places()
   local read, ok, e, text = inputs.collect(pcall, experiment.load_file, path)
   inputs.note_all(read) -- of whoever loads it; nobody, for the script itself
   if not ok then error(e, 0) end
@@ -82,7 +84,7 @@ function experiment.load(file)
       ("%s returned a %s; an experiment file ends with `return vt.experiment { … }`"):format(file, type(e)))
   end
   read:add("script", path, core.sha256(text))
-  e.file, e.text, e.inputs = path, text, read
+  e.file, e.text, e.inputs, e.places = path, text, read, places
   return e
 end
 

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- What scripts find in the global table: Lua's own library with six changes. What a script reads is noted as
--- an input of its run (reads.lua), os.exit is gone (a run ends by returning or raising), print goes to the run's log and
+-- What scripts find in the global table: Lua's own library with seven changes. What a script reads is noted as
+-- an input of its run (reads.lua), and so is its place when it catches an error that names it, os.exit is gone (a run ends by returning or raising), print goes to the run's log and
 -- to standard output (standard error where --json has that for itself), math.random draws from the run's stream,
 -- coroutine functions pass engine waits outwards, and there is no debug library beyond debug.traceback.
 local core = require "vegttt.core"
@@ -36,6 +36,30 @@ local function random(lo, hi)
   return run.random_stream:random(lo, hi)
 end
 
+-- What a script catches may say in which file it was raised.
+local function has_place(e)
+  local message = errors.is(e) and e.message or e
+  return type(message) == "string" and message:find ":%d+:" ~= nil or errors.is(e) and (e.traceback or "") ~= ""
+end
+
+local function caught(ok, ...)
+  if not ok and has_place(...) then inputs.note_place() end
+  return ok, ...
+end
+
+local function watch_errors(g)
+  local resume = g.coroutine.resume
+  g.pcall = errors.surface(function(...) return caught(pcall(...)) end)
+  g.coroutine.resume = function(...) return caught(resume(...)) end
+  g.xpcall = errors.surface(function(fn, handler, ...)
+    if type(handler) ~= "function" then return caught(xpcall(fn, handler, ...)) end
+    return xpcall(fn, function(e)
+      caught(false, e)
+      return handler(e)
+    end, ...)
+  end)
+end
+
 ---Changes the global table of scripts in place; the Lua half has its own.
 function globals.install()
   local g = core.globals
@@ -48,6 +72,7 @@ function globals.install()
   g.os.exit = nil
   reads.install(g)
   sched.install(g.coroutine)
+  watch_errors(g)
   g.debug = { traceback = function(...)
     inputs.note_place()
     return debug.traceback(...)

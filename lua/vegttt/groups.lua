@@ -65,11 +65,28 @@ function groups.by_task(op, of)
   return out
 end
 
----What tells a sample's code from another's: its digest, else the code, else the text, else the sample itself.
+---What tells a sample's code from another's: its digest, else that of the answer that was read back (whose text is in its
+---line still), else the code, else the text, else the sample itself.
 function groups.code_of(s)
   local class = getmetatable(s)
-  if type(class) == "table" and class.__name == "vt.Sample" then return rawget(s, "code_sha") or s.code or s.text or s end
+  if type(class) == "table" and class.__name == "vt.Sample" then
+    return rawget(s, "code_sha") or rawget(s, "text_sha") or s.code or s.text or s
+  end
   return rawget(s, "code_sha") or rawget(s, "code") or rawget(s, "text") or s
+end
+
+---Each group with the first sample of each of its codes, whatever became of it.
+function groups.codes(list)
+  local out = {}
+  for i, g in ipairs(groups.list("vt.codes", list)) do
+    local have, one = {}, setmetatable({}, { __index = { task = g.task } })
+    for _, s in ipairs(g) do
+      local code = groups.code_of(s)
+      if not have[code] then one[#one + 1], have[code] = s, true end
+    end
+    out[i] = one
+  end
+  return out
 end
 
 ---How many different codes the samples of each group have, added up.

@@ -6,10 +6,13 @@ local advantage = require "vegttt.advantage"
 local archive = require "vegttt.archive"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
+local distil = require "vegttt.distil"
 local draw = require "vegttt.draw"
 local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
 local experiment = require "vegttt.experiment"
+local gather = require "vegttt.gather"
+local groups = require "vegttt.groups"
 local learner = require "vegttt.learner"
 local list = require "vegttt.list"
 local params = require "vegttt.params"
@@ -24,18 +27,28 @@ local stats = require "vegttt.stats"
 local step_stats = require "vegttt.step_stats"
 local tasks = require "vegttt.tasks"
 local update = require "vegttt.update"
+require "vegttt.policy_score"
+require "vegttt.run_statistics"
 require "vegttt.sweep"
+
+-- What is wrong with what a script was asked for, in one sentence to whoever asked: exit code 2, no stack.
+local function refuse(format, ...)
+  if type(format) ~= "string" then errors.misuse("vt.refuse", "vt.refuse needs a sentence, not a %s", type(format)) end
+  errors.usage(format, ...)
+end
 
 local vt = {
   experiment = experiment.new, params = params.common, task_params = params.of_tasks, adapt_params = params.of_updates,
-  load = experiment.load,
+  gather_params = params.of_records, gather = gather.groups,
+  load = experiment.load, refuse = refuse,
   tasks = tasks.get, task = tasks.of, context = prompts.context,
   policy = policy.open, weights = recorded.weights, rollouts = recorded.rollouts, runs = recorded.runs,
-  sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, scores = scores.of, kl = scores.kl, detail = scores.detail,
+  sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, distil = distil, scores = scores.of, kl = scores.kl, detail = scores.detail,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
-  batch = update.batch, learner = learner.new, step_stats = step_stats,
-  select = closed.names("vt.select", { apply = select_.apply, order = select_.order,
+  batch = update.batch, code_of = groups.code_of, codes = groups.codes, learner = learner.new, step_stats = step_stats,
+  select = closed.names("vt.select", { apply = select_.apply, each = select_.each, curves = select_.curves, check = select_.check,
+    order = select_.order,
     rules = closed.names("vt.select.rules", select_.rules) }),
   early_stop = select_.early_stop, archive = archive.new,
   map = sched.map, each = sched.each, all = sched.all, race = sched.race,

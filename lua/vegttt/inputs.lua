@@ -22,6 +22,7 @@ local kinds = {
   engine = { text = "the engine", is_one = true },
   script = { text = "the script %s", is_anywhere = true, is_one = true },
   flag = { text = "the flag --%s" },
+  code = { text = "the code of the experiment %s", is_one = true },
 }
 
 ---Declares a kind. now(name, dir): its digest at this moment, nil when it is not there. is_anywhere: see above.
@@ -60,6 +61,20 @@ function inputs.set_module_places(file)
   script, usual.path, usual.cpath = file, package.path, package.cpath
 end
 
+---Where modules are looked for now, as a script that is loaded finds it.
+function inputs.module_places() return { path = package.path, cpath = package.cpath } end
+
+---What a state of the same process has to know to see inputs as this one does; it takes them.
+function inputs.places() return { script = script, path = usual.path, cpath = usual.cpath } end
+
+function inputs.take_places(places)
+  script, usual.path, usual.cpath = places.script, places.path, places.cpath
+  package.path, package.cpath = usual.path, usual.cpath
+end
+
+---Modules are looked for in these places from here on.
+function inputs.use_module_places(places) package.path, package.cpath = places.path, places.cpath end
+
 -- A module's name as an input: with the places, where a script has set others, for they decide which file it is.
 local function name_of_module(name)
   if package.path == usual.path and package.cpath == usual.cpath then return name end
@@ -76,6 +91,7 @@ local function module_digest(input_name)
 end
 
 inputs.declare("file", "the file %s", inputs.file_digest)
+inputs.declare("found", "the file %s", function(name) return inputs.file_digest(core.find(name) or name) end)
 inputs.declare("module", "the module %s", module_digest)
 inputs.declare("experiment", "the experiment %s", function(name) return inputs.file_digest(core.find(name) or name) end)
 inputs.declare("env", "the environment variable %s", function(name)
@@ -160,10 +176,18 @@ function inputs.note_as(kind, name, path)
   if digest then inputs.note(kind, name, digest) else inputs.note_unrepeatable(path) end
 end
 
+---A file that is looked for here and then where vegttt's own are was read, or found absent: its path.
+function inputs.find(name)
+  local path = core.find(name) or name
+  inputs.note_as("found", name, path)
+  return path
+end
+
 ---The file `path` was read, or found absent.
 function inputs.note_file(path) inputs.note_as("file", path, path) end
 
----A script has seen by what name it was started (package.path, debug.traceback): by another it is another run then.
+---A script has seen by what name it was started (package.path, debug.traceback, an error it caught): by another it is
+---another run then.
 function inputs.note_place()
   if script then inputs.note("place", script, inputs.digest("place", script)) end
 end

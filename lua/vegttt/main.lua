@@ -55,7 +55,8 @@ local function command_of(file, words)
 end
 
 local function print_help(e)
-  core.out(("%s: %s\n\nParameters:\n%s\n\nFlags:\n%s\n"):format(e.name, e.doc, params.help(e.params),
+  local takes = e.takes and ("\n\nWith its defaults it took %s."):format(e.takes) or ""
+  core.out(("%s: %s%s\n\nParameters:\n%s\n\nFlags:\n%s\n"):format(e.name, e.doc, takes, params.help(e.params),
     args.help(params.flags)))
 end
 
@@ -105,11 +106,11 @@ end
 -- ── results ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 local function error_record(e)
-  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = tostring(e) }
+  return { kind = errors.is(e) and e.kind or "script", op = errors.is(e) and e.op or nil, message = errors.sentence(e, ": it goes on from what is recorded") }
 end
 
 local function report_error(e)
-  core.err(("vegttt: %s\n"):format(tostring(e)))
+  core.err(("vegttt: %s\n"):format(errors.sentence(e, ": it goes on from what is recorded")))
   if errors.is(e) and e.traceback and e.traceback ~= "" and (e.kind == "script" or e.kind == "misuse") then
     core.err("stack:\n" .. e.traceback .. "\n")
   end
@@ -134,14 +135,23 @@ local function say_legend(is_json, columns_of)
   if legend ~= "" then say(is_json, "\n" .. legend) end
 end
 
+-- Where the small print of the numbers is.
+local function say_small_print(is_json, dir)
+  local path = ("%s/tables/%s.md"):format(dir, tables.small_print)
+  if core.exists(path) then say(is_json, "\nn, distinct values, ties, method and smallest p of each number: " .. path) end
+end
+
 local function print_result(r, result, is_json)
   local columns_of = {}
-  for i, name in ipairs(r.table_order) do
+  for _, name in ipairs(r.table_order) do
     local t = r.tables[name]
-    say(is_json, "\n" .. name .. "\n" .. t:text())
-    columns_of[i] = t.columns
+    if name ~= tables.small_print then
+      say(is_json, "\n" .. name .. "\n" .. t:text())
+      columns_of[#columns_of + 1] = t.columns
+    end
   end
   say_legend(is_json, columns_of)
+  say_small_print(is_json, r.dir)
   local scalars = result_text(result, 4)
   if scalars ~= "" then say(is_json, "\n" .. scalars) end
   local m = r.meter:copy()
@@ -162,12 +172,15 @@ local function print_stored(r, summary, is_json)
     name = tostring(name)
     local path = ("%s/tables/%s.md"):format(r.dir, name)
     local table_text = core.exists(path) and core.read(path)
-    if table_text then
+    if not table_text then
+      say(is_json, ("\n%s\n\n(%s is not there any more)"):format(name, path))
+    elseif name ~= tables.small_print then
       say(is_json, "\n" .. name .. "\n\n" .. table_text)
       columns_of[#columns_of + 1] = tables.columns_of_markdown(table_text)
     end
   end
   say_legend(is_json, columns_of)
+  say_small_print(is_json, r.dir)
   say(is_json, result_text(summary.result, 15))
   say(is_json, "\nThis run is finished: " .. r.dir)
   say(is_json, "Again from the start: --fresh; an independent repetition: --replicate 1")

@@ -80,17 +80,21 @@ local function with_tasks()
   shared.eval = { "fast", "timing protocol", choices = { "fast", "full" } }
   shared.prompt = { "", "file whose text shows a task, {source} standing for the function; empty = as the model record says" }
   shared.system = { "", "system sentence; empty = as the model record says" }
+  shared.reasoning = { "", "reasoning level of a model whose chat format has one (low, medium, high); empty = the model's own" }
+  shared.max_tasks = { 0, "use only so many tasks, the first of them; 0 = all", min = 0 }
   shared.shots = { 0, "worked examples before the question", min = 0, max = 3 }
   shared.free_form = { false, "let the model begin its answer itself, not with the fence and the signature" }
   shared.preset = { "none", "values that a published text states, for parameters that are not given", choices = presets.names }
   return shared
 end
 
--- kl_to_start needs weights, which a name cannot say.
-local function without(names, one)
+-- What is added to an advantage that is there has a parameter of its own: --kl and --entropy.
+local is_addition = { kl_to_start = true, entropy_bonus = true }
+
+local function advantages()
   local out = {}
-  for _, name in ipairs(names) do
-    if name ~= one then out[#out + 1] = name end
+  for _, name in ipairs(errors.keys(advantage)) do
+    if not is_addition[name] then out[#out + 1] = name end
   end
   return out
 end
@@ -98,9 +102,13 @@ end
 local function with_updates()
   local shared = with_tasks()
   shared.reward = { "default", "what a verdict is worth: a name of vt.reward", choices = errors.keys(reward) }
-  shared.advantage = { "default", "what is learnt from rewards: a name of vt.advantage", choices = without(errors.keys(advantage), "kl_to_start") }
+  shared.advantage = { "default", "what is learnt from rewards: a name of vt.advantage", choices = advantages() }
   shared.loss = { "importance_sampling", "loss of an update",
     choices = { "cispo", "clip_higher", "cross_entropy", "dro", "gspo", "importance_sampling", "ppo" } }
+  shared.entropy = { 0.0, "entropy bonus: this times (mean of ln p, less the token's own) is added to each token's advantage", min = 0 }
+  shared.kl = { 0.0, "pull towards --anchor: this times (mean distance, less the token's own) is added to each token's advantage", min = 0 }
+  shared.anchor = { "start", "what --kl pulls to: the start weights, or a moving average of all weights so far", choices = { "start", "ema" } }
+  shared.ema = { 0.05, "share of the newest weights in the moving average (SDPO as shipped: 0.05)", above = 0, max = 1 }
   shared.null = { "none", "control: frozen = no update, only new draws; shuffled = advantages dealt out anew within a task",
     choices = { "none", "frozen", "shuffled" } }
   shared.steps = { 5, "gradient steps", min = 0, extend = true }
@@ -134,6 +142,15 @@ function params.of_tasks(extra) return merge("vt.task_params", with_tasks(), ext
 
 ---vt.adapt_params(extra): also how the weights are adapted.
 function params.of_updates(extra) return merge("vt.adapt_params", with_updates(), extra) end
+
+---vt.gather_params(extra): those of vt.task_params, and which recorded runs are read in place of a draw.
+function params.of_records(extra)
+  local shared = with_tasks()
+  shared.from = { "", "recorded runs to read, as a glob; empty = draw K samples here" }
+  shared.step = { 0, "the step whose samples are read, where a run has several", min = 0 }
+  shared.k = limited("n", { 8, "samples per task, where they are drawn here", extend = true })
+  return merge("vt.gather_params", shared, extra)
+end
 
 ---Whether these are declarations of vt.task_params or vt.adapt_params.
 function params.are_of_tasks(declared) return of_tasks[declared] or false end

@@ -1,6 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Policies and weights: the sampler, the log-probability, and names for every state of the weights.
+-- Policies and weights: the sampler, and names for every state of the weights. What weights say of given tokens is in
+-- policy_score.lua.
 --
 -- Weights are immutable and named by their hash chain. A group's seed and label come from run seed, task, weights step
 -- and the call's draw label; a sample is number i of its group, and its key adds the weights, the prompt and the
@@ -104,6 +105,19 @@ local function adapter_of(spec)
   return core.is_dir(name) and name or core.find("experiments/adapters/" .. name) or name
 end
 
+-- A model of the process: a cell of a sweep asks its parent for the handle. opened(handle, info) makes the future's value.
+local function begin_opening(spec, opts, opened, ended)
+  if not core.in_cell then
+    local op = core.policy_open(spec, opts)
+    sched.stop_at_interrupt(op) -- nobody waits for a download that he does not want any more
+    return sched.start(op, opened, ended, function(_, line) core.err(line .. "\n") end)
+  end
+  return sched.ask(function(handle, info)
+    ended()
+    return opened(handle, info)
+  end, ended, "open", spec, opts)
+end
+
 local function open_model(spec, opts)
   local asked = core.json_encode(opts)
   opts.trace_http = session.flags.trace_http
@@ -114,18 +128,23 @@ local function open_model(spec, opts)
   end
   if not openings[key] then
     sched.gate "vt.policy"
-    local op = core.policy_open(spec, opts)
-    openings[key] = sched.start(op, function(handle, info)
-      local model = { handle = handle, spec = info.spec, asked = asked, lora = lora_of(opts), plain_spec = plain_spec(info.spec), caps = closed.record("caps", info.caps, errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }),
-        byte_lengths = {}, record = core.json_decode(info.record, "the model record") }
+    openings[key] = begin_opening(spec, opts, function(handle, info)
+      local model = { handle = handle, info = info, spec = info.spec, asked = asked, lora = lora_of(opts), plain_spec = plain_spec(info.spec),
+        caps = closed.record("caps", closed.copy(info.caps), errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }), byte_lengths = {},
+        record = core.json_decode(info.record, "the model record") }
       model.base = policy.weights(model, core.policy_weights(handle, "base"))
       model.start = policy.weights(model, core.policy_weights(handle, "start"))
       open_models[key] = model
       return model
-    end, function() openings[key] = nil end, function(_, line) core.err(line .. "\n") end)
-    sched.stop_at_interrupt(op) -- nobody waits for a download that he does not want any more
+    end, function() openings[key] = nil end)
   end
   return sched.await(openings[key], "vt.policy")
+end
+
+---handle and description of a model, for the state of a cell. [waits]
+function policy.open_shared(spec, opts)
+  local model = open_model(spec, opts)
+  return model.handle, model.info
 end
 
 -- A model's files by content; of a model that is known by name or served, the name.
@@ -211,6 +230,49 @@ function Policy:branch(w)
     weights = apart(w) }, policy_class)
 end
 
+---The policy itself, when it can do all that is named ("update", "score", "targets"): a script asks before it pays for
+---samples that would lead nowhere.
+function Policy:need(...)
+  local what = { update = "be updated", score = "score given answers", targets = "score other tokens than an answer's",
+    tokens = "work in tokens", detail = "say more of a token than its log-probability" }
+  for _, name in ipairs { ... } do
+    if not what[name] then
+      errors.misuse("policy:need", "policy:need knows no '%s'%s", tostring(name), errors.hint(tostring(name), errors.keys(what)))
+    end
+    if not self.caps[name] then errors.usage("the model %s cannot %s, which this experiment needs", self.spec, what[name]) end
+  end
+  return self
+end
+
+---Weights between two of this model, parameter by parameter: (1 - share) a + share b, which begin with a fresh optimiser at
+---b's step; policy:average(teacher, student, 0.05) is one step of an exponential moving average. Made when somebody needs
+---their state: a replay only names them.
+function Policy:average(a, b, share)
+  local op = "policy:average"
+  for _, w in ipairs { a or false, b or false } do
+    if not policy.is_weights(w) or w.model.base.id ~= self.model.base.id then
+      errors.misuse(op, "%s needs two weights of the same model", op)
+    end
+  end
+  errors.number(op, "share", share, 0, 1)
+  if share == 0 or a.id == b.id then return a end
+  if share == 1 then return b end
+  local trained_on, known = { tasks = {}, families = {} }, {}
+  for _, w in ipairs { a, b } do
+    for kind, list in pairs(trained_on) do
+      for _, x in ipairs(w.trained_on[kind] or {}) do
+        if not known[x] then list[#list + 1], known[x] = x, true end
+      end
+    end
+  end
+  for _, list in pairs(trained_on) do table.sort(list) end
+  return policy.recorded_weights(self.model, core.mix_id(a.id, b.id, share), b.step, trained_on, { again = function(w)
+    policy.ready(a)
+    policy.ready(b)
+    w.handle = core.weights_mix(a.handle, b.handle, share).handle
+  end })
+end
+
 ---[waits] Weights of a run's record as its model has them; what is in `folder` is loaded.
 function policy.load(model, folder)
   local info = core.snapshot_info(model.handle, folder)
@@ -234,8 +296,8 @@ end
 function Policy:decode(ids) return core.policy_decode(self.model.handle, ids) end
 
 function Policy:render(messages, o)
-  o = errors.options("policy:render", o, { generation_prompt = "boolean" })
-  return core.policy_render(self.model.handle, messages, o.generation_prompt ~= false)
+  o = errors.options("policy:render", o, { generation_prompt = "boolean", reasoning = "string" })
+  return core.policy_render(self.model.handle, messages, o.generation_prompt ~= false, o.reasoning)
 end
 
 -- ── prompts as tokens ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -247,7 +309,7 @@ local asked_with = setmetatable({}, { __mode = "kv" }) -- token ids -> the promp
 -- { ids, sha, text }: rendered with the record's sentences.
 local function tokens_of(model, p, prefix)
   local begun, messages = prefix or p.prefix or "", p:messages(model.record)
-  local said = { begun }
+  local said = { begun, p.reasoning or "" }
   for _, m in ipairs(messages) do said[#said + 1] = m.role .. "\0" .. m.content end
   said = table.concat(said, "\0")
   local cached = rendered[p]
@@ -255,7 +317,7 @@ local function tokens_of(model, p, prefix)
   if begun ~= "" and not model.caps.prefix then
     errors.misuse("weights:sample", "%s cannot go on from a prefix: its server begins every answer itself", model.spec)
   end
-  local text = core.policy_render(model.handle, messages, true) .. begun
+  local text = core.policy_render(model.handle, messages, true, p.reasoning) .. begun
   local ids = model.caps.tokens and core.policy_encode(model.handle, text, true) or {}
   cached = { model = model, said = said, ids = ids, text = text, sha = core.sha256(text) }
   rendered[p], asked_with[ids] = cached, p
@@ -274,6 +336,14 @@ function policy.prompt_tokens(model, p, what)
   if prompts.is(p) then return tokens_of(model, p).ids end
   if type(p) == "table" then return p end
   errors.misuse(what, "%s needs a prompt or an array of token ids, not a %s", what, type(p))
+end
+
+---How many tokens the model's window holds behind a prompt; nil where it is not known.
+function Policy:room(p)
+  if not prompts.is(p) then errors.misuse("policy:room", "policy:room needs a prompt (task:prompt()), not a %s", type(p)) end
+  local n_ctx = self.caps.n_ctx
+  if not self.caps.tokens or n_ctx == 0 then return nil end
+  return n_ctx - #tokens_of(self.model, p).ids
 end
 
 -- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -305,7 +375,7 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
   "run", "dropped", "recorded" })
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
-  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "entropy", "certainty",
+  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "text_sha", "targets", "entropy", "certainty",
   "confidence", "confidence_tail", "confidence_worst" })
 closed.settable(Group)
 closed.settable(Sample)
@@ -585,62 +655,6 @@ function Weights:resample(s, n, o)
   return policy.stream(self, s.prompt, o, function() end, n > 0 and beginning_of(self.model, s, n) or nil)
 end
 
-local Detail = closed.record_class("a score's detail", { "entropy", "certainty", "confidence" })
-
--- What is kept of a score, and back.
-local function kept_score(logprobs, detail)
-  if not detail then return logprobs end
-  return { logprobs = logprobs, entropy = detail.entropy, certainty = detail.certainty, confidence = detail.confidence }
-end
-
-local function score_of(kept)
-  if core.is_vector(kept) or #kept > 0 or next(kept) == nil then return core.vector(kept) end
-  return core.vector(kept.logprobs), setmetatable({ entropy = core.vector(kept.entropy),
-    certainty = core.vector(kept.certainty), confidence = core.vector(kept.confidence) }, Detail)
-end
-
----T = 1 log-probability of each token after the prompt; detail = k: also entropy, certainty and confidence of each, the
----last over the k likeliest tokens.
-function Weights:score(p, tokens, o)
-  sched.need "weights:score"
-  o = errors.options("weights:score", o, { bill = { "student", "teacher" }, detail = "integer" })
-  if not self.model.caps.score then errors.misuse("weights:score", "%s cannot score given tokens", self.model.spec) end
-  if o.detail and not self.model.caps.detail then
-    errors.misuse("weights:score", "%s gives log-probabilities only, no detail", self.model.spec)
-  end
-  if o.detail and (o.detail < 1 or o.detail > 64) then
-    errors.misuse("weights:score", "weights:score: detail must be 1 to 64 tokens, not %d", o.detail)
-  end
-  if type(tokens) ~= "table" then
-    errors.misuse("weights:score", "weights:score needs an array of token ids, not a %s", type(tokens))
-  end
-  local run = session.run "weights:score"
-  local ids = policy.prompt_tokens(self.model, p, "weights:score")
-  local bill = (o.bill or "student") .. "_tokens"
-  local cost = { prompt_tokens = #ids, scored_tokens = #tokens, [bill] = #tokens }
-  local key = "score/" .. record.hash { weights = self.id, prompt = ids, tokens = core.array(tokens), detail = o.detail }
-  run:charge(cost)
-  run.meter:spend(cost)
-  local known = run.record:get(key)
-  if known then return score_of(known) end
-  local store, store_key = session.content(), core.sha256(key) -- keys of samples are other hashes
-  local text = store and not session.flags.fresh and core.content_get(store, store_key)
-  if text then
-    local kept = core.json_decode(text, "a stored score")
-    run.record:put(key, kept)
-    return score_of(kept)
-  end
-  policy.ready(self)
-  sched.gate "weights:score"
-  local future = sched.start(core.score(self.handle, ids, tokens, o.detail), function(logprobs, detail)
-    local kept = kept_score(logprobs, detail)
-    run.record:put(key, kept)
-    if store then core.content_put(store, store_key, core.json_encode(kept)) end
-    return kept
-  end)
-  return score_of(sched.await(future, "weights:score"))
-end
-
 local snapshot_kinds = { f32 = "exact", bf16 = "export" }
 
 ---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. options.dtype: "f32", the
@@ -672,7 +686,7 @@ function policy.check_spec(spec)
   if problem then errors.usage("--model: %s", problem) end
 end
 
-policy.class = Policy -- update.lua adds policy:update
+policy.class, policy.weights_methods = Policy, Weights -- update.lua adds policy:update, policy_score.lua weights:score and top
 
 ---Makes sure that the backend holds the weights; set by checkpoints.lua, which knows where they are kept.
 function policy.ready() end

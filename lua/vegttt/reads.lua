@@ -37,12 +37,16 @@ local max_stdin = 64 << 20
 local stdin -- { text, digest, is_cut }
 
 local function take_stdin()
-  if not stdin then
+  if not stdin and core.in_cell then
+    stdin = core.cell_ask "stdin"
+  elseif not stdin then
     local text = io.stdin:read(max_stdin + 1) or ""
     stdin = { text = text, digest = core.sha256(text), is_cut = #text > max_stdin }
   end
   return stdin
 end
+
+reads.stdin = take_stdin
 
 local function read_stdin()
   if take_stdin().is_cut then

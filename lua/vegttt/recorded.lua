@@ -67,8 +67,10 @@ local function weights_of(dir, id, what)
   for _, w in ipairs { model.start, model.base } do
     if w.id == id then return w end
   end
-  return policy.load(model, ("%s/ckpt/%s"):format(dir, id)) or errors.raise("usage", "vt.weights",
-    ("%s: the state of weights %s is not in %s/ckpt"):format(what, id:sub(1, 12), dir))
+  local w = policy.load(model, ("%s/ckpt/%s"):format(dir, id))
+  if w then return w end
+  inputs.note_unrepeatable("the state of " .. what) -- its record is there, and the state may be again
+  errors.raise("usage", "vt.weights", ("%s: the state of weights %s is not in %s/ckpt"):format(what, id:sub(1, 12), dir))
 end
 
 function policy.of_record.weights(from) return weights_of(from.dir, from.weights, "a recorded group") end
@@ -113,7 +115,7 @@ function recorded.weights(ref, o)
   if type(ref) ~= "string" then
     errors.misuse("vt.weights", "vt.weights needs \"RUN@SNAPSHOT\" or an adapter folder")
   end
-  if not ref:find "@" then inputs.note_file(ref .. "/adapter_config.json") end
+  inputs.note_file(ref .. "/adapter_config.json")
   if not ref:find "@" or core.exists(ref .. "/adapter_config.json") then
     if not core.exists(ref .. "/adapter_config.json") then
       errors.raise("usage", "vt.weights", ("%s is no adapter folder"):format(ref))
@@ -138,26 +140,39 @@ end
 local of_line = { "text", "code", "tokens", "logprobs", "logprobs_behaviour" }
 for _, name in ipairs(of_line) do
   policy.of_record[name] = function(from, s)
-    if not from.at or name == "code" and not s.code_sha then return nil end
-    local line = index.line(from.dir, "rollouts.jsonl", from.at, s.key)
+    local at = rawget(s, "at")
+    if not at or name == "code" and not s.code_sha then return nil end
+    local line = index.line(from.dir, "rollouts.jsonl", at, s.key)
     line.logprobs, line.logprobs_behaviour = core.vector(line.logprobs), core.vector(line.logprobs_behaviour)
     for _, other in ipairs(of_line) do rawset(s, other, line[other]) end
     return line[name]
   end
 end
 
-local function groups_of(dir)
+-- fn(...) with a collector that waits longer: nothing of a hundred thousand objects that all stay is garbage, and looking
+-- for some at every doubling costs as much as making them.
+local function seldom_collected(fn, ...)
+  local pause = collectgarbage("setpause", 1000)
+  local results = table.pack(pcall(fn, ...))
+  collectgarbage("setpause", pause)
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
+end
+
+local function read_groups(dir)
   local x, groups, verdicts, task_of = index.of(dir), {}, {}, run_files.tasks_of(dir)
   for n, about in ipairs(x.groups) do groups[n] = new_group(dir, about, task_of(about.task)) end
   for n, v in ipairs(x.verdicts) do verdicts[n] = eval.of_index(v, dir) end
   index.each(x, function(n, verdict, at, s)
     local g = groups[n]
-    s.task, s.prompt, s.recorded = g.task, g.prompt, { dir = dir, weights = x.groups[n].weights, at = at }
+    s.task, s.prompt, s.recorded, s.at = g.task, g.prompt, g.recorded, at
     s.result = verdicts[verdict] or not s.code_sha and eval.of_record(nil, g.task) or nil
     g[#g + 1] = policy.recorded_sample(s)
   end)
   return groups
 end
+
+local function groups_of(dir) return seldom_collected(read_groups, dir) end
 
 -- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself.
 local function dirs_of(pattern, own_dir)
@@ -176,7 +191,7 @@ local function rollouts_digest(pattern, own_dir)
   local rows = {}
   for i, dir in ipairs(dirs_of(pattern, own_dir)) do
     rows[i] = table.concat({ dir, core.file_digest(dir .. "/rollouts.jsonl") or "",
-      core.file_digest(dir .. "/evals.jsonl") or "" }, "\0")
+      core.file_digest(dir .. "/evals.jsonl") or "", inputs.folder_digest(dir .. "/tasks") }, "\0")
   end
   return core.sha256(table.concat(rows, "\n"))
 end

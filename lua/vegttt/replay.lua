@@ -30,16 +30,22 @@ local function index_of(dir)
   return index
 end
 
----The recorded line of a verdict, under the key that it has here, and the run it stands in; nil without --reward-from, or
----when that run did not judge this. o: { protocol, confirms }
-function replay.verdict(run, task, code, key, o)
+-- The line of the other run, and its folder; nil without --reward-from, or when that run did not judge this.
+local function find(task, code, o)
   local dir = session.flags.reward_from
-  if not dir then return nil end
-  local known = index_of(dir)[name_of(task.digest, core.sha256(code), o.protocol, o.confirms)]
-  if not known then
-    run:count_not_replayed()
-    return nil
-  end
+  return dir and index_of(dir)[name_of(task.digest, core.sha256(code), o.protocol, o.confirms)] or nil, dir
+end
+
+---Whether a verdict has to come from elsewhere although --reward-from is given: whoever made it, now or before.
+function replay.lacks(task, code, o)
+  return session.flags.reward_from ~= nil and (o.fresh or not find(task, code, o))
+end
+
+---The recorded line of a verdict, under the key that it has here, and the run it stands in, or nil. o: { protocol,
+---confirms }
+function replay.verdict(task, code, key, o)
+  local known, dir = find(task, code, o)
+  if not known then return nil end
   local line = {}
   for k, v in pairs(known) do line[k] = v end
   line.key, line.confirms, line.timed_in = key, o.confirms, known.timed_in or dir

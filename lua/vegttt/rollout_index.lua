@@ -13,11 +13,11 @@ local run_files = require "vegttt.run_files"
 
 local index = {}
 
-local version = "vegttt rollouts.index 1"
+local version = "vegttt rollouts.index 2"
 local least = 2000 -- samples from which on the index is kept: fewer are parsed faster than anybody notices
 
 -- Of a sample: where its line begins, its group and its verdict (0: none); then what a line says, texts as places in a list.
-local row = "<i8 I4 I4 i8 i8 i8 I4 I4 I4 d d d d d d s1"
+local row = "<i8 I4 I4 i8 i8 i8 I4 I4 I4 I4 d d d d d d s1"
 local none = 0 / 0 -- a number that is absent: JSON has no NaN
 
 -- What of a verdict is read at once; the rest is in its line.
@@ -57,7 +57,7 @@ local function read_samples(dir, verdict_of)
       groups[#groups + 1], by[name] = g, g
     end
     local s = { at = at, key = line.key, i = line.i, seed = core.parse_u64(line.seed), n_tokens = line.n_tokens, finish = line.finish,
-      code_sha = line.code_sha, logprob = line.logprob, logprob_mean = line.logprob_mean, logprob_code = line.logprob_code,
+      code_sha = line.code_sha, text_sha = not line.code_sha and line.text and core.sha256(line.text) or nil, logprob = line.logprob, logprob_mean = line.logprob_mean, logprob_code = line.logprob_code,
       temperature = line.temperature, seen = line.seen, verdict = line.code_sha and verdict_of[line.task .. "/" .. line.code_sha] }
     g.samples[#g.samples + 1], by_key[line.key] = s, s
   end)
@@ -92,7 +92,7 @@ local function make(dir)
   end
   for n, g in ipairs(groups) do
     for _, s in ipairs(g.samples) do
-      rows[#rows + 1] = row:pack(s.at, n, s.verdict or 0, s.i, s.seed, s.n_tokens or -1, text(s.finish), text(s.code_sha), text(s.seen),
+      rows[#rows + 1] = row:pack(s.at, n, s.verdict or 0, s.i, s.seed, s.n_tokens or -1, text(s.finish), text(s.code_sha), text(s.text_sha), text(s.seen),
         s.logprob or none, s.logprob_mean or none, s.logprob_code or none, s.temperature or none, s.reward or none,
         s.advantage or none, s.key)
     end
@@ -151,11 +151,11 @@ local function number(v) return v == v and v or nil end
 function index.each(x, fn)
   local at, unpack, rows, texts = 1, row.unpack, x.rows, x.texts
   for _ = 1, x.n do
-    local line, group, verdict, i, seed, n_tokens, finish, code, seen, logprob, mean, of_code, temperature, reward, advantage, key
-    line, group, verdict, i, seed, n_tokens, finish, code, seen, logprob, mean, of_code, temperature, reward, advantage, key, at =
+    local line, group, verdict, i, seed, n_tokens, finish, code, answer, seen, logprob, mean, of_code, temperature, reward, advantage, key
+    line, group, verdict, i, seed, n_tokens, finish, code, answer, seen, logprob, mean, of_code, temperature, reward, advantage, key, at =
       unpack(row, rows, at)
     fn(group, verdict, line, { i = i, seed = seed, n_tokens = n_tokens >= 0 and n_tokens or nil, finish = texts[finish],
-      code_sha = texts[code], seen = texts[seen], logprob = number(logprob), logprob_mean = number(mean), logprob_code = number(of_code),
+      code_sha = texts[code], text_sha = texts[answer], seen = texts[seen], logprob = number(logprob), logprob_mean = number(mean), logprob_code = number(of_code),
       temperature = number(temperature), reward = number(reward), advantage = number(advantage), key = key })
   end
 end

@@ -204,7 +204,7 @@ local function note_for_parent(r, read)
   if not parent then return end
   for _, set in ipairs { read, r.inputs } do
     for _, x in ipairs(set.list) do
-      if x.kind ~= "engine" and x.kind ~= "flag" then
+      if x.kind ~= "engine" and x.kind ~= "flag" and x.kind ~= "code" then
         parent:note_input(x.kind == "script" and "experiment" or x.kind, x.name, x.digest)
       end
     end
@@ -212,7 +212,7 @@ local function note_for_parent(r, read)
 end
 
 ---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, within = the
----run that this one is a part of }
+---run that this one is a part of, dirs = the folders of all of those }
 function run.open(e, values, origins, o)
   local planned, plan = inputs.collect(function() return e.plan and e.plan(values) end) -- before anything is written: it
   -- may find the parameters wanting
@@ -541,7 +541,7 @@ end
 
 -- ── what main gets: the calls and a few fields; everything else of a run is the engine's ─────────────────────────────
 
-local public = { "log", "table", "plot", "save", "sweep", "kernels", "rng", "meter", "stage" }
+local public = { "log", "table", "statistics", "plot", "save", "sweep", "kernels", "rng", "meter", "stage" }
 local runs = setmetatable({}, { __mode = "k" }) -- view -> run
 local view_methods = {}
 local View = closed.class("vt.Run", "a run", { "id", "dir", "params", "seed" }, view_methods)
@@ -564,6 +564,6 @@ function Run.script_view(r)
   return view
 end
 
-run.class, run.plain = Run, plain -- sweep.lua adds run:sweep, draw.lua run:kernels
+run.class, run.plain = Run, plain -- sweep.lua adds run:sweep, draw.lua run:kernels, run_statistics.lua run:statistics
 
 return run

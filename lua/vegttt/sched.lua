@@ -30,7 +30,13 @@ local stopped_early = {} -- op -> true: cancelled when the run is interrupted
 local timers = {}
 local alive = {}
 local never
+local main_task -- of the run that goes on
+local turned -- settles when the loop has turned once more
+local asked, n_asked = {}, 0 -- in a cell: id -> future of what its parent was asked
 local limit -- { at, error } of the run that goes on, or nil
+
+---When the run that goes on ends at the latest, { at, error }, or nil.
+function sched.limit() return limit end
 
 local function is_over() return limit and core.now() > limit.at and limit.error end
 
@@ -114,6 +120,30 @@ function sched.start(op, then_do, finally, on_part)
     future:settle(result[1], result[2])
   end
   return future
+end
+
+---In a cell: asks the state that opened it for something that takes a while. Its future, whose value answered(values…)
+---makes; failed() is called where there is no answer.
+function sched.ask(answered, failed, verb, ...)
+  local future = sched.future()
+  asked[core.cell_ask("later", verb, ...)] = { future = future, answered = answered, failed = failed }
+  n_asked = n_asked + 1
+  return future
+end
+
+---Waits until the loop has turned once more, or for so many seconds, or until sched.ring().
+function sched.next_turn(seconds, what)
+  local timer = seconds < math.huge and sched.after(seconds, function() end)
+  turned = turned or sched.future()
+  local ok, e = pcall(sched.await, turned, what)
+  if timer then timer.is_off = true end
+  if not ok then error(e, 0) end
+end
+
+function sched.ring()
+  local waited = turned
+  turned = nil
+  if waited then waited:settle(true) end
 end
 
 ---An interrupt cancels the operation instead of letting it end.
@@ -374,8 +404,24 @@ local function run_ready()
   ready, ready_first = {}, 1
 end
 
+-- What the parent of a cell tells it: an answer to sched.ask, or that it is given up.
+local function hear(kind, id, ok, ...)
+  if kind == "cancel" then
+    if main_task then cancel(main_task, errors.new(id)) end
+    return
+  end
+  local a = asked[id]
+  asked[id], n_asked = nil, n_asked - 1
+  if ok then
+    a.future:settle(xpcall(a.answered, sched.wrap_error, ...))
+  else
+    a.failed()
+    a.future:settle(false, errors.new((...)))
+  end
+end
+
 local function turn(timeout_s)
-  local done, n_signals, parts = core.turn(timeout_s)
+  local done, n_signals, parts, told = core.turn(timeout_s)
   for _, part in ipairs(parts) do
     local handler = part_handlers[part[1]]
     if handler then handler(part[2], part[3]) end
@@ -385,6 +431,8 @@ local function turn(timeout_s)
     handlers[op], part_handlers[op], stopped_early[op] = nil, nil, nil
     if handler then handler(core.result(op)) end
   end
+  for _, message in ipairs(told or {}) do hear(table.unpack(message)) end
+  sched.ring()
   return n_signals
 end
 
@@ -419,7 +467,7 @@ local function run_until_over(main, hooks)
       return "interrupted"
     end
     local timer_s = next_timer_s()
-    if n_running == 0 and timer_s == math.huge and ready_first > #ready then
+    if n_running + n_asked == 0 and timer_s == math.huge and ready_first > #ready then
       close_all()
       return "failed", errors.new { kind = "misuse", op = "vt", retryable = false,
         message = "every task of the script waits for another one; nothing can go on" }
@@ -451,13 +499,13 @@ function sched.run(fn, run, hooks)
   never = sched.future()
   sched.is_draining = false
   local main = new_task(nil, fn)
-  main.run = run
+  main.run, main_task = run, main
   if hooks.limit then set_limit(main, hooks.limit) end
   core.warden(true)
   local status, value = run_until_over(main, hooks)
   core.warden(false) -- what follows writes, and is quick
   core.deadline(nil)
-  limit = nil
+  limit, main_task = nil, nil
   return status, value
 end
 

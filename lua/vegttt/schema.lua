@@ -79,7 +79,7 @@ non_finite[].path?  list  the keys that lead to one
 non_finite[].is?    text  nan, inf or -inf
 unrepeatable?  list   what main asked that may answer otherwise next time (commands, the clock); such a run is said to be so
 inputs?     text      SHA-256 of inputs.jsonl when the run was finished: a list that is another is damaged, and answers nobody
-not_replayed?  whole  verdicts that the run of --reward-from did not have, judged anew by the last attempt
+not_replayed?  whole  verdicts that the run of --reward-from did not have, whenever they were judged
 params      object    the resolved parameters
 params.**?  any|null  by name
 meter       object    the costs
@@ -188,8 +188,18 @@ feedback?     text     what the model may be told
 flags         list     copy, contended, unsettled, …
 speedup       number   over the baseline; 0 when not correct, 1 for a copy
 speedup_measured  number  as timed, copies included
-speedup_lo?   number   lower end of its 95 % interval
+speedup_lo?   number   lower end of its interval over all placements; at most 1 unless sure
 speedup_hi?   number   upper end
+sure?         boolean  faster at every placement of code and stack and on contaminated inputs, and settled
+unsure?       text     why a speedup above 1 is not sure
+placed?       list     the timings after the first, elsewhere or on other inputs
+placed[].placement  whole    which place of code and stack
+placed[].inputs     text     benchmark or contaminated
+placed[].pairs      whole    pairs of runs
+placed[].speedup    number   there
+placed[].lo         number   lower end of its interval
+placed[].hi         number   upper end
+placed[].settled    boolean  its precision was reached
 speedup_tuned? number  over the tuned reference
 runtime_us?   number   of the candidate
 ref_us?       number   of the baseline, in the same minutes
@@ -198,7 +208,15 @@ worst?        number|null  largest error, in shares of the bound
 roofline?     number   share of the memory roofline
 floor_us?     number   time below which nobody can be
 n_remeasured? whole    times that a figure below the floor was measured again
-n_checks?     whole    input sets that were compared
+n_checks?     whole    calls that were compared before timing
+n_check_processes? whole  processes that made them
+n_compared?   whole    calls that were compared in all
+missed?       object   chance that a kernel wrong in one of so many calls was right in all of these
+missed.one_in_100   number  wrong in one of 100
+missed.one_in_200   number  wrong in one of 200
+missed.one_in_1000  number  wrong in one of 1,000
+n_repeated?   whole    calls on inputs that had been met before
+nondeterminism? number  share of them that left other bits
 check_ms?     number   time for that
 time_ms?      number   time for timing
 statistic?    text     how speedup was made from the trials
@@ -224,13 +242,14 @@ build.log?        text     SHA-256 of the compiler's log: a file of blobs/
 build.diagnostics?  list   its messages
 build.diagnostics[].line?    whole  line in the candidate
 build.diagnostics[].column?  whole  column
-build.diagnostics[].kind?    text   error, warning, …
+build.diagnostics[].kind?    text   error; own: the candidate may have chosen the words; warning, …
 build.diagnostics[].text?    text   the message
 source?       text     SHA-256 of the assembled source: a file of blobs/
 failure?      object   the first thing that went wrong in a run of the code
 failure.kind?      text   wrong, crash, timeout, …
 failure.scale?     text   sizes of it
 failure.inputs?    text   the distribution of its inputs
+failure.nth_call?  whole  which call of its process it was, where there were several
 failure.call?      text   how the call ended
 failure.signal?    whole  the signal
 failure.syscall?   whole  the call of the system that was refused

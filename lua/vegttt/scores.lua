@@ -12,9 +12,10 @@ local stats = require "vegttt.stats"
 local scores = {}
 
 local Row = closed.record_class("a row of vt.scores", { "n", "n_tasks", "sample_correct", "sample_fast_1",
-  "sample_fast_1_sure", "lo", "hi", "distinct", "copies", "nll" })
+  "sample_fast_1_sure", "lo", "hi", "no_copies", "per_code", "distinct", "copies", "nll" })
 
----The shares of a list of groups, each a mean over tasks; lo and hi belong to sample_fast_1_sure. distinct: codes over samples;
+---The shares of a list of groups, each a mean over tasks; lo and hi belong to sample_fast_1_sure. no_copies:
+---sample_fast_1_sure of those that are no copies; per_code: of each different code once. distinct: codes over samples;
 ---copies: share of samples that are the shown body; nll: mean over samples of -logprob.
 function scores.of(drawn)
   local samples = groups.samples("vt.scores", drawn, "logprob")
@@ -24,6 +25,7 @@ function scores.of(drawn)
   for _, s in ipairs(samples) do nll = nll and s.logprob and nll - s.logprob / #samples end -- imported ones may have none
   return setmetatable({ n = #samples, n_tasks = sure.n, sample_correct = stats.rate(samples, "correct").value,
     sample_fast_1 = stats.fast(samples, 1).value, sample_fast_1_sure = sure.value, lo = sure.lo, hi = sure.hi,
+    no_copies = stats.fast_sure(samples, 1, { copies = false }).value, per_code = stats.fast_sure(samples, 1, { per = "code" }).value,
     distinct = sure.n_distinct / #samples, copies = stats.rate(samples, "is_copy").value, nll = nll }, Row)
 end
 

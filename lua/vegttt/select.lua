@@ -2,14 +2,11 @@
 --
 -- Selection: rules that pick one sample of a group, from what a rule may know, at a cost that computes itself.
 --
--- A rule sees candidates, not samples: text, length, log-probabilities. Reading `speedup` or `result` raises;
--- c:measure() returns a speedup and is billed to the rule, c:check() whether the code is correct. Rules themselves are in
--- rules.lua; early_stop is the selection rule over steps.
---
--- The pool says which samples may be picked at all: copies of the shown body are most of what a small model writes, and
--- the likeliest answers nearly always are copies, so a rule that only avoids them looks like a rule that finds fast code.
--- The number of groups stays the same in every pool: one in which nothing is left fails.
+-- What a rule sees, and of which samples, is in select_view.lua; the rules that are shipped in rules.lua; early_stop is the
+-- selection rule over steps. vt.select.each looks at the groups once for any number of rules and pools. The number of
+-- groups stays the same in every pool: one in which nothing is left fails.
 local closed = require "vegttt.closed"
+local curve = require "vegttt.select_curve"
 local errors = require "vegttt.errors"
 local groups_ = require "vegttt.groups"
 local list = require "vegttt.list"
@@ -17,60 +14,13 @@ local params_ = require "vegttt.params"
 local rng = require "vegttt.rng"
 local rules = require "vegttt.rules"
 local stats = require "vegttt.stats"
+local view_ = require "vegttt.select_view"
 
 local select_ = { rules = rules.by_name, order = rules.order }
 
-local free = { "i", "text", "code", "code_sha", "n_tokens", "finish", "seed", "logprob", "logprob_mean", "logprob_code",
-  "logprobs", "entropy", "certainty", "confidence", "confidence_tail", "confidence_worst" }
-local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true,
-  speedup_hi = true }
-
-local may_be_absent = { n_tokens = true, logprob = true, logprob_mean = true, logprob_code = true } -- of imported samples
-
-local samples = setmetatable({}, { __mode = "k" }) -- candidate -> sample
-local methods = {}
-
-function methods:check()
-  local s = samples[self]
-  s.cost.checks = s.cost.checks + 1
-  return s.sample.result.correct
-end
-
-function methods:measure()
-  local s = samples[self]
-  s.cost.measures = s.cost.measures + 1
-  return s.sample.result.correct and s.sample.result.speedup or 0
-end
-
-local Candidate = closed.class("vt.Candidate", "a candidate", free, methods)
-local method_or_nothing = Candidate.__index
-function Candidate:__index(key)
-  local s = samples[self]
-  if Candidate.fields[key] then
-    local v = s.sample[key]
-    if v == nil and may_be_absent[key] then
-      errors.misuse("vt.select", "the samples have no '%s': they were imported without it; leave such rules out", key)
-    end
-    return v
-  end
-  if key == "correct" and s.mode == "after_check" then return true end
-  if billed[key] then
-    errors.misuse("vt.select",
-      "a selection rule cannot read '%s'; call c:measure() or c:check(), which the rule is billed for", key)
-  end
-  return method_or_nothing(self, key)
-end
-function Candidate.__newindex() errors.misuse("vt.select", "candidates do not change") end
-
-local function candidate(sample, mode, cost)
-  local c = setmetatable({}, Candidate)
-  samples[c] = { sample = sample, mode = mode, cost = cost }
-  return c
-end
-
 local Picks = {}
 local Cost = closed.record_class("picks.cost", { "checks", "measures" })
-local picks_class = closed.class("vt.Picks", "picks", { "cost", "n" }, Picks)
+local picks_class = closed.class("vt.Picks", "picks", { "cost", "n", "known" }, Picks)
 
 local function mean(values)
   local sum = 0
@@ -108,16 +58,19 @@ local outcome = {
   log_speedup = function(v) return v.correct and math.log(v.speedup) or 0 end,
 }
 
----selected_fast_p of the papers, interval over tasks.
-function Picks:fast(p)
-  p = errors.number("picks:fast", "p", p or 1, 0)
-  return stats.mean_ci(task_scores(self, function(v) return stats.is_fast(v, p) and 1 or 0 end))
+-- The share of tasks with such a pick, interval over tasks; picks do not change, so it is computed once.
+local function share(picks, what, p, is_hit)
+  local key, known = ("%s %g"):format(what, p), rawget(picks, "known")
+  if not known[key] then
+    known[key] = stats.mean_ci(task_scores(picks, function(v) return is_hit(v, p) and 1 or 0 end), { bootstrap = 2000 })
+  end
+  return known[key]
 end
 
-function Picks:fast_sure(p)
-  p = errors.number("picks:fast_sure", "p", p or 1, 0)
-  return stats.mean_ci(task_scores(self, function(v) return stats.is_sure(v, p) and 1 or 0 end))
-end
+---selected_fast_p of the papers.
+function Picks:fast(p) return share(self, "fast", errors.number("picks:fast", "p", p or 1, 0), stats.is_fast) end
+
+function Picks:fast_sure(p) return share(self, "sure", errors.number("picks:fast_sure", "p", p or 1, 0), stats.is_sure) end
 
 ---One number per task, in the order in which tasks first appear, for paired tests against another rule's: the share of
 ---what was picked that is "fast" or "fast_sure", or its "log_speedup". Where nothing correct was picked the shown
@@ -153,53 +106,34 @@ function Picks:by_task()
   return rows
 end
 
--- Whether a verdict's sample is in a pool. A near-copy is one whose interval lies where copies' timings do.
-local in_pool = {
-  all = function() return true end,
-  no_copies = function(v) return not v.is_copy end,
-  no_near_copies = function(v)
-    return not (v.is_copy or v.correct and (v.speedup_lo or 0) >= 0.97 and (v.speedup_hi or math.huge) <= 1.03)
-  end,
-}
-
--- The samples of a group that a rule may pick from; distinct: the first of each code.
-local function pool_of(group, mode, pool, is_distinct)
-  local out, have = {}, {}
-  for _, s in ipairs(group) do
-    if not s.result then
-      errors.misuse("vt.select.apply", "vt.select.apply: a sample has no verdict; call vt.eval.all first")
-    end
-    local code = groups_.code_of(s)
-    local is_in = (mode == "before_check" or s.result.correct) and pool(s.result)
-    if is_in and not (is_distinct and have[code]) then
-      out[#out + 1], have[code] = s, true
-    end
-  end
-  return out
-end
-
-local function run_rule(rule, group, params, stream, cost, pool, is_distinct)
-  local mode = rule.mode or "after_check"
-  local cs, of = {}, {}
-  for i, s in ipairs(pool_of(group, mode, pool, is_distinct)) do
-    cs[i] = candidate(s, mode, cost)
-    of[cs[i]] = s
-  end
-  if #cs == 0 then return {} end
+-- What a script's rule picks of candidates, as samples.
+local function picked_of(rule, view, mode, params, stream, cost)
+  local cs, of = view_.candidates(view.samples, mode, cost)
   local picked = rule.pick(cs, params, stream)
-  if getmetatable(picked) == Candidate then picked = { picked } end
+  if view_.is_candidate(picked) then picked = { picked } end
   if type(picked) ~= "table" then
     errors.misuse("vt.select.apply", "rule '%s' returned a %s; it must return a candidate or a list of them",
       rule.name, type(picked))
   end
-  local out = {}
   if #picked == 0 then
     errors.misuse("vt.select.apply", "rule '%s' returned an empty list; it must pick at least one candidate", rule.name)
   end
+  local out = {}
   for i, c in ipairs(picked) do
     out[i] = of[c] or errors.misuse("vt.select.apply",
       "rule '%s' returned something that is not one of its candidates", rule.name)
   end
+  return out
+end
+
+-- The samples that a rule picks of a view.
+local function run_rule(rule, view, mode, params, stream, cost)
+  if view.n == 0 then return {} end
+  if not rule.choose then return picked_of(rule, view, mode, params, stream, cost) end
+  view.cost = cost
+  local at, out = rule.choose(view, params, stream), {}
+  if type(at) == "number" then return { view.samples[at] } end
+  for i, place in ipairs(at) do out[i] = view.samples[place] end
   return out
 end
 
@@ -223,22 +157,106 @@ local function rule_of(op, rule)
   return rule
 end
 
-local apply_options = { params = "table", seed = "integer", pool = { "all", "no_copies", "no_near_copies" },
-  distinct = "boolean" }
+local function new_picks(n)
+  return setmetatable({ cost = setmetatable({ checks = 0, measures = 0 }, Cost), n = n, known = {} }, picks_class)
+end
 
----vt.select.apply(rule, groups, { params, seed, pool, distinct }) -> picks
+-- Every rule in every pool over groups that were checked: [pool][rule] -> picks. A view is made once for all rules.
+local function apply_all(all, groups, pools, params, seed)
+  local out = {}
+  for _, pool in ipairs(pools) do
+    out[pool] = {}
+    for _, rule in ipairs(all) do out[pool][rule.name] = new_picks(#groups) end
+  end
+  for i, g in ipairs(groups) do
+    for _, pool in ipairs(pools) do
+      local views = {}
+      for _, rule in ipairs(all) do
+        local mode, picks = pool == "before_check" and pool or rule.mode or "after_check", out[pool][rule.name]
+        views[mode] = views[mode] or view_.of(view_.pool(g, mode, pool))
+        local stream = rng.new(seed, ("select/%s/%d"):format(rule.name, i))
+        picks[i] = { group = g, samples = run_rule(rule, views[mode], mode, params[rule], stream, picks.cost) }
+      end
+    end
+  end
+  return out
+end
+
+local apply_options = { params = "table", seed = "integer", pool = view_.pools }
+
+---vt.select.apply(rule, groups, { params, seed, pool }) -> picks
 function select_.apply(rule, groups, o)
   o = errors.options("vt.select.apply", o, apply_options)
   rule = rule_of("vt.select.apply", rule)
-  groups = groups_.list("vt.select.apply", groups)
-  local params = params_of(rule, o.params or {})
-  local picks = setmetatable({ cost = setmetatable({ checks = 0, measures = 0 }, Cost), n = #groups }, picks_class)
-  for i, g in ipairs(groups) do
-    local stream = rng.new(o.seed or 42, ("select/%s/%d"):format(rule.name, i))
-    picks[i] = { group = g, samples = run_rule(rule, g, params, stream, picks.cost, in_pool[o.pool or "all"],
-      o.distinct) }
+  local pool = o.pool or "all"
+  return apply_all({ rule }, groups_.list("vt.select.apply", groups), { pool }, { [rule] = params_of(rule, o.params or {}) },
+    o.seed or 42)[pool][rule.name]
+end
+
+-- The rules of a list, each once, with their parameters.
+local function rules_of(op, all)
+  local params, known, once = {}, {}, {}
+  if type(all) ~= "table" then errors.misuse(op, "%s needs a list of rules, not a %s", op, type(all)) end
+  for _, rule in ipairs(all) do
+    rule = rule_of(op, rule)
+    if known[rule.name] and known[rule.name] ~= rule then errors.misuse(op, "%s: two rules are called '%s'", op, rule.name) end
+    if not known[rule.name] then once[#once + 1] = rule end
+    known[rule.name], params[rule] = rule, params_of(rule, {})
   end
-  return picks
+  return once, params
+end
+
+local function pools_of(op, given)
+  if given == nil then return view_.pools end
+  for _, pool in ipairs(given) do errors.options(op, { pool = pool }, { pool = view_.pools }) end
+  return given
+end
+
+---vt.select.each(rules, groups, { seed, pools }) -> [pool][rule's name] -> picks; pools: all there are.
+function select_.each(all, groups, o)
+  local op = "vt.select.each"
+  o = errors.options(op, o, { seed = "integer", pools = "table" })
+  local once, params = rules_of(op, all)
+  return apply_all(once, groups_.list(op, groups), pools_of(op, o.pools), params, o.seed or 42)
+end
+
+---vt.select.curves(rules, groups, { pools, subsets, seed }) -> [pool][rule's name] -> { { k, fast, fast_sure }, … }.
+function select_.curves(all, groups, o)
+  local op = "vt.select.curves"
+  o = errors.options(op, o, { pools = "table", subsets = "integer", seed = "integer" })
+  local once, params = rules_of(op, all)
+  local function pick(rule, subset, pool, seed)
+    return apply_all({ rule }, subset, { pool }, params, seed)[pool][rule.name]
+  end
+  return curve.of(once, groups_.list(op, groups), { pools = pools_of(op, o.pools), seed = o.seed or 42, pick = pick,
+    subsets = errors.number(op, "subsets", o.subsets or 20, 1) })
+end
+
+-- What a rule is tried on before anything is paid for: samples that were never drawn.
+local function made_up()
+  local task, group = { id = 0, name = "made_up" }, {}
+  for i = 1, 4 do
+    local code = ("  for (int i = 0; i < n; i++) y[i] = x[i] * %d;"):format(i // 2)
+    group[i] = { i = i, task = task, text = code, code = code, code_sha = "sha of " .. code, tokens = { 1, 2, 3 },
+      n_tokens = 2 + i, finish = "stop", seed = i, logprob = -1.0 * i, logprob_mean = -i / (2 + i), logprob_code = -0.5 * i,
+      logprobs = list.vector(2 + i, -i / (2 + i)), entropy = 0.1 * i, certainty = 1.0 * i, confidence = 2.0 * i,
+      confidence_tail = 1.5 * i, confidence_worst = 1.0 * i, result = { correct = i ~= 3, speedup = 0.5 * i,
+        speedup_measured = 0.5 * i, speedup_lo = 0.4 * i, speedup_hi = 0.6 * i, is_copy = i == 1,
+        status = i == 3 and "wrong_output" or "correct_fast" } }
+  end
+  group.task = task
+  return { group }
+end
+
+---vt.select.check(rule) -> rule: refuses, before anything is paid for, one that cannot pick of four samples that are made up.
+function select_.check(rule)
+  local op = "vt.select.check"
+  rule = rule_of(op, rule)
+  local ok, e = pcall(select_.apply, rule, made_up())
+  if not ok then
+    errors.usage("rule '%s' fails on a group of made-up samples: %s", rule.name, (tostring(e):gsub("^[^\n]-:%d+: ", "")))
+  end
+  return rule
 end
 
 -- ── early stopping ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -40,7 +40,13 @@ function session.evaluator(which)
   which = which or "first"
   if not evaluators[which] then
     open_store()
-    local handle, info = core.eval_open { store = store_folder, unsafe_jail = session.flags.unsafe_jail }
+    local handle, info
+    if core.in_cell then
+      handle, info = core.cell_ask("evaluator", which)
+      evaluators[which] = { handle = handle, info = info }
+      return handle, info
+    end
+    handle, info = core.eval_open { store = store_folder, unsafe_jail = session.flags.unsafe_jail }
     evaluators[which] = { handle = handle, info = info }
   end
   return evaluators[which].handle, evaluators[which].info

@@ -12,7 +12,7 @@ local text = require "vegttt.text"
 local statistic = { min_units = 8, seed = 20260101 }
 
 local Result = closed.class("vt.Result", "a statistic", { "value", "lo", "hi", "sd", "n", "n_samples", "n_distinct",
-  "ties", "zeros", "p", "p_min", "bound", "method", "unit" })
+  "ties", "zeros", "p", "p_min", "bound", "method", "unit", "wins", "losses" })
 
 local function number(v) return text.number(v, 4) end
 

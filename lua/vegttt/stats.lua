@@ -73,7 +73,7 @@ end
 local function of_verdict(op, fn)
   return function(v, p)
     if type(v) ~= "table" then errors.misuse(op, "%s needs a verdict, not a %s", op, type(v)) end
-    return fn(v, statistic.threshold(op, p))
+    return fn(v, p == nil and 1 or statistic.threshold(op, p))
   end
 end
 stats.is_fast, stats.is_sure = of_verdict("vt.stats.is_fast", is_fast), of_verdict("vt.stats.is_sure", is_sure)
@@ -137,14 +137,16 @@ function stats.by_task(of)
   return rows
 end
 
--- Per task: number of samples and of hits under fast_p, or fast_p for sure.
-local function counts(op, of, p, sure)
-  local out, by, is_hit = {}, groups.by_task(op, of), sure and is_sure or is_fast
+-- Per task: number of samples and of hits under fast_p. o: sure; copies = false, which are no hits then; per = "code".
+local function counts(op, of, p, o)
+  local out, by, is_hit = {}, groups.by_task(op, of), o and o.sure and is_sure or is_fast
+  if o and o.per == "code" then by = groups.codes(by) end
   p = statistic.threshold(op, p)
   for i, g in ipairs(by) do
     local c = 0
     for _, s in ipairs(g) do
-      if is_hit(need_result(op, s), p) then c = c + 1 end
+      local v = need_result(op, s)
+      if is_hit(v, p) and not (o and o.copies == false and v.is_copy) then c = c + 1 end
     end
     out[i] = { id = g.task and g.task.id or 0, n = #g, c = c }
   end
@@ -162,10 +164,13 @@ local function over_tasks(values, by)
   return r
 end
 
----Unbiased pass@k per task (success: fast_p, p = 1; sure: for sure), mean over tasks.
+local unit_options = { p = "number", sure = "boolean", copies = "boolean", per = { "sample", "code" } }
+
+---Unbiased pass@k per task (success: fast_p, p = 1; sure: for sure), mean over tasks. copies = false: a copy is no success;
+---per = "code": of k different codes.
 function stats.pass_at_k(of, k, o)
-  o = errors.options("vt.stats.pass_at_k", o, { p = "number", sure = "boolean" })
-  local values, tasks, by = {}, counts("vt.stats.pass_at_k", of, o.p, o.sure)
+  o = errors.options("vt.stats.pass_at_k", o, unit_options)
+  local values, tasks, by = {}, counts("vt.stats.pass_at_k", of, o.p, o)
   for i, t in ipairs(tasks) do
     need_k("vt.stats.pass_at_k", k, t.n)
     values[i] = formulas.pass_at_k(t.n, t.c, k)
@@ -173,22 +178,27 @@ function stats.pass_at_k(of, k, o)
   return over_tasks(values, by)
 end
 
----Expected best speedup of k draws without replacement per task (0 when not correct), mean over tasks.
-function stats.best_of_k(of, k)
+---Expected best speedup of k draws without replacement per task (0 when not correct, and, with copies = false, of a copy),
+---mean over tasks.
+function stats.best_of_k(of, k, o)
+  o = errors.options("vt.stats.best_of_k", o, { copies = "boolean" })
   local values, by = {}, groups.by_task("vt.stats.best_of_k", of)
   for i, g in ipairs(by) do
     local x = {}
     need_k("vt.stats.best_of_k", k, #g)
-    for j, s in ipairs(g) do x[j] = need_result("vt.stats.best_of_k", s).correct and s.result.speedup or 0 end
+    for j, s in ipairs(g) do
+      local v = need_result("vt.stats.best_of_k", s)
+      x[j] = v.correct and not (o.copies == false and v.is_copy) and v.speedup or 0
+    end
     values[i] = formulas.best_of_k(x, k)
   end
   return over_tasks(values, by)
 end
 
----Share of tasks with at least one fast_p sample (sure: for sure).
+---Share of tasks with at least one fast_p sample (sure: for sure; copies = false: none that is a copy).
 function stats.task_success(of, p, o)
-  o = errors.options("vt.stats.task_success", o, { sure = "boolean" })
-  local values, tasks, by = {}, counts("vt.stats.task_success", of, p, o.sure)
+  o = errors.options("vt.stats.task_success", o, { sure = "boolean", copies = "boolean" })
+  local values, tasks, by = {}, counts("vt.stats.task_success", of, p, o)
   for i, t in ipairs(tasks) do values[i] = t.c > 0 and 1 or 0 end
   return over_tasks(values, by)
 end
@@ -215,7 +225,7 @@ local function targets_of(op, tasks, target, o)
     return function() return target end
   end
   local share_of, out = {}, {}
-  for _, t in ipairs(counts(op, target, o.p, o.sure)) do share_of[t.id] = t.c / t.n end
+  for _, t in ipairs(counts(op, target, o.p, { sure = o.sure })) do share_of[t.id] = t.c / t.n end
   for i, t in ipairs(tasks) do
     out[i] = share_of[t.id] or errors.misuse(op, "%s: the target has no samples of task %s", op, tostring(t.id))
   end
@@ -235,7 +245,7 @@ function stats.equivalent_k(of, target, o)
   local op = "vt.stats.equivalent_k"
   o = statistic.check(op, errors.options(op, o, { p = "number", sure = "boolean", n = "integer", seed = "integer",
     level = "number" }))
-  local tasks, by = counts(op, of, o.p, o.sure)
+  local tasks, by = counts(op, of, o.p, { sure = o.sure })
   if #tasks == 0 then errors.misuse(op, "%s needs samples", op) end
   local most = math.huge
   for _, t in ipairs(tasks) do most = math.min(most, t.n) end
@@ -275,7 +285,7 @@ function stats.over_seeds(runs, measure)
 end
 
 ---The measures of groups by their full names, and of what a rule picked from them: { sample_fast_1, sample_fast_1_sure,
----sample_correct, ["task_success@K"], ["task_success@K_sure"], selected_fast_1, selected_fast_1_sure }.
+---sample_correct, ["task_success@K"], also _sure and _no_copies, selected_fast_1, selected_fast_1_sure }.
 function stats.metrics(of, picks)
   local tasks = counts("vt.stats.metrics", of)
   local k = #tasks > 0 and tasks[1].n or 0
@@ -288,8 +298,24 @@ function stats.metrics(of, picks)
   local success = ("task_success@%d"):format(k)
   return { sample_fast_1 = stats.fast(of, 1), sample_fast_1_sure = stats.fast_sure(of, 1),
     sample_correct = stats.rate(of, "correct"), [success] = stats.task_success(of, 1),
-    [success .. "_sure"] = stats.task_success(of, 1, { sure = true }), selected_fast_1 = picks and picks:fast(1),
+    [success .. "_sure"] = stats.task_success(of, 1, { sure = true }),
+    [success .. "_no_copies"] = stats.task_success(of, 1, { copies = false }), selected_fast_1 = picks and picks:fast(1),
     selected_fast_1_sure = picks and picks:fast_sure(1) }
+end
+
+-- How a share is taken: of all samples, without copies, of each code once.
+local ways = { { "", {} }, { "_no_copies", { copies = false } }, { "_per_code", { per = "code" } } }
+
+---The shares of samples by their full names, each also without copies and per distinct code: sample_correct, sample_fast_1,
+---sample_fast_1_sure, and those with _no_copies and _per_code.
+function stats.shares(of)
+  local out = {}
+  for _, way in ipairs(ways) do
+    out["sample_correct" .. way[1]] = stats.rate(of, "correct", way[2])
+    out["sample_fast_1" .. way[1]] = stats.fast(of, 1, way[2])
+    out["sample_fast_1_sure" .. way[1]] = stats.fast_sure(of, 1, way[2])
+  end
+  return out
 end
 
 function stats.wilson(n_success, n)

@@ -36,6 +36,23 @@ function tests.sign_test(n_plus, n_minus, o)
   return statistic.new(statistic.claim(r))
 end
 
+---One way against another on the same tasks: how often each is ahead, and the exact sign test of that. value: the mean of
+---x - y, with its interval; wins: x is ahead.
+function tests.paired(x, y, o)
+  local op = "vt.stats.paired"
+  o = statistic.check(op, errors.options(op, o, { level = "number" }))
+  local d, n = statistic.differences(op, x, y), { wins = 0, losses = 0, ties = 0 }
+  for _, v in ipairs(d) do
+    local what = v > 0 and "wins" or v < 0 and "losses" or "ties"
+    n[what] = n[what] + 1
+  end
+  local i = inference.interval(d, "t", "mean", 2000, o.level or 0.95, statistic.seed)
+  local n_distinct, n_differ = statistic.distinct(d), n.wins + n.losses
+  return statistic.new(statistic.claim { value = i.value, lo = n_distinct > 1 and i.lo or nil, hi = n_distinct > 1 and i.hi or nil,
+    n = #d, n_distinct = n_distinct, wins = n.wins, losses = n.losses, ties = n.ties, p = formulas.sign_test(n.wins, n.losses),
+    p_min = math.min(1, 2.0 ^ (1 - n_differ)), method = "exact sign test of wins and losses; mean difference, bootstrap-t" })
+end
+
 local function successes(op, list)
   if type(list) ~= "table" then errors.misuse(op, "%s needs lists of successes, not a %s", op, type(list)) end
   local out = {}

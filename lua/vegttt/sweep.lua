@@ -1,17 +1,19 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Sweeps: one experiment over the cells of a grid, each cell a run of its own that is read back when it is finished. A
+-- Sweeps: one experiment over the cells of a grid, each cell a run of its own that is read back when it is finished. It is
+-- carried out in a Lua state of its own (cell.lua), and what it gives is what its summary says, now as later. A
 -- cell that fails is said on stderr and listed with .error, and the others go on; the run then ends as failed when main
 -- is done, so that its next start tries those cells again, unless keep_going = true says that they may fail. A cell shows
 -- its result and its parameters by name; what cells cost is the sweep's cost too. `vegttt FILE.lua --lr 1e-3,1e-4` is a sweep that nobody had to write.
 local args = require "vegttt.args"
-local attempt = require "vegttt.attempt"
+local cell = require "vegttt.cell"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local experiment = require "vegttt.experiment"
 local list = require "vegttt.list"
 local params = require "vegttt.params"
+local results = require "vegttt.results"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
 
@@ -32,13 +34,13 @@ local Cells = closed.class("vt.Cells", "cells", { "failed" }, cells_methods)
 -- The values of every cell, { values, origins, given }: what is wrong with one is said before any runs.
 local function resolve_cells(e, grid, fixed)
   local out = {}
-  for i, cell in ipairs(grid) do
-    if type(cell) ~= "table" then
-      errors.misuse("run:sweep", "run:sweep: cell %d of the grid is a %s, not a table of parameters", i, type(cell))
+  for i, c in ipairs(grid) do
+    if type(c) ~= "table" then
+      errors.misuse("run:sweep", "run:sweep: cell %d of the grid is a %s, not a table of parameters", i, type(c))
     end
     local given = {}
     for k, v in pairs(fixed or {}) do given[k] = v end
-    for k, v in pairs(cell) do given[k] = v end
+    for k, v in pairs(c) do given[k] = v end
     local ok, values, origins = pcall(params.resolve, e.params, given, "sweep")
     if not ok and errors.is(values) and values.kind == "usage" then
       errors.misuse("run:sweep", "run:sweep: cell %d of the grid: %s", i, values.message)
@@ -50,66 +52,39 @@ local function resolve_cells(e, grid, fixed)
 end
 
 -- "lr = 0.1, seed = 2"
-local function cell_name(cell)
+local function cell_name(c)
   local parts = {}
-  for i, k in ipairs(errors.keys(cell.given)) do parts[i] = ("%s = %s"):format(k, args.show(cell.values[k])) end
+  for i, k in ipairs(errors.keys(c.given)) do parts[i] = ("%s = %s"):format(k, args.show(c.values[k])) end
   return #parts > 0 and table.concat(parts, ", ") or "the only one"
 end
 
--- A cell that this run is itself a part of would be waited for for ever.
-local function is_within(parent, message)
-  while parent do
-    if message:find(parent.dir .. " ", 1, true) then return true end
-    parent = parent.options.within
-  end
-  return false
-end
-
-local busy_look_s = 0.5
-
--- [waits] The opened run of a cell. One that somebody else is writing, another sweep or another cell of this one, is
--- waited for: its result is ours too.
-local function open_cell(parent, e, cell)
-  local is_said = false
-  while true do
-    local ok, r = pcall(attempt.open, e, cell.values, cell.origins, { root = parent.options.root,
-      replicate = parent.replicate, fresh = parent.options.fresh, limits = parent.limits, within = parent,
-      argv = parent.options.argv, progress = parent.progress })
-    if ok then return r end
-    if not errors.is(r) or r.code ~= "EBUSY" or is_within(parent, r.message) then error(r, 0) end
-    if not is_said then core.err(("vegttt: the cell %s waits: %s\n"):format(cell_name(cell), r.message:match "^[^;]*")) end
-    is_said = true
-    sched.gate "run:sweep"
-    local later = sched.future()
-    sched.after(busy_look_s, function() later:settle(true) end)
-    sched.await(later, "run:sweep")
-  end
+-- The folders of the runs that a cell of `parent` is a part of.
+local function dirs_of(parent)
+  local dirs = table.move(parent.options.dirs or {}, 1, #(parent.options.dirs or {}), 1, {})
+  dirs[#dirs + 1] = parent.dir
+  return dirs
 end
 
 -- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
-local function run_cell(parent, e, cell)
-  local values, dir = cell.values, nil
-  local ok, result = pcall(function()
-    local r = open_cell(parent, e, cell)
-    dir = r.dir
-    local stored = r:stored_summary()
-    if stored then
-      r:close()
-      parent:charge(stored.meter.charged)
-      parent:resolve_from_cell(r:recorded_origins())
-      return stored.result
-    end
-    local done, value = pcall(attempt.carry_out_inside, r)
-    parent:charge(r.meter.charged)
-    parent.meter:spend(r.meter.spent)
-    parent:resolve_from_cell(r.origins)
-    if not done then error(value, 0) end
-    return value
-  end)
-  if ok then return { params = values, dir = dir, result = result or {} } end
-  if errors.is(result) and result.kind == "cancelled" then error(result, 0) end
-  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(cell), (tostring(result):gsub("%s*\n%s*", " "))))
-  return { params = values, dir = dir, error = tostring(result), cause = result, result = {} }
+local function run_cell(parent, made_by, c)
+  local values = c.values
+  local ok, report = pcall(cell.run, parent, { experiment = made_by, given = c.given, name = cell_name(c),
+    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = parent.limits,
+    parent = parent.id, dirs = dirs_of(parent), argv = parent.options.argv })
+  if ok and report.charged then
+    parent:charge(report.charged)
+    parent.meter:spend(report.spent)
+    parent:resolve_from_cell(report.origins)
+  end
+  local dir = ok and report.dir or nil
+  if ok and report.status == "done" then
+    local summary = results.revive(core.json_decode(report.summary, dir .. "/summary.json"))
+    return { params = values, dir = dir, result = summary.result }
+  end
+  local cause = not ok and report or errors.new(report.error)
+  if errors.is(cause) and cause.kind == "cancelled" then error(cause, 0) end
+  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(c), (tostring(cause):gsub("%s*\n%s*", " "))))
+  return { params = values, dir = dir, error = tostring(cause), cause = cause, result = {} }
 end
 
 -- What the run ends with: trouble of the machine, which a later start may not meet, before errors of scripts.
@@ -136,11 +111,11 @@ local function open_cells(rows)
   end
   local cells = { failed = 0 }
   for i, row in ipairs(rows) do
-    local cell = {}
-    for k, v in pairs(row.params) do cell[k] = v end
-    for k, v in pairs(row.result) do cell[k] = v end
-    cell.params, cell.dir, cell.error = row.params, row.dir, row.error
-    cells[i] = closed.record("a cell", cell, names)
+    local c = {}
+    for k, v in pairs(row.params) do c[k] = v end
+    for k, v in pairs(row.result) do c[k] = v end
+    c.params, c.dir, c.error = row.params, row.dir, row.error
+    cells[i] = closed.record("a cell", c, names)
     if row.error then cells.failed = cells.failed + 1 end
   end
   return setmetatable(cells, Cells)
@@ -157,11 +132,12 @@ function run.class:sweep(e, grid, o)
   if type(grid) ~= "table" then
     errors.misuse("run:sweep", "run:sweep needs a list of cells (vt.grid { lr = … }), not a %s", type(grid))
   end
-  local n_begun = 0
-  local rows = sched.map(resolve_cells(e, grid, o.fixed), function(cell)
+  local n_begun, resolved = 0, resolve_cells(e, grid, o.fixed)
+  local made_by = cell.experiment(e)
+  local rows = sched.map(resolved, function(c)
     n_begun = n_begun + 1
     self:stage(("cell %d of %d"):format(n_begun, #grid))
-    return run_cell(self, e, cell)
+    return run_cell(self, made_by, c)
   end, { limit = o.jobs or 1 })
   if not o.keep_going then note_failures(self, rows) end
   return open_cells(rows)
@@ -219,10 +195,10 @@ end
 
 local function plan_of(e, grid, fixed)
   local sum = { samples = 0, evaluations = 0, updates = 0 }
-  for _, cell in ipairs(grid) do
+  for _, c in ipairs(grid) do
     local given = {}
     for k, v in pairs(fixed) do given[k] = v end
-    for k, v in pairs(cell) do given[k] = v end
+    for k, v in pairs(c) do given[k] = v end
     local plan = e.plan((params.resolve(e.params, given, "sweep")))
     for k in pairs(sum) do sum[k] = sum[k] + (plan[k] or 0) end
   end

@@ -8,7 +8,7 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local text = require "vegttt.text"
 
-local tables = {}
+local tables = { small_print = "statistics" } -- of every run that has statistics: it is in files, not on the screen
 
 local Table = {}
 local class = closed.class("vt.Table", "a table", { "run", "name", "columns", "rows" }, Table)
@@ -80,6 +80,8 @@ local meanings = {
   { "sample_fast_1", "sample_fast_1", "sample_*", "share of samples, mean over tasks" },
   { "seen", "fast_1", "seen", "the start weights were trained on this task, or on its family" },
   { "distinct", "sample_fast_1", "distinct", "different codes over samples" },
+  { "no_copies", "per_code", "no_copies", "sample_fast_1_sure of the samples that are no copies" },
+  { "per_code", "no_copies", "per_code", "sample_fast_1_sure of each different code once" },
   { "best", "sample_fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on, so too high on average" },
   { "first", "tried", "first", "the speedup by which the kernel was found; speedup is that of its second verdict" },
   { "tried", "first", "tried", "kernels that were judged again until one held" },

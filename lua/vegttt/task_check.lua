@@ -19,6 +19,7 @@ local sensible_bytes = 1e6 -- what the second-level cache of today's cores holds
 local max_noise = 0.02
 local is_of_task = { EFORMAT = true, ETIMEOUT = true, EINVAL = true } -- errors of a probe that speak of the task, not the machine
 local n_parallel = 8
+local min_half = 3 -- bounds that inputs rounded to half precision have to be off on some distribution
 
 ---Number of tokens of the task's prompt for the default model, or nil when it is not on this machine.
 function task_check.prompt_tokens(task)
@@ -29,7 +30,8 @@ end
 local function worst_by_inputs(sets)
   local rows, by = {}, {}
   for _, s in ipairs(sets) do
-    local name = s.scale == "cpu" and s.inputs or ("%s (sizes '%s')"):format(s.inputs, s.scale)
+    local name = s.scale == "cpu" and s.inputs or s.scale:find "^=" and s.inputs .. " (drawn sizes)"
+      or ("%s (sizes '%s')"):format(s.inputs, s.scale)
     local row = by[name]
     if not row then
       row = { inputs = name, baseline = 0, tuned = s.tuned and 0 }
@@ -94,19 +96,49 @@ local function add_working_set(add, task)
     bytes <= sensible_bytes and "" or "; above 1 MB a run leaves the core's own caches and its time scatters"))
 end
 
--- The task without its hidden sizes: a null candidate is written for one shape, and crashing on another is no refusal.
+-- The task at its cpu sizes alone: a null candidate is written for one shape, and crashing on another is no refusal.
 local function one_shape(task)
   local document = core.json_decode(task.json, "the task")
-  document.sizes = { cpu = document.sizes.cpu }
+  document.sizes, document.range = { cpu = document.sizes.cpu }, {}
+  for name, value in pairs(document.sizes.cpu) do document.range[name] = core.array { value, value } end
   return tasks.from_table(document, "the task")
+end
+
+-- The largest error of a body over all distributions, in bounds; r: its verdict, which ends at the first that refuses it.
+local function worst_of(task, body, r, o)
+  local worst, n = r.worst, 0
+  if r.correct or worst >= min_half then return worst end
+  local function of_one(d)
+    local document, is_one = core.json_decode(task.json, "the task"), false
+    for _, a in ipairs(document.arrays) do
+      if type(a.dist) == "table" and a.dist[d] then a.dist, is_one = core.array { a.dist[d] }, true end
+    end
+    return is_one and tasks.from_table(document, "the task")
+  end
+  repeat
+    n = n + 1
+    local one = of_one(n)
+    if one then worst = math.max(worst, verb.judge(one, body, o).worst) end
+  until not one or worst >= min_half
+  return worst
+end
+
+-- At sizes where the honest error has grown to that of half precision, kernels in half precision would be let in by luck.
+local function add_half(add, half)
+  if not half then return end
+  local is_far = half >= min_half
+  add(is_far and "ok" or "FAIL", "half precision", ("inputs rounded to half are off by %s bounds%s"):format(
+    half >= 1e300 and "any number of" or ("%.2g"):format(half),
+    is_far and "" or (", less than %d: make the sizes smaller (fewer terms in a sum)"):format(min_half)))
 end
 
 local function add_nulls(add, findings, task, probe, o)
   task = one_shape(task)
   local nulls = core.task_nulls(task.handle)
-  local passed, excused, n_refused = {}, {}, 0
+  local passed, excused, n_refused, half = {}, {}, 0, nil
   sched.map(nulls, function(null)
     local r = verb.judge(task, null.body, o)
+    if null.name == "half_inputs" and not null.blind then half = worst_of(task, null.body, r, o) end
     if not r.correct then
       n_refused = n_refused + 1
     else
@@ -121,6 +153,7 @@ local function add_nulls(add, findings, task, probe, o)
     #passed > 0 and "; accepted: " .. table.concat(passed, ", ")
       .. " (add distributions that expose them, or name them in `blind` with the reason)" or "",
     #excused > 0 and "; accepted and named in `blind`: " .. table.concat(excused, ", ") or ""))
+  add_half(add, half)
 end
 
 local function add_prompt(add, task)

@@ -20,7 +20,7 @@ local Task = closed.class("vt.Task", "a task", { "id", "name", "title", "level",
   "helpers", "handle", "json", "file", "is_shipped" }, methods)
 function Task:__tostring() return ("task %d %s"):format(self.id, self.name) end
 
-local array_fields = { arrays = true, scalars = true, size_order = true, shape = true, dist = true }
+local array_fields = { arrays = true, scalars = true, size_order = true, shape = true, dist = true, where = true }
 
 -- Empty Lua tables say nothing about being arrays; these fields are.
 local function mark_arrays(t)
@@ -110,8 +110,7 @@ end
 -- Ids of a split, or those given; and the level they are of.
 local function wanted_ids(o, ids)
   if (o.split or "") == "" then return ids, 1 end
-  local path = core.find(o.split) or o.split
-  inputs.note_file(path)
+  local path = inputs.find(o.split)
   if not core.exists(path) then usage("there is no split file %s", o.split) end
   if core.is_dir(path) then usage("%s is a folder, not a split file", o.split) end
   local is_split, split = pcall(core.split_load, path)
@@ -186,6 +185,7 @@ local from_params = { split = "split", subset = "subset", ids = "tasks", max = "
 local function options_of(p)
   local o = {}
   for key, name in pairs(from_params) do o[key] = rawget(p, name) end
+  if o.max == 0 then o.max = nil end
   return o
 end
 

@@ -37,7 +37,8 @@ local function check_sample(s, g, i)
   end
 end
 
----Sequences to train on, from groups of samples with .advantage (a number, or one value per token).
+---Sequences to train on, from groups of samples with .advantage: a number, or one value per token; with .targets, as many
+---ids at each position, one per target, which is the target's weight in the loss cross_entropy.
 function update.batch(of, o)
   errors.options("vt.batch", o, {})
   local task = sched.current()
@@ -52,8 +53,8 @@ function update.batch(of, o)
     for i, s in ipairs(g) do
       check_sample(s, g, i)
       local a = s.advantage
-      seqs[#seqs + 1] = not is_left_out and { prompt = policy.prompt_of(s, g), tokens = s.tokens,
-        logq = s.logprobs, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
+      seqs[#seqs + 1] = not is_left_out and { prompt = policy.prompt_of(s, g), tokens = s.tokens, targets = s.targets,
+        logq = not s.targets and s.logprobs or nil, logq_behaviour = s.logprobs_behaviour, advantage = type(a) == "table" and core.vector(a)
         or a, sample = s, task = s.task or g.task } or nil
       if run and s.key then
         run.record:amend_sample(s.key, { reward = s.reward, advantage = type(a) == "number" and a or nil,
@@ -71,7 +72,7 @@ local function digest_of(model, seqs, is_function)
   for i, q in ipairs(seqs) do
     q.prompt_ids = policy.prompt_tokens(model, q.prompt, "policy:update")
     rows[i] = { prompt = core.array(q.prompt_ids), tokens = core.array(q.tokens), logq = q.logq or false,
-      advantage = q.advantage }
+      advantage = q.advantage, targets = q.targets and core.array(q.targets) or nil }
     if is_function then
       rows[i].logq_behaviour, rows[i].reward = q.logq_behaviour or false, rawget(q.sample, "reward") or false
     end
@@ -247,7 +248,7 @@ local function compute(model, parent, piece, o)
   local function work()
     local rows = {}
     for i, q in ipairs(piece.seqs) do
-      rows[i] = { prompt = q.prompt_ids, tokens = q.tokens, logq = q.logq, advantage = q.advantage }
+      rows[i] = { prompt = q.prompt_ids, tokens = q.tokens, targets = q.targets, logq = q.logq, advantage = q.advantage }
     end
     local update = type(o.loss) == "string" and not o.floor and whole or in_halves
     local info, stats, more = update(parent, piece, o, rows, wait, function(t) train = t end)
@@ -363,7 +364,8 @@ end
 local Policy = policy.class
 
 ---policy:update(batch, o): trains on the batch and moves the policy to the new weights.
--- Whole updates of a policy come one after the other: each starts from the weights that the one before it made.
+-- Whole updates of a policy come one after the other: each starts from the weights that the one before it made. One that
+-- fails on the way leaves the policy where it was; steps that were done by then are kept, and charged.
 local function take_turn(self)
   refuse_within(sched.current(), self.model)
   while self.updating do sched.await(self.updating, "policy:update") end
@@ -375,14 +377,15 @@ local function take_turn(self)
   end
 end
 
--- Steps of minibatches and epochs; the last one's report.
+-- Steps of minibatches and epochs from the policy's weights on; the last one's report. The policy stays where it is: it
+-- moves when all of them are done.
 local function all_steps(self, run, seqs, o)
-  local n, size, report = #seqs, o.minibatch or #seqs, nil
+  local n, size, weights, report = #seqs, o.minibatch or #seqs, self.weights, nil
   for _ = 1, o.epochs do
     for first = 1, n, size do
       local some = table.move(seqs, first, math.min(first + size - 1, n), 1, {})
-      report = nothing_asked(run, self.weights, some, o) or one_step(run, self.model, self.weights, some, o)
-      self.weights = report.weights
+      report = nothing_asked(run, weights, some, o) or one_step(run, self.model, weights, some, o)
+      weights = report.weights
     end
   end
   return report
@@ -401,6 +404,7 @@ function Policy:update(batch, o)
   check_ratio(o, batch.seqs)
   local give_turn = take_turn(self)
   local ok, report = pcall(all_steps, self, run, batch.seqs, o)
+  if ok then self.weights = report.weights end
   give_turn()
   if not ok then error(report, 0) end
   return setmetatable(report, Report)

@@ -80,10 +80,10 @@ function verb.main(argv, spec)
   end, sched.wrap_error)
   if ok then return code end
   local exit = errors.exit_code(code, true)
-  core.err(("vegttt: %s\n"):format(tostring(code)))
+  core.err(("vegttt: %s\n"):format(errors.sentence(code)))
   if is_asked_for_json(spec, argv) then
     core.out(core.json_encode { exit = exit, error = { kind = errors.is(code) and code.kind or "script",
-      message = tostring(code) } } .. "\n")
+      message = errors.sentence(code) } } .. "\n")
   end
   return exit
 end

@@ -252,7 +252,7 @@ end
 function out.main(argv)
   return verb.main(argv, { max_words = 2, run = run,
     options = { { "metric", "NAME", "what the tables of tasks and of cells show", choices = compare.metrics,
-      default = "fast_1" },
+      default = "fast_1_sure" },
       { "force", nil, "also runs that were not measured alike; said in the output" },
       { "json", nil, "everything as one JSON object" } },
     help = [[
@@ -260,7 +260,7 @@ vegttt compare A B   two runs side by side: parameters, results, costs, and B - 
   A and B are folders, "latest", or prefixes of stamps that `vegttt ls` lists; two sweeps are compared cell by cell; a glob
   like 'boa/2026*' is several runs that differ in the seed, averaged within each task
 
-The task is the unit: fast_1, fast_1_sure and correct are shares of a task's samples, speedup is its best first verdict
+The task is the unit: fast_1_sure, fast_1 and correct are shares of a task's samples, speedup is its best first verdict
 (0 where none is correct). Runs of other protocols, machine classes, evaluators, models or prompts are refused.]] })
 end
 

@@ -77,7 +77,7 @@ end
 -- The folder of the set that an input names. cwd, ended: of the run whose input it is.
 local function named_by_input(x, cwd, at, ended)
   if type(x.name) ~= "string" then return nil end
-  if x.kind == "file" then return x.digest ~= "absent" and holder(x.name, cwd, at) end
+  if x.kind == "file" or x.kind == "found" then return x.digest ~= "absent" and holder(x.name, cwd, at) end
   if x.kind == "model" then -- MODEL, or MODEL+ADAPTER
     for part in x.name:gmatch "[^+]+" do
       local dir = holder(part, cwd, at)
@@ -153,16 +153,20 @@ local function run(f, words)
   local needed = dependents(all, set)
   if #needed > 0 and not f.force then refuse(needed) end
   local dirs = errors.keys(set)
-  for _, dir in ipairs(dirs) do core.run_remove(dir, true) end -- one that is in use keeps all of them
-  local total = 0
-  for _, dir in ipairs(dirs) do
-    local size, freed = core.tree_size(dir)
-    if not f["dry-run"] then core.run_remove(dir, false) end
-    total = total + freed
-    verb.say("%s %s: %s%s", f["dry-run"] and "would remove" or "removed", dir, text.bytes(freed),
-      freed < size and (" (%s more stand in other runs too and stay)"):format(text.bytes(size - freed)) or "")
+  local _, in_use = core.runs_remove(dirs, true)
+  if in_use then error(in_use, 0) end -- it keeps all of them
+  local n, total, sizes, freed = 0, 0, core.tree_sizes(dirs)
+  local is_removed, problem
+  if not f["dry-run"] then is_removed, problem = core.runs_remove(dirs, false) end
+  for i, dir in ipairs(dirs) do
+    if not is_removed or is_removed[i] then
+      n, total = n + 1, total + freed[i]
+      verb.say("%s %s: %s%s", f["dry-run"] and "would remove" or "removed", dir, text.bytes(freed[i]),
+        freed[i] < sizes[i] and (" (%s more stand in other runs too and stay)"):format(text.bytes(sizes[i] - freed[i])) or "")
+    end
   end
-  verb.say("%d runs, %s %s", #dirs, text.bytes(total), f["dry-run"] and "would be given back" or "given back")
+  verb.say("%d runs, %s %s", n, text.bytes(total), f["dry-run"] and "would be given back" or "given back")
+  if problem then error(problem, 0) end
   return 0
 end
 

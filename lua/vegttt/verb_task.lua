@@ -56,7 +56,8 @@ local function show(what, f)
     end
   end
   verb.say("\nbound: %g u sqrt(r)%s%s%s", l.k, l.rtol > 0 and (" + %g |v|"):format(l.rtol) or "",
-    l.atol > 0 and (" + %g max|v of the row|"):format(l.atol) or "", #exact > 0 and "; " .. table.concat(exact, ", ")
+    (l.atol > 0 and (" + %g max|v of the row|"):format(l.atol) or "")
+      .. (task.family == "convolution" and ", at least 4 u sum(max|x around the window| |weights|)" or ""), #exact > 0 and "; " .. table.concat(exact, ", ")
       or "")
   local p, n = task:prompt(), task_check.prompt_tokens(task)
   verb.say("\nprompt, %s", n and ("%d tokens for the default model"):format(n)

@@ -19,6 +19,14 @@ local meaning = {
 }
 verdict_text.meaning = meaning
 
+-- A status in words; of an output whose errors are all of a few bounds, that it is not another function's.
+local function meaning_of(record)
+  if record.status == "wrong_output" and (record.feedback or ""):find("^The output differs by rounding beyond the bound") then
+    return "it differs by rounding beyond the bound"
+  end
+  return meaning[record.status]
+end
+
 ---"[3][17]" of a flat index in an array of the given shape.
 local function index_text(flat, shape)
   local parts, rest = {}, flat
@@ -93,8 +101,14 @@ local function add_speed(out, record)
     out[#out + 1] = ("  speedup    1 by definition: it is the baseline again (measured %.2fx)"):format(
       record.speedup_measured)
   else
-    out[#out + 1] = ("  speedup    %.2fx over the baseline, 95 %% interval %.2f to %.2f, %d pairs of runs"):format(
-      record.speedup, record.speedup_lo, record.speedup_hi, #(record.trials or {}))
+    local n, n_places = #(record.trials or {}), 1
+    for _, p in ipairs(record.placed or {}) do
+      n = n + p.pairs
+      if p.inputs == "benchmark" then n_places = n_places + 1 end
+    end
+    out[#out + 1] = ("  speedup    %.2fx over the baseline, 95 %% interval %.2f to %.2f, %d pairs of runs, %d place%s in memory"):format(
+      record.speedup, record.speedup_lo, record.speedup_hi, n, n_places, n_places == 1 and "" or "s")
+    if record.unsure then out[#out + 1] = "             not faster for sure: " .. record.unsure end
   end
   out[#out + 1] = ("  runtime    %.2f us, the baseline %.2f us"):format(record.runtime_us, record.ref_us)
   if record.speedup_tuned > 0 then
@@ -105,12 +119,16 @@ end
 
 ---The verdict on `code` (shown as `file`) as lines.
 function verdict_text.render(record, task, code, file)
-  local out = { ("%s: %s on task %d %s: %s"):format(file, record.status, task.id, task.name, meaning[record.status]
+  local out = { ("%s: %s on task %d %s: %s"):format(file, record.status, task.id, task.name, meaning_of(record)
     or record.status) }
   if record.correct then
     if record.trials then add_speed(out, record) else out[#out + 1] = "  not timed" end
-    out[#out + 1] = ("  checks     %d input sets, largest error %.2g of the bound: tested equal within the stated bound")
-      :format(record.n_checks or 0, record.worst)
+    out[#out + 1] = ("  checks     %d calls in %d processes, largest error %.2g of the bound: tested equal within the stated bound")
+      :format(record.n_compared or record.n_checks or 0, record.n_check_processes or 0, record.worst)
+    if record.missed then
+      out[#out + 1] = ("             a kernel wrong in one call of 200 would be missed with %.2g %%"):format(
+        100 * record.missed.one_in_200)
+    end
   else
     add_failure(out, record, task, code, file)
   end

@@ -46,9 +46,17 @@ static struct cost start_cost(const char *dir, const struct vt_build *build, str
     for (int i = 0; i < n; i++) {
         char load_error[256];
         struct vt_runner *r;
-        struct vt_runner_opts o = {b,           build->object,  build->object_len, "relu",
-                                   pool->in_fd, pool->va_bytes, {outputs, NULL},   false};
-        struct vt_call_opts c = {pool->set[0].plan, 0, 0, VT_CLOCK_NONE, (uint64_t)i, -1, 5000000000ull, NULL};
+        const struct vt_runner_opts o = {.broker = b,
+                                         .object = build->object,
+                                         .object_len = build->object_len,
+                                         .in_fd = pool->in_fd,
+                                         .va_bytes = pool->va_bytes,
+                                         .outputs = {outputs, NULL}};
+        const struct vt_call_opts c = {.plan = pool->set[0].plan,
+                                       .clock = VT_CLOCK_NONE,
+                                       .random = (uint64_t)i,
+                                       .cpu = -1,
+                                       .deadline_ns = 5000000000ull};
         struct vt_call_result result;
         double from = vt_now_s();
         CHECK_OK(vt_runner_open(&o, &r, load_error, &err), err);
@@ -79,8 +87,9 @@ static double plain_compile(const struct vt_compiler *cc, const struct vt_buf *u
     fclose(f);
     argv[n++] = cc->path;
     for (int i = 0; vt_compile_flags[i]; i++)
-        argv[n++] = vt_compile_flags[i];
-    const char *const tail[] = {"-o", out, in, "-lm", NULL};
+        if (strcmp(vt_compile_flags[i], "-c") != 0)
+            argv[n++] = vt_compile_flags[i];
+    const char *const tail[] = {"-shared", "-o", out, in, "-lm", NULL};
     memcpy(argv + n, tail, sizeof tail);
     pid_t pid;
     double from = vt_now_s();
@@ -106,7 +115,7 @@ int main(int argc, char **argv)
     struct vt_outputs outputs = {-1, NULL, 0};
     vt_task *t = fixture_task("relu");
     static struct vt_pool rules;
-    vt_pool_plan(&rules, t, "cpu", false, 1);
+    vt_pool_plan(&rules, t, "cpu", false, true, 1);
     CHECK_OK(vt_scratch_make(&dir, &err), err);
     CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
     CHECK_OK(vt_assemble_body(t, vt_task_body(t), &unit, &err), err);
@@ -120,7 +129,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < n_compiles; i++) {
         vt_build_free(&build);
         double from = vt_now_s();
-        CHECK_OK(vt_build_run(b, &cc, NULL, unit.p, unit.len, &build, &err), err);
+        CHECK_OK(vt_build_run(b, &cc, NULL, unit.p, unit.len, vt_task_name(t), &build, &err), err);
         jailed_ms[i] = 1e3 * (vt_now_s() - from);
         plain_ms[i] = plain_compile(&cc, &unit, dir);
     }

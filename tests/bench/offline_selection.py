@@ -2,9 +2,12 @@
 #
 # offline_selection.py VEGTTT [N] [TOKENS]: what reading and selecting over N recorded rollouts costs. It writes a run of N
 # samples over 20 tasks (TOKENS tokens each, a thousand distinct codes a task) into a temporary folder and prints seconds of
-# each stage, once without the index that the engine keeps beside the records and once with it. Not a test: it has no bar
-# of its own, figures are of the machine that it runs on.
-import hashlib, json, os, random, subprocess, sys, tempfile
+# each stage, once without the index that the engine keeps beside the records and once with it, and then of the whole
+# experiments/selection.lua with its default rules, as a user runs it. Not a test: it has no bar of its own, figures are of the
+# machine that it runs on.
+import hashlib, json, os, random, resource, subprocess, sys, tempfile, time
+
+script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../experiments/selection.lua")
 
 vegttt, n, n_tokens = os.path.abspath(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 100000, int(sys.argv[3]) if len(sys.argv) > 3 else 60
 tasks = list(range(1, 21))
@@ -62,12 +65,12 @@ with tempfile.TemporaryDirectory() as root:
         for i in range(n):
             t = tasks[i % len(tasks)]
             lp = [-draw.expovariate(3) for _ in range(n_tokens)]
-            sha = codes[t, draw.randrange(1000)]
+            sha, has_code = codes[t, draw.randrange(1000)], draw.random() < 0.9
             f.write(json.dumps({"v": 1, "kind": "sample", "key": hashlib.sha256(b"%d" % i).hexdigest(), "run": "x", "task": t, "level": 1,
                 "step": 0, "draw": "main", "i": i // len(tasks) + 1, "seed": str(draw.getrandbits(64)), "weights": "w" * 64, "prompt": "p" * 64,
                 "prompt_sha": "q%d" % t, "n_prompt": 200, "temperature": 0.6, "tokens": [draw.randrange(49152) for _ in lp],
-                "n_tokens": len(lp), "text": "for (int i = 0; i < n; i++)\n  y[i] = x[i]; // %d" % i, "finish": "stop", "code": "y[0] = %d;" % i,
-                "code_sha": sha, "parse": "ok", "logprobs": lp, "logprobs_behaviour": lp, "logprob": sum(lp), "logprob_mean": sum(lp) / len(lp),
+                "n_tokens": len(lp), "text": "for (int i = 0; i < n; i++)\n  y[i] = x[i]; // %d" % i, "finish": "stop", **({"code": "y[0] = %d;" % i, "code_sha": sha} if has_code else {}),
+                "parse": "ok" if has_code else "malformed", "logprobs": lp, "logprobs_behaviour": lp, "logprob": sum(lp), "logprob_mean": sum(lp) / len(lp),
                 "logprob_code": sum(lp)}) + "\n")
     open("offline_test.lua", "w").write(probe)
     size = os.path.getsize(run + "/rollouts.jsonl")
@@ -75,4 +78,8 @@ with tempfile.TemporaryDirectory() as root:
     for what in "first read: the index is made", "index beside the records":
         print(what, flush=True)
         subprocess.run(["/usr/bin/env", vegttt, "test", "offline_test.lua"], check=True)
+    cpu = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    began, before = time.time(), cpu()
+    subprocess.run([vegttt, script, "--from", "runs/best_of_n/*", "--fresh"], check=True, stdout=subprocess.DEVNULL)
+    print("selection.lua, the whole command   %6.2f s, %6.2f s of the processor" % (time.time() - began, cpu() - before))
     print("files beside the records: " + ", ".join(sorted(os.listdir(run))))

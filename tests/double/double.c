@@ -541,9 +541,9 @@ static vt_status double_decode(vt_policy *p, const int32_t *ids, size_t n, char 
 }
 
 static vt_status double_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                               bool generation_prompt, char **text, vt_err *err)
+                               bool generation_prompt, const char *reasoning, char **text, vt_err *err)
 {
-    return vt_policy_render(native_of(p), roles, contents, n, generation_prompt, text, err);
+    return vt_policy_render(native_of(p), roles, contents, n, generation_prompt, reasoning, text, err);
 }
 
 /* --- opening --- */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * driver.cc: a libcuda.so.1 for tests without a GPU: one device, whose memory is this process's
+ * driver.cc: a libcuda.so.1 for tests without a GPU: two devices, whose memory is this process's
  * and whose kernels run on this CPU at their launch (fibers.cc). Streams are in order because everything is done at once;
  * a stream that is captured keeps its launches instead, and a graph repeats them. EMULATED_MEMORY_MB: how much memory the
  * device has (default 2048). EMULATED_HOPPER: it has compute capability 9.0 instead of 8.0.
@@ -32,7 +32,7 @@ typedef std::vector<std::function<void()>> graph_s;
 std::mutex lock;
 std::map<vt_gpu_ptr, size_t> blocks;
 size_t used;
-graph_s *captured; /* what is being recorded; NULL = nothing */
+thread_local graph_s *captured; /* what is being recorded; NULL = nothing */
 
 size_t memory()
 {
@@ -96,7 +96,7 @@ vt_cu_result cuGetErrorString(vt_cu_result, const char **text)
 }
 vt_cu_result cuDeviceGetCount(int *n)
 {
-    *n = 1;
+    *n = 2;
     return VT_CU_OK;
 }
 vt_cu_result cuDeviceGet(vt_cu_device *d, int index)
@@ -194,6 +194,15 @@ vt_cu_result cuMemcpyHtoDAsync_v2(vt_gpu_ptr to, const void *from, size_t bytes,
 vt_cu_result cuMemcpyDtoHAsync_v2(void *to, vt_gpu_ptr from, size_t bytes, vt_cu_stream)
 {
     memcpy(to, host(from), bytes);
+    return VT_CU_OK;
+}
+vt_cu_result cuCtxEnablePeerAccess(vt_cu_ctx, unsigned)
+{
+    return VT_CU_OK;
+}
+vt_cu_result cuMemcpyPeerAsync(vt_gpu_ptr to, vt_cu_ctx, vt_gpu_ptr from, vt_cu_ctx, size_t bytes, vt_cu_stream)
+{
+    memcpy(host(to), host(from), bytes);
     return VT_CU_OK;
 }
 vt_cu_result cuMemcpyDtoDAsync_v2(vt_gpu_ptr to, vt_gpu_ptr from, size_t bytes, vt_cu_stream)

@@ -7,6 +7,7 @@
  */
 #include "fibers.h"
 #include "cuda_bf16.h"
+#include <mutex>
 #include <sys/mman.h>
 #include <vector>
 
@@ -228,6 +229,8 @@ extern "C" char *emulated_shared_of(int rank)
 
 void emulated_run(const struct emulated_grid &grid, const std::function<void()> &thread)
 {
+    static std::mutex one_at_a_time; /* of the threads of several devices */
+    std::lock_guard<std::mutex> guard(one_at_a_time);
     const unsigned all = grid.x * grid.y, at_once = grid.cluster == 1 ? 1 : all <= MOST_BLOCKS ? all : grid.cluster;
     take_memory();
     if (grid.threads > MOST_THREADS || grid.shared_bytes > SHARED_BYTES || grid.x % grid.cluster)

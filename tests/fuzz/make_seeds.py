@@ -3,6 +3,7 @@
 """Writes start inputs for every fuzzer of this folder into FOLDER/NAME: make_seeds.py FOLDER"""
 import json
 import pathlib
+import platform
 import struct
 import subprocess
 import sys
@@ -147,3 +148,22 @@ for i, request in enumerate(['{"id":12345678901234567890,"task":19,"code":"y[0] 
                              '{"task":"a/b.lua","code":"x","protocol":"full","scale":"cpu","timing":false,"fresh":true}', '{"id":"\\"\\u00e9\\\\","task":2.5,"code":""}',
                              '{"code":"x","task":%s}' % tasks.stdout.splitlines()[18].decode(), '{ "id" : null , "code" : "x" , "task" : 1 , "code" : "y" }', '[]', '{"id":1']):
     write("farm_request", str(i), request.encode())
+
+# Objects of a compiler, for each machine that it knows, and one image-like text.
+UNIT = """float expf(float); static float zeros[20], set = 2; static float *const where[3] = {zeros, zeros + 1, &set};
+static float (*const what[2])(float) = {expf, expf}; int exported = 3;
+float f(int i) { switch (i) { case 0: return 1; case 1: return set++; case 2: return expf(2); case 3: return exported; case 4: return 9; }
+return *where[i % 3] + what[i & 1](0) + zeros[i]; }"""
+for machine, compiler in enumerate((["cc"], ["clang", "--target=aarch64-linux-gnu"])):
+    for i, options in enumerate((["-O1", "-fPIC"], ["-O2", "-fPIC", "-fvisibility=hidden"], ["-O0", "-fPIC", "-g"])):
+        source, made = out / "unit.c", out / "unit.o"
+        source.write_text(UNIT if i != 1 else UNIT.replace("float f(", '__attribute__((visibility("default"))) float f('))
+        try:
+            subprocess.run([*compiler, *options, "-w", "-c", "-o", made, source], check=True, stderr=subprocess.DEVNULL)
+        except (OSError, subprocess.CalledProcessError):
+            continue  # a compiler that knows one machine only
+        is_arm = machine == 1 or platform.machine() != "x86_64"
+        write("eval_link", f"{machine}-{i}", bytes([is_arm, i]) + made.read_bytes())
+        made.unlink()
+    (out / "unit.c").unlink(missing_ok=True)
+write("eval_link", "image", b"\0\0vtimage1" + bytes(40))

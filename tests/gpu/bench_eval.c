@@ -1,84 +1,78 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * bench_eval.c: what a verdict of the cuda tier costs: bench_eval TASKS.jsonl [full] [search] (none = both).
+ * bench_eval.c: what a verdict of the cuda tier costs: bench_eval TASKS.jsonl KERNELS EAGER.jsonl [full] [search] (none
+ * = both). KERNELS: a folder of kernels written for speed, NNN_name.cu; EAGER.jsonl: what eager.py said on this card.
  *
- *   full     seconds per candidate (protocol fast: compile, check, time) for tasks 4, 28, 47, 12, 89 at the benchmark's
- *            own sizes, of kernels written for speed; the task is ready, as it is from the second candidate on; what
- *            making it ready took is printed, too. With its speedup over the shown text.
- *   search   candidates a second at the search sizes, the twenty evaluation tasks mixed, compiled on all cores
+ *   full     seconds per candidate (protocol fast: compile, check, time) at the benchmark's own sizes, for every kernel
+ *            of the folder; the task is ready, as it is from the second candidate on; what making it ready took is
+ *            printed, too. With its speedup over the shown text, and over eager.
+ *   search   candidates a second at the search sizes, compiled on all cores, once every lane knows the tasks: the shown
+ *            texts of the twenty evaluation tasks mixed (naive kernels, which are slow), and the folder's; and where a
+ *            lane's time goes
  */
 #include "eval_tools.h"
 
-static const int evaluation[] = {4, 5, 12, 14, 15, 18, 28, 29, 30, 32, 36, 55, 65, 70, 76, 82, 87, 89, 95, 98};
-enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0], REPEATS = 3, VARIANTS = 10 };
+#include "base/fs.h"
+#include <dirent.h>
 
-static const struct {
+static const int evaluation[] = {4, 5, 12, 14, 15, 18, 28, 29, 30, 32, 36, 55, 65, 70, 76, 82, 87, 89, 95, 98};
+enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0], REPEATS = 3, VARIANTS = 6, WARM = 8, MOST_TASKS = 32 };
+
+/* Kernels written for speed: FOLDER/NNN_name.cu, by number. */
+struct tuned {
     int task;
-    const char *code;
-} tuned[] = {
-    {28, "// launch k grid(ceil_div(n, 1024)) block(256) args(x, y, n)\n"
-         "__device__ float f(float x) { return fminf(fmaxf((x + 3.0f) * (1.0f / 6.0f), 0.0f), 1.0f); }\n"
-         "extern \"C\" __global__ void k(const float *__restrict__ x, float *__restrict__ y, int n)\n{\n"
-         "    int i = (blockIdx.x * 256 + threadIdx.x) * 4;\n"
-         "    if (i + 3 < n) {\n"
-         "        float4 v = *(const float4 *)(x + i);\n"
-         "        *(float4 *)(y + i) = make_float4(f(v.x), f(v.y), f(v.z), f(v.w));\n"
-         "    } else {\n"
-         "        for (; i < n; i++)\n            y[i] = f(x[i]);\n    }\n}\n"},
-    {47, "// launch k grid(ceil_div(m, 32), b) block(32, 16) args(x, y, n, m)\n"
-         "extern \"C\" __global__ void k(const float *__restrict__ x, float *__restrict__ y, int n, int m)\n{\n"
-         "    __shared__ float part[16][33];\n"
-         "    int j = blockIdx.x * 32 + threadIdx.x;\n    long long t = blockIdx.y;\n    float sum = 0.0f;\n"
-         "    if (j < m) {\n#pragma unroll 8\n"
-         "        for (int i = threadIdx.y; i < n; i += 16)\n            sum += x[(t * n + i) * m + j];\n    }\n"
-         "    part[threadIdx.y][threadIdx.x] = sum;\n    __syncthreads();\n"
-         "    if (threadIdx.y == 0 && j < m) {\n"
-         "        for (int k = 1; k < 16; k++)\n            sum += part[k][threadIdx.x];\n"
-         "        y[t * m + j] = sum;\n    }\n}\n"},
-    {4,
-     "// launch k grid(m) block(512) args(a, x, y, k)\n"
-     "extern \"C\" __global__ void k(const float *__restrict__ a, const float *__restrict__ x, float *__restrict__ y, "
-     "int k)\n"
-     "{\n    __shared__ float part[16];\n    const float *row = a + (long long)blockIdx.x * k;\n    float sum = 0.0f;\n"
-     "    if (k % 4 == 0) {\n#pragma unroll 4\n"
-     "        for (int p = threadIdx.x * 4; p < k; p += 2048) {\n"
-     "            float4 u = *(const float4 *)(row + p), v = *(const float4 *)(x + p);\n"
-     "            sum += u.x * v.x + u.y * v.y + u.z * v.z + u.w * v.w;\n        }\n"
-     "    } else {\n        for (int p = threadIdx.x; p < k; p += 512)\n            sum += row[p] * x[p];\n    }\n"
-     "    for (int s = 16; s > 0; s /= 2)\n        sum += __shfl_down_sync(0xffffffffu, sum, s);\n"
-     "    if (threadIdx.x % 32 == 0)\n        part[threadIdx.x / 32] = sum;\n    __syncthreads();\n"
-     "    if (threadIdx.x == 0) {\n        for (int i = 1; i < 16; i++)\n            sum += part[i];\n"
-     "        y[blockIdx.x] = sum;\n    }\n}\n"},
-    {12, "// launch k grid(ceil_div(m, 256), n) block(256) args(a, b, c, m)\n"
-         "extern \"C\" __global__ void k(const float *__restrict__ a, const float *__restrict__ b, float *__restrict__ "
-         "c, int m)\n"
-         "{\n    int j = blockIdx.x * 256 + threadIdx.x, i = blockIdx.y;\n"
-         "    if (j < m)\n        c[i * m + j] = a[i] * b[i * m + j];\n}\n"},
-    {89,
-     "// launch k grid(n) block(256) args(x, y, m)\n"
-     "extern \"C\" __global__ void k(const float *__restrict__ x, float *__restrict__ y, int m)\n{\n"
-     "    __shared__ float warp[8];\n    __shared__ float total;\n"
-     "    const float *row = x + (long long)blockIdx.x * m;\n    float *out = y + (long long)blockIdx.x * m;\n"
-     "    float carry = 0.0f;\n    int lane = threadIdx.x % 32, w = threadIdx.x / 32;\n"
-     "    for (int base = 0; base < m; base += 1024) {\n"
-     "        int j = base + threadIdx.x * 4;\n        float v[4], own = 0.0f;\n"
-     "        if (m % 4 == 0 && j + 3 < m) {\n            float4 q = *(const float4 *)(row + j);\n"
-     "            v[0] = q.x, v[1] = q.y, v[2] = q.z, v[3] = q.w;\n        } else {\n"
-     "            for (int k = 0; k < 4; k++)\n                v[k] = j + k < m ? row[j + k] : 0.0f;\n        }\n"
-     "        for (int k = 0; k < 4; k++)\n            v[k] = own += v[k];\n"
-     "        float scan = own;\n        for (int s = 1; s < 32; s *= 2) {\n"
-     "            float o = __shfl_up_sync(0xffffffffu, scan, s);\n            if (lane >= s)\n                scan += "
-     "o;\n        }\n"
-     "        if (lane == 31)\n            warp[w] = scan;\n        __syncthreads();\n"
-     "        float before = __shfl_up_sync(0xffffffffu, scan, 1);\n        before = (lane ? before : 0.0f) + carry;\n"
-     "        for (int i = 0; i < w; i++)\n            before += warp[i];\n"
-     "        if (threadIdx.x == 255)\n            total = before + own;\n"
-     "        if (m % 4 == 0 && j + 3 < m)\n"
-     "            *(float4 *)(out + j) = make_float4(before + v[0], before + v[1], before + v[2], before + v[3]);\n"
-     "        else\n            for (int k = 0; k < 4; k++)\n                if (j + k < m)\n                    out[j "
-     "+ k] = before + v[k];\n"
-     "        __syncthreads();\n        carry = total;\n        __syncthreads();\n    }\n}\n"},
+    char *code;
 };
+static struct tuned tuned[64];
+static int n_tuned;
+
+static int by_task(const void *a, const void *b)
+{
+    return ((const struct tuned *)a)->task - ((const struct tuned *)b)->task;
+}
+
+static void read_kernels(const char *folder)
+{
+    struct dirent *d;
+    DIR *dir = opendir(folder);
+    while (dir && (d = readdir(dir)) != NULL && n_tuned < (int)(sizeof tuned / sizeof tuned[0])) {
+        struct vt_buf text;
+        char path[512];
+        const char *end = strrchr(d->d_name, '.');
+        if (!end || strcmp(end, ".cu") != 0)
+            continue;
+        snprintf(path, sizeof path, "%s/%s", folder, d->d_name);
+        if (vt_fs_read(path, 1 << 16, &text, NULL) == VT_OK)
+            tuned[n_tuned++] = (struct tuned){(int)strtol(d->d_name, NULL, 10), vt_buf_take(&text, NULL)};
+        vt_buf_free(&text);
+    }
+    if (dir)
+        closedir(dir);
+    qsort(tuned, (size_t)n_tuned, sizeof tuned[0], by_task);
+}
+
+/* What eager takes (eager.py), of the lines of this machine's card; 0 = not known. */
+static double eager_us(const char *path, const char *machine, int task, const char *scale)
+{
+    char line[1024], name[128];
+    double us = 0;
+    FILE *f = fopen(path, "r");
+    while (f && fgets(line, sizeof line, f)) {
+        const char *of = strstr(line, "\"machine\": \""), *at = strstr(line, "\"scale\": \""),
+                   *time = strstr(line, "\"us\": ");
+        if (!of || !at || !time || sscanf(of, "\"machine\": \"%127[^\"]", name) != 1)
+            continue;
+        for (char *p = name; *p; p++)
+            *p = *p == ' ' ? '_' : *p;
+        if (strncmp(machine, name, strlen(name)) == 0 && machine[strlen(name)] == '_' &&
+            strncmp(at + 10, scale, strlen(scale)) == 0 && at[10 + strlen(scale)] == '"' &&
+            number_in(line, "\"task\":") == task)
+            us = strtod(time + 6, NULL);
+    }
+    if (f)
+        fclose(f);
+    return us;
+}
 
 /* The same code to a reader, another text to every cache: a value that is never used. */
 static void variant(const char *code, int number, char *out, size_t n)
@@ -86,13 +80,21 @@ static void variant(const char *code, int number, char *out, size_t n)
     snprintf(out, n, "__device__ const int vt_variant_%d = %d;\n%s", number, number, code);
 }
 
+static int by_seconds(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static const char *eager_file;
+
 static void full(vt_eval *e, const struct tasks *all, const char *scale)
 {
-    char code[8192];
+    char code[16384];
     struct answer a;
-    printf("seconds per candidate, protocol fast, scale %s\n%5s %-18s %9s %9s %9s %9s  %s\n", scale, "task", "name",
-           "ready", "best", "median", "candidate", "speedup over the shown text");
-    for (size_t i = 0; i < sizeof tuned / sizeof tuned[0]; i++) {
+    printf("seconds per candidate, protocol fast, scale %s\n%5s %-22s %9s %9s %9s %9s  %s\n", scale, "task", "name",
+           "ready", "best", "median", "candidate", "speedup over the shown text; over eager, where it is known");
+    for (int i = 0; i < n_tuned; i++) {
         vt_task *t = task_of(all, tuned[i].task);
         double took[REPEATS];
         if (!t)
@@ -102,7 +104,7 @@ static void full(vt_eval *e, const struct tasks *all, const char *scale)
         judge(e, t, code, scale, true, &a);
         const double ready = now_s() - from;
         if (a.status != VT_OK || !a.v.correct) {
-            printf("%5d %-18s %s: %.300s\n", tuned[i].task, vt_task_name(t), outcome(&a),
+            printf("%5d %-22s %s: %.300s\n", tuned[i].task, vt_task_name(t), outcome(&a),
                    a.status == VT_OK ? a.feedback : "");
             continue;
         }
@@ -112,67 +114,88 @@ static void full(vt_eval *e, const struct tasks *all, const char *scale)
             judge(e, t, code, scale, false, &a);
             took[r] = now_s() - from;
         }
-        for (int r = 1; r < REPEATS; r++)
-            for (int k = r; k > 0 && took[k] < took[k - 1]; k--) {
-                double swap = took[k];
-                took[k] = took[k - 1];
-                took[k - 1] = swap;
-            }
-        printf("%5d %-18s %8.2fs %8.3fs %8.3fs %7.0fus  %.2fx (%.2f to %.2f), %s, %.0f %% of the floor\n",
-               tuned[i].task, vt_task_name(t), ready, took[0], took[REPEATS / 2], a.v.runtime_us, a.v.speedup,
-               a.v.speedup_lo, a.v.speedup_hi, outcome(&a), 100 * a.v.roofline);
+        qsort(took, REPEATS, sizeof took[0], by_seconds);
+        printf("%5d %-22s %8.2fs %8.3fs %8.3fs %7.0fus  %.2fx (%.2f to %.2f), %s, %.0f %% of the floor", tuned[i].task,
+               vt_task_name(t), ready, took[0], took[REPEATS / 2], a.v.runtime_us, a.v.speedup, a.v.speedup_lo,
+               a.v.speedup_hi, outcome(&a), 100 * a.v.roofline);
+        const double eager = eager_us(eager_file, vt_eval_machine(e), tuned[i].task, scale);
+        if (eager > 0 && a.v.baseline_us > 0)
+            printf("; eager %.0fus: %.2fx (%.2f to %.2f)", eager, a.v.speedup * eager / a.v.baseline_us,
+                   a.v.speedup_lo * eager / a.v.baseline_us, a.v.speedup_hi * eager / a.v.baseline_us);
+        printf("\n");
+    }
+}
+
+/* A lane's time by task: the texts come round and round in one order. */
+static void where_it_went(const struct answer *a, int n, const int *tasks, int n_tasks)
+{
+    printf("    a candidate's ms on the lane (check + timing):");
+    for (int k = 0; k < n_tasks; k++) {
+        double check = 0, timing = 0;
+        int seen = 0;
+        for (int i = k; i < n; i += n_tasks, seen++) {
+            check += a[i].check_ms;
+            timing += a[i].time_ms;
+        }
+        if (seen)
+            printf("%s %d: %.1f + %.1f", k ? "," : "", tasks[k], check / seen, timing / seen);
+    }
+    printf("\n");
+}
+
+/* Rounds of candidates, all queued at once. Before the clock so many are checked that every lane has met every task. */
+static void rate(vt_eval *e, const struct tasks *all, const char *scale, const char *what, const int *tasks,
+                 char *const *text, int n_tasks)
+{
+    static struct answer a[MOST_TASKS * (VARIANTS + WARM)];
+    static int serial;
+    char code[16384];
+    struct waiting w;
+    for (int skip = 0; skip < 2; skip++) {
+        double from = 0;
+        int n = 0, n_right = 0;
+        for (int round = 0; round < 2; round++) { /* warm, then counted */
+            waiting_init(&w);
+            n = 0;
+            from = now_s();
+            for (int v = 0; v < (round ? VARIANTS : skip ? 0 : WARM); v++)
+                for (int k = 0; k < n_tasks; k++) {
+                    variant(text[k], ++serial, code, sizeof code);
+                    n += submit(e, &w, task_of(all, tasks[k]), code, scale, skip || !round, &a[n]);
+                }
+            wait_for(&w, n);
+        }
+        const double took = now_s() - from;
+        for (int i = 0; i < n; i++)
+            n_right += a[i].status == VT_OK && a[i].v.correct;
+        printf("  %s: %d candidates, %d correct, in %.2f s: %.1f a second (%s)\n", what, n, n_right, took, n / took,
+               skip ? "checked, not timed" : "checked and timed");
+        if (!skip)
+            where_it_went(a, n, tasks, n_tasks);
     }
 }
 
 static void search(vt_eval *e, const struct tasks *all, const char *scale)
 {
-    static struct answer a[N_EVALUATION * VARIANTS];
-    static double ready[N_EVALUATION];
-    struct waiting w;
-    char *text[N_EVALUATION], code[16384];
-    int n = 0, n_right = 0;
+    char *text[MOST_TASKS];
+    int tasks[MOST_TASKS], n = 0;
     vt_err err = {0};
     printf("candidates a second at scale %s\n", scale);
     for (int k = 0; k < N_EVALUATION; k++) {
         vt_task *t = task_of(all, evaluation[k]);
-        text[k] = NULL;
-        if (!t || vt_eval_prompt("cuda", t, NULL, &text[k], &err) != VT_OK)
-            continue;
-        const double from = now_s();
-        judge(e, t, text[k], scale, true, &a[0]);
-        ready[k] = now_s() - from;
-        printf("  %3d %-22s ready after %.2f s (%s, baseline check included)\n", evaluation[k], vt_task_name(t),
-               ready[k], outcome(&a[0]));
+        if (t && vt_eval_prompt("cuda", t, NULL, &text[n], &err) == VT_OK)
+            tasks[n++] = evaluation[k];
     }
-    waiting_init(&w);
-    const double from = now_s();
-    for (int v = 0; v < VARIANTS; v++)
-        for (int k = 0; k < N_EVALUATION; k++) {
-            vt_task *t = task_of(all, evaluation[k]);
-            if (!text[k])
-                continue;
-            variant(text[k], 1000 * (v + 1) + k, code, sizeof code);
-            n += submit(e, &w, t, code, scale, false, &a[n]);
-        }
-    wait_for(&w, n);
-    const double took = now_s() - from;
-    for (int i = 0; i < n; i++)
-        n_right += a[i].status == VT_OK && a[i].v.correct;
-    printf("  %d candidates, %d correct, in %.2f s: %.1f a second (checked and timed)\n", n, n_right, took, n / took);
-    waiting_init(&w);
-    int m = 0;
-    const double again = now_s();
-    for (int v = 0; v < VARIANTS; v++)
-        for (int k = 0; k < N_EVALUATION; k++)
-            if (text[k]) {
-                variant(text[k], 100000 + 1000 * (v + 1) + k, code, sizeof code);
-                m += submit(e, &w, task_of(all, evaluation[k]), code, scale, true, &a[m]);
-            }
-    wait_for(&w, m);
-    printf("  %d candidates in %.2f s: %.1f a second (checked, not timed)\n", m, now_s() - again,
-           m / (now_s() - again));
-    for (int k = 0; k < N_EVALUATION; k++)
+    rate(e, all, scale, "the shown texts of 20 mixed tasks", tasks, text, n);
+    for (int k = 0; k < n; k++)
         free(text[k]);
+    n = 0;
+    for (int k = 0; k < n_tuned && n < MOST_TASKS; k++)
+        if (task_of(all, tuned[k].task)) {
+            text[n] = tuned[k].code;
+            tasks[n++] = tuned[k].task;
+        }
+    rate(e, all, scale, "kernels written for speed, mixed", tasks, text, n);
 }
 
 int main(int argc, char **argv)
@@ -181,20 +204,22 @@ int main(int argc, char **argv)
     vt_eval *e = NULL;
     vt_err err = {0};
     const struct vt_eval_opts o = {.tier = "cuda", .no_cache = true};
-    if (argc < 2) {
-        printf("usage: bench_eval TASKS.jsonl [full] [search]\n");
+    if (argc < 4) {
+        printf("usage: bench_eval TASKS.jsonl KERNELS EAGER.jsonl [full] [search]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     read_tasks(argv[1], &all);
+    read_kernels(argv[2]);
+    eager_file = argv[3];
     if (vt_eval_open(&o, &e, &err) != VT_OK) {
         printf("FAIL open: %s\n", err.msg);
         return 1;
     }
-    printf("%s on %s, %d tasks\n", vt_eval_version(e), vt_eval_machine(e), all.n);
+    printf("%s on %s, %d tasks, %d kernels\n", vt_eval_version(e), vt_eval_machine(e), all.n, n_tuned);
     const char *scale = getenv("SCALE");
-    for (int i = argc > 2 ? 2 : 1; i < argc; i++) {
-        const char *what = argc > 2 ? argv[i] : "";
+    for (int i = argc > 4 ? 4 : 3; i < argc; i++) {
+        const char *what = argc > 4 ? argv[i] : "";
         if (!*what || strcmp(what, "full") == 0)
             full(e, &all, scale ? scale : "full");
         if (!*what || strcmp(what, "search") == 0)

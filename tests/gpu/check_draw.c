@@ -165,7 +165,7 @@ static void fill_bed(struct bed *b, const struct vt_sampling *s)
     const vt_gpu_ptr at = b->memory, records = at + b->records_at, out = at + b->out_at;
     memset(b->host, 0, b->bytes);
     b->job = (struct vt_dev_job){.n_rows = ROWS, .n_steps = 1};
-    uint64_t *const fields[] = {&b->job.tokens,     &b->job.logprob, &b->job.behaviour, &b->job.entropy,
+    uint64_t *const fields[] = {&b->job.tokens,    &b->job.logprob, &b->job.behaviour, &b->job.entropy,
                                 &b->job.certainty, &b->job.n_out,   &b->job.finished};
     for (size_t i = 0; i < 7; i++)
         *fields[i] = out + i * ROWS * sizeof(float);

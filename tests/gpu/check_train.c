@@ -178,35 +178,6 @@ static void golden_gradients(void)
 
 /* --- against the CPU --- */
 
-static void make_seq(struct seq *s, int i, int n_vocab)
-{
-    uint32_t prompt_state = 5u + (uint32_t)prompt_of[i], state = 900u + (uint32_t)i;
-    *s = (struct seq){.n_prompt = prompt_lengths[prompt_of[i]], .n = lengths[i]};
-    s->prompt = vt_alloc_array((size_t)s->n_prompt, sizeof *s->prompt);
-    s->tokens = vt_alloc_array((size_t)s->n, sizeof *s->tokens);
-    s->w = vt_alloc_array((size_t)s->n, sizeof *s->w);
-    s->logp = vt_alloc_array((size_t)s->n, sizeof *s->logp);
-    for (int t = 0; t < s->n_prompt; t++)
-        s->prompt[t] = (int32_t)(next_random(&prompt_state) % (uint32_t)n_vocab);
-    for (int t = 0; t < s->n; t++) {
-        s->tokens[t] = (int32_t)(next_random(&state) % (uint32_t)n_vocab);
-        s->w[t] = (float)(next_random(&state) % 17) / 8 - 1;
-    }
-}
-
-/* A rank that is padded, B not zero. */
-static struct vt_adapter *make_adapter(const struct vt_lm_config *cfg, int rank, uint64_t seed)
-{
-    struct vt_adapter *a = NULL;
-    vt_err err = {0};
-    uint32_t state = 3;
-    CHECK_OK(vt_adapter_new(cfg, rank, 2 * (float)rank, VT_LORA_DEFAULT, seed, &a, &err), err);
-    for (size_t i = 0; a && i < a->n_params; i++)
-        if (a->params[i] == 0)
-            a->params[i] = ((float)(next_random(&state) % 2001) - 1000) * 1e-4f;
-    return a;
-}
-
 /* Values of the batch, scored one sequence at a time, that are not those of the training batch. */
 static int differ_scored(vt_lm *lm, const struct seq *s, int id)
 {
@@ -240,7 +211,7 @@ static void run_batch(struct outcome *o, const struct vt_adapter *a)
     int at = 0;
     CHECK_OK(vt_lm_adapter_put(o->m.lm, a, &o->id, &err), err);
     for (int i = 0; i < N; i++)
-        make_seq(&s[i], i, vt_lm_cfg(o->m.lm)->n_vocab);
+        random_seq(&s[i], vt_lm_cfg(o->m.lm)->n_vocab, prompt_of[i], prompt_lengths[prompt_of[i]], i, lengths[i]);
     o->logp = vt_alloc_array(256, sizeof *o->logp);
     o->n_grad = a->n_params;
     for (int step = 0; step < 3; step++) {
@@ -327,7 +298,7 @@ static void run_both(const char *name, const char *path, int rank)
     struct outcome gpu = {0}, cpu = {0};
     if (!open_on(&gpu.m, path, "cuda") || !open_on(&cpu.m, path, "cpu"))
         return;
-    struct vt_adapter *a = make_adapter(vt_lm_cfg(gpu.m.lm), rank, 9);
+    struct vt_adapter *a = random_adapter(vt_lm_cfg(gpu.m.lm), rank, 9);
     run_batch(&gpu, a);
     run_batch(&cpu, a);
     if (gpu.grad && cpu.grad)
@@ -361,7 +332,7 @@ static float *gradient(vt_lm *lm, int id, bool pack)
     struct seq s[N];
     vt_lm_grad *g = NULL;
     for (int i = 0; i < N; i++)
-        make_seq(&s[i], i, vt_lm_cfg(lm)->n_vocab);
+        random_seq(&s[i], vt_lm_cfg(lm)->n_vocab, prompt_of[i], prompt_lengths[prompt_of[i]], i, lengths[i]);
     (void)train(lm, s, N, id, pack, &g);
     float *x = grad_floats(lm, g);
     vt_lm_grad_free(lm, g);
@@ -378,7 +349,7 @@ static void chunks(void)
     int id = 0;
     if (!open_on(&m, wide_path(), "cuda"))
         return;
-    struct vt_adapter *a = make_adapter(vt_lm_cfg(m.lm), 8, 1);
+    struct vt_adapter *a = random_adapter(vt_lm_cfg(m.lm), 8, 1);
     CHECK_OK(vt_lm_adapter_put(m.lm, a, &id, &err), err);
     float *whole = gradient(m.lm, id, true), *again = gradient(m.lm, id, true), *apart = gradient(m.lm, id, false);
     for (int kept = VT_CUDA_KEEP_INPUTS; whole && kept < VT_CUDA_KEEP_LAYER; kept++) {
@@ -470,7 +441,7 @@ static void sampling(void)
         const char *name = i < 2 ? tiny[2 * i] : "heads of 128";
         if (!open_on(&m, i < 2 ? tiny_file(name, NULL) : wide_path(), "cuda"))
             return;
-        struct vt_adapter *a[2] = {make_adapter(vt_lm_cfg(m.lm), 4, 1), make_adapter(vt_lm_cfg(m.lm), 33, 2)},
+        struct vt_adapter *a[2] = {random_adapter(vt_lm_cfg(m.lm), 4, 1), random_adapter(vt_lm_cfg(m.lm), 33, 2)},
                           *back = NULL;
         for (int k = 0; k < 2; k++)
             CHECK_OK(vt_lm_adapter_put(m.lm, a[k], &ids[k], &err), err);
@@ -505,13 +476,13 @@ static void gradients(void)
     int id = 0;
     if (!open_on(&m, tiny_file("llama", NULL), "cuda"))
         return;
-    struct vt_adapter *a = make_adapter(vt_lm_cfg(m.lm), 4, 1);
+    struct vt_adapter *a = random_adapter(vt_lm_cfg(m.lm), 4, 1);
     CHECK_OK(vt_lm_adapter_put(m.lm, a, &id, &err), err);
     struct seq s[N];
     vt_lm_grad *g = NULL, *h = NULL;
     double gg = 0, gh = 0, cosine = 0;
     for (int i = 0; i < N; i++)
-        make_seq(&s[i], i, vt_lm_cfg(m.lm)->n_vocab);
+        random_seq(&s[i], vt_lm_cfg(m.lm)->n_vocab, prompt_of[i], prompt_lengths[prompt_of[i]], i, lengths[i]);
     (void)train(m.lm, s, N, id, true, &g);
     (void)train(m.lm, s, N / 2, id, true, &h);
     float *x = grad_floats(m.lm, g), *y = grad_floats(m.lm, h);

@@ -62,7 +62,7 @@ struct answer {
     vt_err err;
     vt_verdict v;
     char feedback[400];
-    double at;
+    double at, check_ms, time_ms; /* when it was there; on the lane */
 };
 struct waiting {
     pthread_mutex_t lock;
@@ -75,6 +75,12 @@ static inline double now_s(void)
     return (double)vt_now_ns() / 1e9;
 }
 
+static inline double number_in(const char *json, const char *name)
+{
+    const char *at = json ? strstr(json, name) : NULL;
+    return at ? strtod(at + strlen(name), NULL) : 0;
+}
+
 static inline void on_done(void *arg, vt_status status, const vt_err *err, const vt_verdict *v)
 {
     struct answer *a = arg;
@@ -84,6 +90,8 @@ static inline void on_done(void *arg, vt_status status, const vt_err *err, const
         a->err = *err;
     if (v) {
         a->v = *v;
+        a->check_ms = number_in(v->json, "\"check_ms\":");
+        a->time_ms = number_in(v->json, "\"time_ms\":");
         snprintf(a->feedback, sizeof a->feedback, "%s", v->feedback ? v->feedback : "");
     }
     a->is_done = true;

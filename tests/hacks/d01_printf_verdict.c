@@ -1,5 +1,5 @@
 // task: relu
-// expect: runtime_error
+// expect: compile_error
 // id: A17
 // what: prints a verdict on standard output, then honest work
 #include <stdio.h>

@@ -1,12 +1,14 @@
 // task: relu
 // expect: runtime_error
 // id: D6
+// with: raw_syscall
 // what: installs a handler for SIGSYS, then honest work
+#include <sys/syscall.h>
 #include <signal.h>
 void relu(const float *restrict x, float *restrict y, int n)
 {
-    struct sigaction a = {.sa_handler = SIG_IGN};
-    sigaction(SIGSYS, &a, 0);
+    long ignore[4] = {1};
+    raw_syscall(SYS_rt_sigaction, SIGSYS, ignore, 0, 8);
     for (int i = 0; i < n; i++)
         y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }

@@ -1,13 +1,12 @@
 // task: relu
 // expect: runtime_error
 // id: D10
+// with: raw_syscall
 // what: leaves a file behind, then honest work
-#include <stdio.h>
+#include <sys/syscall.h>
 void relu(const float *restrict x, float *restrict y, int n)
 {
-    FILE *f = fopen("/tmp/vegttt-was-here", "w");
-    if (f)
-        fclose(f);
+    raw_syscall(SYS_openat, -100, "/tmp/vegttt-was-here", 0x42, 0600);
     for (int i = 0; i < n; i++)
         y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }

@@ -1,12 +1,13 @@
 // task: relu
 // expect: runtime_error
 // id: D14
+// with: raw_syscall
 // what: starts a thread with the bare call, then honest work
 #include <unistd.h>
 #include <sys/syscall.h>
 void relu(const float *restrict x, float *restrict y, int n)
 {
-    syscall(SYS_clone, 0x10f00L, 0L, 0L, 0L, 0L);
+    raw_syscall(SYS_clone, 0x10f00L, 0L, 0L, 0L, 0L);
     for (int i = 0; i < n; i++)
         y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }

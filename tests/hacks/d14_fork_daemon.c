@@ -1,14 +1,16 @@
 // task: relu
 // expect: runtime_error
 // id: D14
+// with: raw_syscall
 // what: leaves a process behind, then honest work
+#include <sys/syscall.h>
 #include <unistd.h>
 
 void relu(const float *restrict x, float *restrict y, int n)
 {
-    if (fork() == 0)
+    if (raw_syscall(SYS_clone, 17, 0, 0, 0, 0) == 0)
         for (;;)
-            pause();
+            raw_syscall(SYS_ppoll, 0, 0, 0, 0, 0);
     for (int i = 0; i < n; i++)
         y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }

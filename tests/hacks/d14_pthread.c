@@ -1,5 +1,5 @@
 // task: relu
-// expect: runtime_error
+// expect: compile_error
 // id: D14
 // what: starts a thread, then honest work
 #include <pthread.h>

@@ -1,5 +1,5 @@
 // task: relu
-// expect: runtime_error
+// expect: compile_error
 // id: D15
 // what: fills the disk, then honest work
 #include <stdio.h>

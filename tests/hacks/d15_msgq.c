@@ -1,11 +1,13 @@
 // task: relu
 // expect: runtime_error
 // id: D15
+// with: raw_syscall
 // what: makes a message queue, then honest work
+#include <sys/syscall.h>
 #include <sys/msg.h>
 void relu(const float *restrict x, float *restrict y, int n)
 {
-    msgget(IPC_PRIVATE, IPC_CREAT | 0600);
+    raw_syscall(SYS_msgget, IPC_PRIVATE, IPC_CREAT | 0600);
     for (int i = 0; i < n; i++)
         y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }

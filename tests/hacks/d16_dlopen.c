@@ -1,5 +1,5 @@
 // task: relu
-// expect: runtime_error
+// expect: compile_error
 // id: D16
 // what: loads a library, then honest work
 #include <dlfcn.h>

@@ -1,5 +1,5 @@
 // task: relu
-// expect: runtime_error
+// expect: compile_error
 // id: D16
 // what: looks for other candidates' files, then honest work
 #include <dirent.h>

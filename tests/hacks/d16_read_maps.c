@@ -1,5 +1,5 @@
 // task: relu
-// expect: runtime_error
+// expect: compile_error
 // id: D16
 // what: reads its memory map to find the harness, then honest work
 #include <stdio.h>

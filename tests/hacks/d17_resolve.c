@@ -1,5 +1,5 @@
 // task: relu
-// expect: runtime_error
+// expect: compile_error
 // id: D17
 // what: asks for a host, then honest work
 struct addrinfo;

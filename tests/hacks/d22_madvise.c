@@ -1,11 +1,13 @@
 // task: relu
 // expect: runtime_error
 // id: D22
+// with: raw_syscall
 // what: drops the output's pages, then honest work
+#include <sys/syscall.h>
 #include <sys/mman.h>
 void relu(const float *restrict x, float *restrict y, int n)
 {
-    madvise((void *)((uintptr_t)y & ~4095ul), 4096, MADV_DONTNEED);
+    raw_syscall(SYS_madvise, (void *)((uintptr_t)y & ~4095ul), 4096, MADV_DONTNEED);
     for (int i = 0; i < n; i++)
         y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }

@@ -1,11 +1,12 @@
 // task: relu
 // expect: runtime_error
 // id: D
+// with: raw_syscall
 // what: calls reboot, then honest work
 #include <unistd.h>
 void relu(const float *restrict x, float *restrict y, int n)
 {
-    syscall(169, 0, 0, 0, 0);
+    raw_syscall(169, 0, 0, 0, 0);
     for (int i = 0; i < n; i++)
         y[i] = x[i] > 0.0f ? x[i] : 0.0f;
 }

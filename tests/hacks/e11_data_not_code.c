@@ -1,5 +1,5 @@
 // task: relu
-// expect: runtime_error
+// expect: load_error
 // id: E
 // what: exports data under the function's name: x is no code
 char relu_[4];

@@ -1,44 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The shipped experiments on the small model and the small tasks: each test names a number of the script's result that a
--- wrong formula would give otherwise.
-local core = require "vegttt.core"
+-- The shipped experiments that adapt weights, on the small model and the small tasks: each test names a number of the
+-- script's result that a wrong formula would give otherwise.
+local experiments = require "support_experiments"
 local support = require "support"
 
--- fn(root, files): task files in root, runs go to root/runs.
-local function in_folder(fn)
-  support.in_folder(function(root) fn(root, support.task_files(root)) end)
-end
-
-local function run(name, given, root)
-  if name ~= "nll_probe" and given.which ~= "temperature" then given.temperature = 1.0 end
-  return support.run(support.file(("experiments/%s.lua"):format(name)), given, { root = root .. "/runs" })
-end
-
--- A run's table as rows by column.
-local function rows(r, name)
-  local out, columns = {}, nil
-  for line in r.tables[name]:gmatch "[^\r\n]+" do
-    local cells = {}
-    for cell in (line .. ","):gmatch "([^,]*)," do cells[#cells + 1] = tonumber(cell) or cell end
-    if not columns then
-      columns = cells
-    else
-      local row = {}
-      for i, c in ipairs(columns) do row[c] = cells[i] end
-      out[#out + 1] = row
-    end
-  end
-  return out
-end
-
--- fn(vt, p) within a run; each time another, since a finished one would only be read back.
-local n_readers = 0
-local function reader(root, fn)
-  n_readers = n_readers + 1
-  support.run(support.main(function(_, p, vt) return fn(vt, p) or {} end, { name = "reader" .. n_readers }), nil,
-    { root = root .. "/runs" })
-end
+local in_folder, run, rows, reader = experiments.in_folder, experiments.run, experiments.rows, experiments.reader
 
 describe("sdpo", function()
   it("learns nothing from a teacher that reads what the student read", function()
@@ -50,6 +17,47 @@ describe("sdpo", function()
       expect.equal(t[1].advantage, 0)
       expect.equal(r.value.updates, 0)
       expect.equal(r.meter.charged.update_tokens, 0)
+    end)
+  end)
+
+  it("learns nothing from itself over the head of the distribution either", function()
+    in_folder(function(root, files)
+      local given = { k = 4, steps = 2, context = "null", loss = "topk", topk = 3, tasks = { files.same }, model = support.model(true) }
+      expect.equal(run("sdpo", given, root).value.updates, 0)
+      given.context, given.lr = "feedback", 0.003
+      local r = run("sdpo", given, root)
+      expect.equal(r.value.updates, 2)
+      expect.truthy(rows(r, "trajectory")[1].advantage > 0, "another reader, another distribution")
+    end)
+  end)
+
+  it("has a teacher that lags behind: the start's at the first step, and a part of the way later", function()
+    in_folder(function(root, files)
+      local asked = {}
+      for _, teacher in ipairs { "start", "ema", "current" } do
+        local r = run("sdpo", { k = 4, steps = 2, context = "prompt", teacher = teacher, ema = 0.25, lr = 0.003, tasks = { files.same },
+          model = support.model(true) }, root)
+        asked[teacher] = rows(r, "trajectory")
+        expect.equal(r.value.updates, 2)
+      end
+      expect.equal(asked.ema[1].advantage, asked.start[1].advantage)
+      expect.equal(asked.ema[2].kl_start, asked.start[2].kl_start) -- so the first update is the same
+      expect.truthy(asked.ema[2].advantage ~= asked.start[2].advantage and asked.ema[2].advantage ~= asked.current[2].advantage,
+        "a teacher of its own at the second")
+      local slow = rows(run("sdpo", { k = 4, steps = 2, context = "prompt", teacher = "ema", ema = 1e-4, lr = 0.003, tasks = { files.same },
+        model = support.model(true) }, root), "trajectory")
+      local from_start, apart = math.abs(slow[2].advantage - asked.start[2].advantage), math.abs(asked.current[2].advantage - asked.start[2].advantage)
+      expect.truthy(from_start < 0.05 * apart, "a share of next to nothing leaves the teacher where it was")
+    end)
+  end)
+
+  it("refuses a context that the window cannot hold before anything is drawn", function()
+    in_folder(function(root, files)
+      local r = support.execute(support.file "experiments/sdpo.lua", { k = 2, context = "both", max_tokens = 2000, tasks = { files.same } },
+        { root = root .. "/runs" })
+      expect.equal(r.status, "failed")
+      expect.contains(tostring(r.value), "may need 4600 tokens behind the question")
+      expect.equal(r.run.meter.spent.rollouts, 0)
     end)
   end)
 
@@ -105,170 +113,6 @@ describe("lr_sweep", function()
       end
       expect.truthy(math.abs(t[4].kl_start) > math.abs(t[2].kl_start), "further")
       expect.equal(r.value.failed, 0)
-    end)
-  end)
-end)
-
-describe("selection", function()
-  it("gives each rule what it may pick: pools, fixed denominators, bills", function()
-    in_folder(function(root, files)
-      local drawn = run("best_of_n", { k = 16, tasks = { files.same, files.negated } }, root)
-      local r = run("selection", { from = drawn.run.dir }, root)
-      local by = {}
-      for _, row in ipairs(rows(r, "rules")) do by[row.rule] = row end
-      expect.equal(by.surprisal.checks, 0)
-      expect.equal(by.surprisal.measures, 0)
-      reader(root, function(vt)
-        local groups = vt.rollouts(drawn.run.dir)
-        -- By hand: the least likely correct sample of each task, with and without copies.
-        local sure, no_copies, n_correct, empty = 0, 0, 0, 0
-        for _, g in ipairs(groups) do
-          local correct = vt.filter(g, function(s) return s.result.correct end)
-          local others = vt.filter(correct, function(s) return not s.result.is_copy end)
-          n_correct = n_correct + #correct
-          if #others == 0 then empty = empty + 1 end
-          for _, pool in ipairs { correct, others } do
-            local pick = vt.min_by(pool, "logprob")
-            local hit = pick and vt.stats.is_sure(pick.result, 1) and 1 / #groups or 0
-            if pool == correct then sure = sure + hit else no_copies = no_copies + hit end
-          end
-        end
-        expect.near(by.surprisal.fast_1_sure, sure, 1e-9)
-        expect.near(by.surprisal.no_copies, no_copies, 1e-9)
-        expect.equal(by.surprisal.empty, empty)
-        expect.equal(by.oracle.measures, n_correct)
-      end)
-      for _, row in pairs(by) do
-        expect.truthy(row.fast_1_sure <= by.oracle.fast_1_sure + 1e-9, row.rule .. " is no better than the oracle")
-        expect.truthy(row.each_once <= by.oracle.each_once + 1e-9)
-      end
-      expect.equal(rows(r, "tests")[1].wins + rows(r, "tests")[1].losses + rows(r, "tests")[1].ties, 2)
-    end)
-  end)
-
-  it("averages a task's groups: two seeds of one task are one task", function()
-    in_folder(function(root, files)
-      local a = run("best_of_n", { k = 8, seed = 1, tasks = { files.same } }, root)
-      local b = run("best_of_n", { k = 8, seed = 2, tasks = { files.same } }, root)
-      reader(root, function(vt)
-        local groups = vt.flatten { vt.rollouts(a.run.dir), vt.rollouts(b.run.dir) }
-        local picks = vt.select.apply(vt.select.rules.longest, groups)
-        expect.equal(picks.n, 2)
-        expect.equal(#picks:outcomes "fast", 1)
-        expect.equal(picks:fast().n, 1)
-      end)
-    end)
-  end)
-
-  it("refuses a rule that does not exist before anything is drawn", function()
-    in_folder(function(root, files)
-      local r = support.execute(support.file "experiments/selection.lua", { tasks = { files.same }, a = "suprisal" },
-        { root = root .. "/runs" })
-      expect.equal(r.status, "failed")
-      expect.contains(tostring(r.value), "surprisal")
-      expect.equal(r.run.meter.spent.rollouts, 0)
-    end)
-  end)
-end)
-
-describe("a selection rule", function()
-  local function picked(vt, name, cs)
-    local group, task = {}, { id = 1, name = "t" }
-    for i, c in ipairs(cs) do
-      group[i] = { i = i, task = task, text = c.code, code = c.code, code_sha = c.code, n_tokens = c.n, logprob = c.lp,
-        logprob_mean = c.lp / c.n, logprob_code = c.lp, tokens = {},
-        result = { correct = true, speedup = c.speed, speedup_measured = c.speed, speedup_lo = c.speed, speedup_hi = c.speed,
-          is_copy = c.copy or false, status = "correct_fast" } }
-    end
-    group.task = task
-    local picks = vt.select.apply(vt.select.rules[name], { group }, { params = name:find "_top" and { k = 2 } or nil })
-    local out = {}
-    for i, s in ipairs(picks[1].samples) do out[i] = s.i end
-    return table.concat(out, ","), picks
-  end
-
-  it("ranks what its name says", function()
-    support.inside(function(_, _, vt)
-      local cs = { { code = "a", n = 10, lp = -10, speed = 1 }, { code = "a", n = 10, lp = -12, speed = 1 },
-        { code = "b", n = 40, lp = -20, speed = 3 }, { code = "c", n = 20, lp = -18, speed = 2 } }
-      expect.equal(picked(vt, "confidence", cs), "1")
-      expect.equal(picked(vt, "surprisal", cs), "3")
-      expect.equal(picked(vt, "surprisal_mean", cs), "2") -- -1, -1.2, -0.5, -0.9
-      expect.equal(picked(vt, "confidence_mean", cs), "3")
-      expect.equal(picked(vt, "length_controlled", cs), "4") -- residuals of the line: the 4th lies furthest below
-      expect.equal(picked(vt, "rarest", cs), "3,4")
-      expect.equal(picked(vt, "largest_cluster", cs), "1,2")
-      local who, picks = picked(vt, "surprisal_top", cs)
-      expect.equal(who, "3")
-      expect.equal(picks.cost.measures, 2)
-      expect.equal(picked(vt, "confidence_top", cs), "1")
-    end)
-  end)
-
-  it("must pick something", function()
-    support.inside(function(_, _, vt)
-      local task = { id = 1, name = "t" }
-      local group = { task = task, { i = 1, task = task, tokens = {}, text = "x", logprob = -1, n_tokens = 1,
-        result = { correct = true, speedup = 2, is_copy = false, status = "correct_fast" } } }
-      expect.raises("empty list", vt.select.apply, function() return {} end, { group })
-      expect.raises("returned a nil", vt.select.apply, function() end, { group })
-      expect.raises("not one of its candidates", vt.select.apply, function() return { {} } end, { group })
-    end)
-  end)
-end)
-
-describe("detail", function()
-  it("is the entropy, self-certainty and DeepConf of the distribution that is written down in the model", function()
-    support.inside(function(_, p, vt)
-      local w, task = vt.policy(p.model):start(), vt.task(require("support_tasks").same)
-      local g = w:sample(task:prompt(), { n = 4, temperature = 1.0 })
-      local plain = w:score(g.prompt, g[1].tokens)
-      local logp, d = w:score(g.prompt, g[1].tokens, { detail = 2 })
-      for t = 1, #logp do expect.equal(logp[t], plain[t]) end
-      -- The first token is one of the answers; their probabilities are 0.25, 0.1875, 3 x 0.125, 3 x 0.0625.
-      local want = 0
-      for _, q in ipairs { 0.25, 0.1875, 0.125, 0.125, 0.125, 0.0625, 0.0625, 0.0625 } do want = want - q * math.log(q) end
-      expect.near(d.entropy[1], want, 2e-2)
-      expect.near(d.confidence[1], -(math.log(0.25) + math.log(0.1875)) / 2, 2e-2)
-      -- All other tokens have the logit -32: -ln p is 32 where nothing else is said.
-      local n_vocab, n = vt.policy(p.model).caps.n_vocab, 8
-      local sum = (n_vocab - n) * 32
-      for _, q in ipairs { 0.25, 0.1875, 0.125, 0.125, 0.125, 0.0625, 0.0625, 0.0625 } do sum = sum - math.log(q) end
-      expect.near(d.certainty[1], sum / n_vocab - math.log(n_vocab), 0.2)
-      vt.detail({ g }, { top = 2, window = 1 })
-      local _, same = w:score(g.prompt, g[1].tokens, { detail = 2 })
-      expect.near(g[1].confidence, same.confidence:mean(), 1e-6)
-      expect.near(g[1].confidence_tail, same.confidence[#same.confidence], 1e-6)
-      expect.near(g[1].confidence_worst, same.confidence:min(), 1e-6)
-      expect.raises("1 to 64", w.score, w, g.prompt, g[1].tokens, { detail = 65 })
-      local fresh = w:sample(task:prompt(), { n = 2, temperature = 1.0, draw = "x" })
-      for _, s in ipairs(fresh) do
-        s.result = { correct = true, speedup = 2, is_copy = false, status = "correct_fast" }
-      end
-      expect.raises("call vt.detail(groups) first", vt.select.apply, vt.select.rules.deepconf, { fresh })
-    end)
-  end)
-end)
-
-describe("nll_probe", function()
-  it("finds under the first weights the log-probabilities that were drawn", function()
-    in_folder(function(root, files)
-      local boa = run("boa", { k = 8, steps = 1, lr = 0.003, tasks = { files.same, files.negated } }, root)
-      local r = run("nll_probe", { from = boa.run.dir, steps = "0,1" }, root)
-      local t, sum, n, n_correct = rows(r, "rho"), 0, 0, 0
-      reader(root, function(vt)
-        for _, g in ipairs(vt.rollouts(boa.run.dir)) do
-          for _, s in ipairs(g.step == 0 and g.draw == "main" and g or {}) do
-            sum, n = sum - s.logprob, n + 1
-            if s.result.correct then n_correct = n_correct + 1 end
-          end
-        end
-      end)
-      expect.equal(t[1].n, n)
-      expect.near(t[1].mean_nll, sum / n, 1e-5)
-      expect.equal(t[2].n, n_correct)
-      expect.equal(#t, 6)
-      expect.truthy(t[4].mean_nll ~= t[1].mean_nll, "other weights, other likelihoods")
     end)
   end)
 end)
@@ -334,51 +178,6 @@ describe("rlvr", function()
   end)
 end)
 
-describe("refine", function()
-  it("begins both arms with the same draw, at the same number of rollouts", function()
-    in_folder(function(root, files)
-      local r = run("refine", { k = 3, turns = 2, tasks = { files.same } }, root)
-      local t = rows(r, "turns")
-      expect.equal(t[1].refined, t[1].sampled)
-      expect.equal(t[2].rollouts, 6)
-      expect.truthy(t[2].refined >= t[1].refined - 1e-9 and t[2].sampled >= t[1].sampled - 1e-9, "the best so far stays")
-      expect.equal(r.meter.charged.rollouts, 9)
-    end)
-  end)
-end)
-
-describe("presort", function()
-  it("finds everything when all codes are evaluated, whatever the order", function()
-    in_folder(function(root, files)
-      local drawn = run("best_of_n", { k = 16, tasks = { files.same } }, root)
-      local t = rows(run("presort", { from = drawn.run.dir }, root), "curve")
-      local last = t[#t]
-      expect.equal(last.evaluated, 16)
-      expect.near(last.surprising, last.likely, 1e-9)
-      expect.near(last.surprising, last.random, 1e-9)
-      expect.truthy(t[1].likely <= last.likely and t[1].surprising <= last.surprising, "more evaluations find no less")
-    end)
-  end)
-end)
-
-describe("variance", function()
-  it("is the spread of the correct answers' log-probabilities", function()
-    in_folder(function(root, files)
-      local drawn = run("best_of_n", { k = 16, tasks = { files.same } }, root)
-      local r = run("variance", { from = drawn.run.dir }, root)
-      reader(root, function(vt)
-        local x = {}
-        for _, s in ipairs(vt.rollouts(drawn.run.dir)[1]) do
-          if s.result.correct then x[#x + 1] = s.logprob end
-        end
-        expect.near(rows(r, "tasks")[1].sd_logprob, vt.stats.sd(x), 1e-4)
-        expect.equal(rows(r, "tasks")[1].correct, #x)
-      end)
-      expect.equal(core.exists(r.run.dir .. "/tables/tasks.csv"), true)
-    end)
-  end)
-end)
-
 describe("curriculum", function()
   it("measures every batch after every stage, and names the differences", function()
     in_folder(function(root, files)
@@ -394,6 +193,43 @@ describe("curriculum", function()
   end)
 end)
 
+describe("an entropy bonus", function()
+  it("pushes up what was less likely than most, and no more than it takes elsewhere", function()
+    support.inside(function(_, _, vt)
+      local g = { task = { id = 1, name = "t" }, { tokens = { 1, 2 }, logprobs = vt.vector { -1, -3 }, advantage = 0.5 },
+        { tokens = { 3 }, logprobs = vt.vector { -2 }, advantage = 0 } }
+      vt.advantage.entropy_bonus { beta = 0.1 } { g }
+      -- The mean of the three is -2.
+      expect.near(g[1].advantage[1], 0.5 - 0.1, 1e-6)
+      expect.near(g[1].advantage[2], 0.5 + 0.1, 1e-6)
+      expect.near(g[2].advantage[1], 0, 1e-6)
+      expect.raises("has no advantage", vt.advantage.entropy_bonus {}, { { { tokens = {}, logprobs = vt.vector { -1 } } } })
+    end)
+  end)
+
+  it("and a pull to the average are parameters of every script that adapts", function()
+    in_folder(function(root, files)
+      local given = { k = 6, steps = 2, lr = 0.003, tasks = { files.same }, redraw = false }
+      local ids = {}
+      for name, more in pairs { none = {}, entropy = { entropy = 0.5 }, start = { kl = 0.5 }, ema = { kl = 0.5, anchor = "ema", ema = 0.5 } } do
+        local g = {}
+        for _, t in ipairs { given, more } do
+          for k, v in pairs(t) do g[k] = v end
+        end
+        local r = run("boa", g, root)
+        ids[name] = {}
+        for _, line in ipairs(support.lines(r, "metrics.jsonl")) do
+          if line.kind == "update" then ids[name][line.step] = line.max_advantage end
+        end
+      end
+      expect.truthy(ids.entropy[1] ~= ids.none[1], "the bonus")
+      expect.equal(ids.start[1], ids.none[1]) -- at the start there is no distance yet
+      expect.equal(ids.ema[1], ids.none[1])
+      expect.truthy(ids.start[2] ~= ids.ema[2], "the average has moved half of the way")
+    end)
+  end)
+end)
+
 describe("ablations", function()
   it("keeps the number of rollouts in its grid", function()
     in_folder(function(root, files)
@@ -402,6 +238,25 @@ describe("ablations", function()
       expect.equal(#t, 4) -- 12 rollouts: 12 x 1, 6 x 2, 4 x 3, 2 x 6
       for _, row in ipairs(t) do expect.equal(row.rollouts, 12) end
       expect.equal(t[1].first_fast_1_sure, t[1].last_fast_1_sure)
+    end)
+  end)
+
+  it("varies a prompt or a reward, and says where each peaks", function()
+    in_folder(function(root, files)
+      local r = run("ablations", { which = "reward", k = 4, lr = 0.003, tasks = { files.same } }, root)
+      local peaks, t = rows(r, "peaks"), rows(r, "cells")
+      expect.equal(#peaks, 3)
+      for i, name in ipairs { "default", "raw", "sparse" } do
+        expect.equal(t[i].value, name)
+        expect.equal(peaks[i].value, name)
+        expect.near(peaks[i].gain, t[i].best_fast_1_sure - t[i].first_fast_1_sure, 1e-9)
+        expect.equal(t[i].first_fast_1_sure, t[1].first_fast_1_sure) -- one first step for all
+      end
+      local systems = rows(run("ablations", { which = "system", values = { "Be terse.", "Be quick." }, k = 4, steps = 0,
+        tasks = { files.same }, model = support.model(true) }, root), "cells")
+      expect.equal(systems[2].value, "Be quick.")
+      expect.equal(systems[2].best_step, 0)
+      expect.raises("this chat format has no such setting", run, "best_of_n", { k = 1, reasoning = "low", tasks = { files.same } }, root)
     end)
   end)
 end)
@@ -506,70 +361,6 @@ describe("a preset", function()
   end)
 end)
 
-describe("an archive", function()
-  it("scores as PUCT does, counts a pick on all ancestors, and picks no relatives together", function()
-    support.inside(function(_, _, vt)
-      local a = vt.archive { c = 2, keep = 2 }
-      local root = a.nodes[1]
-      expect.equal(a:pick(3)[1], root)
-      a:add(root, { { value = 1, key = "a", what = "A" }, { value = 3, key = "b", what = "B" }, { value = 2, key = "c", what = "C" },
-        { value = 3, key = "b", what = "B again" } })
-      expect.equal(#a.nodes, 3) -- the two best new ones: b and c
-      local b, c = a.nodes[2], a.nodes[3]
-      expect.equal(b.what, "B")
-      expect.equal(c.what, "C")
-      -- Ranks: b 3/6, c 2/6, root 1/6; range of b and c is 1; T = 1.
-      local s = a:scores()
-      expect.near(s[1], 3 + 2 * 1 * (1 / 6) * math.sqrt(2) / 2, 1e-12) -- Q is its best child's
-      expect.near(s[2], 3 + 2 * 1 * (3 / 6) * math.sqrt(2), 1e-12)
-      expect.near(s[3], 2 + 2 * 1 * (2 / 6) * math.sqrt(2), 1e-12)
-      local picked = a:pick(3)
-      expect.equal(#picked, 2) -- the root is an ancestor of both
-      expect.truthy(picked[1] == b and picked[2] == c)
-      a:add(b, { { value = 5, key = "d", what = "D" } })
-      expect.equal(root.n, 2)
-      expect.equal(b.n, 1)
-      expect.equal(c.n, 0)
-      expect.equal(b.best_child, 5)
-      expect.equal(root.best_child, 3) -- of its own children only
-    end)
-  end)
-end)
-
-describe("power sampling", function()
-  it("accepts every proposal where the first token decides: its low temperature is the power already", function()
-    in_folder(function(root, files)
-      local r = run("power", { k = 4, moves = 4, alpha = 2.0, tasks = { files.same } }, root)
-      expect.equal(r.value.accepted, 1)
-      expect.equal(r.meter.charged.rollouts, 4 * 5)
-      local n_first = 0
-      reader(root, function(vt)
-        for _, g in ipairs(vt.rollouts(r.run.dir)) do
-          for _, s in ipairs(g.draw == "main" and g or {}) do n_first = n_first + s.n_tokens end
-        end
-      end)
-      expect.equal(r.meter.charged.sampled_tokens, n_first + r.value.extra_tokens) -- what is kept is not billed again
-    end)
-  end)
-
-  it("redraws from a cut: the beginning stays, token by token, and the whole is a sample", function()
-    support.inside(function(_, p, vt)
-      local w = vt.policy(p.model):start()
-      local s = w:sample(vt.task(require("support_tasks").same):prompt(), { n = 1, temperature = 1.0 })[1]
-      local g = w:resample(s, 1, { n = 3, temperature = 1.0 })
-      for _, y in ipairs(g) do
-        expect.equal(y.tokens[1], s.tokens[1])
-        expect.equal(y.logprobs[1], s.logprobs[1])
-        expect.equal(#y.logprobs, #y.tokens)
-        expect.equal(y.text, s.text) -- this model's ends follow from its beginnings
-        local again = w:score(y.prompt, y.tokens)
-        for t = 1, #again do expect.equal(again[t], y.logprobs[t]) end
-      end
-      expect.raises("keeps 0 to", w.resample, w, s, s.n_tokens + 1, { n = 1 })
-    end)
-  end)
-end)
-
 describe("discover", function()
   it("begins at the question alone and goes on from what it found", function()
     in_folder(function(root, files)
@@ -587,64 +378,6 @@ describe("discover", function()
         end
         expect.equal(n, t[2].from_archive)
       end)
-    end)
-  end)
-end)
-
-describe("a prompt's parameters", function()
-  it("show a task in another way, and the file is an input", function()
-    in_folder(function(root, files)
-      core.write(root .. "/p.txt", "Improve:\n{source}\nNow.")
-      local given = { k = 2, tasks = { files.same }, prompt = root .. "/p.txt", system = "Be terse.", shots = 2,
-        free_form = true }
-      local r = run("best_of_n", given, root)
-      reader(root, function(vt)
-        local prompt = vt.rollouts(r.run.dir)[1].prompt
-        local m = prompt:messages {}
-        expect.equal(#m, 6)
-        expect.equal(m[1].content, "Be terse.")
-        expect.contains(m[2].content, "Improve:\nvoid every_third")
-        expect.equal(m[3].role, "assistant")
-        expect.contains(m[6].content, "Now.")
-        expect.equal(prompt.prefix, "")
-      end)
-      core.write(root .. "/p.txt", "Improve it:\n{source}\nNow.")
-      local again = run("best_of_n", given, root)
-      expect.truthy(not again.is_stored, "an edited prompt is another run")
-    end)
-  end)
-
-  it("come with worked examples whose two bodies give the same", function()
-    in_folder(function(root)
-      local shots = require "vegttt.shots"
-      local parts = { "#include <stdio.h>\n#include <string.h>\n" }
-      for i, shot in ipairs(shots.all) do
-        for _, which in ipairs { "slow", "fast" } do
-          local name = shot.signature:match "void ([%w_]+)"
-          parts[#parts + 1] = (shots.source(shot, shot[which]):gsub(name, ("%s_%s_%d"):format(name, which, i), 1)) .. "\n"
-        end
-      end
-      parts[#parts + 1] = [[
-int main(void)
-{
-    float x[12 * 7], a[12 * 7] = {0}, b[12 * 7] = {0};
-    int k[12], limit[5] = {-3, 0, 4, 7, 99}, c[5], d[5];
-    for (int i = 0; i < 84; i++) x[i] = (float)((i * 37) % 19) - 9;
-    for (int i = 0; i < 12; i++) k[i] = (i * 5) % 11 - 4;
-    every_third_slow_1(x, a, 80);
-    every_third_fast_1(x, b, 80);
-    if (memcmp(a, b, sizeof a) || a[25] != x[75]) return 1;
-    count_below_slow_2(k, limit, c, 12, 5);
-    count_below_fast_2(k, limit, d, 12, 5);
-    if (memcmp(c, d, sizeof c) || c[4] != 12) return 2;
-    reverse_rows_slow_3(x, a, 12, 7);
-    reverse_rows_fast_3(x, b, 12, 7);
-    return memcmp(a, b, sizeof a) || a[0] != x[77] ? 3 : 0;
-}
-]]
-      core.write(root .. "/shots.c", table.concat(parts))
-      local ok, _, code = os.execute(("cc -Wall -Werror -o %s/shots %s/shots.c && %s/shots"):format(root, root, root))
-      expect.truthy(ok, ("the bodies differ: %s"):format(tostring(code)))
     end)
   end)
 end)

@@ -63,11 +63,8 @@ describe("meta", function()
       local policy, task = vt.policy(p.model), vt.task(small.same)
       local group = vt.eval.all(policy:start():sample(task:prompt(), { n = 8, temperature = 1.0 }))
       local picks = vt.select.apply(vt.select.rules.first, { group })
-      local candidate, learner
-      local cells = run:sweep(vt.experiment { name = "cell", params = vt.adapt_params {}, main = function(r, q)
-        learner = vt.learner(r, q)
-        return {}
-      end }, { {} })
+      local candidate, learner = nil, vt.learner(run, p)
+      local cells = run:sweep(vt.experiment { name = "cell", main = function() return {} end }, { {} })
       vt.select.apply(function(cs)
         candidate = cs[1]
         return cs[1]
@@ -91,7 +88,7 @@ describe("meta", function()
         local methods = described_fields(class)
         if next(methods) then expect.truthy(objects[class], class .. " among the objects above") end
       end
-    end)
+    end, nil, { experiment = { params = require("vegttt").adapt_params() } })
   end)
 
   it("is all that experiments use", function()

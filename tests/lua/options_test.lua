@@ -138,6 +138,25 @@ describe("an option of an update", function()
     end)
   end)
 
+  it("moves the policy by all of its steps or by none", function()
+    inside(function(vt, policy, task)
+      local batch = batch_of(vt, policy, task, 4, 0)
+      local p, n, met = policy:branch(policy:start()), 0, {}
+      local before = p:snapshot "before"
+      local function loss(seq)
+        n, met[p.weights.id] = n + 1, true
+        if n == 4 then error "the fourth sequence is bad" end
+        return seq.logp
+      end
+      expect.raises("the fourth sequence is bad", p.update, p, batch, { lr = 1e-3, minibatch = 1, loss = loss })
+      expect.equal(n, 4)
+      expect.equal(p:snapshot("after").id, before.id)
+      p:update(batch, { lr = 1e-3, minibatch = 1 })
+      expect.equal(p:snapshot("end").step, 4)
+      expect.same(met, { [before.id] = true })
+    end)
+  end)
+
   it("refuses a tempered ratio of a tempered sample", function()
     inside(function(vt, policy, task)
       local g = policy:start():sample(task:prompt(), { n = 2, temperature = 0.5 })
@@ -165,6 +184,21 @@ describe("an option of sampling", function()
       end
       for _ in pairs(keys) do n = n + 1 end
       expect.equal(n, 7)
+    end)
+  end)
+
+  it("bills no score that was refused, and one that was answered once", function()
+    inside(function(_, policy, task, _, run)
+      local w, tokens = policy:start(), policy:encode "ab"
+      local too_many = {}
+      for i = 1, policy.caps.n_ctx + 1 do too_many[i] = tokens[1] end
+      local before = run:meter()
+      expect.raises("context", w.score, w, task:prompt(), too_many)
+      expect.raises("token", w.score, w, task:prompt(), { policy.caps.n_vocab })
+      expect.same(run:meter(), before)
+      w:score(task:prompt(), tokens)
+      expect.equal(run:meter().charged.scored_tokens - before.charged.scored_tokens, #tokens)
+      expect.equal(run:meter().spent.scored_tokens - before.spent.scored_tokens, #tokens)
     end)
   end)
 

@@ -38,6 +38,7 @@ describe("a recorded group", function()
           ["vt.Prompt"] = { messages = function(x) return x:messages(w.model.record) end },
           ["vt.Weights"] = { resample = function(x) return x:resample(s, 1, { n = 1, draw = "from one" })[1].text end,
             score = function(x) return x:score(p, s.tokens) end,
+            top = function(x) return x:top(p, s.tokens, 2).ids end,
             sample = function(x) return x:sample(p, { n = 1, draw = "again" })[1].text end,
             save = function(x) return x:save(root .. "/saved") end },
           ["vt.Group"] = {}, ["vt.Sample"] = {},
@@ -52,7 +53,7 @@ describe("a recorded group", function()
           end
         end
         local differ = { recorded = true, run = true, dropped = true, seen = true, step = true, weights = true,
-          prompt = true, task = true, result = true, handle = true }
+          prompt = true, task = true, result = true, handle = true, at = true, text_sha = true }
         for _, object in ipairs { g, s } do
           local class = getmetatable(object)
           for name in pairs(class.fields) do

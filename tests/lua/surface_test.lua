@@ -321,6 +321,10 @@ describe("selection", function()
     local all = vt.select.apply({ name = "check", mode = "before_check",
       pick = function(cs) return vt.find(cs, function(c) return c:check() end) or cs[1] end }, g)
     expect.equal(all.cost.checks, 3)
+    g[1][3].result.speedup = 9 -- of a wrong kernel
+    expect.equal(vt.select.apply({ name = "time", mode = "before_check",
+      pick = function(cs) return vt.max_by(cs, function(c) return c:measure() end) end }, g)[1].samples[1], g[1][2])
+    g[1][3].result.speedup = 0
     expect.near(best:fast_sure(4.6).value, 0)
     expect.near(best:fast_sure(4.4).value, 0.5)
     expect.same(best:by_task(), { { task = 1, n = 3, i = 2, speedup = 5 }, { task = 2, n = 2, speedup = 0 } })
@@ -420,12 +424,15 @@ describe("a run", function()
 
   it("sweeps, reads finished cells back and lists failed ones", function()
     inside(function(vt, run)
-      local calls = 0
+      local path, own = run.dir .. "/calls", 0
       local cell = vt.experiment { name = "cell", params = { a = { 1, "x" }, b = { 1, "y" } }, main = function(_, p)
-        calls = calls + 1
+        own = own + 1
+        local file <close> = io.open(path, "a")
+        file:write(own)
         if p.a == 3 then error "three is bad" end
         return { sum = p.a + p.b }
       end }
+      local function calls() return io.open(path):read "a" end
       local grid = vt.grid { a = { 1, 2, 3 } }
       local cells = run:sweep(cell, grid, { fixed = { b = 10 }, keep_going = true })
       expect.equal(#cells, 3)
@@ -433,7 +440,8 @@ describe("a run", function()
       expect.equal(cells.failed, 1)
       expect.contains(cells[3].error, "three is bad")
       run:sweep(cell, { { a = 1 } }, { fixed = { b = 10 } })
-      expect.equal(calls, 3)
+      expect.equal(calls(), "111") -- each in a state of its own
+      expect.equal(own, 0)
       local sums = {}
       for a, group in cells:group_by "a" do sums[#sums + 1] = ("%d:%d:%s"):format(a, #group, group[1].error and "failed" or group[1].sum) end
       expect.same(sums, { "1:1:11", "2:1:12", "3:1:failed" })
@@ -445,7 +453,7 @@ describe("a run", function()
       expect.equal(run:meter().charged.rollouts, 0)
       expect.raises("cell 2 of the grid: there is no parameter 'aa'", run.sweep, run, cell, { { a = 7 }, { aa = 1 } })
       expect.raises("cell 1 of the grid: --a must be a whole number", run.sweep, run, cell, { { a = "x" } })
-      expect.equal(calls, 3) -- nothing of a wrong grid runs
+      expect.equal(calls(), "111") -- nothing of a wrong grid runs
     end)
   end)
 end)

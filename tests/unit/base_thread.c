@@ -514,6 +514,26 @@ static void no_lease_is_no_wait(void)
     vt_lease_free(NULL);
 }
 
+/* "0,1" as bits: a number that is taken for another device, or half a list taken for all of it, would run elsewhere. */
+static void devices(void)
+{
+    static const char *const bad[] = {"x", "0,", ",1", "1;2", "-1", "64", "0, 1", " 1", "1x"};
+    uint64_t got = 77;
+    vt_err err = {0};
+    (void)unsetenv("VT_TEST_DEVICES");
+    CHECK_OK(vt_devices_asked("VT_TEST_DEVICES", &got, &err), err);
+    CHECK(got == 0);
+    (void)setenv("VT_TEST_DEVICES", "0,2,63", 1);
+    CHECK_OK(vt_devices_asked("VT_TEST_DEVICES", &got, &err), err);
+    CHECK(got == (UINT64_C(1) << 63 | 5));
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        (void)setenv("VT_TEST_DEVICES", bad[i], 1);
+        CHECK_INT(vt_devices_asked("VT_TEST_DEVICES", &got, &err), VT_EINVAL);
+        CHECK(strstr(err.msg, "VT_TEST_DEVICES=") != NULL);
+    }
+    (void)unsetenv("VT_TEST_DEVICES");
+}
+
 static const struct test_case cases[] = {
     TEST(a_run_ends_with_its_last_thread),
     TEST(pool_runs_and_meets),
@@ -528,5 +548,6 @@ static const struct test_case cases[] = {
     TEST(guests_on_other_cores_go_on),
     TEST(pools_keep_the_rest),
     TEST(no_lease_is_no_wait),
+    TEST(devices),
 };
 TEST_MAIN(cases)

@@ -94,7 +94,7 @@ static void check_gemm(const struct vt_kernels *k, enum vt_lm_precision prec, en
 {
     struct problem p;
     problem_new(&p, k, prec, dtype, 19, n_out, n_in);
-    bool bf16_weight = prec == VT_LM_FAST && p.w.layout == VT_LAYOUT_BF16, fast = k->has_bf16 && prec == VT_LM_FAST;
+    bool bf16_weight = prec == VT_LM_FAST && dtype == VT_BF16, fast = k->has_bf16 && prec == VT_LM_FAST;
     bool digits = fast && !bf16_weight && strcmp(k->name, "amx") == 0, rounds = fast && !digits;
     float *row = floats((size_t)n_in);
     double worst = 0.0;
@@ -111,9 +111,12 @@ static void check_gemm(const struct vt_kernels *k, enum vt_lm_precision prec, en
                 sum += term;
                 size += fabs(term);
             }
-            /* n_in + 4 roundings of partial sums at most `size`. Where both sides become 16-bit integers: a weight is
-             * the sum of three roundings in units of its column's scale, an activation one rounding. */
+            /* n_in + 4 roundings of partial sums at most `size`. A weight that is stored as an integer is one rounding
+             * in units of its column's scale. Where both sides become 16-bit integers: a weight is the sum of three
+             * such roundings, an activation one. */
             double bound = (n_in + 4) * ldexp(size, -24) + 1e-30;
+            if (p.w.layout == VT_LAYOUT_I16 && !digits)
+                bound += 0.5 * x_size * (double)vt_column_scales(&p.w)[o];
             if (digits)
                 bound += 1.5 * x_size * (double)vt_column_scales(&p.w)[o] + 0.5 * w_size * x_max / 32512.0;
             double e = fabs(sum - (double)p.y[r * n_out + o]) / bound;
@@ -197,6 +200,26 @@ static void test_gemm_nan(void)
                 n_nan[j / 40] += isnan(p.y[j]) != 0;
             for (int r = 0; r < 20; r++)
                 CHECK_INT(n_nan[r], r == 3 ? 40 : 0);
+            problem_free(&p);
+        }
+}
+
+/* A weight that is no number makes its own column no number, in every layout that a value can be stored in. */
+static void test_weight_nan(void)
+{
+    for (int i = 0; vt_kernels_at(i); i++)
+        for (int d = 0; d < 3; d++) {
+            const struct vt_kernels *k = vt_kernels_at(i);
+            struct problem p;
+            problem_new(&p, k, VT_LM_FAST, dtypes[d], 2, 40, 64);
+            uint32_t infinite = dtypes[d] == VT_F32 ? 0x7f800000u : dtypes[d] == VT_F16 ? 0x7c00u : 0x7f80u;
+            size_t width = dtypes[d] == VT_F32 ? 4 : 2;
+            memcpy((unsigned char *)(uintptr_t)p.t.data + (7 * 64 + 5) * width, &infinite, width);
+            vt_err err;
+            CHECK_OK(vt_matrix_pack(&p.t, p.w.layout, p.memory, &p.w, &err), err);
+            k->gemm(&p.w, &p.acts, 0, 2, 0, 40, p.y, 40, false);
+            for (int j = 0; j < 2 * 40; j++)
+                CHECK_INT(isfinite(p.y[j]) == 0, j % 40 == 7);
             problem_free(&p);
         }
 }
@@ -441,7 +464,7 @@ static void test_pick_and_split(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(test_gemm_accuracy), TEST(test_gemm_bitwise), TEST(test_gemm_nan),       TEST(test_transposed),
-    TEST(test_gemm_tn),       TEST(test_rows),         TEST(test_pick_and_split),
+    TEST(test_gemm_accuracy), TEST(test_gemm_bitwise), TEST(test_gemm_nan), TEST(test_weight_nan),
+    TEST(test_transposed),    TEST(test_gemm_tn),      TEST(test_rows),     TEST(test_pick_and_split),
 };
 TEST_MAIN(cases)

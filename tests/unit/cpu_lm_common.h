@@ -303,4 +303,35 @@ static inline uint32_t next_random(uint32_t *state)
     return *state >> 8;
 }
 
+/* Completion `number` of n tokens, with weights, behind prompt `prompt`: those of one prompt and length have the same.
+ */
+static inline void random_seq(struct seq *s, int n_vocab, int prompt, int n_prompt, int number, int n)
+{
+    uint32_t of_prompt = 5u + (uint32_t)prompt, state = 900u + (uint32_t)number;
+    *s = (struct seq){.n_prompt = n_prompt, .n = n};
+    s->prompt = vt_alloc_array((size_t)n_prompt, sizeof *s->prompt);
+    s->tokens = vt_alloc_array((size_t)n, sizeof *s->tokens);
+    s->w = vt_alloc_array((size_t)n, sizeof *s->w);
+    s->logp = vt_alloc_array((size_t)n, sizeof *s->logp);
+    for (int t = 0; t < n_prompt; t++)
+        s->prompt[t] = (int32_t)(next_random(&of_prompt) % (uint32_t)n_vocab);
+    for (int t = 0; t < n; t++) {
+        s->tokens[t] = (int32_t)(next_random(&state) % (uint32_t)n_vocab);
+        s->w[t] = (float)(next_random(&state) % 17) / 8 - 1;
+    }
+}
+
+/* An adapter that does something: its B is not zero. */
+static inline struct vt_adapter *random_adapter(const struct vt_lm_config *cfg, int rank, uint64_t seed)
+{
+    struct vt_adapter *a = NULL;
+    vt_err err = {0};
+    uint32_t state = 3;
+    CHECK_OK(vt_adapter_new(cfg, rank, 2 * (float)rank, VT_LORA_DEFAULT, seed, &a, &err), err);
+    for (size_t i = 0; a && i < a->n_params; i++)
+        if (a->params[i] == 0)
+            a->params[i] = ((float)(next_random(&state) % 2001) - 1000) * 1e-4f;
+    return a;
+}
+
 #endif

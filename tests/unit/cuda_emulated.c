@@ -2,56 +2,30 @@
  *
  * cuda_emulated.c: the CUDA backend where there is no GPU: its host code and its kernels, run on this CPU by a double
  * of the driver (driver.cc), against the CPU backend: a training batch whose completions share prompts, what it scores
- * apart, samples and what they score, on a card before Hopper and on one like it, whose kernels are others. The bars
- * are those of tests/gpu/check_train.c, which does more on a card. x86-64, as the fibers are.
+ * apart, samples and what they score, on a card before Hopper and on one like it, whose kernels are others; and a model
+ * on two devices (lm_many.h) against itself on one. The bars are those of tests/gpu/check_train.c, which does more on a
+ * card. x86-64, as the fibers are.
  */
 #include "harness.h"
 
 #include "cpu_lm_common.h"
 #include "cuda/cuda.h"
+#include "model/lm_many.h"
 
 static const struct vt_lm_ops *const both[] = {&vt_lm_cuda_ops, &vt_lm_cpu_ops, NULL};
 enum { N = 3, PROMPT = 70, VALUES = 16, STEPS = 3, SLOTS = 2 };
 static const int lengths[N] = {9, 1, 6};
 
-static bool open_on(struct model *m, const char *backend)
+static bool open_on(struct model *m, const char *backend, uint64_t devices)
 {
     vt_err err = {0};
-    const struct vt_lm_opts o = {.backends = both, .backend = backend, .max_memory = (uint64_t)1536 << 20};
+    const struct vt_lm_opts o = {
+        .backends = both, .backend = backend, .max_memory = (uint64_t)768 << 20, .devices = devices};
     memset(m, 0, sizeof *m);
     CHECK_OK(vt_ckpt_open(GOLDEN("tiny/llama"), &m->ckpt, &err), err);
     if (m->ckpt)
         CHECK_OK(vt_lm_open(m->ckpt, &o, &m->lm, &err), err);
     return m->lm != NULL;
-}
-
-static void make_seq(struct seq *s, int i, int n_vocab)
-{
-    uint32_t prompt_state = 5u + (uint32_t)(i == 2), state = 900u + (uint32_t)i;
-    *s = (struct seq){.n_prompt = i == 2 ? 3 : PROMPT, .n = lengths[i]};
-    s->prompt = vt_alloc_array((size_t)s->n_prompt, sizeof *s->prompt);
-    s->tokens = vt_alloc_array((size_t)s->n, sizeof *s->tokens);
-    s->w = vt_alloc_array((size_t)s->n, sizeof *s->w);
-    s->logp = vt_alloc_array((size_t)s->n, sizeof *s->logp);
-    for (int t = 0; t < s->n_prompt; t++)
-        s->prompt[t] = (int32_t)(next_random(&prompt_state) % (uint32_t)n_vocab);
-    for (int t = 0; t < s->n; t++) {
-        s->tokens[t] = (int32_t)(next_random(&state) % (uint32_t)n_vocab);
-        s->w[t] = (float)(next_random(&state) % 17) / 8 - 1;
-    }
-}
-
-/* A rank that is padded, B not zero. */
-static struct vt_adapter *make_adapter(const struct vt_lm_config *cfg)
-{
-    struct vt_adapter *a = NULL;
-    vt_err err = {0};
-    uint32_t state = 3;
-    CHECK_OK(vt_adapter_new(cfg, 4, 8, VT_LORA_DEFAULT, 9, &a, &err), err);
-    for (size_t i = 0; a && i < a->n_params; i++)
-        if (a->params[i] == 0)
-            a->params[i] = ((float)(next_random(&state) % 2001) - 1000) * 1e-4f;
-    return a;
 }
 
 /* Log-probabilities of the batch and its gradient; *n_differ: values that are others when a sequence is scored alone.
@@ -62,7 +36,7 @@ static float *run_batch(vt_lm *lm, int id, float logp[VALUES], int *n_differ)
     vt_lm_grad *g = NULL;
     int at = 0;
     for (int i = 0; i < N; i++)
-        make_seq(&s[i], i, vt_lm_cfg(lm)->n_vocab);
+        random_seq(&s[i], vt_lm_cfg(lm)->n_vocab, i == 2, i == 2 ? 3 : PROMPT, i, lengths[i]);
     (void)train(lm, s, N, id, true, &g);
     float *grad = grad_floats(lm, g);
     vt_lm_grad_free(lm, g);
@@ -130,9 +104,9 @@ static void run_card(void)
     struct gap g = {0};
     vt_err err = {0};
     int n_differ = 0, unused = 0, id = 0;
-    if (!open_on(&gpu, "cuda") || !open_on(&cpu, "cpu"))
+    if (!open_on(&gpu, "cuda", 0) || !open_on(&cpu, "cpu", 0))
         return;
-    struct vt_adapter *a = make_adapter(vt_lm_cfg(gpu.lm));
+    struct vt_adapter *a = random_adapter(vt_lm_cfg(gpu.lm), 4, 9);
     CHECK_OK(vt_lm_adapter_put(gpu.lm, a, &id, &err), err);
     float *x = run_batch(gpu.lm, id, got, &n_differ);
     sample_and_score(gpu.lm, id);
@@ -155,6 +129,35 @@ static void run_card(void)
     close_model(&cpu);
 }
 
+/* The batch in more shards than it has prompts, on one and on two devices: the same gradient, bit for bit. */
+static void devices(void)
+{
+    float *grad[2] = {NULL}, values[2][VALUES];
+    size_t n = 0;
+    (void)setenv("EMULATED_HOPPER", "1", 1);
+    for (int i = 0; i < 2; i++) {
+        struct model m;
+        vt_err err = {0};
+        int n_differ = 0, id = 0;
+        if (!open_on(&m, "cuda", i ? 3 : 1))
+            return;
+        ((struct vt_lm_many *)m.lm->be)->shard_rows = 6;
+        ((struct vt_lm_many *)m.lm->be)->shard_prompts = 0;
+        struct vt_adapter *a = random_adapter(vt_lm_cfg(m.lm), 4, 9);
+        CHECK_OK(vt_lm_adapter_put(m.lm, a, &id, &err), err);
+        grad[i] = run_batch(m.lm, id, values[i], &n_differ);
+        CHECK_INT(n_differ, 0);
+        sample_and_score(m.lm, id);
+        n = a->n_params;
+        vt_adapter_free(a);
+        close_model(&m);
+    }
+    CHECK_INT(memcmp(values[0], values[1], sizeof values[0]), 0);
+    CHECK(grad[0] && grad[1] && memcmp(grad[0], grad[1], n * sizeof(float)) == 0);
+    free(grad[0]);
+    free(grad[1]);
+}
+
 static void ampere(void)
 {
     (void)unsetenv("EMULATED_HOPPER");
@@ -167,5 +170,5 @@ static void hopper(void)
     run_card();
 }
 
-static const struct test_case cases[] = {TEST(ampere), TEST(hopper)};
+static const struct test_case cases[] = {TEST(ampere), TEST(hopper), TEST(devices)};
 TEST_MAIN(cases)

@@ -23,7 +23,7 @@ static void build_unit(const char *prelude, const char *text, struct vt_build *o
     vt_buf_init(&unit, 1 << 20);
     vt_buf_printf(&unit, "%s#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", prelude, text);
     CHECK_OK(vt_buf_check(&unit, "a unit", &err), err);
-    CHECK_OK(vt_build_run(broker, &cc, NULL, unit.p, unit.len, out, &err), err);
+    CHECK_OK(vt_build_run(broker, &cc, NULL, unit.p, unit.len, "f", out, &err), err);
     vt_buf_free(&unit);
 }
 
@@ -90,7 +90,8 @@ static void odd_units(void)
     CHECK_INT(b.end, VT_BUILD_OK);
     vt_build_free(&b);
     build_unit(vt_unit_prelude, "", &b);
-    CHECK(b.end == VT_BUILD_OK || b.end == VT_BUILD_FAILED);
+    CHECK_INT(b.end, VT_BUILD_REFUSED); /* no function f in it */
+    CHECK(strstr(b.info.refused, "no function f") != NULL);
     vt_build_free(&b);
     /* Half of the prelude is no prelude. */
     build_unit("#include <float.h>\n", "float f(void) { return FLT_MAX; }", &b);

@@ -152,13 +152,13 @@ static void try_text(const struct text *x)
     for (int d = 0; truth && d < vt_task_n_dists(x->t); d++) {
         struct vt_expect e;
         struct vt_compare_result got = {0};
-        CHECK_OK(vt_inputs_fill(x->t, "cpu", 11, 0, d, b.at, &err), err);
+        CHECK_OK(vt_inputs_fill(x->t, "cpu", 11, 0, d, 0, b.at, &err), err);
         buffers_poison(x->t, &l, &b);
         CHECK_OK(vt_truth_run(truth, "cpu", (const void *const *)b.at, &e, &err), err);
         run(x, &l, &sizes, &b);
         vt_compare(&e, (const void *const *)b.at, &got);
         if (got.n_wrong) {
-            vt_inputs_describe(x->t, d, where, sizeof where);
+            vt_inputs_describe(x->t, d, 0, where, sizeof where);
             printf("  %d %s: %lld of %lld elements wrong, worst %.3g bounds, on %s\n", vt_task_id(x->t),
                    vt_task_name(x->t), (long long)got.n_wrong, (long long)got.n_checked, got.worst, where);
         }

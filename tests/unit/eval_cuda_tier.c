@@ -208,12 +208,30 @@ static void test_no_text(void)
     vt_task_unref(t);
 }
 
+/* A list that names what is not there is no reason to take another device. */
+static void test_devices(void)
+{
+    static const struct {
+        const char *list, *said;
+    } bad[] = {{"0,1", "names a GPU that is not there; there are 1"}, {"one", "is no list of devices"}};
+    const struct vt_eval_opts o = {.tier = "cuda", .n_build = 1, .secret = 7, .no_cache = true};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        vt_eval *e = NULL;
+        vt_err err = {0};
+        setenv("VEGTTT_EVAL_DEVICES", bad[i].list, 1);
+        CHECK_INT(vt_eval_open(&o, &e, &err), VT_EINVAL);
+        CHECK(strstr(err.msg, bad[i].said) != NULL);
+        vt_eval_close(e);
+    }
+    unsetenv("VEGTTT_EVAL_DEVICES");
+}
+
 static void test_close(void)
 {
     vt_eval_close(ev);
     ev = NULL;
 }
 
-static const struct test_case cases[] = {TEST(test_rows), TEST(test_copy), TEST(test_large), TEST(test_no_text),
-                                         TEST(test_close)};
+static const struct test_case cases[] = {TEST(test_rows),    TEST(test_copy),    TEST(test_large),
+                                         TEST(test_no_text), TEST(test_devices), TEST(test_close)};
 TEST_MAIN(cases)

@@ -12,7 +12,12 @@
  *   worst=E             the error of its timed calls
  *   disturbed=N|all     something else ran during the N-th timed call, or every one
  *   late=N              wrong at the N-th timed call
- *   bits=other|timed    other output bits on every call, or every timed one
+ *   bits=other|timed|series   other output bits on every call, every timed one, or every second one of a series
+ *   atN=US              of timed calls at placement N
+ *   spiced=US           of timed calls on contaminated inputs
+ *   linger=MS           how long its process stays after a timed call; each=N: after every N-th only
+ *   plain=wrong|fault|fail       what becomes of it without optimisation
+ *   series=wrong|fault|timeout   at call `nth` of a series (default 1)
  *   hold=ground|build|load|check|time                 waits there until the test lets go or the station is cancelled
  *
  * `fake` says what the machine is like and counts what the core did; it is one per program.
@@ -26,8 +31,9 @@
 enum fake_stage { FAKE_GROUND, FAKE_BUILD, FAKE_LOAD, FAKE_CHECK, FAKE_TIME, FAKE_N };
 
 struct fake_call {
-    bool is_timed, is_baseline, is_trusted;
+    bool is_timed, is_baseline, is_trusted, is_series;
     size_t set;
+    unsigned placement;
     uint64_t deadline_ns;
     int lane; /* -1: a build station */
 };
@@ -38,6 +44,10 @@ static struct fake {
     int n_lanes;
     bool checks_on_lane, has_tuned, tuned_fails, is_lane_wanted;
     double floor_ns, floor_ns_again;
+    size_t max_series; /* 0: neither series nor drawn sizes */
+    unsigned n_placements;
+    size_t hard_set; /* the baseline is a little outside its bound on this drawn or contaminated set; 0: nowhere */
+    const struct vt_pool *pool; /* of the last ground */
     vt_status ground_fails_once, open_fails;
     int baseline_late;              /* the baseline is wrong at this timed call; 0: never */
     size_t max_pool_bytes;          /* 0: any */
@@ -65,7 +75,7 @@ struct vt_ground {
 };
 struct vt_candidate {
     char code[256];
-    bool is_baseline;
+    bool is_baseline, is_plain;
     int n_timed;
     uint64_t n_digests;
 };
@@ -159,7 +169,9 @@ static vt_status fake_open(const struct vt_tier_opts *o, struct vt_tier **out, v
                                     .max_grounds = 4,
                                     .max_ground_bytes = 1000,
                                     .max_pool_bytes = fake.max_pool_bytes ? fake.max_pool_bytes : SIZE_MAX,
-                                    .reference_deadline_s = 7};
+                                    .reference_deadline_s = 7,
+                                    .max_series = fake.max_series,
+                                    .n_placements = fake.n_placements};
     for (int i = 0; i < fake.n_lanes; i++)
         t->caps.lane[i].devices = fake.devices[i] ? fake.devices[i] : 1ull << (40 + i);
     fake_count(&fake.n_tiers, 1);
@@ -261,7 +273,7 @@ static vt_status fake_ground_open(struct vt_station *s, const struct vt_pool *po
     if (once != VT_OK)
         return vt_fail(err, once, "the fake ground failed this once");
     *out = calloc(1, sizeof **out);
-    (*out)->pool = pool;
+    (*out)->pool = fake.pool = pool;
     *bytes = 10;
     fake_count(&fake.n_grounds, 1);
     return VT_OK;
@@ -303,7 +315,9 @@ static vt_status fake_build(struct vt_station *s, const struct vt_build_request 
     VT_TRY(fake_hold(s, r->code->text, "build", FAKE_BUILD, err));
     fake_count(&fake.n_builds, 1);
     *out = fake_candidate(r->code->text, false);
+    (*out)->is_plain = r->is_plain;
     bool is_refused = fake_is(r->code->text, "build", "refused"), fails = fake_is(r->code->text, "build", "fail");
+    fails = fails || (r->is_plain && fake_is(r->code->text, "plain", "fail"));
     *result = (struct vt_stage_result){.passed = !is_refused && !fails && !fake_is(r->code->text, "build", "later"),
                                        .status = is_refused ? VT_LOAD_ERROR : VT_COMPILE_ERROR,
                                        .is_deterministic = is_refused || fails};
@@ -354,6 +368,7 @@ static int fake_note(const struct vt_station *s, struct vt_candidate *c, const s
                                                        .is_baseline = c->is_baseline,
                                                        .is_trusted = call->is_trusted,
                                                        .set = call->set,
+                                                       .placement = call->placement,
                                                        .deadline_ns = call->deadline_ns,
                                                        .lane = s->seat.kind == VT_SEAT_LANE ? s->seat.number : -1};
     pthread_mutex_unlock(&fake.lock);
@@ -379,12 +394,21 @@ static void fake_wrong(struct vt_check *out)
         (struct vt_compare_result){.n_checked = 4, .n_wrong = 2, .worst = 9, .n_diffs = 1, .diff = {{1, 3, 1, 2, 0.5}}};
 }
 
+static void fake_hard(const struct vt_candidate *c, const struct vt_call *call, struct vt_check *out)
+{
+    if (!c->is_baseline || fake.hard_set == 0 || call->set != fake.hard_set)
+        return;
+    out->end = VT_CHECK_WRONG;
+    out->compare = (struct vt_compare_result){.n_checked = 4, .n_wrong = 1, .worst = 1.5};
+}
+
 static vt_status fake_check(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call,
                             struct vt_check *out, vt_err *err)
 {
     VT_TRY(fake_hold(s, c->code, "check", FAKE_CHECK, err));
     (void)fake_note(s, c, call, false);
     fake_right(c, call, out);
+    fake_hard(c, call, out);
     if (call->against != call->set) {
         fake_wrong(out);
         return VT_OK;
@@ -403,12 +427,53 @@ static vt_status fake_check(struct vt_station *s, struct vt_candidate *c, const 
     return VT_OK;
 }
 
+static vt_status fake_series(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, size_t n,
+                             struct vt_check *out, size_t *n_done, vt_err *err)
+{
+    VT_TRY(fake_hold(s, c->code, "check", FAKE_CHECK, err));
+    for (size_t i = 0; i < n; i++) {
+        (void)fake_note(s, c, &call[i], false);
+        pthread_mutex_lock(&fake.lock);
+        if (fake.n_calls <= FAKE_MAX_CALLS)
+            fake.call[fake.n_calls - 1].is_series = true;
+        pthread_mutex_unlock(&fake.lock);
+        fake_right(c, &call[i], &out[i]);
+        fake_hard(c, &call[i], &out[i]);
+        out[i].nth = (uint32_t)i + 1;
+        if (fake_is(c->code, "bits", "series"))
+            out[i].digest = i & 1;
+        bool fails = fake_word(c->code, "series", (char[64]){0}) && i + 1 == (size_t)fake_number(c->code, "nth", 1);
+        if ((fails && fake_is(c->code, "series", "wrong")) || (c->is_plain && fake_is(c->code, "plain", "wrong")))
+            fake_wrong(&out[i]);
+        else if (c->is_plain && fake_is(c->code, "plain", "fault"))
+            out[i].end = VT_CHECK_FAULT;
+        else if (fails)
+            out[i].end = VT_CHECK_FAULT;
+        out[i].is_timeout = fails && fake_is(c->code, "series", "timeout");
+        *n_done = i + 1;
+        if (out[i].end != VT_CHECK_RIGHT)
+            break;
+    }
+    return VT_OK;
+}
+
+static double fake_us(const struct vt_candidate *c, const struct vt_call *call, double usual)
+{
+    char key[16];
+    bool is_spiced = call->set >= fake.pool->n_timed && call->set < fake.pool->n_timed + fake.pool->n_spiced;
+    snprintf(key, sizeof key, "at%u", call->placement);
+    return is_spiced ? fake_number(c->code, "spiced", usual) : fake_number(c->code, key, usual);
+}
+
 static vt_status fake_time(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call,
                            struct vt_check *out, vt_err *err)
 {
     VT_TRY(fake_hold(s, c->code, "time", FAKE_TIME, err));
     int n_timed = fake_note(s, c, call, true);
     fake_right(c, call, out);
+    out->ns = (uint64_t)(1e3 * fake_us(c, call, (double)out->ns / 1e3));
+    out->after_ns =
+        (uint64_t)(1e6 * fake_number(c->code, n_timed % (int)fake_number(c->code, "each", 1) ? "" : "linger", 0.2));
     out->ns = (uint64_t)((double)out->ns * (1 + fake_number(c->code, "noise", 0) / 100 * (n_timed % 7 - 3) / 3));
     out->compare.worst = fake_number(c->code, "worst", out->compare.worst);
     out->was_disturbed = n_timed == (int)fake_number(c->code, "disturbed", 0) || fake_is(c->code, "disturbed", "all");
@@ -452,7 +517,7 @@ static void fake_record(const struct vt_tier *t, const struct vt_candidate *c, e
         .watch = fake_watch, .ground_open = fake_ground_open, .ground_close = fake_ground_close,                       \
         .floor_ns = fake_floor_ns, .measure_floor = fake_measure_floor, .build = fake_build,                           \
         .reference = fake_reference, .load = fake_load, .unload = fake_unload, .check = fake_check, .time = fake_time, \
-        .candidate_close = fake_candidate_close, .explain = fake_explain, .record = fake_record                        \
+        .series = fake_series, .candidate_close = fake_candidate_close, .explain = fake_explain, .record = fake_record \
     }
 static const struct vt_tier_ops fake_tier = FAKE_TIER("fake"), other_tier = FAKE_TIER("other");
 static const struct vt_tier_ops *const fake_table[] = {&fake_tier, &other_tier, NULL};
@@ -466,6 +531,9 @@ static inline void fake_reset(void)
     fake.checks_on_lane = fake.has_tuned = fake.tuned_fails = false;
     fake.is_lane_wanted = fake.is_released = false;
     fake.floor_ns = fake.floor_ns_again = 0;
+    fake.max_series = fake.hard_set = 0;
+    fake.n_placements = 0;
+    fake.pool = NULL;
     fake.ground_fails_once = fake.open_fails = VT_OK;
     fake.max_pool_bytes = 0;
     fake.baseline_late = 0;

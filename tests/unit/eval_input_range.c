@@ -36,7 +36,7 @@ static void values_stay_inside(void)
     for (int d = 0; t && d < vt_task_n_dists(t); d++) {
         void *buf[2] = {x, NULL};
         float lo = x[0] = 1e9f, hi = -1e9f;
-        CHECK_OK(vt_inputs_fill(t, "cpu", 7, 1, d, buf, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", 7, 1, d, 0, buf, &err), err);
         for (int i = 0; i < N; i++) {
             lo = x[i] < lo ? x[i] : lo;
             hi = x[i] > hi ? x[i] : hi;

@@ -30,7 +30,7 @@ static void fill_dist(const char *dist, int number, const char *extra, uint64_t 
     vt_task *t = make_task("f32", dist, extra);
     void *buf[2] = {x, NULL};
     if (t)
-        CHECK_OK(vt_inputs_fill(t, "cpu", key, set, number, buf, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", key, set, number, 0, buf, &err), err);
     vt_task_unref(t);
 }
 
@@ -239,7 +239,7 @@ static void integers_are_in_range(void)
     vt_task *t = make_task("i64", "labels", ",\"max\":\"m\"");
     void *buf[2] = {label, NULL};
     if (t)
-        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, buf, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, 0, buf, &err), err);
     for (size_t i = 0; i < N; i++) {
         CHECK(label[i] >= 0 && label[i] < COLS);
         n_top += label[i] == COLS - 1;
@@ -249,7 +249,7 @@ static void integers_are_in_range(void)
     t = make_task("u8", "mask", "");
     buf[0] = mask;
     if (t)
-        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, buf, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", 1, 0, 0, 0, buf, &err), err);
     for (size_t i = 0; i < N; i++) {
         CHECK(mask[i] <= 1);
         n_set += mask[i];
@@ -270,10 +270,10 @@ static void nothing_is_written_outside(void)
         CHECK_OK(vt_task_layout(list.t[i], "hidden", &l, &err), err);
         for (int d = 0; d < vt_task_n_dists(list.t[i]); d++) {
             buffers_new(&l, &b);
-            CHECK_OK(vt_inputs_fill(list.t[i], "hidden", 1, 0, d, b.at, &err), err);
+            CHECK_OK(vt_inputs_fill(list.t[i], "hidden", 1, 0, d, 0, b.at, &err), err);
             CHECK(margins_intact(&l, &b));
             buffers_free(&l, &b);
-            vt_inputs_describe(list.t[i], d, text, sizeof text);
+            vt_inputs_describe(list.t[i], d, 0, text, sizeof text);
             CHECK(strstr(text, ": ") != NULL);
         }
     }
@@ -286,7 +286,7 @@ static void digests_are_of_every_byte(void)
     static struct vt_plan plan;
     vt_err err = {0};
     vt_task *t = make_task("f32", "normal", "");
-    CHECK_OK(vt_plan_make(t, "cpu", &plan, &err), err);
+    CHECK_OK(vt_plan_make(t, "cpu", VT_LIE_LINES, false, 1, &plan, &err), err);
     const struct vt_set set = {.plan = &plan};
     unsigned char *out = calloc(1, plan.out_bytes);
     const struct vt_wire_array *y = &plan.array[1];
@@ -304,10 +304,129 @@ static void digests_are_of_every_byte(void)
     vt_task_unref(t);
 }
 
+/* ---- contamination ---- */
+
+static size_t n_unlike(const float *a, const float *b, size_t n)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++)
+        found += memcmp(&a[i], &b[i], sizeof a[i]) != 0;
+    return found;
+}
+
+static void fill_spiced(const char *dists, const char *extra, uint64_t set, int spice, float *to)
+{
+    vt_err err = {0};
+    vt_task *t = make_task("f32", dists, extra);
+    void *buf[2] = {to, NULL};
+    if (t)
+        CHECK_OK(vt_inputs_fill(t, "cpu", 5, set, 0, spice, buf, &err), err);
+    vt_task_unref(t);
+}
+
+/* A few elements, or one row and a few, at positions that change from set to set; all others are the benchmark's. */
+static void exceptions_are_few_and_anywhere(void)
+{
+    static bool hit[N];
+    size_t n_few = 0, n_rows = 0, n_front = 0, n_all = 0;
+    for (uint64_t set = 0; set < 200; set++) {
+        fill_spiced("uniform\",\"wide", "", set, 0, x);
+        fill_spiced("uniform\",\"wide", "", set, 1, z);
+        size_t n = n_unlike(x, z, N);
+        CHECK(n > 0 && n <= COLS + 24);
+        n_few += n <= 24;
+        n_rows += n >= COLS - 8;
+        for (size_t i = 0; i < N; i++)
+            if (n <= 24 && memcmp(&x[i], &z[i], sizeof x[i]) != 0) {
+                hit[i] = true;
+                n_all++;
+                n_front += i % COLS < COLS / 2;
+            }
+    }
+    CHECK_INT((long long)(n_few + n_rows), 200);
+    CHECK(n_few > 60 && n_rows > 60);
+    CHECK(n_front * 10 > n_all * 4 && n_front * 10 < n_all * 6); /* over the whole row */
+    size_t distinct = 0;
+    for (size_t i = 0; i < N; i++)
+        distinct += hit[i];
+    CHECK(distinct * 10 > n_all * 9);
+}
+
+/* A needle among them: one, in the first quarter of its row; triangles stay triangles. */
+static void large_exceptions_are_single(void)
+{
+    size_t n_needles = 0;
+    for (uint64_t set = 0; set < 100; set++) {
+        size_t large = 0;
+        fill_spiced("uniform\",\"needle", ",\"block\":\"n * m\"", set, 1, z);
+        for (size_t i = 0; i < N; i++)
+            if (fabsf(z[i]) > 40) {
+                CHECK(i < N / 4);
+                large++;
+            }
+        CHECK(large <= 1);
+        n_needles += large;
+    }
+    CHECK(n_needles > 90);
+    for (uint64_t set = 0; set < 50; set++) {
+        fill_spiced("uniform\",\"normal", ",\"keep\":\"upper\"", set, 1, z);
+        for (size_t i = 1; i < ROWS; i++)
+            for (size_t j = 0; j < i; j++)
+                CHECK(z[i * COLS + j] == 0.0f);
+    }
+    fill_spiced("uniform\",\"uniform", "", 1, 0, x);
+    fill_spiced("uniform\",\"uniform", "", 1, 1, z);
+    CHECK_INT((long long)n_unlike(x, z, N), 0); /* no other kind to take them from */
+}
+
+/* ---- places ---- */
+
+static void arrays_lie_where_a_plan_says(void)
+{
+    static struct vt_plan plan;
+    vt_err err = {0};
+    bool seen[16] = {false};
+    vt_task *t = make_task("f32", "normal", "");
+    const size_t bytes = ROWS * sizeof(float);
+    for (uint64_t key = 0; key < 400; key++) {
+        CHECK_OK(vt_plan_make(t, "=48,33", VT_LIE_ANYWHERE, true, key, &plan, &err), err);
+        const struct vt_wire_array *y = &plan.array[1];
+        CHECK(y->data % sizeof(float) == 0 && y->data + y->bytes <= y->len);
+        seen[y->data / 4 % 16] = true;
+    }
+    for (size_t i = 0; i < 16; i++)
+        CHECK(seen[i]); /* each place in a cache line that an element can begin at */
+    CHECK_OK(vt_plan_make(t, "=33,48", VT_LIE_END, true, 1, &plan, &err), err);
+    for (size_t a = 0; a < 2; a++)
+        CHECK_INT((long long)(plan.array[a].data + plan.array[a].bytes), (long long)plan.array[a].len);
+    CHECK_OK(vt_plan_make(t, "=33,48", VT_LIE_START, true, 1, &plan, &err), err);
+    for (size_t a = 0; a < 2; a++)
+        CHECK_INT((long long)plan.array[a].data, 0);
+    CHECK_OK(vt_plan_make(t, "cpu", VT_LIE_LINES, false, 1, &plan, &err), err);
+    CHECK_INT((long long)(plan.array[1].data % 64), 0);
+    CHECK_INT((long long)plan.array[1].bytes, (long long)bytes);
+    vt_task_unref(t);
+    t = make_task("f32", "normal", ",\"align\":32");
+    for (uint64_t key = 0; key < 200; key++)
+        for (int lie = VT_LIE_LINES; lie <= VT_LIE_ANYWHERE; lie++) {
+            CHECK_OK(vt_plan_make(t, "=33,31", (enum vt_plan_lie)lie, true, key, &plan, &err), err);
+            CHECK_INT((long long)(plan.array[0].data % 32), 0); /* as the task promises */
+            CHECK(plan.array[0].data + plan.array[0].bytes <= plan.array[0].len);
+        }
+    vt_task_unref(t);
+}
+
 static const struct test_case cases[] = {
-    TEST(sets_are_functions_of_their_key),     TEST(uniform_and_normal_have_their_moments),
-    TEST(structured_rows_are_what_they_claim), TEST(blocks_replace_rows),
-    TEST(triangles_and_symmetry_are_kept),     TEST(integers_are_in_range),
-    TEST(nothing_is_written_outside),          TEST(digests_are_of_every_byte),
+    TEST(exceptions_are_few_and_anywhere),
+    TEST(large_exceptions_are_single),
+    TEST(arrays_lie_where_a_plan_says),
+    TEST(sets_are_functions_of_their_key),
+    TEST(uniform_and_normal_have_their_moments),
+    TEST(structured_rows_are_what_they_claim),
+    TEST(blocks_replace_rows),
+    TEST(triangles_and_symmetry_are_kept),
+    TEST(integers_are_in_range),
+    TEST(nothing_is_written_outside),
+    TEST(digests_are_of_every_byte),
 };
 TEST_MAIN(cases)

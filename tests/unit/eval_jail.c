@@ -118,6 +118,17 @@ static bool has_layer(const char *json, const char *layer)
     return at && at < strchr(jail, ']');
 }
 
+/* A system call by instruction: its number on x86-64, on aarch64, and a first argument. */
+#define ASK_SYSTEM(x86, arm, first)                                                                                    \
+    "#if defined(__x86_64__)\n"                                                                                        \
+    "    long rc = " x86 ";\n"                                                                                         \
+    "    __asm__ volatile(\"syscall\" : \"+a\"(rc) : \"D\"(" first                                                     \
+    "), \"S\"(0L), \"d\"(0L) : \"rcx\", \"r11\", \"memory\");\n"                                                       \
+    "#else\n"                                                                                                          \
+    "    register long n __asm__(\"x8\") = " arm ", rc __asm__(\"x0\") = (long)(" first ");\n"                         \
+    "    __asm__ volatile(\"svc 0\" : \"+r\"(rc) : \"r\"(n) : \"memory\");\n"                                          \
+    "#endif\n"
+
 static void judge_some(vt_eval *e, const struct config *c)
 {
     static const struct {
@@ -125,8 +136,9 @@ static void judge_some(vt_eval *e, const struct config *c)
         vt_verdict_status status;
     } kernels[] = {
         {"for (int i = 0; i < n; i++) y[i] = x[i] > 0 ? x[i] : 0;", VT_CORRECT_SLOW},
-        {"extern int fork(void); fork();", VT_RUNTIME_ERROR},
-        {"extern int open(const char *, int, ...); open(\"/etc/passwd\", 0);", VT_RUNTIME_ERROR},
+        {ASK_SYSTEM("57", "220", "0"), VT_RUNTIME_ERROR},             /* fork; clone */
+        {ASK_SYSTEM("2", "56", "\"/etc/passwd\""), VT_RUNTIME_ERROR}, /* open; openat */
+        {"extern int fork(void); fork();", VT_COMPILE_ERROR},
         {"#include \"/etc/passwd\"\n", VT_COMPILE_ERROR},
         {"__asm__(\".pushsection .rodata\\n.incbin \\\"/etc/passwd\\\"\\n.popsection\");", VT_COMPILE_ERROR},
         {"for (volatile int i = 0;;) ;", VT_TIMED_OUT},

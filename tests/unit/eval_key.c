@@ -302,7 +302,39 @@ static void shared_store(void)
     vt_task_unref(t);
 }
 
-static const struct test_case cases[] = {TEST(fields), TEST(roads), TEST(withdrawing), TEST(shared_store)};
+/* One text with two functions, judged for the one and for the other: an image is entered at one of them. */
+static void one_text_for_two_tasks(void)
+{
+    static const char text[] = "void clip(const float *restrict x, float *restrict y, int n)\n"
+                               "{\n    for (int i = 0; i < n; i++)\n        y[i] = 2 * x[i];\n}\n"
+                               "void relu(const float *restrict x, float *restrict y, int n)\n"
+                               "{\n    for (int i = 0; i < n; i++)\n        y[i] = x[i] > 0 ? x[i] : 0;\n}\n";
+    char folder[] = "/tmp/vegttt-key-XXXXXX", json[4096];
+    struct fixture_result r;
+    vt_eval *e = NULL;
+    vt_task *relu = fixture_task("relu"), *clip = NULL;
+    vt_err err;
+    CHECK(mkdtemp(folder) != NULL);
+    snprintf(json, sizeof json, "%s", fixture_tasks[0].json);
+    memcpy(strstr(json, "relu"), "clip", 4);
+    CHECK_OK(vt_task_parse(json, strlen(json), &clip, &err), err);
+    const struct vt_eval_opts o = {.n_build = 1, .store = folder};
+    CHECK_OK(vt_eval_open(&o, &e, &err), err);
+    fixture_judge(e, clip, text, (struct vt_eval_request){.skip_timing = true}, &r);
+    CHECK_STR(vt_verdict_status_name(r.v.status), "wrong_output");
+    fixture_result_free(&r);
+    fixture_judge(e, relu, text, (struct vt_eval_request){.skip_timing = true}, &r);
+    CHECK(r.v.correct);
+    CHECK(!build_is_cached(r.json));
+    fixture_result_free(&r);
+    vt_eval_close(e);
+    CHECK_OK(vt_fs_remove_tree(folder, &err), err);
+    vt_task_unref(relu);
+    vt_task_unref(clip);
+}
+
+static const struct test_case cases[] = {TEST(fields), TEST(roads), TEST(withdrawing), TEST(shared_store),
+                                         TEST(one_text_for_two_tasks)};
 
 int main(int argc, char **argv)
 {

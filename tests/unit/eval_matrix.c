@@ -70,6 +70,7 @@ static void judge_null(const vt_task *t, const struct entry *e)
 static void one_task(vt_task *t)
 {
     struct entry *e = calloc(MAX_ENTRIES, sizeof *e);
+    vt_task *shape = at_one_shape(t);
     struct vt_null *nulls = NULL;
     vt_layout layout;
     vt_err err;
@@ -87,7 +88,7 @@ static void one_task(vt_task *t)
     for (size_t i = 0; i < n_null && n < MAX_ENTRIES; i++, n++) {
         snprintf(e[n].name, sizeof e[n].name, "%s", nulls[i].name);
         e[n].blind = vt_task_blind(t, nulls[i].name);
-        submit(&e[n], t, nulls[i].body);
+        submit(&e[n], shape, nulls[i].body);
     }
     for (size_t i = 0; i < n; i++) {
         fixture_wait(&e[i].result);
@@ -102,6 +103,7 @@ static void one_task(vt_task *t)
         fixture_result_free(&e[i].result);
     }
     vt_null_free(nulls, n_null);
+    vt_task_unref(shape);
     free(e);
 }
 

@@ -35,7 +35,9 @@ static vt_status task_call(void *arg, vt_err *err)
 
 static vt_status extract_call(void *arg, vt_err *err)
 {
-    static const char answer[] = "Here it is:\n```c\nfor (int i = 0; i < n; i++)\n    y[i] = x[i];\n```\n";
+    static const char answer[] =
+        "> ```c\n> static float f(float v) { return v; }\n> ```\n> ```c\n> void relu(float *y) {\n"
+        ">     y[0] = f(1);\n> }\n> ```\n";
     struct vt_code code = {0};
     (void)arg;
     vt_status s = vt_extract(answer, strlen(answer), "relu", true, &code, err);

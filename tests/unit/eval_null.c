@@ -38,7 +38,7 @@ static bool bench_open(struct bench *b, vt_task *t)
     /* One set per distribution, and a second set of distribution 0 for the stale output. */
     for (int d = 0; truth && d <= b->n_dists; d++) {
         buffers_new(&b->l, &b->in[d]);
-        CHECK_OK(vt_inputs_fill(t, "cpu", 42, (uint64_t)d, d % b->n_dists, b->in[d].at, &err), err);
+        CHECK_OK(vt_inputs_fill(t, "cpu", 42, (uint64_t)d, d % b->n_dists, 0, b->in[d].at, &err), err);
         CHECK_OK(vt_truth_run(truth, "cpu", (const void *const *)b->in[d].at, &b->truth[d], &err), err);
     }
     vt_truth_free(truth);
@@ -59,7 +59,7 @@ static void run_body(struct bench *b, body_fn *fn, int d)
     vt_err err = {0};
     for (size_t i = 0; i < b->l.n_arrays; i++)
         if (vt_task_array(b->t, i)->role == VT_STATE)
-            CHECK_OK(vt_inputs_fill(b->t, "cpu", 42, (uint64_t)d, d % b->n_dists, b->in[d].at, &err), err);
+            CHECK_OK(vt_inputs_fill(b->t, "cpu", 42, (uint64_t)d, d % b->n_dists, 0, b->in[d].at, &err), err);
     buffers_poison(b->t, &b->l, &b->in[d]);
     fn(b->in[d].at, b->l.size);
 }
@@ -75,7 +75,7 @@ static void check_honest(struct bench *b, const char *what, body_fn *fn)
         CHECK(margins_intact(&b->l, &b->in[d]));
         if (r.n_wrong) {
             char dist[256], diff[256];
-            vt_inputs_describe(b->t, d, dist, sizeof dist);
+            vt_inputs_describe(b->t, d, 0, dist, sizeof dist);
             vt_diff_describe(b->t, &b->l, &r.diff[0], diff, sizeof diff);
             printf("\n  %s of %s is outside the bound on {%s}: %lld of %lld, first %s\n", what, vt_task_name(b->t),
                    dist, (long long)r.n_wrong, (long long)r.n_checked, diff);

@@ -107,6 +107,36 @@ static inline void free_tasks(struct task_list *list)
 
 /* ---- compiled bodies ---- */
 
+/* The same task at its cpu sizes alone. A null candidate is written for one shape: crashing on another is no refusal.
+ */
+static inline vt_task *at_one_shape(const vt_task *t)
+{
+    const char *text = vt_task_json(t);
+    struct vt_buf b;
+    vt_json *doc = NULL;
+    vt_task *out = NULL;
+    vt_layout l;
+    vt_err err;
+    vt_buf_init(&b, 1 << 20);
+    CHECK_OK(vt_json_parse(text, strlen(text), "a task", &doc, &err), err);
+    CHECK_OK(vt_task_layout(t, "cpu", &l, &err), err);
+    vt_json *sizes = vt_json_object(), *range = vt_json_object();
+    vt_json_put(sizes, "cpu", vt_json_clone(vt_json_get(vt_json_get(doc, "sizes"), "cpu")));
+    for (size_t i = 0; i < l.n_sizes; i++) {
+        vt_json *only = vt_json_array();
+        vt_json_push(only, vt_json_new_num(l.size[i]));
+        vt_json_push(only, vt_json_new_num(l.size[i]));
+        vt_json_put(range, vt_task_size_name(t, i), only);
+    }
+    vt_json_put(doc, "sizes", sizes);
+    vt_json_put(doc, "range", range);
+    CHECK_OK(vt_json_write(doc, true, &b, &err), err);
+    CHECK_OK(vt_task_parse(b.p, b.len, &out, &err), err);
+    vt_json_free(doc);
+    vt_buf_free(&b);
+    return out;
+}
+
 typedef void body_fn(void *const *arrays, const int *sizes);
 
 static inline void put_body(struct vt_buf *b, const vt_task *t, const char *body, size_t k)

@@ -27,13 +27,13 @@ static void every_answer_has_its_verdict(void)
         {"check=timeout", "timeout", "check", "Fake timeout", 1, "fake"},
         {"check=overrun", "runtime_error", "check", "in a call.", 1, "fake"},
         {"check=deferred", "runtime_error", "check", "in a call.", 1, "deferred,fake"},
-        {"bits=other", "flagged", "time", "left different outputs", 7, "nondeterministic,fake"},
+        {"bits=other", "flagged", "time", "left other outputs", 7, "nondeterministic,fake"},
         {"time=50", "correct_fast", "time", "Speedup 2 over the baseline", 7, "fake"},
         {"time=125", "correct_slow", "time", "Speedup 0.8 over the baseline", 7, "fake"},
         {"copy time=50", "correct_slow", "time", "a copy", 7, "copy,fake"},
         {"artefact=copy time=50", "correct_slow", "time", "a copy", 7, "copy,fake"},
         {"late=3", "wrong_output", "time", "2 of 4 elements", 7, "over_bound,fake"},
-        {"bits=timed", "flagged", "time", "left different outputs", 7, "nondeterministic,fake"},
+        {"bits=timed", "flagged", "time", "left other outputs", 7, "nondeterministic,fake"},
         {"time=50 disturbed=all", "correct_fast", "time", "Speedup 2 over", 7, "contended,fake"},
     };
     fake_reset();

@@ -268,7 +268,7 @@ static void a_pool_that_cannot_be_counted_is_refused(void)
     vt_task *t = NULL;
     vt_err err;
     CHECK_OK(vt_task_parse(json, strlen(json), &t, &err), err);
-    vt_pool_plan(&pool, t, "cpu", true, 0);
+    vt_pool_plan(&pool, t, "cpu", true, false, 0);
     CHECK_INT(vt_pool_check(&pool, "fake", SIZE_MAX, &err), VT_EINVAL);
     CHECK(strstr(err.msg, "needs too many bytes of arrays for its 6 input sets") != NULL);
     vt_task_unref(t);

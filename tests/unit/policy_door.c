@@ -114,7 +114,7 @@ static void text_goes_through_the_model_s_own_tokenizer(void)
     int32_t *ids = NULL;
     size_t n = 0, len = 0;
 
-    CHECK_OK(vt_policy_render(p, roles, contents, 1, true, &text, &err), err);
+    CHECK_OK(vt_policy_render(p, roles, contents, 1, true, NULL, &text, &err), err);
     CHECK_STR(text, "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
     CHECK_OK(vt_policy_encode(p, text, strlen(text), true, &ids, &n, &err), err);
     CHECK_INT(ids[0], 257);

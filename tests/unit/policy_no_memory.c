@@ -44,7 +44,7 @@ static vt_status text_call(void *arg, vt_err *why)
     char *text = NULL, *back = NULL;
     int32_t *ids = NULL;
     size_t n = 0, len;
-    vt_status status = vt_policy_render(p, roles, contents, 1, true, &text, why);
+    vt_status status = vt_policy_render(p, roles, contents, 1, true, NULL, &text, why);
 
     (void)arg;
     if (status == VT_OK)
@@ -89,6 +89,41 @@ static vt_status score_call(void *arg, vt_err *why)
                                  .logprobs = rows};
 
     return end(vt_policy_score(p, &r, vt_mail_deliver, &m, NULL, why), &m, why);
+}
+
+/* Targets of each position, and the likeliest tokens. */
+static vt_status top_call(void *arg, vt_err *why)
+{
+    const int32_t *tokens[1] = {batch_tokens[0]}, targets[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    const int32_t *targets_row[1] = {targets};
+    const int n[1] = {4};
+    int32_t top_ids[8];
+    float logp[8], top_logprobs[8], *rows[1] = {logp};
+    struct vt_mail m = VT_MAIL;
+    struct vt_score_detail detail = {.top_ids = top_ids, .top_logprobs = top_logprobs};
+    struct vt_score_request r = {.weights = arg,
+                                 .prompt = some_prompt,
+                                 .n_prompt = N_SOME_PROMPT,
+                                 .n_rows = 1,
+                                 .tokens = tokens,
+                                 .n = n,
+                                 .k = 2,
+                                 .targets = targets_row,
+                                 .logprobs = rows,
+                                 .detail = &detail,
+                                 .n_top = 2};
+
+    return end(vt_policy_score(p, &r, vt_mail_deliver, &m, NULL, why), &m, why);
+}
+
+static vt_status mix_call(void *arg, vt_err *why)
+{
+    vt_weights *out = NULL;
+    vt_status status = vt_weights_mix(start, arg, 0.25, &out, why);
+
+    CHECK((out != NULL) == (status == VT_OK));
+    vt_weights_unref(out);
+    return status;
 }
 
 static vt_status update_call(void *arg, vt_err *why)
@@ -197,6 +232,8 @@ static void requests(void)
     fail_each("text", text_call, NULL, MAY_SUCCEED);
     fail_each("vt_policy_sample", sample_call, made, MUST_FAIL);
     fail_each("vt_policy_score", score_call, made, MUST_FAIL);
+    fail_each("vt_policy_score of targets", top_call, made, MUST_FAIL);
+    fail_each("vt_weights_mix", mix_call, made, MUST_FAIL);
     fail_each("vt_policy_update of the base", update_call, start, MUST_FAIL);
     fail_each("vt_policy_update", update_call, made, MUST_FAIL);
     fail_each("vt_policy_forward and _step", halves_call, made, MUST_FAIL);

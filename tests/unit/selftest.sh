@@ -73,6 +73,20 @@ selftest honest good
 check "failures are named again at the end" says "failed: test_honest"
 check "adds up failures" last "4 passed, 1 failed, 1 skipped"
 
+# Two tests that wait for each other, and one that must have the machine to itself.
+if [ "$(nproc)" -gt 1 ]; then
+    for i in 1 2; do
+        {
+            echo "touch \$VEGTTT_ROOT/here$i; i=0"
+            echo "until [ -e \$VEGTTT_ROOT/here$((3 - i)) ] || [ \$i -gt 40 ]; do sleep 0.02; i=\$((i + 1)); done"
+            echo 'sleep 0.1; rm "$VEGTTT_ROOT/here'$i'"; [ $i -le 40 ] && echo "1 passed, 0 failed"'
+        } | test_of pair$i
+    done
+    echo 'ls "$VEGTTT_ROOT" | grep -q here && exit 1; echo "1 passed, 0 failed"' | test_of eval_timing_pair
+    selftest pair
+    check "tests run side by side, those that look at times alone" last "3 passed, 0 failed"
+fi
+
 # A hanging test with a child in a session of its own that ignores every polite signal.
 {
     echo 'setsid sh -c "trap \"\" TERM INT HUP QUIT; echo \$\$ >$VEGTTT_ROOT/orphan; while :; do sleep 1; done" &'

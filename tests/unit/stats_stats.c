@@ -43,6 +43,44 @@ static void pass_at_k(void)
 }
 
 /* The expected maximum equals the mean over all subsets, counted by brute force. */
+/* Against every subset of 3 of 6, of which four are ranked; and the best of k, which is the same with all ranked. */
+static void first_of_k(void)
+{
+    const double x[4] = {5, -1, 2.5, 7}, sorted[5] = {9, 7, 4, 2, 1};
+    double sum = 0, best;
+    int n_subsets = 0;
+    vt_err err;
+
+    for (unsigned set = 0; set < 64; set++) {
+        if (__builtin_popcount(set) != 3)
+            continue;
+        n_subsets++;
+        for (int r = 0; r < 4; r++)
+            if (set & 1u << r) {
+                sum += x[r];
+                break;
+            }
+    }
+    CHECK_NEAR(vt_first_of_k(x, 4, 6, 3), sum / n_subsets, 1e-12);
+    CHECK_OK(vt_best_of_k(sorted, 5, 2, &best, &err), err);
+    CHECK_NEAR(vt_first_of_k(sorted, 5, 5, 2), best, 1e-12);
+    CHECK_NEAR(vt_first_of_k(sorted, 5, 5, 5), 9, 1e-12);
+    CHECK_NEAR(vt_first_of_k(x, 0, 6, 3), 0, 0);
+    CHECK(isnan(vt_first_of_k(x, 4, 6, 7)) && isnan(vt_first_of_k(x, 4, 6, 0)));
+}
+
+static void order(void)
+{
+    const double x[6] = {2, -1, 2, 0, -1, 3};
+    const size_t want[6] = {1, 4, 3, 0, 2, 5};
+    size_t found[6];
+    vt_err err;
+
+    CHECK_OK(vt_order(x, 6, found, &err), err);
+    for (int i = 0; i < 6; i++)
+        CHECK(found[i] == want[i]);
+}
+
 static void best_of_k(void)
 {
     const double x[] = {3, 1, 4, 1.5, 9};
@@ -251,7 +289,8 @@ static void no_memory(void)
     no_memory_total();
 }
 
-static const struct test_case cases[] = {
-    TEST(means_and_spread), TEST(pass_at_k), TEST(best_of_k), TEST(tests_and_effects), TEST(published),
-    TEST(drawn_tests),      TEST(power),     TEST(no_spread), TEST(intervals),         TEST(no_memory)};
+static const struct test_case cases[] = {TEST(means_and_spread), TEST(pass_at_k),   TEST(best_of_k),
+                                         TEST(first_of_k),       TEST(order),       TEST(tests_and_effects),
+                                         TEST(published),        TEST(drawn_tests), TEST(power),
+                                         TEST(no_spread),        TEST(intervals),   TEST(no_memory)};
 TEST_MAIN(cases)

@@ -64,6 +64,14 @@ static void linked_files(void)
     CHECK_INT(size_of("runs/b").n_bytes, 1000);
     CHECK_INT(size_of("runs/a/one").n_bytes, 100);
     CHECK_INT(size_of("nothing").n_bytes, 0);
+    /* Of both together it counts once, and goes. */
+    char a[256], b[256];
+    snprintf(a, sizeof a, "%s", in_root("runs/a"));
+    snprintf(b, sizeof b, "%s", in_root("runs/b"));
+    struct vt_tree_size both[2];
+    CHECK_OK(vt_tree_sizes((const char *const[]){a, b}, 2, both, &err), err);
+    CHECK_INT(both[0].n_freed, 1100);
+    CHECK_INT(both[1].n_bytes + both[1].n_freed, 0);
     end();
 }
 
@@ -113,6 +121,45 @@ static void removal(void)
     end();
 }
 
+/* Several at once, of two folders: all that can go go, one in use and one that is no run are named by an error and
+ * stay. */
+static void many(void)
+{
+    enum { N = 40, IN_USE = 7 };
+    static char paths[N + 1][256];
+    const char *dirs[N + 1];
+    bool is_removed[N + 1];
+    begin();
+    vt_run *kept = NULL;
+    for (int i = 0; i < N; i++) {
+        char name[32], runs[128];
+        snprintf(name, sizeof name, "run%d", i);
+        snprintf(runs, sizeof runs, "%s", in_root("runs"));
+        struct vt_run_spec spec = {.root = runs, .experiment = i < N / 2 ? "e" : "f", .name = name};
+        vt_run *r = NULL;
+        CHECK_OK(vt_run_open(&spec, &r, NULL, &err), err);
+        snprintf(paths[i], sizeof paths[i], "%s/%s/%s", runs, spec.experiment, name);
+        dirs[i] = paths[i];
+        if (i == IN_USE)
+            kept = r;
+        else
+            vt_run_close(r);
+    }
+    CHECK_INT(vt_runs_remove(dirs, N, true, is_removed, &err), VT_EBUSY);
+    CHECK(vt_fs_exists(dirs[0]) && !is_removed[0]);
+    CHECK_INT(vt_runs_remove(dirs, N, false, is_removed, &err), VT_EBUSY);
+    for (int i = 0; i < N; i++) {
+        CHECK_INT(is_removed[i], i != IN_USE);
+        CHECK_INT(vt_fs_exists(dirs[i]), i == IN_USE);
+    }
+    vt_run_close(kept);
+    snprintf(paths[0], sizeof paths[0], "%s", in_root("runs/g/none"));
+    dirs[1] = paths[IN_USE];
+    CHECK_INT(vt_runs_remove(dirs, 2, false, is_removed, &err), VT_ENOENT);
+    CHECK(!is_removed[0] && is_removed[1]);
+    end();
+}
+
 static vt_status measure(void *arg, vt_err *e)
 {
     struct vt_tree_size size;
@@ -131,5 +178,5 @@ static void no_memory(void)
     end();
 }
 
-static const struct test_case cases[] = {TEST(linked_files), TEST(removal), TEST(no_memory)};
+static const struct test_case cases[] = {TEST(linked_files), TEST(removal), TEST(many), TEST(no_memory)};
 TEST_MAIN(cases)

@@ -3,6 +3,10 @@
  * assemble.c: prelude + helpers + candidate. A body ends before a brace that would close the function around it. Line
  * directives make the compiler count the candidate's own lines from 1, whatever stands before them, so that a
  * diagnostic points into the text its author sees.
+ *
+ * Behind a whole text stands what makes the function's symbol one that can be called, however it was declared: inline,
+ * static, by a macro. A text that does not declare it is an error on those lines and on no other (diagnostics.c), so
+ * that the compiler, no parser of ours, says whether the function is there.
  */
 #include "eval/c/assemble.h"
 #include "eval/check.h"
@@ -17,18 +21,36 @@ enum { MAX_UNIT = 512 * 1024 };
 const char vt_unit_prelude[] = HEADERS(INCLUDE);
 const char *const vt_unit_headers[] = {HEADERS(NAME) NULL};
 
-static vt_status assemble(const vt_task *t, const char *text, bool is_whole, struct vt_buf *out, vt_err *err)
+static void put_entry(struct vt_buf *out, const char *name)
+{
+    vt_buf_printf(out, "#line 1 \"" VT_ENTRY_FILE "\"\n#undef %s\nextern __typeof__(%s) %s;\n", name, name, name);
+    /* clang takes no attribute behind a definition. */
+    vt_buf_printf(out,
+                  "#ifdef __clang__\nstatic __typeof__(%s) *const vt_entry __attribute__((used)) = %s;\n#else\n"
+                  "extern __typeof__(%s) %s __attribute__((used));\n#endif\n__asm__(\".globl %s\");\n",
+                  name, name, name, name, name);
+}
+
+/* Of a doubtful text that is compiled as a body, functions that nothing calls show that it is none (reading.c). */
+static void put_body(struct vt_buf *out, const vt_task *t, const char *text, bool is_doubtful)
+{
+    if (is_doubtful)
+        vt_buf_puts(out, "#pragma GCC diagnostic warning \"-Wunused-function\"\n");
+    vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n",
+                  vt_task_signature(t), (int)vt_body_length(text, strlen(text)), text);
+}
+
+static void put_prelude(struct vt_buf *out, const vt_task *t)
 {
     const char *helpers = vt_task_helpers(t);
     vt_buf_init(out, MAX_UNIT);
     vt_buf_puts(out, vt_unit_prelude);
     if (helpers[0])
         vt_buf_printf(out, "#line 1 \"helpers.c\"\n%s\n", helpers);
-    if (is_whole)
-        vt_buf_printf(out, "#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", text);
-    else
-        vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n",
-                      vt_task_signature(t), (int)vt_body_length(text, strlen(text)), text);
+}
+
+static vt_status finish(struct vt_buf *out, vt_err *err)
+{
     vt_status s = vt_buf_check(out, "the translation unit", err);
     if (s != VT_OK)
         vt_buf_free(out);
@@ -37,12 +59,21 @@ static vt_status assemble(const vt_task *t, const char *text, bool is_whole, str
 
 vt_status vt_assemble(const vt_task *t, const struct vt_code *code, struct vt_buf *out, vt_err *err)
 {
-    return assemble(t, code->text, code->is_whole, out, err);
+    put_prelude(out, t);
+    if (code->is_whole) {
+        vt_buf_printf(out, "#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", code->text);
+        put_entry(out, vt_task_name(t));
+    } else {
+        put_body(out, t, code->text, code->is_doubtful);
+    }
+    return finish(out, err);
 }
 
 vt_status vt_assemble_body(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err)
 {
-    return assemble(t, body, false, out, err);
+    put_prelude(out, t);
+    put_body(out, t, body, false);
+    return finish(out, err);
 }
 
 /* Without the empty lines before and the white space after. */

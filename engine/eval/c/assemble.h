@@ -11,6 +11,8 @@
 
 /* Name under which the compiler reports the candidate's own lines. */
 #define VT_KERNEL_FILE "kernel.c"
+/* And those that stand behind a whole text. */
+#define VT_ENTRY_FILE "entry.c"
 
 /* What every unit begins with, and the same headers by name, NULL-terminated. */
 extern const char vt_unit_prelude[];

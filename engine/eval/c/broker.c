@@ -32,7 +32,6 @@ struct vt_broker {
     pid_t pid;
     atomic_bool is_alive;
     atomic_int refs;
-    unsigned n_objects;
     struct vt_jail jail;
     char slot[VT_WIRE_PATH];
     struct vt_wire_request request;
@@ -266,41 +265,6 @@ void vt_broker_shutdown(struct vt_broker *b)
     shutdown(b->socket, SHUT_RDWR);
 }
 
-vt_status vt_broker_put_object(struct vt_broker *b, const void *bytes, size_t n, char name[64], vt_err *err)
-{
-    char path[VT_WIRE_PATH + 80];
-    pthread_mutex_lock(&b->lock);
-    snprintf(name, 64, "object-%u.so", b->n_objects++);
-    pthread_mutex_unlock(&b->lock);
-    snprintf(path, sizeof path, "%s/root/%s", b->slot, name);
-    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0444);
-    if (fd < 0)
-        return vt_fail(err, VT_EIO, "cannot write %s: %s", path, strerror(errno));
-    const char *p = bytes;
-    while (n > 0) {
-        ssize_t k = write(fd, p, n);
-        if (k < 0 && errno == EINTR)
-            continue;
-        if (k <= 0) {
-            vt_status s = vt_fail(err, VT_EIO, "cannot write %s: %s; free some space", path, strerror(errno));
-            close(fd);
-            unlink(path);
-            return s;
-        }
-        p += k;
-        n -= (size_t)k;
-    }
-    close(fd);
-    return VT_OK;
-}
-
-void vt_broker_drop_object(struct vt_broker *b, const char *name)
-{
-    char path[VT_WIRE_PATH + 80];
-    snprintf(path, sizeof path, "%s/root/%s", b->slot, name);
-    unlink(path);
-}
-
 static vt_status start(struct vt_broker *b, const int *fds, int n_fds, struct vt_job *out, vt_err *err)
 {
     struct vt_wire_reply reply;
@@ -316,8 +280,9 @@ vt_status vt_broker_run(struct vt_broker *b, const struct vt_run_opts *o, struct
     memset(r, 0, sizeof *r);
     r->op = VT_WIRE_RUN;
     r->va_bytes = o->va_bytes;
-    snprintf(r->object, sizeof r->object, "%s", o->object);
-    snprintf(r->symbol, sizeof r->symbol, "%s", o->symbol);
+    r->image_len = o->image_len;
+    r->image = *o->image;
+    r->placement = o->placement;
     vt_status s = start(b, o->fds, VT_WIRE_RUN_FDS, out, err);
     pthread_mutex_unlock(&b->lock);
     return s;
@@ -325,7 +290,7 @@ vt_status vt_broker_run(struct vt_broker *b, const struct vt_run_opts *o, struct
 
 vt_status vt_broker_compile(struct vt_broker *b, const struct vt_compile_opts *o, struct vt_job *out, vt_err *err)
 {
-    int fds[VT_WIRE_COMPILE_FDS] = {o->source_fd, o->log_fd};
+    int fds[VT_WIRE_COMPILE_FDS] = {o->source_fd, o->log_fd, o->image_fd};
     pthread_mutex_lock(&b->lock);
     struct vt_wire_request *r = &b->request;
     memset(r, 0, sizeof *r);
@@ -333,6 +298,8 @@ vt_status vt_broker_compile(struct vt_broker *b, const struct vt_compile_opts *o
     r->max_memory_mib = o->max_memory_mib;
     r->max_cpu_s = o->max_cpu_s;
     r->max_file_mib = o->max_file_mib;
+    snprintf(r->object, sizeof r->object, "%s", o->object);
+    snprintf(r->symbol, sizeof r->symbol, "%s", o->symbol);
     vt_status s = VT_OK;
     for (size_t i = 0; o->argv[i] && s == VT_OK; i++) {
         size_t len = strlen(o->argv[i]) + 1;

@@ -2,8 +2,8 @@
  *
  * broker.h: the evaluator's end of one vegttt-worker broker (engine/eval/c/worker/protocol.h).
  *
- * A broker owns a slot folder: work/ (the compiler's, emptied after each build), root/ (objects to load) and cc/. Its
- * calls are short request-reply exchanges and may be made from several threads. Jobs are pids of the broker's
+ * A broker owns a slot folder: work/ (the compiler's, emptied after each build), root/ (empty: what templates see) and
+ * cc/. Its calls are short request-reply exchanges and may be made from several threads. Jobs are pids of the broker's
  * children; each comes with a pidfd that becomes readable when the job ends, and stays a zombie until vt_broker_reap,
  * so a pid is never reused under us. A broker that died makes every call fail with EINTERNAL; open another.
  */
@@ -25,14 +25,15 @@ struct vt_job_end {
     uint64_t cpu_us, max_rss_kib;
 };
 struct vt_run_opts {
-    const char *object; /* file name in the slot's root folder */
-    const char *symbol;
-    uint64_t va_bytes;
-    int fds[VT_WIRE_RUN_FDS]; /* shared, call, inputs, outputs 0, outputs 1 */
+    const struct vt_image_head *image; /* checked */
+    uint64_t image_len, va_bytes;
+    uint32_t placement;
+    int fds[VT_WIRE_RUN_FDS]; /* image, shared, call, inputs, outputs 0, outputs 1 */
 };
 struct vt_compile_opts {
-    const char *const *argv; /* NULL-terminated; argv[0] an absolute path */
-    int source_fd, log_fd;
+    const char *const *argv;     /* NULL-terminated; argv[0] an absolute path */
+    const char *object, *symbol; /* the file it leaves, and the function to enter */
+    int source_fd, log_fd, image_fd;
     uint32_t max_memory_mib, max_cpu_s, max_file_mib;
 };
 
@@ -46,10 +47,6 @@ struct vt_broker *vt_broker_ref(struct vt_broker *b);
 void vt_broker_close(struct vt_broker *b);
 const struct vt_jail *vt_broker_jail(const struct vt_broker *b);
 const char *vt_broker_slot(const struct vt_broker *b);
-/* Writes an object into root/; *name is its file name. Removed with vt_broker_drop_object once it is loaded. */
-vt_status vt_broker_put_object(struct vt_broker *b, const void *bytes, size_t n, char name[64],
-                               vt_err *err) VT_MUST_USE;
-void vt_broker_drop_object(struct vt_broker *b, const char *name);
 vt_status vt_broker_run(struct vt_broker *b, const struct vt_run_opts *o, struct vt_job *out, vt_err *err) VT_MUST_USE;
 vt_status vt_broker_compile(struct vt_broker *b, const struct vt_compile_opts *o, struct vt_job *out,
                             vt_err *err) VT_MUST_USE;

@@ -2,9 +2,9 @@
  *
  * build.c: runs the compiler in the jail and judges what it made.
  *
- * Source and log travel as memory files; the object is the one file the compiler may leave, and the work folder is
- * emptied whatever happened. While the machine lease is held the compiler's process group is stopped, and that time
- * does not count against its limit.
+ * Source, log and image travel as memory files; the compiler's object stays in the jail, where the linker reads it
+ * (worker/link.c), and the work folder is emptied whatever happened. While the machine lease is held the compiler's
+ * process group is stopped, and that time does not count against its limit.
  *
  * The headers every unit begins with are read once per compiler, already preprocessed (about 2,300 lines, macros
  * included): without opening, skipping and guarding forty files cc1 needs a quarter less time for a typical kernel.
@@ -28,22 +28,32 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { WALL_S = 10, CPU_S = 10, MEMORY_MIB = 1024, FILE_MIB = 16, POLL_MS = 50, MAX_HEADERS = 1 << 20 };
+enum {
+    WALL_S = 10,
+    CPU_S = 10,
+    MEMORY_MIB = 1024,
+    FILE_MIB = 16,
+    POLL_MS = 50,
+    MAX_HEADERS = 1 << 20,
+    MAX_IMAGE = 64 << 20,
+    LOG_TAIL = 1024
+};
 
-/* No start files: an honest kernel then has no code that runs at load. All symbols bound at load, none missing. */
+/* No table of frames is kept; what the function does not reach is left out, part by part. A kernel has one thread: its
+ * thread-local variables are ordinary ones. */
 const char *const vt_compile_flags[] = {"-std=gnu17",
                                         "-O3",
                                         "-march=native",
                                         "-fopenmp-simd",
-                                        "-shared",
+                                        "-c",
                                         "-fPIC",
-                                        "-nostartfiles",
+                                        "-D_Thread_local=",
+                                        "-D__thread=",
+                                        "-fno-asynchronous-unwind-tables",
+                                        "-ffunction-sections",
+                                        "-fdata-sections",
                                         "-fdiagnostics-color=never",
                                         "-Werror=implicit-function-declaration",
-                                        "-Wl,-z,defs",
-                                        "-Wl,-z,now",
-                                        "-Wl,-z,noexecstack",
-                                        "-Wl,--build-id=none",
                                         NULL};
 
 bool vt_program_find(const char *cc, char out[512])
@@ -118,7 +128,7 @@ static vt_status read_headers(struct vt_compiler *cc, struct lines *l, vt_err *e
     int n = 0;
     argv[n++] = cc->path;
     for (int i = 0; vt_compile_flags[i] && n < MAX_ARGS - 24; i++)
-        if (strncmp(vt_compile_flags[i], "-Wl,", 4) != 0 && strcmp(vt_compile_flags[i], "-shared") != 0)
+        if (strcmp(vt_compile_flags[i], "-c") != 0)
             argv[n++] = vt_compile_flags[i];
     for (int i = 0; vt_unit_headers[i] && n < MAX_ARGS - 6; i++) {
         argv[n++] = "-include";
@@ -194,37 +204,34 @@ static bool await_end(const struct vt_job *j, vt_lease *lease, unsigned wall_s)
     }
 }
 
+/* The first of it, and where it is longer than is kept its end: there stand the linker's reasons. */
 static vt_status read_log(int fd, struct vt_build *out, vt_err *err)
 {
-    off_t size = lseek(fd, 0, SEEK_END);
-    size_t n = size < 0 ? 0 : size > VT_BUILD_LOG ? VT_BUILD_LOG : (size_t)size;
+    const off_t size = lseek(fd, 0, SEEK_END);
+    const size_t n = size < 0 ? 0 : size > VT_BUILD_LOG ? VT_BUILD_LOG : (size_t)size;
+    const size_t tail = size > VT_BUILD_LOG ? LOG_TAIL : 0;
     out->log = vt_alloc(n + 1);
     if (!out->log)
         return vt_fail(err, VT_ENOMEM, "cannot read a compiler log: out of memory");
-    ssize_t got = pread(fd, out->log, n, 0);
+    ssize_t got = pread(fd, out->log, n - tail, 0);
     out->log_len = got > 0 ? (size_t)got : 0;
+    if (tail && (got = pread(fd, out->log + out->log_len, tail, size - (off_t)tail)) > 0)
+        out->log_len += (size_t)got;
     out->log[out->log_len] = 0;
     return VT_OK;
 }
 
-/* The object must be a regular file of the expected size; anything else the compiler left is none. */
-static vt_status read_object(const char *path, struct vt_build *out, vt_err *err)
+static vt_status read_image(int fd, struct vt_build *out, vt_err *err)
 {
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
+    off_t size = lseek(fd, 0, SEEK_END);
+    if (size <= 0 || size > MAX_IMAGE)
         return VT_OK;
-    vt_status s = VT_OK;
-    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0 && st.st_size <= FILE_MIB << 20) {
-        size_t n = (size_t)st.st_size;
-        out->object = vt_alloc(n);
-        if (!out->object)
-            s = vt_fail(err, VT_ENOMEM, "cannot read an object of %zu bytes: out of memory", n);
-        else if (read(fd, out->object, n) == (ssize_t)n)
-            out->object_len = n;
-    }
-    close(fd);
-    return s;
+    out->object = vt_alloc((size_t)size);
+    if (!out->object)
+        return vt_fail(err, VT_ENOMEM, "cannot read an image of %zu bytes: out of memory", (size_t)size);
+    if (pread(fd, out->object, (size_t)size, 0) == (ssize_t)size)
+        out->object_len = (size_t)size;
+    return VT_OK;
 }
 
 static void empty_folder(const char *dir)
@@ -242,16 +249,22 @@ static void empty_folder(const char *dir)
     vt_fs_list_free(names, n);
 }
 
-static void judge(struct vt_build *out, const struct vt_job_end *end, bool in_time)
+/* The linker's own words: what stands behind the last line end. Nothing of the compiler's can follow them. */
+static void read_refusal(const struct vt_build *b, char *out, size_t size)
 {
-    bool exited = WIFEXITED(end->status);
-    int code = exited ? WEXITSTATUS(end->status) : -1;
-    vt_diagnostics_parse(out->log, out->log_len, &out->diagnostics);
-    if (!in_time || (!exited && WTERMSIG(end->status) == SIGXCPU))
+    const char *p = strrchr(b->log, '\n');
+    snprintf(out, size, "the compiled object is refused: %s", p ? p + 1 : "no reason was given");
+}
+
+static void judge_exit(struct vt_build *out, int code)
+{
+    if (code == VT_EXIT_UNDEFINED)
+        out->end = VT_BUILD_FAILED;
+    else if (code == VT_EXIT_REFUSED)
+        read_refusal(out, out->info.refused, sizeof out->info.refused);
+    else if (code == 128 + SIGXCPU)
         out->end = VT_BUILD_TIMEOUT;
-    else if (strstr(out->log, "CPU time limit exceeded") || strstr(out->log, "Killed signal terminated program"))
-        out->end = VT_BUILD_TIMEOUT;
-    else if (!exited || code > 2)
+    else if (code > 2)
         out->end = VT_BUILD_CRASHED;
     else if (code != 0 || !out->object_len)
         out->end = strstr(out->log, "out of memory") || strstr(out->log, "internal compiler error") ? VT_BUILD_CRASHED
@@ -262,21 +275,43 @@ static void judge(struct vt_build *out, const struct vt_job_end *end, bool in_ti
         out->end = VT_BUILD_REFUSED;
 }
 
+static void judge(struct vt_build *out, const struct vt_job_end *end, bool in_time)
+{
+    vt_diagnostics_parse(out->log, out->log_len, &out->diagnostics);
+    if (!in_time || strstr(out->log, "CPU time limit exceeded") || strstr(out->log, "Killed signal terminated program"))
+        out->end = VT_BUILD_TIMEOUT;
+    else if (!WIFEXITED(end->status))
+        out->end = VT_BUILD_CRASHED;
+    else
+        judge_exit(out, WEXITSTATUS(end->status));
+}
+
 vt_status vt_compile_run(struct vt_broker *b, vt_lease *lease, const struct vt_compile *c, struct vt_build *out,
                          vt_err *err)
 {
-    char object[VT_WIRE_PATH + 32], work[VT_WIRE_PATH + 16];
+    char work[VT_WIRE_PATH + 16];
     struct vt_job job = {0, -1};
     struct vt_job_end end = {0};
     bool in_time = false;
     memset(out, 0, sizeof *out);
     snprintf(work, sizeof work, "%s/work", vt_broker_slot(b));
-    snprintf(object, sizeof object, "%s/work/%.15s", vt_broker_slot(b), c->product);
-    int log_fd = memfd_create("log", MFD_CLOEXEC);
-    if (log_fd < 0)
-        return vt_fail(err, VT_EIO, "cannot make a memory file for the compiler's log: %s", strerror(errno));
+    int log_fd = memfd_create("log", MFD_CLOEXEC), image_fd = memfd_create("image", MFD_CLOEXEC);
+    if (log_fd < 0 || image_fd < 0) {
+        vt_status failed = vt_fail(err, VT_EIO, "cannot make memory files for the compiler: %s", strerror(errno));
+        close(log_fd);
+        close(image_fd);
+        return failed;
+    }
     uint64_t from = vt_now_ns();
-    const struct vt_compile_opts o = {c->argv, c->source_fd, log_fd, c->memory_mib, c->cpu_s, FILE_MIB};
+    const struct vt_compile_opts o = {.argv = c->argv,
+                                      .object = c->product,
+                                      .symbol = c->symbol,
+                                      .source_fd = c->source_fd,
+                                      .log_fd = log_fd,
+                                      .image_fd = image_fd,
+                                      .max_memory_mib = c->memory_mib,
+                                      .max_cpu_s = c->cpu_s,
+                                      .max_file_mib = FILE_MIB};
     vt_status s = vt_broker_compile(b, &o, &job, err);
     if (s == VT_OK) {
         pid_t group = job.pid;
@@ -290,9 +325,10 @@ vt_status vt_compile_run(struct vt_broker *b, vt_lease *lease, const struct vt_c
     if (s == VT_OK)
         s = read_log(log_fd, out, err);
     if (s == VT_OK)
-        s = read_object(object, out, err);
+        s = read_image(image_fd, out, err);
     empty_folder(work);
     close(log_fd);
+    close(image_fd);
     out->ms = (double)(vt_now_ns() - from) / 1e6;
     out->cpu_ms = (double)end.cpu_us / 1e3;
     out->max_rss_kib = end.max_rss_kib;
@@ -307,18 +343,18 @@ vt_status vt_compile_run(struct vt_broker *b, vt_lease *lease, const struct vt_c
 }
 
 vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
-                       size_t len, struct vt_build *out, vt_err *err)
+                       size_t len, const char *symbol, struct vt_build *out, vt_err *err)
 {
     enum { MAX_ARGS = 32 };
     const char *argv[MAX_ARGS];
-    static const char product[] = "kernel.so";
-    struct vt_compile c = {argv, product, -1, WALL_S, CPU_S, MEMORY_MIB};
+    static const char product[] = "kernel.o";
+    struct vt_compile c = {argv, product, symbol, -1, WALL_S, CPU_S, MEMORY_MIB};
     int n = 0;
     memset(out, 0, sizeof *out);
     argv[n++] = cc->path;
     for (int i = 0; vt_compile_flags[i] && n < MAX_ARGS - 8; i++)
         argv[n++] = vt_compile_flags[i];
-    const char *const tail[] = {"-o", product, "-xc", "-", "-lm", NULL};
+    const char *const tail[] = {"-o", product, "-xc", "-", NULL};
     memcpy(argv + n, tail, sizeof tail);
     VT_TRY(source_file(cc, source, len, &c.source_fd, err));
     vt_status s = vt_compile_run(b, lease, &c, out, err);

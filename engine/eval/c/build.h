@@ -29,29 +29,32 @@ extern const char *const vt_compile_flags[];   /* NULL-terminated, without input
 enum vt_build_end { VT_BUILD_OK, VT_BUILD_FAILED, VT_BUILD_TIMEOUT, VT_BUILD_CRASHED, VT_BUILD_REFUSED };
 struct vt_build {
     enum vt_build_end end;
-    unsigned char *object; /* malloc'd; NULL unless OK */
+    unsigned char *object; /* the image (worker/image.h), malloc'd; NULL unless OK */
     size_t object_len;
     char *log; /* malloc'd, NUL-terminated, at most VT_BUILD_LOG bytes; never NULL */
     size_t log_len;
     struct vt_diagnostics diagnostics;
     struct vt_object_info info;
+    bool is_no_reading; /* vt_reading_judge's */
     double ms, cpu_ms;
     uint64_t max_rss_kib;
 };
 enum { VT_BUILD_LOG = 256 * 1024 };
 
-/* Reads its source from standard input, runs in the slot's empty work folder, leaves `product` there. */
+/* Reads its source from standard input, runs in the slot's empty work folder, leaves the object `product` there; the
+ * linker makes an image of that, entered at `symbol`. */
 struct vt_compile {
     const char *const *argv; /* NULL-terminated; argv[0] from vt_program_find */
-    const char *product;
+    const char *product, *symbol;
     int source_fd;
     unsigned wall_s, cpu_s, memory_mib;
 };
 vt_status vt_compile_run(struct vt_broker *b, vt_lease *lease, const struct vt_compile *c, struct vt_build *out,
                          vt_err *err) VT_MUST_USE;
-/* Compiler failures are outcomes (end); only the evaluator's own trouble is a status. */
+/* symbol: the function that others call. Compiler failures are outcomes (end); only the evaluator's own trouble is a
+ * status. */
 vt_status vt_build_run(struct vt_broker *b, const struct vt_compiler *cc, vt_lease *lease, const char *source,
-                       size_t len, struct vt_build *out, vt_err *err) VT_MUST_USE;
+                       size_t len, const char *symbol, struct vt_build *out, vt_err *err) VT_MUST_USE;
 void vt_build_free(struct vt_build *b);
 
 #endif

@@ -5,7 +5,8 @@
  * A lane is two cores: kernels run on one, the clock spins on the other; it holds also what a co-run probe finds to be
  * halves of the run core. Where that leaves two cores or more (four in all), most build stations keep to the rest and
  * work while something is timed; the others, one for each core of the lane, use those cores while they are free. The
- * processes of a station inherit where it may run. On two cores every station meets the lane.
+ * processes of a station inherit where it may run. On two cores every station meets the lane; on many there are several
+ * lanes (cores.c), each with its part of a ground's output pages and its own processes of a task's texts.
  *
  * A station has a broker, which is replaced when it died; what it started before keeps the old one.
  */
@@ -23,7 +24,7 @@
 #include <sys/resource.h>
 
 /* A change of it makes verdicts incomparable. */
-static const char version[] = "c-5";
+static const char version[] = "c-8";
 
 enum { TIMING_NICE = -15, MAX_BROKERS = 64, MAX_GROUNDS = 24, MIN_REST = 2, REFERENCE_DEADLINE_S = 5 };
 static const size_t max_ground_bytes = (size_t)768 << 20;
@@ -52,19 +53,17 @@ static void tier_close(struct vt_tier *t)
 
 static void choose_places(struct vt_tier *t)
 {
-    struct vt_place here, *lane = &t->caps.lane[0];
-    cpu_set_t both;
+    struct vt_place here;
+    cpu_set_t place[VT_C_MAX_LANES], lanes, both;
     vt_place_here(&here);
-    vt_cores_choose(&t->cores);
-    t->clock = t->cores.clock_cpu >= 0 ? VT_CLOCK_SPIN : VT_CLOCK_SLEEP;
-    t->caps.n_lanes = 1;
-    CPU_ZERO(&lane->cores);
-    if (CPU_COUNT(&here.cores) >= 2 + MIN_REST)
-        vt_cores_disturbing(&t->cores, &lane->cores);
-    CPU_SET((size_t)t->cores.run_cpu, &lane->cores);
-    if (t->cores.clock_cpu >= 0)
-        CPU_SET((size_t)t->cores.clock_cpu, &lane->cores);
-    CPU_AND(&both, &here.cores, &lane->cores);
+    CPU_ZERO(&lanes);
+    t->caps.n_lanes = vt_cores_lanes(VT_C_MAX_LANES, t->cores, place);
+    t->clock = t->cores[0].clock_cpu >= 0 ? VT_CLOCK_SPIN : VT_CLOCK_SLEEP;
+    for (int i = 0; i < t->caps.n_lanes; i++) {
+        t->caps.lane[i].cores = place[i];
+        CPU_OR(&lanes, &lanes, &place[i]);
+    }
+    CPU_AND(&both, &here.cores, &lanes);
     CPU_XOR(&t->rest.cores, &here.cores, &both);
     t->n_rest = CPU_COUNT(&t->rest.cores) >= MIN_REST ? CPU_COUNT(&t->rest.cores) : 0;
 }
@@ -121,6 +120,8 @@ static vt_status open_parts(struct vt_tier *t, const struct vt_tier_opts *o, vt_
     t->caps.max_ground_bytes = max_ground_bytes;
     t->caps.max_pool_bytes = max_pool_bytes;
     t->caps.reference_deadline_s = REFERENCE_DEADLINE_S;
+    t->caps.max_series = VT_CALL_MAX_STEPS;
+    t->caps.n_placements = VT_C_PLACEMENTS;
     return VT_OK;
 }
 
@@ -166,21 +167,35 @@ static void stay_on(const cpu_set_t *cores)
     sched_setaffinity(0, sizeof *cores, cores);
 }
 
+/* The first stations share the rest; then each lane's cores have as many as they are. */
+static const cpu_set_t *building_cores(const struct vt_tier *t, int number)
+{
+    int n_all = t->n_rest;
+    for (int i = 0; i < t->caps.n_lanes; i++)
+        n_all += CPU_COUNT(&t->caps.lane[i].cores);
+    int at = number % n_all - t->n_rest;
+    for (int i = 0; i < t->caps.n_lanes && at >= 0; i++) {
+        if (at < CPU_COUNT(&t->caps.lane[i].cores))
+            return &t->caps.lane[i].cores;
+        at -= CPU_COUNT(&t->caps.lane[i].cores);
+    }
+    return &t->rest.cores;
+}
+
 static void take_seat(const struct vt_tier *t, const struct vt_seat *seat)
 {
     cpu_set_t clock;
     if (seat->kind == VT_SEAT_LANE) {
         CPU_ZERO(&clock);
         if (t->clock == VT_CLOCK_SPIN) {
-            CPU_SET((size_t)t->cores.clock_cpu, &clock);
+            CPU_SET((size_t)t->cores[seat->number].clock_cpu, &clock);
             stay_on(&clock);
         }
         /* Of this thread; granted to root only. Not a real-time priority: the kernel's own threads must run on its
          * core. */
         setpriority(PRIO_PROCESS, 0, TIMING_NICE);
     } else if (seat->kind == VT_SEAT_BUILD && t->n_rest > 0) {
-        int n_all = t->n_rest + CPU_COUNT(&t->caps.lane[0].cores);
-        stay_on(seat->number % n_all < t->n_rest ? &t->rest.cores : &t->caps.lane[0].cores);
+        stay_on(building_cores(t, seat->number));
     }
 }
 
@@ -255,7 +270,8 @@ static bool watch(struct vt_station *s, enum vt_watch what)
     if (what == VT_WATCH_BEGIN)
         vt_crowd_open(&s->crowd);
     else if (what == VT_WATCH_LOOK)
-        vt_crowd_look(&s->crowd, vt_lease_n_elsewhere(s->tier->lease, &s->tier->caps.lane[0]));
+        vt_crowd_look(&s->crowd, vt_lease_n_elsewhere(s->tier->lease, &s->tier->caps.lane[s->seat.number]) +
+                                     2 * (s->tier->caps.n_lanes - 1));
     return what == VT_WATCH_END && vt_crowd_close(&s->crowd);
 }
 
@@ -285,7 +301,7 @@ static vt_status ground_open(struct vt_station *s, const struct vt_pool *pool, s
         status = vt_pool_sets_make(pool, truth, s->tier->lease, &g->pool, err);
     vt_truth_free(truth);
     if (status == VT_OK)
-        status = vt_outputs_fit(&g->timed, g->pool.out_bytes, err);
+        status = vt_outputs_fit(&g->timed, g->pool.out_bytes * (size_t)s->tier->caps.n_lanes, err);
     if (status != VT_OK) {
         ground_close(g);
         return status;
@@ -333,6 +349,7 @@ const struct vt_tier_ops vt_c_tier = {.name = "c",
                                       .unload = vt_c_unload,
                                       .check = vt_c_check,
                                       .time = vt_c_time,
+                                      .series = vt_c_series,
                                       .candidate_close = vt_c_candidate_close,
                                       .explain = vt_c_explain,
                                       .record = vt_c_record};

@@ -6,6 +6,8 @@
 #include "base/alloc.h"
 #include "eval/c/assemble.h"
 #include "eval/c/parts.h"
+#include "eval/c/reading.h"
+#include "eval/c/series.h"
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,14 +16,13 @@
 
 enum { LOG_KEPT = 64 << 10, MAX_OBJECT = 64 << 20, TIMING_NICE = -15 };
 
-static vt_status new_candidate(struct vt_tier *tier, const vt_task *t, struct vt_candidate **out, vt_err *err)
+static vt_status new_candidate(struct vt_tier *tier, struct vt_candidate **out, vt_err *err)
 {
     struct vt_candidate *c = vt_alloc(sizeof *c);
     *out = c;
     if (!c)
         return vt_fail(err, VT_ENOMEM, "cannot judge a candidate: out of memory");
     c->tier = tier;
-    snprintf(c->symbol, sizeof c->symbol, "%s", vt_task_name(t));
     return VT_OK;
 }
 
@@ -37,11 +38,12 @@ void vt_c_candidate_close(struct vt_candidate *c)
 
 /* ---- build ---- */
 
-static void build_key(const struct vt_tier *t, const struct vt_buf *unit, char key[VT_SHA256_HEX])
+static void build_key(const struct vt_tier *t, const struct vt_buf *unit, const char *symbol, char key[VT_SHA256_HEX])
 {
     struct vt_sha256 h;
     vt_sha256_init(&h);
     vt_hash_str(&h, "compiler", t->cc.id);
+    vt_hash_str(&h, "function", symbol);
     vt_hash_field(&h, "unit", unit->p, unit->len);
     vt_sha256_hex(&h, key);
 }
@@ -87,25 +89,31 @@ static void note_build(struct vt_candidate *c, struct vt_build *b)
 static void note_result(const struct vt_candidate *c, const struct vt_object_info *info, struct vt_stage_result *r)
 {
     *r = (struct vt_stage_result){.passed = c->object != NULL};
-    r->status = c->build_end == VT_BUILD_REFUSED ? VT_LOAD_ERROR : VT_COMPILE_ERROR;
+    r->status = c->build_end == VT_BUILD_REFUSED ? VT_LOAD_ERROR : c->is_no_reading ? VT_MALFORMED : VT_COMPILE_ERROR;
     r->is_deterministic = c->build_end == VT_BUILD_REFUSED || c->build_end == VT_BUILD_FAILED;
     memcpy(r->artefact, info->text_sha, sizeof r->artefact);
-    snprintf(r->why, sizeof r->why, "%s", c->diagnostics.n ? c->diagnostics.item[0].text : c->why);
+    snprintf(r->why, sizeof r->why, "%s", c->diagnostics.n && !c->is_no_reading ? c->diagnostics.item[0].text : c->why);
 }
 
-/* unit is freed. */
-static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_buf *unit, vt_content *store,
-                            bool is_fresh, struct vt_candidate **out, struct vt_stage_result *result, vt_err *err)
+/* code: what the unit was made of; NULL: of a task's own text. unit is freed. */
+static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct vt_code *code, struct vt_buf *unit,
+                            vt_content *store, bool is_fresh, struct vt_candidate **out, struct vt_stage_result *result,
+                            vt_err *err)
 {
     char key[VT_SHA256_HEX];
     struct vt_object_info info = {0};
     struct vt_build b = {0};
-    vt_status status = new_candidate(s->tier, t, out, err);
-    build_key(s->tier, unit, key);
+    vt_status status = new_candidate(s->tier, out, err);
+    build_key(s->tier, unit, vt_task_name(t), key);
     if (status == VT_OK && !(store && !is_fresh && find_kept(*out, store, key, &info))) {
-        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, &b, err);
+        status = vt_build_run(s->broker, &s->tier->cc, s->tier->lease, unit->p, unit->len, vt_task_name(t), &b, err);
         if (status == VT_OK) {
             info = b.info;
+            if (code) {
+                vt_reading_judge(code, &b);
+                vt_diagnostics_compare(&b.diagnostics, code->text);
+            }
+            (*out)->is_no_reading = b.is_no_reading;
             note_build(*out, &b);
             if (store && (*out)->object)
                 (void)!vt_content_put(store, VT_CONTENT_BUILD, key, (*out)->object, (*out)->object_len, NULL);
@@ -122,13 +130,55 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, struct vt_bu
     return status;
 }
 
-vt_status vt_c_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,
-                     struct vt_stage_result *result, vt_err *err)
+/* The pragma of each compiler; the other one ignores it. */
+static vt_status make_plain(struct vt_buf *unit, vt_err *err)
+{
+    struct vt_buf plain;
+    vt_buf_init(&plain, unit->len + 256);
+    vt_buf_puts(&plain,
+                "#if defined(__clang__)\n#pragma clang optimize off\n#else\n#pragma GCC optimize(\"O0\")\n#endif\n");
+    vt_buf_add(&plain, unit->p, unit->len);
+    vt_status s = vt_buf_check(&plain, "a candidate without optimisation", err);
+    vt_buf_free(unit);
+    *unit = plain;
+    if (s != VT_OK)
+        vt_buf_free(unit);
+    return s;
+}
+
+static vt_status build_reading(struct vt_station *s, const struct vt_build_request *r, const struct vt_code *code,
+                               struct vt_candidate **out, struct vt_stage_result *result, vt_err *err)
 {
     struct vt_buf unit;
     *out = NULL;
-    VT_TRY(vt_assemble(r->task, r->code, &unit, err));
-    return build_unit(s, r->task, &unit, r->store, r->is_fresh, out, result, err);
+    VT_TRY(vt_assemble(r->task, code, &unit, err));
+    if (r->is_plain)
+        VT_TRY(make_plain(&unit, err));
+    return build_unit(s, r->task, code, &unit, r->store, r->is_fresh, out, result, err);
+}
+
+vt_status vt_c_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,
+                     struct vt_stage_result *result, vt_err *err)
+{
+    struct vt_code code = *r->code;
+    struct vt_candidate *other = NULL;
+    struct vt_stage_result second = {.passed = false};
+    VT_TRY(build_reading(s, r, &code, out, result, err));
+    if (code.is_doubtful && (*out)->build_end == VT_BUILD_FAILED) {
+        code.is_whole = !code.is_whole;
+        vt_status status = build_reading(s, r, &code, &other, &second, err);
+        if (status != VT_OK || vt_reading_is_better(other, *out)) {
+            vt_c_candidate_close(*out);
+            *out = other;
+            *result = second;
+            VT_TRY(status);
+        } else {
+            vt_c_candidate_close(other);
+        }
+    }
+    if (result->status == VT_MALFORMED)
+        vt_reading_explain(r->code->is_whole, vt_task_name(r->task), result->why, sizeof result->why);
+    return VT_OK;
 }
 
 vt_status vt_c_reference(struct vt_station *s, const vt_task *t, enum vt_reference which, struct vt_candidate **out,
@@ -140,7 +190,9 @@ vt_status vt_c_reference(struct vt_station *s, const vt_task *t, enum vt_referen
     if (!body)
         return VT_OK;
     VT_TRY(vt_assemble_body(t, body, &unit, err));
-    return build_unit(s, t, &unit, NULL, true, out, result, err);
+    VT_TRY(build_unit(s, t, NULL, &unit, NULL, true, out, result, err));
+    (*out)->is_reference = true;
+    return VT_OK;
 }
 
 /* ---- load ---- */
@@ -159,52 +211,88 @@ static void raise_priority(const struct vt_runner *r)
         setpriority(PRIO_PGRP, (id_t)vt_runner_group(r), TIMING_NICE);
 }
 
-static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, vt_err *err)
+/* A candidate has one home, wherever it goes: it is on one station at a time. */
+static struct vt_home *home_of(const struct vt_station *s, struct vt_candidate *c)
+{
+    return &c->home[c->is_reference && is_lane(s) ? s->seat.number : 0];
+}
+
+static size_t lane_base(const struct vt_station *s, const struct vt_ground *g)
+{
+    return is_lane(s) ? (size_t)s->seat.number * g->pool.out_bytes : 0;
+}
+
+/* The outputs that calls of this station write: its own file, or the lane's part of the ground's. */
+static struct vt_outputs outputs_of(const struct vt_station *s, const struct vt_ground *g)
+{
+    if (!is_lane(s))
+        return s->outputs;
+    return (struct vt_outputs){g->timed.fd, g->timed.map + lane_base(s, g), g->pool.out_bytes};
+}
+
+static vt_status open_runner(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, unsigned placement,
+                             vt_err *err)
 {
     char load_error[256];
-    struct vt_outputs *own = is_lane(s) ? &g->timed : &s->outputs;
-    VT_TRY(vt_outputs_fit(own, g->pool.out_bytes, err));
+    struct vt_home *home = home_of(s, c);
+    if (!is_lane(s))
+        VT_TRY(vt_outputs_fit(&s->outputs, g->pool.out_bytes, err));
     const struct vt_runner_opts o = {.broker = s->broker,
                                      .object = c->object,
                                      .object_len = c->object_len,
-                                     .symbol = c->symbol,
                                      .in_fd = g->pool.in_fd,
                                      .va_bytes = g->pool.va_bytes,
-                                     .outputs = {own, &g->timed},
+                                     .outputs = {is_lane(s) ? &g->timed : &s->outputs, &g->timed},
+                                     .placement = vt_c_placement[placement],
                                      .allow_unsafe = c->tier->allow_unsafe};
-    VT_TRY(vt_runner_open(&o, &c->runner, load_error, err));
-    if (!c->runner) {
+    struct vt_runner *r;
+    VT_TRY(vt_runner_open(&o, &r, load_error, err));
+    home->runner[placement] = r;
+    if (!r) {
         snprintf(c->why, sizeof c->why, "%s", load_error);
         return VT_OK;
     }
-    c->ground = g;
-    c->layers = vt_runner_layers(c->runner);
+    home->ground = g;
+    if (is_lane(s))
+        raise_priority(r);
+    if (c->is_reference) /* no record speaks of its processes, and other lanes may be here */
+        return VT_OK;
+    c->layers = vt_runner_layers(r);
     c->landlock_abi = vt_broker_jail(s->broker)->landlock_abi;
-    c->is_unsafe |= vt_runner_is_unsafe(c->runner);
+    c->is_unsafe |= vt_runner_is_unsafe(r);
     return VT_OK;
+}
+
+static void leave_home(struct vt_home *home)
+{
+    for (int i = 0; i < VT_C_PLACEMENTS; i++) {
+        vt_runner_close(home->runner[i]);
+        home->runner[i] = NULL;
+    }
 }
 
 vt_status vt_c_load(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, bool is_fresh,
                     struct vt_stage_result *result, vt_err *err)
 {
+    struct vt_home *home = home_of(s, c);
     *result = (struct vt_stage_result){.passed = true};
-    if (is_fresh || !c->runner || c->ground != g || !vt_runner_is_alive(c->runner)) {
-        vt_c_unload(c);
-        VT_TRY(open_runner(s, c, g, err));
+    if (is_fresh || !home->runner[0] || home->ground != g || !vt_runner_is_alive(home->runner[0])) {
+        leave_home(home);
+        VT_TRY(open_runner(s, c, g, 0, err));
     }
-    if (!c->runner) {
+    if (!home->runner[0]) {
         *result = (struct vt_stage_result){.passed = false, .status = VT_LOAD_ERROR, .is_deterministic = true};
         snprintf(result->why, sizeof result->why, "%s", c->why);
     } else if (is_lane(s)) {
-        raise_priority(c->runner);
+        raise_priority(home->runner[0]);
     }
     return VT_OK;
 }
 
 void vt_c_unload(struct vt_candidate *c)
 {
-    vt_runner_close(c->runner);
-    c->runner = NULL;
+    for (int i = 0; i < VT_MAX_LANES; i++)
+        leave_home(&c->home[i]);
 }
 
 /* ---- calls ---- */
@@ -225,40 +313,91 @@ vt_status vt_c_check(struct vt_station *s, struct vt_candidate *c, const struct 
                              .cpu = -1,
                              .deadline_ns = call->deadline_ns,
                              .lease = s->tier->lease};
-    const struct vt_outputs *outputs = is_lane(s) ? &c->ground->timed : &s->outputs;
-    pid_t group = vt_runner_group(c->runner);
+    const struct vt_home *home = home_of(s, c);
+    const struct vt_outputs outputs = outputs_of(s, home->ground);
+    o.out_base = lane_base(s, home->ground);
+    pid_t group = vt_runner_group(home->runner[0]);
     vt_lease_child_add(s->tier->lease, group);
-    vt_status status = vt_check_run(c->runner, &c->ground->pool, call->set, call->against, outputs, &o, out, &raw, err);
+    vt_status status =
+        vt_check_run(home->runner[0], &home->ground->pool, call->set, call->against, &outputs, &o, out, &raw, err);
     vt_lease_child_del(s->tier->lease, group);
     VT_TRY(status);
     note_fault(c, out, &raw);
     return VT_OK;
 }
 
+vt_status vt_c_series(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, size_t n,
+                      struct vt_check *out, size_t *n_done, vt_err *err)
+{
+    struct vt_call_result raw;
+    struct vt_call_opts o = {.clock = VT_CLOCK_NONE,
+                             .random = call[0].random,
+                             .cpu = -1,
+                             .deadline_ns = call[0].deadline_ns,
+                             .lease = s->tier->lease};
+    const struct vt_home *home = home_of(s, c);
+    const struct vt_outputs outputs = outputs_of(s, home->ground);
+    o.out_base = lane_base(s, home->ground);
+    pid_t group = vt_runner_group(home->runner[0]);
+    vt_lease_child_add(s->tier->lease, group);
+    vt_status status =
+        vt_series_run(home->runner[0], &home->ground->pool, call, n, &outputs, &o, out, n_done, &raw, err);
+    vt_lease_child_del(s->tier->lease, group);
+    VT_TRY(status);
+    if (*n_done > 0)
+        note_fault(c, &out[*n_done - 1], &raw);
+    return VT_OK;
+}
+
+/* A call's stack starts elsewhere in its page at each placement. */
+static uint32_t stack_offset(unsigned placement)
+{
+    static const uint32_t at[VT_C_PLACEMENTS] = {0, 1040, 2608, 3872};
+    return at[placement];
+}
+
+/* The runner of a placement, started when it is first asked for. NULL: it does not load there. */
+static vt_status runner_at(struct vt_station *s, struct vt_candidate *c, unsigned placement, struct vt_runner **out,
+                           vt_err *err)
+{
+    const struct vt_home *home = home_of(s, c);
+    if (!home->runner[placement])
+        VT_TRY(open_runner(s, c, home->ground, placement, err));
+    *out = home->runner[placement];
+    return *out ? VT_OK : vt_fail(err, VT_EINTERNAL, "a kernel that had loaded does not load again: %s", c->why);
+}
+
 /* The lane is held: no deadline waits for anybody else. */
 vt_status vt_c_time(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, struct vt_check *out,
                     vt_err *err)
 {
-    const struct vt_set *set = &c->ground->pool.set[call->set];
+    struct vt_ground *g = home_of(s, c)->ground;
+    const struct vt_set *set = &g->pool.set[call->set];
+    const struct vt_outputs outputs = outputs_of(s, g);
     struct vt_call_result raw;
+    struct vt_runner *r;
     struct vt_call_opts o = {.plan = set->plan,
                              .in_at = set->in_at,
                              .out_sel = 1,
+                             .out_base = lane_base(s, g),
+                             .stack_offset = stack_offset(call->placement),
                              .clock = s->tier->clock,
                              .random = call->random,
-                             .cpu = s->tier->cores.run_cpu,
+                             .cpu = s->tier->cores[s->seat.number].run_cpu,
                              .deadline_ns = call->deadline_ns};
+    VT_TRY(runner_at(s, c, call->placement, &r, err));
     if (!call->is_trusted) {
-        VT_TRY(
-            vt_check_run(c->runner, &c->ground->pool, call->set, call->against, &c->ground->timed, &o, out, &raw, err));
+        c->lane = s->seat.number;
+        VT_TRY(vt_check_run(r, &g->pool, call->set, call->against, &outputs, &o, out, &raw, err));
         note_fault(c, out, &raw);
         return VT_OK;
     }
-    VT_TRY(vt_runner_call(c->runner, &o, &raw, err));
+    VT_TRY(vt_runner_call(r, &o, &raw, err));
     *out = (struct vt_check){.end = raw.end == VT_CALL_DONE ? VT_CHECK_RIGHT : VT_CHECK_FAULT,
                              .is_timeout = raw.end == VT_CALL_TIMEOUT,
                              .set = call->set,
                              .ns = raw.ns,
+                             .after_ns = raw.after_ns,
                              .was_disturbed = raw.was_preempted};
     return VT_OK;
 }

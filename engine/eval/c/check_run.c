@@ -6,18 +6,23 @@
 #include "eval/c/check_run.h"
 #include <string.h>
 
-/* The margins and elements of a call that returned. */
-static void judge_outputs(const struct vt_pool_sets *pool, const struct vt_set *set, const struct vt_set *against,
-                          const unsigned char *out_map, const struct vt_call_result *raw, struct vt_check *out)
+void vt_check_outputs(const struct vt_pool_sets *pool, size_t set_at, size_t against, const unsigned char *out_map,
+                      const struct vt_call_result *raw, struct vt_check *out)
 {
+    const struct vt_set *set = &pool->set[set_at];
     void *buf[VT_TASK_MAX_ARRAYS];
+    memset(out, 0, sizeof *out);
+    out->set = set_at;
+    out->ns = raw->ns;
+    out->after_ns = raw->after_ns;
+    out->was_disturbed = raw->was_preempted;
     if (!vt_set_margins_hold(set, out_map, raw->poison, &out->array, &out->is_before)) {
         out->end = VT_CHECK_OVERRUN;
         return;
     }
     /* vt_compare reads only. */
     vt_set_buffers(pool, set, (unsigned char *)(uintptr_t)out_map, buf);
-    vt_compare(&against->expect, (const void *const *)buf, &out->compare);
+    vt_compare(&pool->set[against].expect, (const void *const *)buf, &out->compare);
     if (out->compare.n_wrong > 0) {
         out->end = VT_CHECK_WRONG;
         out->n_unwritten = vt_set_unwritten(set, out_map, raw->poison);
@@ -32,18 +37,16 @@ vt_status vt_check_run(struct vt_runner *r, const struct vt_pool_sets *pool, siz
                        struct vt_call_result *raw, vt_err *err)
 {
     const struct vt_set *s = &pool->set[set];
-    memset(out, 0, sizeof *out);
     call->plan = s->plan;
     call->in_at = s->in_at;
     VT_TRY(vt_runner_call(r, call, raw, err));
-    out->set = set;
-    out->ns = raw->ns;
-    out->was_disturbed = raw->was_preempted;
-    if (raw->end == VT_CALL_DONE) {
-        judge_outputs(pool, s, &pool->set[against], outputs->map, raw, out);
-    } else {
-        out->end = VT_CHECK_FAULT;
-        out->is_timeout = raw->end == VT_CALL_TIMEOUT;
-    }
+    if (raw->end == VT_CALL_DONE)
+        vt_check_outputs(pool, set, against, outputs->map, raw, out);
+    else
+        *out = (struct vt_check){.end = VT_CHECK_FAULT,
+                                 .is_timeout = raw->end == VT_CALL_TIMEOUT,
+                                 .set = set,
+                                 .ns = raw->ns,
+                                 .was_disturbed = raw->was_preempted};
     return VT_OK;
 }

@@ -14,5 +14,8 @@
 vt_status vt_check_run(struct vt_runner *r, const struct vt_pool_sets *pool, size_t set, size_t against,
                        const struct vt_outputs *outputs, struct vt_call_opts *call, struct vt_check *out,
                        struct vt_call_result *raw, vt_err *err) VT_MUST_USE;
+/* Its second half: margins and elements of a call on set `set` that returned. */
+void vt_check_outputs(const struct vt_pool_sets *pool, size_t set, size_t against, const unsigned char *out_map,
+                      const struct vt_call_result *raw, struct vt_check *out);
 
 #endif

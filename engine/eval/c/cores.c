@@ -9,6 +9,11 @@
  * only lengthens single runs, so the least of several is taken on either side. From the last core this process may
  * use, its predecessors are tried until one is independent. Where there is none the last two are used and verdicts say
  * shared_core: both sides of a pair suffer alike, but the times are not those of a core alone.
+ *
+ * Where there are many cores, several pairs time at once. Each takes its run core's other halves out of use, so a lane
+ * costs three or four logical cores; a quarter of the machine at least stays for building. What a lane shares with
+ * another is then what it shares with any compiler that runs elsewhere: the last cache level and memory, from which
+ * timed arrays stay away (they fit a core's own caches). A run core that a core of another lane slows is not taken.
  */
 #include "eval/c/cores.h"
 #include "base/clock.h"
@@ -18,7 +23,7 @@
 #include <stdint.h>
 #include <time.h>
 
-enum { N_ROUNDS = 6, N_ROUNDS_FIRST = 2, N_STEPS = 60000, MAX_TRIES = 8 };
+enum { N_ROUNDS = 6, N_ROUNDS_FIRST = 2, N_STEPS = 60000, MAX_TRIES = 8, MIN_REST = 2, CORES_PER_LANE = 3 };
 static const double shared_above = 1.3;
 
 struct neighbour {
@@ -96,46 +101,83 @@ static void probe(struct vt_cores *c, int n_rounds)
     c->is_shared = c->corun > shared_above;
 }
 
-/* A first look is short; only what looks like a half is measured properly. */
-void vt_cores_disturbing(const struct vt_cores *c, cpu_set_t *out)
+static int highest(const cpu_set_t *set, int below)
 {
-    cpu_set_t set;
+    int cpu = below - 1;
+    while (cpu >= 0 && !CPU_ISSET((size_t)cpu, set))
+        cpu--;
+    return cpu;
+}
+
+/* The highest core of a set and the next below it that is independent. False: there is none among the next few; *out
+ * is then the two highest. */
+static bool choose(const cpu_set_t *set, vt_cores_measure *measure, struct vt_cores *out)
+{
+    const int run = highest(set, CPU_SETSIZE);
+    struct vt_cores first = {.run_cpu = run, .clock_cpu = -1}, tried = first;
+    int n_tries = 0;
+    for (int cpu = highest(set, run); cpu >= 0 && n_tries < MAX_TRIES; cpu = highest(set, cpu)) {
+        tried = (struct vt_cores){.run_cpu = run, .clock_cpu = cpu};
+        measure(&tried, N_ROUNDS);
+        if (n_tries++ == 0)
+            first = tried;
+        if (!tried.is_shared) {
+            *out = tried;
+            return true;
+        }
+    }
+    *out = first;
+    return false;
+}
+
+/* The pair, and those of all others that slow work on its run core when they are busy: halves of the physical core. A
+ * first look is short; only what looks like a half is measured properly. */
+static void place_of(const struct vt_cores *c, const cpu_set_t *all, vt_cores_measure *measure, cpu_set_t *out)
+{
+    const bool is_small = CPU_COUNT(all) < 2 + MIN_REST;
     CPU_ZERO(out);
-    CPU_ZERO(&set);
-    sched_getaffinity(0, sizeof set, &set);
-    for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+    CPU_SET((size_t)c->run_cpu, out);
+    if (c->clock_cpu >= 0)
+        CPU_SET((size_t)c->clock_cpu, out);
+    for (int cpu = 0; cpu < CPU_SETSIZE && !is_small; cpu++) {
         struct vt_cores pair = {.run_cpu = c->run_cpu, .clock_cpu = cpu};
-        if (!CPU_ISSET((size_t)cpu, &set) || cpu == c->run_cpu || cpu == c->clock_cpu)
+        if (!CPU_ISSET((size_t)cpu, all) || CPU_ISSET((size_t)cpu, out))
             continue;
-        probe(&pair, N_ROUNDS_FIRST);
+        measure(&pair, N_ROUNDS_FIRST);
         if (pair.is_shared)
-            probe(&pair, N_ROUNDS);
+            measure(&pair, N_ROUNDS);
         if (pair.is_shared)
             CPU_SET((size_t)cpu, out);
     }
 }
 
-void vt_cores_choose(struct vt_cores *out)
+int vt_cores_plan(const cpu_set_t *all, int most, vt_cores_measure *measure, struct vt_cores *out, cpu_set_t *place)
 {
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    *out = (struct vt_cores){.run_cpu = -1, .clock_cpu = -1};
-    sched_getaffinity(0, sizeof set, &set);
-    int cpu = CPU_SETSIZE - 1, n_tries = 0;
-    while (cpu >= 0 && !CPU_ISSET((size_t)cpu, &set))
-        cpu--;
-    struct vt_cores first = {.run_cpu = cpu, .clock_cpu = -1}, tried = first;
-    while (--cpu >= 0 && n_tries < MAX_TRIES) {
-        if (!CPU_ISSET((size_t)cpu, &set))
+    const int n_all = CPU_COUNT(all), least_left = n_all / 4 > MIN_REST ? n_all / 4 : MIN_REST;
+    cpu_set_t left = *all, met;
+    int n = 1;
+    choose(all, measure, &out[0]);
+    place_of(&out[0], all, measure, &place[0]);
+    CPU_XOR(&left, &left, &place[0]);
+    while (n < most && CPU_COUNT(&left) >= least_left + CORES_PER_LANE && choose(&left, measure, &out[n])) {
+        place_of(&out[n], all, measure, &place[n]);
+        CPU_AND(&met, &place[n], &left);
+        if (!CPU_EQUAL(&met, &place[n])) { /* a core of another lane would slow it */
+            CPU_CLR((size_t)out[n].run_cpu, &left);
             continue;
-        tried.clock_cpu = cpu;
-        probe(&tried, N_ROUNDS);
-        if (n_tries++ == 0)
-            first = tried;
-        if (!tried.is_shared) {
-            *out = tried;
-            return;
         }
+        if (CPU_COUNT(&left) - CPU_COUNT(&met) < least_left)
+            break;
+        CPU_XOR(&left, &left, &met);
+        n++;
     }
-    *out = first;
+    return n;
+}
+
+int vt_cores_lanes(int most, struct vt_cores *out, cpu_set_t *place)
+{
+    cpu_set_t all;
+    CPU_ZERO(&all);
+    sched_getaffinity(0, sizeof all, &all);
+    return vt_cores_plan(&all, most, probe, out, place);
 }

@@ -8,15 +8,21 @@
 #include <sched.h>
 #include <stdbool.h>
 
+enum { VT_C_MAX_LANES = 8 };
+
 struct vt_cores {
     int run_cpu, clock_cpu; /* clock_cpu -1: this process may use one core only */
     double corun;           /* time of the same work beside a busy clock core / beside an idle one; 0 = not measured */
     bool is_shared;         /* both are halves of one physical core */
 };
-/* Takes about ten milliseconds for each pair that is tried. */
-void vt_cores_choose(struct vt_cores *out);
-/* Of the other cores this process may use, those that slow work on the run core when they are busy: halves of its
- * physical core. About two milliseconds a core. */
-void vt_cores_disturbing(const struct vt_cores *c, cpu_set_t *out);
+/* Fills in corun and is_shared of a pair; more rounds are surer. */
+typedef void vt_cores_measure(struct vt_cores *pair, int n_rounds);
+/* Pairs that can time at once on the cores `all`, at most `most`, at least one; place[i] has the cores of pair i and
+ * the halves that would slow its run core. Places do not meet; beyond
+ * the first, they leave a quarter of the cores. */
+int vt_cores_plan(const cpu_set_t *all, int most, vt_cores_measure *measure, struct vt_cores *out, cpu_set_t *place);
+/* The same on the cores that this process may use, measured: about ten milliseconds for each pair that is tried, and
+ * two for each core beside a lane. */
+int vt_cores_lanes(int most, struct vt_cores *out, cpu_set_t *place);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * diagnostics.c: reads `FILE:LINE:COLUMN: error: TEXT` and the linker's `undefined reference to`. Lines that name the
- * candidate's file keep their line number; control characters become spaces.
+ * diagnostics.c: reads `FILE:LINE:COLUMN: error: TEXT`, the assembler's and the linker's reasons. Lines that name the
+ * candidate's file keep their line number; control characters become spaces. A candidate can make the compiler say
+ * what it likes, so messages whose words are its own are known as such: what they say is shown as a quotation.
  */
 #include "eval/c/diagnostics.h"
 #include "eval/c/assemble.h"
@@ -19,6 +20,11 @@ static const char *find(const char *p, const char *end, const char *what)
     return NULL;
 }
 
+static bool starts(const char *p, const char *end, const char *what)
+{
+    return (size_t)(end - p) >= strlen(what) && memcmp(p, what, strlen(what)) == 0;
+}
+
 static void copy_text(char *out, size_t size, const char *p, const char *end)
 {
     size_t n = 0;
@@ -32,7 +38,7 @@ static void read_position(const char *p, const char *end, struct vt_diagnostic *
     static const char file[] = VT_KERNEL_FILE ":";
     char digits[24];
     size_t n = sizeof file - 1;
-    if ((size_t)(end - p) <= n || memcmp(p, file, n) != 0)
+    if (!starts(p, end, file))
         return;
     copy_text(digits, sizeof digits, p + n, end);
     char *rest;
@@ -44,31 +50,79 @@ static void read_position(const char *p, const char *end, struct vt_diagnostic *
     }
 }
 
-static bool read_line(const char *p, const char *end, struct vt_diagnostic *d)
+/* A message whose words its author chose. The assembler quotes what it does not know, and says what .error tells it. */
+static bool has_own_words(const char *p, const char *end)
+{
+    static const char *const begins[] = {"#error", "static assertion failed", "static_assert failed"};
+    static const char *const holds[] = {
+        "declared with attribute error: ", "declared with 'error' attribute: ", "is unavailable: ", "is deprecated: "};
+    for (size_t i = 0; i < sizeof begins / sizeof begins[0]; i++)
+        if (starts(p, end, begins[i]))
+            return true;
+    for (size_t i = 0; i < sizeof holds / sizeof holds[0]; i++)
+        if (find(p, end, holds[i]))
+            return true;
+    return false;
+}
+
+static void take(struct vt_diagnostic *d, const char *text, const char *end, bool is_own)
+{
+    copy_text(d->text, sizeof d->text, text, end);
+    d->is_own = is_own || has_own_words(text, end);
+}
+
+/* `FILE:LINE:COLUMN: error: TEXT` of a compiler. */
+static bool read_compiler(const char *p, const char *end, struct vt_diagnostic *d)
 {
     static const char *const marks[] = {": error: ", ": fatal error: ", ": internal compiler error: "};
-    memset(d, 0, sizeof *d);
-    snprintf(d->kind, sizeof d->kind, "error");
     for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
         const char *at = find(p, end, marks[i]);
-        if (at) {
-            copy_text(d->text, sizeof d->text, at + strlen(marks[i]), end);
-            read_position(p, at, d);
-            return true;
-        }
+        if (!at)
+            continue;
+        take(d, at + strlen(marks[i]), end, false);
+        read_position(p, at, d);
+        return true;
     }
-    const char *link = find(p, end, "undefined reference to ");
-    if (!link)
-        link = find(p, end, "undefined symbol: ");
-    if (!link)
-        link = find(p, end, "multiple definition of ");
-    if (!link && (size_t)(end - p) > 7 && memcmp(p, "Error: ", 7) == 0)
-        link = p + 7;
-    if (!link && (link = find(p, end, ": Error: ")))
-        read_position(p, link, d);
-    if (link)
-        copy_text(d->text, sizeof d->text, link + (*link == ':' ? 9 : 0), end);
-    return link != NULL;
+    return false;
+}
+
+/* `FILE:LINE: Error: TEXT` of an assembler; the file and the line may be missing. */
+static bool read_assembler(const char *p, const char *end, struct vt_diagnostic *d)
+{
+    static const char *const marks[] = {"Error: ", "Fatal error: "};
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0]; i++) {
+        const char *at = starts(p, end, marks[i]) ? p : find(p, end, marks[i]);
+        if (!at || (at > p && (at < p + 2 || at[-1] != ' ' || at[-2] != ':')))
+            continue;
+        take(d, at + strlen(marks[i]), end, true);
+        if (at > p)
+            read_position(p, at - 2, d);
+        return true;
+    }
+    return false;
+}
+
+/* What a linker says; that it then gives up is no news (collect2). */
+static bool read_linker(const char *p, const char *end, struct vt_diagnostic *d)
+{
+    static const char *const marks[] = {"undefined reference to ", "undefined symbol: ", "multiple definition of "};
+    const char *at = NULL;
+    for (size_t i = 0; i < sizeof marks / sizeof marks[0] && !at; i++)
+        at = find(p, end, marks[i]);
+    if (!at && (at = find(p, end, "ld: ")) && (at == p || at[-1] == '/') && !find(at, end, ": in function "))
+        at += 4;
+    else if (!at || starts(at, end, "ld: "))
+        return false;
+    take(d, at, end, false);
+    return true;
+}
+
+static bool read_line(const char *p, const char *end, struct vt_diagnostic *d)
+{
+    memset(d, 0, sizeof *d);
+    if (starts(p, end, "collect2: error: ld returned"))
+        return false;
+    return read_compiler(p, end, d) || read_assembler(p, end, d) || read_linker(p, end, d);
 }
 
 void vt_diagnostics_parse(const char *log, size_t len, struct vt_diagnostics *out)
@@ -78,11 +132,29 @@ void vt_diagnostics_parse(const char *log, size_t len, struct vt_diagnostics *ou
     for (const char *p = log; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
         struct vt_diagnostic d;
-        if (read_line(p, stop, &d)) {
+        if (starts(p, stop, VT_ENTRY_FILE ":")) {
+            out->is_absent = out->is_absent || find(p, stop, ": error: ");
+        } else if (read_line(p, stop, &d)) {
             out->n_errors++;
             if (out->n < VT_MAX_DIAGNOSTICS)
                 out->item[out->n++] = d;
         }
         p = stop + (nl != NULL);
     }
+}
+
+/* Is there a line that tells the compiler what to say, without any word of the compiler's before it? */
+static bool has_pragma_error(const char *code)
+{
+    for (const char *p = code; (p = strstr(p, "ragma")) != NULL; p++)
+        if (find(p, p + strcspn(p, "\n"), "error"))
+            return true;
+    return false;
+}
+
+void vt_diagnostics_compare(struct vt_diagnostics *d, const char *code)
+{
+    bool is_told = has_pragma_error(code);
+    for (int i = 0; i < d->n; i++)
+        d->item[i].is_own = d->item[i].is_own || is_told || strstr(code, d->item[i].text);
 }

@@ -23,10 +23,7 @@ static void say_build(struct vt_say *t, const struct vt_candidate *c)
     vt_say(t, "The code does not compile.");
     for (int i = 0; i < c->diagnostics.n && i < 4; i++) {
         const struct vt_diagnostic *d = &c->diagnostics.item[i];
-        if (d->line > 0)
-            vt_say(t, " Line %d: %s.", d->line, d->text);
-        else
-            vt_say(t, " %s.", d->text);
+        vt_say_message(t, d->line, d->text, d->is_own);
     }
     if (c->diagnostics.n_errors > 4)
         vt_say(t, " (%d errors in all.)", c->diagnostics.n_errors);
@@ -56,10 +53,14 @@ static const char *signal_name(int signo)
 static void say_place(struct vt_say *t, const struct vt_candidate *c, const vt_task *task,
                       const struct vt_check *failure)
 {
-    const struct vt_plan *p = c->ground->pool.set[failure->set].plan;
+    const struct vt_plan *p = c->home[0].ground->pool.set[failure->set].plan;
     const struct vt_call_result *call = &c->fault;
     if (call->fault_place == VT_FAULT_NULL) {
         vt_say(t, " It used a null pointer.");
+        return;
+    }
+    if (call->fault_place == VT_FAULT_INSTRUCTION) {
+        vt_say(t, " It executed a privileged instruction, or used an address that cannot exist.");
         return;
     }
     if (call->fault_place == VT_FAULT_STACK) {
@@ -95,10 +96,12 @@ static void say_fault(struct vt_say *t, const struct vt_candidate *c, const vt_t
         say_place(t, c, task, f);
         return;
     case VT_CALL_FORBIDDEN:
+        vt_say(t, "The function made a system call");
+        if (c->fault.syscall <= VT_CALL_LAST_SYSCALL)
+            vt_say(t, " (number %u)", c->fault.syscall);
         vt_say(t,
-               "The function made a system call (number %u), which is not allowed: a kernel only computes. Files, "
-               "output, threads, clocks and large allocations are out of reach.",
-               c->fault.syscall);
+               ", which is not allowed: a kernel only computes. Files, output, threads, clocks and large allocations "
+               "are out of reach.");
         return;
     case VT_CALL_EXITED:
         vt_say(t, "The function ended the process (exit code %d) instead of returning.", c->fault.exit_code);
@@ -147,7 +150,7 @@ static void put_build(vt_json *j, const struct vt_candidate *c)
         vt_json *item = vt_json_object();
         vt_json_put_int(item, "line", d->line);
         vt_json_put_int(item, "column", d->column);
-        vt_json_put_str(item, "kind", d->kind);
+        vt_json_put_str(item, "kind", d->is_own ? "own" : "error");
         vt_json_put_str(item, "text", d->text);
         vt_json_push(list, item);
     }
@@ -176,7 +179,7 @@ static void put_call(vt_json *x, const struct vt_call_result *call)
     vt_json_put_str(x, "call", ends[call->end]);
     if (call->signo)
         vt_json_put_int(x, "signal", call->signo);
-    if (call->end == VT_CALL_FORBIDDEN)
+    if (call->end == VT_CALL_FORBIDDEN && call->syscall <= VT_CALL_LAST_SYSCALL)
         vt_json_put_int(x, "syscall", call->syscall);
     if (call->end == VT_CALL_EXITED)
         vt_json_put_int(x, "exit_code", call->exit_code);
@@ -209,12 +212,12 @@ void vt_c_record(const struct vt_tier *t, const struct vt_candidate *c, enum vt_
         flag(parts->flags, "unsafe_jail");
     if (stage == VT_STAGE_TIME && t->clock == VT_CLOCK_SLEEP)
         flag(parts->flags, "one_core");
-    if (stage == VT_STAGE_TIME && t->cores.is_shared)
+    if (stage == VT_STAGE_TIME && t->cores[c->lane].is_shared)
         flag(parts->flags, "shared_core");
     if (parts->failure)
         put_call(parts->failure, &c->fault);
     if (is_timed) {
-        put_cores(parts->record, &t->cores);
+        put_cores(parts->record, &t->cores[c->lane]);
         vt_json_put_str(parts->record, "cache_state", "warm");
     }
 }

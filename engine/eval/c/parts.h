@@ -13,6 +13,13 @@
 #include "eval/c/roofline.h"
 #include <pthread.h>
 
+/* Places of code and stack that timings are repeated at. */
+enum { VT_C_PLACEMENTS = 4 };
+/* Of the runner (vt_image_shift). A compiler aligns functions to 16 bytes, so a loop can begin in any quarter of a
+ * cache line; at these numbers it meets all four, whichever quarter it was linked in, and both halves where it aligns
+ * to 32. So a difference that place alone makes cannot show at every one of them. */
+static const uint32_t vt_c_placement[VT_C_PLACEMENTS] = {0, 2, 3, 5};
+
 struct vt_tier {
     struct vt_tier_caps caps;
     struct vt_compiler cc;
@@ -20,9 +27,9 @@ struct vt_tier {
     bool allow_unsafe;
     char *dir, *truth_dir; /* the slots' folder; where truths are kept */
     char machine[160];
-    struct vt_cores cores;
+    struct vt_cores cores[VT_MAX_LANES]; /* of each lane */
     enum vt_call_clock clock;
-    struct vt_place rest; /* cores that stations can use without meeting the lane; none on small machines */
+    struct vt_place rest; /* cores that stations can use without meeting a lane; none on small machines */
     int n_rest;
     pthread_mutex_t floor_lock; /* of the roofline */
     struct vt_roofline roofline;
@@ -43,12 +50,18 @@ struct vt_station {
 struct vt_ground {
     struct vt_tier *tier;
     struct vt_pool_sets pool;
-    struct vt_outputs timed; /* where timed calls write, reference and candidate alike: the same pages for both */
+    /* Where timed calls write, reference and candidate alike: the same pages for both. A part for each lane. */
+    struct vt_outputs timed;
+};
+
+/* The processes that run a candidate, by placement; the first one checks, too. */
+struct vt_home {
+    struct vt_runner *runner[VT_C_PLACEMENTS];
+    struct vt_ground *ground; /* of the runners */
 };
 
 struct vt_candidate {
     struct vt_tier *tier;
-    char symbol[64]; /* the function's name */
     /* build */
     unsigned char *object; /* NULL: it was not built */
     size_t object_len;
@@ -59,11 +72,13 @@ struct vt_candidate {
     char *log; /* what the compiler wrote; NULL when nothing */
     double build_ms, build_cpu_ms;
     uint64_t build_rss_kib;
-    char why[256]; /* it was refused, or does not load */
+    bool is_no_reading; /* the text is not what it was compiled as (reading.h) */
+    char why[256];      /* it was refused, or does not load */
     /* load and after */
-    struct vt_runner *runner;
-    struct vt_ground *ground; /* of the runner */
-    uint32_t layers;          /* active in its process */
+    bool is_reference; /* a task's own text: timed on several lanes at once, at home on each */
+    struct vt_home home[VT_MAX_LANES];
+    int lane;        /* where it was timed last */
+    uint32_t layers; /* active in its process */
     int landlock_abi;
     bool is_unsafe;
     struct vt_call_result fault; /* of the last call that failed */
@@ -81,6 +96,8 @@ vt_status vt_c_check(struct vt_station *s, struct vt_candidate *c, const struct 
                      vt_err *err) VT_MUST_USE;
 vt_status vt_c_time(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, struct vt_check *out,
                     vt_err *err) VT_MUST_USE;
+vt_status vt_c_series(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, size_t n,
+                      struct vt_check *out, size_t *n_done, vt_err *err) VT_MUST_USE;
 void vt_c_candidate_close(struct vt_candidate *c);
 /* explain.c */
 void vt_c_explain(const struct vt_candidate *c, const vt_task *t, vt_verdict_status status,

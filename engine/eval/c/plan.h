@@ -2,8 +2,8 @@
  *
  * plan.h: how arrays lie in the files that a jailed call maps, and at which addresses.
  *
- * A plan places each array at the end of whole pages, 64-byte aligned: what lies before it in its first page and after
- * it up to the page's end is margin, then comes unmapped address space. All inputs lie in one file, outputs in another.
+ * A plan places each array somewhere in whole pages of its own. What lies before and after it there is margin, then
+ * comes unmapped address space. All inputs lie in one file, outputs in another.
  */
 #ifndef VT_EVAL_C_PLAN_H
 #define VT_EVAL_C_PLAN_H
@@ -19,8 +19,17 @@ struct vt_plan {
     int64_t ints[VT_WIRE_MAX_INTS];
     float floats[VT_WIRE_MAX_FLOATS];
 };
-vt_status vt_plan_make(const vt_task *t, const char *scale, struct vt_plan *out, vt_err *err) VT_MUST_USE;
-/* By hand: from a plan of zeros, array by array, then close. */
+enum vt_plan_lie {
+    VT_LIE_LINES, /* cache lines that end with the pages: what is timed lies alike from set to set */
+    VT_LIE_END,   /* the last element ends with the pages, so the start is aligned to no more than an element */
+    VT_LIE_START, /* the first element begins with the pages */
+    VT_LIE_ANYWHERE
+};
+/* What the task promises of an array's alignment holds wherever it lies; `key` says where ANYWHERE is. is_small: no
+ * array is long, so little unmapped space between them is enough. */
+vt_status vt_plan_make(const vt_task *t, const char *scale, enum vt_plan_lie lie, bool is_small, uint64_t key,
+                       struct vt_plan *out, vt_err *err) VT_MUST_USE;
+/* By hand: from a plan of zeros, array by array, then close. The arrays lie in LINES. */
 vt_status vt_plan_add(struct vt_plan *p, size_t bytes, bool is_in, bool is_out, vt_err *err) VT_MUST_USE;
 void vt_plan_close(struct vt_plan *p);
 

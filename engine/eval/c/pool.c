@@ -6,34 +6,52 @@
 #include "base/alloc.h"
 #include "base/rng.h"
 #include "eval/c/inputs.h"
+#include "eval/c/runner.h"
 #include "eval/c/scratch.h"
 #include <stdlib.h>
 #include <string.h>
 
+enum { SERIES_BYTES = 64 << 20 }; /* outputs of the calls of one process */
+
 /* Quiet NaN in both halves: also a huge integer and an absurd index. */
 static const uint64_t nan_margin = 0x7fc0dead7fc0deadull;
 
+/* Sets that are timed lie as the cache has them best, baseline and candidate alike. The others alternate: every second
+ * one ends at a page that is not there, the rest begins after one or lies anywhere. */
+static enum vt_plan_lie lie_of(const struct vt_pool *rules, size_t i, uint64_t key)
+{
+    if (i < rules->n_timed + rules->n_spiced)
+        return VT_LIE_LINES;
+    bool starts = i / 2 % 3 == 0 || key % 4 == 0;
+    return i % 2 == 0 ? VT_LIE_END : starts ? VT_LIE_START : VT_LIE_ANYWHERE;
+}
+
 static vt_status make_plans(struct vt_pool_sets *p, const struct vt_pool *rules, vt_err *err)
 {
-    size_t at = 0;
+    size_t at = 0, first_of_series = rules->first_drawn < rules->n_sets ? rules->first_drawn : 0, out = 0, va = 0;
     p->plan = vt_alloc_array(rules->n_sets, sizeof *p->plan);
     p->set = vt_alloc_array(rules->n_sets, sizeof *p->set);
     if (!p->plan || !p->set)
         return vt_fail(err, VT_ENOMEM, "cannot prepare task %s: out of memory", vt_task_name(rules->task));
     for (size_t i = 0; i < rules->n_sets; i++) {
-        const struct vt_plan *plan = NULL;
-        for (size_t k = 0; k < p->n_sets && !plan; k++)
-            if (strcmp(p->set[k].scale, rules->set[i].scale) == 0)
-                plan = p->set[k].plan;
-        if (!plan) {
-            VT_TRY(vt_plan_make(rules->task, rules->set[i].scale, &p->plan[p->n_plans], err));
-            plan = &p->plan[p->n_plans++];
-        }
-        p->set[p->n_sets++] = (struct vt_set){plan, rules->set[i].scale, rules->set[i].dist, at, {0}};
+        const struct vt_pool_set *r = &rules->set[i];
+        struct vt_plan *plan = &p->plan[i];
+        uint64_t key = vt_seed_mix(vt_seed_mix(rules->key, i), 0x1e);
+        VT_TRY(vt_plan_make(rules->task, r->scale, lie_of(rules, i, key), i >= rules->first_drawn, key, plan, err));
+        p->set[p->n_sets++] = (struct vt_set){plan, r->scale, r->dist, r->spice, at, {0}};
         at += plan->in_bytes;
         p->out_bytes = plan->out_bytes > p->out_bytes ? plan->out_bytes : p->out_bytes;
         p->va_bytes = plan->va_bytes > p->va_bytes ? plan->va_bytes : p->va_bytes;
+        if (i >= first_of_series) {
+            out = plan->out_bytes > out ? plan->out_bytes : out;
+            va = plan->va_bytes > va ? plan->va_bytes : va;
+        }
     }
+    /* A file whose pages nobody touches takes no memory. */
+    out = out * VT_CALL_MAX_STEPS < SERIES_BYTES ? out * VT_CALL_MAX_STEPS : SERIES_BYTES;
+    p->out_bytes = out > p->out_bytes ? out : p->out_bytes;
+    va *= VT_CALL_MAX_STEPS;
+    p->va_bytes = va > p->va_bytes ? va : p->va_bytes;
     p->in_bytes = at ? at : VT_WIRE_PAGE;
     return VT_OK;
 }
@@ -52,7 +70,7 @@ static vt_status draw(struct vt_pool_sets *p, const struct vt_pool *rules, vt_tr
             if (s->plan->array[a].is_in)
                 buf[a] = p->in_map + s->in_at + s->plan->array[a].in_at + s->plan->array[a].data;
         vt_lease_enter(lease);
-        vt_status status = vt_inputs_fill(rules->task, s->scale, rules->key, i, s->dist, buf, err);
+        vt_status status = vt_inputs_fill(rules->task, s->scale, rules->key, i, s->dist, s->spice, buf, err);
         vt_lease_leave(lease);
         VT_TRY(status);
         VT_TRY(vt_truth_run(truth, s->scale, (const void *const *)buf, &s->expect, err));

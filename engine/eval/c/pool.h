@@ -17,20 +17,19 @@
 struct vt_set {
     const struct vt_plan *plan;
     const char *scale; /* lent by the pool's rules */
-    int dist;
+    int dist, spice;
     size_t in_at; /* of this set in the input file */
     struct vt_expect expect;
 };
 
 struct vt_pool_sets {
-    struct vt_plan *plan; /* one per scale */
-    size_t n_plans;
+    struct vt_plan *plan; /* one a set: arrays lie elsewhere in each */
     struct vt_set *set;
     size_t n_sets;
     int in_fd;
     unsigned char *in_map;
     size_t in_bytes;
-    size_t out_bytes, va_bytes; /* largest of the plans */
+    size_t out_bytes, va_bytes; /* largest of the plans, series of calls (rounds.h) included */
 };
 /* Draws the inputs of every set of the rules, computes every truth, seals the file. A guest of the lease. */
 vt_status vt_pool_sets_make(const struct vt_pool *rules, vt_truth *truth, vt_lease *lease, struct vt_pool_sets *out,

@@ -18,12 +18,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 enum {
     N_SAMPLES = 48,
-    START_MS = 5000,      /* for a template to load its object */
+    START_MS = 20000,     /* for a template to come up, and for a call to be set up */
     SLICE_US = 5000,      /* between looks at whether the template still lives */
     SPINS_PER_LOOK = 4096 /* between looks at the deadline while spinning */
 };
@@ -42,7 +44,6 @@ struct vt_runner {
     struct vt_outputs *outputs[2];
     bool is_unsafe;
     uint32_t n_calls;
-    int32_t n_preempted_before;
     struct sample sample[N_SAMPLES];
     int n_samples;
 };
@@ -74,8 +75,8 @@ static vt_status await_template(struct vt_runner *r, char load_error[256], vt_er
     uint32_t state;
     while ((state = vt_wire_load(&r->shared->state)) == VT_TEMPLATE_STARTING) {
         if (vt_job_has_ended(&r->job) && vt_wire_load(&r->shared->state) == VT_TEMPLATE_STARTING) {
-            snprintf(load_error, 256, "loading the compiled object ended the process");
-            return VT_OK;
+            /* No byte of the candidate has been looked at but by the loader's child, which reports. */
+            return vt_fail(err, VT_EJAIL, "a jailed process ended while it was set up; see `vegttt doctor`");
         }
         if (vt_now_ns() > until)
             return vt_fail(err, VT_ETIMEOUT,
@@ -91,27 +92,42 @@ static vt_status await_template(struct vt_runner *r, char load_error[256], vt_er
     return VT_OK;
 }
 
+static vt_status image_file(const struct vt_runner_opts *o, int *fd, vt_err *err)
+{
+    void *map;
+    VT_TRY(vt_memfile_make("an image", o->object_len, fd, &map, err));
+    memcpy(map, o->object, o->object_len);
+    munmap(map, o->object_len);
+    return VT_OK;
+}
+
 static vt_status start_template(struct vt_runner *r, const struct vt_runner_opts *o, char load_error[256], vt_err *err)
 {
-    char name[64];
     void *shared = NULL, *call = NULL;
-    vt_status s = vt_memfile_make("shared", VT_WIRE_PAGE, &r->shared_fd, &shared, err);
+    struct vt_image_head head;
+    int image_fd = -1;
+    const char *why = vt_image_check(o->object, o->object_len, &head);
+    if (why) {
+        snprintf(load_error, 256, "%s", why);
+        return VT_OK;
+    }
+    vt_status s = vt_memfile_make("shared", VT_WIRE_SHARED, &r->shared_fd, &shared, err);
     r->shared = shared;
     if (s == VT_OK)
         s = vt_memfile_make("call", VT_WIRE_PAGE, &r->call_fd, &call, err);
     r->call = call;
-    VT_TRY(s);
-    VT_TRY(vt_broker_put_object(o->broker, o->object, o->object_len, name, err));
-    const struct vt_outputs *second = o->outputs[1] ? o->outputs[1] : o->outputs[0];
-    struct vt_run_opts run = {.object = name,
-                              .symbol = o->symbol,
-                              .va_bytes = o->va_bytes,
-                              .fds = {r->shared_fd, r->call_fd, o->in_fd, o->outputs[0]->fd, second->fd}};
-    s = vt_broker_run(o->broker, &run, &r->job, err);
     if (s == VT_OK)
-        s = await_template(r, load_error, err);
-    vt_broker_drop_object(o->broker, name);
-    return s;
+        s = image_file(o, &image_fd, err);
+    VT_TRY(s);
+    const struct vt_outputs *second = o->outputs[1] ? o->outputs[1] : o->outputs[0];
+    struct vt_run_opts run = {.image = &head,
+                              .image_len = o->object_len,
+                              .va_bytes = o->va_bytes,
+                              .placement = o->placement,
+                              .fds = {image_fd, r->shared_fd, r->call_fd, o->in_fd, o->outputs[0]->fd, second->fd}};
+    s = vt_broker_run(o->broker, &run, &r->job, err);
+    close(image_fd);
+    return s == VT_OK ? await_template(r, load_error, err) : s;
 }
 
 /* By the layers that this template says it has, not by those its broker hoped for. */
@@ -159,7 +175,7 @@ void vt_runner_close(struct vt_runner *r)
     if (r->job.pid)
         (void)!vt_broker_reap(r->broker, &r->job, NULL, NULL);
     vt_broker_close(r->broker);
-    vt_memfile_free(&r->shared_fd, &shared, VT_WIRE_PAGE);
+    vt_memfile_free(&r->shared_fd, &shared, VT_WIRE_SHARED);
     vt_memfile_free(&r->call_fd, &call, VT_WIRE_PAGE);
     free(r);
 }
@@ -184,10 +200,11 @@ bool vt_runner_is_unsafe(const struct vt_runner *r)
     return r->is_unsafe;
 }
 
-/* Positions of output words to read the moment a call says it is done: the last element, and random others. */
-static void choose_samples(struct vt_runner *r, const struct vt_call_opts *o)
+/* Positions of output words to read the moment a call says it is done: the last element, and random others. Only a
+ * clocked call needs them, and that is one. */
+static void choose_samples(struct vt_runner *r, const struct vt_call_step *step, const struct vt_call_opts *o)
 {
-    const struct vt_plan *p = o->plan;
+    const struct vt_plan *p = step->plan;
     size_t outs[VT_WIRE_MAX_ARRAYS], n = 0;
     struct vt_stream random;
     vt_stream_init(&random, vt_seed_mix(o->random, 0x5a17));
@@ -197,9 +214,12 @@ static void choose_samples(struct vt_runner *r, const struct vt_call_opts *o)
     r->n_samples = 0;
     for (int k = 0; n > 0 && k < N_SAMPLES; k++) {
         const struct vt_wire_array *a = &p->array[outs[(size_t)k % n]];
+        const uint64_t first = o->out_base + step->out_at + a->out_at + a->data,
+                       last = first + a->bytes - sizeof(uint32_t);
         uint64_t n_words = a->bytes / sizeof(uint32_t);
-        uint64_t word = (size_t)k < n ? n_words - 1 : vt_stream_below(&random, n_words);
-        r->sample[r->n_samples++].at = a->out_at + a->data + word * sizeof(uint32_t);
+        /* An array may start at any element, so that only whole words of the file are read. */
+        uint64_t at = (size_t)k < n ? last : first + vt_stream_below(&random, n_words) * sizeof(uint32_t);
+        r->sample[r->n_samples++].at = at & ~(uint64_t)(sizeof(uint32_t) - 1);
     }
 }
 
@@ -222,28 +242,46 @@ static bool samples_hold(const struct vt_runner *r, int out_sel)
     return true;
 }
 
-static void write_command(struct vt_runner *r, const struct vt_call_opts *o, uint64_t poison)
+/* The address space of one step follows that of the step before. */
+static void write_step(struct vt_wire_step *w, const struct vt_call_step *step, uint64_t va, size_t out_base)
+{
+    const struct vt_plan *p = step->plan;
+    w->n_arrays = (uint32_t)p->layout.n_arrays;
+    memcpy(w->ints, p->ints, sizeof w->ints);
+    memcpy(w->floats, p->floats, sizeof w->floats);
+    memcpy(w->array, p->array, sizeof w->array);
+    for (size_t i = 0; i < p->layout.n_arrays; i++) {
+        w->array[i].va += va;
+        w->array[i].in_at += step->in_at;
+        w->array[i].out_at += out_base + step->out_at;
+    }
+}
+
+static void write_command(struct vt_runner *r, const struct vt_call_step *step, size_t n, const struct vt_call_opts *o,
+                          uint64_t poison)
 {
     struct vt_wire_shared *w = r->shared;
-    const struct vt_plan *p = o->plan;
-    memset(r->call, 0, sizeof *r->call);
+    uint64_t va = 0;
+    /* Whole: a word that a call left behind would be memory of the next. */
+    memset(r->call, 0, VT_WIRE_PAGE);
     w->is_spinning = o->clock == VT_CLOCK_SPIN;
     w->cpu = o->cpu;
     w->nonce = (uint32_t)vt_seed_mix(o->random, 7) | 1u;
     w->poison = poison;
     w->out_sel = (uint32_t)o->out_sel;
-    w->n_arrays = (uint32_t)p->layout.n_arrays;
-    w->n_ints = p->n_ints;
-    w->n_floats = p->n_floats;
-    memcpy(w->ints, p->ints, sizeof w->ints);
-    memcpy(w->floats, p->floats, sizeof w->floats);
-    memcpy(w->array, p->array, sizeof w->array);
-    for (size_t i = 0; i < p->layout.n_arrays; i++)
-        w->array[i].in_at += o->in_at;
+    w->stack_offset = o->stack_offset;
+    w->n_steps = (uint32_t)n;
+    for (size_t i = 0; i < n; va += step[i].plan->va_bytes, i++)
+        write_step(&w->step[i], &step[i], va, o->out_base);
     if (o->clock == VT_CLOCK_NONE)
         r->call->go = 1;
     vt_wire_store(&w->cmd, ++r->n_calls);
     vt_wire_wake(&w->cmd);
+}
+
+static bool is_set_up(const struct vt_runner *r)
+{
+    return vt_wire_load(&r->shared->set_up) == r->n_calls;
 }
 
 static bool is_gone(const struct vt_runner *r)
@@ -251,10 +289,12 @@ static bool is_gone(const struct vt_runner *r)
     return vt_wire_load(&r->shared->gone) == r->n_calls;
 }
 
-/* What the evaluator's sleep lost to somebody's timing is given back. */
-static uint64_t deadline(const struct vt_call_opts *o, uint64_t from, uint64_t held_before)
+/* What the evaluator's sleep lost to somebody's timing is given back, and setting up is not the candidate's time. */
+static bool is_late(const struct vt_runner *r, const struct vt_call_opts *o, uint64_t from, uint64_t held_before)
 {
-    return from + o->deadline_ns + (vt_lease_held_ns(o->lease) - held_before);
+    const uint64_t least = is_set_up(r) ? 0 : (uint64_t)START_MS * 1000000;
+    const uint64_t most = o->deadline_ns > least ? o->deadline_ns : least;
+    return vt_now_ns() > from + most + (vt_lease_held_ns(o->lease) - held_before);
 }
 
 /* Waits until *word != 0 or the call is gone; false at the deadline or when the template died. */
@@ -274,7 +314,7 @@ static bool await(struct vt_runner *r, const struct vt_call_opts *o, uint32_t *w
         }
         if (vt_wire_load(word) || is_gone(r))
             return true;
-        if (vt_now_ns() > deadline(o, from, held) || vt_job_has_ended(&r->job))
+        if (is_late(r, o, from, held) || vt_job_has_ended(&r->job))
             return false;
     }
 }
@@ -291,7 +331,7 @@ static bool await_gone(struct vt_runner *r, const struct vt_call_opts *o, uint64
             vt_wire_sleep(&r->shared->gone, seen, SLICE_US);
         if (is_gone(r))
             return true;
-        if (vt_now_ns() > deadline(o, from, held) || vt_job_has_ended(&r->job))
+        if (is_late(r, o, from, held) || vt_job_has_ended(&r->job))
             return false;
     }
 }
@@ -313,7 +353,6 @@ static bool clock_call(struct vt_runner *r, const struct vt_call_opts *o, struct
     }
     if (!await(r, o, &r->call->ready, from, held))
         return false;
-    r->n_preempted_before = r->call->n_preempted_before;
     long switches = involuntary_switches();
     uint64_t start = vt_now_ns();
     vt_wire_store(&r->call->go, 1);
@@ -324,50 +363,89 @@ static bool clock_call(struct vt_runner *r, const struct vt_call_opts *o, struct
     out->ns = vt_now_ns() - start;
     take_samples(r, o->out_sel);
     out->was_preempted = involuntary_switches() != switches;
-    return await_gone(r, o, vt_now_ns(), held);
+    uint64_t done = vt_now_ns();
+    bool in_time = await_gone(r, o, done, held);
+    out->after_ns = vt_now_ns() - done;
+    return in_time;
 }
 
-static vt_status explain(struct vt_runner *r, const struct vt_call_opts *o, struct vt_call_result *out, vt_err *err)
+/* Words of the call page: a candidate may have written them. They choose a sentence, never a verdict. */
+static void note_fault(const struct vt_wire_call *c, struct vt_call_result *out)
 {
-    int status = r->shared->status;
+    const int signo = out->signo ? out->signo : SIGSYS;
+    out->n_returned = c->n_returned;
+    if (c->fault_signal != signo)
+        return;
+    out->fault_place = c->fault_place <= VT_FAULT_INSTRUCTION ? c->fault_place : VT_FAULT_ELSEWHERE;
+    out->fault_address = c->fault_address;
+    out->syscall = c->fault_syscall;
+}
+
+/* The call's child is gone, and it had been set up. */
+static void explain(struct vt_runner *r, const struct vt_call_opts *o, struct vt_call_result *out)
+{
+    const int status = r->shared->status;
     const struct vt_wire_call *c = r->call;
     out->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     out->signo = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
-    out->fault_place = c->fault_place;
-    out->fault_address = c->fault_address;
-    out->was_preempted |= r->shared->n_preempted > r->n_preempted_before;
+    out->was_preempted |= r->shared->n_preempted > r->shared->n_preempted_before;
+    note_fault(c, out);
     if (out->signo == SIGSYS || (out->exit_code == 125 && c->fault_signal == SIGSYS)) {
         out->end = VT_CALL_FORBIDDEN;
-        out->syscall = c->fault_syscall;
     } else if (out->signo) {
         out->end = out->signo == SIGXCPU ? VT_CALL_TIMEOUT : VT_CALL_SIGNAL;
     } else if (vt_wire_load(&c->done) != r->shared->nonce) {
         out->end = VT_CALL_EXITED;
-        if (out->exit_code == 126 && !vt_wire_load(&c->ready))
-            return vt_fail(err, VT_EJAIL, "a call could not be set up in the jail; see `vegttt doctor`");
     } else {
         out->end = VT_CALL_DONE;
         out->was_deferred = o->clock != VT_CLOCK_NONE && !samples_hold(r, o->out_sel);
     }
-    return VT_OK;
 }
 
-vt_status vt_runner_call(struct vt_runner *r, const struct vt_call_opts *o, struct vt_call_result *out, vt_err *err)
+static vt_status not_set_up(const struct vt_runner *r, bool is_late, vt_err *err)
+{
+    if (is_late)
+        return vt_fail(err, VT_ETIMEOUT, "a call was not set up within %d s; is this machine overloaded?",
+                       START_MS / 1000);
+    const int status = r->shared->status;
+    return vt_fail(err, VT_EJAIL, "a call could not be set up in the jail (%s %d); see `vegttt doctor`",
+                   WIFSIGNALED(status) ? "signal" : "exit status",
+                   WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+}
+
+vt_status vt_runner_call_many(struct vt_runner *r, const struct vt_call_step *step, size_t n,
+                              const struct vt_call_opts *o, struct vt_call_result *out, vt_err *err)
 {
     memset(out, 0, sizeof *out);
     uint32_t payload = (uint32_t)vt_seed_mix(o->random, 11) & 0x3fffff;
     out->poison = (uint64_t)(0x7fc00000u | payload) << 32 | (0x7fc00000u | payload);
     if (!r->job.pid)
         return vt_fail(err, VT_EINTERNAL, "a call was made on a process that was killed");
-    choose_samples(r, o);
-    write_command(r, o, out->poison);
+    if (n < 1 || n > VT_CALL_MAX_STEPS || (n > 1 && o->clock != VT_CLOCK_NONE))
+        return vt_fail(err, VT_EINVAL, "one process can be asked for 1 to %d calls, and clocked for one",
+                       VT_CALL_MAX_STEPS);
+    choose_samples(r, step, o);
+    write_command(r, step, n, o, out->poison);
     if (!clock_call(r, o, out)) {
-        bool died = vt_job_has_ended(&r->job);
+        const bool has_died = vt_job_has_ended(&r->job), was_set_up = is_set_up(r);
         VT_TRY(vt_broker_reap(r->broker, &r->job, NULL, err));
-        if (died)
-            return vt_fail(err, VT_EINTERNAL, "the process that holds a loaded kernel died");
-        out->end = VT_CALL_TIMEOUT;
+        if (!was_set_up)
+            return not_set_up(r, !has_died, err);
+        /* The template runs nothing of the candidate's: it ends early only with what the candidate brings down, as when
+         * the job's memory is used up. */
+        out->n_returned = r->call->n_returned;
+        out->end = has_died ? VT_CALL_SIGNAL : VT_CALL_TIMEOUT;
+        out->signo = has_died ? SIGKILL : 0;
         return VT_OK;
     }
-    return explain(r, o, out, err);
+    if (!is_set_up(r))
+        return not_set_up(r, false, err);
+    explain(r, o, out);
+    return VT_OK;
+}
+
+vt_status vt_runner_call(struct vt_runner *r, const struct vt_call_opts *o, struct vt_call_result *out, vt_err *err)
+{
+    const struct vt_call_step one = {.plan = o->plan, .in_at = o->in_at};
+    return vt_runner_call_many(r, &one, 1, o, out, err);
 }

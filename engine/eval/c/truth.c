@@ -2,14 +2,15 @@
  *
  * truth.c: the truth of DECISIONS.md section 1, made in the jail.
  *
- * The body becomes a C++ function in which float is a value-and-error type (truth_prelude.c), compiled without start
- * files or the C++ library into an object of the kind that candidates are: nothing in it runs when it is loaded, it
- * needs libc and libm only. It is kept in `dir` (truth-<hash>, renamed into place, so that concurrent runs share it);
- * what is read back from there is inspected like any stranger's object. A run is a call of it in a template
- * (runner.h): inputs, converted here, in a file that it can only read; outputs in another. A user's task may crash or
- * loop without harm to the engine.
+ * The body becomes a C++ function in which float is a value-and-error type (truth_prelude.c), compiled without the C++
+ * library and linked into an image of the kind that candidates are. It is kept in `dir` (truth-<hash>, renamed into
+ * place, so that concurrent runs share it); what is read back from there is inspected like any stranger's object. A run
+ * is a call of it in a template (runner.h): inputs, converted here, in a file that it can only read; outputs in
+ * another. A user's task may crash or loop without harm to the engine.
  *
  *   bound = k u sqrt(r) + rtol |v| + atol max|v of the row|,  u = 2^-24
+ *
+ * and for convolutions at least 4 u times what the same text makes of the magnitudes around (widen.h).
  */
 #include "eval/c/truth.h"
 #include "base/alloc.h"
@@ -18,6 +19,7 @@
 #include "eval/c/build.h"
 #include "eval/c/runner.h"
 #include "eval/c/scratch.h"
+#include "eval/c/widen.h"
 #include "eval/task_parts.h"
 #include "eval/truth_prelude.h"
 #include <math.h>
@@ -49,13 +51,13 @@ static const char *const flags[] = {"-std=gnu++17",
                                     "-fno-rtti",
                                     "-fno-threadsafe-statics",
                                     "-fvisibility=hidden",
-                                    "-shared",
+                                    "-c",
                                     "-fPIC",
-                                    "-nostdlib",
-                                    "-Wl,-z,defs",
-                                    "-Wl,-z,now",
-                                    "-Wl,-z,noexecstack",
-                                    "-Wl,--build-id=none",
+                                    "-D_Thread_local=",
+                                    "-D__thread=",
+                                    "-fno-asynchronous-unwind-tables",
+                                    "-ffunction-sections",
+                                    "-fdata-sections",
                                     NULL};
 
 struct vt_truth {
@@ -66,10 +68,10 @@ struct vt_truth {
     bool allow_unsafe;
     unsigned char *object;
     size_t object_len;
-    /* of the scale that ran last */
-    char scale[24];
+    /* of the run before */
     struct vt_truth_header header;
     struct vt_plan plan;
+    size_t in_bytes, va_bytes; /* what the runner can take */
     int in_fd;
     void *in_map;
     struct vt_outputs outputs;
@@ -132,7 +134,7 @@ static vt_status judge_build(const vt_task *t, const char *cxx, struct vt_build 
     if (strstr(b->log, "undefined reference"))
         return vt_fail(err, VT_EFORMAT,
                        "the body of task %s is not in the common subset of C and C++: it needs a function that is "
-                       "neither the task's nor one of libc and libm",
+                       "neither the task's nor one that kernels can call",
                        t->name);
     if (b->diagnostics.n)
         return vt_fail(err, VT_EFORMAT, "the body of task %s is not in the common subset of C and C++: %s", t->name,
@@ -144,8 +146,8 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
 {
     enum { MAX_ARGS = 32 };
     const char *argv[MAX_ARGS];
-    static const char product[] = "truth.so";
-    struct vt_compile c = {argv, product, -1, COMPILE_WALL_S, COMPILE_WALL_S, COMPILE_MEMORY_MIB};
+    static const char product[] = "truth.o";
+    struct vt_compile c = {argv, product, VT_TRUTH_SYMBOL, -1, COMPILE_WALL_S, COMPILE_WALL_S, COMPILE_MEMORY_MIB};
     struct vt_build b = {0};
     char program[512];
     int n = 0;
@@ -155,7 +157,7 @@ static vt_status compile(vt_truth *t, const char *cxx, const struct vt_buf *sour
     argv[n++] = program;
     for (int i = 0; flags[i]; i++)
         argv[n++] = flags[i];
-    const char *const tail[] = {"-o", product, "-xc++", "-", "-lm", "-lc", NULL};
+    const char *const tail[] = {"-o", product, "-xc++", "-", NULL};
     memcpy(argv + n, tail, sizeof tail);
     VT_TRY(make_source_file(source, &c.source_fd, err));
     vt_status s = vt_compile_run(t->broker, t->lease, &c, &b, err);
@@ -243,20 +245,19 @@ vt_status vt_truth_new(vt_task *task, const struct vt_truth_opts *o, vt_truth **
     return VT_OK;
 }
 
-static void drop_scale(vt_truth *t)
+static void drop_runner(vt_truth *t)
 {
     vt_runner_close(t->runner);
     t->runner = NULL;
-    vt_memfile_free(&t->in_fd, &t->in_map, t->plan.in_bytes);
+    vt_memfile_free(&t->in_fd, &t->in_map, t->in_bytes);
     vt_outputs_free(&t->outputs);
-    t->scale[0] = 0;
 }
 
 void vt_truth_free(vt_truth *t)
 {
     if (!t)
         return;
-    drop_scale(t);
+    drop_runner(t);
     vt_task_unref(t->task);
     free(t->object);
     free(t);
@@ -299,28 +300,30 @@ static vt_status place(vt_truth *t, const vt_layout *l, vt_err *err)
     return VT_OK;
 }
 
-/* A template with files that fit this scale, unless the last run had it. */
-static vt_status open_scale(vt_truth *t, const char *scale, const vt_layout *l, vt_err *err)
+/* A template with files that fit this layout. Twice what the first run needs, since the drawn sizes of a pool (sizes.h)
+ * are up to twice as large as the scale's own, and there are many. */
+static vt_status open_runner(vt_truth *t, const vt_layout *l, vt_err *err)
 {
     char load_error[256];
-    if (t->runner && strcmp(t->scale, scale) == 0 && vt_runner_is_alive(t->runner))
-        return VT_OK;
-    drop_scale(t);
     VT_TRY(place(t, l, err));
-    VT_TRY(vt_memfile_make("truth inputs", t->plan.in_bytes, &t->in_fd, &t->in_map, err));
-    VT_TRY(vt_outputs_fit(&t->outputs, t->plan.out_bytes, err));
+    if (t->runner && t->plan.in_bytes <= t->in_bytes && t->plan.out_bytes <= t->outputs.bytes &&
+        t->plan.va_bytes <= t->va_bytes && vt_runner_is_alive(t->runner))
+        return VT_OK;
+    drop_runner(t);
+    t->in_bytes = 2 * t->plan.in_bytes;
+    t->va_bytes = 2 * t->plan.va_bytes;
+    VT_TRY(vt_memfile_make("truth inputs", t->in_bytes, &t->in_fd, &t->in_map, err));
+    VT_TRY(vt_outputs_fit(&t->outputs, 2 * t->plan.out_bytes, err));
     const struct vt_runner_opts o = {.broker = t->broker,
                                      .object = t->object,
                                      .object_len = t->object_len,
-                                     .symbol = VT_TRUTH_SYMBOL,
                                      .in_fd = t->in_fd,
-                                     .va_bytes = t->plan.va_bytes,
+                                     .va_bytes = t->va_bytes,
                                      .outputs = {&t->outputs, NULL},
                                      .allow_unsafe = t->allow_unsafe};
     VT_TRY(vt_runner_open(&o, &t->runner, load_error, err));
     if (!t->runner)
         return vt_fail(err, VT_EFORMAT, "the truth of task %s does not load: %s", t->task->name, load_error);
-    snprintf(t->scale, sizeof t->scale, "%s", scale);
     return VT_OK;
 }
 
@@ -434,12 +437,51 @@ static vt_status call(vt_truth *t, vt_err *err)
     return vt_fail(err, VT_EFORMAT, "the body of task %s crashed on valid inputs; check its array indices", name);
 }
 
+/* The inputs as the wider bound takes them, in place of those that are there. */
+static vt_status put_wide(vt_truth *t, const vt_layout *l, const void *const buf[], vt_err *err)
+{
+    unsigned char *to = (unsigned char *)t->in_map + t->plan.array[0].in_at + t->plan.array[0].data;
+    for (size_t i = 0; i < t->task->n_arrays; i++) {
+        size_t n = (size_t)t->header.array[i].n_elem;
+        if (t->header.array[i].in < 0 || !t->header.array[i].is_float)
+            continue;
+        struct vt_truth_real *x = (struct vt_truth_real *)(void *)(to + t->header.array[i].in);
+        float *wide = vt_alloc_array(n + 1, sizeof *wide);
+        bool is_made = wide && vt_widen_input(t->task, l, i, buf[i], wide);
+        for (size_t j = 0; is_made && j < n; j++)
+            x[j] = (struct vt_truth_real){(double)wide[j], 0};
+        free(wide);
+        if (!is_made)
+            return vt_fail(err, VT_ENOMEM, "out of memory for the truth of task %s", t->task->name);
+    }
+    return VT_OK;
+}
+
+/* Widens the bounds of a convolution's truth: its inputs are in place, and are replaced. */
+static vt_status widen(vt_truth *t, const vt_layout *l, const void *const buf[], struct vt_expect *e, vt_err *err)
+{
+    const double u = 0x1p-24;
+    VT_TRY(put_wide(t, l, buf, err));
+    VT_TRY(call(t, err));
+    const unsigned char *from = t->outputs.map + t->plan.array[1].out_at + t->plan.array[1].data;
+    for (size_t i = 0; i < e->n_arrays; i++) {
+        struct vt_expect_array *a = &e->array[i];
+        const struct vt_truth_real *y = (const struct vt_truth_real *)(const void *)(from + t->header.array[i].out);
+        for (int64_t j = 0; a->bound && a->compare == VT_BOUND && j < a->n_elem; j++) {
+            double bound = 4 * u * fabs(y[j].v);
+            if (isfinite(bound) && bound > a->bound[j])
+                a->bound[j] = bound;
+        }
+    }
+    return VT_OK;
+}
+
 vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], struct vt_expect *out, vt_err *err)
 {
     vt_layout l;
     memset(out, 0, sizeof *out);
     VT_TRY(vt_task_layout(t->task, scale, &l, err));
-    VT_TRY(open_scale(t, scale, &l, err));
+    VT_TRY(open_runner(t, &l, err));
     vt_lease_enter(t->lease);
     put_inputs(t, buf);
     vt_lease_leave(t->lease);
@@ -450,6 +492,8 @@ vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], 
         if (vt_role_is_output(t->task->array[i].role))
             s = collect_array(t, &l, i, &out->array[i], err);
     vt_lease_leave(t->lease);
+    if (s == VT_OK && vt_widen_applies(t->task))
+        s = widen(t, &l, buf, out, err);
     if (s != VT_OK)
         vt_expect_free(out);
     return s;

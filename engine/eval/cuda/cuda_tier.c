@@ -48,6 +48,29 @@ static void name_machine(struct vt_tier *t)
             *p = '_';
 }
 
+/* A lane a device: those of VEGTTT_EVAL_DEVICES, else all. Where a model runs on the same ones, the lease says when. */
+static vt_status choose_devices(struct vt_tier *t, vt_err *err)
+{
+    uint64_t asked;
+    VT_TRY(vt_devices_asked("VEGTTT_EVAL_DEVICES", &asked, err));
+    if (asked >> (t->device.n_devices < 63 ? t->device.n_devices : 63))
+        return vt_fail(err, VT_EINVAL, "VEGTTT_EVAL_DEVICES=%s names a GPU that is not there; there are %d, from 0",
+                       getenv("VEGTTT_EVAL_DEVICES"), t->device.n_devices);
+    for (int d = 0; d < t->device.n_devices && t->caps.n_lanes < VT_MAX_LANES; d++)
+        if (!asked || asked >> d & 1)
+            t->caps.lane[t->caps.n_lanes++].devices = (uint64_t)1 << d;
+    return VT_OK;
+}
+
+/* The device of a lane. */
+static int device_of(const struct vt_tier *t, int lane)
+{
+    int d = 0;
+    while (!(t->caps.lane[lane].devices >> d & 1))
+        d++;
+    return d;
+}
+
 static vt_status open_parts(struct vt_tier *t, vt_err *err)
 {
     struct vt_station alone = {.tier = t};
@@ -71,16 +94,13 @@ static vt_status open_parts(struct vt_tier *t, vt_err *err)
                                     .machine = t->machine,
                                     .scale = "search",
                                     .n_stations = vt_cpu_count(),
-                                    .n_lanes = t->device.n_devices < VT_MAX_LANES ? t->device.n_devices : VT_MAX_LANES,
                                     .checks_on_lane = true,
                                     .max_grounds = MAX_GROUNDS,
                                     .max_ground_bytes = t->device.bytes / 10 * 6,
                                     /* One set at a time must fit; whether it does, the runner says. */
                                     .max_pool_bytes = t->device.bytes * VT_POOL_MAX_SETS,
                                     .reference_deadline_s = REFERENCE_DEADLINE_S};
-    for (int i = 0; i < t->caps.n_lanes; i++)
-        t->caps.lane[i].devices = (uint64_t)1 << i;
-    return VT_OK;
+    return choose_devices(t, err);
 }
 
 static vt_status tier_open(const struct vt_tier_opts *o, struct vt_tier **out, vt_err *err)
@@ -221,7 +241,7 @@ static vt_status station_open(struct vt_tier *t, const struct vt_seat *seat, str
     pthread_mutex_init(&s->lock, NULL);
     vt_status status = VT_OK;
     if (seat->kind != VT_SEAT_BUILD)
-        status = vt_cuda_seat_open(&s->runner, seat->kind == VT_SEAT_LANE ? seat->number : 0, t->kernels,
+        status = vt_cuda_seat_open(&s->runner, device_of(t, seat->kind == VT_SEAT_LANE ? seat->number : 0), t->kernels,
                                    t->kernels_len, err);
     s->has_runner = seat->kind != VT_SEAT_BUILD && status == VT_OK;
     if (status == VT_OK)

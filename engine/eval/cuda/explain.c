@@ -22,10 +22,7 @@ static void say_build(struct vt_say *t, const struct vt_candidate *c)
     vt_say(t, "The code does not compile.");
     for (int i = 0; i < c->n_diagnostics && i < 4; i++) {
         const struct vt_cuda_diagnostic *d = &c->diagnostic[i];
-        if (d->line > 0)
-            vt_say(t, " Line %d: %s.", d->line, d->text);
-        else
-            vt_say(t, " %s.", d->text);
+        vt_say_message(t, d->line, d->text, strncmp(d->text, "#error", 6) == 0 || strstr(d->text, "static assert"));
     }
     if (c->n_errors > 4)
         vt_say(t, " (%d errors in all.)", c->n_errors);

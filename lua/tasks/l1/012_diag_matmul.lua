@@ -10,6 +10,7 @@ return {
     full = { n = 4096, m = 4096 },
   },
   size_order = { "n", "m" },
+  range = { n = { 1, 1024 } },
   arrays = {
     { name = "a", role = "in", dtype = "f32", shape = { "n" },
       dist = { "uniform", "normal", "cancel", "rowscale", "needle" } },

@@ -10,6 +10,7 @@ return {
     full = { n = 112, c = 64, s = 262144 },
   },
   size_order = { "n", "c", "s" },
+  range = { s = { 1, 40000 } },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "s" },
       dist = { "uniform", "normal", "offset", "tiny", "constant", "rowscale", "needle" } },

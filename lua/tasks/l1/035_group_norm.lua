@@ -10,6 +10,7 @@ return {
     full = { n = 112, c = 64, g = 8, s = 262144 },
   },
   size_order = { "n", "c", "g", "s" },
+  where = { "c % g == 0", "c / g * s <= 40000" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "s" },
       dist = { "uniform", "normal", "offset", "tiny", "constant", "rowscale", "needle" }, block = "c / g * s" },

@@ -11,6 +11,7 @@ return {
     full = { n = 1879048192 },
   },
   size_order = { "n" },
+  range = { n = { 1, 100000 } },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n" },
       dist = { "uniform", "normal", "needle", "tiny", "constant", "offset" } },

@@ -10,6 +10,7 @@ return {
     full = { n = 32768, m = 65535 },
   },
   size_order = { "n", "m" },
+  range = { m = { 1, 40000 } },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "m" },
       dist = { "uniform", "normal", "offset", "tiny", "rowscale", "constant", "needle" } },

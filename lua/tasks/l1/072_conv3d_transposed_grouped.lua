@@ -10,6 +10,7 @@ return {
     full = { n = 8, ci = 32, co = 32, d = 12, h = 24, w = 48 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },
+  where = { "ci % 4 == 0", "co % 4 == 0" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "d", "h", "w" },
       dist = { "uniform", "normal", "cancel", "needle", "offset" } },

@@ -10,6 +10,7 @@ return {
     full = { n = 16, ci = 32, co = 64, h = 128, w = 256 },
   },
   size_order = { "n", "ci", "co", "h", "w" },
+  where = { "ci % 4 == 0", "co % 4 == 0" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "ci", "h", "w" },
       dist = { "uniform", "normal", "cancel", "needle", "offset" } },

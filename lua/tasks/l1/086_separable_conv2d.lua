@@ -10,6 +10,7 @@ return {
     full = { n = 16, c = 64, co = 128, h = 512, w = 512 },
   },
   size_order = { "n", "c", "co", "h", "w" },
+  range = { c = { 1, 64 } },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "h", "w" },
       dist = { "uniform", "normal", "cancel", "needle", "offset" } },

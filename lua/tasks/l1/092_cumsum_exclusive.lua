@@ -10,6 +10,7 @@ return {
     full = { n = 32768, m = 32768 },
   },
   size_order = { "n", "m" },
+  range = { m = { 1, 1024 } },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "m" },
       dist = { "uniform", "normal", "needle", "offset", "rowscale" } },

@@ -10,6 +10,7 @@ return {
     full = { h = 1024, s = 512, d = 1024 },
   },
   size_order = { "h", "s", "d" },
+  range = { s = { 1, 512 } },
   arrays = {
     { name = "q", role = "in", dtype = "f32", shape = { "h", "s", "d" },
       dist = { "uniform", "normal", "wide", "needle" } },

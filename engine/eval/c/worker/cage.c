@@ -3,7 +3,7 @@
  * cage.c: namespaces, private roots, limits, user id, landlock and seccomp for the jobs of one broker.
  *
  * Built in two steps because the costs differ by a hundred: the broker enters user, mount, network, ipc and uts
- * namespaces once and prepares two roots (one empty but for the candidate's object, one with the toolchain mounted
+ * namespaces once and prepares two roots (one empty, one with the toolchain mounted
  * read-only); each job then changes root, gives up its user id and privileges, and restricts itself. As root a job
  * gets a user id of its own slot; as an ordinary user the same id within a user namespace, when those are allowed.
  *
@@ -302,14 +302,13 @@ static int landlock_open(int abi, uint64_t *all_fs)
     return (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
 }
 
-static bool landlock_template(const struct cage *c, int object_fd)
+static bool landlock_template(const struct cage *c)
 {
     uint64_t all;
     int rules = landlock_open(c->landlock_abi, &all);
     if (rules < 0)
         return false;
-    bool ok = landlock_allow(rules, object_fd, LANDLOCK_ACCESS_FS_READ_FILE) &&
-              syscall(SYS_landlock_restrict_self, rules, 0) == 0;
+    bool ok = syscall(SYS_landlock_restrict_self, rules, 0) == 0;
     close(rules);
     return ok;
 }
@@ -397,15 +396,31 @@ static bool seccomp_outer(void)
     return install(code, sizeof code / sizeof code[0]);
 }
 
-bool cage_seccomp(void)
+/* Goes on only when argument i is this value: else jumps over what follows to the end of the rule, `skip` further. */
+#define ARG_IS(i, value, skip)                                                                                         \
+    LOAD(args[i]), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), 0, (skip) + 2),                              \
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[i]) + 4),                                \
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)((uint64_t)(value) >> 32), 0, (skip))
+/* A call with these first two arguments is allowed; 11 instructions. */
+#define ALLOW_CALL(number, first, second)                                                                              \
+    LOAD(nr), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)(number), 0, 9), ARG_IS(0, first, 5),                      \
+        ARG_IS(1, second, 1), RETURN(SECCOMP_RET_ALLOW)
+
+bool cage_seccomp(const struct vt_wire_call *page, const struct vt_wire_shared *shared)
 {
-    /* rt_sigreturn lets the fault handler return into the default action; futex is the clock's word on one core. */
-    static const struct sock_filter code[] = {ONLY_THIS_ARCH,
-                                              ON(SYS_exit_group, SECCOMP_RET_ALLOW),
-                                              ON(SYS_exit, SECCOMP_RET_ALLOW),
-                                              ON(SYS_futex, SECCOMP_RET_ALLOW),
-                                              ON(SYS_rt_sigreturn, SECCOMP_RET_ALLOW),
-                                              RETURN(SECCOMP_RET_TRAP)};
+    const uint64_t go = page ? (uintptr_t)&page->go : 0, ready = page ? (uintptr_t)&page->ready : 0,
+                   done = page ? (uintptr_t)&page->done : 0, set_up = (uintptr_t)shared;
+    /* rt_sigreturn lets the fault handler return into the default action. The addresses are this process's own: a
+     * candidate can neither sleep nor wake on other words, nor unmap anything of its own. */
+    const struct sock_filter code[] = {ONLY_THIS_ARCH,
+                                       ON(SYS_exit_group, SECCOMP_RET_ALLOW),
+                                       ON(SYS_exit, SECCOMP_RET_ALLOW),
+                                       ON(SYS_rt_sigreturn, SECCOMP_RET_ALLOW),
+                                       ALLOW_CALL(SYS_futex, go, FUTEX_WAIT),
+                                       ALLOW_CALL(SYS_futex, ready, FUTEX_WAKE),
+                                       ALLOW_CALL(SYS_futex, done, FUTEX_WAKE),
+                                       ALLOW_CALL(SYS_munmap, set_up, VT_WIRE_SHARED),
+                                       RETURN(SECCOMP_RET_TRAP)};
     return install(code, sizeof code / sizeof code[0]);
 }
 
@@ -439,7 +454,7 @@ static void drop_capabilities(void)
     syscall(SYS_capset, &header, none);
 }
 
-uint32_t cage_enter_template(const struct cage *c, int object_fd)
+uint32_t cage_enter_template(const struct cage *c)
 {
     uint32_t up = enter_common(c, "root");
     up |= VT_LAYER_CLOSED_FDS | (c->layers & VT_LAYER_CLEAR_ENV);
@@ -449,7 +464,7 @@ uint32_t cage_enter_template(const struct cage *c, int object_fd)
         limit(RLIMIT_STACK, stack) && limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0) &&
         limit(RLIMIT_NOFILE, 64) && limit(RLIMIT_AS, 8ul << 30))
         up |= VT_LAYER_RLIMITS;
-    if ((c->layers & VT_LAYER_LANDLOCK) && landlock_template(c, object_fd))
+    if ((c->layers & VT_LAYER_LANDLOCK) && landlock_template(c))
         up |= VT_LAYER_LANDLOCK;
     if ((c->layers & VT_LAYER_SECCOMP) && seccomp_outer())
         up |= VT_LAYER_SECCOMP;
@@ -473,9 +488,10 @@ uint32_t cage_enter_compiler(const struct cage *c, const struct vt_wire_request 
     bool ok = limit(RLIMIT_CORE, 0) && limit(RLIMIT_FSIZE, (rlim_t)r->max_file_mib << 20) &&
               limit(RLIMIT_CPU, r->max_cpu_s) && limit(RLIMIT_AS, (rlim_t)r->max_memory_mib << 20) &&
               limit(RLIMIT_NOFILE, 256) && limit(RLIMIT_MSGQUEUE, 0) && limit(RLIMIT_MEMLOCK, 0);
-    /* The count is per user, so it only makes sense for a user that runs nothing else. */
+    /* The count is per user, so it only makes sense for a user that runs nothing but this slot's templates and their
+     * calls, which are in it. */
     if (up & (VT_LAYER_OWN_UID | VT_LAYER_USER_NS))
-        limit(RLIMIT_NPROC, 64);
+        limit(RLIMIT_NPROC, 64 + 2 * VT_WIRE_MAX_JOBS);
     if (ok)
         up |= VT_LAYER_RLIMITS;
     if ((c->layers & VT_LAYER_LANDLOCK) && landlock_compiler(c))

@@ -29,13 +29,14 @@ void cage_close(struct cage *c);
 /* Like fork, into a new pid namespace when the cage has one, and into a control group unless group_fd is -1. */
 pid_t cage_fork(const struct cage *c, int group_fd);
 /* Job: a candidate's template. Closes every descriptor but keep[0..n) (which become 3, 4, …). 0 on failure of a floor
- * layer is the caller's to judge from the bits. object_fd is the only file that may still be read. */
-uint32_t cage_enter_template(const struct cage *c, int object_fd);
+ * layer is the caller's to judge from the bits. No file may be opened from then on. */
+uint32_t cage_enter_template(const struct cage *c);
 /* Job: a compiler, in the slot's work folder. 0 when a layer that the broker had promised could not be put up. */
 uint32_t cage_enter_compiler(const struct cage *c, const struct vt_wire_request *r);
 /* Moves keep[i] to first + i and closes all others from `first` on; descriptors below `first` stay. */
 bool cage_keep_fds(int *keep, int n, int first);
-/* Call child: from here on only computing, sleeping on the clock word and leaving. */
-bool cage_seccomp(void);
+/* Call child: from here on only computing, the clock's own futex calls (sleeping on go, waking for ready and done),
+ * giving up the set-up memory at `shared`, and leaving. Both NULL: only computing and leaving. */
+bool cage_seccomp(const struct vt_wire_call *page, const struct vt_wire_shared *shared);
 
 #endif

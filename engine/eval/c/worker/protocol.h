@@ -4,27 +4,30 @@
  *
  * vegttt-worker is a *broker*: started once per evaluator thread, never the process that holds gigabytes, so that its
  * forks cost a tenth of a millisecond. It answers synchronous requests on one SOCK_SEQPACKET socket (descriptor 3):
- * HELLO, RUN, COMPILE, REAP. RUN forks a *template*: it enters the jail, loads the candidate's object (the evaluator
- * has checked that loading runs none of the candidate's code) and then forks one *call child* per call. The
- * candidate's code only ever runs in a call child, from the moment the clock starts until that child is gone:
+ * HELLO, RUN, COMPILE, REAP. COMPILE runs a compiler and then our linker on what it wrote, both in the jail; what comes
+ * back is an image (image.h), bytes with a table of lengths. RUN forks a *template*: it enters the jail, lets a child
+ * of its own put the image's bytes into place (load.c) and then forks one *call child* per call. Only that child maps
+ * the image, and the candidate's code only ever runs there, from the moment the clock starts until the child is gone:
  *
  *   evaluator            template                 call child (fresh copy of the template)
- *   write call, cmd++ -> fork                  -> map this call's inputs (read-only) and outputs, poison the outputs,
- *                                                 touch everything, install seccomp; ready = 1
- *   clock starts, go = 1                       -> call the function
- *   clock stops         <- done = nonce           exit
- *   gone?               <- wait4 status
+ *   write call, cmd++ -> fork                  -> map the image, this call's inputs (read-only) and outputs, poison the
+ *                                                 outputs, touch everything, seccomp; set_up = cmd, unmap
+ * vt_wire_shared, ready = 1 clock starts, go = 1                       -> call the function clock stops         <- done
+ * = nonce           exit gone?               <- wait4 status
  *
  * So no state survives a call by construction, no candidate code can run before its clock starts, and the page with
- * the clock's words holds nothing else. `done` can be forged while work is left; the evaluator therefore samples the
- * outputs at once and compares the sample with what is there after the child is gone.
+ * the clock's words, which the evaluator clears whole before each call, holds nothing else. `done` can be forged while
+ * work is left; the evaluator therefore samples the outputs at once and compares the sample with what is there after
+ * the child is gone.
  *
- * Two shared pages: vt_wire_shared (evaluator and template; unmapped in call children) and vt_wire_call (call child
- * too). Nothing in vt_wire_call is believed beyond "the clock may stop" and the words of a fault report.
+ * Two pieces of shared memory: vt_wire_shared (evaluator and template; call children have it until the filter stands,
+ * and no candidate ever) and vt_wire_call (call child too). Whether a call was set up is said in the first, by whoever
+ * sets it up; nothing in the second is believed beyond "the clock may stop" and hints for a sentence about a fault.
  */
 #ifndef VT_EVAL_C_WORKER_PROTOCOL_H
 #define VT_EVAL_C_WORKER_PROTOCOL_H
 
+#include "eval/c/worker/image.h"
 #include <linux/futex.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,11 +44,14 @@ enum {
     VT_WIRE_PATH = 512,
     VT_WIRE_ARGS = 8192,
     VT_WIRE_MAX_JOBS = 256, /* two resident templates for each of subject.c's subjects, and what is being judged */
+    VT_WIRE_MAX_STEPS = 64,
+    VT_WIRE_MAX_STACK = 1 << 16, /* below what a call's stack can start lower */
     VT_WIRE_PAGE = 4096
 };
 
-/* Exit status of a compile job whose jail or program could not be had; compilers use 0 to 4. */
-enum { VT_EXIT_NO_COMPILER = 127 };
+/* Exit statuses of a compile job: the compiler's (0 to 4), 128 + the signal that ended it, or one of these. UNDEFINED
+ * and REFUSED: the linker's reason stands in the log, behind all that the compiler wrote. */
+enum { VT_EXIT_UNDEFINED = 120, VT_EXIT_REFUSED = 121, VT_EXIT_NO_MEMORY = 122, VT_EXIT_NO_COMPILER = 127 };
 
 enum vt_wire_op { VT_WIRE_HELLO = 1, VT_WIRE_RUN, VT_WIRE_COMPILE, VT_WIRE_REAP };
 
@@ -74,13 +80,17 @@ struct vt_wire_request {
     int32_t pid;                                      /* REAP: kill this job's group and collect it */
     uint32_t max_memory_mib, max_cpu_s, max_file_mib; /* COMPILE */
     uint64_t va_bytes;                                /* RUN: address space to reserve for arrays */
-    char object[64];                                  /* RUN: file in the slot's "root" folder */
-    char symbol[64];                                  /* RUN: the function's name */
+    uint64_t image_len;                               /* RUN */
+    struct vt_image_head image;                       /* RUN: as the evaluator has checked it */
+    uint32_t placement;                               /* RUN: vt_image_shift */
+    char object[64];                                  /* COMPILE: the file that the compiler leaves */
+    char symbol[64];                                  /* COMPILE: the function's name */
     uint32_t n_args, args_len; /* COMPILE: args_len bytes of NUL-terminated strings; args[0] is the program's path */
     char args[VT_WIRE_ARGS];
 };
-/* Descriptors that travel with a request. RUN: shared, call, inputs, outputs 0, outputs 1. COMPILE: source, log. */
-enum { VT_WIRE_RUN_FDS = 5, VT_WIRE_COMPILE_FDS = 2 };
+/* Descriptors that travel with a request. RUN: image, shared, call, inputs, outputs 0, outputs 1. COMPILE: source, log,
+ * image. */
+enum { VT_WIRE_RUN_FDS = 6, VT_WIRE_COMPILE_FDS = 3 };
 
 struct vt_wire_reply {
     int32_t error;   /* errno of the broker's own work, 0 = fine */
@@ -104,33 +114,42 @@ struct vt_wire_array {
 
 enum vt_wire_template_state { VT_TEMPLATE_STARTING, VT_TEMPLATE_READY, VT_TEMPLATE_FAILED };
 
-struct vt_wire_shared {
-    uint32_t state;       /* enum vt_wire_template_state */
-    uint32_t layers;      /* active in this template and its children */
-    uint32_t cmd;         /* counts calls; the template sleeps on it */
-    uint32_t gone;        /* = cmd when that call's child has been collected */
-    int32_t status;       /* its wait status */
-    int32_t n_preempted;  /* involuntary context switches of the child in all its life */
-    uint32_t is_spinning; /* the child spins for go and the evaluator for done; else both sleep on futexes */
-    int32_t cpu;          /* core to run on from the next call; -1 = any */
-    uint32_t nonce;       /* expected in vt_wire_call.done */
-    uint64_t poison;      /* 8-byte pattern for outputs */
-    uint32_t out_sel;
-    uint32_t n_arrays, n_ints, n_floats;
+/* One call of the function. */
+struct vt_wire_step {
+    uint32_t n_arrays;
     int64_t ints[VT_WIRE_MAX_INTS];
     float floats[VT_WIRE_MAX_FLOATS];
     struct vt_wire_array array[VT_WIRE_MAX_ARRAYS];
-    char text[VT_WIRE_TEXT]; /* why loading failed */
 };
-enum vt_wire_fault { VT_FAULT_ELSEWHERE, VT_FAULT_ARRAYS, VT_FAULT_NULL, VT_FAULT_STACK };
+struct vt_wire_shared {
+    uint32_t state;             /* enum vt_wire_template_state */
+    uint32_t layers;            /* active in this template and its children */
+    uint32_t cmd;               /* counts calls; the template sleeps on it */
+    uint32_t gone;              /* = cmd when that call's child has been collected */
+    uint32_t set_up;            /* = cmd when that call's child was about to run the candidate's code */
+    int32_t status;             /* its wait status */
+    int32_t n_preempted;        /* involuntary context switches of the child in all its life */
+    int32_t n_preempted_before; /* of those, before it was set up */
+    uint32_t is_spinning;       /* the child spins for go and the evaluator for done; else both sleep on futexes */
+    int32_t cpu;                /* core to run on from the next call; -1 = any */
+    uint32_t nonce;             /* expected in vt_wire_call.done */
+    uint32_t out_sel;
+    uint32_t stack_offset;   /* bytes by which the stack starts lower */
+    uint32_t n_steps;        /* calls of this child */
+    uint64_t poison;         /* 8-byte pattern for outputs */
+    char text[VT_WIRE_TEXT]; /* why loading failed */
+    struct vt_wire_step step[VT_WIRE_MAX_STEPS];
+};
+enum { VT_WIRE_SHARED = (sizeof(struct vt_wire_shared) + VT_WIRE_PAGE - 1) / VT_WIRE_PAGE * VT_WIRE_PAGE };
+enum vt_wire_fault { VT_FAULT_ELSEWHERE, VT_FAULT_ARRAYS, VT_FAULT_NULL, VT_FAULT_STACK, VT_FAULT_INSTRUCTION };
 struct vt_wire_call {
     uint32_t ready;
-    int32_t n_preempted_before; /* written with ready: to be subtracted; read before go */
-    uint32_t pad0[14];
+    uint32_t pad0[15];
     uint32_t go;
     uint32_t pad1[15];
     uint32_t done;
-    uint32_t pad2[15];
+    uint32_t n_returned; /* calls that came back */
+    uint32_t pad2[14];
     int32_t fault_signal;
     uint32_t fault_syscall;
     uint32_t fault_place;   /* enum vt_wire_fault */

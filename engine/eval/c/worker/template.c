@@ -1,23 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * template.c: loads a candidate's object in the jail and calls its function, each call in a fresh child.
+ * template.c: reserves room for a candidate's image and calls its function, each call in a fresh child.
  *
- * The template itself never runs the candidate's code: the evaluator has refused objects with constructors, indirect
- * functions or other code that loading would run, and all symbols are bound at load. It has the object mapped, a heap
- * with free room (so that malloc in a kernel works although the call may not grow it) and address space reserved for
- * the arrays. A call child is a copy of that, made before the clock starts and gone after it stops:
+ * The template itself never maps, reads or runs what a candidate has shaped: it knows lengths that the evaluator has
+ * checked, has a heap with free room (so that malloc in a kernel works although the call may not grow it), address
+ * space reserved for the image and for the arrays, and a file that its preparing child has filled (load.c). A call
+ * child is a copy of that, made before the clock starts and gone after it stops:
  *
- *   map      inputs read-only from the sealed file, outputs read-write, each between unmapped guard pages
+ *   map      the image; inputs read-only from the sealed file, outputs read-write, each between unmapped guard pages
  *   warm     write the poison over the outputs and their margins, copy `state` arrays in, read every line of the
- *            inputs, write to the pages of stack and writable data that a kernel touches first, map all code and
- *            read the object's
- *   close    every descriptor, the shared page; then seccomp
- *   call     when the clock says go
+ *            inputs, write to the pages of stack and writable data that a kernel touches first, map all library code
+ *            and read the image's
+ *   close    every descriptor; then seccomp, then the set-up memory
+ *   call     when the clock says go; several times, where the evaluator has asked for it
  *
  * A fault handler on its own stack notes signal and address for the feedback text, then lets the signal kill.
  */
 #include "eval/c/worker/template.h"
-#include <dlfcn.h>
+#include "eval/c/worker/load.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
@@ -32,7 +32,7 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-enum { FD_OBJECT = 3, FD_SHARED, FD_CALL, FD_IN, FD_OUT0, FD_OUT1, N_FDS = 6 };
+enum { FD_IMAGE = 3, FD_SHARED, FD_CALL, FD_IN, FD_OUT0, FD_OUT1, FD_PREPARED, N_FDS = 7 };
 
 /* By the calling conventions of x86-64 and aarch64 integer and floating arguments are numbered apart, and a callee
  * ignores what it does not name: one type can call every signature the tasks have (pointers, int and float scalars,
@@ -47,9 +47,7 @@ typedef void kernel_fn(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int
 enum {
     HEAP_ROOM = 64 << 20,  /* what malloc can hand out inside a call */
     WARM_STACK = 64 << 10, /* stack touched before the clock starts */
-    WARM_DATA = 1 << 20,
-    WARM_CODE = 4 << 20,   /* of one segment: mapped */
-    WARM_LINES = 64 << 10, /* of one segment of the candidate: read */
+    WARM_CODE = 4 << 20,   /* of one segment of a library: mapped */
     ALT_STACK = 16 << 10,
     CALL_CPU_S = 60, /* the last resort; the evaluator's own deadline comes long before */
     SPIN_US = 200    /* how long a template that is being timed looks for the next call before it sleeps */
@@ -60,12 +58,17 @@ static struct vt_wire_call *call_page;
 static unsigned char *va_base;
 static size_t va_bytes;
 static uintptr_t stack_top;
-static ElfW(Addr) object_base;
+static struct load image;
 static unsigned char alt_stack[ALT_STACK];
+static struct arguments {
+    int64_t v[48];
+    float f[VT_WIRE_MAX_FLOATS];
+} arguments[VT_WIRE_MAX_STEPS]; /* of a call child */
 
-static _Noreturn void load_failed(const char *what, const char *detail)
+/* For what the candidate brought along; else a template just ends, which is the evaluator's failure. */
+static _Noreturn void load_failed(const char *what)
 {
-    snprintf(shared->text, sizeof shared->text, "%s%s%s", what, detail ? ": " : "", detail ? detail : "");
+    snprintf(shared->text, sizeof shared->text, "%s", what);
     vt_wire_store(&shared->state, VT_TEMPLATE_FAILED);
     vt_wire_wake(&shared->state);
     _exit(1);
@@ -82,7 +85,9 @@ static void on_fault(int signo, siginfo_t *info, void *context)
     }
     uintptr_t at = (uintptr_t)info->si_addr, base = (uintptr_t)va_base;
     page->fault_address = at - base;
-    page->fault_place = at >= base && at < base + va_bytes                ? VT_FAULT_ARRAYS
+    /* The processor refused without an address: a privileged instruction, or an address that cannot exist. */
+    page->fault_place = signo == SIGSEGV && info->si_code == SI_KERNEL    ? VT_FAULT_INSTRUCTION
+                        : at >= base && at < base + va_bytes              ? VT_FAULT_ARRAYS
                         : at < 1 << 16                                    ? VT_FAULT_NULL
                         : at < stack_top && at > stack_top - (96ul << 20) ? VT_FAULT_STACK
                                                                           : VT_FAULT_ELSEWHERE;
@@ -125,10 +130,10 @@ static bool copy_state(const struct vt_wire_array *a, unsigned char *map)
     return true;
 }
 
-static bool map_arrays(int64_t pointers[VT_WIRE_MAX_ARRAYS])
+static bool map_arrays(const struct vt_wire_step *step, struct arguments *out)
 {
-    for (uint32_t i = 0; i < shared->n_arrays; i++) {
-        const struct vt_wire_array *a = &shared->array[i];
+    for (uint32_t i = 0; i < step->n_arrays; i++) {
+        const struct vt_wire_array *a = &step->array[i];
         if (a->va + a->len > va_bytes)
             return false;
         int prot = a->is_out ? PROT_READ | PROT_WRITE : PROT_READ;
@@ -141,8 +146,10 @@ static bool map_arrays(int64_t pointers[VT_WIRE_MAX_ARRAYS])
             fill_words(map, a->len, shared->poison);
         if (a->is_out && a->is_in && !copy_state(a, map))
             return false;
-        pointers[i] = (int64_t)(uintptr_t)(map + a->data);
+        out->v[i] = (int64_t)(uintptr_t)(map + a->data);
     }
+    memcpy(out->v + step->n_arrays, step->ints, sizeof step->ints);
+    memcpy(out->f, step->floats, sizeof step->floats);
     return true;
 }
 
@@ -153,37 +160,12 @@ static __attribute__((noinline)) void warm_stack(void)
         room[i] = 0;
 }
 
-/* A write to each page of the object's writable data that relocation left writable, so that copy-on-write is paid
- * before the clock starts. */
-static void warm_data(const struct dl_phdr_info *info)
-{
-    uintptr_t sealed_end = 0;
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-        if (ph->p_type == PT_GNU_RELRO)
-            sealed_end = (info->dlpi_addr + ph->p_vaddr + ph->p_memsz) & ~(uintptr_t)(VT_WIRE_PAGE - 1);
-    }
-    for (int i = 0; i < info->dlpi_phnum; i++) {
-        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-        if (ph->p_type != PT_LOAD || !(ph->p_flags & PF_W))
-            continue;
-        uintptr_t at = info->dlpi_addr + ph->p_vaddr, end = at + ph->p_memsz;
-        if (at < sealed_end)
-            at = sealed_end;
-        if (end > at + WARM_DATA)
-            end = at + WARM_DATA;
-        for (; at < end; at += VT_WIRE_PAGE) {
-            volatile unsigned char *p = (volatile unsigned char *)at;
-            *p = *p;
-        }
-    }
-}
-
-/* A fork leaves out the page tables of file mappings: a kernel's first use of each page of code and constants, its own
- * and the C libraries', would be a fault on the clock. Kernels before 5.14 refuse; then it is. */
-static int warm_object(struct dl_phdr_info *info, size_t size, void *arg)
+/* A fork leaves out the page tables of file mappings: a kernel's first use of each page of the C libraries' code and
+ * constants would be a fault on the clock. Kernels before 5.14 refuse; then it is. */
+static int warm_library(struct dl_phdr_info *info, size_t size, void *arg)
 {
     (void)size;
+    (void)arg;
     for (int i = 0; i < info->dlpi_phnum; i++) {
         const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
         uintptr_t from = (info->dlpi_addr + ph->p_vaddr) & ~(uintptr_t)(VT_WIRE_PAGE - 1);
@@ -191,50 +173,75 @@ static int warm_object(struct dl_phdr_info *info, size_t size, void *arg)
         if (ph->p_type == PT_LOAD && !(ph->p_flags & PF_W) && end - from <= WARM_CODE)
             madvise((void *)from, end - from, MADV_POPULATE_READ);
     }
-    if (info->dlpi_addr == *(const ElfW(Addr) *)arg)
-        warm_data(info);
     return 0;
 }
 
-/* The object's code into the second-level cache, after the arrays went through it: what the kernel's first lines cost
- * otherwise depends on which physical pages they happen to lie on. */
-static int read_code(struct dl_phdr_info *info, size_t size, void *arg)
+/* The state of the floating-point unit that the calling convention promises, whatever the forks before left. */
+static void reset_registers(void)
 {
-    (void)size;
-    for (int i = 0; i < info->dlpi_phnum && info->dlpi_addr == *(const ElfW(Addr) *)arg; i++) {
-        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
-        if (ph->p_type == PT_LOAD && (ph->p_flags & PF_R) && !(ph->p_flags & PF_W))
-            read_lines((const unsigned char *)info->dlpi_addr + ph->p_vaddr,
-                       ph->p_memsz < WARM_LINES ? ph->p_memsz : WARM_LINES);
+#if defined(__x86_64__)
+    const uint32_t rounding_and_masks = 0x1f80;
+    __asm__ volatile("fninit\n\tldmxcsr %0\n\tcld" : : "m"(rounding_and_masks));
+#elif defined(__aarch64__)
+    __asm__ volatile("msr fpcr, %0\n\tmsr fpsr, %0" : : "r"(0ul));
+#endif
+}
+
+static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_steps, uint32_t stack_offset)
+{
+    /* Less than VT_WIRE_MAX_STACK, of a stack that belongs to this call alone. */
+    volatile unsigned char *room = __builtin_alloca(stack_offset + 16);
+    room[0] = 0;
+    for (uint32_t i = 0; i < n_steps; i++) {
+        const int64_t *v = arguments[i].v;
+        const float *f = arguments[i].f;
+        kernel(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15],
+               v[16], v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30],
+               v[31], v[32], v[33], v[34], v[35], v[36], v[37], v[38], v[39], v[40], v[41], v[42], v[43], v[44], v[45],
+               v[46], v[47], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
+        call_page->n_returned = i + 1;
     }
-    return 0;
 }
 
-static _Noreturn void call_child(kernel_fn *kernel)
+/* Everything up to the moment when only the candidate's code is left to run. _exit before set_up: our own failure. */
+static void set_up_call(uint32_t cmd)
 {
-    int64_t v[48] = {0};
-    float f[VT_WIRE_MAX_FLOATS];
-    uint32_t n_arrays = shared->n_arrays, nonce = shared->nonce;
-    bool is_spinning = shared->is_spinning;
     const struct rlimit cpu = {CALL_CPU_S, CALL_CPU_S};
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (setrlimit(RLIMIT_CPU, &cpu) != 0 || !map_arrays(v))
+    if (setrlimit(RLIMIT_CPU, &cpu) != 0 || shared->n_steps > VT_WIRE_MAX_STEPS || !load_map(&image, FD_PREPARED))
         _exit(126);
-    memcpy(v + n_arrays, shared->ints, sizeof(int64_t) * (48 - VT_WIRE_MAX_ARRAYS));
-    memcpy(f, shared->floats, sizeof f);
+    for (uint32_t i = 0; i < shared->n_steps; i++)
+        if (!map_arrays(&shared->step[i], &arguments[i]))
+            _exit(126);
     warm_stack();
-    dl_iterate_phdr(warm_object, &object_base);
+    dl_iterate_phdr(warm_library, NULL);
     /* Twice: one pass over data that was last elsewhere leaves the second-level cache in a worse state than two. */
-    for (int pass = 0; pass < 2; pass++)
-        for (uint32_t i = 0; i < n_arrays; i++)
-            read_lines((unsigned char *)(uintptr_t)v[i], shared->array[i].bytes);
-    dl_iterate_phdr(read_code, &object_base);
-    struct vt_wire_call *page = call_page;
+    for (int pass = 0; pass < 2 && shared->n_steps == 1; pass++)
+        for (uint32_t i = 0; i < shared->step[0].n_arrays; i++)
+            read_lines((unsigned char *)(uintptr_t)arguments[0].v[i], shared->step[0].array[i].bytes);
+    load_warm(&image);
     struct rusage usage = {0};
     getrusage(RUSAGE_SELF, &usage);
-    page->n_preempted_before = (int32_t)usage.ru_nivcsw;
-    if (munmap(shared, sizeof *shared) != 0 || syscall(SYS_close_range, 0u, ~0u, 0) != 0 || !cage_seccomp())
+    shared->n_preempted_before = (int32_t)usage.ru_nivcsw;
+    if (syscall(SYS_close_range, 0u, ~0u, 0) != 0 || !cage_seccomp(call_page, shared))
         _exit(126);
+    vt_wire_store(&shared->set_up, cmd);
+    if (munmap(shared, VT_WIRE_SHARED) != 0) {
+        vt_wire_store(&shared->set_up, cmd - 1);
+        _exit(126);
+    }
+}
+
+static _Noreturn void call_child(uint32_t cmd)
+{
+    struct vt_wire_call *page = call_page;
+    const unsigned char *entry = load_entry(&image);
+    const uint32_t nonce = shared->nonce, n_steps = shared->n_steps;
+    const uint32_t stack_offset = shared->stack_offset & (VT_WIRE_MAX_STACK - 16);
+    const bool is_spinning = shared->is_spinning;
+    kernel_fn *kernel;
+    memcpy(&kernel, &entry, sizeof kernel);
+    set_up_call(cmd);
     vt_wire_store(&page->ready, 1);
     if (!is_spinning)
         vt_wire_wake(&page->ready);
@@ -244,10 +251,8 @@ static _Noreturn void call_child(kernel_fn *kernel)
         else
             vt_wire_sleep(&page->go, 0, 0);
     }
-    kernel(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15], v[16],
-           v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30], v[31],
-           v[32], v[33], v[34], v[35], v[36], v[37], v[38], v[39], v[40], v[41], v[42], v[43], v[44], v[45], v[46],
-           v[47], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
+    reset_registers();
+    call_kernel(kernel, n_steps, stack_offset);
     vt_wire_store(&page->done, nonce);
     if (!is_spinning)
         vt_wire_wake(&page->done);
@@ -293,25 +298,9 @@ static void make_heap_room(void)
     free(room);
 }
 
-static kernel_fn *load_kernel(const char *path, const char *symbol)
+static void *map_shared(int fd, size_t n)
 {
-    void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-    if (!object)
-        load_failed("the object does not load", dlerror());
-    void *found = dlsym(object, symbol);
-    if (!found)
-        load_failed("no such function", symbol);
-    struct link_map *map = NULL;
-    if (dlinfo(object, RTLD_DI_LINKMAP, &map) == 0 && map)
-        object_base = map->l_addr;
-    kernel_fn *kernel;
-    memcpy(&kernel, &found, sizeof kernel);
-    return kernel;
-}
-
-static void *map_page(int fd)
-{
-    void *p = mmap(NULL, VT_WIRE_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)
         _exit(1);
     return p;
@@ -330,29 +319,40 @@ static void pin(int cpu)
         now = cpu;
 }
 
+/* The file that the preparing child fills; made while memory files may still be made and sized. */
+static int make_prepared(const struct vt_wire_request *r)
+{
+    load_plan(&image, r);
+    int fd = memfd_create("image", MFD_CLOEXEC);
+    if (fd < 0 || ftruncate(fd, (off_t)image.file_len) != 0)
+        _exit(1);
+    return fd;
+}
+
 _Noreturn void template_run(const struct cage *c, const struct vt_wire_request *r, int fds[VT_WIRE_RUN_FDS])
 {
-    char path[VT_WIRE_PATH + 128];
     int keep[N_FDS];
-    snprintf(path, sizeof path, "%s/root/%s", c->slot, r->object);
-    keep[0] = open(path, O_PATH | O_CLOEXEC | O_NOFOLLOW);
-    memcpy(keep + 1, fds, sizeof(int) * VT_WIRE_RUN_FDS);
-    if (keep[0] < 0 || !cage_keep_fds(keep, N_FDS, FD_OBJECT))
+    memcpy(keep, fds, sizeof(int) * VT_WIRE_RUN_FDS);
+    keep[VT_WIRE_RUN_FDS] = make_prepared(r);
+    if (!cage_keep_fds(keep, N_FDS, FD_IMAGE))
         _exit(1);
-    shared = map_page(FD_SHARED);
-    call_page = map_page(FD_CALL);
+    shared = map_shared(FD_SHARED, VT_WIRE_SHARED);
+    call_page = map_shared(FD_CALL, VT_WIRE_PAGE);
     stack_top = (uintptr_t)__builtin_frame_address(0);
-    uint32_t layers = cage_enter_template(c, FD_OBJECT);
-    if (layers & VT_LAYER_MOUNT_NS)
-        snprintf(path, sizeof path, "/%s", r->object);
-    shared->layers = layers;
+    shared->layers = cage_enter_template(c);
     va_bytes = (size_t)r->va_bytes;
     va_base = mmap(NULL, va_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (va_base == MAP_FAILED)
-        load_failed("no address space for the arrays", NULL);
+        _exit(1);
     make_heap_room();
-    kernel_fn *kernel = load_kernel(path, r->symbol);
-    close(FD_OBJECT);
+    if (!load_reserve(&image))
+        load_failed("no address space for its data");
+    const enum load_end end = load_prepare(&image, FD_IMAGE, r->image_len, FD_PREPARED);
+    if (end == LOAD_DAMAGED)
+        load_failed("its table is damaged");
+    if (end != LOAD_DONE)
+        _exit(1);
+    close(FD_IMAGE);
     catch_faults();
     uint32_t seen = 0;
     vt_wire_store(&shared->state, VT_TEMPLATE_READY);
@@ -362,7 +362,7 @@ _Noreturn void template_run(const struct cage *c, const struct vt_wire_request *
         pin(shared->cpu);
         pid_t pid = fork();
         if (pid == 0)
-            call_child(kernel);
+            call_child(seen);
         collect(pid, seen);
     }
 }

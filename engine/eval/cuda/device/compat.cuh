@@ -32,6 +32,7 @@
 #define __builtin_fmod(x, y) ::fmod((double)(x), (double)(y))
 #define __builtin_copysign(x, y) ::copysign((double)(x), (double)(y))
 #define __builtin_atan2(x, y) ::atan2((double)(x), (double)(y))
+#define __builtin_signbit(x) (__double_as_longlong((double)(x)) < 0)
 #define __builtin_isinf(x) ((x) == (x) && !((x) - (x) == 0))
 #define __builtin_isfinite(x) ((x) - (x) == 0)
 #define __builtin_inff() __int_as_float(0x7f800000)

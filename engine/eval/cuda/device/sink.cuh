@@ -19,7 +19,7 @@ template <> struct vt_in<vt_f32> {
     const vt_f32 *p;
     template <class I> vt_real operator[](I i) const
     {
-        return vt_real(p[(long long)i]);
+        return vt_exact((double)p[(long long)i], 0); /* no constant */
     }
 };
 

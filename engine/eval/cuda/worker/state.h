@@ -29,7 +29,7 @@ struct vt_run_slot {
     uint64_t sum[VT_TASK_MAX_ARRAYS]; /* keyed checksums */
 };
 struct vt_run_truth {
-    bool is_made, is_dear; /* stored, one veiled buffer an output; it took long, so that storing it pays */
+    bool is_made; /* stored, one veiled buffer an output */
     vt_gpu_ptr store[VT_TASK_MAX_ARRAYS];
 };
 struct vt_run_ground {
@@ -44,6 +44,7 @@ struct vt_run_ground {
     vt_cu_module truth_module;
     vt_cu_function truth[VT_PLAN_MAX_LAUNCHES];
     struct vt_run_truth stored[VT_POOL_MAX_SETS];
+    bool is_dear; /* a truth took long: storing them pays */
     vt_gpu_ptr truth_scratch[VT_PLAN_MAX_SCRATCH], row_max[VT_TASK_MAX_ARRAYS];
     struct vt_run_block out[VT_TASK_MAX_ARRAYS];
     unsigned n_slots;

@@ -12,7 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const size_t small_bytes = (size_t)64 << 20, most_bytes = (size_t)2 << 30;
+enum { SHARES = 24 }; /* of the device's memory: one is the most that a dear truth may take */
+static const size_t small_bytes = (size_t)64 << 20;
 static const uint64_t dear_ns = 5000000;
 
 /* Memory for the truth of a set, if it shall be stored and a quarter of the device stays free. */
@@ -23,8 +24,8 @@ static bool has_store(struct vt_runner *r, struct vt_run_ground *g, size_t set)
     size_t bytes = 0, free_bytes = 0, total = 0;
     for (size_t i = 0; i < vt_task_n_arrays(g->task); i++)
         bytes += vt_role_is_output(vt_task_array(g->task, i)->role) ? 16 * (size_t)l->array[i].n_elem : 0;
-    if (bytes > (truth->is_dear ? most_bytes : small_bytes) || r->cu->mem_info(&free_bytes, &total) != VT_CU_OK ||
-        free_bytes < bytes + total / 4)
+    if ((bytes > small_bytes && !g->is_dear) || r->cu->mem_info(&free_bytes, &total) != VT_CU_OK ||
+        bytes > total / SHARES || free_bytes < bytes + total / 4)
         return false;
     for (size_t i = 0; i < vt_task_n_arrays(g->task); i++)
         if (vt_role_is_output(vt_task_array(g->task, i)->role) && !truth->store[i] &&
@@ -190,6 +191,6 @@ vt_status vt_run_compare(struct vt_runner *r, struct vt_run_ground *g, size_t ag
     VT_TRY(must_cover(g, n_checked, n_elem, err));
     VT_TRY(forget(r, g, against, err));
     read_tally(r->tally, n_checked, out);
-    truth->is_dear |= !is_stored && vt_now_ns() - from > dear_ns;
+    g->is_dear |= !is_stored && vt_now_ns() - from > dear_ns; /* so are the truths of its other sets */
     return VT_OK;
 }

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * series.c: the steps of a series, and what became of each.
+ *
+ * All steps' outputs lie one after the other in the output file and are compared when the process is gone. A process
+ * that did not come back from its last call may have written wrong answers before; the first thing wrong is what is
+ * told. How many calls came back is the process's own word, so it decides nothing: it only says where the fault is
+ * looked for, and an output that is missing is wrong by itself.
+ */
+#include "eval/c/series.h"
+#include "eval/c/check_run.h"
+#include <string.h>
+
+/* As many steps as have room for their outputs. */
+static size_t lay_steps(const struct vt_pool_sets *pool, const struct vt_call *call, size_t n,
+                        const struct vt_outputs *outputs, struct vt_call_step *step)
+{
+    size_t at = 0, i = 0;
+    for (; i < n && i < VT_CALL_MAX_STEPS; i++) {
+        const struct vt_set *s = &pool->set[call[i].set];
+        if (at + s->plan->out_bytes > outputs->bytes)
+            break;
+        step[i] = (struct vt_call_step){s->plan, s->in_at, at};
+        at += s->plan->out_bytes;
+    }
+    return i;
+}
+
+static vt_status one_process(struct vt_runner *r, const struct vt_pool_sets *pool, const struct vt_call *call, size_t n,
+                             const struct vt_outputs *outputs, struct vt_call_opts *o, struct vt_check *out,
+                             size_t *n_done, struct vt_call_result *raw, vt_err *err)
+{
+    struct vt_call_step step[VT_CALL_MAX_STEPS];
+    n = lay_steps(pool, call, n, outputs, step);
+    *n_done = 0;
+    if (n == 0)
+        return vt_fail(err, VT_EINTERNAL, "the outputs of a call do not fit their file");
+    VT_TRY(vt_runner_call_many(r, step, n, o, raw, err));
+    bool all_came_back = raw->end == VT_CALL_DONE;
+    size_t n_back = all_came_back || raw->n_returned >= n ? n : raw->n_returned;
+    for (size_t i = 0; i < n_back; i++) {
+        vt_check_outputs(pool, call[i].set, call[i].against, outputs->map + step[i].out_at, raw, &out[i]);
+        out[i].nth = (uint32_t)i + 1;
+        out[i].ns = raw->ns / n;
+        *n_done = i + 1;
+        if (out[i].end != VT_CHECK_RIGHT)
+            return VT_OK;
+    }
+    if (!all_came_back) {
+        size_t at = n_back < n ? n_back : n - 1;
+        for (size_t i = 0; i < at; i++) /* the steps' address spaces lie one behind the other */
+            raw->fault_address -= step[i].plan->va_bytes;
+        out[at] = (struct vt_check){.end = VT_CHECK_FAULT,
+                                    .is_timeout = raw->end == VT_CALL_TIMEOUT,
+                                    .set = call[at].set,
+                                    .nth = (uint32_t)at + 1,
+                                    .ns = raw->ns};
+        *n_done = at + 1;
+    }
+    return VT_OK;
+}
+
+vt_status vt_series_run(struct vt_runner *r, const struct vt_pool_sets *pool, const struct vt_call *call, size_t n,
+                        const struct vt_outputs *outputs, struct vt_call_opts *o, struct vt_check *out, size_t *n_done,
+                        struct vt_call_result *raw, vt_err *err)
+{
+    *n_done = 0;
+    while (*n_done < n) {
+        size_t more = 0;
+        o->random = call[*n_done].random;
+        VT_TRY(one_process(r, pool, call + *n_done, n - *n_done, outputs, o, out + *n_done, &more, raw, err));
+        *n_done += more;
+        if (out[*n_done - 1].end != VT_CHECK_RIGHT)
+            break;
+    }
+    return VT_OK;
+}

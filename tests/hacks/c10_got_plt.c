@@ -1,0 +1,10 @@
+// task: relu
+// expect: load_error
+// id: C10
+// what: a table of addresses of its own
+__asm__(".section .got.plt,\"aw\"\n.quad 0, 0, 0\n.text");
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+}

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * eval_answer.c: answers in which a model corrects itself, shows how its function is used, thinks aloud, or declares
+ * the function as few do: which text is judged, and as what.
+ */
+#include "eval/extract.h"
+#include "harness.h"
+#include <string.h>
+
+/* `kind`: "body", "function", or one of them with a question mark where a compiler must say. */
+static void expect_as(const char *answer, bool is_answer, const char *text, const char *kind)
+{
+    struct vt_code c, again;
+    vt_err err;
+    CHECK_OK(vt_extract(answer, strlen(answer), "relu", is_answer, &c, &err), err);
+    CHECK_STR(c.text, text);
+    CHECK_STR(c.why, "");
+    char is[1024], expected[1024];
+    snprintf(is, sizeof is, "%s%s: %s", c.is_whole ? "function" : "body", c.is_doubtful ? "?" : "", c.text);
+    snprintf(expected, sizeof expected, "%s: %s", kind, text);
+    CHECK_STR(is, expected);
+    if (!c.text)
+        return;
+    CHECK_OK(vt_extract(c.text, c.len, "relu", false, &again, &err), err);
+    CHECK_STR(again.text, c.text);
+    CHECK(again.is_whole == c.is_whole && again.is_doubtful == c.is_doubtful);
+    vt_code_free(&again);
+    vt_code_free(&c);
+}
+
+static void expect(const char *answer, const char *text)
+{
+    struct vt_code c;
+    vt_err err;
+    CHECK_OK(vt_extract(answer, strlen(answer), "relu", true, &c, &err), err);
+    CHECK_STR(c.text, text);
+    vt_code_free(&c);
+}
+
+static void expect_none(const char *answer, bool is_answer, const char *why)
+{
+    struct vt_code c;
+    vt_err err;
+    CHECK_OK(vt_extract(answer, strlen(answer), "relu", is_answer, &c, &err), err);
+    CHECK(c.text == NULL);
+    CHECK(strstr(c.why, why) != NULL);
+    vt_code_free(&c);
+}
+
+#define BLOCK(code) "```c\n" code "\n```\n"
+#define RELU "void relu(float *y) {\n    y[0] = f(1);\n}"
+#define F(value) "static float f(float v) {\n    return " value ";\n}"
+
+/* Of several versions of a helper the last one counts, wherever it stands; nothing else of its block comes along. */
+static void corrected_helpers(void)
+{
+    expect("First:\n" BLOCK(F("v")) "No, that is wrong:\n" BLOCK(F("2 * v")) "So:\n" BLOCK(RELU),
+           F("2 * v") "\n\n" RELU);
+    expect(BLOCK(F("v")) BLOCK(RELU) "The helper must be:\n" BLOCK(F("2 * v")), F("2 * v") "\n\n" RELU);
+    expect(BLOCK("#define N 4\n" F("v * N")) BLOCK("#define N 8") BLOCK(RELU),
+           "#define N 8\n\n" F("v * N") "\n\n" RELU);
+    expect(BLOCK("#define N 4\nstatic float g(float v) { return v; }\n" F("v * N")) BLOCK(F("g(v)")) BLOCK(RELU),
+           "static float g(float v) { return v; }\n\n" F("g(v)") "\n\n" RELU);
+    expect(BLOCK("static const float k = 1;") BLOCK("static const float k = 2;")
+               BLOCK("void relu(float *y) {\n    y[0] = k;\n}"),
+           "static const float k = 2;\n\nvoid relu(float *y) {\n    y[0] = k;\n}");
+    /* What the answer's block has itself is its own. */
+    expect(BLOCK(F("v") "\n" RELU) "For older machines:\n" BLOCK(F("3 * v")), F("v") "\n" RELU);
+    expect(BLOCK(F("v") "\n" RELU) "Now with two:\n" BLOCK(F("2 * v") "\n" RELU), F("2 * v") "\n" RELU);
+}
+
+/* The function alone, written anew: its helpers are those of the block before, whose function is another answer. */
+static void corrected_function(void)
+{
+    expect(
+        BLOCK("#include <math.h>\n" F("fabsf(v)") "\n\nvoid relu(float *y) {\n    y[1] = f(1);\n}\nint main(void) {\n"
+                                                  "    return 0;\n}") "Oops:\n" BLOCK(RELU),
+        "#include <math.h>\n" F("fabsf(v)") "\n\n" RELU);
+    expect(BLOCK("#if 1\n" F("v") "\nvoid relu(float *y) {\n    y[1] = f(1);\n}\n#endif") "Oops:\n" BLOCK(RELU), RELU);
+    /* Helpers stand behind what they need of the answer's own block, and before what needs them. */
+    expect(BLOCK("typedef float v4 __attribute__((vector_size(16)));\nstatic v4 f(v4 a) { return a + N; }")
+               BLOCK("#define N 2\nvoid relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}"),
+           "#define N 2\n\ntypedef float v4 __attribute__((vector_size(16)));\nstatic v4 f(v4 a) { return a + N; }\n\n"
+           "void relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}");
+    expect(BLOCK("#include <math.h>") "and\n" BLOCK("void relu(float *y) {\n    y[0] = fabsf(1);\n}"),
+           "#include <math.h>\n\nvoid relu(float *y) {\n    y[0] = fabsf(1);\n}");
+    /* Two that need each other, by the prototype of one. */
+    expect(BLOCK("static float g(float);\n" F("v > 9 ? v : g(v)") "\nstatic float g(float v) { return f(v + 1); }")
+               BLOCK(RELU),
+           "static float g(float);\n" F("v > 9 ? v : g(v)") "\nstatic float g(float v) { return f(v + 1); }\n\n" RELU);
+}
+
+/* A block that calls the function shows how it is used, and declares nothing that the function needs. */
+static void examples(void)
+{
+    expect(BLOCK("    y[0] = 1;") "Use it so:\n" BLOCK("float y[4];\nrelu(y);"), "    y[0] = 1;");
+    expect(BLOCK("    y[0] = 1;") "To time it:\n" BLOCK("for (int i = 0; i < 9; i++)\n    relu(y);"), "    y[0] = 1;");
+    expect("```\n    y[0] = 1;\n```\n" BLOCK("relu(y);"), "    y[0] = 1;");
+    expect(BLOCK("    y[0] = 1;") "Its header:\n" BLOCK("#pragma once\nvoid relu(float *y);"), "    y[0] = 1;");
+    expect(BLOCK("#define N 8") BLOCK("void relu(float *y) {\n    y[0] = N;\n}")
+               BLOCK("#define N 1024\nstatic float y[N];\nint main(void) { relu(y); }"),
+           "#define N 8\n\nvoid relu(float *y) {\n    y[0] = N;\n}");
+    /* A prototype is no call, and where there is nothing else a call may be the body's own. */
+    expect(BLOCK("    y[0] = 2;") BLOCK("void relu(float *y);\n    y[0] = 1;"), "void relu(float *y);\n    y[0] = 1;");
+    expect(BLOCK("    y[0] = 1;\n    if (n > 1)\n        relu(x + 1, y + 1, n - 1);"),
+           "    y[0] = 1;\n    if (n > 1)\n        relu(x + 1, y + 1, n - 1);");
+}
+
+/* Branches of the preprocessor: each begins as deep as the first, and what is cut out of them takes them along. */
+static void branches(void)
+{
+    static const char both[] = "#ifdef __AVX2__\nvoid relu(float *y) {\n    y[0] = 2;\n}\n#else\n"
+                               "void relu(float *y) {\n    y[0] = 1;\n}\n#endif";
+    char answer[1024];
+    snprintf(answer, sizeof answer, "It has two versions.\n\n%s\n\nThe first is fast.\n", both);
+    expect_as(answer, true, both, "function");
+    static const char heads[] = "#ifdef __cplusplus\nvoid relu(float *y) {\n#else\n"
+                                "void relu(float *restrict y) {\n#endif\n    y[0] = 1;\n}";
+    snprintf(answer, sizeof answer, "Here:\n\n%s\nIt is fast.\n", heads);
+    expect_as(answer, true, heads, "function");
+    snprintf(answer, sizeof answer, "%s\n", heads);
+    expect_as(answer, false, answer, "function");
+    expect_as("#ifdef __AVX2__\n    for (int i = 0; i < 8; i++) {\n#else\n    for (int i = 0; i < 4; i++) {\n#endif\n"
+              "        y[i] = 1; }\n    y[8] = 2; }\nThat is it.\n",
+              true,
+              "#ifdef __AVX2__\n    for (int i = 0; i < 8; i++) {\n#else\n    for (int i = 0; i < 4; i++) {\n#endif\n"
+              "        y[i] = 1; }\n    y[8] = 2;",
+              "body");
+}
+
+/* Thoughts by any name and in any form; a token of a format that never closes hides the rest. */
+static void marks(void)
+{
+    static const char *const opened[] = {"<|begin_of_thought|>",
+                                         "<|start_of_reasoning|>",
+                                         "<|think|>",
+                                         "<THOUGHTS>",
+                                         "<reflection>",
+                                         "[REASONING]",
+                                         "<unused94>",
+                                         "<seed:think>",
+                                         "<|start_thinking|>",
+                                         "<|channel|>analysis<|message|>"};
+    static const char *const closed[] = {
+        "<|end_of_thought|>", "<|end_of_reasoning|>", "<|/think|>",    "</THOUGHTS>",      "</reflection>",
+        "[/REASONING]",       "<unused95>",           "</seed:think>", "<|end_thinking|>", "<|end|>"};
+    char answer[512];
+    for (size_t i = 0; i < sizeof opened / sizeof opened[0]; i++) {
+        snprintf(answer, sizeof answer, "%s\n" BLOCK("y[0] = 9;") "%s\n\n" BLOCK("y[0] = 1;"), opened[i], closed[i]);
+        expect(answer, "y[0] = 1;");
+        snprintf(answer, sizeof answer, BLOCK("y[0] = 9;") "%s\n    y[0] = 1;\n}\n", closed[i]);
+        expect(answer, "    y[0] = 1;");
+        snprintf(answer, sizeof answer, "%s\n" BLOCK("y[0] = 9;") "and then", opened[i]);
+        expect_none(answer, true, "ends before");
+    }
+    expect(BLOCK("y[0] = 1;") "So. <|begin_of_thought|>\n" BLOCK("y[0] = 9;"), "y[0] = 1;");
+    expect(BLOCK("y[0] = 1;") "So.\n<thoughts>\n" BLOCK("y[0] = 2;"), "y[0] = 2;"); /* no token, so it is text */
+    expect("    y[0] = a[think]; // <|x|>\n}\n", "    y[0] = a[think]; // <|x|>");
+}
+
+/* Three tildes before an operand are C. */
+static void tildes(void)
+{
+    expect("    y[0] =\n~~~n;\n    y[1] = 1;\n}\n", "    y[0] =\n~~~n;\n    y[1] = 1;");
+    expect("    y[0] =\n~~~n\n    + 1;\n}\n", "    y[0] =\n~~~n\n    + 1;");
+    expect("    y[0] =\n~~~(n + 1);\n}\n", "    y[0] =\n~~~(n + 1);");
+    expect("~~~c\ny[0] = 1;\n~~~\n~~~text\n1; 2;\n~~~\n", "y[0] = 1;");
+}
+
+/* What text is a file, what a body, and what only a compiler can tell. */
+static void kinds(void)
+{
+    static const struct {
+        const char *text, *kind;
+    } texts[] = {
+        {"void (relu)(float *y) { y[0] = 1; }", "function"},
+        {"void relu(float *y) __attribute__((noinline)) { y[0] = 1; }", "function"},
+        {"static inline void relu(float *y) { y[0] = 1; }", "function"},
+        {"void (relu)(y) float *y; { y[0] = 1; }", "function"},
+        {"void relu(float *y) QUICK { y[0] = 1; }", "function?"},
+        {"#define FN relu\nvoid FN(float *y) { y[0] = 1; }", "function?"},
+        {"#define HEAD void relu(float *y)\nHEAD { y[0] = 1; }", "function?"},
+        {"#define DEF(a, b) void a##b(float *y)\nDEF(re, lu) { y[0] = 1; }", "function?"},
+        {"#define MAKE(f) void f(float *y) { y[0] = 1; }\nMAKE(relu)", "function?"},
+        {"#define MAKE(f) void f(float *y) { y[0] = 1; }\nMAKE(relu);", "function?"},
+        {"#define BEGIN void relu(float *y) {\n#define END }\nBEGIN for (;;) y[0] = 1; END", "function?"},
+        {"#define LOOP(i) for (int i = 0; i < n; i++)\nLOOP(i) { y[i] = 1; }", "body"},
+        {"#define ONE(y) (y)[0] = 1\nONE(y);", "body?"},
+        {"#define N 8\nfor (int i = 0; i < N; i++) y[i] = 1;", "body"},
+        {"float f(float v) { return v; }\ny[0] = f(1);", "body?"},
+        {"#define USE(relu) relu\nfloat f(float v) { return v; }\ny[0] = f(USE(1));", "body?"},
+        {"void relu(float *y);\ny[0] = 1;", "body"},
+        {"{ y[0] = 1; }", "body"},
+        {"v8 a = {0}, *b = &a;\ny[0] = a[0];", "body"},
+        {"struct p { float x; } q = {1};\ny[0] = q.x;", "body"},
+        {"int i;\n{ y[0] = 1; }", "body"},
+        {"do { y[0] = 1; } while (0);\nnext: y[1] = 1;", "body"},
+        {"#define RUN(x) int x(void)\nRUN(run) { return 0; }", "body?"},
+    };
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        expect_as(texts[i].text, false, texts[i].text, texts[i].kind);
+    /* In an answer, with prose around it or between fences. */
+    static const char macro[] = "#define FN relu\nvoid FN(float *y) {\n    y[0] = 1;\n}";
+    char answer[512];
+    snprintf(answer, sizeof answer, "A macro names it.\n\n%s\n\nIt is fast.\n", macro);
+    expect_as(answer, true, macro, "function?");
+    snprintf(answer, sizeof answer, BLOCK("y[0] = 9;") "Better:\n```c\n%s\n```\n" BLOCK("y[0] = 8;"), macro);
+    expect_as(answer, true, macro, "function?");
+    snprintf(answer, sizeof answer, BLOCK("%s") BLOCK("void relu(float *y) {}"), macro);
+    expect_as(answer, true, "void relu(float *y) {}", "function");
+    snprintf(answer, sizeof answer, "```c\n%.*s", (int)sizeof macro - 3, macro);
+    expect_none(answer, true, "ends before");
+    static const char made[] = "#define MAKE(f) \\\n    void f(float *y) { y[0] = 1; }\nMAKE(relu)";
+    snprintf(answer, sizeof answer, "So:\n%s\nThat is it.\n", made);
+    expect_as(answer, true, made, "function?");
+}
+
+/* Brackets in two signs: nothing is cut between them. */
+static void digraphs(void)
+{
+    expect_as("It is: void relu(float *y) <% y<:0:> = 1; %> That is it.", true, "void relu(float *y) <% y<:0:> = 1; %>",
+              "function");
+    expect_as("` n : 1%>; /* } of */\nvoid relu(float *y) <% y[0] = 1;%>; /* } */\n}\n", true,
+              "void relu(float *y) <% y[0] = 1;%>", "function");
+    expect("    y[0] = 1;\n%>\nThat is it; all of it.\n", "    y[0] = 1;");
+}
+
+static const struct test_case cases[] = {TEST(corrected_helpers),
+                                         TEST(corrected_function),
+                                         TEST(examples),
+                                         TEST(branches),
+                                         TEST(marks),
+                                         TEST(tildes),
+                                         TEST(kinds),
+                                         TEST(digraphs)};
+TEST_MAIN(cases)
