@@ -1,5 +1,5 @@
 // task: relu
-// expect: load_error
+// expect: malformed
 // id: E
 // what: exports data under the function's name: x is no code
 char relu_[4];
