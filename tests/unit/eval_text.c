@@ -567,6 +567,19 @@ static void copies(void)
         !copy("relu",
               "void relu(const float *restrict a, float *restrict b, int m) { for (int i = 0; i < m; i++) { if (b[i] > "
               "0.0f) a[i] = b[i]; else a[i] = 0.0f; } }"));
+    /* What is called keeps its name, and what stands before a function may make it another. */
+#define HEAD "void rms_norm(const float *x, const float *w, float *y, float eps, int m, int n) {"
+#define LOOP(root)                                                                                                     \
+    "for (int i = 0; i < m; i++) { float s = 0.0f; for (int j = 0; j < n; j++) s += x[i * n + j] * x[i * n + j]; "     \
+    "for (int j = 0; j < n; j++) y[i * n + j] = x[i * n + j] / " root "(s / (float)n + eps) * w[j]; }"
+    CHECK(copy("rms_norm", LOOP("sqrtf")));
+    CHECK(copy("rms_norm", "#include <math.h>\nstatic float no(float a) { return a; }\n" HEAD LOOP("sqrtf") "}"));
+    CHECK(!copy("rms_norm", LOOP("fast_root")));
+    CHECK(!copy("rms_norm", "#define sqrtf(v) own(v)\n" HEAD LOOP("sqrtf") "}"));
+    CHECK(!copy("rms_norm", "#pragma GCC optimize(\"fast-math\")\n" HEAD LOOP("sqrtf") "}"));
+    CHECK(!copy("rms_norm", "__attribute__((optimize(\"fast-math\"))) " HEAD LOOP("sqrtf") "}"));
+#undef HEAD
+#undef LOOP
     /* Loops interchanged: the same words in another order of names. */
     CHECK(copy(
         "matmul",

@@ -287,6 +287,18 @@ static uint32_t next_command(uint32_t seen)
     return vt_wire_load(&shared->cmd);
 }
 
+static int by_byte(const void *a, const void *b)
+{
+    return *(const unsigned char *)a - *(const unsigned char *)b;
+}
+
+/* qsort of glibc asks the system once how much memory there is, which a call may not. */
+static void prepare_qsort(void)
+{
+    unsigned char bytes[4096] = {1};
+    qsort(bytes, sizeof bytes, 1, by_byte);
+}
+
 /* malloc inside a call may use what is free here and cannot grow the heap. */
 static void make_heap_room(void)
 {
@@ -345,6 +357,7 @@ _Noreturn void template_run(const struct cage *c, const struct vt_wire_request *
     if (va_base == MAP_FAILED)
         _exit(1);
     make_heap_room();
+    prepare_qsort();
     if (!load_reserve(&image))
         load_failed("no address space for its data");
     const enum load_end end = load_prepare(&image, FD_IMAGE, r->image_len, FD_PREPARED);
