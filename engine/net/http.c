@@ -205,6 +205,10 @@ static void set_transfer(vt_http_call *c)
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L); /* on an HTTP/2 server: one connection for all */
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    if (c->r.is_once) {
+        curl_easy_setopt(e, CURLOPT_FRESH_CONNECT, 1L);
+        curl_easy_setopt(e, CURLOPT_FORBID_REUSE, 1L);
+    }
     curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)(connect_s * 1e3));
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)(c->r.attempt_s * 1e3));
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);

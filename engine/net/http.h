@@ -53,12 +53,14 @@ struct vt_http_request {
     const char *const *headers; /* "Name: value", NULL at the end; may be NULL */
     char *body;                 /* malloc'd; the client's once vt_http_send succeeded */
     size_t len;
-    const char *what;        /* for errors: "sampling from MODEL"; copied */
-    double attempt_s;        /* an attempt's time; 0 = any, while bytes come */
-    double silence_s;        /* an attempt ends when nothing came for so long; 0 = 60 */
-    double patience_s;       /* no attempt begins later than this after the first */
-    int max_attempts;        /* 0 = any number */
-    size_t max_answer;       /* bytes; 0 = 256 MiB */
+    const char *what;  /* for errors: "sampling from MODEL"; copied */
+    double attempt_s;  /* an attempt's time; 0 = any, while bytes come */
+    double silence_s;  /* an attempt ends when nothing came for so long; 0 = 60 */
+    double patience_s; /* no attempt begins later than this after the first */
+    int max_attempts;  /* 0 = any number */
+    size_t max_answer; /* bytes; 0 = 256 MiB */
+    bool is_once;      /* each attempt on a connection of its own: on one that was used before libcurl itself would
+                          send again what a server may have done already */
     vt_http_judge_fn *judge; /* NULL = vt_http_judge */
     /* Bytes of a 2xx answer as they come, which are then not kept; n = 0: an attempt begins, forget what came. */
     void (*on_data)(void *arg, const char *bytes, size_t n);

@@ -10,12 +10,14 @@
  */
 #include "base/alloc.h"
 #include "policy/openai.h"
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MAX_BODY ((size_t)256 << 20)
+enum { MOST_TOKENS = 1 << 24 };
 
 /* --- requests --- */
 
@@ -150,8 +152,13 @@ vt_status vt_openai_choice(const vt_json *answer, int i, struct vt_openai_choice
         stop = vt_json_get(found, "matched_stop");
     out->stop_text = vt_json_str(stop, NULL);
     find_logprobs(out);
-    if (out->n_tokens == 0 && vt_json_count(choices) == 1)
-        out->n_tokens = (size_t)vt_json_int(vt_json_get(vt_json_get(answer, "usage"), "completion_tokens"), 0);
+    if (out->n_tokens == 0 && vt_json_count(choices) == 1) {
+        const int64_t said = vt_json_int(vt_json_get(vt_json_get(answer, "usage"), "completion_tokens"), 0);
+        if (said < 0 || said > MOST_TOKENS)
+            return vt_fail(err, VT_ENET, "the server says that an answer has %" PRId64 " tokens, which none can have",
+                           said);
+        out->n_tokens = (size_t)said;
+    }
     return VT_OK;
 }
 

@@ -149,6 +149,7 @@ static vt_status send(struct vt_tinker_call *c, const char *endpoint, char *body
                                       .body = body,
                                       .len = len,
                                       .what = c->what,
+                                      .is_once = c->p.class == VT_TINKER_TRAINING && !c->promise,
                                       .attempt_s = c->promise ? poll_s : submit_s,
                                       .silence_s = 2 * poll_s,
                                       .patience_s = c->p.patience_s > 0 ? c->p.patience_s : default_patience_s,

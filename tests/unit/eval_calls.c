@@ -374,6 +374,8 @@ static void nothing_survives_a_call(void)
         k.in[1] = round * 0x123456789abcdefull;
         k.in[0] = 1;
         call(&k, 0, &r);
+        for (int again = 0; r.end == VT_CALL_SIGNAL && again < 8; again++) /* it may mark what it stands on */
+            call(&k, 0, &r);
         CHECK_INT(r.end, VT_CALL_EXITED);
         CHECK(out_of(&k, 0)[0] * 8 > bytes - (16 << 10)); /* all but its own frame was marked, and seen to be */
         k.in[0] = 2;

@@ -271,6 +271,7 @@ static void write_command(struct vt_runner *r, const struct vt_call_step *step, 
     w->out_sel = (uint32_t)o->out_sel;
     w->stack_offset = o->stack_offset;
     w->n_steps = (uint32_t)n;
+    w->n_rounds = o->n_rounds ? o->n_rounds : 1;
     for (size_t i = 0; i < n; va += step[i].plan->va_bytes, i++)
         write_step(&w->step[i], &step[i], va, o->out_base);
     if (o->clock == VT_CLOCK_NONE)

@@ -187,12 +187,14 @@ static void reset_registers(void)
 #endif
 }
 
-static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_steps, uint32_t stack_offset)
+static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_steps, uint32_t n_rounds,
+                                                  uint32_t stack_offset)
 {
     /* Less than VT_WIRE_MAX_STACK, of a stack that belongs to this call alone. */
     volatile unsigned char *room = __builtin_alloca(stack_offset + 16);
     room[0] = 0;
-    for (uint32_t i = 0; i < n_steps; i++) {
+    for (uint32_t k = 0; k < n_steps * n_rounds; k++) {
+        const uint32_t i = k % n_steps;
         const int64_t *v = arguments[i].v;
         const float *f = arguments[i].f;
         kernel(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15],
@@ -208,7 +210,8 @@ static void set_up_call(uint32_t cmd)
 {
     const struct rlimit cpu = {CALL_CPU_S, CALL_CPU_S};
     prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    if (setrlimit(RLIMIT_CPU, &cpu) != 0 || shared->n_steps > VT_WIRE_MAX_STEPS || !load_map(&image, FD_PREPARED))
+    if (setrlimit(RLIMIT_CPU, &cpu) != 0 || shared->n_steps > VT_WIRE_MAX_STEPS || shared->n_rounds == 0 ||
+        !load_map(&image, FD_PREPARED))
         _exit(126);
     for (uint32_t i = 0; i < shared->n_steps; i++)
         if (!map_arrays(&shared->step[i], &arguments[i]))
@@ -236,7 +239,7 @@ static _Noreturn void call_child(uint32_t cmd)
 {
     struct vt_wire_call *page = call_page;
     const unsigned char *entry = load_entry(&image);
-    const uint32_t nonce = shared->nonce, n_steps = shared->n_steps;
+    const uint32_t nonce = shared->nonce, n_steps = shared->n_steps, n_rounds = shared->n_rounds;
     const uint32_t stack_offset = shared->stack_offset & (VT_WIRE_MAX_STACK - 16);
     const bool is_spinning = shared->is_spinning;
     kernel_fn *kernel;
@@ -252,7 +255,7 @@ static _Noreturn void call_child(uint32_t cmd)
             vt_wire_sleep(&page->go, 0, 0);
     }
     reset_registers();
-    call_kernel(kernel, n_steps, stack_offset);
+    call_kernel(kernel, n_steps, n_rounds, stack_offset);
     vt_wire_store(&page->done, nonce);
     if (!is_spinning)
         vt_wire_wake(&page->done);
