@@ -51,10 +51,11 @@ return vt.experiment {
 
     local t = run:table("rho", { "step", "view", "n", "mean_nll", "rho", "lo", "hi", "p", "within", "tasks",
       "slow_quarter", "likely_quarter" })
-    local last
-    for _, step in ipairs(vt.integers(p.steps)) do
+    local last, steps, weights_of = nil, vt.integers(p.steps), {}
+    for _, step in ipairs(steps) do weights_of[step] = vt.weights(("%s@step%d"):format(dir, step)) end -- all, before one is scored
+    for _, step in ipairs(steps) do
       run:stage(("scoring under step %d"):format(step))
-      local weights = vt.weights(("%s@step%d"):format(dir, step))
+      local weights = weights_of[step]
       local nll = {}
       vt.map(samples, function(s) nll[s] = -weights:score(group_of[s].prompt, s.tokens):sum() end)
       for _, view in ipairs(views) do

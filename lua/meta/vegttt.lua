@@ -52,7 +52,7 @@ function vt.task_params(extra) end
 ---@return table<string, vt.Param>
 function vt.adapt_params(extra) end
 
----Those of vt.task_params, and from, step and k = 8: what vt.gather reads.
+---Those of vt.task_params, and from, step, drawn and k = 8: what vt.gather reads.
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.gather_params(extra) end
@@ -230,7 +230,8 @@ function vt.prompt(task, p) end
 function vt.draw(weights, tasks, p, o) end
 
 ---The judged samples that an offline script works on: those of step p.step in the recorded runs that p.from names, else a
----draw of its own. Runs of several models, or with several prompts for a task, are refused. [waits]
+---draw of its own. What differs in models, in a task's prompts or weights, in temperatures or in how it was judged is
+---refused; a sample that several runs hold is counted once. p.drawn: "first" leaves fresh draws out. [waits]
 ---@param p vt.Params of vt.gather_params
 ---@return vt.Group[]
 function vt.gather(p) end

@@ -112,6 +112,11 @@ local function carry_out(spec)
   if status ~= "done" then return report(r, status, { error = problem and cell.plain_error(problem) }) end
   local stored = r:stored_summary()
   if stored then
+    local ok, problem = pcall(r.meter.check_rollouts, r.meter, stored.meter.charged.rollouts or 0, "run:sweep")
+    if not ok then
+      r:close()
+      return report(r, "failed", { error = cell.plain_error(problem) })
+    end
     for _ = 1, stored.not_replayed or 0 do core.cell_ask "not_replayed" end
     r:close()
     return report(r, "done", { summary = core.read(r.dir .. "/summary.json"), charged = stored.meter.charged, spent = {},

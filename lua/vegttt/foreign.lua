@@ -17,7 +17,13 @@ local is_a = {
   number = function(v) return type(v) == "number" end,
   whole = function(v) return type(v) == "number" and math.tointeger(v) ~= nil end,
   boolean = function(v) return type(v) == "boolean" end,
-  numbers = function(v) return type(v) == "table" and (next(v) == nil or type(v[1]) == "number") end,
+  numbers = function(v)
+    if type(v) ~= "table" or next(v) ~= nil and #v == 0 then return false end
+    for _, x in ipairs(v) do
+      if type(x) ~= "number" then return false end
+    end
+    return true
+  end,
 }
 
 ---What a line may say: { name, type, of = "sample" or "verdict", meaning }.
@@ -94,6 +100,51 @@ local function read_fields(line, map, path, n, seen)
   return out
 end
 
+local function sum(values)
+  local total = 0
+  for _, v in ipairs(values) do total = total + v end
+  return total
+end
+
+-- Bounds of single fields: least, whether more than that is needed, most. What rounding makes of a log-probability of 0
+-- passes.
+local bounds = { i = { 1 }, step = { 0 }, temperature = { 0 }, n_tokens = { 0 }, logprob = { -math.huge, false, 1e-3 }, speedup = { 0 },
+  speedup_lo = { 0 }, speedup_hi = { 0 }, runtime_us = { 0, true }, ref_us = { 0, true } }
+
+-- Numbers that no measurement gives, each by its field and with its line.
+local function check_numbers(row, path, n)
+  for _, f in ipairs(foreign.fields) do
+    local name, v, b = f[1], row[f[1]], bounds[f[1]]
+    if math.type(v) == "float" and (v ~= v or v == math.huge or v == -math.huge) then bad(path, n, "%s is %s, no finite number", name, tostring(v)) end
+    if v and b and (v < b[1] or b[2] and v == b[1]) then
+      bad(path, n, "%s is %s; it must be %s %g", name, tostring(v), b[2] and "more than" or "at least", b[1])
+    end
+    if v and b and b[3] and v > b[3] then bad(path, n, "%s is %s; a log-probability is at most 0", name, tostring(v)) end
+  end
+  for i, v in ipairs(row.logprobs or {}) do
+    if not (v <= 1e-3 and v > -math.huge) then bad(path, n, "logprobs: number %d is %s; a log-probability is finite and at most 0", i, tostring(v)) end
+  end
+  for i, v in ipairs(row.tokens or {}) do
+    if not math.tointeger(v) or v < 0 then bad(path, n, "tokens: number %d is %s, no token's id", i, tostring(v)) end
+  end
+  for _, name in ipairs { "tokens", "logprobs" } do
+    if row[name] and row.n_tokens and #row[name] ~= row.n_tokens then
+      bad(path, n, "n_tokens is %d and %s has %d numbers", row.n_tokens, name, #row[name])
+    end
+  end
+  if row.tokens and row.logprobs and #row.tokens ~= #row.logprobs then
+    bad(path, n, "tokens has %d numbers and logprobs %d", #row.tokens, #row.logprobs)
+  end
+  local total = row.logprobs and sum(row.logprobs)
+  if row.logprob and total and math.abs(row.logprob - total) > 1e-2 + 1e-3 * math.abs(total) then
+    bad(path, n, "logprob is %s and the sum of logprobs %s", tostring(row.logprob), tostring(total))
+  end
+  if row.correct and row.speedup and row.speedup <= 0 then bad(path, n, "speedup is %s, and correct is true", tostring(row.speedup)) end
+  if row.speedup_lo and row.speedup_hi and row.speedup_lo > row.speedup_hi then
+    bad(path, n, "speedup_lo is %s, above speedup_hi, %s", tostring(row.speedup_lo), tostring(row.speedup_hi))
+  end
+end
+
 ---Rows of a file: fields by our names, .n the line. Also how many lines have each field, and the names of fields of the file
 ---that nothing takes. Every problem is a usage error that names the line.
 function foreign.read(path, map)
@@ -111,6 +162,7 @@ function foreign.read(path, map)
       row.n = n
       if not row.task then bad(path, n, "it names no task; --map task=FIELD says where the task stands") end
       if not (row.text or row.code) then bad(path, n, "it holds neither an answer nor code; --map text=FIELD says where the answer stands") end
+      check_numbers(row, path, n)
       rows[#rows + 1] = row
       for name in pairs(line) do
         if not taken[name] then left[name] = true end
@@ -142,21 +194,37 @@ function foreign.tasks(path)
   end
 end
 
-local function sum(values)
-  local total = 0
-  for _, v in ipairs(values) do total = total + v end
-  return total
+---Puts the code of each row into its .found. An answer in which none is found and that has a verdict of its own is its code,
+---whole: one in another language, or in a form that is not looked for here. Verdicts of one code that were not come by in one
+---way are a usage error.
+function foreign.find_code(path, rows, task_of, is_judged_here)
+  local first = {}
+  for _, row in ipairs(rows) do
+    local task = task_of(row)
+    row.found = row.code or core.extract(row.text, task.name)
+    if not is_judged_here and row.correct ~= nil then
+      row.found = row.found or row.text
+      local name = task.id .. "/" .. row.found
+      first[name] = first[name] or row
+      for _, field in ipairs { "protocol", "machine", "evaluator" } do
+        if row[field] ~= first[name][field] then
+          bad(path, row.n, "%s is %s, and %s for the same code in line %d; import what was judged in two ways as two runs", field,
+            row[field] or "absent", first[name][field] or "absent", first[name].n)
+        end
+      end
+    end
+  end
 end
 
----The line of rollouts.jsonl. number: its place among the samples of its task and weights; run: the run that it enters.
-function foreign.sample(row, task, number, run)
+---The line of rollouts.jsonl. number: its place among the samples of its task and weights; run: the run that it enters;
+---source: digest of the file, for lines of two files are two samples.
+function foreign.sample(row, task, number, run, source)
   local weights = core.sha256("foreign weights " .. (row.weights or ""))
-  local code, logprobs = row.code, row.logprobs or {}
-  if not code then code = core.extract(row.text, task.name) end
+  local code, logprobs = row.found, row.logprobs or {}
   local n = row.n_tokens or row.tokens and #row.tokens or row.logprobs and #row.logprobs or nil
   local logprob = row.logprob or row.logprobs and sum(row.logprobs) or nil
   return {
-    key = core.sha256(core.json_encode { "foreign", row.n, task.digest, row.text or "", row.code or "", weights }), run = run.id,
+    key = core.sha256(core.json_encode { "foreign", source, row.n, task.digest, row.text or "", row.code or "", weights }), run = run.id,
     task = task.id, level = task.level, step = row.step or 0, i = row.i or number, draw = row.draw or "main",
     seed = math.type(tonumber(row.seed)) == "integer" and row.seed or tostring(number), weights = weights,
     prompt_sha = core.sha256(row.prompt or "foreign prompt"), temperature = row.temperature,
@@ -165,6 +233,35 @@ function foreign.sample(row, task, number, run)
     logprobs = core.array(logprobs), logprobs_behaviour = core.array(logprobs), logprob = logprob,
     logprob_mean = logprob and n and n > 0 and logprob / n or nil, logprob_code = logprob,
   }
+end
+
+local function median(values)
+  table.sort(values)
+  return #values > 0 and core.stats.quantile(values, 0.5) or nil
+end
+
+---One row for several with verdicts of one code, by a rule: correct if all of them are, the median of the speedups and
+---times of those that are, the widest interval, a copy if one says so. Second: whether they differ.
+function foreign.one_verdict(rows)
+  local out, differ = {}, false
+  for k, v in pairs(rows[1]) do out[k] = v end
+  local n_correct, of = 0, { speedup = {}, runtime_us = {}, ref_us = {}, speedup_lo = {}, speedup_hi = {} }
+  for _, row in ipairs(rows) do
+    for _, name in ipairs { "correct", "speedup", "speedup_lo", "speedup_hi", "is_copy" } do differ = differ or row[name] ~= rows[1][name] end
+    if not row.correct and out.correct then out.correct, out.feedback = false, row.feedback end
+    out.is_copy = out.is_copy or row.is_copy
+    n_correct = n_correct + (row.correct and 1 or 0)
+    for name, values in pairs(of) do
+      if row.correct then values[#values + 1] = row[name] end
+    end
+  end
+  for _, name in ipairs { "speedup", "runtime_us", "ref_us" } do out[name] = median(of[name]) end
+  local has_intervals = n_correct > 0 and #of.speedup_lo == n_correct and #of.speedup_hi == n_correct
+  table.sort(of.speedup_lo)
+  table.sort(of.speedup_hi)
+  out.speedup_lo = has_intervals and of.speedup_lo[1] or nil
+  out.speedup_hi = has_intervals and of.speedup_hi[n_correct] or nil
+  return out, differ
 end
 
 ---The line of evals.jsonl of a row that has a verdict.

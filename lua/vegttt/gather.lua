@@ -3,8 +3,10 @@
 -- The samples of a script that works offline (vt.gather): those of recorded runs that --from names, else a draw of its
 -- own. Of a run with several steps one is read.
 --
--- Likelihoods of one model, or after one prompt, say nothing about those of another: samples whose runs had other models,
--- or that read other prompts for the same task, are refused before anything is computed from them.
+-- Likelihoods of one model, or after one prompt, say nothing about those of another, speedups that were timed in one way
+-- nothing about those timed in another: what differs in models, prompts, weights, temperatures or the way of judging is
+-- refused before anything is computed from it. A sample that several runs hold, one that was cut off and the one that
+-- finished its work, is counted once, where most of its group is.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local draw = require "vegttt.draw"
@@ -17,32 +19,71 @@ local tasks = require "vegttt.tasks"
 
 local gather = {}
 
--- Raises unless value(group) is the same for all groups of a key.
-local function need_one(groups, what, key, value)
+-- What the values of one kind must be the same in: need(key, value, group) raises where a key has another already.
+local function need_one(what)
   local first = {}
-  for _, g in ipairs(groups) do
-    local k, v = key(g), value(g)
+  return function(k, v, g)
     first[k] = first[k] or { v = v, run = g.run }
     if first[k].v ~= v then
       errors.raise("usage", "vt.gather", ("--from mixes %s: %s has %s, %s has %s; name runs of one"):format(what, first[k].run,
-        first[k].v, g.run, v))
+        tostring(first[k].v), g.run, tostring(v)))
+    end
+  end
+end
+
+-- Verdicts that can be compared: how each was come by. One of a sample without code was not timed.
+local ways = { "protocol", "scale", "tier", "evaluator", "machine" }
+
+local function check_samples(groups)
+  local temperature, way = need_one "temperatures", {}
+  for _, name in ipairs(ways) do way[name] = need_one(({ protocol = "protocols", scale = "scales", tier = "tiers",
+    evaluator = "evaluators", machine = "machines" })[name] .. " of verdicts") end
+  for _, g in ipairs(groups) do
+    for _, s in ipairs(g) do
+      local v = s.result
+      if not v then
+        errors.raise("usage", "vt.gather", ("--from: samples of %s have no verdict (the first: task %s, sample %d); let that run finish, or "
+          .. "judge them: vegttt rejudge %s"):format(g.run, tostring(g.task.id), s.i, g.run))
+      end
+      temperature(1, s.temperature or "none", g)
+      for _, name in ipairs(rawget(v, "key") and ways or {}) do way[name](1, v[name] or "none", g) end
     end
   end
 end
 
 local function check_one_source(groups)
-  local model_of = {}
-  need_one(groups, "models", function() return 1 end, function(g)
-    local dir = g.run
-    if not model_of[dir] then
-      local p = run_files.params(dir).model
-      model_of[dir] = p and tostring(p.value) or "an unknown model"
+  local model_of, models, shown, weights = {}, need_one "models", need_one "prompts of one task", need_one "weights of one task"
+  for _, g in ipairs(groups) do
+    if not model_of[g.run] then
+      local p = run_files.params(g.run).model
+      model_of[g.run] = p and tostring(p.value) or "an unknown model"
     end
-    return model_of[dir]
-  end)
-  need_one(groups, "prompts of one task", function(g) return g.task.id end, function(g)
-    return "prompt " .. core.sha256(core.json_encode(prompts.parts(g.prompt))):sub(1, 8)
-  end)
+    models(1, model_of[g.run], g)
+    shown(g.task.id, "prompt " .. (g.recorded.prompt_sha or core.sha256(core.json_encode(prompts.parts(g.prompt)))):sub(1, 8), g)
+    weights(g.task.id, g.recorded.weights:sub(1, 12), g)
+  end
+  check_samples(groups)
+end
+
+-- Each sample once: the largest group that holds it keeps it. How many were left out.
+local function count_once(groups)
+  local by_size, place, owner, n = {}, {}, {}, 0
+  for i, g in ipairs(groups) do by_size[i], place[g] = g, i end
+  table.sort(by_size, function(a, b) return #a > #b or #a == #b and place[a] < place[b] end)
+  for _, g in ipairs(by_size) do
+    for i = #g, 1, -1 do
+      local key = g[i].key
+      if owner[key] then
+        table.remove(g, i)
+        n = n + 1
+      end
+      owner[key] = true
+    end
+  end
+  for i = #groups, 1, -1 do
+    if #groups[i] == 0 then table.remove(groups, i) end
+  end
+  return n
 end
 
 ---vt.gather(p): the judged groups that p's from and step name, or a draw with p's model, tasks and k. [waits]
@@ -53,10 +94,16 @@ function gather.groups(p)
   if p.from == "" then return draw.groups(policy.open(p.model):start(), tasks.get(p), p) end
   local out = {}
   for _, g in ipairs(recorded.rollouts(p.from)) do
-    if (g.step or 0) == p.step then out[#out + 1] = g end
+    local is_asked = rawget(p, "drawn") == "all" or (g.draw == "fresh") == (rawget(p, "drawn") == "fresh")
+    if (g.step or 0) == p.step and is_asked then out[#out + 1] = g end
   end
   if #out == 0 then errors.raise("usage", "vt.gather", ("no samples of step %d in %s"):format(p.step, p.from)) end
   check_one_source(out)
+  local n = count_once(out)
+  if n > 0 then
+    core.err(("vegttt: --from: %d sample%s that several of these runs share %s counted once\n"):format(n, n == 1 and "" or "s",
+      n == 1 and "is" or "are"))
+  end
   return out
 end
 

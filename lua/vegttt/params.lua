@@ -148,6 +148,8 @@ function params.of_records(extra)
   local shared = with_tasks()
   shared.from = { "", "recorded runs to read, as a glob; empty = draw K samples here" }
   shared.step = { 0, "the step whose samples are read, where a run has several", min = 0 }
+  shared.drawn = { "first", "which recorded draws are read: those that a method chose from (first), those after its choice (fresh), all",
+    choices = { "first", "fresh", "all" } }
   shared.k = limited("n", { 8, "samples per task, where they are drawn here", extend = true })
   return merge("vt.gather_params", shared, extra)
 end

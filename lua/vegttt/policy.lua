@@ -570,7 +570,7 @@ end
 -- the others. ended(i) is called then.
 local function draw_missing(request, missing, lines, ended)
   local run, w, store = request.run, request.weights, session.content()
-  run:check_budget(#missing, "weights:sample")
+  run:check_time "weights:sample"
   policy.ready(w)
   sched.gate "weights:sample"
   local began, n_begun = core.now(), request.begun and request.begun.n or 0
@@ -604,11 +604,9 @@ local function draw_missing(request, missing, lines, ended)
   sched.await(future, "weights:sample")
 end
 
----weights:sample, with on_sample(s) called for each sample as soon as it has ended.
-function policy.stream(self, p, o, on_sample, begun)
-  sched.need "weights:sample"
-  local request = make_request(self, p, o, begun)
-  local run, lines, missing, n_tokens, n_begun = request.run, {}, {}, 0, begun and begun.n or 0
+-- The group of a request whose samples the budget has room for.
+local function draw_request(self, p, request, on_sample)
+  local run, lines, missing, n_tokens, n_begun = request.run, {}, {}, 0, request.begun and request.begun.n or 0
   local g = setmetatable({ task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self,
     draw = request.draw, seen = request.seen }, Group)
   local function ended(i)
@@ -626,7 +624,6 @@ function policy.stream(self, p, o, on_sample, begun)
     lines[i] = line
     if not line then missing[#missing + 1] = i end
   end
-  run.meter:check_rollouts(request.n, "weights:sample")
   if #missing < request.n then
     run.progress:plan_samples(request.n - #missing)
     run.progress:add_samples(request.n - #missing, true)
@@ -636,8 +633,20 @@ function policy.stream(self, p, o, on_sample, begun)
   end
   if #missing > 0 then draw_missing(request, missing, lines, ended) end
   for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens - n_begun end
-  run:charge { rollouts = request.n, sampled_tokens = n_tokens, student_tokens = n_tokens,
+  return g, { rollouts = request.n, sampled_tokens = n_tokens, student_tokens = n_tokens,
     prompt_tokens = request.n * #request.prompt.ids }
+end
+
+---weights:sample, with on_sample(s) called for each sample as soon as it has ended.
+function policy.stream(self, p, o, on_sample, begun)
+  sched.need "weights:sample"
+  local request = make_request(self, p, o, begun)
+  local meter = request.run.meter
+  meter:reserve(request.n, "weights:sample")
+  local ok, g, cost = pcall(draw_request, self, p, request, on_sample)
+  meter:release(request.n)
+  if not ok then error(g, 0) end
+  request.run:charge(cost)
   return g
 end
 

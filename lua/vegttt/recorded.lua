@@ -133,7 +133,7 @@ local function new_group(dir, line, task)
   local text = run_files.blob(dir, line.prompt)
   local prompt = text and prompts.of(task, core.json_decode(text, "a recorded prompt")) or task:prompt()
   return setmetatable({ task = task, prompt = prompt, draw = line.draw, step = line.step, seen = line.seen, run = dir,
-    dropped = line.dropped, recorded = { dir = dir, weights = line.weights } }, policy.Group)
+    dropped = line.dropped, recorded = { dir = dir, weights = line.weights, prompt_sha = not text and line.prompt_sha or nil } }, policy.Group)
 end
 
 -- Fields of a sample that are read from its line when somebody asks, all of them at once.
@@ -174,13 +174,23 @@ end
 
 local function groups_of(dir) return seldom_collected(read_groups, dir) end
 
--- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself.
+local function has_rollouts(dir)
+  local file <close> = io.open(dir .. "/rollouts.jsonl", "r")
+  return file and file:read(1) ~= nil
+end
+
+-- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself. latest:
+-- those of the newest run that has some.
 local function dirs_of(pattern, own_dir)
-  local out = {}
+  local out, runs = {}, pattern == "latest" and run_files.all() or {}
+  for i = #runs, 1, -1 do
+    if not runs[i].parent and runs[i].dir ~= own_dir then out = dirs_of(runs[i].dir, own_dir) end
+    if #out > 0 then return out end
+  end
   for _, dir in ipairs(glob(pattern)) do
     for _, d in ipairs(core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")) do
       d = plain_path(d)
-      if core.exists(d .. "/rollouts.jsonl") and d ~= own_dir then out[#out + 1] = d end
+      if d ~= own_dir and has_rollouts(d) then out[#out + 1] = d end
     end
   end
   return out

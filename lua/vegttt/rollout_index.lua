@@ -13,7 +13,7 @@ local run_files = require "vegttt.run_files"
 
 local index = {}
 
-local version = "vegttt rollouts.index 2"
+local version = "vegttt rollouts.index 3"
 local least = 2000 -- samples from which on the index is kept: fewer are parsed faster than anybody notices
 
 -- Of a sample: where its line begins, its group and its verdict (0: none); then what a line says, texts as places in a list.
@@ -53,7 +53,7 @@ local function read_samples(dir, verdict_of)
     local name = ("%s/%s/%s/%s"):format(line.task, line.weights, line.draw, line.prompt_sha)
     local g = by[name]
     if not g then
-      g = { task = line.task, weights = line.weights, draw = line.draw, prompt = line.prompt, step = line.step, seen = line.seen, samples = {} }
+      g = { task = line.task, weights = line.weights, draw = line.draw, prompt = line.prompt, prompt_sha = line.prompt_sha, step = line.step, seen = line.seen, samples = {} }
       groups[#groups + 1], by[name] = g, g
     end
     local s = { at = at, key = line.key, i = line.i, seed = core.parse_u64(line.seed), n_tokens = line.n_tokens, finish = line.finish,

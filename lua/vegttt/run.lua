@@ -431,11 +431,6 @@ function Run:time_limit()
   return max and { at = self.began + max, error = time_error("main", max) }
 end
 
-function Run:check_budget(n, op)
-  self.meter:check_rollouts(n, op)
-  self:check_time(op)
-end
-
 -- ── what scripts call ────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Only plain data goes into files; weights are named by their id.

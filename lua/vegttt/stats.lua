@@ -25,6 +25,12 @@ end
 -- The method of a mean whose values are one per task.
 local function of_tasks(r) return (r.method:gsub("^mean", "mean over tasks")) end
 
+-- A share is in [0, 1], whatever the bootstrap of its spread says.
+local function within_shares(r)
+  if r.lo then r.lo, r.hi = math.max(0, r.lo), math.min(1, r.hi) end
+  return r
+end
+
 -- Share of hits among the samples of a task; per code: the mean over different codes of each one's share.
 local function share_of_task(samples, hits, per_code)
   local of, n_codes, sum = {}, 0, 0
@@ -58,7 +64,7 @@ local function share(op, of, is_hit, o)
     shares[i] = share_of_task(kept, hits, o.per == "code")
     n_samples = n_samples + #kept
   end
-  local r = intervals.mean_ci(shares, { bootstrap = 2000 })
+  local r = within_shares(intervals.mean_ci(shares, { bootstrap = 2000 }))
   r.n_samples, r.n_distinct, r.method = n_samples, groups.n_distinct(by), of_tasks(r)
   return r
 end
@@ -175,7 +181,7 @@ function stats.pass_at_k(of, k, o)
     need_k("vt.stats.pass_at_k", k, t.n)
     values[i] = formulas.pass_at_k(t.n, t.c, k)
   end
-  return over_tasks(values, by)
+  return within_shares(over_tasks(values, by))
 end
 
 ---Expected best speedup of k draws without replacement per task (0 when not correct, and, with copies = false, of a copy),
@@ -200,7 +206,7 @@ function stats.task_success(of, p, o)
   o = errors.options("vt.stats.task_success", o, { sure = "boolean", copies = "boolean" })
   local values, tasks, by = {}, counts("vt.stats.task_success", of, p, o)
   for i, t in ipairs(tasks) do values[i] = t.c > 0 and 1 or 0 end
-  return over_tasks(values, by)
+  return within_shares(over_tasks(values, by))
 end
 
 -- The curve of pass@k over tasks, each drawn once, or as often as `times` says.

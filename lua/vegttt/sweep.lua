@@ -65,12 +65,21 @@ local function dirs_of(parent)
   return dirs
 end
 
+-- A cell may use what is left of its parent's budget: with one, cells run one after another.
+local function limits_in(parent, rest)
+  local limits = {}
+  for k, v in pairs(parent.limits) do limits[k] = v end
+  limits.max_rollouts = rest
+  return limits
+end
+
 -- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
 local function run_cell(parent, made_by, c)
-  local values = c.values
+  local values, rest = c.values, parent.meter:reserve_rest "run:sweep"
   local ok, report = pcall(cell.run, parent, { experiment = made_by, given = c.given, name = cell_name(c),
-    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = parent.limits,
+    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, rest),
     parent = parent.id, dirs = dirs_of(parent), argv = parent.options.argv })
+  if rest then parent.meter:release(rest) end
   if ok and report.charged then
     parent:charge(report.charged)
     parent.meter:spend(report.spent)

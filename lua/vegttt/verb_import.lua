@@ -13,13 +13,13 @@ local verb = require "vegttt.verb_common"
 local import = {}
 
 -- Samples, their verdicts and rewards, as the run's records.
-local function put_rows(run, rows, task_of)
+local function put_rows(run, rows, task_of, source)
   local samples, numbers = {}, {}
   for i, row in ipairs(rows) do
     local task = task_of(row)
     local place = ("%s/%s/%s/%s"):format(task.id, row.step or 0, row.weights or "", row.draw or "")
     numbers[place] = (numbers[place] or 0) + 1
-    local s = foreign.sample(row, task, numbers[place], run)
+    local s = foreign.sample(row, task, numbers[place], run, source)
     run:keep_task(task)
     if not run.record.samples[s.key] then run.record:put_sample(s) end
     if row.reward then run.record:amend_sample(s.key, { reward = row.reward }) end
@@ -28,20 +28,24 @@ local function put_rows(run, rows, task_of)
   return samples
 end
 
--- Verdicts that the file holds. One code has one verdict in a run: the first that is given.
+-- Verdicts that the file holds. One code of a task has one verdict in a run; where several are given, that of the rule of
+-- foreign.one_verdict. Samples with one, correct ones, codes whose verdicts differ and the samples that have those.
 local function put_verdicts(run, rows, samples, task_of)
-  local known, n, n_correct = {}, 0, 0
+  local of, order, c = {}, {}, { judged = 0, correct = 0, differ = 0, differ_samples = 0 }
   for i, row in ipairs(rows) do
     local s = samples[i]
-    if row.correct ~= nil and s.code_sha then
-      local name = s.task .. "/" .. s.code_sha
-      local v = known[name] or foreign.verdict(row, task_of(row), s, run)
-      if not known[name] and not run.record.evals[v.key] then run.record:put_eval(v) end
-      known[name], n = v, n + 1
-      n_correct = n_correct + (v.correct and 1 or 0)
-    end
+    local name = row.correct ~= nil and s.task .. "/" .. s.code_sha
+    if name and not of[name] then of[name], order[#order + 1] = { s = s }, name end
+    if name then table.insert(of[name], row) end
   end
-  return n, n_correct
+  for _, name in ipairs(order) do
+    local one, differ = foreign.one_verdict(of[name])
+    local v = foreign.verdict(one, task_of(one), of[name].s, run)
+    if not run.record.evals[v.key] then run.record:put_eval(v) end
+    c.judged, c.correct = c.judged + #of[name], c.correct + (v.correct and #of[name] or 0)
+    if differ then c.differ, c.differ_samples = c.differ + 1, c.differ_samples + #of[name] end
+  end
+  return c
 end
 
 local function experiment_of(f, path, rows, task_of)
@@ -56,16 +60,16 @@ local function experiment_of(f, path, rows, task_of)
     main = function(view, p)
       local run = session.run "import"
       run.progress.stage = "reading"
-      local samples = put_rows(run, rows, task_of)
+      local samples = put_rows(run, rows, task_of, inputs.file_digest(path) or path)
       run:charge { rollouts = #samples }
-      local n, n_correct
+      local c
       if p.judge then
         run.progress.stage = "judging"
         local by_id = {}
         for _, row in ipairs(rows) do by_id[task_of(row).id] = task_of(row) end
-        n_correct, n = rejudge.judge(samples, function(id) return by_id[id] end, p.protocol), #samples
+        c = { correct = rejudge.judge(samples, function(id) return by_id[id] end, p.protocol), judged = #samples, differ = 0, differ_samples = 0 }
       else
-        n, n_correct = put_verdicts(run, rows, samples, task_of)
+        c = put_verdicts(run, rows, samples, task_of)
       end
       local t, of, order = view:table("tasks", { "task", "name", "n", "code" }), {}, {}
       for i, row in ipairs(rows) do
@@ -74,7 +78,8 @@ local function experiment_of(f, path, rows, task_of)
         of[task][1], of[task][2] = of[task][1] + 1, of[task][2] + (samples[i].code and 1 or 0)
       end
       for _, task in ipairs(order) do t:row(task.id, task.name, of[task][1], of[task][2]) end
-      return { samples = #samples, tasks = #order, judged = n, correct = n_correct }
+      c.samples, c.tasks = #samples, #order
+      return c
     end }
 end
 
@@ -101,11 +106,15 @@ local function run(f, words, argv)
   session.flags = { unsafe_jail = f["unsafe-jail"] }
   local rows, seen, left = foreign.read(path, map)
   local task_of = foreign.tasks(path)
-  for _, row in ipairs(rows) do task_of(row) end
+  foreign.find_code(path, rows, task_of, f.judge)
   local given = { file = path, map = f.map or "", judge = f.judge or false, protocol = f.protocol, model = f.model, seed = f.seed }
   local dir, result = rejudge.carry_out(experiment_of(f, path, rows, task_of), given, { "import", table.unpack(argv) },
     { run = f.run, fresh = f.fresh })
   verb.say("%d samples of %d tasks, %d judged, %d correct: %s", result.samples, result.tasks, result.judged, result.correct, dir)
+  if result.differ > 0 then
+    verb.say("  %d codes have verdicts that differ (%d samples): such a code counts as correct if all of them say so, with the median speedup and the widest interval",
+      result.differ, result.differ_samples)
+  end
   if #left > 0 then verb.say("  fields that nothing takes: %s", table.concat(left, ", ")) end
   say_absent(seen, f, #rows)
   return 0

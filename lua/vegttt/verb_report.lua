@@ -100,9 +100,10 @@ end
 
 local function kernel_section(t)
   local k, v = t.shown, t.shown.verdict
-  local head = ("<h3>%s</h3>\n<p>%s times the baseline, 95 %% interval %s to %s (%s against %s µs, protocol %s)%s.</p>\n"):format(
-    html.escape(task_name(t)), text.number(v.speedup, 4), text.value(v.speedup_lo, 4), text.value(v.speedup_hi, 4),
-    text.value(v.runtime_us or 0 / 0, 4), text.value(v.ref_us or 0 / 0, 4), html.escape(v.protocol),
+  local interval = v.speedup_lo and v.speedup_hi and (", 95 %% interval %s to %s"):format(text.value(v.speedup_lo, 4), text.value(v.speedup_hi, 4)) or ", no interval known"
+  local times = v.runtime_us and v.ref_us and ("%s against %s µs, "):format(text.value(v.runtime_us, 4), text.value(v.ref_us, 4)) or ""
+  local head = ("<h3>%s</h3>\n<p>%s times the baseline%s (%sprotocol %s)%s.</p>\n"):format(
+    html.escape(task_name(t)), text.number(v.speedup, 4), interval, times, html.escape(v.protocol),
     k.is_confirmed and ("; judged twice, the first time %s"):format(text.number(k.kernel.result.speedup, 4))
       or "; judged once: by the choice among many this is too high on average")
   if not t.task_of_run then return head .. html.code(k.code, most_code) end

@@ -200,7 +200,7 @@ describe("boa", function()
         end
         return n, at["adapter_model.safetensors"]
       end
-      local cut = support.execute(boa, given { k = 4, steps = 3 }, { root = root, limits = { max_rollouts = 20 } })
+      local cut = support.execute(boa, given { k = 4, steps = 3 }, { root = root, limits = { max_rollouts = 24 } })
       expect.equal(cut.status, "failed")
       expect.equal((optimisers(cut.run.dir)), 2)
       local r = run(boa, given { k = 4, steps = 3 }, { root = root })
@@ -249,6 +249,52 @@ describe("boa", function()
       expect.equal(r.status, "failed")
       expect.equal(r.value.kind, "budget")
       expect.contains(tostring(r.value), "raise --max-rollouts")
+    end)
+  end)
+
+  it("asks for no more than the budget, also where groups are drawn at once", function()
+    in_folder(function(root, _, given)
+      local r = support.execute(boa, given { k = 4, steps = 2 }, { root = root, limits = { max_rollouts = 7 } })
+      expect.equal(r.value.kind, "budget") -- two tasks of four samples: the second group has no room beside the first
+      expect.contains(tostring(r.value), "leaves 3 (4 charged), and 4 more are asked for")
+      expect.equal(r.counts.n_samples, 4)
+      expect.equal(r.run.meter.charged.rollouts, 4)
+      expect.equal(r.run.meter.reserved, 0)
+    end)
+  end)
+
+  it("gives what a failed group had reserved to the next", function()
+    in_folder(function(root)
+      local files = support.task_files(root)
+      local r = support.execute(support.main(function(_, p, vt)
+        local w, task = vt.policy(p.model):start(), vt.tasks({ ids = files.same })[1]
+        w:sample(task:prompt(), { n = 3, max_tokens = 2 })
+        expect.raises("drawn before", w.sample, w, task:prompt(), { n = 3, max_tokens = 2 })
+        pcall(vt.race, { function() w:sample(task:prompt(), { n = 3, max_tokens = 2, draw = "given up" }) end,
+          function() error "no" end })
+        w:sample(task:prompt(), { n = 3, max_tokens = 2, draw = "second" })
+        return {}
+      end), nil, { root = root .. "/runs", limits = { max_rollouts = 6 } })
+      expect.equal(r.status, "done")
+    end)
+  end)
+
+  it("divides the budget among the cells of a sweep", function()
+    in_folder(function(root)
+      core.write(root .. "/cell.lua", [[
+        local vt = require "vegttt"
+        return vt.experiment { name = "cell", doc = "", params = vt.params { x = { 1, "x" } }, main = function(_, p)
+          return { n = #vt.policy(p.model):start():sample(vt.tasks({ ids = "19" })[1]:prompt(), { n = p.x, max_tokens = 2 }) }
+        end }]])
+      local sweep = support.main(function(run, p, vt)
+        run:sweep(vt.load(root .. "/cell.lua"), vt.grid { x = { 1, 2, 3 } }, { fixed = { model = p.model }, jobs = 3 })
+        return {}
+      end, { name = "outer" })
+      local r = support.execute(sweep, nil, { root = root .. "/runs", limits = { max_rollouts = 4 } })
+      expect.equal(r.value.kind, "budget")
+      expect.equal(r.run.meter.charged.rollouts, 3) -- each its own four would be six
+      r = support.execute(sweep, nil, { root = root .. "/runs", limits = { max_rollouts = 2 } })
+      expect.equal(r.run.meter.charged.rollouts, 1) -- a cell that is recorded is charged too
     end)
   end)
 
