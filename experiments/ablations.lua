@@ -41,7 +41,7 @@ local function stratum(share) return share == 0 and "none" or share < 0.3 and "b
 -- The rows of a cell: every step's score, and each task's first and best share.
 local function read_cell(dir)
   local groups, steps, per_task = vt.rollouts(dir), {}, {}
-  for i, drawn in ipairs(vt.sort_by(vt.group_by(groups, "step"), "key")) do
+  for i, drawn in ipairs(vt.sort_by(vt.group_by(groups, "place"), "key")) do
     steps[i] = { step = drawn.key, scores = vt.scores(drawn), groups = drawn }
     for j, row in ipairs(vt.stats.by_task(drawn)) do
       per_task[j] = per_task[j] or { first = row.fast_1_sure }

@@ -60,7 +60,7 @@ return vt.experiment {
       end
       run:stage(("step %d of %d"):format(step, p.steps))
       local weights = policy:snapshot("step" .. step)
-      local groups = vt.draw(weights, tasks, p, { draw = learner:draw(step) })
+      local groups = vt.draw(weights, tasks, p, { draw = learner:draw(step), place = step })
       local s = vt.scores(groups)
       drawn[step + 1] = groups
       steps[step + 1] = { step = step, groups = groups, weights = weights, scores = s }
@@ -92,7 +92,7 @@ return vt.experiment {
     local fresh
     if p.redraw then
       run:stage(("step %d again"):format(best.step))
-      local again = vt.draw(best.weights, tasks, p, { draw = "fresh" })
+      local again = vt.draw(best.weights, tasks, p, { draw = "fresh", place = best.step })
       fresh = vt.scores(again)
       run:statistics("fresh draw of step " .. best.step, again)
       local gains = { {}, {} }

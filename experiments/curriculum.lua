@@ -44,7 +44,7 @@ return vt.experiment {
         for step = 1, p.steps do
           run:stage(("batch %d, update %d"):format(i, step))
           if step > 1 then drawn[i] = vt.draw(policy:snapshot(("batch%d_step%d"):format(i, step - 1)), batches[i], p,
-            { draw = learner:draw(("%d/%d"):format(i, step)) }) end
+            { draw = learner:draw(("%d/%d"):format(i, step)), place = (i - 1) * p.steps + step - 1 }) end
           learner:step(policy, drawn[i], { batch = i })
         end
       end
@@ -52,7 +52,7 @@ return vt.experiment {
       after[i], drawn = {}, {}
       for j, tasks in ipairs(batches) do
         run:stage(("%d learnt, batch %d"):format(i, j))
-        drawn[j] = vt.draw(weights, tasks, p, { draw = learner:draw(("learnt%d"):format(i)) })
+        drawn[j] = vt.draw(weights, tasks, p, { draw = learner:draw(("learnt%d"):format(i)), place = i * p.steps })
         local s, ids = vt.scores(drawn[j]), {}
         for n, task in ipairs(tasks) do ids[n] = task.id end
         after[i][j] = s.sample_fast_1_sure

@@ -53,7 +53,7 @@ return vt.experiment {
         for j, node in ipairs(archives[i]:pick(p.groups)) do asked[#asked + 1] = { task = task, i = i, j = j, node = node } end
       end
       local groups = vt.map(asked, function(a)
-        return vt.draw(weights, { a.task }, p, { draw = ("%s/%d"):format(learner:draw(step), a.j),
+        return vt.draw(weights, { a.task }, p, { draw = ("%s/%d"):format(learner:draw(step), a.j), place = step,
           prompt = function(task) return prompt_of(task, a.node, p) end })[1]
       end)
       local n_from, n_nodes, log = 0, 0, 0

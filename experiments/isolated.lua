@@ -9,7 +9,7 @@ local function adapt(run, policy, task, p)
   for step = 0, p.steps do
     if step > 0 then learner:step(policy, drawn, { task = task.id }) end
     local weights = policy:snapshot(("task%d_step%d"):format(task.id, step))
-    drawn = vt.draw(weights, { task }, p, { draw = learner:draw(step) })
+    drawn = vt.draw(weights, { task }, p, { draw = learner:draw(step), place = step })
     local s = vt.scores(drawn)
     steps[#steps + 1] = { step = step, groups = drawn, scores = s }
     run:log("step", { task = task.id, step = step, sample_fast_1 = s.sample_fast_1, sample_fast_1_sure = s.sample_fast_1_sure, sample_correct = s.sample_correct })

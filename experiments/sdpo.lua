@@ -90,7 +90,7 @@ return vt.experiment {
       run:stage(("step %d of %d"):format(step, p.steps))
       local weights = policy:snapshot("step" .. step)
       average = policy:average(average, weights, p.ema)
-      local groups = vt.draw(weights, tasks, p)
+      local groups = vt.draw(weights, tasks, p, { place = step })
       local s, asked, kl = vt.scores(groups), nil, vt.kl(policy:start(), groups)
       all[#all + 1], first, last = groups, first or s, s
       local is_last = step == p.steps or stop:offer(s.sample_fast_1_sure, { step = step }) == "stop"

@@ -201,8 +201,10 @@ function vt.learner(run, p) end
 ---@field top fun(self, p: vt.Prompt|integer[], tokens: integer[], k: integer, o?: { bill?: "student"|"teacher" }): { ids: integer[], logprobs: vt.Vector } [waits] the k likeliest tokens at each position, likeliest first
 ---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
----draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
----@class vt.SampleOpts : { n: integer, draw?: string, temperature?: number, max_tokens?: integer, top_p?: number, top_k?: integer, min_p?: number, stop?: string[], prefix?: string, again?: boolean }
+---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true. place: the step of
+---the trajectory that this draw is, by which records are read; the weights' step by default, which stands still where an update
+---was skipped or none was made.
+---@class vt.SampleOpts : { n: integer, draw?: string, place?: integer, temperature?: number, max_tokens?: integer, top_p?: number, top_k?: integer, min_p?: number, stop?: string[], prefix?: string, again?: boolean }
 
 ---The options of weights:sample that parameters hold (n = p.k), with those of o over them.
 ---@param p vt.Params
@@ -225,7 +227,7 @@ function vt.prompt(task, p) end
 ---@return vt.Group[]
 function vt.draw(weights, tasks, p, o) end
 
----The judged samples that an offline script works on: those of step p.step in the recorded runs that p.from names, else a
+---The judged samples that an offline script works on: those at place p.step in the recorded runs that p.from names, else a
 ---draw of its own. Runs of several models, or with several prompts for a task, are refused. [waits]
 ---@param p vt.Params of vt.gather_params
 ---@return vt.Group[]

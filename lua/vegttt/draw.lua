@@ -111,7 +111,7 @@ function run.class:kernels(groups, o)
   local out, best = self:table("kernels", columns), eval.best(groups)
   for _, b in ipairs(best) do
     local v, first = b.verdict, b.first
-    local cells = { task = b.task.id, name = b.task.name, step = b.sample and b.sample.weights.step,
+    local cells = { task = b.task.id, name = b.task.name, step = b.sample and b.sample.place,
       speedup = v and v.speedup, lo = v and v.speedup_lo, hi = v and v.speedup_hi, first = first and first.speedup,
       tried = b.n_tried }
     local row = {}

@@ -53,7 +53,7 @@ function gather.groups(p)
   if p.from == "" then return draw.groups(policy.open(p.model):start(), tasks.get(p), p) end
   local out = {}
   for _, g in ipairs(recorded.rollouts(p.from)) do
-    if (g.step or 0) == p.step then out[#out + 1] = g end
+    if g.place == p.step then out[#out + 1] = g end
   end
   if #out == 0 then errors.raise("usage", "vt.gather", ("no samples of step %d in %s"):format(p.step, p.from)) end
   check_one_source(out)

@@ -394,3 +394,47 @@ describe("a learner", function()
     end)
   end)
 end)
+
+describe("a draw's place in the trajectory", function()
+  it("is its own under the frozen null, where the weights stay at step 0", function()
+    in_folder(function(root, files)
+      local r = run("boa", { k = 6, steps = 2, null = "frozen", tasks = { files.same } }, root)
+      reader(root, function(vt)
+        local places = {}
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          expect.equal(g.weights.step, 0)
+          places[#places + 1] = ("%s %d"):format(g.draw, g.place)
+          expect.equal(g[1].place, g.place)
+        end
+        table.sort(places)
+        expect.equal(table.concat(places, ", "), ("fresh %d, frozen0 0, frozen1 1, frozen2 2"):format(r.value.step))
+        local t = rows(r, "trajectory")
+        for _, set in ipairs(vt.group_by(vt.filter(vt.rollouts(r.run.dir), function(g) return g.draw ~= "fresh" end), "place")) do
+          expect.near(vt.scores(set).distinct, t[set.key + 1].distinct, 1e-9)
+        end
+      end)
+    end)
+  end)
+
+  it("makes of a frozen sweep as many rows as steps, and of a skipped update a step", function()
+    in_folder(function(root, files)
+      local r = run("lr_sweep", { k = 6, steps = 2, null = "frozen", lr = { 1e-5 }, tasks = { files.same } }, root)
+      local t = rows(r, "steps")
+      expect.equal(#t, 3)
+      for i, row in ipairs(t) do expect.equal(row.step, i - 1) end
+      local a = run("ablations", { k = 6, steps = 2, null = "frozen", which = "temperature", values = { 1.0 }, tasks = { files.same } }, root)
+      expect.equal(rows(a, "cells")[1].rollouts, 18)
+      local best = 0
+      for _, row in ipairs(t) do best = math.max(best, row.sample_fast_1_sure) end
+      expect.near(rows(a, "cells")[1].best_fast_1_sure, best, 1e-9, "the same draws, the best of three steps")
+    end)
+  end)
+
+  it("is read by gather and by derived tables", function()
+    in_folder(function(root, files)
+      local r = run("boa", { k = 6, steps = 1, null = "frozen", redraw = false, tasks = { files.same } }, root)
+      local presort = run("presort", { from = r.run.dir, step = 1 }, root)
+      expect.equal(presort.value.groups, 1)
+    end)
+  end)
+end)
