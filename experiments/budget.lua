@@ -38,6 +38,7 @@ return vt.experiment {
     total = { 24, "rollouts per task in every arm", min = 2 },
     k = { 8, "rollouts per task and gradient step", min = 2 },
     steps = { 2, "the largest s", min = 0 },
+    patience = false, -- every arm spends all of its budget
   },
 
   plan = function(p)

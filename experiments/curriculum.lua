@@ -16,6 +16,7 @@ return vt.experiment {
     k = { 8, "rollouts per task and step", min = 2 },
     steps = { 1, "gradient steps per batch" },
     batches = { "4,5;14,15;28,30", "batches of tasks, in the order in which they are learnt" },
+    tasks = false, max_tasks = false, patience = false,
     order = { "given", "order of the batches", choices = { "given", "reversed", "shuffled" } },
   },
 

@@ -30,6 +30,7 @@ return vt.experiment {
     tasks = { "4,14", "problem ids or task files; empty = the whole subset", list = true },
     reward = { "raw" },
     advantage = { "entropic" },
+    patience = false,
     c = { 1.0, "weight of exploration in PUCT", min = 0 },
   },
 

@@ -34,7 +34,7 @@ function vt.experiment(e) end
 
 ---Parameters every sampling script shares: model, k = 32, temperature, max_tokens, top_p = 1, top_k = 0, min_p = 0, stop,
 ---seed = 42. Those without a default come from the model record. What `extra` says of a shared parameter replaces that
----part of its declaration; `extend` must be said again.
+---part of its declaration; `extend` must be said again; `name = false` takes it away.
 ---@param extra? table<string, vt.Param> merged over them
 ---@return table<string, vt.Param>
 function vt.params(extra) end
@@ -56,6 +56,12 @@ function vt.adapt_params(extra) end
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.gather_params(extra) end
+
+---Whether a parameter was given, and does not stand at what the script, a preset or the model's record says.
+---@param p vt.Params
+---@param name string
+---@return boolean
+function vt.is_given(p, name) end
 
 ---Ends the run: what is wrong with its parameters, in one sentence to whoever started it (exit code 2, no stack). Before
 ---anything is drawn is the time for it.
