@@ -72,12 +72,16 @@ return vt.experiment {
       run:statistics("step " .. step, groups)
       if step < p.steps then learner:step(policy, groups) end
     end
-    run:plot("steps", { data = t, x = "step", y = "speedup", title = "Best so far",
+    run:plot("steps", { data = t, x = "step", y = "speedup", title = "Best so far, by first verdicts",
       y_label = "geometric mean over tasks" })
-    run:kernels(all, { steps = true })
-    local speedups = {}
-    for i, archive in ipairs(archives) do speedups[i] = vt.max_by(archive.nodes, "value").value end
-    run:statistics("best so far", { log_speedup = vt.stats.mean_ci(speedups) })
-    return { speedup = math.exp(vt.stats.mean(speedups)) }
+    -- The archive's value is the best of many first verdicts; what a task has is what its kernel was worth when judged again.
+    local first, again = {}, {}
+    for i, archive in ipairs(archives) do first[i] = vt.max_by(archive.nodes, "value").value end
+    for i, b in ipairs(run:kernels(all, { steps = true })) do
+      again[i] = b.verdict and b.verdict.correct and math.log(b.verdict.speedup) or 0
+    end
+    run:statistics("best, by first verdicts", { log_speedup = vt.stats.mean_ci(first) })
+    run:statistics("best, judged again", { log_speedup = vt.stats.mean_ci(again) })
+    return { speedup = math.exp(vt.stats.mean(again)), first_speedup = math.exp(vt.stats.mean(first)) }
   end,
 }

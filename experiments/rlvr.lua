@@ -69,7 +69,7 @@ return vt.experiment {
       run:statistics("step " .. step, groups)
       run:log("evaluation", { step = step, sample_correct = s.sample_correct, sample_fast_1_sure = s.sample_fast_1_sure, kl_start = kl })
       stopped = broken(s, kl, p)
-      if not stopped and best:offer(s.sample_fast_1_sure, { step = step, weights = weights }) == "stop" then
+      if not stopped and best:offer(s.sample_fast_1_sure, { step = step, draw = groups[1].draw, weights = weights }) == "stop" then
         stopped = ("no better evaluation for %d in a row"):format(p.patience)
       end
       return stopped
@@ -88,6 +88,6 @@ return vt.experiment {
       y_label = "share of samples" })
     local chosen = best:best()
     if chosen then run:save("selected", chosen.weights) end
-    return { step = chosen and chosen.step, fast_1_sure = chosen and chosen.score, stopped = stopped or "" }
+    return { step = chosen and chosen.step, draw = chosen and chosen.draw, fast_1_sure = chosen and chosen.score, stopped = stopped or "" }
   end,
 }

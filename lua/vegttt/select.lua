@@ -261,7 +261,7 @@ function select_.check(rule)
   local ok, e = pcall(select_.apply, rule, made_up)
   if not ok then
     local why = tostring(e):gsub("^[^\n]-:%d+: ", ""):gsub("\n.*", "")
-    errors.usage("rule '%s' fails on groups of made-up samples, of %s: %s", rule.name, table.concat(made_up_sizes, ", "), why)
+    errors.usage("rule '%s' fails on a group of made-up samples: %s", rule.name, why)
   end
   return rule
 end

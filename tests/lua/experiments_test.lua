@@ -85,7 +85,17 @@ describe("isolated", function()
         for k, v in pairs(given) do g[k] = v end
         return g
       end
-      local both = rows(run("isolated", with { files.same, files.negated }, root), "tasks")
+      local isolated = run("isolated", with { files.same, files.negated }, root)
+      local both = rows(isolated, "tasks")
+      reader(root, function(vt)
+        local n = 0
+        for _, g in ipairs(vt.filter(vt.rollouts(isolated.run.dir), function(x) return x.draw == "fresh" end)) do
+          n = n + 1
+          expect.equal(g.place, isolated.value.steps[tostring(g.task.id)], "a second draw of the step that the task chose")
+        end
+        expect.equal(n, 2)
+      end)
+      expect.equal(isolated.meter.charged.rollouts, 2 * 6 * 4)
       expect.equal(#both, 6)
       local n = 0
       for _, file in ipairs { files.same, files.negated } do
@@ -355,6 +365,15 @@ describe("a preset", function()
       expect.equal(short.temperature, 0.4)
       expect.equal(short.max_tokens, 512)
       expect.equal(m.params.resolve(vt.load("experiments/best_of_n.lua").params, { preset = "paper-a" }, "flag").k, 64)
+      local function of(script, preset) return m.params.resolve(vt.load(("experiments/%s.lua"):format(script)).params, { preset = preset }, "flag") end
+      for _, name in ipairs { "paper-a", "paper-b", "report" } do
+        local outer, sdpo = of("rlvr", name), of("sdpo", name)
+        expect.equal(("%d %d %d %d"):format(outer.k, outer.steps, outer.batch, outer.eval_every), "8 40 8 10")
+        expect.equal(#sdpo.tasks * sdpo.k * (sdpo.steps + 1), 320, "the papers' rollouts of SDPO")
+        expect.equal(of("isolated", name).k, 32)
+      end
+      local discover = of("discover", "discover")
+      expect.equal(("%d %d %d"):format(discover.k, discover.groups, discover.steps), "64 8 50")
       local none = m.params.resolve(declared, {}, "flag")
       expect.equal(none.reward, "default")
     end)
@@ -370,6 +389,9 @@ describe("discover", function()
       expect.equal(t[1].from_archive, 0)
       expect.truthy(t[2].from_archive >= 1, "a group goes on from a kernel")
       expect.truthy(t[2].speedup >= t[1].speedup - 1e-9, "the best so far stays")
+      local kernel = rows(r, "kernels")[1]
+      expect.near(r.value.speedup, tonumber(kernel.speedup) or 1, 1e-4 * r.value.speedup, "of the second verdict, not the first")
+      expect.near(r.value.first_speedup, t[2].speedup, 1e-4 * r.value.first_speedup)
       reader(root, function(vt)
         local n = 0
         for _, g in ipairs(vt.rollouts(r.run.dir)) do
