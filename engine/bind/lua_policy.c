@@ -246,8 +246,8 @@ static void release_open(struct vt_op *op)
         end_opening(o);
 }
 
-/* core.policy_open(spec, { rank, alpha, targets (bits), seed, stored_optimizer, reset, max_memory, fp32, chat }) -> op
- * that gives handle, info; its pieces are lines of progress. */
+/* core.policy_open(spec, { rank, alpha, targets (bits), seed, stored_optimizer, reset, max_memory, fp32, chat,
+ * trace_http }) -> op that gives handle, info; its pieces are lines of progress. */
 static int l_open(lua_State *L)
 {
     vt_err err;
@@ -263,6 +263,7 @@ static int l_open(lua_State *L)
         .max_memory = (uint64_t)vt_lua_int(L, 2, "max_memory", 0),
         .fp32 = vt_lua_bool(L, 2, "fp32", false),
         .chat = vt_lua_str(L, 2, "chat", ""),
+        .trace_http = vt_lua_str(L, 2, "trace_http", ""),
         .lease = b->lease,
         .progress = progress_line,
     };

@@ -41,10 +41,17 @@ static void release_sample(struct vt_op *op)
     free(s->prompt);
 }
 
+/* What a server does not say is an empty vector. */
+static void push_logprobs(lua_State *L, const float *v, int n, const char *key)
+{
+    vt_vector_push_f32(L, v, v ? (size_t)n : 0);
+    lua_setfield(L, -2, key);
+}
+
 static void push_one(lua_State *L, const struct vt_sample *x)
 {
     static const char *const finish[] = {"stop", "length", "error"};
-    lua_createtable(L, 0, 6);
+    lua_createtable(L, 0, 7);
     lua_pushlstring(L, x->text ? x->text : "", x->text_len);
     lua_setfield(L, -2, "text");
     lua_createtable(L, x->n_tokens, 0);
@@ -53,10 +60,10 @@ static void push_one(lua_State *L, const struct vt_sample *x)
         lua_rawseti(L, -2, t + 1);
     }
     lua_setfield(L, -2, "tokens");
-    vt_vector_push_f32(L, x->logprobs, (size_t)x->n_tokens);
-    lua_setfield(L, -2, "logprobs");
-    vt_vector_push_f32(L, x->logprobs_behaviour, (size_t)x->n_tokens);
-    lua_setfield(L, -2, "logprobs_behaviour");
+    lua_pushinteger(L, x->n_tokens);
+    lua_setfield(L, -2, "n_tokens");
+    push_logprobs(L, x->logprobs, x->n_tokens, "logprobs");
+    push_logprobs(L, x->logprobs_behaviour, x->n_tokens, "logprobs_behaviour");
     lua_pushstring(L, finish[x->finish]);
     lua_setfield(L, -2, "finish");
     if (x->stop >= 0) {
@@ -65,7 +72,7 @@ static void push_one(lua_State *L, const struct vt_sample *x)
     }
 }
 
-/* -> array of { text, tokens, logprobs, logprobs_behaviour, finish, stop (number of the stop string) } */
+/* -> array of { text, tokens, n_tokens, logprobs, logprobs_behaviour, finish, stop (number of the stop string) } */
 static int push_sample(lua_State *L, struct vt_op *op, int idx)
 {
     struct sample_op *s = (struct sample_op *)op;
@@ -96,12 +103,14 @@ static void free_part(struct vt_part *part)
     free(part);
 }
 
-static void *copy_array(const void *p, int n, size_t size)
+/* True when *out is a copy, or NULL because there is nothing to copy. */
+static bool copy_array(const void *p, int n, size_t size, void *out)
 {
-    void *copy = vt_alloc_array((size_t)n + 1, size);
-    if (copy && p)
+    void *copy = p ? vt_alloc_array((size_t)n + 1, size) : NULL;
+    if (copy)
         memcpy(copy, p, (size_t)n * size);
-    return copy;
+    memcpy(out, &copy, sizeof copy);
+    return copy || !p;
 }
 
 /* Policy thread. */
@@ -114,11 +123,11 @@ static void sample_ended(void *arg, int i)
         return;
     p->part = (struct vt_part){.op = &s->op, .i = i, .push = push_part, .free = free_part};
     p->s = *x;
-    p->s.tokens = copy_array(x->tokens, x->n_tokens, sizeof *x->tokens);
-    p->s.logprobs = copy_array(x->logprobs, x->n_tokens, sizeof *x->logprobs);
-    p->s.logprobs_behaviour = copy_array(x->logprobs_behaviour, x->n_tokens, sizeof *x->logprobs_behaviour);
-    p->s.text = copy_array(x->text, (int)x->text_len, 1);
-    if (p->s.tokens && p->s.logprobs && p->s.logprobs_behaviour && p->s.text)
+    bool ok = copy_array(x->tokens, x->n_tokens, sizeof *x->tokens, &p->s.tokens);
+    ok = copy_array(x->logprobs, x->n_tokens, sizeof *x->logprobs, &p->s.logprobs) && ok;
+    ok = copy_array(x->logprobs_behaviour, x->n_tokens, sizeof *x->logprobs_behaviour, &p->s.logprobs_behaviour) && ok;
+    ok = copy_array(x->text, (int)x->text_len, 1, &p->s.text) && ok;
+    if (ok)
         vt_part_post(&p->part);
     else
         free_part(&p->part);

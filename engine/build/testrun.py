@@ -52,8 +52,8 @@ def discover(root, build, is_full=False):
     for p in sorted(root.glob("tests/unit/*.sh")) + sorted(root.glob("tests/cli/run.sh")) + \
             sorted(root.glob("tests/kill/*.sh")) + sorted(root.glob("tests/readme/*.sh")):
         tests.append(Test(f"{p.parent.name}_{p.stem}", ["sh", str(p)]))
-    for p in sorted(root.glob("tests/unit/*.py")):
-        tests.append(Test(f"unit_{p.stem}", [sys.executable, str(p)]))
+    for p in sorted(root.glob("tests/unit/*.py")) + sorted(root.glob("tests/real/*.py")): # real: skipped where no such server is
+        tests.append(Test(f"{p.parent.name}_{p.stem}", [sys.executable, str(p)]))
     if is_full:
         tests.append(Test("fuzz", [sys.executable, str(root / "tests" / "fuzz" / "run.py")]))
     if (root / "tests" / "lua").is_dir():

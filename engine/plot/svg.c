@@ -10,6 +10,7 @@
 enum { WIDTH = 720, HEIGHT = 440, LEFT = 72, RIGHT = 160, TOP = 40, BOTTOM = 56 };
 /* Text has no measure here: a letter of 12 pixels is taken to be 7 wide, which is more than most are. */
 enum { LETTER = 7, MAX_LABEL = 16, SLANT = 35 };
+enum { MAX_TICKS = 100 };
 
 static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
                                       "#E69F00", "#56B4E9", "#F0E442", "#000000"};
@@ -128,7 +129,7 @@ static void pad(struct axis *a, double share)
 {
     double span = a->hi - a->lo;
 
-    if (span <= 0)
+    if (span <= 1e-9 * fmax(fabs(a->lo), fabs(a->hi))) /* the same value, but for its last bits */
         span = a->hi != 0 ? fabs(a->hi) : 1;
     a->lo -= share * span;
     a->hi += share * span;
@@ -156,12 +157,28 @@ static double step_of(const struct axis *a, bool is_whole)
     return a->log || is_whole ? fmax(1, step) : step;
 }
 
+/* The n-th tick, in units of the axis. They are counted, so that an axis as narrow as the last bits
+ * of its values ends, too. */
+static double tick(const struct axis *a, double step, int n)
+{
+    double t = (ceil(a->lo / step) + n) * step;
+
+    return fabs(t) < 1e-9 * step ? 0 : t;
+}
+
+static int n_ticks(const struct axis *a, double step)
+{
+    double n = floor(a->hi / step + 1e-9) - ceil(a->lo / step) + 1;
+
+    return n > 0 ? (int)fmin(n, MAX_TICKS) : 0;
+}
+
 static void draw_y_axis(struct chart *c)
 {
     double step = step_of(&c->y, c->is_whole[1]);
 
-    for (double t = ceil(c->y.lo / step) * step; t <= c->y.hi + 1e-9 * step; t += step) {
-        double v = c->y.log ? pow(c->y.log, t) : (fabs(t) < 1e-9 * step ? 0 : t);
+    for (int n = 0; n < n_ticks(&c->y, step); n++) {
+        double t = tick(&c->y, step, n), v = c->y.log ? pow(c->y.log, t) : t;
         double at = to_pixel(&c->y, v);
 
         vt_buf_printf(c->out, "<line x1=\"%d\" y1=\"%.2f\" x2=\"%d\" y2=\"%.2f\" stroke=\"#ddd\"/>", LEFT, at,
@@ -241,8 +258,10 @@ static void draw_x_axis(struct chart *c)
         return;
     }
     step = step_of(&c->x, c->is_whole[0]);
-    for (double t = ceil(c->x.lo / step) * step; t <= c->x.hi + 1e-9 * step; t += step)
-        x_tick(c, c->x.log ? pow(c->x.log, t) : (fabs(t) < 1e-9 * step ? 0 : t), NULL);
+    for (int n = 0; n < n_ticks(&c->x, step); n++) {
+        double t = tick(&c->x, step, n);
+        x_tick(c, c->x.log ? pow(c->x.log, t) : t, NULL);
+    }
 }
 
 static void draw_frame(struct chart *c)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * backends.c: the list of backends.h. The CPU's comes first until the GPU's trains as it does; VEGTTT_BACKEND=cuda asks
- * for a GPU, VEGTTT_DEVICES=0,1 for several.
+ * backends.c: the lists of backends.h. The CPU's comes first until the GPU's trains as it does; VEGTTT_BACKEND=cuda
+ * asks for a GPU, VEGTTT_DEVICES=0,1 for several.
  */
 #include "policy/backends.h"
 #include "cpu/lm_cpu.h"
+#include "policy/openai.h"
+#include "policy/tinker.h"
 #include <stdlib.h>
 #ifdef VEGTTT_HAS_CUDA
 #include "cuda/cuda.h"
@@ -26,3 +28,5 @@ vt_status vt_lm_asked(struct vt_lm_opts *o, vt_err *err)
     o->backend = name && *name ? name : NULL;
     return vt_devices_asked("VEGTTT_DEVICES", &o->devices, err);
 }
+
+const struct vt_policy_backend *const vt_policy_served[] = {&vt_policy_openai, &vt_policy_tinker, NULL};

@@ -38,6 +38,7 @@ void vt_policy_unref(vt_policy *p)
     free(p->record);
     free(p->spec);
     free(p->chat);
+    free(p->trace_http);
     free(p);
 }
 

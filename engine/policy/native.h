@@ -43,7 +43,7 @@ struct vt_native {
     struct vt_policy_text text;
     vt_lm *lm;
     char digest[65];
-    char tokens_digest[65]; /* of what tokens mean: two folders with the same tensors may write different texts */
+    char tokens_digest[65];   /* of what tokens mean: two folders with the same tensors may write different texts */
     struct vt_worker *worker; /* for files */
 
     pthread_mutex_t mutex;

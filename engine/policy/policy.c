@@ -3,14 +3,15 @@
  * policy.c: the door of policies: which backend a spec belongs to, opening and closing, and the checks that every
  * request passes once, here, whatever serves it.
  *
- * A spec "SCHEME:…" belongs to the backend of that scheme; every other one is a model on this machine. A new backend is
- * one file and one line in `schemes`. A scheme that is known without a backend is refused by name.
+ * A spec "SCHEME:…" belongs to the backend of that scheme (backends.c lists them); every other one is a model on this
+ * machine.
  *
  * Handles outlive the policy they came from: closing takes the backend's state out of them, and the memory of the
  * policy itself goes with the last of them.
  */
 #include "base/alloc.h"
 #include "base/limits.h"
+#include "policy/backends.h"
 #include "policy/native.h"
 #include "policy/request.h"
 #include <ctype.h>
@@ -19,11 +20,7 @@
 
 #define DEFAULT_SPEC VT_DEFAULT_MODEL "+fast"
 
-static const struct {
-    const char *scheme;
-    const struct vt_policy_backend *backend; /* NULL: not in this version */
-} schemes[] = {{"tinker", NULL}, {"openai", NULL}};
-enum { N_SCHEMES = sizeof schemes / sizeof schemes[0], MAX_ADDED = 4 };
+enum { MAX_ADDED = 4 };
 
 static pthread_mutex_t added_mutex = PTHREAD_MUTEX_INITIALIZER;
 static const struct vt_policy_backend *added[MAX_ADDED]; /* guarded by added_mutex */
@@ -72,20 +69,13 @@ static vt_status backend_of(const char *spec, const struct vt_policy_backend **o
         if (is_scheme(added[i]->scheme, spec, n))
             *out = added[i];
     pthread_mutex_unlock(&added_mutex);
-    for (int i = 0; i < N_SCHEMES && !*out; i++) {
-        if (!is_scheme(schemes[i].scheme, spec, n))
-            continue;
-        *out = schemes[i].backend;
-        if (!*out)
-            return vt_fail(err, VT_EUNSUPPORTED,
-                           "the model \"%s\" is served remotely, and this version of vegttt runs models on this "
-                           "machine only: use %s, a .gguf file or a Hugging Face folder",
-                           spec, vt_model_default());
-    }
+    for (size_t i = 0; vt_policy_served[i] && !*out; i++)
+        if (is_scheme(vt_policy_served[i]->scheme, spec, n))
+            *out = vt_policy_served[i];
     if (!*out)
         return vt_fail(err, VT_EINVAL,
-                       "the model \"%s\" names no backend that vegttt knows: name %s, a .gguf file or a "
-                       "Hugging Face folder (write ./%s for a file of that name)",
+                       "the model \"%s\" names no backend that vegttt knows: name %s, a .gguf file, a Hugging Face "
+                       "folder or openai:URL#MODEL (write ./%s for a file of that name)",
                        spec, vt_model_default(), spec);
     return VT_OK;
 }
@@ -120,11 +110,13 @@ static vt_status new_policy(const char *spec, const struct vt_policy_opts *o, vt
     if (p) {
         p->spec = vt_strdup(spec);
         p->chat = vt_strdup(o && o->chat ? o->chat : "");
+        p->trace_http = vt_strdup(o && o->trace_http ? o->trace_http : "");
     }
-    if (!p || !p->spec || !p->chat) {
+    if (!p || !p->spec || !p->chat || !p->trace_http) {
         if (p) {
             free(p->spec);
             free(p->chat);
+            free(p->trace_http);
         }
         free(p);
         return vt_fail(err, VT_ENOMEM, "out of memory for the policy %s", spec);
@@ -137,6 +129,7 @@ static vt_status new_policy(const char *spec, const struct vt_policy_opts *o, vt
     if (o)
         p->opts = *o;
     p->opts.chat = p->chat;
+    p->opts.trace_http = p->trace_http;
     p->opts.rank = p->opts.rank > 0 ? p->opts.rank : 16;
     p->opts.alpha = p->opts.alpha > 0 ? p->opts.alpha : 32;
     *out = p;
@@ -290,7 +283,7 @@ static vt_status check_sample(const vt_policy *p, const struct vt_sample_request
     VT_TRY(vt_limit_check(VT_LIMIT_TOP_P, (double)r->top_p, err));
     VT_TRY(vt_limit_check(VT_LIMIT_TOP_K, r->top_k, err));
     VT_TRY(vt_limit_check(VT_LIMIT_MIN_P, (double)r->min_p, err));
-    if (r->n_prompt > p->caps.n_ctx || r->max_tokens > p->caps.n_ctx - r->n_prompt)
+    if (p->caps.n_ctx > 0 && (r->n_prompt > p->caps.n_ctx || r->max_tokens > p->caps.n_ctx - r->n_prompt))
         return vt_fail(err, VT_ELIMIT,
                        "the prompt has %d tokens and max_tokens is %d: together they pass the model's context of %d",
                        r->n_prompt, r->max_tokens, p->caps.n_ctx);
@@ -331,7 +324,8 @@ static vt_status check_score(const vt_policy *p, const struct vt_score_request *
     if (r->k < 0 || r->k > VT_MAX_TARGETS)
         return vt_fail(err, VT_EINVAL, "cannot score %d targets a position: take 1 to %d", r->k, VT_MAX_TARGETS);
     for (int i = 0; i < r->n_rows; i++)
-        if (r->n_prompt > p->caps.n_ctx || r->n[i] < 0 || r->n[i] > p->caps.n_ctx - r->n_prompt)
+        if (r->n[i] < 0 ||
+            (p->caps.n_ctx > 0 && (r->n_prompt > p->caps.n_ctx || r->n[i] > p->caps.n_ctx - r->n_prompt)))
             return vt_fail(err, VT_ELIMIT,
                            "completion %d has %d tokens after a prompt of %d: the model's context is %d", i + 1,
                            r->n[i], r->n_prompt, p->caps.n_ctx);

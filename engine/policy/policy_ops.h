@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * policy_ops.h: what a policy backend implements, and what the door (policy.c, request.c, update.c, identity.c) does
- * for it. A backend is one table of operations in one file of its own; policy.c's list of schemes names it, or a host
+ * for it. A backend is one table of operations in files of its own; the list in backends.c names it, or a host
  * program adds it with vt_policy_backend_add.
  *
  * A request reaches its operation checked: handles belong to this policy, sizes are sane, the caps allow it; weights
@@ -129,8 +129,8 @@ struct vt_policy_backend {
 
 struct vt_policy {
     const struct vt_policy_backend *backend;
-    char *spec, *chat;
-    struct vt_policy_opts opts; /* with defaults filled in; chat is a copy */
+    char *spec, *chat, *trace_http;
+    struct vt_policy_opts opts; /* with defaults filled in; chat and trace_http are copies */
     /* Set by open. */
     void *state;
     struct vt_policy_caps caps;

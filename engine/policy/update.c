@@ -27,8 +27,9 @@ static vt_status check_batch(const vt_policy *p, const vt_weights *from, const s
     if (n > INT_MAX)
         return vt_fail(err, VT_ELIMIT, "cannot update on %zu sequences at once: cut the batch", n);
     for (size_t i = 0; i < n; i++)
-        if (seqs[i].n_prompt < 1 || seqs[i].n_prompt > p->caps.n_ctx || seqs[i].n_tokens < 0 ||
-            seqs[i].n_tokens > p->caps.n_ctx - seqs[i].n_prompt)
+        if (seqs[i].n_prompt < 1 || seqs[i].n_tokens < 0 ||
+            (p->caps.n_ctx > 0 &&
+             (seqs[i].n_prompt > p->caps.n_ctx || seqs[i].n_tokens > p->caps.n_ctx - seqs[i].n_prompt)))
             return vt_fail(
                 err, VT_ELIMIT,
                 "sequence %zu of the batch has a prompt of %d and a completion of %d tokens: the prompt needs "

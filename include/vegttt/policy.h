@@ -42,17 +42,18 @@ void vt_request_release(vt_request *r); /* NULL is allowed; the request goes on 
 /* --- opening --- */
 
 struct vt_policy_opts {
-    int rank;              /* 0 = 16; of a fresh adapter */
-    float alpha;           /* 0 = 32 */
-    unsigned targets;      /* 0 = q k v o gate up down */
-    uint64_t init_seed;    /* A of a fresh adapter */
-    bool stored_optimizer; /* continue the adapter's moments; default fresh */
-    bool reset;            /* start from a fresh adapter although the spec names one */
-    int n_threads;         /* 0 = all cores */
-    uint64_t max_memory;   /* 0 = default */
-    bool fp32;             /* exact mode */
-    const char *chat;      /* chat format by name (--chat); NULL or "" = the model's template */
-    void *lease;           /* vt_lease *; may be NULL */
+    int rank;               /* 0 = 16; of a fresh adapter */
+    float alpha;            /* 0 = 32 */
+    unsigned targets;       /* 0 = q k v o gate up down */
+    uint64_t init_seed;     /* A of a fresh adapter */
+    bool stored_optimizer;  /* continue the adapter's moments; default fresh */
+    bool reset;             /* start from a fresh adapter although the spec names one */
+    int n_threads;          /* 0 = all cores */
+    uint64_t max_memory;    /* 0 = default */
+    bool fp32;              /* exact mode */
+    const char *chat;       /* chat format by name (--chat); NULL or "" = the model's template */
+    const char *trace_http; /* a file to which every HTTP exchange is appended, keys masked; NULL or "" = none */
+    void *lease;            /* vt_lease *; may be NULL */
     /* Model download and packing, a line at a time, on a thread of the policy; may be NULL. Not called after open's
      * done. */
     void (*progress)(void *arg, const char *line);
@@ -80,8 +81,8 @@ struct vt_policy_caps {
     bool durable_snapshots; /* a snapshot is a name of something that the server keeps: cheap, and trainable */
     bool branch_makes_model; /* vt_policy_branch costs something */
     enum vt_seeds seeds;
-    int max_requests; /* that run at a time, the others wait; 0 = any number */
-    int n_ctx, n_vocab;
+    int max_requests;   /* that run at a time, the others wait; 0 = any number */
+    int n_ctx, n_vocab; /* 0 = not known */
     struct {
         double prompt, sampled, trained; /* US dollars per million tokens; 0 = free */
     } price;

@@ -146,7 +146,10 @@ function vt.context(p) end
 -- ── policy and weights ───────────────────────────────────────────────────────────────────────────────────────────────
 
 ---"default", MODEL, MODEL+ADAPTER, a folder or a .gguf. Continues the spec's adapter; without one a fresh LoRA is made at the
----first update (rank 16, alpha 32). [waits] while the model is fetched and loaded
+---first update (rank 16, alpha 32). Or a served model, openai:URL#MODEL?tokenizer=PATH&context=TOKENS&requests=NUMBER: what
+---stands behind # and ? may be left out; without a tokenizer it is worked with in text. Or tinker:MODEL?tokenizer=PATH, sampled
+---from and trained at a service of the Tinker API (TINKER_API_KEY, TINKER_BASE_URL). [waits] while the model is fetched and
+---loaded, or its server asked what it can
 ---@param spec string
 ---@param o? { rank?: integer, alpha?: number, targets?: string[], seed?: integer, optimizer?: "fresh"|"stored", reset?: boolean }
 ---@return vt.Policy
@@ -155,7 +158,8 @@ function vt.policy(spec, o) end
 ---What a backend can do. sample, score, update; custom_loss: a loss function; agreement: floor; tokens: ids, else text only;
 ---prefix; top_p, top_k, min_p, bans; logprobs, logprobs_behaviour: of samples; exact: sample, score and update agree bit for bit;
 ---targets: score and update take other tokens than an answer's; detail: score can say more than log-probabilities; seed: "sample" (each follows from its seed), "request" or false; ids_ahead: lost weights can be made again; durable_snapshots:
----a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; price: dollars per million tokens.
+---a server keeps every state; branch_makes_model; max_requests: at a time, 0 = any number; n_ctx, n_vocab: 0 = not known;
+---price: dollars per million tokens. A sample's log-probabilities are an empty vector where the server gives none, its logprob nil.
 ---@class vt.Caps : { sample: boolean, score: boolean, update: boolean, custom_loss: boolean, agreement: boolean, tokens: boolean, prefix: boolean, top_p: boolean, top_k: boolean, min_p: boolean, bans: boolean, logprobs: boolean, logprobs_behaviour: boolean, targets: boolean, detail: boolean, exact: boolean, seed: string|false, ids_ahead: boolean, durable_snapshots: boolean, branch_makes_model: boolean, max_requests: integer, n_ctx: integer, n_vocab: integer, price: { prompt: number, sampled: number, trained: number } }
 
 ---@class vt.Policy

@@ -40,6 +40,7 @@ params.flags = {
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
   { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 1 << 20 },
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
+  { "trace-http", "FILE", "append every HTTP exchange with a served model to this file, keys masked" },
   { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
 }
@@ -60,7 +61,7 @@ end
 
 local function sampling()
   return {
-    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder or a .gguf", type = "model" },
+    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder, a .gguf, openai:URL#MODEL or tinker:MODEL?tokenizer=PATH", type = "model" },
     k = limited("n", { 32, "samples per task and step", extend = true }),
     temperature = limited("temperature", { nil, "sampling temperature", type = "number" }),
     max_tokens = limited("max_tokens", { nil, "longest answer, in tokens", type = "integer" }),

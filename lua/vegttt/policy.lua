@@ -120,6 +120,7 @@ end
 
 local function open_model(spec, opts)
   local asked = core.json_encode(opts)
+  opts.trace_http = session.flags.trace_http
   local key = spec .. asked
   if open_models[key] then return open_models[key] end
   for _, model in pairs(open_models) do -- under another name
@@ -435,9 +436,10 @@ local function keep_prompt(request)
   return request.parts_sha
 end
 
--- A vector that goes on from the first n values of another.
-local function joined(first, n, rest)
+-- A vector that goes on from the first n values of another; empty where the server gives only one of them, or none.
+local function joined(first, n, rest, n_rest)
   local values = {}
+  if #first < n or #rest < n_rest then return core.vector(values) end
   for t = 1, n do values[t] = first[t] end
   for t = 1, #rest do values[n + t] = rest[t] end
   return core.vector(values)
@@ -449,8 +451,8 @@ local function with_beginning(request, raw)
   local tokens = table.move(begun.sample.tokens, 1, n, 1, {})
   table.move(raw.tokens, 1, #raw.tokens, n + 1, tokens)
   return { text = begun.text .. raw.text, tokens = tokens, finish = raw.finish, stop = raw.stop,
-    logprobs = joined(begun.sample.logprobs, n, raw.logprobs),
-    logprobs_behaviour = joined(begun.sample.logprobs_behaviour, n, raw.logprobs_behaviour) }
+    n_tokens = n + raw.n_tokens, logprobs = joined(begun.sample.logprobs, n, raw.logprobs, raw.n_tokens),
+    logprobs_behaviour = joined(begun.sample.logprobs_behaviour, n, raw.logprobs_behaviour, raw.n_tokens) }
 end
 
 local function line_of(request, i, raw)
@@ -458,8 +460,8 @@ local function line_of(request, i, raw)
   if request.begun then raw = with_beginning(request, raw) end
   local answer = answer_of(request, raw)
   local code, from, to = core.extract(answer, task and task.name)
-  local n = #raw.logprobs
-  local logprob = raw.logprobs:sum()
+  local n = raw.n_tokens
+  local logprob = #raw.logprobs == n and raw.logprobs:sum() or nil -- nil: the server gives none
   return {
     key = request.keys[i], run = request.run.id, task = task and task.id, level = task and task.level,
     step = request.weights.step, place = request.place, i = i, seed = core.u64(request.seeds[i]), draw = request.draw,
@@ -468,8 +470,9 @@ local function line_of(request, i, raw)
     text = raw.text, tokens = core.array(raw.tokens), n_tokens = n, finish = raw.finish,
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
     logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour,
-    logprob = logprob, logprob_mean = n > 0 and logprob / n or 0,
-    logprob_code = code and model.caps.tokens and logprob_of_code(model, raw.tokens, raw.logprobs, from, to) or logprob,
+    logprob = logprob, logprob_mean = logprob and (n > 0 and logprob / n or 0),
+    logprob_code = logprob and code and model.caps.tokens and logprob_of_code(model, raw.tokens, raw.logprobs, from, to)
+      or logprob,
   }
 end
 

@@ -156,6 +156,28 @@ static void names_do_not_collide(void)
     vt_buf_free(&out);
 }
 
+/* Values that differ in their last bits only, near one and far from it: the axis is drawn around one value, and ends.
+ */
+static void nearly_equal(void)
+{
+    static const double at[] = {1, -3e8, 1e-300, 1e300};
+    for (size_t i = 0; i < sizeof at / sizeof at[0]; i++) {
+        double x[] = {1, 2}, y[] = {at[i], nextafter(at[i], 0)};
+        struct vt_series s = {.name = "s", .x = x, .y = y, .n = 2, .star = -1};
+        struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "t", .series = &s, .n_series = 1};
+        struct vt_buf out;
+        vt_err err = {0};
+        for (int turn = 0; turn < 2; turn++) {
+            s.x = turn ? y : x;
+            s.y = turn ? x : y;
+            vt_buf_init(&out, 1 << 20);
+            CHECK_OK(vt_plot_svg(&p, &out, &err), err);
+            CHECK(out.len < 8192);
+            vt_buf_free(&out);
+        }
+    }
+}
+
 static void refusals(void)
 {
     const double x[] = {0, 1}, y[] = {(double)NAN, (double)NAN}, z[] = {0, 1};
@@ -198,6 +220,7 @@ static const struct test_case cases[] = {TEST(line_with_star_and_gap),
                                          TEST(bars),
                                          TEST(whole_numbers_have_whole_ticks),
                                          TEST(names_do_not_collide),
+                                         TEST(nearly_equal),
                                          TEST(refusals),
                                          TEST(no_memory)};
 TEST_MAIN(cases)

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * remote.c: specs of servers, keys, and jobs.
+ *
+ * A key is read from its environment variable and lives in this process only: it is in no spec (a URL with credentials
+ * is refused), so in no record of a run; the HTTP client masks it in errors and traces; and a process that holds one
+ * writes no core file. The limit is 1, not 0, because the kernel hands cores to a program in spite of 0.
+ */
+#include "policy/remote.h"
+#include "base/alloc.h"
+#include "base/fs.h"
+#include "policy/native.h"
+#include <ctype.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+/* --- specs --- */
+
+static vt_status parse_count(const char *name, const char *text, int most, int *out, vt_err *err)
+{
+    char *end;
+    const long v = strtol(text, &end, 10);
+
+    if (end == text || *end || v < 1 || v > most)
+        return vt_fail(err, VT_EINVAL, "the model's option %s must be a number from 1 to %d, not \"%.60s\"", name, most,
+                       text);
+    *out = (int)v;
+    return VT_OK;
+}
+
+static vt_status parse_option(struct vt_remote_spec *s, char *option, vt_err *err)
+{
+    char *value = strchr(option, '=');
+
+    if (!value)
+        return vt_fail(err, VT_EINVAL, "the model's option \"%.60s\" has no value: write NAME=VALUE", option);
+    *value++ = '\0';
+    if (strcmp(option, "context") == 0)
+        return parse_count(option, value, INT_MAX, &s->n_ctx, err);
+    if (strcmp(option, "requests") == 0)
+        return parse_count(option, value, 1 << 16, &s->max_requests, err);
+    if (strcmp(option, "tokenizer") != 0)
+        return vt_fail(err, VT_EINVAL,
+                       "a served model has no option \"%.60s\": there are tokenizer=PATH, context=TOKENS and "
+                       "requests=NUMBER",
+                       option);
+    free(s->tokenizer);
+    s->tokenizer = vt_strdup(value);
+    return s->tokenizer ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for the model spec");
+}
+
+vt_status vt_remote_parse(const char *spec, struct vt_remote_spec *out, vt_err *err)
+{
+    const char *what = strchr(spec, ':') + 1;
+    vt_status status = VT_OK;
+    char *options;
+
+    *out = (struct vt_remote_spec){.what = vt_strdup(what)};
+    if (!out->what)
+        return vt_fail(err, VT_ENOMEM, "out of memory for the model spec");
+    options = strchr(out->what, '?');
+    if (options)
+        *options++ = '\0';
+    while (options && status == VT_OK) {
+        char *next = strchr(options, '&');
+
+        if (next)
+            *next++ = '\0';
+        status = parse_option(out, options, err);
+        options = next;
+    }
+    if (status != VT_OK)
+        vt_remote_spec_free(out);
+    return status;
+}
+
+void vt_remote_spec_free(struct vt_remote_spec *s)
+{
+    free(s->what);
+    free(s->tokenizer);
+    *s = (struct vt_remote_spec){0};
+}
+
+vt_status vt_remote_check_url(const char *url, const char *spec, vt_err *err)
+{
+    const char *host = strstr(url, "://");
+    size_t n;
+
+    if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        return vt_fail(err, VT_EINVAL, "the model \"%.200s\" has no address: it must begin with http:// or https://",
+                       spec);
+    host += 3;
+    n = strcspn(host, "/");
+    if (n == 0)
+        return vt_fail(err, VT_EINVAL, "the address in \"%.200s\" names no host", spec);
+    if (memchr(host, '@', n)) /* not repeated here: the spec may hold a password */
+        return vt_fail(err, VT_EINVAL,
+                       "an address in a model spec must not hold a user or a password, since specs are recorded: put "
+                       "the key into the environment");
+    for (const char *c = url; *c; c++)
+        if (isspace((unsigned char)*c) || iscntrl((unsigned char)*c))
+            return vt_fail(err, VT_EINVAL, "the address in \"%.200s\" holds white space", spec);
+    return VT_OK;
+}
+
+/* --- opening --- */
+
+void vt_remote_say(const vt_policy *p, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+
+    if (!p->opts.progress)
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    p->opts.progress(p->opts.progress_arg, line);
+}
+
+static void write_no_core(void)
+{
+    struct rlimit l;
+
+    if (getrlimit(RLIMIT_CORE, &l) == 0 && l.rlim_cur > 1) {
+        l.rlim_cur = 1;
+        (void)!setrlimit(RLIMIT_CORE, &l);
+    }
+}
+
+/* What cannot stand in a header cannot be a key. */
+static vt_status read_key(struct vt_remote *m, const char *key_env, vt_err *err)
+{
+    const char *key = getenv(key_env);
+
+    if (!key || !*key)
+        return VT_OK;
+    for (const char *c = key; *c; c++)
+        if (!isgraph((unsigned char)*c))
+            return vt_fail(err, VT_EINVAL, "%s holds a character that no key has (white space, perhaps a newline)",
+                           key_env);
+    write_no_core();
+    m->key = vt_strdup(key);
+    return m->key ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a key");
+}
+
+/* A known model's file, or the path itself. */
+static vt_status open_text(struct vt_remote *m, const vt_policy *p, const char *tokenizer, vt_err *err)
+{
+    char *path = NULL;
+    vt_status status;
+
+    if (!tokenizer)
+        return vt_policy_text_open(NULL, p->opts.chat, &m->text, err);
+    VT_TRY(vt_model_find(tokenizer, &path, err));
+    status = vt_policy_text_open(path, p->opts.chat, &m->text, err);
+    free(path);
+    return status;
+}
+
+vt_status vt_remote_open(struct vt_remote *m, const vt_policy *p, const struct vt_remote_spec *s, const char *key_env,
+                         vt_err *err)
+{
+    const struct vt_http_opts o = {.trace = p->trace_http, .key_env = key_env};
+
+    pthread_mutex_init(&m->mutex, NULL);
+    VT_TRY(read_key(m, key_env, err));
+    VT_TRY(open_text(m, p, s->tokenizer, err));
+    VT_TRY(vt_net_open(&o, &m->net, err));
+    return m->key ? vt_http_add_secret(vt_net_http(m->net), m->key, "(api key)", err) : VT_OK;
+}
+
+void vt_remote_close(struct vt_remote *m)
+{
+    vt_net_close(m->net);
+    vt_policy_text_close(&m->text);
+    if (m->key)
+        explicit_bzero(m->key, strlen(m->key));
+    free(m->key);
+    pthread_mutex_destroy(&m->mutex);
+}
+
+/* --- jobs --- */
+
+static void unref(struct vt_remote_job *j)
+{
+    bool is_last;
+
+    pthread_mutex_lock(&j->remote->mutex);
+    is_last = --j->refs == 0;
+    pthread_mutex_unlock(&j->remote->mutex);
+    if (!is_last)
+        return;
+    if (j->free)
+        j->free(j);
+    else
+        free(j);
+}
+
+static void begin(void *arg)
+{
+    struct vt_remote_job *j = arg;
+
+    j->begin(j);
+}
+
+static void halt(void *arg)
+{
+    struct vt_remote_job *j = arg;
+
+    if (!j->is_over) {
+        j->is_halted = true;
+        j->halt(j);
+    }
+    unref(j);
+}
+
+void vt_remote_start(struct vt_remote *m, vt_request *r, struct vt_remote_job *j)
+{
+    j->remote = m;
+    j->request = r;
+    j->refs = 1;
+    j->beginning = (struct vt_post){.fn = begin, .arg = j};
+    j->halting = (struct vt_post){.fn = halt, .arg = j};
+    pthread_mutex_lock(&m->mutex); /* so that no halt is posted before the beginning */
+    r->state = j;
+    vt_net_post(m->net, &j->beginning);
+    pthread_mutex_unlock(&m->mutex);
+}
+
+void vt_remote_end(struct vt_remote_job *j, vt_status status, const vt_err *err)
+{
+    vt_request *r = j->request;
+
+    j->is_over = true;
+    pthread_mutex_lock(&j->remote->mutex);
+    r->state = NULL;
+    pthread_mutex_unlock(&j->remote->mutex);
+    vt_request_finish(r, status, err);
+    unref(j);
+}
+
+void vt_remote_cancel(struct vt_remote *m, vt_request *r)
+{
+    struct vt_remote_job *j;
+
+    pthread_mutex_lock(&m->mutex);
+    j = r->state;
+    if (j && !j->was_halted) {
+        j->was_halted = true;
+        j->refs++;
+        vt_net_post(m->net, &j->halting);
+    }
+    pthread_mutex_unlock(&m->mutex);
+}
