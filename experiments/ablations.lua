@@ -12,11 +12,25 @@ local by_value = {
   entropy = { "entropy", { 0.0, 0.01, 0.1 } },
 }
 
+-- Refuses what was given and --which would not read.
+local function refuse_unread(p)
+  local varied = p.which == "grid" and { "k", "steps" } or { by_value[p.which] and by_value[p.which][1] or p.which }
+  for _, name in ipairs(varied) do
+    if vt.is_given(p, name) then vt.refuse("--%s does not go with --which %s, which varies it", name, p.which) end
+  end
+  if p.which == "grid" and #p.values > 0 then vt.refuse "--values does not go with --which grid; --scale says how many rollouts it has" end
+  if vt.is_given(p, "scale") and (by_value[p.which] or #p.values > 0) then
+    vt.refuse("--scale does not go with %s: it scales this file's values of steps, k and grid", #p.values > 0 and "--values" or "--which " .. p.which)
+  end
+end
+
 -- What an ablation varies: its cells over boa's parameters. Steps, K and the grid are the report's values, scaled.
 local function cells_of(p)
   local name, cells = p.which, {}
+  refuse_unread(p)
   local function add_scaled(field, values, least)
-    for i, v in ipairs(values) do cells[i] = { [field] = math.max(least, math.floor(v * p.scale + 0.5)) } end
+    for i, v in ipairs(p.values) do cells[i] = { [field] = v } end
+    for i, v in ipairs(#p.values > 0 and {} or values) do cells[i] = { [field] = math.max(least, math.floor(v * p.scale + 0.5)) } end
   end
   if name == "steps" then
     add_scaled("steps", { 5, 15, 30 }, 1)
@@ -41,7 +55,7 @@ local function stratum(share) return share == 0 and "none" or share < 0.3 and "b
 -- The rows of a cell: every step's score, and each task's first and best share.
 local function read_cell(dir)
   local groups, steps, per_task = vt.rollouts(dir), {}, {}
-  for i, drawn in ipairs(vt.sort_by(vt.group_by(groups, "step"), "key")) do
+  for i, drawn in ipairs(vt.sort_by(vt.group_by(groups, "place"), "key")) do
     steps[i] = { step = drawn.key, scores = vt.scores(drawn), groups = drawn }
     for j, row in ipairs(vt.stats.by_task(drawn)) do
       per_task[j] = per_task[j] or { first = row.fast_1_sure }

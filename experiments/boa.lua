@@ -60,10 +60,10 @@ return vt.experiment {
       end
       run:stage(("step %d of %d"):format(step, p.steps))
       local weights = policy:snapshot("step" .. step)
-      local groups = vt.draw(weights, tasks, p, { draw = learner:draw(step) })
+      local groups = vt.draw(weights, tasks, p, { draw = learner:draw(step), place = step })
       local s = vt.scores(groups)
       drawn[step + 1] = groups
-      steps[step + 1] = { step = step, groups = groups, weights = weights, scores = s }
+      steps[step + 1] = { step = step, draw = learner:draw(step), groups = groups, weights = weights, scores = s }
       local solved, speedup = found(drawn)
       rows[step + 1] = { step, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.no_copies,
         s.per_code, s.distinct, #tasks * p.k * (step + 1), solved, speedup }
@@ -92,7 +92,7 @@ return vt.experiment {
     local fresh
     if p.redraw then
       run:stage(("step %d again"):format(best.step))
-      local again = vt.draw(best.weights, tasks, p, { draw = "fresh" })
+      local again = vt.draw(best.weights, tasks, p, { draw = "fresh", place = best.step })
       fresh = vt.scores(again)
       run:statistics("fresh draw of step " .. best.step, again)
       local gains = { {}, {} }
@@ -109,7 +109,7 @@ return vt.experiment {
     run:kernels(drawn, { steps = true }) -- the best kernel of a task may come from any step
     run:save("selected", best.weights)
     local first = steps[1].scores
-    return { step = best.step, weights = best.weights.id, selected = best.scores[p.by], first = first[p.by],
+    return { step = best.step, draw = best.draw, weights = best.weights.id, selected = best.scores[p.by], first = first[p.by],
       fresh = fresh and fresh[p.by], fresh_gain = fresh and fresh[p.by] - first[p.by],
       sample_fast_1 = best.scores.sample_fast_1, first_sample_fast_1 = first.sample_fast_1,
       fast_1 = best.scores.sample_fast_1, first_fast_1 = first.sample_fast_1 } -- the papers' names of the same

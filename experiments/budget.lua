@@ -7,14 +7,14 @@ local function spend(run, start, tasks, s, p)
   local policy, learner, drawn = start:branch(start:start()), vt.learner(run, p), {}
   for step = 1, s do
     local groups = vt.draw(policy:snapshot(("arm%d_step%d"):format(s, step - 1)), tasks, p, { n = p.k, again = true,
-      draw = learner:draw(step) })
+      draw = learner:draw(step), place = step - 1 })
     for _, g in ipairs(groups) do drawn[#drawn + 1] = g end
     learner:step(policy, groups, { arm = s })
   end
   local left = p.total - s * p.k
   run:stage(("%d steps, then %d samples"):format(s, left))
   local last = left > 0 and vt.draw(policy:snapshot(("arm%d_last"):format(s)), tasks, p, { n = left, again = true,
-    draw = learner:draw(s + 1) }) or {}
+    draw = learner:draw(s + 1), place = s }) or {}
   for _, g in ipairs(last) do drawn[#drawn + 1] = g end
   return drawn, last
 end
@@ -38,6 +38,7 @@ return vt.experiment {
     total = { 24, "rollouts per task in every arm", min = 2 },
     k = { 8, "rollouts per task and gradient step", min = 2 },
     steps = { 2, "the largest s", min = 0 },
+    patience = false, -- every arm spends all of its budget
   },
 
   plan = function(p)

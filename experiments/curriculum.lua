@@ -16,6 +16,7 @@ return vt.experiment {
     k = { 8, "rollouts per task and step", min = 2 },
     steps = { 1, "gradient steps per batch" },
     batches = { "4,5;14,15;28,30", "batches of tasks, in the order in which they are learnt" },
+    tasks = false, max_tasks = false, patience = false,
     order = { "given", "order of the batches", choices = { "given", "reversed", "shuffled" } },
   },
 
@@ -44,7 +45,7 @@ return vt.experiment {
         for step = 1, p.steps do
           run:stage(("batch %d, update %d"):format(i, step))
           if step > 1 then drawn[i] = vt.draw(policy:snapshot(("batch%d_step%d"):format(i, step - 1)), batches[i], p,
-            { draw = learner:draw(("%d/%d"):format(i, step)) }) end
+            { draw = learner:draw(("%d/%d"):format(i, step)), place = (i - 1) * p.steps + step - 1 }) end
           learner:step(policy, drawn[i], { batch = i })
         end
       end
@@ -52,7 +53,7 @@ return vt.experiment {
       after[i], drawn = {}, {}
       for j, tasks in ipairs(batches) do
         run:stage(("%d learnt, batch %d"):format(i, j))
-        drawn[j] = vt.draw(weights, tasks, p, { draw = learner:draw(("learnt%d"):format(i)) })
+        drawn[j] = vt.draw(weights, tasks, p, { draw = learner:draw(("learnt%d"):format(i)), place = i * p.steps })
         local s, ids = vt.scores(drawn[j]), {}
         for n, task in ipairs(tasks) do ids[n] = task.id end
         after[i][j] = s.sample_fast_1_sure

@@ -9,13 +9,15 @@ local function adapt(run, policy, task, p)
   for step = 0, p.steps do
     if step > 0 then learner:step(policy, drawn, { task = task.id }) end
     local weights = policy:snapshot(("task%d_step%d"):format(task.id, step))
-    drawn = vt.draw(weights, { task }, p, { draw = learner:draw(step) })
+    drawn = vt.draw(weights, { task }, p, { draw = learner:draw(step), place = step })
     local s = vt.scores(drawn)
     steps[#steps + 1] = { step = step, groups = drawn, scores = s }
     run:log("step", { task = task.id, step = step, sample_fast_1 = s.sample_fast_1, sample_fast_1_sure = s.sample_fast_1_sure, sample_correct = s.sample_correct })
-    if stop:offer(s.sample_fast_1_sure, { step = step }) == "stop" then break end
+    if stop:offer(s.sample_fast_1_sure, { step = step, weights = weights }) == "stop" then break end
   end
-  return { task = task, steps = steps, best = stop:best().step }
+  local best, again = stop:best(), nil
+  if p.redraw then again = vt.draw(best.weights, { task }, p, { draw = "fresh", place = best.step }) end
+  return { task = task, steps = steps, best = best.step, again = again }
 end
 
 return vt.experiment {
@@ -25,11 +27,12 @@ return vt.experiment {
   params = vt.adapt_params {
     k = { 8, "rollouts per step (the papers: 32)", min = 2 },
     steps = { 2, "gradient steps per task (the papers: 5)", extend = true },
+    redraw = { true, "draw again from each task's chosen step, so that its score is not a maximum" },
   },
 
   plan = function(p)
     local tasks = vt.tasks(p)
-    local n = #tasks * p.k * (p.steps + 1)
+    local n = #tasks * p.k * (p.steps + (p.redraw and 2 or 1))
     return { tasks = tasks, samples = n, evaluations = n, updates = #tasks * p.steps }
   end,
 
@@ -51,15 +54,18 @@ return vt.experiment {
     run:plot("tasks", { data = t, x = "step", y = "sample_fast_1_sure", by = "name", star = "chosen",
       title = "Each task adapted alone", y_label = "share of samples" })
 
-    local first, chosen, all = {}, {}, {}
+    local first, chosen, fresh, all, steps = {}, {}, {}, {}, {}
     for i, d in ipairs(done) do
       local best = vt.find(d.steps, function(s) return s.step == d.best end)
       first[i], chosen[i] = d.steps[1].scores.sample_fast_1_sure, best.scores.sample_fast_1_sure
+      fresh[i], steps[tostring(d.task.id)] = d.again and vt.scores(d.again).sample_fast_1_sure, d.best
       for _, s in ipairs(d.steps) do all[#all + 1] = s.groups end
     end
     run:statistics("each task's chosen step against its first", { sample_fast_1_sure = vt.stats.paired(chosen, first) })
+    if p.redraw then run:statistics("fresh draws of the chosen steps against the first", { sample_fast_1_sure = vt.stats.paired(fresh, first) }) end
     run:statistics("all samples", vt.flatten(all))
     run:kernels(all, { steps = true })
-    return { first_fast_1_sure = vt.stats.mean(first), chosen_fast_1_sure = vt.stats.mean(chosen) }
+    return { first_fast_1_sure = vt.stats.mean(first), chosen_fast_1_sure = vt.stats.mean(chosen), steps = steps,
+      fresh_fast_1_sure = p.redraw and vt.stats.mean(fresh) or nil }
   end,
 }

@@ -5,7 +5,7 @@ local vt = require "vegttt"
 -- Every step of a cell: its scores and the KL of its samples from the start weights.
 local function trajectory(cell, start)
   local steps = {}
-  for i, drawn in ipairs(vt.group_by(vt.rollouts(cell.dir), "step")) do
+  for i, drawn in ipairs(vt.group_by(vt.rollouts(cell.dir), "place")) do
     steps[i] = { step = drawn.key, scores = vt.scores(drawn), groups = drawn, kl = vt.kl(start, drawn) }
   end
   return vt.sort_by(steps, "step")

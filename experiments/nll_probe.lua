@@ -42,7 +42,7 @@ return vt.experiment {
     local found = vt.runs(p.from == "latest" and "runs/boa/*" or p.from)
     if #found == 0 then vt.refuse("there is no run %s; make one with: vegttt experiments/boa.lua", p.from) end
     local dir = found[#found].dir
-    local groups = vt.filter(vt.rollouts(dir), function(g) return g.step == 0 and g.draw ~= "fresh" end)
+    local groups = vt.filter(vt.rollouts(dir), function(g) return g.place == 0 and g.draw ~= "fresh" end)
     local samples = vt.flatten(groups)
     local group_of = {}
     for _, g in ipairs(groups) do

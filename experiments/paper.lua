@@ -6,7 +6,7 @@ local published = require "paper.published"
 local reading = require "paper.reading"
 local sources = require "paper.sources"
 
-local columns = { "row", "quantity", "published", "reproduced", "sd", "lo", "hi", "n", "of", "runs", "place" }
+local columns = { "row", "quantity", "published", "reproduced", "sd", "lo", "hi", "n", "of", "runs", "from", "place" }
 
 -- The item's table: reproduced rows with the published value beside them, then published ones that nothing reproduces.
 local function write_table(run, item, rows, all)
@@ -21,10 +21,10 @@ local function write_table(run, item, rows, all)
   for _, row in ipairs(rows) do
     local p = find(row) or {}
     is_taken[p] = true
-    add(row[1], row[2], p[4], row[3], row.sd, row.lo, row.hi, row.n, row.of, row.runs, p[5])
+    add(row[1], row[2], p[4], row[3], row.sd, row.lo, row.hi, row.n, row.of, row.runs, row.from, p[5])
   end
   for _, p in ipairs(published) do
-    if p[1] == item.id and not is_taken[p] then add(p[2], p[3], p[4], "not run", nil, nil, nil, nil, nil, nil, p[5]) end
+    if p[1] == item.id and not is_taken[p] then add(p[2], p[3], p[4], "not run", nil, nil, nil, nil, nil, nil, nil, p[5]) end
   end
   if #t.rows == 0 then t:row("", "", nil, "not run") end
   return t
@@ -75,14 +75,26 @@ local function make(run, source, pick, all)
     plot = source.plot }
   local rows, refs, seen, n_empty = {}, {}, { used = {}, missing = {}, settings = {} }, 0
   for i = 3, #source do
-    local found = {}
-    reading.rows(source[i], pick, seen, found)
+    local found, of_part = {}, { used = {}, missing = {}, settings = {} }
+    reading.rows(source[i], pick, of_part, found)
+    local dirs = {}
+    for name, set in pairs(of_part) do
+      for what in vt.sorted_pairs(set) do
+        seen[name][what] = true
+        if name == "used" then dirs[#dirs + 1] = what end
+      end
+    end
+    for _, row in ipairs(found) do row.from = table.concat(dirs, " ") end
     if #found == 0 then n_empty = n_empty + 1 end
     if source[i].ref and found[1] then refs[#refs + 1] = found[1][3] end
     table.move(found, 1, source[i].ref and 0 or #found, #rows + 1, rows)
   end
   for name, set in pairs(seen) do
     for what in vt.sorted_pairs(set) do table.insert(item[name], what) end
+  end
+  local mixed = reading.mixed(item.used)
+  if mixed then -- figures of unlike things are none
+    rows, refs, item.missing, item.used, item.settings = {}, {}, { mixed .. "; name runs of one with --from" }, {}, {}
   end
   item.state = source.text and "text" or #rows == 0 and "not run" or (n_empty > 0 or #item.missing > 0) and "partial" or "complete"
   if not source.text then item.table = write_table(run, item, rows, all) end

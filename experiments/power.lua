@@ -44,6 +44,7 @@ return vt.experiment {
   params = vt.task_params {
     k = { 4, "chains, and answers, per task", min = 1 },
     alpha = { 4.0, "the power; the proposal's temperature is 1/alpha (the papers' T = 0.25)", above = 0 },
+    temperature = false, -- alpha says it
     moves = { 6, "Metropolis steps of each chain", min = 0 },
     tasks = { "4,28", "problem ids or task files; empty = the whole subset", list = true },
   },

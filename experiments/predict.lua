@@ -39,6 +39,7 @@ return vt.experiment {
     k = { 16, "samples per task", min = 4 },
     steps = { 1, "gradient steps, all on the measured half", min = 1 },
     tasks = { "4,14,28", "problem ids or task files; empty = the whole subset", list = true },
+    patience = false,
   },
 
   plan = function(p)

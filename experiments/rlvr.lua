@@ -63,13 +63,13 @@ return vt.experiment {
     local function evaluate(step)
       run:stage(("evaluating step %d"):format(step))
       local weights = policy:snapshot("step" .. step)
-      local groups = vt.draw(weights, others, p, { draw = "evaluation" .. learner:draw(step) })
+      local groups = vt.draw(weights, others, p, { draw = "evaluation" .. learner:draw(step), place = step })
       local s, kl = vt.scores(groups), vt.kl(policy:start(), groups)
       t:row(step, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.no_copies, s.per_code, s.distinct, kl)
       run:statistics("step " .. step, groups)
       run:log("evaluation", { step = step, sample_correct = s.sample_correct, sample_fast_1_sure = s.sample_fast_1_sure, kl_start = kl })
       stopped = broken(s, kl, p)
-      if not stopped and best:offer(s.sample_fast_1_sure, { step = step, weights = weights }) == "stop" then
+      if not stopped and best:offer(s.sample_fast_1_sure, { step = step, draw = groups[1].draw, weights = weights }) == "stop" then
         stopped = ("no better evaluation for %d in a row"):format(p.patience)
       end
       return stopped
@@ -79,7 +79,7 @@ return vt.experiment {
     for step = 1, stopped and 0 or p.steps do
       run:stage(("step %d of %d"):format(step, p.steps))
       local groups = vt.draw(policy:snapshot("now" .. step - 1), batch_of(run, train, p.batch, step), p,
-        { draw = learner:draw(step) })
+        { draw = learner:draw(step), place = step - 1 })
       learner:step(policy, groups, { correct = vt.scores(groups).sample_correct })
       if (step % p.eval_every == 0 or step == p.steps) and evaluate(step) then break end
     end
@@ -88,6 +88,6 @@ return vt.experiment {
       y_label = "share of samples" })
     local chosen = best:best()
     if chosen then run:save("selected", chosen.weights) end
-    return { step = chosen and chosen.step, fast_1_sure = chosen and chosen.score, stopped = stopped or "" }
+    return { step = chosen and chosen.step, draw = chosen and chosen.draw, fast_1_sure = chosen and chosen.score, stopped = stopped or "" }
   end,
 }

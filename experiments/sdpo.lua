@@ -71,6 +71,8 @@ return vt.experiment {
     topk = { 20, "tokens a position under --loss topk, besides a bucket for all others (SDPO as shipped: 100)", min = 1, max = 64 },
     alpha = { 0.5, "under --loss topk the divergence: 0.5 = Jensen-Shannon (as shipped), 1 = KL(student || teacher)", above = 0, max = 1 },
     beta = { 1.0, "factor of the advantages; Adam's first step hides it", above = 0 },
+    -- the teacher says what is learnt from a token: no reward does
+    reward = false, advantage = false, entropy = false, kl = false, anchor = false, null = false,
   },
 
   plan = function(p)
@@ -90,7 +92,7 @@ return vt.experiment {
       run:stage(("step %d of %d"):format(step, p.steps))
       local weights = policy:snapshot("step" .. step)
       average = policy:average(average, weights, p.ema)
-      local groups = vt.draw(weights, tasks, p)
+      local groups = vt.draw(weights, tasks, p, { place = step })
       local s, asked, kl = vt.scores(groups), nil, vt.kl(policy:start(), groups)
       all[#all + 1], first, last = groups, first or s, s
       local is_last = step == p.steps or stop:offer(s.sample_fast_1_sure, { step = step }) == "stop"

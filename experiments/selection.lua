@@ -2,15 +2,23 @@
 --- Selection: which of K samples would a rule have kept, and is that better than chance, copies or no copies?
 local vt = require "vegttt"
 
--- The rule of that name, or of a file that returns one; it is tried on made-up samples before any are drawn.
-local function rule_of(name)
+-- The rule of that name, or of a file that returns one, which is named after the file where it has no name of its own. It is
+-- tried on made-up samples, and its name against those of `others` (name -> where from), before any are drawn.
+local function rule_of(name, others)
   if not name:find "%.lua$" then
     local known = vt.find(vt.select.order, function(x) return x == name end)
     return known and vt.select.rules[name] or vt.refuse("there is no rule '%s'; there are %s, and files that return one (mine.lua)", name,
       table.concat(vt.select.order, ", "))
   end
   local ok, rule = pcall(dofile, name)
-  return ok and vt.select.check(rule) or vt.refuse("the rule file %s gives no rule: %s", name, tostring(rule))
+  if ok and type(rule) == "function" then rule = { name = name:match "([^/]*)%.lua$", pick = rule } end
+  if not ok or type(rule) ~= "table" or type(rawget(rule, "pick")) ~= "function" or type(rawget(rule, "name")) ~= "string" then
+    vt.refuse("the rule file %s gives no rule, which is a function or a table with name and pick: %s", name,
+      ok and "it returned a " .. type(rule) or (tostring(rule):gsub("\n.*", "")))
+  end
+  if others[rule.name] then vt.refuse("the rule of %s is called '%s', and so is %s; rename one", name, rule.name, others[rule.name]) end
+  others[rule.name] = "the rule of " .. name
+  return vt.select.check(rule)
 end
 
 -- Selected success at fewer samples; each_once: at so many different codes.
@@ -44,9 +52,10 @@ return vt.experiment {
     local names = #p.rules > 0 and p.rules or vt.filter(vt.select.order, function(name)
       return p.detail or not vt.select.rules[name].needs_detail
     end)
-    local rules, all = {}, {}
+    local rules, all, known = {}, {}, {}
+    for _, name in ipairs(vt.select.order) do known[name] = "a rule that is shipped" end
     for _, name in ipairs(vt.flatten { names, p.curves, { p.a, p.b } }) do
-      rules[name] = rules[name] or rule_of(name)
+      rules[name] = rules[name] or rule_of(name, known)
       all[#all + 1] = rules[name]
     end
     local groups = vt.gather(p)

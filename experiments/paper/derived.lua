@@ -14,7 +14,7 @@ local function groups_of(runs, at)
   for _, r in ipairs(runs) do
     local step = type(at) == "function" and at(r) or at
     for _, g in ipairs(vt.rollouts(r.dir)) do
-      if g.draw ~= "fresh" and (step == nil or (g.step or 0) == step) then out[#out + 1] = g end
+      if g.draw ~= "fresh" and (step == nil or g.place == step) then out[#out + 1] = g end
     end
   end
   return out
@@ -55,7 +55,7 @@ end
 
 function derived.steps_by_task(pick)
   local rows = {}
-  for _, drawn in ipairs(vt.sort_by(vt.group_by(groups_of(pick "boa"), function(g) return g.step or 0 end), "key")) do
+  for _, drawn in ipairs(vt.sort_by(vt.group_by(groups_of(pick "boa"), "place"), "key")) do
     for _, t in ipairs(vt.stats.by_task(drawn)) do
       rows[#rows + 1] = { ("%d, task %d"):format(drawn.key, t.task), "sample_fast_1", t.fast_1, n = t.n, of = "samples" }
     end
@@ -69,7 +69,7 @@ function derived.choices(pick)
   local n_tasks = 0
   for _, r in ipairs(runs) do
     local steps, best_of = {}, {}
-    for _, drawn in ipairs(vt.sort_by(vt.group_by(groups_of { r }, function(g) return g.step or 0 end), "key")) do
+    for _, drawn in ipairs(vt.sort_by(vt.group_by(groups_of { r }, "place"), "key")) do
       local tasks = vt.stats.by_task(drawn)
       n_tasks = #tasks
       for i, t in ipairs(tasks) do best_of[i] = math.max(best_of[i] or 0, t.fast_1) end

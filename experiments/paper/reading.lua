@@ -7,9 +7,44 @@ local derived = require "paper.derived"
 
 local reading = {}
 
----pick(seen, experiment, where): finished runs that agree in all parameters but the seed, the newest of each seed; of several
+-- What an item's published value is of, and these runs are not: "--k 64 on 20 tasks; these: --k 4 on 10 tasks"; nil where all
+-- is as it was there.
+local function lacking(r, want)
+  local n, known = 0, {}
+  for _, g in ipairs(want.n_tasks and vt.rollouts(r.dir) or {}) do
+    if not known[g.task.id] then n, known[g.task.id] = n + 1, true end
+  end
+  local asked, have, is_less = {}, {}, false
+  for name, v in vt.sorted_pairs(want) do
+    local is = name == "n_tasks" and n or rawget(r.params, name) or 0
+    asked[#asked + 1] = name == "n_tasks" and ("%d tasks"):format(v) or ("--%s %d"):format(name, v)
+    have[#have + 1] = name == "n_tasks" and ("%d tasks"):format(is) or ("--%s %s"):format(name, tostring(is))
+    is_less = is_less or is < v
+  end
+  return is_less and ("%s; these: %s"):format(table.concat(asked, " on "), table.concat(have, " on ")) or nil
+end
+
+---What runs must not mix where one item takes from all of them: how they were timed, and what the model read of a task. A
+---sentence, or nil.
+function reading.mixed(dirs)
+  local first = {}
+  for _, dir in ipairs(dirs) do
+    local has_rollouts, groups = pcall(vt.rollouts, dir)
+    for _, g in ipairs(has_rollouts and groups or {}) do
+      local facts = { ["prompt of task " .. g.task.id] = vt.json.encode { g.prompt:messages {}, g.prompt.prefix or "" } }
+      for _, s in ipairs(g) do facts.protocol = facts.protocol or s.result and s.result.protocol end
+      for what, value in vt.sorted_pairs(facts) do
+        first[what] = first[what] or { value = value, dir = dir }
+        if first[what].value ~= value and first[what].dir ~= dir then return ("the %s of %s is not that of %s"):format(what, dir, first[what].dir) end
+      end
+    end
+  end
+end
+
+---pick(seen, experiment, where, want): finished runs that agree in all parameters but the seed, the newest of each seed; of several
 ---such configurations the one with most seeds, then the one with most rollouts, then the newest. seen.used gets their folders,
----seen.settings what they are of (tasks, K, model, …), seen.missing the experiments of which there is none.
+---seen.settings what they are of (tasks, K, model, …), seen.missing the experiments of which there is none, or that have
+---less than `want` says (parameters, n_tasks).
 function reading.picker(runs)
   local function text(v) return type(v) == "table" and table.concat(v, ",") or tostring(v) end
   local function fits(r, experiment, where)
@@ -26,7 +61,7 @@ function reading.picker(runs)
     end
     return table.concat(parts, "\n")
   end
-  return function(seen, experiment, where)
+  return function(seen, experiment, where, want)
     local best, n_best, most = {}, 0, 0
     for _, same in ipairs(vt.group_by(vt.filter(runs, function(r) return fits(r, experiment, where) end), configuration)) do
       local seeds = vt.group_by(same, function(r) return rawget(r.params, "seed") or 0 end)
@@ -48,6 +83,8 @@ function reading.picker(runs)
         if value ~= nil then words[#words + 1] = ("--%s %s"):format(name, text(value)) end
       end
       seen.settings[table.concat(words, " ")] = true
+      local less = want and lacking(best[1][#best[1]], want)
+      if less then seen.missing[("%s %s"):format(experiment, less)] = true end
     end
     for i, seed in ipairs(best) do
       out[i] = seed[#seed]
@@ -115,7 +152,7 @@ end
 ---All rows of a part, appended to out; seen as picker has it.
 function reading.rows(part, pick, seen, out)
   if part.derived then
-    for _, row in ipairs(derived[part.derived](function(experiment, where) return pick(seen, experiment, where) end, part)) do
+    for _, row in ipairs(derived[part.derived](function(experiment, where) return pick(seen, experiment, where, part.want) end, part)) do
       if type(row[3]) == "table" then
         local s = row[3]
         row[3], row.lo, row.hi, row.n, row.of = s.value, s.lo, s.hi, s.n, row.of or s.unit .. "s"
@@ -126,7 +163,7 @@ function reading.rows(part, pick, seen, out)
     return
   end
   local rows, how = {}, part.table and "table" or part.result and "result" or part.params and "params" or "meter"
-  for i, r in ipairs(pick(seen, part.from, part.where)) do
+  for i, r in ipairs(pick(seen, part.from, part.where, part.want)) do
     read[how](r, part, function(row)
       row[2] = part.apart and ("%s, seed %s"):format(row[2], tostring(field(r.params, "seed") or i)) or row[2]
       row.n, row.of = row.n or field(r.meter.charged, "rollouts"), row.of or "rollouts"

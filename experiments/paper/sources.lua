@@ -4,6 +4,7 @@
 -- item is { id, title, parts… } with at most one of: text = it holds no numbers; plot = how it is drawn. A part takes rows
 -- from the runs of one configuration (all seeds of it; see paper.lua):
 --
+--   want           parameters, and n_tasks, that the published value is of: an item of less is partial
 --   from, where    the experiment, and parameters that its runs must have
 --   table, label   a table of the run, and the column that names its rows; cols: the columns that are quantities; only =
 --                  { column = value }; bounds: lo and hi of the table are those of the first column
@@ -28,9 +29,9 @@ return {
   { "A 4.5", "Checkpoint-selection rules and the step that each keeps",
     { from = "boa", table = "choices", label = "rule", cols = { "step" } } },
   { "A 1", "Efficiency frontier, over seeds", { derived = "frontier" } },
-  { "A 2", "Best-of-N per task", { from = "best_of_n", table = "tasks", label = "name", cols = { "fast_1", "fast_1_sure", "correct" } },
+  { "A 2", "Best-of-N per task", { from = "best_of_n", want = { k = 64 }, table = "tasks", label = "name", cols = { "fast_1", "fast_1_sure", "correct" } },
     { from = "best_of_n", result = { "sample_fast_1", "sample_correct" }, label = "mean" } },
-  { "A 3", "BoA's chosen step per seed", { from = "boa", result = { "sample_fast_1", "step" }, label = "seed" },
+  { "A 3", "BoA's chosen step per seed", { from = "boa", want = { k = 32, steps = 5 }, result = { "sample_fast_1", "step" }, label = "seed" },
     { from = "boa", result = { "sample_fast_1", "step" }, label = "mean" } },
   { "A 5.2 / B 6", "Trajectory, and each task's",
     { from = "boa", table = "trajectory", label = "step", cols = { "sample_fast_1", "sample_fast_1_sure", "sample_correct", "rollouts" } },
@@ -49,7 +50,7 @@ return {
   { "A 6 / B 8", "Selected speedups, the fastest first", { derived = "selected" },
     { from = "best_of_n", table = "kernels", label = "name", cols = { "speedup", "first" } } },
   { "B 1", "Selection rules and what they cost", { from = "selection", table = "rules", label = "rule", cols = { "checks", "measures" } } },
-  { "B 2", "Best-of-N scaling", { from = "best_of_n", table = "scaling", label = "k", cols = { "pass", "best_of_k" }, bounds = true } },
+  { "B 2", "Best-of-N scaling", { from = "best_of_n", want = { k = 64 }, table = "scaling", label = "k", cols = { "pass", "best_of_k" }, bounds = true } },
   { "B 3", "Selection", { from = "selection", table = "rules", label = "rule",
     cols = { "fast_1_sure", "fast_1", "no_copies", "speedup" }, bounds = true } },
   { "B 10", "Learning rates", { from = "lr_sweep", table = "lr", label = "lr", cols = { "best", "best_step", "last", "kl_last", "pattern" } } },
@@ -60,7 +61,7 @@ return {
   { "T 6.2", "Pilot on problem 4: Best-of-N, steps 0 and 1", { derived = "pilot" } },
 
   -- ── results that are given in prose ────────────────────────────────────────────────────────────────────────────────
-  { "full L1", "Tasks solved at K, the whole subset", { derived = "solved", where = { tasks = "" } } },
+  { "full L1", "Tasks solved at K, the whole subset", { derived = "solved", where = { tasks = "" }, want = { k = 64, n_tasks = 20 } } },
   { "equivalent K", "Samples that Best-of-N needs for the chosen step's share", { derived = "equivalent_k" } },
   { "deficit", "BoA less Best-of-N", { derived = "deficit", label = "tasks of both" },
     { derived = "deficit", label = "subset 1", where = subset_1 },

@@ -34,7 +34,7 @@ function vt.experiment(e) end
 
 ---Parameters every sampling script shares: model, k = 32, temperature, max_tokens, top_p = 1, top_k = 0, min_p = 0, stop,
 ---seed = 42. Those without a default come from the model record. What `extra` says of a shared parameter replaces that
----part of its declaration; `extend` must be said again.
+---part of its declaration; `extend` must be said again; `name = false` takes it away.
 ---@param extra? table<string, vt.Param> merged over them
 ---@return table<string, vt.Param>
 function vt.params(extra) end
@@ -56,6 +56,12 @@ function vt.adapt_params(extra) end
 ---@param extra? table<string, vt.Param>
 ---@return table<string, vt.Param>
 function vt.gather_params(extra) end
+
+---Whether a parameter was given, and does not stand at what the script, a preset or the model's record says.
+---@param p vt.Params
+---@param name string
+---@return boolean
+function vt.is_given(p, name) end
 
 ---Ends the run: what is wrong with its parameters, in one sentence to whoever started it (exit code 2, no stack). Before
 ---anything is drawn is the time for it.
@@ -205,8 +211,10 @@ function vt.learner(run, p) end
 ---@field top fun(self, p: vt.Prompt|integer[], tokens: integer[], k: integer, o?: { bill?: "student"|"teacher" }): { ids: integer[], logprobs: vt.Vector } [waits] the k likeliest tokens at each position, likeliest first
 ---@field save fun(self, dir: string) [waits] PEFT files and sidecar
 
----draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true.
----@class vt.SampleOpts : { n: integer, draw?: string, temperature?: number, max_tokens?: integer, top_p?: number, top_k?: integer, min_p?: number, stop?: string[], prefix?: string, again?: boolean }
+---draw (default "main") enters each sample's seed; the same draw twice in one run raises unless again = true. place: the step of
+---the trajectory that this draw is, by which records are read; the weights' step by default, which stands still where an update
+---was skipped or none was made.
+---@class vt.SampleOpts : { n: integer, draw?: string, place?: integer, temperature?: number, max_tokens?: integer, top_p?: number, top_k?: integer, min_p?: number, stop?: string[], prefix?: string, again?: boolean }
 
 ---The options of weights:sample that parameters hold (n = p.k), with those of o over them.
 ---@param p vt.Params
@@ -229,7 +237,7 @@ function vt.prompt(task, p) end
 ---@return vt.Group[]
 function vt.draw(weights, tasks, p, o) end
 
----The judged samples that an offline script works on: those of step p.step in the recorded runs that p.from names, else a
+---The judged samples that an offline script works on: those at place p.step in the recorded runs that p.from names, else a
 ---draw of its own. What differs in models, in a task's prompts or weights, in temperatures or in how it was judged is
 ---refused; a sample that several runs hold is counted once. p.drawn: "first" leaves fresh draws out. [waits]
 ---@param p vt.Params of vt.gather_params

@@ -124,14 +124,14 @@ function advantage.entropic(o)
   end
 end
 
----Of the expected best of k samples: how much a sample raises the best of a random k of its group. k: 8.
+---Of the expected best of k samples: how much a sample raises the best of a random k of its group. k: 8, or the whole of a
+---smaller group.
 function advantage.max_at_k(o)
   o = errors.options("vt.advantage.max_at_k", o, { k = "integer" })
-  local k = o.k or 8
-  if k < 1 then errors.misuse("vt.advantage.max_at_k", "vt.advantage.max_at_k: k must be at least 1, not %d", k) end
+  if o.k and o.k < 1 then errors.misuse("vt.advantage.max_at_k", "vt.advantage.max_at_k: k must be at least 1, not %d", o.k) end
   return function(batch)
     for _, g in ipairs(as_groups(batch)) do
-      for i, a in ipairs(max_at_k(rewards("vt.advantage.max_at_k", g), k)) do g[i].advantage = a end
+      for i, a in ipairs(max_at_k(rewards("vt.advantage.max_at_k", g), o.k or math.min(8, math.max(#g, 1)))) do g[i].advantage = a end
     end
     return batch
   end

@@ -76,6 +76,11 @@ function closed.open_record(what, values, names)
   return setmetatable(values, closed.class("vt.Record", what, names))
 end
 
+---A field of a record where it has one of that name, else nil.
+function closed.optional(t, name)
+  if getmetatable(t).fields[name] then return t[name] end
+end
+
 function closed.is_record(t)
   local mt = getmetatable(t)
   return type(mt) == "table" and mt.__name == "vt.Record"

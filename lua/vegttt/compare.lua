@@ -3,8 +3,10 @@
 -- Two recorded runs compared, paired by task: the task is the unit, its samples are not independent of each other, so a
 -- difference is a mean over tasks with an interval over tasks, and its test is the exact sign test over tasks.
 --
--- A task's figure is over the samples of the step that the run chose, where it chose one, else over all of its samples;
--- first verdicts count. A step is chosen as a maximum over the very samples that are compared here, so it is named.
+-- A task's figure is over a part of its samples, and the same part on both sides (compare.part): the draw of a choice that
+-- is a maximum over it, an independent draw, or everything. A run records what it chose in its result: `step`, or for each
+-- task alone `steps` = task -> step, and `draw`, the label, where a step has draws of other things beside; "fresh" is the
+-- label of a second draw. First verdicts count.
 -- Figures that were measured under other conditions (protocol, machine class, evaluator, model, prompts) do not differ by
 -- what the runs did alone: `conditions` says which do not agree.
 local core = require "vegttt.core"
@@ -29,12 +31,47 @@ local function add(set, v)
   if v ~= nil then set[tostring(v)] = true end
 end
 
--- The step that a run's result names, when it has samples of it.
-local function chosen_step(summary, samples)
-  local step = summary and summary.result.step
-  for _, s in ipairs(type(step) == "number" and samples or {}) do
-    if s.step == step then return step end
+local function place_of(s) return s.place or s.step end
+
+-- What a run's result says of its choice: { step, steps, draw }; nil where it chose nothing.
+local function choice_of(summary)
+  local r = summary and summary.result or {}
+  local steps = type(r.steps) == "table" and r.steps or nil
+  if type(r.step) ~= "number" and not steps then return nil end
+  return { step = type(r.step) == "number" and r.step or nil, steps = steps, draw = type(r.draw) == "string" and r.draw or nil }
+end
+
+-- Which part of a run each of its samples is in: "selected", "fresh", or neither. What a run drew at one place under one
+-- label, with nothing chosen, is no maximum over anything: it is as independent as a fresh draw.
+local function parts_of(choice, samples)
+  local first, is_one_draw = samples[1], true
+  for _, s in ipairs(samples) do is_one_draw = is_one_draw and place_of(s) == place_of(first) and s.draw == first.draw end
+  return function(s)
+    if not choice then return is_one_draw and "fresh" or nil end
+    local step = choice.steps and choice.steps[tostring(s.task)] or choice.step
+    if place_of(s) ~= step then return nil end
+    if s.draw == "fresh" then return "fresh" end
+    return (choice.draw == nil or s.draw == choice.draw) and "selected" or nil
   end
+end
+
+---The parts that samples of a run can be compared by, best first, and what the notes say of them.
+compare.parts = { { "fresh", "a draw that nothing was chosen by" },
+  { "selected", "what the run chose: a maximum over the samples that it is scored on" }, { "all", "all samples, of every step and draw" } }
+
+---The first of compare.parts that all these runs have, so that like is compared with like.
+function compare.part(dirs)
+  local n = {}
+  for _, dir in ipairs(dirs) do
+    local samples, have = run_files.samples(dir), {}
+    local part_of = parts_of(choice_of(select(2, run_files.status(dir))), samples)
+    for _, s in ipairs(samples) do have[part_of(s) or "all"] = true end
+    for name in pairs(have) do n[name] = (n[name] or 0) + 1 end
+  end
+  for _, part in ipairs(compare.parts) do
+    if n[part[1]] == #dirs then return part[1] end
+  end
+  return "all"
 end
 
 local function new_task(s) return { task = s.task, name = "", n = 0, correct = 0, fast_1 = 0, fast_1_sure = 0, speedup = 0 } end
@@ -70,16 +107,18 @@ local function model_of(dir, params)
   return out
 end
 
----{ dir, experiment, status, summary, step, n, n_unjudged, n_timed_elsewhere, tasks = by id, conditions = name -> set }
-function compare.side(dir)
+---{ dir, experiment, status, summary, part, step, n, n_unjudged, n_timed_elsewhere, tasks = by id, conditions = name -> set }
+---over the samples of a part.
+function compare.side(dir, part)
   local about = run_files.json(dir, "run.json") or {}
   local status, summary = run_files.status(dir)
-  local samples = run_files.samples(dir)
+  local samples, choice = run_files.samples(dir), choice_of(summary)
+  local part_of = parts_of(choice, samples)
   local side = { dir = dir, experiment = about.experiment or "?", about = about, status = status, summary = summary, n = 0,
-    n_unjudged = 0, n_timed_elsewhere = 0, step = chosen_step(summary, samples), tasks = {},
+    n_unjudged = 0, n_timed_elsewhere = 0, part = part, step = part ~= "all" and choice and choice.step or nil, tasks = {},
     conditions = { protocol = {}, ["machine class"] = {}, evaluator = {}, model = model_of(dir, run_files.params(dir)) } }
   for _, s in ipairs(samples) do
-    local is_counted = side.step == nil or s.step == side.step
+    local is_counted = part == "all" or part_of(s) == part
     if is_counted and s.code_sha and not s.result then
       side.n_unjudged = side.n_unjudged + 1
     elseif is_counted then

@@ -71,16 +71,16 @@ local function add_tasks(out, side)
 end
 
 ---The runs `dirs` as one side, like compare.side; `what` is how they were named.
-function group.side(dirs, what)
-  if #dirs == 1 then return compare.side(dirs[1]) end
+function group.side(dirs, what, part)
+  if #dirs == 1 then return compare.side(dirs[1], part) end
   local names = differing(dirs)
   if #names > 0 then
     errors.usage("the %d runs of %s differ in %s; runs that are averaged differ in their seed alone", #dirs, what, table.concat(names, ", "))
   end
   local sides, tasks, conditions, n_finished = {}, {}, {}, 0
-  local out = { dir = what, dirs = dirs, n = 0, n_unjudged = 0, n_timed_elsewhere = 0, tasks = tasks, conditions = conditions }
+  local out = { dir = what, dirs = dirs, part = part, n = 0, n_unjudged = 0, n_timed_elsewhere = 0, tasks = tasks, conditions = conditions }
   for i, dir in ipairs(dirs) do
-    local s = compare.side(dir)
+    local s = compare.side(dir, part)
     sides[i] = s
     add_tasks(tasks, s)
     for name, set in pairs(s.conditions) do

@@ -34,8 +34,8 @@ end
 
 -- How parameters of vt.task_params show a task.
 local function shown_by(p)
-  local file, system, shots = rawget(p, "prompt") or "", rawget(p, "system") or "", rawget(p, "shots") or 0
-  local template, reasoning = nil, rawget(p, "reasoning") or ""
+  local file, system, shots = closed.optional(p, "prompt") or "", closed.optional(p, "system") or "", closed.optional(p, "shots") or 0
+  local template, reasoning = nil, closed.optional(p, "reasoning") or ""
   if file ~= "" then
     local path = inputs.find(file)
     if not core.exists(path) then errors.raise("usage", "vt.draw", ("there is no prompt file %s"):format(file)) end
@@ -44,7 +44,7 @@ local function shown_by(p)
   return function(task)
     local prompt = task:prompt { template = template, system = system ~= "" and system or nil, shots = shots,
       reasoning = reasoning ~= "" and reasoning or nil }
-    if rawget(p, "free_form") then prompt.prefix = "" end
+    if closed.optional(p, "free_form") then prompt.prefix = "" end
     return prompt
   end
 end
@@ -62,7 +62,7 @@ for name, kind in pairs(policy.sample_options) do draw_options[name] = kind end
 
 -- The options of sampling and of judging, and the function that shows a task.
 local function split_options(p, o)
-  local sampling, judging = {}, { protocol = rawget(p, "eval") }
+  local sampling, judging = {}, { protocol = closed.optional(p, "eval") }
   for k, v in pairs(o) do
     if policy.sample_options[k] then sampling[k] = v end
   end
@@ -111,7 +111,7 @@ function run.class:kernels(groups, o)
   local out, best = self:table("kernels", columns), eval.best(groups)
   for _, b in ipairs(best) do
     local v, first = b.verdict, b.first
-    local cells = { task = b.task.id, name = b.task.name, step = b.sample and b.sample.weights.step,
+    local cells = { task = b.task.id, name = b.task.name, step = b.sample and b.sample.place,
       speedup = v and v.speedup, lo = v and v.speedup_lo, hi = v and v.speedup_hi, first = first and first.speedup,
       tried = b.n_tried }
     local row = {}

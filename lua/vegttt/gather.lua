@@ -95,7 +95,7 @@ function gather.groups(p)
   local out = {}
   for _, g in ipairs(recorded.rollouts(p.from)) do
     local is_asked = rawget(p, "drawn") == "all" or (g.draw == "fresh") == (rawget(p, "drawn") == "fresh")
-    if (g.step or 0) == p.step and is_asked then out[#out + 1] = g end
+    if g.place == p.step and is_asked then out[#out + 1] = g end
   end
   if #out == 0 then errors.raise("usage", "vt.gather", ("no samples of step %d in %s"):format(p.step, p.from)) end
   check_one_source(out)

@@ -46,7 +46,7 @@ local vt = {
   sampling = draw.sampling, draw = draw.groups, prompt = draw.prompt, distil = distil, scores = scores.of, kl = scores.kl, detail = scores.detail,
   eval = closed.names("vt.eval", { all = eval.all, one = eval.one, best = eval.best }),
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
-  batch = update.batch, code_of = groups.code_of, codes = groups.codes, learner = learner.new, step_stats = step_stats,
+  batch = update.batch, code_of = groups.code_of, codes = groups.codes, is_given = params.is_given, learner = learner.new, step_stats = step_stats,
   select = closed.names("vt.select", { apply = select_.apply, each = select_.each, curves = select_.curves, check = select_.check,
     order = select_.order,
     rules = closed.names("vt.select.rules", select_.rules) }),

@@ -8,8 +8,12 @@
 -- default means "from the model record". `list` splits "a,b,c". `extend` marks what may grow (k, steps): a run
 -- that differs only there is of one family with this one, and each pays only for the difference.
 --
+-- An option that would do nothing is refused and not passed over: `without = "from"` says that a parameter does not go
+-- with a given --from, `needs = "from"` that it is only read beside one.
+--
 -- What many scripts share is declared here once, with the limits that the engine itself keeps (core.limits). A script
--- that names a shared parameter again changes what it gives and keeps the rest, `extend` excepted.
+-- that names a shared parameter again changes what it gives and keeps the rest, `extend` excepted; `name = false` takes
+-- one away that the script would not read.
 local advantage = require "vegttt.advantage"
 local args = require "vegttt.args"
 local closed = require "vegttt.closed"
@@ -22,7 +26,7 @@ local reward = require "vegttt.reward"
 local params = {}
 
 local fields = { choices = "table", min = "number", above = "number", max = "number", list = "boolean",
-  type = { "integer", "number", "string", "boolean", "model" }, extend = "boolean", [1] = "any", [2] = "string" }
+  type = { "integer", "number", "string", "boolean", "model" }, extend = "boolean", without = "string", needs = "string", [1] = "any", [2] = "string" }
 
 ---Options of every experiment: what may not be a parameter's name.
 params.flags = {
@@ -123,7 +127,10 @@ local function merge(op, shared, extra)
   end
   for name, d in pairs(extra or {}) do
     local known = shared[name]
-    if known and type(d) == "table" then
+    if d == false and not known then errors.misuse(op, "%s: there is no shared parameter '%s' to take away", op, tostring(name)) end
+    if d == false then
+      shared[name] = nil
+    elseif known and type(d) == "table" then
       known.extend = nil
       for k, v in pairs(d) do known[k] = v end
     else
@@ -146,11 +153,14 @@ function params.of_updates(extra) return merge("vt.adapt_params", with_updates()
 ---vt.gather_params(extra): those of vt.task_params, and which recorded runs are read in place of a draw.
 function params.of_records(extra)
   local shared = with_tasks()
+  for name, d in pairs(shared) do
+    if name ~= "seed" then d.without = "from" end -- how samples are drawn, where they are drawn here
+  end
   shared.from = { "", "recorded runs to read, as a glob; empty = draw K samples here" }
-  shared.step = { 0, "the step whose samples are read, where a run has several", min = 0 }
+  shared.step = { 0, "the step whose samples are read, where a run has several", min = 0, needs = "from" }
   shared.drawn = { "first", "which recorded draws are read: those that a method chose from (first), those after its choice (fresh), all",
-    choices = { "first", "fresh", "all" } }
-  shared.k = limited("n", { 8, "samples per task, where they are drawn here", extend = true })
+    choices = { "first", "fresh", "all" }, needs = "from" }
+  shared.k = limited("n", { 8, "samples per task, where they are drawn here", extend = true, without = "from" })
   return merge("vt.gather_params", shared, extra)
 end
 
@@ -237,6 +247,25 @@ function params.check(declared, op)
   end
 end
 
+local given_names = setmetatable({}, { __mode = "k" }) -- values -> the names that were given, by nobody's default or preset
+
+---Whether a parameter was given, and is not what the script, a preset or the model says.
+function params.is_given(values, name) return given_names[values] ~= nil and given_names[values][name] or false end
+
+-- Refuses what was given and would not be read beside what else was, or was not, given.
+local function check_company(declared, given)
+  local function is_set(name)
+    return given[name] ~= nil and declared[name] ~= nil and params.value(name, declared[name], given[name]) ~= declared[name][1]
+  end
+  for _, name in ipairs(errors.keys(given)) do
+    local d = declared[name]
+    if d.without and is_set(d.without) then
+      errors.usage("--%s does not go with --%s: it would change nothing; leave one of the two out", name, d.without)
+    end
+    if d.needs and not is_set(d.needs) then errors.usage("--%s is only read beside --%s, which is not given", name, d.needs) end
+  end
+end
+
 ---values (a closed record) and origins of all declared parameters; given: name -> text or value.
 function params.resolve(declared, given, origin)
   local values, origins, names = {}, {}, errors.keys(declared)
@@ -245,6 +274,7 @@ function params.resolve(declared, given, origin)
       errors.usage("there is no parameter '%s'%s", tostring(name), errors.hint(tostring(name), names))
     end
   end
+  check_company(declared, given)
   local preset = declared.preset and given.preset and params.value("preset", declared.preset, given.preset) or "none"
   local stated = presets.values(preset, declared)
   for _, name in ipairs(names) do
@@ -255,7 +285,10 @@ function params.resolve(declared, given, origin)
     origins[name] = { value = values[name], type = params.kind(d), origin = text ~= nil and from
       or values[name] == nil and "model record" or "default" }
   end
-  return closed.record("p", values, names), origins
+  local p, set = closed.record("p", values, names), {}
+  for name in pairs(given) do set[name] = true end
+  given_names[p] = set
+  return p, origins
 end
 
 local from_record = setmetatable({}, { __mode = "k" }) -- values -> the names that a model record filled
@@ -270,7 +303,7 @@ end
 ---The value that was given, or the declared default: nil where the model's record says it.
 function params.given(values, name)
   if from_record[values] and from_record[values][name] then return nil end
-  return rawget(values, name)
+  return closed.optional(values, name)
 end
 
 ---The table that --help prints.

@@ -371,11 +371,11 @@ local function logprob_of_code(model, tokens, logprobs, from, to)
   return sum
 end
 
-local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_ids", "weights", "draw", "seen", "step",
+local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_ids", "weights", "draw", "seen", "step", "place",
   "run", "dropped", "recorded" })
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
-  "advantage", "key", "seen", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "text_sha", "targets", "entropy", "certainty",
+  "advantage", "key", "seen", "place", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "text_sha", "targets", "entropy", "certainty",
   "confidence", "confidence_tail", "confidence_worst" })
 closed.settable(Group)
 closed.settable(Sample)
@@ -403,7 +403,7 @@ function policy.sample_of(line, task, g)
   return setmetatable({ task = task, i = line.i, seed = core.parse_u64(line.seed), text = line.text, code = line.code,
     code_sha = line.code_sha, tokens = line.tokens, n_tokens = line.n_tokens, finish = line.finish,
     logprob = line.logprob, logprob_mean = line.logprob_mean, logprob_code = line.logprob_code,
-    logprobs = line.logprobs, logprobs_behaviour = line.logprobs_behaviour, key = line.key, seen = line.seen,
+    logprobs = line.logprobs, logprobs_behaviour = line.logprobs_behaviour, key = line.key, seen = line.seen, place = g.place,
     temperature = line.temperature, prompt = g.prompt, prompt_ids = rawget(g, "prompt_ids"),
     weights = rawget(g, "weights"), recorded = rawget(g, "recorded") }, Sample)
 end
@@ -464,7 +464,7 @@ local function line_of(request, i, raw)
   local logprob = #raw.logprobs == n and raw.logprobs:sum() or nil -- nil: the server gives none
   return {
     key = request.keys[i], run = request.run.id, task = task and task.id, level = task and task.level,
-    step = request.weights.step, i = i, seed = core.u64(request.seeds[i]), draw = request.draw,
+    step = request.weights.step, place = request.place, i = i, seed = core.u64(request.seeds[i]), draw = request.draw,
     weights = request.weights.id, prompt_sha = request.prompt.sha, prompt = keep_prompt(request), n_prompt = #request.prompt.ids,
     temperature = request.temperature, seen = request.seen,
     text = raw.text, tokens = core.array(raw.tokens), n_tokens = n, finish = raw.finish,
@@ -479,7 +479,7 @@ end
 -- Fields that belong to the run in which a sample is used, not to the sample itself.
 local function adopt(line, request)
   line.prompt = keep_prompt(request)
-  line.run, line.seen, line.reward, line.advantage, line.sample_ms = request.run.id, request.seen, nil, nil, nil
+  line.run, line.seen, line.place, line.reward, line.advantage, line.sample_ms = request.run.id, request.seen, request.place, nil, nil, nil
   return line
 end
 
@@ -495,7 +495,7 @@ local function from_store(request, i)
   return adopt(line, request)
 end
 
-local sample_options = { n = "integer", draw = "string", temperature = "number", max_tokens = "integer",
+local sample_options = { n = "integer", draw = "string", place = "integer", temperature = "number", max_tokens = "integer",
   top_p = "number", top_k = "integer", min_p = "number", stop = "table", prefix = "string", again = "boolean" }
 policy.sample_options = sample_options
 local limited = { "n", "temperature", "max_tokens", "top_p", "top_k", "min_p" } -- in core.limits
@@ -543,6 +543,7 @@ local function make_request(w, p, o, begun)
   local r = model.record
   local request = {
     model = model, weights = w, run = session.run "weights:sample", task = p.task, n = o.n, draw = o.draw or "main",
+    place = o.place or w.step, -- the weights count updates, and a step of an experiment may have none
     prompt = tokens_of(model, p, o.prefix), parts = prompts.parts(p, o.prefix), seen = p.task and policy.seen(model.start.trained_on, p.task),
     temperature = (o.temperature or r.temperature or 1) + 0.0, max_tokens = o.max_tokens or r.max_tokens or 256,
     top_p = (o.top_p or 1) + 0.0, top_k = o.top_k or 0, min_p = (o.min_p or 0) + 0.0, stop = o.stop or r.stop or {},
@@ -608,7 +609,7 @@ end
 local function draw_request(self, p, request, on_sample)
   local run, lines, missing, n_tokens, n_begun = request.run, {}, {}, 0, request.begun and request.begun.n or 0
   local g = setmetatable({ task = request.task, prompt = p, prompt_ids = request.prompt.ids, weights = self,
-    draw = request.draw, seen = request.seen }, Group)
+    draw = request.draw, place = request.place, seen = request.seen }, Group)
   local function ended(i)
     g[i] = policy.sample_of(lines[i], request.task, g)
     on_sample(g[i])

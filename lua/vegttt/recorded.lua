@@ -132,7 +132,7 @@ end
 local function new_group(dir, line, task)
   local text = run_files.blob(dir, line.prompt)
   local prompt = text and prompts.of(task, core.json_decode(text, "a recorded prompt")) or task:prompt()
-  return setmetatable({ task = task, prompt = prompt, draw = line.draw, step = line.step, seen = line.seen, run = dir,
+  return setmetatable({ task = task, prompt = prompt, draw = line.draw, step = line.step, place = line.place, seen = line.seen, run = dir,
     dropped = line.dropped, recorded = { dir = dir, weights = line.weights, prompt_sha = not text and line.prompt_sha or nil } }, policy.Group)
 end
 
@@ -165,7 +165,7 @@ local function read_groups(dir)
   for n, v in ipairs(x.verdicts) do verdicts[n] = eval.of_index(v, dir) end
   index.each(x, function(n, verdict, at, s)
     local g = groups[n]
-    s.task, s.prompt, s.recorded, s.at = g.task, g.prompt, g.recorded, at
+    s.task, s.prompt, s.recorded, s.at, s.place = g.task, g.prompt, g.recorded, at, g.place
     s.result = verdicts[verdict] or not s.code_sha and eval.of_record(nil, g.task) or nil
     g[#g + 1] = policy.recorded_sample(s)
   end)
@@ -207,7 +207,7 @@ local function rollouts_digest(pattern, own_dir)
 end
 inputs.declare("rollouts", "the recorded rollouts %s", rollouts_digest)
 
----vt.rollouts("runs/best_of_n/*") -> groups, by run, step and task.
+---vt.rollouts("runs/best_of_n/*") -> groups, by run, place and task.
 function recorded.rollouts(pattern)
   local patterns = type(pattern) == "table" and pattern or { pattern }
   local out = {}

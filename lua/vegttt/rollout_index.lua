@@ -6,14 +6,14 @@
 --
 -- rollouts.index lies beside the records of a run with many samples and holds the digests of the two files that it was made
 -- of. Other digests, another version, or a file that is cut: the index is made anew. It is a cache, never a record, and a run
--- whose folder cannot be written is read without it. Samples stand in the order in which they are given (by step, task and
+-- whose folder cannot be written is read without it. Samples stand in the order in which they are given (by place, task and
 -- number), so that reading sorts nothing.
 local core = require "vegttt.core"
 local run_files = require "vegttt.run_files"
 
 local index = {}
 
-local version = "vegttt rollouts.index 3"
+local version = "vegttt rollouts.index 4"
 local least = 2000 -- samples from which on the index is kept: fewer are parsed faster than anybody notices
 
 -- Of a sample: where its line begins, its group and its verdict (0: none); then what a line says, texts as places in a list.
@@ -53,7 +53,7 @@ local function read_samples(dir, verdict_of)
     local name = ("%s/%s/%s/%s"):format(line.task, line.weights, line.draw, line.prompt_sha)
     local g = by[name]
     if not g then
-      g = { task = line.task, weights = line.weights, draw = line.draw, prompt = line.prompt, prompt_sha = line.prompt_sha, step = line.step, seen = line.seen, samples = {} }
+      g = { task = line.task, weights = line.weights, draw = line.draw, prompt = line.prompt, prompt_sha = line.prompt_sha, step = line.step, place = line.place or line.step, seen = line.seen, samples = {} }
       groups[#groups + 1], by[name] = g, g
     end
     local s = { at = at, key = line.key, i = line.i, seed = core.parse_u64(line.seed), n_tokens = line.n_tokens, finish = line.finish,
@@ -64,7 +64,7 @@ local function read_samples(dir, verdict_of)
   return groups
 end
 
--- Lines stand in the order in which samples ended, which is another every time; here it is by step, task and number.
+-- Lines stand in the order in which samples ended, which is another every time; here it is by place in the trajectory, task and number.
 local function in_order(groups)
   local place = {}
   for i, g in ipairs(groups) do
@@ -73,7 +73,7 @@ local function in_order(groups)
     for _, s in ipairs(g.samples) do g.dropped = g.dropped or s.dropped end -- its advantages were left out of the batch
   end
   table.sort(groups, function(a, b)
-    if a.step ~= b.step then return a.step < b.step end
+    if a.place ~= b.place then return a.place < b.place end
     if a.task ~= b.task then return a.task < b.task end
     if a.draw ~= b.draw then return a.draw < b.draw end
     return place[a] < place[b]

@@ -133,6 +133,7 @@ run          text    id of the run that drew it
 task?        whole   number of the task
 level?       whole   level of the task
 step?        whole   updates of the weights
+place?       whole   step of the experiment's trajectory, which is more than `step` where nothing was learnt in between
 draw         text    label of the stream that it was drawn from
 i            whole   its number in the stream
 seed         text    its seed

@@ -154,6 +154,7 @@ local function rule_of(op, rule)
   if type(rule) ~= "table" or type(rule.pick) ~= "function" then
     errors.misuse(op, "%s: a rule is a function or a table with name and pick", op)
   end
+  if type(rule.name) ~= "string" or rule.name == "" then errors.misuse(op, "%s: a rule that is a table has a name", op) end
   return rule
 end
 
@@ -232,29 +233,35 @@ function select_.curves(all, groups, o)
     subsets = errors.number(op, "subsets", o.subsets or 20, 1) })
 end
 
--- What a rule is tried on before anything is paid for: samples that were never drawn.
-local function made_up()
-  local task, group = { id = 0, name = "made_up" }, {}
-  for i = 1, 4 do
+-- What a rule is tried on before anything is paid for: samples that were never drawn, in groups of several sizes, so that
+-- what works for few, or holds on to a candidate of another group, is seen.
+local made_up_sizes = { 4, 1, 9, 64 }
+
+local function made_up_group(n)
+  local task, group = { id = n, name = "made_up" }, {}
+  for i = 1, n do
     local code = ("  for (int i = 0; i < n; i++) y[i] = x[i] * %d;"):format(i // 2)
     group[i] = { i = i, task = task, text = code, code = code, code_sha = "sha of " .. code, tokens = { 1, 2, 3 },
       n_tokens = 2 + i, finish = "stop", seed = i, logprob = -1.0 * i, logprob_mean = -i / (2 + i), logprob_code = -0.5 * i,
       logprobs = list.vector(2 + i, -i / (2 + i)), entropy = 0.1 * i, certainty = 1.0 * i, confidence = 2.0 * i,
-      confidence_tail = 1.5 * i, confidence_worst = 1.0 * i, result = { correct = i ~= 3, speedup = 0.5 * i,
+      confidence_tail = 1.5 * i, confidence_worst = 1.0 * i, result = { correct = i % 3 ~= 0, speedup = 0.5 * i,
         speedup_measured = 0.5 * i, speedup_lo = 0.4 * i, speedup_hi = 0.6 * i, is_copy = i == 1,
-        status = i == 3 and "wrong_output" or "correct_fast" } }
+        status = i % 3 == 0 and "wrong_output" or "correct_fast" } }
   end
   group.task = task
-  return { group }
+  return group
 end
 
----vt.select.check(rule) -> rule: refuses, before anything is paid for, one that cannot pick of four samples that are made up.
+---vt.select.check(rule) -> rule: refuses, before anything is paid for, one that cannot pick of samples that are made up.
 function select_.check(rule)
   local op = "vt.select.check"
   rule = rule_of(op, rule)
-  local ok, e = pcall(select_.apply, rule, made_up())
+  local made_up = {}
+  for i, n in ipairs(made_up_sizes) do made_up[i] = made_up_group(n) end
+  local ok, e = pcall(select_.apply, rule, made_up)
   if not ok then
-    errors.usage("rule '%s' fails on a group of made-up samples: %s", rule.name, (tostring(e):gsub("^[^\n]-:%d+: ", "")))
+    local why = tostring(e):gsub("^[^\n]-:%d+: ", ""):gsub("\n.*", "")
+    errors.usage("rule '%s' fails on a group of made-up samples: %s", rule.name, why)
   end
   return rule
 end

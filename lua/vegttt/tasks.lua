@@ -185,7 +185,7 @@ local from_params = { split = "split", subset = "subset", ids = "tasks", max = "
 -- The options that an experiment's parameters hold.
 local function options_of(p)
   local o = {}
-  for key, name in pairs(from_params) do o[key] = rawget(p, name) end
+  for key, name in pairs(from_params) do o[key] = closed.optional(p, name) end
   if o.max == 0 then o.max = nil end
   return o
 end

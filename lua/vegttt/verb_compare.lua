@@ -8,6 +8,7 @@ local compare = require "vegttt.compare"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local group = require "vegttt.compare_group"
+local list = require "vegttt.list"
 local run_diff = require "vegttt.run_diff"
 local run_files = require "vegttt.run_files"
 local tables = require "vegttt.tables"
@@ -61,17 +62,19 @@ end
 
 -- Everything about one pair of sides, as data. A side's runs, and how they were named.
 local function pair(a_dirs, b_dirs, a_word, b_word)
-  local a, b = group.side(a_dirs, a_word), group.side(b_dirs, b_word)
+  local part = compare.part(table.move(b_dirs, 1, #b_dirs, #a_dirs + 1, table.move(a_dirs, 1, #a_dirs, 1, {})))
+  local a, b = group.side(a_dirs, a_word, part), group.side(b_dirs, b_word, part)
   local a_dir, b_dir = a_dirs[1], b_dirs[1]
   local rows, notes = compare.pairs(a, b)
+  local about = list.find(compare.parts, function(x) return x[1] == part end)
+  table.insert(notes, 1, ("of both sides the part '%s' is compared: %s"):format(part, about[2]))
   for i, side in ipairs { a, b } do
     local name = i == 1 and "A" or "B"
     if side.dirs then
       notes[#notes + 1] = ("%s is %d runs, averaged within each task: the task is the unit, not the run"):format(name, #side.dirs)
     end
     if side.step then
-      notes[#notes + 1] = ("%s is step %s, which its run chose: a maximum over the samples that it is scored on"):format(name,
-        args.show(side.step))
+      notes[#notes + 1] = ("%s is step %s, which its run chose"):format(name, args.show(side.step))
     end
     if side.n_unjudged > 0 then
       notes[#notes + 1] = ("%d samples of %s have no verdict yet and are left out"):format(side.n_unjudged, name)
@@ -155,7 +158,7 @@ local function say_pair(c, metric)
 end
 
 local function side_json(s)
-  return { run = s.dir, runs = s.dirs and core.array(s.dirs), experiment = s.experiment, status = s.status, step = s.step, samples = s.n,
+  return { run = s.dir, runs = s.dirs and core.array(s.dirs), experiment = s.experiment, status = s.status, part = s.part, step = s.step, samples = s.n,
     result = s.summary and s.summary.result, meter = s.summary and s.summary.meter, engine = run_diff.engine(s.about) }
 end
 
@@ -261,7 +264,8 @@ vegttt compare A B   two runs side by side: parameters, results, costs, and B - 
   like 'boa/2026*' is several runs that differ in the seed, averaged within each task
 
 The task is the unit: fast_1_sure, fast_1 and correct are shares of a task's samples, speedup is its best first verdict
-(0 where none is correct). Runs of other protocols, machine classes, evaluators, models or prompts are refused.]] })
+(0 where none is correct). Like is compared with like, and the output says which: of a run that chose a step the fresh draw
+of it, where the other side has one or chose nothing, else what both chose, else all samples of both. Runs of other protocols, machine classes, evaluators, models or prompts are refused.]] })
 end
 
 return out

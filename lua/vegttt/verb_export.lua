@@ -37,7 +37,7 @@ local function refuse_to_overwrite(list, out)
 end
 
 local function write(dir, task, k, out)
-  local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, step = k.sample.step,
+  local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, step = k.sample.step, place = k.sample.place,
     draw = k.sample.draw, i = k.sample.i }
   local path = ("%s/%s"):format(out, task.name)
   core.write(path .. ".c", kernels.file_text(task, k, origin))
@@ -47,7 +47,7 @@ end
 
 -- ── samples ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-local of_sample = { "task", "step", "draw", "i", "seed", "temperature", "seen", "finish", "n_tokens", "logprob",
+local of_sample = { "task", "step", "place", "draw", "i", "seed", "temperature", "seen", "finish", "n_tokens", "logprob",
   "logprob_mean", "logprob_code", "parse", "code_sha", "weights", "prompt_sha", "key", "reward", "advantage" }
 local of_verdict = { "task_name", "status", "correct", "is_copy", "speedup", "speedup_measured", "speedup_lo",
   "speedup_hi", "runtime_us", "ref_us", "worst", "flags", "protocol", "evaluator", "machine", "timed_in", "feedback" }

@@ -458,7 +458,7 @@ describe("protocols", function()
         return { speedup = v, speedup_measured = v, speedup_lo = v, speedup_hi = v }
       end
       local drawn = run("best_of_n", { k = 24, tasks = { files.same } }, root)
-      local r = support.run(support.file "experiments/protocols.lua", { from = drawn.run.dir, most = 3, temperature = 1.0 },
+      local r = support.run(support.file "experiments/protocols.lua", { from = drawn.run.dir, most = 3 },
         { root = root .. "/runs", again = turned })
       local row = rows(r, "tasks")[1]
       expect.equal(row.tau, -1)

@@ -85,7 +85,17 @@ describe("isolated", function()
         for k, v in pairs(given) do g[k] = v end
         return g
       end
-      local both = rows(run("isolated", with { files.same, files.negated }, root), "tasks")
+      local isolated = run("isolated", with { files.same, files.negated }, root)
+      local both = rows(isolated, "tasks")
+      reader(root, function(vt)
+        local n = 0
+        for _, g in ipairs(vt.filter(vt.rollouts(isolated.run.dir), function(x) return x.draw == "fresh" end)) do
+          n = n + 1
+          expect.equal(g.place, isolated.value.steps[tostring(g.task.id)], "a second draw of the step that the task chose")
+        end
+        expect.equal(n, 2)
+      end)
+      expect.equal(isolated.meter.charged.rollouts, 2 * 6 * 4)
       expect.equal(#both, 6)
       local n = 0
       for _, file in ipairs { files.same, files.negated } do
@@ -355,6 +365,15 @@ describe("a preset", function()
       expect.equal(short.temperature, 0.4)
       expect.equal(short.max_tokens, 512)
       expect.equal(m.params.resolve(vt.load("experiments/best_of_n.lua").params, { preset = "paper-a" }, "flag").k, 64)
+      local function of(script, preset) return m.params.resolve(vt.load(("experiments/%s.lua"):format(script)).params, { preset = preset }, "flag") end
+      for _, name in ipairs { "paper-a", "paper-b", "report" } do
+        local outer, sdpo = of("rlvr", name), of("sdpo", name)
+        expect.equal(("%d %d %d %d"):format(outer.k, outer.steps, outer.batch, outer.eval_every), "8 40 8 10")
+        expect.equal(#sdpo.tasks * sdpo.k * (sdpo.steps + 1), 320, "the papers' rollouts of SDPO")
+        expect.equal(of("isolated", name).k, 32)
+      end
+      local discover = of("discover", "discover")
+      expect.equal(("%d %d %d"):format(discover.k, discover.groups, discover.steps), "64 8 50")
       local none = m.params.resolve(declared, {}, "flag")
       expect.equal(none.reward, "default")
     end)
@@ -370,6 +389,9 @@ describe("discover", function()
       expect.equal(t[1].from_archive, 0)
       expect.truthy(t[2].from_archive >= 1, "a group goes on from a kernel")
       expect.truthy(t[2].speedup >= t[1].speedup - 1e-9, "the best so far stays")
+      local kernel = rows(r, "kernels")[1]
+      expect.near(r.value.speedup, tonumber(kernel.speedup) or 1, 1e-4 * r.value.speedup, "of the second verdict, not the first")
+      expect.near(r.value.first_speedup, t[2].speedup, 1e-4 * r.value.first_speedup)
       reader(root, function(vt)
         local n = 0
         for _, g in ipairs(vt.rollouts(r.run.dir)) do
@@ -391,6 +413,50 @@ describe("a learner", function()
       expect.equal(#rows(r, "trajectory"), 3)
       expect.equal(r.meter.charged.update_tokens, 0)
       expect.equal(r.meter.charged.rollouts, 3 * 4)
+    end)
+  end)
+end)
+
+describe("a draw's place in the trajectory", function()
+  it("is its own under the frozen null, where the weights stay at step 0", function()
+    in_folder(function(root, files)
+      local r = run("boa", { k = 6, steps = 2, null = "frozen", tasks = { files.same } }, root)
+      reader(root, function(vt)
+        local places = {}
+        for _, g in ipairs(vt.rollouts(r.run.dir)) do
+          expect.equal(g.weights.step, 0)
+          places[#places + 1] = ("%s %d"):format(g.draw, g.place)
+          expect.equal(g[1].place, g.place)
+        end
+        table.sort(places)
+        expect.equal(table.concat(places, ", "), ("fresh %d, frozen0 0, frozen1 1, frozen2 2"):format(r.value.step))
+        local t = rows(r, "trajectory")
+        for _, set in ipairs(vt.group_by(vt.filter(vt.rollouts(r.run.dir), function(g) return g.draw ~= "fresh" end), "place")) do
+          expect.near(vt.scores(set).distinct, t[set.key + 1].distinct, 1e-9)
+        end
+      end)
+    end)
+  end)
+
+  it("makes of a frozen sweep as many rows as steps, and of a skipped update a step", function()
+    in_folder(function(root, files)
+      local r = run("lr_sweep", { k = 6, steps = 2, null = "frozen", lr = { 1e-5 }, tasks = { files.same } }, root)
+      local t = rows(r, "steps")
+      expect.equal(#t, 3)
+      for i, row in ipairs(t) do expect.equal(row.step, i - 1) end
+      local a = run("ablations", { k = 6, steps = 2, null = "frozen", which = "temperature", values = { 1.0 }, tasks = { files.same } }, root)
+      expect.equal(rows(a, "cells")[1].rollouts, 18)
+      local best = 0
+      for _, row in ipairs(t) do best = math.max(best, row.sample_fast_1_sure) end
+      expect.near(rows(a, "cells")[1].best_fast_1_sure, best, 1e-9, "the same draws, the best of three steps")
+    end)
+  end)
+
+  it("is read by gather and by derived tables", function()
+    in_folder(function(root, files)
+      local r = run("boa", { k = 6, steps = 1, null = "frozen", redraw = false, tasks = { files.same } }, root)
+      local presort = run("presort", { from = r.run.dir, step = 1 }, root)
+      expect.equal(presort.value.groups, 1)
     end)
   end)
 end)

@@ -10,7 +10,7 @@ package.path = "experiments/?.lua;" .. package.path
 local function json(path, value) core.write(path, core.json_encode(value) .. "\n") end
 
 -- A run as the engine leaves it. o: params, result, rollouts, tables = name -> csv, samples = { { task, step, speedup }, … },
--- unfinished.
+-- unfinished, protocol.
 local n_made = 0
 local function make(root, experiment, o)
   n_made = n_made + 1
@@ -34,7 +34,7 @@ local function make(root, experiment, o)
       logprobs = core.array { -i / 2, -i / 2 }, logprobs_behaviour = core.array { -i / 2, -i / 2 } }
     evals[i] = core.json_encode { v = 1, key = "v" .. code, task = s[1], task_name = "t" .. s[1], code_sha = code, correct = s[3] > 0,
       status = s[3] > 0 and "correct_fast" or "wrong_output", is_copy = false, flags = core.array {}, speedup = s[3], speedup_measured = s[3],
-      speedup_lo = s[3], speedup_hi = s[3], protocol = "fast", machine = "M", evaluator = "e" }
+      speedup_lo = s[3], speedup_hi = s[3], protocol = o.protocol or "fast", machine = "M", evaluator = "e" }
   end
   core.write(dir .. "/rollouts.jsonl", table.concat(rollouts, "\n") .. (#rollouts > 0 and "\n" or ""))
   core.write(dir .. "/evals.jsonl", table.concat(evals, "\n") .. (#evals > 0 and "\n" or ""))
@@ -147,6 +147,36 @@ describe("paper", function()
       expect.truthy(core.read(r.run.dir .. "/dual_loop.svg"):find "^<svg")
       expect.truthy(core.exists(r.run.dir .. "/plots/Figure_A_2_B_5.svg"), "a line per seed")
       expect.equal(r.value.items, r.value.complete + r.value.partial + r.value.not_run + r.value.text)
+    end)
+  end)
+
+  it("is complete only where it has what the published value is of, and names the runs of each row", function()
+    support.in_folder(function(root)
+      local function drawn(k, n, params)
+        local samples = {}
+        for i = 1, n do samples[i] = { i, 0, 2 } end
+        local o = { params = { seed = 42, k = k, tasks = core.array {} }, samples = samples, protocol = params and params.protocol }
+        return make(root, "best_of_n", o)
+      end
+      drawn(4, 10)
+      local r = paper(root)
+      expect.truthy(r.tables.items:find('full L1,"Tasks solved at K, the whole subset",partial,best_of_n --k 64 on 20 tasks; these: --k 4 on 10 tasks', 1, true), r.tables.items)
+      core.remove(root .. "/runs")
+      local dir = drawn(64, 20)
+      r = paper(root)
+      expect.truthy(r.tables.items:find('full L1,"Tasks solved at K, the whole subset",complete', 1, true), r.tables.items)
+      expect.contains(item(r, "full_L1")["tasks solved|share"].from, dir:match "best_of_n/.*$")
+    end)
+  end)
+
+  it("takes nothing from runs that were timed in different ways", function()
+    support.in_folder(function(root)
+      make(root, "best_of_n", { params = { seed = 42, k = 2 }, samples = { { 19, 0, 2 }, { 19, 0, 0 } } })
+      make(root, "boa", { params = { seed = 42, k = 2 }, result = { step = 0, sample_fast_1 = 0.5 }, samples = { { 19, 0, 2 } }, protocol = "full" })
+      local r = paper(root)
+      expect.equal(item(r, "equivalent_K")["BoA|equivalent K"] and item(r, "equivalent_K")["BoA|equivalent K"].reproduced or "not run", "not run")
+      expect.truthy(r.tables.items:find("equivalent K,[^\n]*not run,the protocol of [^\n]* is not that of "), r.tables.items)
+      expect.equal(item(r, "A_3")["42|sample_fast_1"].reproduced, 0.5, "of one run alone")
     end)
   end)
 

@@ -125,7 +125,8 @@ end
 local function execute(m, make, given, o)
   local e = make(m.vegttt, m)
   given = given or {}
-  if e.params.model and given.model == nil then given.model = support.model() end
+  local is_read = e.params.model and not (e.params.model.without and given[e.params.model.without])
+  if is_read and given.model == nil then given.model = support.model() end
   m.session.flags = o.flags or {}
   local values, origins = m.params.resolve(e.params, given, "flag")
   local r = m.attempt.open(e, values, origins, { root = o.root, name = o.name, limits = o.limits,

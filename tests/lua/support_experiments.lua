@@ -11,7 +11,8 @@ function experiments.in_folder(fn)
 end
 
 function experiments.run(name, given, root)
-  if name ~= "nll_probe" and given.which ~= "temperature" then given.temperature = 1.0 end
+  local is_drawn = name == "transfer" or given.from == nil
+  if name ~= "power" and is_drawn and given.which ~= "temperature" then given.temperature = 1.0 end
   return support.run(support.file(("experiments/%s.lua"):format(name)), given, { root = root .. "/runs" })
 end
 
