@@ -154,9 +154,13 @@ end
 
 -- ── asking ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+local function note_surface() -- the engine hands it out too
+  if package.loaded.vegttt then fresh.note_engine("vegttt", package.loaded.vegttt) end
+end
+
 ---The name of a function that scripts find in Lua's library or in vegttt's surface, whatever stands there now.
 function fresh.function_name(fn)
-  if package.loaded.vegttt then fresh.note_engine("vegttt", package.loaded.vegttt) end
+  note_surface()
   return function_names[fn]
 end
 
@@ -177,6 +181,7 @@ end
 ---A function that gives the place of an object as things are now, { "global" or "module", names… }, or nil where a fresh
 ---state has no such thing, or another. fresh.had(v): whether v had a place.
 function fresh.places()
+  note_surface()
   local is_as_loaded = {}
   return function(v)
     if v == core.globals then return { "global" } end
