@@ -11,7 +11,8 @@
 -- os.time, os.date without a time, os.clock, devices, pipes, /proc): when it is finished the same command runs it again.
 -- Commands read nothing from standard input, and end with their script. math.random is the run's own stream. A cell
 -- of a sweep begins in a Lua state of its own: no module, upvalue or library remembers the script that sweeps, or another
--- cell. What its main closes over is copied as it is when the sweep begins; objects of a run cannot be.
+-- cell. What its main closes over is copied as it is when the sweep begins, modules that the script changed too; objects of
+-- a run cannot be.
 
 local vt = {}
 

@@ -14,6 +14,7 @@ local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
+require "vegttt" -- a run's calls, also for a main that has no other use for it
 
 local cell_main = {}
 

@@ -2,47 +2,18 @@
 --
 -- Values with functions in them, packed as plain data and made again in another Lua state: functions by their code and
 -- what they close over, tables by what they hold, once each, so that what shared a variable or a table shares it again.
--- What has a name in every state (Lua's library, vegttt's surface, modules) is packed by that name, and is there as that
--- state has it: a module comes fresh. Experiments are made or loaded again; other objects of the engine have no such form.
+-- What a fresh state has under a name (Lua's library, vegttt's surface, modules) is packed by that name as long as it is
+-- what the name would give there (fresh.lua); what the script has changed is packed as it is now. Experiments are made or
+-- loaded again; other objects of the engine have no such form.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local experiment = require "vegttt.experiment"
+local fresh = require "vegttt.fresh"
 
 local closure = {}
 
 -- ── names ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
--- object -> { place, names… }: a global, or a module and what is in it, tables and functions, to this depth.
-local depth_of_names = 3
-
-local function add_names(names, value, path, depth)
-  if (type(value) ~= "table" and type(value) ~= "function") or names[value] then return end
-  names[value] = path
-  if type(value) ~= "table" or depth == 0 then return end
-  for k, v in next, value do
-    if type(k) == "string" then
-      local longer = table.move(path, 1, #path, 1, {})
-      longer[#longer + 1] = k
-      add_names(names, v, longer, depth - 1)
-    end
-  end
-end
-
-local is_of_lua = { _G = true, package = true, coroutine = true, table = true, io = true, os = true, string = true,
-  math = true, utf8 = true, debug = true }
-
-local function all_names()
-  local names = {}
-  for k, v in next, core.globals do
-    if k ~= "_G" and k ~= "package" then add_names(names, v, { "global", k }, 1) end
-  end
-  names[core.globals] = { "global" }
-  for name, module in next, package.loaded do
-    if not is_of_lua[name] then add_names(names, module, { "module", name }, depth_of_names) end
-  end
-  return names
-end
 
 local function find(path)
   local value = core.globals
@@ -83,8 +54,9 @@ function Packer:object(v, what)
   local o = {}
   self.objects[n], self.known[v] = o, n
   local kind = type(v)
-  if self.names[v] then
-    o.name = self.names[v]
+  o.name = self.place(v)
+  if o.name then
+    return n
   elseif core.is_vector(v) then
     o.vector = {}
     for i = 1, #v do o.vector[i] = v[i] end
@@ -98,6 +70,8 @@ function Packer:object(v, what)
     for k, x in next, v do o.pairs[#o.pairs + 1] = { self:value(k, what), self:value(x, what) } end
   elseif kind == "function" then
     self:pack_function(o, v, what)
+  elseif fresh.had(v) then
+    refuse(what .. " is a part of vegttt or of Lua's library that the script changed")
   else
     refuse(("%s is %s, which that state does not have"):format(what, article(v)))
   end
@@ -111,7 +85,7 @@ function Packer:pack_function(o, fn, what)
   for i = 1, 255 do
     local name, value = core.upvalue(fn, i)
     if not name then break end
-    if name == "_ENV" then
+    if name == "_ENV" and (value == core.globals or debug.getmetatable(value)) then -- not a table of the script's own
       o.upvalues[i] = { is_env = true }
     else
       local id = debug.upvalueid(fn, i)
@@ -128,7 +102,7 @@ end
 
 ---The value as plain data; nil and why not, in words.
 function closure.pack(v)
-  local p = setmetatable({ objects = {}, known = {}, boxes = {}, n_boxes = 0, names = all_names() }, Packer)
+  local p = setmetatable({ objects = {}, known = {}, boxes = {}, n_boxes = 0, place = fresh.places() }, Packer)
   local ok, root = pcall(p.value, p, v, "it")
   if ok then return { root = root, objects = p.objects } end
   if getmetatable(root) ~= refusal then error(root, 0) end

@@ -6,6 +6,7 @@
 -- coroutine functions pass engine waits outwards, and there is no debug library beyond debug.traceback.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local fresh = require "vegttt.fresh"
 local inputs = require "vegttt.inputs"
 local reads = require "vegttt.reads"
 local rng = require "vegttt.rng"
@@ -77,6 +78,7 @@ function globals.install()
     inputs.note_place()
     return debug.traceback(...)
   end }
+  fresh.note_globals()
 end
 
 return globals

@@ -12,6 +12,7 @@
 -- is walked and they are left out; the walk follows ldump.c of Lua 5.4.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
+local fresh = require "vegttt.fresh"
 
 local identity = {}
 
@@ -79,73 +80,116 @@ function identity.code(fn)
   return table.concat(parts)
 end
 
--- The functions that scripts find under a name, Lua's own and vegttt's, by that name: what those close over is the state
--- of the process.
-local name_of
-
-local function names()
-  if name_of then return name_of end
-  name_of = {}
-  local function add(t, prefix)
-    for k, v in pairs(t) do
-      local name = type(k) == "string" and prefix .. k
-      if name and type(v) == "function" and (not name_of[v] or name < name_of[v]) then name_of[v] = name end
-    end
-  end
-  local function add_groups(t, prefix)
-    add(t, prefix)
-    for k, v in pairs(t) do
-      if type(k) == "string" and type(v) == "table" and k ~= "_G" and k ~= "package" then add(v, prefix .. k .. ".") end
-    end
-  end
-  add_groups(core.globals, "")
-  add_groups(package.loaded.vegttt or {}, "vt.")
-  return name_of
-end
-
 local describe
 
--- Plain data by value, functions by code and what they close over; anything else (modules, userdata) by its type.
-local function describe_table(t, seen)
-  local keys, parts = {}, {}
+-- Each appends what it says of a value to out. seen: objects and variables that were described -> which one it was, since
+-- what is shared is another thing than what is alike.
+
+local function is_again(thing, seen, out)
+  if seen[thing] then
+    out[#out + 1] = "again " .. seen[thing]
+    return true
+  end
+  seen.n = seen.n + 1
+  seen[thing] = seen.n
+  return false
+end
+
+local rank = { number = 1, string = 2, boolean = 3 }
+
+local function is_before(a, b)
+  if type(a) ~= type(b) then return rank[type(a)] < rank[type(b)] end
+  if type(a) == "boolean" then return a and not b end
+  return a < b
+end
+
+-- Entries whose keys are objects have no order but that of what is said of them.
+local function describe_object_keys(t, keys, seen, out)
+  local entries = {}
+  for i, k in ipairs(keys) do
+    local known, text = closed.copy(seen), {}
+    describe(k, known, text)
+    text[#text + 1] = "]="
+    describe(t[k], known, text)
+    entries[i] = table.concat(text)
+  end
+  table.sort(entries)
+  for _, entry in ipairs(entries) do out[#out + 1] = ",[" .. entry end
+end
+
+-- Plain data by value, functions by code and what they close over, experiments by what they are made of; anything else
+-- (modules, userdata) by its type.
+local function describe_table(t, seen, out)
+  local keys, objects = {}, {}
   for k in pairs(t) do
-    if type(k) == "string" or math.type(k) then keys[#keys + 1] = k end
+    local list = rank[type(k)] and keys or objects
+    list[#list + 1] = k
   end
-  table.sort(keys, function(a, b)
-    if type(a) == type(b) then return a < b end
-    return type(a) < type(b)
-  end)
-  for i, k in ipairs(keys) do parts[i] = ("[%s]=%s"):format(describe(k, seen), describe(t[k], seen)) end
-  return "{" .. table.concat(parts, ",") .. "}"
+  table.sort(keys, is_before)
+  out[#out + 1] = "{"
+  for i, k in ipairs(keys) do
+    out[#out + 1] = i > 1 and ",[" or "["
+    describe(k, seen, out)
+    out[#out + 1] = "]="
+    describe(t[k], seen, out)
+  end
+  if objects[1] then describe_object_keys(t, objects, seen, out) end
+  out[#out + 1] = "}"
 end
 
-local function describe_function(fn, seen)
-  local name = names()[fn]
-  if name then return "the function " .. name end
-  local code = identity.code(fn)
-  if not code then return "function" end
-  local parts = { core.sha256(code) }
+local function describe_function(fn, seen, out)
+  local name = fresh.function_name(fn) -- what the library's and the surface's close over is the state of the process
+  local code = not name and identity.code(fn)
+  out[#out + 1] = name and "the function " .. name or code and core.sha256(code) or "function"
+  if not code then return end
   for i = 1, 255 do
-    local name, value = core.upvalue(fn, i)
+    local value
+    name, value = core.upvalue(fn, i)
     if not name then break end
-    if name ~= "_ENV" then parts[#parts + 1] = name .. "=" .. describe(value, seen) end
+    if name ~= "_ENV" or value ~= core.globals and not getmetatable(value) then
+      out[#out + 1] = ";" .. name .. "="
+      if not is_again(debug.upvalueid(fn, i), seen, out) then describe(value, seen, out) end
+    end
   end
-  return table.concat(parts, ";")
 end
 
-function describe(v, seen)
+local function describe_experiment(e, seen, out)
+  out[#out + 1] = "experiment"
+  describe_table({ name = e.name, params = e.params, main = e.main, plan = e.plan }, seen, out)
+end
+
+local function scalar_text(v)
   local kind = math.type(v) or type(v)
   if kind == "float" then return ("%a"):format(v) end
   if kind == "integer" or kind == "boolean" or kind == "nil" then return tostring(v) end
   if kind == "string" then return ("%q"):format(v) end
-  if core.is_vector(v) then return core.json_encode(v) end
-  if seen[v] then return "again" end
-  seen[v] = true
-  if kind == "table" and (not getmetatable(v) or closed.is_record(v)) then return describe_table(v, seen) end
-  return kind == "function" and describe_function(v, seen) or kind
+  return core.is_vector(v) and core.json_encode(v) or nil
+end
+
+function describe(v, seen, out)
+  local text = scalar_text(v)
+  if text then
+    out[#out + 1] = text
+    return
+  end
+  if is_again(v, seen, out) then return end
+  local class = getmetatable(v)
+  if type(v) == "table" and (not class or closed.is_record(v)) then
+    describe_table(v, seen, out)
+  elseif type(v) == "function" then
+    describe_function(v, seen, out)
+  elseif type(class) == "table" and class.__name == "vt.Experiment" then
+    describe_experiment(v, seen, out)
+  else
+    out[#out + 1] = type(v)
+  end
 end
 
 ---The digest that names a function.
-function identity.of(fn) return core.sha256(describe(fn, {})) end
+function identity.of(fn)
+  local out = {}
+  describe(fn, { n = 0 }, out)
+  return core.sha256(table.concat(out))
+end
 
 return identity

@@ -11,6 +11,7 @@
 -- A file's digest is remembered by device, inode, size and times, so comparing costs a stat a file.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local fresh = require "vegttt.fresh"
 local sched = require "vegttt.sched"
 
 local inputs = {}
@@ -209,12 +210,19 @@ function inputs.require(name)
     inputs.note_all(of_module[name])
     return require(name)
   end
-  if name:find "^vegttt%f[%W]" or package.loaded[name] ~= nil then return require(name) end
+  if name:find "^vegttt%f[%W]" then
+    local module, where = require(name)
+    fresh.note_engine(name, module)
+    return module, where
+  end
+  if package.loaded[name] ~= nil then return require(name) end
   local named = name_of_module(name)
   local set, ok, value, where = inputs.collect(pcall, require, name)
-  if package.preload[name] == nil then set:add("module", named, module_digest(named)) end
+  local is_of_file = package.preload[name] == nil
+  if is_of_file then set:add("module", named, module_digest(named)) end
   inputs.note_all(set) -- also of one that is not there: a script may go on without it
   if not ok then error(value, 0) end
+  if is_of_file then fresh.note_module(name, value) end
   of_module[name] = set
   return value, where
 end

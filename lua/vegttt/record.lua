@@ -3,7 +3,7 @@
 -- The record of a run: everything that was computed, by key, so that running the script again is resuming it.
 --
 -- Keys are hashes of what produced a result and hold nothing of time, order or worker counts. Samples are lines of
--- rollouts.jsonl (kind "sample"), verdicts lines of evals.jsonl, updates and snapshot names entries of the journal. A
+-- rollouts.jsonl (kind "sample"), verdicts lines of evals.jsonl, updates, snapshot names and cells entries of the journal. A
 -- rollout may get a second line (kind "reward") when its reward and advantage are known. A result counts as recorded
 -- when its line is in the file; a torn last line is cut by the store.
 local core = require "vegttt.core"

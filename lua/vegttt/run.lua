@@ -148,10 +148,12 @@ end
 
 -- Every difference of the run in `dir` from what is asked now, in words.
 local function differences(dir, values, own_tasks, read)
-  local out = parameter_differences(dir, values, own_tasks)
+  local out, is_said = parameter_differences(dir, values, own_tasks), {}
   local before, is_damaged = inputs.recorded(dir), core.exists(dir .. "/summary.json") and inputs.is_damaged(dir)
   for _, list in ipairs { is_damaged and {} or inputs.differences(before, read), inputs.changed(dir) } do
-    table.move(list, 1, #list, #out + 1, out)
+    for _, text in ipairs(list) do -- what was read before the run and within it is said once
+      if not is_said[text] then out[#out + 1], is_said[text] = text, true end
+    end
   end
   return out
 end

@@ -99,6 +99,15 @@ function run_files.cells(runs)
   return out
 end
 
+---The folders of the runs that a sweep names as its cells, also those that are cells of another sweep as well.
+function run_files.named_cells(dir)
+  local file, out = io.open(dir .. "/journal.jsonl", "r"), {}
+  if not file then return out end
+  for line in file:lines() do out[#out + 1] = line:match '"key":"cell/([^"]+)"' end -- most lines are long, and other things
+  file:close()
+  return out
+end
+
 ---A Lua pattern for what a glob with * and ? names.
 function run_files.pattern(glob)
   return "^" .. glob:gsub("[%-%.%+%[%]%(%)%$%^%%]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"

@@ -106,7 +106,7 @@ name    text  what was read
 digest  text  SHA-256 of it, or a version
 ]] },
   { "journal.jsonl", "what was computed, by key, beside samples and verdicts; the last line of a key counts", every_line .. [[
-key    text   snapshot/NAME, update/WEIGHTS/BATCH or score/WEIGHTS/BATCH
+key    text   snapshot/NAME, update/WEIGHTS/BATCH, score/WEIGHTS/BATCH or cell/FOLDER
 value  any    see below
 ]], by = function(line) return line.key:match "^%a+" end, kinds = {
     snapshot = { "the name of a state of weights", [[
@@ -121,6 +121,9 @@ value.trained_on.tasks?     list  numbers of tasks
 value.trained_on.families?  list  families of tasks
 value.report      object  what policy:update returned
 value.report.**   any|null  by name
+]] },
+    cell = { "the run in FOLDER is a cell of this one", [[
+value.name  text  what it was given
 ]] },
     score = { "log-probabilities of given tokens: value is a list of one a token", "" },
   } },

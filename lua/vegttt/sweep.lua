@@ -73,6 +73,12 @@ local function limits_in(parent, rest)
   return limits
 end
 
+-- The run of a cell may be a cell of other sweeps too, and knows only the first: each sweep says which are its own.
+local function note_cell(parent, dir, c)
+  local key = "cell/" .. dir
+  if not parent.record:get(key) then parent.record:put(key, { name = cell_name(c) }) end
+end
+
 -- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
 local function run_cell(parent, made_by, c)
   local values, rest = c.values, parent.meter:reserve_rest "run:sweep"
@@ -86,6 +92,7 @@ local function run_cell(parent, made_by, c)
     parent:resolve_from_cell(report.origins)
   end
   local dir = ok and report.dir or nil
+  if dir then note_cell(parent, dir, c) end
   if ok and report.status == "done" then
     local summary = results.revive(core.json_decode(report.summary, dir .. "/summary.json"))
     return { params = values, dir = dir, result = summary.result }

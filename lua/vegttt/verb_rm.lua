@@ -1,9 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- `vegttt rm RUN…`: gives the disk of runs back. Everything is looked at before anything goes: a run that a process
--- writes, and a run that another one names, stay. What names a run: the cells of a sweep, a run whose verdicts were timed
--- in it, a run that read its rollouts, weights or results (which would begin anew without them), an unfinished run that
--- takes from it what they have in common. --force removes what others name; nothing removes what is in use.
+-- writes, and a run that another one names, stay. What names a run: the cells of a sweep, every sweep that has it as a
+-- cell, a run whose verdicts were timed in it, a run that read its rollouts, weights or results (which would begin anew
+-- without them), an unfinished run that takes from it what they have in common. --force removes what others name; nothing
+-- removes what is in use.
+local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local run_files = require "vegttt.run_files"
@@ -108,13 +110,67 @@ local function timed_in(dir, set)
   return found
 end
 
+-- The sweeps of each cell: dir -> folders of those that name it, and the one that it names itself.
+local function sweeps_of(all)
+  local out, known = {}, {}
+  local function add(cell, sweep)
+    out[cell] = out[cell] or {}
+    local key = cell .. "\0" .. sweep
+    if not known[key] then table.insert(out[cell], sweep) end
+    known[key] = true
+  end
+  for _, r in ipairs(all) do
+    if r.sweep then add(r.dir, r.sweep) end
+    for _, dir in ipairs(run_files.named_cells(r.dir)) do add(dir, r.dir) end
+  end
+  return out
+end
+
+-- The first sweep of the cell that is not in the set.
+local function other_sweep(sweeps, set, dir)
+  for _, sweep in ipairs(sweeps[dir] or {}) do
+    if not set[sweep] then return sweep end
+  end
+end
+
+-- Puts the cells of the sweeps of the set into it, and theirs; those that other sweeps need stay: { { dir, sweep }, … }
+local function add_cells(set, sweeps, all)
+  local is_named, kept, has_grown = closed.copy(set), {}, true
+  local function is_of_set(dir)
+    for _, sweep in ipairs(sweeps[dir] or {}) do
+      if set[sweep] then return true end
+    end
+  end
+  while has_grown do
+    has_grown = false
+    for _, r in ipairs(all) do
+      if not set[r.dir] and is_of_set(r.dir) then set[r.dir], has_grown = true, true end
+    end
+  end
+  repeat -- what stays keeps its own cells
+    has_grown = false
+    for _, dir in ipairs(errors.keys(set)) do
+      local sweep = not is_named[dir] and other_sweep(sweeps, set, dir)
+      if sweep then
+        set[dir], has_grown = nil, true
+        kept[#kept + 1] = { dir = dir, sweep = sweep }
+      end
+    end
+  until not has_grown
+  return kept
+end
+
 -- Why runs outside the set need one of it: { { dir, by, why }, … }
-local function dependents(all, set)
+local function dependents(all, set, sweeps)
   local out, at = {}, places(all, set)
+  for _, dir in ipairs(at.dirs) do
+    local sweep = other_sweep(sweeps, set, dir)
+    if sweep then out[#out + 1] = { dir = dir, by = sweep, why = "has it as a cell" } end
+  end
   for _, r in ipairs(all) do
     if not set[r.dir] then
       local function note(dir, why) out[#out + 1] = { dir = dir, by = r.dir, why = why } end
-      if r.sweep and set[r.sweep] then note(r.sweep, "is a cell of it") end
+      if r.sweep and set[r.sweep] and not other_sweep(sweeps, set, r.dir) then note(r.sweep, "is a cell of it") end
       local clock = timed_in(r.dir, set)
       if clock then note(clock, "has verdicts that were timed in it") end
       local ended, cwd, known = core.modified(r.dir .. "/summary.json"), tostring(r.about.cwd or "."), {}
@@ -144,13 +200,10 @@ end
 local function run(f, words)
   if #words == 0 then errors.usage "rm needs the runs to remove: stamps, folders or globs; `vegttt ls` lists them" end
   local all = run_files.all()
-  local cells, set = run_files.cells(all), chosen(words, all)
-  if f.cells then
-    for _, dir in ipairs(errors.keys(set)) do
-      for _, c in ipairs(cells[dir] or {}) do set[c.dir] = true end
-    end
-  end
-  local needed = dependents(all, set)
+  run_files.cells(all)
+  local set, sweeps = chosen(words, all), sweeps_of(all)
+  local kept = f.cells and add_cells(set, sweeps, all) or {}
+  local needed = dependents(all, set, sweeps)
   if #needed > 0 and not f.force then refuse(needed) end
   local dirs = errors.keys(set)
   local _, in_use = core.runs_remove(dirs, true)
@@ -165,6 +218,7 @@ local function run(f, words)
         freed[i] < sizes[i] and (" (%s more stand in other runs too and stay)"):format(text.bytes(sizes[i] - freed[i])) or "")
     end
   end
+  for _, c in ipairs(kept) do verb.say("%s stays: %s has it as a cell", c.dir, c.sweep) end
   verb.say("%d runs, %s %s", n, text.bytes(total), f["dry-run"] and "would be given back" or "given back")
   if problem then error(problem, 0) end
   return 0
@@ -173,14 +227,14 @@ end
 function rm.main(argv)
   return verb.main(argv, { run = run,
     options = { { "dry-run", nil, "say what would go; remove nothing" },
-      { "cells", nil, "of a sweep: its cells too" },
+      { "cells", nil, "of a sweep: its cells too, and theirs, but for those that another sweep has" },
       { "force", nil, "also what other runs name" } },
     help = [[
 vegttt rm RUN…   removes runs and says how many bytes that gives back
   RUN is the beginning of a stamp, a folder, "latest" or a glob ('boa/2026*', 'runs/boa/*')
 
 A run that a process writes stays, whatever is given. A run that others name stays without --force: a sweep with cells,
-a run in which verdicts of others were timed, or that others read.]],
+a cell of a sweep, a run in which verdicts of others were timed, or that others read.]],
     after = "Exit codes: 0 removed, 2 no such run, or named by others, 4 in use, or the disk would not" })
 end
 
