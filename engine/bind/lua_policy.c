@@ -342,6 +342,7 @@ static int l_render(lua_State *L)
     char *text = NULL;
     vt_policy *p = vt_lua_policy(L, 1)->p;
     luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 4);
     size_t n = lua_rawlen(L, 2);
     const char **roles = lua_newuserdatauv(L, (2 * n + 1) * sizeof *roles, 0), **contents = roles + n;
     for (size_t i = 0; i < n; i++) {

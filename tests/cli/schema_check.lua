@@ -7,7 +7,8 @@ local schema = require "vegttt.schema"
 
 -- What these runs cannot make: requests of a backend without seeds of its own (a remote one), GPUs and money are counted
 -- anyway; nor verdicts of another run.
-local elsewhere = { ["summary.json not_replayed"] = true, ["rollouts.jsonl request"] = true }
+local elsewhere = { ["summary.json not_replayed"] = true, ["rollouts.jsonl request"] = true,
+  ["evals.jsonl unit"] = true, ["evals.jsonl unit.truth"] = true, ["evals.jsonl unit.cflags"] = true }
 
 local function folders(dir, out)
   for _, experiment in ipairs(core.list(dir)) do
