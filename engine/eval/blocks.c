@@ -89,7 +89,8 @@ static bool may_follow_tildes(struct vt_span w)
 {
     struct vt_span language = language_of(w);
     enum vt_block_word word = word_of(language);
-    return !memchr(w.p, ';', (size_t)(w.end - w.p)) && (word != VT_WORD_OTHER || language.end - language.p > 1);
+    bool is_language = word == VT_WORD_C || word == VT_WORD_NONE || language.end - language.p > 1;
+    return !memchr(w.p, ';', (size_t)(w.end - w.p)) && is_language;
 }
 
 /* Does the line [p, end) hold what looks like a fence? */
@@ -155,6 +156,15 @@ static struct vt_span language_of(struct vt_span w)
     return (struct vt_span){w.p, end};
 }
 
+/* Of a file's name, "relu.c", what says what it holds. */
+static struct vt_span extension_of(struct vt_span w)
+{
+    for (const char *p = w.end; p > w.p; p--)
+        if (p[-1] == '.')
+            return (struct vt_span){p, w.end};
+    return w;
+}
+
 static bool is_one_of(struct vt_span w, const char *const *words)
 {
     size_t n = (size_t)(w.end - w.p);
@@ -169,12 +179,22 @@ static enum vt_block_word word_of(struct vt_span w)
     static const char *const c[] = {"c",   "h",   "cc",  "cpp", "c++",   "cxx", "hpp", "c99",
                                     "c11", "c17", "c23", "gnu", "clang", "gcc", NULL};
     static const char *const foreign[] = {
-        "rust",   "rs",         "python",  "py",  "python3", "go",       "golang",  "java",    "js",     "javascript",
-        "ts",     "typescript", "fortran", "f90", "julia",   "jl",       "zig",     "swift",   "kotlin", "cs",
-        "csharp", "c#",         "ruby",    "rb",  "perl",    "php",      "lua",     "haskell", "ocaml",  "scala",
-        "asm",    "nasm",       "bash",    "sh",  "shell",   "zsh",      "console", "sql",     "json",   "yaml",
-        "toml",   "html",       "xml",     "css", "make",    "makefile", "cmake",   NULL};
+        "rust",       "rs",     "python",     "py",      "python3", "go",      "golang", "java",   "js",
+        "javascript", "ts",     "typescript", "fortran", "f90",     "julia",   "jl",     "zig",    "swift",
+        "kotlin",     "cs",     "csharp",     "c#",      "ruby",    "rb",      "perl",   "php",    "lua",
+        "haskell",    "ocaml",  "scala",      "asm",     "nasm",    "bash",    "sh",     "shell",  "zsh",
+        "console",    "sql",    "json",       "yaml",    "toml",    "html",    "xml",    "css",    "make",
+        "makefile",   "cmake",  "cuda",       "cu",      "cuh",     "hip",     "opencl", "ocl",    "cl",
+        "ispc",       "glsl",   "hlsl",       "wgsl",    "metal",   "objc",    "m",      "mm",     "d",
+        "ada",        "nim",    "mojo",       "pascal",  "dart",    "odin",    "v",      "r",      "matlab",
+        "vb",         "f",      "for",        "f95",     "s",       "llvm",    "ptx",    "wat",    "sycl",
+        "halide",     "triton", "csh",        "fish",    "bat",     "ps1",     "diff",   "patch",  "objective-c",
+        "erlang",     "elixir", "clojure",    "lisp",    "scheme",  "verilog", "vhdl",   "groovy", "powershell",
+        NULL};
+    static const char *const none[] = {"text", "txt", "plaintext", "plain", "code", NULL};
+    w = extension_of(w);
     return w.p == w.end            ? VT_WORD_NONE
+           : is_one_of(w, none)    ? VT_WORD_NONE
            : is_one_of(w, c)       ? VT_WORD_C
            : is_one_of(w, foreign) ? VT_WORD_FOREIGN
                                    : VT_WORD_OTHER;
@@ -247,6 +267,16 @@ bool vt_block_next(struct vt_span *rest, struct vt_block *out)
     }
     rest->p = rest->end;
     return true;
+}
+
+struct vt_span vt_prose_before(const char *from, const struct vt_block *b)
+{
+    const char *end = b->text.p;
+    while (end > from && end[-1] == '\n')
+        end--;
+    while (end > from && end[-1] != '\n')
+        end--;
+    return (struct vt_span){from, end};
 }
 
 /* ---- reasoning ---- */
