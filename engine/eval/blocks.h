@@ -36,7 +36,9 @@ enum { VT_MAX_REASONING_MARKS = 128 };
  * and inside lines are text. */
 struct vt_parts {
     struct vt_span rest, answer;
+    const char *first;        /* byte that is no blank */
     struct vt_block block;    /* the one that was met last */
+    const char *block_from;   /* where the line of its fence begins */
     const char *behind_block; /* where the next one is looked for */
     const char *behind_comment;
     bool is_unclosed[VT_MAX_REASONING_MARKS], is_behind, is_ended;

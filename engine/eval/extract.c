@@ -7,12 +7,13 @@
  * blocks. In this order:
  *   - reasoning is taken out; the last part that holds code counts;
  *   - code before the first fence belongs to the fence that the prompt opened, if its braces close or nothing else can
- *     have opened that fence;
+ *     have opened that fence; what stands behind gives helpers, and takes its place where it is said to correct it;
  *   - else the blocks: one that defines the function, then one that may (kind.c), then one that is a body, and last one
  *     that calls the function, as an example of its use does, or only declares, as a header. Among bodies a C block
  * goes before one without a word, that before one with another word; the last among equals. A block that says it is
  * Rust or Python counts only when no other does and C's function stands in it after all. So the last block that defines
- * the function is the answer; of the others come its helpers, of several versions the last (helpers.c);
+ * the function is the answer; of the others come its helpers (helpers.c). One that is switched off (switched.c) defines
+ * nothing, and one in a block with an unknown word goes behind C's;
  *   - without a fence: the function where it is defined, prose around it left away, else the text is the body.
  * A body in an answer ends at the first line that is only `}` and closes more than the body opened; without such a line
  * at the first brace that does; where the braces never close, at the first line that is only `}`, which is where the
@@ -38,7 +39,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_NESTED = 4 }; /* fences in fences that are looked into: each level reads the text once more */
+enum { MAX_NESTED = 8 }; /* fences in fences that are looked into: each level reads the text once more */
 
 /* How much what was found is worth. */
 enum rank {
@@ -59,6 +60,7 @@ struct found {
     struct vt_span text;
     enum rank rank;
     bool is_whole, is_cut;
+    bool is_long;           /* too much stands outside the thoughts */
     struct vt_span part;    /* whose blocks may hold its helpers; NULL where there are no blocks */
     struct vt_span foreign; /* nothing was found but a block in this language */
     struct vt_span other;   /* nothing was found but a function of this name */
@@ -247,6 +249,19 @@ static bool is_cut_off(struct vt_span s)
     return false;
 }
 
+/* Fences are no C, so a text that has one outside its comments is an answer. */
+static bool has_fence(struct vt_span s)
+{
+    struct vt_clexer l = vt_clexer_of(s);
+    int n = 0;
+    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
+        n = vt_ctoken_is(&t, "`") ? n + 1 : 0;
+        if (n == 3)
+            return true;
+    }
+    return false;
+}
+
 /* A block in which no definition of the function can be seen. */
 static struct found without_definition(const struct vt_block *b, const char *name)
 {
@@ -277,6 +292,8 @@ static struct found in_block(const struct vt_block *b, const char *name, int dep
     if (!find_definition(b->text, name, &d, &is_off)) {
         if (is_foreign)
             return (struct found){.foreign = b->language};
+        if (b->word != VT_WORD_C && has_fence(b->text))
+            return (struct found){0}; /* it shows other blocks and is no C itself */
         return without_definition(b, name);
     }
     if (!d.is_complete && b->is_open)
@@ -363,7 +380,10 @@ static struct found in_answer(struct vt_span answer, const char *name)
     struct vt_part part;
     struct found best = {0};
     vt_parts_init(&parts, answer);
-    while (vt_parts_next(&parts, &part)) {
+    for (size_t n_read = 0; vt_parts_next(&parts, &part);) {
+        n_read = (part.is_first ? 0 : n_read) + (size_t)(part.text.end - part.text.p);
+        if (n_read > VT_CODE_MAX)
+            return (struct found){.is_long = true};
         struct found f = in_part(&part, name);
         if (part.is_first)
             best = (struct found){0};
@@ -385,19 +405,6 @@ static struct found in_source(struct vt_span s, const char *name)
     if (other.p)
         return (struct found){.other = other};
     return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = is_whole};
-}
-
-/* Fences are no C, so a text that has one outside its comments is an answer. */
-static bool has_fence(struct vt_span s)
-{
-    struct vt_clexer l = vt_clexer_of(s);
-    int n = 0;
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
-        n = vt_ctoken_is(&t, "`") ? n + 1 : 0;
-        if (n == 3)
-            return true;
-    }
-    return false;
 }
 
 /* ---- the result ---- */
@@ -493,8 +500,10 @@ static bool is_json(struct vt_span s)
 
 static void explain_none(const struct found *f, struct vt_span answer, const char *name, struct vt_code *out)
 {
-    if ((f->is_cut || !f->rank) && is_json(answer))
+    if (!f->is_long && (f->is_cut || !f->rank) && is_json(answer))
         snprintf(out->why, sizeof out->why, "The answer is JSON; it must be C, as it is or between fences.");
+    else if (f->is_long)
+        snprintf(out->why, sizeof out->why, "The answer is longer than %d bytes, without its thoughts.", VT_CODE_MAX);
     else if (f->is_cut)
         snprintf(out->why, sizeof out->why, "The answer ends before its code does.");
     else if (!f->rank && f->other.p)
@@ -558,6 +567,10 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
         return VT_OK;
     }
     is_answer = is_answer || has_fence(all);
+    if (!is_answer && len > VT_CODE_MAX) {
+        snprintf(out->why, sizeof out->why, "The code is longer than %d bytes.", VT_CODE_MAX);
+        return VT_OK;
+    }
     struct vt_plain plain = {.text = all, .answer = all};
     if (is_answer)
         VT_TRY(vt_plain_make(all, &plain, err));
@@ -568,11 +581,6 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
     if (!f.is_cut && f.rank)
         status = take_found(&f, name, &plain, is_answer, out, err);
     vt_plain_free(&plain);
-    if (out->len > VT_CODE_MAX) {
-        snprintf(out->why, sizeof out->why, "The code is longer than %d bytes.", VT_CODE_MAX);
-        vt_code_free(out);
-        out->len = 0;
-    }
     return status;
 }
 

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <vegttt/err.h>
 
-/* Bytes of an answer, thoughts and all, and of the code that is taken out of it. */
+/* Bytes of an answer, and of what it holds beside its thoughts: of that more is not read. */
 enum { VT_ANSWER_MAX = 1024 * 1024, VT_CODE_MAX = 64 * 1024 };
 
 struct vt_code {

@@ -521,6 +521,7 @@ static void no_code(void)
     expect_none(big, false, "The answer is longer than");
     big[VT_CODE_MAX + 1] = 0;
     expect_none(big, false, "The code is longer than");
+    expect_none(big, true, "without its thoughts");
     /* Thoughts may be longer than code. */
     memcpy(big, "<think>", 7);
     big[VT_CODE_MAX + 1] = ';';
