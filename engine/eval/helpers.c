@@ -285,8 +285,8 @@ static void add_block(struct plan *p, const struct vt_block *found, struct vt_sp
         if (!is)
             add_item(p, b, &i, &switches);
     }
-    b->is_correction = b->is_correction && b->is_pure && !is_another;
     b->is_example = name && !is_another && vt_calls(found->text, name);
+    b->is_correction = b->is_correction && b->is_pure && !is_another && !b->is_example;
     b->end = p->n_items;
     p->n_blocks++;
 }
