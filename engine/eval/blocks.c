@@ -89,7 +89,8 @@ static bool may_follow_tildes(struct vt_span w)
 {
     struct vt_span language = language_of(w);
     enum vt_block_word word = word_of(language);
-    return !memchr(w.p, ';', (size_t)(w.end - w.p)) && (word != VT_WORD_OTHER || language.end - language.p > 1);
+    bool is_language = word == VT_WORD_C || word == VT_WORD_NONE || language.end - language.p > 1;
+    return !memchr(w.p, ';', (size_t)(w.end - w.p)) && is_language;
 }
 
 /* Does the line [p, end) hold what looks like a fence? */
@@ -155,6 +156,15 @@ static struct vt_span language_of(struct vt_span w)
     return (struct vt_span){w.p, end};
 }
 
+/* Of a file's name, "relu.c", what says what it holds. */
+static struct vt_span extension_of(struct vt_span w)
+{
+    for (const char *p = w.end; p > w.p; p--)
+        if (p[-1] == '.')
+            return (struct vt_span){p, w.end};
+    return w;
+}
+
 static bool is_one_of(struct vt_span w, const char *const *words)
 {
     size_t n = (size_t)(w.end - w.p);
@@ -169,12 +179,22 @@ static enum vt_block_word word_of(struct vt_span w)
     static const char *const c[] = {"c",   "h",   "cc",  "cpp", "c++",   "cxx", "hpp", "c99",
                                     "c11", "c17", "c23", "gnu", "clang", "gcc", NULL};
     static const char *const foreign[] = {
-        "rust",   "rs",         "python",  "py",  "python3", "go",       "golang",  "java",    "js",     "javascript",
-        "ts",     "typescript", "fortran", "f90", "julia",   "jl",       "zig",     "swift",   "kotlin", "cs",
-        "csharp", "c#",         "ruby",    "rb",  "perl",    "php",      "lua",     "haskell", "ocaml",  "scala",
-        "asm",    "nasm",       "bash",    "sh",  "shell",   "zsh",      "console", "sql",     "json",   "yaml",
-        "toml",   "html",       "xml",     "css", "make",    "makefile", "cmake",   NULL};
+        "rust",       "rs",     "python",     "py",      "python3", "go",      "golang", "java",   "js",
+        "javascript", "ts",     "typescript", "fortran", "f90",     "julia",   "jl",     "zig",    "swift",
+        "kotlin",     "cs",     "csharp",     "c#",      "ruby",    "rb",      "perl",   "php",    "lua",
+        "haskell",    "ocaml",  "scala",      "asm",     "nasm",    "bash",    "sh",     "shell",  "zsh",
+        "console",    "sql",    "json",       "yaml",    "toml",    "html",    "xml",    "css",    "make",
+        "makefile",   "cmake",  "cuda",       "cu",      "cuh",     "hip",     "opencl", "ocl",    "cl",
+        "ispc",       "glsl",   "hlsl",       "wgsl",    "metal",   "objc",    "m",      "mm",     "d",
+        "ada",        "nim",    "mojo",       "pascal",  "dart",    "odin",    "v",      "r",      "matlab",
+        "vb",         "f",      "for",        "f95",     "s",       "llvm",    "ptx",    "wat",    "sycl",
+        "halide",     "triton", "csh",        "fish",    "bat",     "ps1",     "diff",   "patch",  "objective-c",
+        "erlang",     "elixir", "clojure",    "lisp",    "scheme",  "verilog", "vhdl",   "groovy", "powershell",
+        NULL};
+    static const char *const none[] = {"text", "txt", "plaintext", "plain", "code", NULL};
+    w = extension_of(w);
     return w.p == w.end            ? VT_WORD_NONE
+           : is_one_of(w, none)    ? VT_WORD_NONE
            : is_one_of(w, c)       ? VT_WORD_C
            : is_one_of(w, foreign) ? VT_WORD_FOREIGN
                                    : VT_WORD_OTHER;
@@ -247,6 +267,16 @@ bool vt_block_next(struct vt_span *rest, struct vt_block *out)
     }
     rest->p = rest->end;
     return true;
+}
+
+struct vt_span vt_prose_before(const char *from, const struct vt_block *b)
+{
+    const char *end = b->text.p;
+    while (end > from && end[-1] == '\n')
+        end--;
+    while (end > from && end[-1] != '\n')
+        end--;
+    return (struct vt_span){from, end};
 }
 
 /* ---- reasoning ---- */
@@ -322,16 +352,19 @@ static bool is_token(size_t mark)
     return mark >= N_WORDS * N_FORMS || forms[mark / N_WORDS].is_token;
 }
 
-static bool may_be_mark(char c)
+/* By its first two bytes? */
+static bool may_be_mark(struct vt_span s)
 {
-    return c == '<' || c == '[' || c == '\xe2';
+    char c = s.end - s.p > 1 ? s.p[1] : 0;
+    bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return ((*s.p == '<' || *s.p == '[') && (is_letter || c == '/' || c == '|')) || (*s.p == '\xe2' && c == '\x97');
 }
 
 /* The end of the mark's partner at or after s.p; NULL when it does not come. */
 static const char *find_close(struct vt_parts *it, size_t mark, struct vt_span s)
 {
     for (; !it->is_unclosed[mark] && s.p < s.end; s.p++) {
-        size_t n = may_be_mark(*s.p) ? closing_at(s, mark) : 0;
+        size_t n = may_be_mark(s) ? closing_at(s, mark) : 0;
         if (n)
             return s.p + n;
     }
@@ -341,12 +374,18 @@ static const char *find_close(struct vt_parts *it, size_t mark, struct vt_span s
 
 void vt_parts_init(struct vt_parts *it, struct vt_span answer)
 {
-    *it = (struct vt_parts){.rest = answer, .answer = answer, .behind_block = answer.p, .behind_comment = answer.p};
+    *it = (struct vt_parts){.rest = answer,
+                            .answer = answer,
+                            .first = vt_span_trim(answer).p,
+                            .behind_block = answer.p,
+                            .behind_comment = answer.p};
 }
 
 static void go_on_from(struct vt_parts *it, const char *p)
 {
-    it->rest.p = it->behind_block = it->behind_comment = p;
+    it->rest.p = it->behind_comment = p;
+    if (!it->block_from || it->block_from < p) /* else the next block is known */
+        it->behind_block = p;
 }
 
 /* Does `at` stand in a block that opens and closes properly? One that runs into another one's fence, or into the end,
@@ -357,6 +396,9 @@ static bool in_closed_block(struct vt_parts *it, const char *at)
         struct vt_span rest = {it->behind_block, it->answer.end};
         if (!vt_block_next(&rest, &it->block))
             it->block = (struct vt_block){.text = {rest.end, rest.end}};
+        it->block_from = rest.p < rest.end || it->block.text.p < rest.end
+                             ? vt_prose_before(it->behind_block, &it->block).end
+                             : rest.end;
         it->behind_block = rest.p;
     }
     return it->block.is_closed && at >= it->block.text.p && at < it->block.text.end;
@@ -384,12 +426,13 @@ static struct place place_of(const struct vt_parts *it, const char *at, size_t n
 /* Does the opening mark of n bytes at `at` hide what follows it? *close: behind its partner, or NULL. */
 static bool hides(struct vt_parts *it, size_t mark, struct vt_span at, size_t n, const char **close)
 {
-    struct vt_span before = vt_span_trim((struct vt_span){it->answer.p, at.p});
-    bool is_first = before.p == before.end;
+    bool is_first = at.p <= it->first;
     if (!is_first && !is_token(mark) && !place_of(it, at.p, n).begins)
         return false;
+    if (!is_first && in_closed_block(it, at.p))
+        return false;
     *close = find_close(it, mark, at);
-    return is_first || (!in_closed_block(it, at.p) && (*close || is_token(mark)));
+    return is_first || *close || is_token(mark);
 }
 
 /* Does a closing mark that nothing opened make a thought of what stands before it? */
@@ -412,7 +455,7 @@ bool vt_parts_next(struct vt_parts *it, struct vt_part *out)
         return false;
     *out = (struct vt_part){.text = it->rest, .is_behind = it->is_behind};
     for (struct vt_span at = it->rest; at.p < at.end; at.p++) {
-        if (!may_be_mark(*at.p))
+        if (!may_be_mark(at))
             continue;
         for (size_t i = 0; i < N_MARKS; i++) {
             const char *close;

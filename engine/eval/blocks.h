@@ -27,6 +27,8 @@ struct vt_block {
 };
 /* The next block of *rest, which is moved on. */
 bool vt_block_next(struct vt_span *rest, struct vt_block *out);
+/* What stands between `from`, where the search for a block began, and its first fence. */
+struct vt_span vt_prose_before(const char *from, const struct vt_block *b);
 
 enum { VT_MAX_REASONING_MARKS = 128 };
 /* Parts of an answer that are no reasoning, in order. Text before a closing tag that nothing opened is reasoning too
@@ -34,7 +36,9 @@ enum { VT_MAX_REASONING_MARKS = 128 };
  * and inside lines are text. */
 struct vt_parts {
     struct vt_span rest, answer;
+    const char *first;        /* byte that is no blank */
     struct vt_block block;    /* the one that was met last */
+    const char *block_from;   /* where the line of its fence begins */
     const char *behind_block; /* where the next one is looked for */
     const char *behind_comment;
     bool is_unclosed[VT_MAX_REASONING_MARKS], is_behind, is_ended;

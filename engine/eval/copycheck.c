@@ -113,7 +113,8 @@ bool vt_is_copy_text(const vt_task *t, const struct vt_code *code)
     } else {
         vt_clexer_init(&b.lexer, signature, strlen(signature));
         (void)number_parameters(&b, vt_task_name(t));
-        vt_clexer_init(&b.lexer, code->text, code->len);
+        size_t head = vt_body_head(code->text, code->len);
+        vt_clexer_init(&b.lexer, code->text + head, code->len - head);
     }
     for (;;) {
         struct vt_ctoken x = next(&a), y = next(&b);

@@ -120,10 +120,11 @@ static void take_punct(struct vt_clexer *l)
     static const char *const longer[] = {
         "<<=", ">>=", "...", "->", "++", "--", "<<", ">>", "<=", ">=", "==", "!=", "&&", "||",
         "+=",  "-=",  "*=",  "/=", "%=", "&=", "|=", "^=", "##", "<%", "%>", "<:", ":>", "%:"};
-    for (size_t i = 0; i < sizeof longer / sizeof longer[0]; i++) {
-        size_t n = strlen(longer[i]);
-        if ((size_t)(l->end - l->at) >= n && memcmp(l->at, longer[i], n) == 0) {
-            l->at += n;
+    const char next = peek(l, 1);
+    for (size_t i = 0; next && i < sizeof longer / sizeof longer[0]; i++) {
+        const char *s = longer[i];
+        if (s[0] == *l->at && s[1] == next && (!s[2] || s[2] == peek(l, 2))) {
+            l->at += s[2] ? 3 : 2;
             return;
         }
     }
@@ -174,6 +175,9 @@ static bool is_spelt(const struct vt_ctoken *t, const char *text)
 
 bool vt_ctoken_is(const struct vt_ctoken *t, const char *text)
 {
+    bool is_digraph = t->kind == VT_CTOKEN_PUNCT && t->len == 2;
+    if (t->len > 0 && *t->p != *text && !is_digraph)
+        return false;
     size_t n = strlen(text);
     if (t->len == n)
         return memcmp(t->p, text, n) == 0;

@@ -7,12 +7,13 @@
  * blocks. In this order:
  *   - reasoning is taken out; the last part that holds code counts;
  *   - code before the first fence belongs to the fence that the prompt opened, if its braces close or nothing else can
- *     have opened that fence;
+ *     have opened that fence; what stands behind gives helpers, and takes its place where it is said to correct it;
  *   - else the blocks: one that defines the function, then one that may (kind.c), then one that is a body, and last one
  *     that calls the function, as an example of its use does, or only declares, as a header. Among bodies a C block
  * goes before one without a word, that before one with another word; the last among equals. A block that says it is
  * Rust or Python counts only when no other does and C's function stands in it after all. So the last block that defines
- * the function is the answer; of the others come its helpers, of several versions the last (helpers.c);
+ * the function is the answer; of the others come its helpers (helpers.c). One that is switched off (switched.c) defines
+ * nothing, and one in a block with an unknown word goes behind C's;
  *   - without a fence: the function where it is defined, prose around it left away, else the text is the body.
  * A body in an answer ends at the first line that is only `}` and closes more than the body opened; without such a line
  * at the first brace that does; where the braces never close, at the first line that is only `}`, which is where the
@@ -33,20 +34,25 @@
 #include "eval/kind.h"
 #include "eval/plain.h"
 #include "eval/prose.h"
+#include "eval/switched.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+enum { MAX_NESTED = 8 }; /* fences in fences that are looked into: each level reads the text once more */
+
 /* How much what was found is worth. */
 enum rank {
     RANK_NONE,
-    RANK_EXAMPLE, /* calls the function, or does nothing but declare */
+    RANK_SWITCHED_OFF, /* a definition that no compiler sees */
+    RANK_EXAMPLE,      /* calls the function, or does nothing but declare */
     RANK_OTHER_WORD,
     RANK_NO_WORD,
     RANK_C,
     RANK_FOREIGN_DEFINITION, /* C in a block that names another language */
     RANK_CUT_DEFINITION,
-    RANK_MAY_DEFINE, /* a compiler must say */
+    RANK_MAY_DEFINE,       /* a compiler must say */
+    RANK_OTHER_DEFINITION, /* in a block with a word that says nothing of C */
     RANK_DEFINITION
 };
 
@@ -54,6 +60,7 @@ struct found {
     struct vt_span text;
     enum rank rank;
     bool is_whole, is_cut;
+    bool is_long;           /* too much stands outside the thoughts */
     struct vt_span part;    /* whose blocks may hold its helpers; NULL where there are no blocks */
     struct vt_span foreign; /* nothing was found but a block in this language */
     struct vt_span other;   /* nothing was found but a function of this name */
@@ -180,11 +187,30 @@ static struct found maybe_in_the_open(struct vt_span s, const char *name)
     return (struct found){.text = code, .rank = code.p ? RANK_MAY_DEFINE : RANK_NONE, .is_whole = true};
 }
 
+/* The last complete definition that is not switched off, else the last one. */
+static bool find_definition(struct vt_span s, const char *name, struct vt_definition *out, bool *is_off)
+{
+    struct vt_definitions w;
+    struct vt_definition d;
+    struct vt_switches switches;
+    bool is_found = vt_definition_find(s, name, out);
+    *is_off = is_found;
+    vt_definitions_of(s, &w);
+    vt_switches_of(s, &switches);
+    while (is_found && vt_definition_next(&w, name, &d))
+        if (!vt_is_off(&switches, d.name) && (d.is_complete || *is_off)) {
+            *out = d;
+            *is_off = false;
+        }
+    return is_found;
+}
+
 /* Code that stands in the open. */
 static struct found in_the_open(struct vt_span s, const char *name, bool is_delimited)
 {
     struct vt_definition d;
-    if (!vt_definition_find(s, name, &d)) {
+    bool is_off;
+    if (!find_definition(s, name, &d, &is_off)) {
         struct found maybe = maybe_in_the_open(s, name);
         struct vt_span other = maybe.rank ? (struct vt_span){NULL, NULL} : other_in_the_open(s, name);
         return maybe.rank ? maybe
@@ -210,7 +236,7 @@ static void note_other(struct found *best, const struct found *f)
     best->other = f->other.p ? f->other : best->other;
 }
 
-static struct found in_blocks(struct vt_span s, const char *name);
+static struct found in_blocks(struct vt_span s, const char *name, int depth);
 
 static bool is_cut_off(struct vt_span s)
 {
@@ -220,6 +246,19 @@ static bool is_cut_off(struct vt_span s)
     while (vt_items_next(&w, &i))
         if (i.parts & VT_ITEM_CUT)
             return true;
+    return false;
+}
+
+/* Fences are no C, so a text that has one outside its comments is an answer. */
+static bool has_fence(struct vt_span s)
+{
+    struct vt_clexer l = vt_clexer_of(s);
+    int n = 0;
+    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
+        n = vt_ctoken_is(&t, "`") ? n + 1 : 0;
+        if (n == 3)
+            return true;
+    }
     return false;
 }
 
@@ -240,32 +279,39 @@ static struct found without_definition(const struct vt_block *b, const char *nam
     return body_of(b->text, name, is_example ? RANK_EXAMPLE : ranks[b->word], !b->is_open);
 }
 
-static struct found in_block(const struct vt_block *b, const char *name)
+static struct found in_block(const struct vt_block *b, const char *name, int depth)
 {
     struct vt_definition d;
+    bool is_off;
     /* A longer fence may show shorter ones, but what says that it is C is C and shows nothing. */
-    struct found inner = b->word == VT_WORD_C ? (struct found){0} : in_blocks(b->text, name);
+    bool shows = b->word != VT_WORD_C && depth < MAX_NESTED;
+    struct found inner = shows ? in_blocks(b->text, name, depth + 1) : (struct found){0};
     if (inner.rank && !inner.is_cut)
         return inner;
     bool is_foreign = b->word == VT_WORD_FOREIGN;
-    if (!vt_definition_find(b->text, name, &d)) {
+    if (!find_definition(b->text, name, &d, &is_off)) {
         if (is_foreign)
             return (struct found){.foreign = b->language};
+        if (b->word != VT_WORD_C && has_fence(b->text))
+            return (struct found){0}; /* it shows other blocks and is no C itself */
         return without_definition(b, name);
     }
     if (!d.is_complete && b->is_open)
         return cut(RANK_CUT_DEFINITION);
     return (struct found){.text = vt_span_cut(b->text, b->is_open ? d.end : b->text.end),
-                          .rank = is_foreign ? RANK_FOREIGN_DEFINITION : RANK_DEFINITION,
+                          .rank = is_off                     ? RANK_SWITCHED_OFF
+                                  : is_foreign               ? RANK_FOREIGN_DEFINITION
+                                  : b->word == VT_WORD_OTHER ? RANK_OTHER_DEFINITION
+                                                             : RANK_DEFINITION,
                           .is_whole = true};
 }
 
-static struct found in_blocks(struct vt_span s, const char *name)
+static struct found in_blocks(struct vt_span s, const char *name, int depth)
 {
     struct found best = {0};
     struct vt_block b;
     while (vt_block_next(&s, &b)) {
-        struct found f = in_block(&b, name);
+        struct found f = in_block(&b, name, depth);
         /* A block that ends goes before a later one that is cut, unless only that defines the function. */
         if (f.is_cut && f.rank != RANK_CUT_DEFINITION && best.rank)
             continue;
@@ -289,6 +335,22 @@ static bool closes_the_prompt(struct vt_span before, const struct vt_fence_count
     return fences->is_bare && fences->n % 2 == 1 && (s.end[-1] == ';' || s.end[-1] == '}');
 }
 
+/* The last block behind the prompt's own that defines the function and is said to correct it. The original shown once
+ * more, and a version for another purpose, are none. */
+static struct found corrected_in(struct vt_span s, const char *name)
+{
+    struct found best = {0};
+    struct vt_block b;
+    for (const char *from = s.p; vt_block_next(&s, &b); from = s.p) {
+        if (!vt_announces_correction(vt_prose_before(from, &b)))
+            continue;
+        struct found f = in_block(&b, name, 0);
+        if (f.rank == RANK_DEFINITION && !f.is_cut)
+            best = f;
+    }
+    return best;
+}
+
 static struct found in_part(const struct vt_part *part, const char *name)
 {
     struct vt_fence_count fences;
@@ -298,12 +360,16 @@ static struct found in_part(const struct vt_part *part, const char *name)
     vt_fences_count(s, &fences);
     if (fences.n == 0)
         return in_the_open(s, name, false);
-    struct vt_span before = {s.p, fences.first.p};
-    if (closes_the_prompt(before, &fences))
-        return in_the_open(before, name, true);
-    struct found f = in_blocks(s, name);
-    if (f.is_whole)
-        f.part = s;
+    struct vt_span before = {s.p, fences.first.p}, behind = {fences.first.end, s.end};
+    struct found f = {0};
+    if (closes_the_prompt(before, &fences)) {
+        struct found corrected = corrected_in(behind, name);
+        f = corrected.rank ? corrected : in_the_open(before, name, true);
+        s = behind;
+    }
+    if (!f.rank)
+        f = in_blocks(s, name, 0);
+    f.part = s;
     return f;
 }
 
@@ -314,7 +380,10 @@ static struct found in_answer(struct vt_span answer, const char *name)
     struct vt_part part;
     struct found best = {0};
     vt_parts_init(&parts, answer);
-    while (vt_parts_next(&parts, &part)) {
+    for (size_t n_read = 0; vt_parts_next(&parts, &part);) {
+        n_read = (part.is_first ? 0 : n_read) + (size_t)(part.text.end - part.text.p);
+        if (n_read > VT_CODE_MAX)
+            return (struct found){.is_long = true};
         struct found f = in_part(&part, name);
         if (part.is_first)
             best = (struct found){0};
@@ -336,19 +405,6 @@ static struct found in_source(struct vt_span s, const char *name)
     if (other.p)
         return (struct found){.other = other};
     return (struct found){.text = s, .rank = RANK_DEFINITION, .is_whole = is_whole};
-}
-
-/* Fences are no C, so a text that has one outside its comments is an answer. */
-static bool has_fence(struct vt_span s)
-{
-    struct vt_clexer l = vt_clexer_of(s);
-    int n = 0;
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
-        n = vt_ctoken_is(&t, "`") ? n + 1 : 0;
-        if (n == 3)
-            return true;
-    }
-    return false;
 }
 
 /* ---- the result ---- */
@@ -444,8 +500,10 @@ static bool is_json(struct vt_span s)
 
 static void explain_none(const struct found *f, struct vt_span answer, const char *name, struct vt_code *out)
 {
-    if ((f->is_cut || !f->rank) && is_json(answer))
+    if (!f->is_long && (f->is_cut || !f->rank) && is_json(answer))
         snprintf(out->why, sizeof out->why, "The answer is JSON; it must be C, as it is or between fences.");
+    else if (f->is_long)
+        snprintf(out->why, sizeof out->why, "The answer is longer than %d bytes, without its thoughts.", VT_CODE_MAX);
     else if (f->is_cut)
         snprintf(out->why, sizeof out->why, "The answer ends before its code does.");
     else if (!f->rank && f->other.p)
@@ -481,7 +539,7 @@ static vt_status take_found(const struct found *f, const char *name, const struc
     struct vt_span alone = f->text;
     struct vt_pieces pieces = {&alone, 1}, found = {NULL, 0};
     if (f->part.p && vt_has_other_blocks(f->part, f->text)) {
-        VT_TRY(vt_helpers_find(f->part, f->text, name, &found, err));
+        VT_TRY(vt_helpers_find(f->part, f->text, f->is_whole, name, &found, err));
         pieces = found;
     }
     vt_status s = take(&pieces, plain, is_answer, out, err);
@@ -500,8 +558,8 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
     struct vt_span all = {answer, answer + len};
     memset(out, 0, sizeof *out);
     out->first_line = 1;
-    if (len > VT_CODE_MAX) {
-        snprintf(out->why, sizeof out->why, "The answer is longer than %d bytes.", VT_CODE_MAX);
+    if (len > VT_ANSWER_MAX) {
+        snprintf(out->why, sizeof out->why, "The answer is longer than %d bytes.", VT_ANSWER_MAX);
         return VT_OK;
     }
     if (memchr(answer, 0, len)) {
@@ -509,6 +567,10 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
         return VT_OK;
     }
     is_answer = is_answer || has_fence(all);
+    if (!is_answer && len > VT_CODE_MAX) {
+        snprintf(out->why, sizeof out->why, "The code is longer than %d bytes.", VT_CODE_MAX);
+        return VT_OK;
+    }
     struct vt_plain plain = {.text = all, .answer = all};
     if (is_answer)
         VT_TRY(vt_plain_make(all, &plain, err));
@@ -520,6 +582,48 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
         status = take_found(&f, name, &plain, is_answer, out, err);
     vt_plain_free(&plain);
     return status;
+}
+
+/* ---- a body for the compiler ---- */
+
+/* Does it belong to file scope: a header, options of the compiler, a function that is static? */
+static bool asks_for_file_scope(const struct vt_item *i)
+{
+    static const char *const options[] = {"optimize", "target", "push_options", "pop_options", "reset_options", NULL};
+    struct vt_clexer l = vt_clexer_of(i->text);
+    struct vt_ctoken last = {.kind = VT_CTOKEN_END, .p = i->text.p};
+    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; last = t, t = vt_clexer_next(&l))
+        if ((last.is_mark && vt_ctoken_is(&t, "include")) ||
+            (t.in_directive && vt_ctoken_is(&last, "GCC") && vt_ctoken_is_one_of(&t, options)) ||
+            (!t.in_directive && (i->parts & VT_ITEM_FUNCTION) && vt_ctoken_is(&t, "static")))
+            return true;
+    return false;
+}
+
+/* Would it stand at file scope as well as in the function? A variable might be made of the function's parameters. */
+static bool may_be_lifted(const struct vt_item *i)
+{
+    static const char *const first[] = {"typedef", "static", "extern",   "enum",           "struct",
+                                        "union",   "inline", "__inline", "_Static_assert", NULL};
+    const unsigned harmless =
+        VT_ITEM_MACRO | VT_ITEM_DIRECTIVE | VT_ITEM_CONDITIONAL | VT_ITEM_DECLARATION | VT_ITEM_FUNCTION;
+    if ((i->parts & ~harmless) || ((i->parts & VT_ITEM_FUNCTION) && !i->head.p))
+        return false;
+    struct vt_clexer l = vt_clexer_of(i->text);
+    struct vt_ctoken t = vt_clexer_next(&l);
+    bool is_prototype = i->head.p && i->n_names == 0;
+    return !(i->parts & VT_ITEM_DECLARATION) || is_prototype || vt_ctoken_is_one_of(&t, first);
+}
+
+size_t vt_body_head(const char *text, size_t len)
+{
+    struct vt_items w;
+    struct vt_item i;
+    const char *end = text;
+    vt_items_of(closed((struct vt_span){text, text + len}), &w);
+    while (vt_items_next(&w, &i) && may_be_lifted(&i))
+        end = asks_for_file_scope(&i) ? i.text.end : end;
+    return (size_t)(end - text);
 }
 
 size_t vt_body_length(const char *text, size_t len)

@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <vegttt/err.h>
 
-enum { VT_CODE_MAX = 64 * 1024 };
+/* Bytes of an answer, and of what it holds beside its thoughts: of that more is not read. */
+enum { VT_ANSWER_MAX = 1024 * 1024, VT_CODE_MAX = 64 * 1024 };
 
 struct vt_code {
     char *text; /* malloc'd, NUL-terminated; NULL: no code that ends. CR LF is '\n' where all lines of an answer have it
@@ -31,5 +32,8 @@ vt_status vt_extract(const char *answer, size_t len, const char *name, bool is_a
 void vt_code_free(struct vt_code *c);
 /* How much of a body may be put into a function: up to a brace that would close it. */
 size_t vt_body_length(const char *text, size_t len);
+/* How much of a body's beginning goes before the function: its lines up to the last #include, compiler's option or
+ * static function before its first statement. None of these can stand inside a function. */
+size_t vt_body_head(const char *text, size_t len);
 
 #endif

@@ -12,6 +12,9 @@
 #include "eval/items.h"
 #include "eval/kind.h"
 #include <string.h>
+#include <strings.h>
+
+enum { MAX_ANNOUNCED = 400 }; /* bytes before a block in which its announcement is looked for */
 
 bool vt_is_blank_line(const char *p, const char *end)
 {
@@ -156,6 +159,47 @@ struct vt_span vt_without_prose(struct vt_span s)
         p = next;
     }
     return (struct vt_span){start, s.end};
+}
+
+/* ---- corrections ---- */
+
+static bool is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+/* Does one of the words, or the beginning of a longer one, stand there? */
+static bool has_one_of(struct vt_span s, const char *const *words)
+{
+    for (const char *p = s.p; p < s.end; p++)
+        for (const char *const *w = words; *w && (p == s.p || !is_letter(p[-1])); w++)
+            if ((size_t)(s.end - p) >= strlen(*w) && strncasecmp(p, *w, strlen(*w)) == 0)
+                return true;
+    return false;
+}
+
+/* The one that leads over to what follows. */
+static struct vt_span last_sentence(struct vt_span s)
+{
+    const char *p = s.end - (s.end > s.p);
+    while (p > s.p && !((strchr(".!?;", p[-1]) || p[-1] == '\n') && (*p == ' ' || *p == '\n')))
+        p--;
+    return (struct vt_span){p, s.end};
+}
+
+bool vt_announces_correction(struct vt_span prose)
+{
+    static const char *const corrects[] = {
+        "corrected", "correction", "correct version", "correct helper", "correct code", "correct one", "wrong",
+        "fix",       "bug",        "mistake",         "must be",        "should be",    "should have", "oops",
+        "sorry",     "revis",      "use this",        "replace",        "broken",       "an error",    NULL};
+    static const char *const denies[] = {"no bug", "not wrong", "nothing wrong", "no mistake", "nothing to fix", NULL};
+    static const char *const offers[] = {"would",     "could",   "if you",  "alternativ", "original",
+                                         "reference", "variant", "example", "instead of", NULL};
+    prose = vt_span_trim(prose);
+    if (prose.end - prose.p > MAX_ANNOUNCED)
+        prose.p = prose.end - MAX_ANNOUNCED;
+    return has_one_of(prose, corrects) && !has_one_of(prose, denies) && !has_one_of(last_sentence(prose), offers);
 }
 
 /* ---- what only a compiler understands ---- */

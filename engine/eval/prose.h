@@ -13,6 +13,9 @@ bool vt_is_blank_line(const char *p, const char *end);
 const char *vt_code_start(struct vt_span s, const char *name);
 /* Without the sentences and tags before a body. */
 struct vt_span vt_without_prose(struct vt_span s);
+/* Do the sentences before a block say that it corrects what came before, and not that it is another version for another
+ * purpose? */
+bool vt_announces_correction(struct vt_span prose);
 /* The last stretch of lines of code that may define `name` as only a compiler sees it (kind.h); NULL where there is
  * none, or where it does not end. */
 struct vt_span vt_doubtful_code(struct vt_span s, const char *name);

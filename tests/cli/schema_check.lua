@@ -6,7 +6,8 @@ local core = require "vegttt.core"
 local schema = require "vegttt.schema"
 
 -- What these runs cannot make: requests of a backend without seeds of its own (a remote one), GPUs and money are counted
--- anyway; nor verdicts of another run.
+-- anyway; nor verdicts of another run, nor of a
+-- function in somebody's file (optimise).
 local elsewhere = { ["summary.json not_replayed"] = true, ["rollouts.jsonl request"] = true,
   ["evals.jsonl unit"] = true, ["evals.jsonl unit.truth"] = true, ["evals.jsonl unit.cflags"] = true }
 

@@ -51,7 +51,8 @@ static void expect_none(const char *answer, bool is_answer, const char *why)
 #define RELU "void relu(float *y) {\n    y[0] = f(1);\n}"
 #define F(value) "static float f(float v) {\n    return " value ";\n}"
 
-/* Of several versions of a helper the last one counts, wherever it stands; nothing else of its block comes along. */
+/* Of several versions of a helper the last before the function counts, and behind it a correction; nothing else of its
+ * block comes along. */
 static void corrected_helpers(void)
 {
     expect("First:\n" BLOCK(F("v")) "No, that is wrong:\n" BLOCK(F("2 * v")) "So:\n" BLOCK(RELU),
@@ -67,6 +68,102 @@ static void corrected_helpers(void)
     /* What the answer's block has itself is its own. */
     expect(BLOCK(F("v") "\n" RELU) "For older machines:\n" BLOCK(F("3 * v")), F("v") "\n" RELU);
     expect(BLOCK(F("v") "\n" RELU) "Now with two:\n" BLOCK(F("2 * v") "\n" RELU), F("2 * v") "\n" RELU);
+}
+
+/* A version behind the function that corrects nothing, or not that helper, leaves it as it was. */
+static void other_helpers(void)
+{
+    static const char *const others[] = {
+        "For a leaky one you would write instead:\n" BLOCK(F("2 * v")),
+        "For integers:\n" BLOCK("static int f(int v) {\n    return v;\n}"),
+        "Corrected:\n" BLOCK("static double f(double v) {\n    return v;\n}"),
+        "The old one was wrong, so it is off:\n" BLOCK("#if 0\n" F("2 * v") "\n#endif"),
+        "Corrected for AVX2:\n" BLOCK("#ifdef __AVX2__\n" F("2 * v") "\n#endif"),
+        "There is nothing wrong with it. Once more:\n" BLOCK(F("2 * v")),
+        "Fixed usage:\n" BLOCK(F("2 * v") "\nfor (int i = 0; i < 2; i++)\n    y[i] = f(i);"),
+        "This debugs it:\n" BLOCK(F("2 * v"))};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        char answer[1024];
+        snprintf(answer, sizeof answer, BLOCK(F("v")) BLOCK(RELU) "%s", others[i]);
+        expect(answer, F("v") "\n\n" RELU);
+        snprintf(answer, sizeof answer, BLOCK(F("v") "\n" RELU) "%s", others[i]);
+        expect(answer, F("v") "\n" RELU);
+    }
+    /* With none before it the first behind it is meant; what is off is none. */
+    expect(BLOCK(RELU) "with\n" BLOCK(F("v")) "For a leaky one:\n" BLOCK(F("2 * v")), F("v") "\n\n" RELU);
+    expect(BLOCK(RELU) "with\n" BLOCK("#ifdef OLD\n" F("v") "\n#endif") BLOCK(F("2 * v")), F("2 * v") "\n\n" RELU);
+    /* The original was wrong: the last sentence says what comes. */
+    expect(BLOCK("#define N 1\n" F("v") "\n" RELU) "The original helper is wrong. Use this one:\n" BLOCK(F("2 * v")),
+           "#define N 1\n\n" F("2 * v") "\n\n" RELU);
+}
+
+/* A definition that no compiler sees, or that says it is no C, is not the answer. */
+static void switched_off(void)
+{
+    static const char *const off[] = {
+        "#if 0",        "#ifdef REFERENCE", "#if defined(SLOW)", "#if defined __cplusplus", "#ifndef __CUDACC__\n#else",
+        "#if 1\n#else", "#if !1",           "#if PLAIN"};
+    static const char *const on[] = {
+        "#if 1",        "#ifdef __AVX2__", "#ifndef RELU_H\n#define RELU_H", "#ifndef SLOW",
+        "#if 0\n#else", "#if N > 3",       "#define FAST\n#ifdef FAST"};
+    static const char *const words[] = {"cuda", "opencl", "metal", "objc", "d", "relu.cu", "anything"};
+    const char *other = "void relu(float *y) {\n    y[0] = 2;\n}";
+    char answer[1024], expected[1024];
+    for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
+        snprintf(answer, sizeof answer, BLOCK(RELU) "or\n```c\n%s\n%s\n#endif\n```\n", off[i], other);
+        expect(answer, RELU);
+    }
+    for (size_t i = 0; i < sizeof on / sizeof on[0]; i++) {
+        snprintf(answer, sizeof answer, BLOCK(RELU) "or\n```c\n%s\n%s\n#endif\n```\n", on[i], other);
+        snprintf(expected, sizeof expected, "%s\n%s\n#endif", on[i], other);
+        expect(answer, expected);
+    }
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        snprintf(answer, sizeof answer, BLOCK(RELU) "or\n```%s\n%s\n```\n", words[i], other);
+        expect(answer, RELU);
+    }
+    snprintf(answer, sizeof answer, BLOCK(RELU) "or\n```src/relu.c\n%s\n```\n", other);
+    expect(answer, other);
+}
+
+/* What stands behind the fence that the prompt opened: helpers, and a correction; not the original shown once more. */
+static void behind_the_prompt(void)
+{
+    expect("    y[0] = f(1);\n}\n```\nwith\n" BLOCK(F("v")), F("v") "\n\n    y[0] = f(1);");
+    expect("    y[0] = 1;\n}\n```\nThat is wrong. Corrected:\n" BLOCK(RELU), RELU);
+    expect("    y[0] = 1;\n}\n```\nIt fixes this bug of the original:\n" BLOCK(RELU), "    y[0] = 1;");
+    expect("    y[0] = 1;\n}\n```\nOr:\n" BLOCK(RELU), "    y[0] = 1;");
+    /* A body's own variable is no helper's name. */
+    expect("    float f = 1;\n    y[0] = f;\n}\n```\nwith\n" BLOCK(F("v")), "    float f = 1;\n    y[0] = f;");
+}
+
+/* The answer's own header is one of its blocks. */
+static void files(void)
+{
+    expect("`f.h`:\n" BLOCK(F("v")) "`relu.c`:\n" BLOCK("#include \"f.h\"\n" RELU), F("v") "\n\n" RELU);
+    expect("```f.h\n" F("v") "\n```\n```relu.c\n#include \"f.h\"\n\n" RELU "\n```\n", F("v") "\n\n" RELU);
+    expect(BLOCK(F("v")) BLOCK("#include \"unknown.h\"\n" RELU), "#include \"unknown.h\"\n\n" F("v") "\n\n" RELU);
+}
+
+static void expect_head(const char *body, const char *head)
+{
+    char text[512];
+    size_t n = vt_body_head(body, strlen(body));
+    snprintf(text, sizeof text, "%.*s", (int)n, body);
+    CHECK_STR(text, head);
+}
+
+/* What of a body goes before the function, since it cannot stand inside one. */
+static void heads(void)
+{
+    expect_head("#include <immintrin.h>\n\n    y[0] = 1;", "#include <immintrin.h>");
+    expect_head("#define A 1\n" F("A") "\n    y[0] = f(1);", "#define A 1\n" F("A"));
+    expect_head("#pragma GCC target(\"avx2\")\n    y[0] = 1;", "#pragma GCC target(\"avx2\")");
+    expect_head("#pragma GCC ivdep\n    for (;;)\n        y[0] = 1;", "");
+    expect_head("    y[0] = 1;\n#include <math.h>\n", "");
+    expect_head("    const int m = n / 2;\n#include <math.h>\n    y[0] = m;", "");
+    expect_head("float f(float v) {\n    return n * v;\n}\n    y[0] = f(1);", ""); /* it sees the parameters */
+    expect_head("", "");
 }
 
 /* The function alone, written anew: its helpers are those of the block before, whose function is another answer. */
@@ -226,6 +323,11 @@ static void digraphs(void)
 }
 
 static const struct test_case cases[] = {TEST(corrected_helpers),
+                                         TEST(other_helpers),
+                                         TEST(switched_off),
+                                         TEST(behind_the_prompt),
+                                         TEST(files),
+                                         TEST(heads),
                                          TEST(corrected_function),
                                          TEST(examples),
                                          TEST(branches),

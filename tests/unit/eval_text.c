@@ -157,7 +157,7 @@ static void fenced(void)
     expect_body("```C++\ny[0] = 1;\n}\n```\n```\n./a; ./b;\n```\n", "y[0] = 1;");
     expect_body("```diff\n-y[0] = 1;\n```\n```\ny[0] = 2;\n```\n", "y[0] = 2;");
     /* Another word, when there is nothing else. */
-    expect_body("```cuda\ny[0] = 1;\n```\n", "y[0] = 1;");
+    expect_body("```kernel\ny[0] = 1;\n```\n", "y[0] = 1;");
     snprintf(answer, sizeof answer, "Run it:\n```c\nint a;\n```\n```text\n%s\n```\n", whole);
     expect_code(answer, true, whole, true, 6);
     /* Longer fences, other fences, fences beside text, a list's indentation, one that was forgotten. */
@@ -515,10 +515,18 @@ static void no_code(void)
     expect_none("Sorry :}", true, "no code");
     expect_none("```c\n```\n", true, "no code");
     expect_none("```\n```\n```c", true, "no code");
-    char *big = malloc(VT_CODE_MAX + 2);
-    memset(big, ';', VT_CODE_MAX + 1);
+    char *big = malloc(VT_ANSWER_MAX + 2);
+    memset(big, ';', VT_ANSWER_MAX + 1);
+    big[VT_ANSWER_MAX + 1] = 0;
+    expect_none(big, false, "The answer is longer than");
     big[VT_CODE_MAX + 1] = 0;
-    expect_none(big, false, "longer than");
+    expect_none(big, false, "The code is longer than");
+    expect_none(big, true, "without its thoughts");
+    /* Thoughts may be longer than code. */
+    memcpy(big, "<think>", 7);
+    big[VT_CODE_MAX + 1] = ';';
+    strcpy(big + 2 * VT_CODE_MAX, "</think>\n```c\ny[0] = 1;\n```\n");
+    expect_body(big, "y[0] = 1;");
     free(big);
     struct vt_code c;
     vt_err err;
@@ -535,6 +543,15 @@ static void no_code(void)
         CHECK_OK(vt_extract(many, k * n, "relu", true, &c, &err), err);
         vt_code_free(&c);
     }
+    size_t n = 0; /* fences in fences in fences */
+    for (size_t run = 350; run >= 3; run--) {
+        memset(many + n, '`', run);
+        many[n + run] = '\n';
+        n += run + 1;
+    }
+    CHECK(n < VT_CODE_MAX);
+    CHECK_OK(vt_extract(many, n, "relu", true, &c, &err), err);
+    CHECK(c.text == NULL);
     free(many);
 }
 

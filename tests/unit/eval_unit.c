@@ -183,6 +183,10 @@ static void a_candidate_stands_in_the_file(void)
           NULL);
     CHECK(strstr(whole, "#include") == NULL); /* what the file does not include is not there */
     CHECK(strcmp(vt_task_signature(t), "static void f(const float *x, float *y, int n)") == 0);
+    char *lifted = assembled(t, "#include <immintrin.h>\n\n    y[0] = 1;", false);
+    const char *header = strstr(lifted, "#line 1 \"kernel.c\"\n#include <immintrin.h>\n#line 1 \"signature.c\"\n");
+    CHECK(header && strstr(header, "{\n#line 1 \"kernel.c\"\n\n\n    y[0] = 1;\n}")); /* its lines keep their numbers */
+    free(lifted);
     free(body);
     free(whole);
     vt_task_unref(t);

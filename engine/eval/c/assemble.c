@@ -32,13 +32,24 @@ static void put_entry(struct vt_buf *out, const char *name)
                   name, name, name, name, name);
 }
 
+void vt_put_body(struct vt_buf *out, const char *signature, const char *text)
+{
+    size_t n = vt_body_length(text, strlen(text)), head = vt_body_head(text, n);
+    int line = 1;
+    for (size_t i = 0; i < head; i++)
+        line += text[i] == '\n';
+    if (head > 0)
+        vt_buf_printf(out, "#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n", (int)head, text);
+    vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line %d \"" VT_KERNEL_FILE "\"\n%.*s\n}\n", signature, line,
+                  (int)(n - head), text + head);
+}
+
 /* Of a doubtful text that is compiled as a body, functions that nothing calls show that it is none (reading.c). */
 static void put_body(struct vt_buf *out, const vt_task *t, const char *text, bool is_doubtful)
 {
     if (is_doubtful)
         vt_buf_puts(out, "#pragma GCC diagnostic warning \"-Wunused-function\"\n");
-    vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n",
-                  vt_task_signature(t), (int)vt_body_length(text, strlen(text)), text);
+    vt_put_body(out, vt_task_signature(t), text);
 }
 
 static void put_alone(const vt_task *t, const struct vt_code *code, struct vt_buf *out)

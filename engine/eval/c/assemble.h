@@ -24,6 +24,8 @@ extern const char *const vt_unit_headers[];
 vt_status vt_assemble(const vt_task *t, const struct vt_code *code, struct vt_buf *out, vt_err *err) VT_MUST_USE;
 /* The baseline (or the tuned reference) assembled the same way. */
 vt_status vt_assemble_body(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err) VT_MUST_USE;
+/* A body in the function with this head; what of it belongs before the function (vt_body_head) goes there. */
+void vt_put_body(struct vt_buf *out, const char *signature, const char *text);
 
 /* What a model is shown: helpers and the function, with another body when one is given. Appends to `out`. */
 vt_status vt_assemble_shown(const vt_task *t, const char *body, struct vt_buf *out, vt_err *err) VT_MUST_USE;

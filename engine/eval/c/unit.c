@@ -25,8 +25,7 @@ void vt_unit_put(const vt_task *t, const char *text, bool is_whole, struct vt_bu
         vt_buf_printf(out, "%s%s#line 1 \"" VT_KERNEL_FILE "\"\n%s\n", u->declaration, u->declaration[0] ? "\n" : "",
                       text);
     else
-        vt_buf_printf(out, "#line 1 \"signature.c\"\n%s\n{\n#line 1 \"" VT_KERNEL_FILE "\"\n%.*s\n}\n", u->head,
-                      (int)vt_body_length(text, strlen(text)), text);
+        vt_put_body(out, u->head, text);
     vt_buf_printf(out, "#line 1 \"rest.c\"\n%s\n#line 1 \"" VT_ENTRY_FILE "\"\n%s\n", u->after, u->entry);
 }
 
