@@ -54,8 +54,9 @@ struct vt_dist {
 };
 /* NULL when arrays of this type have no such distribution. */
 const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype);
-/* As a `spice`: no distribution of the task, but numbers of 30 to 10000 with either sign, in the arrays where any real
- * number is an input. Ordinary distributions end near 25, where an exponential without its clamp is still right. */
+/* As a `spice`: no distribution of the task, but numbers of 30 to 10000 (250 at a tolerance of 3e-5) with either sign,
+ * in the arrays where any real number is an input. Ordinary distributions end near 25, where an exponential without its
+ * clamp is still right. */
 enum { VT_SPICE_HUGE = VT_TASK_MAX_DISTS };
 /* Where the exceptions of this array come from; NULL: it has none. */
 const struct vt_dist *vt_spice_find(const vt_task *t, size_t array, int dist, int spice);
