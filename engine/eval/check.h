@@ -124,6 +124,7 @@ struct vt_diff {
 struct vt_compare_result {
     int64_t n_checked, n_wrong; /* elements over all outputs */
     int64_t n_nan;              /* NaN where the truth is finite */
+    bool is_beyond;             /* of the truth: a value of it is no finite number */
     double worst;               /* largest error / bound; infinity when an exact element differs */
     int n_diffs;
     struct vt_diff diff[VT_MAX_DIFFS]; /* the first differing elements, in order */

@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_TIMED = 4, N_TIMED_FULL = 6, N_SPICED = 2 };
+enum { N_TIMED = 4, N_TIMED_FULL = 6, N_SPICED = 2, N_HUGE = 2 };
 
 static const struct vt_dist dists[] = {
     {"uniform", VT_DIST_RAW, false, false},      {"normal", VT_DIST_RAW, true, false},
@@ -49,6 +49,62 @@ const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype)
     return NULL;
 }
 
+/* Only as contamination: a whole array of such numbers is nobody's input. */
+static const struct vt_dist huge = {"huge", VT_DIST_HUGE, false, false};
+
+/* Is any real number an input here? An array says so with a distribution that has no bound, and takes it back with one
+ * whose values mean more than their size: probabilities, signs, a declared range. */
+static bool takes_huge(const vt_task *t, size_t array)
+{
+    const struct vt_task_array *a = &t->array[array];
+    bool is_open = false;
+    if (!vt_role_is_input(a->role) || !vt_dtype_is_float(a->dtype) || t->rules[array].has_range)
+        return false;
+    if (t->has_unit && t->unit.truth == VT_UNIT_SPREAD) /* reads the bits of its floats, or makes integers of them */
+        return false;
+    for (int i = 0; i < a->n_dists; i++) {
+        const struct vt_dist *d = vt_dist_find(a->dist[i], a->dtype);
+        switch (d ? d->kind : VT_N_DISTS) {
+        case VT_DIST_WIDE:
+        case VT_DIST_EDGES:
+        case VT_DIST_ROWSCALE:
+        case VT_DIST_OFFSET:
+        case VT_DIST_NEEDLE:
+        case VT_DIST_CANCEL:
+        case VT_DIST_LOGITS:
+            is_open = true;
+            break;
+        case VT_DIST_RAW:
+            is_open |= d->is_normal;
+            break;
+        case VT_DIST_PROBS:
+        case VT_DIST_PEAKED:
+        case VT_DIST_PM1:
+            return false;
+        default:
+            break;
+        }
+    }
+    return is_open;
+}
+
+static bool has_huge(const vt_task *t)
+{
+    for (size_t i = 0; i < t->n_arrays; i++)
+        if (takes_huge(t, i))
+            return true;
+    return false;
+}
+
+const struct vt_dist *vt_spice_find(const vt_task *t, size_t array, int dist, int spice)
+{
+    const struct vt_task_array *a = &t->array[array];
+    if (spice == VT_SPICE_HUGE)
+        return takes_huge(t, array) ? &huge : NULL;
+    const char *kind = a->dist[(dist < 0 ? 0 : dist) % a->n_dists], *other = a->dist[spice % a->n_dists];
+    return spice > 0 && strcmp(kind, other) != 0 ? vt_dist_find(other, a->dtype) : NULL;
+}
+
 uint64_t vt_set_key(const vt_task *t, const char *scale, uint64_t key, uint64_t set, int dist)
 {
     uint64_t set_key = vt_seed_mix(vt_seed_str(vt_seed_str(key, t->digest), scale), set);
@@ -64,10 +120,10 @@ void vt_inputs_describe(const vt_task *t, int dist, int spice, char *out, size_t
         const struct vt_task_array *a = &t->array[i];
         if (!vt_role_is_input(a->role) || at >= n)
             continue;
-        const char *kind = a->dist[(dist < 0 ? 0 : dist) % a->n_dists], *other = a->dist[spice % a->n_dists];
-        bool is_mixed = spice > 0 && strcmp(kind, other) != 0;
-        int w = snprintf(out + at, n - at, "%s%s: %s%s%s", at ? ", " : "", a->name, kind, is_mixed ? " with some " : "",
-                         is_mixed ? other : "");
+        const struct vt_dist *other = vt_spice_find(t, i, dist, spice);
+        int w =
+            snprintf(out + at, n - at, "%s%s: %s%s%s", at ? ", " : "", a->name,
+                     a->dist[(dist < 0 ? 0 : dist) % a->n_dists], other ? " with some " : "", other ? other->name : "");
         at += w > 0 ? (size_t)w : 0;
     }
 }
@@ -89,8 +145,13 @@ void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_f
     for (int i = 0; i < (is_full ? N_TIMED_FULL : N_TIMED); i++)
         add(p, p->scale, 0, 0);
     p->n_timed = p->n_sets;
+    /* Which kinds they come from is as secret as where they lie: else whoever knows the first one looks for no other.
+     */
+    const uint64_t first = vt_seed_mix(vt_seed_str(p->key, task->digest), 0x591ce) >> 32;
     for (int i = 0; i < each * N_SPICED && n_dists > 1 && is_spiced; i++)
-        add(p, p->scale, 0, 1 + i % (n_dists - 1));
+        add(p, p->scale, 0, 1 + (int)((first + (uint64_t)i) % (uint64_t)(n_dists - 1)));
+    for (int i = 0; i < each * N_HUGE && is_spiced && has_huge(task); i++)
+        add(p, p->scale, 0, VT_SPICE_HUGE);
     p->n_spiced = p->n_sets - p->n_timed;
     for (int d = 1; d < n_dists && d < VT_TASK_MAX_DISTS; d++)
         for (int i = 0; i < each; i++)
@@ -103,11 +164,11 @@ void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_f
 
 void vt_pool_draw(struct vt_pool *p)
 {
-    const int n_dists = vt_task_n_dists(p->task);
+    const int n_dists = vt_task_n_dists(p->task), n_spices = n_dists - 1 + has_huge(p->task);
     size_t n = vt_sizes_draw(p->task, p->scale, p->is_full, p->key, p->drawn);
     for (size_t i = 0; i < n; i++) {
-        const int turn = n_dists > 1 ? (int)i % (n_dists - 1) : 0;
-        add(p, p->drawn[i], 0, n_dists > 1 ? 1 + turn : 0);
+        const int turn = n_dists > 1 ? (int)i % (n_dists - 1) : 0, spice = n_spices > 0 ? 1 + (int)i % n_spices : 0;
+        add(p, p->drawn[i], 0, spice < n_dists ? spice : VT_SPICE_HUGE);
         add(p, p->drawn[i], n_dists > 1 ? 1 + turn : 0, 0);
     }
 }

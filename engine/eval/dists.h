@@ -38,6 +38,7 @@ enum vt_dist_kind {
     VT_DIST_CLOSE,
     VT_DIST_SHIFTED,
     VT_DIST_EVEN,
+    VT_DIST_HUGE,
     VT_DIST_LABELS, /* integer arrays */
     VT_DIST_MASK,
     VT_DIST_SPAN,
@@ -53,6 +54,12 @@ struct vt_dist {
 };
 /* NULL when arrays of this type have no such distribution. */
 const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype);
+/* As a `spice`: no distribution of the task, but numbers of 30 to 10000 (250 at a tolerance of 3e-5) with either sign,
+ * in the arrays where any real number is an input. Ordinary distributions end near 25, where an exponential without its
+ * clamp is still right. */
+enum { VT_SPICE_HUGE = VT_TASK_MAX_DISTS };
+/* Where the exceptions of this array come from; NULL: it has none. */
+const struct vt_dist *vt_spice_find(const vt_task *t, size_t array, int dist, int spice);
 uint64_t vt_set_key(const vt_task *t, const char *scale, uint64_t key, uint64_t set, int dist);
 /* "x: normal, w: kaiming": what distribution index `dist` means for this task, with "x: uniform with some normal" where
  * spice is not 0. Writes a NUL-terminated string. */
@@ -60,9 +67,10 @@ void vt_inputs_describe(const vt_task *t, int dist, int spice, char *out, size_t
 
 /* ---- the pool: which sets a candidate meets ---- */
 
-/* First the timed sets: four or six of the benchmark's distribution, then two or four contaminated ones, in which a few
- * elements at secret positions come from another distribution of the task: a kernel that looks at some of its input
- * and chooses a formula that holds only for those is wrong there. Then one or two of every other distribution, and of
+/* First the timed sets: four or six of the benchmark's distribution, then contaminated ones, in which a few elements at
+ * secret positions come from another distribution of the task (two or four sets, of kinds drawn in secret) or are huge
+ * (as many): a kernel that looks at some of its input and chooses a formula that holds only for those is wrong
+ * there. Then one or two of every other distribution, and of
  * the irregular scale "hidden" when the task has one. Last, the drawn sizes (sizes.h), a
  * contaminated set and one of another distribution at each; with the protocol `full` the sizes go on to all residues
  * modulo 64. The two protocols have keys of their own: a kernel promoted from `fast` to `full` meets inputs and sizes
@@ -70,12 +78,12 @@ void vt_inputs_describe(const vt_task *t, int dist, int spice, char *out, size_t
 struct vt_pool_set {
     const char *scale; /* lent: the pool's own or a static string */
     int dist;
-    int spice; /* distribution of the exceptions; 0: none */
-    /* The task's own texts come close to the bound here, by rounding: the set would refuse honest kernels and is left
-     * out. Found when the task is made ready; contaminated and drawn sets only. */
+    int spice; /* distribution of the exceptions, or VT_SPICE_HUGE; 0: none */
+    /* The task's own texts come close to the bound here, by rounding, or overflow on huge numbers: the set would refuse
+     * honest kernels and is left out. Found when the task is made ready; contaminated and drawn sets only. */
     bool is_unfit;
 };
-enum { VT_POOL_MAX_SETS = 10 + 2 * VT_TASK_MAX_DISTS + 2 * VT_MAX_DRAWN };
+enum { VT_POOL_MAX_SETS = 14 + 2 * VT_TASK_MAX_DISTS + 2 * VT_MAX_DRAWN };
 struct vt_pool {
     vt_task *task; /* lent */
     char scale[24];

@@ -379,6 +379,37 @@ static void large_exceptions_are_single(void)
     CHECK_INT((long long)n_unlike(x, z, N), 0); /* no other kind to take them from */
 }
 
+/* One or four of each sign, between 30 and 10000, in the first quarter of a row, as often below their geometric mean as
+ * above it. None where the values mean more than their size. */
+static void huge_exceptions_have_both_signs(void)
+{
+    size_t n_below = 0, n_all = 0, n_pairs = 0;
+    for (uint64_t set = 0; set < 100; set++) {
+        size_t n_plus = 0, n_minus = 0;
+        fill_spiced("uniform\",\"normal", "", set, VT_SPICE_HUGE, z);
+        for (size_t i = 0; i < N; i++) {
+            if (fabsf(z[i]) < 30)
+                continue;
+            CHECK(fabsf(z[i]) <= 1e4f);
+            CHECK(i % COLS < COLS / 4 + 1);
+            n_plus += z[i] > 0;
+            n_minus += z[i] < 0;
+            n_below += fabsf(z[i]) < 550;
+            n_all++;
+        }
+        CHECK(n_plus <= 4 && n_minus <= 4 && n_plus + n_minus > 0);
+        n_pairs += n_plus == 1 && n_minus == 1;
+    }
+    CHECK(n_pairs > 30 && n_pairs < 70); /* the others: four of each */
+    CHECK(n_below * 10 > n_all * 4 && n_below * 10 < n_all * 6);
+    static const char *const closed[] = {"uniform", "uniform\",\"positive", "normal\",\"probs", "normal\",\"pm1"};
+    for (size_t k = 0; k < sizeof closed / sizeof closed[0]; k++) {
+        fill_spiced(closed[k], "", 1, 0, x);
+        fill_spiced(closed[k], "", 1, VT_SPICE_HUGE, z);
+        CHECK_INT((long long)n_unlike(x, z, N), 0);
+    }
+}
+
 /* ---- places ---- */
 
 static void arrays_lie_where_a_plan_says(void)
@@ -417,16 +448,11 @@ static void arrays_lie_where_a_plan_says(void)
 }
 
 static const struct test_case cases[] = {
-    TEST(exceptions_are_few_and_anywhere),
-    TEST(large_exceptions_are_single),
-    TEST(arrays_lie_where_a_plan_says),
-    TEST(sets_are_functions_of_their_key),
-    TEST(uniform_and_normal_have_their_moments),
-    TEST(structured_rows_are_what_they_claim),
-    TEST(blocks_replace_rows),
-    TEST(triangles_and_symmetry_are_kept),
-    TEST(integers_are_in_range),
-    TEST(nothing_is_written_outside),
-    TEST(digests_are_of_every_byte),
+    TEST(exceptions_are_few_and_anywhere),     TEST(large_exceptions_are_single),
+    TEST(huge_exceptions_have_both_signs),     TEST(arrays_lie_where_a_plan_says),
+    TEST(sets_are_functions_of_their_key),     TEST(uniform_and_normal_have_their_moments),
+    TEST(structured_rows_are_what_they_claim), TEST(blocks_replace_rows),
+    TEST(triangles_and_symmetry_are_kept),     TEST(integers_are_in_range),
+    TEST(nothing_is_written_outside),          TEST(digests_are_of_every_byte),
 };
 TEST_MAIN(cases)

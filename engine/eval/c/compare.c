@@ -136,6 +136,7 @@ static void compare_int(const struct vt_expect_array *a, const void *buf, size_t
 void vt_compare(const struct vt_expect *e, const void *const buf[], struct vt_compare_result *out)
 {
     memset(out, 0, sizeof *out);
+    out->is_beyond = e->is_beyond;
     for (size_t i = 0; i < e->n_arrays; i++) {
         const struct vt_expect_array *a = &e->array[i];
         if (a->n_elem == 0)

@@ -22,6 +22,7 @@ struct vt_expect_array {
 };
 struct vt_expect {
     size_t n_arrays;
+    bool is_beyond;                                   /* a value of a float output is no finite number */
     struct vt_expect_array array[VT_TASK_MAX_ARRAYS]; /* pure inputs have n_elem 0 */
 };
 void vt_expect_free(struct vt_expect *e); /* idempotent */

@@ -538,6 +538,14 @@ static vt_status widen(vt_truth *t, const vt_layout *l, const void *const buf[],
     return VT_OK;
 }
 
+static bool is_beyond(const struct vt_expect_array *e)
+{
+    for (int64_t i = 0; e->value && i < e->n_elem; i++)
+        if (!isfinite(e->value[i]))
+            return true;
+    return false;
+}
+
 vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], struct vt_expect *out, vt_err *err)
 {
     vt_layout l;
@@ -553,6 +561,8 @@ vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], 
     for (size_t i = 0; i < l.n_arrays && s == VT_OK; i++)
         if (vt_role_is_output(t->task->array[i].role))
             s = collect_array(t, &l, i, &out->array[i], err);
+    for (size_t i = 0; i < l.n_arrays && s == VT_OK; i++)
+        out->is_beyond |= is_beyond(&out->array[i]);
     vt_lease_leave(t->lease);
     if (s == VT_OK && vt_widen_applies(t->task))
         s = widen(t, &l, buf, out, err);
