@@ -154,7 +154,7 @@ static void try_text(const struct text *x)
         struct vt_compare_result got = {0};
         CHECK_OK(vt_inputs_fill(x->t, "cpu", 11, 0, d, 0, b.at, &err), err);
         buffers_poison(x->t, &l, &b);
-        CHECK_OK(vt_truth_run(truth, "cpu", (const void *const *)b.at, &e, &err), err);
+        CHECK_OK(vt_truth_run(truth, "cpu", NULL, (const void *const *)b.at, &e, &err), err);
         run(x, &l, &sizes, &b);
         vt_compare(&e, (const void *const *)b.at, &got);
         if (got.n_wrong) {

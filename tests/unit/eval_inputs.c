@@ -447,12 +447,50 @@ static void arrays_lie_where_a_plan_says(void)
     vt_task_unref(t);
 }
 
+/* Between a third and three times the task's value, never near it, on both sides, another for another key. */
+static void scalars_vary_far_enough(void)
+{
+    static struct vt_plan plan;
+    static const char text[] =
+        "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"1_f\",\"family\":\"test\",\"sizes\":{\"cpu\":{\"n\":9,\"m\":"
+        "9}},"
+        "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"shape\":[\"n\",\"m\"],\"dist\":[\"uniform\"]},"
+        "{\"name\":\"y\",\"role\":\"out\",\"shape\":[\"n\"]}],\"scalars\":[{\"name\":\"s\",\"type\":\"f32\",\"value\":"
+        "1.5}],"
+        "\"bytes\":\"n\",\"flops\":\"n\",\"body\":\"y[0] = s;\"}";
+    vt_err err = {0};
+    vt_task *t = NULL;
+    int n_above = 0;
+    float before = 0;
+    CHECK_OK(vt_task_parse(text, strlen(text), &t, &err), err);
+    for (uint64_t key = 0; key < 100 && t; key++) {
+        CHECK_OK(vt_plan_make(t, "=48,33", VT_LIE_END, true, key, &plan, &err), err);
+        CHECK_INT(plan.n_floats, 1);
+        CHECK(plan.floats[0] == 1.5f);
+        vt_plan_vary_scalars(t, key, &plan);
+        float factor = plan.floats[0] / 1.5f, far = factor < 1 ? 1 / factor : factor;
+        CHECK(far > 1.24f && far < 3.01f);
+        CHECK(plan.floats[0] != before);
+        before = plan.floats[0];
+        n_above += factor > 1;
+    }
+    CHECK(n_above > 30 && n_above < 70);
+    vt_task_unref(t);
+}
+
 static const struct test_case cases[] = {
-    TEST(exceptions_are_few_and_anywhere),     TEST(large_exceptions_are_single),
-    TEST(huge_exceptions_have_both_signs),     TEST(arrays_lie_where_a_plan_says),
-    TEST(sets_are_functions_of_their_key),     TEST(uniform_and_normal_have_their_moments),
-    TEST(structured_rows_are_what_they_claim), TEST(blocks_replace_rows),
-    TEST(triangles_and_symmetry_are_kept),     TEST(integers_are_in_range),
-    TEST(nothing_is_written_outside),          TEST(digests_are_of_every_byte),
+    TEST(scalars_vary_far_enough),
+    TEST(exceptions_are_few_and_anywhere),
+    TEST(large_exceptions_are_single),
+    TEST(huge_exceptions_have_both_signs),
+    TEST(arrays_lie_where_a_plan_says),
+    TEST(sets_are_functions_of_their_key),
+    TEST(uniform_and_normal_have_their_moments),
+    TEST(structured_rows_are_what_they_claim),
+    TEST(blocks_replace_rows),
+    TEST(triangles_and_symmetry_are_kept),
+    TEST(integers_are_in_range),
+    TEST(nothing_is_written_outside),
+    TEST(digests_are_of_every_byte),
 };
 TEST_MAIN(cases)

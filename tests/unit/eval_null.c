@@ -39,7 +39,7 @@ static bool bench_open(struct bench *b, vt_task *t)
     for (int d = 0; truth && d <= b->n_dists; d++) {
         buffers_new(&b->l, &b->in[d]);
         CHECK_OK(vt_inputs_fill(t, "cpu", 42, (uint64_t)d, d % b->n_dists, 0, b->in[d].at, &err), err);
-        CHECK_OK(vt_truth_run(truth, "cpu", (const void *const *)b->in[d].at, &b->truth[d], &err), err);
+        CHECK_OK(vt_truth_run(truth, "cpu", NULL, (const void *const *)b->in[d].at, &b->truth[d], &err), err);
     }
     vt_truth_free(truth);
     return truth && b->truth[b->n_dists].n_arrays > 0;

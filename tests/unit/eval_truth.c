@@ -47,10 +47,32 @@ static vt_status run_truth(const char *body, const char *extra, const char *out_
     memset(e, 0, sizeof *e);
     vt_status s = t ? vt_truth_new(t, &o, &truth, err) : VT_EINVAL;
     if (s == VT_OK)
-        s = vt_truth_run(truth, "cpu", buf, e, err);
+        s = vt_truth_run(truth, "cpu", NULL, buf, e, err);
     vt_truth_free(truth);
     vt_task_unref(t);
     return s;
+}
+
+/* A run takes the scalars it is given: x + s with s = 0.1 of the task, and with 0.25. */
+static void scalars_are_of_a_run(void)
+{
+    vt_err err = {0};
+    vt_task *t = make_task("for (int i = 0; i < n; i++) y[i] = x[i] + s;", "", "f32", 2);
+    struct vt_truth_opts o = {.dir = work_dir(), .broker = work_broker(), .timeout_s = 2};
+    static const float x[2] = {1, 2}, given[] = {0.25f};
+    const int64_t q[2] = {0};
+    const void *buf[3] = {x, q, NULL};
+    const float *const floats[] = {NULL, given, NULL};
+    vt_truth *truth = NULL;
+    CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
+    for (int i = 0; i < 3 && truth; i++) {
+        struct vt_expect e;
+        CHECK_OK(vt_truth_run(truth, "cpu", floats[i], buf, &e, &err), err);
+        CHECK(fabs(e.array[2].value[1] - (i == 1 ? 2.25 : 2.1)) < 1e-7);
+        vt_expect_free(&e);
+    }
+    vt_truth_free(truth);
+    vt_task_unref(t);
 }
 
 static void check_one(const char *body, float x0, float x1, double value, double root_r)
@@ -133,7 +155,7 @@ static void rows_have_their_own_bounds(void)
     vt_err err = {0};
     CHECK_OK(vt_task_parse(text, strlen(text), &t, &err), err);
     CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
-    CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+    CHECK_OK(vt_truth_run(truth, "cpu", NULL, buf, &e, &err), err);
     for (int i = 0; i < 4 && e.n_arrays; i++)
         CHECK_NEAR(e.array[1].bound[i], 1e-2 * (i < 2 ? 8 : 0.5), 1e-15);
     vt_expect_free(&e);
@@ -166,7 +188,7 @@ static void convolutions_see_around_the_window(void)
         snprintf(json, sizeof json, text, is_other ? "test" : "convolution");
         CHECK_OK(vt_task_parse(json, strlen(json), &t, &err), err);
         CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
-        CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+        CHECK_OK(vt_truth_run(truth, "cpu", NULL, buf, &e, &err), err);
         for (int i = 0; i < 7 && e.n_arrays; i++) {
             double v = (double)x[i] - (double)x[i + 1],
                    own = U * sqrt((double)(x[i] * x[i] + x[i + 1] * x[i + 1]) + v * v);
@@ -225,7 +247,7 @@ static void state_is_input_and_output(void)
     if (t)
         CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
     if (truth)
-        CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+        CHECK_OK(vt_truth_run(truth, "cpu", NULL, buf, &e, &err), err);
     if (e.n_arrays) {
         CHECK_INT(e.array[0].n_elem, 0);
         CHECK_NEAR(e.array[1].value[0], 12, 0);
@@ -274,7 +296,7 @@ static void special_values_must_agree(void)
 static void the_bound_itself_is_within(void)
 {
     double value[2] = {1, 2}, bound[2] = {0.25, 0};
-    struct vt_expect e = {3, {{0}, {0}, {VT_F32, VT_BOUND, 2, value, bound, NULL, 0, 0}}};
+    struct vt_expect e = {3, false, {{0}, {0}, {VT_F32, VT_BOUND, 2, value, bound, NULL, 0, 0}}};
     const float at[2] = {1.25f, 2}, over[2] = {1.2500001f, 2}, off[2] = {1, 2.0000002f};
     const void *buf[3] = {NULL, NULL, at};
     struct vt_compare_result r;
@@ -422,7 +444,7 @@ static void below_the_floor_is_refused(void)
     o.allow_unsafe = true;
     CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
     if (truth)
-        CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+        CHECK_OK(vt_truth_run(truth, "cpu", NULL, buf, &e, &err), err);
     CHECK_NEAR(e.array[2].value[0], 5, 0);
     vt_expect_free(&e);
     vt_truth_free(truth);
@@ -448,7 +470,7 @@ static void spoilt_programs_are_made_again(void)
         vt_task *t = make_task("y[0] = x[0] + 5.0f;", "", "f32", 4);
         CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
         if (truth)
-            CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+            CHECK_OK(vt_truth_run(truth, "cpu", NULL, buf, &e, &err), err);
         if (e.n_arrays)
             CHECK_NEAR(e.array[2].value[0], 6, 0);
         vt_expect_free(&e);
@@ -491,7 +513,7 @@ static void programs_are_kept_and_data_is_not(void)
         vt_task *t = make_task("y[0] = x[0] + 1.0f;", "", "f32", 4);
         CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
         if (truth)
-            CHECK_OK(vt_truth_run(truth, "cpu", buf, &e, &err), err);
+            CHECK_OK(vt_truth_run(truth, "cpu", NULL, buf, &e, &err), err);
         CHECK_NEAR(e.array[2].value[0], 2, 0);
         CHECK(isnan(e.array[2].value[1]));
         vt_expect_free(&e);
@@ -551,6 +573,7 @@ static void clean_up(void)
 }
 
 static const struct test_case cases[] = {
+    TEST(scalars_are_of_a_run),
     TEST(bounds_follow_the_rules),
     TEST(relative_and_row_terms_are_added),
     TEST(rows_have_their_own_bounds),

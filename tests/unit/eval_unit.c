@@ -51,7 +51,7 @@ static struct vt_expect expect_of(const char *x_type, const char *y_type, const 
     vt_task *t = make_unit(x_type, y_type, before, head, body, truth, n, "", &err);
     CHECK_OK(t ? VT_OK : VT_EINVAL, err);
     if (t && vt_truth_new(t, &o, &made, &err) == VT_OK)
-        CHECK_OK(vt_truth_run(made, "cpu", buf, &e, &err), err);
+        CHECK_OK(vt_truth_run(made, "cpu", NULL, buf, &e, &err), err);
     else
         CHECK_OK(VT_EINVAL, err);
     vt_truth_free(made);

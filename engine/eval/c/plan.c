@@ -10,6 +10,7 @@
 #include "eval/c/plan.h"
 #include "base/alloc.h"
 #include "base/rng.h"
+#include <math.h>
 #include <string.h>
 
 enum { GAP = 4 << 20, SMALL_GAP = 256 << 10, LINE = 64 };
@@ -107,4 +108,22 @@ vt_status vt_plan_make(const vt_task *t, const char *scale, enum vt_plan_lie lie
     for (size_t i = 0; i < out->layout.n_sizes; i++)
         out->ints[out->n_ints++] = out->layout.size[i];
     return VT_OK;
+}
+
+bool vt_plan_takes_scalars(const vt_task *t)
+{
+    return !vt_task_unit(t) && vt_task_n_scalars(t) > 0 &&
+           vt_task_n_sizes(t) + vt_task_n_scalars(t) <= VT_TASK_MAX_SIZES;
+}
+
+void vt_plan_vary_scalars(const vt_task *t, uint64_t key, struct vt_plan *p)
+{
+    const double least = 1.25, most = 3;
+    if (!vt_plan_takes_scalars(t))
+        return;
+    for (uint32_t i = 0; i < p->n_floats; i++) {
+        uint64_t bits = vt_seed_mix(vt_seed_mix(key, 0x5ca1a), i);
+        double factor = least * pow(most / least, (double)(bits >> 11) * 0x1p-53);
+        p->floats[i] = (float)((double)p->floats[i] * (bits & 1 ? factor : 1 / factor));
+    }
 }

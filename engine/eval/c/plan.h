@@ -29,6 +29,12 @@ enum vt_plan_lie {
  * array is long, so little unmapped space between them is enough. */
 vt_status vt_plan_make(const vt_task *t, const char *scale, enum vt_plan_lie lie, bool is_small, uint64_t key,
                        struct vt_plan *out, vt_err *err) VT_MUST_USE;
+/* Can its truth run with other float scalars than the task's? They travel beside the sizes; a unit's are in its text.
+ */
+bool vt_plan_takes_scalars(const vt_task *t);
+/* Gives every float scalar of a made plan a value of its own: 1.25 to 3 times the task's, or as much smaller, drawn
+ * from `key`. A kernel that has the task's value written into it is wrong with any other. */
+void vt_plan_vary_scalars(const vt_task *t, uint64_t key, struct vt_plan *p);
 /* By hand: from a plan of zeros, array by array, then close. The arrays lie in LINES. */
 vt_status vt_plan_add(struct vt_plan *p, size_t bytes, bool is_in, bool is_out, vt_err *err) VT_MUST_USE;
 void vt_plan_close(struct vt_plan *p);

@@ -38,6 +38,8 @@ static vt_status make_plans(struct vt_pool_sets *p, const struct vt_pool *rules,
         struct vt_plan *plan = &p->plan[i];
         uint64_t key = vt_seed_mix(vt_seed_mix(rules->key, i), 0x1e);
         VT_TRY(vt_plan_make(rules->task, r->scale, lie_of(rules, i, key), i >= rules->first_drawn, key, plan, err));
+        if (i >= rules->first_drawn)
+            vt_plan_vary_scalars(rules->task, key, plan);
         p->set[p->n_sets++] = (struct vt_set){plan, r->scale, r->dist, r->spice, at, {0}};
         at += plan->in_bytes;
         p->out_bytes = plan->out_bytes > p->out_bytes ? plan->out_bytes : p->out_bytes;
@@ -73,7 +75,7 @@ static vt_status draw(struct vt_pool_sets *p, const struct vt_pool *rules, vt_tr
         vt_status status = vt_inputs_fill(rules->task, s->scale, rules->key, i, s->dist, s->spice, buf, err);
         vt_lease_leave(lease);
         VT_TRY(status);
-        VT_TRY(vt_truth_run(truth, s->scale, (const void *const *)buf, &s->expect, err));
+        VT_TRY(vt_truth_run(truth, s->scale, s->plan->floats, (const void *const *)buf, &s->expect, err));
     }
     return VT_OK;
 }

@@ -100,9 +100,15 @@ struct vt_truth {
     struct vt_runner *runner;
 };
 
+/* s: the sizes, then the bits of the float scalars, where they are not part of the text. */
 static void put_call(struct vt_buf *b, const vt_task *t)
 {
     const char *comma = "";
+    size_t n_floats = 0;
+    if (vt_plan_takes_scalars(t))
+        vt_buf_puts(b, "typedef decltype(0.0f) vt_single;\n"
+                       "static inline vt_real vt_scalar(int bits)\n{\n    vt_single x;\n"
+                       "    __builtin_memcpy(&x, &bits, sizeof x);\n    return vt_real((decltype(0.0))x);\n}\n");
     vt_buf_puts(b, "static void vt_call(void **a, const int *s)\n{\n    (void)s;\n    ");
     vt_buf_printf(b, "%s(", t->has_unit ? VT_UNIT_ENTRY : t->name);
     for (size_t i = 0; i < t->n_arrays; i++, comma = ", ")
@@ -110,6 +116,8 @@ static void put_call(struct vt_buf *b, const vt_task *t)
     for (size_t i = 0; i < t->n_scalars; i++)
         if (t->scalar[i].is_int)
             vt_buf_printf(b, ", %d", (int)t->scalar[i].value);
+        else if (vt_plan_takes_scalars(t))
+            vt_buf_printf(b, ", vt_scalar(s[%zu])", t->n_sizes + n_floats++);
         else
             vt_buf_printf(b, ", vt_real(%a)", (double)(float)t->scalar[i].value);
     for (size_t i = 0; i < t->n_sizes; i++)
@@ -337,7 +345,7 @@ static int64_t reserve(size_t *total, int64_t bytes)
 }
 
 /* Places every array in the two files. The layout was checked: n_elem * 16 fits in int64. */
-static vt_status place(vt_truth *t, const vt_layout *l, vt_err *err)
+static vt_status place(vt_truth *t, const vt_layout *l, const float *floats, vt_err *err)
 {
     const vt_task *task = t->task;
     struct vt_truth_header *h = &t->header;
@@ -349,6 +357,15 @@ static vt_status place(vt_truth *t, const vt_layout *l, vt_err *err)
     h->n_sizes = (int64_t)task->n_sizes;
     for (size_t i = 0; i < task->n_sizes; i++)
         h->size[i] = l->size[i];
+    for (size_t i = 0, n = 0; i < task->n_scalars && vt_plan_takes_scalars(task); i++) {
+        if (task->scalar[i].is_int)
+            continue;
+        float value = floats ? floats[n] : (float)task->scalar[i].value;
+        int32_t bits;
+        memcpy(&bits, &value, sizeof bits);
+        h->size[h->n_sizes++] = bits;
+        n++;
+    }
     for (size_t i = 0; i < task->n_arrays && !t->is_spread && !t->is_wide; i++) {
         const struct vt_task_array *a = &task->array[i];
         int64_t n = l->array[i].n_elem;
@@ -368,10 +385,10 @@ static vt_status place(vt_truth *t, const vt_layout *l, vt_err *err)
 
 /* A template with files that fit this layout. Twice what the first run needs, since the drawn sizes of a pool (sizes.h)
  * are up to twice as large as the scale's own, and there are many. */
-static vt_status open_runner(vt_truth *t, const vt_layout *l, vt_err *err)
+static vt_status open_runner(vt_truth *t, const vt_layout *l, const float *floats, vt_err *err)
 {
     char load_error[256];
-    VT_TRY(place(t, l, err));
+    VT_TRY(place(t, l, floats, err));
     if (t->runner && t->plan.in_bytes <= t->in_bytes && t->plan.out_bytes <= t->outputs.bytes &&
         t->plan.va_bytes <= t->va_bytes && vt_runner_is_alive(t->runner))
         return VT_OK;
@@ -546,12 +563,13 @@ static bool is_beyond(const struct vt_expect_array *e)
     return false;
 }
 
-vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], struct vt_expect *out, vt_err *err)
+vt_status vt_truth_run(vt_truth *t, const char *scale, const float *floats, const void *const buf[],
+                       struct vt_expect *out, vt_err *err)
 {
     vt_layout l;
     memset(out, 0, sizeof *out);
     VT_TRY(vt_task_layout(t->task, scale, &l, err));
-    VT_TRY(open_runner(t, &l, err));
+    VT_TRY(open_runner(t, &l, floats, err));
     vt_lease_enter(t->lease);
     put_inputs(t, buf);
     vt_lease_leave(t->lease);

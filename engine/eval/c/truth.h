@@ -26,9 +26,10 @@ struct vt_truth_opts {
  * EFORMAT with the compiler's first message when the body is not in the common subset of C and C++. */
 vt_status vt_truth_new(vt_task *task, const struct vt_truth_opts *o, vt_truth **out, vt_err *err) VT_MUST_USE;
 void vt_truth_free(vt_truth *t); /* NULL is allowed */
-/* The truth of one input set; inputs are read from buf, entries of pure outputs may be NULL. ETIMEOUT at the deadline,
- * EFORMAT when the task's text crashed or tried a system call. One thread at a time. Release with vt_expect_free. */
-vt_status vt_truth_run(vt_truth *t, const char *scale, const void *const buf[], struct vt_expect *out,
-                       vt_err *err) VT_MUST_USE;
+/* The truth of one input set; floats: the float scalars in their order, NULL: the task's own values. Inputs are read
+ * from buf, entries of pure outputs may be NULL. ETIMEOUT at the deadline, EFORMAT when the task's text crashed or
+ * tried a system call. One thread at a time. Release with vt_expect_free. */
+vt_status vt_truth_run(vt_truth *t, const char *scale, const float *floats, const void *const buf[],
+                       struct vt_expect *out, vt_err *err) VT_MUST_USE;
 
 #endif
