@@ -64,8 +64,9 @@ struct vt_eval_opts {
     bool no_cache;
 };
 struct vt_eval_request {
-    vt_task *task;    /* a reference is taken */
-    const char *code; /* body or whole function; with `extract` a model's answer that holds one (1 MiB at most); copied */
+    vt_task *task; /* a reference is taken */
+    const char
+        *code; /* body or whole function; with `extract` a model's answer that holds one (1 MiB at most); copied */
     size_t code_len;
     bool extract;
     vt_protocol protocol;
