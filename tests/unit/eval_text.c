@@ -525,7 +525,7 @@ static void no_code(void)
     /* Thoughts may be longer than code. */
     memcpy(big, "<think>", 7);
     big[VT_CODE_MAX + 1] = ';';
-    strcpy(big + 2 * VT_CODE_MAX, "</think>\n```c\ny[0] = 1;\n```\n");
+    snprintf(big + 2 * VT_CODE_MAX, 64, "%s", "</think>\n```c\ny[0] = 1;\n```\n");
     expect_body(big, "y[0] = 1;");
     free(big);
     struct vt_code c;
