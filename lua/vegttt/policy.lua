@@ -171,14 +171,12 @@ function policy.open(spec, o)
     errors.misuse("vt.policy", "vt.policy: alpha must be above 0")
   end
   if o.targets and #o.targets == 0 then
-    errors.misuse("vt.policy", "vt.policy: targets names no part of the model; known: %s",
-      table.concat(errors.keys(targets), ", "))
+    errors.misuse("vt.policy", "vt.policy: targets names no part of the model; known: %s", table.concat(errors.keys(targets), ", "))
   end
   local done = session.run("vt.policy").progress:doing(
     ("opening the model %s: fetching it where it is not here yet, reading and packing its weights"):format(spec))
   local ok, model = pcall(open_model, spec, { rank = o.rank, alpha = o.alpha, targets = target_bits(o.targets), seed = o.seed,
-    reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory,
-    chat = session.flags.chat })
+    reset = o.reset, stored_optimizer = o.optimizer == "stored", max_memory = session.flags.max_memory, chat = session.flags.chat })
   done()
   if not ok then
     inputs.note("model", spec, model_digest(spec)) -- a script may go on without it
@@ -188,8 +186,7 @@ function policy.open(spec, o)
   inputs.note("model", model.spec, model_digest(model.spec))
   inputs.note("numerics", model.spec, core.numerics())
   session.run("vt.policy"):uses_model(model.spec, spec, model.start.id, model.record)
-  return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record,
-    weights = model.start }, policy_class)
+  return setmetatable({ model = model, spec = model.spec, caps = model.caps, record = model.record, weights = model.start }, policy_class)
 end
 
 function Policy:base() return self.model.base end
@@ -197,8 +194,7 @@ function Policy:start() return self.model.start end
 
 ---The current weights. Their state is kept in the run, so that a resumed run need not train them again. [waits]
 function Policy:snapshot(name)
-  local run = session.run "policy:snapshot"
-  local w = self.weights
+  local run, w = session.run "policy:snapshot", self.weights
   name = name or "step" .. w.step
   if type(name) ~= "string" then
     errors.misuse("policy:snapshot", "policy:snapshot: the name must be a string, not a %s", type(name))
