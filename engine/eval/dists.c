@@ -60,6 +60,8 @@ static bool takes_huge(const vt_task *t, size_t array)
     bool is_open = false;
     if (!vt_role_is_input(a->role) || !vt_dtype_is_float(a->dtype) || t->rules[array].has_range)
         return false;
+    if (strcmp(t->family, "convolution") == 0) /* whose transformed forms lose digits beside such a neighbour */
+        return false;
     if (t->has_unit && t->unit.truth == VT_UNIT_SPREAD) /* reads the bits of its floats, or makes integers of them */
         return false;
     for (int i = 0; i < a->n_dists; i++) {

@@ -193,7 +193,7 @@ end
 ---evaluator compiles for it, without the entry behind it and without line directives.
 function c_function.file_with(task, code)
   local unit = core.assemble(task.handle, code)
-  local text = unit:sub(1, unit:find('\n#line 1 "entry.c"\n', 1, true) - 1)
+  local text = unit:sub(1, unit:find('\n#line 1 "unit.c"\n', 1, true) - 1)
   text = ("\n" .. text):gsub('\n#line 1 "kernel%.c"\n', "\n"):gsub('\n#line 1 "signature%.c"\n', "\n")
     :gsub('\n#line 1 "rest%.c"\n\n?', "\n")
   return text:sub(2)

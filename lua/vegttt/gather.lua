@@ -92,9 +92,11 @@ function gather.groups(p)
     errors.misuse("vt.gather", "vt.gather needs the experiment's parameters (vt.gather_params), not a %s", type(p))
   end
   if p.from == "" then return draw.groups(policy.open(p.model):start(), tasks.get(p), p) end
+  local has_drawn, drawn = pcall(function() return p.drawn end) -- of vt.gather_params; a script's own table may lack it
+  drawn = has_drawn and drawn or "first"
   local out = {}
   for _, g in ipairs(recorded.rollouts(p.from)) do
-    local is_asked = rawget(p, "drawn") == "all" or (g.draw == "fresh") == (rawget(p, "drawn") == "fresh")
+    local is_asked = drawn == "all" or (g.draw == "fresh") == (drawn == "fresh")
     if g.place == p.step and is_asked then out[#out + 1] = g end
   end
   if #out == 0 then errors.raise("usage", "vt.gather", ("no samples of step %d in %s"):format(p.step, p.from)) end

@@ -1,4 +1,4 @@
-// within 0.5
+// within 0.95
 // Winograd F(2x2,3x3): tiles of two by two outputs; what is left over directly
 void conv2d_k3_square(const float *restrict x, const float *restrict weight, float *restrict y, int n, int ci, int co, int h, int w)
 {

@@ -1,4 +1,4 @@
-// within 0.5
+// within 0.75
 // Winograd F(2,3): two outputs of four products, weights transformed once a channel
 void conv1d_k3(const float *restrict x, const float *restrict weight, float *restrict y, int n, int ci, int co, int l)
 {

@@ -4,10 +4,18 @@
 listens on, a line by itself, and ends with its standard input. Its model has the vocabulary of tests/golden/tiny/chat."""
 import os
 import pathlib
+import ctypes
+import signal
 import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
+
+
+def end_with_parent():
+    """Called in the child: whoever kills this script ends the server with it (PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
+
 
 
 def main():
@@ -18,7 +26,7 @@ def main():
     if "--model" not in options:
         options += ["--model", "toy/tiny"]
     server = subprocess.Popen([sys.executable, str(HERE / "tinker" / "mock_server.py"), "--port", "0", *options], stdout=subprocess.PIPE,
-                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True)
+                              stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, preexec_fn=end_with_parent)
     print(server.stdout.readline().split("127.0.0.1:")[1].split()[0].split("/")[0], flush=True)
     while sys.stdin.buffer.read(1):
         pass

@@ -13,7 +13,9 @@
 #define VT_KERNEL_FILE "kernel.c"
 /* And those that stand behind a whole text. */
 #define VT_ENTRY_FILE "entry.c"
+/* What asks for the prototype, and what calls a function in its user's file: assertions there are ours. */
 #define VT_PROTOTYPE_FILE "prototype.c"
+#define VT_UNIT_FILE "unit.c"
 
 /* What every unit begins with, and the same headers by name, NULL-terminated. */
 extern const char vt_unit_prelude[];

@@ -6,7 +6,6 @@
  */
 #include "eval/c/diagnostics.h"
 #include "eval/c/assemble.h"
-#include "eval/c/prototype.h"
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -126,15 +125,14 @@ static bool read_line(const char *p, const char *end, struct vt_diagnostic *d)
     return read_compiler(p, end, d) || read_assembler(p, end, d) || read_linker(p, end, d);
 }
 
-/* What prototype.c has the compiler say; that an absent function has no type is no news. */
-static bool read_prototype(const char *p, const char *end, struct vt_diagnostic *d)
+/* An assertion of ours: what it says stands in quotes. That an absent function has no type is no news. */
+static bool read_assertion(const char *p, const char *end, struct vt_diagnostic *d)
 {
-    const char *at = find(p, end, VT_PROTOTYPE_WORDS), *quote;
+    const char *from = find(p, end, "\""), *to = from ? find(from + 1, end, "\"") : NULL;
     memset(d, 0, sizeof *d);
-    if (!at || !find(p, end, ": error: "))
+    if (!to || !find(p, end, ": error: "))
         return false;
-    quote = find(at, end, "\"");
-    copy_text(d->text, sizeof d->text, at, quote ? quote : end);
+    copy_text(d->text, sizeof d->text, from + 1, to);
     return true;
 }
 
@@ -145,10 +143,11 @@ void vt_diagnostics_parse(const char *log, size_t len, struct vt_diagnostics *ou
     for (const char *p = log; p < end;) {
         const char *nl = memchr(p, '\n', (size_t)(end - p)), *stop = nl ? nl : end;
         struct vt_diagnostic d;
-        bool is_absent = starts(p, stop, VT_ENTRY_FILE ":"), is_prototype = starts(p, stop, VT_PROTOTYPE_FILE ":");
-        if (is_absent) {
+        bool is_prototype = starts(p, stop, VT_PROTOTYPE_FILE ":"), is_unit = starts(p, stop, VT_UNIT_FILE ":");
+        bool is_ours = (is_prototype && !out->is_absent) || is_unit;
+        if (starts(p, stop, VT_ENTRY_FILE ":")) {
             out->is_absent = out->is_absent || find(p, stop, ": error: ");
-        } else if (is_prototype ? !out->is_absent && read_prototype(p, stop, &d) : read_line(p, stop, &d)) {
+        } else if ((is_ours && read_assertion(p, stop, &d)) || (!is_prototype && read_line(p, stop, &d))) {
             out->n_errors++;
             if (out->n < VT_MAX_DIAGNOSTICS)
                 out->item[out->n++] = d;

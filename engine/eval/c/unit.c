@@ -26,7 +26,7 @@ void vt_unit_put(const vt_task *t, const char *text, bool is_whole, struct vt_bu
                       text);
     else
         vt_put_body(out, u->head, text);
-    vt_buf_printf(out, "#line 1 \"rest.c\"\n%s\n#line 1 \"" VT_ENTRY_FILE "\"\n%s\n", u->after, u->entry);
+    vt_buf_printf(out, "#line 1 \"rest.c\"\n%s\n#line 1 \"" VT_UNIT_FILE "\"\n%s\n", u->after, u->entry);
 }
 
 const char vt_unit_text_headers[] = "#define abs vt_c_abs\n#include <ctype.h>\n#include <limits.h>\n"

@@ -11,8 +11,8 @@ return {
     full = { n = 64, c = 64, s = 262144 },
   },
   size_order = { "n", "c", "s" },
-  -- The distribution "tiny" makes every third row small: whole channels, with these c. A channel of equal small deviations
-  -- between ordinary ones is summed with roundings that all go one way.
+  -- The distribution "tiny" makes every third row small: whole channels, with these c. A channel of equal small
+  -- deviations between ordinary ones is summed with roundings that all go one way.
   where = { "n * s <= 40000", "c % 3 == 0" },
   arrays = {
     { name = "x", role = "in", dtype = "f32", shape = { "n", "c", "s" },
