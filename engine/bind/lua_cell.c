@@ -16,6 +16,11 @@
  *   core.cell_close(cell)                     its operations are cancelled and waited for
  *
  * Values cross by copy, both ways. A cell may have cells.
+ *
+ * Circle: a cell is a state within another, so this file needs lua_state, which opens what there is by lua_open:
+ * lua_eval, lua_misc, lua_modules, lua_ops, lua_policy, lua_process, lua_sample, lua_serve, lua_stop, lua_train and
+ * lua_weights, with lua_copy between the two states; those that wait, end or load modules ask here which state they
+ * stand in.
  */
 #include "bind/lua_cell.h"
 #include "base/alloc.h"

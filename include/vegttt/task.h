@@ -47,13 +47,12 @@
  *                   head            from its declaration to the brace: "static float dot(const float *x, size_t n)";
  *                                   the signature is this text, and a candidate may use other names for its parameters
  *                   declaration?    put before a candidate's whole function ("static float dot(…);")
- *                   entry           C text behind the file that defines void vt_entry(arrays, sizes), which calls it
- *                   arguments       of a call by a function with this head: "x, n"
- *                   result?         the array that holds what the function returns
- *                   cflags?         compiler options in place of -O3 -march=native -fopenmp-simd
- *                   truth?          "text": the rule of every task. "spread": the file compiled as C; the bound is what
- *                                   eight runs differ by, with inputs one unit in the last place off and the four
- *                                   rounding modes; integer outputs compared by "bound" may lie between those runs
+ *                   entry           C text behind the file that defines vt_entry, which takes arrays and sizes and
+ * calls it arguments       of a call by a function with this head: "x, n" result?         the array that holds what the
+ * function returns cflags?         compiler options in place of -O3 -march=native -fopenmp-simd truth?          "text":
+ * the rule of every task. "spread": the file compiled as C; the bound is what eight runs differ by, with inputs one
+ * unit in the last place off and the four rounding modes; integer outputs compared by "bound" may lie between those
+ * runs
  *
  * The signature is derived by one rule, void NAME(arrays, scalars, sizes), each in order: `const T *restrict x` for in
  * and weight, `T *restrict y` for out and state, with T float, int, long long or unsigned char; `float s` or `int s`;

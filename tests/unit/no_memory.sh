@@ -18,6 +18,8 @@ excused() {
     vt_listen_unix) ;;                       # asks the kernel only
     vt_loss_parse | vt_task_layout) ;;       # compute
     vt_assemble_shown) ;;                    # through vt_eval_prompt
+    vt_devices_asked) ;;                     # reads a text in place
+    vt_null_unit_list) ;;                    # through vt_null_list
     vt_peer_put | vt_peer_flush) ;;          # through vt_serve_open
     *) return 1 ;;
     esac

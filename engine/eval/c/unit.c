@@ -10,6 +10,8 @@
  * For the truth the same text is C++ in which float means something else, so the headers of the system, which would not
  * survive that, are left out; some stand before it, and what the others declare of mathematics the truth's prelude has.
  * What then does not compile is outside the common subset (spread.c).
+ *
+ * Circle: assemble puts a task's unit together here, and a body is put here as assemble puts one anywhere.
  */
 #include "eval/c/unit.h"
 #include "eval/c/assemble.h"
