@@ -180,47 +180,23 @@ static void openai_close(vt_policy *p)
     free(o);
 }
 
-/* --- text --- */
-
-static vt_status openai_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
-                               vt_err *err)
-{
-    return vt_policy_text_encode(&vt_openai_of(p)->remote.text, text, len, special, ids, n, err);
-}
-
-static vt_status openai_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err)
-{
-    return vt_policy_text_decode(&vt_openai_of(p)->remote.text, ids, n, text, len, err);
-}
-
-static vt_status openai_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                               bool generation_prompt, const char *reasoning, char **text, vt_err *err)
-{
-    return vt_policy_text_render(&vt_openai_of(p)->remote.text, roles, contents, n, generation_prompt, reasoning, text,
-                                 err);
-}
-
-static void openai_cancel(vt_policy *p, vt_request *r)
-{
-    vt_remote_cancel(&vt_openai_of(p)->remote, r);
-}
-
 static void openai_free_weights(vt_policy *p, void *state)
 {
     (void)p;
     (void)state; /* the policy's own */
 }
 
+_Static_assert(offsetof(struct vt_openai, remote) == 0, "remote.c finds it in a policy's state");
 const struct vt_policy_backend vt_policy_openai = {
     .scheme = "openai",
     .check = openai_check,
     .open = openai_open,
     .close = openai_close,
-    .encode = openai_encode,
-    .decode = openai_decode,
-    .render = openai_render,
+    .encode = vt_remote_encode,
+    .decode = vt_remote_decode,
+    .render = vt_remote_render,
     .sample = vt_openai_sample,
     .score = vt_openai_score,
-    .cancel = openai_cancel,
+    .cancel = vt_remote_cancel,
     .free_weights = openai_free_weights,
 };

@@ -244,8 +244,33 @@ void vt_remote_end(struct vt_remote_job *j, vt_status status, const vt_err *err)
     unref(j);
 }
 
-void vt_remote_cancel(struct vt_remote *m, vt_request *r)
+/* --- operations --- */
+
+static struct vt_remote *remote_of(const vt_policy *p)
 {
+    return p->state;
+}
+
+vt_status vt_remote_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
+                           vt_err *err)
+{
+    return vt_policy_text_encode(&remote_of(p)->text, text, len, special, ids, n, err);
+}
+
+vt_status vt_remote_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err)
+{
+    return vt_policy_text_decode(&remote_of(p)->text, ids, n, text, len, err);
+}
+
+vt_status vt_remote_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
+                           bool generation_prompt, const char *reasoning, char **text, vt_err *err)
+{
+    return vt_policy_text_render(&remote_of(p)->text, roles, contents, n, generation_prompt, reasoning, text, err);
+}
+
+void vt_remote_cancel(vt_policy *p, vt_request *r)
+{
+    struct vt_remote *m = remote_of(p);
     struct vt_remote_job *j;
 
     pthread_mutex_lock(&m->mutex);

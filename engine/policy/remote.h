@@ -26,6 +26,7 @@ void vt_remote_spec_free(struct vt_remote_spec *s);
 /* A base URL fit for a record: http or https with a host, without credentials, query and fragment. */
 vt_status vt_remote_check_url(const char *url, const char *spec, vt_err *err) VT_MUST_USE;
 
+/* Stands first in the state of such a policy. */
 struct vt_remote {
     struct vt_net *net;
     struct vt_policy_text text;
@@ -58,6 +59,15 @@ struct vt_remote_job {
 void vt_remote_start(struct vt_remote *m, vt_request *r, struct vt_remote_job *j);
 /* Ends the request and the job. Nothing of it may be under way. */
 void vt_remote_end(struct vt_remote_job *j, vt_status status, const vt_err *err);
-void vt_remote_cancel(struct vt_remote *m, vt_request *r);
+
+/* --- operations of the door that are every such policy's: text by the tokenizer that lies here --- */
+
+vt_status vt_remote_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
+                           vt_err *err) VT_MUST_USE;
+vt_status vt_remote_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len,
+                           vt_err *err) VT_MUST_USE;
+vt_status vt_remote_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
+                           bool generation_prompt, const char *reasoning, char **text, vt_err *err) VT_MUST_USE;
+void vt_remote_cancel(vt_policy *p, vt_request *r);
 
 #endif

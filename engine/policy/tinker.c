@@ -182,39 +182,15 @@ static void tinker_close(vt_policy *p)
     free(t);
 }
 
-/* --- text --- */
-
-static vt_status tinker_encode(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
-                               vt_err *err)
-{
-    return vt_policy_text_encode(&vt_tinker_of(p)->remote.text, text, len, special, ids, n, err);
-}
-
-static vt_status tinker_decode(vt_policy *p, const int32_t *ids, size_t n, char **text, size_t *len, vt_err *err)
-{
-    return vt_policy_text_decode(&vt_tinker_of(p)->remote.text, ids, n, text, len, err);
-}
-
-static vt_status tinker_render(vt_policy *p, const char *const *roles, const char *const *contents, size_t n,
-                               bool generation_prompt, const char *reasoning, char **text, vt_err *err)
-{
-    return vt_policy_text_render(&vt_tinker_of(p)->remote.text, roles, contents, n, generation_prompt, reasoning, text,
-                                 err);
-}
-
-static void tinker_cancel(vt_policy *p, vt_request *r)
-{
-    vt_remote_cancel(&vt_tinker_of(p)->remote, r);
-}
-
+_Static_assert(offsetof(struct vt_tinker, remote) == 0, "remote.c finds it in a policy's state");
 const struct vt_policy_backend vt_policy_tinker = {
     .scheme = "tinker",
     .check = tinker_check,
     .open = tinker_open,
     .close = tinker_close,
-    .encode = tinker_encode,
-    .decode = tinker_decode,
-    .render = tinker_render,
+    .encode = vt_remote_encode,
+    .decode = vt_remote_decode,
+    .render = vt_remote_render,
     .sample = vt_tinker_sample,
     .score = vt_tinker_score,
     .forward = vt_tinker_forward,
@@ -223,7 +199,7 @@ const struct vt_policy_backend vt_policy_tinker = {
     .branch = vt_tinker_branch,
     .save = vt_tinker_save,
     .load = vt_tinker_load,
-    .cancel = tinker_cancel,
+    .cancel = vt_remote_cancel,
     .read_snapshot = vt_tinker_read_snapshot,
     .free_weights = vt_tinker_free_weights,
     .free_forward = vt_tinker_free_forward,

@@ -4,6 +4,7 @@
  * the function as few do: which text is judged, and as what.
  */
 #include "eval/extract.h"
+#include "eval_extract.h"
 #include "harness.h"
 #include <string.h>
 
@@ -28,25 +29,6 @@ static void expect_as(const char *answer, bool is_answer, const char *text, cons
     vt_code_free(&c);
 }
 
-static void expect(const char *answer, const char *text)
-{
-    struct vt_code c;
-    vt_err err;
-    CHECK_OK(vt_extract(answer, strlen(answer), "relu", true, &c, &err), err);
-    CHECK_STR(c.text, text);
-    vt_code_free(&c);
-}
-
-static void expect_none(const char *answer, bool is_answer, const char *why)
-{
-    struct vt_code c;
-    vt_err err;
-    CHECK_OK(vt_extract(answer, strlen(answer), "relu", is_answer, &c, &err), err);
-    CHECK(c.text == NULL);
-    CHECK(strstr(c.why, why) != NULL);
-    vt_code_free(&c);
-}
-
 #define BLOCK(code) "```c\n" code "\n```\n"
 #define RELU "void relu(float *y) {\n    y[0] = f(1);\n}"
 #define F(value) "static float f(float v) {\n    return " value ";\n}"
@@ -55,19 +37,19 @@ static void expect_none(const char *answer, bool is_answer, const char *why)
  * block comes along. */
 static void corrected_helpers(void)
 {
-    expect("First:\n" BLOCK(F("v")) "No, that is wrong:\n" BLOCK(F("2 * v")) "So:\n" BLOCK(RELU),
-           F("2 * v") "\n\n" RELU);
-    expect(BLOCK(F("v")) BLOCK(RELU) "The helper must be:\n" BLOCK(F("2 * v")), F("2 * v") "\n\n" RELU);
-    expect(BLOCK("#define N 4\n" F("v * N")) BLOCK("#define N 8") BLOCK(RELU),
-           "#define N 8\n\n" F("v * N") "\n\n" RELU);
-    expect(BLOCK("#define N 4\nstatic float g(float v) { return v; }\n" F("v * N")) BLOCK(F("g(v)")) BLOCK(RELU),
-           "static float g(float v) { return v; }\n\n" F("g(v)") "\n\n" RELU);
-    expect(BLOCK("static const float k = 1;") BLOCK("static const float k = 2;")
-               BLOCK("void relu(float *y) {\n    y[0] = k;\n}"),
-           "static const float k = 2;\n\nvoid relu(float *y) {\n    y[0] = k;\n}");
+    expect_body("First:\n" BLOCK(F("v")) "No, that is wrong:\n" BLOCK(F("2 * v")) "So:\n" BLOCK(RELU),
+                F("2 * v") "\n\n" RELU);
+    expect_body(BLOCK(F("v")) BLOCK(RELU) "The helper must be:\n" BLOCK(F("2 * v")), F("2 * v") "\n\n" RELU);
+    expect_body(BLOCK("#define N 4\n" F("v * N")) BLOCK("#define N 8") BLOCK(RELU),
+                "#define N 8\n\n" F("v * N") "\n\n" RELU);
+    expect_body(BLOCK("#define N 4\nstatic float g(float v) { return v; }\n" F("v * N")) BLOCK(F("g(v)")) BLOCK(RELU),
+                "static float g(float v) { return v; }\n\n" F("g(v)") "\n\n" RELU);
+    expect_body(BLOCK("static const float k = 1;") BLOCK("static const float k = 2;")
+                    BLOCK("void relu(float *y) {\n    y[0] = k;\n}"),
+                "static const float k = 2;\n\nvoid relu(float *y) {\n    y[0] = k;\n}");
     /* What the answer's block has itself is its own. */
-    expect(BLOCK(F("v") "\n" RELU) "For older machines:\n" BLOCK(F("3 * v")), F("v") "\n" RELU);
-    expect(BLOCK(F("v") "\n" RELU) "Now with two:\n" BLOCK(F("2 * v") "\n" RELU), F("2 * v") "\n" RELU);
+    expect_body(BLOCK(F("v") "\n" RELU) "For older machines:\n" BLOCK(F("3 * v")), F("v") "\n" RELU);
+    expect_body(BLOCK(F("v") "\n" RELU) "Now with two:\n" BLOCK(F("2 * v") "\n" RELU), F("2 * v") "\n" RELU);
 }
 
 /* A version behind the function that corrects nothing, or not that helper, leaves it as it was. */
@@ -85,16 +67,17 @@ static void other_helpers(void)
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         char answer[1024];
         snprintf(answer, sizeof answer, BLOCK(F("v")) BLOCK(RELU) "%s", others[i]);
-        expect(answer, F("v") "\n\n" RELU);
+        expect_body(answer, F("v") "\n\n" RELU);
         snprintf(answer, sizeof answer, BLOCK(F("v") "\n" RELU) "%s", others[i]);
-        expect(answer, F("v") "\n" RELU);
+        expect_body(answer, F("v") "\n" RELU);
     }
     /* With none before it the first behind it is meant; what is off is none. */
-    expect(BLOCK(RELU) "with\n" BLOCK(F("v")) "For a leaky one:\n" BLOCK(F("2 * v")), F("v") "\n\n" RELU);
-    expect(BLOCK(RELU) "with\n" BLOCK("#ifdef OLD\n" F("v") "\n#endif") BLOCK(F("2 * v")), F("2 * v") "\n\n" RELU);
+    expect_body(BLOCK(RELU) "with\n" BLOCK(F("v")) "For a leaky one:\n" BLOCK(F("2 * v")), F("v") "\n\n" RELU);
+    expect_body(BLOCK(RELU) "with\n" BLOCK("#ifdef OLD\n" F("v") "\n#endif") BLOCK(F("2 * v")), F("2 * v") "\n\n" RELU);
     /* The original was wrong: the last sentence says what comes. */
-    expect(BLOCK("#define N 1\n" F("v") "\n" RELU) "The original helper is wrong. Use this one:\n" BLOCK(F("2 * v")),
-           "#define N 1\n\n" F("2 * v") "\n\n" RELU);
+    expect_body(
+        BLOCK("#define N 1\n" F("v") "\n" RELU) "The original helper is wrong. Use this one:\n" BLOCK(F("2 * v")),
+        "#define N 1\n\n" F("2 * v") "\n\n" RELU);
 }
 
 /* A definition that no compiler sees, or that says it is no C, is not the answer. */
@@ -111,38 +94,38 @@ static void switched_off(void)
     char answer[1024], expected[1024];
     for (size_t i = 0; i < sizeof off / sizeof off[0]; i++) {
         snprintf(answer, sizeof answer, BLOCK(RELU) "or\n```c\n%s\n%s\n#endif\n```\n", off[i], other);
-        expect(answer, RELU);
+        expect_body(answer, RELU);
     }
     for (size_t i = 0; i < sizeof on / sizeof on[0]; i++) {
         snprintf(answer, sizeof answer, BLOCK(RELU) "or\n```c\n%s\n%s\n#endif\n```\n", on[i], other);
         snprintf(expected, sizeof expected, "%s\n%s\n#endif", on[i], other);
-        expect(answer, expected);
+        expect_body(answer, expected);
     }
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         snprintf(answer, sizeof answer, BLOCK(RELU) "or\n```%s\n%s\n```\n", words[i], other);
-        expect(answer, RELU);
+        expect_body(answer, RELU);
     }
     snprintf(answer, sizeof answer, BLOCK(RELU) "or\n```src/relu.c\n%s\n```\n", other);
-    expect(answer, other);
+    expect_body(answer, other);
 }
 
 /* What stands behind the fence that the prompt opened: helpers, and a correction; not the original shown once more. */
 static void behind_the_prompt(void)
 {
-    expect("    y[0] = f(1);\n}\n```\nwith\n" BLOCK(F("v")), F("v") "\n\n    y[0] = f(1);");
-    expect("    y[0] = 1;\n}\n```\nThat is wrong. Corrected:\n" BLOCK(RELU), RELU);
-    expect("    y[0] = 1;\n}\n```\nIt fixes this bug of the original:\n" BLOCK(RELU), "    y[0] = 1;");
-    expect("    y[0] = 1;\n}\n```\nOr:\n" BLOCK(RELU), "    y[0] = 1;");
+    expect_body("    y[0] = f(1);\n}\n```\nwith\n" BLOCK(F("v")), F("v") "\n\n    y[0] = f(1);");
+    expect_body("    y[0] = 1;\n}\n```\nThat is wrong. Corrected:\n" BLOCK(RELU), RELU);
+    expect_body("    y[0] = 1;\n}\n```\nIt fixes this bug of the original:\n" BLOCK(RELU), "    y[0] = 1;");
+    expect_body("    y[0] = 1;\n}\n```\nOr:\n" BLOCK(RELU), "    y[0] = 1;");
     /* A body's own variable is no helper's name. */
-    expect("    float f = 1;\n    y[0] = f;\n}\n```\nwith\n" BLOCK(F("v")), "    float f = 1;\n    y[0] = f;");
+    expect_body("    float f = 1;\n    y[0] = f;\n}\n```\nwith\n" BLOCK(F("v")), "    float f = 1;\n    y[0] = f;");
 }
 
 /* The answer's own header is one of its blocks. */
 static void files(void)
 {
-    expect("`f.h`:\n" BLOCK(F("v")) "`relu.c`:\n" BLOCK("#include \"f.h\"\n" RELU), F("v") "\n\n" RELU);
-    expect("```f.h\n" F("v") "\n```\n```relu.c\n#include \"f.h\"\n\n" RELU "\n```\n", F("v") "\n\n" RELU);
-    expect(BLOCK(F("v")) BLOCK("#include \"unknown.h\"\n" RELU), "#include \"unknown.h\"\n\n" F("v") "\n\n" RELU);
+    expect_body("`f.h`:\n" BLOCK(F("v")) "`relu.c`:\n" BLOCK("#include \"f.h\"\n" RELU), F("v") "\n\n" RELU);
+    expect_body("```f.h\n" F("v") "\n```\n```relu.c\n#include \"f.h\"\n\n" RELU "\n```\n", F("v") "\n\n" RELU);
+    expect_body(BLOCK(F("v")) BLOCK("#include \"unknown.h\"\n" RELU), "#include \"unknown.h\"\n\n" F("v") "\n\n" RELU);
 }
 
 static void expect_head(const char *body, const char *head)
@@ -169,38 +152,43 @@ static void heads(void)
 /* The function alone, written anew: its helpers are those of the block before, whose function is another answer. */
 static void corrected_function(void)
 {
-    expect(
+    expect_body(
         BLOCK("#include <math.h>\n" F("fabsf(v)") "\n\nvoid relu(float *y) {\n    y[1] = f(1);\n}\nint main(void) {\n"
                                                   "    return 0;\n}") "Oops:\n" BLOCK(RELU),
         "#include <math.h>\n" F("fabsf(v)") "\n\n" RELU);
-    expect(BLOCK("#if 1\n" F("v") "\nvoid relu(float *y) {\n    y[1] = f(1);\n}\n#endif") "Oops:\n" BLOCK(RELU), RELU);
+    expect_body(BLOCK("#if 1\n" F("v") "\nvoid relu(float *y) {\n    y[1] = f(1);\n}\n#endif") "Oops:\n" BLOCK(RELU),
+                RELU);
     /* Helpers stand behind what they need of the answer's own block, and before what needs them. */
-    expect(BLOCK("typedef float v4 __attribute__((vector_size(16)));\nstatic v4 f(v4 a) { return a + N; }")
-               BLOCK("#define N 2\nvoid relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}"),
-           "#define N 2\n\ntypedef float v4 __attribute__((vector_size(16)));\nstatic v4 f(v4 a) { return a + N; }\n\n"
-           "void relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}");
-    expect(BLOCK("#include <math.h>") "and\n" BLOCK("void relu(float *y) {\n    y[0] = fabsf(1);\n}"),
-           "#include <math.h>\n\nvoid relu(float *y) {\n    y[0] = fabsf(1);\n}");
+    expect_body(
+        BLOCK("typedef float v4 __attribute__((vector_size(16)));\nstatic v4 f(v4 a) { return a + N; }")
+            BLOCK("#define N 2\nvoid relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}"),
+        "#define N 2\n\ntypedef float v4 __attribute__((vector_size(16)));\nstatic v4 f(v4 a) { return a + N; }\n\n"
+        "void relu(float *y) {\n    v4 t = f((v4){0});\n    y[0] = t[0];\n}");
+    expect_body(BLOCK("#include <math.h>") "and\n" BLOCK("void relu(float *y) {\n    y[0] = fabsf(1);\n}"),
+                "#include <math.h>\n\nvoid relu(float *y) {\n    y[0] = fabsf(1);\n}");
     /* Two that need each other, by the prototype of one. */
-    expect(BLOCK("static float g(float);\n" F("v > 9 ? v : g(v)") "\nstatic float g(float v) { return f(v + 1); }")
-               BLOCK(RELU),
-           "static float g(float);\n" F("v > 9 ? v : g(v)") "\nstatic float g(float v) { return f(v + 1); }\n\n" RELU);
+    expect_body(
+        BLOCK("static float g(float);\n" F("v > 9 ? v : g(v)") "\nstatic float g(float v) { return f(v + 1); }")
+            BLOCK(RELU),
+        "static float g(float);\n" F("v > 9 ? v : g(v)") "\nstatic float g(float v) { return f(v + 1); }\n\n" RELU);
 }
 
 /* A block that calls the function shows how it is used, and declares nothing that the function needs. */
 static void examples(void)
 {
-    expect(BLOCK("    y[0] = 1;") "Use it so:\n" BLOCK("float y[4];\nrelu(y);"), "    y[0] = 1;");
-    expect(BLOCK("    y[0] = 1;") "To time it:\n" BLOCK("for (int i = 0; i < 9; i++)\n    relu(y);"), "    y[0] = 1;");
-    expect("```\n    y[0] = 1;\n```\n" BLOCK("relu(y);"), "    y[0] = 1;");
-    expect(BLOCK("    y[0] = 1;") "Its header:\n" BLOCK("#pragma once\nvoid relu(float *y);"), "    y[0] = 1;");
-    expect(BLOCK("#define N 8") BLOCK("void relu(float *y) {\n    y[0] = N;\n}")
-               BLOCK("#define N 1024\nstatic float y[N];\nint main(void) { relu(y); }"),
-           "#define N 8\n\nvoid relu(float *y) {\n    y[0] = N;\n}");
+    expect_body(BLOCK("    y[0] = 1;") "Use it so:\n" BLOCK("float y[4];\nrelu(y);"), "    y[0] = 1;");
+    expect_body(BLOCK("    y[0] = 1;") "To time it:\n" BLOCK("for (int i = 0; i < 9; i++)\n    relu(y);"),
+                "    y[0] = 1;");
+    expect_body("```\n    y[0] = 1;\n```\n" BLOCK("relu(y);"), "    y[0] = 1;");
+    expect_body(BLOCK("    y[0] = 1;") "Its header:\n" BLOCK("#pragma once\nvoid relu(float *y);"), "    y[0] = 1;");
+    expect_body(BLOCK("#define N 8") BLOCK("void relu(float *y) {\n    y[0] = N;\n}")
+                    BLOCK("#define N 1024\nstatic float y[N];\nint main(void) { relu(y); }"),
+                "#define N 8\n\nvoid relu(float *y) {\n    y[0] = N;\n}");
     /* A prototype is no call, and where there is nothing else a call may be the body's own. */
-    expect(BLOCK("    y[0] = 2;") BLOCK("void relu(float *y);\n    y[0] = 1;"), "void relu(float *y);\n    y[0] = 1;");
-    expect(BLOCK("    y[0] = 1;\n    if (n > 1)\n        relu(x + 1, y + 1, n - 1);"),
-           "    y[0] = 1;\n    if (n > 1)\n        relu(x + 1, y + 1, n - 1);");
+    expect_body(BLOCK("    y[0] = 2;") BLOCK("void relu(float *y);\n    y[0] = 1;"),
+                "void relu(float *y);\n    y[0] = 1;");
+    expect_body(BLOCK("    y[0] = 1;\n    if (n > 1)\n        relu(x + 1, y + 1, n - 1);"),
+                "    y[0] = 1;\n    if (n > 1)\n        relu(x + 1, y + 1, n - 1);");
 }
 
 /* Branches of the preprocessor: each begins as deep as the first, and what is cut out of them takes them along. */
@@ -244,24 +232,24 @@ static void marks(void)
     char answer[512];
     for (size_t i = 0; i < sizeof opened / sizeof opened[0]; i++) {
         snprintf(answer, sizeof answer, "%s\n" BLOCK("y[0] = 9;") "%s\n\n" BLOCK("y[0] = 1;"), opened[i], closed[i]);
-        expect(answer, "y[0] = 1;");
+        expect_body(answer, "y[0] = 1;");
         snprintf(answer, sizeof answer, BLOCK("y[0] = 9;") "%s\n    y[0] = 1;\n}\n", closed[i]);
-        expect(answer, "    y[0] = 1;");
+        expect_body(answer, "    y[0] = 1;");
         snprintf(answer, sizeof answer, "%s\n" BLOCK("y[0] = 9;") "and then", opened[i]);
         expect_none(answer, true, "ends before");
     }
-    expect(BLOCK("y[0] = 1;") "So. <|begin_of_thought|>\n" BLOCK("y[0] = 9;"), "y[0] = 1;");
-    expect(BLOCK("y[0] = 1;") "So.\n<thoughts>\n" BLOCK("y[0] = 2;"), "y[0] = 2;"); /* no token, so it is text */
-    expect("    y[0] = a[think]; // <|x|>\n}\n", "    y[0] = a[think]; // <|x|>");
+    expect_body(BLOCK("y[0] = 1;") "So. <|begin_of_thought|>\n" BLOCK("y[0] = 9;"), "y[0] = 1;");
+    expect_body(BLOCK("y[0] = 1;") "So.\n<thoughts>\n" BLOCK("y[0] = 2;"), "y[0] = 2;"); /* no token, so it is text */
+    expect_body("    y[0] = a[think]; // <|x|>\n}\n", "    y[0] = a[think]; // <|x|>");
 }
 
 /* Three tildes before an operand are C. */
 static void tildes(void)
 {
-    expect("    y[0] =\n~~~n;\n    y[1] = 1;\n}\n", "    y[0] =\n~~~n;\n    y[1] = 1;");
-    expect("    y[0] =\n~~~n\n    + 1;\n}\n", "    y[0] =\n~~~n\n    + 1;");
-    expect("    y[0] =\n~~~(n + 1);\n}\n", "    y[0] =\n~~~(n + 1);");
-    expect("~~~c\ny[0] = 1;\n~~~\n~~~text\n1; 2;\n~~~\n", "y[0] = 1;");
+    expect_body("    y[0] =\n~~~n;\n    y[1] = 1;\n}\n", "    y[0] =\n~~~n;\n    y[1] = 1;");
+    expect_body("    y[0] =\n~~~n\n    + 1;\n}\n", "    y[0] =\n~~~n\n    + 1;");
+    expect_body("    y[0] =\n~~~(n + 1);\n}\n", "    y[0] =\n~~~(n + 1);");
+    expect_body("~~~c\ny[0] = 1;\n~~~\n~~~text\n1; 2;\n~~~\n", "y[0] = 1;");
 }
 
 /* What text is a file, what a body, and what only a compiler can tell. */
@@ -319,7 +307,7 @@ static void digraphs(void)
               "function");
     expect_as("` n : 1%>; /* } of */\nvoid relu(float *y) <% y[0] = 1;%>; /* } */\n}\n", true,
               "void relu(float *y) <% y[0] = 1;%>", "function");
-    expect("    y[0] = 1;\n%>\nThat is it; all of it.\n", "    y[0] = 1;");
+    expect_body("    y[0] = 1;\n%>\nThat is it; all of it.\n", "    y[0] = 1;");
 }
 
 static const struct test_case cases[] = {TEST(corrected_helpers),

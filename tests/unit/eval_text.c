@@ -9,6 +9,7 @@
 #include "eval/c/object.h"
 #include "eval/c/roofline.h"
 #include "eval/extract.h"
+#include "eval_extract.h"
 #include "eval_fixture.h"
 
 static size_t behind_blanks(const struct vt_code *c, size_t n)
@@ -48,26 +49,6 @@ static void expect_from(const char *answer, const char *name, bool is_answer, co
 static void expect_code(const char *answer, bool is_answer, const char *text, bool is_whole, int first_line)
 {
     expect_from(answer, "relu", is_answer, text, is_whole, first_line);
-}
-
-/* The body or the function of an answer, wherever it stands. */
-static void expect_body(const char *answer, const char *text)
-{
-    struct vt_code c;
-    vt_err err;
-    CHECK_OK(vt_extract(answer, strlen(answer), "relu", true, &c, &err), err);
-    CHECK_STR(c.text, text);
-    vt_code_free(&c);
-}
-
-static void expect_none(const char *answer, bool is_answer, const char *why)
-{
-    struct vt_code c;
-    vt_err err;
-    CHECK_OK(vt_extract(answer, strlen(answer), "relu", is_answer, &c, &err), err);
-    CHECK(c.text == NULL);
-    CHECK(strstr(c.why, why) != NULL);
-    vt_code_free(&c);
 }
 
 /* A body that is there and blank is no candidate either, but it is known where it stands. */
