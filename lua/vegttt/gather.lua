@@ -59,6 +59,8 @@ local function check_one_source(groups)
       model_of[g.run] = p and tostring(p.value) or "an unknown model"
     end
     models(1, model_of[g.run], g)
+  end
+  for _, g in ipairs(groups) do -- runs of another model have other prompts, too
     shown(g.task.id, "prompt " .. (g.recorded.prompt_sha or core.sha256(core.json_encode(prompts.parts(g.prompt)))):sub(1, 8), g)
     weights(g.task.id, g.recorded.weights:sub(1, 12), g)
   end
