@@ -236,7 +236,7 @@ static vt_status parse_scalar(struct vt_task *t, const vt_json *o, vt_err *err)
 /* Options of the compiler that say how code is made, none that names files or programs. */
 static bool is_code_flag(const char *s)
 {
-    static const char *const begins[] = {"-O", "-f", "-m", "-D", "-U", "-std=", "-g", "-W", "-w", NULL};
+    static const char *const begins[] = {"-O", "-f", "-m", "-D", "-U", "-std=", "-ansi", "-g", "-W", "-w", NULL};
     static const char *const refused[] = {"-fplugin", "-fdump",      "-fprofile", "-fsanitize", "-fauto",   "-fopenmp",
                                           "-flto",    "-Wl,",        "-Wa,",      "-Wp,",       "-W@",      "-wrapper",
                                           "-fuse",    "-fcallgraph", "-fopt",     "-fsave",     "-frandom", NULL};

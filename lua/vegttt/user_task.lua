@@ -313,7 +313,7 @@ end
 
 local function name_of_result(fn)
   for _, name in ipairs { "result", "returned", "value_returned" } do
-    local is_taken = false
+    local is_taken = name == fn.name
     for _, p in ipairs(fn.parameters) do is_taken = is_taken or p.name == name end
     if not is_taken then return name end
   end
@@ -400,7 +400,7 @@ function user_task.document(fn, f, roles)
   end
   check_output(task.arrays, fn)
   task.unit.arguments = table.concat(names, ", ")
-  task.unit.declaration = fn.is_static and ("static %s"):format(user_task.prototype(fn)) or nil
+  task.unit.declaration = (fn.is_static and "static " or "") .. user_task.prototype(fn)
   task.unit.truth = truth_of(task)
   task.unit.entry = entry_text(fn, task, values, derived)
   task.blind = { abs_inputs = "right where the function is even, or its inputs are never negative" }
@@ -418,10 +418,10 @@ end
 function user_task.flags(set, cflags)
   local out = {}
   for _, w in ipairs(set) do
-    if not w:find "^%-[lLIc]" and w ~= "-pipe" and w ~= "-pthread" then out[#out + 1] = w end -- nothing in the code
+    if not w:find "^%-[lLIcp]" then out[#out + 1] = w end -- nothing in the code
   end
   for _, w in ipairs(cflags) do
-    if set ~= cflags and w:find "^%-[DUs]" then out[#out + 1] = w end
+    if set ~= cflags and w:find "^%-[DUsfa]" then out[#out + 1] = w end
   end
   if #out == 0 then out[1] = "-O0" end -- none would be the evaluator's own
   return out
@@ -429,7 +429,7 @@ end
 
 local function literal(v, indent)
   if type(v) == "string" then
-    if not v:find "\n" then return ("%q"):format(v) end
+    if not v:find "\n" or v:find "\r" then return ("%q"):format(v) end -- a long string loses a CR
     local level = ""
     while v:find("]" .. level .. "]", 1, true) do level = level .. "=" end
     return ("[%s[\n%s]%s]"):format(level, v, level)

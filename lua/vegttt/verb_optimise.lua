@@ -23,6 +23,7 @@ local stats = require "vegttt.stats"
 local unit_task = require "vegttt.unit_task"
 local user_task = require "vegttt.user_task"
 local verb = require "vegttt.verb_common"
+local written_file = require "vegttt.written_file"
 
 local optimise = {}
 
@@ -83,40 +84,45 @@ end
 
 -- ── the result ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- The task's kernels in the run, and the one that holds when judged again or nil.
-local function best_of(task, dir)
-  for _, t in ipairs(kernels.of(dir)) do
-    if t.task == task.id then return t, kernels.confirmed(t, task) end
+-- Takes from the run's kernels those that may not stand in the file; the first sentence about one.
+local function leave_out_misfits(t, task, fn)
+  local fitting, why = {}, nil
+  for _, k in ipairs(t.ranked) do
+    if #fitting == best.max_tries then break end
+    local fit, problem = written_file.fit(task, fn, k.code)
+    if fit then
+      k.code_in_file, k.kept = fit.code, fit.kept
+      fitting[#fitting + 1] = k
+    end
+    why = why or problem
   end
-  return { n_samples = 0, n_correct = 0 }
+  t.ranked = fitting
+  return why
 end
 
--- The sets of options under which a kernel may hold: the user's own, then with what its text asks for.
-local function flag_sets(cflags, code)
-  local sets = { {} }
-  local simd = code:find "#%s*pragma%s+omp" and { "-fopenmp-simd" } or {}
-  if #simd > 0 then sets[#sets + 1] = simd end
-  sets[#sets + 1] = table.move(simd, 1, #simd, 2, { "-march=native" })
-  for _, w in ipairs(cflags) do
-    if w:find "^%-march=" then table.remove(sets) break end
+-- The task's kernels in the run; the one that fits and holds when judged again, or nil and why the best does not fit.
+local function best_of(task, fn, dir)
+  for _, t in ipairs(kernels.of(dir)) do
+    if t.task == task.id then
+      local why = leave_out_misfits(t, task, fn)
+      return t, kernels.confirmed(t, task), why
+    end
   end
-  return sets
+  return { n_samples = 0, n_correct = 0 }
 end
 
 -- The verdict under the user's options, or under those and what the kernel needs: { verdict, task, needed } or nil and
 -- what became of it.
 local function as_compiled_by_the_user(document, fn, k)
   local ends = {}
-  for _, needed in ipairs(flag_sets(fn.cflags, k.code)) do
-    local cflags = table.move(fn.cflags, 1, #fn.cflags, 1, {})
-    table.move(needed, 1, #needed, #cflags + 1, cflags)
-    local task = unit_task.compiled_with(document, cflags)
-    local v = verb.wait(function() return verb.judge(task, k.code, { protocol = "full", fresh = true }) end)
+  for _, set in ipairs(written_file.flag_sets(fn.cflags, k.code_in_file)) do
+    local task = unit_task.compiled_with(document, set.cflags)
+    local v = verb.wait(function() return verb.judge(task, k.code_in_file, { protocol = "full", fresh = true }) end)
     v.json = nil
     if stats.is_sure(v, best.min_speedup) then
-      return { verdict = v, task = task, needed = needed, cflags = cflags }
+      return { verdict = v, task = task, needed = set.needed, cflags = set.cflags }
     end
-    ends[#ends + 1] = ("with %s: %s"):format(#cflags > 0 and table.concat(cflags, " ") or "no options", v.correct
+    ends[#ends + 1] = ("with %s: %s"):format(#set.cflags > 0 and table.concat(set.cflags, " ") or "no options", v.correct
       and ("%.2fx, 95 %% interval %.2f to %.2f"):format(v.speedup, v.speedup_lo, v.speedup_hi) or v.feedback or v.status)
   end
   return nil, ends
@@ -125,7 +131,7 @@ end
 local function unreached_text(seen)
   local lines = {}
   for _, u in ipairs(seen.unreached or {}) do
-    lines[#lines + 1] = ("line %d, %s: %s"):format(u.line, u.kind == "line" and "never reached" or "one way never taken", u.text)
+    lines[#lines + 1] = ("line %d, %s: %s"):format(u.line, u.kind, u.text)
   end
   return lines
 end
@@ -141,10 +147,21 @@ local function sizes_text(task)
   return #parts > 0 and "tested for " .. table.concat(parts, ", ") .. " on; the original itself fails below" or nil
 end
 
+-- What the kernel asks of those who use the file.
+local function needs_of(k)
+  local targets, out = written_file.targets(k.code), {}
+  if targets then out[1] = ("needs a processor with %s, whatever the options"):format(targets) end
+  if #k.kept > 0 then
+    out[#out + 1] = ("keeps memory of its own (%s): two threads must not call it at once"):format(table.concat(k.kept, ", "))
+  end
+  return out
+end
+
 -- What the file says above the user's text.
 local function comment_of(held, k, origin, seen)
   local notes = { ("compiled and timed with: %s"):format(table.concat(held.cflags, " ")) }
   if #held.needed > 0 then notes[#notes + 1] = "needs these compiler options: " .. table.concat(held.needed, " ") end
+  for _, need in ipairs(needs_of(k)) do notes[#notes + 1] = need end
   notes[#notes + 1] = "its arrays must not overlap"
   if held.verdict.unit and held.verdict.unit.truth == "spread" then
     notes[#notes + 1] = "the bound is the spread of eight runs of the original: inputs off by their last bit, other rounding"
@@ -165,7 +182,7 @@ local function write_result(f, fn, text, held, k, dir, seen)
   local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file,
     cflags = core.array(held.cflags), needed = core.array(held.needed), unreached = core.array(unreached_text(seen)) }
   local path = f.out .. "/" .. fn.name
-  local changed = c_function.file_with(held.task, k.code)
+  local changed = c_function.file_with(held.task, k.code_in_file)
   local v = held.verdict
   core.write(path .. ".c", comment_of(held, k, origin, seen) .. changed)
   core.write(path .. ".diff", diff.unified(text, changed, f.file, path .. ".c"))
@@ -174,6 +191,7 @@ local function write_result(f, fn, text, held, k, dir, seen)
     .. "stated bound.", fn.name, v.speedup, v.speedup_lo, v.speedup_hi, table.concat(held.cflags, " "))
   verb.say("With %s, as the search compiles, it is %.2fx as fast.", table.concat(user_task.our_flags, " "), k.verdict.speedup)
   if #held.needed > 0 then verb.say("It needs %s beside your options.", table.concat(held.needed, " ")) end
+  for _, need in ipairs(needs_of(k)) do verb.say("It %s.", need) end
   local missed = unreached_text(seen)
   if #missed > 0 then
     verb.say("Not tested, because no input of the test went there in the original:\n  %s", table.concat(missed, "\n  "))
@@ -184,9 +202,10 @@ local function write_result(f, fn, text, held, k, dir, seen)
   verb.say("%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, dir)
 end
 
-local function say_nothing_found(fn, dir, t)
+local function say_nothing_found(fn, dir, t, misfit)
   verb.say("\nNothing faster was found: of %d samples %d were correct kernels of their own, and none was faster than %s "
     .. "by more than 1 %% for sure when judged again.", t.n_samples, t.n_correct, fn.name)
+  if misfit then verb.say("The fastest cannot stand in %s: %s.", fn.file, misfit) end
   verb.say("run        %s\nWith more samples (--k) what this run has is not made again.", dir)
 end
 
@@ -237,9 +256,9 @@ local function run(f, rest, argv)
   local task = unit_task.checked(document, fn, f, task_file)
   if not task then return 1 end
   local dir = search(again, e, values, origins)
-  local of_task, k = best_of(task, dir)
+  local of_task, k, misfit = best_of(task, fn, dir)
   if not k then
-    say_nothing_found(fn, dir, of_task)
+    say_nothing_found(fn, dir, of_task, misfit)
     return 1
   end
   local held, ends = as_compiled_by_the_user(document, fn, k)
