@@ -110,6 +110,7 @@ local widths = { u8 = 1, i8 = 1, u16 = 2, i16 = 2, u32 = 4, i32 = 4, f32 = 4, u6
 local c_types = { f32 = "float", f64 = "double", i8 = "signed char", i16 = "short", i32 = "int", i64 = "long long",
   u8 = "unsigned char", u16 = "unsigned short", u32 = "unsigned", u64 = "unsigned long long" }
 
+-- The program, with VT_OUTCOMES where counters are printed.
 local function source(text, document)
   local types, width, writable, arguments = {}, {}, {}, {}
   for i, a in ipairs(document.arrays) do
@@ -125,6 +126,9 @@ local function source(text, document)
   return ("#define main vt_users_main\n#line 1 \"user.c\"\n%s\n#line 1 \"entry.c\"\n%s\n%s"):format(text,
     document.unit.entry, (program:gsub("@(%u+)@", function(w) return tostring(values[w]) end)))
 end
+
+---The program that runs the function of a file's text on input sets, to be compiled with whatever options.
+function coverage.program(text, document) return (source(text, document):gsub("VT_OUTCOMES", "")) end
 
 local function roles_of(out, document)
   local roles = {}
@@ -222,7 +226,7 @@ local function build(folder, text, document, cflags)
       c_compiler.command()))
     if is_built then return true, sites end
   end
-  core.write(folder:path "counted.c", (whole:gsub("VT_OUTCOMES", "")))
+  core.write(folder:path "counted.c", coverage.program(text, document))
   local said, is_built = folder:run(("%s -o counted counted.c -lm"):format(compile))
   return is_built, nil, said
 end

@@ -20,6 +20,7 @@ local kernels = require "vegttt.kernels"
 local params = require "vegttt.params"
 local session = require "vegttt.session"
 local stats = require "vegttt.stats"
+local tested_on = require "vegttt.tested_on"
 local unit_task = require "vegttt.unit_task"
 local user_task = require "vegttt.user_task"
 local verb = require "vegttt.verb_common"
@@ -136,17 +137,6 @@ local function unreached_text(seen)
   return lines
 end
 
--- The sizes from which the task was tested, where that is not 1; nil: all.
-local function sizes_text(task)
-  local document = core.json_decode(task.json, "the task")
-  local parts = {}
-  for _, name in ipairs(document.size_order) do
-    local lo = document.range[name][1]
-    if lo > 1 then parts[#parts + 1] = ("%s from %d"):format(name, lo) end
-  end
-  return #parts > 0 and "tested for " .. table.concat(parts, ", ") .. " on; the original itself fails below" or nil
-end
-
 -- What the kernel asks of those who use the file.
 local function needs_of(k)
   local targets, out = written_file.targets(k.code), {}
@@ -166,8 +156,8 @@ local function comment_of(held, k, origin, seen)
   if held.verdict.unit and held.verdict.unit.truth == "spread" then
     notes[#notes + 1] = "the bound is the spread of eight runs of the original: inputs off by their last bit, other rounding"
   end
-  local sizes = sizes_text(held.task)
-  if sizes then notes[#notes + 1] = sizes end
+  notes[#notes + 1] = "tested for these, and for nothing else:"
+  for _, line in ipairs(held.tested_on) do notes[#notes + 1] = "  " .. line end
   local missed = unreached_text(seen)
   if not seen.unreached then
     notes[#notes + 1] = "which lines the inputs of the test reach is not known"
@@ -180,7 +170,8 @@ end
 
 local function write_result(f, fn, text, held, k, dir, seen)
   local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file,
-    cflags = core.array(held.cflags), needed = core.array(held.needed), unreached = core.array(unreached_text(seen)) }
+    cflags = core.array(held.cflags), needed = core.array(held.needed), unreached = core.array(unreached_text(seen)),
+    tested_on = core.array(held.tested_on) }
   local path = f.out .. "/" .. fn.name
   local changed = c_function.file_with(held.task, k.code_in_file)
   local v = held.verdict
@@ -188,7 +179,8 @@ local function write_result(f, fn, text, held, k, dir, seen)
   core.write(path .. ".diff", diff.unified(text, changed, f.file, path .. ".c"))
   core.write(path .. ".json", kernels.verdict_text({ verdict = v, result = k.result, ours = k.verdict }, origin))
   verb.say("\n%s is %.2fx as fast (95 %% interval %.2f to %.2f, full protocol, compiled with %s), tested equal within the "
-    .. "stated bound.", fn.name, v.speedup, v.speedup_lo, v.speedup_hi, table.concat(held.cflags, " "))
+    .. "stated bound on inputs as below.", fn.name, v.speedup, v.speedup_lo, v.speedup_hi, table.concat(held.cflags, " "))
+  verb.say("Tested for these, and for nothing else:\n  %s", table.concat(held.tested_on, "\n  "))
   verb.say("With %s, as the search compiles, it is %.2fx as fast.", table.concat(user_task.our_flags, " "), k.verdict.speedup)
   if #held.needed > 0 then verb.say("It needs %s beside your options.", table.concat(held.needed, " ")) end
   for _, need in ipairs(needs_of(k)) do verb.say("It %s.", need) end
@@ -196,8 +188,6 @@ local function write_result(f, fn, text, held, k, dir, seen)
   if #missed > 0 then
     verb.say("Not tested, because no input of the test went there in the original:\n  %s", table.concat(missed, "\n  "))
   end
-  local sizes = sizes_text(held.task)
-  if sizes then verb.say("It was %s.", sizes) end
   verb.say("%s.c     the file with the new function, as it was compiled and tested; its arrays must not overlap", path)
   verb.say("%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, dir)
 end
@@ -266,6 +256,7 @@ local function run(f, rest, argv)
     say_only_ours(fn, dir, ends)
     return 1
   end
+  held.tested_on = tested_on.lines(document, seen.fixed, seen.narrowed)
   write_result(f, fn, text, held, k, dir, seen)
   return 0
 end

@@ -1,0 +1,76 @@
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- How wide the numbers of a task may be drawn where nobody said. Every value of an integer's type and any float, if the
+-- user's function stands it: what is tested on few values only is right on few values only. Many functions do not stand
+-- it. A sum of ints overflows, a float beyond 255 has no unsigned char, a loop up to x takes forever; then C says nothing
+-- about the result, and no kernel can be held to it. So the function is compiled with the compiler's own checks, which
+-- end the program at the first such operation, and run on the inputs that a test would draw: whole types first, then
+-- floats from -1 to 1, then integers of as many bits as it stands, less two.
+local c_compiler = require "vegttt.c_compiler"
+local core = require "vegttt.core"
+local coverage = require "vegttt.coverage"
+local verb = require "vegttt.verb_common"
+
+local defined_ranges = {}
+
+local checks = "-O1 -w -fno-sanitize-recover=all -fsanitize-undefined-trap-on-error "
+  .. "-fsanitize=signed-integer-overflow,shift-exponent,integer-divide-by-zero,float-cast-overflow,bounds,unreachable"
+local least_bits, most_bits, spare_bits = 6, 54, 2 -- a document's integers end at 2^53
+local unit_floats = "-1:1"
+local max_seconds = 4
+
+-- Kinds of inputs that are drawn as wide as it goes.
+local function open_kinds(document)
+  local has = {}
+  for _, a in ipairs(document.arrays) do
+    if a.role ~= "out" and not a.range and not a.max then has[a.dtype:sub(1, 1) == "f" and "floats" or "integers"] = true end
+  end
+  return has
+end
+
+---limits for user_task.document, and why: { limits, reason }. make(limits) -> document, task; reason is nil where
+---nothing had to be narrowed.
+function defined_ranges.find(fn, text, make)
+  local folder, limits, reason = c_compiler.folder(), {}, nil
+  local ok, problem = pcall(function()
+    local document, task = make(limits)
+    local open = open_kinds(document)
+    if not open.floats and not open.integers then return end
+    core.write(folder:path "checked.c", coverage.program(text, document))
+    local words = {}
+    for _, w in ipairs(fn.cflags) do
+      if w ~= "-pedantic-errors" then words[#words + 1] = verb.quote(w) end
+    end
+    local _, is_built = folder:run(("%s %s %s -o checked checked.c -lm"):format(c_compiler.command(), table.concat(words, " "),
+      checks))
+    if not is_built then return end
+    local function stands(l)
+      if l ~= limits then _, task = make(l) end
+      core.task_inputs(task.handle, folder:path "inputs")
+      local _, is_well = folder:run(("timeout %d ./checked inputs"):format(max_seconds))
+      return is_well
+    end
+    if stands(limits) then return end
+    for _, floats in ipairs(open.floats and { false, unit_floats } or { false }) do
+      if floats and stands { floats = floats } then
+        limits, reason = { floats = floats }, "it is not defined, or takes long, for others"
+        return
+      end
+      if open.integers and stands { floats = floats or nil, bits = least_bits } then
+        local lo, hi = least_bits, most_bits
+        while hi - lo > 1 do
+          local mid = (lo + hi) // 2
+          if stands { floats = floats or nil, bits = mid } then lo = mid else hi = mid end
+        end
+        limits = { floats = floats or nil, bits = math.max(lo - spare_bits, least_bits) }
+        reason = "it is not defined, or takes long, beyond"
+        return
+      end
+    end
+  end)
+  folder:close()
+  if not ok then error(problem, 0) end
+  return limits, reason
+end
+
+return defined_ranges
