@@ -87,7 +87,7 @@ int main(int argc, char **argv)
                     was_same = memcmp(first[i] + k, given[i] + k, width[i]) == 0;
                     if (i == at) {
                         written[i] += !is_same || !was_same;
-                        left[i] += is_same && was_same;
+                        left[i] += is_same && was_same && memcmp(was[i] + k, given[i] + k, width[i]) != 0;
                     }
                     if (memcmp(a[i] + k, first[i] + k, width[i]) != 0 && !(i == at && is_same && was_same))
                         matters[at]++;

@@ -5,7 +5,7 @@
 -- it. A sum of ints overflows, a float beyond 255 has no unsigned char, a loop up to x takes forever; then C says nothing
 -- about the result, and no kernel can be held to it. So the function is compiled with the compiler's own checks, which
 -- end the program at the first such operation, and run on the inputs that a test would draw: whole types first, then
--- floats from -1 to 1, then integers of as many bits as it stands, less two.
+-- floats from -1 to 1, then integers of as many bits as it stands, less two where they are many.
 local c_compiler = require "vegttt.c_compiler"
 local core = require "vegttt.core"
 local coverage = require "vegttt.coverage"
@@ -15,7 +15,8 @@ local defined_ranges = {}
 
 local checks = "-O1 -w -fno-sanitize-recover=all -fsanitize-undefined-trap-on-error "
   .. "-fsanitize=signed-integer-overflow,shift-exponent,integer-divide-by-zero,float-cast-overflow,bounds,unreachable"
-local least_bits, most_bits, spare_bits = 6, 54, 2 -- a document's integers end at 2^53
+local least_bits, most_bits = 2, 54 -- a document's integers end at 2^53
+local spare_bits, spared_from = 2, 12 -- sums of inputs that were not drawn here may be larger
 local unit_floats = "-1:1"
 local max_seconds = 4
 
@@ -62,7 +63,7 @@ function defined_ranges.find(fn, text, make)
           local mid = (lo + hi) // 2
           if stands { floats = floats or nil, bits = mid } then lo = mid else hi = mid end
         end
-        limits = { floats = floats or nil, bits = math.max(lo - spare_bits, least_bits) }
+        limits = { floats = floats or nil, bits = lo > spared_from and lo - spare_bits or lo }
         reason = "it is not defined, or takes long, beyond"
         return
       end

@@ -21,7 +21,8 @@ local function values_of(a, is_spread)
   if a.max then return ("%s from 0 to below %s"):format(a.name, a.max) end
   if a.range then return ("%s from %s to %s"):format(a.name, bound(a.range[1]), bound(a.range[2])) end
   if a.dtype:sub(1, 1) ~= "f" then return ("%s of every value of its type"):format(a.name) end
-  return ("%s mostly from -1 to 1, some up to %s either way"):format(a.name, is_spread and "300" or "10^4")
+  return is_spread and ("%s mostly from -1 to 1, some to 300 either way"):format(a.name)
+    or ("%s of any size, mostly from -1 to 1"):format(a.name)
 end
 
 ---Lines about a task's document. fixed: { name = value } of single numbers that were not varied; reason: why inputs were
