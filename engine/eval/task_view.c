@@ -309,6 +309,12 @@ static vt_status layout_array(const vt_task *t, size_t i, const struct vt_expr_n
         VT_TRY(vt_expr_eval(t->rules[i].block, size, t->n_sizes, &l->block, err));
     if (l->n_elem == 0)
         l->row = l->block = 1;
+    if (t->rules[i].max && l->n_elem > 0) {
+        int64_t max;
+        VT_TRY(vt_expr_eval(t->rules[i].max, size, t->n_sizes, &max, err));
+        if (max < 1)
+            return vt_fail(err, VT_EFORMAT, "array \"%s\": no index lies below %lld", a->name, (long long)max);
+    }
     if (l->block <= 0 || l->n_elem % l->block != 0)
         return vt_fail(err, VT_EFORMAT, "array \"%s\": its block does not divide it", a->name);
     return VT_OK;

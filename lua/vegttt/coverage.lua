@@ -26,7 +26,7 @@ static void *vt_load(FILE *f, size_t n)
         exit(3);
     return p;
 }
-static void vt_other(unsigned char *p, const char *type, size_t n, size_t width, int is_number)
+static void vt_change(unsigned char *p, const char *type, size_t n, size_t width, int is_number)
 {
     size_t i;
     if (!is_number)
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
             for (i = 0; i < N; i++) {
                 memcpy(was[i], given[i], bytes[i]);
                 if (i == at)
-                    vt_other(was[i], type[i], bytes[i], width[i], other % 2);
+                    vt_change(was[i], type[i], bytes[i], width[i], other % 2);
                 memcpy(a[i], was[i], bytes[i]);
             }
             @CALL@;
@@ -103,8 +103,14 @@ int main(int argc, char **argv)
 }
 ]]
 
-local outcomes = [[for (i = 1; i <= (int)(sizeof vt_outcome / sizeof vt_outcome[0]) - 1; i++)
-        printf("VTOUTCOME %d %lld %lld\n", i, vt_outcome[i][1], vt_outcome[i][0]);]]
+-- Names that a macro of the file cannot have.
+for name in ("N S i k f p a type width may_write written left matters head set other given was first bytes size at is_same "
+  .. "was_same is_number"):gmatch "%S+" do
+  program = program:gsub("%f[%w_@]" .. name .. "%f[^%w_@]", "vt_" .. name)
+end
+
+local outcomes = [[for (vt_i = 1; vt_i <= (int)(sizeof vt_outcome / sizeof vt_outcome[0]) - 1; vt_i++)
+        printf("VTOUTCOME %d %lld %lld\n", vt_i, vt_outcome[vt_i][1], vt_outcome[vt_i][0]);]]
 
 local widths = { u8 = 1, i8 = 1, u16 = 2, i16 = 2, u32 = 4, i32 = 4, f32 = 4, u64 = 8, i64 = 8, f64 = 8 }
 local c_types = { f32 = "float", f64 = "double", i8 = "signed char", i16 = "short", i32 = "int", i64 = "long long",
@@ -116,9 +122,9 @@ local function source(text, document)
   for i, a in ipairs(document.arrays) do
     types[i], width[i] = ('"%s"'):format(a.dtype), tostring(widths[a.dtype])
     writable[i] = a.role == "state" and "1" or "0"
-    arguments[i] = ("(%s *)(void *)a[%d]"):format(c_types[a.dtype], i - 1)
+    arguments[i] = ("(%s *)(void *)vt_a[%d]"):format(c_types[a.dtype], i - 1)
   end
-  for i = 1, #document.size_order do arguments[#arguments + 1] = ("(int)size[%d]"):format(i - 1) end
+  for i = 1, #document.size_order do arguments[#arguments + 1] = ("(int)vt_size[%d]"):format(i - 1) end
   local call = ("vt_entry(%s)"):format(table.concat(arguments, ", "))
   local values = { TYPES = table.concat(types, ", "), WIDTHS = table.concat(width, ", "),
     WRITABLE = table.concat(writable, ", "), N = #types, S = #document.size_order, CALL = call,

@@ -20,7 +20,7 @@ end
 local function values_of(a, is_spread)
   if a.max then return ("%s from 0 to below %s"):format(a.name, a.max) end
   if a.range then return ("%s from %s to %s"):format(a.name, bound(a.range[1]), bound(a.range[2])) end
-  if a.dtype:sub(1, 1) ~= "f" then return ("%s of every value of its type"):format(a.name) end
+  if a.dtype:sub(1, 1) ~= "f" then return ("%s any value of its type"):format(a.name) end
   return is_spread and ("%s mostly from -1 to 1, some to 300 either way"):format(a.name)
     or ("%s of any size, mostly from -1 to 1"):format(a.name)
 end

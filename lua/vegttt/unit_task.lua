@@ -115,14 +115,23 @@ local function make_document(fn, f, text)
   local seen = coverage.observe(fn, document, task, text)
   local more
   document, more, seen.fixed = user_task.document(fn, f, seen.roles, limits)
-  seen.narrowed = reason
+  seen.limits, seen.narrowed = limits, reason
   return document, table.move(more, 1, #more, #answered + 1, answered), seen
 end
 
 local least_sizes = { 0, 1, 2, 3, 4, 8, 16, 64 }
 
----[waits] The task as the function allows it, written to a file; nil when it makes none. What was found is said.
-function unit_task.checked(document, fn, f, task_file)
+-- Whether single numbers are drawn; at their given values alone the function may be sound.
+local function draws_numbers(document)
+  for _, a in ipairs(document.arrays) do
+    if a.name:find "_drawn$" and a.value then return true end
+  end
+  return false
+end
+
+---[waits] The task as the function allows it, written to a file, and its document; nil when it makes none. What was found
+---is said. seen: of unit_task.read.
+function unit_task.checked(document, fn, f, task_file, seen)
   local text
   local function try(truth, least, is_beyond)
     document.unit.truth = truth
@@ -145,14 +154,23 @@ function unit_task.checked(document, fn, f, task_file)
     end
     return found, findings
   end
-  local found, findings
-  for _, truth in ipairs(document.unit.truth == "text" and { "text", "spread" } or { "spread" }) do
-    found, findings = try_sizes(truth)
-    if found or not is_outside_the_subset(findings) then break end
+  local function try_truths()
+    local found, findings
+    for _, truth in ipairs(document.unit.truth == "text" and { "text", "spread" } or { "spread" }) do
+      found, findings = try_sizes(truth)
+      if found or not is_outside_the_subset(findings) then break end
+    end
+    return found
+  end
+  local found = try_truths()
+  if not found and draws_numbers(document) then
+    local limits, _ = { floats = seen.limits.floats, bits = seen.limits.bits, is_fixed = true }, nil
+    document, _, seen.fixed = user_task.document(fn, f, seen.roles, limits)
+    found = try_truths()
   end
   verb.say("%s as a task (%s)", fn.name, task_file)
   text()
-  return found
+  return found, document
 end
 
 ---The document with another set of compiler options, as a task.

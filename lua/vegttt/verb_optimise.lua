@@ -36,9 +36,12 @@ local options = {
     repeats = true },
   { "size", "n=4096", "size at which it is timed; the function should take 0.03 to 2 ms there; lda=n+8 follows from n",
     repeats = true },
-  { "range", "x=-1:1", "values of an input, both ends included (bytes 0:255, floats -1:1 by default); an index into m rows "
-    .. "is 0:m, which stops before m; of a size: what it may be (from 1 on by default)", repeats = true },
-  { "value", "eps=1e-5", "value of a float, a double, a bool, or of an integer that is no size", repeats = true },
+  { "range", "x=-1:1", "values of an input, both ends included. Where it is not said: every value of an integer's type and "
+    .. "floats of any size, or as wide as the function is defined. An index into m rows is 0:m, which stops before m. Of a "
+    .. "size: what it may be, 0 to half as much again as is timed. Of a single number: it is drawn from there",
+    repeats = true },
+  { "value", "eps=1e-5", "value of a float, a double, a bool, or of an integer that is no size, at which it is timed; floats "
+    .. "are tested from half of it to twice, bools either way, integers there and nowhere else", repeats = true },
   { "inout", "y", "this array is read as well as written (found out by running the function; this makes it sure)",
     repeats = true },
   { "cflags", "OPTIONS", "how you compile the file; the result is compiled, tested and timed so", default = "-O2" },
@@ -243,7 +246,8 @@ local function run(f, rest, argv)
   core.mkdir(f.out)
   remove_old(f, fn)
   if not show_unreached(seen) then return 1 end
-  local task = unit_task.checked(document, fn, f, task_file)
+  local task
+  task, document = unit_task.checked(document, fn, f, task_file, seen)
   if not task then return 1 end
   local dir = search(again, e, values, origins)
   local of_task, k, misfit = best_of(task, fn, dir)

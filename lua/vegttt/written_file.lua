@@ -178,12 +178,12 @@ local function declares_otherwise(code, symbols, name)
   end
 end
 
--- `static` before the definitions of these functions.
-local function made_static(code, names)
+-- `static` before the definitions of these functions; the engine names one after `name` that the file has, too.
+local function made_static(code, names, name)
   local wanted, starts = {}, {}
   for _, n in ipairs(names) do wanted[n] = true end
   for _, d in ipairs(c_source.definitions(c_source.blank(code))) do
-    if wanted[d.name] then starts[#starts + 1] = d.from + #code:sub(d.from):match "^%s*" end
+    if wanted[d.name] or wanted[name .. "_" .. d.name] then starts[#starts + 1] = d.from + #code:sub(d.from):match "^%s*" end
   end
   table.sort(starts, function(a, b) return a > b end)
   for _, at in ipairs(starts) do code = code:sub(1, at - 1) .. "static " .. code:sub(at) end
@@ -198,7 +198,7 @@ local function compare(folder, task, fn, code, cflags)
   local exposed
   exposed, why = compare_symbols(old.symbols, new.symbols)
   if exposed and #exposed > 0 then
-    code = made_static(code, exposed)
+    code = made_static(code, exposed, fn.name)
     new, why = look(folder, "new", unit_text(task, code), cflags, fn.name)
     if not new then return nil, why end
     exposed, why = compare_symbols(old.symbols, new.symbols)

@@ -41,7 +41,7 @@ end
 
 local function make(x)
   local fn, document, _, seen = unit_task.read(x.f, x.text)
-  return unit_task.checked(document, fn, x.f, dir .. "/" .. fn.name .. ".task.lua"), document, seen
+  return unit_task.checked(document, fn, x.f, dir .. "/" .. fn.name .. ".task.lua", seen)
 end
 
 local only, is_full, n_turns = os.getenv "VEGTTT_FIXTURE", os.getenv "VEGTTT_FULL", 6
