@@ -183,22 +183,29 @@ local function mark(list, other, own, pieces, sites, first, last)
   end
 end
 
----A preprocessed text with the comparisons of `file` in calls, and the sites by number: { line, text, is_chooser }.
+---A preprocessed text with the comparisons of `file` in calls, and the sites by number: { line, text, is_chooser }. A marker
+---of the place stands only where the file changes: gcov takes a function for one line when others are inside it.
 function comparisons.counted(preprocessed, file)
-  local list, pieces, sites, n, is_here = {}, {}, {}, 0, false
-  for line in preprocessed:gmatch "[^\n]*\n?" do
-    local at, name = line:match '^#%s*(%d+)%s+"(.-)"'
-    if at then
-      n, is_here = tonumber(at), name == file
-      pieces[#pieces + 1] = line
-    elseif is_here and not line:find "^%s*#" then
-      read_line(list, pieces, line, n)
+  local list, pieces, sites = {}, {}, {}
+  local n, name, at, in_file = 1, "", 1, nil -- of the text that comes; of what was written
+  for line in preprocessed:gmatch "([^\n]*)\n?" do
+    local number, of = line:match '^#%s*(%d+)%s+"(.-)"'
+    if number then
+      n, name = tonumber(number), of
+    elseif line:find "%S" then
+      if name ~= in_file then
+        pieces[#pieces + 1] = ('\n# %d "%s"\n'):format(n, name)
+      else
+        pieces[#pieces + 1] = n > at and ("\n"):rep(n - at) or " "
+      end
+      at, in_file = n, name
+      if name == file and not line:find "^%s*#" then read_line(list, pieces, line, n) else pieces[#pieces + 1] = line end
       n = n + 1
     else
-      pieces[#pieces + 1] = line
       n = n + 1
     end
   end
+  pieces[#pieces + 1] = "\n"
   local other, own, bodies = match_brackets(list), {}, {}
   for first, last in each_body(list, other) do
     local head = list[(other[first - 1] or 1) - 1]
