@@ -39,14 +39,17 @@ function c_function.observing_options(cflags)
   return table.move(observing, 1, #observing, #options + 1, options)
 end
 
+---A text in which a static function that nothing calls is compiled all the same.
+function c_function.kept(text, name)
+  return ("%s\nextern const void *const vt_kept;\nconst void *const vt_kept = (const void *)&%s;\n"):format(text, name)
+end
+
 local function observe(folder, text, name, file, cflags)
   local options = c_function.observing_options(cflags)
   table.move({ "-o", "observed.o" }, 1, 2, #options + 1, options)
   local ok, out = folder:compile("observed.c", text, options)
   if not ok then errors.usage("%s does not compile: %s", file, (c_compiler.first_error(out):gsub("observed%.c", file))) end
-  -- A static function that nothing calls is not compiled unless something keeps it.
-  local kept = ("%s\nextern const void *const vt_kept;\nconst void *const vt_kept = (const void *)&%s;\n"):format(text, name)
-  if not folder:compile("observed.c", kept, options) then errors.usage("%s does not define a function %s", file, name) end
+  if not folder:compile("observed.c", c_function.kept(text, name), options) then errors.usage("%s does not define a function %s", file, name) end
   local info, has_info = folder:run "readelf --debug-dump=info observed.o"
   local sections, has_sections = folder:run "readelf -rSsW observed.o"
   if not has_info or not has_sections then

@@ -106,14 +106,23 @@ end
 local function make_document(fn, f, text)
   local _, answered = user_task.document(fn, f)
   keep_answers(f, answered)
-  local function draft(limits)
+  local function draft(limits, sizes)
     local document = user_task.document(fn, f, nil, limits)
+    for name, range in pairs(document.range) do
+      local timed = document.sizes.cpu[name]
+      if sizes then document.range[name] = { sizes == "timed" and timed or math.max(range[1], 1), timed } end
+    end
     return document, check_document(document, fn, f)
   end
-  local limits, reason = defined_ranges.find(fn, text, draft)
-  local document, task = draft(limits)
-  local seen = coverage.observe(fn, document, task, text)
-  local more
+  -- Which sizes it stands is found out later (unit_task.checked); what it does is seen at those that it stands.
+  local limits, reason = defined_ranges.find(fn, text, function(l) return draft(l, "timed") end)
+  local seen
+  for _, sizes in ipairs { false, "from 1", "timed" } do
+    local document, task = draft(limits, sizes)
+    seen = coverage.observe(fn, document, task, text)
+    if not seen.has_crashed then break end
+  end
+  local document, more
   document, more, seen.fixed = user_task.document(fn, f, seen.roles, limits)
   seen.limits, seen.narrowed = limits, reason
   return document, table.move(more, 1, #more, #answered + 1, answered), seen

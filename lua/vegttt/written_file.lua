@@ -116,7 +116,7 @@ local function look(folder, name, text, cflags, from)
   for n in table_text:gmatch "OBJECT%s+%u+%s+%u+%s+%w+%s+(%S+)" do seen.variables[n] = true end
   local observed = c_function.observing_options(cflags)
   table.move({ "-o", name .. ".o" }, 1, 2, #observed + 1, observed)
-  folder:compile(file, text, observed)
+  folder:compile(file, c_function.kept(text, from), observed)
   seen.reached = dwarf.reached((folder:run(("readelf -rSsW %s.o"):format(name))), ".text." .. from).data
   return seen
 end

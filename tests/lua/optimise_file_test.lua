@@ -183,6 +183,15 @@ describe("ranges left unsaid", function()
     expect.contains(table.concat(tested_on.lines(document, seen.fixed, seen.narrowed), "\n"), "is not defined")
   end)
 
+  it("are found where the function stands no size of 0, and what it does is seen", function()
+    local _, document, seen = read("mean", "void mean(const int *x, int *y, int n)\n{\n    int s = 0;\n"
+      .. "    for (int i = 0; i < n; i++)\n        s += x[i];\n    for (int i = 0; i < n; i++)\n        y[i] = s / n;\n"
+      .. "    y[0] = s / n;\n}\n", n)
+    expect.truthy(array_of(document, "x").range[2] < (1 << 24))
+    expect.equal(array_of(document, "y").role, "out")
+    expect.same(seen.unreached, {})
+  end)
+
   it("shift by what the type holds", function()
     local _, document = read("down", "void down(const unsigned *x, const unsigned char *by, unsigned *y, int n)\n{\n"
       .. "    for (int i = 0; i < n; i++)\n        y[i] = x[i] >> by[i];\n}\n", { shape = { "x=n", "by=n", "y=n" }, size = { "n=300" } })
