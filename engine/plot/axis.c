@@ -105,28 +105,52 @@ static double round_step(double span)
     return power * (share < 1.5 ? 1 : share < 3.5 ? 2 : share < 7.5 ? 5 : 10);
 }
 
-/* Between ticks, in units of the axis: powers of a logarithmic axis are whole, and so are the values of whole numbers.
- */
-static double step_of(const struct axis *a)
-{
-    double step = round_step(a->hi - a->lo);
+/* How the ticks of an axis lie: so many of them from the first on, `step` apart, in units of the axis or (is_linear) in
+ * those of the values. A logarithmic axis has the powers of its base; 1, 2 and 5 of each (is_125, a step being a third
+ * of a power) where there would be few; and, within one power of ten, what a linear one would have. The values of whole
+ * numbers have no ticks between them. */
+struct ticks {
+    double first, step;
+    int n;
+    bool is_linear, is_125;
+};
 
-    return a->log || a->is_whole ? fmax(1, step) : step;
+static struct ticks ticks_of(const struct axis *a)
+{
+    double span = a->hi - a->lo, lo = a->lo, hi = a->hi;
+    struct ticks t = {.is_linear = a->log && span * log((double)a->log) < log(10.0),
+                      .is_125 = a->log == 10 && span >= 1 && span < 2.5};
+
+    if (t.is_linear) {
+        lo = pow(a->log, lo);
+        hi = pow(a->log, hi);
+    }
+    t.step = round_step(hi - lo);
+    if (a->is_whole || (a->log && !t.is_linear))
+        t.step = fmax(1, t.step);
+    if (t.is_125)
+        t.step = 1.0 / 3;
+    t.first = ceil(lo / t.step);
+    double n = floor(hi / t.step + 1e-9) - t.first + 1;
+    t.n = n > 0 ? (int)fmin(n, MAX_TICKS) : 0;
+    return t;
 }
 
 double vt_axis_tick(const struct axis *a, int n)
 {
-    double step = step_of(a), t = (ceil(a->lo / step) + n) * step;
+    static const double of_power[] = {1, 2, 5};
+    struct ticks t = ticks_of(a);
+    double at = t.first + n, v = at * t.step;
 
-    t = fabs(t) < 1e-9 * step ? 0 : t;
-    return a->log ? pow(a->log, t) : t;
+    if (t.is_125)
+        return pow(10, floor(at / 3)) * of_power[(int)(at - 3 * floor(at / 3))];
+    v = fabs(v) < 1e-9 * t.step ? 0 : v;
+    return a->log && !t.is_linear ? pow(a->log, v) : v;
 }
 
 int vt_axis_n_ticks(const struct axis *a)
 {
-    double step = step_of(a), n = floor(a->hi / step + 1e-9) - ceil(a->lo / step) + 1;
-
-    return n > 0 ? (int)fmin(n, MAX_TICKS) : 0;
+    return ticks_of(a).n;
 }
 
 void vt_axis_label(double v, char text[VT_TICK_MAX])

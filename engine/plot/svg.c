@@ -16,7 +16,7 @@ struct measures {
 static const struct measures alone = {720, 440, 72, 160, 40, 56}, panel = {480, 340, 64, 116, 40, 52};
 
 /* Text has no measure here: a letter of 12 pixels is taken to be 7 wide, which is more than most are. */
-enum { LETTER = 7, MAX_LABEL = 16, SLANT = 35, BRACKET = 20, MAX_BRACKETS = 64, LEGEND_LINE = 18 };
+enum { LETTER = 7, MAX_LABEL = 16, SLANT = 35, BRACKET = 22, MAX_BRACKETS = 64, LEGEND_LINE = 18 };
 static const double PI = 3.14159265358979;
 
 static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
@@ -186,7 +186,7 @@ static void draw_brackets(struct chart *c)
 
         vt_buf_printf(c->out, "<path d=\"M%.2f %.2fv-5H%.2fv5\" fill=\"none\" stroke=\"#222\"/>", x0, y, x1);
         vt_buf_printf(c->out, "<text x=\"%.2f\" y=\"%.2f\" text-anchor=\"middle\" font-size=\"11\">", (x0 + x1) / 2,
-                      y - 7);
+                      y - 8);
         put_text(c->out, b->name);
         vt_buf_puts(c->out, "</text>\n");
     }

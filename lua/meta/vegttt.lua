@@ -131,7 +131,7 @@ function vt.load(file) end
 ---@return vt.Task[]
 function vt.tasks(o) end
 
----A task from the table that a task file returns (`vegttt task new` writes one).
+---A task from the table that a task file returns (`vegttt new task` writes one).
 ---@param t table
 ---@return vt.Task
 function vt.task(t) end
@@ -439,6 +439,12 @@ function vt.select.curves(rules, groups, o) end
 ---The rule; refuses one that cannot pick of four samples that are made up, before any are paid for.
 ---@param rule vt.Rule|function
 function vt.select.check(rule) end
+
+---The rule that a file returns (a function, or a table with name and pick), tried as by vt.select.check.
+---@param file string
+---@return vt.Rule
+function vt.select.load(file) end
+
 ---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },
 ---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
 ---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,

@@ -230,8 +230,8 @@ local RecordedRun = closed.class("vt.RecordedRun", "a recorded run", { "dir", "e
   "params", "summary", "tables", "cells", "meter", "before", "wall_s" })
 function RecordedRun:__tostring() return ("recorded run %s"):format(self.dir) end
 
--- The rows of a CSV file (RFC 4180) as tables by column; numbers where a cell is one, nil where it is empty.
-local function csv_rows(text)
+---The rows of a CSV file (RFC 4180) as tables by column; numbers where a cell is one, nil where it is empty.
+function recorded.csv_rows(text)
   local rows, row, cell, at, is_quoted = {}, {}, {}, 1, false
   local function end_cell()
     row[#row + 1] = table.concat(cell)
@@ -266,7 +266,7 @@ local function tables_of(dir)
   local out, names = {}, {}
   for _, file in ipairs(core.list(dir .. "/tables")) do
     local name = file:match "^(.*)%.csv$"
-    if name then out[name], names[#names + 1] = csv_rows(core.read(dir .. "/tables/" .. file)), name end
+    if name then out[name], names[#names + 1] = recorded.csv_rows(core.read(dir .. "/tables/" .. file)), name end
   end
   return closed.record("tables", out, names)
 end

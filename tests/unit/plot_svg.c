@@ -340,6 +340,31 @@ static void text_of_bars(void)
     vt_buf_free(&out);
 }
 
+/* A logarithmic axis of three decades has its powers, one of a decade and a half 1, 2 and 5 of each, a shorter one what
+ * a linear one would have: never fewer than three ticks. */
+static void ticks_of_logarithms(void)
+{
+    static const struct {
+        double lo, hi;
+        const char *has[3], *lacks;
+    } of[] = {{1, 1000, {"1", "10", "1000"}, "20"}, {1, 40, {"2", "5", "20"}, "3"}, {2, 6, {"2", "3", "5"}, "1"}};
+
+    for (size_t i = 0; i < sizeof of / sizeof of[0]; i++) {
+        const double x[] = {0.5, 0.25}, y[] = {of[i].lo, of[i].hi};
+        struct vt_series s = {.name = "", .x = x, .y = y, .n = 2, .star = -1};
+        struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "t", .series = &s, .n_series = 1, .log_y = 10};
+        struct vt_buf out;
+        vt_err err;
+
+        vt_buf_init(&out, 1 << 20);
+        CHECK_OK(vt_plot_svg(&p, 1, 1, &out, &err), err);
+        for (int k = 0; k < 3; k++)
+            CHECK_INT(count_text(out.p, of[i].has[k]), 1);
+        CHECK_INT(count_text(out.p, of[i].lacks), 0);
+        vt_buf_free(&out);
+    }
+}
+
 static void refusals(void)
 {
     const double x[] = {0, 1}, y[] = {(double)NAN, (double)NAN}, z[] = {0, 1};
@@ -395,6 +420,7 @@ static const struct test_case cases[] = {TEST(line_with_star_and_gap),
                                          TEST(whole_numbers_have_whole_ticks),
                                          TEST(names_do_not_collide),
                                          TEST(nearly_equal),
+                                         TEST(ticks_of_logarithms),
                                          TEST(brackets),
                                          TEST(regions),
                                          TEST(panels),
