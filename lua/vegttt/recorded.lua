@@ -180,14 +180,18 @@ local function has_rollouts(dir)
 end
 
 -- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself. latest:
--- those of the newest run that has some.
+-- those of the newest run that has some. What is no path names runs as on the command line.
 local function dirs_of(pattern, own_dir)
   local out, runs = {}, pattern == "latest" and run_files.all() or {}
   for i = #runs, 1, -1 do
     if not runs[i].parent and runs[i].dir ~= own_dir then out = dirs_of(runs[i].dir, own_dir) end
     if #out > 0 then return out end
   end
-  for _, dir in ipairs(glob(pattern)) do
+  local folders = glob(pattern)
+  if #folders == 0 then
+    for i, r in ipairs(run_files.matching(pattern, run_files.all())) do folders[i] = r.dir end
+  end
+  for _, dir in ipairs(folders) do
     for _, d in ipairs(core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")) do
       d = plain_path(d)
       if d ~= own_dir and has_rollouts(d) then out[#out + 1] = d end
