@@ -35,9 +35,9 @@ function run_files.params(dir)
   return out
 end
 
----The whole lines of a .jsonl file; one that cannot be read ends the list.
-function run_files.lines(dir, name, fn)
-  local ok, e = pcall(core.read_lines, dir .. "/" .. name, fn)
+---The whole lines of a .jsonl file; one that cannot be read ends the list. is_light: arrays of numbers are empty.
+function run_files.lines(dir, name, fn, is_light)
+  local ok, e = pcall(core.read_lines, dir .. "/" .. name, fn, is_light)
   if not ok and errors.is(e) and e.code ~= "EFORMAT" then error(e, 0) end
   if not ok then
     core.err(("vegttt: %s is damaged; what stands before the damage is used\n"):format(dir .. "/" .. name))
