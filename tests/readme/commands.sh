@@ -4,8 +4,7 @@
 # commands.sh: every command line of README.md is executed, in their order, in a folder of its own beside links to what the
 # project has. Experiments that name their run (--run) are carried out with few samples, so that the lines that look at these
 # runs have something to look at; those that read such a run too; the others with --dry-run, since their real runs are other
-# tests. `selftest` is the run we are in, so for it the launcher is only asked to parse. The Lua examples of README.md and of
-# `vegttt help scripts` are loaded, too.
+# tests. The Lua examples of README.md and of `vegttt help scripts` are loaded, too.
 set -u
 root=${VEGTTT_ROOT:-$(cd "$(dirname "$0")/../.." && pwd)}
 work=$(mktemp -d)
@@ -34,7 +33,6 @@ sed -n '/^```sh$/,/^```$/p' "$root/README.md" | grep -v '^```' | sed 's/  *# .*$
 while read -r line; do
     case $line in
     '') ;;
-    *' selftest'*) check sh -n vegttt ;;
     *--help* | *--dry-run*) check sh -c "$line" ;;
     *experiments/boa.lua*--run\ *) check sh -c "$line $small --steps 1" ;;
     *experiments/*--run\ *) check sh -c "$line $small" ;;
