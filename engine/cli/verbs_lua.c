@@ -8,8 +8,22 @@
     X(eval)                                                                                                            \
     X(new)                                                                                                             \
     X(repl)                                                                                                            \
-    X(watch) X(plot) X(completion) X(task) X(optimise) X(export) X(ls) X(show) X(compare) X(import) X(report)          \
-        X(rejudge) X(rm) X(gc) X(help) X(test)
+    X(watch)                                                                                                           \
+    X(plot)                                                                                                            \
+    X(completion)                                                                                                      \
+    X(task)                                                                                                            \
+    X(optimise)                                                                                                        \
+    X(export)                                                                                                          \
+    X(ls)                                                                                                              \
+    X(show)                                                                                                            \
+    X(compare)                                                                                                         \
+    X(import)                                                                                                          \
+    X(report)                                                                                                          \
+    X(rejudge)                                                                                                         \
+    X(rm)                                                                                                              \
+    X(gc)                                                                                                              \
+    X(help)                                                                                                            \
+    X(test)
 
 #define X(name)                                                                                                        \
     int vt_verb_##name(int argc, char **argv)                                                                          \
