@@ -153,8 +153,12 @@ end
 ---Which of the candidates a rule picks: their places. Each is a table of the fields that matter (n_tokens, logprob, speedup, …);
 ---the others are made up. One that is not correct says correct = false.
 function fake.pick(rule, candidates, o)
-  local group = select_.made_up(candidates)
-  local places = {}
+  local correct = {}
+  for i, fields in ipairs(candidates) do
+    correct[i] = { correct = true }
+    for name, v in pairs(fields) do correct[i][name] = v end
+  end
+  local group, places = select_.made_up(correct), {}
   for i, s in ipairs(select_.apply(rule, { group }, o)[1].samples) do places[i] = s.i end
   return table.unpack(places)
 end
