@@ -151,6 +151,17 @@ static void cancel_job(struct job *j)
 
 /* ---- answers ---- */
 
+/* What an answer's code says; a word that is none is the queue's fault. */
+static vt_status status_of(const char *code)
+{
+    static const vt_status all[] = {VT_EINVAL, VT_EFORMAT, VT_ELIMIT, VT_EUNSUPPORTED, VT_ENOENT, VT_ENOMEM, VT_EIO,
+                                    VT_ETIMEOUT, VT_EJAIL};
+    for (size_t i = 0; code && i < sizeof all / sizeof all[0]; i++)
+        if (strcmp(code, vt_status_name(all[i])) == 0)
+            return all[i];
+    return VT_EFORMAT;
+}
+
 static vt_status verdict_of(struct job *j, const char *text, size_t len, struct vt_buf *record, vt_json **root,
                             vt_verdict *v, vt_err *err)
 {
@@ -158,8 +169,7 @@ static vt_status verdict_of(struct job *j, const char *text, size_t len, struct 
     const char *sentence = vt_json_str(vt_json_get(*root, "error"), NULL);
     const char *code = vt_json_str(vt_json_get(*root, "code"), NULL);
     if (!vt_json_get(*root, "status")) {
-        vt_status s = code && strcmp(code, "EINVAL") == 0 ? VT_EINVAL : code && strcmp(code, "EFORMAT") == 0 ? VT_EFORMAT : VT_EIO;
-        return vt_fail(err, s, "%s", sentence ? sentence : "the queue has an answer without a verdict");
+        return vt_fail(err, status_of(code), "%s", sentence ? sentence : "the queue has an answer without a verdict");
     }
     VT_TRY(vt_record_verdict(*root, v, err));
     if (strcmp(vt_json_str(vt_json_get(*root, "key"), ""), j->key) != 0)

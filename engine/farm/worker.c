@@ -27,7 +27,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_IN_FLIGHT = 4, MAX_DELIVERIES = 20, MAX_TRIES_HERE = 3, SWEEP_MOST = 32, READ_BLOCK_MS = 1000 };
+enum { DEFAULT_IN_FLIGHT = 4, MAX_DELIVERIES = 20, SUSPECT_DELIVERIES = 3, MAX_TRIES_HERE = 3, SWEEP_MOST = 32, READ_BLOCK_MS = 1000 };
 static const double default_lease_s = 30, default_grace_s = 20, read_again_s = 0.5;
 static const char nobody[] = "released", error_life_s[] = "60", idle_for_all_ms[] = "86400000";
 
@@ -56,6 +56,7 @@ struct vt_worker {
     bool is_own_read; /* what the server thinks is ours has been looked at since the reader came up */
     struct job *jobs;
     int n_held;
+    int n_claiming; /* entries of the dead that are being looked after */
     int n_judging; /* the judge will call back */
     struct vt_worker_count count;
     vt_timer beat, sweep, again, grace;
@@ -372,8 +373,13 @@ static void take_entries(vt_worker *w, struct vt_resp_reader *r, int n_deliverie
 
 /* ---- reading ---- */
 
+/* A job that was lost several times may kill whoever judges it, and what is judged beside it would share its fate: it
+ * is judged alone. */
 static int room(const vt_worker *w)
 {
+    for (const struct job *j = w->jobs; j; j = j->next)
+        if (j->n_deliveries >= SUSPECT_DELIVERIES)
+            return 0;
     return w->o.max_in_flight - w->n_held;
 }
 
@@ -453,6 +459,7 @@ static void on_claimed(void *arg, vt_status status, const vt_err *err, const str
     struct suspect *s = arg;
     vt_worker *w = s->worker;
     (void)err;
+    w->n_claiming--;
     if (status == VT_OK) {
         struct vt_resp_reader r = *reply;
         const size_t before = w->count.n_taken;
@@ -471,6 +478,7 @@ static void on_owner(void *arg, vt_status status, const vt_err *err, const struc
     struct vt_resp_reader r = reply ? *reply : (struct vt_resp_reader){0};
     if (status != VT_OK || !vt_resp_expect(&r, VT_RESP_INT, &item) || item.number > 0 || room(w) <= 0 ||
         w->is_stopping) {
+        w->n_claiming--;
         free(s);
         return;
     }
@@ -491,6 +499,7 @@ static void suspect(vt_worker *w, const struct vt_resp_item *entry, const char *
         return;
     }
     vt_queue_name(w->o.address, "worker", owner, own);
+    w->n_claiming++;
     vt_redis_say(w->commands, on_owner, s, "EXISTS", own, NULL);
 }
 
@@ -512,8 +521,11 @@ static void on_pending(void *arg, vt_status status, const vt_err *err, const str
             return;
         if (!copy_name(name, sizeof name, owner.text, owner.len) || strcmp(name, w->name) == 0)
             continue;
+        bool is_suspect = n.number + 1 >= SUSPECT_DELIVERIES;
+        if (is_suspect && w->n_held + w->n_claiming > 0)
+            continue;
         suspect(w, &entry, name, n.number);
-        left--;
+        left = is_suspect ? 0 : left - 1;
     }
 }
 
@@ -522,7 +534,7 @@ static void on_sweep(void *arg)
     vt_worker *w = arg;
     char idle_ms[32], most[16];
     w->sweep = vt_loop_after(w->o.loop, w->o.lease_s / 2, on_sweep, w);
-    if (room(w) <= 0 || w->is_stopping)
+    if (room(w) <= 0 || w->is_stopping || w->n_claiming > 0)
         return;
     snprintf(idle_ms, sizeof idle_ms, "%.0f", w->o.lease_s * 1e3);
     snprintf(most, sizeof most, "%d", SWEEP_MOST);
