@@ -34,8 +34,8 @@ struct vt_eval_class {
     const char *tier, *scale; /* of requests that name none */
     const char *evaluator, *toolchain, *machine;
 };
-/* Of an evaluator that vt_eval_open opened; lent for its lifetime. */
-void vt_eval_class_of(const vt_eval *here, struct vt_eval_class *out);
+/* Of an evaluator of this machine; lent for its lifetime. EINVAL: its judges are elsewhere. */
+vt_status vt_eval_class_of(const vt_eval *e, struct vt_eval_class *out, vt_err *err) VT_MUST_USE;
 /* The key that an evaluator of this class gives a request; none need be open. EUNSUPPORTED for another tier. */
 vt_status vt_eval_class_key(const struct vt_eval_class *c, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE],
                             vt_err *err) VT_MUST_USE;

@@ -4,8 +4,8 @@
  * of them a request goes to. The default tier is opened with the evaluator, so that what is missing on a machine is
  * said at once.
  */
-#include "eval/eval.h"
 #include "base/alloc.h"
+#include "eval/eval.h"
 #include "eval/line.h"
 #include <errno.h>
 #include <pthread.h>
@@ -210,9 +210,12 @@ vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err)
     return vt_eval_open_tiers(o, vt_tiers, out, err);
 }
 
-void vt_eval_class_of(const vt_eval *door, struct vt_eval_class *out)
+vt_status vt_eval_class_of(const vt_eval *door, struct vt_eval_class *out, vt_err *err)
 {
+    if (door->ops != &ops_here)
+        return vt_fail(err, VT_EINVAL, "a worker needs an evaluator of its own machine, not another queue");
     const struct vt_lab *lab = vt_line_lab(((const struct here *)door)->first);
     *out = (struct vt_eval_class){lab->ops->name, lab->caps->scale, lab->caps->evaluator, lab->caps->toolchain,
                                   lab->caps->machine};
+    return VT_OK;
 }

@@ -154,8 +154,8 @@ static void cancel_job(struct job *j)
 /* What an answer's code says; a word that is none is the queue's fault. */
 static vt_status status_of(const char *code)
 {
-    static const vt_status all[] = {VT_EINVAL, VT_EFORMAT, VT_ELIMIT, VT_EUNSUPPORTED, VT_ENOENT, VT_ENOMEM, VT_EIO,
-                                    VT_ETIMEOUT, VT_EJAIL};
+    static const vt_status all[] = {VT_EINVAL, VT_EFORMAT, VT_ELIMIT,   VT_EUNSUPPORTED, VT_ENOENT,
+                                    VT_ENOMEM, VT_EIO,     VT_ETIMEOUT, VT_EJAIL};
     for (size_t i = 0; code && i < sizeof all / sizeof all[0]; i++)
         if (strcmp(code, vt_status_name(all[i])) == 0)
             return all[i];
@@ -324,7 +324,8 @@ static struct job *next_withdrawn(struct ask *a)
     return j;
 }
 
-/* Nobody shall take up what has not been begun; what a worker holds it ends, and its answer waits for who asks again. */
+/* Nobody shall take up what has not been begun; what a worker holds it ends, and its answer waits for who asks again.
+ */
 static void withdraw_out(struct ask *a)
 {
     for (struct job *j; (j = next_withdrawn(a)); cancel_job(j))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ask.h: an evaluator whose judges are workers behind a queue (queue.h). What it gives is a vt_eval like any other: keys
- * are those that an evaluator of the workers' class gives, verdicts are the records that they wrote.
+ * ask.h: an evaluator whose judges are workers behind a queue (queue.h). What it gives is a vt_eval like any other:
+ * keys are those that an evaluator of the workers' class gives, verdicts are the records that they wrote.
  */
 #ifndef VT_FARM_ASK_H
 #define VT_FARM_ASK_H

@@ -111,8 +111,8 @@ static vt_status read_replicate(struct vt_farm_request *r, const vt_json *j, vt_
 }
 
 enum member { ID, TASK, CODE, ANSWER, PROTOCOL, TIER, SCALE, TIMING, FRESH, REPLICATE, CONFIRMS, N_MEMBERS };
-static const char *const names[N_MEMBERS] = {"id",   "task",  "code",   "answer", "protocol",
-                                             "tier", "scale", "timing", "fresh",  "replicate", "confirms"};
+static const char *const names[N_MEMBERS] = {"id",    "task",   "code",  "answer",    "protocol", "tier",
+                                             "scale", "timing", "fresh", "replicate", "confirms"};
 
 static vt_status read_member(struct vt_farm_request *r, enum member m, const vt_json *j, vt_err *err)
 {

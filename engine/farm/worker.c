@@ -20,6 +20,7 @@
 #include "farm/worker.h"
 #include "base/alloc.h"
 #include "base/clock.h"
+#include "base/thread.h"
 #include "farm/answer.h"
 #include "farm/request.h"
 #include <pthread.h>
@@ -27,14 +28,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_IN_FLIGHT = 4, MAX_DELIVERIES = 20, SUSPECT_DELIVERIES = 3, MAX_TRIES_HERE = 3, SWEEP_MOST = 32, READ_BLOCK_MS = 1000 };
+enum {
+    AHEAD = 2,
+    MAX_DELIVERIES = 20,
+    SUSPECT_DELIVERIES = 3,
+    MAX_TRIES_HERE = 3,
+    SWEEP_MOST = 32,
+    READ_BLOCK_MS = 1000
+};
 static const double default_lease_s = 30, default_grace_s = 20, read_again_s = 0.5;
 static const char nobody[] = "released", error_life_s[] = "60", idle_for_all_ms[] = "86400000";
 
 enum stage { LOOKING_UP, JUDGING, DELIVERING, GONE };
 
 struct job {
-    vt_worker *worker;
+    vt_farm_worker *worker;
     struct job *next;      /* of all that are held */
     struct job *next_done; /* in the done list */
     enum stage stage;
@@ -47,8 +55,8 @@ struct job {
     char *answer; /* the line that goes to result:RID; NULL = there is one already */
 };
 
-struct vt_worker {
-    struct vt_worker_opts o;
+struct vt_farm_worker {
+    struct vt_farm_worker_opts o;
     char name[VT_QUEUE_CLASS_SIZE], class_id[VT_QUEUE_CLASS_SIZE];
     char jobs_key[VT_QUEUE_KEY_MAX], alive_key[VT_QUEUE_KEY_MAX], own_key[VT_QUEUE_KEY_MAX];
     vt_redis *commands, *reader;
@@ -57,8 +65,8 @@ struct vt_worker {
     struct job *jobs;
     int n_held;
     int n_claiming; /* entries of the dead that are being looked after */
-    int n_judging; /* the judge will call back */
-    struct vt_worker_count count;
+    int n_judging;  /* the judge will call back */
+    struct vt_farm_worker_count count;
     vt_timer beat, sweep, again, grace;
     pthread_mutex_t lock; /* of what follows */
     struct job *done;
@@ -66,9 +74,9 @@ struct vt_worker {
     struct vt_post post;
 };
 
-static void go_on(vt_worker *w);
+static void go_on(vt_farm_worker *w);
 
-static void note(vt_worker *w, const char *sentence)
+static void note(vt_farm_worker *w, const char *sentence)
 {
     if (w->o.note)
         w->o.note(w->o.arg, sentence);
@@ -85,7 +93,7 @@ static void free_job(struct job *j)
 
 static void drop(struct job *j)
 {
-    vt_worker *w = j->worker;
+    vt_farm_worker *w = j->worker;
     if (j->stage != GONE || j->n_commands)
         return;
     for (struct job **p = &w->jobs; *p; p = &(*p)->next)
@@ -97,7 +105,7 @@ static void drop(struct job *j)
         }
 }
 
-static bool is_held(const vt_worker *w, const char *entry)
+static bool is_held(const vt_farm_worker *w, const char *entry)
 {
     for (const struct job *j = w->jobs; j; j = j->next)
         if (strcmp(j->entry, entry) == 0)
@@ -110,7 +118,7 @@ static bool is_held(const vt_worker *w, const char *entry)
 static void on_delivered(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     struct job *j = arg;
-    vt_worker *w = j->worker;
+    vt_farm_worker *w = j->worker;
     (void)reply;
     j->n_commands--;
     if (status == VT_OK)
@@ -124,7 +132,7 @@ static void on_delivered(void *arg, vt_status status, const vt_err *err, const s
 /* All or nothing (MULTI … EXEC): an entry must not go without its answer, which a server without memory refuses. */
 static void deliver(struct job *j)
 {
-    vt_worker *w = j->worker;
+    vt_farm_worker *w = j->worker;
     vt_redis *to = w->commands;
     char result[VT_QUEUE_KEY_MAX], channel[VT_QUEUE_KEY_MAX];
     const char *life_s = j->status == VT_OK ? VT_QUEUE_RESULT_S : error_life_s;
@@ -150,7 +158,7 @@ static void deliver(struct job *j)
 
 static void answer(struct job *j)
 {
-    vt_worker *w = j->worker;
+    vt_farm_worker *w = j->worker;
     struct vt_buf text;
     vt_buf_init(&text, 2 * VT_QUEUE_JOB_MAX);
     vt_farm_answer_error("null", 0, &j->err, &text);
@@ -184,7 +192,7 @@ static void settle_failure(struct job *j)
 
 /* ---- verdicts ---- */
 
-static void take_done(vt_worker *w)
+static void take_done(vt_farm_worker *w)
 {
     pthread_mutex_lock(&w->lock);
     struct job *j = w->done;
@@ -206,7 +214,7 @@ static void take_done(vt_worker *w)
     }
 }
 
-static void destroy_unless_awaited(vt_worker *w)
+static void destroy_unless_awaited(vt_farm_worker *w)
 {
     pthread_mutex_lock(&w->lock);
     bool is_awaited = w->is_posted || w->n_judging > 0;
@@ -219,7 +227,7 @@ static void destroy_unless_awaited(vt_worker *w)
 
 static void on_done(void *arg)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     pthread_mutex_lock(&w->lock);
     w->is_posted = false;
     pthread_mutex_unlock(&w->lock);
@@ -234,7 +242,7 @@ static void on_done(void *arg)
 static void on_verdict(void *arg, vt_status status, const vt_err *err, const vt_verdict *v)
 {
     struct job *j = arg;
-    vt_worker *w = j->worker;
+    vt_farm_worker *w = j->worker;
     struct vt_buf text;
     j->status = status;
     if (status == VT_OK) {
@@ -260,7 +268,7 @@ static void on_verdict(void *arg, vt_status status, const vt_err *err, const vt_
 /* To the judge, once it is known that nobody has the answer. */
 static vt_status judge(struct job *j, vt_err *err)
 {
-    vt_worker *w = j->worker;
+    vt_farm_worker *w = j->worker;
     struct vt_eval_request r;
     char key[VT_EVAL_KEY_SIZE];
     if (!j->request.parsed)
@@ -280,7 +288,7 @@ static vt_status judge(struct job *j, vt_err *err)
 static void on_looked_up(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     struct job *j = arg;
-    vt_worker *w = j->worker;
+    vt_farm_worker *w = j->worker;
     struct vt_resp_reader r;
     struct vt_resp_item item;
     (void)err;
@@ -317,13 +325,13 @@ static bool copy_name(char *out, size_t size, const char *p, size_t len)
 }
 
 /* An entry that no job can be made of: nobody shall have it again. */
-static void throw_away(vt_worker *w, const char *entry)
+static void throw_away(vt_farm_worker *w, const char *entry)
 {
     vt_redis_say(w->commands, NULL, NULL, "XACK", w->jobs_key, VT_QUEUE_GROUP, entry, NULL);
     vt_redis_say(w->commands, NULL, NULL, "XDEL", w->jobs_key, entry, NULL);
 }
 
-static void take(vt_worker *w, const struct vt_queue_entry *e, int n_deliveries)
+static void take(vt_farm_worker *w, const struct vt_queue_entry *e, int n_deliveries)
 {
     char result[VT_QUEUE_KEY_MAX];
     if (is_held(w, e->id))
@@ -336,8 +344,7 @@ static void take(vt_worker *w, const struct vt_queue_entry *e, int n_deliveries)
     snprintf(j->entry, sizeof j->entry, "%s", e->id);
     if (!e->has_fields || !copy_name(j->rid, sizeof j->rid, e->rid, e->rid_len) ||
         !copy_name(j->key, sizeof j->key, e->key, e->key_len) ||
-        !copy_name(j->reply, sizeof j->reply, e->reply, e->reply_len) ||
-        strncmp(j->rid, j->key, strlen(j->key)) != 0) {
+        !copy_name(j->reply, sizeof j->reply, e->reply, e->reply_len) || strncmp(j->rid, j->key, strlen(j->key)) != 0) {
         throw_away(w, e->id);
         free(j);
         return;
@@ -350,8 +357,8 @@ static void take(vt_worker *w, const struct vt_queue_entry *e, int n_deliveries)
                     ? vt_fail(&j->err, VT_ELIMIT, "the job is larger than %d MB", VT_QUEUE_JOB_MAX >> 20)
                     : vt_farm_request_parse(e->job ? e->job : "", e->job_len, &j->request, &j->err);
     if (j->status == VT_OK && n_deliveries > MAX_DELIVERIES)
-        j->status = vt_fail(&j->err, VT_ELIMIT, "not judged: %d workers took this job and none came back with an answer",
-                            n_deliveries - 1);
+        j->status = vt_fail(&j->err, VT_ELIMIT,
+                            "not judged: %d workers took this job and none came back with an answer", n_deliveries - 1);
     if (j->status != VT_OK) {
         settle_failure(j);
         return;
@@ -361,7 +368,7 @@ static void take(vt_worker *w, const struct vt_queue_entry *e, int n_deliveries)
     vt_redis_say(w->commands, on_looked_up, j, "EXISTS", result, NULL);
 }
 
-static void take_entries(vt_worker *w, struct vt_resp_reader *r, int n_deliveries)
+static void take_entries(vt_farm_worker *w, struct vt_resp_reader *r, int n_deliveries)
 {
     struct vt_queue_entry e;
     struct vt_resp_item list;
@@ -375,7 +382,7 @@ static void take_entries(vt_worker *w, struct vt_resp_reader *r, int n_deliverie
 
 /* A job that was lost several times may kill whoever judges it, and what is judged beside it would share its fate: it
  * is judged alone. */
-static int room(const vt_worker *w)
+static int room(const vt_farm_worker *w)
 {
     for (const struct job *j = w->jobs; j; j = j->next)
         if (j->n_deliveries >= SUSPECT_DELIVERIES)
@@ -385,18 +392,18 @@ static int room(const vt_worker *w)
 
 static void on_again(void *arg)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     w->again = 0;
     go_on(w);
 }
 
-static void read_later(vt_worker *w)
+static void read_later(vt_farm_worker *w)
 {
     if (!w->again)
         w->again = vt_loop_after(w->o.loop, read_again_s, on_again, w);
 }
 
-static void make_group(vt_worker *w)
+static void make_group(vt_farm_worker *w)
 {
     struct vt_buf class;
     vt_err err;
@@ -412,7 +419,7 @@ static void make_group(vt_worker *w)
 
 static void on_read(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     w->is_reading = false;
     if (status == VT_OK) {
         struct vt_resp_reader r = *reply;
@@ -431,7 +438,7 @@ static void on_read(void *arg, vt_status status, const vt_err *err, const struct
     }
 }
 
-static void read_some(vt_worker *w)
+static void read_some(vt_farm_worker *w)
 {
     char count[16], block[16];
     snprintf(count, sizeof count, "%d", w->is_own_read ? room(w) : w->o.max_in_flight);
@@ -449,7 +456,7 @@ static void read_some(vt_worker *w)
 /* ---- taking over ---- */
 
 struct suspect {
-    vt_worker *worker;
+    vt_farm_worker *worker;
     char entry[VT_QUEUE_ENTRY_SIZE];
     int n_deliveries;
 };
@@ -457,7 +464,7 @@ struct suspect {
 static void on_claimed(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     struct suspect *s = arg;
-    vt_worker *w = s->worker;
+    vt_farm_worker *w = s->worker;
     (void)err;
     w->n_claiming--;
     if (status == VT_OK) {
@@ -472,7 +479,7 @@ static void on_claimed(void *arg, vt_status status, const vt_err *err, const str
 static void on_owner(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     struct suspect *s = arg;
-    vt_worker *w = s->worker;
+    vt_farm_worker *w = s->worker;
     struct vt_resp_item item;
     (void)err;
     struct vt_resp_reader r = reply ? *reply : (struct vt_resp_reader){0};
@@ -487,7 +494,7 @@ static void on_owner(void *arg, vt_status status, const vt_err *err, const struc
     vt_redis_say(w->commands, on_claimed, s, "XCLAIM", w->jobs_key, VT_QUEUE_GROUP, w->name, idle_ms, s->entry, NULL);
 }
 
-static void suspect(vt_worker *w, const struct vt_resp_item *entry, const char *owner, int64_t n_deliveries)
+static void suspect(vt_farm_worker *w, const struct vt_resp_item *entry, const char *owner, int64_t n_deliveries)
 {
     char own[VT_QUEUE_KEY_MAX];
     struct suspect *s = vt_alloc(sizeof *s);
@@ -506,7 +513,7 @@ static void suspect(vt_worker *w, const struct vt_resp_item *entry, const char *
 /* Entries that were given to somebody and not touched for a lease: id, owner, idle ms, deliveries. */
 static void on_pending(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     struct vt_resp_item list, entry, owner, idle, n;
     (void)err;
     struct vt_resp_reader r = reply ? *reply : (struct vt_resp_reader){0};
@@ -531,7 +538,7 @@ static void on_pending(void *arg, vt_status status, const vt_err *err, const str
 
 static void on_sweep(void *arg)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     char idle_ms[32], most[16];
     w->sweep = vt_loop_after(w->o.loop, w->o.lease_s / 2, on_sweep, w);
     if (room(w) <= 0 || w->is_stopping || w->n_claiming > 0)
@@ -544,7 +551,7 @@ static void on_sweep(void *arg)
 
 /* ---- the lease ---- */
 
-static void beat(vt_worker *w)
+static void beat(vt_farm_worker *w)
 {
     char life_ms[32], until[32], long_ago[32];
     snprintf(life_ms, sizeof life_ms, "%.0f", w->o.lease_s * 1e3);
@@ -558,7 +565,7 @@ static void beat(vt_worker *w)
 
 static void on_beat(void *arg)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     w->beat = vt_loop_after(w->o.loop, w->o.lease_s / 3, on_beat, w);
     beat(w);
     for (struct job *j = w->jobs, *next; j; j = next) {
@@ -573,7 +580,7 @@ static void on_beat(void *arg)
 
 static void commands_up(void *arg)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     note(w, "connected to the queue");
     make_group(w);
     beat(w);
@@ -587,12 +594,12 @@ static void commands_up(void *arg)
 
 static void reader_up(void *arg)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     w->is_reading = w->is_own_read = false;
     go_on(w);
 }
 
-static void end(vt_worker *w, vt_status status, const vt_err *err)
+static void end(vt_farm_worker *w, vt_status status, const vt_err *err)
 {
     if (w->is_ended)
         return;
@@ -604,7 +611,7 @@ static void end(vt_worker *w, vt_status status, const vt_err *err)
 
 static void on_down(void *arg, const vt_err *err, bool is_final)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     if (is_final)
         end(w, err->code, err);
     else
@@ -613,7 +620,7 @@ static void on_down(void *arg, const vt_err *err, bool is_final)
 
 static void reader_down(void *arg, const vt_err *err, bool is_final)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     w->is_reading = false;
     if (is_final)
         end(w, err->code, err);
@@ -621,7 +628,7 @@ static void reader_down(void *arg, const vt_err *err, bool is_final)
 
 /* ---- the whole ---- */
 
-static void go_on(vt_worker *w)
+static void go_on(vt_farm_worker *w)
 {
     if (w->is_ended)
         return;
@@ -634,24 +641,23 @@ static void go_on(vt_worker *w)
         read_some(w);
 }
 
-static vt_status open_connections(vt_worker *w, vt_err *err)
+static vt_status open_connections(vt_farm_worker *w, vt_err *err)
 {
-    struct vt_redis_opts o = {
-        .loop = w->o.loop, .address = w->o.address, .up = commands_up, .down = on_down, .arg = w};
+    struct vt_redis_opts o = {.loop = w->o.loop, .address = w->o.address, .up = commands_up, .down = on_down, .arg = w};
     VT_TRY(vt_redis_open(&o, &w->commands, err));
     o.up = reader_up;
     o.down = reader_down;
     return vt_redis_open(&o, &w->reader, err);
 }
 
-vt_status vt_worker_open(const struct vt_worker_opts *o, vt_worker **out, vt_err *err)
+vt_status vt_farm_worker_open(const struct vt_farm_worker_opts *o, vt_farm_worker **out, vt_err *err)
 {
     *out = NULL;
-    vt_worker *w = vt_alloc(sizeof *w);
+    vt_farm_worker *w = vt_alloc(sizeof *w);
     if (!w)
         return vt_fail(err, VT_ENOMEM, "no memory for a worker");
     w->o = *o;
-    w->o.max_in_flight = o->max_in_flight > 0 ? o->max_in_flight : DEFAULT_IN_FLIGHT;
+    w->o.max_in_flight = o->max_in_flight > 0 ? o->max_in_flight : vt_cpu_count() + AHEAD;
     w->o.lease_s = o->lease_s > 0 ? o->lease_s : default_lease_s;
     w->o.grace_s = o->grace_s > 0 ? o->grace_s : default_grace_s;
     w->post = (struct vt_post){.fn = on_done, .arg = w};
@@ -665,7 +671,7 @@ vt_status vt_worker_open(const struct vt_worker_opts *o, vt_worker **out, vt_err
         s = open_connections(w, err);
     }
     if (s != VT_OK) {
-        vt_worker_free(w);
+        vt_farm_worker_free(w);
         return s;
     }
     w->beat = vt_loop_after(o->loop, w->o.lease_s / 3, on_beat, w);
@@ -674,19 +680,19 @@ vt_status vt_worker_open(const struct vt_worker_opts *o, vt_worker **out, vt_err
     return VT_OK;
 }
 
-const char *vt_worker_name(const vt_worker *w)
+const char *vt_farm_worker_name(const vt_farm_worker *w)
 {
     return w->name;
 }
 
 static void on_grace(void *arg)
 {
-    vt_worker *w = arg;
+    vt_farm_worker *w = arg;
     w->grace = 0;
     end(w, VT_OK, NULL); /* what is still held is taken over when the lease has run out */
 }
 
-void vt_worker_stop(vt_worker *w)
+void vt_farm_worker_stop(vt_farm_worker *w)
 {
     if (w->is_stopping || w->is_ended)
         return;
@@ -700,7 +706,7 @@ void vt_worker_stop(vt_worker *w)
     go_on(w);
 }
 
-void vt_worker_free(vt_worker *w)
+void vt_farm_worker_free(vt_farm_worker *w)
 {
     vt_timer *const timers[] = {&w->beat, &w->sweep, &w->again, &w->grace};
     w->is_ended = w->is_freed = true;

@@ -256,7 +256,8 @@ static void take_reply(vt_redis *r, const struct vt_resp_reader *reply)
         w.done(w.arg, VT_OK, NULL, reply);
         return;
     }
-    (void)vt_fail(&err, VT_EINVAL, "the queue's server answers: %.*s", (int)(item.len < 300 ? item.len : 300), item.text);
+    (void)vt_fail(&err, VT_EINVAL, "the queue's server answers: %.*s", (int)(item.len < 300 ? item.len : 300),
+                  item.text);
     w.done(w.arg, VT_EINVAL, &err, NULL);
 }
 
@@ -322,7 +323,8 @@ static void on_greeted(void *arg, vt_status status, const vt_err *err, const str
         r->is_up = true;
         r->wait_s = first_wait_s;
         r->o.up(r->o.arg);
-    } else if (status == VT_EINVAL && !strstr(err->msg, "LOADING")) { /* LOADING: it reads its file, and will be there soon */
+    } else if (status == VT_EINVAL &&
+               !strstr(err->msg, "LOADING")) { /* LOADING: it reads its file, and will be there soon */
         (void)vt_fail(&r->why, VT_EINVAL, "%s%s", err->msg,
                       r->o.address->password ? "" : "; a password is given by ?password=FILE");
         r->is_refused = true;

@@ -124,9 +124,10 @@ vt_status vt_redis_address_read(const char *url, struct vt_redis_address *out, v
     while (which < 2 && strncmp(url, schemes[which], strlen(schemes[which])) != 0)
         which++;
     if (which == 2)
-        return vt_fail(err, VT_EINVAL, "a queue's address is redis://HOST[:PORT]/NAME, or rediss://… with TLS, not '%.60s'",
-                       url);
-    const char *p = url + strlen(schemes[which]), *end = p + strcspn(p, "?"), *slash = memchr(p, '/', (size_t)(end - p));
+        return vt_fail(err, VT_EINVAL,
+                       "a queue's address is redis://HOST[:PORT]/NAME, or rediss://… with TLS, not '%.60s'", url);
+    const char *p = url + strlen(schemes[which]), *end = p + strcspn(p, "?"),
+               *slash = memchr(p, '/', (size_t)(end - p));
     out->has_tls = which == 1;
     vt_status s = strlen(url) > 16 * MAX_PART ? vt_fail(err, VT_ELIMIT, "the address of a queue is too long") : VT_OK;
     if (s == VT_OK && !slash)

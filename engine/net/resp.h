@@ -25,8 +25,8 @@ void vt_resp_command(struct vt_buf *out, const struct vt_resp_word *word, size_t
 
 /* Where a scan of a reply that is not whole yet stands; zero at its beginning. */
 struct vt_resp_scan {
-    size_t at;                           /* bytes understood */
-    uint32_t open[VT_RESP_MAX_DEPTH];    /* items that the lists around `at` still want */
+    size_t at;                        /* bytes understood */
+    uint32_t open[VT_RESP_MAX_DEPTH]; /* items that the lists around `at` still want */
     int depth;
 };
 /* *is_whole: the first s->at bytes are a reply. Else call again with the same bytes and more behind them. EFORMAT: no

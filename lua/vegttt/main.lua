@@ -222,7 +222,7 @@ local function run_experiment(e, flags, given, file, words)
   local is_of_tasks = not cells and params.are_of_tasks(e.params)
   e = cells or e
   session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
-    unsafe_jail = flags["unsafe-jail"], chat = flags.chat, trace_http = flags["trace-http"] }
+    unsafe_jail = flags["unsafe-jail"], queue = flags.queue, chat = flags.chat, trace_http = flags["trace-http"] }
   local values, origins = params.resolve(e.params, given, "flag")
   if is_of_tasks then inputs.collect(tasks.get, values) end -- also where the script has no plan that asks for them
   local name_problem = flags.run and run.name_problem(flags.run)

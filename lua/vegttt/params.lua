@@ -42,6 +42,7 @@ params.flags = {
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
   { "trace-http", "FILE", "append every HTTP exchange with a served model to this file, keys masked" },
   { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
+  { "queue", "ADDRESS", "workers of this queue judge (redis://HOST[:PORT]/NAME; `vegttt worker --help`)" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
 }
 

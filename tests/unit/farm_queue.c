@@ -248,8 +248,8 @@ static void refused(void)
     CHECK(!e);
 }
 
-static const struct test_case cases[] = {TEST(verdicts), TEST(taken_over), TEST(given_back), TEST(failures),
-                                         TEST(withdrawn), TEST(forgotten), TEST(refused)};
+static const struct test_case cases[] = {TEST(verdicts),  TEST(taken_over), TEST(given_back), TEST(failures),
+                                         TEST(withdrawn), TEST(forgotten),  TEST(refused)};
 
 int main(int argc, char **argv)
 {

@@ -64,7 +64,8 @@ static inline bool answers(int port)
 static inline void redis_start(struct redis *r)
 {
     char port[16];
-    const char *server = access("/usr/bin/redis-server", X_OK) == 0 ? "/usr/bin/redis-server" : "/usr/bin/valkey-server";
+    const char *server =
+        access("/usr/bin/redis-server", X_OK) == 0 ? "/usr/bin/redis-server" : "/usr/bin/valkey-server";
     snprintf(port, sizeof port, "%d", r->port);
     fflush(stdout);
     r->pid = fork();
@@ -72,9 +73,14 @@ static inline void redis_start(struct redis *r)
         int quiet = open("/dev/null", O_WRONLY);
         dup2(quiet, 1);
         dup2(quiet, 2);
-        const char *argv[] = {server,  "--port",        port, "--bind",       "127.0.0.1", "--dir", r->folder,
-                              "--save", "",             "--appendonly", "yes", "--appendfsync", "always",
-                              r->has_password ? "--requirepass" : NULL, "a password", NULL};
+        const char *argv[] = {server,       "--port",
+                              port,         "--bind",
+                              "127.0.0.1",  "--dir",
+                              r->folder,    "--save",
+                              "",           "--appendonly",
+                              "yes",        "--appendfsync",
+                              "always",     r->has_password ? "--requirepass" : NULL,
+                              "a password", NULL};
         execv(server, (char *const *)(uintptr_t)argv);
         _exit(127);
     }
@@ -128,7 +134,7 @@ static const struct vt_eval_class stub_class = {"c", "cpu", "stub-1", "012345678
 
 struct stub {
     vt_loop *loop;
-    vt_worker *worker;
+    vt_farm_worker *worker;
     double delay_s;
     bool is_over;
 };
@@ -157,9 +163,10 @@ static inline void stub_end(struct stub_job *j, vt_status status)
             *p = j->next;
             break;
         }
-    snprintf(record, sizeof record,
-             "{\"key\":\"%s\",\"status\":\"correct_fast\",\"correct\":true,\"speedup\":%d.5,\"feedback\":\"It is fine.\"}",
-             j->key, atoi(j->code + 3));
+    snprintf(
+        record, sizeof record,
+        "{\"key\":\"%s\",\"status\":\"correct_fast\",\"correct\":true,\"speedup\":%d.5,\"feedback\":\"It is fine.\"}",
+        j->key, atoi(j->code + 3));
     const vt_verdict v = {.json = record, .correct = true};
     if (status != VT_OK)
         (void)vt_fail(&err, status, "the stub was told so");
@@ -198,7 +205,7 @@ static inline void stub_withdraw(void *arg, void *done_arg)
         }
 }
 
-static inline void stub_ended(void *arg, vt_status status, const vt_err *err, const struct vt_worker_count *count)
+static inline void stub_ended(void *arg, vt_status status, const vt_err *err, const struct vt_farm_worker_count *count)
 {
     struct stub *s = arg;
     (void)status, (void)err, (void)count;
@@ -209,7 +216,7 @@ static inline void stub_signal(void *arg, int signo)
 {
     struct stub *s = arg;
     (void)signo;
-    vt_worker_stop(s->worker);
+    vt_farm_worker_stop(s->worker);
 }
 
 /* What the program is when it is started as a worker: PROGRAM worker URL LEASE DELAY IN_FLIGHT. */
@@ -222,22 +229,22 @@ static inline int worker_main(char **argv)
     if (vt_redis_address_read(argv[2], &address, &err) != VT_OK || vt_loop_new(&s.loop, &err) != VT_OK ||
         vt_loop_on_signal(s.loop, stub_signal, &s, &err) != VT_OK)
         return 2;
-    const struct vt_worker_opts o = {.loop = s.loop,
-                                     .address = &address,
-                                     .class = stub_class,
-                                     .judge = {&s, stub_submit, stub_withdraw},
-                                     .key = stub_key,
-                                     .max_in_flight = atoi(argv[5]),
-                                     .lease_s = atof(argv[3]),
-                                     .grace_s = 5,
-                                     .ended = stub_ended,
-                                     .arg = &s};
-    if (vt_worker_open(&o, &s.worker, &err) != VT_OK)
+    const struct vt_farm_worker_opts o = {.loop = s.loop,
+                                          .address = &address,
+                                          .class = stub_class,
+                                          .judge = {&s, stub_submit, stub_withdraw},
+                                          .key = stub_key,
+                                          .max_in_flight = atoi(argv[5]),
+                                          .lease_s = atof(argv[3]),
+                                          .grace_s = 5,
+                                          .ended = stub_ended,
+                                          .arg = &s};
+    if (vt_farm_worker_open(&o, &s.worker, &err) != VT_OK)
         return 2;
     while (!s.is_over)
         if (vt_loop_turn(s.loop, -1, &n, &err) != VT_OK)
             return 3;
-    vt_worker_free(s.worker);
+    vt_farm_worker_free(s.worker);
     vt_loop_free(s.loop);
     vt_redis_address_free(&address);
     return 0;
