@@ -20,11 +20,11 @@ local early_s = 120 -- how long before its end Slurm tells a worker
 
 -- ── the machine ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- What a command printed, and whether it went well.
+-- What a command printed, in one line, and whether it went well.
 local function output_of(command)
   local pipe = io.popen(command .. " 2>&1", "r")
-  local text = pipe:read "a"
-  return text:gsub("%s+$", ""), pipe:close() == true
+  local text = pipe:read("a"):gsub("%s+$", ""):gsub("%s*\n%s*", "; ")
+  return text, pipe:close() == true
 end
 
 local function need_program(name, why)
