@@ -82,8 +82,8 @@ void vt_lua_close_evals(vt_bind *b)
     b->evals = NULL;
 }
 
-/* core.eval_open{ store, cc, n_build, secret, unsafe_jail, tier, queue } -> handle, { version, machine }. With a queue's
- * address its workers judge, and of the rest nothing counts. */
+/* core.eval_open{ store, cc, n_build, secret, unsafe_jail, tier, queue } -> handle, { version, machine }. With a
+ * queue's address its workers judge, and of the rest nothing counts. */
 static int l_open(lua_State *L)
 {
     vt_err err;
@@ -346,11 +346,17 @@ static int l_cancel(lua_State *L)
 /* malformed: the status of an answer without code. */
 void vt_lua_add_eval(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"eval_open", l_open},     {"eval_identity", l_identity},
-                                         {"eval_submit", l_submit}, {"eval_key", l_key},
-                                         {"eval_cancel", l_cancel}, {"eval_queue", l_queue}, {"assemble", l_assemble},
-                                         {"extract", l_extract},    {"prompt", l_prompt},
-                                         {"eval_tiers", l_tiers},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"eval_open", l_open},
+                                         {"eval_identity", l_identity},
+                                         {"eval_submit", l_submit},
+                                         {"eval_key", l_key},
+                                         {"eval_cancel", l_cancel},
+                                         {"eval_queue", l_queue},
+                                         {"assemble", l_assemble},
+                                         {"extract", l_extract},
+                                         {"prompt", l_prompt},
+                                         {"eval_tiers", l_tiers},
+                                         {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

@@ -7,10 +7,10 @@
  * failures are kept in the content store; a correct kernel is checked again on this process's own secrets every time.
  */
 #include "eval/judge.h"
-#include "eval/eval.h"
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "eval/eval.h"
 #include "eval/rounds.h"
 #include "eval/timing.h"
 #include <math.h>

@@ -15,7 +15,7 @@
 #include "farm/ask.h"
 #include "base/alloc.h"
 #include "base/clock.h"
-#include "base/json.h"
+#include "farm/answer.h"
 #include "farm/queue.h"
 #include "farm/request.h"
 #include "net/net.h"
@@ -41,9 +41,7 @@ struct job {
     bool is_withdrawn; /* under the lock */
     bool is_entered, was_missing;
     char key[VT_EVAL_KEY_SIZE], rid[VT_QUEUE_RID_SIZE], entry[VT_QUEUE_ENTRY_SIZE];
-    /* the request, owned */
-    struct vt_eval_request r;
-    char *code, *tier, *scale, *confirms;
+    struct vt_farm_request request;
 };
 
 struct list {
@@ -100,11 +98,7 @@ static void list_take(struct list *l, struct job *j)
 
 static void free_job(struct job *j)
 {
-    vt_task_unref(j->r.task);
-    free(j->code);
-    free(j->tier);
-    free(j->scale);
-    free(j->confirms);
+    vt_farm_request_free(&j->request);
     free(j);
 }
 
@@ -151,46 +145,15 @@ static void cancel_job(struct job *j)
 
 /* ---- answers ---- */
 
-/* What an answer's code says; a word that is none is the queue's fault. */
-static vt_status status_of(const char *code)
-{
-    static const vt_status all[] = {VT_EINVAL, VT_EFORMAT, VT_ELIMIT,   VT_EUNSUPPORTED, VT_ENOENT,
-                                    VT_ENOMEM, VT_EIO,     VT_ETIMEOUT, VT_EJAIL};
-    for (size_t i = 0; code && i < sizeof all / sizeof all[0]; i++)
-        if (strcmp(code, vt_status_name(all[i])) == 0)
-            return all[i];
-    return VT_EFORMAT;
-}
-
-static vt_status verdict_of(struct job *j, const char *text, size_t len, struct vt_buf *record, vt_json **root,
-                            vt_verdict *v, vt_err *err)
-{
-    VT_TRY(vt_json_parse(text, len, "an answer from the queue", root, err));
-    const char *sentence = vt_json_str(vt_json_get(*root, "error"), NULL);
-    const char *code = vt_json_str(vt_json_get(*root, "code"), NULL);
-    if (!vt_json_get(*root, "status")) {
-        return vt_fail(err, status_of(code), "%s", sentence ? sentence : "the queue has an answer without a verdict");
-    }
-    VT_TRY(vt_record_verdict(*root, v, err));
-    if (strcmp(vt_json_str(vt_json_get(*root, "key"), ""), j->key) != 0)
-        return vt_fail(err, VT_EFORMAT, "the queue answers a request with the verdict of another one");
-    VT_TRY(vt_json_write(*root, false, record, err));
-    v->json = record->p;
-    v->feedback = vt_json_str(vt_json_get(*root, "feedback"), "");
-    return VT_OK;
-}
-
 static void take_answer(struct job *j, const char *text, size_t len)
 {
     vt_err err;
-    vt_verdict v;
-    vt_json *root = NULL;
-    struct vt_buf record;
-    vt_buf_init(&record, VT_QUEUE_JOB_MAX);
-    vt_status s = verdict_of(j, text, len, &record, &root, &v, &err);
-    finish(j, s, s == VT_OK ? NULL : &err, s == VT_OK ? &v : NULL);
-    vt_buf_free(&record);
-    vt_json_free(root);
+    struct vt_farm_answer answer;
+    vt_status s = vt_farm_answer_read(text, len, &answer, &err);
+    if (s == VT_OK && strcmp(answer.key, j->key) != 0)
+        s = vt_fail(&err, VT_EFORMAT, "the queue answers a request with the verdict of another one");
+    finish(j, s, s == VT_OK ? NULL : &err, s == VT_OK ? &answer.verdict : NULL);
+    vt_farm_answer_free(&answer);
 }
 
 /* ---- entering ---- */
@@ -219,9 +182,11 @@ static void enter(struct job *j)
 {
     struct ask *a = j->ask;
     struct vt_buf text;
+    struct vt_eval_request r;
     vt_err err;
     vt_buf_init(&text, VT_QUEUE_JOB_MAX);
-    vt_status s = vt_farm_request_write(&j->r, &text, &err);
+    vt_farm_request_fill(&j->request, j->request.parsed, &r);
+    vt_status s = vt_farm_request_write(&r, &text, &err);
     if (s != VT_OK) {
         vt_buf_free(&text);
         finish(j, s, &err, NULL);
@@ -447,46 +412,6 @@ static void news_up(void *arg)
 
 /* ---- which class ---- */
 
-static vt_status choose_class(struct ask *a, const struct vt_resp_reader *reply, vt_err *err)
-{
-    struct vt_resp_reader r = *reply;
-    struct vt_resp_item list, id, text;
-    char shown[400] = "";
-    size_t n = 0, at = 0;
-    if (!vt_resp_expect(&r, VT_RESP_LIST, &list))
-        return vt_fail(err, VT_EFORMAT, "the queue does not say which workers it has had");
-    for (int64_t i = 0; i + 1 < list.number; i += 2) {
-        char name[VT_QUEUE_CLASS_SIZE];
-        struct vt_queue_class c;
-        if (!vt_resp_expect(&r, VT_RESP_TEXT, &id) || !vt_resp_expect(&r, VT_RESP_TEXT, &text))
-            break;
-        snprintf(name, sizeof name, "%.*s", (int)(id.len < 16 ? id.len : 16), id.text);
-        VT_TRY(vt_queue_class_read(name, text.text, text.len, &c, err));
-        bool is_it = !a->address.class_wanted || strcmp(a->address.class_wanted, name) == 0;
-        if (at < sizeof shown)
-            at += (size_t)snprintf(shown + at, sizeof shown - at, "%s%s (%s, %s)", at ? ", " : "", name, c.evaluator,
-                                   c.machine);
-        if (is_it && n++ == 0)
-            a->class = c;
-        else
-            vt_queue_class_free(&c);
-    }
-    if (n == 1)
-        return VT_OK;
-    vt_queue_class_free(&a->class);
-    if (n > 1)
-        return vt_fail(err, VT_EINVAL,
-                       "the queue '%s' has had workers whose times cannot be compared: %s; say which by ?class=CLASS",
-                       a->address.name, shown);
-    if (at)
-        return vt_fail(err, VT_ENOENT, "the queue '%s' has had no worker of class %s, only of %s", a->address.name,
-                       a->address.class_wanted, shown);
-    return vt_fail(err, VT_ENOENT,
-                   "no worker has come to the queue '%s' yet, so nobody knows what its verdicts would be; start one: "
-                   "vegttt worker --queue ADDRESS",
-                   a->address.name);
-}
-
 static void use_class(struct ask *a)
 {
     vt_queue_class_lend(&a->class, &a->lent);
@@ -501,7 +426,7 @@ static void on_classes(void *arg, vt_status status, const vt_err *err, const str
     if (status == VT_ENET || status == VT_ECANCELLED)
         return;
     if (status == VT_OK) {
-        status = choose_class(a, reply, &why);
+        status = vt_queue_class_choose(&a->address, reply, &a->class, &why);
         err = &why;
     }
     if (status != VT_OK) {
@@ -619,27 +544,6 @@ static void close_ask(vt_eval *door)
 
 /* ---- the door ---- */
 
-static vt_status copy_text(const char *from, char **to, const char **lent, vt_err *err)
-{
-    if (from && !(*to = vt_strdup(from)))
-        return vt_fail(err, VT_ENOMEM, "no memory for a request");
-    *lent = *to;
-    return VT_OK;
-}
-
-static vt_status copy_request(struct job *j, const struct vt_eval_request *r, vt_err *err)
-{
-    j->r = *r;
-    j->r.task = vt_task_ref(r->task);
-    if (!(j->code = vt_alloc(r->code_len + 1)))
-        return vt_fail(err, VT_ENOMEM, "no memory for a request");
-    memcpy(j->code, r->code, r->code_len);
-    j->r.code = j->code;
-    VT_TRY(copy_text(r->tier, &j->tier, &j->r.tier, err));
-    VT_TRY(copy_text(r->scale, &j->scale, &j->r.scale, err));
-    return copy_text(r->confirms, &j->confirms, &j->r.confirms, err);
-}
-
 static void post_sending(struct ask *a) /* with the lock held */
 {
     if (!a->is_posted)
@@ -666,7 +570,7 @@ static vt_status submit(vt_eval *door, const struct vt_eval_request *r, vt_eval_
     char own[VT_QUEUE_CLASS_SIZE] = "";
     vt_status s = key(door, r, j->key, err);
     if (s == VT_OK)
-        s = copy_request(j, r, err);
+        s = vt_farm_request_copy(r, &j->request, err);
     if (s == VT_OK && r->fresh)
         s = vt_queue_new_name(own, err);
     snprintf(j->rid, sizeof j->rid, "%s%s%s", j->key, r->fresh ? "-" : "", own);

@@ -52,17 +52,31 @@ vt_status vt_queue_class_read(const char *id, const char *text, size_t len, stru
 void vt_queue_class_free(struct vt_queue_class *c);
 void vt_queue_class_lend(const struct vt_queue_class *c, struct vt_eval_class *out);
 
+/* Says that there are workers of this class and makes their stream, which may be there. */
+void vt_queue_announce(vt_redis *r, const struct vt_redis_address *a, const struct vt_eval_class *c);
+/* The class to be asked, from the answer to HGETALL: the wanted one, or the only one. */
+vt_status vt_queue_class_choose(const struct vt_redis_address *a, const struct vt_resp_reader *reply,
+                                struct vt_queue_class *out, vt_err *err) VT_MUST_USE;
+
 /* A name that nobody else has: 16 hexadecimal digits. */
 vt_status vt_queue_new_name(char out[VT_QUEUE_CLASS_SIZE], vt_err *err) VT_MUST_USE;
 
-/* One entry of a stream, lent from a reply. */
+/* One entry of a stream; its job is lent from the reply. */
 struct vt_queue_entry {
     char id[VT_QUEUE_ENTRY_SIZE];
-    bool has_fields; /* false: it was withdrawn after somebody took it */
-    const char *rid, *reply, *key, *job;
-    size_t rid_len, reply_len, key_len, job_len;
+    bool is_job; /* false: it was withdrawn after somebody took it, or is none */
+    char rid[VT_QUEUE_RID_SIZE], reply[VT_QUEUE_CLASS_SIZE], key[VT_EVAL_KEY_SIZE];
+    const char *job;
+    size_t job_len;
 };
 /* The next entry of a list of entries; false where the reader stands at none. */
 bool vt_queue_entry_next(struct vt_resp_reader *r, struct vt_queue_entry *out);
+
+/* One that was given to somebody (XPENDING), and how often it was given to anybody. */
+struct vt_queue_pending {
+    char entry[VT_QUEUE_ENTRY_SIZE], owner[64];
+    int n_deliveries;
+};
+bool vt_queue_pending_next(struct vt_resp_reader *r, struct vt_queue_pending *out);
 
 #endif

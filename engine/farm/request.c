@@ -307,3 +307,22 @@ vt_status vt_farm_request_write(const struct vt_eval_request *r, struct vt_buf *
     vt_buf_putc(out, '}');
     return vt_buf_check(out, "a request", err);
 }
+
+vt_status vt_farm_request_copy(const struct vt_eval_request *r, struct vt_farm_request *out, vt_err *err)
+{
+    *out = (struct vt_farm_request){.parsed = vt_task_ref(r->task),
+                                    .code = vt_strndup(r->code, r->code_len),
+                                    .code_len = r->code_len,
+                                    .is_answer = r->extract,
+                                    .is_fresh = r->fresh,
+                                    .skip_timing = r->skip_timing,
+                                    .replicate = r->replicate,
+                                    .protocol = r->protocol};
+    VT_TRY(out->code ? VT_OK : vt_fail(err, VT_ENOMEM, "no memory for a request"));
+    const char *const texts[] = {r->tier, r->scale, r->confirms};
+    char **const to[] = {&out->tier, &out->scale, &out->confirms};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i])
+            VT_TRY(copy(texts[i], to[i], err));
+    return VT_OK;
+}

@@ -34,6 +34,8 @@ struct vt_farm_request {
  * initialised here and freed by the caller whatever comes back. */
 vt_status vt_farm_request_parse(const char *text, size_t len, struct vt_farm_request *out, vt_err *err) VT_MUST_USE;
 void vt_farm_request_free(struct vt_farm_request *r);
+/* A copy of what somebody asks of an evaluator; its task stands in `parsed`. Freed whatever comes back. */
+vt_status vt_farm_request_copy(const struct vt_eval_request *r, struct vt_farm_request *out, vt_err *err) VT_MUST_USE;
 /* The text of a request as it crosses a queue: without an id, its task as a document, its tier and scale as given. */
 vt_status vt_farm_request_write(const struct vt_eval_request *r, struct vt_buf *out, vt_err *err) VT_MUST_USE;
 /* As the evaluator takes it; lends from *r and `task`. */

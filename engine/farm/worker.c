@@ -156,6 +156,16 @@ static void deliver(struct job *j)
     vt_redis_say(to, on_delivered, j, "EXEC", NULL);
 }
 
+/* What could not be written before. */
+static void deliver_all(vt_farm_worker *w)
+{
+    for (struct job *j = w->jobs, *next; j; j = next) {
+        next = j->next;
+        if (j->stage == DELIVERING)
+            deliver(j);
+    }
+}
+
 static void answer(struct job *j)
 {
     vt_farm_worker *w = j->worker;
@@ -315,15 +325,6 @@ static void on_looked_up(void *arg, vt_status status, const vt_err *err, const s
         settle_failure(j);
 }
 
-static bool copy_name(char *out, size_t size, const char *p, size_t len)
-{
-    if (!p || len == 0 || len >= size || memchr(p, '\0', len))
-        return false;
-    memcpy(out, p, len);
-    out[len] = '\0';
-    return true;
-}
-
 /* An entry that no job can be made of: nobody shall have it again. */
 static void throw_away(vt_farm_worker *w, const char *entry)
 {
@@ -336,26 +337,26 @@ static void take(vt_farm_worker *w, const struct vt_queue_entry *e, int n_delive
     char result[VT_QUEUE_KEY_MAX];
     if (is_held(w, e->id))
         return;
+    if (!e->is_job) {
+        throw_away(w, e->id);
+        return;
+    }
     struct job *j = vt_alloc(sizeof *j);
     if (!j)
         return; /* still ours by the server's account: read again with the next look at our own */
     j->worker = w;
     j->n_deliveries = n_deliveries;
-    snprintf(j->entry, sizeof j->entry, "%s", e->id);
-    if (!e->has_fields || !copy_name(j->rid, sizeof j->rid, e->rid, e->rid_len) ||
-        !copy_name(j->key, sizeof j->key, e->key, e->key_len) ||
-        !copy_name(j->reply, sizeof j->reply, e->reply, e->reply_len) || strncmp(j->rid, j->key, strlen(j->key)) != 0) {
-        throw_away(w, e->id);
-        free(j);
-        return;
-    }
+    memcpy(j->entry, e->id, sizeof j->entry);
+    memcpy(j->rid, e->rid, sizeof j->rid);
+    memcpy(j->key, e->key, sizeof j->key);
+    memcpy(j->reply, e->reply, sizeof j->reply);
     j->next = w->jobs;
     w->jobs = j;
     w->n_held++;
     w->count.n_taken++;
     j->status = e->job_len > VT_QUEUE_JOB_MAX
                     ? vt_fail(&j->err, VT_ELIMIT, "the job is larger than %d MB", VT_QUEUE_JOB_MAX >> 20)
-                    : vt_farm_request_parse(e->job ? e->job : "", e->job_len, &j->request, &j->err);
+                    : vt_farm_request_parse(e->job, e->job_len, &j->request, &j->err);
     if (j->status == VT_OK && n_deliveries > MAX_DELIVERIES)
         j->status = vt_fail(&j->err, VT_ELIMIT,
                             "not judged: %d workers took this job and none came back with an answer", n_deliveries - 1);
@@ -403,20 +404,6 @@ static void read_later(vt_farm_worker *w)
         w->again = vt_loop_after(w->o.loop, read_again_s, on_again, w);
 }
 
-static void make_group(vt_farm_worker *w)
-{
-    struct vt_buf class;
-    vt_err err;
-    char classes[VT_QUEUE_KEY_MAX];
-    vt_buf_init(&class, 64 << 10);
-    if (vt_queue_class_write(&w->o.class, &class, &err) == VT_OK) {
-        vt_queue_name(w->o.address, "classes", NULL, classes);
-        vt_redis_say(w->commands, NULL, NULL, "HSET", classes, w->class_id, class.p, NULL);
-    }
-    vt_buf_free(&class);
-    vt_redis_say(w->commands, NULL, NULL, "XGROUP", "CREATE", w->jobs_key, VT_QUEUE_GROUP, "0", "MKSTREAM", NULL);
-}
-
 static void on_read(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     vt_farm_worker *w = arg;
@@ -431,7 +418,7 @@ static void on_read(void *arg, vt_status status, const vt_err *err, const struct
         go_on(w);
     } else if (status == VT_EINVAL) { /* the stream is gone with all that the server knew */
         if (strstr(err->msg, "NOGROUP"))
-            make_group(w);
+            vt_queue_announce(w->commands, w->o.address, &w->o.class);
         else
             note(w, err->msg);
         read_later(w);
@@ -494,44 +481,34 @@ static void on_owner(void *arg, vt_status status, const vt_err *err, const struc
     vt_redis_say(w->commands, on_claimed, s, "XCLAIM", w->jobs_key, VT_QUEUE_GROUP, w->name, idle_ms, s->entry, NULL);
 }
 
-static void suspect(vt_farm_worker *w, const struct vt_resp_item *entry, const char *owner, int64_t n_deliveries)
+static void suspect(vt_farm_worker *w, const struct vt_queue_pending *p)
 {
     char own[VT_QUEUE_KEY_MAX];
     struct suspect *s = vt_alloc(sizeof *s);
     if (!s)
         return;
-    *s = (struct suspect){.worker = w, .n_deliveries = n_deliveries < 1000 ? (int)n_deliveries : 1000};
-    if (!copy_name(s->entry, sizeof s->entry, entry->text, entry->len)) {
-        free(s);
-        return;
-    }
-    vt_queue_name(w->o.address, "worker", owner, own);
+    *s = (struct suspect){.worker = w, .n_deliveries = p->n_deliveries};
+    memcpy(s->entry, p->entry, sizeof s->entry);
+    vt_queue_name(w->o.address, "worker", p->owner, own);
     w->n_claiming++;
     vt_redis_say(w->commands, on_owner, s, "EXISTS", own, NULL);
 }
 
-/* Entries that were given to somebody and not touched for a lease: id, owner, idle ms, deliveries. */
+/* Entries that were given to somebody and not touched for a lease. */
 static void on_pending(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     vt_farm_worker *w = arg;
-    struct vt_resp_item list, entry, owner, idle, n;
+    struct vt_resp_item list;
+    struct vt_queue_pending p;
     (void)err;
     struct vt_resp_reader r = reply ? *reply : (struct vt_resp_reader){0};
     if (status != VT_OK || !vt_resp_expect(&r, VT_RESP_LIST, &list))
         return;
-    int left = room(w);
-    for (int64_t i = 0; i < list.number && left > 0; i++) {
-        char name[64];
-        if (!vt_resp_expect(&r, VT_RESP_LIST, &idle) || !vt_resp_expect(&r, VT_RESP_TEXT, &entry) ||
-            !vt_resp_expect(&r, VT_RESP_TEXT, &owner) || !vt_resp_expect(&r, VT_RESP_INT, &idle) ||
-            !vt_resp_expect(&r, VT_RESP_INT, &n))
-            return;
-        if (!copy_name(name, sizeof name, owner.text, owner.len) || strcmp(name, w->name) == 0)
+    for (int left = room(w); left > 0 && vt_queue_pending_next(&r, &p);) {
+        bool is_suspect = p.n_deliveries + 1 >= SUSPECT_DELIVERIES;
+        if (strcmp(p.owner, w->name) == 0 || (is_suspect && w->n_held + w->n_claiming > 0))
             continue;
-        bool is_suspect = n.number + 1 >= SUSPECT_DELIVERIES;
-        if (is_suspect && w->n_held + w->n_claiming > 0)
-            continue;
-        suspect(w, &entry, name, n.number);
+        suspect(w, &p);
         left = is_suspect ? 0 : left - 1;
     }
 }
@@ -568,11 +545,7 @@ static void on_beat(void *arg)
     vt_farm_worker *w = arg;
     w->beat = vt_loop_after(w->o.loop, w->o.lease_s / 3, on_beat, w);
     beat(w);
-    for (struct job *j = w->jobs, *next; j; j = next) {
-        next = j->next;
-        if (j->stage == DELIVERING)
-            deliver(j);
-    }
+    deliver_all(w);
     go_on(w);
 }
 
@@ -582,13 +555,9 @@ static void commands_up(void *arg)
 {
     vt_farm_worker *w = arg;
     note(w, "connected to the queue");
-    make_group(w);
+    vt_queue_announce(w->commands, w->o.address, &w->o.class);
     beat(w);
-    for (struct job *j = w->jobs, *next; j; j = next) {
-        next = j->next;
-        if (j->stage == DELIVERING)
-            deliver(j);
-    }
+    deliver_all(w);
     go_on(w);
 }
 

@@ -81,7 +81,7 @@ int main(int argc, char **argv)
     if (argc == 6 && strcmp(argv[1], "worker") == 0)
         return worker_main(argv);
     signal(SIGPIPE, SIG_IGN);
-    const int many = argc > 1 ? atoi(argv[1]) : 100000;
+    const int many = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 100000;
     struct redis r;
     vt_task *t = fixture_task("relu");
     if (!redis_is_installed()) {

@@ -166,7 +166,7 @@ static inline void stub_end(struct stub_job *j, vt_status status)
     snprintf(
         record, sizeof record,
         "{\"key\":\"%s\",\"status\":\"correct_fast\",\"correct\":true,\"speedup\":%d.5,\"feedback\":\"It is fine.\"}",
-        j->key, atoi(j->code + 3));
+        j->key, (int)strtol(j->code + 3, NULL, 10));
     const vt_verdict v = {.json = record, .correct = true};
     if (status != VT_OK)
         (void)vt_fail(&err, status, "the stub was told so");
@@ -225,7 +225,7 @@ static inline int worker_main(char **argv)
     vt_err err;
     int n;
     struct vt_redis_address address;
-    struct stub s = {.delay_s = atof(argv[4])};
+    struct stub s = {.delay_s = strtod(argv[4], NULL)};
     if (vt_redis_address_read(argv[2], &address, &err) != VT_OK || vt_loop_new(&s.loop, &err) != VT_OK ||
         vt_loop_on_signal(s.loop, stub_signal, &s, &err) != VT_OK)
         return 2;
@@ -234,8 +234,8 @@ static inline int worker_main(char **argv)
                                           .class = stub_class,
                                           .judge = {&s, stub_submit, stub_withdraw},
                                           .key = stub_key,
-                                          .max_in_flight = atoi(argv[5]),
-                                          .lease_s = atof(argv[3]),
+                                          .max_in_flight = (int)strtol(argv[5], NULL, 10),
+                                          .lease_s = strtod(argv[3], NULL),
                                           .grace_s = 5,
                                           .ended = stub_ended,
                                           .arg = &s};
