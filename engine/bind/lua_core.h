@@ -38,8 +38,8 @@ struct vt_bind {
     struct vt_op *done_first, *done_last; /* delivered, not yet seen by core.turn */
     struct vt_part *part_first, *part_last;
     size_t n_running;
-    size_t n_below;                 /* operations of its cells that were not delivered yet */
-    struct vt_bind *parent;         /* of a cell's state (lua_cell.h); NULL: the engine's own */
+    size_t n_below;         /* operations of its cells that were not delivered yet */
+    struct vt_bind *parent; /* of a cell's state (lua_cell.h); NULL: the engine's own */
     /* Makes the state of a bind without parts, with the C half and the Lua half to be required. parent lends what a
      * process has one of (loop, lease, host, warden); NULL: b has its own already. A pointer, since what a state holds
      * can open others. lua_state.c */
