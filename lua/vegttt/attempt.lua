@@ -38,7 +38,7 @@ local function need_cells(r)
   local failed = r.failed_cells
   if not failed then return end
   errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first%s: %s")
-    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first))
+    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first), { cause = failed.first })
 end
 
 ---What the main task of a run does.

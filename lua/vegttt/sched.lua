@@ -160,7 +160,7 @@ end
 ---Error handler of task bodies: keeps vt.Error objects, makes one of everything else, and keeps the traceback.
 function sched.wrap_error(e)
   if not errors.is(e) then
-    e = errors.new { kind = "script", op = "main", message = tostring(e), cause = type(e) ~= "string" and e or nil,
+    e = errors.new { kind = "script", op = "main", message = errors.text(e), cause = type(e) ~= "string" and e or nil,
       retryable = false }
   end
   local trace = errors.traceback()

@@ -58,11 +58,12 @@ local function cell_name(c)
   return #parts > 0 and table.concat(parts, ", ") or "the only one"
 end
 
--- The folders of the runs that a cell of `parent` is a part of.
-local function dirs_of(parent)
-  local dirs = table.move(parent.options.dirs or {}, 1, #(parent.options.dirs or {}), 1, {})
-  dirs[#dirs + 1] = parent.dir
-  return dirs
+-- The runs that a cell of `parent` is a part of.
+local function with_parents(parent)
+  local above = parent.options.parents or {}
+  local out = table.move(above, 1, #above, 1, {})
+  out[#out + 1] = { id = parent.id, dir = parent.dir }
+  return out
 end
 
 -- A cell may use what is left of its parent's budget: with one, cells run one after another.
@@ -84,7 +85,7 @@ local function run_cell(parent, made_by, c)
   local values, rest = c.values, parent.meter:reserve_rest "run:sweep"
   local ok, report = pcall(cell.run, parent, { experiment = made_by, given = c.given, name = cell_name(c),
     root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, rest),
-    parent = parent.id, dirs = dirs_of(parent), argv = parent.options.argv })
+    parents = with_parents(parent), argv = parent.options.argv })
   if rest then parent.meter:release(rest) end
   if ok and report.charged then
     parent:charge(report.charged)
@@ -99,8 +100,9 @@ local function run_cell(parent, made_by, c)
   end
   local cause = not ok and report or errors.new(report.error)
   if errors.is(cause) and cause.kind == "cancelled" then error(cause, 0) end
-  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(c), (tostring(cause):gsub("%s*\n%s*", " "))))
-  return { params = values, dir = dir, error = tostring(cause), cause = cause, result = {} }
+  local why = errors.is(cause) and type(cause.cause) == "string" and cause.cause or tostring(cause)
+  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(c), (why:gsub("%s*\n%s*", " "))))
+  return { params = values, dir = dir, error = why, cause = cause, result = {} }
 end
 
 -- What the run ends with: trouble of the machine, which a later start may not meet, before errors of scripts.
