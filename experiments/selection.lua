@@ -50,15 +50,16 @@ return vt.experiment {
 
   main = function(run, p)
     local names = #p.rules > 0 and p.rules or vt.filter(vt.select.order, function(name)
-      return p.detail or not vt.select.rules[name].needs_detail
+      return p.detail or vt.select.rules[name].needs ~= "detail"
     end)
-    local rules, all, known = {}, {}, {}
+    local rules, all, known, needs = {}, {}, {}, {}
     for _, name in ipairs(vt.select.order) do known[name] = "a rule that is shipped" end
     for _, name in ipairs(vt.flatten { names, p.curves, { p.a, p.b } }) do
       rules[name] = rules[name] or rule_of(name, known)
       all[#all + 1] = rules[name]
+      needs[#needs + 1] = rawget(rules[name], "needs")
     end
-    local groups = vt.gather(p)
+    local groups = vt.gather(p, table.unpack(needs))
     if p.detail then vt.detail(groups) end
     local picks = vt.select.each(all, groups, { seed = p.seed })
     local function of(pool, name) return picks[pool][rules[name].name] end

@@ -240,10 +240,12 @@ function vt.draw(weights, tasks, p, o) end
 
 ---The judged samples that an offline script works on: those at place p.step in the recorded runs that p.from names, else a
 ---draw of its own. What differs in models, in a task's prompts or weights, in temperatures or in how it was judged is
----refused; a sample that several runs hold is counted once. p.drawn: "first" leaves fresh draws out. [waits]
+---refused; a sample that several runs hold is counted once. p.drawn: "first" leaves fresh draws out. What is named besides p is
+---needed ("logprobs", "detail"): a model or a run that lacks it is refused before anything is drawn. [waits]
 ---@param p vt.Params of vt.gather_params
+---@param ... string
 ---@return vt.Group[]
-function vt.gather(p) end
+function vt.gather(p, ...) end
 
 ---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
 ---default model or of o.model. [waits]

@@ -88,12 +88,27 @@ local function count_once(groups)
   return n
 end
 
----vt.gather(p): the judged groups that p's from and step name, or a draw with p's model, tasks and k. [waits]
-function gather.groups(p)
+-- What recorded samples must have of what the script needs; details are scored anew.
+local function check_needs(groups, needs)
+  for _, g in ipairs(groups) do
+    for _, s in ipairs(needs.logprobs and g or {}) do
+      if not s.logprob then
+        errors.raise("usage", "vt.gather", ("--from: samples of %s have no log-probabilities (the first: task %s, sample %d), which this "
+          .. "experiment needs; their source gave none"):format(g.run, tostring(g.task.id), s.i))
+      end
+    end
+  end
+end
+
+---vt.gather(p, …): the judged groups that p's from and step name, or a draw with p's model, tasks and k. What is named besides, in
+---the words of policy:need, the script will need: what lacks it is refused before anything is drawn or computed. [waits]
+function gather.groups(p, ...)
   if not closed.is_record(p) then
     errors.misuse("vt.gather", "vt.gather needs the experiment's parameters (vt.gather_params), not a %s", type(p))
   end
-  if p.from == "" then return draw.groups(policy.open(p.model):start(), tasks.get(p), p) end
+  if p.from == "" then return draw.groups(policy.open(p.model):need(...):start(), tasks.get(p), p) end
+  local needs = {}
+  for _, name in ipairs { ... } do needs[name] = true end
   local has_drawn, drawn = pcall(function() return p.drawn end) -- of vt.gather_params; a script's own table may lack it
   drawn = has_drawn and drawn or "first"
   local out = {}
@@ -103,6 +118,7 @@ function gather.groups(p)
   end
   if #out == 0 then errors.raise("usage", "vt.gather", ("no samples of step %d in %s"):format(p.step, p.from)) end
   check_one_source(out)
+  check_needs(out, needs)
   local n = count_once(out)
   if n > 0 then
     core.err(("vegttt: --from: %d sample%s that several of these runs share %s counted once\n"):format(n, n == 1 and "" or "s",

@@ -109,7 +109,8 @@ local function snapshot_digest(ref, own)
 end
 inputs.declare("weights", "the snapshot %s", snapshot_digest)
 
----vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }) [waits]
+---vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }); weights of a run that
+---are of another model than the one given are refused. [waits]
 function recorded.weights(ref, o)
   o = errors.options("vt.weights", o, { model = "string" })
   if type(ref) ~= "string" then
@@ -124,7 +125,11 @@ function recorded.weights(ref, o)
   end
   inputs.note("weights", ref, snapshot_digest(ref, own_dir()))
   local id, dir = snapshot_of(ref, own_dir())
-  return weights_of(dir, id, ref)
+  local w = weights_of(dir, id, ref)
+  if o.model and policy.open(o.model).model.base.id ~= w.model.base.id then
+    errors.raise("usage", "vt.weights", ("the weights %s are of the model %s, not of %s; name that one with --model"):format(ref, w.model.spec, o.model))
+  end
+  return w
 end
 
 -- ── rollouts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
