@@ -35,7 +35,7 @@ end
 local ways = { "protocol", "scale", "tier", "evaluator", "machine" }
 
 local function check_samples(groups)
-  local temperature, way = need_one "temperatures", {}
+  local temperature, way, is_checked = need_one "temperatures", {}, {} -- many samples share a verdict
   for _, name in ipairs(ways) do way[name] = need_one(({ protocol = "protocols", scale = "scales", tier = "tiers",
     evaluator = "evaluators", machine = "machines" })[name] .. " of verdicts") end
   for _, g in ipairs(groups) do
@@ -46,7 +46,10 @@ local function check_samples(groups)
           .. "judge them: vegttt rejudge %s"):format(g.run, tostring(g.task.id), s.i, g.run))
       end
       temperature(1, s.temperature or "none", g)
-      for _, name in ipairs(rawget(v, "key") and ways or {}) do way[name](1, v[name] or "none", g) end
+      if not is_checked[v] then
+        for _, name in ipairs(rawget(v, "key") and ways or {}) do way[name](1, v[name] or "none", g) end
+        is_checked[v] = true
+      end
     end
   end
 end
@@ -67,10 +70,14 @@ local function check_one_source(groups)
   check_samples(groups)
 end
 
--- Each sample once: the largest group that holds it keeps it. How many were left out.
+-- Each sample once, which in one run it is: the largest group that holds it keeps it. How many were left out.
 local function count_once(groups)
-  local by_size, place, owner, n = {}, {}, {}, 0
-  for i, g in ipairs(groups) do by_size[i], place[g] = g, i end
+  local by_size, place, owner, n, n_runs = {}, {}, {}, 0, 0
+  for i, g in ipairs(groups) do
+    by_size[i], place[g] = g, i
+    n_runs = n_runs + (i > 1 and groups[i - 1].run == g.run and 0 or 1)
+  end
+  if n_runs == 1 then return 0 end
   table.sort(by_size, function(a, b) return #a > #b or #a == #b and place[a] < place[b] end)
   for _, g in ipairs(by_size) do
     for i = #g, 1, -1 do

@@ -168,12 +168,13 @@ local function read_groups(dir)
   local x, groups, verdicts, task_of = index.of(dir), {}, {}, run_files.tasks_of(dir)
   for n, about in ipairs(x.groups) do groups[n] = new_group(dir, about, task_of(about.task)) end
   for n, v in ipairs(x.verdicts) do verdicts[n] = eval.of_index(v, dir) end
-  index.each(x, function(n, verdict, at, s)
+  local without_code = {} -- by group: the verdict of its samples that hold no code
+  for n, g in ipairs(groups) do without_code[n] = eval.of_record(nil, g.task) end
+  index.each(x, function(n, verdict, _, s)
     local g = groups[n]
-    s.task, s.prompt, s.recorded, s.at, s.place = g.task, g.prompt, g.recorded, at, g.place
-    s.result = verdicts[verdict] or not s.code_sha and eval.of_record(nil, g.task) or nil
+    s.result = verdicts[verdict] or not s.code_sha and without_code[n] or nil
     g[#g + 1] = policy.recorded_sample(s)
-  end)
+  end, groups)
   return groups
 end
 

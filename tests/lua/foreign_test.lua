@@ -23,7 +23,7 @@ local function verdict(correct, speedup, lo, hi, more)
   return row
 end
 
-describe("several verdicts of one imported code", function()
+describe("one_verdict: several of one imported code", function()
   it("are correct where all are, with the median speedup and the widest interval", function()
     local one, differ = foreign.one_verdict { verdict(true, 4, 3, 5), verdict(true, 2, 1.5, 2.5), verdict(true, 2.5, 2.4, 7) }
     expect.equal(one.correct, true)
@@ -58,7 +58,7 @@ describe("several verdicts of one imported code", function()
   end)
 end)
 
-describe("an imported line", function()
+describe("an imported_line", function()
   it("that no measurement gives is refused by its number", function()
     local base = '"task":19,"text":"x"'
     for _, case in ipairs {

@@ -30,7 +30,7 @@ local function edit(dir, name, change)
   core.write(dir .. "/" .. name, table.concat(lines, "\n") .. "\n")
 end
 
-describe("gathered samples", function()
+describe("gathered_samples:", function()
   it("are of one temperature, one protocol, one machine and one evaluator", function()
     in_folder(function(root, files)
       local function drawn(name, more)
