@@ -372,7 +372,7 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
   "advantage", "key", "seen", "place", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "text_sha", "targets", "entropy", "certainty",
-  "confidence", "confidence_tail", "confidence_worst" })
+  "confidence", "confidence_tail", "confidence_worst", "online_kept", "online_tokens" })
 closed.settable(Group)
 closed.settable(Sample)
 policy.Group, policy.Sample = Group, Sample

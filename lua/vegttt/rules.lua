@@ -124,6 +124,13 @@ by("self_certainty", "certainty", 1, "detail")
 by("deepconf", "confidence", 1, "detail")
 by("deepconf_tail", "confidence_tail", 1, "detail")
 by("deepconf_worst", "confidence_worst", 1, "detail")
+rule("deepconf_online", function(view)
+  local kept, confidence, at = view:column "online_kept", view:column "confidence", nil
+  for i = 1, view.n do
+    if kept[i] == 1 and (not at or confidence[i] > confidence[at]) then at = i end
+  end
+  return at or {} -- of answers that were all stopped none is left
+end, { needs = "detail" })
 rule("largest_cluster", by_equals(1))
 
 return rules

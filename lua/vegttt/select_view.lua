@@ -19,7 +19,7 @@ local stats = require "vegttt.stats"
 local view = {}
 
 local free = { "i", "text", "code", "code_sha", "n_tokens", "finish", "seed", "logprob", "logprob_mean", "logprob_code",
-  "logprobs", "entropy", "certainty", "confidence", "confidence_tail", "confidence_worst" }
+  "logprobs", "entropy", "certainty", "confidence", "confidence_tail", "confidence_worst", "online_kept", "online_tokens" }
 local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true,
   speedup_hi = true }
 local of_import = { n_tokens = true, logprob = true, logprob_mean = true, logprob_code = true } -- imported ones may lack them
@@ -124,7 +124,8 @@ local function column_of(samples, name)
   for i, s in ipairs(samples) do
     local v
     if name == "code" then v = groups_.code_of(s) else v = s[name] end
-    column[i] = v == nil and false or v
+    if v == nil then v = false end
+    column[i] = v
   end
   return column
 end
