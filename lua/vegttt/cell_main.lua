@@ -123,7 +123,7 @@ end
 -- Runs fn as the main task, until the time limit of the process.
 local function run_task(spec, fn, r)
   local limit = spec.limit and { at = spec.limit.at, error = errors.new(spec.limit.error) }
-  return sched.run(fn, r, { limit = limit })
+  return sched.run(fn, r, { limit = limit, is_rehearsal = session.flags.scratch ~= nil })
 end
 
 local function carry_out(spec)

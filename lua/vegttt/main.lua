@@ -215,6 +215,15 @@ local function report(r, status, value, is_json, command)
   return code
 end
 
+-- The plan, where a run would not be refused before it costs anything.
+local function dry_run(e, values, origins, how)
+  local status, problem = attempt.rehearse(e, values, origins, how)
+  if status == "failed" then error(problem, 0) end
+  if status == "interrupted" then errors.raise("cancelled", e.name, "interrupted", { code = "ECANCELLED" }) end
+  print_plan(e, values, origins)
+  return 0
+end
+
 local function run_experiment(e, flags, given, file, words)
   local problem = flags.chat and core.chat_problem(flags.chat)
   if problem then errors.usage("--chat: %s", problem) end
@@ -227,13 +236,10 @@ local function run_experiment(e, flags, given, file, words)
   if is_of_tasks then inputs.collect(tasks.get, values) end -- also where the script has no plan that asks for them
   local name_problem = flags.run and run.name_problem(flags.run)
   if name_problem then errors.usage("--run: %s", name_problem) end
-  if flags["dry-run"] then
-    print_plan(e, values, origins)
-    return 0
-  end
-  local r = attempt.open(e, values, origins, { name = flags.run, fresh = flags.fresh or false,
-    replicate = flags.replicate or 0, argv = words, limits = { max_rollouts = flags["max-rollouts"],
-    max_wall_s = flags["max-wall"] } })
+  local how = { name = flags.run, fresh = flags.fresh or false, replicate = flags.replicate or 0, argv = words,
+    limits = { max_rollouts = flags["max-rollouts"], max_wall_s = flags["max-wall"] } }
+  if flags["dry-run"] then return dry_run(e, values, origins, how) end
+  local r = attempt.open(e, values, origins, how)
   local is_json = flags.json
   if is_json then
     json_record { event = "launch", run = r.id, dir = r.dir, experiment = e.name, resumed = r.is_resumed }

@@ -233,20 +233,21 @@ function run.open(e, values, origins, o)
   local planned, plan = inputs.collect(function() return e.plan and e.plan(values) end) -- before anything is written: it
   -- may find the parameters wanting
   local own_tasks, replicate, root = file_tasks(plan), o.replicate or 0, o.root or "runs"
+  local is_fresh = o.fresh or session.flags.scratch ~= nil -- a rehearsal takes nothing from anywhere
   local read, of_family = read_before(e, planned), family(e, values, replicate)
   local asked = identity(e, values, own_tasks, read)
   local id, known = core.run_id(e.name, asked, replicate), core.run_list(root, e.name)
   local named_dir = o.name and ("%s/%s/%s"):format(root, e.name, o.name)
   refuse_circle(id, o)
-  local stale, before = stale_of(known, id, named_dir), not o.fresh and predecessor(known, of_family) or nil
+  local stale, before = stale_of(known, id, named_dir), not is_fresh and predecessor(known, of_family) or nil
   refuse_name(known, named_dir, id, stale, values, own_tasks, read)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
     parent = o.within and o.within.id, family = of_family, before = before,
     script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil,
     engine = { version = core.version, commit = core.commit, digest = core.engine_digest, lua = core.lua_digest() } }
   about.changed = before and core.array(differences(before, values, own_tasks, read)) or nil
-  local handle, info = core.run_open { root = root, experiment = e.name, name = o.name, params = asked, stale = stale,
-    replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
+  local handle, info = core.run_open { root = session.flags.scratch or root, experiment = e.name, name = o.name, params = asked, stale = stale,
+    replicate = replicate, fresh = is_fresh, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
     is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
     replicate = replicate, options = o, evaluating = {}, answered = {}, waiting = {}, tables = {}, plots = {}, table_order = {}, written = {}, kept_tasks = {},
@@ -254,7 +255,7 @@ function run.open(e, values, origins, o)
   r.task_digests = {}
   for _, task in pairs(own_tasks) do r.task_digests[task.digest] = true end
   if not info.is_resumed then r.before, r.changed = before, about.changed end
-  r.donors = o.fresh and donors.none() or donors.new(known, r.dir, function(entry)
+  r.donors = is_fresh and donors.none() or donors.new(known, r.dir, function(entry)
     return entry.about.family == of_family
   end, replicate == 0)
   r.origins, r.resolved = origins_json(origins), params_json(values)

@@ -16,6 +16,7 @@ local params = require "vegttt.params"
 local results = require "vegttt.results"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
+local session = require "vegttt.session"
 
 local cells_methods = {}
 
@@ -94,6 +95,7 @@ local function run_cell(parent, made_by, c)
   end
   local dir = ok and report.dir or nil
   if dir then note_cell(parent, dir, c) end
+  if ok and report.status == "rehearsed" then return { params = values, result = {} } end
   if ok and report.status == "done" then
     local summary = results.revive(core.json_decode(report.summary, dir .. "/summary.json"))
     return { params = values, dir = dir, result = summary.result }
@@ -139,6 +141,14 @@ local function open_cells(rows)
   return setmetatable(cells, Cells)
 end
 
+---Cells that failed in sweeps that did not allow it: the run is not finished, and tries them again when it is asked for.
+function run.class:need_cells()
+  local failed = self.failed_cells
+  if not failed then return end
+  errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first%s: %s")
+    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first), { cause = failed.first })
+end
+
 ---Runs e once per cell of the grid, each in its own run directory; a failed cell is listed with .error, and the run
 ---does not finish unless keep_going = true.
 function run.class:sweep(e, grid, o)
@@ -158,6 +168,10 @@ function run.class:sweep(e, grid, o)
     return run_cell(self, made_by, c)
   end, { limit = o.jobs or 1 })
   if not o.keep_going then note_failures(self, rows) end
+  if session.flags.scratch then -- of cells that were rehearsed nothing can be read
+    self:need_cells()
+    sched.gate "run:sweep"
+  end
   return open_cells(rows)
 end
 
