@@ -16,9 +16,10 @@
 #include <sys/random.h>
 
 enum { MAX_HEAD = 64 << 10, MAX_KEPT_CONNECTIONS = 4096 };
-#define DEFAULT_MAX_ANSWER ((size_t)256 << 20)
+#define DEFAULT_MAX_ANSWER ((size_t)1 << 20)
+#define MAX_REFUSAL ((size_t)64 << 10)
 #define USER_AGENT "vegttt/" VEGTTT_VERSION
-static const double connect_s = 15, default_silence_s = 60, first_wait_s = 0.5, most_wait_s = 10;
+static const double connect_s = 15, default_silence_s = 60, first_wait_s = 0.5, most_wait_s = 10, most_asked_s = 600;
 
 static int read_finished(void *arg);
 
@@ -164,10 +165,14 @@ static size_t take_body(char *bytes, size_t size, size_t n, void *arg)
 {
     vt_http_call *c = arg;
 
-    if (c->r.on_data && is_success(c->easy)) {
+    const bool is_good = is_success(c->easy);
+
+    if (c->r.on_data && is_good) {
         c->r.on_data(c->r.arg, bytes, size * n);
         return size * n;
     }
+    if (!is_good && c->body.len + size * n > (c->body.max < MAX_REFUSAL ? c->body.max : MAX_REFUSAL))
+        return size * n; /* enough was said */
     vt_buf_add(&c->body, bytes, size * n);
     return c->body.status == VT_OK ? size * n : 0;
 }
@@ -296,6 +301,7 @@ static void judge(vt_http_call *c)
     bool may_go_on;
     vt_err err;
 
+    vt_http_hide(c, c->r.is_credential && c->code == CURLE_OK && is_success(c->easy));
     vt_http_read_answer(c, &a);
     end_attempt(c);
     vt_http_trace(c, &a);
@@ -304,6 +310,7 @@ static void judge(vt_http_call *c)
     waited_s = vt_now_s() - c->began_s - c->paused_s;
     may_go_on = verdict == VT_HTTP_PAUSE || (verdict == VT_HTTP_AGAIN && waited_s + wait_s <= c->r.patience_s &&
                                              (c->r.max_attempts == 0 || c->attempt < c->r.max_attempts));
+    may_go_on = may_go_on && a.retry_after_s <= most_asked_s;
     if (may_go_on) {
         if (verdict == VT_HTTP_PAUSE)
             c->paused_s += wait_s;

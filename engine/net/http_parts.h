@@ -46,6 +46,8 @@ struct vt_http_call {
 
 /* --- http_secret.c --- */
 
+/* Masks all that an attempt brought. is_credential: but its body. */
+void vt_http_hide(vt_http_call *c, bool is_credential);
 void vt_http_forget_secrets(vt_http *h);
 
 /* --- http_answer.c --- */

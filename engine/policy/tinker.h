@@ -20,13 +20,6 @@ enum { VT_TINKER_NAME = 192 };
 /* How batches and their results travel; everything else is JSON. */
 enum vt_tinker_wire { VT_TINKER_UNDECIDED, VT_TINKER_PROTO, VT_TINKER_JSON };
 
-/* Something that goes on when what it waits for is there, or cannot be. */
-struct vt_tinker_wait {
-    struct vt_tinker_wait *next, **link; /* link NULL: waits for nothing */
-    vt_loop_fn *fn;
-    void *arg;
-};
-
 struct vt_tinker {
     struct vt_remote remote;
     vt_policy *policy;
@@ -40,7 +33,7 @@ struct vt_tinker {
     char session[VT_TINKER_NAME]; /* "" = lost, another is being made */
     int generation;               /* of sessions: what belongs to an earlier one is gone */
     int next_model, next_sampler; /* sequence numbers of this session */
-    struct vt_tinker_wait *waiting;
+    struct vt_remote_wait *waiting;
     vt_timer heartbeat;
     struct vt_tinker_call *beating, *opening;
     vt_err why_no_session;
@@ -48,7 +41,7 @@ struct vt_tinker {
     bool uses_token;
     double token_until_s; /* it is made anew from then on */
     struct vt_tinker_call *exchanging;
-    struct vt_tinker_wait *wanting; /* a new token */
+    struct vt_remote_wait *wanting; /* a new token */
     double sampling_from_s;         /* back-pressure: no sample is submitted before */
     enum vt_tinker_wire wire;
     bool was_interrupted;
@@ -101,14 +94,11 @@ void vt_tinker_cancel_call(struct vt_tinker_call *c);
 vt_status vt_tinker_open_session(vt_policy *p, int stop_fd, vt_err *err) VT_MUST_USE; /* blocks */
 void vt_tinker_end_session(struct vt_tinker *t); /* blocks, a few seconds at most */
 /* True when there is a session; else w goes on later. */
-bool vt_tinker_need_session(struct vt_tinker *t, struct vt_tinker_wait *w);
+bool vt_tinker_need_session(struct vt_tinker *t, struct vt_remote_wait *w);
 /* w goes on once the service has said whether it knows the session; if not, there is another one, or none. */
-void vt_tinker_check_session(struct vt_tinker *t, struct vt_tinker_wait *w);
+void vt_tinker_check_session(struct vt_tinker *t, struct vt_remote_wait *w);
 /* w goes on once there is a new token, or none to be had. */
-void vt_tinker_new_token(struct vt_tinker *t, struct vt_tinker_wait *w);
-void vt_tinker_wait_on(struct vt_tinker_wait **list, struct vt_tinker_wait *w);
-void vt_tinker_wake(struct vt_tinker_wait **list);
-void vt_tinker_stop_waiting(struct vt_tinker_wait *w);
+void vt_tinker_new_token(struct vt_tinker *t, struct vt_remote_wait *w);
 
 /* --- tinker_weights.c --- */
 
@@ -126,7 +116,7 @@ struct vt_tinker_weights {
     char sampler[VT_TINKER_NAME]; /* a sampling session, "" = none */
     int sampler_generation, sampler_next_seq;
     bool is_making_sampler;
-    struct vt_tinker_wait *waiting;
+    struct vt_remote_wait *waiting;
     struct vt_tinker_model *model; /* that stands in this state and is nobody's; NULL = none */
 };
 /* vt_forward.state: the model that its step trains, and whose it is until then. */

@@ -29,7 +29,7 @@ struct vt_tinker_call {
     char *what;
     vt_http_call *http;
     vt_timer timer;
-    struct vt_tinker_wait wait; /* for a new token, once */
+    struct vt_remote_wait wait; /* for a new token, once */
     bool has_new_token;
     char *promise; /* its id; NULL while submitting */
     char *poll_body;
@@ -73,7 +73,7 @@ void vt_tinker_cancel_call(struct vt_tinker_call *c)
     if (c->timer)
         vt_loop_cancel(vt_net_loop(c->t->remote.net), c->timer);
     c->timer = 0;
-    vt_tinker_stop_waiting(&c->wait);
+    vt_remote_stop_waiting(&c->wait);
     if (c->http) { /* whose done ends the call */
         vt_http_cancel(c->http);
         return;
@@ -107,7 +107,7 @@ static bool renews_token(struct vt_tinker_call *c, const struct vt_http_answer *
     if (!a || a->status != 401 || !c->t->uses_token || c->has_new_token || c->p.with_key)
         return false;
     c->has_new_token = true;
-    c->wait = (struct vt_tinker_wait){.fn = go_on_with_token, .arg = c};
+    c->wait = (struct vt_remote_wait){.fn = go_on_with_token, .arg = c};
     vt_tinker_new_token(c->t, &c->wait);
     return true;
 }

@@ -29,7 +29,7 @@ struct sampling {
     struct vt_tinker *t;
     struct vt_tinker_weights *w;
     struct vt_tinker_calls calls;
-    struct vt_tinker_wait wait;
+    struct vt_remote_wait wait;
     struct row *rows; /* [n] */
     int n, n_open, generation;
     bool has_checked; /* the session, after a call that it may be to blame for */
@@ -80,7 +80,7 @@ static void halt(struct vt_remote_job *job)
     const bool was_waiting = j->wait.link != NULL;
 
     j->t->was_interrupted = true;
-    vt_tinker_stop_waiting(&j->wait);
+    vt_remote_stop_waiting(&j->wait);
     j->n_open += !was_waiting;
     vt_tinker_cancel_calls(&j->calls);
     j->n_open--;
@@ -333,12 +333,12 @@ static void on_sampler(void *arg, vt_status status, const struct vt_tinker_reply
     } else if (reply->status == 404 && !j->has_checked && !j->job.is_halted) {
         j->has_checked = true;
         vt_tinker_check_session(j->t, &j->wait);
-        vt_tinker_wake(&w->waiting);
+        vt_remote_wake(&w->waiting);
         return;
     } else {
         keep_failure(j, status, &err);
     }
-    vt_tinker_wake(&w->waiting); /* of whom one tries, if this one could not */
+    vt_remote_wake(&w->waiting); /* of whom one tries, if this one could not */
     go(j);
 }
 
@@ -388,7 +388,7 @@ static void go(void *arg)
     }
     if (!w->sampler[0] || w->sampler_generation != j->t->generation) {
         if (w->is_making_sampler)
-            vt_tinker_wait_on(&w->waiting, &j->wait);
+            vt_remote_wait_on(&w->waiting, &j->wait);
         else
             make_sampler(j);
         return;
@@ -423,7 +423,7 @@ static vt_status start(vt_policy *p, vt_request *r, int n, vt_err *err)
     j->job.free = free_job;
     j->t = vt_tinker_of(p);
     j->w = r->weights->state;
-    j->wait = (struct vt_tinker_wait){.fn = go, .arg = j};
+    j->wait = (struct vt_remote_wait){.fn = go, .arg = j};
     j->n = n;
     for (int i = 0; i < n; i++)
         j->rows[i] = (struct row){.j = j, .at = i};

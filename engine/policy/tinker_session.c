@@ -16,43 +16,6 @@
 #define SDK_VERSION "0.38.0" /* the contract that is kept; the service refuses versions that it has retired */
 static const double heartbeat_s = 10, opening_patience_s = 20;
 
-/* --- who waits --- */
-
-void vt_tinker_wait_on(struct vt_tinker_wait **list, struct vt_tinker_wait *w)
-{
-    w->next = *list;
-    w->link = list;
-    if (w->next)
-        w->next->link = &w->next;
-    *list = w;
-}
-
-void vt_tinker_stop_waiting(struct vt_tinker_wait *w)
-{
-    if (!w->link)
-        return;
-    *w->link = w->next;
-    if (w->next)
-        w->next->link = w->link;
-    w->link = NULL;
-}
-
-/* Those who wait again while they are woken wait for the next time. */
-void vt_tinker_wake(struct vt_tinker_wait **list)
-{
-    struct vt_tinker_wait *woken = *list;
-
-    *list = NULL;
-    if (woken)
-        woken->link = &woken;
-    while (woken) {
-        struct vt_tinker_wait *w = woken;
-
-        vt_tinker_stop_waiting(w);
-        w->fn(w->arg);
-    }
-}
-
 /* --- bodies --- */
 
 static char *session_body(size_t *len)
@@ -150,23 +113,23 @@ static void on_token(void *arg, vt_status status, const struct vt_tinker_reply *
     t->exchanging = NULL;
     if (status == VT_OK)
         (void)!take_token(t, reply->json, &ignored);
-    vt_tinker_wake(&t->wanting);
+    vt_remote_wake(&t->wanting);
 }
 
-void vt_tinker_new_token(struct vt_tinker *t, struct vt_tinker_wait *w)
+void vt_tinker_new_token(struct vt_tinker *t, struct vt_remote_wait *w)
 {
     struct vt_tinker_post p = {
         .endpoint = "auth/token", .with_key = true, .patience_s = opening_patience_s, .done = on_token, .arg = t};
     vt_err ignored;
 
     if (w)
-        vt_tinker_wait_on(&t->wanting, w);
+        vt_remote_wait_on(&t->wanting, w);
     if (t->exchanging)
         return;
     p.body = vt_strdup("{}");
     p.len = 2;
     if (!p.body || vt_tinker_send(t, &p, &t->exchanging, &ignored) != VT_OK)
-        vt_tinker_wake(&t->wanting);
+        vt_remote_wake(&t->wanting);
 }
 
 /* --- keeping it --- */
@@ -192,7 +155,7 @@ static void on_beat(void *arg, vt_status status, const struct vt_tinker_reply *r
         return;
     }
     beat_later(t);
-    vt_tinker_wake(&t->waiting);
+    vt_remote_wake(&t->waiting);
 }
 
 static void beat(void *arg)
@@ -222,7 +185,7 @@ static void on_session(void *arg, vt_status status, const struct vt_tinker_reply
         t->why_no_session = *err;
     if (status == VT_OK)
         beat_later(t);
-    vt_tinker_wake(&t->waiting);
+    vt_remote_wake(&t->waiting);
 }
 
 static void lose_session(struct vt_tinker *t)
@@ -237,22 +200,22 @@ static void lose_session(struct vt_tinker *t)
     if (t->opening)
         free(p.body);
     else if (!p.body || vt_tinker_send(t, &p, &t->opening, &t->why_no_session) != VT_OK)
-        vt_tinker_wake(&t->waiting);
+        vt_remote_wake(&t->waiting);
 }
 
-bool vt_tinker_need_session(struct vt_tinker *t, struct vt_tinker_wait *w)
+bool vt_tinker_need_session(struct vt_tinker *t, struct vt_remote_wait *w)
 {
     if (t->session[0])
         return true;
-    vt_tinker_wait_on(&t->waiting, w);
+    vt_remote_wait_on(&t->waiting, w);
     if (!t->opening)
         lose_session(t);
     return false;
 }
 
-void vt_tinker_check_session(struct vt_tinker *t, struct vt_tinker_wait *w)
+void vt_tinker_check_session(struct vt_tinker *t, struct vt_remote_wait *w)
 {
-    vt_tinker_wait_on(&t->waiting, w);
+    vt_remote_wait_on(&t->waiting, w);
     if (t->beating || t->opening)
         return;
     if (t->heartbeat)

@@ -37,7 +37,7 @@ struct training {
     struct vt_tinker *t;
     struct vt_tinker_weights *from;
     struct vt_tinker_calls calls;
-    struct vt_tinker_wait wait;
+    struct vt_remote_wait wait;
     struct vt_tinker_model *model;
     enum phase phase;
     struct vt_train_seq *seqs;
@@ -116,7 +116,7 @@ static void halt(struct vt_remote_job *job)
     const bool was_waiting = j->wait.link != NULL;
 
     j->t->was_interrupted = true;
-    vt_tinker_stop_waiting(&j->wait);
+    vt_remote_stop_waiting(&j->wait);
     j->n_open += !was_waiting;
     vt_tinker_cancel_calls(&j->calls);
     j->n_open--;
@@ -626,7 +626,7 @@ static vt_status start(vt_policy *p, vt_request *r, struct vt_train_seq *seqs, s
     j->job.free = free_job;
     j->t = vt_tinker_of(p);
     j->from = r->weights->state;
-    j->wait = (struct vt_tinker_wait){.fn = go, .arg = j};
+    j->wait = (struct vt_remote_wait){.fn = go, .arg = j};
     j->seqs = seqs;
     j->n = n;
     j->needs_forward = needs_forward;
