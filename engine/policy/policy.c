@@ -195,6 +195,17 @@ vt_status vt_policy_open(const char *spec, const struct vt_policy_opts *o, vt_po
     return status;
 }
 
+char *vt_policy_leave(void)
+{
+    struct vt_buf said;
+
+    vt_buf_init(&said, 1 << 16);
+    for (size_t i = 0; vt_policy_served[i]; i++)
+        if (vt_policy_served[i]->leave)
+            vt_policy_served[i]->leave(&said);
+    return vt_buf_take(&said, NULL);
+}
+
 const struct vt_policy_caps *vt_policy_caps(const vt_policy *p)
 {
     return &p->caps;

@@ -123,6 +123,19 @@ void vt_remote_say(const vt_policy *p, const char *format, ...)
     p->opts.progress(p->opts.progress_arg, line);
 }
 
+void vt_remote_notice(const vt_policy *p, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+
+    if (!p->opts.notice)
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    p->opts.notice(p->opts.notice_arg, line);
+}
+
 static void write_no_core(void)
 {
     struct rlimit l;

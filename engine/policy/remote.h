@@ -40,6 +40,7 @@ vt_status vt_remote_open(struct vt_remote *m, const vt_policy *p, const struct v
                          vt_err *err) VT_MUST_USE;
 void vt_remote_close(struct vt_remote *m);
 void vt_remote_say(const vt_policy *p, const char *format, ...) VT_PRINTF(2, 3); /* a line of progress while opening */
+void vt_remote_notice(const vt_policy *p, const char *format, ...) VT_PRINTF(2, 3); /* one of news, afterwards */
 
 /* --- what answers hold --- */
 

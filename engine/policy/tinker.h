@@ -28,6 +28,7 @@ struct vt_tinker {
     int deadline_s; /* of a promise */
     int ttl_s;      /* of what is saved */
     size_t chunk_len, chunk_bytes;
+    int n_ctx; /* as the service said when it was opened; 0 = not */
 
     /* The network thread's. */
     char session[VT_TINKER_NAME]; /* "" = lost, another is being made */
@@ -43,8 +44,12 @@ struct vt_tinker {
     struct vt_tinker_call *exchanging;
     struct vt_remote_wait *wanting; /* a new token */
     double sampling_from_s;         /* back-pressure: no sample is submitted before */
+    double told_s;                  /* when the user was last told that the account is paused */
+    bool can_cancel;                /* samples under way, by a call */
+    bool has_told_note;             /* of a deprecation */
     enum vt_tinker_wire wire;
     bool was_interrupted;
+    struct vt_tinker *next_open; /* tinker.c's list */
 };
 
 static inline struct vt_tinker *vt_tinker_of(const vt_policy *p)
@@ -79,6 +84,7 @@ struct vt_tinker_post {
     bool with_key;   /* not the token */
     enum vt_tinker_class class;
     double patience_s;             /* 0 = 300 */
+    size_t max_answer;             /* of a result; 0 = a mebibyte */
     struct vt_tinker_calls *calls; /* may be NULL */
     void (*accepted)(void *arg);   /* the promise was made; may be NULL */
     vt_tinker_done *done;          /* once, never before this returns */
@@ -92,7 +98,8 @@ void vt_tinker_cancel_call(struct vt_tinker_call *c);
 /* --- tinker_session.c --- */
 
 vt_status vt_tinker_open_session(vt_policy *p, int stop_fd, vt_err *err) VT_MUST_USE; /* blocks */
-void vt_tinker_end_session(struct vt_tinker *t); /* blocks, a few seconds at most */
+/* Blocks, so long at most. False: it was left open. */
+bool vt_tinker_end_session(struct vt_tinker *t, double within_s);
 /* True when there is a session; else w goes on later. */
 bool vt_tinker_need_session(struct vt_tinker *t, struct vt_remote_wait *w);
 /* w goes on once the service has said whether it knows the session; if not, there is another one, or none. */

@@ -194,7 +194,10 @@ static vt_status take_sample(const struct sampling *j, const struct vt_sample_re
             return vt_fail(err, VT_ENOMEM, "out of memory for a sample");
         memcpy(out->logprobs_behaviour, out->logprobs, s->n * sizeof *out->logprobs);
     }
-    return set_text(j, r, out, err);
+    VT_TRY(vt_remote_check_tokens(&j->t->remote, r, out, err));
+    VT_TRY(set_text(j, r, out, err));
+    vt_http_mask(vt_net_http(j->t->remote.net), out->text, out->text_len); /* which ids may spell */
+    return VT_OK;
 }
 
 static vt_status take_samples(const struct sampling *j, struct vt_tinker_samples *s, vt_err *err)
@@ -221,8 +224,7 @@ static vt_status take_scores(const struct sampling *j, int row, const struct vt_
         return vt_fail(err, VT_ENET, "the service gave %zu log-probabilities for a text of %zu tokens", s->n_prompt,
                        n_all);
     for (size_t i = 0; i < n; i++) {
-        r->logprobs[row][i] = s->prompt[s->n_prompt - n + i];
-        if (!isfinite(r->logprobs[row][i]))
+        if (!vt_remote_logprob((double)s->prompt[s->n_prompt - n + i], &r->logprobs[row][i]))
             return vt_fail(err, VT_ENET, "the service gave no log-probability for token %zu of a completion", i + 1);
     }
     return VT_OK;
@@ -277,12 +279,20 @@ static void on_answer(void *arg, vt_status status, const struct vt_tinker_reply 
     end_if_done(j);
 }
 
+static size_t limit_of(const vt_request *r, int row)
+{
+    const struct vt_sample_request *s = r->sample;
+
+    return vt_remote_answer_limit(s ? (int64_t)s->n * s->max_tokens : (int64_t)r->score->n_prompt + r->score->n[row]);
+}
+
 static void submit(struct sampling *j, struct row *row)
 {
     const vt_request *r = j->job.request;
     struct vt_tinker_post p = {.endpoint = "asample",
                                .is_promise = true,
                                .class = VT_TINKER_SAMPLING,
+                               .max_answer = limit_of(r, row->at),
                                .calls = &j->calls,
                                .done = on_answer,
                                .arg = row};

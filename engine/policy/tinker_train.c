@@ -287,6 +287,7 @@ static void on_batch(void *arg, vt_status status, const struct vt_tinker_reply *
 static void send_chunk(struct chunk *c)
 {
     struct training *j = c->j;
+    int64_t n_tokens = 0;
     const enum vt_tinker_wire wire = c->was_refused ? VT_TINKER_JSON : j->t->wire;
     struct vt_tinker_post p = {.endpoint =
                                    c->batch.forward_only && wire == VT_TINKER_JSON ? "forward" : "forward_backward",
@@ -299,6 +300,10 @@ static void send_chunk(struct chunk *c)
                                .done = on_batch,
                                .arg = c};
     vt_err err;
+
+    for (size_t i = c->batch.first; i < c->batch.first + c->batch.n; i++)
+        n_tokens += (int64_t)j->seqs[i].n_prompt + j->seqs[i].n_tokens;
+    p.max_answer = vt_remote_answer_limit(n_tokens);
     vt_status status = vt_tinker_write_batch(wire, j->model->id, c->seq, &c->batch, &p.body, &p.len, &err);
 
     c->is_sent = true;

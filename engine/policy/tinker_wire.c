@@ -286,12 +286,9 @@ static vt_status take(const struct vt_tinker_batch *b, size_t i, size_t n, float
         return vt_fail(err, VT_ENET, "the service gave %zu log-probabilities for sequence %zu of %zu predictions", n,
                        b->first + i + 1, n_predictions(q));
     for (int t = 0; t < q->n_tokens; t++) {
-        const float v = at(arg, (size_t)(q->n_prompt - 1 + t));
-
-        if (!isfinite(v))
+        if (!vt_remote_logprob((double)at(arg, (size_t)(q->n_prompt - 1 + t)), &q->logp[t]))
             return vt_fail(err, VT_ENET, "the service gave no log-probability for token %d of sequence %zu", t + 1,
                            b->first + i + 1);
-        q->logp[t] = v;
     }
     return VT_OK;
 }
@@ -465,9 +462,8 @@ static vt_status check_sequence(const struct vt_tinker_sequence *s, size_t n_log
         return vt_fail(err, VT_ENET, "the service gave %zu log-probabilities for a sample of %zu tokens", n_logprobs,
                        s->n);
     for (size_t i = 0; i < s->n; i++)
-        if (!isfinite(s->logprobs[i]) || s->tokens[i] < 0)
-            return vt_fail(err, VT_ENET, "the service gave no log-probability or no id for token %zu of a sample",
-                           i + 1);
+        if (!vt_remote_logprob((double)s->logprobs[i], &s->logprobs[i]))
+            return vt_fail(err, VT_ENET, "the service gave no log-probability for token %zu of a sample", i + 1);
     return VT_OK;
 }
 
@@ -497,7 +493,7 @@ static vt_status read_proto_sequence(const struct vt_pb_field *field, struct vt_
     while (vt_pb_next(&r, &f)) {
         if (f.number == 1 && f.type == VT_PB_VARINT) {
             s->has_stopped = f.value == 0;
-        } else if (f.number == 2 && f.type == VT_PB_BYTES && !s->tokens) {
+        } else if (f.number == 2 && f.type == VT_PB_BYTES && !s->tokens && f.n % 4 == 0) {
             s->n = f.n / 4;
             s->tokens = vt_alloc_array(s->n + 1, sizeof *s->tokens);
             if (!s->tokens)
@@ -511,7 +507,7 @@ static vt_status read_proto_sequence(const struct vt_pb_field *field, struct vt_
             VT_TRY(copy_floats(&f, &s->logprobs, &n_logprobs, err));
         }
     }
-    return r.is_bad ? bad_result(err) : check_sequence(s, n_logprobs, err);
+    return r.is_bad || !s->tokens || !s->logprobs ? bad_result(err) : check_sequence(s, n_logprobs, err);
 }
 
 /* SampleResponse: 1 sequences, 2 prompt_logprobs. */
@@ -543,7 +539,7 @@ static vt_status read_json_sequence(const vt_json *j, struct vt_tinker_samples *
     if (!s->tokens)
         return vt_fail(err, VT_ENOMEM, "out of memory for a sample of %zu tokens", s->n);
     for (const vt_json *t = vt_json_first(tokens); t; t = vt_json_next(t))
-        s->tokens[i++] = (int32_t)vt_json_int(t, -1);
+        s->tokens[i++] = vt_json_int(t, -1) > INT32_MAX ? -1 : (int32_t)vt_json_int(t, -1);
     VT_TRY(read_list(vt_json_get(j, "logprobs"), &logprobs, err));
     s->logprobs = logprobs.v;
     return check_sequence(s, logprobs.n, err);

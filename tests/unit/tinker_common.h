@@ -86,6 +86,18 @@ static inline int sum_of(const struct served *s, const char *name)
     return sum;
 }
 
+/* How many requests of an endpoint came in. */
+static inline int count_of(const struct served *s, const char *endpoint)
+{
+    vt_json *j = ask_double(s, "transcript");
+    int n = 0;
+
+    for (const vt_json *r = vt_json_first(vt_json_is_array(j) ? j : vt_json_get(j, "requests")); r; r = vt_json_next(r))
+        n += strstr(vt_json_str(vt_json_get(r, "path"), ""), endpoint) != NULL;
+    vt_json_free(j);
+    return n;
+}
+
 /* --- what a policy does --- */
 
 static inline vt_weights *update_by(vt_policy *p, vt_weights *from, enum vt_loss loss, float lr, const char *digest)
