@@ -89,11 +89,12 @@ static inline int sum_of(const struct served *s, const char *name)
 /* How many requests of an endpoint came in. */
 static inline int count_of(const struct served *s, const char *endpoint)
 {
-    vt_json *j = ask_double(s, "transcript");
-    int n = 0;
+    vt_json *j = state_of(s);
+    char name[96];
 
-    for (const vt_json *r = vt_json_first(vt_json_is_array(j) ? j : vt_json_get(j, "requests")); r; r = vt_json_next(r))
-        n += strstr(vt_json_str(vt_json_get(r, "path"), ""), endpoint) != NULL;
+    snprintf(name, sizeof name, "POST %s", endpoint);
+    const int n = (int)vt_json_int(vt_json_get(vt_json_get(j, "counts"), name), 0);
+
     vt_json_free(j);
     return n;
 }
