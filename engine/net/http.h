@@ -69,8 +69,8 @@ struct vt_http_request {
     bool is_once;       /* each attempt on a connection of its own: on one that was used before libcurl itself would
                            send again what a server may have done already */
     vt_http_judge_fn *judge; /* NULL = vt_http_judge */
-    /* Bytes of a 2xx answer as they come, which are then not kept; n = 0: an attempt begins, forget what came. */
-    void (*on_data)(void *arg, const char *bytes, size_t n);
+    /* Bytes of a 2xx answer as they come, undecoded, which are then not kept; status: HTTP's. false: no more. */
+    bool (*on_data)(void *arg, int status, const char *bytes, size_t n);
     /* Once. status is VT_OK when the last answer was a 2xx; err says what went wrong else; a is the last answer, or
      * NULL when the call was cancelled. */
     void (*done)(void *arg, vt_status status, const struct vt_http_answer *a, const vt_err *err);

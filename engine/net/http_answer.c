@@ -207,14 +207,14 @@ static vt_status explain_silence(const vt_http_call *c, vt_err *err)
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         return vt_fail(err, VT_ENET, "%s: the host of %.200s was not found (%.160s%s): check the address", c->what,
-                       c->url, why, tries);
+                       c->shown, why, tries);
     case CURLE_COULDNT_CONNECT:
-        return vt_fail(err, VT_ENET, "%s: nobody answers at %.200s (%.160s%s): is the server running?", c->what, c->url,
-                       why, tries);
+        return vt_fail(err, VT_ENET, "%s: nobody answers at %.200s (%.160s%s): is the server running?", c->what,
+                       c->shown, why, tries);
     case CURLE_OPERATION_TIMEDOUT:
-        return vt_fail(err, VT_ETIMEOUT, "%s: no answer from %.200s in time (%.160s%s)", c->what, c->url, why, tries);
+        return vt_fail(err, VT_ETIMEOUT, "%s: no answer from %.200s in time (%.160s%s)", c->what, c->shown, why, tries);
     case CURLE_WRITE_ERROR:
-        return vt_fail(err, VT_ELIMIT, "%s: the answer of %.200s is larger than %zu bytes", c->what, c->url,
+        return vt_fail(err, VT_ELIMIT, "%s: the answer of %.200s is larger than %zu bytes", c->what, c->shown,
                        c->body.max);
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
@@ -222,11 +222,11 @@ static vt_status explain_silence(const vt_http_call *c, vt_err *err)
         return vt_fail(err, VT_ENET,
                        "%s: the certificate of %.200s is not trusted (%.160s): name the authority's file in "
                        "SSL_CERT_FILE",
-                       c->what, c->url, why);
+                       c->what, c->shown, why);
     case CURLE_OUT_OF_MEMORY:
         return vt_fail(err, VT_ENOMEM, "%s: out of memory for a transfer", c->what);
     default:
-        return vt_fail(err, VT_ENET, "%s: the connection to %.200s failed (%.160s%s)", c->what, c->url, why, tries);
+        return vt_fail(err, VT_ENET, "%s: the connection to %.200s failed (%.160s%s)", c->what, c->shown, why, tries);
     }
 }
 

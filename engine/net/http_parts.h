@@ -34,6 +34,7 @@ struct vt_http_call {
     vt_http_call *next, **link;
     struct vt_http_request r;
     char *url, *what;
+    char *shown; /* the URL without its query, which may be signed */
     struct curl_slist *headers;
     CURL *easy;     /* during an attempt */
     vt_timer timer; /* between attempts */

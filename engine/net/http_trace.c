@@ -117,7 +117,7 @@ void vt_http_trace(const vt_http_call *c, const struct vt_http_answer *a)
     vt_json_put_num(line, "took_s", vt_now_s() - c->attempt_began_s);
     vt_json_put_int(line, "attempt", c->attempt);
     vt_json_put_str(line, "method", c->r.method);
-    vt_json_put_str(line, "url", c->url);
+    vt_json_put_str(line, "url", c->shown);
     vt_json_put(line, "headers", headers);
     put_body(c, line, "body", c->r.body, c->r.len);
     vt_json_put_int(line, "status", a->status);

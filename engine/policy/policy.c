@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "policy/backends.h"
+#include "policy/hub.h"
 #include "policy/native.h"
 #include "policy/request.h"
 #include <ctype.h>
@@ -63,7 +64,7 @@ static vt_status backend_of(const char *spec, const struct vt_policy_backend **o
 {
     const size_t n = scheme_length(spec);
 
-    *out = n == 0 ? &vt_policy_native : NULL;
+    *out = n == 0 || vt_hub_is_name(spec) ? &vt_policy_native : NULL;
     pthread_mutex_lock(&added_mutex);
     for (int i = 0; i < MAX_ADDED && added[i] && !*out; i++)
         if (is_scheme(added[i]->scheme, spec, n))
@@ -75,7 +76,7 @@ static vt_status backend_of(const char *spec, const struct vt_policy_backend **o
     if (!*out)
         return vt_fail(err, VT_EINVAL,
                        "the model \"%s\" names no backend that vegttt knows: name %s, a .gguf file, a Hugging Face "
-                       "folder or openai:URL#MODEL (write ./%s for a file of that name)",
+                       "folder, hf:ORGANISATION/NAME or openai:URL#MODEL (write ./%s for a file of that name)",
                        spec, vt_model_default(), spec);
     return VT_OK;
 }
