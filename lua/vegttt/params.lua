@@ -61,7 +61,7 @@ end
 
 local function sampling()
   return {
-    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder, a .gguf, openai:URL#MODEL or tinker:MODEL?tokenizer=PATH", type = "model" },
+    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder, a .gguf, hf:ORG/NAME, openai:URL#MODEL or tinker:MODEL?tokenizer=PATH", type = "model" },
     k = limited("n", { 32, "samples per task and step", extend = true }),
     temperature = limited("temperature", { nil, "sampling temperature", type = "number" }),
     max_tokens = limited("max_tokens", { nil, "longest answer, in tokens", type = "integer" }),
