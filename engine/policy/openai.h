@@ -115,6 +115,8 @@ vt_status vt_openai_read_ids(const vt_json *ids, int32_t *out, vt_err *err) VT_M
 /* Do these tokens spell the choice's text, which ends before one of the stop strings where it was stopped? */
 bool vt_openai_ids_spell(const vt_tokenizer *t, const struct vt_openai_choice *c, const int32_t *ids, size_t n,
                          const char *const *stop, int n_stop);
+/* Adds what the server says that it counted. */
+void vt_openai_read_usage(const vt_json *answer, struct vt_sample_request *r);
 /* Fills a sample of the request from a choice. */
 vt_status vt_openai_read_sample(const vt_policy *p, const struct vt_sample_request *r, const struct vt_openai_choice *c,
                                 struct vt_sample *out, vt_err *err) VT_MUST_USE;

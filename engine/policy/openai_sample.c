@@ -257,6 +257,7 @@ static vt_status read_samples(struct calls_job *j, const struct call *c, vt_err 
     if (vt_openai_n_choices(c->answer) != j->n_each)
         return vt_fail(err, VT_ENET, "the server gave %d samples of the %d that were asked for",
                        vt_openai_n_choices(c->answer), j->n_each);
+    vt_openai_read_usage(c->answer, r);
     for (int i = 0; i < j->n_each; i++) {
         struct vt_openai_choice choice;
         const int at = c->at * j->n_each + i;

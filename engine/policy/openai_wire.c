@@ -163,6 +163,23 @@ vt_status vt_openai_choice(const vt_json *answer, int i, struct vt_openai_choice
     return VT_OK;
 }
 
+static int64_t count_of(const vt_json *j, const char *name)
+{
+    const int64_t n = vt_json_int(vt_json_get(j, name), 0);
+
+    return n > 0 && n <= MOST_TOKENS ? n : 0;
+}
+
+void vt_openai_read_usage(const vt_json *answer, struct vt_sample_request *r)
+{
+    const vt_json *usage = vt_json_get(answer, "usage");
+    const int64_t n = count_of(usage, "prompt_tokens"),
+                  cached = count_of(vt_json_get(usage, "prompt_tokens_details"), "cached_tokens");
+
+    r->n_prompt_counted += n;
+    r->n_cached += cached < n ? cached : n;
+}
+
 /* The log-probability of an entry of a choice's logprobs. false: it is none. */
 static bool read_logprob(const vt_json *c, float *out)
 {

@@ -189,6 +189,7 @@ struct vt_tinker_samples {
     size_t n;
     float *prompt; /* log-probabilities of the prompt's tokens; NaN = not given */
     size_t n_prompt;
+    int64_t n_cached; /* tokens of the prompt that the service had still */
     bool is_json;
 };
 vt_status vt_tinker_read_samples(const struct vt_tinker_reply *r, struct vt_tinker_samples *out,

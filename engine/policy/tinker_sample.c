@@ -202,8 +202,10 @@ static vt_status take_sample(const struct sampling *j, const struct vt_sample_re
 
 static vt_status take_samples(const struct sampling *j, struct vt_tinker_samples *s, vt_err *err)
 {
-    const struct vt_sample_request *r = j->job.request->sample;
+    struct vt_sample_request *r = j->job.request->sample;
 
+    r->n_prompt_counted = r->n_prompt;
+    r->n_cached = s->n_cached < 0 ? 0 : s->n_cached < r->n_prompt ? s->n_cached : r->n_prompt;
     if (s->n != (size_t)r->n)
         return vt_fail(err, VT_ENET, "the service gave %zu samples of the %d that were asked for", s->n, r->n);
     for (int i = 0; i < r->n; i++) {

@@ -510,7 +510,7 @@ static vt_status read_proto_sequence(const struct vt_pb_field *field, struct vt_
     return r.is_bad || !s->tokens || !s->logprobs ? bad_result(err) : check_sequence(s, n_logprobs, err);
 }
 
-/* SampleResponse: 1 sequences, 2 prompt_logprobs. */
+/* SampleResponse: 1 sequences, 2 prompt_logprobs, 4 prompt_cache_hit_tokens. */
 static vt_status read_proto_samples(const struct vt_tinker_reply *reply, struct vt_tinker_samples *out, vt_err *err)
 {
     struct vt_pb r = vt_pb_of(reply->proto, reply->len);
@@ -521,6 +521,8 @@ static vt_status read_proto_samples(const struct vt_tinker_reply *reply, struct 
             VT_TRY(read_proto_sequence(&f, out, err));
         else if (f.number == 2 && f.type == VT_PB_BYTES && !out->prompt)
             VT_TRY(copy_floats(&f, &out->prompt, &out->n_prompt, err));
+        else if (f.number == 4 && f.type == VT_PB_VARINT)
+            out->n_cached = (int64_t)(f.value & INT32_MAX);
     }
     return r.is_bad ? bad_result(err) : VT_OK;
 }
@@ -549,6 +551,7 @@ static vt_status read_json_samples(const vt_json *j, struct vt_tinker_samples *o
 {
     const vt_json *prompt = vt_json_get(j, "prompt_logprobs");
 
+    out->n_cached = vt_json_int(vt_json_get(j, "prompt_cache_hit_tokens"), 0);
     for (const vt_json *s = vt_json_first(vt_json_get(j, "sequences")); s; s = vt_json_next(s))
         VT_TRY(read_json_sequence(s, out, err));
     if (vt_json_is_array(prompt)) {

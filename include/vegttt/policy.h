@@ -198,6 +198,8 @@ struct vt_sample_request {
     const int32_t *banned;
     int n_banned;
     struct vt_sample *out; /* [n], filled; free with vt_sample_clear */
+    /* Filled where a server tells: the prompt's tokens as it counts them, and those that it had in its cache still. */
+    int64_t n_prompt_counted, n_cached;
     /* each(each_arg, j): sample j of the request has ended and out[j] is final, while others go on; may be NULL. On a
      * policy thread, before done. */
     void (*each)(void *arg, int j);

@@ -10,6 +10,7 @@ local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
+local prices = require "vegttt.prices"
 local run = require "vegttt.run"
 local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
@@ -42,7 +43,7 @@ local function parse(words, declared)
 end
 
 -- The command that continues a run: without --fresh, and without the limits, of which one may be what ended it.
-local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1 }
+local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1, ["--max-spend"] = 1 }
 
 local function command_of(file, words)
   local kept, i = { file }, 1
@@ -233,7 +234,7 @@ local function run_experiment(e, flags, given, file, words)
   end
   local r = attempt.open(e, values, origins, { name = flags.run, fresh = flags.fresh or false,
     replicate = flags.replicate or 0, argv = words, limits = { max_rollouts = flags["max-rollouts"],
-    max_wall_s = flags["max-wall"] } })
+    max_wall_s = flags["max-wall"], max_spend = flags["max-spend"], prices = flags.prices and prices.read(flags.prices) } })
   local is_json = flags.json
   if is_json then
     json_record { event = "launch", run = r.id, dir = r.dir, experiment = e.name, resumed = r.is_resumed }

@@ -37,6 +37,8 @@ params.flags = {
   { "replicate", "N", "an independent repetition: enters every seed", kind = "integer", min = 0 },
   { "json", nil, "launch and done records on standard output, all else on standard error" },
   { "max-rollouts", "N", "stop when so many samples were charged", kind = "integer", min = 0 },
+  { "max-spend", "USD", "stop before so many dollars are spent at services, by --prices", kind = "number", min = 0 },
+  { "prices", "FILE", "prices of served models: {\"SPEC\": {\"prefill\", \"cached\", \"sampled\", \"trained\"}}, $ a million tokens" },
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
   { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 1 << 20 },
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },

@@ -249,7 +249,7 @@ static double median(double *v)
 
 int main(int argc, char **argv)
 {
-    const int n_requests = argc > 1 ? atoi(argv[1]) : 100000;
+    const int n_requests = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 100000;
     struct vt_policy_opts o = {0};
     struct vt_mail mail = VT_MAIL;
     double ours[N_ROUNDS], bare[N_ROUNDS], cpu = 0, bare_cpu = 0;

@@ -26,7 +26,7 @@ static size_t put(char *out, int form)
 
         /* Letters behind a backslash mean other characters: only what may stand there. */
         n += (size_t)snprintf(text, sizeof text, formats[form == 1 && *c != '/' ? 0 : form], *c);
-        strcpy(out + n - strlen(text), text);
+        memcpy(out + n - strlen(text), text, strlen(text) + 1);
     }
     return n;
 }

@@ -42,7 +42,7 @@ static int count_of(const struct served *s, const char *name)
     if (f)
         pclose(f);
     at = strstr(line, name);
-    return at ? atoi(at + strlen(name) + 2) : -1;
+    return at ? (int)strtol(at + strlen(name) + 2, NULL, 10) : -1;
 }
 
 static vt_status fetch(const char *name, char **path)
