@@ -10,6 +10,7 @@
  * sample of 16 tokens, LATENCY_MS later. Both clients are measured in turns; the figures are medians of N_ROUNDS.
  */
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/mail.h"
 #include <arpa/inet.h>
@@ -50,25 +51,27 @@ struct due {
 
 static void make_answers(void)
 {
-    char body[3072], *at = body;
     static const char list[] = "{\"data\":[{\"id\":\"toy\",\"max_model_len\":4096}]}";
+    struct vt_buf b;
 
-    at += sprintf(
-        at, "{\"choices\":[{\"index\":0,\"text\":\"%.*s\",\"finish_reason\":\"length\",\"logprobs\":{\"tokens\":[",
+    vt_buf_init(&b, sizeof sample);
+    vt_buf_printf(
+        &b, "{\"choices\":[{\"index\":0,\"text\":\"%.*s\",\"finish_reason\":\"length\",\"logprobs\":{\"tokens\":[",
         N_TOKENS, "abcdefghijklmnopqrstuvwxyz");
     for (int i = 0; i < N_TOKENS; i++)
-        at += sprintf(at, "%s\"%c\"", i ? "," : "", 'a' + i);
-    at += sprintf(at, "],\"token_logprobs\":[");
+        vt_buf_printf(&b, "%s\"%c\"", i ? "," : "", 'a' + i);
+    vt_buf_puts(&b, "],\"token_logprobs\":[");
     for (int i = 0; i < N_TOKENS; i++)
-        at += sprintf(at, "%s-0.%d", i ? "," : "", 125 + i);
-    at += sprintf(at, "],\"top_logprobs\":[");
+        vt_buf_printf(&b, "%s-0.%d", i ? "," : "", 125 + i);
+    vt_buf_puts(&b, "],\"top_logprobs\":[");
     for (int i = 0; i < N_TOKENS; i++)
-        at += sprintf(at, "%s{\"%c\":-0.%d}", i ? "," : "", 'a' + i, 125 + i);
-    sprintf(at, "]}}],\"usage\":{\"completion_tokens\":%d}}", N_TOKENS);
+        vt_buf_printf(&b, "%s{\"%c\":-0.%d}", i ? "," : "", 'a' + i, 125 + i);
+    vt_buf_printf(&b, "]}}],\"usage\":{\"completion_tokens\":%d}}", N_TOKENS);
     snprintf(models, sizeof models,
              "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(list), list);
     snprintf(sample, sizeof sample,
-             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", strlen(body), body);
+             "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s", b.len, b.p);
+    vt_buf_free(&b);
 }
 
 /* The length of the whole request at the beginning of c's bytes; 0: it is not there yet. */
