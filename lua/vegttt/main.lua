@@ -10,6 +10,7 @@ local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
+local prices = require "vegttt.prices"
 local run = require "vegttt.run"
 local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
@@ -42,7 +43,7 @@ local function parse(words, declared)
 end
 
 -- The command that continues a run: without --fresh, and without the limits, of which one may be what ended it.
-local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1 }
+local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1, ["--max-spend"] = 1 }
 
 local function command_of(file, words)
   local kept, i = { file }, 1
@@ -237,7 +238,8 @@ local function run_experiment(e, flags, given, file, words)
   local name_problem = flags.run and run.name_problem(flags.run)
   if name_problem then errors.usage("--run: %s", name_problem) end
   local how = { name = flags.run, fresh = flags.fresh or false, replicate = flags.replicate or 0, argv = words,
-    limits = { max_rollouts = flags["max-rollouts"], max_wall_s = flags["max-wall"] } }
+    limits = { max_rollouts = flags["max-rollouts"], max_wall_s = flags["max-wall"], max_spend = flags["max-spend"],
+      prices = flags.prices and prices.read(flags.prices) } }
   if flags["dry-run"] then return dry_run(e, values, origins, how) end
   local r = attempt.open(e, values, origins, how)
   local is_json = flags.json

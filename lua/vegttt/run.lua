@@ -18,6 +18,7 @@ local inputs = require "vegttt.inputs"
 local meter = require "vegttt.meter"
 local params = require "vegttt.params"
 local progress = require "vegttt.progress"
+local prices = require "vegttt.prices"
 local record = require "vegttt.record"
 local results = require "vegttt.results"
 local rng = require "vegttt.rng"
@@ -276,6 +277,7 @@ function Run:begin()
   self:note(("attempt %d: vegttt %s, commit %s, engine %s"):format(self.attempt, core.version, core.commit,
     core.engine_digest:sub(1, 12)))
   self.record = record.open(self.handle, self.dir, self.donors)
+  self.meter:spend { usd = run.paid(self.dir) }
   for _, task in pairs(self.own_tasks) do self:keep_task(task) end
 end
 
@@ -436,6 +438,38 @@ end
 function Run:stored_result()
   local summary = self:stored_summary()
   return summary and summary.result
+end
+
+---Dollars that were paid in the run of a folder, over all its attempts: written at once, line by line, since a limit of
+---money is of all of them.
+function run.paid(dir)
+  local path, usd = dir .. "/spending.jsonl", 0
+  if not core.exists(path) then return 0 end
+  for line in io.lines(path) do
+    local ok, paid = pcall(core.json_decode, line, "spending.jsonl") -- a torn line is the last one of a kill
+    if ok then usd = usd + paid.usd end
+  end
+  return usd
+end
+
+---[waits] f(pay), where pay(tokens) pays for tokens of the kinds of prices.lua, while the budget holds what they can cost at
+---most. A model that nobody is paid for is called without more ado.
+function Run:spend_on(spec, most, op, f)
+  local price = prices.of(spec, self.limits, op)
+  if not price then return f(function() end) end
+  local usd = prices.cost(price, most, op)
+  self.meter:hold_usd(usd, op)
+  local ok, value = pcall(f, function(tokens)
+    local paid = prices.cost(price, tokens, op)
+    tokens.usd, tokens.model, tokens.attempt = paid, spec:match "^[^?]*", self.attempt
+    local file = assert(io.open(core.run_path(self.handle, "spending.jsonl"), "a"))
+    assert(file:write(core.json_encode(tokens) .. "\n"))
+    assert(file:close())
+    self.meter:spend { usd = paid }
+  end)
+  self.meter:let_go(usd)
+  if not ok then error(value, 0) end
+  return value
 end
 
 ---A line of the attempt's log.

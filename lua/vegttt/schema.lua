@@ -20,7 +20,7 @@ t_mono   text    the machine's monotonic clock, nanoseconds
 local of_unit = {
   evaluations = "verdicts", rollouts = "samples", prompt_tokens = "tokens of prompts", sampled_tokens = "tokens that were sampled",
   scored_tokens = "tokens that were scored", student_tokens = "tokens that the policy sampled or scored",
-  teacher_tokens = "tokens that a teacher scored", update_tokens = "tokens that were trained on", gpu_s = "seconds of GPUs",
+  teacher_tokens = "tokens that a teacher scored", update_tokens = "tokens that were trained on", cached_tokens = "tokens of prompts that a service had still", gpu_s = "seconds of GPUs",
   usd = "money",
 }
 
