@@ -71,6 +71,7 @@ struct vt_tier_caps {
      * drawn sizes are asked for. */
     size_t max_series;
     unsigned n_placements; /* of code and stack, that a call can ask for; 0 = 1 */
+    bool stores_baseline;  /* its times are kept from one candidate to the next: timing.h, known_ns */
 };
 
 /* Where a station stands. */

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 2, ci = 3, co = 7, h = 47, w = 47 },
     hidden = { n = 1, ci = 2, co = 3, h = 19, w = 15 },
-    search = { n = 32, ci = 3, co = 96, h = 224, w = 224 },
+    search = { n = 16, ci = 3, co = 96, h = 224, w = 224 },
     full = { n = 256, ci = 3, co = 96, h = 224, w = 224 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 1, ci = 5, co = 7, h = 31, w = 29 },
     hidden = { n = 1, ci = 2, co = 3, h = 7, w = 9 },
-    search = { n = 1, ci = 64, co = 128, h = 512, w = 256 },
+    search = { n = 1, ci = 64, co = 128, h = 128, w = 64 },
     full = { n = 8, ci = 64, co = 128, h = 512, w = 256 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

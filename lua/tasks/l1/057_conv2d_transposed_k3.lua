@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 2, ci = 7, co = 9, h = 29, w = 51 },
     hidden = { n = 1, ci = 2, co = 3, h = 5, w = 4 },
-    search = { n = 1, ci = 64, co = 64, h = 1024, w = 1024 },
+    search = { n = 1, ci = 64, co = 64, h = 256, w = 256 },
     full = { n = 8, ci = 64, co = 64, h = 1024, w = 1024 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 2, ci = 11, co = 13, l = 1021 },
     hidden = { n = 1, ci = 2, co = 3, l = 11 },
-    search = { n = 8, ci = 128, co = 128, l = 65536 },
+    search = { n = 2, ci = 128, co = 128, l = 16384 },
     full = { n = 64, ci = 128, co = 128, l = 65536 },
   },
   size_order = { "n", "ci", "co", "l" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 1, ci = 8, co = 5, d = 5, h = 6, w = 41 },
     hidden = { n = 1, ci = 4, co = 2, d = 3, h = 2, w = 4 },
-    search = { n = 1, ci = 48, co = 24, d = 96, h = 96, w = 96 },
+    search = { n = 1, ci = 48, co = 24, d = 48, h = 48, w = 48 },
     full = { n = 8, ci = 48, co = 24, d = 96, h = 96, w = 96 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 2, ci = 13, co = 17, l = 3061 },
     hidden = { n = 1, ci = 2, co = 3, l = 41 },
-    search = { n = 8, ci = 64, co = 128, l = 524280 },
+    search = { n = 2, ci = 64, co = 128, l = 131070 },
     full = { n = 64, ci = 64, co = 128, l = 524280 },
   },
   size_order = { "n", "ci", "co", "l" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 2, ci = 17, co = 19, h = 37, w = 41 },
     hidden = { n = 1, ci = 2, co = 3, h = 5, w = 4 },
-    search = { n = 2, ci = 64, co = 128, h = 1024, w = 1024 },
+    search = { n = 1, ci = 64, co = 128, h = 512, w = 512 },
     full = { n = 16, ci = 64, co = 128, h = 1024, w = 1024 },
   },
   size_order = { "n", "ci", "co", "h", "w" },
