@@ -72,6 +72,7 @@ struct vt_tier_caps {
     size_t max_series;
     unsigned n_placements; /* of code and stack, that a call can ask for; 0 = 1 */
     bool stores_baseline;  /* its times are kept from one candidate to the next: timing.h, known_ns */
+    bool scatters;         /* its run times, to both sides: small differences take more pairs */
 };
 
 /* Where a station stands. */

@@ -158,8 +158,9 @@ static bool is_finished(const struct vt_timing_opts *o, struct vt_trials *t, uin
     if (t->n < (int)t->n_sets)
         return false;
     bool is_looked_at = t->n >= o->min_pairs && t->n % (1 + t->n / 64) == 0; /* sorting all pairs is not free */
-    return (is_looked_at && vt_trials_settle(t, o->precision)) || t->n >= VT_MAX_PAIRS ||
-           t->n - t->n_disturbed >= o->max_pairs || t->timed_ms > o->budget_ms ||
+    return (is_looked_at && vt_trials_settle(t, o->precision) &&
+            (t->n >= o->min_close || fabs(t->log_ratio) >= o->close)) ||
+           t->n >= VT_MAX_PAIRS || t->n - t->n_disturbed >= o->max_pairs || t->timed_ms > o->budget_ms ||
            wall_ms > WALL_PER_BUDGET * o->budget_ms;
 }
 

@@ -38,10 +38,10 @@ static double eager_us(const char *path, const char *machine, int task, const ch
     return us;
 }
 
-/* The same code to a reader, another text to every cache: a value that is never used. */
+/* The same code to a reader, another text to every cache: a name that is never used. */
 static void variant(const char *code, int number, char *out, size_t n)
 {
-    snprintf(out, n, "__device__ const int vt_variant_%d = %d;\n%s", number, number, code);
+    snprintf(out, n, "#define vt_variant %d\n%s", number, code);
 }
 
 static int by_seconds(const void *a, const void *b)

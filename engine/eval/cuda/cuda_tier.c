@@ -100,7 +100,8 @@ static vt_status open_parts(struct vt_tier *t, vt_err *err)
                                     /* One set at a time must fit; whether it does, the runner says. */
                                     .max_pool_bytes = t->device.bytes * VT_POOL_MAX_SETS,
                                     .reference_deadline_s = REFERENCE_DEADLINE_S,
-                                    .stores_baseline = true};
+                                    .stores_baseline = true,
+                                    .scatters = true};
     return choose_devices(t, err);
 }
 

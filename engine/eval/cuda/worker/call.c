@@ -280,7 +280,7 @@ static vt_status look_at_memory(struct vt_runner *r, struct vt_run_ground *g, co
     VT_TRY(vt_gpu_copy_in(r->gpu, r->d_margins, &m, sizeof m, r->stream, err));
     VT_TRY(vt_gpu_fill(r->gpu, found, 0, sizeof(uint64_t), r->stream, err));
     void *args[] = {&r->d_margins, &found};
-    const struct vt_gpu_grid grid = {.x = (unsigned)m.n, .y = 1, .z = 1, .threads = 256};
+    const struct vt_gpu_grid grid = {.x = (unsigned)m.n, .y = 1, .z = 1, .threads = 1024};
     VT_TRY(vt_gpu_launch(r->gpu, r->stream, r->k.margins, "the margins", &grid, args, err));
     return vt_run_fetch(r, err);
 }
