@@ -36,6 +36,7 @@ vt_status vt_case_name(const struct vt_lab *lab, const struct vt_eval_request *r
 {
     char baseline[VT_SHA256_HEX];
     *is_copy = false;
+    VT_TRY(vt_tier_takes(lab->ops, r->task, err));
     VT_TRY(lab->ops->extract(r->task, r->code, r->code_len, r->extract, code, is_copy, err));
     lab->ops->baseline(lab->tier, r->task, baseline);
     /* The protocol's pool is checked whether it is timed or not, so a check alone is another case under each. */

@@ -208,4 +208,7 @@ extern const struct vt_tier_ops *const vt_tiers[];
 vt_status vt_tier_find(const struct vt_tier_ops *const *table, const char *name, const struct vt_tier_ops **out,
                        vt_err *err) VT_MUST_USE;
 
+/* EUNSUPPORTED: this tier judges no such tasks. */
+vt_status vt_tier_takes(const struct vt_tier_ops *ops, const vt_task *t, vt_err *err) VT_MUST_USE;
+
 #endif

@@ -161,15 +161,15 @@ static inline void waiting_init(struct waiting *w)
     w->n_done = 0;
 }
 
-static inline bool submit(vt_eval *e, struct waiting *w, vt_task *t, const char *code, const char *scale,
-                          bool skip_timing, struct answer *a)
+static inline bool submit_to(vt_eval *e, struct waiting *w, vt_task *t, const char *code, const char *tier,
+                             const char *scale, bool skip_timing, struct answer *a)
 {
     vt_err err = {0};
     *a = (struct answer){.lock = &w->lock, .changed = &w->changed, .n_done = &w->n_done};
     const struct vt_eval_request r = {.task = t,
                                       .code = code,
                                       .code_len = strlen(code),
-                                      .tier = "cuda",
+                                      .tier = tier,
                                       .scale = scale,
                                       .skip_timing = skip_timing,
                                       .fresh = true};
@@ -177,6 +177,12 @@ static inline bool submit(vt_eval *e, struct waiting *w, vt_task *t, const char 
         return true;
     printf("  cannot submit: %s\n", err.msg);
     return false;
+}
+
+static inline bool submit(vt_eval *e, struct waiting *w, vt_task *t, const char *code, const char *scale,
+                          bool skip_timing, struct answer *a)
+{
+    return submit_to(e, w, t, code, "cuda", scale, skip_timing, a);
 }
 
 static inline void wait_for(struct waiting *w, int n)
@@ -187,15 +193,21 @@ static inline void wait_for(struct waiting *w, int n)
     pthread_mutex_unlock(&w->lock);
 }
 
-static inline void judge(vt_eval *e, vt_task *t, const char *code, const char *scale, bool skip_timing,
-                         struct answer *a)
+static inline void judge_on(vt_eval *e, vt_task *t, const char *code, const char *tier, const char *scale,
+                            bool skip_timing, struct answer *a)
 {
     struct waiting w;
     waiting_init(&w);
-    if (submit(e, &w, t, code, scale, skip_timing, a))
+    if (submit_to(e, &w, t, code, tier, scale, skip_timing, a))
         wait_for(&w, 1);
     else
         a->status = VT_EINVAL;
+}
+
+static inline void judge(vt_eval *e, vt_task *t, const char *code, const char *scale, bool skip_timing,
+                         struct answer *a)
+{
+    judge_on(e, t, code, "cuda", scale, skip_timing, a);
 }
 
 static inline const char *outcome(const struct answer *a)
