@@ -73,6 +73,7 @@ vt_status vt_eval_prompt(const char *tier, const vt_task *t, const char *body, c
     struct vt_buf text;
     *out = NULL;
     VT_TRY(vt_tier_find(vt_tiers, tier, &ops, err));
+    VT_TRY(vt_tier_takes(ops, t, err));
     vt_buf_init(&text, 1 << 20);
     vt_status s = ops->prompt(t, body, &text, err);
     if (s == VT_OK)

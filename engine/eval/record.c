@@ -89,7 +89,7 @@ static void put_trials(vt_json *j, const struct vt_outcome *o)
 {
     const struct vt_trials *t = &o->trials;
     vt_json *a = vt_json_array(), *b = vt_json_array(), *bad = vt_json_array(), *first = vt_json_array(),
-            *sets = vt_json_array();
+            *sets = vt_json_array(), *stored = vt_json_array();
     for (int i = 0; i < t->n; i++) {
         vt_json_push(b, vt_json_new_num((double)t->pair[i].b_ns / 1e3));
         vt_json_push(a, vt_json_new_num((double)t->pair[i].a_ns / 1e3));
@@ -97,12 +97,15 @@ static void put_trials(vt_json *j, const struct vt_outcome *o)
         vt_json_push(sets, vt_json_new_num(t->pair[i].set));
         if (t->pair[i].is_disturbed)
             vt_json_push(bad, vt_json_new_num(i));
+        if (t->pair[i].is_stored)
+            vt_json_push(stored, vt_json_new_num(i));
     }
     vt_json_put(j, "trials", b);
     vt_json_put(j, "ref_trials", a);
     vt_json_put(j, "ref_first", first);
     vt_json_put(j, "trial_sets", sets);
     vt_json_put(j, "disturbed", bad);
+    vt_json_put(j, "ref_stored", stored); /* pairs whose ref_trials are kept times, scaled by the last run before */
     vt_json_put_str(j, "statistic",
                     t->by_middle ? "ABBA pairs: log(reference / candidate), the middle of fastest runs, pairs and ranks"
                                  : "ABBA pairs: median over input sets of log(fastest reference / fastest candidate)");

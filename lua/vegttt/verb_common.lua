@@ -112,7 +112,7 @@ end
 
 ---A vt.Task from what the user wrote: an id, a name, or a task file.
 function verb.task(what)
-  if what:find "%.lua$" then
+  if what:find "%.lua$" or what:find "%.py$" then
     verb.source(what)
     local ok, found = pcall(tasks.get, { file = what })
     if ok then return found[1] end
@@ -138,7 +138,7 @@ end
 ---[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh, extract, tier, scale.
 function verb.judge(task, code, o)
   local op = core.eval_submit(verb.evaluator(), task.handle, code,
-    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false, tier = o.tier,
+    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false, tier = o.tier or task.tier,
       scale = o.scale })
   return sched.await(sched.start(op, function(json)
     local record = core.json_decode(json, "the evaluator's record")
