@@ -222,7 +222,7 @@ return vt.experiment {
   params = {
     model = { "smollm2-135m", "base model; its adapter, if any, is left aside", type = "model" },
     variant = { "fast", "which rewritings are drawn, all alike", choices = { "fast", "neutral" } },
-    copy = { 0, "share of the draws that are the unchanged body", min = 0, max = 1 },
+    copy = { 0.0, "share of the draws that are the unchanged body", min = 0, max = 1 },
     steps = { 800, "optimiser steps", min = 0 },
     lr = { 2e-3, "peak learning rate", min = 0 },
     warmup = { 10, "warm-up steps", min = 1 },
