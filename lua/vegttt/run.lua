@@ -17,6 +17,7 @@ local errors = require "vegttt.errors"
 local inputs = require "vegttt.inputs"
 local meter = require "vegttt.meter"
 local params = require "vegttt.params"
+local plots = require "vegttt.plots"
 local progress = require "vegttt.progress"
 local prices = require "vegttt.prices"
 local record = require "vegttt.record"
@@ -576,7 +577,7 @@ end
 
 function Run:plot(name, spec)
   need_name("run:plot", name, self.plots)
-  local path = tables.plot(self, name, spec)
+  local path = plots.write(self, name, spec)
   self.plots[name] = true
   return path
 end
