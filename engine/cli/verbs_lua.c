@@ -11,6 +11,8 @@
     X(watch)                                                                                                           \
     X(plot)                                                                                                            \
     X(completion)                                                                                                      \
+    X(worker)                                                                                                          \
+    X(farm)                                                                                                            \
     X(task)                                                                                                            \
     X(optimise)                                                                                                        \
     X(export)                                                                                                          \

@@ -87,7 +87,7 @@ function vt.load(file) end
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
 ---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] each cell is carried out as it would be alone, and gives what its summary says; a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
----@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd; tokens by what was done: prompt_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
+---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd (paid to services, with --prices); tokens by what was done: prompt_tokens, of which cached_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
 ---@field stage fun(self, text: string) what the progress line calls the present work
 
 ---A chart, or several as the panels of one figure: { panels = { chart, … }, columns = 2 }. band (names of the columns of its
@@ -244,10 +244,12 @@ function vt.draw(weights, tasks, p, o) end
 
 ---The judged samples that an offline script works on: those at place p.step in the recorded runs that p.from names, else a
 ---draw of its own. What differs in models, in a task's prompts or weights, in temperatures or in how it was judged is
----refused; a sample that several runs hold is counted once. p.drawn: "first" leaves fresh draws out. [waits]
+---refused; a sample that several runs hold is counted once. p.drawn: "first" leaves fresh draws out. What is named besides p is
+---needed ("logprobs", "detail"): a model or a run that lacks it is refused before anything is drawn. [waits]
 ---@param p vt.Params of vt.gather_params
+---@param ... string
 ---@return vt.Group[]
-function vt.gather(p) end
+function vt.gather(p, ...) end
 
 ---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
 ---default model or of o.model. [waits]
@@ -271,9 +273,11 @@ function vt.kl(weights, groups) end
 
 ---Scores every sample under the weights that drew it and sets, each a mean over its tokens: entropy; certainty, the
 ---self-certainty KL(uniform || p); confidence, DeepConf's: -mean ln p of the `top` (20) likeliest tokens; confidence_tail
----over the last `window` (16) tokens and confidence_worst over the worst window. Returns its argument. [waits]
+---over the last `window` (16) tokens and confidence_worst over the worst window; online_kept and online_tokens: whether DeepConf's
+---online stop would have let the answer end (1 or 0), and how many tokens would have been written of it, when the first `warmup`
+---(8) answers of a group are whole and the bar is passed by a share `keep` (0.9) of them. Returns its argument. [waits]
 ---@param groups vt.Group[]
----@param o? { top?: integer, window?: integer }
+---@param o? { top?: integer, window?: integer, warmup?: integer, keep?: number }
 function vt.detail(groups, o) end
 
 ---@class vt.Group : vt.Sample[]
@@ -283,7 +287,7 @@ function vt.detail(groups, o) end
 ---@field draw string
 ---@field seen? "task"|"family" what the start weights were trained on meets this task
 
----@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, targets?: integer[], entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number }
+---@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, targets?: integer[], entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number, online_kept?: 0|1, online_tokens?: integer }
 
 ---Elementwise + - * / with vectors and numbers, unary minus, #, [i].
 ---@class vt.Vector
@@ -449,7 +453,7 @@ function vt.select.load(file) end
 ---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
 ---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,
 ---rarest (codes with the fewest equals), largest_cluster (with the most). After vt.detail: entropy, self_certainty, deepconf,
----deepconf_tail, deepconf_worst.
+---deepconf_tail, deepconf_worst, deepconf_online (the most confident that its online stop leaves).
 ---@type table<string, vt.Rule>
 vt.select.rules = {}
 ---Their names, in the order in which tables show them.

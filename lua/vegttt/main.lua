@@ -11,6 +11,7 @@ local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
+local prices = require "vegttt.prices"
 local run = require "vegttt.run"
 local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
@@ -43,7 +44,7 @@ local function parse(words, declared)
 end
 
 -- The command that continues a run: without --fresh, and without the limits, of which one may be what ended it.
-local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1 }
+local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1, ["--max-spend"] = 1 }
 
 local function command_of(head, words)
   local kept, i = table.move(head, 1, #head, 1, {}), 1
@@ -216,6 +217,15 @@ local function report(r, status, value, is_json, command)
   return code
 end
 
+-- The plan, where a run would not be refused before it costs anything.
+local function dry_run(e, values, origins, how)
+  local status, problem = attempt.rehearse(e, values, origins, how)
+  if status == "failed" then error(problem, 0) end
+  if status == "interrupted" then errors.raise("cancelled", e.name, "interrupted", { code = "ECANCELLED" }) end
+  print_plan(e, values, origins)
+  return 0
+end
+
 local function run_experiment(e, flags, given, head, words, o)
   local problem = flags.chat and core.chat_problem(flags.chat)
   if problem then errors.usage("--chat: %s", problem) end
@@ -223,18 +233,16 @@ local function run_experiment(e, flags, given, head, words, o)
   local is_of_tasks = not cells and params.are_of_tasks(e.params)
   e = cells or e
   session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
-    unsafe_jail = flags["unsafe-jail"], chat = flags.chat, trace_http = flags["trace-http"] }
+    unsafe_jail = flags["unsafe-jail"], queue = flags.queue, chat = flags.chat, trace_http = flags["trace-http"] }
   local values, origins = params.resolve(e.params, given, "flag")
   if is_of_tasks then inputs.collect(tasks.get, values) end -- also where the script has no plan that asks for them
   local name_problem = flags.run and run.name_problem(flags.run)
   if name_problem then errors.usage("--run: %s", name_problem) end
-  if flags["dry-run"] then
-    print_plan(e, values, origins)
-    return 0
-  end
-  local r = attempt.open(e, values, origins, { name = flags.run, fresh = flags.fresh or o.fresh or false,
-    replicate = flags.replicate or 0, argv = words, limits = { max_rollouts = flags["max-rollouts"],
-    max_wall_s = flags["max-wall"] } })
+  local how = { name = flags.run, fresh = flags.fresh or o.fresh or false, replicate = flags.replicate or 0, argv = words,
+    limits = { max_rollouts = flags["max-rollouts"], max_wall_s = flags["max-wall"], max_spend = flags["max-spend"],
+      prices = flags.prices and prices.read(flags.prices) } }
+  if flags["dry-run"] then return dry_run(e, values, origins, how) end
+  local r = attempt.open(e, values, origins, how)
   local is_json = flags.json
   if is_json then
     json_record { event = "launch", run = r.id, dir = r.dir, experiment = e.name, resumed = r.is_resumed }

@@ -110,7 +110,8 @@ local function snapshot_digest(ref, own)
 end
 inputs.declare("weights", "the snapshot %s", snapshot_digest)
 
----vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }) [waits]
+---vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }); weights of a run that
+---are of another model than the one given are refused. [waits]
 function recorded.weights(ref, o)
   o = errors.options("vt.weights", o, { model = "string" })
   if type(ref) ~= "string" then
@@ -125,7 +126,11 @@ function recorded.weights(ref, o)
   end
   inputs.note("weights", ref, snapshot_digest(ref, own_dir()))
   local id, dir = snapshot_of(ref, own_dir())
-  return weights_of(dir, id, ref)
+  local w = weights_of(dir, id, ref)
+  if o.model and policy.open(o.model).model.base.id ~= w.model.base.id then
+    errors.raise("usage", "vt.weights", ("the weights %s are of the model %s, not of %s; name that one with --model"):format(ref, w.model.spec, o.model))
+  end
+  return w
 end
 
 -- ── rollouts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -164,12 +169,13 @@ local function read_groups(dir)
   local x, groups, verdicts, task_of = index.of(dir), {}, {}, run_files.tasks_of(dir)
   for n, about in ipairs(x.groups) do groups[n] = new_group(dir, about, task_of(about.task)) end
   for n, v in ipairs(x.verdicts) do verdicts[n] = eval.of_index(v, dir) end
-  index.each(x, function(n, verdict, at, s)
+  local without_code = {} -- by group: the verdict of its samples that hold no code
+  for n, g in ipairs(groups) do without_code[n] = eval.of_record(nil, g.task) end
+  index.each(x, function(n, verdict, _, s)
     local g = groups[n]
-    s.task, s.prompt, s.recorded, s.at, s.place = g.task, g.prompt, g.recorded, at, g.place
-    s.result = verdicts[verdict] or not s.code_sha and eval.of_record(nil, g.task) or nil
+    s.result = verdicts[verdict] or not s.code_sha and without_code[n] or nil
     g[#g + 1] = policy.recorded_sample(s)
-  end)
+  end, groups)
   return groups
 end
 

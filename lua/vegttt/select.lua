@@ -109,7 +109,9 @@ end
 
 -- What a script's rule picks of candidates, as samples.
 local function picked_of(rule, view, mode, params, stream, cost)
-  local cs, of = view_.candidates(view.samples, mode, cost)
+  local samples = {}
+  for i = 1, view.n do samples[i] = view:sample(i) end
+  local cs, of = view_.candidates(samples, mode, cost)
   local picked = rule.pick(cs, params, stream)
   if view_.is_candidate(picked) then picked = { picked } end
   if type(picked) ~= "table" then
@@ -133,8 +135,8 @@ local function run_rule(rule, view, mode, params, stream, cost)
   if not rule.choose then return picked_of(rule, view, mode, params, stream, cost) end
   view.cost = cost
   local at, out = rule.choose(view, params, stream), {}
-  if type(at) == "number" then return { view.samples[at] } end
-  for i, place in ipairs(at) do out[i] = view.samples[place] end
+  if type(at) == "number" then return { view:sample(at) } end
+  for i, place in ipairs(at) do out[i] = view:sample(place) end
   return out
 end
 
@@ -163,7 +165,7 @@ local function new_picks(n)
   return setmetatable({ cost = setmetatable({ checks = 0, measures = 0 }, Cost), n = n, known = {} }, picks_class)
 end
 
--- Every rule in every pool over groups that were checked: [pool][rule] -> picks. A view is made once for all rules.
+-- Every rule in every pool over groups that were checked: [pool][rule] -> picks. A frame is made once for all of them.
 local function apply_all(all, groups, pools, params, seed)
   local out = {}
   for _, pool in ipairs(pools) do
@@ -171,13 +173,12 @@ local function apply_all(all, groups, pools, params, seed)
     for _, rule in ipairs(all) do out[pool][rule.name] = new_picks(#groups) end
   end
   for i, g in ipairs(groups) do
+    local frame = view_.frame(g)
     for _, pool in ipairs(pools) do
-      local views = {}
       for _, rule in ipairs(all) do
         local mode, picks = pool == "before_check" and pool or rule.mode or "after_check", out[pool][rule.name]
-        views[mode] = views[mode] or view_.of(view_.pool(g, mode, pool))
         local stream = rng.new(seed, ("select/%s/%d"):format(rule.name, i))
-        picks[i] = { group = g, samples = run_rule(rule, views[mode], mode, params[rule], stream, picks.cost) }
+        picks[i] = { group = g, samples = run_rule(rule, frame:view(mode, pool), mode, params[rule], stream, picks.cost) }
       end
     end
   end

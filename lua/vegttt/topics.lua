@@ -71,7 +71,14 @@ few tokens (several samples at a time, seeds, raw log-probabilities, scores); wh
 refused by name, updates always. With the model's tokenizer (`#NAME?tokenizer=PATH`, a folder,
 `tokenizer.json` or `.gguf`) it works in token ids where the server takes and gives them, else in
 text, and then `--chat` names the chat format. `--trace-http FILE` writes down every exchange; a
-key is in no file, error or record.
+key is in no file, error or record, whatever a server makes of it. Samples are named by what the
+server was found to be, so another server under the same address answers for no other; one that is
+replaced while a run uses it is noticed.
+
+Models of a hub have names, too: `vegttt model pull hf:ORGANISATION/NAME` fetches a folder
+(`hf:ORGANISATION/NAME/FILE.gguf` one file) at its newest commit, goes on where a broken one
+stopped, and compares sizes and SHA-256; `--model hf:…` is it from then on, without a network.
+`HF_TOKEN` is the key, `HF_ENDPOINT` another hub's address.
 
 `--model tinker:MODEL?tokenizer=PATH` trains, too: LoRA adapters at the Tinker service
 (`TINKER_API_KEY`) or at a server of one's own that speaks its API (`TINKER_BASE_URL`), in
@@ -84,6 +91,25 @@ On a machine with an NVIDIA GPU `VEGTTT_BACKEND=cuda` runs the model there, and
 `VEGTTT_DEVICES=0,1` one model on several GPUs: samples are split by prompt, a training batch into
 shards whose gradients are summed in one order, so that one GPU that is named and eight give the
 same weights, bit for bit. `vegttt doctor` says whether it works.
+]==] },
+
+  { "queue", "many machines: workers of a queue", [==[
+`vegttt FILE.lua --queue redis://HOST[:PORT]/NAME` has its candidates judged by workers, wherever
+they are: `vegttt worker --queue redis://HOST[:PORT]/NAME` is one, on the cores that it may use.
+Between them stands a Redis or Valkey server (Debian: redis-server). `vegttt farm local start`
+starts several workers on this machine, each with cores of its own, `vegttt farm slurm start` a
+Slurm job array of them; `farm status` and `farm stop` look after what was started here, and after
+nothing else. Scripts do not change.
+
+A worker may be killed at any instant: what it held is judged by another one once its lease is
+over (`--lease`, 30 s). An experiment that is killed finds the answers when it goes on. A job may
+be judged twice and counts once. Workers whose evaluator, compiler or machine class differ get
+jobs of their own, because their times cannot be compared; a queue that has had several classes
+wants to be told which (`?class=CLASS`). Workers trust nothing that a queue holds: task and
+candidate run in the jail only.
+
+rediss:// is TLS (`?ca=FILE` for an authority of your own), `?password=FILE` the first line of a
+file of mode 600, USER@ a user of the server. Bind the server to the cluster's own network.
 ]==] },
 
   { "papers", "the papers' commands and what they are here", [==[
@@ -112,6 +138,10 @@ splits/l1_seed43.json`) is not a seed: it has other tasks.
 
   { "runs", "what resumes, what is the same run, what ends one", [==[
 Give the same command again: it resumes, or prints the finished result. Kill it whenever you like.
+
+`--dry-run` opens the model and carries main out up to where it would sample, score, train or
+judge: whatever a run refuses before it spends anything is refused in the same words, else the plan
+is printed. Nothing is kept.
 
 Several values for one parameter are a sweep, a run for each combination and a table of them all:
 numbers, `true,false`, and what has choices (`--eval fast,full`); free text is one text, commas
