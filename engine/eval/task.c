@@ -21,10 +21,12 @@
 
 enum { MAX_TASK_BYTES = 1 << 20, MAX_NAME = 64, MAX_ALIGN = 4096 };
 
-static const char *const task_keys[] = {"arrays",     "atol",   "blind", "body",    "bytes",   "cuda",
-                                        "cuda_tuned", "family", "flops", "helpers", "id",      "k",
-                                        "level",      "name",   "range", "rtol",    "scalars", "size_order",
-                                        "sizes",      "title",  "tuned", "unit",    "where",   NULL};
+static const char *const task_keys[] = {"arrays", "atol",  "blind",   "body",       "bytes", "cuda",  "cuda_tuned",
+                                        "family", "flops", "helpers", "id",         "k",     "level", "name",
+                                        "range",  "rtol",  "scalars", "size_order", "sizes", "title", "torch",
+                                        "tuned",  "unit",  "where",   NULL};
+/* Of a KernelBench problem file: nothing of it is known before Python has read it. */
+static const char *const torch_keys[] = {"family", "id", "level", "name", "title", "torch", NULL};
 static const char *const array_keys[] = {"align", "block", "compare", "dist", "dtype", "fan_in", "keep",
                                          "max",   "name",  "range",   "role", "shape", "value",  NULL};
 static const char *const unit_keys[] = {"after", "arguments", "before", "cflags", "declaration",
@@ -458,6 +460,15 @@ static vt_status parse_lists(struct vt_task *t, const vt_json *doc, vt_err *err)
     return VT_OK;
 }
 
+/* One scale, without sizes: the file's own. */
+static vt_status be_problem_file(struct vt_task *t, vt_err *err)
+{
+    t->body = "";
+    t->bytes = t->flops = "0";
+    t->scale[t->n_scales++].name = "full";
+    return only_keys(t->doc, torch_keys, "a problem file's task", err);
+}
+
 static vt_status parse_fields(struct vt_task *t, vt_err *err)
 {
     const vt_json *doc = t->doc;
@@ -477,6 +488,9 @@ static vt_status parse_fields(struct vt_task *t, vt_err *err)
     t->helpers = "";
     VT_TRY(vt_json_need_str(doc, "title", "the task", &t->title, err));
     VT_TRY(vt_json_need_str(doc, "family", "the task", &t->family, err));
+    VT_TRY(optional_str(doc, "torch", "the task", &t->torch, err));
+    if (t->torch)
+        return be_problem_file(t, err);
     VT_TRY(vt_json_need_str(doc, "body", "the task", &t->body, err));
     VT_TRY(vt_json_need_str(doc, "bytes", "the task", &t->bytes, err));
     VT_TRY(vt_json_need_str(doc, "flops", "the task", &t->flops, err));

@@ -50,6 +50,7 @@ struct vt_task {
     int id, level;
     const char *name, *title, *family, *body, *tuned, *helpers, *bytes, *flops;
     const char *cuda, *cuda_tuned; /* NULL = none */
+    const char *torch;             /* NULL = it is no KernelBench problem file */
     double rtol, atol, k;
     bool has_unit;
     struct vt_task_unit unit;

@@ -131,6 +131,11 @@ const char *vt_task_cuda(const vt_task *t)
     return t->cuda;
 }
 
+const char *vt_task_torch(const vt_task *t)
+{
+    return t->torch;
+}
+
 const char *vt_task_cuda_tuned(const vt_task *t)
 {
     return t->cuda_tuned;
