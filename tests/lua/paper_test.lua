@@ -120,6 +120,7 @@ describe("paper", function()
       expect.equal(choices["start|sample_fast_1"].reproduced, 0.25)
       expect.equal(choices["last|sample_fast_1"].reproduced, 0.375)
       expect.equal(choices["each task's best|sample_fast_1"].reproduced, 0.375)
+      expect.equal(choices["early stop|sample_fast_1"].reproduced, 0.375) -- seed 42 goes from 1/4 to 1/2, seed 43 stays at 1/4
       local speed = item(r, "A_5")
       expect.equal(speed["42|speedup"].reproduced, (3 + 2 + 0.5 + 0.5) / 4, "correct samples of step 1")
       expect.equal(item(r, "A_6_B_8")["1|speedup"].reproduced, 2)
