@@ -226,10 +226,30 @@ local function same_tasks(a, b)
   return vt.filter(a, function(g) return known[g.task.id] end)
 end
 
+-- Whether two draws of the same tasks can be of one distribution: the difference of their fast_1, summed over tasks, against the
+-- binomial spread that each task's pooled share gives it.
+local function agree(a, b)
+  local of_b, sum, variance = {}, 0, 0
+  for _, t in ipairs(vt.stats.by_task(b)) do of_b[t.task] = t end
+  for _, t in ipairs(vt.stats.by_task(a)) do
+    local o = of_b[t.task]
+    local share = (t.fast_1 * t.n + o.fast_1 * o.n) / (t.n + o.n)
+    sum, variance = sum + t.fast_1 - o.fast_1, variance + share * (1 - share) * (1 / t.n + 1 / o.n)
+  end
+  return sum * sum <= 1.96 ^ 2 * variance
+end
+
+-- Only where the adaptation's step 0, which is a draw from the start weights, agrees with Best-of-N.
 function derived.equivalent_k(pick)
-  local search, adapted = groups_of(pick "best_of_n"), groups_of(pick "boa", chosen)
+  local runs = pick "boa"
+  local search, adapted = groups_of(pick "best_of_n"), groups_of(runs, chosen)
   search, adapted = same_tasks(search, adapted), same_tasks(adapted, search)
   if #search == 0 then return {} end
+  local start = same_tasks(groups_of(runs, 0), search)
+  if not agree(search, start) then
+    return { { "BoA", "equivalent K", ("none: step 0 has %.3g, Best-of-N %.3g"):format(vt.stats.fast(start, 1).value, vt.stats.fast(search, 1).value),
+      n = #vt.stats.by_task(search), of = "tasks" } }
+  end
   local k = vt.stats.equivalent_k(search, adapted)
   return { { "BoA", "equivalent K" .. (k.bound and ", bound " .. k.bound or ""), k } }
 end

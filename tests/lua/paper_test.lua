@@ -128,6 +128,21 @@ describe("paper", function()
     end)
   end)
 
+  it("gives an equivalent K only where step 0 agrees with Best-of-N", function()
+    support.in_folder(function(root)
+      recorded(root)
+      local k = item(paper(root), "equivalent_K")
+      expect.near(k["BoA|equivalent K"].reproduced, math.sqrt(2), 1e-9) -- 3/8 lies halfway between the shares of one sample, 1/4, and of two, 1/2
+      core.remove(root .. "/runs/best_of_n")
+      local all = {}
+      for i = 1, 12 do all[i] = { i % 2 == 0 and 19 or 20, 0, 2 } end
+      make(root, "best_of_n", { params = { seed = 42, k = 6, tasks = core.array {} }, result = {}, samples = all })
+      k = item(paper(root), "equivalent_K")
+      -- Start: 2 of 4 and 0 of 4, Best-of-N 6 of 6 twice: the difference of 1.5 is 3.6 standard deviations.
+      expect.equal(k["BoA|equivalent K"].reproduced, "none: step 0 has 0.25; Best-of-N 1")
+    end)
+  end)
+
   it("says what is missing and fills nothing", function()
     support.in_folder(function(root)
       recorded(root)
