@@ -42,7 +42,7 @@ local function parse(words, declared)
 end
 
 -- The command that continues a run: without --fresh, and without the limits, of which one may be what ended it.
-local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1 }
+local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1, ["--max-spent"] = 1 }
 
 local function command_of(file, words)
   local kept, i = { file }, 1
@@ -237,7 +237,7 @@ local function run_experiment(e, flags, given, file, words)
   local name_problem = flags.run and run.name_problem(flags.run)
   if name_problem then errors.usage("--run: %s", name_problem) end
   local how = { name = flags.run, fresh = flags.fresh or false, replicate = flags.replicate or 0, argv = words,
-    limits = { max_rollouts = flags["max-rollouts"], max_wall_s = flags["max-wall"] } }
+    limits = { max_rollouts = flags["max-rollouts"], max_spent = flags["max-spent"], max_wall_s = flags["max-wall"] } }
   if flags["dry-run"] then return dry_run(e, values, origins, how) end
   local r = attempt.open(e, values, origins, how)
   local is_json = flags.json

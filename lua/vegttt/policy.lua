@@ -628,7 +628,7 @@ local function draw_request(self, p, request, on_sample)
   for i = 1, request.n do
     if lines[i] then ended(i) end
   end
-  if #missing > 0 then draw_missing(request, missing, lines, ended) end
+  if #missing > 0 then run.meter:holding(#missing, "weights:sample", "spent", draw_missing, request, missing, lines, ended) end
   for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens - n_begun end
   return g, { rollouts = request.n, sampled_tokens = n_tokens, student_tokens = n_tokens,
     prompt_tokens = request.n * #request.prompt.ids }
@@ -638,11 +638,7 @@ end
 function policy.stream(self, p, o, on_sample, begun)
   sched.need "weights:sample"
   local request = make_request(self, p, o, begun)
-  local meter = request.run.meter
-  meter:reserve(request.n, "weights:sample")
-  local ok, g, cost = pcall(draw_request, self, p, request, on_sample)
-  meter:release(request.n)
-  if not ok then error(g, 0) end
+  local g, cost = request.run.meter:holding(request.n, "weights:sample", "charged", draw_request, self, p, request, on_sample)
   request.run:charge(cost)
   return g
 end

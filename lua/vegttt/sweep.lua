@@ -67,10 +67,10 @@ local function dirs_of(parent)
 end
 
 -- A cell may use what is left of its parent's budget: with one, cells run one after another.
-local function limits_in(parent, rest)
+local function limits_in(parent, charged, spent)
   local limits = {}
   for k, v in pairs(parent.limits) do limits[k] = v end
-  limits.max_rollouts = rest
+  limits.max_rollouts, limits.max_spent = charged, spent
   return limits
 end
 
@@ -82,11 +82,14 @@ end
 
 -- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
 local function run_cell(parent, made_by, c)
-  local values, rest = c.values, parent.meter:reserve_rest "run:sweep"
-  local ok, report = pcall(cell.run, parent, { experiment = made_by, given = c.given, name = cell_name(c),
-    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, rest),
-    parent = parent.id, dirs = dirs_of(parent), argv = parent.options.argv })
-  if rest then parent.meter:release(rest) end
+  local values, meter, op = c.values, parent.meter, "run:sweep"
+  local ok, report = pcall(meter.holding_rest, meter, op, "charged", function(charged)
+    return meter:holding_rest(op, "spent", function(spent)
+      return cell.run(parent, { experiment = made_by, given = c.given, name = cell_name(c), root = parent.options.root,
+        replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, charged, spent), parent = parent.id,
+        dirs = dirs_of(parent), argv = parent.options.argv })
+    end)
+  end)
   if ok and report.charged then
     parent:charge(report.charged)
     parent.meter:spend(report.spent)
