@@ -612,9 +612,9 @@ local function draw_request(self, p, request, on_sample)
   end
   for i = 1, request.n do
     local line = run.record.samples[request.keys[i]]
-    if line then
+    if line and line.sample_ms then -- drawn by an attempt of this run; what it took from others has no time
       run.meter:spend { rollouts = 1, sampled_tokens = line.n_tokens - n_begun, student_tokens = line.n_tokens - n_begun }
-    else
+    elseif not line then
       line = from_store(request, i)
       if line then run.record:put_sample(line) end
     end
