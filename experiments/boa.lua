@@ -66,7 +66,7 @@ return vt.experiment {
     local steps, drawn = {}, {}
     local trajectory = run:table("trajectory", { "step", "sample_correct", "sample_fast_1_sure", "lo", "hi",
       "sample_fast_1", "no_copies", "per_code", "distinct", "rollouts", "solved", "speedup", "best" })
-    local rows = {}
+    local rows, pass = {}, run:table("pass", { "step", "k", "pass", "pass_sure" }) -- what a search from each checkpoint would find
 
     for step = 0, p.steps do
       if step > 0 then
@@ -82,6 +82,9 @@ return vt.experiment {
       local solved, speedup = found(drawn)
       rows[step + 1] = { step, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.no_copies,
         s.per_code, s.distinct, #tasks * p.k * (step + 1), solved, speedup }
+      for _, k in ipairs(vt.powers(2, p.k)) do
+        pass:row(step, k, vt.stats.pass_at_k(groups, k).value, vt.stats.pass_at_k(groups, k, { sure = true }).value)
+      end
       run:statistics("step " .. step, groups)
       run:log("step", { step = step, sample_fast_1 = s.sample_fast_1, sample_fast_1_sure = s.sample_fast_1_sure,
         sample_correct = s.sample_correct, distinct = s.distinct, solved = solved, speedup = speedup })
