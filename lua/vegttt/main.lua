@@ -54,10 +54,18 @@ local function command_of(file, words)
   return verb.command(kept)
 end
 
+local function counts_of(plan)
+  return ("%d samples, %d evaluations, %d updates"):format(plan.samples or 0, plan.evaluations or 0, plan.updates or 0)
+end
+
+-- What a run with the defaults costs: counts, where the script plans and its default tasks are here, and a measured time.
 local function print_help(e)
-  local takes = e.takes and ("\n\nWith its defaults it took %s."):format(e.takes) or ""
-  core.out(("%s: %s%s\n\nParameters:\n%s\n\nFlags:\n%s\n"):format(e.name, e.doc, takes, params.help(e.params),
-    args.help(params.flags)))
+  local is_planned, _, plan = pcall(inputs.collect, function() return e.plan and e.plan((params.resolve(e.params, {}, "default"))) end)
+  local about = { e.name .. ": " .. e.doc, "" }
+  if is_planned and plan then about[#about + 1] = ("With its defaults: %s."):format(counts_of(plan)) end
+  if e.takes then about[#about + 1] = ("With its defaults it took %s."):format(e.takes) end
+  if #about > 2 then about[#about + 1] = "" end
+  core.out(("%s\nParameters:\n%s\n\nFlags:\n%s\n"):format(table.concat(about, "\n"), params.help(e.params), args.help(params.flags)))
 end
 
 -- ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -80,8 +88,7 @@ local function plan_lines(e, plan)
     for i, t in ipairs(plan.tasks) do names[i] = ("%d %s"):format(t.id, t.name) end
     lines[#lines + 1] = ("Tasks (%d): %s"):format(#names, table.concat(names, ", "))
   end
-  lines[#lines + 1] = ("Counts: %d samples, %d evaluations, %d updates"):format(plan.samples or 0,
-    plan.evaluations or 0, plan.updates or 0)
+  lines[#lines + 1] = "Counts: " .. counts_of(plan)
   local rate, from = measured_rate(e)
   lines[#lines + 1] = rate
     and ("Estimate: about %.0f s at the rate of run %s (%.1f samples and evaluations a second)")
