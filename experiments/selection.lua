@@ -2,23 +2,18 @@
 --- Selection: which of K samples would a rule have kept, and is that better than chance, copies or no copies?
 local vt = require "vegttt"
 
--- The rule of that name, or of a file that returns one, which is named after the file where it has no name of its own. It is
--- tried on made-up samples, and its name against those of `others` (name -> where from), before any are drawn.
+-- The rule of that name, or of a file that returns one. Its name is compared with those of `others` (name -> where from),
+-- before any samples are drawn.
 local function rule_of(name, others)
   if not name:find "%.lua$" then
     local known = vt.find(vt.select.order, function(x) return x == name end)
     return known and vt.select.rules[name] or vt.refuse("there is no rule '%s'; there are %s, and files that return one (mine.lua)", name,
       table.concat(vt.select.order, ", "))
   end
-  local ok, rule = pcall(dofile, name)
-  if ok and type(rule) == "function" then rule = { name = name:match "([^/]*)%.lua$", pick = rule } end
-  if not ok or type(rule) ~= "table" or type(rawget(rule, "pick")) ~= "function" or type(rawget(rule, "name")) ~= "string" then
-    vt.refuse("the rule file %s gives no rule, which is a function or a table with name and pick: %s", name,
-      ok and "it returned a " .. type(rule) or (tostring(rule):gsub("\n.*", "")))
-  end
+  local rule = vt.select.load(name)
   if others[rule.name] then vt.refuse("the rule of %s is called '%s', and so is %s; rename one", name, rule.name, others[rule.name]) end
   others[rule.name] = "the rule of " .. name
-  return vt.select.check(rule)
+  return rule
 end
 
 -- Selected success at fewer samples; each_once: at so many different codes.

@@ -82,15 +82,19 @@ function vt.load(file) end
 ---@field log fun(self, kind: string, fields: table) one line of metrics.jsonl
 ---@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown; a name once, of letters, digits, _ - and .
 ---@field statistics fun(self, of: string, what: table<string, table>|vt.Group[]) adds to the table "statistics" of each statistic of vt.stats (of groups: vt.stats.shares) value, interval, n, distinct values, ties, zeros, p, the smallest p, method; it is in files, not on the screen
----@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path; a name once
+---@field plot fun(self, name: string, spec: vt.PlotSpec|{ panels: vt.PlotSpec[], columns?: integer }): string? SVG, and CSV and JSON beside it; the SVG's path; a name once
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; its path; nil for the weights that are the model itself
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
 ---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] each cell is carried out as it would be alone, and gives what its summary says; a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
----@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd; tokens by what was done: prompt_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
+---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd (paid to services, with --prices); tokens by what was done: prompt_tokens, of which cached_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
 ---@field stage fun(self, text: string) what the progress line calls the present work
 
----@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], title?: string, x_label?: string, y_label?: string } band (names of the columns of its ends) and star (a column that is not empty in the starred row) belong to the first y; an x of whole numbers has whole ticks
+---A chart, or several as the panels of one figure: { panels = { chart, … }, columns = 2 }. band (names of the columns of its
+---ends) and star (a column that is not empty in the starred row) belong to the first y; an x of whole numbers has whole ticks;
+---ref and ref_x are reference lines; what a region leaves out reaches to the edge; a bracket says something of two places
+---on the x axis, of bars by their names.
+---@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], ref_x?: number|number[], regions?: { name: string, x_lo?: number, x_hi?: number, y_lo?: number, y_hi?: number }[], brackets?: { from: number|string, to: number|string, name: string }[], title?: string, x_label?: string, y_label?: string }
 
 ---@class vt.Table
 ---@field row fun(self, ...) one value per column; a last statistic fills lo, hi, sd, n columns
@@ -127,7 +131,7 @@ function vt.load(file) end
 ---@return vt.Task[]
 function vt.tasks(o) end
 
----A task from the table that a task file returns (`vegttt task new` writes one).
+---A task from the table that a task file returns (`vegttt new task` writes one).
 ---@param t table
 ---@return vt.Task
 function vt.task(t) end
@@ -439,6 +443,12 @@ function vt.select.curves(rules, groups, o) end
 ---The rule; refuses one that cannot pick of four samples that are made up, before any are paid for.
 ---@param rule vt.Rule|function
 function vt.select.check(rule) end
+
+---The rule that a file returns (a function, or a table with name and pick), tried as by vt.select.check.
+---@param file string
+---@return vt.Rule
+function vt.select.load(file) end
+
 ---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },
 ---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
 ---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,

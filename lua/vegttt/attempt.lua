@@ -61,8 +61,8 @@ local function set_last_words(r, command, is_json)
 end
 
 ---Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then. command: how it is
----continued, as it is printed.
-function attempt.carry_out(r, command, is_json)
+---continued, as it is printed; takes_interrupt: as sched.run has it.
+function attempt.carry_out(r, command, is_json, takes_interrupt)
   local news = r:news()
   if news then core.err(("vegttt: %s\n"):format(news)) end
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
@@ -70,6 +70,7 @@ function attempt.carry_out(r, command, is_json)
   set_last_words(r, command, is_json)
   local status, value = sched.run(attempt.main_of(r), r, {
     tick = function() return r.progress:tick() end,
+    takes_interrupt = takes_interrupt,
     limit = r:time_limit(),
     on_drain = function()
       core.err("vegttt: interrupted; letting running work end (Ctrl-C again stops at once)\n")

@@ -37,12 +37,15 @@ params.flags = {
   { "replicate", "N", "an independent repetition: enters every seed", kind = "integer", min = 0 },
   { "json", nil, "launch and done records on standard output, all else on standard error" },
   { "max-rollouts", "N", "stop when so many samples were charged, as if the method ran alone", kind = "integer", min = 0 },
-  { "max-spent", "N", "stop when so many samples were drawn here, those of other runs not counted", kind = "integer", min = 0 },
+  { "max-drawn", "N", "stop when so many samples were drawn here, those that other runs drew not counted", kind = "integer", min = 0 },
+  { "max-spend", "USD", "stop before so many dollars are spent at services, by --prices", kind = "number", min = 0 },
+  { "prices", "FILE", "prices of served models: {\"SPEC\": {\"prefill\", \"cached\", \"sampled\", \"trained\"}}, $ a million tokens" },
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
   { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 1 << 20 },
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
   { "trace-http", "FILE", "append every HTTP exchange with a served model to this file, keys masked" },
   { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
+  { "queue", "ADDRESS", "workers of this queue judge (redis://HOST[:PORT]/NAME; `vegttt worker --help`)" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
 }
 
@@ -62,7 +65,7 @@ end
 
 local function sampling()
   return {
-    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder, a .gguf, openai:URL#MODEL or tinker:MODEL?tokenizer=PATH", type = "model" },
+    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder, a .gguf, hf:ORG/NAME, openai:URL#MODEL or tinker:MODEL?tokenizer=PATH", type = "model" },
     k = limited("n", { 32, "samples per task and step", extend = true }),
     temperature = limited("temperature", { nil, "sampling temperature", type = "number" }),
     max_tokens = limited("max_tokens", { nil, "longest answer, in tokens", type = "integer" }),

@@ -564,19 +564,11 @@ local function make_request(w, p, o, begun)
 end
 
 -- Draws the missing samples in one request. Each is recorded when it ends, whoever still waits and whatever becomes of
--- the others. ended(i) is called then.
-local function draw_missing(request, missing, lines, ended)
-  local run, w, store = request.run, request.weights, session.content()
-  run:check_time "weights:sample"
-  policy.ready(w)
-  sched.gate "weights:sample"
+-- the others. ended(i) is called then. pay: for what was drawn.
+local function draw_paid(request, missing, lines, ended, prompt, pay)
+  local run, store = request.run, session.content()
   local began, n_begun = core.now(), request.begun and request.begun.n or 0
-  local prompt = { ids = request.model.caps.tokens and request.prompt.ids or nil, text = request.prompt.text }
-  if request.begun then
-    prompt.ids = table.move(request.begun.tokens, 1, request.begun.n, #prompt.ids + 1, table.move(prompt.ids, 1, #prompt.ids, 1, {}))
-    prompt.text = prompt.text .. request.begun.text
-  end
-  local op = core.sample(w.handle, prompt, { seed = run.seed, stream = request.stream, index = missing },
+  local op = core.sample(request.weights.handle, prompt, { seed = run.seed, stream = request.stream, index = missing },
     { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k, min_p = request.min_p,
       max_tokens = request.max_tokens, stop = request.stop })
   run.progress:plan_samples(#missing)
@@ -591,14 +583,33 @@ local function draw_missing(request, missing, lines, ended)
     run.record:put_sample(line)
     lines[i] = line
     run.meter:spend { rollouts = 1, sampled_tokens = line.n_tokens - n_begun, student_tokens = line.n_tokens - n_begun }
+    pay { sampled = line.n_tokens - n_begun }
     run.progress:add_samples(1)
     ended(i)
   end
   local future = sched.start(op, function(raws)
     for j, raw in ipairs(raws) do record_one(j, raw) end
-    run.meter:spend { prompt_tokens = #request.prompt.ids }
+    local n = prompt.ids and #prompt.ids or raws.n_prompt
+    run.meter:spend { prompt_tokens = #request.prompt.ids, cached_tokens = raws.n_cached }
+    pay { prefill = math.max(0, n - raws.n_cached), cached = raws.n_cached }
   end, nil, record_one)
   sched.await(future, "weights:sample")
+end
+
+local function draw_missing(request, missing, lines, ended)
+  local run = request.run
+  run:check_time "weights:sample"
+  policy.ready(request.weights)
+  sched.gate "weights:sample"
+  local prompt = { ids = request.model.caps.tokens and request.prompt.ids or nil, text = request.prompt.text }
+  if request.begun then
+    prompt.ids = table.move(request.begun.tokens, 1, request.begun.n, #prompt.ids + 1, table.move(prompt.ids, 1, #prompt.ids, 1, {}))
+    prompt.text = prompt.text .. request.begun.text
+  end
+  local most = { prefill = prompt.ids and #prompt.ids or #prompt.text, sampled = #missing * request.max_tokens } -- a byte is a token at most
+  run:spend_on(request.model.spec, most, "weights:sample", function(pay)
+    draw_paid(request, missing, lines, ended, prompt, pay)
+  end)
 end
 
 -- The group of a request whose samples the budget has room for.
@@ -628,7 +639,7 @@ local function draw_request(self, p, request, on_sample)
   for i = 1, request.n do
     if lines[i] then ended(i) end
   end
-  if #missing > 0 then run.meter:holding(#missing, "weights:sample", "spent", draw_missing, request, missing, lines, ended) end
+  if #missing > 0 then run.meter:holding("drawn", #missing, "weights:sample", draw_missing, request, missing, lines, ended) end
   for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens - n_begun end
   return g, { rollouts = request.n, sampled_tokens = n_tokens, student_tokens = n_tokens,
     prompt_tokens = request.n * #request.prompt.ids }
@@ -638,7 +649,7 @@ end
 function policy.stream(self, p, o, on_sample, begun)
   sched.need "weights:sample"
   local request = make_request(self, p, o, begun)
-  local g, cost = request.run.meter:holding(request.n, "weights:sample", "charged", draw_request, self, p, request, on_sample)
+  local g, cost = request.run.meter:holding("charged", request.n, "weights:sample", draw_request, self, p, request, on_sample)
   request.run:charge(cost)
   return g
 end
@@ -657,29 +668,6 @@ function Weights:resample(s, n, o)
   return policy.stream(self, s.prompt, o, function() end, n > 0 and beginning_of(self.model, s, n) or nil)
 end
 
-local snapshot_kinds = { f32 = "exact", bf16 = "export" }
-
----Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. options.dtype: "f32", the
----default, keeps the values that run; "bf16" halves the files, and where it rounds they are other weights, of another
----id. [waits]
-function Weights:save(dir, options)
-  if type(dir) ~= "string" then
-    errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
-  end
-  local dtype = "f32"
-  for name, value in pairs(options or {}) do
-    if name ~= "dtype" then errors.misuse("weights:save", "weights:save has no option '%s'", tostring(name)) end
-    dtype = value
-  end
-  local kind = snapshot_kinds[dtype]
-  if not kind then
-    errors.misuse("weights:save", "weights:save: dtype is \"f32\" or \"bf16\", not '%s'", tostring(dtype))
-  end
-  sched.gate "weights:save"
-  policy.ready(self)
-  sched.await(sched.start(core.weights_save(self.handle, dir, kind), function() return true end), "weights:save")
-end
-
 function policy.is_weights(w) return getmetatable(w) == weights_class end
 
 ---Raises a usage error when the spec cannot name a model: nothing is opened or fetched.
@@ -688,7 +676,7 @@ function policy.check_spec(spec)
   if problem then errors.usage("--model: %s", problem) end
 end
 
-policy.class, policy.weights_methods = Policy, Weights -- update.lua adds policy:update, policy_score.lua weights:score and top
+policy.class, policy.weights_methods = Policy, Weights -- update.lua adds policy:update and weights:save, policy_score.lua weights:score and top
 
 ---Makes sure that the backend holds the weights; set by checkpoints.lua, which knows where they are kept.
 function policy.ready() end

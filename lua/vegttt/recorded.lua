@@ -186,14 +186,18 @@ local function has_rollouts(dir)
 end
 
 -- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself. latest:
--- those of the newest run that has some.
+-- those of the newest run that has some. What is no path names runs as on the command line.
 local function dirs_of(pattern, own_dir)
   local out, runs = {}, pattern == "latest" and run_files.all() or {}
   for i = #runs, 1, -1 do
     if not runs[i].parent and runs[i].dir ~= own_dir then out = dirs_of(runs[i].dir, own_dir) end
     if #out > 0 then return out end
   end
-  for _, dir in ipairs(glob(pattern)) do
+  local folders = glob(pattern)
+  if #folders == 0 then
+    for i, r in ipairs(run_files.matching(pattern, run_files.all())) do folders[i] = r.dir end
+  end
+  for _, dir in ipairs(folders) do
     for _, d in ipairs(core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")) do
       d = plain_path(d)
       if d ~= own_dir and has_rollouts(d) then out[#out + 1] = d end
@@ -236,8 +240,8 @@ local RecordedRun = closed.class("vt.RecordedRun", "a recorded run", { "dir", "e
   "params", "summary", "tables", "cells", "meter", "before", "wall_s" })
 function RecordedRun:__tostring() return ("recorded run %s"):format(self.dir) end
 
--- The rows of a CSV file (RFC 4180) as tables by column; numbers where a cell is one, nil where it is empty.
-local function csv_rows(text)
+---The rows of a CSV file (RFC 4180) as tables by column; numbers where a cell is one, nil where it is empty.
+function recorded.csv_rows(text)
   local rows, row, cell, at, is_quoted = {}, {}, {}, 1, false
   local function end_cell()
     row[#row + 1] = table.concat(cell)
@@ -272,7 +276,7 @@ local function tables_of(dir)
   local out, names = {}, {}
   for _, file in ipairs(core.list(dir .. "/tables")) do
     local name = file:match "^(.*)%.csv$"
-    if name then out[name], names[#names + 1] = csv_rows(core.read(dir .. "/tables/" .. file)), name end
+    if name then out[name], names[#names + 1] = recorded.csv_rows(core.read(dir .. "/tables/" .. file)), name end
   end
   return closed.record("tables", out, names)
 end

@@ -37,7 +37,7 @@ local function read_verdicts(dir)
     local name = line.task .. "/" .. line.code_sha
     local n = by[name] or #list + 1
     list[n], by[name] = v, n
-  end)
+  end, true)
   return list, by
 end
 
@@ -60,7 +60,7 @@ local function read_samples(dir, verdict_of)
       code_sha = line.code_sha, text_sha = not line.code_sha and line.text and core.sha256(line.text) or nil, logprob = line.logprob, logprob_mean = line.logprob_mean, logprob_code = line.logprob_code,
       temperature = line.temperature, seen = line.seen, verdict = line.code_sha and verdict_of[line.task .. "/" .. line.code_sha] }
     g.samples[#g.samples + 1], by_key[line.key] = s, s
-  end)
+  end, true)
   return groups
 end
 

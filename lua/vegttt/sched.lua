@@ -163,7 +163,7 @@ end
 ---Error handler of task bodies: keeps vt.Error objects, makes one of everything else, and keeps the traceback.
 function sched.wrap_error(e)
   if not errors.is(e) then
-    e = errors.new { kind = "script", op = "main", message = tostring(e), cause = type(e) ~= "string" and e or nil,
+    e = errors.new { kind = "script", op = "main", message = errors.text(e), cause = type(e) ~= "string" and e or nil,
       retryable = false }
   end
   local trace = errors.traceback()
@@ -479,7 +479,9 @@ local function run_until_over(main, hooks)
     local wait_s = math.min(tick_s, timer_s, deadline and 0.1 or math.huge)
     local n_signals = turn(wait_s == math.huge and -1 or wait_s)
     fire_timers()
-    if n_signals > 0 and not deadline then
+    if n_signals > 0 and hooks.takes_interrupt and hooks.takes_interrupt() then
+      core.forget_interrupts()
+    elseif n_signals > 0 and not deadline then
       deadline = core.now() + grace_s
       sched.is_draining = true
       for op in pairs(stopped_early) do core.cancel(op) end
@@ -498,8 +500,9 @@ local function set_limit(main, l)
 end
 
 ---Runs fn as the main task. hooks: tick() -> seconds until it wants to be called again; on_drain() at the first
----interrupt; limit = { at, error }, when it ends at the latest; is_rehearsal: it ends where it would cost something. Returns
----"done", value | "failed", error | "interrupted" | "rehearsed".
+---interrupt; takes_interrupt() -> whether one is answered and the run goes on; limit = { at, error }, when it ends at the
+---latest; is_rehearsal: it ends where it would cost something. Returns "done", value | "failed", error | "interrupted" |
+---"rehearsed".
 function sched.run(fn, run, hooks)
   never = sched.future()
   sched.is_draining, is_rehearsal = false, hooks.is_rehearsal

@@ -59,18 +59,19 @@ local function cell_name(c)
   return #parts > 0 and table.concat(parts, ", ") or "the only one"
 end
 
--- The folders of the runs that a cell of `parent` is a part of.
-local function dirs_of(parent)
-  local dirs = table.move(parent.options.dirs or {}, 1, #(parent.options.dirs or {}), 1, {})
-  dirs[#dirs + 1] = parent.dir
-  return dirs
+-- The runs that a cell of `parent` is a part of.
+local function with_parents(parent)
+  local above = parent.options.parents or {}
+  local out = table.move(above, 1, #above, 1, {})
+  out[#out + 1] = { id = parent.id, dir = parent.dir }
+  return out
 end
 
 -- A cell may use what is left of its parent's budget: with one, cells run one after another.
-local function limits_in(parent, charged, spent)
+local function limits_in(parent, rest)
   local limits = {}
   for k, v in pairs(parent.limits) do limits[k] = v end
-  limits.max_rollouts, limits.max_spent = charged, spent
+  limits.max_rollouts, limits.max_drawn, limits.max_spend = rest.charged, rest.drawn, rest.usd
   return limits
 end
 
@@ -82,15 +83,14 @@ end
 
 -- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
 local function run_cell(parent, made_by, c)
-  local values, meter, op = c.values, parent.meter, "run:sweep"
-  local ok, report = pcall(meter.holding_rest, meter, op, "charged", function(charged)
-    return meter:holding_rest(op, "spent", function(spent)
-      return cell.run(parent, { experiment = made_by, given = c.given, name = cell_name(c), root = parent.options.root,
-        replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, charged, spent), parent = parent.id,
-        dirs = dirs_of(parent), argv = parent.options.argv })
-    end)
-  end)
+  local values, meter, rest = c.values, parent.meter, {}
+  for _, kind in ipairs { "charged", "drawn", "usd" } do rest[kind] = meter:hold_rest(kind, "run:sweep") end
+  local ok, report = pcall(cell.run, parent, { experiment = made_by, given = c.given, name = cell_name(c),
+    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, rest),
+    parents = with_parents(parent), argv = parent.options.argv })
+  for kind, n in pairs(rest) do meter:release(kind, n) end
   if ok and report.charged then
+    if report.dir then report.spent.usd = run.paid(report.dir) end -- in all its attempts, of which the parent saw this one
     parent:charge(report.charged)
     parent.meter:spend(report.spent)
     parent:resolve_from_cell(report.origins)
@@ -104,8 +104,9 @@ local function run_cell(parent, made_by, c)
   end
   local cause = not ok and report or errors.new(report.error)
   if errors.is(cause) and cause.kind == "cancelled" then error(cause, 0) end
-  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(c), (tostring(cause):gsub("%s*\n%s*", " "))))
-  return { params = values, dir = dir, error = tostring(cause), cause = cause, result = {} }
+  local why = errors.is(cause) and type(cause.cause) == "string" and cause.cause or tostring(cause)
+  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(c), (why:gsub("%s*\n%s*", " "))))
+  return { params = values, dir = dir, error = why, cause = cause, result = {} }
 end
 
 -- What the run ends with: trouble of the machine, which a later start may not meet, before errors of scripts.
@@ -147,7 +148,7 @@ function run.class:need_cells()
   local failed = self.failed_cells
   if not failed then return end
   errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first%s: %s")
-    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first))
+    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first), { cause = failed.first })
 end
 
 ---Runs e once per cell of the grid, each in its own run directory; a failed cell is listed with .error, and the run
