@@ -216,6 +216,12 @@ void vt_warden_interrupted(struct vt_warden *w)
     wake(w);
 }
 
+void vt_warden_calm(struct vt_warden *w)
+{
+    if (w)
+        atomic_store(&w->is_interrupted, false);
+}
+
 void vt_warden_deadline(struct vt_warden *w, double at_s)
 {
     if (!w)

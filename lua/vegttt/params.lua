@@ -31,7 +31,7 @@ local fields = { choices = "table", min = "number", above = "number", max = "num
 ---Options of every experiment: what may not be a parameter's name.
 params.flags = {
   { "help", nil, "this text" },
-  { "dry-run", nil, "print the plan (parameters, tasks, counts, estimate) and stop" },
+  { "dry-run", nil, "refuse what a run would refuse before it costs anything, else print the plan, and stop; nothing is kept" },
   { "run", "NAME", "name of the run directory instead of a stamp" },
   { "fresh", nil, "a new run even if one with these parameters exists" },
   { "replicate", "N", "an independent repetition: enters every seed", kind = "integer", min = 0 },
@@ -44,6 +44,7 @@ params.flags = {
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
   { "trace-http", "FILE", "append every HTTP exchange with a served model to this file, keys masked" },
   { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
+  { "queue", "ADDRESS", "workers of this queue judge (redis://HOST[:PORT]/NAME; `vegttt worker --help`)" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
 }
 

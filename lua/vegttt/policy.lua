@@ -127,7 +127,7 @@ local function open_model(spec, opts)
     if model.spec == spec and model.asked == asked then return model end
   end
   if not openings[key] then
-    sched.gate "vt.policy"
+    sched.gate("vt.policy", true)
     openings[key] = begin_opening(spec, opts, function(handle, info)
       local model = { handle = handle, info = info, spec = info.spec, asked = asked, lora = lora_of(opts), plain_spec = plain_spec(info.spec),
         caps = closed.record("caps", closed.copy(info.caps), errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }), byte_lengths = {},
@@ -226,11 +226,11 @@ function Policy:branch(w)
     weights = apart(w) }, policy_class)
 end
 
----The policy itself, when it can do all that is named ("update", "score", "targets"): a script asks before it pays for
+---The policy itself, when it can do all that is named ("update", "score", …): a script asks before it pays for
 ---samples that would lead nowhere.
 function Policy:need(...)
   local what = { update = "be updated", score = "score given answers", targets = "score other tokens than an answer's",
-    tokens = "work in tokens", detail = "say more of a token than its log-probability" }
+    tokens = "work in tokens", detail = "say more of a token than its log-probability", logprobs = "give the log-probabilities of what it samples" }
   for _, name in ipairs { ... } do
     if not what[name] then
       errors.misuse("policy:need", "policy:need knows no '%s'%s", tostring(name), errors.hint(tostring(name), errors.keys(what)))
@@ -372,7 +372,7 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
   "advantage", "key", "seen", "place", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "text_sha", "targets", "entropy", "certainty",
-  "confidence", "confidence_tail", "confidence_worst" })
+  "confidence", "confidence_tail", "confidence_worst", "online_kept", "online_tokens" })
 closed.settable(Group)
 closed.settable(Sample)
 policy.Group, policy.Sample = Group, Sample

@@ -430,7 +430,6 @@ local snapshot_kinds = { f32 = "exact", bf16 = "export" }
 ---default, keeps the values that run; "bf16" halves the files, and where it rounds they are other weights, of another
 ---id. [waits]
 function policy.weights_methods:save(dir, options)
-  sched.need "weights:save"
   if type(dir) ~= "string" then
     errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
   end
@@ -443,6 +442,7 @@ function policy.weights_methods:save(dir, options)
   if not kind then
     errors.misuse("weights:save", "weights:save: dtype is \"f32\" or \"bf16\", not '%s'", tostring(dtype))
   end
+  sched.gate "weights:save"
   policy.ready(self)
   sched.await(sched.start(core.weights_save(self.handle, dir, kind), function() return true end), "weights:save")
 end

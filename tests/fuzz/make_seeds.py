@@ -149,6 +149,10 @@ for i, request in enumerate(['{"id":12345678901234567890,"task":19,"code":"y[0] 
                              '{"code":"x","task":%s}' % tasks.stdout.splitlines()[18].decode(), '{ "id" : null , "code" : "x" , "task" : 1 , "code" : "y" }', '[]', '{"id":1']):
     write("farm_request", str(i), request.encode())
 
+for i, reply in enumerate([b"+OK\r\n", b"-ERR no\r\n", b":-42\r\n", b"$-1\r\n", b"$4\r\nx\r\ny\r\n", b"*0\r\n",
+                           b"*2\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\na\r\n$0\r\n\r\n*-1\r\n"]):
+    write("net_resp", str(i), reply)
+
 # Objects of a compiler, for each machine that it knows, and one image-like text.
 UNIT = """float expf(float); static float zeros[20], set = 2; static float *const where[3] = {zeros, zeros + 1, &set};
 static float (*const what[2])(float) = {expf, expf}; int exported = 3;
