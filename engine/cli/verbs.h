@@ -20,6 +20,7 @@
     X(task, "check|show ID|FILE.lua | new NAME | ls",                                                                  \
       "is a task sound, what does a model see, a skeleton to start from")                                              \
     X(eval, "--task T FILE.c | --all DIR | --serve", "judge C code: correct? how much faster? why?")                   \
+    X(baseline, "[--task IDS] [--out FILE]", "what PyTorch eager takes on this machine's GPU")                         \
     X(optimise, "FILE.c --function f", "look for a faster version of a C function of yours")                           \
     X(ls, "[RUN…] [--json]", "the runs recorded here")                                                                 \
     X(show, "RUN [--sample N]", "parameters, tables and costs of a run")                                               \

@@ -2,10 +2,10 @@
  *
  * torch_tier.c: the table of the torch tier, the open tier and its stations.
  *
- * A lane is a GPU, or all cores of a machine without one. Its station holds three Pythons: the judge (trusted: inputs,
- * baseline, truth), the worker with the candidate, and a spare that has imported torch and opened its device, so that
- * the next candidate waits for neither. A candidate gets a process of its own and keeps it from its checks to its
- * timing.
+ * A lane is a GPU, or all cores of a machine without one. Its station holds four Pythons: the judge (trusted: inputs,
+ * truth, comparison), the workers with the candidate and with the baseline, and a spare that has imported torch and
+ * opened its device, so that the next candidate waits for neither. A candidate gets a process of its own and keeps it
+ * from its checks to its timing.
  */
 #include "eval/torch/torch_tier.h"
 #include "base/alloc.h"
@@ -69,10 +69,10 @@ static void replace(struct vt_station *s, struct vt_torch_process *which, const 
 
 static const struct vt_torch_process none = {.socket = -1};
 
-void vt_torch_end_worker(struct vt_station *s)
+void vt_torch_end_worker(struct vt_station *s, int which)
 {
-    replace(s, &s->worker, &none);
-    s->loaded = 0;
+    replace(s, &s->worker[which], &none);
+    s->loaded[which] = 0;
 }
 
 static void start_spare(struct vt_station *s)
@@ -84,20 +84,20 @@ static void start_spare(struct vt_station *s)
         vt_torch_process_end(&p);
 }
 
-vt_status vt_torch_new_worker(struct vt_station *s, vt_err *err)
+vt_status vt_torch_new_worker(struct vt_station *s, int which, vt_err *err)
 {
     vt_json *reply = NULL;
-    vt_torch_end_worker(s);
+    vt_torch_end_worker(s, which);
     if (s->spare.pid <= 0)
         start_spare(s);
     pthread_mutex_lock(&s->lock);
-    s->worker = s->spare;
+    s->worker[which] = s->spare;
     s->spare = none;
     const bool is_cancelled = s->is_cancelled;
     pthread_mutex_unlock(&s->lock);
     if (is_cancelled)
         return vt_fail(err, VT_ECANCELLED, "the evaluator is being closed");
-    VT_TRY(hello(&s->worker, &reply, err));
+    VT_TRY(hello(&s->worker[which], &reply, err));
     vt_json_free(reply);
     start_spare(s);
     return VT_OK;
@@ -137,7 +137,8 @@ static vt_status need_ground(struct vt_station *s, const struct vt_ground *g, vt
 {
     if (s->ground == g->id)
         return VT_OK;
-    vt_torch_end_worker(s); /* it has borrowed what goes now */
+    for (int i = 0; i < 2; i++)
+        vt_torch_end_worker(s, i); /* they have borrowed what goes now */
     vt_json *q = vt_torch_request("problem"), *reply = NULL;
     vt_json_put_str(q, "text", vt_task_torch(g->pool->task));
     vt_json_put_num(q, "key", (double)(g->pool->key >> 16));
@@ -287,7 +288,8 @@ static void remove_folder(const char *folder)
 
 static void station_close(struct vt_station *s)
 {
-    replace(s, &s->worker, &none);
+    for (int i = 0; i < 2; i++)
+        replace(s, &s->worker[i], &none);
     replace(s, &s->spare, &none);
     replace(s, &s->judge, &none);
     vt_json_free(s->share);
@@ -313,7 +315,7 @@ static vt_status station_open(struct vt_tier *t, const struct vt_seat *seat, str
         return vt_fail(err, VT_ENOMEM, "cannot open an evaluator slot: out of memory");
     s->tier = t;
     s->device = t->n_devices > 1 ? (seat->kind == VT_SEAT_LANE ? seat->number : 0) : -1;
-    s->judge = s->worker = s->spare = none;
+    s->judge = s->worker[0] = s->worker[1] = s->spare = none;
     pthread_mutex_init(&s->lock, NULL);
     vt_status status = VT_OK;
     if (seat->kind != VT_SEAT_BUILD)
@@ -335,7 +337,8 @@ static void cancel(struct vt_station *s)
     pthread_mutex_lock(&s->lock);
     s->is_cancelled = true;
     vt_torch_process_stop(&s->judge);
-    vt_torch_process_stop(&s->worker);
+    vt_torch_process_stop(&s->worker[0]);
+    vt_torch_process_stop(&s->worker[1]);
     vt_torch_process_stop(&s->spare);
     pthread_mutex_unlock(&s->lock);
 }

@@ -2,9 +2,9 @@
 """worker.py: the Python half of the torch tier. Two processes of it, each on one end of a socket (descriptor 3), serve
 the evaluator, which owns the clock; messages are JSON behind four bytes of length.
 
-  judge   trusted. It knows the problem: makes input sets from keys, runs the problem's own Model (the baseline), and
-          compares outputs with a truth in double precision.
-  run     loads a candidate, once it has walled itself in. It never sees truths, other sets, or the judge.
+  judge   trusted. It knows the problem: makes input sets from keys and compares outputs with a truth in double precision.
+  run     loads a candidate, or the problem's own Model (the baseline), once it has walled itself in. It never sees truths,
+          other sets, or the judge.
 
 What the two share is memory that the judge owns: staged inputs, which are another set's until the moment before the
 clock starts, and outputs, which are poisoned before every call and read after it. On the CPU these are files in a
@@ -191,7 +191,6 @@ class Judge:
         lent = [lend(t.contiguous(), f"{self.folder}/out{i}") for i, t in enumerate(outs)]
         self.staged = [s for s, _ in staged]
         self.out = [s.as_strided(d["size"], d["stride"], 0) for s, d in lent]
-        self.own = [torch.empty_like(t) for t in self.out]
         self.error_of_baseline = 1.0
         return {"inputs": [d for _, d in staged], "outputs": [d for _, d in lent], "constants": self.constants,
                 "takes_scaled": self.takes_scaled, "truth": self.measure_baseline()}
@@ -210,13 +209,8 @@ class Judge:
         for shared, v in zip(self.staged, self.set_of(q["set"])):
             if shared is not None:
                 shared.copy_(storage_view(v))
-        for t in self.out + self.own:
+        for t in self.out:
             poison(t, q["random"])
-        wait_for_device()
-
-    def reference(self, q):
-        for own, t in zip(self.own, self.run_model(self.model, self.sets[q["set"]])):
-            own.copy_(t)
         wait_for_device()
 
     def truth_of(self, s):
@@ -244,14 +238,14 @@ class Judge:
     def measure_baseline(self):
         """An honest kernel may be twice as far from the truth as the model itself, where that is far (TF32)."""
         for s in range(2):
-            self.set_of(s)
-            self.reference({"set": s})
-            worst = self.compare({"set": s, "of": "reference"})["worst"]
+            for t, v in zip(self.out, self.run_model(self.model, self.set_of(s))):
+                t.copy_(v)
+            worst = self.compare({"set": s})["worst"]
             self.error_of_baseline = max(self.error_of_baseline, 2 * worst if worst == worst else 1.0)
         return self.kind
 
     def compare(self, q):
-        got = self.own if q["of"] == "reference" else [t.clone() for t in self.out]  # the first thing that is done
+        got = [t.clone() for t in self.out]  # the first thing that is done
         r = {"n_checked": 0, "n_wrong": 0, "n_nan": 0, "worst": 0.0, "digest": 0, "diffs": []}
         for k, (g, v) in enumerate(zip(got, self.truth_of(q["set"]))):
             g, v = g.reshape(-1), v.reshape(-1)
@@ -334,10 +328,11 @@ def wall_in(folder):
         layers.append("uid")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     packages = os.path.dirname(os.path.dirname(os.path.abspath(torch.__file__)))
-    readable = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/opt", "/proc", "/sys", "/dev", sys.prefix, sys.base_prefix,
+    readable = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/opt", "/proc", "/sys", sys.prefix, sys.base_prefix,
                 packages, os.environ.get("CUDA_HOME", "/usr/local/cuda")]
-    devices = [f"/dev/{f}" for f in os.listdir("/dev") if f.startswith("nvidia")]
-    abi = landlock(readable, [folder, "/dev/null"] + devices)
+    devices = [f"/dev/{f}" for f in os.listdir("/dev")
+               if f.startswith("nvidia") or f in ("null", "zero", "random", "urandom")]
+    abi = landlock(readable, [folder] + devices)
     if abi:
         layers += [f"landlock {abi}", "no new privileges"] + (["tcp"] if abi >= 4 else [])
     return layers
@@ -371,7 +366,7 @@ class Run:
         module = load_module(text, "candidate", folder)
         if not hasattr(module, "get_init_inputs"):
             module.get_init_inputs = load_module(q["problem"], "problem", folder).get_init_inputs
-        self.model = make_model(module.ModelNew, module, int(q["key"]))
+        self.model = make_model(getattr(module, q["class"]), module, int(q["key"]))
         wait_for_device()
         return {"layers": layers}
 
