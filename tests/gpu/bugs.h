@@ -99,16 +99,13 @@ static inline void bug_loops(struct bug_list *l)
         bug_put(l, "stride", p, p + 2, " += 2");
 }
 
-/* Does the statement declare the array? Then what stands in brackets is its size. */
-static inline bool is_declaration(const char *p)
+/* Does a name stand in the brackets that end here? Else they hold a size, or a constant. */
+static inline bool is_subscript(const char *p)
 {
-    while (p[-1] != '\n') {
-        p--;
-        if (*p == '=')
-            return false;
-    }
-    p += strspn(p, " ");
-    return strncmp(p, "float ", 6) == 0 || strncmp(p, "__shared__ ", 11) == 0 || strncmp(p, "extern ", 7) == 0;
+    while (p[-1] != '[' && p[-1] != '\n')
+        if (isalpha((unsigned char)*--p))
+            return true;
+    return false;
 }
 
 /* Subscripts that are read: not the ones in front of an assignment. */
@@ -116,7 +113,7 @@ static inline void bug_subscripts(struct bug_list *l)
 {
     l->n_places = 0;
     for (const char *p = l->text; (p = strchr(p, ']')) != NULL; p++)
-        if (is_statement(l, p) && !is_declaration(p) && strncmp(p, "] = ", 4) != 0 && strncmp(p, "] +=", 4) != 0)
+        if (is_statement(l, p) && is_subscript(p) && strncmp(p, "] = ", 4) != 0 && strncmp(p, "] +=", 4) != 0)
             bug_put(l, "neighbour", p, p, " + 1");
     l->n_places = 0;
     for (const char *p = l->text; (p = strstr(p, " * ")) != NULL; p++) {

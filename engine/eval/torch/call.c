@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Inline CUDA is compiled by nvcc while it loads. */
-static const uint64_t load_timeout_ns = 180000000000u;
+/* Inline CUDA is compiled by nvcc while it loads, Triton at the first call. */
+static const uint64_t load_timeout_ns = 180000000000u, warm_timeout_ns = 30000000000u;
 
 void vt_torch_candidate_close(struct vt_candidate *c)
 {
@@ -102,6 +102,22 @@ static vt_status read_load(struct vt_candidate *c, const vt_json *reply, struct 
     return syntax ? refuse(c, VT_COMPILE_ERROR, syntax, r) : error ? refuse(c, VT_LOAD_ERROR, error, r) : VT_OK;
 }
 
+/* A first call that is neither timed nor compared. An exception will come again, where it counts. */
+static vt_status warm(struct vt_station *s, struct vt_candidate *c, struct vt_stage_result *result)
+{
+    vt_json *q = vt_torch_request("warm"), *reply = NULL;
+    vt_status status = vt_torch_send(&s->worker[c->is_trusted], q, NULL);
+    if (status == VT_OK)
+        status = vt_torch_receive(&s->worker[c->is_trusted], warm_timeout_ns, &reply, NULL, NULL);
+    vt_json_free(q);
+    vt_json_free(reply);
+    if (status != VT_ETIMEOUT && status != VT_EINTERNAL)
+        return status;
+    vt_torch_end_worker(s, c->is_trusted);
+    return refuse(c, status == VT_ETIMEOUT ? VT_TIMED_OUT : VT_RUNTIME_ERROR,
+                  status == VT_ETIMEOUT ? "its first call did not return in 30 s" : "it ended its process", result);
+}
+
 vt_status vt_torch_load(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, bool is_fresh,
                         struct vt_stage_result *result, vt_err *err)
 {
@@ -131,6 +147,8 @@ vt_status vt_torch_load(struct vt_station *s, struct vt_candidate *c, struct vt_
     if (status == VT_OK)
         status = read_load(c, reply, result, err);
     vt_json_free(reply);
+    if (status == VT_OK && result->passed)
+        status = warm(s, c, result);
     s->loaded[c->is_trusted] = status == VT_OK && result->passed ? c->id : 0;
     return status;
 }
@@ -255,14 +273,13 @@ void vt_torch_explain(const struct vt_candidate *c, const vt_task *t, vt_verdict
         vt_say(out, "The code does not compile.");
     else if (status == VT_LOAD_ERROR)
         vt_say(out, "ModelNew cannot be made.");
-    else if (failure && failure->is_timeout)
+    else if (status == VT_TIMED_OUT)
         vt_say(out, "It did not return in time.");
-    else if (failure && failure->end == VT_CHECK_FAULT)
+    else if (status == VT_RUNTIME_ERROR)
         vt_say(out, "The call failed.");
     else if (failure && failure->end == VT_CHECK_WRONG)
         vt_say(out, " First differences: %s.", c->diffs);
-    if ((status == VT_COMPILE_ERROR || status == VT_LOAD_ERROR || (failure && failure->end == VT_CHECK_FAULT)) &&
-        c->why[0] && !(failure && failure->is_timeout))
+    if (status != VT_TIMED_OUT && status != VT_WRONG_OUTPUT && c->why[0])
         vt_say_message(out, 0, c->why, true);
 }
 

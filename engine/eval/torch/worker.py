@@ -55,6 +55,25 @@ def serve(handlers):
         sock.sendall(struct.pack("<I", len(text)) + text)
 
 
+def room():
+    """Bytes that the device has left, with what this process has kept for nothing."""
+    if DEVICE == "cpu":
+        return 8 << 30
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info()[0]
+
+
+def bytes_of(values):
+    return sum(v.numel() * v.element_size() for v in values if isinstance(v, torch.Tensor))
+
+
+def keep(cache, key, values, most):
+    """Remembers values while what is remembered takes at most so much; the oldest go first."""
+    cache[key] = values
+    while len(cache) > 1 and sum(bytes_of(v) for v in cache.values()) > most:
+        cache.pop(next(iter(cache)))
+
+
 def wait_for_device():
     if DEVICE == "cuda":
         torch.cuda.synchronize()
@@ -178,7 +197,7 @@ class Judge:
 
     def problem(self, q):
         self.key, self.truths, self.sets, self.takes_scaled = int(q["key"]), {}, {}, True
-        self.folder = q["folder"]
+        self.folder, self.share = q["folder"], room() // 12
         self.module = load_module(q["text"], "problem", self.folder)
         self.model = make_model(self.module.Model, self.module, self.key)
         outs = self.run_model(self.model, self.inputs_of(1))
@@ -200,9 +219,7 @@ class Judge:
 
     def set_of(self, s):
         if s not in self.sets:
-            if len(self.sets) > 3:
-                self.sets.pop(next(iter(self.sets)))
-            self.sets[s] = self.inputs_of(s)
+            keep(self.sets, s, self.inputs_of(s), self.share)
         return self.sets[s]
 
     def reveal(self, q):
@@ -212,27 +229,27 @@ class Judge:
         for t in self.out:
             poison(t, q["random"])
         wait_for_device()
+        room()  # what comparisons took is the candidate's now
 
     def truth_of(self, s):
         """In double precision, with an exact convolution; in single where the model cannot."""
         if s in self.truths:
             return self.truths[s]
-        values = self.inputs_of(s)
+        values = self.set_of(s)
         try:
+            if 4 * bytes_of(values) + 4 * bytes_of(self.out) > room():
+                raise RuntimeError("no room for doubles")
             double = [v.double() if isinstance(v, torch.Tensor) and v.dtype.is_floating_point else v for v in values]
             truth = self.run_model(copy.deepcopy(self.model).double(), double)
+            del double
             self.kind = "float64"
         except (RuntimeError, TypeError):
-            if DEVICE == "cuda":
-                torch.cuda.empty_cache()
             allowed = torch.backends.cudnn.allow_tf32
             torch.backends.cudnn.allow_tf32 = False
             truth = self.run_model(self.model, values)
             torch.backends.cudnn.allow_tf32 = allowed
             self.kind = "float32"
-        if len(self.truths) > 3:
-            self.truths.pop(next(iter(self.truths)))
-        self.truths[s] = truth
+        keep(self.truths, s, truth, self.share)
         return truth
 
     def measure_baseline(self):
@@ -370,9 +387,17 @@ class Run:
         wait_for_device()
         return {"layers": layers}
 
-    def call(self, q):
+    def warm(self, q):
+        """What is compiled at a first call (Triton) is compiled here, on whatever the inputs hold."""
+        self.run()
+        wait_for_device()
+
+    def run(self):
         with torch.no_grad():
-            outs = tensors_of(self.model(*self.inputs))
+            return tensors_of(self.model(*self.inputs))
+
+    def call(self, q):
+        outs = self.run()
         if len(outs) != len(self.outputs):
             raise ValueError(f"it returned {len(outs)} tensors, not {len(self.outputs)}")
         for to, t in zip(self.outputs, outs):
