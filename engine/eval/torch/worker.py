@@ -192,8 +192,9 @@ class Judge:
         return values
 
     def run_model(self, model, values):
+        """On copies: a model may work in place."""
         with torch.no_grad():
-            return tensors_of(model(*values))
+            return tensors_of(model(*[v.clone() if isinstance(v, torch.Tensor) else v for v in values]))
 
     def problem(self, q):
         self.key, self.truths, self.sets, self.takes_scaled = int(q["key"]), {}, {}, True
