@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/rng.h"
+#include "eval/eval.h"
 #include "eval/rounds.h"
 #include "eval/timing.h"
 #include <math.h>
@@ -582,20 +583,18 @@ static vt_status verdict_from_record(struct vt_case *c, vt_verdict *out, struct 
 {
     vt_json *j = NULL;
     VT_TRY(vt_json_parse(c->cached_record, strlen(c->cached_record), "a stored verdict", &j, err));
-    const char *status = vt_json_str(vt_json_get(j, "status"), "");
-    memset(out, 0, sizeof *out);
-    for (int s = VT_MALFORMED; s <= VT_FLAGGED; s++)
-        if (strcmp(status, vt_verdict_status_name((vt_verdict_status)s)) == 0)
-            out->status = (vt_verdict_status)s;
-    out->is_copy = vt_json_bool(vt_json_get(j, "is_copy"), false);
-    out->worst = vt_json_num(vt_json_get(j, "worst"), 0);
+    vt_status s = vt_record_verdict(j, out, err);
+    if (s != VT_OK) {
+        vt_json_free(j);
+        return s;
+    }
     out->cached = true;
     vt_buf_init(feedback, VT_FEEDBACK_MAX + 1);
     vt_buf_puts(feedback, vt_json_str(vt_json_get(j, "feedback"), ""));
     vt_json_put_bool(j, "cached", true);
     vt_json_put_str(j, "key", c->keys.key);
     vt_buf_init(record, MAX_RECORD);
-    vt_status s = vt_json_write(j, false, record, err);
+    s = vt_json_write(j, false, record, err);
     vt_json_free(j);
     return s;
 }

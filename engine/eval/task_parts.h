@@ -23,6 +23,7 @@ struct vt_array_rules {
     enum vt_keep keep;
     bool has_range;
     double lo, hi; /* of integers: both included */
+    double value;  /* of the distribution "value" */
     size_t align; /* bytes that the array's start is promised to be a multiple of; the element's size when no more is */
 };
 

@@ -38,7 +38,7 @@ function verdict_class:__tostring()
 end
 
 inputs.declare("evaluator", "the evaluator (%s)", function()
-  local who = core.eval_identity()
+  local who = session.evaluator_identity()
   return who.version .. " on " .. who.machine
 end)
 

@@ -40,6 +40,7 @@ local options = {
   verb.with({ "extract", nil, "the file is a model's answer: the code in it is judged" }, of_file, of_folder),
   verb.with({ "fresh", nil, "ignore stored builds and verdicts" }, of_file, of_folder),
   verb.with({ "json", nil, "the whole record as JSON, one line a file" }, of_file, of_folder),
+  verb.with(verb.queue_option, of_file, of_folder),
   verb.unsafe_jail_option,
 }
 local n_parallel = 8
