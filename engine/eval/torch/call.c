@@ -289,8 +289,10 @@ void vt_torch_record(const struct vt_tier *t, const struct vt_candidate *c, enum
     char compiler[64];
     snprintf(compiler, sizeof compiler, "torch %s", t->torch);
     vt_json_put_str(parts->record, "compiler", compiler);
-    vt_json_put_str(parts->record, "device_kind", t->kind);
-    vt_json_put_str(parts->record, "device_name", t->device);
+    vt_json *device = vt_json_object();
+    vt_json_put_str(device, "kind", t->kind);
+    vt_json_put_str(device, "name", t->device);
+    vt_json_put(parts->record, "device", device);
     vt_json_put_str(parts->record, "trust", "torch");
     if (!c)
         return;

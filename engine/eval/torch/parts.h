@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * parts.h: what stands behind the door of the torch tier, shared by torch_tier.c (tier, stations) and call.c
- * (candidates).
+ * parts.h: what stands behind the door of the torch tier, shared by torch_tier.c, torch_station.c (processes) and
+ * call.c (candidates).
  */
 #ifndef VT_EVAL_TORCH_PARTS_H
 #define VT_EVAL_TORCH_PARTS_H
@@ -49,7 +49,14 @@ struct vt_candidate {
     char diffs[VT_TORCH_WHY]; /* of its wrong output, in words */
 };
 
-/* torch_tier.c */
+/* torch_station.c */
+/* What a Python of this machine says of itself. EUNSUPPORTED where there is none with torch. */
+vt_status vt_torch_look(vt_json **reply, vt_err *err) VT_MUST_USE;
+vt_status vt_torch_station_open(struct vt_tier *t, const struct vt_seat *seat, struct vt_station **out,
+                                vt_err *err) VT_MUST_USE;
+vt_status vt_torch_station_ready(struct vt_station *s, vt_err *err) VT_MUST_USE;
+void vt_torch_station_close(struct vt_station *s);
+void vt_torch_cancel(struct vt_station *s);
 /* One exchange with the judge, which is started, and told of the ground, where it is not there. */
 vt_status vt_torch_ask_judge(struct vt_station *s, const struct vt_ground *g, vt_json *request, vt_json **reply,
                              uint64_t *ns, vt_err *err) VT_MUST_USE;
