@@ -8,6 +8,7 @@
 #include "base/embedded.h"
 #include "eval/torch/parts.h"
 #include "eval/torch/text.h"
+#include "eval/torch/torch_look.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -88,6 +89,16 @@ static vt_status tier_open(const struct vt_tier_opts *o, struct vt_tier **out, v
         return s;
     }
     *out = t;
+    return VT_OK;
+}
+
+vt_status vt_torch_tier_look(char name[256], vt_err *err)
+{
+    vt_json *reply;
+    VT_TRY(vt_torch_look(&reply, err));
+    snprintf(name, 256, "torch %.60s on %.120s", vt_json_str(vt_json_get(reply, "torch"), "?"),
+             vt_json_str(vt_json_get(reply, "name"), "?"));
+    vt_json_free(reply);
     return VT_OK;
 }
 
