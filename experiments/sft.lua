@@ -242,10 +242,11 @@ return vt.experiment {
   },
 
   main = function(run, p)
+    local policy = p.steps > 0
+      and vt.policy(p.model, { rank = p.rank, alpha = 2 * p.rank, reset = true, seed = p.seed }):need("update", "score")
     run:stage("corpus")
     local train, held = split_held_out(load_corpus(run, p), p)
     if p.steps == 0 then return { instances = #train + #held } end
-    local policy = vt.policy(p.model, { rank = p.rank, alpha = 2 * p.rank, reset = true, seed = p.seed })
     local curve = run:table("loss", { "step", "loss", "held_out" })
     local next_batch = batches(policy, train, p)
     local loss, n_tokens, watched = 0, 0, 0

@@ -32,7 +32,7 @@ local function verdicts_of(dir)
     end
     local by = ("%s\0%s\0%s\0%s\0%s"):format(line.machine, line.compiler, line.evaluator, line.protocol, line.scale)
     v.judged_by[by] = (v.judged_by[by] or 0) + 1
-  end)
+  end, true)
   return v
 end
 

@@ -19,7 +19,7 @@
 #include <sys/syscall.h>
 
 enum { WORDS = 1024, DEADLINE_S = 20 };
-static char *dir;
+static struct vt_owned dir;
 static struct vt_broker *broker;
 static struct vt_compiler cc;
 
@@ -548,12 +548,12 @@ int main(int argc, char **argv)
     vt_err err;
     CHECK_OK(vt_scratch_make(&dir, &err), err);
     CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
-    CHECK_OK(vt_broker_open(dir, "calls", 0, &broker, &err), err);
+    CHECK_OK(vt_broker_open(dir.path, "calls", 0, &broker, &err), err);
     if (test_failures_in_case)
         return 1;
     int failed = test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
     vt_broker_close(broker);
     vt_compiler_free(&cc);
-    vt_scratch_remove(dir);
+    vt_owned_remove(&dir);
     return failed;
 }
