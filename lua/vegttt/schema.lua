@@ -232,6 +232,7 @@ ref_trials?   list     of the baseline's
 ref_first?    list     whether the baseline went first
 trial_sets?   list     number of the input set of each
 disturbed?    list     numbers of trials that were disturbed
+ref_stored?   list     numbers of trials whose ref_trials are times kept from before, scaled by the last run before
 cached        boolean  taken from the content store
 jail?         list     layers that held the candidate
 cores?        object   where it was timed
