@@ -270,8 +270,8 @@ static vt_status choose(struct hub *h, struct hub_file *files, size_t *n, vt_err
         if (!read_file(j, &f))
             continue;
         if (ends_with(f.path, ".gguf") && strlen(ggufs) + strlen(f.path) + 3 < sizeof ggufs) {
-            strcat(ggufs, ggufs[0] ? ", " : "");
-            strcat(ggufs, f.path);
+            const size_t at = strlen(ggufs);
+            snprintf(ggufs + at, sizeof ggufs - at, "%s%s", at ? ", " : "", f.path);
         }
         if (!is_wanted(h, &f, has_index) || *n == MAX_FILES)
             continue;
