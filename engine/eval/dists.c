@@ -102,9 +102,9 @@ static bool has_huge(const vt_task *t)
     return false;
 }
 
-/* How many of the kinds that lie beside zero altogether. A formula without a tolerance only adds, multiplies, divides and
- * compares: numbers of one scale are to it what the benchmark's are, whatever the scale, unless it overflows, which is
- * seen when the task is made ready. A tolerance stands for exponentials, whose argument may be rounded; where each
+/* How many of the kinds that lie beside zero altogether. A formula without a tolerance only adds, multiplies, divides
+ * and compares: numbers of one scale are to it what the benchmark's are, whatever the scale, unless it overflows, which
+ * is seen when the task is made ready. A tolerance stands for exponentials, whose argument may be rounded; where each
  * element is on its own they have long reached their limit beyond 2000, and further out an honest clamp may be felt
  * (x / (1 + exp(88)) at -1e30). Where elements are compared with each other in an exponent, all may differ. */
 static int n_far(const vt_task *t)
@@ -195,7 +195,7 @@ void vt_pool_draw(struct vt_pool *p)
         const int turn = n_dists > 1 ? (int)i % (n_dists - 1) : 0, spice = n_spices > 0 ? 1 + (int)i % n_spices : 0;
         add(p, p->drawn[i], 0, spice < n_dists ? spice : VT_SPICE_HUGE);
         add(p, p->drawn[i], n_dists > 1 ? 1 + turn : 0, 0);
-        if (far > 0 && (int)i % each == each - 1)
+        if (far > 0 && (int)i % each == 0)
             add(p, p->drawn[i], 0, VT_SPICE_BELOW + (int)i / each % far);
     }
 }

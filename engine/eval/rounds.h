@@ -21,13 +21,13 @@ struct vt_rounds_opts {
     struct vt_candidate *candidate; /* loaded */
     const struct vt_pool *pool;
     size_t n_calls;
-    bool is_long; /* as for a kernel that is reported */
+    bool is_long;               /* as for a kernel that is reported */
     uint64_t seed, baseline_ns; /* of a call, for deadlines */
     uint64_t slack_ns;
 };
 struct vt_rounds {
     size_t n_calls, n_processes;
-    size_t longest; /* calls of one process, of which the last were compared */
+    size_t longest;                /* calls of one process, of which the last were compared */
     size_t n_repeats, n_differing; /* calls on a set met before, and those that left other bits */
     double worst;                  /* largest error / bound */
     bool failed;

@@ -108,9 +108,9 @@ static void note_result(const struct vt_candidate *c, const struct vt_object_inf
 }
 
 /* code: what the unit was made of; NULL: of a task's own text. */
-static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct vt_code *code, const struct vt_buf *unit,
-                            vt_content *store, bool is_fresh, struct vt_candidate **out, struct vt_stage_result *result,
-                            vt_err *err)
+static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct vt_code *code,
+                            const struct vt_buf *unit, vt_content *store, bool is_fresh, struct vt_candidate **out,
+                            struct vt_stage_result *result, vt_err *err)
 {
     char key[VT_SHA256_HEX];
     struct vt_object_info info = {0};
@@ -148,13 +148,13 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct
     return status;
 }
 
-/* The pragma of each compiler; the other one ignores it. gcc clears the upper halves of vector registers at the end of a
- * function only where it may do what is expensive, and does nothing else for that without optimisation. */
+/* The pragma of each compiler; the other one ignores it. gcc clears the upper halves of vector registers at the end of
+ * a function only where it may do what is expensive, and does nothing else for that without optimisation. */
 static vt_status make_plain(const struct vt_buf *unit, struct vt_buf *plain, vt_err *err)
 {
     vt_buf_init(plain, unit->len + 256);
     vt_buf_puts(plain, "#if defined(__clang__)\n#pragma clang optimize off\n#else\n"
-                        "#pragma GCC optimize(\"O0\", \"expensive-optimizations\")\n#endif\n");
+                       "#pragma GCC optimize(\"O0\", \"expensive-optimizations\")\n#endif\n");
     vt_buf_add(plain, unit->p, unit->len);
     vt_status s = vt_buf_check(plain, "a candidate without optimisation", err);
     if (s != VT_OK)

@@ -102,7 +102,8 @@ static void say_left(struct vt_say *t, uint32_t left)
         {VT_LEFT_ALIGNMENT, "the alignment-check flag set"},
         {VT_LEFT_REGISTERS, "registers changed that belong to its caller"},
         {VT_LEFT_UPPER, "the upper halves of vector registers in use (vzeroupper is missing)"},
-        {VT_LEFT_MEMORY, "memory that it had allocated: the same calls once more took more of it, and it was not freed"}};
+        {VT_LEFT_MEMORY,
+         "memory that it had allocated: the same calls once more took more of it, and it was not freed"}};
     const char *before = "The function returned, but it left ";
     for (size_t i = 0; i < sizeof things / sizeof things[0]; i++) {
         if (!(left & things[i].bit))

@@ -72,7 +72,7 @@ struct vt_call_opts {
     uint32_t n_rounds; /* the steps of vt_runner_call_many, all of them, so many times in the same process; 0 = once */
     enum vt_wire_guard guard; /* without a clock: what a call must leave as it was */
     uint64_t deadline_ns;     /* of this call */
-    vt_lease *lease;      /* time the lease was held by others does not count; may be NULL */
+    vt_lease *lease;          /* time the lease was held by others does not count; may be NULL */
 };
 
 /* One call of several in one process: outputs go to out_at of the output file, so that each call's are still there when

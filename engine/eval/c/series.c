@@ -48,7 +48,8 @@ static uint32_t rounds_of(const struct vt_call *call, uint64_t one_ns)
     return fit >= call->n_rounds ? call->n_rounds : fit > 2 ? (uint32_t)fit : 2;
 }
 
-/* The same steps once more, in rounds. The first that is wrong in the last round, or n. */
+/* The same steps once more, in rounds, the last first: a function that keeps the size of its first call was right when
+ * that was the largest. The one that is wrong in the last round, or n. */
 static vt_status in_rounds(struct vt_runner *r, const struct vt_pool_sets *pool, const struct vt_call *call,
                            const struct vt_call_step *step, size_t n, const struct vt_outputs *outputs,
                            struct vt_call_opts *o, struct vt_check *out, size_t *wrong, struct vt_call_result *raw,
@@ -60,7 +61,10 @@ static vt_status in_rounds(struct vt_runner *r, const struct vt_pool_sets *pool,
         return VT_OK;
     o->n_rounds = is_changed ? 2 : rounds_of(call, raw->ns);
     const uint32_t before = (o->n_rounds - 1) * (uint32_t)n;
-    vt_status status = vt_runner_call_many(r, step, n, o, raw, err);
+    struct vt_call_step back[VT_CALL_MAX_STEPS];
+    for (size_t i = 0; i < n; i++)
+        back[i] = step[n - 1 - i];
+    vt_status status = vt_runner_call_many(r, back, n, o, raw, err);
     o->n_rounds = 0;
     VT_TRY(status);
     if (is_changed && raw->end != VT_CALL_LEFT)
@@ -72,7 +76,7 @@ static vt_status in_rounds(struct vt_runner *r, const struct vt_pool_sets *pool,
         else
             again =
                 (struct vt_check){.end = VT_CHECK_FAULT, .is_timeout = raw->end == VT_CALL_TIMEOUT, .set = call[i].set};
-        again.nth = before + (uint32_t)i + 1;
+        again.nth = before + (uint32_t)(n - i);
         again.ns = out[i].ns;
         out[i] = again;
         if (again.end != VT_CHECK_RIGHT)

@@ -607,8 +607,8 @@ static bool fill_blocks(struct linker *l)
         const struct symbol *sym = &l->symbol[i];
         Elf64_Sym s;
         get_symbol(l, i, &s);
-        if (sym->copy && !add_fix(l, copy_address(l, sym), VT_FIX_COPY,
-                                  (uint16_t)slot_of(string(l, &l->strtab, s.st_name))))
+        if (sym->copy &&
+            !add_fix(l, copy_address(l, sym), VT_FIX_COPY, (uint16_t)slot_of(string(l, &l->strtab, s.st_name))))
             return false;
         if (!sym->entry)
             continue;

@@ -134,10 +134,10 @@ struct vt_wire_shared {
     int32_t cpu;                /* core to run on from the next call; -1 = any */
     uint32_t nonce;             /* expected in vt_wire_call.done */
     uint32_t out_sel;
-    uint32_t stack_offset; /* bytes by which the stack starts lower */
-    uint32_t n_steps;      /* calls of this child */
-    uint32_t n_rounds;     /* and how often it makes all of them */
-    uint32_t guard;        /* enum vt_wire_guard: what is looked at after each call */
+    uint32_t stack_offset;   /* bytes by which the stack starts lower */
+    uint32_t n_steps;        /* calls of this child */
+    uint32_t n_rounds;       /* and how often it makes all of them */
+    uint32_t guard;          /* enum vt_wire_guard: what is looked at after each call */
     uint64_t poison;         /* 8-byte pattern for outputs */
     char text[VT_WIRE_TEXT]; /* why loading failed */
     struct vt_wire_step step[VT_WIRE_MAX_STEPS];

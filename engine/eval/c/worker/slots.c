@@ -99,8 +99,9 @@ VT_SLOTS(DECLARE)
 
 #define HEAP(X) X(aligned_alloc) X(calloc) X(free) X(malloc) X(memalign) X(posix_memalign) X(realloc) X(reallocarray)
 #define PRINTS(X)                                                                                                      \
-    X(__fprintf_chk) X(__printf_chk) X(__vfprintf_chk) X(fflush) X(fprintf) X(fputc) X(fputs) X(fwrite) X(perror)      \
-    X(printf) X(putc) X(putchar) X(puts) X(vfprintf) X(vprintf)
+    X(__fprintf_chk)                                                                                                   \
+    X(__printf_chk) X(__vfprintf_chk) X(fflush) X(fprintf) X(fputc) X(fputs) X(fwrite) X(perror) X(printf) X(putc)     \
+        X(putchar) X(puts) X(vfprintf) X(vprintf)
 #define DECLARE_OWN(name) extern const char at_own_##name[] __asm__("vt_own_" #name);
 HEAP(DECLARE_OWN)
 extern const char at_own_output[] __asm__("vt_own_output");

@@ -190,9 +190,9 @@ static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_
         const int64_t *v = arguments[i].v;
         const float *f = arguments[i].f;
         enter(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15],
-               v[16], v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30],
-               v[31], v[32], v[33], v[34], v[35], v[36], v[37], v[38], v[39], v[40], v[41], v[42], v[43], v[44], v[45],
-               v[46], v[47], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
+              v[16], v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30],
+              v[31], v[32], v[33], v[34], v[35], v[36], v[37], v[38], v[39], v[40], v[41], v[42], v[43], v[44], v[45],
+              v[46], v[47], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
         if (guard != VT_GUARD_NOTHING)
             end_if_left(guard_left(guard == VT_GUARD_UPPER));
         call_page->n_returned = i + 1;
