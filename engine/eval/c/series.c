@@ -9,9 +9,9 @@
  *
  * A function that counts its calls may go wrong at the hundredth, and one that forgets memory runs out of it later. So
  * where a series was right another process goes through its steps again and again, as often as the evaluator says and
- * its time allows, twice at least; the answers of the last round are compared, and no round may keep more blocks of
- * memory than the one before. Arrays that a call changes in place are others in the second round: of tasks with such,
- * only memory is looked at.
+ * its time allows, four times at least; the answers of the last round are compared, and no round may keep more blocks
+ * of memory than the one before. Arrays that a call changes in place are others in the second round: of tasks with
+ * such, only memory is looked at.
  */
 #include "eval/c/series.h"
 #include "eval/c/check_run.h"
@@ -41,11 +41,14 @@ static bool changes_inputs(const struct vt_call_step *step, size_t n)
     return false;
 }
 
+enum { LEAST_ROUNDS = 4 };
+
 /* As many as fit into the time for them, by what one took. */
 static uint32_t rounds_of(const struct vt_call *call, uint64_t one_ns)
 {
     const uint64_t fit = call->rounds_ns / (one_ns > 0 ? one_ns : 1);
-    return fit >= call->n_rounds ? call->n_rounds : fit > 2 ? (uint32_t)fit : 2;
+    const uint64_t n = fit > LEAST_ROUNDS ? fit : LEAST_ROUNDS;
+    return n < call->n_rounds ? (uint32_t)n : call->n_rounds;
 }
 
 /* The same steps once more, in rounds, the last first: a function that keeps the size of its first call was right when
