@@ -66,7 +66,7 @@ const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype);
  *            such a number: a transformed form loses the digits of what stands beside a single one.
  *   below, above   all of them: beyond a number of 2000 to 1e5 on one side of zero. A maximum that starts at -1000, a
  *            tail that holds up to a thousand.
- *   far      the same, beyond 1e6 to 5e29
+ *   far      the same, beyond 1e6 to 1e18; at drawn sizes beyond 1e28 to 5e29
  */
 enum {
     VT_SPICE_HUGE = VT_TASK_MAX_DISTS,

@@ -445,8 +445,8 @@ static void numbers_beside_zero(void)
         float sign;
     } kinds[] = {{VT_SPICE_BELOW, 2e3, 2e5, -1},
                  {VT_SPICE_ABOVE, 2e3, 2e5, 1},
-                 {VT_SPICE_FAR_BELOW, 1e6, 1e30, -1},
-                 {VT_SPICE_FAR_ABOVE, 1e6, 1e30, 1}};
+                 {VT_SPICE_FAR_BELOW, 1e6, 2e18, -1},
+                 {VT_SPICE_FAR_ABOVE, 1e6, 2e18, 1}};
     for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
         double lowest = INFINITY, highest = 0;
         for (uint64_t set = 0; set < 60; set++) {
@@ -470,6 +470,10 @@ static void numbers_beside_zero(void)
     void *buf[3] = {both[0], both[1], NULL};
     vt_err err;
     vt_task *t = parse_task("\"rtol\":0,\"family\":\"loss\"", 2);
+    for (uint64_t set = 0; set < 20; set++) { /* at a drawn size as far as it goes */
+        CHECK_OK(vt_inputs_fill(t, "=4,5", 1, set, 0, VT_SPICE_FAR_ABOVE, buf, &err), err);
+        CHECK(both[0][0] >= 1e28f && both[0][19] >= 1e28f && both[0][19] <= 1e30f);
+    }
     CHECK_OK(vt_inputs_fill(t, "cpu", 1, 3, 0, VT_SPICE_BELOW, buf, &err), err);
     CHECK(both[0][0] / both[1][0] > 0.49f && both[0][0] / both[1][0] < 2.01f && both[0][0] != both[1][0]);
     vt_task_unref(t);

@@ -21,7 +21,7 @@
 
 enum { QUANTILES = 1024, ORDINARY = 40 };
 static const double huge_from = 30, huge_to = 1e4, huge_least_top = 100;
-static const double below_from = 2e3, below_to = 1e5, far_from = 1e6, far_to = 5e29;
+static const double below_from = 2e3, below_to = 1e5, far_from = 1e6, far_to = 1e18, top_from = 1e28, top_to = 5e29;
 
 /* One row of an array under transformation; key is the row's own. */
 struct row {
@@ -466,12 +466,15 @@ static void put_far(float *x, const struct vt_layout_array *l, double far, bool 
     }
 }
 
-/* The set's, of its spice; its key and number say the rest. */
-static struct spice spice_of(int spice, uint64_t set_key, uint64_t set)
+/* The set's, of its spice; its key and number say the rest. Far at the sizes that are drawn is as far as it goes; at
+ * the benchmark's it stays where squares have a float, too. */
+static struct spice spice_of(int spice, bool is_drawn, uint64_t set_key, uint64_t set)
 {
     const double u = (double)(vt_seed_mix(set_key, 0xfa4) >> 11) * 0x1p-53;
     const bool is_far = spice >= VT_SPICE_FAR_BELOW, is_below = (spice - VT_SPICE_BELOW) % 2 == 0;
-    const double far = is_far ? between(far_from, far_to, u) : between(below_from, below_to, u);
+    const double far = !is_far    ? between(below_from, below_to, u)
+                       : is_drawn ? between(top_from, top_to, u)
+                                  : between(far_from, far_to, u);
     return (struct spice){NULL, is_below ? -far : far, set % 2 == 0};
 }
 
@@ -563,7 +566,7 @@ vt_status vt_inputs_fill(const vt_task *t, const char *scale, uint64_t key, uint
         return vt_fail(err, VT_EINVAL, "a distribution index cannot be negative");
     pthread_once(&quantile_once, make_quantiles);
     uint64_t set_key = vt_set_key(t, scale, key, set, dist);
-    struct spice with = spice_of(spice, set_key, set);
+    struct spice with = spice_of(spice, scale[0] == VT_SCALE_WRITTEN, set_key, set);
     for (size_t i = 0; i < t->n_arrays; i++) {
         if (!vt_role_is_input(t->array[i].role))
             continue;

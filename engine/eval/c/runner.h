@@ -69,7 +69,9 @@ struct vt_call_opts {
     uint64_t random;       /* poison and the sampled positions derive from it */
     int cpu;               /* core to run on; -1 = any */
     uint32_t stack_offset; /* bytes by which the call's stack starts lower: below VT_CALL_MAX_STACK, rounded to 16 */
-    uint32_t n_rounds; /* the steps of vt_runner_call_many, all of them, so many times in the same process; 0 = once */
+    /* The steps of vt_runner_call_many, all of them, so many times in the same process, the last time each of them
+     * twice in a row where it is not the first; 0 = once. */
+    uint32_t n_rounds;
     enum vt_wire_guard guard; /* without a clock: what a call must leave as it was */
     uint64_t deadline_ns;     /* of this call */
     vt_lease *lease;          /* time the lease was held by others does not count; may be NULL */

@@ -2,7 +2,8 @@
  *
  * scratch.c: the evaluator's folder and its memory files.
  *
- * A folder's name carries the pid of its owner, so that a later evaluator can remove what a killed one left behind.
+ * A folder's name carries the pid of its owner, so that a later evaluator can remove what a killed one left behind, and
+ * the namespace that the pid is of: containers may share a folder, and to each the others' processes are no processes.
  * The folder lies in /tmp (or $TMPDIR) and not in the user's cache, because as root the jailed user ids must be able
  * to walk to it.
  */
@@ -24,6 +25,13 @@
 #define F_SEAL_FUTURE_WRITE 0x0010
 #endif
 
+/* 0: unknown, which is a namespace like any other. */
+static unsigned long pid_namespace(void)
+{
+    struct stat st;
+    return stat("/proc/self/ns/pid", &st) == 0 ? (unsigned long)st.st_ino : 0;
+}
+
 static void remove_orphans(const char *tmp)
 {
     char **names = NULL;
@@ -33,12 +41,14 @@ static void remove_orphans(const char *tmp)
     for (size_t i = 0; i < n; i++) {
         if (strncmp(names[i], PREFIX, strlen(PREFIX)) != 0)
             continue;
-        char *end;
+        char *end, *end_of_space;
         long pid = strtol(names[i] + strlen(PREFIX), &end, 10);
+        unsigned long space = strtoul(*end ? end + 1 : end, &end_of_space, 10);
         struct stat st;
         char *path = vt_path_join(tmp, names[i]);
         bool is_ours = path && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
-        if (is_ours && *end == '-' && pid > 1 && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
+        bool is_here = *end == '-' && *end_of_space == '-' && space == pid_namespace();
+        if (is_ours && is_here && pid > 1 && kill((pid_t)pid, 0) != 0 && errno == ESRCH)
             (void)!vt_fs_remove_tree(path, NULL);
         free(path);
     }
@@ -53,7 +63,7 @@ vt_status vt_scratch_make(char **out, vt_err *err)
     if (!tmp || tmp[0] != '/')
         tmp = "/tmp";
     remove_orphans(tmp);
-    snprintf(name, sizeof name, PREFIX "%ld-XXXXXX", (long)getpid());
+    snprintf(name, sizeof name, PREFIX "%ld-%lu-XXXXXX", (long)getpid(), pid_namespace());
     char *path = vt_path_join(tmp, name);
     if (!path)
         return vt_fail(err, VT_ENOMEM, "cannot make the evaluator's folder: out of memory");

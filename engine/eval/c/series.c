@@ -9,9 +9,9 @@
  *
  * A function that counts its calls may go wrong at the hundredth, and one that forgets memory runs out of it later. So
  * where a series was right another process goes through its steps again and again, as often as the evaluator says and
- * its time allows, four times at least; the answers of the last round are compared, and no round may keep more blocks
- * of memory than the one before. Arrays that a call changes in place are others in the second round: of tasks with
- * such, only memory is looked at.
+ * its time allows, some at least, and in the last round makes each call twice in a row; the answers of the last
+ * round are compared, and no round may keep more blocks of memory than the one before. Arrays that a call changes in
+ * place are others in the second round: of tasks with such, only memory is looked at.
  */
 #include "eval/c/series.h"
 #include "eval/c/check_run.h"
@@ -41,13 +41,19 @@ static bool changes_inputs(const struct vt_call_step *step, size_t n)
     return false;
 }
 
-enum { LEAST_ROUNDS = 4 };
+enum { LEAST_ROUNDS = 4, LEAST_SHARE = 8, SLOWER = 20 /* than it was before, on a machine that others use */ };
+
+static uint32_t least_rounds(const struct vt_call *call)
+{
+    const uint32_t share = call->n_rounds / LEAST_SHARE;
+    return share > LEAST_ROUNDS ? share : LEAST_ROUNDS;
+}
 
 /* As many as fit into the time for them, by what one took. */
 static uint32_t rounds_of(const struct vt_call *call, uint64_t one_ns)
 {
     const uint64_t fit = call->rounds_ns / (one_ns > 0 ? one_ns : 1);
-    const uint64_t n = fit > LEAST_ROUNDS ? fit : LEAST_ROUNDS;
+    const uint64_t n = fit > least_rounds(call) ? fit : least_rounds(call);
     return n < call->n_rounds ? (uint32_t)n : call->n_rounds;
 }
 
@@ -67,10 +73,13 @@ static vt_status in_rounds(struct vt_runner *r, const struct vt_pool_sets *pool,
     struct vt_call_step back[VT_CALL_MAX_STEPS];
     for (size_t i = 0; i < n; i++)
         back[i] = step[n - 1 - i];
+    const uint64_t deadline_ns = o->deadline_ns;
+    o->deadline_ns = least_rounds(call) * deadline_ns + SLOWER * call->rounds_ns;
     vt_status status = vt_runner_call_many(r, back, n, o, raw, err);
+    o->deadline_ns = deadline_ns;
     o->n_rounds = 0;
     VT_TRY(status);
-    if (is_changed && raw->end != VT_CALL_LEFT)
+    if (is_changed && raw->end != VT_CALL_LEFT && raw->end != VT_CALL_TIMEOUT)
         return VT_OK;
     for (size_t i = 0; i < n && *wrong == n; i++) {
         struct vt_check again;
@@ -79,7 +88,7 @@ static vt_status in_rounds(struct vt_runner *r, const struct vt_pool_sets *pool,
         else
             again =
                 (struct vt_check){.end = VT_CHECK_FAULT, .is_timeout = raw->end == VT_CALL_TIMEOUT, .set = call[i].set};
-        again.nth = before + (uint32_t)(n - i);
+        again.nth = before + 2 * (uint32_t)(n - i);
         again.ns = out[i].ns;
         out[i] = again;
         if (again.end != VT_CHECK_RIGHT)

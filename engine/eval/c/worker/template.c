@@ -177,6 +177,19 @@ static void end_if_left(uint32_t left)
     _exit(VT_EXIT_LEFT);
 }
 
+static void one_call(kernel_fn *enter, const struct arguments *a, enum vt_wire_guard guard)
+{
+    const int64_t *v = a->v;
+    const float *f = a->f;
+    enter(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15], v[16],
+          v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30], v[31],
+          v[32], v[33], v[34], v[35], v[36], v[37], v[38], v[39], v[40], v[41], v[42], v[43], v[44], v[45], v[46],
+          v[47], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
+    if (guard != VT_GUARD_NOTHING)
+        end_if_left(guard_left(guard == VT_GUARD_UPPER));
+}
+
+/* In the last of several rounds each call is made twice, the second time on what the first has just left. */
 static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_steps, uint32_t n_rounds,
                                                   uint32_t stack_offset, enum vt_wire_guard guard)
 {
@@ -185,21 +198,15 @@ static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_
     /* Less than VT_WIRE_MAX_STACK, of a stack that belongs to this call alone. */
     volatile unsigned char *room = __builtin_alloca(stack_offset + 16);
     room[0] = 0;
-    for (uint32_t k = 0; k < n_steps * n_rounds; k++) {
-        const uint32_t i = k % n_steps;
-        const int64_t *v = arguments[i].v;
-        const float *f = arguments[i].f;
-        enter(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15],
-              v[16], v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30],
-              v[31], v[32], v[33], v[34], v[35], v[36], v[37], v[38], v[39], v[40], v[41], v[42], v[43], v[44], v[45],
-              v[46], v[47], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
-        if (guard != VT_GUARD_NOTHING)
-            end_if_left(guard_left(guard == VT_GUARD_UPPER));
-        call_page->n_returned = i + 1;
-        if (i + 1 < n_steps)
-            continue;
+    for (uint32_t round = 0; round < n_rounds; round++) {
+        for (uint32_t i = 0; i < n_steps; i++) {
+            one_call(enter, &arguments[i], guard);
+            if (round > 0 && round + 1 == n_rounds)
+                one_call(enter, &arguments[i], guard);
+            call_page->n_returned = i + 1;
+        }
         /* Tables that are made once and scratch that grows with the sizes are there after the first round. */
-        end_if_left(k >= n_steps && slots_blocks() > n_blocks ? VT_LEFT_MEMORY : 0);
+        end_if_left(round > 0 && slots_blocks() > n_blocks ? VT_LEFT_MEMORY : 0);
         n_blocks = slots_blocks();
     }
 }
