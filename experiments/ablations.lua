@@ -100,6 +100,7 @@ return vt.experiment {
         grid[#grid + 1] = c
       end
     end
+    for _, c in ipairs(grid) do vt.policy(c.model or p.model):need(p.null ~= "frozen" and "update" or nil) end -- of every cell, before one runs
     local done = run:sweep(boa, grid, { fixed = fixed })
 
     local varied = p.which == "grid" and "steps" or by_value[p.which] and by_value[p.which][1] or p.which

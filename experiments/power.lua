@@ -55,8 +55,7 @@ return vt.experiment {
   end,
 
   main = function(run, p)
-    local tasks, policy = vt.tasks(p), vt.policy(p.model)
-    if not policy.caps.tokens then vt.refuse("%s works in text: answers cannot be cut at tokens", p.model) end
+    local tasks, policy = vt.tasks(p), vt.policy(p.model):need("tokens", "logprobs") -- answers are cut at tokens
     local weights, stops = policy:start(), p.stop or policy.record.stop or {}
     run:stage "low temperature"
     local cold = vt.draw(weights, tasks, p, { temperature = 1 / p.alpha })

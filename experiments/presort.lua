@@ -31,7 +31,7 @@ return vt.experiment {
   params = vt.gather_params { repeats = { 20, "random orders that are averaged", min = 1 } },
 
   main = function(run, p)
-    local groups = vt.gather(p)
+    local groups = vt.gather(p, "logprobs")
     local k, names = #vt.max_by(groups, function(g) return #g end), {}
     for i, o in ipairs(orders) do names[i] = o[1] end
 

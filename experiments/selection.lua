@@ -2,23 +2,18 @@
 --- Selection: which of K samples would a rule have kept, and is that better than chance, copies or no copies?
 local vt = require "vegttt"
 
--- The rule of that name, or of a file that returns one, which is named after the file where it has no name of its own. It is
--- tried on made-up samples, and its name against those of `others` (name -> where from), before any are drawn.
+-- The rule of that name, or of a file that returns one. Its name is compared with those of `others` (name -> where from),
+-- before any samples are drawn.
 local function rule_of(name, others)
   if not name:find "%.lua$" then
     local known = vt.find(vt.select.order, function(x) return x == name end)
     return known and vt.select.rules[name] or vt.refuse("there is no rule '%s'; there are %s, and files that return one (mine.lua)", name,
       table.concat(vt.select.order, ", "))
   end
-  local ok, rule = pcall(dofile, name)
-  if ok and type(rule) == "function" then rule = { name = name:match "([^/]*)%.lua$", pick = rule } end
-  if not ok or type(rule) ~= "table" or type(rawget(rule, "pick")) ~= "function" or type(rawget(rule, "name")) ~= "string" then
-    vt.refuse("the rule file %s gives no rule, which is a function or a table with name and pick: %s", name,
-      ok and "it returned a " .. type(rule) or (tostring(rule):gsub("\n.*", "")))
-  end
+  local rule = vt.select.load(name)
   if others[rule.name] then vt.refuse("the rule of %s is called '%s', and so is %s; rename one", name, rule.name, others[rule.name]) end
   others[rule.name] = "the rule of " .. name
-  return vt.select.check(rule)
+  return rule
 end
 
 -- Selected success at fewer samples; each_once: at so many different codes.
@@ -35,6 +30,16 @@ local function curve(run, name, all, no_copies, each_once)
     logx = 2, title = "Selection by " .. name, y_label = "share of tasks" })
 end
 
+-- What DeepConf's online stop would have saved, per task.
+local function online(run, groups)
+  local t = run:table("online", { "task", "name", "answers", "stopped", "tokens", "tokens_online" })
+  for _, g in ipairs(groups) do
+    local tokens, left, stopped = 0, 0, 0
+    for _, s in ipairs(g) do tokens, left, stopped = tokens + s.n_tokens, left + s.online_tokens, stopped + 1 - s.online_kept end
+    t:row(g.task.id, g.task.name, #g, stopped, tokens, left)
+  end
+end
+
 return vt.experiment {
   name = "selection",
   doc = "Score selection rules on recorded samples, or on samples of its own: every rule with and without copies.",
@@ -42,6 +47,8 @@ return vt.experiment {
   params = vt.gather_params {
     rules = { "", "rules to compare, names or files; empty = all that are shipped", list = true, type = "string" },
     detail = { false, "score the samples for rules by entropy, self-certainty and DeepConf; needs the model" },
+    warmup = { 8, "answers of a task that DeepConf's online stop lets end, to find its bar", min = 1, needs = "detail" },
+    keep = { 0.9, "share of them that passes the bar (DeepConf-high 0.9, -low 0.1)", min = 0, max = 1, needs = "detail" },
     a = { "surprisal", "rule under test, against b" },
     b = { "confidence", "rule it is compared with" },
     curves = { "surprisal,confidence,random", "rules shown at subsets of K", list = true, type = "string" },
@@ -50,16 +57,17 @@ return vt.experiment {
 
   main = function(run, p)
     local names = #p.rules > 0 and p.rules or vt.filter(vt.select.order, function(name)
-      return p.detail or not vt.select.rules[name].needs_detail
+      return p.detail or vt.select.rules[name].needs ~= "detail"
     end)
-    local rules, all, known = {}, {}, {}
+    local rules, all, known, needs = {}, {}, {}, {}
     for _, name in ipairs(vt.select.order) do known[name] = "a rule that is shipped" end
     for _, name in ipairs(vt.flatten { names, p.curves, { p.a, p.b } }) do
       rules[name] = rules[name] or rule_of(name, known)
       all[#all + 1] = rules[name]
+      needs[#needs + 1] = rawget(rules[name], "needs")
     end
-    local groups = vt.gather(p)
-    if p.detail then vt.detail(groups) end
+    local groups = vt.gather(p, table.unpack(needs))
+    if p.detail then online(run, vt.detail(groups, { warmup = p.warmup, keep = p.keep })) end
     local picks = vt.select.each(all, groups, { seed = p.seed })
     local function of(pool, name) return picks[pool][rules[name].name] end
     local function sure(pool, name) return of(pool, name):fast_sure() end

@@ -2,10 +2,11 @@
 --- Warm start: trains the default policy's adapter on verified rewritings of other operations.
 --
 -- The corpus (experiments/corpus/) draws operations, names and layouts from one seed. An epoch shows every instance under
--- fresh names with `draws` of its variants, with replacement: `fast` draws a rewriting in proportion to min(speedup, 30)^0.5
--- and the unchanged body in proportion to `copy` (a policy that saw it as often as a rewriting answers half of its prompts
--- with a copy); `neutral` draws all alike. The variants of one instance share its prompt, so the trainer computes the prompt
--- once. The loss is cross entropy over the body, the closing brace and the end token, averaged over the batch's answer tokens.
+-- fresh names with `draws` answers, each a variant in a form of its own (corpus/forms.lua). `fast` draws alike from the
+-- variants that the evaluator calls faster for sure (from all right ones where none is); `neutral` from all right ones.
+-- The unchanged body is the share `copy` of the draws. The answers to one instance share its prompt, so the trainer
+-- computes the prompt once. The loss is cross entropy over the body, the closing brace and the end token, averaged over the
+-- batch's answer tokens.
 --
 -- `verify = "engine"` sends every variant through vt.eval first, leaves out what is refused and writes the table of speedups;
 -- the default takes the speedups of corpus/measured.lua. A killed run resumes by itself: the same command reads recorded
@@ -45,11 +46,26 @@ local function measured_speedups(inst, table_of)
   return #out == #inst.variants and out or nil
 end
 
-local function engine_speedups(inst)
-  local task = vt.task(inst.document)
-  local verdicts = vt.map(inst.variants, function(v) return vt.eval.one(task, v.body, { protocol = "fast" }) end)
+-- Above 1 only what the evaluator calls faster for sure; what is right but no more than that stands at 1 or below.
+local function label(verdict)
+  if not verdict.correct then return 0 end
+  return verdict.sure and verdict.speedup or math.min(verdict.speedup, 1)
+end
+
+-- Nil for an operation whose own baseline the evaluator does not take.
+local function engine_speedups(run, inst)
+  local is_sound, verdicts = pcall(function()
+    local task = vt.task(inst.document)
+    return vt.map(inst.variants, function(v) return vt.eval.one(task, v.body, { protocol = "fast" }) end)
+  end)
+  if not is_sound then
+    if verdicts.code ~= "EFORMAT" then error(verdicts, 0) end
+    run:log("unsound", { instance = inst.op .. "#" .. inst.number, problem = verdicts.message })
+    return nil
+  end
   local out = {}
-  for i, verdict in ipairs(verdicts) do out[i] = verdict.correct and (i == 1 and 1 or verdict.speedup) or 0 end
+  for i, verdict in ipairs(verdicts) do out[i] = tonumber(("%.3g"):format(label(verdict))) end
+  if out[1] > 0 then out[1] = 1 end
   return out
 end
 
@@ -69,18 +85,18 @@ local function load_corpus(run, p)
   end
   local table_of = by_engine and {} or require "corpus.measured"
   local measured = by_engine and run:table("measured", { "instance", "speedups" })
-  local list, n_variants, n_refused = {}, 0, 0
-  for _, source in ipairs(sources(p)) do
-    local wanted = {}
-    for number = 1, source.n do wanted[number] = number end
-    local found = vt.map(wanted, function(number)
+  local list, n_variants, n_refused, number = {}, 0, 0, 0
+  local todo = sources(p)
+  while #todo > 0 do -- first instances of all operations, then second ones: a run that is cut off has labelled all alike
+    number = number + 1
+    local found = vt.map(todo, function(source)
       local inst = Corpus.instance(source.def, p.corpus_seed, number)
-      local speedups = by_engine and engine_speedups(inst) or measured_speedups(inst, table_of)
+      local speedups = by_engine and engine_speedups(run, inst) or measured_speedups(inst, table_of)
       return { def = source.def, number = number, speedups = speedups or false,
         task = { id = source.id, family = source.def.family } }
     end, { limit = 8 })
     for _, item in ipairs(found) do
-      if measured then measured:row(source.def.id .. "#" .. item.number, table.concat(item.speedups, " ")) end
+      if measured and item.speedups then measured:row(item.def.id .. "#" .. number, table.concat(item.speedups, " ")) end
       if usable(item.speedups, p.floor) then
         list[#list + 1] = item
         for _, s in ipairs(item.speedups) do
@@ -89,6 +105,11 @@ local function load_corpus(run, p)
         end
       end
     end
+    local rest = {}
+    for _, source in ipairs(todo) do
+      if source.n > number then rest[#rest + 1] = source end
+    end
+    todo = rest
   end
   run:log("corpus", { instances = #list, variants = n_variants, refused = n_refused, seed = p.corpus_seed })
   return list
@@ -96,35 +117,34 @@ end
 
 -- ── draws ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- How often each variant of one instance is drawn this epoch: p.draws draws with replacement, { [i] = count }.
-local function draw_variants(rng, item, p)
-  local shown, weights = {}, {}
-  for i, s in ipairs(item.speedups) do
-    if s > p.floor or i == 1 then
-      shown[#shown + 1] = i
-      weights[#weights + 1] = p.variant == "neutral" and 1 or i == 1 and p.copy or math.min(s, 30) ^ 0.5
-    end
+-- The rewritings that may be drawn: those above the floor, of which `fast` takes those that are faster for sure.
+local function rewritings(speedups, p)
+  local right, fast = {}, {}
+  for i = 2, #speedups do
+    if speedups[i] > p.floor then right[#right + 1] = i end
+    if speedups[i] > 1 then fast[#fast + 1] = i end
   end
-  local counts = {}
-  for _ = 1, p.draws do
-    local i = shown[rng:weighted(weights)]
-    counts[i] = (counts[i] or 0) + 1
-  end
-  return counts
+  return p.variant == "fast" and #fast > 0 and fast or right
 end
 
--- One group: the instance's prompt under this epoch's names, and its drawn answers; one drawn twice counts twice.
+-- One group: the instance's prompt under this epoch's names, and p.draws answers drawn with replacement; equal ones count.
 local function encode_group(policy, item, epoch, p)
   local rng = Rng.new(p.seed, ("draw/%s#%d/%d"):format(item.def.id, item.number, epoch))
   local inst = Corpus.instance(item.def, p.corpus_seed, item.number, epoch)
   local group = { prompt_ids = policy:encode(Corpus.prompt(inst.signature, inst.variants[1].body), { special = true }) }
   group.n_tokens = #group.prompt_ids
-  local counts = draw_variants(rng, item, p)
-  for i, v in ipairs(inst.variants) do
-    local tokens = counts[i] and policy:encode(Corpus.answer(v.body) .. END, { special = true })
-    if tokens and #tokens <= p.max_answer then
-      group[#group + 1] = { tokens = tokens, count = counts[i], task = item.task }
-      group.n_tokens = group.n_tokens + #tokens
+  local shown, at = rewritings(item.speedups, p), {}
+  for _ = 1, p.draws do
+    local body = rng:chance(p.copy) and inst.variants[1].body or inst.variants[rng:pick(shown)].form(rng)
+    if at[body] then
+      at[body].count = at[body].count + 1
+    else
+      local tokens = policy:encode(Corpus.answer(body) .. END, { special = true })
+      if #tokens <= p.max_answer then
+        at[body] = { tokens = tokens, count = 1, task = item.task }
+        group[#group + 1] = at[body]
+        group.n_tokens = group.n_tokens + #tokens
+      end
     end
   end
   return group
@@ -201,8 +221,8 @@ return vt.experiment {
   doc = "Train the default adapter on verified optimisations of operations that no evaluation half contains.",
   params = {
     model = { "smollm2-135m", "base model; its adapter, if any, is left aside", type = "model" },
-    variant = { "fast", "how variants are drawn", choices = { "fast", "neutral" } },
-    copy = { 0.3, "weight of the unchanged body among the variants drawn by speed", min = 0 },
+    variant = { "fast", "which rewritings are drawn, all alike", choices = { "fast", "neutral" } },
+    copy = { 0.0, "share of the draws that are the unchanged body", min = 0, max = 1 },
     steps = { 800, "optimiser steps", min = 0 },
     lr = { 2e-3, "peak learning rate", min = 0 },
     warmup = { 10, "warm-up steps", min = 1 },
@@ -222,10 +242,11 @@ return vt.experiment {
   },
 
   main = function(run, p)
+    local policy = p.steps > 0
+      and vt.policy(p.model, { rank = p.rank, alpha = 2 * p.rank, reset = true, seed = p.seed }):need("update", "score")
     run:stage("corpus")
     local train, held = split_held_out(load_corpus(run, p), p)
     if p.steps == 0 then return { instances = #train + #held } end
-    local policy = vt.policy(p.model, { rank = p.rank, alpha = 2 * p.rank, reset = true, seed = p.seed })
     local curve = run:table("loss", { "step", "loss", "held_out" })
     local next_batch = batches(policy, train, p)
     local loss, n_tokens, watched = 0, 0, 0

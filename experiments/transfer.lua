@@ -22,8 +22,8 @@ return vt.experiment {
 
   main = function(run, p)
     if p.from == "" then vt.refuse("--from RUN@SNAPSHOT says which adapted weights are tried (latest@step2)") end
-    local adapted = vt.weights(p.from)
-    local start, met = vt.policy(p.model):start(), met_by(adapted)
+    local adapted = vt.weights(p.from, { model = p.model })
+    local start, met = vt.policy(p.model):need("score"):start(), met_by(adapted)
     local tasks = vt.filter(vt.tasks(p), function(t) return not p.unseen or met(t) == "" end)
     if #tasks == 0 then vt.refuse("every task was met by the weights; give others with --tasks") end
 

@@ -14,7 +14,7 @@ return vt.experiment {
   },
 
   main = function(run, p)
-    local groups = vt.gather(p)
+    local groups = vt.gather(p, "logprobs")
     local t = run:table("tasks", { "task", "name", "n", "correct", "codes", "top_code", "copies", "sd_logprob", "sd_all",
       "surprisal", "confidence", "winner" })
     local n, rare_speeds, likely_speeds = { wide = 0, narrow = 0 }, {}, {}

@@ -34,6 +34,13 @@ struct vt_bind_host {
     bool tty;                      /* standard error is a terminal */
     void (*print)(void *arg, enum vt_output stream, const char *text, size_t len);
     void (*progress)(void *arg, const struct vt_progress *p);
+    /* What the verbs of a terminal need; a host without one leaves them NULL. panel: these lines in the place of the
+     * progress; columns: of standard output; raw: typed keys come at once and unseen; key: the next byte typed, -1
+     * where there is none yet, -2 at the end of the input. */
+    void (*panel)(void *arg, const char *text);
+    int (*columns)(void *arg);
+    void (*raw)(void *arg, bool is_raw);
+    int (*key)(void *arg);
     /* The second interrupt, or a script that can be ended in no other way (warden.h; from its thread then): says
      * err_text (NULL: a sentence of its own) and out_text (NULL: nothing), and must not return. */
     void (*stop_now)(void *arg, int exit_code, const char *err_text, const char *out_text);

@@ -17,10 +17,8 @@
  *
  * Values cross by copy, both ways. A cell may have cells.
  *
- * Circle: a cell is a state within another, so this file needs lua_state, which opens what there is by lua_open:
- * lua_eval, lua_misc, lua_modules, lua_ops, lua_policy, lua_process, lua_sample, lua_serve, lua_stop, lua_train and
- * lua_weights, with lua_copy between the two states; those that wait, end or load modules ask here which state they
- * stand in.
+ * Circle: core.turn of lua_ops, where a cell would wait, leaves it here; and what crosses by lua_copy may be handles of
+ * lua_policy and lua_eval, whose work is operations of lua_ops.
  */
 #include "bind/lua_cell.h"
 #include "base/alloc.h"
@@ -44,13 +42,6 @@ struct vt_lua_cell {
     bool is_started, is_over;
     struct vt_lua_cell *next;
 };
-
-vt_bind *vt_bind_root(vt_bind *b)
-{
-    while (b->parent)
-        b = b->parent;
-    return b;
-}
 
 static struct vt_lua_cell *check_cell(lua_State *L, int idx)
 {
@@ -135,7 +126,7 @@ static int l_open(lua_State *L)
     c->b = b;
     c->next = parent->cells;
     parent->cells = c;
-    if (vt_bind_open_state(b, parent, &err) != VT_OK) {
+    if (parent->open_state(b, parent, &err) != VT_OK) {
         close_cell(c);
         return vt_lua_raise(L, "run:sweep", &err);
     }

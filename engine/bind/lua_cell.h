@@ -7,11 +7,6 @@
 
 #include "bind/lua_core.h"
 
-/* A bind without parts: its state, with the C half and the Lua half to be required. parent lends what a process has one
- * of (loop, lease, host, warden); NULL: b has its own already. */
-vt_status vt_bind_open_state(vt_bind *b, vt_bind *parent, vt_err *err) VT_MUST_USE;
-
-vt_bind *vt_bind_root(vt_bind *b); /* the engine's own: the one that signals reach */
 void vt_lua_close_cells(vt_bind *b);
 
 /* In a cell's scheduler: gives the thread back until somebody turns the cell. False: this state has to wait itself. */

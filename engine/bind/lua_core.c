@@ -15,6 +15,13 @@ vt_bind *vt_lua_bind(lua_State *L)
     return *(vt_bind **)lua_getextraspace(L);
 }
 
+vt_bind *vt_bind_root(vt_bind *b)
+{
+    while (b->parent)
+        b = b->parent;
+    return b;
+}
+
 void vt_lua_push_error(lua_State *L, const char *op, const vt_err *err)
 {
     bool retryable = err->code == VT_ENET || err->code == VT_ETIMEOUT || err->code == VT_EBUSY;

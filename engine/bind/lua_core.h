@@ -38,8 +38,12 @@ struct vt_bind {
     struct vt_op *done_first, *done_last; /* delivered, not yet seen by core.turn */
     struct vt_part *part_first, *part_last;
     size_t n_running;
-    size_t n_below;                 /* operations of its cells that were not delivered yet */
-    struct vt_bind *parent;         /* of a cell's state (lua_cell.h); NULL: the engine's own */
+    size_t n_below;         /* operations of its cells that were not delivered yet */
+    struct vt_bind *parent; /* of a cell's state (lua_cell.h); NULL: the engine's own */
+    /* Makes the state of a bind without parts, with the C half and the Lua half to be required. parent lends what a
+     * process has one of (loop, lease, host, warden); NULL: b has its own already. A pointer, since what a state holds
+     * can open others. lua_state.c */
+    vt_status (*open_state)(vt_bind *b, vt_bind *parent, vt_err *err);
     struct vt_lua_cell *cell;       /* it is this one's */
     struct vt_lua_cell *cells;      /* open ones, closed before the state */
     lua_State *scheduler;           /* the thread that runs no script */
@@ -57,6 +61,7 @@ struct vt_bind {
 };
 
 vt_bind *vt_lua_bind(lua_State *L); /* the engine behind the state */
+vt_bind *vt_bind_root(vt_bind *b);  /* the engine's own: the one that signals reach */
 
 /* Raises err as a vt.Error whose `op` is the name of the surface function ("weights:sample"). Does not return. */
 int vt_lua_raise(lua_State *L, const char *op, const vt_err *err);

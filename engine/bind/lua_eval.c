@@ -11,6 +11,7 @@
 #include "eval/c/assemble.h"
 #include "eval/c/c_tier.h"
 #include "eval/tier.h"
+#include "farm/ask.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -81,12 +82,14 @@ void vt_lua_close_evals(vt_bind *b)
     b->evals = NULL;
 }
 
-/* core.eval_open{ store, cc, n_build, secret, unsafe_jail } -> handle, { version, machine }. */
+/* core.eval_open{ store, cc, n_build, secret, unsafe_jail, tier, queue } -> handle, { version, machine }. With a
+ * queue's address its workers judge, and of the rest nothing counts. */
 static int l_open(lua_State *L)
 {
     vt_err err;
     vt_bind *b = vt_lua_bind(L);
     struct vt_eval_opts o = {
+        .tier = vt_lua_str(L, 1, "tier", NULL),
         .cc = vt_lua_str(L, 1, "cc", NULL),
         .store = vt_lua_str(L, 1, "store", NULL),
         .n_build = (int)vt_lua_int(L, 1, "n_build", 0),
@@ -97,7 +100,8 @@ static int l_open(lua_State *L)
     struct vt_lua_eval *h = lua_newuserdatauv(L, sizeof *h, 0);
     memset(h, 0, sizeof *h);
     luaL_setmetatable(L, eval_type);
-    if (vt_eval_open(&o, &h->e, &err) != VT_OK)
+    const char *queue = vt_lua_str(L, 1, "queue", NULL);
+    if ((queue ? vt_ask_open(queue, 0, &h->e, &err) : vt_eval_open(&o, &h->e, &err)) != VT_OK)
         return vt_lua_raise(L, "vt.eval", &err);
     h->next = b->evals;
     b->evals = h;
@@ -317,6 +321,22 @@ static int l_prompt(lua_State *L)
     return 1;
 }
 
+/* core.eval_queue(handle of a queue's evaluator) -> { workers, waiting, out, again, up, why }. */
+static int l_queue(lua_State *L)
+{
+    struct vt_ask_state state;
+    vt_ask_state(vt_lua_eval(L, 1)->e, &state);
+    lua_createtable(L, 0, 6);
+    set_num(L, "workers", (double)state.n_workers);
+    set_num(L, "waiting", (double)state.n_waiting);
+    set_num(L, "out", (double)state.n_out);
+    set_num(L, "again", (double)state.n_again);
+    set_bool(L, "up", state.is_up);
+    lua_pushstring(L, state.why);
+    lua_setfield(L, -2, "why");
+    return 1;
+}
+
 static int l_cancel(lua_State *L)
 {
     vt_eval_cancel_all(vt_lua_eval(L, 1)->e);
@@ -326,11 +346,17 @@ static int l_cancel(lua_State *L)
 /* malformed: the status of an answer without code. */
 void vt_lua_add_eval(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"eval_open", l_open},     {"eval_identity", l_identity},
-                                         {"eval_submit", l_submit}, {"eval_key", l_key},
-                                         {"eval_cancel", l_cancel}, {"assemble", l_assemble},
-                                         {"extract", l_extract},    {"prompt", l_prompt},
-                                         {"eval_tiers", l_tiers},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"eval_open", l_open},
+                                         {"eval_identity", l_identity},
+                                         {"eval_submit", l_submit},
+                                         {"eval_key", l_key},
+                                         {"eval_cancel", l_cancel},
+                                         {"eval_queue", l_queue},
+                                         {"assemble", l_assemble},
+                                         {"extract", l_extract},
+                                         {"prompt", l_prompt},
+                                         {"eval_tiers", l_tiers},
+                                         {NULL, NULL}};
     luaL_newmetatable(L, eval_type);
     lua_pushcfunction(L, eval_gc);
     lua_setfield(L, -2, "__gc");

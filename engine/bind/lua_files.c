@@ -7,6 +7,7 @@
 #include "base/fs.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -115,6 +116,17 @@ static int l_list(lua_State *L)
     return 1;
 }
 
+/* core.program() -> the path of this program. */
+static int l_program(lua_State *L)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path);
+    if (n < 0 || (size_t)n == sizeof path)
+        return luaL_error(L, "cannot tell where this program lies");
+    lua_pushlstring(L, path, (size_t)n);
+    return 1;
+}
+
 /* core.find(path): the first of path, EXE_DIR/path, EXE_DIR/../path that exists, or nil. */
 static int l_find(lua_State *L)
 {
@@ -162,6 +174,7 @@ void vt_lua_add_files(lua_State *L)
                                          {"is_dir", l_is_dir}, {"mkdir", l_mkdir},
                                          {"remove", l_remove}, {"list", l_list},
                                          {"find", l_find},     {"cwd", l_cwd},
-                                         {"host", l_host},     {NULL, NULL}};
+                                         {"host", l_host},     {"program", l_program},
+                                         {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

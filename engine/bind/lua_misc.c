@@ -68,6 +68,16 @@ static int l_signals(lua_State *L)
     return 1;
 }
 
+/* core.forget_interrupts(): those that came so far were answered; the next one is the first again. */
+static int l_forget_interrupts(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    vt_bind_root(b)->n_signals = 0;
+    b->has_stopped_script = false;
+    vt_warden_calm(b->warden);
+    return 0;
+}
+
 static int l_sha256(lua_State *L)
 {
     size_t n;
@@ -148,6 +158,44 @@ static int l_progress(lua_State *L)
     return 0;
 }
 
+/* core.panel(lines): in the place of the progress, on a terminal. */
+static int l_panel(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    const char *text = luaL_checkstring(L, 1);
+    if (b->host.panel)
+        b->host.panel(b->host.arg, text);
+    return 0;
+}
+
+/* core.columns() -> how many letters a line of standard output takes. */
+static int l_columns(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    lua_pushinteger(L, b->host.columns ? b->host.columns(b->host.arg) : 80);
+    return 1;
+}
+
+static int l_raw(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    if (b->host.raw)
+        b->host.raw(b->host.arg, lua_toboolean(L, 1));
+    return 0;
+}
+
+/* core.key() -> the next byte typed as a string, "" at the end of the input, nil where there is none yet. */
+static int l_key(lua_State *L)
+{
+    vt_bind *b = vt_lua_bind(L);
+    int key = b->host.key ? b->host.key(b->host.arg) : -2;
+    char byte = (char)key;
+    if (key == -1)
+        return 0;
+    lua_pushlstring(L, &byte, key < 0 ? 0 : 1);
+    return 1;
+}
+
 /* core.can_ask() -> is somebody there to answer a question? */
 static int l_can_ask(lua_State *L)
 {
@@ -176,13 +224,26 @@ static int l_ask(lua_State *L)
 
 void vt_lua_add_misc(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"now", l_now},           {"deadline", l_deadline},
-                                         {"warden", l_warden},     {"last_words", l_last_words},
-                                         {"signals", l_signals},   {"sha256", l_sha256},
-                                         {"seed", l_seed},         {"uniform", l_uniform},
-                                         {"u64", l_u64},           {"parse_u64", l_parse_u64},
-                                         {"out", l_out},           {"err", l_err},
-                                         {"progress", l_progress}, {"ask", l_ask},
-                                         {"can_ask", l_can_ask},   {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"now", l_now},
+                                         {"deadline", l_deadline},
+                                         {"warden", l_warden},
+                                         {"last_words", l_last_words},
+                                         {"signals", l_signals},
+                                         {"forget_interrupts", l_forget_interrupts},
+                                         {"sha256", l_sha256},
+                                         {"seed", l_seed},
+                                         {"uniform", l_uniform},
+                                         {"u64", l_u64},
+                                         {"parse_u64", l_parse_u64},
+                                         {"out", l_out},
+                                         {"err", l_err},
+                                         {"progress", l_progress},
+                                         {"panel", l_panel},
+                                         {"columns", l_columns},
+                                         {"raw", l_raw},
+                                         {"key", l_key},
+                                         {"ask", l_ask},
+                                         {"can_ask", l_can_ask},
+                                         {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

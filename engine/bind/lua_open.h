@@ -27,6 +27,7 @@
     X(eval)                                                                                                            \
     X(check)                                                                                                           \
     X(tokens)                                                                                                          \
+    X(worker)                                                                                                          \
     X(serve)                                                                                                           \
     X(store)                                                                                                           \
     X(tidy)                                                                                                            \

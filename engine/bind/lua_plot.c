@@ -42,54 +42,137 @@ static void read_series(lua_State *L, int idx, struct vt_series *s)
         luaL_error(L, "run:plot: series '%s' has columns of different length", s->name);
 }
 
-/* core.plot_svg{ kind, title, x_label, y_label, log_x, log_y, categories, ref, series = { { name, x, y, lo, hi, star }
- * } } */
-static int l_svg(lua_State *L)
+/* The names in the field `key`, an array of strings; NULL where it is absent. */
+static const char **read_names(lua_State *L, int idx, const char *key, size_t *n)
+{
+    if (lua_getfield(L, idx, key) != LUA_TTABLE) {
+        *n = 0;
+        return NULL;
+    }
+    int at = lua_gettop(L);
+    *n = lua_rawlen(L, at);
+    const char **names = lua_newuserdatauv(L, (*n + 1) * sizeof *names, 0);
+    for (size_t i = 0; i < *n; i++) {
+        lua_rawgeti(L, at, (lua_Integer)i + 1);
+        names[i] = luaL_checkstring(L, -1);
+        lua_pop(L, 1);
+    }
+    return names;
+}
+
+/* Room for one thing for each element of the array `key`, zeroed; the array is left on the stack below it. */
+static void *room_for(lua_State *L, int idx, const char *key, size_t size, size_t *n, int *at)
+{
+    *n = 0;
+    *at = lua_gettop(L) + 1;
+    if (lua_getfield(L, idx, key) == LUA_TTABLE)
+        *n = lua_rawlen(L, *at);
+    return memset(lua_newuserdatauv(L, (*n + 1) * size, 0), 0, (*n + 1) * size);
+}
+
+static void read_regions(lua_State *L, int idx, struct vt_plot *p)
+{
+    int at;
+    struct vt_region *r = room_for(L, idx, "regions", sizeof *r, &p->n_regions, &at);
+
+    for (size_t i = 0; i < p->n_regions; i++) {
+        lua_rawgeti(L, at, (lua_Integer)i + 1);
+        int of = lua_gettop(L);
+        r[i] = (struct vt_region){.name = vt_lua_str(L, of, "name", ""),
+                                  .x_lo = vt_lua_num(L, of, "x_lo", -HUGE_VAL),
+                                  .x_hi = vt_lua_num(L, of, "x_hi", HUGE_VAL),
+                                  .y_lo = vt_lua_num(L, of, "y_lo", -HUGE_VAL),
+                                  .y_hi = vt_lua_num(L, of, "y_hi", HUGE_VAL)};
+        lua_pop(L, 1);
+    }
+    p->regions = r;
+}
+
+static void read_brackets(lua_State *L, int idx, struct vt_plot *p)
+{
+    int at;
+    struct vt_bracket *b = room_for(L, idx, "brackets", sizeof *b, &p->n_brackets, &at);
+
+    for (size_t i = 0; i < p->n_brackets; i++) {
+        lua_rawgeti(L, at, (lua_Integer)i + 1);
+        int of = lua_gettop(L);
+        b[i] = (struct vt_bracket){.from = vt_lua_num(L, of, "from", 0),
+                                   .to = vt_lua_num(L, of, "to", 0),
+                                   .name = vt_lua_str(L, of, "name", "")};
+        lua_pop(L, 1);
+    }
+    p->brackets = b;
+}
+
+/* { kind, title, x_label, y_label, log_x, log_y, categories, ref, ref_x, regions, brackets, series = { { name, x, y,
+ * lo, hi, star } } }; what it points to stays on the stack. */
+static void read_plot(lua_State *L, int idx, struct vt_plot *p)
 {
     static const char *const kinds[] = {"line", "bar", "scatter", NULL};
-    vt_err err;
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 1);
-    struct vt_plot p = {
-        .title = vt_lua_str(L, 1, "title", ""),
-        .x_label = vt_lua_str(L, 1, "x_label", ""),
-        .y_label = vt_lua_str(L, 1, "y_label", ""),
-        .log_x = (int)vt_lua_int(L, 1, "log_x", 0),
-        .log_y = (int)vt_lua_int(L, 1, "log_y", 0),
+    int at;
+
+    luaL_checktype(L, idx, LUA_TTABLE);
+    luaL_checkstack(L, 32, "run:plot");
+    *p = (struct vt_plot){
+        .title = vt_lua_str(L, idx, "title", ""),
+        .x_label = vt_lua_str(L, idx, "x_label", ""),
+        .y_label = vt_lua_str(L, idx, "y_label", ""),
+        .log_x = (int)vt_lua_int(L, idx, "log_x", 0),
+        .log_y = (int)vt_lua_int(L, idx, "log_y", 0),
     };
-    lua_getfield(L, 1, "kind");
-    p.kind = (enum vt_plot_kind)luaL_checkoption(L, -1, "line", kinds);
-    p.ref_y = read_numbers(L, 1, "ref", &p.n_ref_y);
-    if (lua_getfield(L, 1, "categories") == LUA_TTABLE) {
-        int at = lua_gettop(L);
-        p.n_categories = lua_rawlen(L, at);
-        const char **names = lua_newuserdatauv(L, (p.n_categories + 1) * sizeof *names, 0);
-        for (size_t i = 0; i < p.n_categories; i++) {
-            lua_rawgeti(L, at, (lua_Integer)i + 1);
-            names[i] = luaL_checkstring(L, -1);
-            lua_pop(L, 1);
-        }
-        p.categories = names;
-    }
-    luaL_checktype(L, (lua_getfield(L, 1, "series"), -1), LUA_TTABLE);
-    int at = lua_gettop(L);
-    p.n_series = lua_rawlen(L, at);
-    struct vt_series *series = lua_newuserdatauv(L, (p.n_series + 1) * sizeof *series, 0);
-    memset(series, 0, (p.n_series + 1) * sizeof *series);
-    for (size_t i = 0; i < p.n_series; i++) {
+    lua_getfield(L, idx, "kind");
+    p->kind = (enum vt_plot_kind)luaL_checkoption(L, -1, "line", kinds);
+    p->ref_y = read_numbers(L, idx, "ref", &p->n_ref_y);
+    p->ref_x = read_numbers(L, idx, "ref_x", &p->n_ref_x);
+    p->categories = read_names(L, idx, "categories", &p->n_categories);
+    read_regions(L, idx, p);
+    read_brackets(L, idx, p);
+    struct vt_series *series = room_for(L, idx, "series", sizeof *series, &p->n_series, &at);
+    for (size_t i = 0; i < p->n_series; i++) {
         lua_rawgeti(L, at, (lua_Integer)i + 1);
         read_series(L, lua_gettop(L), &series[i]);
     }
-    p.series = series;
+    p->series = series;
+}
+
+/* core.plot_svg({ panel, … }, columns) -> SVG */
+static int l_svg(lua_State *L)
+{
+    vt_err err;
+
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_Integer columns = luaL_optinteger(L, 2, 1);
+    lua_settop(L, 1);
+    size_t n = lua_rawlen(L, 1);
+    struct vt_plot *panels = lua_newuserdatauv(L, (n + 1) * sizeof *panels, 0);
+    for (size_t i = 0; i < n; i++) {
+        lua_rawgeti(L, 1, (lua_Integer)i + 1);
+        read_plot(L, lua_gettop(L), &panels[i]);
+    }
     struct vt_buf *out = vt_lua_buf(L, SVG_MAX);
-    if (vt_plot_svg(&p, out, &err) != VT_OK)
+    if (vt_plot_svg(panels, n, columns > 0 ? (size_t)columns : 1, out, &err) != VT_OK)
         return vt_lua_raise(L, "run:plot", &err);
+    lua_pushlstring(L, out->p, out->len);
+    return 1;
+}
+
+/* core.plot_text(panel, width) -> characters */
+static int l_text(lua_State *L)
+{
+    vt_err err;
+    struct vt_plot p;
+
+    lua_Integer width = luaL_checkinteger(L, 2);
+    read_plot(L, 1, &p);
+    struct vt_buf *out = vt_lua_buf(L, SVG_MAX);
+    if (vt_plot_text(&p, width > 0 ? (size_t)width : 0, out, &err) != VT_OK)
+        return vt_lua_raise(L, "vegttt plot", &err);
     lua_pushlstring(L, out->p, out->len);
     return 1;
 }
 
 void vt_lua_add_plot(lua_State *L)
 {
-    static const luaL_Reg functions[] = {{"plot_svg", l_svg}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"plot_svg", l_svg}, {"plot_text", l_text}, {NULL, NULL}};
     luaL_setfuncs(L, functions, 0);
 }

@@ -161,6 +161,33 @@ static void progress_line(void *arg, const char *line)
     vt_part_post(&p->part);
 }
 
+/* News for the user, from any thread. */
+struct news {
+    struct vt_post post;
+    vt_bind *b;
+    size_t n;
+    char text[];
+};
+
+static void print_news(void *arg)
+{
+    struct news *n = arg;
+    n->b->host.print(n->b->host.arg, VT_STDERR, n->text, n->n);
+    free(n);
+}
+
+static void post_news(void *arg, const char *line)
+{
+    vt_bind *b = arg;
+    const size_t n = strlen(line) + sizeof "vegttt: \n";
+    struct news *news = vt_alloc(sizeof *news + n);
+    if (!news)
+        return;
+    *news = (struct news){.post = {.fn = print_news, .arg = news}, .b = b, .n = n - 1};
+    snprintf(news->text, n, "vegttt: %s\n", line);
+    vt_loop_post(b->loop, &news->post);
+}
+
 static void set_bool(lua_State *L, const char *key, bool v)
 {
     lua_pushboolean(L, v);
@@ -266,6 +293,8 @@ static int l_open(lua_State *L)
         .trace_http = vt_lua_str(L, 2, "trace_http", ""),
         .lease = b->lease,
         .progress = progress_line,
+        .notice = post_news,
+        .notice_arg = b,
     };
     struct vt_lua_open *o = vt_op_new(L, sizeof *o, "vt.policy", push_open, release_open);
     int idx = lua_gettop(L);

@@ -72,7 +72,8 @@ static void push_one(lua_State *L, const struct vt_sample *x)
     }
 }
 
-/* -> array of { text, tokens, n_tokens, logprobs, logprobs_behaviour, finish, stop (number of the stop string) } */
+/* -> array of { text, tokens, n_tokens, logprobs, logprobs_behaviour, finish, stop (number of the stop string) }, and
+ * what the server counted: n_prompt, n_cached */
 static int push_sample(lua_State *L, struct vt_op *op, int idx)
 {
     struct sample_op *s = (struct sample_op *)op;
@@ -82,6 +83,10 @@ static int push_sample(lua_State *L, struct vt_op *op, int idx)
         push_one(L, &s->r.out[i]);
         lua_rawseti(L, -2, i + 1);
     }
+    lua_pushinteger(L, s->r.n_prompt_counted);
+    lua_setfield(L, -2, "n_prompt");
+    lua_pushinteger(L, s->r.n_cached);
+    lua_setfield(L, -2, "n_cached");
     return 1;
 }
 

@@ -61,7 +61,7 @@ static int set_up(lua_State *L)
     return 0;
 }
 
-vt_status vt_bind_open_state(vt_bind *b, vt_bind *parent, vt_err *err)
+static vt_status open_state(vt_bind *b, vt_bind *parent, vt_err *err)
 {
     if (parent) {
         b->host = parent->host;
@@ -70,6 +70,7 @@ vt_status vt_bind_open_state(vt_bind *b, vt_bind *parent, vt_err *err)
         b->warden = parent->warden;
         b->parent = parent;
     }
+    b->open_state = open_state;
     b->last_turn_s = vt_now_s();
     b->L = luaL_newstate();
     if (!b->L)
@@ -102,7 +103,7 @@ vt_status vt_bind_open(const struct vt_bind_host *host, vt_bind **out, vt_err *e
         vt_fail(err, VT_ENOMEM, "No memory for the Lua engine; free some and try again");
         goto out;
     }
-    status = vt_bind_open_state(b, NULL, err);
+    status = open_state(b, NULL, err);
     if (status != VT_OK)
         goto out;
     *out = b;

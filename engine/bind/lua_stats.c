@@ -78,8 +78,11 @@ static int l_order(lua_State *L)
 {
     size_t n;
     vt_err err;
-    const double *x = read_array(L, 1, &n);
+    double *x = read_array(L, 1, &n);
+    const double sign = luaL_optnumber(L, 2, 1);
     size_t *order = lua_newuserdatauv(L, (n + 1) * sizeof *order, 0);
+    for (size_t i = 0; i < n; i++)
+        x[i] *= sign;
     if (vt_order(x, n, order, &err) != VT_OK)
         return vt_lua_raise(L, "vt.stats", &err);
     lua_createtable(L, (int)n, 0);
@@ -125,12 +128,19 @@ static int l_best_of_k(lua_State *L)
 }
 
 /* core.stats.first_of_k(values, n, { k, … }) -> { mean at each k } */
+/* core.stats.first_of_k(x, n, ks, order) -> a number for each k; order: the places of x, best first. */
 static int l_first_of_k(lua_State *L)
 {
-    size_t m;
+    size_t m, n_order;
     luaL_checktype(L, 3, LUA_TTABLE);
-    const double *x = read_array(L, 1, &m);
+    const double *values = read_array(L, 1, &m), *order = read_array(L, 4, &n_order);
     const size_t n = (size_t)luaL_checkinteger(L, 2);
+    double *x = lua_newuserdatauv(L, (m + 1) * sizeof *x, 0);
+    luaL_argcheck(L, n_order == m, 4, "there is a place for each value");
+    for (size_t r = 0; r < m; r++) {
+        luaL_argcheck(L, order[r] >= 1 && order[r] <= (double)m, 4, "a place is that of a value");
+        x[r] = values[(size_t)order[r] - 1];
+    }
     lua_newtable(L);
     for (lua_Integer i = 1; i <= (lua_Integer)lua_rawlen(L, 3); i++) {
         lua_rawgeti(L, 3, i);

@@ -242,13 +242,14 @@ static void release_reader(void *p)
     free(p);
 }
 
-/* core.read_lines(path, fn): fn(line, at) for every whole line, `at` being where it begins; an absent file has none.
- * Raises at a corrupt one. */
+/* core.read_lines(path, fn, is_light): fn(line, at) for every whole line, `at` being where it begins; an absent file
+ * has none; is_light: arrays of numbers are empty. Raises at a corrupt one. */
 static int l_read_lines(lua_State *L)
 {
     vt_err err;
     const char *path = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    bool is_light = lua_toboolean(L, 3);
     struct vt_guard *g = vt_lua_guard(L, release_reader);
     struct vt_jsonl_reader *r = calloc(1, sizeof *r);
     if (!r)
@@ -257,6 +258,7 @@ static int l_read_lines(lua_State *L)
     vt_status status = vt_jsonl_reader_open(r, path, &err);
     if (status == VT_ENOENT)
         return 0;
+    r->is_light = is_light;
     struct vt_guard *line = vt_lua_guard(L, release_json);
     while (status == VT_OK) {
         vt_json *j = NULL;

@@ -19,6 +19,7 @@
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
+#include <vegttt/policy.h>
 
 enum { MAX_CHILDREN = 64, LOOK_MS = 50 };
 /* Without life for so long: the commands are killed, the process is ended. Together with a look's length well below the
@@ -69,10 +70,14 @@ static void end_process(struct vt_warden *w, enum vt_warden_cause cause)
 {
     kill_children(w);
     vt_descendants_end();
+    char *left = vt_policy_leave();
     pthread_mutex_lock(&w->mutex);
+    if (left && left[0])
+        w->host->print(w->host->arg, VT_STDERR, left, strlen(left));
     w->host->stop_now(w->host->arg, cause == VT_WARDEN_DEADLINE ? VT_EXIT_BUDGET : VT_EXIT_INTERRUPTED,
                       w->words[cause][0], w->words[cause][1]);
     pthread_mutex_unlock(&w->mutex);
+    free(left);
 }
 
 /* Sleeps until there may be something to look at. */
@@ -209,6 +214,12 @@ void vt_warden_interrupted(struct vt_warden *w)
         return;
     atomic_store(&w->is_interrupted, true);
     wake(w);
+}
+
+void vt_warden_calm(struct vt_warden *w)
+{
+    if (w)
+        atomic_store(&w->is_interrupted, false);
 }
 
 void vt_warden_deadline(struct vt_warden *w, double at_s)

@@ -30,6 +30,7 @@ void vt_warden_close(struct vt_warden *w);
 void vt_warden_alive(struct vt_warden *w);
 void vt_warden_waits(struct vt_warden *w, bool waits);     /* enters or leaves a wait in the loop */
 void vt_warden_interrupted(struct vt_warden *w);           /* the loop has received one */
+void vt_warden_calm(struct vt_warden *w);                  /* what was received has been answered */
 void vt_warden_deadline(struct vt_warden *w, double at_s); /* 0 = none */
 /* Between here and true nothing is ended: what follows a run is quick, and whole. */
 void vt_warden_arm(struct vt_warden *w, bool is_armed);

@@ -33,3 +33,5 @@ add_executable(vegttt-cuda ${cuda_worker_sources})
 target_link_libraries(vegttt-cuda PRIVATE vegttt_eval vegttt_gpu)
 target_link_options(vegttt-cuda PRIVATE -Wl,--as-needed)
 add_dependencies(vegttt vegttt-cuda)
+# The torch tier's Python.
+vegttt_embed(vegttt_eval vt_torch_text ${PROJECT_SOURCE_DIR}/engine/eval/torch py)

@@ -6,9 +6,10 @@
  * scroll-back holds no leftovers. In a pipe each call is one line.
  */
 #include "cli/panel.h"
+#include "cli/terminal.h"
 #include <math.h>
 #include <stdio.h>
-#include <sys/ioctl.h>
+#include <string.h>
 #include <unistd.h>
 
 enum { BAR_WIDTH = 28, LINE_MAX_BYTES = 512, DEFAULT_COLUMNS = 100 };
@@ -25,18 +26,10 @@ static void format_duration(double s, char *out, size_t n)
         snprintf(out, n, "%dh%02dm", (int)s / 3600, (int)s / 60 % 60);
 }
 
-static int columns(void)
-{
-    struct winsize w;
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col < 20)
-        return DEFAULT_COLUMNS;
-    return w.ws_col;
-}
-
 /* One panel line, cut to the terminal's width (bytes; counts and names are ASCII). */
 static void put_line(struct vt_panel *p, const char *text)
 {
-    fprintf(stderr, "\x1b[2K%.*s\n", columns() - 1, text);
+    fprintf(stderr, "\x1b[2K%.*s\n", vt_terminal_columns(STDERR_FILENO, DEFAULT_COLUMNS) - 1, text);
     p->n_lines++;
 }
 
@@ -114,5 +107,20 @@ void vt_panel_show(struct vt_panel *p, const struct vt_progress *g)
     if (g->best[0])
         fprintf(stderr, ", best %s", g->best);
     fprintf(stderr, ", %s to go\n", eta);
+    fflush(stderr);
+}
+
+void vt_panel_text(struct vt_panel *p, const char *text)
+{
+    char line[LINE_MAX_BYTES];
+
+    vt_panel_clear(p);
+    while (*text) {
+        size_t n = strcspn(text, "\n");
+
+        snprintf(line, sizeof line, "%.*s", (int)n, text);
+        put_line(p, line);
+        text += n + (text[n] == '\n');
+    }
     fflush(stderr);
 }

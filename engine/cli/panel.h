@@ -13,6 +13,8 @@ struct vt_panel {
 };
 
 void vt_panel_show(struct vt_panel *p, const struct vt_progress *progress);
+/* The same place for any lines, on a terminal. */
+void vt_panel_text(struct vt_panel *p, const char *text);
 /* Wipes the panel so that other text can be printed where it stood; the next show draws it again. */
 void vt_panel_clear(struct vt_panel *p);
 

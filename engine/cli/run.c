@@ -8,6 +8,7 @@
  */
 #include "bind/bind.h"
 #include "cli/panel.h"
+#include "cli/terminal.h"
 #include "cli/verbs.h"
 #include <errno.h>
 #include <signal.h>
@@ -40,6 +41,31 @@ static void progress(void *arg, const struct vt_progress *p)
     vt_panel_show(&t->panel, p);
 }
 
+static void panel(void *arg, const char *text)
+{
+    struct terminal *t = arg;
+    vt_panel_text(&t->panel, text);
+}
+
+static int columns(void *arg)
+{
+    (void)arg;
+    return vt_terminal_columns(STDOUT_FILENO, 80);
+}
+
+static void raw(void *arg, bool is_raw)
+{
+    struct terminal *t = arg;
+    vt_panel_clear(&t->panel);
+    vt_terminal_raw(is_raw);
+}
+
+static int key(void *arg)
+{
+    (void)arg;
+    return vt_terminal_key();
+}
+
 static void stop_now(void *arg, int exit_code, const char *err_text, const char *out_text)
 {
     (void)arg;
@@ -48,6 +74,7 @@ static void stop_now(void *arg, int exit_code, const char *err_text, const char 
     (void)!write(STDERR_FILENO, err_text, strlen(err_text));
     if (out_text)
         (void)!write(STDOUT_FILENO, out_text, strlen(out_text));
+    vt_terminal_raw(false);
     _exit(exit_code);
 }
 
@@ -65,6 +92,10 @@ int vt_run_module(const char *module, int argc, char **argv)
         .tty = terminal.panel.is_tty,
         .print = print,
         .progress = progress,
+        .panel = panel,
+        .columns = columns,
+        .raw = raw,
+        .key = key,
         .stop_now = stop_now,
     };
     /* A reader that goes away (| head) is a failed write, not a death by signal. */

@@ -17,22 +17,29 @@
     X(split, "make --level l1|l2 --seed N [--out FILE] | check FILE", "make or verify a KernelBench split")            \
     X(bench, "[SPEC] [--row NAME] [--reps N] [--json]",                                                                \
       "tokens per second of sampling, scoring and training on this machine")                                           \
-    X(task, "check|show ID|FILE.lua | new NAME | ls",                                                                  \
-      "is a task sound, what does a model see, a skeleton to start from")                                              \
+    X(new, "experiment|rule|task NAME", "a small file that works as it is, and its test")                              \
+    X(test, "FOLDER|FILE…",                                                                                            \
+      "run Lua tests inside the engine, with a model and an evaluator that say what they are told")                    \
+    X(repl, "[FILE.lua] [--param value …]", "Lua, a line at a time, inside a run")                                     \
+    X(watch, "[RUN…] | FILE.lua --on-save", "runs in progress; a selection rule on recorded samples at every save")    \
+    X(task, "check|show ID|FILE.lua | ls", "is a task sound, what does a model see")                                   \
     X(eval, "--task T FILE.c | --all DIR | --serve", "judge C code: correct? how much faster? why?")                   \
+    X(worker, "--queue ADDRESS", "judge what stands in a queue, for experiments that run elsewhere")                   \
+    X(farm, "slurm|local start [NAME] | status [NAME] | stop [NAME]", "many workers, here or as a Slurm job array")    \
     X(optimise, "FILE.c --function f", "look for a faster version of a C function of yours")                           \
     X(ls, "[RUN…] [--json]", "the runs recorded here")                                                                 \
     X(show, "RUN [--sample N]", "parameters, tables and costs of a run")                                               \
     X(compare, "A B", "two runs side by side, paired by task")                                                         \
     X(export, "RUN --kernels DIR | --samples FILE.csv", "the best kernel of each task of a run, or every sample")      \
     X(import, "FILE.jsonl [--map OURS=THEIRS,…] [--judge]", "rollouts of another program as a run")                    \
+    X(plot, "RUN [NAME]", "a figure of a run, in the terminal")                                                        \
     X(report, "RUN… [--out FILE.html]", "one page about runs that holds everything")                                   \
     X(rejudge, "RUN [--protocol full] [--replicate N]", "a run's samples judged again, as a run beside it")            \
     X(rm, "RUN… [--dry-run]", "remove runs; says how many bytes that gives back")                                      \
     X(gc, "[--dry-run]", "give back the disk of what no run needs")                                                    \
-    X(help, "run-directory | columns", "what stands in a run's files, what columns of tables mean")                    \
-    X(doctor, "", "what this machine has: cores, instruction sets, GPUs, compilers, jail layers")                      \
-    X(test, "FOLDER", "run Lua tests inside the engine")
+    X(help, "[TOPIC]", "longer texts; `help lua NAME` is the reference of scripts")                                    \
+    X(completion, "bash|zsh|fish", "completion of verbs, options and runs for a shell")                                \
+    X(doctor, "", "what this machine has: cores, instruction sets, GPUs, compilers, jail layers")
 
 #define X(name, args, help) int vt_verb_##name(int argc, char **argv);
 VT_VERB_MAP(X)

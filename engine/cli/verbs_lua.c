@@ -6,7 +6,26 @@
 
 #define VT_LUA_VERBS(X)                                                                                                \
     X(eval)                                                                                                            \
-    X(task) X(optimise) X(export) X(ls) X(show) X(compare) X(import) X(report) X(rejudge) X(rm) X(gc) X(help) X(test)
+    X(new)                                                                                                             \
+    X(repl)                                                                                                            \
+    X(watch)                                                                                                           \
+    X(plot)                                                                                                            \
+    X(completion)                                                                                                      \
+    X(worker)                                                                                                          \
+    X(farm)                                                                                                            \
+    X(task)                                                                                                            \
+    X(optimise)                                                                                                        \
+    X(export)                                                                                                          \
+    X(ls)                                                                                                              \
+    X(show)                                                                                                            \
+    X(compare)                                                                                                         \
+    X(import)                                                                                                          \
+    X(report)                                                                                                          \
+    X(rejudge)                                                                                                         \
+    X(rm)                                                                                                              \
+    X(gc)                                                                                                              \
+    X(help)                                                                                                            \
+    X(test)
 
 #define X(name)                                                                                                        \
     int vt_verb_##name(int argc, char **argv)                                                                          \

@@ -30,25 +30,43 @@ static int min_int(int a, int b)
     return a < b ? a : b;
 }
 
-/* y (+)= x W^T with the adapter's part, for this part's columns, which *n0 and *n1 report. An adapter's part comes
+/* Columns of this part. Products that read the same rows are one range of strips, of which this product's begin at
+ * `before` and all are `of`: on their own, the six strips of k would keep six threads of sixteen. */
+static void column_share(const struct vt_cpu_part *t, int n_out, int before, int of, int *n0, int *n1)
+{
+    int a, b;
+    vt_range_split(of, 1, t->part, t->n_parts, &a, &b);
+    a = (a < before ? 0 : a - before) * VT_COLUMN_STEP;
+    b = (b < before ? 0 : b - before) * VT_COLUMN_STEP;
+    *n0 = min_int(a, n_out);
+    *n1 = min_int(b, n_out);
+}
+
+static int n_strips(int n_columns)
+{
+    return (n_columns + VT_COLUMN_STEP - 1) / VT_COLUMN_STEP;
+}
+
+/* y (+)= x W^T with the adapter's part, for this part's columns (column_share). An adapter's part comes
  * first and the weight's products are added to it: the other way round it would be added to a sum that stands on a
  * coarser grid, term by term, and what is below half a unit there would always be lost (a fresh adapter after a small
  * step). For the same reason what is added to a residual is summed up alone. A block of columns at a time, so
  * that the sums are still near when they are added to. */
 static void linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add,
-                   int *n0, int *n1)
+                   int before, int of)
 {
     const struct vt_cpu_pass *p = t->pass;
     const struct vt_cpu *lm = p->lm;
     const struct vt_matrix *w = lm->layers[p->layer].w[target];
     const int n_rows = t->r1 - t->r0;
-    vt_range_split(w->n_out, VT_COLUMN_STEP, t->part, t->n_parts, n0, n1);
-    if (*n0 >= *n1)
+    int n0, n1;
+    column_share(t, w->n_out, before, of, &n0, &n1);
+    if (n0 >= n1)
         return;
     const bool is_adapted = vt_cpu_lora_low(lm, p->runs, p->n_runs, p->layer, target, t->r0, t->r1, x, t->own);
-    const int step = add || is_adapted ? SUM_COLUMNS : *n1 - *n0;
-    for (int a = *n0; a < *n1; a += step) {
-        const int b = min_int(a + step, *n1);
+    const int step = add || is_adapted ? SUM_COLUMNS : n1 - n0;
+    for (int a = n0; a < n1; a += step) {
+        const int b = min_int(a + step, n1);
         float *sum = add ? t->own->f_norm - a : y; /* the kernels address whole rows; only columns a.. are touched */
         const size_t ld = add ? (size_t)(b - a) : ldy;
         if (is_adapted)
@@ -61,8 +79,7 @@ static void linear(const struct vt_cpu_part *t, int target, const struct vt_acts
 
 void vt_cpu_linear(const struct vt_cpu_part *t, int target, const struct vt_acts *x, float *y, size_t ldy, bool add)
 {
-    int n0, n1;
-    linear(t, target, x, y, ldy, add, &n0, &n1);
+    linear(t, target, x, y, ldy, add, 0, n_strips(t->pass->lm->layers[t->pass->layer].w[target]->n_out));
 }
 
 static void norm_and_pack(const struct vt_cpu_part *t, const float *weight)
@@ -123,12 +140,13 @@ static void stage_keys(const struct vt_cpu_part *t)
     const struct vt_cpu *lm = p->lm;
     const struct vt_cpu_layer *l = &lm->layers[p->layer];
     const size_t ld = (size_t)lm->qkv_dim, d = (size_t)lm->cfg.d_model;
-    int a, b, n0, n1;
+    const int q = n_strips(lm->q_dim), kv = n_strips(lm->kv_dim), of = q + 2 * kv;
+    int a, b;
     norm_and_pack(t, l->input_norm);
     sync_part(t);
-    linear(t, VT_LORA_Q, &t->b->norm, t->b->qkv, ld, false, &n0, &n1);
-    linear(t, VT_LORA_K, &t->b->norm, t->b->qkv + lm->q_dim, ld, false, &n0, &n1);
-    linear(t, VT_LORA_V, &t->b->norm, t->b->qkv + lm->q_dim + lm->kv_dim, ld, false, &n0, &n1);
+    linear(t, VT_LORA_Q, &t->b->norm, t->b->qkv, ld, false, 0, of);
+    linear(t, VT_LORA_K, &t->b->norm, t->b->qkv + lm->q_dim, ld, false, q, of);
+    linear(t, VT_LORA_V, &t->b->norm, t->b->qkv + lm->q_dim + lm->kv_dim, ld, false, q + kv, of);
     sync_part(t);
     row_share(t, &a, &b);
     for (int i = a; i < b; i++) {
@@ -175,19 +193,20 @@ static void stage_rest(const struct vt_cpu_part *t)
     const struct vt_cpu_layer *l = &lm->layers[p->layer];
     const size_t d = (size_t)lm->cfg.d_model, ff = (size_t)lm->cfg.d_ff, q = (size_t)lm->q_dim;
     float *x = p->x + (size_t)t->r0 * d;
-    int a, b, n0, n1;
+    const int wide = n_strips(lm->cfg.d_ff);
+    int a, b;
     row_share(t, &a, &b);
     if (a < b) {
         vt_cpu_attend(p, t->r0 + a, t->r0 + b, t->own, t->b->f_ctx + (size_t)a * q, NULL);
         k->acts_pack(&t->b->ctx, lm->prec, a, b - a, t->b->f_ctx + (size_t)a * q, q, 1.0f);
     }
     sync_part(t);
-    linear(t, VT_LORA_O, &t->b->ctx, x, d, true, &n0, &n1);
+    vt_cpu_linear(t, VT_LORA_O, &t->b->ctx, x, d, true);
     sync_part(t);
     norm_and_pack(t, l->post_norm);
     sync_part(t);
-    linear(t, VT_LORA_GATE, &t->b->norm, t->b->gate, ff, false, &n0, &n1);
-    linear(t, VT_LORA_UP, &t->b->norm, t->b->up, ff, false, &n0, &n1);
+    linear(t, VT_LORA_GATE, &t->b->norm, t->b->gate, ff, false, 0, 2 * wide);
+    linear(t, VT_LORA_UP, &t->b->norm, t->b->up, ff, false, wide, 2 * wide);
     sync_part(t);
     for (int i = a; i < b; i++) { /* a row at a time: it is packed from the first-level cache */
         float *gate = t->b->gate + (size_t)i * ff;
@@ -195,7 +214,7 @@ static void stage_rest(const struct vt_cpu_part *t)
         k->acts_pack(&t->b->act, lm->prec, i, 1, gate, ff, 1.0f);
     }
     sync_part(t);
-    linear(t, VT_LORA_DOWN, &t->b->act, x, d, true, &n0, &n1);
+    vt_cpu_linear(t, VT_LORA_DOWN, &t->b->act, x, d, true);
 }
 
 static bool is_narrow(const struct vt_cpu_pass *p)

@@ -77,6 +77,8 @@ const char *vt_task_tuned(const vt_task *t);   /* NULL = none */
 const char *vt_task_helpers(const vt_task *t); /* "" = none; stands before the function */
 const char *vt_task_cuda(const vt_task *t); /* CUDA text with its launch plan; NULL = none but what follows from body */
 const char *vt_task_cuda_tuned(const vt_task *t); /* NULL = none */
+const char *
+vt_task_torch(const vt_task *t); /* of a KernelBench problem file, which has no arrays: its text; else NULL */
 /* Number of input distributions worth visiting: the longest list among the arrays. Array a uses dist[d % n_dists]. */
 int vt_task_n_dists(const vt_task *t);
 /* The array's start is a multiple of this: what the task promises, or the size of an element. */

@@ -173,11 +173,8 @@ static bool is_spelt(const struct vt_ctoken *t, const char *text)
     return !*text;
 }
 
-bool vt_ctoken_is(const struct vt_ctoken *t, const char *text)
+bool vt_ctoken_is_spelt(const struct vt_ctoken *t, const char *text)
 {
-    bool is_digraph = t->kind == VT_CTOKEN_PUNCT && t->len == 2;
-    if (t->len > 0 && *t->p != *text && !is_digraph)
-        return false;
     size_t n = strlen(text);
     if (t->len == n)
         return memcmp(t->p, text, n) == 0;
@@ -200,11 +197,13 @@ bool vt_ctoken_is_one_of(const struct vt_ctoken *t, const char *const *words)
 bool vt_ctoken_is_keyword(const struct vt_ctoken *t)
 {
     static const char *const words[] = {
-        "auto",   "break",    "case",     "char",     "const", "continue", "default", "do",     "double",
-        "else",   "enum",     "extern",   "float",    "for",   "goto",     "if",      "inline", "int",
-        "long",   "register", "restrict", "return",   "short", "signed",   "sizeof",  "static", "struct",
-        "switch", "typedef",  "union",    "unsigned", "void",  "volatile", "while",   "_Bool",  "_Alignas"};
-    for (size_t i = 0; t->kind == VT_CTOKEN_NAME && i < sizeof words / sizeof words[0]; i++)
+        /* by their first byte */
+        "_Alignas", "_Bool",  "auto",   "break",    "case",     "char",     "const", "continue", "default",
+        "do",       "double", "else",   "enum",     "extern",   "float",    "for",   "goto",     "if",
+        "inline",   "int",    "long",   "register", "restrict", "return",   "short", "signed",   "sizeof",
+        "static",   "struct", "switch", "typedef",  "union",    "unsigned", "void",  "volatile", "while"};
+    enum { N_WORDS = sizeof words / sizeof words[0] };
+    for (size_t i = 0; t->kind == VT_CTOKEN_NAME && i < N_WORDS && *words[i] <= *t->p; i++)
         if (vt_ctoken_is(t, words[i]))
             return true;
     return false;

@@ -26,7 +26,14 @@ struct vt_clexer {
 };
 void vt_clexer_init(struct vt_clexer *l, const char *text, size_t len);
 struct vt_ctoken vt_clexer_next(struct vt_clexer *l);
-bool vt_ctoken_is(const struct vt_ctoken *t, const char *text);
+bool vt_ctoken_is_spelt(const struct vt_ctoken *t, const char *text); /* vt_ctoken_is, whatever the first byte */
+/* Is the token `text`, which may stand there as a digraph or with line continuations in it? Nearly always the first
+ * bytes differ, and answers are asked millions of times. */
+static inline bool vt_ctoken_is(const struct vt_ctoken *t, const char *text)
+{
+    bool may_be = t->len == 0 || *t->p == *text || (t->kind == VT_CTOKEN_PUNCT && t->len == 2);
+    return may_be && vt_ctoken_is_spelt(t, text);
+}
 bool vt_ctoken_is_one_of(const struct vt_ctoken *t, const char *const *words); /* NULL-terminated */
 bool vt_ctoken_is_keyword(const struct vt_ctoken *t); /* a word of C that no kernel could rename */
 

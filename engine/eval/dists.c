@@ -29,15 +29,19 @@ static const struct vt_dist dists[] = {
     {"peaked", VT_DIST_PEAKED, true, false},     {"logits", VT_DIST_LOGITS, true, false},
     {"pm1", VT_DIST_PM1, false, false},          {"ones", VT_DIST_ONES, false, false},
     {"close", VT_DIST_CLOSE, true, false},       {"shifted", VT_DIST_SHIFTED, true, false},
-    {"even", VT_DIST_EVEN, false, false},
+    {"even", VT_DIST_EVEN, false, false},        {"zeros", VT_DIST_ZEROS, false, true},
+    {"single", VT_DIST_SINGLE, false, true},     {"value", VT_DIST_VALUE, false, true},
 };
 /* Integer arrays: labels are uniform below `max`; mask is 0 or 1 with rows all set, half set and sparse. Within the
- * range: span is uniform, ends are mostly its ends and the values beside 0, sparse is one value with few others. */
-static const struct vt_dist int_dists[] = {{"labels", VT_DIST_LABELS, false, false},
-                                           {"mask", VT_DIST_MASK, false, false},
-                                           {"span", VT_DIST_SPAN, false, false},
-                                           {"ends", VT_DIST_ENDS, false, false},
-                                           {"sparse", VT_DIST_SPARSE, false, false}};
+ * range, else among all values of the type: span is uniform, ends are mostly its ends and the values beside 0, sparse
+ * is one value with few others, small lies within 100 of 0. Of either type: zeros, on which a question has its other
+ * answer (equal, sorted, none); single is zeros but for one element; value is the array's own `value`. */
+static const struct vt_dist int_dists[] = {
+    {"labels", VT_DIST_LABELS, false, false}, {"mask", VT_DIST_MASK, false, false},
+    {"span", VT_DIST_SPAN, false, false},     {"ends", VT_DIST_ENDS, false, false},
+    {"sparse", VT_DIST_SPARSE, false, false}, {"small", VT_DIST_SMALL, false, false},
+    {"zeros", VT_DIST_ZEROS, false, true},    {"single", VT_DIST_SINGLE, false, true},
+    {"value", VT_DIST_VALUE, false, true}};
 
 const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype)
 {

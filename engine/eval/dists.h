@@ -43,11 +43,15 @@ enum vt_dist_kind {
     VT_DIST_ABOVE,
     VT_DIST_FAR_BELOW,
     VT_DIST_FAR_ABOVE,
+    VT_DIST_ZEROS, /* of floats and of integers */
+    VT_DIST_SINGLE,
+    VT_DIST_VALUE,
     VT_DIST_LABELS, /* integer arrays */
     VT_DIST_MASK,
     VT_DIST_SPAN,
     VT_DIST_ENDS,
     VT_DIST_SPARSE,
+    VT_DIST_SMALL,
     VT_N_DISTS
 };
 struct vt_dist {

@@ -15,10 +15,11 @@ struct vt_pair {
     uint64_t a_ns, b_ns;        /* the reference's and the candidate's run on the same input set */
     uint8_t set;                /* which one, below n_sets */
     bool a_first, is_disturbed; /* the kernel took a core away during one of the two */
+    bool is_stored;             /* a_ns is of earlier runs, corrected by the last anchor (timing.h) */
 };
 struct vt_trials {
     struct vt_pair pair[VT_MAX_PAIRS];
-    int n, n_disturbed;
+    int n, n_disturbed, n_stored;
     size_t n_sets;            /* timed on, at most VT_MAX_TIMED_SETS */
     double log_ratio, lo, hi; /* log(a/b): the estimate and its interval */
     double a_us, b_us;        /* median over the sets of the fastest run */

@@ -1,203 +1,70 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * eval.c: vt_eval: the lines of the tiers in use (line.h), opened when first asked for, and which of them a request
- * goes to. The default tier is opened with the evaluator, so that what is missing on a machine is said at once.
+ * eval.c: the evaluator's door: whose judges they are is behind it. What needs no evaluator at all, the text a model is
+ * shown and the key of a request under a given class, stands here, too.
  */
 #include "eval/eval.h"
-#include "base/alloc.h"
-#include "eval/line.h"
-#include <errno.h>
-#include <pthread.h>
+#include "eval/judge.h"
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 
-enum { MAX_TIERS = 8 };
-
-struct vt_eval {
-    const struct vt_tier_ops *const *table;
-    struct vt_line_opts opts; /* ops apart */
-    char *cc;
-    bool owns_lease;
-    pthread_mutex_t lock; /* of what follows */
-    bool is_closing;
-    struct vt_line *first;
-    struct {
-        const struct vt_tier_ops *ops;
-        struct vt_line *line;
-    } open[MAX_TIERS];
-    size_t n_open;
-};
-
-/* With the lock held: the line of a tier, opened when it is not yet. */
-static vt_status line_of(vt_eval *e, const char *name, struct vt_line **out, vt_err *err)
-{
-    const struct vt_tier_ops *ops;
-    if (e->is_closing)
-        return vt_fail(err, VT_ECANCELLED, "cannot evaluate: the evaluator is being closed");
-    VT_TRY(vt_tier_find(e->table, name, &ops, err));
-    for (size_t i = 0; i < e->n_open; i++)
-        if (e->open[i].ops == ops) {
-            *out = e->open[i].line;
-            return VT_OK;
-        }
-    if (e->n_open == MAX_TIERS)
-        return vt_fail(err, VT_ELIMIT, "more than %d tiers", MAX_TIERS);
-    struct vt_line_opts o = e->opts;
-    o.ops = ops;
-    VT_TRY(vt_line_open(&o, out, err));
-    e->open[e->n_open].ops = ops;
-    e->open[e->n_open++].line = *out;
-    return VT_OK;
-}
-
-static vt_status open_eval(vt_eval *e, const struct vt_eval_opts *o, vt_err *err)
-{
-    e->opts.n_build = o->n_build;
-    e->opts.secret = o->secret;
-    if (!e->opts.secret && getrandom(&e->opts.secret, sizeof e->opts.secret, 0) != (ssize_t)sizeof e->opts.secret)
-        return vt_fail(err, VT_EIO, "cannot draw a secret from the kernel: %s", strerror(errno));
-    e->owns_lease = !o->lease;
-    e->cc = o->cc ? vt_strdup(o->cc) : NULL;
-    e->opts.tier = (struct vt_tier_opts){e->cc, o->lease ? o->lease : vt_lease_new(), o->unsafe_jail};
-    if (!e->opts.tier.lease || (o->cc && !e->cc))
-        return vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
-    if (o->store && !o->no_cache)
-        VT_TRY(vt_content_open(o->store, &e->opts.store, err));
-    return line_of(e, o->tier, &e->first, err);
-}
-
-vt_status vt_eval_open_tiers(const struct vt_eval_opts *o, const struct vt_tier_ops *const *table, vt_eval **out,
-                             vt_err *err)
-{
-    *out = NULL;
-    vt_eval *e = vt_alloc(sizeof *e);
-    if (!e)
-        return vt_fail(err, VT_ENOMEM, "cannot open the evaluator: out of memory");
-    e->table = table;
-    pthread_mutex_init(&e->lock, NULL);
-    vt_status s = open_eval(e, o, err);
-    if (s != VT_OK) {
-        vt_eval_close(e);
-        return s;
-    }
-    *out = e;
-    return VT_OK;
-}
-
-vt_status vt_eval_open(const struct vt_eval_opts *o, vt_eval **out, vt_err *err)
-{
-    return vt_eval_open_tiers(o, vt_tiers, out, err);
-}
-
-/* All lines stop before one goes: a done of the one may be submitting to another. */
 void vt_eval_close(vt_eval *e)
 {
-    if (!e)
-        return;
-    pthread_mutex_lock(&e->lock);
-    e->is_closing = true;
-    pthread_mutex_unlock(&e->lock);
-    for (size_t i = 0; i < e->n_open; i++)
-        vt_line_stop(e->open[i].line);
-    for (size_t i = 0; i < e->n_open; i++)
-        vt_line_close(e->open[i].line);
-    vt_content_close(e->opts.store);
-    if (e->owns_lease)
-        vt_lease_free(e->opts.tier.lease);
-    free(e->cc);
-    pthread_mutex_destroy(&e->lock);
-    free(e);
-}
-
-/* The line that a request goes to. */
-static vt_status route(vt_eval *e, const struct vt_eval_request *r, struct vt_line **out, vt_err *err)
-{
-    *out = e->first;
-    if (!r->tier)
-        return VT_OK;
-    pthread_mutex_lock(&e->lock);
-    vt_status s = line_of(e, r->tier, out, err);
-    pthread_mutex_unlock(&e->lock);
-    return s;
+    if (e)
+        e->ops->close(e);
 }
 
 vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_done *done, void *arg, vt_err *err)
 {
-    struct vt_line *line;
-    VT_TRY(route(e, r, &line, err));
-    return vt_line_submit(line, r, done, arg, err);
+    return e->ops->submit(e, r, done, arg, err);
 }
 
 vt_status vt_eval_key(vt_eval *e, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE], vt_err *err)
 {
-    struct vt_line *line;
-    VT_TRY(route(e, r, &line, err));
-    return vt_line_key(line, r, key, err);
-}
-
-/* Calls visit on every open line, without the lock: a done may submit. */
-static void each_line(const vt_eval *e, void (*visit)(struct vt_line *l, void *arg), void *arg)
-{
-    pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&e->lock;
-    struct vt_line *line[MAX_TIERS];
-    pthread_mutex_lock(lock);
-    size_t n = e->n_open;
-    for (size_t i = 0; i < n; i++)
-        line[i] = e->open[i].line;
-    pthread_mutex_unlock(lock);
-    for (size_t i = 0; i < n; i++)
-        visit(line[i], arg);
-}
-
-static void cancel_line(struct vt_line *l, void *arg)
-{
-    (void)arg;
-    vt_line_cancel_queued(l);
-}
-
-void vt_eval_cancel_all(vt_eval *e)
-{
-    each_line(e, cancel_line, NULL);
-}
-
-struct withdrawal {
-    void *arg;
-    bool is_found;
-};
-
-static void withdraw_from(struct vt_line *l, void *arg)
-{
-    struct withdrawal *w = arg;
-    w->is_found = w->is_found || vt_line_cancel(l, w->arg);
+    return e->ops->key(e, r, key, err);
 }
 
 void vt_eval_cancel(vt_eval *e, void *arg)
 {
-    struct withdrawal w = {arg, false};
-    each_line(e, withdraw_from, &w);
+    e->ops->cancel(e, arg);
 }
 
-static void count_line(struct vt_line *l, void *arg)
+void vt_eval_cancel_all(vt_eval *e)
 {
-    *(size_t *)arg += vt_line_pending(l);
+    e->ops->cancel_all(e);
 }
 
-size_t vt_eval_pending(const vt_eval *e)
+size_t vt_eval_pending(vt_eval *e)
 {
-    size_t n = 0;
-    each_line(e, count_line, &n);
-    return n;
+    return e->ops->pending(e);
 }
 
 const char *vt_eval_version(const vt_eval *e)
 {
-    return vt_line_lab(e->first)->version;
+    return e->ops->version(e);
 }
 
 const char *vt_eval_machine(const vt_eval *e)
 {
-    return vt_line_lab(e->first)->caps->machine;
+    return e->ops->machine(e);
+}
+
+vt_status vt_eval_class_key(const struct vt_eval_class *c, const struct vt_eval_request *r, char key[VT_EVAL_KEY_SIZE],
+                            vt_err *err)
+{
+    const struct vt_tier_caps caps = {.evaluator = c->evaluator, .toolchain = c->toolchain, .machine = c->machine};
+    struct vt_lab lab = {.caps = &caps};
+    struct vt_case_keys keys;
+    struct vt_code code;
+    bool is_copy;
+    VT_TRY(vt_tier_find(vt_tiers, r->tier ? r->tier : c->tier, &lab.ops, err));
+    if (strcmp(lab.ops->name, c->tier) != 0)
+        return vt_fail(err, VT_EUNSUPPORTED, "the workers of this queue judge with tier %s, not %s", c->tier,
+                       lab.ops->name);
+    VT_TRY(vt_case_name(&lab, r, r->scale ? r->scale : c->scale, &code, &is_copy, &keys, err));
+    memcpy(key, keys.key, VT_EVAL_KEY_SIZE);
+    vt_code_free(&code);
+    return VT_OK;
 }
 
 vt_status vt_eval_prompt(const char *tier, const vt_task *t, const char *body, char **out, vt_err *err)
@@ -206,6 +73,7 @@ vt_status vt_eval_prompt(const char *tier, const vt_task *t, const char *body, c
     struct vt_buf text;
     *out = NULL;
     VT_TRY(vt_tier_find(vt_tiers, tier, &ops, err));
+    VT_TRY(vt_tier_takes(ops, t, err));
     vt_buf_init(&text, 1 << 20);
     vt_status s = ops->prompt(t, body, &text, err);
     if (s == VT_OK)

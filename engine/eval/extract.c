@@ -11,7 +11,8 @@
  *   - else the blocks: one that defines the function, then one that may (kind.c), then one that is a body, and last one
  *     that calls the function, as an example of its use does, or only declares, as a header. Among bodies a C block
  * goes before one without a word, that before one with another word; the last among equals. A block that says it is
- * Rust or Python counts only when no other does and C's function stands in it after all. So the last block that defines
+ * Rust or Python counts only when no other does and C's function stands in it after all; of commands of a shell the
+ * text of the file that they write. So the last block that defines
  * the function is the answer; of the others come its helpers (helpers.c). One that is switched off (switched.c) defines
  * nothing, and one in a block with an unknown word goes behind C's;
  *   - without a fence: the function where it is defined, prose around it left away, else the text is the body.
@@ -205,6 +206,45 @@ static bool find_definition(struct vt_span s, const char *name, struct vt_defini
     return is_found;
 }
 
+/* The word behind << on a line of a shell, with which a line after the text ends it; empty where there is none. */
+static struct vt_span heredoc_word(struct vt_span line)
+{
+    for (const char *p = line.p; p + 2 < line.end; p++) {
+        if (p[0] != '<' || p[1] != '<' || p[2] == '<')
+            continue;
+        struct vt_span w = vt_span_trim((struct vt_span){p + 2 + (p[2] == '-'), line.end});
+        bool is_quoted = w.p < w.end && (*w.p == '\'' || *w.p == '"');
+        w.p += is_quoted;
+        const char *end = w.p;
+        while (end < w.end && (*end == '_' || (*end >= 'A' && *end <= 'Z') || (*end >= 'a' && *end <= 'z')))
+            end++;
+        return (struct vt_span){w.p, end};
+    }
+    return (struct vt_span){line.end, line.end};
+}
+
+/* Of commands that write files (cat >relu.c <<EOF) the file's text that `at` stands in; s where there is no such. */
+static struct vt_span heredoc_around(struct vt_span s, const char *at)
+{
+    struct vt_span word = {NULL, NULL}, body = {NULL, NULL}; /* of the text that is open, when body.p is set */
+    for (const char *p = s.p; p < s.end;) {
+        const char *e = vt_line_end(p, s.end), *next = e < s.end ? e + 1 : e;
+        struct vt_span line = vt_span_trim((struct vt_span){p, e});
+        bool is_end = body.p && line.end - line.p == word.end - word.p &&
+                      memcmp(line.p, word.p, (size_t)(word.end - word.p)) == 0;
+        if (is_end && at >= body.p && at < p)
+            return (struct vt_span){body.p, p};
+        if (is_end) {
+            body.p = NULL;
+        } else if (!body.p) {
+            word = heredoc_word(line);
+            body.p = word.p < word.end ? next : NULL;
+        }
+        p = next;
+    }
+    return s;
+}
+
 /* Code that stands in the open. */
 static struct found in_the_open(struct vt_span s, const char *name, bool is_delimited)
 {
@@ -289,7 +329,8 @@ static struct found in_block(const struct vt_block *b, const char *name, int dep
     if (inner.rank && !inner.is_cut)
         return inner;
     bool is_foreign = b->word == VT_WORD_FOREIGN;
-    if (!find_definition(b->text, name, &d, &is_off)) {
+    struct vt_span text = b->text;
+    if (!find_definition(text, name, &d, &is_off)) {
         if (is_foreign)
             return (struct found){.foreign = b->language};
         if (b->word != VT_WORD_C && has_fence(b->text))
@@ -298,7 +339,9 @@ static struct found in_block(const struct vt_block *b, const char *name, int dep
     }
     if (!d.is_complete && b->is_open)
         return cut(RANK_CUT_DEFINITION);
-    return (struct found){.text = vt_span_cut(b->text, b->is_open ? d.end : b->text.end),
+    if (is_foreign)
+        text = heredoc_around(text, d.name);
+    return (struct found){.text = vt_span_cut(text, b->is_open ? d.end : text.end),
                           .rank = is_off                     ? RANK_SWITCHED_OFF
                                   : is_foreign               ? RANK_FOREIGN_DEFINITION
                                   : b->word == VT_WORD_OTHER ? RANK_OTHER_DEFINITION

@@ -263,14 +263,19 @@ void vt_items_of(struct vt_span s, struct vt_items *w)
 /* To the end of the line where nothing but a comment stands there. */
 static const char *with_comment(const char *p, const char *end)
 {
-    const char *q = p, *line = vt_line_end(p, end);
-    while (q < line && (*q == ' ' || *q == '\t' || *q == '\r'))
+    const char *q = p;
+    while (q < end && (*q == ' ' || *q == '\t' || *q == '\r'))
         q++;
-    bool is_short = line - q >= 4 && q[0] == '/' && q[1] == '*' && line[-1] == '/' && line[-2] == '*';
-    bool is_line = line - q >= 2 && q[0] == '/' && q[1] == '/' && line[-1] != '\\';
-    for (const char *c = q + 2; is_short && c + 2 < line; c++)
-        is_short = !(c[0] == '*' && c[1] == '/');
-    return is_short || is_line ? line : p;
+    if (end - q < 2 || q[0] != '/')
+        return p;
+    if (q[1] == '/') {
+        const char *line = vt_line_end(q, end);
+        return line[-1] != '\\' ? line : p;
+    }
+    for (const char *c = q + 2; q[1] == '*' && c + 1 < end && *c != '\n'; c++)
+        if (c[0] == '*' && c[1] == '/')
+            return c + 2 == end || c[2] == '\n' ? c + 2 : p;
+    return p;
 }
 
 static bool finish(struct state *s, const char *end)

@@ -20,9 +20,10 @@
 #include <string.h>
 
 enum {
-    MAX_LOOPS = 16,
-    MAX_CALLS = 64
-}; /* macros, and names before parentheses, that are looked at: each costs a walk */
+    MAX_CALLS = 64, /* names before parentheses that are looked at: each costs a walk */
+    MAX_MACROS = 128,
+    MAX_LOOKED_UP = 1024
+};
 
 struct facts {
     bool is_named;                   /* the function's name stands where it could be defined */
@@ -33,9 +34,9 @@ struct facts {
     struct vt_span function; /* the last one with a name */
 };
 
-static bool is_span(const struct vt_ctoken *t, struct vt_span word)
+static bool is_same(struct vt_span a, struct vt_span b)
 {
-    return t->kind == VT_CTOKEN_NAME && t->len == (size_t)(word.end - word.p) && memcmp(t->p, word.p, t->len) == 0;
+    return a.end - a.p == b.end - b.p && memcmp(a.p, b.p, (size_t)(a.end - a.p)) == 0;
 }
 
 /* Behind the function's name: parentheses that a semicolon ends, as of a prototype or a call? */
@@ -78,23 +79,31 @@ static void read_tokens(struct vt_span s, const char *name, struct facts *f)
     f->leaves_open |= in_macro != 0;
 }
 
-/* Is `word` a macro of the text that begins a statement, such as a loop? */
-static bool is_loop(struct vt_span s, struct vt_span word)
+struct macro {
+    struct vt_span name;
+    bool is_loop; /* begins a statement, such as a loop */
+};
+
+/* The next macro that the text defines. */
+static bool next_macro(struct vt_clexer *l, struct macro *out)
 {
     static const char *const loops[] = {"for", "while", "if", "do", "switch", "else", NULL};
-    struct vt_clexer l = vt_clexer_of(s);
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
-        if (!t.is_mark || !(t = vt_clexer_next(&l)).in_directive || !vt_ctoken_is(&t, "define"))
+    bool is_define = false;
+    for (struct vt_ctoken t = vt_clexer_next(l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(l)) {
+        if (!is_define || !t.in_directive || t.kind != VT_CTOKEN_NAME) {
+            is_define = t.in_directive && vt_ctoken_is(&t, "define");
             continue;
-        t = vt_clexer_next(&l);
-        if (!t.in_directive || !is_span(&t, word))
-            continue;
-        for (int depth = 0; (t = vt_clexer_next(&l)).in_directive && !t.is_mark;) {
-            depth += vt_ctoken_is(&t, "(") - vt_ctoken_is(&t, ")");
-            if (depth == 0 && !vt_ctoken_is(&t, ")"))
-                return vt_ctoken_is_one_of(&t, loops);
         }
-        return false;
+        struct vt_clexer behind = *l;
+        *out = (struct macro){.name = {t.p, t.p + t.len}};
+        for (int depth = 0; (t = vt_clexer_next(&behind)).in_directive && !t.is_mark;) {
+            depth += vt_ctoken_is(&t, "(") - vt_ctoken_is(&t, ")");
+            if (depth == 0 && !vt_ctoken_is(&t, ")")) {
+                out->is_loop = vt_ctoken_is_one_of(&t, loops);
+                break;
+            }
+        }
+        return true;
     }
     return false;
 }
@@ -102,30 +111,54 @@ static bool is_loop(struct vt_span s, struct vt_span word)
 bool vt_defines_macro(struct vt_span s, struct vt_span word)
 {
     struct vt_clexer l = vt_clexer_of(s);
-    bool is_define = false;
-    for (struct vt_ctoken t = vt_clexer_next(&l); t.kind != VT_CTOKEN_END; t = vt_clexer_next(&l)) {
-        if (is_define && is_span(&t, word))
+    for (struct macro m; next_macro(&l, &m);)
+        if (is_same(m.name, word))
             return true;
-        is_define = t.in_directive && vt_ctoken_is(&t, "define");
-    }
     return false;
+}
+
+/* The macros of a text, read in one walk, however many names are looked up. */
+struct macros {
+    struct macro macro[MAX_MACROS];
+    size_t n;
+    int n_looked_up;
+};
+
+static void read_macros(struct vt_span s, struct macros *m)
+{
+    struct vt_clexer l = vt_clexer_of(s);
+    m->n = 0;
+    m->n_looked_up = 0;
+    while (m->n < MAX_MACROS && next_macro(&l, &m->macro[m->n]))
+        m->n++;
+}
+
+static const struct macro *find_macro(struct macros *m, struct vt_span word)
+{
+    if (m->n_looked_up++ >= MAX_LOOKED_UP)
+        return NULL;
+    for (size_t i = 0; i < m->n; i++)
+        if (is_same(m->macro[i].name, word))
+            return &m->macro[i];
+    return NULL;
 }
 
 static void read_items(struct vt_span s, struct facts *f)
 {
     struct vt_items w;
     struct vt_item i;
+    struct macros macros;
+    read_macros(s, &macros);
     vt_items_of(s, &w);
-    for (int n_looked_up = 0; vt_items_next(&w, &i);) {
+    while (vt_items_next(&w, &i)) {
         bool is_bare = (i.parts & VT_ITEM_FUNCTION) && !i.head.p, is_loose = i.parts & VT_ITEM_INVOCATION;
-        bool is_macro = (is_bare || is_loose) && n_looked_up < MAX_LOOPS && vt_defines_macro(s, i.first);
-        n_looked_up += is_bare || is_loose;
-        if (is_macro && is_loop(s, i.first))
+        const struct macro *macro = is_bare || is_loose ? find_macro(&macros, i.first) : NULL;
+        if (macro && macro->is_loop)
             i.parts = (i.parts & ~(unsigned)(VT_ITEM_FUNCTION | VT_ITEM_INVOCATION)) | VT_ITEM_STATEMENT;
-        else if (is_loose && !is_macro)
+        else if (is_loose && !macro)
             i.parts |= VT_ITEM_STATEMENT;
         f->has_block |= (i.parts & VT_ITEM_FUNCTION) != 0;
-        f->has_invocation |= is_macro && (i.parts & VT_ITEM_INVOCATION) != 0;
+        f->has_invocation |= macro && (i.parts & VT_ITEM_INVOCATION) != 0;
         f->has_statement |= (i.parts & VT_ITEM_STATEMENT) != 0;
         f->has_unclear |= (i.parts & (VT_ITEM_UNCLEAR | VT_ITEM_INVOCATION)) != 0;
         f->is_cut |= (i.parts & VT_ITEM_CUT) != 0;

@@ -94,6 +94,7 @@ vt_status vt_probe_task(const char *tier, vt_task *t, vt_protocol protocol, vt_l
     const struct vt_tier_opts o = {NULL, lease, allow_unsafe};
     memset(out, 0, sizeof *out);
     VT_TRY(vt_tier_find(vt_tiers, tier, &b.ops, err));
+    VT_TRY(vt_tier_takes(b.ops, t, err));
     vt_status s = bench_open(&b, &o, t, protocol, err);
     for (int which = 0; which < VT_N_REFERENCES && s == VT_OK; which++)
         if (b.subject->reference[which].c)

@@ -3,6 +3,7 @@
  * record.c: an outcome as the JSON object of one line of evals.jsonl. Every raw trial is kept, disturbed ones marked.
  * The tier's part comes last: fields of its own, then its words among the flags and details of a failing call.
  */
+#include "eval/eval.h"
 #include "eval/verdict.h"
 #include <math.h>
 #include <string.h>
@@ -88,7 +89,7 @@ static void put_trials(vt_json *j, const struct vt_outcome *o)
 {
     const struct vt_trials *t = &o->trials;
     vt_json *a = vt_json_array(), *b = vt_json_array(), *bad = vt_json_array(), *first = vt_json_array(),
-            *sets = vt_json_array();
+            *sets = vt_json_array(), *stored = vt_json_array();
     for (int i = 0; i < t->n; i++) {
         vt_json_push(b, vt_json_new_num((double)t->pair[i].b_ns / 1e3));
         vt_json_push(a, vt_json_new_num((double)t->pair[i].a_ns / 1e3));
@@ -96,12 +97,15 @@ static void put_trials(vt_json *j, const struct vt_outcome *o)
         vt_json_push(sets, vt_json_new_num(t->pair[i].set));
         if (t->pair[i].is_disturbed)
             vt_json_push(bad, vt_json_new_num(i));
+        if (t->pair[i].is_stored)
+            vt_json_push(stored, vt_json_new_num(i));
     }
     vt_json_put(j, "trials", b);
     vt_json_put(j, "ref_trials", a);
     vt_json_put(j, "ref_first", first);
     vt_json_put(j, "trial_sets", sets);
     vt_json_put(j, "disturbed", bad);
+    vt_json_put(j, "ref_stored", stored); /* pairs whose ref_trials are kept times, scaled by the last run before */
     vt_json_put_str(j, "statistic",
                     t->by_middle ? "ABBA pairs: log(reference / candidate), the middle of fastest runs, pairs and ranks"
                                  : "ABBA pairs: median over input sets of log(fastest reference / fastest candidate)");
@@ -190,4 +194,31 @@ vt_status vt_record_write(const struct vt_outcome *o, const struct vt_subject_na
     if (s != VT_OK)
         vt_buf_free(out);
     return s;
+}
+
+vt_status vt_record_verdict(const vt_json *record, vt_verdict *out, vt_err *err)
+{
+    const char *status = vt_json_str(vt_json_get(record, "status"), "");
+    int s = VT_MALFORMED;
+    while (s <= VT_FLAGGED && strcmp(status, vt_verdict_status_name((vt_verdict_status)s)) != 0)
+        s++;
+    if (s > VT_FLAGGED)
+        return vt_fail(err, VT_EFORMAT, "the record of a verdict has the status '%.40s'", status);
+    *out = (vt_verdict){
+        .status = (vt_verdict_status)s,
+        .correct = vt_json_bool(vt_json_get(record, "correct"), false),
+        .is_copy = vt_json_bool(vt_json_get(record, "is_copy"), false),
+        .cached = vt_json_bool(vt_json_get(record, "cached"), false),
+        .is_sure = vt_json_bool(vt_json_get(record, "sure"), false),
+        .speedup = vt_json_num(vt_json_get(record, "speedup"), 0),
+        .speedup_measured = vt_json_num(vt_json_get(record, "speedup_measured"), 0),
+        .speedup_lo = vt_json_num(vt_json_get(record, "speedup_lo"), 0),
+        .speedup_hi = vt_json_num(vt_json_get(record, "speedup_hi"), 0),
+        .speedup_tuned = vt_json_num(vt_json_get(record, "speedup_tuned"), 0),
+        .runtime_us = vt_json_num(vt_json_get(record, "runtime_us"), 0),
+        .baseline_us = vt_json_num(vt_json_get(record, "ref_us"), 0),
+        .worst = vt_json_num(vt_json_get(record, "worst"), 0),
+        .roofline = vt_json_num(vt_json_get(record, "roofline"), 0),
+    };
+    return VT_OK;
 }

@@ -33,7 +33,7 @@ static const struct cost small = {0.34, 0.34}, whole = {1.0, 1.0}, large = {1.6,
 struct drawer {
     const vt_task *t;
     struct vt_stream random;
-    int32_t low[VT_TASK_MAX_SIZES];
+    int32_t low[VT_TASK_MAX_SIZES], own[VT_TASK_MAX_SIZES]; /* own: the scale's */
     double bytes, flops;
     char (*out)[VT_SCALE_SIZE];
     size_t n;
@@ -57,7 +57,7 @@ static bool is_allowed(const struct drawer *d, const int32_t *v, struct cost mos
 static bool put(const struct drawer *d, int32_t *v, size_t j, int64_t x, struct cost most)
 {
     int32_t old = v[j];
-    if (x < 1 || x > INT32_MAX)
+    if (x < 0 || x > INT32_MAX)
         return false;
     v[j] = (int32_t)x;
     if (is_allowed(d, v, most))
@@ -101,7 +101,8 @@ static void find_low(struct drawer *d, const int32_t *from)
     memcpy(d->low, from, sizeof d->low);
     for (int pass = 0; pass < 3; pass++)
         for (size_t j = 0; j < d->t->n_sizes; j++)
-            for (int64_t x = d->t->range[j].lo, end = x + LOWERING; x < d->low[j] && x < end; x++)
+            for (int64_t x = d->t->range[j].lo > 0 ? d->t->range[j].lo : 1, end = x + LOWERING;
+                 x < d->low[j] && x < end; x++)
                 if (put(d, d->low, j, x, whole))
                     break;
 }
@@ -168,6 +169,22 @@ static bool set(struct drawer *d, int32_t *v, size_t j, pick_fn *pick, struct co
     return false;
 }
 
+/* Nothing to do, by each size that may be 0, and by all. */
+static void draw_nothing(struct drawer *d)
+{
+    int32_t all[VT_TASK_MAX_SIZES];
+    memcpy(all, d->low, sizeof all);
+    for (size_t j = 0; j < d->t->n_sizes; j++) {
+        int32_t v[VT_TASK_MAX_SIZES];
+        memcpy(v, d->low, sizeof v);
+        if (put(d, v, j, 0, whole))
+            (void)keep(d, v);
+        (void)put(d, all, j, 0, whole);
+    }
+    if (d->t->n_sizes > 1)
+        (void)keep(d, all);
+}
+
 static void draw_tiny(struct drawer *d, int step)
 {
     int32_t v[VT_TASK_MAX_SIZES];
@@ -197,7 +214,7 @@ static void draw_kind(struct drawer *d, pick_fn *pick, pick_fn *otherwise, struc
     }
 }
 
-/* One size as large as it may be while the others are low. */
+/* One size as large as it may be while the others are low; beyond the scale's own where that is allowed. */
 static void draw_large(struct drawer *d, size_t j)
 {
     int32_t v[VT_TASK_MAX_SIZES];
@@ -212,8 +229,9 @@ static void draw_large(struct drawer *d, size_t j)
             to = x - 1;
     }
     v[j] = (int32_t)from;
+    int64_t width = from > d->own[j] && from - d->own[j] < from / 4 ? from - d->own[j] : from / 4 + 1;
     for (int k = 0; k < TRIES; k++)
-        if (put(d, v, j, from - below(d, from / 4 + 1), large) && keep(d, v))
+        if (put(d, v, j, from - below(d, width), large) && keep(d, v))
             return;
 }
 
@@ -262,11 +280,13 @@ size_t vt_sizes_draw(const vt_task *t, const char *scale, bool all_residues, uin
     if (!varies || vt_task_layout(t, scale, &l, NULL) != VT_OK)
         return 0;
     vt_stream_init(&d.random, vt_seed_mix(vt_seed_str(key, t->digest), 0x512e5));
+    memcpy(d.own, l.size, sizeof d.own);
     d.bytes = (double)l.total_bytes;
     d.flops = (double)l.flops;
     if (!is_allowed(&d, l.size, whole))
         return 0;
     find_low(&d, l.size);
+    draw_nothing(&d);
     int shift = (int)below(&d, 3);
     for (int k = 0; k < 3; k++)
         draw_tiny(&d, shift + k);

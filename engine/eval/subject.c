@@ -100,15 +100,18 @@ static vt_status refuse_reference(const struct vt_subject *x, int which, const s
 }
 
 /* An honest kernel may round twice as unluckily as the task's own text. On a contaminated or drawn set where that text
- * uses more than half of its bound, or is a little outside, the bound is no measure: the set is left out. So is one
- * beyond ordinary numbers where the function has no finite value, or its text, not written for such, another. */
+ * uses more than half of its bound, or is a little outside, the bound is no measure: the set is left out. So is any but
+ * a timed one of a user's function, whose distributions nobody chose for it (a division of equal numbers errs the same
+ * way every time), and one beyond ordinary numbers where the function has no finite value, or its text, not written for
+ * such numbers, another. */
 static const double most_of_bound = 0.5, least_wrong = 8;
 
 static bool is_unfit(const struct vt_subject *x, const struct vt_check *c)
 {
     size_t first = x->pool.n_timed, spiced = first + x->pool.n_spiced;
     bool is_beyond = x->pool.set[c->set].spice >= VT_SPICE_HUGE;
-    bool may_be = is_beyond || c->set >= x->pool.first_drawn || (c->set >= first && c->set < spiced);
+    bool may_be = is_beyond || c->set >= x->pool.first_drawn || (c->set >= first && c->set < spiced) ||
+                  (vt_task_unit(x->task) && c->set >= first);
     bool is_near = c->end == VT_CHECK_WRONG && c->n_unwritten == 0 && c->compare.worst < least_wrong;
     if (is_beyond && (c->compare.is_beyond || (c->end == VT_CHECK_WRONG && c->n_unwritten == 0)))
         return true;

@@ -9,6 +9,7 @@
 #ifndef VT_EVAL_SUBJECT_H
 #define VT_EVAL_SUBJECT_H
 
+#include "eval/estimate.h"
 #include "eval/tier.h"
 #include <pthread.h>
 
@@ -21,7 +22,8 @@ struct vt_subject {
         struct vt_candidate *c; /* NULL: the task has none */
         char artefact[VT_SHA256_HEX];
     } reference[VT_N_REFERENCES];
-    uint64_t baseline_ns;                 /* least of its checks: an upper estimate for deadlines */
+    uint64_t baseline_ns;                               /* least of its checks: an upper estimate for deadlines */
+    uint64_t known_ns[VT_MAX_LANES][VT_MAX_TIMED_SETS]; /* the baseline's fastest runs, where the tier stores them */
     double tuned_log_ratio[VT_MAX_LANES]; /* log(baseline / tuned), of each lane's thread; NAN until measured */
     /* owned by the cache */
     vt_task *task;

@@ -21,12 +21,14 @@
 
 enum { MAX_TASK_BYTES = 1 << 20, MAX_NAME = 64, MAX_ALIGN = 4096 };
 
-static const char *const task_keys[] = {"arrays",     "atol",   "blind", "body",    "bytes",   "cuda",
-                                        "cuda_tuned", "family", "flops", "helpers", "id",      "k",
-                                        "level",      "name",   "range", "rtol",    "scalars", "size_order",
-                                        "sizes",      "title",  "tuned", "unit",    "where",   NULL};
+static const char *const task_keys[] = {"arrays", "atol",  "blind",   "body",       "bytes", "cuda",  "cuda_tuned",
+                                        "family", "flops", "helpers", "id",         "k",     "level", "name",
+                                        "range",  "rtol",  "scalars", "size_order", "sizes", "title", "torch",
+                                        "tuned",  "unit",  "where",   NULL};
+/* Of a KernelBench problem file: nothing of it is known before Python has read it. */
+static const char *const torch_keys[] = {"family", "id", "level", "name", "title", "torch", NULL};
 static const char *const array_keys[] = {"align", "block", "compare", "dist", "dtype", "fan_in", "keep",
-                                         "max",   "name",  "range",   "role", "shape", NULL};
+                                         "max",   "name",  "range",   "role", "shape", "value",  NULL};
 static const char *const unit_keys[] = {"after", "arguments", "before", "cflags", "declaration",
                                         "entry", "head",      "result", "truth",  NULL};
 static const char *const unit_truth_names[] = {"text", "spread", NULL};
@@ -192,6 +194,7 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
     VT_TRY(optional_str(o, "fan_in", what, &rules->fan_in, err));
     VT_TRY(optional_str(o, "max", what, &rules->max, err));
     VT_TRY(parse_range(o, what, a, rules, err));
+    rules->value = vt_json_num(vt_json_get(o, "value"), NAN);
     VT_TRY(parse_align(o, what, a->dtype, rules, err));
     if (a->n_dims == 0)
         return vt_fail(err, VT_EFORMAT, "%s needs a \"shape\", a list of 1 to %d size expressions", what,
@@ -204,12 +207,12 @@ static vt_status parse_array(struct vt_task *t, const vt_json *o, vt_err *err)
         if (!vt_dist_find(a->dist[i], a->dtype))
             return vt_fail(err, VT_EFORMAT, "%s: there is no distribution \"%.40s\" for %s", what, a->dist[i],
                            vt_task_dtype_name(a->dtype));
-        bool is_of_range = strcmp(a->dist[i], "span") == 0 || strcmp(a->dist[i], "ends") == 0;
-        if ((is_of_range || strcmp(a->dist[i], "sparse") == 0) && !rules->has_range)
-            return vt_fail(err, VT_EFORMAT, "%s: \"%s\" needs \"range\"", what, a->dist[i]);
         if ((strcmp(a->dist[i], "labels") == 0 && !rules->max) ||
-            (strcmp(a->dist[i], "kaiming") == 0 && !rules->fan_in))
-            return vt_fail(err, VT_EFORMAT, "%s: \"labels\" needs \"max\" and \"kaiming\" needs \"fan_in\"", what);
+            (strcmp(a->dist[i], "kaiming") == 0 && !rules->fan_in) ||
+            (strcmp(a->dist[i], "value") == 0 && !isfinite(rules->value)))
+            return vt_fail(err, VT_EFORMAT,
+                           "%s: \"labels\" needs \"max\", \"kaiming\" needs \"fan_in\" and \"value\" needs \"value\"",
+                           what);
     }
     t->n_arrays++;
     return VT_OK;
@@ -236,7 +239,7 @@ static vt_status parse_scalar(struct vt_task *t, const vt_json *o, vt_err *err)
 /* Options of the compiler that say how code is made, none that names files or programs. */
 static bool is_code_flag(const char *s)
 {
-    static const char *const begins[] = {"-O", "-f", "-m", "-D", "-U", "-std=", "-g", "-W", "-w", NULL};
+    static const char *const begins[] = {"-O", "-f", "-m", "-D", "-U", "-std=", "-ansi", "-g", "-W", "-w", NULL};
     static const char *const refused[] = {"-fplugin", "-fdump",      "-fprofile", "-fsanitize", "-fauto",   "-fopenmp",
                                           "-flto",    "-Wl,",        "-Wa,",      "-Wp,",       "-W@",      "-wrapper",
                                           "-fuse",    "-fcallgraph", "-fopt",     "-fsave",     "-frandom", NULL};
@@ -360,9 +363,11 @@ static vt_status parse_size_ranges(struct vt_task *t, const vt_json *doc, vt_err
         if (i == t->n_sizes)
             return vt_fail(err, VT_EFORMAT, "the task's \"range\" names \"%.40s\", which is no size of it",
                            vt_json_key(r));
-        if (vt_json_count(r) != 2 || !(lo >= 1) || !(hi >= lo) || hi > INT32_MAX || lo != floor(lo) || hi != floor(hi))
-            return vt_fail(err, VT_EFORMAT, "the range of size \"%s\" is [lo, hi], integers from 1 to 2147483647",
-                           vt_json_key(r));
+        const int least = vt_json_get(doc, "unit") ? 0 : 1; /* people call functions with n = 0 */
+        if (vt_json_count(r) != 2 || !(lo >= least) || !(hi >= lo) || hi > INT32_MAX || lo != floor(lo) ||
+            hi != floor(hi))
+            return vt_fail(err, VT_EFORMAT, "the range of size \"%s\" is [lo, hi], integers from %d to 2147483647",
+                           vt_json_key(r), least);
         t->range[i] = (struct vt_task_range){(int32_t)lo, (int32_t)hi};
     }
     return VT_OK;
@@ -455,6 +460,15 @@ static vt_status parse_lists(struct vt_task *t, const vt_json *doc, vt_err *err)
     return VT_OK;
 }
 
+/* One scale, without sizes: the file's own. */
+static vt_status be_problem_file(struct vt_task *t, vt_err *err)
+{
+    t->body = "";
+    t->bytes = t->flops = "0";
+    t->scale[t->n_scales++].name = "full";
+    return only_keys(t->doc, torch_keys, "a problem file's task", err);
+}
+
 static vt_status parse_fields(struct vt_task *t, vt_err *err)
 {
     const vt_json *doc = t->doc;
@@ -474,6 +488,9 @@ static vt_status parse_fields(struct vt_task *t, vt_err *err)
     t->helpers = "";
     VT_TRY(vt_json_need_str(doc, "title", "the task", &t->title, err));
     VT_TRY(vt_json_need_str(doc, "family", "the task", &t->family, err));
+    VT_TRY(optional_str(doc, "torch", "the task", &t->torch, err));
+    if (t->torch)
+        return be_problem_file(t, err);
     VT_TRY(vt_json_need_str(doc, "body", "the task", &t->body, err));
     VT_TRY(vt_json_need_str(doc, "bytes", "the task", &t->bytes, err));
     VT_TRY(vt_json_need_str(doc, "flops", "the task", &t->flops, err));

@@ -23,6 +23,7 @@ struct vt_array_rules {
     enum vt_keep keep;
     bool has_range;
     double lo, hi; /* of integers: both included */
+    double value;  /* of the distribution "value" */
     size_t align; /* bytes that the array's start is promised to be a multiple of; the element's size when no more is */
 };
 
@@ -49,6 +50,7 @@ struct vt_task {
     int id, level;
     const char *name, *title, *family, *body, *tuned, *helpers, *bytes, *flops;
     const char *cuda, *cuda_tuned; /* NULL = none */
+    const char *torch;             /* NULL = it is no KernelBench problem file */
     double rtol, atol, k;
     bool has_unit;
     struct vt_task_unit unit;

@@ -131,6 +131,11 @@ const char *vt_task_cuda(const vt_task *t)
     return t->cuda;
 }
 
+const char *vt_task_torch(const vt_task *t)
+{
+    return t->torch;
+}
+
 const char *vt_task_cuda_tuned(const vt_task *t)
 {
     return t->cuda_tuned;
@@ -225,8 +230,8 @@ static bool read_written(const vt_task *t, const char *text, int32_t *size)
     const char *p = text;
     for (size_t i = 0; i < t->n_sizes; i++) {
         char *end;
-        long v = p[0] && p[1] >= '1' && p[1] <= '9' ? strtol(p + 1, &end, 10) : 0;
-        if (*p != (i ? ',' : VT_SCALE_WRITTEN) || v < 1 || v > INT32_MAX)
+        long v = p[0] && p[1] >= '0' && p[1] <= '9' ? strtol(p + 1, &end, 10) : -1;
+        if (*p != (i ? ',' : VT_SCALE_WRITTEN) || v < t->range[i].lo || v > INT32_MAX)
             return false;
         size[i] = (int32_t)v;
         p = end;
@@ -297,8 +302,8 @@ static vt_status layout_array(const vt_task *t, size_t i, const struct vt_expr_n
     l->n_elem = 1;
     for (int d = 0; d < a->n_dims; d++) {
         VT_TRY(vt_expr_eval(a->shape[d], size, t->n_sizes, &l->shape[d], err));
-        if (l->shape[d] <= 0)
-            return vt_fail(err, VT_EFORMAT, "array \"%s\": dimension %d is 0", a->name, d);
+        if (l->shape[d] < 0 || (l->shape[d] == 0 && !t->has_unit))
+            return vt_fail(err, VT_EFORMAT, "array \"%s\": dimension %d is %lld", a->name, d, (long long)l->shape[d]);
         if (__builtin_mul_overflow(l->n_elem, l->shape[d], &l->n_elem))
             return vt_fail(err, VT_ELIMIT, "array \"%s\" is too large", a->name);
     }
@@ -307,6 +312,14 @@ static vt_status layout_array(const vt_task *t, size_t i, const struct vt_expr_n
     l->row = l->block = l->shape[a->n_dims - 1];
     if (t->rules[i].block)
         VT_TRY(vt_expr_eval(t->rules[i].block, size, t->n_sizes, &l->block, err));
+    if (l->n_elem == 0)
+        l->row = l->block = 1;
+    if (t->rules[i].max && l->n_elem > 0) {
+        int64_t max;
+        VT_TRY(vt_expr_eval(t->rules[i].max, size, t->n_sizes, &max, err));
+        if (max < 1)
+            return vt_fail(err, VT_EFORMAT, "array \"%s\": no index lies below %lld", a->name, (long long)max);
+    }
     if (l->block <= 0 || l->n_elem % l->block != 0)
         return vt_fail(err, VT_EFORMAT, "array \"%s\": its block does not divide it", a->name);
     return VT_OK;

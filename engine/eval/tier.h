@@ -71,6 +71,8 @@ struct vt_tier_caps {
      * drawn sizes are asked for. */
     size_t max_series;
     unsigned n_placements; /* of code and stack, that a call can ask for; 0 = 1 */
+    bool stores_baseline;  /* its times are kept from one candidate to the next: timing.h, known_ns */
+    bool scatters;         /* its run times, to both sides: small differences take more pairs */
 };
 
 /* Where a station stands. */
@@ -209,5 +211,8 @@ extern const struct vt_tier_ops *const vt_tiers[];
 /* NULL name = the first of the table. EUNSUPPORTED names what there is. */
 vt_status vt_tier_find(const struct vt_tier_ops *const *table, const char *name, const struct vt_tier_ops **out,
                        vt_err *err) VT_MUST_USE;
+
+/* EUNSUPPORTED: this tier judges no such tasks. */
+vt_status vt_tier_takes(const struct vt_tier_ops *ops, const vt_task *t, vt_err *err) VT_MUST_USE;
 
 #endif

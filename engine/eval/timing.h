@@ -26,6 +26,11 @@ struct vt_timing_opts {
     uint64_t seed;
     int min_pairs, max_pairs;
     double precision; /* see vt_trials_settle */
+    /* A baseline may be far slower than the candidates. Its fastest runs, a set each (0 = none yet), are kept by the
+     * caller from one timing to the next; NULL: it runs in every pair. */
+    uint64_t *known_ns;
+    double close;     /* |log(a/b)| below which it runs in every pair all the same, */
+    int min_close;    /* and of which there are so many at least */
     double budget_ms; /* of clocked, undisturbed time; on a busy machine the wall time may be three times that */
 };
 /* When a call of the candidate fails, *failed is set and *failure says how; the reference's failure is EINTERNAL, or

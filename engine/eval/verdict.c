@@ -78,9 +78,9 @@ static void say_wrong(struct vt_say *t, const struct vt_outcome *o, const struct
                "The output differs by rounding beyond the bound, by at most %.2g bounds: ", fmax(c->worst, o->worst));
     else
         vt_say(t, "The output is wrong: ");
-    vt_say(t, "%" PRId64 " of %" PRId64 " elements are outside the error bound (inputs %s%s%s%s).", c->n_wrong,
-           c->n_checked, o->failure_inputs, is_elsewhere ? ", other sizes: " : "", is_elsewhere ? sizes : "",
-           o->failure.nth > 1 ? ", not the first call of its process" : "");
+    vt_say(t, "%" PRId64 " of %" PRId64 " elements are outside the error bound (%s%s%s%s%s).", c->n_wrong, c->n_checked,
+           o->failure_inputs[0] ? "inputs " : "drawn inputs", o->failure_inputs, is_elsewhere ? ", other sizes: " : "",
+           is_elsewhere ? sizes : "", o->failure.nth > 1 ? ", not the first call of its process" : "");
     if (o->failure.n_unwritten > 0)
         vt_say(t, " %" PRId64 " elements were never written.", o->failure.n_unwritten);
     else if (c->n_nan > 0)
@@ -132,7 +132,8 @@ static void say_speed(struct vt_say *t, const struct vt_outcome *o)
                v.speedup_measured, v.speedup_lo, v.speedup_hi, v.runtime_us, v.baseline_us);
     if (o->unsure && !o->is_copy)
         vt_say(t, " It is not faster for sure: %s.", o->unsure);
-    vt_say(t, " It runs at %.0f %% of the memory roofline.", 100 * v.roofline);
+    if (o->floor_ns > 0)
+        vt_say(t, " It runs at %.0f %% of the memory roofline.", 100 * v.roofline);
     if (o->status == VT_FLAGGED && o->trials.b_us * 1e3 < o->floor_ns)
         vt_say(t,
                " That is faster than this machine can move the data the task needs, twice: the time is not believed.");
@@ -160,6 +161,8 @@ void vt_feedback_write(const struct vt_outcome *o, const struct vt_subject_names
         break;
     case VT_WRONG_OUTPUT:
         say_wrong(out, o, n);
+        if (!o->failure.compare.n_diffs) /* where they have no array of the task, the tier has words for them */
+            n->ops->explain(n->candidate, n->task, o->status, &o->failure, out);
         if (o->flags & VT_FLAG_UNDEFINED)
             vt_say(out, "%s", undefined);
         break;

@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/nearest.h"
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,9 +101,18 @@ static vt_status read_protocol(struct vt_farm_request *r, const vt_json *j, vt_e
     return VT_OK;
 }
 
-enum member { ID, TASK, CODE, ANSWER, PROTOCOL, TIER, SCALE, TIMING, FRESH, N_MEMBERS };
-static const char *const names[N_MEMBERS] = {"id",   "task",  "code",   "answer", "protocol",
-                                             "tier", "scale", "timing", "fresh"};
+static vt_status read_replicate(struct vt_farm_request *r, const vt_json *j, vt_err *err)
+{
+    double v = vt_json_num(j, NAN);
+    if (!vt_json_is_number(j) || v != floor(v) || v < 0 || v > INT_MAX)
+        return vt_fail(err, VT_EINVAL, "\"replicate\" must be a whole number from 0");
+    r->replicate = (int)v;
+    return VT_OK;
+}
+
+enum member { ID, TASK, CODE, ANSWER, PROTOCOL, TIER, SCALE, TIMING, FRESH, REPLICATE, CONFIRMS, N_MEMBERS };
+static const char *const names[N_MEMBERS] = {"id",    "task",   "code",  "answer",    "protocol", "tier",
+                                             "scale", "timing", "fresh", "replicate", "confirms"};
 
 static vt_status read_member(struct vt_farm_request *r, enum member m, const vt_json *j, vt_err *err)
 {
@@ -127,6 +137,10 @@ static vt_status read_member(struct vt_farm_request *r, enum member m, const vt_
         return VT_OK;
     case FRESH:
         return read_bool(names[m], j, &r->is_fresh, err);
+    case REPLICATE:
+        return read_replicate(r, j, err);
+    case CONFIRMS:
+        return read_text(names[m], j, &r->confirms, err);
     default:
         return VT_OK; /* the id is read first */
     }
@@ -254,6 +268,7 @@ void vt_farm_request_free(struct vt_farm_request *r)
     free(r->code);
     free(r->tier);
     free(r->scale);
+    free(r->confirms);
     *r = (struct vt_farm_request){0};
 }
 
@@ -267,5 +282,47 @@ void vt_farm_request_fill(const struct vt_farm_request *r, vt_task *task, struct
                                     .tier = r->tier,
                                     .scale = r->scale,
                                     .fresh = r->is_fresh,
-                                    .skip_timing = r->skip_timing};
+                                    .skip_timing = r->skip_timing,
+                                    .replicate = r->replicate,
+                                    .confirms = r->confirms};
+}
+
+vt_status vt_farm_request_write(const struct vt_eval_request *r, struct vt_buf *out, vt_err *err)
+{
+    vt_buf_printf(out, "{\"task\":%s,\"%s\":", vt_task_json(r->task), r->extract ? "answer" : "code");
+    vt_json_write_string(out, r->code, r->code_len);
+    vt_buf_printf(out, ",\"protocol\":\"%s\"", r->protocol == VT_PROTOCOL_FULL ? "full" : "fast");
+    const char *const texts[][2] = {{"tier", r->tier}, {"scale", r->scale}, {"confirms", r->confirms}};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i][1]) {
+            vt_buf_printf(out, ",\"%s\":", texts[i][0]);
+            vt_json_write_string(out, texts[i][1], strlen(texts[i][1]));
+        }
+    if (r->replicate)
+        vt_buf_printf(out, ",\"replicate\":%d", r->replicate);
+    if (r->skip_timing)
+        vt_buf_puts(out, ",\"timing\":false");
+    if (r->fresh)
+        vt_buf_puts(out, ",\"fresh\":true");
+    vt_buf_putc(out, '}');
+    return vt_buf_check(out, "a request", err);
+}
+
+vt_status vt_farm_request_copy(const struct vt_eval_request *r, struct vt_farm_request *out, vt_err *err)
+{
+    *out = (struct vt_farm_request){.parsed = vt_task_ref(r->task),
+                                    .code = vt_strndup(r->code, r->code_len),
+                                    .code_len = r->code_len,
+                                    .is_answer = r->extract,
+                                    .is_fresh = r->fresh,
+                                    .skip_timing = r->skip_timing,
+                                    .replicate = r->replicate,
+                                    .protocol = r->protocol};
+    VT_TRY(out->code ? VT_OK : vt_fail(err, VT_ENOMEM, "no memory for a request"));
+    const char *const texts[] = {r->tier, r->scale, r->confirms};
+    char **const to[] = {&out->tier, &out->scale, &out->confirms};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        if (texts[i])
+            VT_TRY(copy(texts[i], to[i], err));
+    return VT_OK;
 }

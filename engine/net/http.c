@@ -16,9 +16,10 @@
 #include <sys/random.h>
 
 enum { MAX_HEAD = 64 << 10, MAX_KEPT_CONNECTIONS = 4096 };
-#define DEFAULT_MAX_ANSWER ((size_t)256 << 20)
+#define DEFAULT_MAX_ANSWER ((size_t)1 << 20)
+#define MAX_REFUSAL ((size_t)64 << 10)
 #define USER_AGENT "vegttt/" VEGTTT_VERSION
-static const double connect_s = 15, default_silence_s = 60, first_wait_s = 0.5, most_wait_s = 10;
+static const double connect_s = 15, default_silence_s = 60, first_wait_s = 0.5, most_wait_s = 10, most_asked_s = 600;
 
 static int read_finished(void *arg);
 
@@ -78,6 +79,7 @@ static void free_call(vt_http_call *c)
     vt_buf_free(&c->head);
     free(c->r.body);
     free(c->url);
+    free(c->shown);
     free(c->what);
     free(c);
 }
@@ -152,22 +154,29 @@ void vt_http_free(vt_http *h)
 
 /* --- an attempt --- */
 
-static bool is_success(CURL *easy)
+static int status_of(CURL *easy)
 {
     long status = 0;
 
     curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status);
-    return status / 100 == 2;
+    return (int)status;
+}
+
+static bool is_success(CURL *easy)
+{
+    return status_of(easy) / 100 == 2;
 }
 
 static size_t take_body(char *bytes, size_t size, size_t n, void *arg)
 {
     vt_http_call *c = arg;
 
-    if (c->r.on_data && is_success(c->easy)) {
-        c->r.on_data(c->r.arg, bytes, size * n);
-        return size * n;
-    }
+    const bool is_good = is_success(c->easy);
+
+    if (c->r.on_data && is_good)
+        return c->r.on_data(c->r.arg, status_of(c->easy), bytes, size * n) ? size * n : 0;
+    if (!is_good && c->body.len + size * n > (c->body.max < MAX_REFUSAL ? c->body.max : MAX_REFUSAL))
+        return size * n; /* enough was said */
     vt_buf_add(&c->body, bytes, size * n);
     return c->body.status == VT_OK ? size * n : 0;
 }
@@ -201,7 +210,7 @@ static void set_transfer(vt_http_call *c)
     }
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, c->headers);
     curl_easy_setopt(e, CURLOPT_USERAGENT, USER_AGENT);
-    curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, "");
+    curl_easy_setopt(e, CURLOPT_ACCEPT_ENCODING, c->r.on_data ? NULL : "");
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
     curl_easy_setopt(e, CURLOPT_PIPEWAIT, 1L); /* on an HTTP/2 server: one connection for all */
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
@@ -238,8 +247,6 @@ static void start_attempt(vt_http_call *c)
     c->code = CURLE_OK;
     vt_buf_clear(&c->head);
     vt_buf_clear(&c->body);
-    if (c->r.on_data)
-        c->r.on_data(c->r.arg, NULL, 0);
     c->easy = h->n_idle > 0 ? h->idle[--h->n_idle] : curl_easy_init();
     if (c->easy) {
         curl_easy_reset(c->easy);
@@ -296,6 +303,7 @@ static void judge(vt_http_call *c)
     bool may_go_on;
     vt_err err;
 
+    vt_http_hide(c, c->r.is_credential && c->code == CURLE_OK && is_success(c->easy));
     vt_http_read_answer(c, &a);
     end_attempt(c);
     vt_http_trace(c, &a);
@@ -304,6 +312,7 @@ static void judge(vt_http_call *c)
     waited_s = vt_now_s() - c->began_s - c->paused_s;
     may_go_on = verdict == VT_HTTP_PAUSE || (verdict == VT_HTTP_AGAIN && waited_s + wait_s <= c->r.patience_s &&
                                              (c->r.max_attempts == 0 || c->attempt < c->r.max_attempts));
+    may_go_on = may_go_on && a.retry_after_s <= most_asked_s;
     if (may_go_on) {
         if (verdict == VT_HTTP_PAUSE)
             c->paused_s += wait_s;
@@ -364,10 +373,11 @@ vt_status vt_http_send(vt_http *h, const struct vt_http_request *r, vt_http_call
         c->http = h;
         c->r = *r;
         c->url = vt_strdup(r->url);
+        c->shown = vt_strndup(r->url, strcspn(r->url, "?"));
         c->what = vt_strdup(r->what);
         vt_buf_init(&c->body, r->max_answer ? r->max_answer : DEFAULT_MAX_ANSWER);
         vt_buf_init(&c->head, MAX_HEAD);
-        is_whole = c->url && c->what && add_header(c, "Expect:");
+        is_whole = c->url && c->shown && c->what && add_header(c, "Expect:");
         for (size_t i = 0; is_whole && r->headers && r->headers[i]; i++)
             is_whole = add_header(c, r->headers[i]);
     }

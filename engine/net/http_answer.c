@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * http_answer.c: reading what an attempt brought, and saying in one sentence what went wrong with a call. The sentence
- * names what was attempted, where, what the server said, and what to do; secrets that a server repeats are masked.
+ * names what was attempted, where, what the server said, and what to do. Secrets were masked in the answer before.
  */
 #include "base/alloc.h"
 #include "base/json.h"
@@ -18,11 +18,11 @@ enum { MAX_REASON = 300, MAX_PARSED_REASON = 64 << 10 };
 
 /* The value of a header, NULL = none; name in lower case. Header lines end in CRLF; the value of the last one of that
  * name counts. The line's end is replaced by NUL, which is where the next search goes on. */
-static const char *header_of(const vt_http_call *c, const char *name)
+const char *vt_http_header(const struct vt_http_answer *a, const char *name)
 {
     const size_t n = strlen(name);
     const char *found = NULL;
-    char *at = c->head.p, *end = c->head.p + c->head.len;
+    char *at = a->call->head.p, *end = at + a->call->head.len;
 
     while (at < end) {
         char *stop = at;
@@ -55,7 +55,7 @@ static double parse_wait(const char *text, double unit)
         return -1;
     v = strtod(text, &end);
     if (end != text && *end == '\0')
-        return isfinite(v) && v >= 0 ? v * unit : -1;
+        return isfinite(v) && v >= 0 ? fmin(v * unit, 1e9) : -1;
     if (unit == 1) {
         const time_t at = curl_getdate(text, NULL);
         const double left = at < 0 ? -1 : difftime(at, time(NULL));
@@ -87,24 +87,27 @@ static bool is_hopeless(CURLcode code)
 void vt_http_read_answer(vt_http_call *c, struct vt_http_answer *out)
 {
     const char *type, *again;
-    long status = 0, sent = 0;
+    long status = 0, sent = 0, n_connects = 0;
 
     if (c->easy) {
         curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
         curl_easy_getinfo(c->easy, CURLINFO_REQUEST_SIZE, &sent);
+        curl_easy_getinfo(c->easy, CURLINFO_NUM_CONNECTS, &n_connects);
     }
     *out = (struct vt_http_answer){.status = c->code == CURLE_OK ? (int)status : 0,
                                    .attempt = c->attempt,
                                    .body = c->body.p,
                                    .len = c->body.len,
+                                   .is_new_connection = n_connects > 0,
                                    .was_sent = sent > 0,
-                                   .is_hopeless = is_hopeless(c->code)};
-    type = header_of(c, "content-type");
+                                   .is_hopeless = is_hopeless(c->code),
+                                   .call = c};
+    type = vt_http_header(out, "content-type");
     out->content_type = type ? type : "";
-    out->retry_after_s = parse_wait(header_of(c, "retry-after-ms"), 1e-3);
+    out->retry_after_s = parse_wait(vt_http_header(out, "retry-after-ms"), 1e-3);
     if (out->retry_after_s < 0)
-        out->retry_after_s = parse_wait(header_of(c, "retry-after"), 1);
-    again = header_of(c, "x-should-retry");
+        out->retry_after_s = parse_wait(vt_http_header(out, "retry-after"), 1);
+    again = vt_http_header(out, "x-should-retry");
     out->should_retry = !again ? -1 : strcasecmp(again, "true") == 0 ? 1 : strcasecmp(again, "false") == 0 ? 0 : -1;
 }
 
@@ -204,14 +207,14 @@ static vt_status explain_silence(const vt_http_call *c, vt_err *err)
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:
         return vt_fail(err, VT_ENET, "%s: the host of %.200s was not found (%.160s%s): check the address", c->what,
-                       c->url, why, tries);
+                       c->shown, why, tries);
     case CURLE_COULDNT_CONNECT:
-        return vt_fail(err, VT_ENET, "%s: nobody answers at %.200s (%.160s%s): is the server running?", c->what, c->url,
-                       why, tries);
+        return vt_fail(err, VT_ENET, "%s: nobody answers at %.200s (%.160s%s): is the server running?", c->what,
+                       c->shown, why, tries);
     case CURLE_OPERATION_TIMEDOUT:
-        return vt_fail(err, VT_ETIMEOUT, "%s: no answer from %.200s in time (%.160s%s)", c->what, c->url, why, tries);
+        return vt_fail(err, VT_ETIMEOUT, "%s: no answer from %.200s in time (%.160s%s)", c->what, c->shown, why, tries);
     case CURLE_WRITE_ERROR:
-        return vt_fail(err, VT_ELIMIT, "%s: the answer of %.200s is larger than %zu bytes", c->what, c->url,
+        return vt_fail(err, VT_ELIMIT, "%s: the answer of %.200s is larger than %zu bytes", c->what, c->shown,
                        c->body.max);
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
@@ -219,11 +222,11 @@ static vt_status explain_silence(const vt_http_call *c, vt_err *err)
         return vt_fail(err, VT_ENET,
                        "%s: the certificate of %.200s is not trusted (%.160s): name the authority's file in "
                        "SSL_CERT_FILE",
-                       c->what, c->url, why);
+                       c->what, c->shown, why);
     case CURLE_OUT_OF_MEMORY:
         return vt_fail(err, VT_ENOMEM, "%s: out of memory for a transfer", c->what);
     default:
-        return vt_fail(err, VT_ENET, "%s: the connection to %.200s failed (%.160s%s)", c->what, c->url, why, tries);
+        return vt_fail(err, VT_ENET, "%s: the connection to %.200s failed (%.160s%s)", c->what, c->shown, why, tries);
     }
 }
 
@@ -240,17 +243,15 @@ vt_status vt_http_explain(const vt_http_call *c, const struct vt_http_answer *a,
 {
     char reason[MAX_REASON], tries[32] = "", advice[96] = "";
 
-    if (a->status == 0) {
-        explain_silence(c, err);
-        vt_http_mask(c->http, err->msg);
-        return err->code;
-    }
+    if (a->status == 0)
+        return explain_silence(c, err);
     read_reason(a, reason, sizeof reason);
-    vt_http_mask(c->http, reason);
     if (a->attempt > 1)
         snprintf(tries, sizeof tries, " after %d attempts", a->attempt);
     if ((a->status == 401 || a->status == 403) && c->http->key_env)
         snprintf(advice, sizeof advice, "; set %.40s to a key that it takes", c->http->key_env);
+    else if (a->retry_after_s >= 1)
+        snprintf(advice, sizeof advice, "; it asks for a pause of %.0f s", a->retry_after_s);
     return vt_fail(err, status_of(a->status), "%s: the server said %d, %s%s%s%s%s", c->what, a->status,
                    status_word(a->status), tries, reason[0] ? ": " : "", reason, advice);
 }

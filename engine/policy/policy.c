@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/limits.h"
 #include "policy/backends.h"
+#include "policy/hub.h"
 #include "policy/native.h"
 #include "policy/request.h"
 #include <ctype.h>
@@ -63,7 +64,7 @@ static vt_status backend_of(const char *spec, const struct vt_policy_backend **o
 {
     const size_t n = scheme_length(spec);
 
-    *out = n == 0 ? &vt_policy_native : NULL;
+    *out = n == 0 || vt_hub_is_name(spec) ? &vt_policy_native : NULL;
     pthread_mutex_lock(&added_mutex);
     for (int i = 0; i < MAX_ADDED && added[i] && !*out; i++)
         if (is_scheme(added[i]->scheme, spec, n))
@@ -75,7 +76,7 @@ static vt_status backend_of(const char *spec, const struct vt_policy_backend **o
     if (!*out)
         return vt_fail(err, VT_EINVAL,
                        "the model \"%s\" names no backend that vegttt knows: name %s, a .gguf file, a Hugging Face "
-                       "folder or openai:URL#MODEL (write ./%s for a file of that name)",
+                       "folder, hf:ORGANISATION/NAME or openai:URL#MODEL (write ./%s for a file of that name)",
                        spec, vt_model_default(), spec);
     return VT_OK;
 }
@@ -193,6 +194,17 @@ vt_status vt_policy_open(const char *spec, const struct vt_policy_opts *o, vt_po
         free(opening);
     }
     return status;
+}
+
+char *vt_policy_leave(void)
+{
+    struct vt_buf said;
+
+    vt_buf_init(&said, 1 << 16);
+    for (size_t i = 0; vt_policy_served[i]; i++)
+        if (vt_policy_served[i]->leave)
+            vt_policy_served[i]->leave(&said);
+    return vt_buf_take(&said, NULL);
 }
 
 const struct vt_policy_caps *vt_policy_caps(const vt_policy *p)

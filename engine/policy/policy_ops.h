@@ -15,6 +15,7 @@
 #ifndef VT_POLICY_POLICY_OPS_H
 #define VT_POLICY_POLICY_OPS_H
 
+#include "base/buf.h"
 #include <pthread.h>
 #include <vegttt/policy.h>
 
@@ -94,6 +95,9 @@ struct vt_policy_backend {
     vt_status (*open)(vt_policy *p, vt_request *r, vt_err *err);
     /* No request, weights' or forward's state is left. Also called after a failed open: state may be NULL. */
     void (*close)(vt_policy *p);
+    /* The process is about to end without closing anything: tells servers to stop what they would go on with, which
+     * takes a second or so, and appends what could not be stopped. NULL = there is nothing of the kind. */
+    void (*leave)(struct vt_buf *said);
 
     vt_status (*encode)(vt_policy *p, const char *text, size_t len, bool special, int32_t **ids, size_t *n,
                         vt_err *err);

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/fs.h"
+#include "base/sha256.h"
 #include "model/tokenizer_files.h"
 #include <stdlib.h>
 #include <string.h>
@@ -103,6 +104,24 @@ void vt_policy_text_close(struct vt_policy_text *t)
     vt_ckpt_free(t->owned_ckpt);
     vt_tokenizer_free(t->owned_tokenizer);
     *t = (struct vt_policy_text){0};
+}
+
+/* A GGUF's own digest covers these; a folder has them in files beside the tensors, a server's model here only. */
+void vt_policy_text_digest(const vt_tokenizer *t, char out[65])
+{
+    struct vt_sha256 h;
+    size_t n_ends = 0;
+
+    vt_sha256_init(&h);
+    for (int32_t id = 0; t && id < vt_tokenizer_size(t); id++) {
+        size_t len = 0;
+        const char *bytes = vt_tokenizer_bytes(t, id, &len);
+        vt_hash_field(&h, vt_tokenizer_is_control(t, id) ? "control" : "token", bytes ? bytes : "", bytes ? len : 0);
+    }
+    const int32_t *ends = t ? vt_tokenizer_ends(t, &n_ends) : NULL;
+    for (size_t i = 0; i < n_ends; i++)
+        vt_hash_u64(&h, "end", (uint64_t)ends[i]);
+    vt_sha256_hex(&h, out);
 }
 
 /* --- tokens and turns --- */

@@ -26,6 +26,8 @@ vt_status vt_policy_text_of(const vt_ckpt *c, const char *path, const char *chat
  * NULL: no tokenizer, and a chat format only where one is named. */
 vt_status vt_policy_text_open(const char *path, const char *chat, struct vt_policy_text *out, vt_err *err) VT_MUST_USE;
 void vt_policy_text_close(struct vt_policy_text *t);
+/* The bytes of every token, which of them are control tokens and which end an answer; of NULL too. */
+void vt_policy_text_digest(const vt_tokenizer *t, char out[65]);
 /* Results are malloc'd. */
 vt_status vt_policy_text_encode(const struct vt_policy_text *t, const char *text, size_t len, bool special,
                                 int32_t **ids, size_t *n, vt_err *err) VT_MUST_USE;

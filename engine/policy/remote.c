@@ -12,6 +12,7 @@
 #include "policy/native.h"
 #include <ctype.h>
 #include <limits.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -122,6 +123,19 @@ void vt_remote_say(const vt_policy *p, const char *format, ...)
     p->opts.progress(p->opts.progress_arg, line);
 }
 
+void vt_remote_notice(const vt_policy *p, const char *format, ...)
+{
+    char line[512];
+    va_list args;
+
+    if (!p->opts.notice)
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof line, format, args);
+    va_end(args);
+    p->opts.notice(p->opts.notice_arg, line);
+}
+
 static void write_no_core(void)
 {
     struct rlimit l;
@@ -182,6 +196,72 @@ void vt_remote_close(struct vt_remote *m)
         explicit_bzero(m->key, strlen(m->key));
     free(m->key);
     pthread_mutex_destroy(&m->mutex);
+}
+
+/* --- what answers hold --- */
+
+/* Servers that sum in half precision are above 0 by a little for what is as good as certain. */
+bool vt_remote_logprob(double v, float *out)
+{
+    *out = (float)(v > 0 ? 0 : v);
+    return isfinite(v) && isfinite(*out) && v <= 1e-3;
+}
+
+size_t vt_remote_answer_limit(int64_t n_tokens)
+{
+    return ((size_t)1 << 20) + 512 * (size_t)n_tokens;
+}
+
+vt_status vt_remote_check_tokens(const struct vt_remote *m, const struct vt_sample_request *r,
+                                 const struct vt_sample *s, vt_err *err)
+{
+    const int n_vocab = m->text.tokenizer ? vt_tokenizer_size(m->text.tokenizer) : INT32_MAX;
+
+    if (s->n_tokens > r->max_tokens)
+        return vt_fail(err, VT_ENET, "the server gave a sample of %d tokens where %d were asked for at most",
+                       s->n_tokens, r->max_tokens);
+    for (int i = 0; s->tokens && i < s->n_tokens; i++)
+        if (s->tokens[i] < 0 || s->tokens[i] >= n_vocab)
+            return vt_fail(err, VT_ENET, "the server gave the token %d in a sample, and the model has %d", s->tokens[i],
+                           n_vocab);
+    return VT_OK;
+}
+
+/* --- who waits --- */
+
+void vt_remote_wait_on(struct vt_remote_wait **list, struct vt_remote_wait *w)
+{
+    w->next = *list;
+    w->link = list;
+    if (w->next)
+        w->next->link = &w->next;
+    *list = w;
+}
+
+void vt_remote_stop_waiting(struct vt_remote_wait *w)
+{
+    if (!w->link)
+        return;
+    *w->link = w->next;
+    if (w->next)
+        w->next->link = w->link;
+    w->link = NULL;
+}
+
+/* Those who wait again while they are woken wait for the next time. */
+void vt_remote_wake(struct vt_remote_wait **list)
+{
+    struct vt_remote_wait *woken = *list;
+
+    *list = NULL;
+    if (woken)
+        woken->link = &woken;
+    while (woken) {
+        struct vt_remote_wait *w = woken;
+
+        vt_remote_stop_waiting(w);
+        w->fn(w->arg);
+    }
 }
 
 /* --- jobs --- */

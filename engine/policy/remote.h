@@ -40,6 +40,30 @@ vt_status vt_remote_open(struct vt_remote *m, const vt_policy *p, const struct v
                          vt_err *err) VT_MUST_USE;
 void vt_remote_close(struct vt_remote *m);
 void vt_remote_say(const vt_policy *p, const char *format, ...) VT_PRINTF(2, 3); /* a line of progress while opening */
+void vt_remote_notice(const vt_policy *p, const char *format, ...) VT_PRINTF(2, 3); /* one of news, afterwards */
+
+/* --- what answers hold --- */
+
+/* A log-probability: a finite number that is not above 0 by more than servers round. false: it is none. */
+bool vt_remote_logprob(double v, float *out);
+/* Bytes that an answer about so many tokens may have, as wordy as servers are. */
+size_t vt_remote_answer_limit(int64_t n_tokens);
+/* What holds of every sample whatever the server: no more tokens than were asked for, ids of the vocabulary. */
+vt_status vt_remote_check_tokens(const struct vt_remote *m, const struct vt_sample_request *r,
+                                 const struct vt_sample *s, vt_err *err) VT_MUST_USE;
+
+/* --- waiting, on the network's thread --- */
+
+/* Something that goes on when what it waits for is there, or cannot be. */
+struct vt_remote_wait {
+    struct vt_remote_wait *next, **link; /* link NULL: waits for nothing */
+    vt_loop_fn *fn;
+    void *arg;
+};
+void vt_remote_wait_on(struct vt_remote_wait **list, struct vt_remote_wait *w);
+void vt_remote_stop_waiting(struct vt_remote_wait *w);
+/* All that wait go on. */
+void vt_remote_wake(struct vt_remote_wait **list);
 
 /* --- jobs --- */
 

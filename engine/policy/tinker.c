@@ -86,7 +86,6 @@ static vt_status set_up(struct vt_tinker *t, const struct vt_remote_spec *s, vt_
 static void set_caps(vt_policy *p, const struct vt_remote_spec *s)
 {
     const struct vt_tinker *t = vt_tinker_of(p);
-    const int n_ctx = p->caps.n_ctx; /* the session found it */
 
     p->caps = (struct vt_policy_caps){.sample = true,
                                       .score = true,
@@ -101,8 +100,46 @@ static void set_caps(vt_policy *p, const struct vt_remote_spec *s)
                                       .branch_makes_model = true,
                                       .seeds = VT_SEEDS_REQUEST,
                                       .max_requests = s->max_requests > 0 ? s->max_requests : DEFAULT_MAX_REQUESTS,
-                                      .n_ctx = s->n_ctx > 0 ? s->n_ctx : n_ctx,
+                                      .n_ctx = s->n_ctx > 0 ? s->n_ctx : t->n_ctx,
                                       .n_vocab = vt_tokenizer_size(t->remote.text.tokenizer)};
+}
+
+/* --- those that are open, for an end of the process that closes none of them --- */
+
+static pthread_mutex_t open_mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct vt_tinker *open_ones; /* guarded by it, as are the links */
+
+static void add_open(struct vt_tinker *t)
+{
+    pthread_mutex_lock(&open_mutex);
+    t->next_open = open_ones;
+    open_ones = t;
+    pthread_mutex_unlock(&open_mutex);
+}
+
+static void remove_open(struct vt_tinker *t)
+{
+    pthread_mutex_lock(&open_mutex);
+    for (struct vt_tinker **at = &open_ones; *at; at = &(*at)->next_open)
+        if (*at == t) {
+            *at = t->next_open;
+            break;
+        }
+    pthread_mutex_unlock(&open_mutex);
+}
+
+/* Holds the lock to the process's end: whoever closes one meanwhile waits. */
+static void tinker_leave(struct vt_buf *said)
+{
+    pthread_mutex_lock(&open_mutex);
+    for (struct vt_tinker *t = open_ones; t; t = t->next_open) {
+        t->was_interrupted = true;
+        if (!vt_tinker_end_session(t, 1))
+            vt_buf_printf(said,
+                          "vegttt: the session %.100s of %.160s could not be ended in a second and is left open: the "
+                          "service ends it when it misses its heartbeat, and bills until then\n",
+                          t->session, t->policy->spec);
+    }
 }
 
 static vt_status tinker_open(vt_policy *p, vt_request *r, vt_err *err)
@@ -131,6 +168,7 @@ static vt_status tinker_open(vt_policy *p, vt_request *r, vt_err *err)
     if (status == VT_OK)
         status = vt_tinker_open_session(p, vt_request_stop_fd(r), err);
     if (status == VT_OK) {
+        add_open(t);
         set_caps(p, &s);
         status = vt_tinker_open_weights(p, err);
     }
@@ -168,10 +206,11 @@ static void tinker_close(vt_policy *p)
 
     if (!t)
         return;
+    remove_open(t);
     if (t->remote.net) {
         s.post = (struct vt_post){.fn = stop_beating, .arg = &s};
         vt_net_post(t->remote.net, &s.post);
-        vt_tinker_end_session(t); /* asks on that thread, so after the stop */
+        (void)vt_tinker_end_session(t, 3); /* asks on that thread, so after the stop */
     }
     vt_remote_close(&t->remote); /* joins the thread */
     if (t->credential)
@@ -188,6 +227,7 @@ const struct vt_policy_backend vt_policy_tinker = {
     .check = tinker_check,
     .open = tinker_open,
     .close = tinker_close,
+    .leave = tinker_leave,
     .encode = vt_remote_encode,
     .decode = vt_remote_decode,
     .render = vt_remote_render,

@@ -20,13 +20,6 @@ enum { VT_TINKER_NAME = 192 };
 /* How batches and their results travel; everything else is JSON. */
 enum vt_tinker_wire { VT_TINKER_UNDECIDED, VT_TINKER_PROTO, VT_TINKER_JSON };
 
-/* Something that goes on when what it waits for is there, or cannot be. */
-struct vt_tinker_wait {
-    struct vt_tinker_wait *next, **link; /* link NULL: waits for nothing */
-    vt_loop_fn *fn;
-    void *arg;
-};
-
 struct vt_tinker {
     struct vt_remote remote;
     vt_policy *policy;
@@ -35,12 +28,13 @@ struct vt_tinker {
     int deadline_s; /* of a promise */
     int ttl_s;      /* of what is saved */
     size_t chunk_len, chunk_bytes;
+    int n_ctx; /* as the service said when it was opened; 0 = not */
 
     /* The network thread's. */
     char session[VT_TINKER_NAME]; /* "" = lost, another is being made */
     int generation;               /* of sessions: what belongs to an earlier one is gone */
     int next_model, next_sampler; /* sequence numbers of this session */
-    struct vt_tinker_wait *waiting;
+    struct vt_remote_wait *waiting;
     vt_timer heartbeat;
     struct vt_tinker_call *beating, *opening;
     vt_err why_no_session;
@@ -48,10 +42,14 @@ struct vt_tinker {
     bool uses_token;
     double token_until_s; /* it is made anew from then on */
     struct vt_tinker_call *exchanging;
-    struct vt_tinker_wait *wanting; /* a new token */
+    struct vt_remote_wait *wanting; /* a new token */
     double sampling_from_s;         /* back-pressure: no sample is submitted before */
+    double told_s;                  /* when the user was last told that the account is paused */
+    bool can_cancel;                /* samples under way, by a call */
+    bool has_told_note;             /* of a deprecation */
     enum vt_tinker_wire wire;
     bool was_interrupted;
+    struct vt_tinker *next_open; /* tinker.c's list */
 };
 
 static inline struct vt_tinker *vt_tinker_of(const vt_policy *p)
@@ -86,6 +84,7 @@ struct vt_tinker_post {
     bool with_key;   /* not the token */
     enum vt_tinker_class class;
     double patience_s;             /* 0 = 300 */
+    size_t max_answer;             /* of a result; 0 = a mebibyte */
     struct vt_tinker_calls *calls; /* may be NULL */
     void (*accepted)(void *arg);   /* the promise was made; may be NULL */
     vt_tinker_done *done;          /* once, never before this returns */
@@ -99,16 +98,14 @@ void vt_tinker_cancel_call(struct vt_tinker_call *c);
 /* --- tinker_session.c --- */
 
 vt_status vt_tinker_open_session(vt_policy *p, int stop_fd, vt_err *err) VT_MUST_USE; /* blocks */
-void vt_tinker_end_session(struct vt_tinker *t); /* blocks, a few seconds at most */
+/* Blocks, so long at most. False: it was left open. */
+bool vt_tinker_end_session(struct vt_tinker *t, double within_s);
 /* True when there is a session; else w goes on later. */
-bool vt_tinker_need_session(struct vt_tinker *t, struct vt_tinker_wait *w);
+bool vt_tinker_need_session(struct vt_tinker *t, struct vt_remote_wait *w);
 /* w goes on once the service has said whether it knows the session; if not, there is another one, or none. */
-void vt_tinker_check_session(struct vt_tinker *t, struct vt_tinker_wait *w);
+void vt_tinker_check_session(struct vt_tinker *t, struct vt_remote_wait *w);
 /* w goes on once there is a new token, or none to be had. */
-void vt_tinker_new_token(struct vt_tinker *t, struct vt_tinker_wait *w);
-void vt_tinker_wait_on(struct vt_tinker_wait **list, struct vt_tinker_wait *w);
-void vt_tinker_wake(struct vt_tinker_wait **list);
-void vt_tinker_stop_waiting(struct vt_tinker_wait *w);
+void vt_tinker_new_token(struct vt_tinker *t, struct vt_remote_wait *w);
 
 /* --- tinker_weights.c --- */
 
@@ -126,7 +123,7 @@ struct vt_tinker_weights {
     char sampler[VT_TINKER_NAME]; /* a sampling session, "" = none */
     int sampler_generation, sampler_next_seq;
     bool is_making_sampler;
-    struct vt_tinker_wait *waiting;
+    struct vt_remote_wait *waiting;
     struct vt_tinker_model *model; /* that stands in this state and is nobody's; NULL = none */
 };
 /* vt_forward.state: the model that its step trains, and whose it is until then. */
@@ -192,6 +189,7 @@ struct vt_tinker_samples {
     size_t n;
     float *prompt; /* log-probabilities of the prompt's tokens; NaN = not given */
     size_t n_prompt;
+    int64_t n_cached; /* tokens of the prompt that the service had still */
     bool is_json;
 };
 vt_status vt_tinker_read_samples(const struct vt_tinker_reply *r, struct vt_tinker_samples *out,

@@ -19,7 +19,8 @@
 #include <strings.h>
 
 #define PROTO_TYPE "application/x-protobuf"
-static const double submit_s = 60, poll_s = 60, default_patience_s = 300, most_billing_pause_s = 3600;
+static const double submit_s = 60, poll_s = 60, default_patience_s = 300, most_billing_pause_s = 3600,
+                    most_hold_s = 600, tell_again_s = 60;
 enum { MAX_POLL_FAILURES = 20, MAX_BAD_REQUESTS = 3, LARGE_PROMPT = 128 << 10 };
 
 struct vt_tinker_call {
@@ -29,7 +30,7 @@ struct vt_tinker_call {
     char *what;
     vt_http_call *http;
     vt_timer timer;
-    struct vt_tinker_wait wait; /* for a new token, once */
+    struct vt_remote_wait wait; /* for a new token, once */
     bool has_new_token;
     char *promise; /* its id; NULL while submitting */
     char *poll_body;
@@ -66,14 +67,38 @@ static void fail(struct vt_tinker_call *c, const struct vt_http_answer *a, const
     finish(c, err->code, &reply, err);
 }
 
+static void on_cancelled(void *arg, vt_status status, const struct vt_tinker_reply *reply, const vt_err *err)
+{
+    (void)arg;
+    (void)status;
+    (void)reply;
+    (void)err; /* the service ends it by itself, later */
+}
+
+/* Samples that nobody waits for are paid for until the service is told. */
+static void tell_to_stop(const struct vt_tinker_call *c)
+{
+    struct vt_tinker_post p = {.endpoint = "cancel_future", .patience_s = 0.001, .done = on_cancelled};
+    vt_err ignored;
+
+    if (!c->promise || c->p.class != VT_TINKER_SAMPLING || !c->t->can_cancel)
+        return;
+    p.body = vt_strdup(c->poll_body); /* {"request_id"} too */
+    p.len = p.body ? strlen(p.body) : 0;
+    if (p.body)
+        (void)!vt_tinker_send(c->t, &p, NULL, &ignored);
+}
+
 void vt_tinker_cancel_call(struct vt_tinker_call *c)
 {
     vt_err err;
 
+    tell_to_stop(c);
+
     if (c->timer)
         vt_loop_cancel(vt_net_loop(c->t->remote.net), c->timer);
     c->timer = 0;
-    vt_tinker_stop_waiting(&c->wait);
+    vt_remote_stop_waiting(&c->wait);
     if (c->http) { /* whose done ends the call */
         vt_http_cancel(c->http);
         return;
@@ -107,9 +132,31 @@ static bool renews_token(struct vt_tinker_call *c, const struct vt_http_answer *
     if (!a || a->status != 401 || !c->t->uses_token || c->has_new_token || c->p.with_key)
         return false;
     c->has_new_token = true;
-    c->wait = (struct vt_tinker_wait){.fn = go_on_with_token, .arg = c};
+    c->wait = (struct vt_remote_wait){.fn = go_on_with_token, .arg = c};
     vt_tinker_new_token(c->t, &c->wait);
     return true;
+}
+
+/* --- what the user is told --- */
+
+static void tell_of_pause(struct vt_tinker *t)
+{
+    if (vt_now_s() - t->told_s < tell_again_s)
+        return;
+    t->told_s = vt_now_s();
+    vt_remote_notice(
+        t->policy, "the service of %.160s wants to be paid (402); what was asked of it waits for that, an hour at most",
+        t->policy->spec);
+}
+
+static void tell_of_note(struct vt_tinker_call *c, const struct vt_http_answer *a)
+{
+    const char *note = a && !c->t->has_told_note ? vt_http_header(a, "x-deprecation-note") : NULL;
+
+    if (!note)
+        return;
+    c->t->has_told_note = true;
+    vt_remote_notice(c->t->policy, "the service of %.160s says: %.300s", c->t->policy->spec, note);
 }
 
 /* --- requests --- */
@@ -153,6 +200,8 @@ static vt_status send(struct vt_tinker_call *c, const char *endpoint, char *body
                                       .attempt_s = c->promise ? poll_s : submit_s,
                                       .silence_s = 2 * poll_s,
                                       .patience_s = c->p.patience_s > 0 ? c->p.patience_s : default_patience_s,
+                                      .max_answer = c->promise ? c->p.max_answer : 0,
+                                      .is_credential = c->p.with_key,
                                       .judge = judge,
                                       .done = done,
                                       .arg = c},
@@ -271,6 +320,7 @@ static void on_polled(void *arg, vt_status status, const struct vt_http_answer *
         poll_pending(c);
     } else if (s == 402 && c->paused_s < most_billing_pause_s) {
         c->paused_s += 5;
+        tell_of_pause(c->t);
         poll_after(c, 5);
     } else if (s >= 500 && ++c->n_failures <= MAX_POLL_FAILURES) {
         poll_after(c, 0.5);
@@ -307,7 +357,7 @@ static void poll_promise(void *arg)
 
 static void hold_sampling(struct vt_tinker *t, double seconds)
 {
-    const double until = vt_now_s() + seconds;
+    const double until = vt_now_s() + (seconds < most_hold_s ? seconds : 0); /* longer is not waited for */
 
     if (until > t->sampling_from_s)
         t->sampling_from_s = until;
@@ -329,6 +379,7 @@ static enum vt_http_verdict judge_submit(void *arg, const struct vt_http_answer 
     if (a->status == 402) {
         *wait_s = 5;
         c->paused_s += 5;
+        tell_of_pause(c->t);
         return c->paused_s <= most_billing_pause_s ? VT_HTTP_PAUSE : VT_HTTP_FINAL;
     }
     if (a->status == 429 && c->p.class == VT_TINKER_SAMPLING) {
@@ -388,6 +439,7 @@ static void on_submitted(void *arg, vt_status status, const struct vt_http_answe
     vt_err why;
 
     c->http = NULL;
+    tell_of_note(c, a);
     if (renews_token(c, a))
         return;
     if (status != VT_OK) {

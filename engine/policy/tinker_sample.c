@@ -29,7 +29,7 @@ struct sampling {
     struct vt_tinker *t;
     struct vt_tinker_weights *w;
     struct vt_tinker_calls calls;
-    struct vt_tinker_wait wait;
+    struct vt_remote_wait wait;
     struct row *rows; /* [n] */
     int n, n_open, generation;
     bool has_checked; /* the session, after a call that it may be to blame for */
@@ -80,7 +80,7 @@ static void halt(struct vt_remote_job *job)
     const bool was_waiting = j->wait.link != NULL;
 
     j->t->was_interrupted = true;
-    vt_tinker_stop_waiting(&j->wait);
+    vt_remote_stop_waiting(&j->wait);
     j->n_open += !was_waiting;
     vt_tinker_cancel_calls(&j->calls);
     j->n_open--;
@@ -194,13 +194,18 @@ static vt_status take_sample(const struct sampling *j, const struct vt_sample_re
             return vt_fail(err, VT_ENOMEM, "out of memory for a sample");
         memcpy(out->logprobs_behaviour, out->logprobs, s->n * sizeof *out->logprobs);
     }
-    return set_text(j, r, out, err);
+    VT_TRY(vt_remote_check_tokens(&j->t->remote, r, out, err));
+    VT_TRY(set_text(j, r, out, err));
+    vt_http_mask(vt_net_http(j->t->remote.net), out->text, out->text_len); /* which ids may spell */
+    return VT_OK;
 }
 
 static vt_status take_samples(const struct sampling *j, struct vt_tinker_samples *s, vt_err *err)
 {
-    const struct vt_sample_request *r = j->job.request->sample;
+    struct vt_sample_request *r = j->job.request->sample;
 
+    r->n_prompt_counted = r->n_prompt;
+    r->n_cached = s->n_cached < 0 ? 0 : s->n_cached < r->n_prompt ? s->n_cached : r->n_prompt;
     if (s->n != (size_t)r->n)
         return vt_fail(err, VT_ENET, "the service gave %zu samples of the %d that were asked for", s->n, r->n);
     for (int i = 0; i < r->n; i++) {
@@ -221,8 +226,7 @@ static vt_status take_scores(const struct sampling *j, int row, const struct vt_
         return vt_fail(err, VT_ENET, "the service gave %zu log-probabilities for a text of %zu tokens", s->n_prompt,
                        n_all);
     for (size_t i = 0; i < n; i++) {
-        r->logprobs[row][i] = s->prompt[s->n_prompt - n + i];
-        if (!isfinite(r->logprobs[row][i]))
+        if (!vt_remote_logprob((double)s->prompt[s->n_prompt - n + i], &r->logprobs[row][i]))
             return vt_fail(err, VT_ENET, "the service gave no log-probability for token %zu of a completion", i + 1);
     }
     return VT_OK;
@@ -277,12 +281,20 @@ static void on_answer(void *arg, vt_status status, const struct vt_tinker_reply 
     end_if_done(j);
 }
 
+static size_t limit_of(const vt_request *r, int row)
+{
+    const struct vt_sample_request *s = r->sample;
+
+    return vt_remote_answer_limit(s ? (int64_t)s->n * s->max_tokens : (int64_t)r->score->n_prompt + r->score->n[row]);
+}
+
 static void submit(struct sampling *j, struct row *row)
 {
     const vt_request *r = j->job.request;
     struct vt_tinker_post p = {.endpoint = "asample",
                                .is_promise = true,
                                .class = VT_TINKER_SAMPLING,
+                               .max_answer = limit_of(r, row->at),
                                .calls = &j->calls,
                                .done = on_answer,
                                .arg = row};
@@ -333,12 +345,12 @@ static void on_sampler(void *arg, vt_status status, const struct vt_tinker_reply
     } else if (reply->status == 404 && !j->has_checked && !j->job.is_halted) {
         j->has_checked = true;
         vt_tinker_check_session(j->t, &j->wait);
-        vt_tinker_wake(&w->waiting);
+        vt_remote_wake(&w->waiting);
         return;
     } else {
         keep_failure(j, status, &err);
     }
-    vt_tinker_wake(&w->waiting); /* of whom one tries, if this one could not */
+    vt_remote_wake(&w->waiting); /* of whom one tries, if this one could not */
     go(j);
 }
 
@@ -388,7 +400,7 @@ static void go(void *arg)
     }
     if (!w->sampler[0] || w->sampler_generation != j->t->generation) {
         if (w->is_making_sampler)
-            vt_tinker_wait_on(&w->waiting, &j->wait);
+            vt_remote_wait_on(&w->waiting, &j->wait);
         else
             make_sampler(j);
         return;
@@ -423,7 +435,7 @@ static vt_status start(vt_policy *p, vt_request *r, int n, vt_err *err)
     j->job.free = free_job;
     j->t = vt_tinker_of(p);
     j->w = r->weights->state;
-    j->wait = (struct vt_tinker_wait){.fn = go, .arg = j};
+    j->wait = (struct vt_remote_wait){.fn = go, .arg = j};
     j->n = n;
     for (int i = 0; i < n; i++)
         j->rows[i] = (struct row){.j = j, .at = i};

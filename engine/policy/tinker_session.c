@@ -16,43 +16,6 @@
 #define SDK_VERSION "0.38.0" /* the contract that is kept; the service refuses versions that it has retired */
 static const double heartbeat_s = 10, opening_patience_s = 20;
 
-/* --- who waits --- */
-
-void vt_tinker_wait_on(struct vt_tinker_wait **list, struct vt_tinker_wait *w)
-{
-    w->next = *list;
-    w->link = list;
-    if (w->next)
-        w->next->link = &w->next;
-    *list = w;
-}
-
-void vt_tinker_stop_waiting(struct vt_tinker_wait *w)
-{
-    if (!w->link)
-        return;
-    *w->link = w->next;
-    if (w->next)
-        w->next->link = w->link;
-    w->link = NULL;
-}
-
-/* Those who wait again while they are woken wait for the next time. */
-void vt_tinker_wake(struct vt_tinker_wait **list)
-{
-    struct vt_tinker_wait *woken = *list;
-
-    *list = NULL;
-    if (woken)
-        woken->link = &woken;
-    while (woken) {
-        struct vt_tinker_wait *w = woken;
-
-        vt_tinker_stop_waiting(w);
-        w->fn(w->arg);
-    }
-}
-
 /* --- bodies --- */
 
 static char *session_body(size_t *len)
@@ -86,6 +49,7 @@ static vt_status take_session(struct vt_tinker *t, const vt_json *j, vt_err *err
     snprintf(t->session, sizeof t->session, "%s", id);
     t->generation++;
     t->next_model = t->next_sampler = 0;
+    t->wire = VT_TINKER_UNDECIDED; /* who knows nothing of the last one may be another server */
     return VT_OK;
 }
 
@@ -150,23 +114,23 @@ static void on_token(void *arg, vt_status status, const struct vt_tinker_reply *
     t->exchanging = NULL;
     if (status == VT_OK)
         (void)!take_token(t, reply->json, &ignored);
-    vt_tinker_wake(&t->wanting);
+    vt_remote_wake(&t->wanting);
 }
 
-void vt_tinker_new_token(struct vt_tinker *t, struct vt_tinker_wait *w)
+void vt_tinker_new_token(struct vt_tinker *t, struct vt_remote_wait *w)
 {
     struct vt_tinker_post p = {
         .endpoint = "auth/token", .with_key = true, .patience_s = opening_patience_s, .done = on_token, .arg = t};
     vt_err ignored;
 
     if (w)
-        vt_tinker_wait_on(&t->wanting, w);
+        vt_remote_wait_on(&t->wanting, w);
     if (t->exchanging)
         return;
     p.body = vt_strdup("{}");
     p.len = 2;
     if (!p.body || vt_tinker_send(t, &p, &t->exchanging, &ignored) != VT_OK)
-        vt_tinker_wake(&t->wanting);
+        vt_remote_wake(&t->wanting);
 }
 
 /* --- keeping it --- */
@@ -192,7 +156,7 @@ static void on_beat(void *arg, vt_status status, const struct vt_tinker_reply *r
         return;
     }
     beat_later(t);
-    vt_tinker_wake(&t->waiting);
+    vt_remote_wake(&t->waiting);
 }
 
 static void beat(void *arg)
@@ -209,6 +173,29 @@ static void beat(void *arg)
         beat_later(t);
 }
 
+/* The model as the service lists it: *n_ctx, 0 = not said. */
+static vt_status find_in(const struct vt_tinker *t, const vt_json *capabilities, int *n_ctx, vt_err *err)
+{
+    char names[256] = "";
+    size_t at = 0;
+    bool is_there = false;
+
+    for (const vt_json *m = vt_json_first(vt_json_get(capabilities, "supported_models")); m; m = vt_json_next(m)) {
+        const char *name = vt_json_str(vt_json_get(m, "model_name"), "");
+        const int64_t n = vt_json_int(vt_json_get(m, "max_context_length"), 0);
+
+        if (at + 1 < sizeof names)
+            at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", name);
+        if (strcmp(name, t->model) != 0)
+            continue;
+        is_there = true;
+        *n_ctx = n > 0 && n <= INT_MAX ? (int)n : 0;
+    }
+    return is_there ? VT_OK
+                    : vt_fail(err, VT_ENOENT, "the service at %.160s has no model \"%.80s\"; it has %s", t->base,
+                              t->model, names[0] ? names : "none");
+}
+
 static void on_session(void *arg, vt_status status, const struct vt_tinker_reply *reply, const vt_err *err)
 {
     struct vt_tinker *t = arg;
@@ -222,37 +209,58 @@ static void on_session(void *arg, vt_status status, const struct vt_tinker_reply
         t->why_no_session = *err;
     if (status == VT_OK)
         beat_later(t);
-    vt_tinker_wake(&t->waiting);
+    vt_remote_wake(&t->waiting);
+}
+
+/* The service that knows no session may be another one: it must have the model, as it was, before it gets one. */
+static void on_capabilities(void *arg, vt_status status, const struct vt_tinker_reply *reply, const vt_err *err)
+{
+    struct vt_tinker *t = arg;
+    struct vt_tinker_post p = {.endpoint = "create_session", .done = on_session, .arg = t};
+    int n_ctx = 0;
+
+    t->opening = NULL;
+    if (status == VT_ECANCELLED)
+        return;
+    if (status == VT_OK)
+        status = find_in(t, reply->json, &n_ctx, &t->why_no_session);
+    else
+        t->why_no_session = *err;
+    if (status == VT_OK && n_ctx != t->n_ctx)
+        status = vt_fail(&t->why_no_session, VT_ENET,
+                         "the service of %.160s was replaced by another one while it was used: %.80s has a context of "
+                         "%d tokens now, and had %d",
+                         t->policy->spec, t->model, n_ctx, t->n_ctx);
+    p.body = status == VT_OK ? session_body(&p.len) : NULL;
+    if (!p.body || vt_tinker_send(t, &p, &t->opening, &t->why_no_session) != VT_OK)
+        vt_remote_wake(&t->waiting);
 }
 
 static void lose_session(struct vt_tinker *t)
 {
-    struct vt_tinker_post p = {.endpoint = "create_session", .done = on_session, .arg = t};
+    const struct vt_tinker_post p = {.endpoint = "get_server_capabilities", .done = on_capabilities, .arg = t};
 
     t->session[0] = '\0';
     if (t->heartbeat)
         vt_loop_cancel(vt_net_loop(t->remote.net), t->heartbeat);
     t->heartbeat = 0;
-    p.body = session_body(&p.len);
-    if (t->opening)
-        free(p.body);
-    else if (!p.body || vt_tinker_send(t, &p, &t->opening, &t->why_no_session) != VT_OK)
-        vt_tinker_wake(&t->waiting);
+    if (!t->opening && vt_tinker_send(t, &p, &t->opening, &t->why_no_session) != VT_OK)
+        vt_remote_wake(&t->waiting);
 }
 
-bool vt_tinker_need_session(struct vt_tinker *t, struct vt_tinker_wait *w)
+bool vt_tinker_need_session(struct vt_tinker *t, struct vt_remote_wait *w)
 {
     if (t->session[0])
         return true;
-    vt_tinker_wait_on(&t->waiting, w);
+    vt_remote_wait_on(&t->waiting, w);
     if (!t->opening)
         lose_session(t);
     return false;
 }
 
-void vt_tinker_check_session(struct vt_tinker *t, struct vt_tinker_wait *w)
+void vt_tinker_check_session(struct vt_tinker *t, struct vt_remote_wait *w)
 {
-    vt_tinker_wait_on(&t->waiting, w);
+    vt_remote_wait_on(&t->waiting, w);
     if (t->beating || t->opening)
         return;
     if (t->heartbeat)
@@ -287,8 +295,9 @@ static vt_status ask(struct vt_tinker *t, const char *endpoint, char *body, size
                                                   .body = body,
                                                   .len = len,
                                                   .what = what.p,
-                                                  .attempt_s = 60,
-                                                  .patience_s = patience_s},
+                                                  .attempt_s = patience_s < 60 ? patience_s : 60,
+                                                  .patience_s = patience_s,
+                                                  .is_credential = strcmp(endpoint, "auth/token") == 0},
                         stop_fd, &a, err);
     *http_status = a.status;
     if (status == VT_OK && a.len > 0)
@@ -302,15 +311,16 @@ static vt_status ask(struct vt_tinker *t, const char *endpoint, char *body, size
     return status;
 }
 
+static const char client_body[] = "{\"sdk_version\":\"" SDK_VERSION "\"}";
+
 /* What the service says of its clients; one that has no such call takes the defaults. */
 static vt_status read_config(struct vt_tinker *t, int stop_fd, vt_err *err)
 {
-    static const char body[] = "{\"sdk_version\":\"" SDK_VERSION "\"}";
     int http_status;
     vt_json *j;
-    char *copy = vt_strdup(body);
+    char *copy = vt_strdup(client_body);
     vt_status status =
-        copy ? ask(t, "client/config", copy, strlen(body), opening_patience_s, stop_fd, &j, &http_status, err)
+        copy ? ask(t, "client/config", copy, strlen(copy), opening_patience_s, stop_fd, &j, &http_status, err)
              : vt_fail(err, VT_ENOMEM, "out of memory for a request");
 
     if (!copy || (status != VT_OK && http_status != 404))
@@ -318,6 +328,22 @@ static vt_status read_config(struct vt_tinker *t, int stop_fd, vt_err *err)
     t->chunk_len = (size_t)vt_json_int(vt_json_get(j, "fwdbwd_max_chunk_len"), 1024);
     t->chunk_bytes = (size_t)vt_json_int(vt_json_get(j, "fwdbwd_max_chunk_bytes_count"), 5000000);
     t->uses_token = vt_json_bool(vt_json_get(j, "pjwt_auth_enabled"), false);
+    vt_json_free(j);
+    return VT_OK;
+}
+
+static vt_status read_cancelling(struct vt_tinker *t, int stop_fd, vt_err *err)
+{
+    int http_status;
+    vt_json *j;
+    char *copy = vt_strdup(client_body);
+    vt_status status =
+        copy ? ask(t, "client/dynamic_config", copy, strlen(copy), opening_patience_s, stop_fd, &j, &http_status, err)
+             : vt_fail(err, VT_ENOMEM, "out of memory for a request");
+
+    if (!copy || (status != VT_OK && http_status != 404))
+        return status;
+    t->can_cancel = vt_json_bool(vt_json_get(j, "sample_cancel_enabled"), false);
     vt_json_free(j);
     return VT_OK;
 }
@@ -334,33 +360,6 @@ static vt_status first_token(struct vt_tinker *t, int stop_fd, vt_err *err)
         status = take_token(t, j, err);
     vt_json_free(j);
     return status;
-}
-
-/* The model as the service lists it: *n_ctx, 0 = not said. */
-static vt_status find_model(struct vt_tinker *t, int stop_fd, int *n_ctx, vt_err *err)
-{
-    char names[256] = "";
-    size_t at = 0;
-    int http_status;
-    bool is_there = false;
-    vt_json *j;
-
-    VT_TRY(ask(t, "get_server_capabilities", NULL, 0, opening_patience_s, stop_fd, &j, &http_status, err));
-    for (const vt_json *m = vt_json_first(vt_json_get(j, "supported_models")); m; m = vt_json_next(m)) {
-        const char *name = vt_json_str(vt_json_get(m, "model_name"), "");
-        const int64_t n = vt_json_int(vt_json_get(m, "max_context_length"), 0);
-
-        if (at + 1 < sizeof names)
-            at += (size_t)snprintf(names + at, sizeof names - at, "%s%s", at ? ", " : "", name);
-        if (strcmp(name, t->model) != 0)
-            continue;
-        is_there = true;
-        *n_ctx = n > 0 && n <= INT_MAX ? (int)n : 0;
-    }
-    vt_json_free(j);
-    return is_there ? VT_OK
-                    : vt_fail(err, VT_ENOENT, "the service at %.160s has no model \"%.80s\"; it has %s", t->base,
-                              t->model, names[0] ? names : "none");
 }
 
 static void say_message(const struct vt_tinker *t, const vt_json *j, const char *key)
@@ -399,7 +398,13 @@ vt_status vt_tinker_open_session(vt_policy *p, int stop_fd, vt_err *err)
     if (status == VT_OK && t->uses_token)
         status = first_token(t, stop_fd, err);
     if (status == VT_OK)
-        status = find_model(t, stop_fd, &p->caps.n_ctx, err);
+        status = read_cancelling(t, stop_fd, err);
+    if (status == VT_OK)
+        status = ask(t, "get_server_capabilities", NULL, 0, opening_patience_s, stop_fd, &j, &http_status, err);
+    if (status == VT_OK)
+        status = find_in(t, j, &t->n_ctx, err);
+    vt_json_free(j);
+    j = NULL;
     if (status == VT_OK) {
         status = ask(t, "create_session", body, len, opening_patience_s, stop_fd, &j, &http_status, err);
         body = NULL;
@@ -421,9 +426,10 @@ vt_status vt_tinker_open_session(vt_policy *p, int stop_fd, vt_err *err)
     return VT_OK;
 }
 
-/* Nothing waits for the answer longer than a few seconds: a service that cannot be reached ends sessions by itself. */
-void vt_tinker_end_session(struct vt_tinker *t)
+/* A service that cannot be reached ends sessions by itself, later. */
+bool vt_tinker_end_session(struct vt_tinker *t, double within_s)
 {
+    bool is_ended = true;
     struct vt_buf endpoint, body;
     int http_status;
     vt_json *j;
@@ -432,18 +438,19 @@ void vt_tinker_end_session(struct vt_tinker *t)
     vt_err err;
 
     if (!t->session[0])
-        return;
+        return true;
     vt_buf_init(&endpoint, 1 << 10);
     vt_buf_init(&body, 1 << 10);
     vt_buf_printf(&endpoint, "sessions/%s/finish", t->session);
     vt_buf_printf(&body, "{\"reason\":{\"type\":\"%s\"}}", t->was_interrupted ? "interrupted" : "success");
     text = vt_buf_take(&body, &len);
     if (text && endpoint.status == VT_OK) {
-        (void)!ask(t, endpoint.p, text, len, 3, -1, &j, &http_status, &err);
+        is_ended = ask(t, endpoint.p, text, len, within_s, -1, &j, &http_status, &err) == VT_OK || http_status == 404;
         vt_json_free(j);
     } else {
         free(text);
     }
     vt_buf_free(&endpoint);
     vt_buf_free(&body);
+    return is_ended;
 }

@@ -37,7 +37,7 @@ struct training {
     struct vt_tinker *t;
     struct vt_tinker_weights *from;
     struct vt_tinker_calls calls;
-    struct vt_tinker_wait wait;
+    struct vt_remote_wait wait;
     struct vt_tinker_model *model;
     enum phase phase;
     struct vt_train_seq *seqs;
@@ -116,7 +116,7 @@ static void halt(struct vt_remote_job *job)
     const bool was_waiting = j->wait.link != NULL;
 
     j->t->was_interrupted = true;
-    vt_tinker_stop_waiting(&j->wait);
+    vt_remote_stop_waiting(&j->wait);
     j->n_open += !was_waiting;
     vt_tinker_cancel_calls(&j->calls);
     j->n_open--;
@@ -287,6 +287,7 @@ static void on_batch(void *arg, vt_status status, const struct vt_tinker_reply *
 static void send_chunk(struct chunk *c)
 {
     struct training *j = c->j;
+    int64_t n_tokens = 0;
     const enum vt_tinker_wire wire = c->was_refused ? VT_TINKER_JSON : j->t->wire;
     struct vt_tinker_post p = {.endpoint =
                                    c->batch.forward_only && wire == VT_TINKER_JSON ? "forward" : "forward_backward",
@@ -299,6 +300,10 @@ static void send_chunk(struct chunk *c)
                                .done = on_batch,
                                .arg = c};
     vt_err err;
+
+    for (size_t i = c->batch.first; i < c->batch.first + c->batch.n; i++)
+        n_tokens += (int64_t)j->seqs[i].n_prompt + j->seqs[i].n_tokens;
+    p.max_answer = vt_remote_answer_limit(n_tokens);
     vt_status status = vt_tinker_write_batch(wire, j->model->id, c->seq, &c->batch, &p.body, &p.len, &err);
 
     c->is_sent = true;
@@ -626,7 +631,7 @@ static vt_status start(vt_policy *p, vt_request *r, struct vt_train_seq *seqs, s
     j->job.free = free_job;
     j->t = vt_tinker_of(p);
     j->from = r->weights->state;
-    j->wait = (struct vt_tinker_wait){.fn = go, .arg = j};
+    j->wait = (struct vt_remote_wait){.fn = go, .arg = j};
     j->seqs = seqs;
     j->n = n;
     j->needs_forward = needs_forward;

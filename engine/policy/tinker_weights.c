@@ -54,10 +54,12 @@ vt_status vt_tinker_open_weights(vt_policy *p, vt_err *err)
 {
     const struct vt_tinker *t = vt_tinker_of(p);
     struct vt_sha256 h;
-    char id[65];
+    char id[65], tokens[65];
 
+    vt_policy_text_digest(t->remote.text.tokenizer, tokens); /* it makes prompts of texts, and texts of samples */
     vt_sha256_init(&h);
     vt_hash_str(&h, "backend", "tinker");
+    vt_hash_str(&h, "tokens", tokens);
     vt_hash_str(&h, "service", t->base);
     vt_hash_str(&h, "model", t->model);
     vt_hash_u64(&h, "rank", (uint64_t)p->opts.rank);

@@ -286,12 +286,9 @@ static vt_status take(const struct vt_tinker_batch *b, size_t i, size_t n, float
         return vt_fail(err, VT_ENET, "the service gave %zu log-probabilities for sequence %zu of %zu predictions", n,
                        b->first + i + 1, n_predictions(q));
     for (int t = 0; t < q->n_tokens; t++) {
-        const float v = at(arg, (size_t)(q->n_prompt - 1 + t));
-
-        if (!isfinite(v))
+        if (!vt_remote_logprob((double)at(arg, (size_t)(q->n_prompt - 1 + t)), &q->logp[t]))
             return vt_fail(err, VT_ENET, "the service gave no log-probability for token %d of sequence %zu", t + 1,
                            b->first + i + 1);
-        q->logp[t] = v;
     }
     return VT_OK;
 }
@@ -465,9 +462,8 @@ static vt_status check_sequence(const struct vt_tinker_sequence *s, size_t n_log
         return vt_fail(err, VT_ENET, "the service gave %zu log-probabilities for a sample of %zu tokens", n_logprobs,
                        s->n);
     for (size_t i = 0; i < s->n; i++)
-        if (!isfinite(s->logprobs[i]) || s->tokens[i] < 0)
-            return vt_fail(err, VT_ENET, "the service gave no log-probability or no id for token %zu of a sample",
-                           i + 1);
+        if (!vt_remote_logprob((double)s->logprobs[i], &s->logprobs[i]))
+            return vt_fail(err, VT_ENET, "the service gave no log-probability for token %zu of a sample", i + 1);
     return VT_OK;
 }
 
@@ -497,7 +493,7 @@ static vt_status read_proto_sequence(const struct vt_pb_field *field, struct vt_
     while (vt_pb_next(&r, &f)) {
         if (f.number == 1 && f.type == VT_PB_VARINT) {
             s->has_stopped = f.value == 0;
-        } else if (f.number == 2 && f.type == VT_PB_BYTES && !s->tokens) {
+        } else if (f.number == 2 && f.type == VT_PB_BYTES && !s->tokens && f.n % 4 == 0) {
             s->n = f.n / 4;
             s->tokens = vt_alloc_array(s->n + 1, sizeof *s->tokens);
             if (!s->tokens)
@@ -511,10 +507,10 @@ static vt_status read_proto_sequence(const struct vt_pb_field *field, struct vt_
             VT_TRY(copy_floats(&f, &s->logprobs, &n_logprobs, err));
         }
     }
-    return r.is_bad ? bad_result(err) : check_sequence(s, n_logprobs, err);
+    return r.is_bad || !s->tokens || !s->logprobs ? bad_result(err) : check_sequence(s, n_logprobs, err);
 }
 
-/* SampleResponse: 1 sequences, 2 prompt_logprobs. */
+/* SampleResponse: 1 sequences, 2 prompt_logprobs, 4 prompt_cache_hit_tokens. */
 static vt_status read_proto_samples(const struct vt_tinker_reply *reply, struct vt_tinker_samples *out, vt_err *err)
 {
     struct vt_pb r = vt_pb_of(reply->proto, reply->len);
@@ -525,6 +521,8 @@ static vt_status read_proto_samples(const struct vt_tinker_reply *reply, struct 
             VT_TRY(read_proto_sequence(&f, out, err));
         else if (f.number == 2 && f.type == VT_PB_BYTES && !out->prompt)
             VT_TRY(copy_floats(&f, &out->prompt, &out->n_prompt, err));
+        else if (f.number == 4 && f.type == VT_PB_VARINT)
+            out->n_cached = (int64_t)(f.value & INT32_MAX);
     }
     return r.is_bad ? bad_result(err) : VT_OK;
 }
@@ -543,7 +541,7 @@ static vt_status read_json_sequence(const vt_json *j, struct vt_tinker_samples *
     if (!s->tokens)
         return vt_fail(err, VT_ENOMEM, "out of memory for a sample of %zu tokens", s->n);
     for (const vt_json *t = vt_json_first(tokens); t; t = vt_json_next(t))
-        s->tokens[i++] = (int32_t)vt_json_int(t, -1);
+        s->tokens[i++] = vt_json_int(t, -1) > INT32_MAX ? -1 : (int32_t)vt_json_int(t, -1);
     VT_TRY(read_list(vt_json_get(j, "logprobs"), &logprobs, err));
     s->logprobs = logprobs.v;
     return check_sequence(s, logprobs.n, err);
@@ -553,6 +551,7 @@ static vt_status read_json_samples(const vt_json *j, struct vt_tinker_samples *o
 {
     const vt_json *prompt = vt_json_get(j, "prompt_logprobs");
 
+    out->n_cached = vt_json_int(vt_json_get(j, "prompt_cache_hit_tokens"), 0);
     for (const vt_json *s = vt_json_first(vt_json_get(j, "sequences")); s; s = vt_json_next(s))
         VT_TRY(read_json_sequence(s, out, err));
     if (vt_json_is_array(prompt)) {

@@ -125,6 +125,7 @@ vt_status vt_jsonl_sync(struct vt_jsonl *w, vt_err *err)
 vt_status vt_jsonl_reader_open(struct vt_jsonl_reader *r, const char *path, vt_err *err)
 {
     *r = (struct vt_jsonl_reader){0};
+    vt_buf_init(&r->light, VT_JSONL_LINE_MAX + 1);
     if (vt_fs_size(path) != 0)
         VT_TRY(vt_map_open(path, &r->map, err));
     if (!(r->path = vt_strdup(path))) {
@@ -138,7 +139,35 @@ void vt_jsonl_reader_close(struct vt_jsonl_reader *r)
 {
     vt_map_close(&r->map);
     free(r->path);
+    vt_buf_free(&r->light);
     *r = (struct vt_jsonl_reader){0};
+}
+
+/* The line with its arrays of numbers empty, in r->light. */
+static vt_status lighten(struct vt_jsonl_reader *r, const char *text, size_t len, const char *what, vt_err *err)
+{
+    size_t from = 0; /* what has not been taken over yet */
+    bool is_text = false;
+
+    vt_buf_clear(&r->light);
+    for (size_t i = 0; i < len; i++) {
+        if (is_text && text[i] == '\\')
+            i++;
+        else if (text[i] == '"')
+            is_text = !is_text;
+        if (is_text || text[i] != '[')
+            continue;
+        size_t end = i + 1;
+        while (end < len && (strchr("+-.,eE", text[end]) || (text[end] >= '0' && text[end] <= '9')))
+            end++;
+        if (end == len || text[end] != ']')
+            continue;
+        vt_buf_add(&r->light, text + from, i + 1 - from);
+        from = end;
+        i = end;
+    }
+    vt_buf_add(&r->light, text + from, len - from);
+    return vt_buf_check(&r->light, what, err);
 }
 
 vt_status vt_jsonl_next(struct vt_jsonl_reader *r, vt_json **out, vt_err *err)
@@ -161,6 +190,11 @@ vt_status vt_jsonl_next(struct vt_jsonl_reader *r, vt_json **out, vt_err *err)
     snprintf(what, sizeof what, "line %llu of %s", (unsigned long long)r->line, r->path);
     if (len > VT_JSONL_LINE_MAX)
         return vt_fail(err, VT_EFORMAT, "%s is longer than %d bytes", what, (int)VT_JSONL_LINE_MAX);
+    if (r->is_light) {
+        VT_TRY(lighten(r, start, len, what, err));
+        start = r->light.p;
+        len = r->light.len;
+    }
     vt_status status = vt_json_parse_line(start, len, what, out, err);
     if (status != VT_OK)
         return status == VT_ENOMEM ? status : VT_EFORMAT;

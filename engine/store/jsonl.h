@@ -46,6 +46,8 @@ struct vt_jsonl_reader {
     size_t at;
     uint64_t line; /* number of the line that next() returned or refused; the first is 1 */
     bool is_torn;  /* the file ends in the middle of a line */
+    bool is_light; /* set by the caller: arrays of numbers are read as empty ones, which most of a sample's line is */
+    struct vt_buf light;
 };
 
 /* An empty file has no lines; an absent one is ENOENT. */

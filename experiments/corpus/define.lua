@@ -6,7 +6,8 @@
 --     body = C text, mild = { C texts }, strong = { C texts },
 --     tol = true when honest variants use fast exp or log (rtol 3e-5, atol 1e-7), else the arithmetic bound alone,
 --     dist = { x = "positive" } input distributions by array; integer inputs: t:i32<n[m] (values in 0..n-1),
---     odd = { n = 9 } small sizes that still fit the operation (checks at ragged shapes),
+--     odd = { n = 9 } the smallest sizes that still fit the operation: verdicts draw none below,
+--     where = { "ci % 2 == 0" } conditions that drawn sizes satisfy,
 --     names = { x = { "x", "src" } } pools for words of this operation, braces = { "always", … } pool of brace styles }
 -- A task document is made from it by `Define.document`, under the names of one instance.
 
@@ -107,6 +108,15 @@ function Define.document(def, parts, names, fname, id, family, body)
     local name = names[s.name] or s.name
     doc.sizes.cpu[name] = s.value
     doc.size_order[i] = name
+  end
+  for size, least in pairs(def.odd or {}) do
+    local name = names[size] or size
+    doc.range = doc.range or {}
+    doc.range[name] = { math.min(least, doc.sizes.cpu[name]), math.max(least, doc.sizes.cpu[name]) }
+  end
+  for i, condition in ipairs(def.where or {}) do
+    doc.where = doc.where or {}
+    doc.where[i] = rename_words(condition, names)
   end
   for i, a in ipairs(parts.arrays) do
     local shape = {}

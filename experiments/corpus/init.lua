@@ -11,6 +11,7 @@ local Rng = require "corpus.rng"
 local Style = require "corpus.style"
 local Define = require "corpus.define"
 local Names = require "corpus.names"
+local Forms = require "corpus.forms"
 local Excluded = require "corpus.excluded"
 
 local Corpus = {}
@@ -85,6 +86,11 @@ function Corpus.instance(d, seed, number, appearance)
   for i, v in ipairs(list) do
     local text = style.casts and with_casts(v.text, parts) or v.text
     variants[i] = { key = ("%s#%d#%d"):format(d.id, number, i), kind = v.kind, body = Style.render(text, style) }
+    ---The variant in a form of its own (forms.lua).
+    variants[i].form = function(rng)
+      local own = setmetatable({ names = Names.redraw(rng, map, parts, { text }, def.names) }, { __index = style })
+      return Style.print(Forms.draw(text, rng), own)
+    end
   end
   local odd = {}
   for name, value in pairs(def.odd or {}) do odd[map[name]] = value end

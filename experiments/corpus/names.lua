@@ -22,7 +22,7 @@ for word, pool in pairs(IDIOM) do LOCAL[word] = pool end
 
 local RESERVED = { expf = true }
 for word in pairs(Style.keywords) do RESERVED[word] = word ~= "max" or nil end
-for word in ("INFINITY powf i64 f u b y0 y1 j0 j1 yn jn gamma index signal main"):gmatch("%S+") do
+for word in ("INFINITY powf i64 f u b y0 y1 j0 j1 yn jn tanh gamma index signal main"):gmatch("%S+") do
   if #word > 1 then RESERVED[word] = true end
 end
 
@@ -37,26 +37,54 @@ local function choose(r, pool, used)
   end
 end
 
----Names for every identifier of the bodies: { old = new }; `plain` keeps the canonical ones.
+local function words_of(bodies)
+  local present = {}
+  for _, body in ipairs(bodies) do
+    for word in pairs(Style.identifiers(body)) do present[word] = true end
+  end
+  return present
+end
+
+local function words_of_signature(parts)
+  local signature = {}
+  for _, list in ipairs { parts.arrays, parts.scalars, parts.sizes } do
+    for _, item in ipairs(list) do signature[item.name] = true end
+  end
+  return signature
+end
+
+-- Names for the locals among `present` into map; `plain` prefers the canonical ones.
+local function draw_locals(r, map, used, present, signature, own, plain)
+  local rest = {}
+  for word in pairs(present) do
+    if not signature[word] and (own[word] or LOOP[word] or LOCAL[word]) then rest[#rest + 1] = word end
+  end
+  table.sort(rest)
+  for _, word in ipairs(rest) do
+    local is_kept = not used[word] and not IDIOM[word] and (plain or r:chance(0.35))
+    map[word] = is_kept and word or choose(r, own[word] or LOOP[word] or LOCAL[word], used)
+    used[map[word]] = true
+  end
+end
+
+-- Identifiers that no pool renames keep their text and block it.
+local function fixed_words(present, signature, own)
+  local used = {}
+  for word in pairs(present) do
+    if not signature[word] and not own[word] and not LOOP[word] and not LOCAL[word] then used[word] = true end
+  end
+  return used
+end
+
+---Names for every identifier of the bodies: { old = new }; a quarter keeps the canonical ones.
 ---@param parts table Define.parse
 ---@param bodies string[]
 ---@param own? table  pools of the operation's own words, before the general ones
 function Names.draw(r, parts, bodies, own)
   own = own or {}
-  local present = {}
-  for _, body in ipairs(bodies) do
-    for word in pairs(Style.identifiers(body)) do present[word] = true end
-  end
-  local map, used = {}, {}
+  local present, signature = words_of(bodies), words_of_signature(parts)
+  local map, used = {}, fixed_words(present, signature, own)
   local function take(old, new) map[old] = new; used[new] = true end
-  local signature = {}
-  for _, list in ipairs { parts.arrays, parts.scalars, parts.sizes } do
-    for _, item in ipairs(list) do signature[item.name] = true end
-  end
-  -- Identifiers that no pool renames keep their text and block it.
-  for word in pairs(present) do
-    if not signature[word] and not own[word] and not LOOP[word] and not LOCAL[word] then used[word] = true end
-  end
   local plain = r:chance(0.25)
   if plain then
     for word in pairs(signature) do used[word] = true end
@@ -70,19 +98,21 @@ function Names.draw(r, parts, bodies, own)
   end
   for _, s in ipairs(parts.sizes) do take(s.name, plain and s.name or choose(r, own[s.name] or SIZE[s.name] or { s.name }, used)) end
   for _, s in ipairs(parts.scalars) do take(s.name, plain and s.name or choose(r, s.name == "eps" and { "eps", "e", "epsilon", "eps" } or { "s", "alpha", "beta", "scale", "t", "k", "lr", "coef" }, used)) end
-  local rest = {}
-  for word in pairs(present) do
-    if not signature[word] and (own[word] or LOOP[word] or LOCAL[word]) then rest[#rest + 1] = word end
-  end
-  table.sort(rest)
-  for _, word in ipairs(rest) do
-    if not used[word] and not IDIOM[word] and (plain or r:chance(0.35)) then
-      take(word, word)
-    else
-      take(word, choose(r, own[word] or LOOP[word] or LOCAL[word], used))
-    end
-  end
+  draw_locals(r, map, used, present, signature, own, plain)
   return map
+end
+
+---The same map with other names for the locals.
+function Names.redraw(r, map, parts, bodies, own)
+  own = own or {}
+  local present, signature = words_of(bodies), words_of_signature(parts)
+  local out, used = {}, fixed_words(present, signature, own)
+  for word in pairs(signature) do
+    out[word] = map[word]
+    used[map[word]] = true
+  end
+  draw_locals(r, out, used, present, signature, own, false)
+  return out
 end
 
 ---A layout style.

@@ -42,16 +42,4 @@ function Rng:shuffle(list)
   return list
 end
 
----An index of `weights` with probability in proportion to its weight.
-function Rng:weighted(weights)
-  local total = 0
-  for _, w in ipairs(weights) do total = total + w end
-  local u = self:unit() * total
-  for i, w in ipairs(weights) do
-    u = u - w
-    if u < 0 then return i end
-  end
-  return #weights
-end
-
 return Rng

@@ -158,12 +158,14 @@ function print_list(list, depth, st, out)
   for _, node in ipairs(list) do print_node(node, depth, st, out) end
 end
 
----Prints a body under a style { indent, braces = "always"|"single"|"nested"|"lone", pre_increment, tight_index, names = { old = new } }.
-function Style.render(src, st)
+---Prints statements under a style { indent, braces = "always"|"single"|"nested"|"lone", pre_increment, tight_index, names = { old = new } }.
+function Style.print(list, st)
   local out = {}
-  print_list(Style.parse(src), 1, st, out)
+  print_list(list, 1, st, out)
   return table.concat(out, "\n")
 end
+
+function Style.render(src, st) return Style.print(Style.parse(src), st) end
 
 ---Identifiers of a text, as a set.
 function Style.identifiers(text)

@@ -95,7 +95,7 @@ vt_status vt_eval_submit(vt_eval *e, const struct vt_eval_request *r, vt_eval_do
 void vt_eval_cancel(vt_eval *e, void *arg);
 /* Drops every queued request (their done gets ECANCELLED); running ones finish. */
 void vt_eval_cancel_all(vt_eval *e);
-size_t vt_eval_pending(const vt_eval *e);
+size_t vt_eval_pending(vt_eval *e);
 /* Identity of the evaluation that a request asks for, as hexadecimal text: equal keys, equal questions. The verdict's
  * record has it as "key". */
 #define VT_EVAL_KEY_SIZE 65

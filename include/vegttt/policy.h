@@ -58,6 +58,9 @@ struct vt_policy_opts {
      * done. */
     void (*progress)(void *arg, const char *line);
     void *progress_arg;
+    /* What the user should know while requests run (a paused account), on any thread, until close; may be NULL. */
+    void (*notice)(void *arg, const char *line);
+    void *notice_arg;
 };
 
 enum vt_seeds {
@@ -100,6 +103,9 @@ vt_status vt_policy_open(const char *spec, const struct vt_policy_opts *o, vt_po
 /* Cancels what is under way and returns when every done was called. Weights, forwards and tickets that are still held
  * stay valid handles, which every call refuses. */
 void vt_policy_close(vt_policy *p);
+/* The process is about to end, and closes nothing: ends what servers would go on with, in a second or so. What could
+ * not be ended is the result, sentences in lines, malloc'd; NULL: out of memory. No policy can be closed afterwards. */
+char *vt_policy_leave(void);
 const struct vt_policy_caps *vt_policy_caps(const vt_policy *p);
 const char *vt_policy_spec(const vt_policy *p);
 const char *
@@ -192,6 +198,8 @@ struct vt_sample_request {
     const int32_t *banned;
     int n_banned;
     struct vt_sample *out; /* [n], filled; free with vt_sample_clear */
+    /* Filled where a server tells: the prompt's tokens as it counts them, and those that it had in its cache still. */
+    int64_t n_prompt_counted, n_cached;
     /* each(each_arg, j): sample j of the request has ended and out[j] is final, while others go on; may be NULL. On a
      * policy thread, before done. */
     void (*each)(void *arg, int j);

@@ -14,7 +14,7 @@
  *                 for checks only, which everybody can read. full: the benchmark's own. search: between cpu and full,
  *                 for the GPU tiers
  *   range?        {"n": [1, 4096]}: verdicts also rest on sizes that are drawn in secret, within these ranges; default:
- *                 from 1 to the largest that any scale has. [64, 64] for a size that cannot vary
+ *                 from 1 to the largest that any scale has. [64, 64] for a size that cannot vary; a unit's may be 0
  *   where?        ["n % 4 == 0", "h >= k"]: conditions that drawn sizes satisfy: two size expressions with >=, <=, ==,
  *                 !=, > or < between them. Sizes at which a shape has no value need no condition
  *   size_order?   ["n", "m"]: the sizes in the order of the signature; default: byte order of the names
@@ -29,7 +29,8 @@
  *                   fan_in?       expression, for the distribution "kaiming"
  *                   max?          expression: labels lie below it
  *                   range?        [lo, hi], of float inputs: every distribution is mapped into it; of integer ones:
- *                                 the least and the largest value of "span", "ends" and "sparse"
+ *                                 the least and the largest value of all but "labels" and "mask"; default: the type's
+ *                   value?        of the distribution "value"
  *                   align?        bytes that the array's start is promised to be a multiple of, a power of two;
  *                                 default: the size of an element, and arrays lie at any such address
  *                   keep?         "upper", "lower" or "symmetric": imposed on the last two dimensions

@@ -82,15 +82,19 @@ function vt.load(file) end
 ---@field log fun(self, kind: string, fields: table) one line of metrics.jsonl
 ---@field table fun(self, name: string, columns: string[]): vt.Table written as CSV and Markdown; a name once, of letters, digits, _ - and .
 ---@field statistics fun(self, of: string, what: table<string, table>|vt.Group[]) adds to the table "statistics" of each statistic of vt.stats (of groups: vt.stats.shares) value, interval, n, distinct values, ties, zeros, p, the smallest p, method; it is in files, not on the screen
----@field plot fun(self, name: string, spec: vt.PlotSpec): string? SVG and CSV; the SVG's path; a name once
+---@field plot fun(self, name: string, spec: vt.PlotSpec|{ panels: vt.PlotSpec[], columns?: integer }): string? SVG, and CSV and JSON beside it; the SVG's path; a name once
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; its path; nil for the weights that are the model itself
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
 ---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] each cell is carried out as it would be alone, and gives what its summary says; a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
----@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd; tokens by what was done: prompt_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
+---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd (paid to services, with --prices); tokens by what was done: prompt_tokens, of which cached_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
 ---@field stage fun(self, text: string) what the progress line calls the present work
 
----@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], title?: string, x_label?: string, y_label?: string } band (names of the columns of its ends) and star (a column that is not empty in the starred row) belong to the first y; an x of whole numbers has whole ticks
+---A chart, or several as the panels of one figure: { panels = { chart, … }, columns = 2 }. band (names of the columns of its
+---ends) and star (a column that is not empty in the starred row) belong to the first y; an x of whole numbers has whole ticks;
+---ref and ref_x are reference lines; what a region leaves out reaches to the edge; a bracket says something of two places
+---on the x axis, of bars by their names.
+---@class vt.PlotSpec : { kind?: "line"|"bar"|"scatter", data: vt.Table|table[], x: string, y: string|string[], by?: string, band?: string[], star?: string, logx?: integer, logy?: integer, ref?: number|number[], ref_x?: number|number[], regions?: { name: string, x_lo?: number, x_hi?: number, y_lo?: number, y_hi?: number }[], brackets?: { from: number|string, to: number|string, name: string }[], title?: string, x_label?: string, y_label?: string }
 
 ---@class vt.Table
 ---@field row fun(self, ...) one value per column; a last statistic fills lo, hi, sd, n columns
@@ -127,7 +131,7 @@ function vt.load(file) end
 ---@return vt.Task[]
 function vt.tasks(o) end
 
----A task from the table that a task file returns (`vegttt task new` writes one).
+---A task from the table that a task file returns (`vegttt new task` writes one).
 ---@param t table
 ---@return vt.Task
 function vt.task(t) end
@@ -240,10 +244,12 @@ function vt.draw(weights, tasks, p, o) end
 
 ---The judged samples that an offline script works on: those at place p.step in the recorded runs that p.from names, else a
 ---draw of its own. What differs in models, in a task's prompts or weights, in temperatures or in how it was judged is
----refused; a sample that several runs hold is counted once. p.drawn: "first" leaves fresh draws out. [waits]
+---refused; a sample that several runs hold is counted once. p.drawn: "first" leaves fresh draws out. What is named besides p is
+---needed ("logprobs", "detail"): a model or a run that lacks it is refused before anything is drawn. [waits]
 ---@param p vt.Params of vt.gather_params
+---@param ... string
 ---@return vt.Group[]
-function vt.gather(p) end
+function vt.gather(p, ...) end
 
 ---"RUN@SNAPSHOT" of a recorded run (RUN: a folder, "latest", or the beginning of a stamp), or an adapter folder, of the
 ---default model or of o.model. [waits]
@@ -267,9 +273,11 @@ function vt.kl(weights, groups) end
 
 ---Scores every sample under the weights that drew it and sets, each a mean over its tokens: entropy; certainty, the
 ---self-certainty KL(uniform || p); confidence, DeepConf's: -mean ln p of the `top` (20) likeliest tokens; confidence_tail
----over the last `window` (16) tokens and confidence_worst over the worst window. Returns its argument. [waits]
+---over the last `window` (16) tokens and confidence_worst over the worst window; online_kept and online_tokens: whether DeepConf's
+---online stop would have let the answer end (1 or 0), and how many tokens would have been written of it, when the first `warmup`
+---(8) answers of a group are whole and the bar is passed by a share `keep` (0.9) of them. Returns its argument. [waits]
 ---@param groups vt.Group[]
----@param o? { top?: integer, window?: integer }
+---@param o? { top?: integer, window?: integer, warmup?: integer, keep?: number }
 function vt.detail(groups, o) end
 
 ---@class vt.Group : vt.Sample[]
@@ -279,7 +287,7 @@ function vt.detail(groups, o) end
 ---@field draw string
 ---@field seen? "task"|"family" what the start weights were trained on meets this task
 
----@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, targets?: integer[], entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number }
+---@class vt.Sample : { task: vt.Task, i: integer, seed: integer, text: string, code?: string, code_sha?: string, tokens: integer[], n_tokens: integer, finish: "stop"|"length"|"error", logprob: number, logprob_mean: number, logprob_code: number, logprobs: vt.Vector, logprobs_behaviour: vt.Vector, result?: vt.Verdict, reward?: number, advantage?: number|vt.Vector, targets?: integer[], entropy?: number, certainty?: number, confidence?: number, confidence_tail?: number, confidence_worst?: number, online_kept?: 0|1, online_tokens?: integer }
 
 ---Elementwise + - * / with vectors and numbers, unary minus, #, [i].
 ---@class vt.Vector
@@ -435,11 +443,17 @@ function vt.select.curves(rules, groups, o) end
 ---The rule; refuses one that cannot pick of four samples that are made up, before any are paid for.
 ---@param rule vt.Rule|function
 function vt.select.check(rule) end
+
+---The rule that a file returns (a function, or a table with name and pick), tried as by vt.select.check.
+---@param file string
+---@return vt.Rule
+function vt.select.load(file) end
+
 ---By the sum of log-probabilities: confidence (likeliest), surprisal (least likely), confidence_top and surprisal_top { k = 3 },
 ---which time k and keep the fastest; by their mean: confidence_mean, surprisal_mean; over the tokens of the code: surprisal_code;
 ---after a line in the length, fitted to the group: length_controlled. oracle, random, random_top { k = 3 }, first, longest, shortest,
 ---rarest (codes with the fewest equals), largest_cluster (with the most). After vt.detail: entropy, self_certainty, deepconf,
----deepconf_tail, deepconf_worst.
+---deepconf_tail, deepconf_worst, deepconf_online (the most confident that its online stop leaves).
 ---@type table<string, vt.Rule>
 vt.select.rules = {}
 ---Their names, in the order in which tables show them.

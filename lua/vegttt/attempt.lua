@@ -9,6 +9,7 @@ local results = require "vegttt.results"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
+require "vegttt.sweep" -- adds r:need_cells
 
 local attempt = {}
 
@@ -33,19 +34,11 @@ function attempt.finish(r, status, value)
   return status, value
 end
 
--- Cells that failed in sweeps that did not allow it: the run is not finished, and tries them again when it is asked for.
-local function need_cells(r)
-  local failed = r.failed_cells
-  if not failed then return end
-  errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first%s: %s")
-    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first))
-end
-
 ---What the main task of a run does.
 function attempt.main_of(r)
   return function()
     local value = results.check(r.experiment, r.experiment.main(r:script_view(), r.params))
-    need_cells(r)
+    r:need_cells()
     r.checkpoints:finish()
     return value
   end
@@ -68,8 +61,8 @@ local function set_last_words(r, command, is_json)
 end
 
 ---Carries out an opened run: "done", result | "failed", error | "interrupted". The run is closed then. command: how it is
----continued, as it is printed.
-function attempt.carry_out(r, command, is_json)
+---continued, as it is printed; takes_interrupt: as sched.run has it.
+function attempt.carry_out(r, command, is_json, takes_interrupt)
   local news = r:news()
   if news then core.err(("vegttt: %s\n"):format(news)) end
   if r.is_resumed then core.err(("vegttt: continuing %s (attempt %d)\n"):format(r.dir, r.attempt)) end
@@ -77,6 +70,7 @@ function attempt.carry_out(r, command, is_json)
   set_last_words(r, command, is_json)
   local status, value = sched.run(attempt.main_of(r), r, {
     tick = function() return r.progress:tick() end,
+    takes_interrupt = takes_interrupt,
     limit = r:time_limit(),
     on_drain = function()
       core.err("vegttt: interrupted; letting running work end (Ctrl-C again stops at once)\n")
@@ -90,6 +84,24 @@ function attempt.carry_out(r, command, is_json)
   if is_whole or status == "failed" then return status, value end
   pcall(r.close, r)
   return "failed", sched.wrap_error(problem)
+end
+
+---What a run of these values would refuse before it costs anything is refused here, in the same words: main is carried out
+---in a folder that is gone afterwards, up to where its tasks would sample, score, train or judge. "done" | "rehearsed" |
+---"failed", error | "interrupted". o: as run.open.
+function attempt.rehearse(e, values, origins, o)
+  local scratch = os.tmpname()
+  os.remove(scratch)
+  core.mkdir(scratch)
+  session.flags.scratch, session.flags.fresh = scratch, true
+  local ok, status, value = xpcall(function()
+    local r = attempt.open(e, values, origins, o)
+    r:begin()
+    return attempt.finish(r, sched.run(attempt.main_of(r), r, { is_rehearsal = true }))
+  end, sched.wrap_error)
+  core.remove(scratch)
+  if not ok then return "failed", status end
+  return status, value
 end
 
 return attempt

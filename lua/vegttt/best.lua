@@ -10,6 +10,7 @@ local stats = require "vegttt.stats"
 
 local best = {}
 local max_tries = 3
+best.max_tries = max_tries
 local min_speedup = 1.01 -- the A/A error that the protocols keep below
 best.min_speedup = min_speedup
 

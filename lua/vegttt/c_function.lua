@@ -14,7 +14,8 @@ local c_function = {}
 
 -- Functions of the C library that compute and do nothing else, beside those of <math.h>.
 local callable = {}
-for name in ("memcpy memmove memset memcmp memchr malloc calloc realloc free abs labs llabs abort qsort bsearch strlen "
+for name in ("memcpy memmove memset memcmp memchr malloc aligned_alloc posix_memalign calloc realloc free abs labs llabs "
+  .. "abort qsort bsearch strlen "
   .. "__assert_fail __stack_chk_fail __memcpy_chk __memset_chk __memmove_chk __errno_location"):gmatch "%S+" do
   callable[name] = true
 end
@@ -26,20 +27,29 @@ for name in ("acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh
   mathematics[name], mathematics[name .. "f"] = true, true
 end
 
-local function is_callable(name) return callable[name] or mathematics[name] or name:find "^__builtin" ~= nil end
+---Whether a file may need this function of others: it computes and does nothing else.
+function c_function.is_callable(name) return callable[name] or mathematics[name] or name:find "^__builtin" ~= nil end
 
 -- Compiled so that every function and every variable has a section of its own, and nothing is folded away.
 local observing = { "-g", "-O0", "-fno-inline", "-ffunction-sections", "-fdata-sections", "-w", "-c" }
 
-local function observe(folder, text, name, file, cflags)
+---The user's options and those under which the compiler tells most.
+function c_function.observing_options(cflags)
   local options = table.move(cflags, 1, #cflags, 1, {})
-  table.move(observing, 1, #observing, #options + 1, options)
+  return table.move(observing, 1, #observing, #options + 1, options)
+end
+
+---A text in which a static function that nothing calls is compiled all the same.
+function c_function.kept(text, name)
+  return ("%s\nextern const void *const vt_kept;\nconst void *const vt_kept = (const void *)&%s;\n"):format(text, name)
+end
+
+local function observe(folder, text, name, file, cflags)
+  local options = c_function.observing_options(cflags)
   table.move({ "-o", "observed.o" }, 1, 2, #options + 1, options)
   local ok, out = folder:compile("observed.c", text, options)
   if not ok then errors.usage("%s does not compile: %s", file, (c_compiler.first_error(out):gsub("observed%.c", file))) end
-  -- A static function that nothing calls is not compiled unless something keeps it.
-  local kept = ("%s\nextern const void *const vt_kept;\nconst void *const vt_kept = (const void *)&%s;\n"):format(text, name)
-  if not folder:compile("observed.c", kept, options) then errors.usage("%s does not define a function %s", file, name) end
+  if not folder:compile("observed.c", c_function.kept(text, name), options) then errors.usage("%s does not define a function %s", file, name) end
   local info, has_info = folder:run "readelf --debug-dump=info observed.o"
   local sections, has_sections = folder:run "readelf -rSsW observed.o"
   if not has_info or not has_sections then
@@ -94,8 +104,8 @@ local function parameters_of(list, by_offset, entry, name)
   return out
 end
 
--- Where a section of one variable is named after it.
-local function variable_name(section)
+---The variable after which a section of one variable is named.
+function c_function.variable_name(section)
   return section:match "^COMMON (.+)$" or section:gsub("^%.data%.rel%.local%.", ""):gsub("^%.data%.rel%.", "")
     :gsub("^%.t?data%.", ""):gsub("^%.t?bss%.", "")
 end
@@ -104,7 +114,7 @@ end
 local function globals_of(list, by_offset, reached, name)
   local out = {}
   for section in pairs(reached.data) do
-    local variable, found = variable_name(section), nil
+    local variable, found = c_function.variable_name(section), nil
     for _, e in ipairs(list) do
       if e.tag == "variable" and e.depth == 1 and e.name == variable and (e.location or not found) then found = e end
     end
@@ -129,7 +139,7 @@ end
 local function check_calls(reached, name, file)
   local list = errors.keys(reached.undefined)
   for _, called in ipairs(list) do
-    if not is_callable(called) then
+    if not c_function.is_callable(called) then
       errors.usage("%s needs `%s`, which %s does not define and which is no function that only computes; put what it "
         .. "needs into the file", name, called, file)
     end

@@ -24,7 +24,7 @@ function c_source.blank(text)
     elseif one == '"' or one == "'" then
       stop = at + 1
       while stop <= #text and text:sub(stop, stop) ~= one do stop = stop + (text:sub(stop, stop) == "\\" and 2 or 1) end
-    elseif two == "\\\n" then
+    elseif two == "\\\n" or two == "\\\r" then
       stop = at
     end
     out[#out + 1] = stop and spaces(text:sub(at, math.min(stop, #text))) or one
@@ -60,7 +60,7 @@ local function without_directives(text, plain)
     local stop = text:find("\n", from, true) or #text
     local is_directive = is_inside or plain:sub(from, stop):find "^[ \t]*#" ~= nil
     out[#out + 1] = is_directive and plain:sub(from, stop):gsub("[^\n#]", " ") or plain:sub(from, stop)
-    is_inside = is_directive and text:sub(from, stop):find "\\[ \t]*\n$" ~= nil
+    is_inside = is_directive and text:sub(from, stop):find "\\[ \t\r]*\n$" ~= nil
     from = stop + 1
   end
   return table.concat(out)
@@ -97,8 +97,8 @@ function c_source.own_headers(text)
   return out
 end
 
--- The definitions of functions at the outermost level of a blanked text: { name, from, to, text }.
-local function definitions(plain)
+---The definitions of functions at the outermost level of a blanked text: { name, from, to, text }.
+function c_source.definitions(plain)
   local out, at = {}, 1
   while true do
     local s, open, name = plain:find("([%a_][%w_]*)%s*%b()%s*{", at)
@@ -139,7 +139,7 @@ end
 function c_source.shown(parts)
   local text = parts.before .. "\n" .. parts.after
   local plain = c_source.blank(text)
-  local defined = definitions(plain)
+  local defined = c_source.definitions(plain)
   local is_needed, kept, at = needed(defined, plain, c_source.blank(parts.body)), {}, 1
   for _, d in ipairs(defined) do
     if not is_needed[d] then

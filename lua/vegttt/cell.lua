@@ -25,6 +25,7 @@ local error_fields = { "kind", "op", "code", "message", "retryable", "traceback"
 function cell.plain_error(e)
   local out = {}
   for _, name in ipairs(error_fields) do out[name] = e[name] end
+  if type(e.cause) == "string" then out.cause = e.cause end -- what cells of its own failed by
   return out
 end
 
@@ -59,6 +60,7 @@ function answers.note(c, kind, name, digest)
   if kind ~= "place" or name == inputs.places().script then c.parent:note_input(kind, name, digest) end
 end
 
+function answers.waits(c, dir, is_on) c.parent:waits(dir, is_on) end
 function answers.not_replayed(c) c.parent:count_not_replayed() end
 function answers.evaluator(_, which) return session.evaluator(which) end
 function answers.stdin() return reads.stdin() end

@@ -12,6 +12,7 @@ local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
+local run = require "vegttt.run"
 local sched = require "vegttt.sched"
 local session = require "vegttt.session"
 require "vegttt" -- a run's calls, also for a main that has no other use for it
@@ -60,38 +61,57 @@ end
 local Parent = {}
 Parent.__index = Parent
 function Parent:note_input(kind, name, digest) core.cell_ask("note", kind, name, digest) end
+function Parent:waits(dir, is_on) core.cell_ask("waits", dir, is_on) end
 function Parent:count_not_replayed() core.cell_ask "not_replayed" end
 
 -- ── the run ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- A run that this one is a part of would be waited for for ever.
-local function is_within(dirs, message)
-  for _, dir in ipairs(dirs) do
-    if message:find(dir .. " ", 1, true) then return true end
+-- Does the run in `dir` wait, by way of others, for one that this cell is a part of?
+local function waits_for_us(dir, parents, seen)
+  if seen[dir] then return false end
+  seen[dir] = true
+  for _, above in ipairs(parents) do
+    if above.dir == dir then return true end
+  end
+  for _, other in ipairs(run.waiting_for(dir)) do
+    if waits_for_us(other, parents, seen) then return true end
   end
   return false
 end
 
 local busy_look_s = 0.5
 
+-- [waits] Until it is worth another look whether the run in `dir` is free. Which waits for which stands in the runs' folders
+-- meanwhile; each writes before it reads, so of those that wait in a circle one finds it.
+local function wait_for(dir, within, parents)
+  within:waits(dir, true)
+  local ok, problem = pcall(function()
+    if waits_for_us(dir, parents, {}) then run.circle(dir) end
+    sched.gate "run:sweep"
+    local later = sched.future()
+    sched.after(busy_look_s, function() later:settle(true) end)
+    sched.await(later, "run:sweep")
+  end)
+  within:waits(dir, false)
+  if not ok then error(problem, 0) end
+end
+
 -- [waits] The opened run. One that somebody else is writing, another sweep or another cell of this one, is waited for: its
 -- result is ours too.
 local function open(spec, e)
   local is_said = false
   local values, origins = params.resolve(e.params, spec.given, "sweep")
-  local within = setmetatable({ id = spec.parent, options = {} }, Parent)
+  local within = setmetatable({ id = spec.parents[#spec.parents].id, options = {} }, Parent)
   while true do
     local ok, r = pcall(attempt.open, e, values, origins, { root = spec.root, replicate = spec.replicate,
-      fresh = spec.fresh, limits = spec.limits, within = within, dirs = spec.dirs, argv = spec.argv,
+      fresh = spec.fresh, limits = spec.limits, within = within, parents = spec.parents, argv = spec.argv,
       progress = setmetatable({}, Progress) })
     if ok then return r end
-    if not errors.is(r) or r.code ~= "EBUSY" or is_within(spec.dirs, r.message) then error(r, 0) end
+    local busy = errors.is(r) and r.code == "EBUSY" and r.message:match "^the run (.+) is being written by "
+    if not busy then error(r, 0) end
     if not is_said then core.err(("vegttt: the cell %s waits: %s\n"):format(spec.name, r.message:match "^[^;]*")) end
     is_said = true
-    sched.gate "run:sweep"
-    local later = sched.future()
-    sched.after(busy_look_s, function() later:settle(true) end)
-    sched.await(later, "run:sweep")
+    wait_for(busy, within, spec.parents)
   end
 end
 
@@ -103,7 +123,7 @@ end
 -- Runs fn as the main task, until the time limit of the process.
 local function run_task(spec, fn, r)
   local limit = spec.limit and { at = spec.limit.at, error = errors.new(spec.limit.error) }
-  return sched.run(fn, r, { limit = limit })
+  return sched.run(fn, r, { limit = limit, is_rehearsal = session.flags.scratch ~= nil })
 end
 
 local function carry_out(spec)

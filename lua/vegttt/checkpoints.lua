@@ -23,7 +23,7 @@ local save_interval_s = 15
 
 ---donors: runs that may hold states that this one does not.
 function checkpoints.new(handle, dir, donors)
-  return setmetatable({ handle = handle, donors = donors, dir = dir .. "/ckpt", trainable = {}, named = {}, saved = {}, readying = {},
+  return setmetatable({ handle = handle, donors = donors, dir = dir .. "/ckpt", trainable = {}, named = {}, missing = {}, saved = {}, readying = {},
     saved_at = -math.huge }, Checkpoints)
 end
 
@@ -69,17 +69,19 @@ local function write(self, w, to_train)
   end)
 end
 
--- The oldest trainable states lose what training needs; those no snapshot named lose their folder.
-function Checkpoints:trim()
-  while #self.trainable > n_trainable do
-    local w = table.remove(self.trainable, 1)
-    if self.named[w.id] and w.handle then
-      write(self, w, false)
-    else
-      idle(self)
-      core.remove(self:path(w))
-    end
+-- A trainable state loses what training needs, also one that a resumed run has only passed and holds on disk alone; one
+-- that no snapshot named loses its folder.
+local function end_training(self, w)
+  if self.named[w.id] then
+    self:ready(w)
+    return write(self, w, false)
   end
+  idle(self)
+  core.remove(self:path(w))
+end
+
+function Checkpoints:trim()
+  while #self.trainable > n_trainable do end_training(self, table.remove(self.trainable, 1)) end
 end
 
 ---The parameters of w in a folder of the run's own, exactly. The folder is made anew: an older one may share its files
@@ -92,7 +94,8 @@ function Checkpoints:save_as(w, path)
   if w.is_trained then self.saved[w.id] = path end
 end
 
----The run is done: what training needs goes, named states keep their exact parameters, once. [waits]
+---The run is done: what training needs goes, named states keep their exact parameters, once; one that is nowhere is made
+---again. [waits]
 function Checkpoints:finish()
   for id, path in pairs(self.saved) do
     local own = self.dir .. "/" .. id
@@ -104,16 +107,15 @@ function Checkpoints:finish()
       end
     end
   end
-  for _, w in ipairs(self.trainable) do
-    if self.named[w.id] then
+  for _, w in ipairs(self.trainable) do end_training(self, w) end
+  self.trainable = {}
+  for _, w in ipairs(self.missing) do
+    if not self:info(w) then
       self:ready(w)
+      core.mkdir(self.dir)
       write(self, w, false)
-    else
-      idle(self)
-      core.remove(self:path(w))
     end
   end
-  self.trainable = {}
 end
 
 function Checkpoints:save(w)
@@ -150,6 +152,8 @@ function Checkpoints:keep(w)
   if from then
     core.mkdir(self.dir)
     core.link_folder(from, self:path(w)) -- where that cannot be, the state stays the donor's
+  else
+    self.missing[#self.missing + 1] = w
   end
 end
 

@@ -107,6 +107,30 @@ function errors.surface(fn)
   return function(...) return out(xpcall(fn, at_the_caller, ...)) end
 end
 
+-- { code = 7, message = "mine" }: what a table has that can be written in a few words.
+local function outline(t)
+  local parts = {}
+  for _, k in ipairs(errors.keys(t)) do
+    local v = rawget(t, k)
+    local text = type(v) == "string" and ("%q"):format(v:sub(1, 80)):gsub("\\\n", "\\n") or tostring(v)
+    parts[#parts + 1] = ("%s = %s"):format(tostring(k), text:find "0x%x+$" and "a " .. type(v) or text)
+    if #parts == 5 then break end
+  end
+  return #parts > 0 and "{ " .. table.concat(parts, ", ") .. " }" or "{}"
+end
+
+---What a script raised, as a sentence: its text, or, of what has none, where it was raised and what it is.
+function errors.text(e)
+  if type(e) == "string" then return e end
+  local text = tostring(e)
+  if type(e) == "number" then return errors.where() .. text end
+  local has_text = type(e) ~= "nil" and type(e) ~= "boolean" and not text:find ": 0x%x+$"
+  if has_text then return text end
+  local what = type(e) == "table" and "the table " .. outline(e) or (e == nil or type(e) == "boolean") and text
+    or "a " .. type(e)
+  return ("%serror was given %s, not a text"):format(errors.where(), what)
+end
+
 ---The stack below this point without the engine's frames, one line each.
 function errors.traceback()
   local lines = {}

@@ -39,7 +39,7 @@ function verdict_class:__tostring()
 end
 
 inputs.declare("evaluator", "the evaluator (%s)", function()
-  local who = core.eval_identity()
+  local who = session.evaluator_identity()
   return who.version .. " on " .. who.machine
 end)
 
@@ -56,8 +56,9 @@ local eval_options = { protocol = { "fast", "full" }, tier = tiers, fresh = "boo
 
 local function resolve_options(op, o)
   o = errors.options(op, o, eval_options)
-  return { protocol = o.protocol or "fast", tier = o.tier or tiers[1], fresh = o.fresh or false }
+  return { protocol = o.protocol or "fast", tier = o.tier, fresh = o.fresh or false }
 end
+
 
 -- What the evaluator is asked, as core.eval_key and core.eval_submit take it.
 local function question(run, o)
@@ -184,6 +185,7 @@ local function take_verdict(run, task, code, key, o)
 end
 
 local function evaluate(run, task, code, o)
+  o = { protocol = o.protocol, tier = o.tier or task.tier or tiers[1], fresh = o.fresh, confirms = o.confirms }
   run:keep_task(task)
   run:charge { evaluations = 1 }
   if not code then

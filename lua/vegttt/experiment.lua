@@ -70,13 +70,19 @@ function experiment.load_file(file)
   return chunk(), text
 end
 
+-- What a file raised that is neither a text nor an error has its place here only.
+local function raised(e)
+  if type(e) == "string" or errors.is(e) then return e end
+  return errors.new { kind = "script", op = "vt.load", message = errors.text(e), cause = e, retryable = false }
+end
+
 ---vt.load(file): an experiment table, with .file and .text.
 function experiment.load(file)
   if type(file) ~= "string" then errors.misuse("vt.load", "vt.load needs a file name, not a %s", type(file)) end
   local path = core.find(file) or file
   inputs.note_as("experiment", file, path) -- first: a script may go on without one that is not there, or not right
   local places = inputs.module_places()
-  local read, ok, e, text = inputs.collect(pcall, experiment.load_file, path)
+  local read, ok, e, text = inputs.collect(xpcall, experiment.load_file, raised, path)
   inputs.note_all(read) -- of whoever loads it; nobody, for the script itself
   if not ok then error(e, 0) end
   if not experiment.is(e) then

@@ -35,7 +35,7 @@ end
 local ways = { "protocol", "scale", "tier", "evaluator", "machine" }
 
 local function check_samples(groups)
-  local temperature, way = need_one "temperatures", {}
+  local temperature, way, is_checked = need_one "temperatures", {}, {} -- many samples share a verdict
   for _, name in ipairs(ways) do way[name] = need_one(({ protocol = "protocols", scale = "scales", tier = "tiers",
     evaluator = "evaluators", machine = "machines" })[name] .. " of verdicts") end
   for _, g in ipairs(groups) do
@@ -46,7 +46,10 @@ local function check_samples(groups)
           .. "judge them: vegttt rejudge %s"):format(g.run, tostring(g.task.id), s.i, g.run))
       end
       temperature(1, s.temperature or "none", g)
-      for _, name in ipairs(rawget(v, "key") and ways or {}) do way[name](1, v[name] or "none", g) end
+      if not is_checked[v] then
+        for _, name in ipairs(rawget(v, "key") and ways or {}) do way[name](1, v[name] or "none", g) end
+        is_checked[v] = true
+      end
     end
   end
 end
@@ -67,10 +70,14 @@ local function check_one_source(groups)
   check_samples(groups)
 end
 
--- Each sample once: the largest group that holds it keeps it. How many were left out.
+-- Each sample once, which in one run it is: the largest group that holds it keeps it. How many were left out.
 local function count_once(groups)
-  local by_size, place, owner, n = {}, {}, {}, 0
-  for i, g in ipairs(groups) do by_size[i], place[g] = g, i end
+  local by_size, place, owner, n, n_runs = {}, {}, {}, 0, 0
+  for i, g in ipairs(groups) do
+    by_size[i], place[g] = g, i
+    n_runs = n_runs + (i > 1 and groups[i - 1].run == g.run and 0 or 1)
+  end
+  if n_runs == 1 then return 0 end
   table.sort(by_size, function(a, b) return #a > #b or #a == #b and place[a] < place[b] end)
   for _, g in ipairs(by_size) do
     for i = #g, 1, -1 do
@@ -88,12 +95,27 @@ local function count_once(groups)
   return n
 end
 
----vt.gather(p): the judged groups that p's from and step name, or a draw with p's model, tasks and k. [waits]
-function gather.groups(p)
+-- What recorded samples must have of what the script needs; details are scored anew.
+local function check_needs(groups, needs)
+  for _, g in ipairs(groups) do
+    for _, s in ipairs(needs.logprobs and g or {}) do
+      if not s.logprob then
+        errors.raise("usage", "vt.gather", ("--from: samples of %s have no log-probabilities (the first: task %s, sample %d), which this "
+          .. "experiment needs; their source gave none"):format(g.run, tostring(g.task.id), s.i))
+      end
+    end
+  end
+end
+
+---vt.gather(p, …): the judged groups that p's from and step name, or a draw with p's model, tasks and k. What is named besides, in
+---the words of policy:need, the script will need: what lacks it is refused before anything is drawn or computed. [waits]
+function gather.groups(p, ...)
   if not closed.is_record(p) then
     errors.misuse("vt.gather", "vt.gather needs the experiment's parameters (vt.gather_params), not a %s", type(p))
   end
-  if p.from == "" then return draw.groups(policy.open(p.model):start(), tasks.get(p), p) end
+  if p.from == "" then return draw.groups(policy.open(p.model):need(...):start(), tasks.get(p), p) end
+  local needs = {}
+  for _, name in ipairs { ... } do needs[name] = true end
   local has_drawn, drawn = pcall(function() return p.drawn end) -- of vt.gather_params; a script's own table may lack it
   drawn = has_drawn and drawn or "first"
   local out = {}
@@ -103,6 +125,7 @@ function gather.groups(p)
   end
   if #out == 0 then errors.raise("usage", "vt.gather", ("no samples of step %d in %s"):format(p.step, p.from)) end
   check_one_source(out)
+  check_needs(out, needs)
   local n = count_once(out)
   if n > 0 then
     core.err(("vegttt: --from: %d sample%s that several of these runs share %s counted once\n"):format(n, n == 1 and "" or "s",

@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- What scripts find in the global table: Lua's own library with seven changes. What a script reads is noted as
--- an input of its run (reads.lua), and so is its place when it catches an error that names it, os.exit is gone (a run ends by returning or raising), print goes to the run's log and
+-- an input of its run (reads.lua), and so is its place when it catches an error that names it, os.exit raises (a run ends by returning or raising), print goes to the run's log and
 -- to standard output (standard error where --json has that for itself), math.random draws from the run's stream,
 -- coroutine functions pass engine waits outwards, and there is no debug library beyond debug.traceback.
 local core = require "vegttt.core"
@@ -70,7 +70,9 @@ function globals.install()
     errors.misuse("math.randomseed",
       "math.randomseed: the stream comes from the run's seed; use --seed or run:rng(label)")
   end
-  g.os.exit = nil
+  g.os.exit = function()
+    errors.misuse("os.exit", "os.exit: a script does not end the process; it ends by returning from main or by error \"why\"")
+  end
   reads.install(g)
   sched.install(g.coroutine)
   watch_errors(g)

@@ -48,6 +48,7 @@ local vt = {
   reward = closed.names("vt.reward", reward), advantage = closed.names("vt.advantage", advantage),
   batch = update.batch, code_of = groups.code_of, codes = groups.codes, is_given = params.is_given, learner = learner.new, step_stats = step_stats,
   select = closed.names("vt.select", { apply = select_.apply, each = select_.each, curves = select_.curves, check = select_.check,
+    load = select_.load,
     order = select_.order,
     rules = closed.names("vt.select.rules", select_.rules) }),
   early_stop = select_.early_stop, archive = archive.new,

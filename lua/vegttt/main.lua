@@ -1,7 +1,8 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- `vegttt FILE.lua …`: from arguments to exit code. The words are read against the experiment's parameters and the
--- flags that every experiment has; nothing is written before all of them are known to be good.
+-- `vegttt FILE.lua …`, and what else is carried out as an experiment (`vegttt repl`): from arguments to exit code. The words
+-- are read against the experiment's parameters and the flags that every experiment has; nothing is written before all of them
+-- are known to be good.
 local args = require "vegttt.args"
 local attempt = require "vegttt.attempt"
 local core = require "vegttt.core"
@@ -10,6 +11,7 @@ local experiment = require "vegttt.experiment"
 local globals = require "vegttt.globals"
 local inputs = require "vegttt.inputs"
 local params = require "vegttt.params"
+local prices = require "vegttt.prices"
 local run = require "vegttt.run"
 local run_files = require "vegttt.run_files"
 local sched = require "vegttt.sched"
@@ -42,10 +44,10 @@ local function parse(words, declared)
 end
 
 -- The command that continues a run: without --fresh, and without the limits, of which one may be what ended it.
-local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1 }
+local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1, ["--max-spend"] = 1 }
 
-local function command_of(file, words)
-  local kept, i = { file }, 1
+local function command_of(head, words)
+  local kept, i = table.move(head, 1, #head, 1, {}), 1
   while i <= #words do
     local n_values = is_left_out[words[i]:match "^[^=]*"]
     if not n_values then kept[#kept + 1] = words[i] end
@@ -215,25 +217,32 @@ local function report(r, status, value, is_json, command)
   return code
 end
 
-local function run_experiment(e, flags, given, file, words)
+-- The plan, where a run would not be refused before it costs anything.
+local function dry_run(e, values, origins, how)
+  local status, problem = attempt.rehearse(e, values, origins, how)
+  if status == "failed" then error(problem, 0) end
+  if status == "interrupted" then errors.raise("cancelled", e.name, "interrupted", { code = "ECANCELLED" }) end
+  print_plan(e, values, origins)
+  return 0
+end
+
+local function run_experiment(e, flags, given, head, words, o)
   local problem = flags.chat and core.chat_problem(flags.chat)
   if problem then errors.usage("--chat: %s", problem) end
   local cells = sweep.of(e, given)
   local is_of_tasks = not cells and params.are_of_tasks(e.params)
   e = cells or e
   session.flags = { reward_from = flags["reward-from"] and run_files.find(flags["reward-from"]), json = flags.json, fresh = flags.fresh, max_memory = flags["max-memory"],
-    unsafe_jail = flags["unsafe-jail"], chat = flags.chat, trace_http = flags["trace-http"] }
+    unsafe_jail = flags["unsafe-jail"], queue = flags.queue, chat = flags.chat, trace_http = flags["trace-http"] }
   local values, origins = params.resolve(e.params, given, "flag")
   if is_of_tasks then inputs.collect(tasks.get, values) end -- also where the script has no plan that asks for them
   local name_problem = flags.run and run.name_problem(flags.run)
   if name_problem then errors.usage("--run: %s", name_problem) end
-  if flags["dry-run"] then
-    print_plan(e, values, origins)
-    return 0
-  end
-  local r = attempt.open(e, values, origins, { name = flags.run, fresh = flags.fresh or false,
-    replicate = flags.replicate or 0, argv = words, limits = { max_rollouts = flags["max-rollouts"],
-    max_wall_s = flags["max-wall"] } })
+  local how = { name = flags.run, fresh = flags.fresh or o.fresh or false, replicate = flags.replicate or 0, argv = words,
+    limits = { max_rollouts = flags["max-rollouts"], max_wall_s = flags["max-wall"], max_spend = flags["max-spend"],
+      prices = flags.prices and prices.read(flags.prices) } }
+  if flags["dry-run"] then return dry_run(e, values, origins, how) end
+  local r = attempt.open(e, values, origins, how)
   local is_json = flags.json
   if is_json then
     json_record { event = "launch", run = r.id, dir = r.dir, experiment = e.name, resumed = r.is_resumed }
@@ -246,8 +255,8 @@ local function run_experiment(e, flags, given, file, words)
     r:close()
     return 0
   end
-  local command = command_of(file, words)
-  local status, value = attempt.carry_out(r, command, is_json)
+  local command = command_of(head, words)
+  local status, value = attempt.carry_out(r, command, is_json, o.takes_interrupt)
   local code = report(r, status, value, is_json, command)
   if is_json then
     json_record { event = "done", exit = code, dir = r.dir, result = status == "done" and run.plain(value or {}, 0)
@@ -256,22 +265,18 @@ local function run_experiment(e, flags, given, file, words)
   return code
 end
 
----argv: the file, then flags and parameters. Returns the exit code.
-function main.main(argv)
+---The experiment that make() gives, with the words that follow those of `head`. o: fresh = it always begins anew;
+---takes_interrupt() -> whether a Ctrl-C has been answered. Returns the exit code.
+function main.carry_out(make, head, words, o)
   globals.install()
-  local file = argv[1]
-  local words = table.move(argv, 2, #argv, 1, {})
   local ok, code = xpcall(function()
-    local dir = file:match "^(.*)/[^/]*$" or "."
-    package.path = ("%s/?.lua;%s/?/init.lua;./lua/?.lua;"):format(dir, dir) .. package.path
-    inputs.set_module_places(file)
-    local e = experiment.load(file)
+    local e = make()
     local flags, given = parse(words, e.params)
     if flags.help then
       print_help(e)
       return 0
     end
-    return run_experiment(e, flags, given, file, words)
+    return run_experiment(e, flags, given, head, words, o)
   end, sched.wrap_error)
   if ok then return code end
   local exit = report_error(code)
@@ -279,6 +284,17 @@ function main.main(argv)
     if word == "--json" then json_record { event = "done", exit = exit, error = error_record(code) } end
   end
   return exit
+end
+
+---argv: the file, then flags and parameters.
+function main.main(argv)
+  local file = argv[1]
+  return main.carry_out(function()
+    local dir = file:match "^(.*)/[^/]*$" or "."
+    package.path = ("%s/?.lua;%s/?/init.lua;./lua/?.lua;"):format(dir, dir) .. package.path
+    inputs.set_module_places(file)
+    return experiment.load(file)
+  end, { file }, table.move(argv, 2, #argv, 1, {}), {})
 end
 
 return main

@@ -7,6 +7,9 @@
 --
 -- A budget is of what is charged. What a group of samples will be charged is reserved before it is asked for, so that
 -- groups drawn at once pass no limit together, and given back when it is charged or has failed.
+--
+-- A limit of money is of what is spent, over all attempts: what a request to a service can cost at most is held while it
+-- is under way.
 local errors = require "vegttt.errors"
 local sched = require "vegttt.sched"
 
@@ -15,7 +18,7 @@ Meter.__index = Meter
 
 local meter = {}
 local units = { "rollouts", "evaluations", "prompt_tokens", "sampled_tokens", "scored_tokens", "student_tokens", "teacher_tokens",
-  "update_tokens", "gpu_s", "usd" }
+  "update_tokens", "cached_tokens", "gpu_s", "usd" }
 
 meter.units = units
 
@@ -26,7 +29,7 @@ local function zeros()
 end
 
 function meter.new(limits)
-  return setmetatable({ charged = zeros(), spent = zeros(), reserved = 0, limits = limits or {} }, Meter)
+  return setmetatable({ charged = zeros(), spent = zeros(), reserved = 0, held_usd = 0, limits = limits or {} }, Meter)
 end
 
 function Meter:charge(amounts)
@@ -75,10 +78,51 @@ function Meter:reserve_rest(op)
   return self.reserved
 end
 
-function Meter:release(n)
+local function wake(self)
   local waited = self.released
-  self.reserved, self.released = self.reserved - n, nil
+  self.released = nil
   if waited then waited:settle(true) end
+end
+
+function Meter:release(n)
+  self.reserved = self.reserved - n
+  wake(self)
+end
+
+---Dollars that the limit leaves beside what is spent and held; nil without a limit.
+function Meter:usd_left()
+  local max = self.limits.max_spend
+  return max and math.max(0, max - self.spent.usd - self.held_usd)
+end
+
+---[waits] Holds dollars until Meter:let_go(usd). Where the limit leaves too few, what is held is waited for.
+function Meter:hold_usd(usd, op)
+  while self.held_usd > 0 and usd > (self:usd_left() or usd) do
+    self.released = self.released or sched.future()
+    sched.await(self.released, op)
+  end
+  local left = self:usd_left()
+  if left and usd > left then
+    errors.raise("budget", op, ("the limit of $%.4f leaves $%.4f ($%.4f spent), and what is asked for may cost $%.4f; raise "
+      .. "--max-spend to go on"):format(self.limits.max_spend, left, self.spent.usd, usd))
+  end
+  self.held_usd = self.held_usd + usd
+end
+
+---[waits] Holds all that the limit leaves, as Meter:reserve_rest.
+function Meter:hold_rest(op)
+  if not self.limits.max_spend then return nil end
+  while self.held_usd > 0 do
+    self.released = self.released or sched.future()
+    sched.await(self.released, op)
+  end
+  self.held_usd = self:usd_left()
+  return self.held_usd
+end
+
+function Meter:let_go(usd)
+  self.held_usd = self.held_usd - usd
+  wake(self)
 end
 
 function Meter:copy()

@@ -31,17 +31,20 @@ local fields = { choices = "table", min = "number", above = "number", max = "num
 ---Options of every experiment: what may not be a parameter's name.
 params.flags = {
   { "help", nil, "this text" },
-  { "dry-run", nil, "print the plan (parameters, tasks, counts, estimate) and stop" },
+  { "dry-run", nil, "refuse what a run would refuse before it costs anything, else print the plan, and stop; nothing is kept" },
   { "run", "NAME", "name of the run directory instead of a stamp" },
   { "fresh", nil, "a new run even if one with these parameters exists" },
   { "replicate", "N", "an independent repetition: enters every seed", kind = "integer", min = 0 },
   { "json", nil, "launch and done records on standard output, all else on standard error" },
   { "max-rollouts", "N", "stop when so many samples were charged", kind = "integer", min = 0 },
+  { "max-spend", "USD", "stop before so many dollars are spent at services, by --prices", kind = "number", min = 0 },
+  { "prices", "FILE", "prices of served models: {\"SPEC\": {\"prefill\", \"cached\", \"sampled\", \"trained\"}}, $ a million tokens" },
   { "max-wall", "S", "stop after so many seconds", kind = "number", min = 0 },
   { "max-memory", "BYTES", "most memory the language model may use (suffix K, M or G)", kind = "bytes", min = 1 << 20 },
   { "chat", "FAMILY", "chat format of a model whose template is unknown (vegttt model info names them)" },
   { "trace-http", "FILE", "append every HTTP exchange with a served model to this file, keys masked" },
   { "reward-from", "RUN", "take verdicts from this recorded run where it has them: no clock, the same trajectory" },
+  { "queue", "ADDRESS", "workers of this queue judge (redis://HOST[:PORT]/NAME; `vegttt worker --help`)" },
   { "unsafe-jail", nil, "evaluate below the jail floor; recorded" },
 }
 
@@ -61,7 +64,7 @@ end
 
 local function sampling()
   return {
-    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder, a .gguf, openai:URL#MODEL or tinker:MODEL?tokenizer=PATH", type = "model" },
+    model = { "default", "model spec: default, MODEL, MODEL+ADAPTER, a folder, a .gguf, hf:ORG/NAME, openai:URL#MODEL or tinker:MODEL?tokenizer=PATH", type = "model" },
     k = limited("n", { 32, "samples per task and step", extend = true }),
     temperature = limited("temperature", { nil, "sampling temperature", type = "number" }),
     max_tokens = limited("max_tokens", { nil, "longest answer, in tokens", type = "integer" }),

@@ -127,7 +127,7 @@ local function open_model(spec, opts)
     if model.spec == spec and model.asked == asked then return model end
   end
   if not openings[key] then
-    sched.gate "vt.policy"
+    sched.gate("vt.policy", true)
     openings[key] = begin_opening(spec, opts, function(handle, info)
       local model = { handle = handle, info = info, spec = info.spec, asked = asked, lora = lora_of(opts), plain_spec = plain_spec(info.spec),
         caps = closed.record("caps", closed.copy(info.caps), errors.keys(info.caps)), known = setmetatable({}, { __mode = "v" }), byte_lengths = {},
@@ -226,11 +226,11 @@ function Policy:branch(w)
     weights = apart(w) }, policy_class)
 end
 
----The policy itself, when it can do all that is named ("update", "score", "targets"): a script asks before it pays for
+---The policy itself, when it can do all that is named ("update", "score", …): a script asks before it pays for
 ---samples that would lead nowhere.
 function Policy:need(...)
   local what = { update = "be updated", score = "score given answers", targets = "score other tokens than an answer's",
-    tokens = "work in tokens", detail = "say more of a token than its log-probability" }
+    tokens = "work in tokens", detail = "say more of a token than its log-probability", logprobs = "give the log-probabilities of what it samples" }
   for _, name in ipairs { ... } do
     if not what[name] then
       errors.misuse("policy:need", "policy:need knows no '%s'%s", tostring(name), errors.hint(tostring(name), errors.keys(what)))
@@ -372,7 +372,7 @@ local Group = closed.class("vt.Group", "a group", { "task", "prompt", "prompt_id
 local Sample = closed.class("vt.Sample", "a sample", { "task", "i", "seed", "text", "code", "code_sha", "tokens",
   "n_tokens", "finish", "logprob", "logprob_mean", "logprob_code", "logprobs", "logprobs_behaviour", "result", "reward",
   "advantage", "key", "seen", "place", "temperature", "prompt", "prompt_ids", "weights", "recorded", "at", "text_sha", "targets", "entropy", "certainty",
-  "confidence", "confidence_tail", "confidence_worst" })
+  "confidence", "confidence_tail", "confidence_worst", "online_kept", "online_tokens" })
 closed.settable(Group)
 closed.settable(Sample)
 policy.Group, policy.Sample = Group, Sample
@@ -564,19 +564,11 @@ local function make_request(w, p, o, begun)
 end
 
 -- Draws the missing samples in one request. Each is recorded when it ends, whoever still waits and whatever becomes of
--- the others. ended(i) is called then.
-local function draw_missing(request, missing, lines, ended)
-  local run, w, store = request.run, request.weights, session.content()
-  run:check_time "weights:sample"
-  policy.ready(w)
-  sched.gate "weights:sample"
+-- the others. ended(i) is called then. pay: for what was drawn.
+local function draw_paid(request, missing, lines, ended, prompt, pay)
+  local run, store = request.run, session.content()
   local began, n_begun = core.now(), request.begun and request.begun.n or 0
-  local prompt = { ids = request.model.caps.tokens and request.prompt.ids or nil, text = request.prompt.text }
-  if request.begun then
-    prompt.ids = table.move(request.begun.tokens, 1, request.begun.n, #prompt.ids + 1, table.move(prompt.ids, 1, #prompt.ids, 1, {}))
-    prompt.text = prompt.text .. request.begun.text
-  end
-  local op = core.sample(w.handle, prompt, { seed = run.seed, stream = request.stream, index = missing },
+  local op = core.sample(request.weights.handle, prompt, { seed = run.seed, stream = request.stream, index = missing },
     { temperature = request.temperature, top_p = request.top_p, top_k = request.top_k, min_p = request.min_p,
       max_tokens = request.max_tokens, stop = request.stop })
   run.progress:plan_samples(#missing)
@@ -591,14 +583,33 @@ local function draw_missing(request, missing, lines, ended)
     run.record:put_sample(line)
     lines[i] = line
     run.meter:spend { rollouts = 1, sampled_tokens = line.n_tokens - n_begun, student_tokens = line.n_tokens - n_begun }
+    pay { sampled = line.n_tokens - n_begun }
     run.progress:add_samples(1)
     ended(i)
   end
   local future = sched.start(op, function(raws)
     for j, raw in ipairs(raws) do record_one(j, raw) end
-    run.meter:spend { prompt_tokens = #request.prompt.ids }
+    local n = prompt.ids and #prompt.ids or raws.n_prompt
+    run.meter:spend { prompt_tokens = #request.prompt.ids, cached_tokens = raws.n_cached }
+    pay { prefill = math.max(0, n - raws.n_cached), cached = raws.n_cached }
   end, nil, record_one)
   sched.await(future, "weights:sample")
+end
+
+local function draw_missing(request, missing, lines, ended)
+  local run = request.run
+  run:check_time "weights:sample"
+  policy.ready(request.weights)
+  sched.gate "weights:sample"
+  local prompt = { ids = request.model.caps.tokens and request.prompt.ids or nil, text = request.prompt.text }
+  if request.begun then
+    prompt.ids = table.move(request.begun.tokens, 1, request.begun.n, #prompt.ids + 1, table.move(prompt.ids, 1, #prompt.ids, 1, {}))
+    prompt.text = prompt.text .. request.begun.text
+  end
+  local most = { prefill = prompt.ids and #prompt.ids or #prompt.text, sampled = #missing * request.max_tokens } -- a byte is a token at most
+  run:spend_on(request.model.spec, most, "weights:sample", function(pay)
+    draw_paid(request, missing, lines, ended, prompt, pay)
+  end)
 end
 
 -- The group of a request whose samples the budget has room for.
@@ -661,29 +672,6 @@ function Weights:resample(s, n, o)
   return policy.stream(self, s.prompt, o, function() end, n > 0 and beginning_of(self.model, s, n) or nil)
 end
 
-local snapshot_kinds = { f32 = "exact", bf16 = "export" }
-
----Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. options.dtype: "f32", the
----default, keeps the values that run; "bf16" halves the files, and where it rounds they are other weights, of another
----id. [waits]
-function Weights:save(dir, options)
-  sched.need "weights:save"
-  if type(dir) ~= "string" then
-    errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
-  end
-  local dtype = "f32"
-  for name, value in pairs(options or {}) do
-    if name ~= "dtype" then errors.misuse("weights:save", "weights:save has no option '%s'", tostring(name)) end
-    dtype = value
-  end
-  local kind = snapshot_kinds[dtype]
-  if not kind then
-    errors.misuse("weights:save", "weights:save: dtype is \"f32\" or \"bf16\", not '%s'", tostring(dtype))
-  end
-  policy.ready(self)
-  sched.await(sched.start(core.weights_save(self.handle, dir, kind), function() return true end), "weights:save")
-end
-
 function policy.is_weights(w) return getmetatable(w) == weights_class end
 
 ---Raises a usage error when the spec cannot name a model: nothing is opened or fetched.
@@ -692,7 +680,7 @@ function policy.check_spec(spec)
   if problem then errors.usage("--model: %s", problem) end
 end
 
-policy.class, policy.weights_methods = Policy, Weights -- update.lua adds policy:update, policy_score.lua weights:score and top
+policy.class, policy.weights_methods = Policy, Weights -- update.lua adds policy:update and weights:save, policy_score.lua weights:score and top
 
 ---Makes sure that the backend holds the weights; set by checkpoints.lua, which knows where they are kept.
 function policy.ready() end

@@ -51,13 +51,17 @@ local function recorded_score(self, op, ids, tokens, bill, key, ask)
   end
   policy.ready(self)
   sched.gate(op)
-  local started, keep = ask()
-  return billed(sched.await(sched.start(started, function(...)
-    local kept = keep(...)
-    run.record:put(key, kept)
-    if store then core.content_put(store, store_key, core.json_encode(kept)) end
-    return kept
-  end), op))
+  local n = #ids + #tokens
+  return billed(run:spend_on(self.model.spec, { prefill = n }, op, function(pay)
+    local started, keep = ask()
+    return sched.await(sched.start(started, function(...)
+      local kept = keep(...)
+      run.record:put(key, kept)
+      pay { prefill = n }
+      if store then core.content_put(store, store_key, core.json_encode(kept)) end
+      return kept
+    end), op)
+  end))
 end
 
 ---The k likeliest tokens at each position of the tokens after the prompt, and their log-probabilities at T = 1: { ids,

@@ -19,10 +19,11 @@ local prompt_class = closed.class("vt.Prompt", "a prompt", { "task", "system", "
 local context_class = closed.class("vt.Context", "a context", { "prompt", "sections" }, Context)
 
 local default_system = "You write fast C code."
+local torch_instruction = "Write the body of ModelNew.forward, which is to run faster than Model's and give the same result."
 local default_instruction = "Rewrite this C function so that it runs faster and gives the same result."
 
 ---The source that the model sees; with another body than the baseline's when one is given.
-function prompts.source(task, body) return core.prompt(task.handle, body) end
+function prompts.source(task, body) return core.prompt(task.handle, body, task.tier) end
 
 function prompts.new(task, o)
   local n_shots = o.shots or 0
@@ -34,11 +35,12 @@ function prompts.new(task, o)
     errors.misuse("task:prompt", "task:prompt: the template has no {source}, where the function is to stand")
   end
   return setmetatable({ task = task, system = o.system, template = o.template, reasoning = o.reasoning, sections = {},
-    shots = n_shots > 0 and n_shots or nil, prefix = ("```c\n%s {\n"):format(task.signature) }, prompt_class)
+    shots = n_shots > 0 and n_shots or nil, prefix = task.tier == "torch" and "```python\n" or ("```c\n%s {\n"):format(task.signature) }, prompt_class)
 end
 
 local function question(self, record, source)
   if self.template then return (self.template:gsub("{source}", function() return source end)) end
+  if self.task.tier == "torch" then return ("%s\n```python\n%s\n```"):format(torch_instruction, source) end
   return ("%s\n```c\n%s\n```"):format(record.instruction or default_instruction, source)
 end
 

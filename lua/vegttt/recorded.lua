@@ -5,6 +5,7 @@
 -- the other.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
+local csv = require "vegttt.csv"
 local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
 local index = require "vegttt.rollout_index"
@@ -109,7 +110,8 @@ local function snapshot_digest(ref, own)
 end
 inputs.declare("weights", "the snapshot %s", snapshot_digest)
 
----vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }) [waits]
+---vt.weights("runs/boa/X@step2"), "latest@step1" or vt.weights("FOLDER of an adapter", { model = SPEC }); weights of a run that
+---are of another model than the one given are refused. [waits]
 function recorded.weights(ref, o)
   o = errors.options("vt.weights", o, { model = "string" })
   if type(ref) ~= "string" then
@@ -124,7 +126,11 @@ function recorded.weights(ref, o)
   end
   inputs.note("weights", ref, snapshot_digest(ref, own_dir()))
   local id, dir = snapshot_of(ref, own_dir())
-  return weights_of(dir, id, ref)
+  local w = weights_of(dir, id, ref)
+  if o.model and policy.open(o.model).model.base.id ~= w.model.base.id then
+    errors.raise("usage", "vt.weights", ("the weights %s are of the model %s, not of %s; name that one with --model"):format(ref, w.model.spec, o.model))
+  end
+  return w
 end
 
 -- ── rollouts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,12 +169,13 @@ local function read_groups(dir)
   local x, groups, verdicts, task_of = index.of(dir), {}, {}, run_files.tasks_of(dir)
   for n, about in ipairs(x.groups) do groups[n] = new_group(dir, about, task_of(about.task)) end
   for n, v in ipairs(x.verdicts) do verdicts[n] = eval.of_index(v, dir) end
-  index.each(x, function(n, verdict, at, s)
+  local without_code = {} -- by group: the verdict of its samples that hold no code
+  for n, g in ipairs(groups) do without_code[n] = eval.of_record(nil, g.task) end
+  index.each(x, function(n, verdict, _, s)
     local g = groups[n]
-    s.task, s.prompt, s.recorded, s.at, s.place = g.task, g.prompt, g.recorded, at, g.place
-    s.result = verdicts[verdict] or not s.code_sha and eval.of_record(nil, g.task) or nil
+    s.result = verdicts[verdict] or not s.code_sha and without_code[n] or nil
     g[#g + 1] = policy.recorded_sample(s)
-  end)
+  end, groups)
   return groups
 end
 
@@ -180,14 +187,18 @@ local function has_rollouts(dir)
 end
 
 -- Folders with rollouts that a pattern names, those of runs below it too; not own_dir: a run is no input of itself. latest:
--- those of the newest run that has some.
+-- those of the newest run that has some. What is no path names runs as on the command line.
 local function dirs_of(pattern, own_dir)
   local out, runs = {}, pattern == "latest" and run_files.all() or {}
   for i = #runs, 1, -1 do
     if not runs[i].parent and runs[i].dir ~= own_dir then out = dirs_of(runs[i].dir, own_dir) end
     if #out > 0 then return out end
   end
-  for _, dir in ipairs(glob(pattern)) do
+  local folders = glob(pattern)
+  if #folders == 0 then
+    for i, r in ipairs(run_files.matching(pattern, run_files.all())) do folders[i] = r.dir end
+  end
+  for _, dir in ipairs(folders) do
     for _, d in ipairs(core.exists(dir .. "/rollouts.jsonl") and { dir } or glob(dir .. "/*")) do
       d = plain_path(d)
       if d ~= own_dir and has_rollouts(d) then out[#out + 1] = d end
@@ -230,43 +241,11 @@ local RecordedRun = closed.class("vt.RecordedRun", "a recorded run", { "dir", "e
   "params", "summary", "tables", "cells", "meter", "before", "wall_s" })
 function RecordedRun:__tostring() return ("recorded run %s"):format(self.dir) end
 
--- The rows of a CSV file (RFC 4180) as tables by column; numbers where a cell is one, nil where it is empty.
-local function csv_rows(text)
-  local rows, row, cell, at, is_quoted = {}, {}, {}, 1, false
-  local function end_cell()
-    row[#row + 1] = table.concat(cell)
-    cell = {}
-  end
-  while at <= #text do
-    local c = text:sub(at, at)
-    if is_quoted and c == '"' and text:sub(at + 1, at + 1) == '"' then
-      cell[#cell + 1], at = '"', at + 1
-    elseif c == '"' then
-      is_quoted = not is_quoted
-    elseif not is_quoted and (c == "," or c == "\n") then
-      end_cell()
-      if c == "\n" then rows[#rows + 1], row = row, {} end
-    elseif is_quoted or c ~= "\r" then
-      cell[#cell + 1] = c
-    end
-    at = at + 1
-  end
-  local columns, out = table.remove(rows, 1) or {}, {}
-  for i, values in ipairs(rows) do
-    local by = {}
-    for c, name in ipairs(columns) do
-      if values[c] ~= "" then by[name] = tonumber(values[c]) or values[c] end
-    end
-    out[i] = closed.record("a row", by, columns)
-  end
-  return out
-end
-
 local function tables_of(dir)
   local out, names = {}, {}
   for _, file in ipairs(core.list(dir .. "/tables")) do
     local name = file:match "^(.*)%.csv$"
-    if name then out[name], names[#names + 1] = csv_rows(core.read(dir .. "/tables/" .. file)), name end
+    if name then out[name], names[#names + 1] = csv.records(core.read(dir .. "/tables/" .. file)), name end
   end
   return closed.record("tables", out, names)
 end

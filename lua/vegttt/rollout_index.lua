@@ -37,7 +37,7 @@ local function read_verdicts(dir)
     local name = line.task .. "/" .. line.code_sha
     local n = by[name] or #list + 1
     list[n], by[name] = v, n
-  end)
+  end, true)
   return list, by
 end
 
@@ -60,7 +60,7 @@ local function read_samples(dir, verdict_of)
       code_sha = line.code_sha, text_sha = not line.code_sha and line.text and core.sha256(line.text) or nil, logprob = line.logprob, logprob_mean = line.logprob_mean, logprob_code = line.logprob_code,
       temperature = line.temperature, seen = line.seen, verdict = line.code_sha and verdict_of[line.task .. "/" .. line.code_sha] }
     g.samples[#g.samples + 1], by_key[line.key] = s, s
-  end)
+  end, true)
   return groups
 end
 
@@ -146,15 +146,19 @@ function index.of(dir)
 end
 
 local function number(v) return v == v and v or nil end
+local no_group = {}
 
----fn(group, sample) for every sample of the index: the number of its group, and its fields; .verdict is a number or 0.
-function index.each(x, fn)
+---fn(group, verdict, line, fields) for every sample of the index: the numbers of its group and of its verdict (0: none), where its
+---line begins, its fields. of_group: for each group what its samples have in common (task, prompt, recorded, place), which stands
+---in the fields too: a table that is made with all of them need not grow.
+function index.each(x, fn, of_group)
   local at, unpack, rows, texts = 1, row.unpack, x.rows, x.texts
   for _ = 1, x.n do
     local line, group, verdict, i, seed, n_tokens, finish, code, answer, seen, logprob, mean, of_code, temperature, reward, advantage, key
     line, group, verdict, i, seed, n_tokens, finish, code, answer, seen, logprob, mean, of_code, temperature, reward, advantage, key, at =
       unpack(row, rows, at)
-    fn(group, verdict, line, { i = i, seed = seed, n_tokens = n_tokens >= 0 and n_tokens or nil, finish = texts[finish],
+    local of = of_group and of_group[group] or no_group
+    fn(group, verdict, line, { at = line, task = of.task, prompt = of.prompt, recorded = of.recorded, place = of.place, result = nil, i = i, seed = seed, n_tokens = n_tokens >= 0 and n_tokens or nil, finish = texts[finish],
       code_sha = texts[code], text_sha = texts[answer], seen = texts[seen], logprob = number(logprob), logprob_mean = number(mean), logprob_code = number(of_code),
       temperature = number(temperature), reward = number(reward), advantage = number(advantage), key = key })
   end

@@ -5,13 +5,13 @@
 --
 -- Each is written over a view (select_view.lua) and gives the places of what it picks. `by` says of a rule that it picks
 -- the first largest (or smallest) of a column: then its success at any subset of the samples is a sum over ranks, and no
--- subset has to be drawn (select_curve.lua).
+-- subset has to be drawn (select_curve.lua). `needs` says what samples must have for it, in the words of policy:need.
 local closed = require "vegttt.closed"
 local view_ = require "vegttt.select_view"
 
 local rules = { by_name = {}, order = {} } -- order: in which tables show them
 
-local Rule = closed.record_class("a selection rule", { "name", "pick", "choose", "by", "params", "mode", "needs_detail" })
+local Rule = closed.record_class("a selection rule", { "name", "pick", "choose", "by", "params", "mode", "needs" })
 
 -- choose(view, p, stream) -> a place, or a list of places.
 local function rule(name, choose, more)
@@ -36,10 +36,8 @@ local function extreme(column, sign)
   return at
 end
 
-local function by(name, column, sign, more)
-  more = more or {}
-  more.by = { column = column, sign = sign }
-  rule(name, function(view) return extreme(view:column(column), sign) end, more)
+local function by(name, column, sign, needs)
+  rule(name, function(view) return extreme(view:column(column), sign) end, { by = { column = column, sign = sign }, needs = needs })
 end
 
 -- The places of the k largest (sign 1) or smallest values, best first; equal ones in their order.
@@ -109,23 +107,30 @@ local how_many = { k = { 3, "how many are timed", min = 1 } }
 rule("oracle", function(view) return extreme(view:measured(), 1) end, { by = { column = "speedup", sign = 1 } })
 rule("random", function(view, _, stream) return stream:int(1, view.n) end, { by = "chance" })
 rule("first", function() return 1 end)
-by("confidence", "logprob", 1)
-by("surprisal", "logprob", -1)
-rule("surprisal_top", function(view, p) return fastest(view, top(view:column "logprob", -1, p.k)) end, { params = how_many })
-rule("confidence_top", function(view, p) return fastest(view, top(view:column "logprob", 1, p.k)) end, { params = how_many })
+by("confidence", "logprob", 1, "logprobs")
+by("surprisal", "logprob", -1, "logprobs")
+rule("surprisal_top", function(view, p) return fastest(view, top(view:column "logprob", -1, p.k)) end, { params = how_many, needs = "logprobs" })
+rule("confidence_top", function(view, p) return fastest(view, top(view:column "logprob", 1, p.k)) end, { params = how_many, needs = "logprobs" })
 rule("random_top", function(view, p, stream) return fastest(view, some(stream, view.n, p.k)) end, { params = how_many })
-by("confidence_mean", "logprob_mean", 1)
-by("surprisal_mean", "logprob_mean", -1)
-by("surprisal_code", "logprob_code", -1)
-rule("length_controlled", function(view) return extreme(residuals(view), -1) end)
+by("confidence_mean", "logprob_mean", 1, "logprobs")
+by("surprisal_mean", "logprob_mean", -1, "logprobs")
+by("surprisal_code", "logprob_code", -1, "logprobs")
+rule("length_controlled", function(view) return extreme(residuals(view), -1) end, { needs = "logprobs" })
 by("longest", "n_tokens", 1)
 by("shortest", "n_tokens", -1)
 rule("rarest", by_equals(-1))
-by("entropy", "entropy", -1, { needs_detail = true })
-by("self_certainty", "certainty", 1, { needs_detail = true })
-by("deepconf", "confidence", 1, { needs_detail = true })
-by("deepconf_tail", "confidence_tail", 1, { needs_detail = true })
-by("deepconf_worst", "confidence_worst", 1, { needs_detail = true })
+by("entropy", "entropy", -1, "detail")
+by("self_certainty", "certainty", 1, "detail")
+by("deepconf", "confidence", 1, "detail")
+by("deepconf_tail", "confidence_tail", 1, "detail")
+by("deepconf_worst", "confidence_worst", 1, "detail")
+rule("deepconf_online", function(view)
+  local kept, confidence, at = view:column "online_kept", view:column "confidence", nil
+  for i = 1, view.n do
+    if kept[i] == 1 and (not at or confidence[i] > confidence[at]) then at = i end
+  end
+  return at or {} -- of answers that were all stopped none is left
+end, { needs = "detail" })
 rule("largest_cluster", by_equals(1))
 
 return rules

@@ -17,7 +17,9 @@ local errors = require "vegttt.errors"
 local inputs = require "vegttt.inputs"
 local meter = require "vegttt.meter"
 local params = require "vegttt.params"
+local plots = require "vegttt.plots"
 local progress = require "vegttt.progress"
+local prices = require "vegttt.prices"
 local record = require "vegttt.record"
 local results = require "vegttt.results"
 local rng = require "vegttt.rng"
@@ -27,6 +29,7 @@ local text = require "vegttt.text"
 
 local run = {}
 local plain
+local waits = "waits" -- the file
 
 local Run = { __name = "vt.Run" }
 Run.__index = Run
@@ -200,6 +203,19 @@ local function open_inputs(r, read)
   end
 end
 
+---Raises: the run in `dir` waits for itself, by way of others.
+function run.circle(dir)
+  errors.raise("misuse", "run:sweep", ("the run %s would wait for itself: an experiment that its own cells sweep again, "
+    .. "with the same parameters, never ends"):format(dir))
+end
+
+-- A part of a run that is that run itself would have itself as a part, and so on.
+local function refuse_circle(id, o)
+  for _, above in ipairs(o.parents or {}) do
+    if above.id == id then run.circle(above.dir) end
+  end
+end
+
 -- What a part of another run read, that one depends on.
 local function note_for_parent(r, read)
   local parent = r.options.within
@@ -214,32 +230,34 @@ local function note_for_parent(r, read)
 end
 
 ---Opens the run of experiment e with resolved parameters. o: { name, fresh, replicate, root, argv, limits, within = the
----run that this one is a part of, dirs = the folders of all of those }
+---run that this one is a part of, parents = { id, dir } of all of those, outermost first }
 function run.open(e, values, origins, o)
   local planned, plan = inputs.collect(function() return e.plan and e.plan(values) end) -- before anything is written: it
   -- may find the parameters wanting
   local own_tasks, replicate, root = file_tasks(plan), o.replicate or 0, o.root or "runs"
+  local is_fresh = o.fresh or session.flags.scratch ~= nil -- a rehearsal takes nothing from anywhere
   local read, of_family = read_before(e, planned), family(e, values, replicate)
   local asked = identity(e, values, own_tasks, read)
   local id, known = core.run_id(e.name, asked, replicate), core.run_list(root, e.name)
   local named_dir = o.name and ("%s/%s/%s"):format(root, e.name, o.name)
-  local stale, before = stale_of(known, id, named_dir), not o.fresh and predecessor(known, of_family) or nil
+  refuse_circle(id, o)
+  local stale, before = stale_of(known, id, named_dir), not is_fresh and predecessor(known, of_family) or nil
   refuse_name(known, named_dir, id, stale, values, own_tasks, read)
   local about = { command = core.array(o.argv or {}), cwd = core.cwd(), host = core.host(),
     parent = o.within and o.within.id, family = of_family, before = before,
     script = e.file and { file = e.file, sha256 = core.sha256(e.text) } or nil,
     engine = { version = core.version, commit = core.commit, digest = core.engine_digest, lua = core.lua_digest() } }
   about.changed = before and core.array(differences(before, values, own_tasks, read)) or nil
-  local handle, info = core.run_open { root = root, experiment = e.name, name = o.name, params = asked, stale = stale,
-    replicate = replicate, fresh = o.fresh or false, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
+  local handle, info = core.run_open { root = session.flags.scratch or root, experiment = e.name, name = o.name, params = asked, stale = stale,
+    replicate = replicate, fresh = is_fresh, part = o.within ~= nil, origins = origins_json(origins), env = environment(), about = about }
   local r = setmetatable({ handle = handle, id = info.id, dir = info.dir, attempt = info.attempt,
     is_resumed = info.is_resumed, is_finished = info.is_finished, experiment = e, params = values, own_tasks = own_tasks,
-    replicate = replicate, options = o, evaluating = {}, answered = {}, tables = {}, plots = {}, table_order = {}, written = {}, kept_tasks = {},
+    replicate = replicate, options = o, evaluating = {}, answered = {}, waiting = {}, tables = {}, plots = {}, table_order = {}, written = {}, kept_tasks = {},
     meter = meter.new(o.limits), limits = o.limits or {}, began = core.now() }, Run)
   r.task_digests = {}
   for _, task in pairs(own_tasks) do r.task_digests[task.digest] = true end
   if not info.is_resumed then r.before, r.changed = before, about.changed end
-  r.donors = o.fresh and donors.none() or donors.new(known, r.dir, function(entry)
+  r.donors = is_fresh and donors.none() or donors.new(known, r.dir, function(entry)
     return entry.about.family == of_family
   end, replicate == 0)
   r.origins, r.resolved = origins_json(origins), params_json(values)
@@ -255,10 +273,12 @@ end
 
 ---Begins the attempt of a run that is not finished.
 function Run:begin()
+  core.remove(core.run_path(self.handle, waits)) -- of an attempt that was killed
   self.log_file = io.open(core.run_log_path(self.handle), "a")
   self:note(("attempt %d: vegttt %s, commit %s, engine %s"):format(self.attempt, core.version, core.commit,
     core.engine_digest:sub(1, 12)))
   self.record = record.open(self.handle, self.dir, self.donors)
+  self.meter:spend { usd = run.paid(self.dir) }
   for _, task in pairs(self.own_tasks) do self:keep_task(task) end
 end
 
@@ -284,6 +304,23 @@ function Run:count_not_replayed()
   if self.options.within then self.options.within:count_not_replayed() end
 end
 
+---A cell of this run waits for the run in `dir` (is_on), or waits no more. Other processes read it (run.waiting_for), and
+---so that they see all that hangs on it, runs that this one is a part of wait too.
+function Run:waits(dir, is_on)
+  local n = (self.waiting[dir] or 0) + (is_on and 1 or -1)
+  self.waiting[dir] = n > 0 and n or nil
+  local path = core.run_path(self.handle, waits)
+  if next(self.waiting) then core.write(path, table.concat(errors.keys(self.waiting), "\n") .. "\n") else core.remove(path) end
+  if self.options.within then self.options.within:waits(dir, is_on) end
+end
+
+---The folders of runs that cells of the run in `dir` wait for.
+function run.waiting_for(dir)
+  local out, ok, list = {}, pcall(core.read, ("%s/%s"):format(dir, waits))
+  for line in (ok and list or ""):gmatch "[^\n]+" do out[#out + 1] = line end
+  return out
+end
+
 ---A new run in words: what is not as it was in the run before; nil when there was none.
 function Run:news()
   if not self.before then return nil end
@@ -295,6 +332,7 @@ end
 function Run:close()
   if self.log_file then self.log_file:close() end
   self.log_file, self.is_closed = nil, true
+  if next(self.waiting) then core.remove(core.run_path(self.handle, waits)) end
   core.run_close(self.handle)
 end
 
@@ -403,6 +441,38 @@ function Run:stored_result()
   return summary and summary.result
 end
 
+---Dollars that were paid in the run of a folder, over all its attempts: written at once, line by line, since a limit of
+---money is of all of them.
+function run.paid(dir)
+  local path, usd = dir .. "/spending.jsonl", 0
+  if not core.exists(path) then return 0 end
+  for line in io.lines(path) do
+    local ok, paid = pcall(core.json_decode, line, "spending.jsonl") -- a torn line is the last one of a kill
+    if ok then usd = usd + paid.usd end
+  end
+  return usd
+end
+
+---[waits] f(pay), where pay(tokens) pays for tokens of the kinds of prices.lua, while the budget holds what they can cost at
+---most. A model that nobody is paid for is called without more ado.
+function Run:spend_on(spec, most, op, f)
+  local price = prices.of(spec, self.limits, op)
+  if not price then return f(function() end) end
+  local usd = prices.cost(price, most, op)
+  self.meter:hold_usd(usd, op)
+  local ok, value = pcall(f, function(tokens)
+    local paid = prices.cost(price, tokens, op)
+    tokens.usd, tokens.model, tokens.attempt = paid, spec:match "^[^?]*", self.attempt
+    local file = assert(io.open(core.run_path(self.handle, "spending.jsonl"), "a"))
+    assert(file:write(core.json_encode(tokens) .. "\n"))
+    assert(file:close())
+    self.meter:spend { usd = paid }
+  end)
+  self.meter:let_go(usd)
+  if not ok then error(value, 0) end
+  return value
+end
+
 ---A line of the attempt's log.
 function Run:note(line)
   if self.log_file then
@@ -507,7 +577,7 @@ end
 
 function Run:plot(name, spec)
   need_name("run:plot", name, self.plots)
-  local path = tables.plot(self, name, spec)
+  local path = plots.write(self, name, spec)
   self.plots[name] = true
   return path
 end

@@ -35,9 +35,9 @@ function run_files.params(dir)
   return out
 end
 
----The whole lines of a .jsonl file; one that cannot be read ends the list.
-function run_files.lines(dir, name, fn)
-  local ok, e = pcall(core.read_lines, dir .. "/" .. name, fn)
+---The whole lines of a .jsonl file; one that cannot be read ends the list. is_light: arrays of numbers are empty.
+function run_files.lines(dir, name, fn, is_light)
+  local ok, e = pcall(core.read_lines, dir .. "/" .. name, fn, is_light)
   if not ok and errors.is(e) and e.code ~= "EFORMAT" then error(e, 0) end
   if not ok then
     core.err(("vegttt: %s is damaged; what stands before the damage is used\n"):format(dir .. "/" .. name))
@@ -216,25 +216,32 @@ function run_files.headline(summary)
 end
 
 -- Counts whole lines by the texts that they hold, without reading what stands in them: a quote within a text is written
--- with a backslash, so none of these can come from a sample's answer.
-local function count_lines(path, fn)
+-- with a backslash, so none of these can come from a sample's answer. from: where to begin; where the next would.
+local function count_lines(path, from, fn)
   local file = io.open(path, "r")
-  if not file then return end
+  if not file then return from end
+  file:seek("set", from)
   for line in file:lines "L" do
-    if line:sub(-1) == "\n" then fn(line) end
+    if line:sub(-1) == "\n" then
+      fn(line)
+      from = from + #line
+    end
   end
   file:close()
+  return from
 end
 
 local function has(line, text) return line:find(text, 1, true) ~= nil end
 
----What has been recorded: numbers of samples, first verdicts, and correct ones among them.
-function run_files.counts(dir)
-  local n = { samples = 0, verdicts = 0, correct = 0 }
-  count_lines(dir .. "/rollouts.jsonl", function(line)
+---What has been recorded: numbers of samples, first verdicts, and correct ones among them. n: what was counted before of
+---this run, to go on from there.
+function run_files.counts(dir, n)
+  n = n or { samples = 0, verdicts = 0, correct = 0 }
+  n.at = n.at or { rollouts = 0, evals = 0 }
+  n.at.rollouts = count_lines(dir .. "/rollouts.jsonl", n.at.rollouts, function(line)
     if has(line, '"tokens":[') then n.samples = n.samples + 1 end
   end)
-  count_lines(dir .. "/evals.jsonl", function(line)
+  n.at.evals = count_lines(dir .. "/evals.jsonl", n.at.evals, function(line)
     if not has(line, '"key":') or has(line, '"confirms":') then return end
     n.verdicts, n.correct = n.verdicts + 1, n.correct + (has(line, '"correct":true') and 1 or 0)
   end)

@@ -7,7 +7,8 @@
 -- (recording a sample) hangs on the operation, not on the task that asked for it, so cancelling a task loses nothing.
 -- Scopes: a task ends after its children; the first error cancels the siblings and surfaces where they were joined.
 -- Scripts see a coroutine library that passes engine waits outwards, so their own generators may contain waits.
--- A first interrupt parks whoever asks for new work and lets running operations end.
+-- A first interrupt parks whoever asks for new work and lets running operations end; a rehearsal (--dry-run) is a run in
+-- which that is so from the beginning, so that it is over when every task that is left would cost something.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
@@ -34,6 +35,7 @@ local main_task -- of the run that goes on
 local turned -- settles when the loop has turned once more
 local asked, n_asked = {}, 0 -- in a cell: id -> future of what its parent was asked
 local limit -- { at, error } of the run that goes on, or nil
+local is_rehearsal -- of the run that goes on
 
 ---When the run that goes on ends at the latest, { at, error }, or nil.
 function sched.limit() return limit end
@@ -149,10 +151,11 @@ end
 ---An interrupt cancels the operation instead of letting it end.
 function sched.stop_at_interrupt(op) stopped_early[op] = true end
 
----New work begins only while the run is not being interrupted; afterwards whoever asks is parked for good.
-function sched.gate(what)
+---New work begins only while the run is not being interrupted; afterwards whoever asks is parked for good, and in a
+---rehearsal at once, unless the work is_free.
+function sched.gate(what, is_free)
   sched.need(what)
-  if sched.is_draining then sched.await(never, what) end
+  if sched.is_draining or is_rehearsal and not is_free then sched.await(never, what) end
 end
 
 -- ── tasks ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -160,7 +163,7 @@ end
 ---Error handler of task bodies: keeps vt.Error objects, makes one of everything else, and keeps the traceback.
 function sched.wrap_error(e)
   if not errors.is(e) then
-    e = errors.new { kind = "script", op = "main", message = tostring(e), cause = type(e) ~= "string" and e or nil,
+    e = errors.new { kind = "script", op = "main", message = errors.text(e), cause = type(e) ~= "string" and e or nil,
       retryable = false }
   end
   local trace = errors.traceback()
@@ -382,7 +385,7 @@ function sched.timeout(seconds, fn)
     errors.misuse("vt.timeout", "vt.timeout needs a positive number of seconds")
   end
   local handle = sched.spawn(fn)
-  local timer = sched.after(seconds, function()
+  local timer = is_rehearsal and {} or sched.after(seconds, function() -- what is parked there waits for nothing
     cancel(handle.task, errors.new { kind = "cancelled", op = "vt.timeout", retryable = true,
       message = ("vt.timeout: not done after %g s"):format(seconds) })
   end)
@@ -469,13 +472,16 @@ local function run_until_over(main, hooks)
     local timer_s = next_timer_s()
     if n_running + n_asked == 0 and timer_s == math.huge and ready_first > #ready then
       close_all()
+      if is_rehearsal then return "rehearsed" end
       return "failed", errors.new { kind = "misuse", op = "vt", retryable = false,
         message = "every task of the script waits for another one; nothing can go on" }
     end
     local wait_s = math.min(tick_s, timer_s, deadline and 0.1 or math.huge)
     local n_signals = turn(wait_s == math.huge and -1 or wait_s)
     fire_timers()
-    if n_signals > 0 and not deadline then
+    if n_signals > 0 and hooks.takes_interrupt and hooks.takes_interrupt() then
+      core.forget_interrupts()
+    elseif n_signals > 0 and not deadline then
       deadline = core.now() + grace_s
       sched.is_draining = true
       for op in pairs(stopped_early) do core.cancel(op) end
@@ -494,10 +500,12 @@ local function set_limit(main, l)
 end
 
 ---Runs fn as the main task. hooks: tick() -> seconds until it wants to be called again; on_drain() at the first
----interrupt; limit = { at, error }, when it ends at the latest. Returns "done", value | "failed", error | "interrupted".
+---interrupt; takes_interrupt() -> whether one is answered and the run goes on; limit = { at, error }, when it ends at the
+---latest; is_rehearsal: it ends where it would cost something. Returns "done", value | "failed", error | "interrupted" |
+---"rehearsed".
 function sched.run(fn, run, hooks)
   never = sched.future()
-  sched.is_draining = false
+  sched.is_draining, is_rehearsal = false, hooks.is_rehearsal
   local main = new_task(nil, fn)
   main.run, main_task = run, main
   if hooks.limit then set_limit(main, hooks.limit) end
@@ -505,7 +513,7 @@ function sched.run(fn, run, hooks)
   local status, value = run_until_over(main, hooks)
   core.warden(false) -- what follows writes, and is quick
   core.deadline(nil)
-  limit, main_task = nil, nil
+  limit, main_task, is_rehearsal = nil, nil, nil
   return status, value
 end
 

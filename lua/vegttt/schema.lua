@@ -20,7 +20,7 @@ t_mono   text    the machine's monotonic clock, nanoseconds
 local of_unit = {
   evaluations = "verdicts", rollouts = "samples", prompt_tokens = "tokens of prompts", sampled_tokens = "tokens that were sampled",
   scored_tokens = "tokens that were scored", student_tokens = "tokens that the policy sampled or scored",
-  teacher_tokens = "tokens that a teacher scored", update_tokens = "tokens that were trained on", gpu_s = "seconds of GPUs",
+  teacher_tokens = "tokens that a teacher scored", update_tokens = "tokens that were trained on", cached_tokens = "tokens of prompts that a service had still", gpu_s = "seconds of GPUs",
   usd = "money",
 }
 
@@ -296,12 +296,13 @@ trained_on  text     JSON: the tasks and families it has seen
 schema.others = {
   { "source/", "the script and its modules as they ran; another text of a name is NAME.2" },
   { "tables/NAME.csv, .md", "tables of the script: CSV as RFC 4180 has it, and Markdown; `vegttt help columns` explains columns" },
-  { "plots/NAME.svg, .csv", "charts, and their points: series, x, y, lo, hi" },
+  { "plots/NAME.svg, .csv, .json", "charts; their points: series, x, y, lo, hi; and all that was drawn, for `vegttt plot`" },
   { "blobs/ab/SHA-256", "texts that records name: prompts, assembled sources, compiler logs" },
   { "ckpt/ID/", "states of weights: adapter_model.safetensors (fp32, exact), adapter_config.json (PEFT), vegttt.json; while the run "
     .. "can go on, vegttt_optimizer.safetensors of the newest" },
   { "tasks/NUMBER.json", "documents of tasks that do not come with vegttt" },
   { "log/attempt_NN.log, log/latest", "what an attempt did, with seconds since its start" },
+  { "waits", "while cells of the run wait for other runs, the folders of those, a line each" },
   { "NAME.json, NAME/", "what the script saved (run:save)" },
   { "rollouts.index", "scalars of the samples of a large run, for reading it again; made anew when the records are others" },
   { "paper.md, dual_loop.svg", "of experiments/paper.lua: all its tables and figures on a page, and the drawing" },

@@ -6,6 +6,7 @@
 -- selection rule over steps. vt.select.each looks at the groups once for any number of rules and pools. The number of
 -- groups stays the same in every pool: one in which nothing is left fails.
 local closed = require "vegttt.closed"
+local core = require "vegttt.core"
 local curve = require "vegttt.select_curve"
 local errors = require "vegttt.errors"
 local groups_ = require "vegttt.groups"
@@ -108,7 +109,9 @@ end
 
 -- What a script's rule picks of candidates, as samples.
 local function picked_of(rule, view, mode, params, stream, cost)
-  local cs, of = view_.candidates(view.samples, mode, cost)
+  local samples = {}
+  for i = 1, view.n do samples[i] = view:sample(i) end
+  local cs, of = view_.candidates(samples, mode, cost)
   local picked = rule.pick(cs, params, stream)
   if view_.is_candidate(picked) then picked = { picked } end
   if type(picked) ~= "table" then
@@ -132,8 +135,8 @@ local function run_rule(rule, view, mode, params, stream, cost)
   if not rule.choose then return picked_of(rule, view, mode, params, stream, cost) end
   view.cost = cost
   local at, out = rule.choose(view, params, stream), {}
-  if type(at) == "number" then return { view.samples[at] } end
-  for i, place in ipairs(at) do out[i] = view.samples[place] end
+  if type(at) == "number" then return { view:sample(at) } end
+  for i, place in ipairs(at) do out[i] = view:sample(place) end
   return out
 end
 
@@ -162,7 +165,7 @@ local function new_picks(n)
   return setmetatable({ cost = setmetatable({ checks = 0, measures = 0 }, Cost), n = n, known = {} }, picks_class)
 end
 
--- Every rule in every pool over groups that were checked: [pool][rule] -> picks. A view is made once for all rules.
+-- Every rule in every pool over groups that were checked: [pool][rule] -> picks. A frame is made once for all of them.
 local function apply_all(all, groups, pools, params, seed)
   local out = {}
   for _, pool in ipairs(pools) do
@@ -170,13 +173,12 @@ local function apply_all(all, groups, pools, params, seed)
     for _, rule in ipairs(all) do out[pool][rule.name] = new_picks(#groups) end
   end
   for i, g in ipairs(groups) do
+    local frame = view_.frame(g)
     for _, pool in ipairs(pools) do
-      local views = {}
       for _, rule in ipairs(all) do
         local mode, picks = pool == "before_check" and pool or rule.mode or "after_check", out[pool][rule.name]
-        views[mode] = views[mode] or view_.of(view_.pool(g, mode, pool))
         local stream = rng.new(seed, ("select/%s/%d"):format(rule.name, i))
-        picks[i] = { group = g, samples = run_rule(rule, views[mode], mode, params[rule], stream, picks.cost) }
+        picks[i] = { group = g, samples = run_rule(rule, frame:view(mode, pool), mode, params[rule], stream, picks.cost) }
       end
     end
   end
@@ -236,17 +238,22 @@ end
 -- What a rule is tried on before anything is paid for: samples that were never drawn, in groups of several sizes, so that
 -- what works for few, or holds on to a candidate of another group, is seen.
 local made_up_sizes = { 4, 1, 9, 64 }
+local of_verdict = { correct = true, speedup = true, speedup_measured = true, speedup_lo = true, speedup_hi = true, is_copy = true, status = true }
 
-local function made_up_group(n)
-  local task, group = { id = n, name = "made_up" }, {}
-  for i = 1, n do
+---A group of samples that were never drawn: one for each table of fields, which say what is not to be made up.
+function select_.made_up(list_of_fields)
+  local task, group = { id = #list_of_fields, name = "made_up" }, {}
+  for i, fields in ipairs(list_of_fields) do
     local code = ("  for (int i = 0; i < n; i++) y[i] = x[i] * %d;"):format(i // 2)
+    local speedup, is_correct = fields.speedup or 0.5 * i, fields.correct
+    if is_correct == nil then is_correct = i % 3 ~= 0 end
     group[i] = { i = i, task = task, text = code, code = code, code_sha = "sha of " .. code, tokens = { 1, 2, 3 },
       n_tokens = 2 + i, finish = "stop", seed = i, logprob = -1.0 * i, logprob_mean = -i / (2 + i), logprob_code = -0.5 * i,
       logprobs = list.vector(2 + i, -i / (2 + i)), entropy = 0.1 * i, certainty = 1.0 * i, confidence = 2.0 * i,
-      confidence_tail = 1.5 * i, confidence_worst = 1.0 * i, result = { correct = i % 3 ~= 0, speedup = 0.5 * i,
-        speedup_measured = 0.5 * i, speedup_lo = 0.4 * i, speedup_hi = 0.6 * i, is_copy = i == 1,
-        status = i % 3 == 0 and "wrong_output" or "correct_fast" } }
+      confidence_tail = 1.5 * i, confidence_worst = 1.0 * i, result = { correct = is_correct, speedup = speedup,
+        speedup_measured = speedup, speedup_lo = 0.8 * speedup, speedup_hi = 1.2 * speedup, is_copy = i == 1 and fields.speedup == nil,
+        status = is_correct and "correct_fast" or "wrong_output" } }
+    for name, v in pairs(fields) do (of_verdict[name] and group[i].result or group[i])[name] = v end
   end
   group.task = task
   return group
@@ -257,13 +264,30 @@ function select_.check(rule)
   local op = "vt.select.check"
   rule = rule_of(op, rule)
   local made_up = {}
-  for i, n in ipairs(made_up_sizes) do made_up[i] = made_up_group(n) end
+  for i, n in ipairs(made_up_sizes) do
+    local nothing_said = {}
+    for j = 1, n do nothing_said[j] = {} end
+    made_up[i] = select_.made_up(nothing_said)
+  end
   local ok, e = pcall(select_.apply, rule, made_up)
   if not ok then
     local why = tostring(e):gsub("^[^\n]-:%d+: ", ""):gsub("\n.*", "")
     errors.usage("rule '%s' fails on a group of made-up samples: %s", rule.name, why)
   end
   return rule
+end
+
+---vt.select.load(file) -> the rule that a file returns, a function or a table with name and pick; named after the file where
+---it has no name of its own, and tried as by vt.select.check.
+function select_.load(file)
+  if type(file) ~= "string" then errors.misuse("vt.select.load", "vt.select.load needs a file name, not a %s", type(file)) end
+  local ok, rule = pcall(core.globals.dofile, file)
+  if ok and type(rule) == "function" then rule = { name = file:match "([^/]*)%.lua$" or file, pick = rule } end
+  if not ok or type(rule) ~= "table" or type(rawget(rule, "pick")) ~= "function" or type(rawget(rule, "name")) ~= "string" then
+    errors.usage("the rule file %s gives no rule, which is a function or a table with name and pick: %s", file,
+      ok and "it returned a " .. type(rule) or (tostring(rule):gsub("\n.*", "")))
+  end
+  return select_.check(rule)
 end
 
 -- ── early stopping ───────────────────────────────────────────────────────────────────────────────────────────────────

@@ -21,22 +21,6 @@ local curve = {}
 
 local outcomes = { "fast", "fast_sure" }
 
--- The outcomes of a view's samples in the order in which the rule ranks them; as they stand where it picks by chance.
-local function ranked(rule, view)
-  local out, order = {}, nil
-  if rule.by ~= "chance" and view.n > 0 then
-    local keys, column = {}, view:column(rule.by.column)
-    for i = 1, view.n do keys[i] = -rule.by.sign * column[i] end
-    order = core.stats.order(keys)
-  end
-  for _, what in ipairs(outcomes) do
-    local column, values = view:column(what), {}
-    for r = 1, order and view.n or 0 do values[r] = column[order[r]] end
-    out[what] = order and values or column
-  end
-  return out
-end
-
 local function by_chance(values, n, ks)
   local out, mean = {}, #values > 0 and core.stats.mean(values) or 0
   for j, k in ipairs(ks) do out[j] = #values > 0 and core.stats.pass_at_k(n, #values, k) * mean or 0 end
@@ -45,11 +29,12 @@ end
 
 local function exact(rule, all, views, ks)
   local points, at_each = {}, rule.by == "chance" and by_chance or core.stats.first_of_k
+  local function rank(view) return rule.by ~= "chance" and core.stats.order(view:column(rule.by.column), -rule.by.sign) or nil end
   for j, k in ipairs(ks) do points[j] = { k = k, fast = {}, fast_sure = {} } end
   for i, g in ipairs(all) do
-    local of = ranked(rule, views[i])
+    local order = rank(views[i])
     for _, what in ipairs(outcomes) do
-      for j, v in ipairs(at_each(of[what], #g, ks)) do points[j][what][i] = v end
+      for j, v in ipairs(at_each(views[i]:column(what), #g, ks, order)) do points[j][what][i] = v end
     end
   end
   return points, "all subsets"
@@ -68,9 +53,9 @@ local function drawn(rule, all, pool, ks, o)
         subset[i] = setmetatable(table.move(stream:shuffle(g), 1, k, 1, {}), { __index = { task = g.task } })
       end
       for i, p in ipairs(o.pick(rule, subset, pool, o.seed + d)) do
-        local view = view_.of(p.samples)
+        local frame = view_.frame(p.samples)
         for _, what in ipairs(outcomes) do
-          for _, v in ipairs(view:column(what)) do point[what][i] = point[what][i] + v / view.n / o.subsets end
+          for _, v in ipairs(frame:column(what)) do point[what][i] = point[what][i] + v / frame.n / o.subsets end
         end
       end
     end
@@ -94,20 +79,23 @@ end
 ---[pool][rule's name] -> { { k, fast, fast_sure }, … } at powers of two up to the smallest group, the last two as statistics
 ---over tasks. o: { pools, subsets, seed, pick }.
 function curve.of(rules, groups, o)
-  local out = {}
+  local out, frames, codes, n_distinct = {}, {}, groups_.codes(groups), 0
+  for _, g in ipairs(codes) do n_distinct = n_distinct + #g end
   for _, pool in ipairs(o.pools) do
-    local all, most, views = pool == "each_once" and groups_.codes(groups) or groups, math.huge, {}
-    for _, g in ipairs(all) do most = math.min(most, #g) end
+    local all, most = pool == "each_once" and codes or groups, math.huge
+    for _, g in ipairs(all) do
+      most, frames[g] = math.min(most, #g), frames[g] or view_.frame(g)
+    end
     if #all == 0 or most == 0 then errors.misuse("vt.select.curves", "vt.select.curves: a group holds no samples") end
-    local ks, n_distinct = list.powers(2, most), groups_.n_distinct(all)
+    local ks = list.powers(2, most)
     out[pool] = {}
     for _, rule in ipairs(rules) do
       local mode = pool == "before_check" and pool or rule.mode or "after_check"
       local points, how
       if rule.by then
-        views[mode] = views[mode] or {}
-        for i, g in ipairs(all) do views[mode][i] = views[mode][i] or view_.of(view_.pool(g, mode, pool)) end
-        points, how = exact(rule, all, views[mode], ks)
+        local views = {}
+        for i, g in ipairs(all) do views[i] = frames[g]:view(mode, pool) end
+        points, how = exact(rule, all, views, ks)
       else
         points, how = drawn(rule, all, pool, ks, o)
       end

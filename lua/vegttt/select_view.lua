@@ -3,9 +3,9 @@
 -- What a selection rule sees of a group: its samples in a pool, without their speedups, at a bill.
 --
 -- A rule of a script gets candidates, objects that refuse what it may not know. The rules that are shipped are written
--- over a view instead: dense columns of numbers, one read a sample however many rules look at it, since sixteen rules in
--- five pools over a hundred thousand samples are eight million looks. A view can be made of candidates too, so that each
--- shipped rule is written once and a script's rule may call it on the candidates that it has.
+-- over views instead: dense columns of numbers, cut out of the columns of the whole group (its frame), since sixteen rules
+-- in five pools over a hundred thousand samples are eight million looks. A view can be made of candidates too, so that
+-- each shipped rule is written once and a script's rule may call it on the candidates that it has.
 --
 -- The pool says which samples may be picked at all: copies of the shown body are most of what a small model writes, and
 -- the likeliest answers nearly always are copies, so a rule that only avoids them looks like a rule that finds fast code.
@@ -19,7 +19,7 @@ local stats = require "vegttt.stats"
 local view = {}
 
 local free = { "i", "text", "code", "code_sha", "n_tokens", "finish", "seed", "logprob", "logprob_mean", "logprob_code",
-  "logprobs", "entropy", "certainty", "confidence", "confidence_tail", "confidence_worst" }
+  "logprobs", "entropy", "certainty", "confidence", "confidence_tail", "confidence_worst", "online_kept", "online_tokens" }
 local billed = { speedup = true, speedup_measured = true, result = true, correct = true, speedup_lo = true,
   speedup_hi = true }
 local of_import = { n_tokens = true, logprob = true, logprob_mean = true, logprob_code = true } -- imported ones may lack them
@@ -82,39 +82,78 @@ function view.candidates(list, mode, cost)
   return cs, of
 end
 
--- ── views ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+-- ── frames and views ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+-- A group as columns: each field is read once a sample, however many pools and rules look at it.
+local Frame = {}
+Frame.__index = Frame
+
+-- Columns that follow from the verdict, which many samples share: each is asked once.
+local of_verdict = {
+  speedup = function(v) return v.correct and v.speedup or 0 end,
+  fast = function(v) return stats.is_fast(v) and 1 or 0 end, -- these two for curves: no rule asks for them
+  fast_sure = function(v) return stats.is_sure(v) and 1 or 0 end,
+  -- What a sample is: 2 a copy, 1 a near-copy, whose interval lies where copies' timings do, 0 neither; 3 more where it is wrong.
+  likeness = function(v)
+    local is_near = v.correct and (v.speedup_lo or 0) >= 0.97 and (v.speedup_hi or math.huge) <= 1.03
+    return (v.is_copy and 2 or is_near and 1 or 0) + (v.correct and 0 or 3)
+  end,
+}
+
+---The frame of a list of samples.
+function view.frame(list) return setmetatable({ samples = list, n = #list, columns = {}, pools = {} }, Frame) end
+
+-- Where a sample has no such value its place holds false: it may be of no pool that is asked.
+local function column_of(samples, name)
+  local column, get, known = {}, of_verdict[name], {}
+  if get then
+    for i, s in ipairs(samples) do
+      local v = s.result
+      if not v then errors.misuse("vt.select.apply", "vt.select.apply: a sample has no verdict; call vt.eval.all first") end
+      local x = known[v]
+      if not x then
+        x = get(v)
+        known[v] = x
+      end
+      column[i] = x
+    end
+    return column
+  end
+  local whole = name ~= "code" and core.stats.column(samples, name) -- where all have it as a field, in one go
+  if whole then return whole end
+  for i, s in ipairs(samples) do
+    local v
+    if name == "code" then v = groups_.code_of(s) else v = s[name] end
+    if v == nil then v = false end
+    column[i] = v
+  end
+  return column
+end
+
+function Frame:column(name)
+  self.columns[name] = self.columns[name] or column_of(self.samples, name)
+  return self.columns[name]
+end
 
 local View = {}
 View.__index = View
 
-local read = {
-  code = groups_.code_of,
-  speedup = speed_of,
-  fast = function(s) return stats.is_fast(s.result) and 1 or 0 end, -- these two for curves: no rule asks for them
-  fast_sure = function(s) return stats.is_sure(s.result) and 1 or 0 end,
-}
-
----The view of a list of samples; the columns that were asked for stay with it. Bills go to view.cost.
-function view.of(list) return setmetatable({ samples = list, n = #list, columns = {} }, View) end
-
----One value a sample.
+---One value a sample of the pool. Bills go to view.cost.
 function View:column(name)
   local column = self.columns[name]
   if column then return column end
-  local get = read[name]
-  column = not get and core.stats.column(self.samples, name) -- where all have it as a field, in one go
-  if not column then
-    column = {}
-    for i, s in ipairs(self.samples) do
-      local v
-      if get then v = get(s) else v = s[name] end
-      if v == nil then refuse_absent(name) end
-      column[i] = v
-    end
+  local all, at = self.frame:column(name), self.at
+  column = {}
+  for i = 1, #at do
+    local v = all[at[i]]
+    if v == false then refuse_absent(name) end
+    column[i] = v
   end
   self.columns[name] = column
   return column
 end
+
+function View:sample(i) return self.frame.samples[self.at[i]] end
 
 ---The speedups of all, each billed as measured.
 function View:measured()
@@ -125,7 +164,7 @@ end
 ---The speedup of one, billed.
 function View:measure(i)
   self.cost.measures = self.cost.measures + 1
-  return speed_of(self.samples[i])
+  return speed_of(self:sample(i))
 end
 
 -- The same over candidates, which bill by themselves.
@@ -157,35 +196,33 @@ function view.of_candidates(cs) return setmetatable({ cs = cs, n = #cs }, OfCand
 
 view.pools = { "all", "no_copies", "no_near_copies", "each_once", "before_check" }
 
--- A near-copy is one whose interval lies where copies' timings do.
-local function is_near_copy(v)
-  return v.is_copy or v.correct and (v.speedup_lo or 0) >= 0.97 and (v.speedup_hi or math.huge) <= 1.03
-end
+local most_likeness = { all = 2, no_copies = 1, no_near_copies = 0, each_once = 1, before_check = 2 }
 
-local takes = {
-  all = function() return true end,
-  no_copies = function(v) return not v.is_copy end,
-  no_near_copies = function(v) return not is_near_copy(v) end,
-  each_once = function(v) return not v.is_copy end,
-}
-takes.before_check = takes.all
-
----The samples of a group that a rule may pick from; "each_once": the first of each code, without copies.
-function view.pool(group, mode, pool)
-  local out, have, take = {}, {}, takes[pool]
-  local needs_correct, is_once = mode ~= "before_check" and pool ~= "before_check", pool == "each_once"
-  for _, s in ipairs(group) do
-    local v = s.result
-    if not v then errors.misuse("vt.select.apply", "vt.select.apply: a sample has no verdict; call vt.eval.all first") end
-    if (not needs_correct or v.correct) and take(v) then
-      local code = is_once and groups_.code_of(s)
-      if not (code and have[code]) then
-        out[#out + 1] = s
-        if code then have[code] = true end
-      end
+-- The places of the samples that a rule may pick; "each_once": the first of each code, without copies.
+local function places_of(frame, needs_correct, pool)
+  local likeness, most = frame:column "likeness", most_likeness[pool]
+  local code, have, out, n = pool == "each_once" and frame:column "code", {}, {}, 0
+  for i = 1, frame.n do
+    local x = likeness[i]
+    if x > 2 and not needs_correct then x = x - 3 end
+    if x <= most and not (code and have[code[i]]) then
+      n = n + 1
+      out[n] = i
+      if code then have[code[i]] = true end
     end
   end
   return out
+end
+
+---The view of the samples that a rule may pick from.
+function Frame:view(mode, pool)
+  local needs_correct = mode ~= "before_check" and pool ~= "before_check"
+  local key = pool .. (needs_correct and "" or ", unchecked")
+  if not self.pools[key] then
+    local at = places_of(self, needs_correct, pool)
+    self.pools[key] = setmetatable({ frame = self, at = at, n = #at, columns = {} }, View)
+  end
+  return self.pools[key]
 end
 
 return view

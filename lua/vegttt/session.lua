@@ -35,7 +35,8 @@ local evaluators = {}
 
 ---handle, { version, machine } of an evaluator of the process, opened when first asked for, with the content store, so
 ---that builds and settled failures are shared by runs. which = "first"; "again": the one that judges kernels a second
----time, with processes and secret inputs of its own; "verb": the one of the verbs, outside any run.
+---time, with processes and secret inputs of its own; "verb": the one of the verbs, outside any run. With --queue all are
+---that queue's: its workers keep first and second judgements apart themselves.
 function session.evaluator(which)
   which = which or "first"
   if not evaluators[which] then
@@ -46,10 +47,18 @@ function session.evaluator(which)
       evaluators[which] = { handle = handle, info = info }
       return handle, info
     end
-    handle, info = core.eval_open { store = store_folder, unsafe_jail = session.flags.unsafe_jail }
+    handle, info = core.eval_open { store = store_folder, unsafe_jail = session.flags.unsafe_jail,
+      tier = session.flags.tier, queue = session.flags.queue }
     evaluators[which] = { handle = handle, info = info }
   end
   return evaluators[which].handle, evaluators[which].info
+end
+
+---{ version, machine } of the evaluator that would be asked; one of this machine need not be open for that.
+function session.evaluator_identity()
+  if not session.flags.queue then return core.eval_identity() end
+  local _, info = session.evaluator()
+  return info
 end
 
 function session.cancel_evaluations()

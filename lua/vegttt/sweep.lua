@@ -16,6 +16,7 @@ local params = require "vegttt.params"
 local results = require "vegttt.results"
 local run = require "vegttt.run"
 local sched = require "vegttt.sched"
+local session = require "vegttt.session"
 
 local cells_methods = {}
 
@@ -58,18 +59,19 @@ local function cell_name(c)
   return #parts > 0 and table.concat(parts, ", ") or "the only one"
 end
 
--- The folders of the runs that a cell of `parent` is a part of.
-local function dirs_of(parent)
-  local dirs = table.move(parent.options.dirs or {}, 1, #(parent.options.dirs or {}), 1, {})
-  dirs[#dirs + 1] = parent.dir
-  return dirs
+-- The runs that a cell of `parent` is a part of.
+local function with_parents(parent)
+  local above = parent.options.parents or {}
+  local out = table.move(above, 1, #above, 1, {})
+  out[#out + 1] = { id = parent.id, dir = parent.dir }
+  return out
 end
 
 -- A cell may use what is left of its parent's budget: with one, cells run one after another.
-local function limits_in(parent, rest)
+local function limits_in(parent, rest, rest_usd)
   local limits = {}
   for k, v in pairs(parent.limits) do limits[k] = v end
-  limits.max_rollouts = rest
+  limits.max_rollouts, limits.max_spend = rest, rest_usd
   return limits
 end
 
@@ -81,26 +83,30 @@ end
 
 -- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
 local function run_cell(parent, made_by, c)
-  local values, rest = c.values, parent.meter:reserve_rest "run:sweep"
+  local values, rest, rest_usd = c.values, parent.meter:reserve_rest "run:sweep", parent.meter:hold_rest "run:sweep"
   local ok, report = pcall(cell.run, parent, { experiment = made_by, given = c.given, name = cell_name(c),
-    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, rest),
-    parent = parent.id, dirs = dirs_of(parent), argv = parent.options.argv })
+    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, rest, rest_usd),
+    parents = with_parents(parent), argv = parent.options.argv })
   if rest then parent.meter:release(rest) end
+  if rest_usd then parent.meter:let_go(rest_usd) end
   if ok and report.charged then
+    if report.dir then report.spent.usd = run.paid(report.dir) end -- in all its attempts, of which the parent saw this one
     parent:charge(report.charged)
     parent.meter:spend(report.spent)
     parent:resolve_from_cell(report.origins)
   end
   local dir = ok and report.dir or nil
   if dir then note_cell(parent, dir, c) end
+  if ok and report.status == "rehearsed" then return { params = values, result = {} } end
   if ok and report.status == "done" then
     local summary = results.revive(core.json_decode(report.summary, dir .. "/summary.json"))
     return { params = values, dir = dir, result = summary.result }
   end
   local cause = not ok and report or errors.new(report.error)
   if errors.is(cause) and cause.kind == "cancelled" then error(cause, 0) end
-  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(c), (tostring(cause):gsub("%s*\n%s*", " "))))
-  return { params = values, dir = dir, error = tostring(cause), cause = cause, result = {} }
+  local why = errors.is(cause) and type(cause.cause) == "string" and cause.cause or tostring(cause)
+  core.err(("vegttt: the cell %s failed: %s\n"):format(cell_name(c), (why:gsub("%s*\n%s*", " "))))
+  return { params = values, dir = dir, error = why, cause = cause, result = {} }
 end
 
 -- What the run ends with: trouble of the machine, which a later start may not meet, before errors of scripts.
@@ -137,6 +143,14 @@ local function open_cells(rows)
   return setmetatable(cells, Cells)
 end
 
+---Cells that failed in sweeps that did not allow it: the run is not finished, and tries them again when it is asked for.
+function run.class:need_cells()
+  local failed = self.failed_cells
+  if not failed then return end
+  errors.raise(failed.kind, "run:sweep", ("%d of %d cells failed; the same command tries them again. The first%s: %s")
+    :format(failed.n, failed.n_cells, failed.kind == "script" and "" or " of kind " .. failed.kind, failed.first), { cause = failed.first })
+end
+
 ---Runs e once per cell of the grid, each in its own run directory; a failed cell is listed with .error, and the run
 ---does not finish unless keep_going = true.
 function run.class:sweep(e, grid, o)
@@ -156,6 +170,10 @@ function run.class:sweep(e, grid, o)
     return run_cell(self, made_by, c)
   end, { limit = o.jobs or 1 })
   if not o.keep_going then note_failures(self, rows) end
+  if session.flags.scratch then -- of cells that were rehearsed nothing can be read
+    self:need_cells()
+    sched.gate "run:sweep"
+  end
   return open_cells(rows)
 end
 

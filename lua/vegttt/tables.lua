@@ -1,7 +1,7 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- Tables and plots of a run: tables/NAME.csv and .md, plots/NAME.svg and .csv. Tables are written when the run ends and
--- at every row, so that a run that is watched, or cut short, has them.
+-- Tables of a run: tables/NAME.csv and .md. They are written when the run ends and at every row, so that a run that is
+-- watched, or cut short, has them.
 local args = require "vegttt.args"
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
@@ -15,12 +15,15 @@ local class = closed.class("vt.Table", "a table", { "run", "name", "columns", "r
 
 local function is_statistic(v) return type(v) == "table" and rawget(v, "value") ~= nil end
 
-local function cell(v)
+---A value as a table holds it: a number, a text, or false.
+function tables.cell(v)
   if is_statistic(v) then v = v.value end
   if type(v) == "number" or type(v) == "string" then return v end
   if v == nil then return false end
   return type(v) == "table" and #v > 0 and args.show(v) or tostring(v)
 end
+
+function tables.is(v) return getmetatable(v) == class end
 
 function tables.new(run, name, columns)
   return setmetatable({ run = run, name = name, columns = columns, rows = {} }, class)
@@ -30,7 +33,7 @@ end
 function Table:row(...)
   local given = table.pack(...)
   local row = {}
-  for i = 1, given.n do row[#row + 1] = cell(given[i]) end
+  for i = 1, given.n do row[#row + 1] = tables.cell(given[i]) end
   local last = given[given.n]
   if given.n < #self.columns and is_statistic(last) then
     local extra = { sd = last.sd or false, lo = last.lo or false, hi = last.hi or false, n = last.n or false }
@@ -129,131 +132,6 @@ function tables.write(run)
     core.write(core.run_path(run.handle, "tables/" .. name .. ".csv"), t:csv())
     core.write(core.run_path(run.handle, "tables/" .. name .. ".md"), t:markdown())
   end
-end
-
--- ── plots ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-local plot_options = { kind = { "line", "bar", "scatter" }, data = "table", x = "string", y = "any", by = "string",
-  band = "table", star = "string", logx = "integer", logy = "integer", ref = "any", title = "string",
-  x_label = "string", y_label = "string" }
-
--- Raises when a column that a plot names is in none of the rows.
-local function need_columns(data, rows, spec)
-  local known = {}
-  if getmetatable(data) == class then
-    for _, name in ipairs(data.columns) do known[name] = true end
-  else
-    if #rows == 0 then return end -- nothing says which there are
-    for _, row in ipairs(rows) do
-      if type(row) ~= "table" then
-        errors.misuse("run:plot", "run:plot: data is a vt.Table or a list of tables, and has a %s", type(row))
-      end
-      for name in next, row do known[name] = true end
-      if closed.is_record(row) then
-        for name in pairs(getmetatable(row).fields) do known[name] = true end
-      end
-    end
-  end
-  local named = { spec.x }
-  for _, y in ipairs(type(spec.y) == "table" and spec.y or { spec.y }) do named[#named + 1] = y end
-  for _, name in ipairs(spec.band or {}) do named[#named + 1] = name end
-  named[#named + 1] = spec.by
-  named[#named + 1] = spec.star
-  for _, name in ipairs(named) do
-    if not known[name] then
-      local names = {}
-      for i, k in ipairs(errors.keys(known)) do names[i] = tostring(k) end
-      errors.misuse("run:plot", "run:plot: there is no column '%s'; the columns are %s", tostring(name),
-        table.concat(names, ", "))
-    end
-  end
-end
-
--- Rows as tables of named fields, from a vt.Table or a list of tables.
-local function named_rows(data)
-  if getmetatable(data) ~= class then return data end
-  local out = {}
-  for i, row in ipairs(data.rows) do
-    out[i] = {}
-    for c, name in ipairs(data.columns) do out[i][name] = row[c] or nil end
-  end
-  return out
-end
-
--- Band and star belong to the first column that is drawn.
-local function add_point(s, row, spec, y, x, is_first)
-  s.x[#s.x + 1] = x
-  s.y[#s.y + 1] = tonumber(cell(row[y])) or false
-  if s.lo then
-    s.lo[#s.lo + 1] = tonumber(cell(row[spec.band[1]])) or false
-    s.hi[#s.hi + 1] = tonumber(cell(row[spec.band[2]])) or false
-  end
-  if is_first and spec.star and row[spec.star] and row[spec.star] ~= "" then s.star = #s.x end
-end
-
-local function series_of(rows, spec, position)
-  local ys = type(spec.y) == "table" and spec.y or { spec.y }
-  local out, by = {}, {}
-  for n, y in ipairs(ys) do
-    for _, row in ipairs(rows) do
-      local label = spec.by and tostring(row[spec.by]) or y
-      if spec.by and #ys > 1 then label = label .. " " .. y end
-      local s = by[label]
-      if not s then
-        s = { name = label, x = {}, y = {}, lo = n == 1 and spec.band and {} or nil, hi = n == 1 and spec.band and {} or nil,
-          star = 0 }
-        by[label] = s
-        out[#out + 1] = s
-      end
-      add_point(s, row, spec, y, position(row), n == 1)
-    end
-  end
-  return out
-end
-
-local function plot_csv(series)
-  local rows = {}
-  for _, s in ipairs(series) do
-    for i = 1, #s.x do
-      rows[#rows + 1] = { s.name, s.x[i], s.y[i], s.lo and s.lo[i] or false, s.hi and s.hi[i] or false }
-    end
-  end
-  return core.table_text({ "series", "x", "y", "lo", "hi" }, rows, "csv", 0)
-end
-
-function tables.plot(run, name, spec)
-  spec = errors.options("run:plot", spec, plot_options)
-  if not spec.data or not spec.x or not spec.y then errors.misuse("run:plot", "run:plot needs data, x and y") end
-  local rows = named_rows(spec.data)
-  need_columns(spec.data, rows, spec)
-  local categories
-  local position = function(row) return tonumber(cell(row[spec.x])) or errors.misuse("run:plot",
-    "run:plot: column '%s' holds no number", spec.x) end
-  if spec.kind == "bar" then
-    local index = {}
-    categories = {}
-    position = function(row)
-      local label = tostring(cell(row[spec.x]))
-      if not index[label] then
-        index[label] = #categories
-        categories[#categories + 1] = label
-      end
-      return index[label]
-    end
-  end
-  local series = series_of(rows, spec, position)
-  core.write(core.run_path(run.handle, "plots/" .. name .. ".csv"), plot_csv(series))
-  local ok, svg = pcall(core.plot_svg, { kind = spec.kind or "line", title = spec.title or name,
-    x_label = spec.x_label or spec.x, y_label = spec.y_label or (type(spec.y) == "string" and spec.y or ""),
-    log_x = spec.logx, log_y = spec.logy, categories = categories, ref = type(spec.ref) == "number" and { spec.ref }
-    or spec.ref, series = series })
-  if not ok then
-    run:note("plot " .. name .. ": " .. tostring(svg))
-    return nil
-  end
-  local path = core.run_path(run.handle, "plots/" .. name .. ".svg")
-  core.write(path, svg)
-  return path
 end
 
 return tables

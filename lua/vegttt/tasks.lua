@@ -17,7 +17,7 @@ local max_source = 1 << 20
 
 local methods = {}
 local Task = closed.class("vt.Task", "a task", { "id", "name", "title", "level", "family", "signature", "body", "digest",
-  "helpers", "handle", "json", "file", "is_shipped" }, methods)
+  "helpers", "handle", "json", "file", "is_shipped", "tier" }, methods)
 function Task:__tostring() return ("task %d %s"):format(self.id, self.name) end
 
 local array_fields = { arrays = true, scalars = true, size_order = true, shape = true, dist = true, where = true,
@@ -40,6 +40,7 @@ function tasks.from_table(t, what)
   local json = core.json_encode(mark_arrays(t))
   local handle, info = core.task(json)
   info.handle, info.json, info.helpers = handle, json, t.helpers
+  info.tier = t.torch and "torch" or nil -- the only one that judges it
   return setmetatable(info, Task)
 end
 
@@ -55,6 +56,25 @@ local function load_text(text, name)
   return tasks.from_table(value, name)
 end
 
+
+-- A KernelBench problem file: DIR/level1/19_ReLU.py is task 19 of level 1, "relu". All else is the torch tier's to find.
+local function problem_file(text, path)
+  local title = path:match "([^/]*)%.py$"
+  local name = title:gsub("^%d+_*", ""):lower():gsub("[^%w]+", "_"):gsub("^_+", ""):gsub("_+$", "")
+  if not name:find "^%a" then name = "problem_" .. name end
+  return tasks.from_table({ id = tonumber(title:match "^%d+") or 0, level = tonumber(path:match "level(%d+)[^/]*/[^/]*$") or 0,
+    name = name:sub(1, 60), title = title, family = "torch", torch = text }, path)
+end
+
+---Task `id` of a folder of KernelBench: DIR/levelN/ID_….py, below DIR or DIR/KernelBench.
+function tasks.problem_path(dir, level, id)
+  for _, middle in ipairs { "/", "/KernelBench/" } do
+    local folder = ("%s%slevel%d"):format(dir:gsub("/+$", ""), middle, level)
+    for _, name in ipairs(core.is_dir(folder) and core.list(folder) or {}) do
+      if tonumber(name:match "^(%d+)_.*%.py$") == id then return folder .. "/" .. name end
+    end
+  end
+end
 
 local cache = {}
 
@@ -97,13 +117,13 @@ local function items_of(o)
   local given = type(o.ids) == "table" and o.ids or { o.ids }
   for _, item in ipairs(given) do
     for part in tostring(item):gmatch "[^,]+" do
-      table.insert(part:find "%.lua%s*$" and files or items, (part:match "^%s*(.-)%s*$"))
+      table.insert((part:find "%.lua%s*$" or part:find "%.py%s*$") and files or items, (part:match "^%s*(.-)%s*$"))
     end
   end
   local ok, ids = true, {}
   if #items > 0 then ok, ids = pcall(list.integers, items) end
   if not ok then
-    usage("tasks are whole numbers, ranges and .lua files, like 4,12-15,mine.lua, not '%s'", table.concat(items, ","))
+    usage("tasks are whole numbers, ranges and .lua or .py files, like 4,12-15,mine.lua, not '%s'", table.concat(items, ","))
   end
   return ids, files
 end
@@ -132,7 +152,8 @@ end
 
 local function read_file(name)
   local path = core.find(name) or usage("there is no task file %s", name)
-  return load_text(tasks.source(path), name)
+  local text = tasks.source(path)
+  return name:find "%.py$" and problem_file(text, path) or load_text(text, name)
 end
 
 -- What a task file is as an input: its task's digest, or how it is none.

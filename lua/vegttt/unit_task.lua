@@ -9,6 +9,7 @@ local c_compiler = require "vegttt.c_compiler"
 local c_function = require "vegttt.c_function"
 local core = require "vegttt.core"
 local coverage = require "vegttt.coverage"
+local defined_ranges = require "vegttt.defined_ranges"
 local errors = require "vegttt.errors"
 local task_check = require "vegttt.task_check"
 local tasks = require "vegttt.tasks"
@@ -44,14 +45,29 @@ local function is_about_sizes(findings)
   return false
 end
 
--- Sets the least sizes that nobody gave; false when no size can be as small as that.
-local function set_least_sizes(document, least, f)
-  local given, is_possible = {}, least == 1
+-- Sets the sizes that nobody gave, from `least` on, and not beyond the one that is timed where it fails there; false
+-- when no size can be as small as that.
+local function set_sizes(document, least, is_beyond, f)
+  local given, is_possible = {}, least == 0
   for _, text in ipairs(f.range or {}) do given[text:match "^%s*([%a_][%w_]*)" or ""] = true end
   for name, range in pairs(document.range) do
-    if not given[name] and least <= document.sizes.cpu[name] then range[1], is_possible = least, true end
+    local timed = document.sizes.cpu[name]
+    if not given[name] and range[1] ~= range[2] then
+      if least <= timed then range[1], is_possible = least, true end
+      if not is_beyond then range[2] = timed end
+    end
   end
   return is_possible
+end
+
+-- Whether a size at which it failed is larger than the one that is timed.
+local function has_failed_beyond(document, findings)
+  for _, x in ipairs(findings) do
+    for name, n in (x[1] == "FAIL" and x[3]:match "sizes ([^;]*)" or ""):gmatch "([%a_][%w_]*) = (%d+)" do
+      if document.sizes.cpu[name] and tonumber(n) > document.sizes.cpu[name] then return true end
+    end
+  end
+  return false
 end
 
 -- Whether it failed in a way that the other kind of truth may mend.
@@ -88,39 +104,82 @@ end
 -- The task's document, and what running the function showed. The first document asks for shapes and sizes, so that
 -- the function can be run; the second knows which arrays are inputs.
 local function make_document(fn, f, text)
-  local draft, answered = user_task.document(fn, f)
+  local _, answered = user_task.document(fn, f)
   keep_answers(f, answered)
-  local seen = coverage.observe(fn, draft, check_document(draft, fn, f), text)
-  local document, more = user_task.document(fn, f, seen.roles)
+  local function draft(limits, sizes)
+    local document = user_task.document(fn, f, nil, limits)
+    for name, range in pairs(document.range) do
+      local timed = document.sizes.cpu[name]
+      if sizes then document.range[name] = { sizes == "timed" and timed or math.max(range[1], 1), timed } end
+    end
+    return document, check_document(document, fn, f)
+  end
+  -- Which sizes it stands is found out later (unit_task.checked); what it does is seen at those that it stands.
+  local limits, reason = defined_ranges.find(fn, text, function(l) return draft(l, "timed") end)
+  local seen
+  for _, sizes in ipairs { false, "from 1", "timed" } do
+    local document, task = draft(limits, sizes)
+    seen = coverage.observe(fn, document, task, text)
+    if not seen.has_crashed then break end
+  end
+  local document, more
+  document, more, seen.fixed = user_task.document(fn, f, seen.roles, limits)
+  seen.limits, seen.narrowed = limits, reason
   return document, table.move(more, 1, #more, #answered + 1, answered), seen
 end
 
-local least_sizes = { 1, 2, 3, 4, 8, 16, 64 }
+local least_sizes = { 0, 1, 2, 3, 4, 8, 16, 64 }
 
----[waits] The task as the function allows it, written to a file; nil when it makes none. What was found is said.
-function unit_task.checked(document, fn, f, task_file)
+-- Whether single numbers are drawn; at their given values alone the function may be sound.
+local function draws_numbers(document)
+  for _, a in ipairs(document.arrays) do
+    if a.name:find "_drawn$" and a.value then return true end
+  end
+  return false
+end
+
+---[waits] The task as the function allows it, written to a file, and its document; nil when it makes none. What was found
+---is said. seen: of unit_task.read.
+function unit_task.checked(document, fn, f, task_file, seen)
   local text
-  local function try(truth, least)
+  local function try(truth, least, is_beyond)
     document.unit.truth = truth
-    if not set_least_sizes(document, least, f) then return nil, {} end
+    if not set_sizes(document, least, is_beyond, f) then return nil, {} end
     core.write(task_file, user_task.source(document))
     local task = tasks.get({ file = task_file })[1]
     local is_sound, findings, show = check(task, fn)
     if not text or is_sound or not is_outside_the_subset(findings) then text = show end
     return is_sound and task, findings
   end
-  local found
-  for _, truth in ipairs(document.unit.truth == "text" and { "text", "spread" } or { "spread" }) do
-    local findings
-    for _, least in ipairs(least_sizes) do
-      found, findings = try(truth, least)
-      if found or not is_about_sizes(findings) then break end
+  -- The widest sizes: the task or nil, and what was found there.
+  local function try_sizes(truth)
+    local found, findings
+    for _, is_beyond in ipairs { true, false } do
+      for _, least in ipairs(least_sizes) do
+        found, findings = try(truth, least, is_beyond)
+        if found or not is_about_sizes(findings) then return found, findings end
+        if is_beyond and has_failed_beyond(document, findings) then break end
+      end
     end
-    if found or not is_outside_the_subset(findings) then break end
+    return found, findings
+  end
+  local function try_truths()
+    local found, findings
+    for _, truth in ipairs(document.unit.truth == "text" and { "text", "spread" } or { "spread" }) do
+      found, findings = try_sizes(truth)
+      if found or not is_outside_the_subset(findings) then break end
+    end
+    return found
+  end
+  local found = try_truths()
+  if not found and draws_numbers(document) then
+    local limits, _ = { floats = seen.limits.floats, bits = seen.limits.bits, is_fixed = true }, nil
+    document, _, seen.fixed = user_task.document(fn, f, seen.roles, limits)
+    found = try_truths()
   end
   verb.say("%s as a task (%s)", fn.name, task_file)
   text()
-  return found
+  return found, document
 end
 
 ---The document with another set of compiler options, as a task.

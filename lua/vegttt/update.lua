@@ -1,6 +1,6 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
--- The LoRA update: batches, policy:update, and its replay.
+-- The LoRA update: batches, policy:update, and its replay; what it makes, as files.
 --
 -- An update is forward (log-probabilities under the weights it starts from), weights per token (a built-in loss or a Lua
 -- function of the sequence), step. Under a built-in loss it is one request, which a server computes whole. Its identity
@@ -274,10 +274,22 @@ local function report_of(stats, w, is_skipped)
     skipped = is_skipped }
 end
 
+-- The update, paid for: the service trains on every token, and reads it once more where the loss is computed here.
+local function paid_compute(run, model, parent, piece, o)
+  local n, in_halves_too = 0, type(o.loss) == "function" or o.floor
+  for _, q in ipairs(piece.seqs) do n = n + #q.prompt_ids + #q.tokens end
+  local tokens = { trained = n, prefill = in_halves_too and n or nil }
+  return run:spend_on(model.spec, tokens, "policy:update", function(pay)
+    local result = compute(model, parent, piece, o)
+    pay(tokens)
+    return result
+  end)
+end
+
 local function fresh_step(run, model, parent, piece, o, key)
   run.checkpoints:ready(parent, true)
   sched.gate "policy:update"
-  local result = compute(model, parent, piece, o)
+  local result = paid_compute(run, model, parent, piece, o)
   local info, stats = result.info, result.stats
   local w = parent
   if info then
@@ -306,7 +318,7 @@ local function one_step(run, model, parent, seqs, o)
     o.floor or false, model.lora })
   local recipe = { parent = parent }
   function recipe.again(w)
-    local result = compute(model, parent, piece, o)
+    local result = paid_compute(run, model, parent, piece, o)
     if not result.info or result.info.id ~= w.id then
       errors.raise("infrastructure", "policy:update",
         "an update made again gave other weights than the recorded ones; use --fresh")
@@ -408,6 +420,31 @@ function Policy:update(batch, o)
   give_turn()
   if not ok then error(report, 0) end
   return setmetatable(report, Report)
+end
+
+-- ── states on disk ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+local snapshot_kinds = { f32 = "exact", bf16 = "export" }
+
+---Writes the weights' state to a folder, as sampling needs it: PEFT files and a sidecar. options.dtype: "f32", the
+---default, keeps the values that run; "bf16" halves the files, and where it rounds they are other weights, of another
+---id. [waits]
+function policy.weights_methods:save(dir, options)
+  if type(dir) ~= "string" then
+    errors.misuse("weights:save", "weights:save needs a folder name, not a %s", type(dir))
+  end
+  local dtype = "f32"
+  for name, value in pairs(options or {}) do
+    if name ~= "dtype" then errors.misuse("weights:save", "weights:save has no option '%s'", tostring(name)) end
+    dtype = value
+  end
+  local kind = snapshot_kinds[dtype]
+  if not kind then
+    errors.misuse("weights:save", "weights:save: dtype is \"f32\" or \"bf16\", not '%s'", tostring(dtype))
+  end
+  sched.gate "weights:save"
+  policy.ready(self)
+  sched.await(sched.start(core.weights_save(self.handle, dir, kind), function() return true end), "weights:save")
 end
 
 return update

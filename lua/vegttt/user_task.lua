@@ -12,12 +12,14 @@ local errors = require "vegttt.errors"
 
 local user_task = {}
 
-local float_dists = { "uniform", "normal", "needle", "tiny", "constant" }
-local int_dists = { "span", "ends", "sparse" }
+-- The first is what is timed. Any number, or numbers of a range.
+local float_dists = { "signed", "normal", "needle", "tiny", "constant", "wide" }
+local ranged_dists = { "uniform", "normal", "needle", "tiny", "constant" }
+local answers = { "zeros", "single" } -- for floats of which something is told in integers: equal, sorted, found
+local int_dists = { "span", "ends", "sparse", "small", "zeros", "single" }
 local c_names = { f32 = "float", f64 = "double", i8 = "signed char", i16 = "short", i32 = "int", i64 = "long long",
   u8 = "unsigned char", u16 = "unsigned short", u32 = "unsigned", u64 = "unsigned long long" }
-local default_ranges = { u8 = "0:255", i8 = "-128:127", u16 = "0:65535", i16 = "-32768:32767", i32 = "-100:100",
-  i64 = "-100:100", u32 = "0:4294967295", u64 = "0:9007199254740992", f32 = "-1:1", f64 = "-1:1" }
+local max_arrays = 12 -- of a task
 local bytes_of = { u8 = 1, i8 = 1, u16 = 2, i16 = 2, u32 = 4, i32 = 4, f32 = 4, u64 = 8, i64 = 8, f64 = 8 }
 ---What `vegttt optimise` compiles with while it searches.
 user_task.our_flags = { "-O3", "-march=native", "-fopenmp-simd" }
@@ -100,11 +102,13 @@ local function shape_parser(fn, derived)
   end
 end
 
+-- Nothing said: any number, or every value of the type.
 local function float_range(text)
+  if text == "any" then return {} end
   local lo, hi = text:match "^(%S-):(%S+)$"
   lo, hi = tonumber(lo), tonumber(hi)
-  if lo and hi and lo < hi then return { lo, hi } end
-  return nil, ("must be LO:HI with LO below HI, not '%s'"):format(text)
+  if lo and hi and lo < hi then return { range = { lo, hi } } end
+  return nil, ("must be LO:HI with LO below HI, or any, not '%s'"):format(text)
 end
 
 -- Integers: LO:HI with both ends, as people write 0:255; or 0:EXPR with sizes, for an index, which stops before it.
@@ -114,6 +118,7 @@ local function int_range(fn, derived, dtype)
   local least = dtype:sub(1, 1) == "u" and 0 or -2 ^ (bits - 1)
   local most = dtype:sub(1, 1) == "u" and 2 ^ bits - 1 or 2 ^ (bits - 1) - 1
   return function(text)
+    if text == "any" then return {} end
     local lo, hi = text:match "^%s*([%-%d]+)%s*:%s*(.-)%s*$"
     local from, to = math.tointeger(tonumber(lo)), math.tointeger(tonumber(hi))
     if from and to then
@@ -129,19 +134,25 @@ local function int_range(fn, derived, dtype)
   end
 end
 
+-- What numbers nobody gave a range for are drawn from, after what the function stands (defined_ranges.lua).
+local function usual_range(p, limits)
+  if p.is_bool then return "0:1" end
+  if p.dtype:sub(1, 1) == "f" then return limits.floats or "any" end
+  local bits = bytes_of[p.dtype] * 8 - (p.dtype:sub(1, 1) == "u" and 0 or 1)
+  if not limits.bits or limits.bits >= bits then return "any" end
+  return ("%d:%d"):format(p.dtype:sub(1, 1) == "u" and 0 or -(1 << limits.bits), (1 << limits.bits) - 1)
+end
+
 -- How the elements of an input are drawn. Before it is known which arrays are inputs, only constant ones are asked for.
 local function set_inputs(a, p, fn, known, derived, answered)
-  local range = { flag = "--range " .. p.name, is_optional = true, default = p.is_bool and "0:1" or default_ranges[p.dtype],
-    question = ("the values of %s, LO:HI"):format(p.name) }
-  local given = known.ranges[p.name] or p.role ~= "in" and not known.has_roles and range.default
-  if p.dtype == "f32" or p.dtype == "f64" then
-    range.parse = float_range
-    a.dist, a.range = { table.unpack(float_dists) }, find_out(range, given, answered)
-    return
-  end
-  range.parse = int_range(fn, derived, p.dtype)
-  local found = find_out(range, given, answered)
-  a.dist, a.range, a.max = found.max and { "labels" } or { table.unpack(int_dists) }, found.range, found.max
+  local is_float = p.dtype == "f32" or p.dtype == "f64"
+  local range = { flag = "--range " .. p.name, is_optional = true, default = usual_range(p, known.limits),
+    question = ("the values of %s, LO:HI or any"):format(p.name),
+    parse = is_float and float_range or int_range(fn, derived, p.dtype) }
+  local found = find_out(range, known.ranges[p.name] or p.role ~= "in" and not known.has_roles and range.default, answered)
+  local dists = found.max and { "labels" } or not is_float and int_dists or found.range and ranged_dists or float_dists
+  a.dist, a.range, a.max = { table.unpack(dists) }, found.range, found.max
+  if is_float and known.tells_integers then table.move(answers, 1, #answers, #a.dist + 1, a.dist) end
 end
 
 local function array_of(p, fn, known, derived, answered)
@@ -180,12 +191,13 @@ local function size_parser(text)
   return nil, ("must be a positive whole number, not '%s'"):format(text)
 end
 
--- The sizes at which a kernel must be right: from LO, 1 unless it is said, to HI, at least the one that is timed.
+-- The sizes at which a kernel must be right: from LO to HI, around the one that is timed. Where nobody says: from 0 to
+-- half as much again.
 local function size_range(name, n, given)
-  if not given then return { 1, n } end
+  if not given then return { 0, n + (n + 1) // 2 } end
   local lo, hi = given:match "^%s*(%d+)%s*:%s*(%d+)%s*$"
   lo, hi = math.tointeger(tonumber(lo)), math.tointeger(tonumber(hi))
-  if not lo or lo < 1 or lo > n or hi < n then
+  if not lo or lo > n or hi < n then
     errors.usage("--range %s must be LO:HI with the size that is timed, %d, between them, not '%s'", name, n, given)
   end
   return { lo, hi }
@@ -252,6 +264,32 @@ end
 
 -- ── the entry ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+-- A number that is drawn, as an input of one element. What is timed is the value that was given, if one was. Where no
+-- range is given: a float from half of its value to twice, a bool either way.
+local function drawn_value(p, fn, known, value, answered)
+  local given = known.ranges[p.name]
+  if not given and (known.limits.is_fixed or not value) then return nil end
+  local range
+  if given then
+    range = find_out({ flag = "--range " .. p.name, parse = p.kind == "scalar" and float_range or int_range(fn, {}, p.dtype) },
+      given, answered).range
+    if not range then errors.usage("--range %s must be LO:HI for a single number", p.name) end
+  elseif p.is_bool then
+    range = { 0, 1 }
+  elseif p.kind == "scalar" and value ~= 0 then
+    range = { math.min(value / 2, value * 2), math.max(value / 2, value * 2) }
+  else
+    return nil
+  end
+  if value and (value < range[1] or value > range[2]) then
+    errors.usage("--value %s is outside its --range", p.name)
+  end
+  local dists = p.kind == "scalar" and { "uniform" } or { "span" }
+  if value then table.insert(dists, 1, "value") end
+  return { name = p.name .. "_drawn", role = "in", dtype = p.dtype, shape = { "1" }, dist = dists, range = range,
+    value = value }
+end
+
 -- A value that the compiler must take from memory, as it would from a caller.
 local function value_text(p, v)
   local literal = p.kind == "int" and ("%d"):format(v) .. (math.abs(v) > 2147483647 and "ll" or "")
@@ -273,6 +311,8 @@ local function entry_text(fn, task, values, derived)
     local text
     if p.kind == "array" then
       text = array_at[p.name]
+    elseif array_at[p.name .. "_drawn"] then
+      text = "*" .. array_at[p.name .. "_drawn"]
     elseif values[p.name] then
       values_text[#values_text + 1] = value_text(p, values[p.name])
       text = ("vt_value_%s()"):format(p.name)
@@ -313,7 +353,7 @@ end
 
 local function name_of_result(fn)
   for _, name in ipairs { "result", "returned", "value_returned" } do
-    local is_taken = false
+    local is_taken = name == fn.name
     for _, p in ipairs(fn.parameters) do is_taken = is_taken or p.name == name end
     if not is_taken then return name end
   end
@@ -335,17 +375,17 @@ local function check_output(arrays, fn)
 end
 
 ---What the options and the answers to questions say about a function; what they are is asked for once.
----{ task (without its entry), values, derived, answered }. f: the options of `vegttt optimise`; roles: { name = role }.
-function user_task.document(fn, f, roles)
+---task, answered, single numbers that keep their value by name. f: the options of `vegttt optimise`; roles: { name = role }; limits: how wide numbers are drawn for
+---which nobody gave a range, { floats = "-1:1" or nil, bits = of integers or nil, is_fixed = single numbers are not drawn }.
+function user_task.document(fn, f, roles, limits)
   local is_number = function(p) return p.kind ~= "array" end
   local known = { shapes = pairs_of(f, "shape", fn, is_array, "array"), sizes = pairs_of(f, "size", fn,
     function(p) return p.kind == "int" end, "integer parameter"), values = pairs_of(f, "value", fn, is_number, "number"),
-    inout = inout_of(f, fn), default_shape = default_shape(fn), has_roles = roles ~= nil }
+    inout = inout_of(f, fn), default_shape = default_shape(fn), has_roles = roles ~= nil, limits = limits or {} }
   local with_globals = { name = fn.name, parameters = table.move(fn.globals, 1, #fn.globals, #fn.parameters + 1,
     table.move(fn.parameters, 1, #fn.parameters, 1, {})) }
   if not fn.result then check_output(with_globals.parameters, fn) end
-  known.ranges = pairs_of(f, "range", with_globals, function(p) return p.kind == "array" or p.kind == "int" end,
-    "array or size")
+  known.ranges = pairs_of(f, "range", with_globals, function() return true end, "array, size or number")
   local derived = derived_sizes(fn, known.sizes)
   local in_shapes = setmetatable({}, { __index = derived })
   for _, p in ipairs(fn.parameters) do
@@ -355,6 +395,10 @@ function user_task.document(fn, f, roles)
   local task = { name = fn.name, title = fn.name, level = 1, family = "user", arrays = {}, scalars = {},
     rtol = tolerance, atol = tolerance > 0 and 1e-7 or 0, k = 16, body = fn.body, helpers = fn.shown, size_order = {},
     sizes = { cpu = {} }, range = {} }
+  known.tells_integers = fn.result and fn.result.kind == "int"
+  for _, p in ipairs(with_globals.parameters) do
+    if p.kind == "array" and p.role ~= "in" and p.dtype:sub(1, 1) ~= "f" then known.tells_integers = true end
+  end
   for _, p in ipairs(with_globals.parameters) do
     if p.kind == "array" then
       local q = {}
@@ -381,10 +425,11 @@ function user_task.document(fn, f, roles)
   for _, expression in pairs(derived) do
     for _, word in ipairs(names_in(expression)) do used[word] = true end
   end
-  local values, names, n_sizes = {}, {}, 0
+  local values, fixed, names, n_sizes = {}, {}, {}, 0
   for i, p in ipairs(fn.parameters) do
     names[i] = p.name
-    local is_size = p.kind == "int" and not derived[p.name] and (used[p.name] or known.sizes[p.name]) and not known.values[p.name]
+    local is_size = p.kind == "int" and not derived[p.name] and (used[p.name] or known.sizes[p.name])
+      and not known.values[p.name]
     if is_size then
       n_sizes = n_sizes + 1
       local n = find_out({ flag = "--size " .. p.name, parse = size_parser,
@@ -392,7 +437,11 @@ function user_task.document(fn, f, roles)
       task.sizes.cpu[p.name], task.size_order[n_sizes] = n, p.name
       task.range[p.name] = size_range(p.name, n, known.ranges[p.name])
     elseif p.kind ~= "array" and not derived[p.name] then
-      values[p.name] = value_of(p, known, answered)
+      local is_drawn = known.ranges[p.name] and not known.values[p.name]
+      local value = not is_drawn and value_of(p, known, answered) or nil
+      local drawn = #task.arrays < max_arrays and drawn_value(p, fn, known, value, answered)
+      values[p.name] = value
+      if drawn then task.arrays[#task.arrays + 1] = drawn else fixed[p.name] = value end
     end
   end
   if n_sizes == 0 then -- all that it works on is as large as its text says
@@ -400,13 +449,13 @@ function user_task.document(fn, f, roles)
   end
   check_output(task.arrays, fn)
   task.unit.arguments = table.concat(names, ", ")
-  task.unit.declaration = fn.is_static and ("static %s"):format(user_task.prototype(fn)) or nil
+  task.unit.declaration = (fn.is_static and "static " or "") .. user_task.prototype(fn)
   task.unit.truth = truth_of(task)
   task.unit.entry = entry_text(fn, task, values, derived)
   task.blind = { abs_inputs = "right where the function is even, or its inputs are never negative" }
   task.bytes, task.flops = traffic(task.arrays), outputs_of(task.arrays)
   task.id = 10000 + tonumber(core.sha256(fn.name .. "\0" .. fn.before .. fn.body .. fn.after):sub(1, 7), 16) % 1000000
-  return task, answered
+  return task, answered, fixed
 end
 
 ---The declaration "float dot(const float *, unsigned long);".
@@ -418,10 +467,10 @@ end
 function user_task.flags(set, cflags)
   local out = {}
   for _, w in ipairs(set) do
-    if not w:find "^%-[lLIc]" and w ~= "-pipe" and w ~= "-pthread" then out[#out + 1] = w end -- nothing in the code
+    if not w:find "^%-[lLIcp]" then out[#out + 1] = w end -- nothing in the code
   end
   for _, w in ipairs(cflags) do
-    if set ~= cflags and w:find "^%-[DUs]" then out[#out + 1] = w end
+    if set ~= cflags and w:find "^%-[DUsfa]" then out[#out + 1] = w end
   end
   if #out == 0 then out[1] = "-O0" end -- none would be the evaluator's own
   return out
@@ -429,7 +478,7 @@ end
 
 local function literal(v, indent)
   if type(v) == "string" then
-    if not v:find "\n" then return ("%q"):format(v) end
+    if not v:find "\n" or v:find "\r" then return ("%q"):format(v) end -- a long string loses a CR
     local level = ""
     while v:find("]" .. level .. "]", 1, true) do level = level .. "=" end
     return ("[%s[\n%s]%s]"):format(level, v, level)

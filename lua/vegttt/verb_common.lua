@@ -16,6 +16,7 @@ local verb = {}
 ---
 ---goes_with, where only some of what a verb can do takes an option, names those.
 verb.unsafe_jail_option = { "unsafe-jail", nil, "judge although the jail floor is not met; recorded" }
+verb.queue_option = { "queue", "ADDRESS", "workers of this queue judge (redis://HOST[:PORT]/NAME; `vegttt worker --help`)" }
 verb.protocol_option = { "protocol", "fast|full", "how long to time", choices = { "fast", "full" }, default = "fast" }
 
 ---A declaration for those things that a verb can do only.
@@ -75,7 +76,7 @@ function verb.main(argv, spec)
       errors.usage("'%s' is a word too many; --help says what there is to say", words[spec.max_words + 1])
     end
     if spec.doing then check_given(options, given, spec.doing(values, words)) end
-    verb.unsafe_jail = values["unsafe-jail"]
+    verb.unsafe_jail, verb.queue = values["unsafe-jail"], values.queue
     return spec.run(values, words, argv)
   end, sched.wrap_error)
   if ok then return code end
@@ -111,7 +112,7 @@ end
 
 ---A vt.Task from what the user wrote: an id, a name, or a task file.
 function verb.task(what)
-  if what:find "%.lua$" then
+  if what:find "%.lua$" or what:find "%.py$" then
     verb.source(what)
     local ok, found = pcall(tasks.get, { file = what })
     if ok then return found[1] end
@@ -130,13 +131,14 @@ end
 ---The evaluator of the verbs.
 function verb.evaluator()
   session.flags.unsafe_jail = session.flags.unsafe_jail or verb.unsafe_jail
+  session.flags.queue = session.flags.queue or verb.queue
   return (session.evaluator "verb")
 end
 
 ---[waits] The evaluator's record (a table, with .json its text) of one candidate. o: protocol, fresh, extract, tier, scale.
 function verb.judge(task, code, o)
   local op = core.eval_submit(verb.evaluator(), task.handle, code,
-    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false, tier = o.tier,
+    { protocol = o.protocol or "fast", fresh = o.fresh or false, extract = o.extract or false, tier = o.tier or task.tier,
       scale = o.scale })
   return sched.await(sched.start(op, function(json)
     local record = core.json_decode(json, "the evaluator's record")

@@ -6,6 +6,7 @@ local core = require "vegttt.core"
 local errors = require "vegttt.errors"
 local sched = require "vegttt.sched"
 local serve = require "vegttt.verb_serve"
+local tasks = require "vegttt.tasks"
 local verb = require "vegttt.verb_common"
 local verdict_text = require "vegttt.verdict_text"
 
@@ -14,6 +15,8 @@ local eval = {}
 local help = [[
 vegttt eval --task ID|NAME|FILE.lua FILE.c   judge one file: a function body, or the whole function
 vegttt eval --task ID|NAME FILE.cu           judge CUDA kernels with their launch plan, on a GPU
+vegttt eval --task PROBLEM.py FILE.py        judge a body of forward, or a file with ModelNew, against a KernelBench problem
+vegttt eval --kernelbench DIR --task ID FILE.py   the same, of DIR/level1 (or --level N)
 vegttt eval --all DIR [--task …]             judge every .c file below DIR; a first line `// task: relu` names its task
 vegttt eval --serve [--socket PATH]          JSON requests in, JSON verdicts out, a line each, in completion order
 
@@ -25,26 +28,38 @@ local of_file, of_folder, of_service = "eval FILE.c", "eval --all", "eval --serv
 
 local options = {
   verb.with({ "task", "TASK", "an id, a name or a task file" }, of_file, of_folder),
+  verb.with({ "kernelbench", "DIR", "ids are KernelBench's own problem files, from there" }, of_file),
+  verb.with({ "level", "N", "of --kernelbench (default: 1)" }, of_file),
   verb.with({ "all", "DIR", "judge every .c file below DIR" }, of_folder),
   { "serve", nil, "judge what standard input asks for" },
   verb.with({ "socket", "PATH", "with --serve: what clients of this socket ask for" }, of_service),
   verb.with(verb.protocol_option, of_file, of_folder),
-  verb.with({ "tier", table.concat(core.eval_tiers(), "|"), "what judges (default: cuda for a .cu file, else c)",
+  verb.with({ "tier", table.concat(core.eval_tiers(), "|"), "what judges (default: the task's, cuda for a .cu file, else c)",
     choices = core.eval_tiers() }, of_file, of_folder),
   verb.with({ "scale", "NAME", "the sizes of the task: cpu, search, full (default: the tier's)" }, of_file, of_folder),
   verb.with({ "extract", nil, "the file is a model's answer: the code in it is judged" }, of_file, of_folder),
   verb.with({ "fresh", nil, "ignore stored builds and verdicts" }, of_file, of_folder),
   verb.with({ "json", nil, "the whole record as JSON, one line a file" }, of_file, of_folder),
+  verb.with(verb.queue_option, of_file, of_folder),
   verb.unsafe_jail_option,
 }
 local n_parallel = 8
 
-local function one(file, f)
+local function task_of(f)
   if not f.task then errors.usage "eval needs --task: an id, a name or a task file (`vegttt task ls` lists them)" end
-  local task, code = verb.task(f.task), verb.source(file)
-  f.tier = f.tier or file:find "%.cu$" and "cuda" or nil
+  if f.level and not f.kernelbench then errors.usage "--level is one of --kernelbench's" end
+  if not f.kernelbench then return verb.task(f.task) end
+  local id, level = math.tointeger(tonumber(f.task)), math.tointeger(tonumber(f.level or 1))
+  if not id or not level then errors.usage "--kernelbench wants numbers: --task ID and --level N" end
+  return verb.task(tasks.problem_path(f.kernelbench, level, id)
+    or errors.usage("there is no problem %d of level %d below %s", id, level, f.kernelbench))
+end
+
+local function one(file, f)
+  local task, code = task_of(f), verb.source(file)
+  f.tier = f.tier or task.tier or file:find "%.cu$" and "cuda" or nil
   local record = verb.wait(function() return verb.judge(task, code, f) end)
-  code = f.extract and f.tier ~= "cuda" and core.extract(code, task.name) or code
+  code = f.extract and (f.tier or "c") == "c" and core.extract(code, task.name) or code
   core.out((f.json and record.json or verdict_text.render(record, task, code, file)) .. "\n")
   return record.correct and 0 or 1
 end

@@ -46,7 +46,10 @@ local function read(r)
     r.bytes = core.tree_size(r.dir)
     r.status, r.summary = run_files.status(r.dir)
     if r.is_damaged then r.status, r.problem = "damaged", r.dir .. "/run.json cannot be read" end
-    if r.status == "unfinished" then r.counts = run_files.counts(r.dir) end
+    if r.status == "unfinished" then
+      r.counts = run_files.counts(r.dir)
+      r.counts.at = nil
+    end
     r.headline = run_files.headline(r.summary)
   end)
   if ok then return end

@@ -20,9 +20,11 @@ local kernels = require "vegttt.kernels"
 local params = require "vegttt.params"
 local session = require "vegttt.session"
 local stats = require "vegttt.stats"
+local tested_on = require "vegttt.tested_on"
 local unit_task = require "vegttt.unit_task"
 local user_task = require "vegttt.user_task"
 local verb = require "vegttt.verb_common"
+local written_file = require "vegttt.written_file"
 
 local optimise = {}
 
@@ -34,9 +36,12 @@ local options = {
     repeats = true },
   { "size", "n=4096", "size at which it is timed; the function should take 0.03 to 2 ms there; lda=n+8 follows from n",
     repeats = true },
-  { "range", "x=-1:1", "values of an input, both ends included (bytes 0:255, floats -1:1 by default); an index into m rows "
-    .. "is 0:m, which stops before m; of a size: what it may be (from 1 on by default)", repeats = true },
-  { "value", "eps=1e-5", "value of a float, a double, a bool, or of an integer that is no size", repeats = true },
+  { "range", "x=-1:1", "values of an input, both ends included. Where it is not said: every value of an integer's type and "
+    .. "floats of any size, or as wide as the function is defined. An index into m rows is 0:m, which stops before m. Of a "
+    .. "size: what it may be, 0 to half as much again as is timed. Of a single number: it is drawn from there",
+    repeats = true },
+  { "value", "eps=1e-5", "value of a float, a double, a bool, or of an integer that is no size, at which it is timed; floats "
+    .. "are tested from half of it to twice, bools either way, integers there and nowhere else", repeats = true },
   { "inout", "y", "this array is read as well as written (found out by running the function; this makes it sure)",
     repeats = true },
   { "cflags", "OPTIONS", "how you compile the file; the result is compiled, tested and timed so", default = "-O2" },
@@ -83,40 +88,45 @@ end
 
 -- ── the result ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- The task's kernels in the run, and the one that holds when judged again or nil.
-local function best_of(task, dir)
-  for _, t in ipairs(kernels.of(dir)) do
-    if t.task == task.id then return t, kernels.confirmed(t, task) end
+-- Takes from the run's kernels those that may not stand in the file; the first sentence about one.
+local function leave_out_misfits(t, task, fn)
+  local fitting, why = {}, nil
+  for _, k in ipairs(t.ranked) do
+    if #fitting == best.max_tries then break end
+    local fit, problem = written_file.fit(task, fn, k.code)
+    if fit then
+      k.code_in_file, k.kept = fit.code, fit.kept
+      fitting[#fitting + 1] = k
+    end
+    why = why or problem
   end
-  return { n_samples = 0, n_correct = 0 }
+  t.ranked = fitting
+  return why
 end
 
--- The sets of options under which a kernel may hold: the user's own, then with what its text asks for.
-local function flag_sets(cflags, code)
-  local sets = { {} }
-  local simd = code:find "#%s*pragma%s+omp" and { "-fopenmp-simd" } or {}
-  if #simd > 0 then sets[#sets + 1] = simd end
-  sets[#sets + 1] = table.move(simd, 1, #simd, 2, { "-march=native" })
-  for _, w in ipairs(cflags) do
-    if w:find "^%-march=" then table.remove(sets) break end
+-- The task's kernels in the run; the one that fits and holds when judged again, or nil and why the best does not fit.
+local function best_of(task, fn, dir)
+  for _, t in ipairs(kernels.of(dir)) do
+    if t.task == task.id then
+      local why = leave_out_misfits(t, task, fn)
+      return t, kernels.confirmed(t, task), why
+    end
   end
-  return sets
+  return { n_samples = 0, n_correct = 0 }
 end
 
 -- The verdict under the user's options, or under those and what the kernel needs: { verdict, task, needed } or nil and
 -- what became of it.
 local function as_compiled_by_the_user(document, fn, k)
   local ends = {}
-  for _, needed in ipairs(flag_sets(fn.cflags, k.code)) do
-    local cflags = table.move(fn.cflags, 1, #fn.cflags, 1, {})
-    table.move(needed, 1, #needed, #cflags + 1, cflags)
-    local task = unit_task.compiled_with(document, cflags)
-    local v = verb.wait(function() return verb.judge(task, k.code, { protocol = "full", fresh = true }) end)
+  for _, set in ipairs(written_file.flag_sets(fn.cflags, k.code_in_file)) do
+    local task = unit_task.compiled_with(document, set.cflags)
+    local v = verb.wait(function() return verb.judge(task, k.code_in_file, { protocol = "full", fresh = true }) end)
     v.json = nil
     if stats.is_sure(v, best.min_speedup) then
-      return { verdict = v, task = task, needed = needed, cflags = cflags }
+      return { verdict = v, task = task, needed = set.needed, cflags = set.cflags }
     end
-    ends[#ends + 1] = ("with %s: %s"):format(#cflags > 0 and table.concat(cflags, " ") or "no options", v.correct
+    ends[#ends + 1] = ("with %s: %s"):format(#set.cflags > 0 and table.concat(set.cflags, " ") or "no options", v.correct
       and ("%.2fx, 95 %% interval %.2f to %.2f"):format(v.speedup, v.speedup_lo, v.speedup_hi) or v.feedback or v.status)
   end
   return nil, ends
@@ -125,32 +135,32 @@ end
 local function unreached_text(seen)
   local lines = {}
   for _, u in ipairs(seen.unreached or {}) do
-    lines[#lines + 1] = ("line %d, %s: %s"):format(u.line, u.kind == "line" and "never reached" or "one way never taken", u.text)
+    lines[#lines + 1] = ("line %d, %s: %s"):format(u.line, u.kind, u.text)
   end
   return lines
 end
 
--- The sizes from which the task was tested, where that is not 1; nil: all.
-local function sizes_text(task)
-  local document = core.json_decode(task.json, "the task")
-  local parts = {}
-  for _, name in ipairs(document.size_order) do
-    local lo = document.range[name][1]
-    if lo > 1 then parts[#parts + 1] = ("%s from %d"):format(name, lo) end
+-- What the kernel asks of those who use the file.
+local function needs_of(k)
+  local targets, out = written_file.targets(k.code), {}
+  if targets then out[1] = ("needs a processor with %s, whatever the options"):format(targets) end
+  if #k.kept > 0 then
+    out[#out + 1] = ("keeps memory of its own (%s): two threads must not call it at once"):format(table.concat(k.kept, ", "))
   end
-  return #parts > 0 and "tested for " .. table.concat(parts, ", ") .. " on; the original itself fails below" or nil
+  return out
 end
 
 -- What the file says above the user's text.
 local function comment_of(held, k, origin, seen)
   local notes = { ("compiled and timed with: %s"):format(table.concat(held.cflags, " ")) }
   if #held.needed > 0 then notes[#notes + 1] = "needs these compiler options: " .. table.concat(held.needed, " ") end
+  for _, need in ipairs(needs_of(k)) do notes[#notes + 1] = need end
   notes[#notes + 1] = "its arrays must not overlap"
   if held.verdict.unit and held.verdict.unit.truth == "spread" then
     notes[#notes + 1] = "the bound is the spread of eight runs of the original: inputs off by their last bit, other rounding"
   end
-  local sizes = sizes_text(held.task)
-  if sizes then notes[#notes + 1] = sizes end
+  notes[#notes + 1] = "tested for these, and for nothing else:"
+  for _, line in ipairs(held.tested_on) do notes[#notes + 1] = "  " .. line end
   local missed = unreached_text(seen)
   if not seen.unreached then
     notes[#notes + 1] = "which lines the inputs of the test reach is not known"
@@ -163,30 +173,32 @@ end
 
 local function write_result(f, fn, text, held, k, dir, seen)
   local origin = { run = dir, weights = k.sample.weights, seed = k.sample.seed, file = f.file,
-    cflags = core.array(held.cflags), needed = core.array(held.needed), unreached = core.array(unreached_text(seen)) }
+    cflags = core.array(held.cflags), needed = core.array(held.needed), unreached = core.array(unreached_text(seen)),
+    tested_on = core.array(held.tested_on) }
   local path = f.out .. "/" .. fn.name
-  local changed = c_function.file_with(held.task, k.code)
+  local changed = c_function.file_with(held.task, k.code_in_file)
   local v = held.verdict
   core.write(path .. ".c", comment_of(held, k, origin, seen) .. changed)
   core.write(path .. ".diff", diff.unified(text, changed, f.file, path .. ".c"))
   core.write(path .. ".json", kernels.verdict_text({ verdict = v, result = k.result, ours = k.verdict }, origin))
   verb.say("\n%s is %.2fx as fast (95 %% interval %.2f to %.2f, full protocol, compiled with %s), tested equal within the "
-    .. "stated bound.", fn.name, v.speedup, v.speedup_lo, v.speedup_hi, table.concat(held.cflags, " "))
+    .. "stated bound on inputs as below.", fn.name, v.speedup, v.speedup_lo, v.speedup_hi, table.concat(held.cflags, " "))
+  verb.say("Tested for these, and for nothing else:\n  %s", table.concat(held.tested_on, "\n  "))
   verb.say("With %s, as the search compiles, it is %.2fx as fast.", table.concat(user_task.our_flags, " "), k.verdict.speedup)
   if #held.needed > 0 then verb.say("It needs %s beside your options.", table.concat(held.needed, " ")) end
+  for _, need in ipairs(needs_of(k)) do verb.say("It %s.", need) end
   local missed = unreached_text(seen)
   if #missed > 0 then
     verb.say("Not tested, because no input of the test went there in the original:\n  %s", table.concat(missed, "\n  "))
   end
-  local sizes = sizes_text(held.task)
-  if sizes then verb.say("It was %s.", sizes) end
   verb.say("%s.c     the file with the new function, as it was compiled and tested; its arrays must not overlap", path)
   verb.say("%s.diff  what changed\n%s.json  the verdict\nrun        %s", path, path, dir)
 end
 
-local function say_nothing_found(fn, dir, t)
+local function say_nothing_found(fn, dir, t, misfit)
   verb.say("\nNothing faster was found: of %d samples %d were correct kernels of their own, and none was faster than %s "
     .. "by more than 1 %% for sure when judged again.", t.n_samples, t.n_correct, fn.name)
+  if misfit then verb.say("The fastest cannot stand in %s: %s.", fn.file, misfit) end
   verb.say("run        %s\nWith more samples (--k) what this run has is not made again.", dir)
 end
 
@@ -234,12 +246,13 @@ local function run(f, rest, argv)
   core.mkdir(f.out)
   remove_old(f, fn)
   if not show_unreached(seen) then return 1 end
-  local task = unit_task.checked(document, fn, f, task_file)
+  local task
+  task, document = unit_task.checked(document, fn, f, task_file, seen)
   if not task then return 1 end
   local dir = search(again, e, values, origins)
-  local of_task, k = best_of(task, dir)
+  local of_task, k, misfit = best_of(task, fn, dir)
   if not k then
-    say_nothing_found(fn, dir, of_task)
+    say_nothing_found(fn, dir, of_task, misfit)
     return 1
   end
   local held, ends = as_compiled_by_the_user(document, fn, k)
@@ -247,6 +260,7 @@ local function run(f, rest, argv)
     say_only_ours(fn, dir, ends)
     return 1
   end
+  held.tested_on = tested_on.lines(document, seen.fixed, seen.narrowed)
   write_result(f, fn, text, held, k, dir, seen)
   return 0
 end

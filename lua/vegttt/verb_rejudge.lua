@@ -101,7 +101,7 @@ end
 local function run(f, words, argv)
   if #words ~= 1 then errors.usage "rejudge takes one run: a folder, \"latest\", or the beginning of a stamp" end
   local dir = run_files.find(words[1])
-  session.flags = { unsafe_jail = f["unsafe-jail"], fresh = f.fresh }
+  session.flags = { unsafe_jail = f["unsafe-jail"], queue = f.queue, fresh = f.fresh }
   if #run_files.samples(dir) == 0 then errors.usage("%s holds no samples", dir) end
   local given = { rejudges = dir, protocol = f.protocol }
   local new_dir, result = rejudge.carry_out(experiment_of(dir), given, { "rejudge", table.unpack(argv) }, f)
@@ -114,7 +114,7 @@ function rejudge.main(argv)
   return verb.main(argv, { run = run, max_words = 1, options = { verb.protocol_option,
     { "replicate", "N", "an independent repetition: enters the keys of verdicts", kind = "integer", min = 0 },
     { "fresh", nil, "judge again although a run of these verdicts exists" }, { "run", "NAME", "name of the run directory" },
-    verb.unsafe_jail_option },
+    verb.queue_option, verb.unsafe_jail_option },
     help = [[
 vegttt rejudge RUN   the samples of a run judged again, as a run beside it
   RUN is a folder, "latest", or a prefix of a stamp that `vegttt ls` lists

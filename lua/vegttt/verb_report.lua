@@ -93,8 +93,8 @@ local function intervals(run)
   end
   if #categories == 0 then return "" end
   local is_wide = math.max(table.unpack(y)) > 8 -- a bar of 1.2 beside one of 300 would not be seen
-  local ok, svg = pcall(core.plot_svg, { kind = "bar", title = "Best kernel of each task", x_label = "", y_label = "speedup", log_y = is_wide and 10 or nil,
-    categories = categories, ref = { 1 }, series = { { name = "speedup", x = x, y = y, lo = lo, hi = hi } } })
+  local ok, svg = pcall(core.plot_svg, { { kind = "bar", title = "Best kernel of each task", x_label = "", y_label = "speedup", log_y = is_wide and 10 or nil,
+    categories = categories, ref = { 1 }, series = { { name = "speedup", x = x, y = y, lo = lo, hi = hi } } } })
   return ok and html.figure(svg, "speedup over the baseline, with 95 % intervals of its timing") or ""
 end
 

@@ -73,7 +73,7 @@ end
 local places = {
   { "rollouts.jsonl", "every sample" }, { "evals.jsonl", "every verdict" },
   { "metrics.jsonl", "what the script logged" }, { "tables", "CSV and Markdown" },
-  { "plots", "SVG and CSV" }, { "ckpt", "snapshots of the adapter" }, { "source", "the script as it ran" },
+  { "plots", "SVG, CSV and JSON" }, { "ckpt", "snapshots of the adapter" }, { "source", "the script as it ran" },
   { "log/latest", "the log of the last attempt" },
 }
 

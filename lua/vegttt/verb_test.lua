@@ -1,11 +1,12 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- Tests in Lua, run inside the engine: `vegttt test FOLDER|FILE… [--only TEXT]`. A test file sees the globals of a
--- script, and describe, it, at_end and the expect functions besides; its chunk declares tests, which run in order, those
--- of at_end after all others of a whole folder. Modules are found beside it. The closing line is `N passed, N
+-- script, and describe, it, at_end, the expect functions, fake and judge (fake.lua) besides; its chunk declares tests,
+-- which run in order, those of at_end after all others of a whole folder. Modules are found beside it. The closing line is `N passed, N
 -- failed`; the result is the exit code. In a folder the files named *_test.lua are tests.
 local core = require "vegttt.core"
 local errors = require "vegttt.errors"
+local fake = require "vegttt.fake"
 local globals = require "vegttt.globals"
 local verb = require "vegttt.verb_common"
 
@@ -112,7 +113,8 @@ local function run(o, paths)
     local folder = path:find "%.lua$" and (path:match "^(.*)/[^/]*$" or ".") or path
     package.path = ("%s/?.lua;"):format(folder) .. package.path
   end
-  local environment = setmetatable({ describe = describe, it = it, expect = expect, at_end = at_end },
+  local environment = setmetatable({ describe = describe, it = it, expect = expect, at_end = at_end,
+    fake = { run = fake.run, pick = fake.pick }, judge = fake.judge },
     { __index = core.globals })
   local passed, failed = 0, 0
   for _, path in ipairs(paths) do failed = failed + load_files(path, environment) end
@@ -127,7 +129,11 @@ local function run(o, paths)
 end
 
 function test.main(argv)
-  return verb.main(argv, { help = "vegttt test FOLDER|FILE…   run Lua tests inside the engine; a folder's are *_test.lua",
+  return verb.main(argv, { help = [[
+vegttt test FOLDER|FILE…   run Lua tests inside the engine; a folder's are *_test.lua
+  A test file calls it("name", function() … end), perhaps inside describe("what", function() … end), and checks with
+  expect.equal, near, same, truthy, contains, raises. `vegttt help tests` says what else it finds, and `vegttt new` writes
+  one to start from]],
     options = { { "only", "TEXT", "the tests whose name contains TEXT" } }, run = run })
 end
 

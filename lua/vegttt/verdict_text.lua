@@ -114,7 +114,7 @@ local function add_speed(out, record)
   if record.speedup_tuned > 0 then
     out[#out + 1] = ("  tuned      %.2fx of the task's tuned reference"):format(record.speedup_tuned)
   end
-  out[#out + 1] = ("  roofline   %.2g %% of what this machine's memory allows"):format(100 * record.roofline)
+  if record.roofline > 0 then out[#out + 1] = ("  roofline   %.2g %% of what this machine's memory allows"):format(100 * record.roofline) end
 end
 
 ---The verdict on `code` (shown as `file`) as lines.

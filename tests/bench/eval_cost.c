@@ -104,7 +104,7 @@ int main(int argc, char **argv)
     int n = argc > 1 ? (int)strtol(argv[1], NULL, 10) : 200, n_compiles = n < 40 ? n : 40;
     double jailed_ms[40], plain_ms[40];
     struct cost call;
-    char *dir;
+    struct vt_owned dir;
     vt_err err;
     struct vt_compiler cc;
     struct vt_buf unit;
@@ -119,8 +119,8 @@ int main(int argc, char **argv)
     CHECK_OK(vt_scratch_make(&dir, &err), err);
     CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
     CHECK_OK(vt_assemble_body(t, vt_task_body(t), &unit, &err), err);
-    CHECK_OK(vt_broker_open(dir, "build", 0, &b, &err), err);
-    struct vt_truth_opts o = {.dir = dir, .broker = b};
+    CHECK_OK(vt_broker_open(dir.path, "build", 0, &b, &err), err);
+    struct vt_truth_opts o = {.dir = dir.path, .broker = b};
     CHECK_OK(vt_truth_new(t, &o, &truth, &err), err);
     CHECK_OK(vt_pool_sets_make(&rules, truth, NULL, &pool, &err), err);
     CHECK_OK(vt_outputs_fit(&outputs, pool.out_bytes, &err), err);
@@ -131,9 +131,9 @@ int main(int argc, char **argv)
         double from = vt_now_s();
         CHECK_OK(vt_build_run(b, &cc, NULL, NULL, unit.p, unit.len, vt_task_name(t), &build, &err), err);
         jailed_ms[i] = 1e3 * (vt_now_s() - from);
-        plain_ms[i] = plain_compile(&cc, &unit, dir);
+        plain_ms[i] = plain_compile(&cc, &unit, dir.path);
     }
-    struct cost start = start_cost(dir, &build, &pool, &outputs, n, &call);
+    struct cost start = start_cost(dir.path, &build, &pool, &outputs, n, &call);
     struct cost jailed = cost_of(jailed_ms, n_compiles), plain = cost_of(plain_ms, n_compiles);
     printf("         best    median\nstart    %-7.2f %.2f\ncall     %-7.2f %.2f\ncompile  %-7.1f %.1f\nplain    %-7.1f "
            "%.1f\n",
@@ -148,6 +148,6 @@ int main(int argc, char **argv)
     vt_broker_close(b);
     vt_buf_free(&unit);
     vt_task_unref(t);
-    vt_scratch_remove(dir);
+    vt_owned_remove(&dir);
     return test_failures_in_case != 0;
 }

@@ -77,7 +77,7 @@ end)
 
 it("every file of a run is described", function()
   local known = { ["run.json"] = true, source = true, tables = true, plots = true, blobs = true, ckpt = true, tasks = true,
-    log = true }
+    log = true, waits = true }
   for _, file in ipairs(schema.files) do known[file[1]:match "^[^/]+"] = true end
   local saved = { ["selected"] = true, ["adapter"] = true, ["notes.json"] = true } -- by scripts: run:save
   for _, dir in ipairs(runs) do

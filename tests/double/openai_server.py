@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server of the completions API for tests, answering in the shapes of the servers that people run.
 
-    openai_server.py [--shape vllm|sglang|llamacpp|plain|bare] [--fault JSON]... [--key KEY] [--latency SECONDS]
+    openai_server.py [--shape vllm|sglang|llamacpp|plain|bare] [--fault JSON]... [--key KEY] [--latency SECONDS] [--port PORT]
 
 It prints the port it listens on (127.0.0.1), a line by itself, and serves until its standard input ends or it is killed.
 
@@ -25,7 +25,8 @@ The model is a bigram over bytes: tokens 0-255 are bytes, 257 <|im_start|>, 258 
 
 A fault is {"path": "completions", "from": 1, "count": 1, "action": A, …}: "from" counts requests of that path, count -1
 is for ever. A: status (with "status", "headers", "body"), drop, truncate, garbage, short (a log-probability is missing),
-hang (until the client goes).
+hang (until the client goes), lie (with "how", see lie below), echo (an error that repeats the key, cut into the sentence
+after "before" bytes).
 """
 import argparse, json, math, random, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -232,6 +233,37 @@ class Server:
                      "usage": {"prompt_tokens": len(ids), "completion_tokens": total, "total_tokens": len(ids) + total}}
 
 
+def lie(out, how):
+    choices = out["choices"]
+    if how == "fewer":
+        choices.pop()
+    if how == "more":
+        choices.append(dict(choices[0], index=len(choices)))
+    if how == "twice":
+        choices[-1]["index"] = 0
+    for c in choices:
+        lps = c["logprobs"]["token_logprobs"] if c.get("logprobs") else []
+        if how == "positive":
+            lps[-1] = 2.5
+        if how == "nan":
+            lps[-1] = "NaN"
+        if how == "infinite":
+            lps[-1] = -1e39
+        if how == "other ids":
+            c["token_ids"] = [65 + i % 20 for i, _ in enumerate(c["token_ids"])]
+        if how == "no such id":
+            c["token_ids"][-1] = 2000000000
+        if how == "other text":
+            c["text"] = "quite another text"
+        if how == "longer":
+            c["token_ids"], lps[:], c["text"] = c["token_ids"] * 50, lps * 50, c["text"] * 50
+        if how == "positive score" and c.get("prompt_logprobs"):
+            for v in list(c["prompt_logprobs"][-1].values()):
+                v["logprob"] = 3.5
+    if how == "many tokens":
+        out["usage"]["completion_tokens"] = 2**31 + 7
+
+
 def handler(server):
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -271,6 +303,11 @@ def handler(server):
                 return None
             if action == "status":
                 return self.answer(fault["status"], fault.get("body", {"error": {"message": "as the test wants it"}}), fault.get("headers", {}))
+            if action == "echo":
+                key = (self.headers.get("Authorization") or "")[7:]
+                said = "x" * fault.get("before", 0) + " " + {"plain": key, "slash": key.replace("/", "\\/"), "unicode": "".join("\\u%04x" % ord(c) for c in key),
+                                                             "percent": "".join("%%%02X" % ord(c) for c in key)}[fault.get("form", "plain")]
+                return self.answer(fault.get("status", 400), ('{"error":{"message":"%s"}}' % said).encode(), {"X-Echo": key, "Location": "http://127.0.0.1:1/?k=" + key})
             if server.key and self.headers.get("Authorization") != "Bearer " + server.key:
                 return self.answer(401, {"error": {"message": "Incorrect API key provided: %s" % self.headers.get("Authorization")}})
             if path.endswith("/models"):
@@ -282,6 +319,8 @@ def handler(server):
             if action == "short" and status == 200:
                 c = out["choices"][0]
                 c["logprobs"]["token_logprobs"].pop()
+            if action == "lie" and status == 200:
+                lie(out, fault["how"])
             if action == "garbage":
                 return self.answer(200, b'{"choices": [{"text": "half of')
             return self.answer(status, out, cut=20 if action == "truncate" else None)
@@ -302,7 +341,9 @@ def main():
     a.add_argument("--fault", action="append", default=[])
     a.add_argument("--key", default="")
     a.add_argument("--latency", type=float, default=0)
-    listener = Listener(("127.0.0.1", 0), handler(Server(a.parse_args())))
+    a.add_argument("--port", type=int, default=0)
+    o = a.parse_args()
+    listener = Listener(("127.0.0.1", o.port), handler(Server(o)))
     print(listener.server_address[1], flush=True)
     threading.Thread(target=listener.serve_forever, daemon=True).start()
     while sys.stdin.buffer.read(1):

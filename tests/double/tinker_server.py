@@ -25,7 +25,7 @@ def main():
             options += [name, value]
     if "--model" not in options:
         options += ["--model", "toy/tiny"]
-    server = subprocess.Popen([sys.executable, str(HERE / "tinker" / "mock_server.py"), "--port", "0", *options], stdout=subprocess.PIPE,
+    server = subprocess.Popen([sys.executable, str(HERE / "tinker" / "mock_server.py"), *(() if "--port" in options else ("--port", "0")), *options], stdout=subprocess.PIPE,
                               stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True, preexec_fn=end_with_parent)
     print(server.stdout.readline().split("127.0.0.1:")[1].split()[0].split("/")[0], flush=True)
     while sys.stdin.buffer.read(1):

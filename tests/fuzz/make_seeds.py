@@ -149,6 +149,10 @@ for i, request in enumerate(['{"id":12345678901234567890,"task":19,"code":"y[0] 
                              '{"code":"x","task":%s}' % tasks.stdout.splitlines()[18].decode(), '{ "id" : null , "code" : "x" , "task" : 1 , "code" : "y" }', '[]', '{"id":1']):
     write("farm_request", str(i), request.encode())
 
+for i, reply in enumerate([b"+OK\r\n", b"-ERR no\r\n", b":-42\r\n", b"$-1\r\n", b"$4\r\nx\r\ny\r\n", b"*0\r\n",
+                           b"*2\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\na\r\n$0\r\n\r\n*-1\r\n"]):
+    write("net_resp", str(i), reply)
+
 # Objects of a compiler, for each machine that it knows, and one image-like text.
 UNIT = """float expf(float); static float zeros[20], set = 2; static float *const where[3] = {zeros, zeros + 1, &set};
 static float (*const what[2])(float) = {expf, expf}; int exported = 3;
@@ -167,3 +171,16 @@ for machine, compiler in enumerate((["cc"], ["clang", "--target=aarch64-linux-gn
         made.unlink()
     (out / "unit.c").unlink(missing_ok=True)
 write("eval_link", "image", b"\0\0vtimage1" + bytes(40))
+
+# Messages of the Tinker API, as google.protobuf writes them (two samples, a batch of two sequences, a request).
+MESSAGES = {"sample": "0a160801120807000000080000001a08000000bf000080bf0a0c1204090000001a04000000c012080000c07f0000c0bf2001",
+            "batch": "0a0f546f7263684c6f737352657475726e1242123e0a086c6f6770726f627312320a14000080bf000000c0000040c0000000bf000080be121800000000000000000c000000000000001400000000000000180118021a130a086c6f73733a73756d110000000000001440",
+            "topk": "1a180a08000000000500000012080050c3c7000080bf18012002",
+            "request": "0a016d10011a640a100a0e0a0c01000000020000000300000012300a0d7461726765745f746f6b656e73121f0a180200000000000000030000000000000004000000000000001802220103121e0a077765696768747312130a0c000000000000803f0000803f1801220103220d63726f73735f656e74726f7079"}
+for kind in ("net_protobuf", "policy_tinker"):
+    for name, message in MESSAGES.items():
+        write(kind, name, bytes.fromhex(message))
+write("policy_tinker", "samples.json", b'{"sequences":[{"stop_reason":"stop","tokens":[7,8],"logprobs":[-0.5,-1.0]}],"prompt_logprobs":[null,-2.5]}')
+write("policy_tinker", "batch.json", b'{"loss_fn_outputs":[{"logprobs":{"data":[-1,-2,-3]}},{"logprobs":{"data":[-1,-2,-0.5]}}]}')
+for i in range(8):
+    write("net_secret", str(i), bytes([5, i]) + b'{"error":{"message":"Incorrect \\u0061 key %20 sk- &#47; given"}}')

@@ -12,44 +12,8 @@
  */
 #include "eval_tools.h"
 
-#include "base/fs.h"
-#include <dirent.h>
-
 static const int evaluation[] = {4, 5, 12, 14, 15, 18, 28, 29, 30, 32, 36, 55, 65, 70, 76, 82, 87, 89, 95, 98};
 enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0], REPEATS = 3, VARIANTS = 6, WARM = 8, MOST_TASKS = 32 };
-
-/* Kernels written for speed: FOLDER/NNN_name.cu, by number. */
-struct tuned {
-    int task;
-    char *code;
-};
-static struct tuned tuned[64];
-static int n_tuned;
-
-static int by_task(const void *a, const void *b)
-{
-    return ((const struct tuned *)a)->task - ((const struct tuned *)b)->task;
-}
-
-static void read_kernels(const char *folder)
-{
-    struct dirent *d;
-    DIR *dir = opendir(folder);
-    while (dir && (d = readdir(dir)) != NULL && n_tuned < (int)(sizeof tuned / sizeof tuned[0])) {
-        struct vt_buf text;
-        char path[512];
-        const char *end = strrchr(d->d_name, '.');
-        if (!end || strcmp(end, ".cu") != 0)
-            continue;
-        snprintf(path, sizeof path, "%s/%s", folder, d->d_name);
-        if (vt_fs_read(path, 1 << 16, &text, NULL) == VT_OK)
-            tuned[n_tuned++] = (struct tuned){(int)strtol(d->d_name, NULL, 10), vt_buf_take(&text, NULL)};
-        vt_buf_free(&text);
-    }
-    if (dir)
-        closedir(dir);
-    qsort(tuned, (size_t)n_tuned, sizeof tuned[0], by_task);
-}
 
 /* What eager takes (eager.py), of the lines of this machine's card; 0 = not known. */
 static double eager_us(const char *path, const char *machine, int task, const char *scale)
@@ -74,10 +38,10 @@ static double eager_us(const char *path, const char *machine, int task, const ch
     return us;
 }
 
-/* The same code to a reader, another text to every cache: a value that is never used. */
+/* The same code to a reader, another text to every cache: a name that is never used. */
 static void variant(const char *code, int number, char *out, size_t n)
 {
-    snprintf(out, n, "__device__ const int vt_variant_%d = %d;\n%s", number, number, code);
+    snprintf(out, n, "#define vt_variant %d\n%s", number, code);
 }
 
 static int by_seconds(const void *a, const void *b)
@@ -86,6 +50,8 @@ static int by_seconds(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static struct tuned tuned[MOST_TUNED];
+static int n_tuned;
 static const char *eager_file;
 
 static void full(vt_eval *e, const struct tasks *all, const char *scale)
@@ -210,7 +176,7 @@ int main(int argc, char **argv)
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     read_tasks(argv[1], &all);
-    read_kernels(argv[2]);
+    n_tuned = read_kernels(argv[2], tuned);
     eager_file = argv[3];
     if (vt_eval_open(&o, &e, &err) != VT_OK) {
         printf("FAIL open: %s\n", err.msg);

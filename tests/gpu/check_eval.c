@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * check_eval.c: the cuda tier on a GPU: check_eval TASKS.jsonl [honest] [nulls] [faults] [cheats] [aa] (none = all).
+ * check_eval.c: the cuda tier on a GPU: check_eval TASKS.jsonl KERNELS [honest] [nulls] [bugs] [faults] [cheats] [aa]
+ * (none = all). KERNELS: the folder of kernels written for speed.
  *
  *   honest   the shown text of every task is accepted, on every distribution and the irregular sizes
  *   nulls    null candidates of the evaluation tasks are refused
+ *   bugs     honest mistakes (bugs.h) in the shown text of every task and in the kernels written for speed: refused;
+ *            those that are not are listed
  *   faults   candidates that poison the context, do not end, or ask for too much: the right word, and the next verdict
  *   cheats   what reaches outside its outputs or remembers earlier calls
- *   aa       the shown text in another block size against itself: how far from 1 (or what it honestly gains)
+ *   aa       the shown texts against themselves, 200 times: how far from 1
  */
+#include "bugs.h"
 #include "eval_tools.h"
+#include <math.h>
 
 static const int evaluation[] = {4, 5, 12, 14, 15, 18, 28, 29, 30, 32, 36, 55, 65, 70, 76, 82, 87, 89, 95, 98};
 enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0] };
@@ -85,6 +90,69 @@ static void nulls(vt_eval *e, const struct tasks *all)
         free(text);
     }
     printf("  %d of %d refused, %d accepted where the task says that no bound can tell\n", n_refused, n_all, n_blind);
+}
+
+/* At most so many a text, spread over its mutants. */
+enum { BUGS_A_TEXT = 5 };
+struct bugs_count {
+    int n, n_refused, n_built, n_tasks;
+};
+
+static void bugs_of(vt_eval *e, vt_task *t, const char *of, const char *text, struct bugs_count *count)
+{
+    static struct bug_list list;
+    static struct answer a[MOST_BUGS];
+    struct waiting w;
+    int n_sent = 0, sent[MOST_BUGS];
+    bug_make(text, &list);
+    waiting_init(&w);
+    const int n = list.n < BUGS_A_TEXT ? list.n : BUGS_A_TEXT;
+    for (int k = 0; k < n; k++) {
+        const int i = k * list.n / n;
+        if (submit(e, &w, t, list.bug[i].code, scale, true, &a[n_sent]))
+            sent[n_sent++] = i;
+    }
+    wait_for(&w, n_sent);
+    count->n_tasks += n_sent > 0;
+    for (int k = 0; k < n_sent; k++) {
+        const struct bug *b = &list.bug[sent[k]];
+        const char *line = b->code;
+        count->n++;
+        if (a[k].status != VT_OK || a[k].v.status == VT_COMPILE_ERROR) {
+            printf("  not judged: %d %s %s: %.200s\n", vt_task_id(t), of, b->rule,
+                   a[k].status == VT_OK ? a[k].feedback : a[k].err.msg);
+            continue;
+        }
+        count->n_built++;
+        count->n_refused += !a[k].v.correct;
+        for (int at = 1; at < b->line && line; at++)
+            line = strchr(line, '\n') + 1;
+        if (a[k].v.correct)
+            printf("  survived: %d %s, %s, %s: %.*s\n", vt_task_id(t), vt_task_name(t), of, b->rule,
+                   (int)strcspn(line, "\n"), line);
+    }
+    for (int i = 0; i < list.n; i++)
+        free(list.bug[i].code);
+}
+
+static void bugs(vt_eval *e, const struct tasks *all, const struct tuned *tuned, int n_tuned)
+{
+    struct bugs_count count = {0};
+    printf("honest mistakes at scale %s\n", scale);
+    for (int i = 0; i < all->n; i++) {
+        char *text = shown(all->t[i]);
+        if (text)
+            bugs_of(e, all->t[i], "shown text", text, &count);
+        free(text);
+    }
+    const int n_tasks = count.n_tasks;
+    for (int i = 0; i < n_tuned; i++)
+        if (task_of(all, tuned[i].task))
+            bugs_of(e, task_of(all, tuned[i].task), "kernel", tuned[i].code, &count);
+    const double share = count.n_built ? 100.0 * count.n_refused / count.n_built : 0;
+    printf("  %d mutants of %d tasks, %d compiled, %d refused: %.2f %%\n", count.n, n_tasks, count.n_built,
+           count.n_refused, share);
+    check(share >= 99, "honest mistakes", "fewer than 99 % are refused");
 }
 
 #define HEAD                                                                                                           \
@@ -187,30 +255,40 @@ static void cheats(vt_eval *e, const struct tasks *all)
     }
 }
 
-/* The shown text with a comment's worth of difference that the copy check does not see through: an unused parameter of
- * the kernel would change code; so a dead store behind a condition that never holds. */
+/* The same kernels beside one that is never launched: no copy to the evaluator, the same machine code to the device. */
 static void aa(vt_eval *e, const struct tasks *all)
 {
+    enum { RUNS = 10 };
     double worst = 0;
-    printf("A/A: relu against itself, at scale %s\n", scale);
-    vt_task *t = task_of(all, 19);
-    char *text = t ? shown(t) : NULL;
-    for (int i = 0; text && i < 40; i++) {
-        char code[4096];
-        struct answer a;
-        const char *brace = strrchr(text, '}');
-        snprintf(code, sizeof code, "%.*s    if (n == -%d)\n        y[0] = %d;\n}\n", (int)(brace - text), text, i + 2,
-                 i);
-        judge(e, t, code, scale, false, &a);
-        if (a.status != VT_OK || !a.v.correct) {
-            check(false, "A/A", a.status == VT_OK ? a.feedback : a.err.msg);
-            break;
+    int n = 0, n_over = 0;
+    printf("A/A: the shown texts of the evaluation tasks against themselves, at scale %s\n", scale);
+    for (int k = 0; k < N_EVALUATION; k++) {
+        vt_task *t = task_of(all, evaluation[k]);
+        char *text = t ? shown(t) : NULL;
+        double of_task = 0, us = 0, step = INFINITY;
+        for (int i = 0; text && i < RUNS; i++) {
+            char code[16384];
+            struct answer a;
+            snprintf(code, sizeof code, "%s\nextern \"C\" __global__ void vt_other(int *p)\n{\n    p[0] = %d;\n}\n",
+                     text, i + 1);
+            judge(e, t, code, scale, false, &a);
+            if (a.status != VT_OK || !a.v.correct || a.v.is_copy) {
+                check(false, "A/A", a.status == VT_OK ? a.feedback : a.err.msg);
+                break;
+            }
+            const double off = fabs(log(a.v.speedup));
+            of_task = fmax(of_task, off);
+            us = a.v.runtime_us;
+            step = fmin(step, a.step_ns);
+            n_over += off > 0.005;
+            n++;
         }
-        const double off = a.v.speedup > 1 ? a.v.speedup - 1 : 1 / a.v.speedup - 1;
-        worst = off > worst ? off : worst;
+        printf("  %3d %-26s %8.1f us, worst of %d: %.3f %%; clock's step %.1f ns\n", evaluation[k],
+               t ? vt_task_name(t) : "", us, RUNS, 100 * of_task, step);
+        worst = fmax(worst, of_task);
+        free(text);
     }
-    printf("  worst of 40: %.3f %%\n", 100 * worst);
-    free(text);
+    printf("  worst of %d: %.3f %%, %d over 0.5 %%\n", n, 100 * worst, n_over);
 }
 
 int main(int argc, char **argv)
@@ -219,20 +297,22 @@ int main(int argc, char **argv)
     vt_eval *e = NULL;
     vt_err err = {0};
     const struct vt_eval_opts o = {.tier = "cuda", .no_cache = true};
-    if (argc < 2) {
-        printf("usage: check_eval TASKS.jsonl [honest] [nulls] [faults] [cheats] [aa]\n");
+    static struct tuned tuned[MOST_TUNED];
+    if (argc < 3) {
+        printf("usage: check_eval TASKS.jsonl KERNELS [honest] [nulls] [bugs] [faults] [cheats] [aa]\n");
         return 2;
     }
     setvbuf(stdout, NULL, _IOLBF, 0);
     scale = getenv("SCALE") ? getenv("SCALE") : scale;
     read_tasks(argv[1], &all);
+    const int n_tuned = read_kernels(argv[2], tuned);
     if (vt_eval_open(&o, &e, &err) != VT_OK) {
         printf("FAIL open: %s\n", err.msg);
         return 1;
     }
     printf("%s on %s, %d tasks\n", vt_eval_version(e), vt_eval_machine(e), all.n);
-    for (int i = argc > 2 ? 2 : 1; i < argc; i++) {
-        const char *what = argc > 2 ? argv[i] : "";
+    for (int i = argc > 3 ? 3 : 2; i < argc; i++) {
+        const char *what = argc > 3 ? argv[i] : "";
         if (!*what || strcmp(what, "faults") == 0)
             faults(e, &all);
         if (!*what || strcmp(what, "cheats") == 0)
@@ -241,6 +321,8 @@ int main(int argc, char **argv)
             honest(e, &all);
         if (!*what || strcmp(what, "nulls") == 0)
             nulls(e, &all);
+        if (!*what || strcmp(what, "bugs") == 0)
+            bugs(e, &all, tuned, n_tuned);
         if (!*what || strcmp(what, "aa") == 0)
             aa(e, &all);
     }

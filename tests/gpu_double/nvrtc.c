@@ -83,6 +83,8 @@ static void serve(int fd)
         FILE *f = fopen(path, "w");
         if (!source || !f || !all(fd, source, n, 0))
             break;
+        /* As device memory of its own: the module is taken for one that remembers. */
+        fputs("asm(\".section .nv.global,\\\"aw\\\"\\n.byte 0\\n.previous\");\n", f);
         fprintf(f, "#include \"device.h\"\n#line 1 \"kernel.cu\"\n%s\n", source);
         name_kernels(f, source);
         fclose(f);

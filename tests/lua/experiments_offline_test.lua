@@ -315,11 +315,49 @@ describe("detail", function()
   end)
 end)
 
+-- Answers of which only the confidence of each token is known.
+local function answers_of(vt, ...)
+  local group, ones = { task = { id = 1 } }, {}
+  for i, confidence in ipairs { ... } do
+    for t = 1, #confidence do ones[t] = 1.0 end
+    local detail = { entropy = vt.vector(ones), certainty = vt.vector(ones), confidence = vt.vector(confidence) }
+    group[i] = { i = i, task = group.task, text = "t" .. i, tokens = confidence, n_tokens = #confidence, prompt_ids = { 1 }, n = i,
+      weights = { score = function() return nil, detail end },
+      result = { correct = true, speedup = i, speedup_lo = i, speedup_hi = i, is_copy = false, status = "correct_fast" } }
+  end
+  return group
+end
+
+describe("DeepConf_online", function()
+  it("ends an answer at its first window below the bar, which is of the first answers' worst windows", function()
+    support.inside(function(_, _, vt)
+      -- Worst windows of two: 2.5 and 4; with half of them kept the bar is 3.25.
+      local g = answers_of(vt, { 3, 2, 5, 9 }, { 4, 4, 6, 6 }, { 5, 5, 5, 1, 1, 9 }, { 4, 3, 9, 9 }, { 3, 3, 1, 1 }, { 9, 9, 9 })
+      vt.detail({ g }, { window = 2, warmup = 2, keep = 0.5 })
+      local written, kept = {}, {}
+      for i, s in ipairs(g) do written[i], kept[i] = s.online_tokens, s.online_kept end
+      expect.same(written, { 4, 4, 4, 4, 2, 3 }) -- the third at its fourth token, the fifth at its second
+      expect.same(kept, { 0, 1, 0, 1, 0, 1 })
+      expect.equal(g[4].confidence_worst, 3.5)
+      local function pick() return vt.select.apply(vt.select.rules.deepconf_online, { g })[1].samples end
+      expect.equal(pick()[1].i, 6) -- the most confident of 2, 4 and 6
+      vt.detail({ g }, { window = 2, warmup = 2, keep = 1.0 }) -- the bar is the lower of the two, 2.5
+      expect.equal(g[1].online_kept, 1)
+      vt.detail({ g }, { window = 2, warmup = 2, keep = 0.0 })
+      expect.equal(g[4].online_kept, 0)
+      for _, s in ipairs(g) do s.online_kept = 0 end
+      expect.equal(#pick(), 0)
+      expect.raises("warmup", vt.detail, { g }, { warmup = 0 })
+      expect.raises("keep", vt.detail, { g }, { keep = 1.5 })
+    end)
+  end)
+end)
+
 describe("nll_probe", function()
   it("finds under the first weights the log-probabilities that were drawn", function()
     in_folder(function(root, files)
       local boa = run("boa", { k = 8, steps = 1, lr = 0.003, tasks = { files.same, files.negated } }, root)
-      local r = run("nll_probe", { from = boa.run.dir, steps = "0,1" }, root)
+      local r = run("nll_probe", { from = boa.run.dir }, root) -- by default the steps that the run has: 0 and 1
       local t, sum, n, n_correct = rows(r, "rho"), 0, 0, 0
       reader(root, function(vt)
         for _, g in ipairs(vt.rollouts(boa.run.dir)) do
@@ -332,8 +370,9 @@ describe("nll_probe", function()
       expect.equal(t[1].n, n)
       expect.near(t[1].mean_nll, sum / n, 1e-5)
       expect.equal(t[2].n, n_correct)
-      expect.equal(#t, 6)
-      expect.truthy(t[4].mean_nll ~= t[1].mean_nll, "other weights, other likelihoods")
+      expect.equal(#t, 8)
+      expect.truthy(t[5].mean_nll ~= t[1].mean_nll, "other weights, other likelihoods")
+      expect.truthy(t[4].n <= t[3].n and t[4].view == "distinct", "each code once")
     end)
   end)
 end)

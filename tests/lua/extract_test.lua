@@ -4,7 +4,7 @@
 -- the evaluator judges, with one key, wherever it stands in the answer; its log-probability is that of its own tokens.
 local core = require "vegttt.core"
 local small = require "support_tasks"
-local speaker = require "support_speaker"
+local speaker = require "vegttt.speaker"
 local support = require "support"
 
 local body = "  for (int i = 0; i < n; i++) y[i] = x[i];"

@@ -26,7 +26,7 @@ local function fixture(file)
   for w in whole:match("^/%* (.-) %*/"):gmatch "%S+" do words[#words + 1] = w end
   for i = 1, #words, 2 do
     local name = words[i]:sub(3)
-    if name == "function" then f[name] = words[i + 1] else
+    if name == "function" or name == "cflags" then f[name] = words[i + 1] else
       f[name] = f[name] or {}
       table.insert(f[name], words[i + 1])
     end
@@ -41,7 +41,7 @@ end
 
 local function make(x)
   local fn, document, _, seen = unit_task.read(x.f, x.text)
-  return unit_task.checked(document, fn, x.f, dir .. "/" .. fn.name .. ".task.lua"), document, seen
+  return unit_task.checked(document, fn, x.f, dir .. "/" .. fn.name .. ".task.lua", seen)
 end
 
 local only, is_full, n_turns = os.getenv "VEGTTT_FIXTURE", os.getenv "VEGTTT_FULL", 6

@@ -1,10 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
 --
 -- How tests run experiments: a fresh copy of the Lua half over a stage (support_stage.lua), a small language model
--- (support_speaker.lua) and two small tasks (support_tasks.lua). Everything else is what a user runs.
+-- (vegttt.speaker) and two small tasks (support_tasks.lua). Everything else is what a user runs.
 local core = require "vegttt.core"
 local stage = require "support_stage"
-local speaker = require "support_speaker"
+local staged = require "vegttt.staged"
+local speaker = require "vegttt.speaker"
 local small = require "support_tasks"
 
 local support = { stage = stage, covered = {} }
@@ -82,80 +83,18 @@ end
 
 -- ── running experiments ──────────────────────────────────────────────────────────────────────────────────────────────
 
-local part_names = { "attempt", "errors", "experiment", "globals", "params", "policy", "run", "sched", "session" }
-
--- Puts other modules of the Lua half into package.loaded; returns those that were there.
-local function swap(modules)
-  local kept = {}
-  for name, m in pairs(package.loaded) do
-    if name:find "^vegttt" then
-      kept[name] = m
-      package.loaded[name] = nil
-    end
-  end
-  for name, m in pairs(modules) do package.loaded[name] = m end
-  return kept
-end
-
----A fresh copy of the Lua half over a core: { vegttt = the surface, errors = …, … }.
+---A fresh copy of the Lua half over a core: { vegttt = the surface, errors = …, … }
 function support.modules(over)
-  local kept = swap { ["vegttt.core"] = over }
-  local parts = { vegttt = require "vegttt" }
-  for _, name in ipairs(part_names) do parts[name] = require("vegttt." .. name) end
-  if over.is_real then count_calls(parts.vegttt) end
-  parts.all = swap(kept)
-  return parts
-end
-
--- fn() with the parts in package.loaded, as a script that requires them finds them.
-local function among(parts, fn)
-  local function use(errors, globals)
-    core.set_error_metatable(getmetatable(errors.new {}))
-    globals.install()
-  end
-  local kept = swap(parts.all)
-  use(parts.errors, parts.globals)
-  local results = table.pack(pcall(fn))
-  swap(kept)
-  use(require "vegttt.errors", require "vegttt.globals")
-  if not results[1] then error(results[2], 0) end
-  return table.unpack(results, 2, results.n)
-end
-
-local function execute(m, make, given, o)
-  local e = make(m.vegttt, m)
-  given = given or {}
-  local is_read = e.params.model and not (e.params.model.without and given[e.params.model.without])
-  if is_read and given.model == nil then given.model = support.model() end
-  m.session.flags = o.flags or {}
-  local values, origins = m.params.resolve(e.params, given, "flag")
-  local r = m.attempt.open(e, values, origins, { root = o.root, name = o.name, limits = o.limits,
-    replicate = o.replicate, fresh = o.fresh })
-  if r.is_finished then
-    local summary, tables = r:stored_summary(), {}
-    for _, name in ipairs(summary.tables) do tables[name] = core.read(("%s/tables/%s.csv"):format(r.dir, name)) end
-    r:close()
-    return { status = "done", value = summary.result, tables = tables, run = r, modules = m, meter = summary.meter,
-      is_stored = true }
-  end
-  r:begin()
-  local ok, status, value = pcall(m.sched.run, m.attempt.main_of(r), r, {})
-  local out = { status = ok and status or "killed", value = ok and value or status, tables = {}, run = r, modules = m }
-  for name, t in pairs(r.tables) do out.tables[name] = t:csv() end
-  if status == "done" and ok then r:finish(value) end
-  out.meter = r.meter:copy()
-  r:close()
-  return out
+  return staged.modules(over, over.is_real and function(parts) count_calls(parts.vegttt) end)
 end
 
 ---Runs the experiment that make(vt, modules) returns. o: { root, core or the options of stage.real, name, limits,
 ---replicate }. -> { status, value, tables = { name = csv }, run, counts, meter, modules, core }
 function support.execute(make, given, o)
   local over = o.core or stage.real(o)
-  local m = support.modules(over)
-  local out = among(m, function() return execute(m, make, given, o) end)
+  local out = staged.execute(over, make, given, { root = o.root, name = o.name, limits = o.limits, replicate = o.replicate, fresh = o.fresh,
+    flags = o.flags, model = support.model(), made = over.is_real and function(parts) count_calls(parts.vegttt) end })
   out.core, out.counts = over, over.counts
-  collectgarbage() -- models of runs that are over
   return out
 end
 

@@ -14,14 +14,7 @@ local real = require "vegttt.core"
 
 local stage = {}
 
-local function quiet(core)
-  core.tty = false
-  core.lines = {}
-  function core.progress() end
-  function core.out(text) core.lines[#core.lines + 1] = text end
-  core.err = core.out
-  return core
-end
+local quiet = require("vegttt.staged").quiet
 
 -- ── the clock ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -300,6 +300,18 @@ static void kinds(void)
     expect_as(answer, true, made, "function?");
 }
 
+/* Commands of a shell that write the file: what they write. */
+static void written_by_a_shell(void)
+{
+    expect_body("```sh\ncat > relu.c <<'EOF'\n" RELU "\nEOF\ngcc -O3 relu.c\n```\n", RELU);
+    expect_body("```bash\ncat <<END >n.h\n#define N 4\nEND\ncat > relu.c <<-\t\"END\"\n" F(
+                    "v") "\n" RELU "\n\tEND\n./a.out <<<x\n```\n",
+                F("v") "\n" RELU);
+    expect_body(BLOCK(RELU) "```sh\ncat >main.c <<EOF\nvoid relu(float *y) { y[0] = 2; }\nEOF\n```\n", RELU);
+    /* Nothing ends the text: the block as it is. */
+    expect_body("```sh\ncat <<EOF\n" RELU "\n```\n", "cat <<EOF\n" RELU);
+}
+
 /* Brackets in two signs: nothing is cut between them. */
 static void digraphs(void)
 {
@@ -322,5 +334,6 @@ static const struct test_case cases[] = {TEST(corrected_helpers),
                                          TEST(marks),
                                          TEST(tildes),
                                          TEST(kinds),
+                                         TEST(written_by_a_shell),
                                          TEST(digraphs)};
 TEST_MAIN(cases)

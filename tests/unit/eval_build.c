@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *dir;
+static struct vt_owned dir;
 static struct vt_broker *broker;
 static struct vt_compiler cc;
 
@@ -116,12 +116,12 @@ int main(int argc, char **argv)
     vt_err err;
     CHECK_OK(vt_scratch_make(&dir, &err), err);
     CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
-    CHECK_OK(vt_broker_open(dir, "build", 0, &broker, &err), err);
+    CHECK_OK(vt_broker_open(dir.path, "build", 0, &broker, &err), err);
     if (test_failures_in_case)
         return 1;
     int failed = test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
     vt_broker_close(broker);
     vt_compiler_free(&cc);
-    vt_scratch_remove(dir);
+    vt_owned_remove(&dir);
     return failed;
 }

@@ -55,6 +55,7 @@ static void test_kernel(void)
     CHECK(other && other->n_params == 2 && strcmp(other->name, "other") != 0); /* mangled */
     CHECK(!vt_cubin_find(&cubin, "oth"));
     CHECK(!vt_cubin_find(&cubin, "missing"));
+    CHECK(!cubin.has_variables);
     /* A truncated image is refused, wherever it was cut. */
     for (size_t n = 0; n < b.image_len; n += 97)
         (void)vt_cubin_read(b.image, n, &cubin);
@@ -72,6 +73,29 @@ static void test_diagnostics(void)
     CHECK_STR(b.diagnostic[0].text, "identifier \"nothing\" is undefined");
     CHECK_INT(b.diagnostic[1].line, 4);
     vt_cuda_build_free(&b);
+}
+
+/* What remembers from one call to the next, and what does not. */
+static void test_variables(void)
+{
+    static const struct {
+        const char *text;
+        bool remembers;
+    } rows[] = {
+        {"__device__ int n;\nextern \"C\" __global__ void k(int *x) { x[0] = n++; }\n", true},
+        {"__device__ int n = 3;\nextern \"C\" __global__ void k(int *x) { x[0] = n++; }\n", true},
+        {"__constant__ int n = 3;\nextern \"C\" __global__ void k(int *x) { x[0] = n; }\n", true},
+        {"extern \"C\" __global__ void k(int *x) { static int n; x[0] = n++; }\n", true},
+        {"extern \"C\" __global__ void k(int *x) { __shared__ int n; n = x[1]; __syncthreads(); x[0] = n; }\n", false},
+    };
+    static struct vt_cubin cubin;
+    NEEDS_COMPILER();
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct vt_cuda_build b = build(rows[i].text);
+        CHECK(b.image && vt_cubin_read(b.image, b.image_len, &cubin));
+        CHECK_INT(cubin.has_variables, rows[i].remembers);
+        vt_cuda_build_free(&b);
+    }
 }
 
 /* The compiler prints the lines of files it can read: it must not be able to. */
@@ -188,7 +212,7 @@ static void test_close(void)
     is_open = false;
 }
 
-static const struct test_case cases[] = {TEST(test_kernel), TEST(test_diagnostics),     TEST(test_no_files),
-                                         TEST(test_limits), TEST(test_trusted_kernels), TEST(test_tasks),
-                                         TEST(test_close)};
+static const struct test_case cases[] = {TEST(test_kernel),   TEST(test_variables), TEST(test_diagnostics),
+                                         TEST(test_no_files), TEST(test_limits),    TEST(test_trusted_kernels),
+                                         TEST(test_tasks),    TEST(test_close)};
 TEST_MAIN(cases)

@@ -14,7 +14,7 @@
 #include "harness.h"
 
 enum { WORDS = 1024, DEADLINE_S = 20 };
-static char *dir;
+static struct vt_owned dir;
 static struct vt_broker *broker;
 static struct vt_compiler cc;
 
@@ -94,13 +94,13 @@ static inline int kernel_main(const char *name, const struct test_case *cases, s
     vt_err err;
     CHECK_OK(vt_scratch_make(&dir, &err), err);
     CHECK_OK(vt_compiler_find(NULL, &cc, &err), err);
-    CHECK_OK(vt_broker_open(dir, name, 0, &broker, &err), err);
+    CHECK_OK(vt_broker_open(dir.path, name, 0, &broker, &err), err);
     if (test_failures_in_case)
         return 1;
     int failed = test_main(cases, n_cases, argc, argv);
     vt_broker_close(broker);
     vt_compiler_free(&cc);
-    vt_scratch_remove(dir);
+    vt_owned_remove(&dir);
     return failed;
 }
 

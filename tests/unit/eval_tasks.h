@@ -39,7 +39,7 @@ static const char *work_dir(void)
     return dir;
 }
 
-static char *work_scratch;
+static struct vt_owned work_scratch;
 static struct vt_broker *work_jail;
 
 /* The jail that compiles and runs truths, opened when first asked for. */
@@ -49,7 +49,7 @@ static inline struct vt_broker *work_broker(void)
     if (work_jail)
         return work_jail;
     CHECK_OK(vt_scratch_make(&work_scratch, &err), err);
-    CHECK_OK(vt_broker_open(work_scratch, "truth", 0, &work_jail, &err), err);
+    CHECK_OK(vt_broker_open(work_scratch.path, "truth", 0, &work_jail, &err), err);
     return work_jail;
 }
 
@@ -57,9 +57,8 @@ static inline void remove_work_dir(void)
 {
     vt_err err = {0};
     vt_broker_close(work_jail);
-    vt_scratch_remove(work_scratch);
+    vt_owned_remove(&work_scratch);
     work_jail = NULL;
-    work_scratch = NULL;
     CHECK_OK(vt_fs_remove_tree(work_dir(), &err), err);
 }
 

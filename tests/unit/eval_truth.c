@@ -437,7 +437,7 @@ static void below_the_floor_is_refused(void)
     struct vt_expect e;
     vt_task *t = make_task("y[0] = x[0] + 4.0f;", "", "f32", 4);
     work_broker();
-    CHECK_OK(vt_broker_open(work_scratch, "weak", VT_LAYER_LANDLOCK | VT_LAYER_MOUNT_NS, &weak, &err), err);
+    CHECK_OK(vt_broker_open(work_scratch.path, "weak", VT_LAYER_LANDLOCK | VT_LAYER_MOUNT_NS, &weak, &err), err);
     struct vt_truth_opts o = {.dir = work_dir(), .broker = weak};
     CHECK_INT(vt_truth_new(t, &o, &truth, &err), VT_EJAIL);
     CHECK(truth == NULL && strstr(err.msg, "landlock") != NULL);
@@ -556,7 +556,7 @@ static void two_threads_may_compile_the_same_body(void)
         char name[16];
         snprintf(name, sizeof name, "thread%d", i);
         opener[i] = (struct opener){.task = t};
-        CHECK_OK(vt_broker_open(work_scratch, name, 0, &opener[i].broker, &err), err);
+        CHECK_OK(vt_broker_open(work_scratch.path, name, 0, &opener[i].broker, &err), err);
         CHECK_INT(pthread_create(&thread[i], NULL, open_truth, &opener[i]), 0);
     }
     for (int i = 0; i < N; i++) {

@@ -8,6 +8,7 @@
 #include "eval/c/inputs.h"
 #include "eval/c/null.h"
 #include "eval/c/unit.h"
+#include "eval/sizes.h"
 #include "eval_fixture.h"
 #include "eval_tasks.h"
 
@@ -192,6 +193,35 @@ static void a_candidate_stands_in_the_file(void)
     vt_task_unref(t);
 }
 
+/* What a candidate says of macros, options and names ends where it ends. */
+static void what_a_candidate_brings_ends_with_it(void)
+{
+    vt_err err = {0};
+    vt_task *t = make_unit("f32", "f32", "#define TWO 2\\nstatic float half(float v) { return v / 2; }\\n",
+                           "void f(const float *x, float *y, int n)", "y[0] = TWO * x[0];", "text", 8, "", &err);
+    CHECK_OK(t ? VT_OK : VT_EINVAL, err);
+    if (!t)
+        return;
+    char *whole = assembled(t,
+                            "#define TWO 3\n# undef \\\n ONE\n#pragma GCC optimize(\"fast-math\")\n"
+                            "static float half(float v) { return v * 0.5f; }\nstatic float own(void) { return 1; }\n"
+                            "void f(const float *x, float *y, int n) { y[0] = half(x[0]) + own(); }",
+                            true);
+    char *body = assembled(t, "#define TWO 3\n    y[0] = TWO;", false), *plain = assembled(t, "y[0] = 1;", false);
+    CHECK(strstr(whole, "#pragma push_macro(\"TWO\")\n#pragma push_macro(\"ONE\")\n#pragma push_macro(\"half\")\n"
+                        "#define half f_half\n#pragma GCC push_options\n#pragma GCC diagnostic push\n"
+                        "#line 1 \"kernel.c\"\n#define TWO 3\n") != NULL);
+    CHECK(strstr(whole, "\n#pragma GCC diagnostic pop\n#pragma GCC pop_options\n#pragma pop_macro(\"half\")\n"
+                        "#pragma pop_macro(\"ONE\")\n#pragma pop_macro(\"TWO\")\n#line 1 \"rest.c\"\n") != NULL);
+    CHECK(strstr(whole, "f_own") == NULL && strstr(whole, "f_f") == NULL);
+    CHECK(strstr(body, "#pragma push_macro(\"TWO\")\n") && strstr(body, "}\n#pragma pop_macro(\"TWO\")\n#line 1 "));
+    CHECK(strstr(plain, "#pragma") == NULL);
+    free(whole);
+    free(body);
+    free(plain);
+    vt_task_unref(t);
+}
+
 /* What a whole function for an ordinary task may be called with, asked of the compiler. */
 static void a_prototype_is_a_sentence(void)
 {
@@ -301,6 +331,88 @@ static void integers_reach_both_ends(void)
     vt_task_unref(t);
 }
 
+/* Without a range all values of the type are; a range of 53 bits would leave out most of a u64. */
+static void integers_reach_the_ends_of_their_type(void)
+{
+    enum { N = 4096 };
+    static const char text[] =
+        "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"f\",\"family\":\"user\",\"sizes\":{\"cpu\":{\"n\":4096}},"
+        "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"u64\",\"shape\":[\"n\"],\"dist\":[\"span\",\"ends\","
+        "\"small\",\"zeros\",\"single\"]},{\"name\":\"s\",\"role\":\"in\",\"dtype\":\"i64\",\"shape\":[\"n\"],"
+        "\"dist\":[\"span\",\"ends\",\"small\",\"value\"],\"range\":[-7,9],\"value\":4},{\"name\":\"y\",\"role\":"
+        "\"out\",\"dtype\":\"f32\",\"shape\":[\"n\"]}],\"bytes\":\"n\",\"flops\":\"n\",\"body\":\"y[0] = 1;\"}";
+    static uint64_t x[N];
+    static int64_t s[N];
+    void *buf[3] = {x, s, NULL};
+    vt_task *t = NULL;
+    vt_err err = {0};
+    CHECK_OK(vt_task_parse(text, sizeof text - 1, &t, &err), err);
+    for (int d = 0; t && d < 5; d++) {
+        uint64_t all = 0, least = UINT64_MAX, most = 0;
+        int n_zeros = 0;
+        CHECK_OK(vt_inputs_fill(t, "cpu", 3, 0, d, 0, buf, &err), err);
+        for (int i = 0; i < N; i++) {
+            all |= x[i];
+            least = x[i] < least ? x[i] : least;
+            most = x[i] > most ? x[i] : most;
+            n_zeros += x[i] == 0;
+            CHECK(s[i] >= -7 && s[i] <= 9 && (d != 3 || s[i] == 4));
+        }
+        CHECK(d == 0 ? all == UINT64_MAX : true);
+        CHECK(d == 1 ? least == 0 && most == UINT64_MAX : true);
+        CHECK(d == 2 ? most == 100 : true);
+        CHECK(d == 3 ? n_zeros == N : true);
+        CHECK(d == 4 ? n_zeros == N - 1 : true);
+    }
+    vt_task_unref(t);
+}
+
+/* Nothing to do, one, and more than what is timed: what people call a function with. */
+static void sizes_reach_nothing_and_beyond(void)
+{
+    static char drawn[VT_MAX_DRAWN][VT_SCALE_SIZE];
+    vt_err err = {0};
+    vt_layout l;
+    bool has_none = false, has_one = false, has_more = false;
+    vt_task *t = make_unit("f32", "f32", "", "void f(const float *x, float *y, int n)", "y[0] = x[0];", "text", 64,
+                           "},\"range\":{\"n\":[0,96]", &err);
+    CHECK_OK(t ? VT_OK : VT_EINVAL, err);
+    size_t n = t ? vt_sizes_draw(t, "cpu", false, 5, drawn) : 0;
+    for (size_t i = 0; i < n; i++) {
+        CHECK_OK(vt_task_layout(t, drawn[i], &l, &err), err);
+        has_none |= l.size[0] == 0 && l.array[0].n_elem == 0;
+        has_one |= l.size[0] == 1;
+        has_more |= l.size[0] > 64;
+    }
+    CHECK(has_none && has_one && has_more);
+    vt_task_unref(t);
+}
+
+/* A range that somebody gave holds for the exceptions, too. */
+static void needles_keep_the_range(void)
+{
+    enum { N = 512 };
+    static float x[N];
+    vt_err err = {0};
+    void *buf[2] = {x, NULL};
+    char text[1024];
+    vt_task *t = NULL;
+    snprintf(text, sizeof text,
+             "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"f\",\"family\":\"user\",\"sizes\":{\"cpu\":{\"n\":%d}},"
+             "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\","
+             "\"needle\",\"zeros\"],\"range\":[0.25,1]},{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":"
+             "[\"n\"]}],\"bytes\":\"n\",\"flops\":\"n\",\"body\":\"y[0] = 1;\"}",
+             N);
+    CHECK_OK(vt_task_parse(text, strlen(text), &t, &err), err);
+    for (int set = 0; t && set < 32; set++)
+        for (int dist = 0; dist < 3; dist++) {
+            CHECK_OK(vt_inputs_fill(t, "cpu", 3, (uint64_t)set, dist, dist == 0 ? 1 : 0, buf, &err), err);
+            for (int i = 0; i < N; i++)
+                CHECK(x[i] >= 0.25f && x[i] <= 1.0f);
+        }
+    vt_task_unref(t);
+}
+
 static void doubles_have_bits_below_a_float(void)
 {
     enum { N = 256 };
@@ -347,7 +459,11 @@ static void clean_up(void)
 
 static const struct test_case cases[] = {
     TEST(loose_integers_are_counted),
+    TEST(what_a_candidate_brings_ends_with_it),
     TEST(integers_reach_both_ends),
+    TEST(integers_reach_the_ends_of_their_type),
+    TEST(sizes_reach_nothing_and_beyond),
+    TEST(needles_keep_the_range),
     TEST(doubles_have_bits_below_a_float),
     TEST(a_candidate_stands_in_the_file),
     TEST(a_prototype_is_a_sentence),

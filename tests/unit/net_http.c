@@ -384,7 +384,8 @@ static void what_a_server_says_is_one_line_without_secrets(void)
     CHECK_OK(vt_http_add_secret(vt_net_http(net), "sk-very-secret", "(api key)", &err), err);
     start(&s, answers, 2);
     CHECK_INT(ask(net, &s, "/", &a), VT_ENET);
-    CHECK(strstr(err.msg, "403, forbidden: the key (api key) is of no use, 1; set SOME_KEY to a key that it takes"));
+    CHECK(
+        strstr(err.msg, "403, forbidden: the key (api key)***** is of no use, 1; set SOME_KEY to a key that it takes"));
     free(a.body);
     CHECK_INT(ask(net, &s, "/", &a), VT_ENOENT);
     CHECK(strstr(err.msg, "404, not found: <html> Gone</html>"));
@@ -422,13 +423,156 @@ static void a_trace_tells_all_but_secrets(void)
     vt_net_close(net);
     stop(&s);
     CHECK_OK(vt_fs_read(path, 1 << 20, &text, &err), err);
-    CHECK(strstr(text.p, "\"X-API-Key\":\"(secret)\"") && strstr(text.p, "\"X-Other\":\"(key)\""));
-    CHECK(strstr(text.p, "a (key) body") && strstr(text.p, "\"status\":200") &&
+    CHECK(strstr(text.p, "\"X-API-Key\":\"(secret)\"") && strstr(text.p, "\"X-Other\":\"(key)***\""));
+    CHECK(strstr(text.p, "a (key)*** body") && strstr(text.p, "\"status\":200") &&
           strstr(text.p, "\"Set-Cookie\":\"(secret)\""));
     CHECK(!strstr(text.p, "hush"));
     vt_buf_free(&text);
     close(fd);
     unlink(path);
+}
+
+/* However a server writes it, and wherever: in a body, a header, the line of the status, an address, a piece. */
+static void a_secret_is_masked_before_anything_is_made_of_an_answer(void)
+{
+    static const char secret[] = "sk/Very+secret-31415926";
+    static const char *const forms[] = {
+        "sk/Very+secret-31415926",
+        "sk\\/Very+secret-31415926",
+        "\\u0073k\\u002fVery\\u002Bsecret-31415926",
+        "sk%2FVery%2bsecret%2D31415926",
+        "sk%252FVery%252Bsecret-31415926",
+        "sk\\\\/Very\\\\u002bsecret-31415926",
+        "sk&#47;Very&#x2B;secret-31415926",
+        "sk/Very+secret-314", /* shortened by the server */
+    };
+    char path[] = "/tmp/vegttt-net-XXXXXX", long_body[700];
+    const int fd = mkstemp(path);
+
+    for (size_t i = 0; i < 2 * (sizeof forms / sizeof forms[0]) + 2; i++) {
+        const char *form = forms[i / 2 < 8 ? i / 2 : 0];
+        const struct vt_http_opts o = {.trace = path};
+        char answer[2048], body[1024];
+        const char *const answers[] = {answer};
+        struct vt_buf trace = {0};
+        struct scripted s;
+        struct vt_net *net = net_with(&o);
+        struct vt_net_answer a;
+
+        /* Where the sentence is cut: at its 300th byte, in the middle of the secret. */
+        memset(long_body, 'x', sizeof long_body);
+        long_body[i % 2 ? 290 : 3] = '\0';
+        snprintf(body, sizeof body, "{\"error\":{\"message\":\"%s %s\"}}", long_body, form);
+        if (i < 16)
+            snprintf(answer, sizeof answer,
+                     "HTTP/1.1 307 %s\r\nLocation: http://h/?k=%s\r\nX-It: %s\r\nContent-Length: %zu\r\n\r\n%s", form,
+                     form, form, strlen(body), body);
+        else /* the connection breaks in the middle of it; nonsense that libcurl quotes, or not */
+            snprintf(answer, sizeof answer,
+                     i == 16 ? "HTTP/1.1 400 No\r\nConnection: close\r\n\r\n%.12s" : "%s Connection: close\r\n\r\n",
+                     form);
+        CHECK_OK(vt_http_add_secret(vt_net_http(net), secret, "(api key)", &err), err);
+        start(&s, answers, 1);
+        CHECK(ask(net, &s, "/", &a) != VT_OK);
+        if (strstr(err.msg, "Very") || strstr(err.msg, "3141") || (a.body && strstr(a.body, "Very"))) {
+            printf("  of %s: %s\n", form, err.msg);
+            test_failures_in_case++;
+        }
+        free(a.body);
+        vt_net_close(net);
+        stop(&s);
+        CHECK_OK(vt_fs_read(path, 1 << 20, &trace, &err), err);
+        CHECK(!strstr(trace.p, "Very") && !strstr(trace.p, "31415926"));
+        vt_buf_free(&trace);
+    }
+    close(fd);
+    unlink(path);
+}
+
+/* What people give servers that want no key is a word like others. */
+static void a_short_word_is_no_secret(void)
+{
+    static const char *const answers[] = {OK_BODY("EMPTY", "5")};
+    struct scripted s;
+    struct vt_net *net = net_with(NULL);
+    struct vt_net_answer a;
+
+    CHECK_OK(vt_http_add_secret(vt_net_http(net), "EMPTY", "(api key)", &err), err);
+    start(&s, answers, 1);
+    CHECK_OK(ask(net, &s, "/", &a), err);
+    CHECK_STR(a.body, "EMPTY");
+    free(a.body);
+    vt_net_close(net);
+    stop(&s);
+}
+
+/* An answer that is a credential reaches who asked for it, and nobody else. */
+static void a_credential_is_for_who_asked(void)
+{
+    static const char *const answers[] = {OK_BODY("{\"jwt\":\"hushhush\"}", "18"), FAIL_HEAD("500", "X: hushhush\r\n")};
+    char path[] = "/tmp/vegttt-net-XXXXXX", url[64];
+    const int fd = mkstemp(path);
+    const struct vt_http_opts o = {.trace = path};
+    struct vt_buf text = {0};
+    struct scripted s;
+    struct vt_net *net = net_with(&o);
+    struct vt_net_answer a;
+    struct vt_http_request r;
+
+    start(&s, answers, 2);
+    snprintf(url, sizeof url, "http://127.0.0.1:%d/", s.port);
+    r = request(url);
+    r.is_credential = true;
+    r.max_attempts = 1;
+    CHECK_OK(vt_net_ask(net, &r, -1, &a, &err), err);
+    CHECK_STR(a.body, "{\"jwt\":\"hushhush\"}");
+    free(a.body);
+    CHECK_OK(vt_http_add_secret(vt_net_http(net), "hushhush", "(token)", &err), err);
+    CHECK_INT(vt_net_ask(net, &r, -1, &a, &err), VT_ENET);
+    free(a.body);
+    vt_net_close(net);
+    stop(&s);
+    CHECK_OK(vt_fs_read(path, 1 << 20, &text, &err), err);
+    CHECK(strstr(text.p, "\"answer\":\"(secret)\"") && !strstr(text.p, "hushhush"));
+    vt_buf_free(&text);
+    close(fd);
+    unlink(path);
+}
+
+/* A day is not waited for, and said. */
+static void a_pause_of_more_than_ten_minutes_ends_a_call(void)
+{
+    static const char *const answers[] = {FAIL_HEAD("429", "Retry-After: 86400\r\n"), OK_BODY("1", "1")};
+    struct scripted s;
+    struct vt_net *net = net_with(NULL);
+    struct vt_net_answer a;
+
+    start(&s, answers, 2);
+    CHECK_INT(ask(net, &s, "/", &a), VT_ENET);
+    CHECK(strstr(err.msg, "429, too many requests: {}; it asks for a pause of 86400 s"));
+    CHECK_INT(s.n_requests, 1);
+    free(a.body);
+    vt_net_close(net);
+    stop(&s);
+}
+
+/* Of a refusal no more than a sentence is wanted. */
+static void a_long_refusal_is_a_refusal(void)
+{
+    static char answer[200 << 10];
+    const char *const answers[] = {answer};
+    struct scripted s;
+    struct vt_net *net = net_with(NULL);
+    struct vt_net_answer a;
+    const int n = snprintf(answer, sizeof answer, "HTTP/1.1 400 No\r\nContent-Length: 150000\r\n\r\n");
+
+    memset(answer + n, 'y', 150000);
+    start(&s, answers, 1);
+    CHECK_INT(ask(net, &s, "/", &a), VT_EINVAL);
+    CHECK(strstr(err.msg, "400, a bad request: yyyy") && a.len <= 64 << 10);
+    free(a.body);
+    vt_net_close(net);
+    stop(&s);
 }
 
 static void a_call_can_be_cancelled_and_a_client_closed(void)
@@ -538,6 +682,11 @@ static const struct test_case cases[] = {TEST(an_answer_is_its_body_and_status),
                                          TEST(who_cannot_be_reached_is_named),
                                          TEST(what_a_server_says_is_one_line_without_secrets),
                                          TEST(a_trace_tells_all_but_secrets),
+                                         TEST(a_secret_is_masked_before_anything_is_made_of_an_answer),
+                                         TEST(a_short_word_is_no_secret),
+                                         TEST(a_credential_is_for_who_asked),
+                                         TEST(a_pause_of_more_than_ten_minutes_ends_a_call),
+                                         TEST(a_long_refusal_is_a_refusal),
                                          TEST(a_call_can_be_cancelled_and_a_client_closed),
                                          TEST(an_answer_that_is_waited_for_can_be_given_up),
                                          TEST(answers_larger_than_their_limit_are_refused),

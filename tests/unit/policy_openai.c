@@ -6,10 +6,7 @@
  */
 #include "base/json.h"
 #include "net/net.h"
-#include "policy_common.h"
-#include "served.h"
-
-#define TOKENIZER "?tokenizer=" CHAT
+#include "openai_common.h"
 
 /* --- the server's model --- */
 
@@ -26,28 +23,6 @@ static double toy_logp(int u, int v)
         if (is_allowed(x))
             sum += exp(((31 * u + 17 * x) % 13) / 4.0);
     return ((31 * u + 17 * v) % 13) / 4.0 - log(sum);
-}
-
-/* --- servers and policies --- */
-
-static struct served start(const char *shape, const char *fault)
-{
-    const char *const args[] = {"--shape", shape, fault ? "--fault" : NULL, fault, NULL};
-
-    return serve("openai_server.py", args);
-}
-
-/* options: "?…" or "". NULL when it cannot be opened: err says why. */
-static vt_policy *open_at(const struct served *s, const char *model, const char *options, const char *trace)
-{
-    const struct vt_policy_opts o = {.chat = "smollm2", .trace_http = trace};
-    char spec[512];
-    vt_policy *p = NULL;
-
-    snprintf(spec, sizeof spec, "openai:%s/v1%s%s", s->url, model, options);
-    if (open_spec(spec, &o, &p) != VT_OK)
-        return NULL;
-    return p;
 }
 
 /* A number of the server's /counts. */
@@ -70,21 +45,6 @@ static int count_of(const struct served *s, const char *name)
     free(a.body);
     vt_net_close(net);
     return n;
-}
-
-static const char prompt_text[] = "ABC\nFGHIJ\n"; /* some_prompt */
-
-static struct vt_sample_request ask(vt_policy *p, vt_weights *w, int n, int max_tokens, struct vt_sample *out)
-{
-    struct vt_sample_request r = sample_request(w, n, max_tokens, out);
-
-    if (!vt_policy_caps(p)->tokens) {
-        r.prompt = NULL;
-        r.n_prompt = 0;
-    }
-    r.text = prompt_text;
-    r.text_len = strlen(prompt_text);
-    return r;
 }
 
 /* --- what is found out --- */
@@ -396,9 +356,6 @@ static void updates_and_scores_that_cannot_be_are_refused_by_name(void)
 
 /* --- faults --- */
 
-/* Opening asks this many completions of a server like vLLM's: the faults below begin behind them. */
-enum { N_PROBES = 8 };
-
 static void lost_answers_are_asked_for_again(void)
 {
     static const char *const faults[] = {
@@ -523,7 +480,7 @@ static void a_key_is_sent_and_told_to_nobody(void)
     setenv("OPENAI_API_KEY", "sk-wrong-777777", 1);
     p = open_at(&s, "#toy", "", path);
     CHECK(p == NULL && strstr(err.msg, "401") && strstr(err.msg, "OPENAI_API_KEY"));
-    CHECK(strstr(err.msg, "(api key)") && !strstr(err.msg, "777777"));
+    CHECK(strstr(err.msg, "(api key)***") && !strstr(err.msg, "777777"));
     setenv("OPENAI_API_KEY", key, 1);
     p = open_at(&s, "#toy", "", path);
     CHECK(p != NULL);
@@ -559,8 +516,5 @@ static const struct test_case cases[] = {TEST(each_server_is_found_out_by_asking
 
 int main(int argc, char **argv)
 {
-    without_proxies();
-    unsetenv("OPENAI_API_KEY");
-    signal(SIGPIPE, SIG_IGN);
-    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+    return openai_test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
 }

@@ -359,7 +359,35 @@ static void random_damage_never_crashes(void)
     remove_root();
 }
 
+/* Arrays of numbers come empty, all else as it is: texts that look like them, arrays of other things, what is nested.
+ */
+static void light_lines(void)
+{
+    static const char line[] = "{\"a\":[1,-2.5e+3],\"t\":\"x\\\"y\\\\\",\"u\":\"[1,2]\",\"s\":[\"1\"],\"n\":[[1,2],[]],"
+                               "\"o\":{\"b\":[3],\"c\":4},\"e\":[]}\n";
+    vt_json *j = NULL;
+    struct vt_jsonl_reader r;
+
+    make_root();
+    write_file(line, sizeof line - 1);
+    CHECK_OK(vt_jsonl_reader_open(&r, path, &err), err);
+    r.is_light = true;
+    CHECK_OK(vt_jsonl_next(&r, &j, &err), err);
+    CHECK_INT(vt_json_count(vt_json_get(j, "a")), 0);
+    CHECK_STR(vt_json_str(vt_json_get(j, "t"), ""), "x\"y\\");
+    CHECK_STR(vt_json_str(vt_json_get(j, "u"), ""), "[1,2]");
+    CHECK_STR(vt_json_str(vt_json_first(vt_json_get(j, "s")), ""), "1");
+    CHECK_INT(vt_json_count(vt_json_get(j, "n")), 2);
+    CHECK_INT(vt_json_count(vt_json_first(vt_json_get(j, "n"))), 0);
+    CHECK_INT(vt_json_count(vt_json_get(vt_json_get(j, "o"), "b")), 0);
+    CHECK_NEAR(vt_json_num(vt_json_get(vt_json_get(j, "o"), "c"), 0), 4, 0);
+    vt_json_free(j);
+    vt_jsonl_reader_close(&r);
+    remove_root();
+}
+
 static const struct test_case cases[] = {
+    TEST(light_lines),
     TEST(append_reopen_append),
     TEST(torn_tail_at_every_byte),
     TEST(corrupt_middle_is_named),

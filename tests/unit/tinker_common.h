@@ -86,6 +86,19 @@ static inline int sum_of(const struct served *s, const char *name)
     return sum;
 }
 
+/* How many requests of an endpoint came in. */
+static inline int count_of(const struct served *s, const char *endpoint)
+{
+    vt_json *j = state_of(s);
+    char name[96];
+
+    snprintf(name, sizeof name, "POST %s", endpoint);
+    const int n = (int)vt_json_int(vt_json_get(vt_json_get(j, "counts"), name), 0);
+
+    vt_json_free(j);
+    return n;
+}
+
 /* --- what a policy does --- */
 
 static inline vt_weights *update_by(vt_policy *p, vt_weights *from, enum vt_loss loss, float lr, const char *digest)

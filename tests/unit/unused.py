@@ -7,6 +7,7 @@ offer what the engine itself does not need. A use by a test keeps nothing alive,
 function's own file uses as well. What is there for others stands in KEPT with the reason. The built libraries and
 programs say who uses what (nm), the source says whether a file uses its own.
 """
+import collections
 import os
 import pathlib
 import re
@@ -55,23 +56,31 @@ def symbols():
     return defined, used
 
 
-def uses_itself(member, name):
-    """Does the defining file name it outside its definition and its comments?"""
-    for path in (ROOT / "engine").rglob(member.removesuffix(".o")):
-        text = re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)
-        if len(re.findall(rf"\b{name}\b", text)) > 1:
-            return True
-    return False
+def words(folder, pattern):
+    """How often each of our names stands in the files."""
+    count = collections.Counter()
+    for path in sorted((ROOT / folder).rglob(pattern)):
+        count.update(re.findall(r"\bvt_\w+", path.read_text()))
+    return count
+
+
+def named_again():
+    """{file name: the names that stand in such a file more than once, comments aside}."""
+    out = {}
+    for path in (ROOT / "engine").rglob("*.c"):
+        count = collections.Counter(re.findall(r"\bvt_\w+", re.sub(r"/\*.*?\*/", "", path.read_text(), flags=re.S)))
+        out.setdefault(path.name, set()).update(name for name, n in count.items() if n > 1)
+    return out
 
 
 def main():
-    public = " ".join(p.read_text() for p in sorted((ROOT / "include").rglob("*.h")))
-    tested = " ".join(p.read_text() for p in sorted((ROOT / "tests").rglob("*.[ch]")))
+    public, tested = words("include", "*.h"), words("tests", "*.[ch]")
     defined, used = symbols()
+    again = named_again()
     passed = failed = 0
     for name, member in sorted(defined.items()):
-        is_tested, is_own = re.search(rf"\b{name}\b", tested), uses_itself(member, name)
-        if used.get(name, set()) - {member} or re.search(rf"\b{name}\b", public) or name in KEPT or (is_tested and is_own):
+        is_tested, is_own = name in tested, name in again.get(member.removesuffix(".o"), set())
+        if used.get(name, set()) - {member} or name in public or name in KEPT or (is_tested and is_own):
             passed += 1
             continue
         failed += 1

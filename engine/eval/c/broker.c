@@ -345,14 +345,14 @@ vt_status vt_broker_reap(struct vt_broker *b, struct vt_job *j, struct vt_job_en
 
 vt_status vt_jail_probe(struct vt_jail *out, vt_err *err)
 {
-    char *dir = NULL;
+    struct vt_owned dir;
     struct vt_broker *b = NULL;
     memset(out, 0, sizeof *out);
     VT_TRY(vt_scratch_make(&dir, err));
-    vt_status s = vt_broker_open(dir, "probe", 0, &b, err);
+    vt_status s = vt_broker_open(dir.path, "probe", 0, &b, err);
     if (s == VT_OK)
         *out = *vt_broker_jail(b);
     vt_broker_close(b);
-    vt_scratch_remove(dir);
+    vt_owned_remove(&dir);
     return s;
 }

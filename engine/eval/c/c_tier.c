@@ -44,7 +44,7 @@ static void tier_close(struct vt_tier *t)
     if (!t)
         return;
     vt_compiler_free(&t->cc);
-    vt_scratch_remove(t->dir);
+    vt_owned_remove(&t->dir);
     free(t->truth_dir);
     free(t->roofline_file);
     pthread_mutex_destroy(&t->floor_lock);
@@ -209,7 +209,7 @@ static vt_status open_broker(struct vt_station *s, vt_err *err)
     snprintf(name, sizeof name, "%s%d-%d", kinds[s->seat.kind], s->seat.number, s->n_brokers++);
     struct vt_broker *old = s->broker;
     s->broker = NULL;
-    VT_TRY(vt_broker_open(s->tier->dir, name, 0, &s->broker, err));
+    VT_TRY(vt_broker_open(s->tier->dir.path, name, 0, &s->broker, err));
     vt_broker_close(old);
     return VT_OK;
 }

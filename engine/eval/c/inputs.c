@@ -297,9 +297,36 @@ static void into_range(float *x, int64_t n, bool is_raw_uniform, float lo, float
     }
 }
 
+static double nearest_to_zero(const struct vt_array_rules *rules)
+{
+    return !rules->has_range ? 0 : rules->lo > 0 ? rules->lo : rules->hi < 0 ? rules->hi : 0;
+}
+
+static int64_t some_index(int64_t n, uint64_t key)
+{
+    return (int64_t)(vt_philox_uniform(key, 0, 2) * (double)n);
+}
+
+/* Zeros, zeros but for one element, or one value. */
+static bool fill_plain(float *x, const struct vt_layout_array *l, enum vt_dist_kind kind,
+                       const struct vt_array_rules *rules, uint64_t key)
+{
+    const double lo = rules->has_range ? rules->lo : -1, hi = rules->has_range ? rules->hi : 1;
+    if (kind != VT_DIST_ZEROS && kind != VT_DIST_SINGLE && kind != VT_DIST_VALUE)
+        return false;
+    const float usual = (float)(kind == VT_DIST_VALUE ? rules->value : nearest_to_zero(rules));
+    for (int64_t i = 0; i < l->n_elem; i++)
+        x[i] = usual;
+    if (kind == VT_DIST_SINGLE && l->n_elem > 0)
+        x[some_index(l->n_elem, key)] = (float)(lo + (hi - lo) * vt_philox_uniform(key, 0, 3));
+    return true;
+}
+
 static void fill_f32(float *x, const struct vt_layout_array *l, const struct vt_dist *d,
                      const struct vt_array_rules *rules, double fan_in, uint64_t key)
 {
+    if (fill_plain(x, l, d->kind, rules, key))
+        return;
     row_fn *fn = transforms[d->kind];
     int64_t block = d->per_array ? l->n_elem : l->block;
     if (d->is_normal)
@@ -333,29 +360,69 @@ static void put_int(void *buf, enum vt_dtype dtype, int64_t i, int64_t v)
     }
 }
 
-static int64_t within(uint64_t bits, int64_t lo, int64_t hi)
+/* The values of an integer array: `span` of them above the least. Those of 64 bits without a sign are the bits. */
+struct values {
+    int64_t lo;
+    uint64_t span;
+    bool is_unsigned;
+};
+
+static struct values values_of(enum vt_dtype dtype, const struct vt_array_rules *rules)
 {
-    uint64_t n = (uint64_t)(hi - lo) + 1;
-    return lo + (int64_t)(bits % n);
+    const bool is_unsigned = dtype == VT_U8 || dtype == VT_U16 || dtype == VT_U32 || dtype == VT_U64;
+    const uint64_t all = UINT64_MAX >> (64 - 8 * vt_dtype_size(dtype));
+    if (rules->has_range)
+        return (struct values){(int64_t)rules->lo, (uint64_t)((int64_t)rules->hi - (int64_t)rules->lo), is_unsigned};
+    return (struct values){is_unsigned ? 0 : -(int64_t)(all / 2) - 1, all, is_unsigned};
 }
 
-/* Both ends of the range belong to it. */
+static int64_t within(uint64_t bits, const struct values *v)
+{
+    return (int64_t)((uint64_t)v->lo + (v->span == UINT64_MAX ? bits : bits % (v->span + 1)));
+}
+
+/* As near to x as the values allow. */
+static int64_t nearest(int64_t x, const struct values *v)
+{
+    if (v->span == UINT64_MAX)
+        return x < 0 && v->is_unsigned ? 0 : x;
+    const int64_t hi = v->lo + (int64_t)v->span;
+    return x < v->lo ? v->lo : x > hi ? hi : x;
+}
+
 static void fill_span(void *buf, const struct vt_layout_array *l, enum vt_dtype dtype, enum vt_dist_kind kind,
                       const struct vt_array_rules *rules, uint64_t key)
 {
-    const int64_t lo = (int64_t)rules->lo, hi = (int64_t)rules->hi;
-    const int64_t edges[] = {lo, hi, lo, hi, lo < 0 && hi >= 0 ? 0 : lo, hi > 0 && lo < 2 ? 1 : hi, lo + 1, hi - 1};
+    enum { SMALL = 100 };
+    const struct values all = values_of(dtype, rules);
+    const int64_t lo = all.lo, hi = (int64_t)((uint64_t)lo + all.span), zero = nearest(0, &all);
+    const int64_t edges[] = {lo,
+                             hi,
+                             lo,
+                             hi,
+                             zero,
+                             nearest(1, &all),
+                             (int64_t)((uint64_t)lo + (all.span > 0)),
+                             (int64_t)((uint64_t)hi - (all.span > 0))};
+    const int64_t low = nearest(-SMALL, &all);
+    const struct values few = {low, (uint64_t)(nearest(low < zero ? SMALL : low + SMALL, &all) - low), all.is_unsigned};
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-    int64_t usual = within(vt_seed_mix(key, 7), lo, hi);
+    int64_t usual = kind == VT_DIST_VALUE    ? (int64_t)rules->value
+                    : kind == VT_DIST_SPARSE ? within(vt_seed_mix(key, 7), &all)
+                                             : zero;
     for (int64_t i = 0; i < l->n_elem; i++) {
         uint64_t bits = (uint64_t)mix((uint32_t)i, k0, k1) << 32 | mix((uint32_t)i, k1, ~k0);
-        int64_t v = within(bits, lo, hi);
-        if (kind == VT_DIST_ENDS && (bits & 7) != 0)
+        int64_t v = usual;
+        if (kind == VT_DIST_SMALL)
+            v = within(bits, &few);
+        else if (kind == VT_DIST_ENDS && (bits & 7) != 0)
             v = edges[bits >> 32 & 7];
-        if (kind == VT_DIST_SPARSE && bits >> 58 != 0)
-            v = usual;
+        else if (kind == VT_DIST_SPAN || kind == VT_DIST_ENDS || (kind == VT_DIST_SPARSE && bits >> 58 == 0))
+            v = within(bits, &all);
         put_int(buf, dtype, i, v);
     }
+    if (kind == VT_DIST_SINGLE && l->n_elem > 0)
+        put_int(buf, dtype, some_index(l->n_elem, key), within(vt_seed_mix(key, 8), &all));
 }
 
 static void fill_int(void *buf, const struct vt_layout_array *l, enum vt_dtype dtype, bool is_mask, uint64_t max,
@@ -500,6 +567,8 @@ static vt_status spice_array(const vt_task *t, size_t i, const struct vt_layout_
         return vt_fail(err, VT_ENOMEM, "out of memory while drawing inputs of task %s", t->name);
     fill_f32(other, l, d, rules, fan_in, other_key);
     add_exceptions(x, other, l, d->kind == VT_DIST_NEEDLE, other_key);
+    for (int64_t k = 0; rules->has_range && k < l->n_elem; k++)
+        x[k] = x[k] < (float)rules->lo ? (float)rules->lo : x[k] > (float)rules->hi ? (float)rules->hi : x[k];
     if (rules->keep != VT_KEEP_ALL)
         keep_part(x, l, rules->keep);
     free(other);
@@ -517,11 +586,12 @@ static vt_status fill_f64(const vt_task *t, size_t array, const struct vt_layout
     if (!coarse)
         return vt_fail(err, VT_ENOMEM, "cannot make inputs: out of memory");
     fill_f32(coarse, l, d, rules, fan_in, key);
+    is_fine &= d->kind != VT_DIST_ZEROS && d->kind != VT_DIST_SINGLE;
     vt_status s = spice->dist ? spice_array(t, array, l, spice, fan_in, key, coarse, err) : VT_OK;
     for (int64_t i = 0; i < l->n_elem; i++) {
         double v = (double)coarse[i], below = (double)(int32_t)mix((uint32_t)i, ~k0, k1) * 0x1p-56;
         bool is_plain = 2 * v == floor(2 * v);
-        x[i] = is_fine && !is_plain ? v + v * below : v;
+        x[i] = d->kind == VT_DIST_VALUE ? rules->value : is_fine && !is_plain ? v + v * below : v;
         if (rules->has_range)
             x[i] = x[i] < rules->lo ? rules->lo : x[i] > rules->hi ? rules->hi : x[i];
     }
@@ -536,6 +606,8 @@ static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, cons
     const struct vt_array_rules *rules = &t->rules[i];
     const struct vt_dist *d = vt_dist_find(a->dist[dist % a->n_dists], a->dtype);
     int64_t fan_in = 1, max = 2;
+    if (l->array[i].n_elem == 0)
+        return VT_OK;
     if (rules->fan_in)
         VT_TRY(vt_task_size(t, scale, rules->fan_in, &fan_in, err));
     if (rules->max)
@@ -545,7 +617,7 @@ static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, cons
         return vt_fail(err, VT_EFORMAT, "array \"%s\": fan_in or max is out of range at scale \"%s\"", a->name, scale);
     if (a->dtype == VT_F64)
         return fill_f64(t, i, &l->array[i], d, spice, (double)fan_in, key, buf, err);
-    if (d->kind == VT_DIST_SPAN || d->kind == VT_DIST_ENDS || d->kind == VT_DIST_SPARSE) {
+    if (!vt_dtype_is_float(a->dtype) && d->kind != VT_DIST_LABELS && d->kind != VT_DIST_MASK) {
         fill_span(buf, &l->array[i], a->dtype, d->kind, rules, key);
         return VT_OK;
     }

@@ -10,8 +10,10 @@
  *   copies         copy_X: outputs are input X, repeated as needed
  *   poor inputs    ignore_X (X replaced by its first element), and of all inputs: sampled (every eighth element, held),
  *                  skip_rows (the last quarter of all rows replaced by the first), skip_last_input (0 at the end of
- * each row), coarse (floats cut to 11 bits, integers to even numbers), abs_inputs (without the sign) poor outputs
- * skip_last, skip_tile, shift, one_row, half_outputs (floats cut to 11 bits), off_by_one (integers)
+ *                  each row), coarse (floats cut to 11 bits, integers to even numbers), abs_inputs (without the sign)
+ *   poor outputs   skip_last, skip_tile, shift, one_row, half_outputs (floats cut to 11 bits), off_by_one (integers)
+ *
+ * The text is C of 1989, for a file that is compiled as that.
  *
  * Circle: null.c hands the tasks of units to this file, which makes the list that null.h describes.
  */
@@ -109,9 +111,9 @@ static void outputs_from(struct maker *m, const char *kind, const char *of, cons
     start(m, &b);
     for (size_t i = 0; i < m->t->n_arrays; i++)
         if (is_output(m, i))
-            vt_buf_printf(&b, "  for (long vt_i = 0; vt_i < %lld; vt_i++)\n    ((%s *)%s)[vt_i] = (%s)(%s);\n",
-                          (long long)m->l->array[i].n_elem, type_of(m, i), m->t->array[i].name, type_of(m, i),
-                          expression);
+            vt_buf_printf(
+                &b, "  { long vt_i; for (vt_i = 0; vt_i < %lld; vt_i++)\n    ((%s *)%s)[vt_i] = (%s)(%s); }\n",
+                (long long)m->l->array[i].n_elem, type_of(m, i), m->t->array[i].name, type_of(m, i), expression);
     if (m->t->unit.result)
         vt_buf_printf(&b, "  long vt_i = 0;\n  (void)vt_i;\n  return %s;\n", expression);
     finish(m, &b, kind, of);
@@ -146,12 +148,13 @@ static void poor_inputs(struct maker *m, const char *kind, const char *of, int o
             continue;
         if (strcmp(kind, "skip_rows") == 0 && l->n_elem / l->row < 4)
             continue;
-        vt_buf_printf(&b,
-                      "  static %s vt_copy%zu[%lld];\n  {\n    const %s *vt_from = (const void *)%s;\n"
-                      "    %s *vt_to = vt_copy%zu;\n    const long vt_row = %lld, vt_n = %lld;\n    (void)vt_row;\n"
-                      "    (void)vt_from;\n    for (long vt_i = 0; vt_i < vt_n; vt_i++) {\n      %s\n    }\n  }\n",
-                      type_of(m, i), i, (long long)l->n_elem, type_of(m, i), m->t->array[i].name, type_of(m, i), i,
-                      (long long)l->row, (long long)l->n_elem, statement);
+        vt_buf_printf(
+            &b,
+            "  static %s vt_copy%zu[%lld];\n  {\n    const %s *vt_from = (const void *)%s;\n"
+            "    %s *vt_to = vt_copy%zu;\n    const long vt_row = %lld, vt_n = %lld;\n    (void)vt_row;\n"
+            "    (void)vt_from;\n    long vt_i;\n    for (vt_i = 0; vt_i < vt_n; vt_i++) {\n      %s\n    }\n  }\n",
+            type_of(m, i), i, (long long)l->n_elem, type_of(m, i), m->t->array[i].name, type_of(m, i), i,
+            (long long)l->row, (long long)l->n_elem, statement);
         any = true;
     }
     vt_buf_puts(&b, "  {\n");
@@ -231,21 +234,21 @@ static void spoil(struct maker *m, const char *kind, int64_t min, int64_t min_ro
 static void poor_outputs(struct maker *m)
 {
     static const char last[] = "vt_y[vt_n - 1] = vt_old[vt_n < 16 ? vt_n - 1 : 15];";
-    static const char tile[] = "for (long vt_i = 0; vt_i < 16; vt_i++) vt_y[vt_n - 16 + vt_i] = vt_old[vt_i];";
-    static const char shift[] = "for (long vt_i = vt_n - 1; vt_i > 0; vt_i--) vt_y[vt_i] = vt_y[vt_i - 1];";
-    static const char row[] = "for (long vt_i = vt_row; vt_i < vt_n; vt_i++) vt_y[vt_i] = vt_y[vt_i % vt_row];";
-    static const char same[] = "for (long vt_i = 1; vt_i < vt_n; vt_i++) vt_y[vt_i] = vt_y[0];";
+    static const char tile[] = "long vt_i; for (vt_i = 0; vt_i < 16; vt_i++) vt_y[vt_n - 16 + vt_i] = vt_old[vt_i];";
+    static const char shift[] = "long vt_i; for (vt_i = vt_n - 1; vt_i > 0; vt_i--) vt_y[vt_i] = vt_y[vt_i - 1];";
+    static const char row[] = "long vt_i; for (vt_i = vt_row; vt_i < vt_n; vt_i++) vt_y[vt_i] = vt_y[vt_i % vt_row];";
+    static const char same[] = "long vt_i; for (vt_i = 1; vt_i < vt_n; vt_i++) vt_y[vt_i] = vt_y[0];";
     spoil(m, "same", 2, 1, same, same);
     spoil(m, "skip_last", 1, 1, last, last);
     spoil(m, "skip_tile", 32, 1, tile, tile);
     spoil(m, "shift", 2, 1, shift, shift);
     spoil(m, "one_row", 2, 2, row, row);
     spoil(m, "half_outputs", 1, 1,
-          "for (long vt_i = 0; vt_i < vt_n; vt_i++) {\n"
+          "long vt_i; for (vt_i = 0; vt_i < vt_n; vt_i++) {\n"
           "      union { float f; unsigned u; } vt_v = {(float)vt_y[vt_i]};\n"
           "      vt_v.u = (vt_v.u + 0xfffu + ((vt_v.u >> 13) & 1u)) & ~0x1fffu;\n      vt_y[vt_i] = vt_v.f;\n    }",
           NULL);
-    spoil(m, "off_by_one", 1, 1, NULL, "for (long vt_i = 0; vt_i < vt_n; vt_i++) vt_y[vt_i] ^= 1;");
+    spoil(m, "off_by_one", 1, 1, NULL, "long vt_i; for (vt_i = 0; vt_i < vt_n; vt_i++) vt_y[vt_i] ^= 1;");
 }
 
 vt_status vt_null_unit_list(const vt_task *t, const vt_layout *layout, struct vt_null **out, size_t *n, vt_err *err)

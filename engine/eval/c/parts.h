@@ -6,6 +6,7 @@
 #ifndef VT_EVAL_C_PARTS_H
 #define VT_EVAL_C_PARTS_H
 
+#include "base/owned.h"
 #include "eval/c/build.h"
 #include "eval/c/check_run.h"
 #include "eval/c/cores.h"
@@ -25,7 +26,8 @@ struct vt_tier {
     struct vt_compiler cc;
     vt_lease *lease;
     bool allow_unsafe;
-    char *dir, *truth_dir; /* the slots' folder; where truths are kept */
+    struct vt_owned dir; /* of the slots */
+    char *truth_dir;     /* where truths are kept */
     char machine[160];
     struct vt_cores cores[VT_MAX_LANES]; /* of each lane */
     enum vt_call_clock clock;

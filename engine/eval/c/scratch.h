@@ -5,13 +5,13 @@
 #ifndef VT_EVAL_C_SCRATCH_H
 #define VT_EVAL_C_SCRATCH_H
 
+#include "base/owned.h"
 #include <stddef.h>
 #include <vegttt/err.h>
 
-/* A fresh folder vegttt-eval-XXXXXX below $TMPDIR or /tmp, searchable by the jailed user ids; *out is malloc'd. Folders
- * whose process is gone are removed first. */
-vt_status vt_scratch_make(char **out, vt_err *err) VT_MUST_USE;
-void vt_scratch_remove(char *dir); /* frees dir; NULL is allowed */
+/* A fresh folder vegttt-eval-XXXXXX below $TMPDIR or /tmp, searchable by the jailed user ids; vt_owned_remove ends it.
+ */
+vt_status vt_scratch_make(struct vt_owned *out, vt_err *err) VT_MUST_USE;
 /* A memory file of n bytes, mapped read-write here; *fd is close-on-exec. */
 vt_status vt_memfile_make(const char *name, size_t n, int *fd, void **map, vt_err *err) VT_MUST_USE;
 /* Forbids every later writable mapping of the file, here and in processes it is sent to. */

@@ -18,7 +18,9 @@ void vt_unit_put(const vt_task *t, const char *text, bool is_whole, struct vt_bu
 extern const char vt_unit_text_headers[];
 /* The file as C++ for the truth's value-and-error type. */
 void vt_unit_put_text_truth(const vt_task *t, struct vt_buf *out);
-/* Does the option change what the text means (-D, -U and, of C, -std), so that the truth needs it, too? */
+/* Does the option change what the text means (-D, -U, -fwrapv and its like and, of C, -std), so that the truth needs
+ * it, too? Not the C of 1989, in which the truth's own text would not compile; what compiles as that means the same
+ * later. */
 bool vt_unit_flag_is_of_language(const char *flag, bool is_c);
 
 #endif

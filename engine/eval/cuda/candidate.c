@@ -196,7 +196,7 @@ vt_status vt_cuda_load(struct vt_station *s, struct vt_candidate *c, struct vt_g
 {
     struct vt_cuda_request r = {.op = VT_CUDA_LOAD};
     struct vt_cuda_reply reply;
-    (void)is_fresh; /* every call of a candidate has a module of its own */
+    (void)is_fresh; /* loading takes a new module, and so does every call where modules have variables */
     *result = (struct vt_stage_result){.passed = true};
     c->ground = g;
     VT_TRY(vt_cuda_ask(s, g, c, &r, work_timeout_ns, &reply, err));

@@ -2,8 +2,8 @@
  *
  * cubin.c: the ELF file that NVRTC makes. Kernels are its sections `.text.NAME`; their parameters stand in
  * `.nv.info.NAME` as records {format, attribute, length or value}, of which attribute 0x17 describes one parameter:
- * index, ordinal, offset and, in the upper 14 bits of the last word, its size. Every offset is checked: the bytes come
- * from a compiler that read a stranger's text.
+ * index, ordinal, offset and, in the upper 14 bits of the last word, its size. Variables have sections of their own.
+ * Every offset is checked: the bytes come from a compiler that read a stranger's text.
  */
 #include "eval/cuda/cubin.h"
 #include <elf.h>
@@ -13,6 +13,8 @@
 enum { PARAMETER = 0x17, HAS_PAYLOAD = 4 };
 #define INFO ".nv.info."
 #define TEXT ".text"
+#define GLOBAL ".nv.global"  /* __device__ variables, .init where they have values */
+#define USER ".nv.constant3" /* __constant__ variables */
 
 static const char *string_at(const unsigned char *image, size_t len, const Elf64_Shdr *table, size_t at)
 {
@@ -78,6 +80,7 @@ bool vt_cubin_read(const unsigned char *image, size_t len, struct vt_cubin *out)
             return false;
         if (strncmp(name, TEXT, strlen(TEXT)) == 0 && s.sh_type != SHT_NOBITS)
             vt_hash_field(&h, "text", image + s.sh_offset, s.sh_size);
+        out->has_variables |= strncmp(name, GLOBAL, strlen(GLOBAL)) == 0 || strncmp(name, USER, strlen(USER)) == 0;
         if (strncmp(name, INFO, strlen(INFO)) != 0 || s.sh_type == SHT_NOBITS)
             continue;
         if (out->n_kernels == VT_CUBIN_MAX_KERNELS)

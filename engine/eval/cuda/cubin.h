@@ -18,6 +18,7 @@ struct vt_cubin_kernel {
 struct vt_cubin {
     unsigned n_kernels;
     struct vt_cubin_kernel kernel[VT_CUBIN_MAX_KERNELS];
+    bool has_variables;           /* of its own in device memory, which remember */
     char text_sha[VT_SHA256_HEX]; /* of the machine code */
 };
 /* False when the bytes are no machine code that this function can read. */

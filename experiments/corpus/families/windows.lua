@@ -218,6 +218,7 @@ local function channels(r, kind, rank)
     c.declare = ("int gi = ci / %d, go = co / %d; "):format(groups, groups)
     c.inner, c.w, c.shape_w = { "c", "gi" }, { "o", "gi", "c" }, { "co", "ci / " .. groups }
     c.x = c.batch and { "b", "ci", "o / go * gi + c" } or { "o / go * gi + c" }
+    c.where = { "ci % " .. groups .. " == 0", "co % " .. groups .. " == 0" }
   end
   c.lead = lead
   return c
@@ -245,7 +246,7 @@ local function instance(c, axes, with_bias, fields)
   end
   fields.sig = shape("x", join(c.shape_x, map(axes, function(a) return a.n end))) .. ", " .. shape("weight", join(c.shape_w, map(axes, function(a) return tostring(a.k) end)))
     .. (with_bias and ", bias[" .. c.n_out .. "]" or "") .. " -> " .. shape("y", join(c.shape_y, map(axes, function(a) return a.out end)))
-  fields.sizes, fields.odd, fields.names, fields.braces = table.concat(sizes, ","), odd, NAMES, BRACES
+  fields.sizes, fields.odd, fields.where, fields.names, fields.braces = table.concat(sizes, ","), odd, c.where, NAMES, BRACES
   return fields
 end
 

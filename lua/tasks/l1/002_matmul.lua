@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { m = 61, k = 211, n = 83 },
     hidden = { m = 13, k = 29, n = 11 },
-    search = { m = 1024, k = 4096, n = 2048 },
+    search = { m = 1024, k = 1024, n = 1024 },
     full = { m = 2048, k = 8192, n = 4096 },
   },
   size_order = { "m", "k", "n" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { batch = 7, m = 41, k = 79, n = 67 },
     hidden = { batch = 2, m = 5, k = 7, n = 11 },
-    search = { batch = 16, m = 512, k = 1024, n = 2048 },
+    search = { batch = 4, m = 512, k = 1024, n = 1024 },
     full = { batch = 128, m = 512, k = 1024, n = 2048 },
   },
   size_order = { "batch", "m", "k", "n" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { m = 89, k = 2053 },
     hidden = { m = 5, k = 131 },
-    search = { m = 128, k = 1048576 },
+    search = { m = 128, k = 524288 },
     full = { m = 2048, k = 1048576 },
   },
   size_order = { "m", "k" },

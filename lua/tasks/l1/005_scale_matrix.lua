@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 100003 },
     hidden = { n = 1003 },
-    search = { n = 33554432 },
+    search = { n = 25165824 },
     full = { n = 1073741824 },
   },
   size_order = { "n" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { m = 13, k = 4099, n = 17 },
     hidden = { m = 3, k = 517, n = 5 },
-    search = { m = 256, k = 65536, n = 256 },
+    search = { m = 256, k = 32768, n = 256 },
     full = { m = 256, k = 524288, n = 256 },
   },
   size_order = { "m", "k", "n" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { m = 83, k = 101, n = 113 },
     hidden = { m = 11, k = 13, n = 17 },
-    search = { m = 4105, k = 2949, n = 2961 },
+    search = { m = 1031, k = 1483, n = 1493 },
     full = { m = 8205, k = 2949, n = 5921 },
   },
   size_order = { "m", "k", "n" },

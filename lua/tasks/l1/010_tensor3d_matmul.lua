@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { batch = 4, m = 31, k = 97, n = 71 },
     hidden = { batch = 2, m = 3, k = 7, n = 11 },
-    search = { batch = 4, m = 1024, k = 2048, n = 768 },
+    search = { batch = 2, m = 1024, k = 1024, n = 768 },
     full = { batch = 16, m = 1024, k = 2048, n = 768 },
   },
   size_order = { "batch", "m", "k", "n" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { batch = 2, h = 7, w = 9, l = 73, k = 89 },
     hidden = { batch = 2, h = 3, w = 2, l = 5, k = 7 },
-    search = { batch = 1, h = 256, w = 512, l = 256, k = 768 },
+    search = { batch = 1, h = 32, w = 256, l = 256, k = 768 },
     full = { batch = 8, h = 256, w = 512, l = 256, k = 768 },
   },
   size_order = { "batch", "h", "w", "l", "k" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 97, m = 101 },
     hidden = { n = 23, m = 29 },
-    search = { n = 4096, m = 4096 },
+    search = { n = 512, m = 4096 },
     full = { n = 4096, m = 4096 },
   },
   size_order = { "n", "m" },

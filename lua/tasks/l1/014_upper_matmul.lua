@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 127 },
     hidden = { n = 37 },
-    search = { n = 2048 },
+    search = { n = 1024 },
     full = { n = 4096 },
   },
   size_order = { "n" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 37, m = 1531 },
     hidden = { n = 5, m = 67 },
-    search = { n = 128, m = 393216 },
+    search = { n = 64, m = 393216 },
     full = { n = 4096, m = 393216 },
   },
   size_order = { "n", "m" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 80021 },
     hidden = { n = 1003 },
-    search = { n = 50331648 },
+    search = { n = 25165824 },
     full = { n = 1610612736 },
   },
   size_order = { "n" },

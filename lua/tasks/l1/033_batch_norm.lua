@@ -7,7 +7,7 @@ return {
   sizes = {
     cpu = { n = 11, c = 18, s = 441 },
     hidden = { n = 3, c = 6, s = 49 },
-    search = { n = 8, c = 64, s = 262144 },
+    search = { n = 2, c = 64, s = 262144 },
     full = { n = 64, c = 64, s = 262144 },
   },
   size_order = { "n", "c", "s" },

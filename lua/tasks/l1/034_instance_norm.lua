@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 5, c = 29, s = 625 },
     hidden = { n = 2, c = 3, s = 81 },
-    search = { n = 4, c = 64, s = 262144 },
+    search = { n = 2, c = 64, s = 262144 },
     full = { n = 112, c = 64, s = 262144 },
   },
   size_order = { "n", "c", "s" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 5, c = 24, g = 8, s = 729 },
     hidden = { n = 2, c = 6, g = 3, s = 25 },
-    search = { n = 4, c = 64, g = 8, s = 262144 },
+    search = { n = 2, c = 64, g = 8, s = 262144 },
     full = { n = 112, c = 64, g = 8, s = 262144 },
   },
   size_order = { "n", "c", "g", "s" },

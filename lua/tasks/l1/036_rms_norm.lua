@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 7, c = 64, s = 169 },
     hidden = { n = 2, c = 8, s = 37 },
-    search = { n = 4, c = 64, s = 262144 },
+    search = { n = 2, c = 64, s = 262144 },
     full = { n = 112, c = 64, s = 262144 },
   },
   size_order = { "n", "c", "s" },

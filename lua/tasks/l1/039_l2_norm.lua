@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 181, m = 499 },
     hidden = { n = 5, m = 67 },
-    search = { n = 1024, m = 65535 },
+    search = { n = 512, m = 65535 },
     full = { n = 32768, m = 65535 },
   },
   size_order = { "n", "m" },

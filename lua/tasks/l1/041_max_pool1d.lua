@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 17, l = 1531 },
     hidden = { n = 3, l = 41 },
-    search = { n = 768, l = 65536 },
+    search = { n = 384, l = 65536 },
     full = { n = 12288, l = 65536 },
   },
   size_order = { "n", "l" },

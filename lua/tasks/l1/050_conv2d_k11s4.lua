@@ -5,8 +5,8 @@ return {
   title = "50_conv_standard_2D__square_input__square_kernel",
   sizes = {
     cpu = { n = 2, ci = 3, co = 7, h = 47, w = 47 },
-    hidden = { n = 1, ci = 2, co = 3, h = 19, w = 15 },
-    search = { n = 32, ci = 3, co = 96, h = 224, w = 224 },
+    hidden = { n = 2, ci = 2, co = 3, h = 19, w = 15 },
+    search = { n = 16, ci = 3, co = 96, h = 224, w = 224 },
     full = { n = 256, ci = 3, co = 96, h = 224, w = 224 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -5,8 +5,8 @@ return {
   title = "54_conv_standard_3D__square_input__square_kernel",
   sizes = {
     cpu = { n = 1, ci = 3, co = 9, d = 11, h = 13, w = 15 },
-    hidden = { n = 1, ci = 2, co = 3, d = 5, h = 4, w = 6 },
-    search = { n = 2, ci = 3, co = 64, d = 64, h = 64, w = 64 },
+    hidden = { n = 2, ci = 2, co = 3, d = 5, h = 4, w = 6 },
+    search = { n = 1, ci = 3, co = 64, d = 64, h = 64, w = 64 },
     full = { n = 16, ci = 3, co = 64, d = 64, h = 64, w = 64 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

@@ -5,8 +5,8 @@ return {
   title = "55_conv_standard_2D__asymmetric_input__square_kernel",
   sizes = {
     cpu = { n = 2, ci = 5, co = 11, h = 23, w = 41 },
-    hidden = { n = 1, ci = 2, co = 3, h = 5, w = 7 },
-    search = { n = 1, ci = 64, co = 128, h = 512, w = 1024 },
+    hidden = { n = 2, ci = 2, co = 3, h = 5, w = 7 },
+    search = { n = 1, ci = 64, co = 128, h = 128, w = 256 },
     full = { n = 8, ci = 64, co = 128, h = 512, w = 1024 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -5,8 +5,8 @@ return {
   title = "56_conv_standard_2D__asymmetric_input__asymmetric_kernel",
   sizes = {
     cpu = { n = 1, ci = 5, co = 7, h = 31, w = 29 },
-    hidden = { n = 1, ci = 2, co = 3, h = 7, w = 9 },
-    search = { n = 1, ci = 64, co = 128, h = 512, w = 256 },
+    hidden = { n = 2, ci = 2, co = 3, h = 7, w = 9 },
+    search = { n = 1, ci = 64, co = 128, h = 128, w = 64 },
     full = { n = 8, ci = 64, co = 128, h = 512, w = 256 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -5,8 +5,8 @@ return {
   title = "57_conv_transposed_2D__square_input__square_kernel",
   sizes = {
     cpu = { n = 2, ci = 7, co = 9, h = 29, w = 51 },
-    hidden = { n = 1, ci = 2, co = 3, h = 5, w = 4 },
-    search = { n = 1, ci = 64, co = 64, h = 1024, w = 1024 },
+    hidden = { n = 2, ci = 2, co = 3, h = 5, w = 4 },
+    search = { n = 1, ci = 64, co = 64, h = 256, w = 256 },
     full = { n = 8, ci = 64, co = 64, h = 1024, w = 1024 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -5,8 +5,8 @@ return {
   title = "59_conv_standard_3D__asymmetric_input__square_kernel",
   sizes = {
     cpu = { n = 1, ci = 3, co = 9, d = 23, h = 25, w = 9 },
-    hidden = { n = 1, ci = 2, co = 3, d = 5, h = 4, w = 3 },
-    search = { n = 2, ci = 3, co = 64, d = 256, h = 256, w = 10 },
+    hidden = { n = 2, ci = 2, co = 3, d = 5, h = 4, w = 3 },
+    search = { n = 1, ci = 3, co = 64, d = 256, h = 256, w = 10 },
     full = { n = 16, ci = 3, co = 64, d = 256, h = 256, w = 10 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

@@ -5,8 +5,8 @@ return {
   title = "60_conv_standard_3D__square_input__asymmetric_kernel",
   sizes = {
     cpu = { n = 1, ci = 3, co = 5, d = 9, h = 13, w = 17 },
-    hidden = { n = 1, ci = 2, co = 3, d = 4, h = 6, w = 9 },
-    search = { n = 2, ci = 3, co = 64, d = 64, h = 64, w = 64 },
+    hidden = { n = 2, ci = 2, co = 3, d = 4, h = 6, w = 9 },
+    search = { n = 1, ci = 3, co = 64, d = 32, h = 64, w = 64 },
     full = { n = 16, ci = 3, co = 64, d = 64, h = 64, w = 64 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

@@ -5,8 +5,8 @@ return {
   title = "61_conv_transposed_3D__square_input__square_kernel",
   sizes = {
     cpu = { n = 1, ci = 5, co = 7, d = 5, h = 7, w = 37 },
-    hidden = { n = 1, ci = 2, co = 3, d = 3, h = 2, w = 4 },
-    search = { n = 1, ci = 48, co = 48, d = 64, h = 64, w = 64 },
+    hidden = { n = 2, ci = 2, co = 3, d = 3, h = 2, w = 4 },
+    search = { n = 1, ci = 48, co = 48, d = 32, h = 32, w = 32 },
     full = { n = 8, ci = 48, co = 48, d = 64, h = 64, w = 64 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

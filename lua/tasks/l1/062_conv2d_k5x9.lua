@@ -5,8 +5,8 @@ return {
   title = "62_conv_standard_2D__square_input__asymmetric_kernel",
   sizes = {
     cpu = { n = 1, ci = 5, co = 7, h = 27, w = 29 },
-    hidden = { n = 1, ci = 2, co = 3, h = 7, w = 11 },
-    search = { n = 1, ci = 32, co = 64, h = 512, w = 512 },
+    hidden = { n = 2, ci = 2, co = 3, h = 7, w = 11 },
+    search = { n = 1, ci = 32, co = 64, h = 128, w = 128 },
     full = { n = 8, ci = 32, co = 64, h = 512, w = 512 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

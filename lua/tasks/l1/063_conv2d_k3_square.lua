@@ -5,8 +5,8 @@ return {
   title = "63_conv_standard_2D__square_input__square_kernel",
   sizes = {
     cpu = { n = 2, ci = 5, co = 9, h = 33, w = 33 },
-    hidden = { n = 1, ci = 2, co = 3, h = 6, w = 6 },
-    search = { n = 2, ci = 16, co = 128, h = 1024, w = 1024 },
+    hidden = { n = 2, ci = 2, co = 3, h = 6, w = 6 },
+    search = { n = 1, ci = 16, co = 128, h = 384, w = 384 },
     full = { n = 16, ci = 16, co = 128, h = 1024, w = 1024 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

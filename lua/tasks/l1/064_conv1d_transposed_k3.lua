@@ -5,8 +5,8 @@ return {
   title = "64_conv_transposed_1D",
   sizes = {
     cpu = { n = 2, ci = 11, co = 13, l = 1021 },
-    hidden = { n = 1, ci = 2, co = 3, l = 11 },
-    search = { n = 8, ci = 128, co = 128, l = 65536 },
+    hidden = { n = 2, ci = 2, co = 3, l = 11 },
+    search = { n = 2, ci = 128, co = 128, l = 16384 },
     full = { n = 64, ci = 128, co = 128, l = 65536 },
   },
   size_order = { "n", "ci", "co", "l" },

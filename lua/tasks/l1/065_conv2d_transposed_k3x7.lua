@@ -5,8 +5,8 @@ return {
   title = "65_conv_transposed_2D__square_input__asymmetric_kernel",
   sizes = {
     cpu = { n = 1, ci = 7, co = 9, h = 25, w = 53 },
-    hidden = { n = 1, ci = 2, co = 3, h = 5, w = 4 },
-    search = { n = 1, ci = 64, co = 64, h = 512, w = 512 },
+    hidden = { n = 2, ci = 2, co = 3, h = 5, w = 4 },
+    search = { n = 1, ci = 64, co = 64, h = 128, w = 128 },
     full = { n = 8, ci = 64, co = 64, h = 512, w = 512 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

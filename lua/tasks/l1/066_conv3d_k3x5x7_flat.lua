@@ -5,8 +5,8 @@ return {
   title = "66_conv_standard_3D__asymmetric_input__asymmetric_kernel",
   sizes = {
     cpu = { n = 1, ci = 3, co = 5, d = 7, h = 15, w = 19 },
-    hidden = { n = 1, ci = 2, co = 3, d = 4, h = 6, w = 9 },
-    search = { n = 1, ci = 3, co = 64, d = 16, h = 128, w = 128 },
+    hidden = { n = 2, ci = 2, co = 3, d = 4, h = 6, w = 9 },
+    search = { n = 1, ci = 3, co = 64, d = 8, h = 128, w = 128 },
     full = { n = 8, ci = 3, co = 64, d = 16, h = 128, w = 128 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

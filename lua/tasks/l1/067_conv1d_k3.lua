@@ -5,8 +5,8 @@ return {
   title = "67_conv_standard_1D",
   sizes = {
     cpu = { n = 2, ci = 13, co = 17, l = 1021 },
-    hidden = { n = 1, ci = 2, co = 3, l = 17 },
-    search = { n = 4, ci = 64, co = 128, l = 131072 },
+    hidden = { n = 2, ci = 2, co = 3, l = 17 },
+    search = { n = 2, ci = 64, co = 128, l = 32768 },
     full = { n = 32, ci = 64, co = 128, l = 131072 },
   },
   size_order = { "n", "ci", "co", "l" },

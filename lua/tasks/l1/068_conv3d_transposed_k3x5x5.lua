@@ -5,8 +5,8 @@ return {
   title = "68_conv_transposed_3D__square_input__asymmetric_kernel",
   sizes = {
     cpu = { n = 1, ci = 3, co = 5, d = 6, h = 7, w = 79 },
-    hidden = { n = 1, ci = 2, co = 3, d = 3, h = 2, w = 4 },
-    search = { n = 2, ci = 32, co = 64, d = 64, h = 64, w = 64 },
+    hidden = { n = 2, ci = 2, co = 3, d = 3, h = 2, w = 4 },
+    search = { n = 1, ci = 32, co = 64, d = 16, h = 32, w = 32 },
     full = { n = 16, ci = 32, co = 64, d = 64, h = 64, w = 64 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

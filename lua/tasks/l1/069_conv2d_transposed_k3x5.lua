@@ -5,8 +5,8 @@ return {
   title = "69_conv_transposed_2D__asymmetric_input__asymmetric_kernel",
   sizes = {
     cpu = { n = 1, ci = 7, co = 9, h = 27, w = 61 },
-    hidden = { n = 1, ci = 2, co = 3, h = 5, w = 4 },
-    search = { n = 8, ci = 64, co = 128, h = 128, w = 256 },
+    hidden = { n = 2, ci = 2, co = 3, h = 5, w = 4 },
+    search = { n = 1, ci = 64, co = 128, h = 64, w = 256 },
     full = { n = 64, ci = 64, co = 128, h = 128, w = 256 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

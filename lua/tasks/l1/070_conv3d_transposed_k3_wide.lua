@@ -5,8 +5,8 @@ return {
   title = "70_conv_transposed_3D__asymmetric_input__square_kernel",
   sizes = {
     cpu = { n = 1, ci = 8, co = 5, d = 5, h = 6, w = 41 },
-    hidden = { n = 1, ci = 4, co = 2, d = 3, h = 2, w = 4 },
-    search = { n = 1, ci = 48, co = 24, d = 96, h = 96, w = 96 },
+    hidden = { n = 2, ci = 4, co = 2, d = 3, h = 2, w = 4 },
+    search = { n = 1, ci = 48, co = 24, d = 32, h = 32, w = 32 },
     full = { n = 8, ci = 48, co = 24, d = 96, h = 96, w = 96 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

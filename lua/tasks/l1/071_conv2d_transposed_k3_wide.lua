@@ -5,8 +5,8 @@ return {
   title = "71_conv_transposed_2D__asymmetric_input__square_kernel",
   sizes = {
     cpu = { n = 2, ci = 7, co = 7, h = 23, w = 71 },
-    hidden = { n = 1, ci = 2, co = 3, h = 3, w = 7 },
-    search = { n = 1, ci = 32, co = 32, h = 512, w = 1024 },
+    hidden = { n = 2, ci = 2, co = 3, h = 3, w = 7 },
+    search = { n = 1, ci = 32, co = 32, h = 256, w = 1024 },
     full = { n = 8, ci = 32, co = 32, h = 512, w = 1024 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -5,7 +5,7 @@ return {
   title = "72_conv_transposed_3D_asymmetric_input_asymmetric_kernel___strided_padded_grouped_",
   sizes = {
     cpu = { n = 1, ci = 8, co = 8, d = 3, h = 5, w = 37 },
-    hidden = { n = 1, ci = 4, co = 8, d = 2, h = 3, w = 4 },
+    hidden = { n = 2, ci = 4, co = 8, d = 2, h = 3, w = 4 },
     search = { n = 1, ci = 32, co = 32, d = 12, h = 24, w = 48 },
     full = { n = 8, ci = 32, co = 32, d = 12, h = 24, w = 48 },
   },

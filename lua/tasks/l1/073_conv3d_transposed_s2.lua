@@ -6,8 +6,8 @@ return {
   title = "73_conv_transposed_3D_asymmetric_input_square_kernel__strided_padded__grouped",
   sizes = {
     cpu = { n = 1, ci = 5, co = 7, d = 7, h = 9, w = 11 },
-    hidden = { n = 1, ci = 2, co = 3, d = 3, h = 2, w = 4 },
-    search = { n = 1, ci = 32, co = 32, d = 32, h = 64, w = 128 },
+    hidden = { n = 2, ci = 2, co = 3, d = 3, h = 2, w = 4 },
+    search = { n = 1, ci = 32, co = 32, d = 16, h = 64, w = 64 },
     full = { n = 4, ci = 32, co = 32, d = 32, h = 64, w = 128 },
   },
   size_order = { "n", "ci", "co", "d", "h", "w" },

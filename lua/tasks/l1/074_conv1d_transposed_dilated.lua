@@ -5,8 +5,8 @@ return {
   title = "74_conv_transposed_1D_dilated",
   sizes = {
     cpu = { n = 2, ci = 11, co = 13, l = 1021 },
-    hidden = { n = 1, ci = 2, co = 3, l = 17 },
-    search = { n = 4, ci = 32, co = 64, l = 131072 },
+    hidden = { n = 2, ci = 2, co = 3, l = 17 },
+    search = { n = 2, ci = 32, co = 64, l = 131072 },
     full = { n = 32, ci = 32, co = 64, l = 131072 },
   },
   size_order = { "n", "ci", "co", "l" },

@@ -5,7 +5,7 @@ return {
   title = "75_conv_transposed_2D_asymmetric_input_asymmetric_kernel_strided__grouped____padded____dilated__",
   sizes = {
     cpu = { n = 2, ci = 8, co = 16, h = 23, w = 37 },
-    hidden = { n = 1, ci = 4, co = 8, h = 3, w = 5 },
+    hidden = { n = 2, ci = 4, co = 8, h = 3, w = 5 },
     search = { n = 2, ci = 32, co = 64, h = 128, w = 256 },
     full = { n = 16, ci = 32, co = 64, h = 128, w = 256 },
   },

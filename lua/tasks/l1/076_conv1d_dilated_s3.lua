@@ -5,8 +5,8 @@ return {
   title = "76_conv_standard_1D_dilated_strided__",
   sizes = {
     cpu = { n = 2, ci = 13, co = 17, l = 3061 },
-    hidden = { n = 1, ci = 2, co = 3, l = 41 },
-    search = { n = 8, ci = 64, co = 128, l = 524280 },
+    hidden = { n = 2, ci = 2, co = 3, l = 41 },
+    search = { n = 2, ci = 64, co = 128, l = 65538 },
     full = { n = 64, ci = 64, co = 128, l = 524280 },
   },
   size_order = { "n", "ci", "co", "l" },

@@ -5,7 +5,7 @@ return {
   title = "77_conv_transposed_3D_square_input_square_kernel___padded____dilated____strided__",
   sizes = {
     cpu = { n = 1, ci = 5, co = 7, d = 7, h = 9, w = 11 },
-    hidden = { n = 1, ci = 2, co = 3, d = 3, h = 2, w = 4 },
+    hidden = { n = 2, ci = 2, co = 3, d = 3, h = 2, w = 4 },
     search = { n = 2, ci = 32, co = 64, d = 16, h = 32, w = 32 },
     full = { n = 16, ci = 32, co = 64, d = 16, h = 32, w = 32 },
   },

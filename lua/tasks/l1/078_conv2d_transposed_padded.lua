@@ -5,8 +5,8 @@ return {
   title = "78_conv_transposed_2D_asymmetric_input_asymmetric_kernel___padded__",
   sizes = {
     cpu = { n = 1, ci = 7, co = 7, h = 29, w = 37 },
-    hidden = { n = 1, ci = 2, co = 3, h = 5, w = 8 },
-    search = { n = 1, ci = 32, co = 32, h = 512, w = 1024 },
+    hidden = { n = 2, ci = 2, co = 3, h = 5, w = 8 },
+    search = { n = 1, ci = 32, co = 32, h = 256, w = 512 },
     full = { n = 8, ci = 32, co = 32, h = 512, w = 1024 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -5,7 +5,7 @@ return {
   title = "79_conv_transposed_1D_asymmetric_input_square_kernel___padded____strided____dilated__",
   sizes = {
     cpu = { n = 2, ci = 9, co = 11, l = 1021 },
-    hidden = { n = 1, ci = 2, co = 3, l = 17 },
+    hidden = { n = 2, ci = 2, co = 3, l = 17 },
     search = { n = 2, ci = 32, co = 64, l = 131072 },
     full = { n = 16, ci = 32, co = 64, l = 131072 },
   },

@@ -5,8 +5,8 @@ return {
   title = "80_conv_standard_2D_square_input_asymmetric_kernel___dilated____padded__",
   sizes = {
     cpu = { n = 1, ci = 3, co = 7, h = 37, w = 45 },
-    hidden = { n = 1, ci = 2, co = 3, h = 7, w = 17 },
-    search = { n = 1, ci = 32, co = 64, h = 512, w = 512 },
+    hidden = { n = 2, ci = 2, co = 3, h = 7, w = 17 },
+    search = { n = 1, ci = 32, co = 64, h = 128, w = 128 },
     full = { n = 8, ci = 32, co = 64, h = 512, w = 512 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

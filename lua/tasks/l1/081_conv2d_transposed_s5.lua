@@ -5,7 +5,7 @@ return {
   title = "81_conv_transposed_2D_asymmetric_input_square_kernel___dilated____padded____strided__",
   sizes = {
     cpu = { n = 2, ci = 5, co = 7, h = 19, w = 27 },
-    hidden = { n = 1, ci = 2, co = 3, h = 4, w = 5 },
+    hidden = { n = 2, ci = 2, co = 3, h = 4, w = 5 },
     search = { n = 2, ci = 32, co = 64, h = 64, w = 128 },
     full = { n = 16, ci = 32, co = 64, h = 64, w = 128 },
   },

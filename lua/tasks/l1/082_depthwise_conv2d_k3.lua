@@ -6,7 +6,7 @@ return {
   title = "82_conv_depthwise_2D_square_input_square_kernel",
   sizes = {
     cpu = { n = 2, c = 31, h = 31, w = 47 },
-    hidden = { n = 1, c = 3, h = 7, w = 5 },
+    hidden = { n = 2, c = 3, h = 7, w = 5 },
     search = { n = 2, c = 64, h = 512, w = 512 },
     full = { n = 16, c = 64, h = 512, w = 512 },
   },

@@ -6,8 +6,8 @@ return {
   title = "84_conv_depthwise_2D_asymmetric_input_square_kernel",
   sizes = {
     cpu = { n = 2, c = 11, h = 29, w = 139 },
-    hidden = { n = 1, c = 3, h = 5, w = 8 },
-    search = { n = 8, c = 128, h = 256, w = 512 },
+    hidden = { n = 2, c = 3, h = 5, w = 8 },
+    search = { n = 2, c = 128, h = 256, w = 512 },
     full = { n = 64, c = 128, h = 256, w = 512 },
   },
   size_order = { "n", "c", "h", "w" },

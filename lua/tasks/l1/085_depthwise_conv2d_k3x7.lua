@@ -6,7 +6,7 @@ return {
   title = "85_conv_depthwise_2D_asymmetric_input_asymmetric_kernel",
   sizes = {
     cpu = { n = 2, c = 13, h = 43, w = 79 },
-    hidden = { n = 1, c = 3, h = 5, w = 11 },
+    hidden = { n = 2, c = 3, h = 5, w = 11 },
     search = { n = 4, c = 128, h = 128, w = 256 },
     full = { n = 32, c = 128, h = 128, w = 256 },
   },

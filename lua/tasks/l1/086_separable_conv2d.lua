@@ -5,8 +5,8 @@ return {
   title = "86_conv_depthwise_separable_2D",
   sizes = {
     cpu = { n = 1, c = 16, co = 37, h = 33, w = 41 },
-    hidden = { n = 1, c = 3, co = 4, h = 5, w = 6 },
-    search = { n = 2, c = 64, co = 128, h = 512, w = 512 },
+    hidden = { n = 2, c = 3, co = 4, h = 5, w = 6 },
+    search = { n = 1, c = 64, co = 128, h = 512, w = 512 },
     full = { n = 16, c = 64, co = 128, h = 512, w = 512 },
   },
   size_order = { "n", "c", "co", "h", "w" },

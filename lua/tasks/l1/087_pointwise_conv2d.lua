@@ -5,8 +5,8 @@ return {
   title = "87_conv_pointwise_2D",
   sizes = {
     cpu = { n = 2, ci = 17, co = 19, h = 37, w = 41 },
-    hidden = { n = 1, ci = 2, co = 3, h = 5, w = 4 },
-    search = { n = 2, ci = 64, co = 128, h = 1024, w = 1024 },
+    hidden = { n = 2, ci = 2, co = 3, h = 5, w = 4 },
+    search = { n = 1, ci = 64, co = 128, h = 256, w = 256 },
     full = { n = 16, ci = 64, co = 128, h = 1024, w = 1024 },
   },
   size_order = { "n", "ci", "co", "h", "w" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 61, m = 173 },
     hidden = { n = 3, m = 67 },
-    search = { n = 1024, m = 32768 },
+    search = { n = 512, m = 32768 },
     full = { n = 32768, m = 32768 },
   },
   size_order = { "n", "m" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { h = 2, s = 61, d = 43 },
     hidden = { h = 2, s = 7, d = 5 },
-    search = { h = 64, s = 512, d = 1024 },
+    search = { h = 4, s = 512, d = 1024 },
     full = { h = 1024, s = 512, d = 1024 },
   },
   size_order = { "h", "s", "d" },

@@ -38,6 +38,7 @@ FAULT object: {"path":"asample","from":1,"count":2,"status":429,"headers":{"retr
   path = suffix match on the endpoint ("" any); from = 1-based index among matching requests; count -1 = for ever. action:
   status | drop_before | drop_after (request executed, answer lost) | truncate (half of the body, then close) | empty400 (bare 400, Content-Length 0)
   | future_error (the promise created by this request fails; "error","category") | try_again (retrieve_future: 408 body, or "http":200)
+  | lie (of a result in JSON, "how": positive, longer, no such id, positive batch)
   | expired (retrieve_future: 410) | metadata (retrieve_future: complete_metadata first, if allowed) | slow (body byte by byte, "seconds" in all)
 """
 import argparse, array, base64, bisect, hashlib, heapq, io, itertools, json, math, random, re, signal, socket, struct, sys, tarfile, threading, time
@@ -66,6 +67,19 @@ class Handler(Rest, BaseHTTPRequestHandler):
                 out += self.rfile.read(n)
                 self.rfile.readline()
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def lie(self, result, how):
+        for s in result.get("sequences", []):
+            if how == "positive":
+                s["logprobs"][-1] = 2.5
+            if how == "longer":
+                s["tokens"], s["logprobs"] = s["tokens"] * 50, s["logprobs"] * 50
+            if how == "no such id":
+                s["tokens"][-1] = 9999
+        for o in result.get("loss_fn_outputs", []):
+            if how == "positive batch":
+                o["logprobs"]["data"][-1] = 1.5
+        return json.dumps(result).encode()
 
     def do_any(self):
         w = self.server.w
@@ -98,6 +112,8 @@ class Handler(Rest, BaseHTTPRequestHandler):
                 import traceback
                 traceback.print_exc()
                 status, ctype, out = 500, "application/json", json.dumps({"detail": "mock bug: %r" % e}).encode()
+        if act == "lie" and status == 200 and ctype == "application/json":
+            out = self.lie(json.loads(out), fault["how"])
         self.record(w, body, t0, status, ctype, out, {"drop_after": "request executed, connection closed without an answer",
                                                        "truncate": "half of the body, then connection closed"}.get(act))
         if act == "drop_after":

@@ -93,6 +93,13 @@ static int link_it(const char *name, const char *symbol)
     return r.end == LINK_UNDEFINED ? VT_EXIT_UNDEFINED : VT_EXIT_REFUSED;
 }
 
+/* Was the work folder removed from outside? What failed then is no fault of the text. */
+static bool is_homeless(void)
+{
+    struct stat st;
+    return stat(".", &st) != 0 || st.st_nlink == 0;
+}
+
 _Noreturn void compiler_run(const struct cage *c, const struct vt_wire_request *r, int fds[VT_WIRE_COMPILE_FDS])
 {
     static char *argv[MAX_ARGS + 1];
@@ -106,5 +113,7 @@ _Noreturn void compiler_run(const struct cage *c, const struct vt_wire_request *
     if (!cage_enter_compiler(c, r))
         _exit(VT_EXIT_NO_COMPILER);
     int status = compile(argv);
+    if (status != 0 && is_homeless())
+        _exit(VT_EXIT_NO_COMPILER);
     _exit(status == 0 ? link_it(r->object, r->symbol) : status);
 }

@@ -2,14 +2,14 @@
  *
  * call.c: one call of a candidate.
  *
- *   inputs there? · the module afresh · outputs moved, margins and poison written · [caches emptied] ·
+ *   inputs there? · a new module if it has variables · outputs moved, margins and poison written · [caches emptied] ·
  *   [gate] event, launches, event · what the driver says · margins · checksums of the inputs · comparison
  *
  * The driver's word is asked before anything is read, because a launch that failed leaves an output of another time.
- * The module is loaded again for every call of a candidate, so that no variable of its own remembers an earlier one,
- * and its scratch is poisoned. A timed call stands behind a gate that is opened once everything is queued: the time
- * between the events is then the device's alone. A call that does not end is not waited for: the process answers and is
- * killed.
+ * The module of a candidate that has variables is loaded again for every call, so that none of them remembers an
+ * earlier one; its scratch is poisoned. A timed call stands behind a gate that is opened once everything is queued: the
+ * time between the events is then the device's alone. A call that does not end is not waited for: the process answers
+ * and is killed.
  */
 #include "base/clock.h"
 #include "base/rng.h"
@@ -35,10 +35,11 @@ void vt_run_unload(struct vt_runner *r, struct vt_run_code *c)
 
 static vt_status load_module(struct vt_runner *r, struct vt_run_code *c, vt_err *err)
 {
-    struct vt_cubin cubin;
+    static struct vt_cubin cubin;
     VT_TRY(vt_gpu_module_load(r->gpu, c->image, "the code", &c->module, err));
     if (!vt_cubin_read(c->image, c->image_len, &cubin))
         return vt_fail(err, VT_EINTERNAL, "machine code that was read before cannot be read again");
+    c->has_variables = cubin.has_variables;
     for (unsigned i = 0; i < c->plan.n_launches; i++) {
         const struct vt_cubin_kernel *k = vt_cubin_find(&cubin, c->plan.launch[i].kernel);
         if (!k)
@@ -279,7 +280,7 @@ static vt_status look_at_memory(struct vt_runner *r, struct vt_run_ground *g, co
     VT_TRY(vt_gpu_copy_in(r->gpu, r->d_margins, &m, sizeof m, r->stream, err));
     VT_TRY(vt_gpu_fill(r->gpu, found, 0, sizeof(uint64_t), r->stream, err));
     void *args[] = {&r->d_margins, &found};
-    const struct vt_gpu_grid grid = {.x = (unsigned)m.n, .y = 1, .z = 1, .threads = 256};
+    const struct vt_gpu_grid grid = {.x = (unsigned)m.n, .y = 1, .z = 1, .threads = 1024};
     VT_TRY(vt_gpu_launch(r->gpu, r->stream, r->k.margins, "the margins", &grid, args, err));
     return vt_run_fetch(r, err);
 }
@@ -357,7 +358,7 @@ vt_status vt_run_call(struct vt_runner *r, struct vt_run_code *c, struct vt_run_
     bool ran;
     reply->check = (struct vt_check){.end = VT_CHECK_RIGHT, .set = q->call.set};
     VT_TRY(vt_run_inputs(r, g, q->call.set, &slot, err));
-    if (!c->is_trusted || !c->module) {
+    if (!c->module || (c->has_variables && !c->is_trusted)) {
         vt_run_unload(r, c);
         VT_TRY(load_module(r, c, err));
     }

@@ -2,8 +2,8 @@
  *
  * ground.c: a task made ready on the device: memory for its arrays, and input sets made from their keys where they lie.
  *
- * As many sets stay resident as memory holds; one that was pushed out is made again, bit by bit the same. Every array
- * lies at another place of its block each time it is made, between margins whose bytes nobody may change.
+ * Sets stay resident, all of them or those that are timed; one that was pushed out is made again, bit by bit the same.
+ * Every array lies at another place of its block each time it is made, between margins whose bytes nobody may change.
  */
 #include "base/alloc.h"
 #include "base/rng.h"
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BLOCK = 256, QUANTILES = 1024, WAVES = 16 };
+enum { BLOCK = 256, QUANTILES = 1024, WAVES = 16, SHARES = 64 };
 static const size_t reserve_bytes = (size_t)512 << 20;
 /* ---- small things ---- */
 
@@ -254,8 +254,9 @@ static vt_status take_memory(struct vt_runner *r, struct vt_run_ground *g, vt_er
             err, VT_ENOMEM,
             "task %s at scale \"%s\" needs %.1f GB of GPU memory and %.1f GB are free; choose a smaller scale",
             vt_task_name(t), g->scale, (double)(fixed + in) / 1e9, (double)free_bytes / 1e9);
-    /* The timed sets stay; the others take turns in one more place. */
-    const size_t n = (free_bytes - fixed) / (in ? in : 1), want = g->n_timed + 1;
+    /* All sets stay where that is little; else the timed ones, and the others take turns in one more place. */
+    const size_t n = (free_bytes - fixed) / (in ? in : 1);
+    const size_t want = in * g->n_sets <= total / SHARES ? g->n_sets : g->n_timed + 1;
     g->n_slots = (unsigned)(n < want ? n : want);
     g->bytes = fixed - reserve_bytes + in * g->n_slots;
     for (unsigned i = 0; i < g->plan.n_scratch; i++) {
@@ -287,7 +288,7 @@ void vt_run_ground_free(struct vt_runner *r, struct vt_run_ground *g)
     for (size_t i = 0; i < VT_TASK_MAX_ARRAYS; i++) {
         vt_gpu_free(r->gpu, g->out[i].base);
         vt_gpu_free(r->gpu, g->row_max[i]);
-        for (unsigned s = 0; s < VT_RUN_SLOTS; s++)
+        for (unsigned s = 0; s < VT_POOL_MAX_SETS; s++)
             vt_gpu_free(r->gpu, g->slot[s].in[i].base);
         for (unsigned s = 0; s < VT_POOL_MAX_SETS; s++)
             vt_gpu_free(r->gpu, g->stored[s].store[i]);
@@ -315,7 +316,7 @@ vt_status vt_run_ground_make(struct vt_runner *r, const struct vt_cuda_request *
     g->n_timed = q->n_timed;
     memcpy(g->scale, q->scale, sizeof g->scale);
     memcpy(g->set, q->set, sizeof g->set);
-    for (unsigned i = 0; i < VT_RUN_SLOTS; i++)
+    for (unsigned i = 0; i < VT_POOL_MAX_SETS; i++)
         g->slot[i].set = -1;
     vt_status s = read_task(g, q, json, json_len, reference, err);
     if (s == VT_OK)

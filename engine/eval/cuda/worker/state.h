@@ -11,7 +11,7 @@
 #include "eval/cuda/worker/worker.h"
 #include "gpu/gpu.h"
 
-enum { VT_RUN_GROUNDS = 32, VT_RUN_CODES = 64, VT_RUN_SLOTS = 8, VT_RUN_RESULTS = 32, VT_RUN_PAD = 128 * 1024 };
+enum { VT_RUN_GROUNDS = 32, VT_RUN_CODES = 64, VT_RUN_RESULTS = 32, VT_RUN_PAD = 128 * 1024 };
 
 /* Device memory for one array: margins around data. */
 struct vt_run_block {
@@ -48,7 +48,7 @@ struct vt_run_ground {
     vt_gpu_ptr truth_scratch[VT_PLAN_MAX_SCRATCH], row_max[VT_TASK_MAX_ARRAYS];
     struct vt_run_block out[VT_TASK_MAX_ARRAYS];
     unsigned n_slots;
-    struct vt_run_slot slot[VT_RUN_SLOTS];
+    struct vt_run_slot slot[VT_POOL_MAX_SETS];
     size_t bytes;
 };
 /* Outputs that were judged right before need no second comparison. */
@@ -64,6 +64,7 @@ struct vt_run_code {
     size_t image_len;
     struct vt_launch_plan plan;
     vt_cu_module module;
+    bool has_variables; /* the module remembers: a new one for every call */
     vt_cu_function function[VT_PLAN_MAX_LAUNCHES];
     uint64_t ground; /* of the sizes, the scratch and what was judged */
     struct vt_plan_sizes sizes[2];

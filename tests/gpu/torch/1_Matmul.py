@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+import torch
+import torch.nn as nn
+
+
+class Model(nn.Module):
+    def __init__(self):
+        super(Model, self).__init__()
+
+    def forward(self, A: torch.Tensor, B: torch.Tensor) -> torch.Tensor:
+        return torch.matmul(A, B)
+
+
+def get_inputs():
+    return [torch.rand(4096, 4096), torch.rand(4096, 4096)]
+
+
+def get_init_inputs():
+    return []
