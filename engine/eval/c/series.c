@@ -88,11 +88,12 @@ static vt_status in_rounds(struct vt_runner *r, const struct vt_pool_sets *pool,
         else
             again =
                 (struct vt_check){.end = VT_CHECK_FAULT, .is_timeout = raw->end == VT_CALL_TIMEOUT, .set = call[i].set};
-        again.nth = before + 2 * (uint32_t)(n - i);
+        out[i].nth = again.nth = before + 2 * (uint32_t)(n - i);
+        if (again.end == VT_CHECK_RIGHT) /* the answer that others are compared with is the first one's */
+            continue;
         again.ns = out[i].ns;
         out[i] = again;
-        if (again.end != VT_CHECK_RIGHT)
-            *wrong = i;
+        *wrong = i;
     }
     return VT_OK;
 }
