@@ -249,6 +249,7 @@ static int l_read_lines(lua_State *L)
     vt_err err;
     const char *path = luaL_checkstring(L, 1);
     luaL_checktype(L, 2, LUA_TFUNCTION);
+    bool is_light = lua_toboolean(L, 3);
     struct vt_guard *g = vt_lua_guard(L, release_reader);
     struct vt_jsonl_reader *r = calloc(1, sizeof *r);
     if (!r)
@@ -257,7 +258,7 @@ static int l_read_lines(lua_State *L)
     vt_status status = vt_jsonl_reader_open(r, path, &err);
     if (status == VT_ENOENT)
         return 0;
-    r->is_light = lua_toboolean(L, 3);
+    r->is_light = is_light;
     struct vt_guard *line = vt_lua_guard(L, release_json);
     while (status == VT_OK) {
         vt_json *j = NULL;

@@ -13,10 +13,10 @@ struct measures {
     int width, height, left, right, top, bottom;
 };
 
-static const struct measures alone = {720, 440, 72, 160, 40, 56}, panel = {480, 340, 64, 116, 40, 52};
+static const struct measures alone = {720, 440, 72, 160, 40, 56}, panel = {480, 340, 64, 130, 40, 52};
 
 /* Text has no measure here: a letter of 12 pixels is taken to be 7 wide, which is more than most are. */
-enum { LETTER = 7, MAX_LABEL = 16, SLANT = 35, BRACKET = 22, MAX_BRACKETS = 64, LEGEND_LINE = 18 };
+enum { LETTER = 7, MAX_LABEL = 16, MAX_ROOM = 24, SLANT = 35, BRACKET = 22, MAX_BRACKETS = 64, LEGEND_LINE = 18 };
 static const double PI = 3.14159265358979;
 
 static const char *const colours[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
@@ -71,15 +71,15 @@ static size_t label_length(const char *name)
     return n;
 }
 
-/* A name that is longer than that ends in dots. */
-static void put_label(struct vt_buf *out, const char *name)
+/* At most so many letters, MAX_ROOM of them at most; a name that is longer ends in dots. */
+static void put_label(struct vt_buf *out, const char *name, size_t room)
 {
-    char text[4 * MAX_LABEL + 4];
+    char text[4 * MAX_ROOM + 4];
     size_t n = 0, at = 0;
 
     for (; name[at]; at++) {
         n += ((unsigned char)name[at] & 0xc0) != 0x80;
-        if (n > MAX_LABEL || at >= sizeof text - 4)
+        if (n > room || at >= sizeof text - 4)
             break;
         text[at] = name[at];
     }
@@ -117,7 +117,7 @@ static void x_tick(struct chart *c, double v, const char *name)
     else
         vt_buf_printf(c->out, "<text x=\"%.2f\" y=\"%.0f\" text-anchor=\"middle\">", x, y);
     vt_axis_label(v, label);
-    put_label(c->out, name ? name : label);
+    put_label(c->out, name ? name : label, MAX_LABEL);
     vt_buf_puts(c->out, "</text>\n");
 }
 
@@ -328,6 +328,7 @@ static void draw_bars(struct chart *c, const struct vt_series *s, size_t index)
 static void draw_legend(struct chart *c)
 {
     int x = c->m->width - c->m->right + 12;
+    size_t room = (size_t)(c->m->right - 31) / 6; /* a name that just fits is not cut, though its letters were wide */
 
     for (size_t s = 0; s < c->p->n_series; s++) {
         int y = c->m->top + 10 + LEGEND_LINE * (int)s;
@@ -342,7 +343,7 @@ static void draw_legend(struct chart *c)
         if (c->p->kind != VT_PLOT_BAR)
             draw_marker(c->out, s, x + 7, y + 6);
         vt_buf_printf(c->out, "<text x=\"%d\" y=\"%d\">", x + 19, y + 10);
-        put_label(c->out, c->p->series[s].name);
+        put_label(c->out, c->p->series[s].name, room);
         vt_buf_puts(c->out, "</text>\n");
     }
 }

@@ -7,8 +7,8 @@
 -- The model is a real one (speaker.lua): it is sampled, scored and trained by the engine, and each answer has the
 -- probability that the test gave it at temperature 1. Only the evaluator and the clock are make-believe.
 local core = require "vegttt.core"
+local csv = require "vegttt.csv"
 local errors = require "vegttt.errors"
-local recorded = require "vegttt.recorded"
 local run_files = require "vegttt.run_files"
 local select_ = require "vegttt.select"
 local speaker = require "vegttt.speaker"
@@ -142,7 +142,7 @@ function fake.run(what, params, o)
   if ok and out.status == "done" then
     result = { result = out.value, tables = {}, meter = out.meter, seconds = over.now(), said = table.concat(over.lines),
       samples = run_files.samples(out.run.dir) }
-    for name, csv in pairs(out.tables) do result.tables[name] = recorded.csv_rows(csv) end
+    for name, written in pairs(out.tables) do result.tables[name] = csv.records(written) end
   end
   core.remove(dir)
   if not ok then error(out, 0) end
@@ -153,8 +153,12 @@ end
 ---Which of the candidates a rule picks: their places. Each is a table of the fields that matter (n_tokens, logprob, speedup, …);
 ---the others are made up. One that is not correct says correct = false.
 function fake.pick(rule, candidates, o)
-  local group = select_.made_up(candidates)
-  local places = {}
+  local correct = {}
+  for i, fields in ipairs(candidates) do
+    correct[i] = { correct = true }
+    for name, v in pairs(fields) do correct[i][name] = v end
+  end
+  local group, places = select_.made_up(correct), {}
   for i, s in ipairs(select_.apply(rule, { group }, o)[1].samples) do places[i] = s.i end
   return table.unpack(places)
 end

@@ -5,6 +5,7 @@
 -- the other.
 local closed = require "vegttt.closed"
 local core = require "vegttt.core"
+local csv = require "vegttt.csv"
 local errors = require "vegttt.errors"
 local eval = require "vegttt.eval"
 local index = require "vegttt.rollout_index"
@@ -240,43 +241,11 @@ local RecordedRun = closed.class("vt.RecordedRun", "a recorded run", { "dir", "e
   "params", "summary", "tables", "cells", "meter", "before", "wall_s" })
 function RecordedRun:__tostring() return ("recorded run %s"):format(self.dir) end
 
----The rows of a CSV file (RFC 4180) as tables by column; numbers where a cell is one, nil where it is empty.
-function recorded.csv_rows(text)
-  local rows, row, cell, at, is_quoted = {}, {}, {}, 1, false
-  local function end_cell()
-    row[#row + 1] = table.concat(cell)
-    cell = {}
-  end
-  while at <= #text do
-    local c = text:sub(at, at)
-    if is_quoted and c == '"' and text:sub(at + 1, at + 1) == '"' then
-      cell[#cell + 1], at = '"', at + 1
-    elseif c == '"' then
-      is_quoted = not is_quoted
-    elseif not is_quoted and (c == "," or c == "\n") then
-      end_cell()
-      if c == "\n" then rows[#rows + 1], row = row, {} end
-    elseif is_quoted or c ~= "\r" then
-      cell[#cell + 1] = c
-    end
-    at = at + 1
-  end
-  local columns, out = table.remove(rows, 1) or {}, {}
-  for i, values in ipairs(rows) do
-    local by = {}
-    for c, name in ipairs(columns) do
-      if values[c] ~= "" then by[name] = tonumber(values[c]) or values[c] end
-    end
-    out[i] = closed.record("a row", by, columns)
-  end
-  return out
-end
-
 local function tables_of(dir)
   local out, names = {}, {}
   for _, file in ipairs(core.list(dir .. "/tables")) do
     local name = file:match "^(.*)%.csv$"
-    if name then out[name], names[#names + 1] = recorded.csv_rows(core.read(dir .. "/tables/" .. file)), name end
+    if name then out[name], names[#names + 1] = csv.records(core.read(dir .. "/tables/" .. file)), name end
   end
   return closed.record("tables", out, names)
 end

@@ -5,6 +5,7 @@
 -- still going.
 local best = require "vegttt.best"
 local core = require "vegttt.core"
+local csv = require "vegttt.csv"
 local errors = require "vegttt.errors"
 local index = require "vegttt.rollout_index"
 local run_files = require "vegttt.run_files"
@@ -88,35 +89,6 @@ local function shown_kernel(dir, t, verdicts)
   return found.code and found or nil
 end
 
--- The rows of a CSV file (RFC 4180): columns, rows; numbers as numbers, an empty field as false.
-local function csv(path)
-  local s, at, rows, row = core.read(path), 1, {}, {}
-  while at <= #s do
-    local value, stop
-    if s:sub(at, at) == '"' then
-      local from = at + 1
-      repeat
-        at = s:find('"', at + 1, true) or #s
-        local is_doubled = s:sub(at + 1, at + 1) == '"'
-        if is_doubled then at = at + 1 end
-      until not is_doubled
-      value, stop = s:sub(from, at - 1):gsub('""', '"'), at + 1
-    else
-      stop = s:find("[,\r\n]", at) or #s + 1
-      value = s:sub(at, stop - 1)
-      value = value ~= "" and (math.tointeger(tonumber(value)) and value:find "^%-?%d+$" and tonumber(value) or tonumber(value) or value)
-    end
-    row[#row + 1] = value
-    if s:sub(stop, stop) == "," then
-      at = stop + 1
-    else
-      at = stop + (s:sub(stop, stop + 1) == "\r\n" and 2 or 1)
-      rows[#rows + 1], row = row, {}
-    end
-  end
-  return table.remove(rows, 1) or {}, rows
-end
-
 local function by_name(dir, folder, ending)
   local out = {}
   for _, file in ipairs(core.list(("%s/%s"):format(dir, folder))) do
@@ -135,7 +107,7 @@ local function tables_of(dir, summary)
     if pa ~= pb then return pa < pb end
     return a.name < b.name
   end)
-  for _, t in ipairs(out) do t.columns, t.rows = csv(t.path) end
+  for _, t in ipairs(out) do t.columns, t.rows = csv.read(core.read(t.path)) end
   return out
 end
 

@@ -233,6 +233,7 @@ ref_first?    list     whether the baseline went first
 ref_stored?   list     trials of a baseline that is timed now and then: numbers of those that are kept times, scaled
 trial_sets?   list     number of the input set of each
 disturbed?    list     numbers of trials that were disturbed
+ref_stored?   list     numbers of trials whose ref_trials are times kept from before, scaled by the last run before
 cached        boolean  taken from the content store
 jail?         list     layers that held the candidate
 cores?        object   where it was timed

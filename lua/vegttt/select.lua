@@ -246,7 +246,7 @@ function select_.made_up(list_of_fields)
   for i, fields in ipairs(list_of_fields) do
     local code = ("  for (int i = 0; i < n; i++) y[i] = x[i] * %d;"):format(i // 2)
     local speedup, is_correct = fields.speedup or 0.5 * i, fields.correct
-    if is_correct == nil then is_correct = fields.speedup ~= nil or i % 3 ~= 0 end
+    if is_correct == nil then is_correct = i % 3 ~= 0 end
     group[i] = { i = i, task = task, text = code, code = code, code_sha = "sha of " .. code, tokens = { 1, 2, 3 },
       n_tokens = 2 + i, finish = "stop", seed = i, logprob = -1.0 * i, logprob_mean = -i / (2 + i), logprob_code = -0.5 * i,
       logprobs = list.vector(2 + i, -i / (2 + i)), entropy = 0.1 * i, certainty = 1.0 * i, confidence = 2.0 * i,

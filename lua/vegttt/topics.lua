@@ -93,7 +93,10 @@ stopped, and compares sizes and SHA-256; `--model hf:…` is it from then on, wi
 protobuf or the older JSON, whichever it reads. The weights stay there under names that live for
 two weeks; every update is saved with its optimiser as it is made, so a run that was killed goes
 on from the last one that the service acknowledged, and sessions are ended when the run is,
-because what stays open is billed.
+because what stays open is billed. `--prices FILE` counts what that costs in dollars for a million
+tokens, `{"tinker:MODEL": {"prefill": 0.18, "cached": 0.04, "sampled": 0.44, "trained": 0.52}}`,
+context suffix and all, into `spending.jsonl` of the run; `--max-spend USD` stops before a request
+that could pass the limit, over all attempts, and refuses a served model that has no price.
 
 On a machine with an NVIDIA GPU `VEGTTT_BACKEND=cuda` runs the model there, and
 `VEGTTT_DEVICES=0,1` one model on several GPUs: samples are split by prompt, a training batch into

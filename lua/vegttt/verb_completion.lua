@@ -39,10 +39,11 @@ complete -o nospace -F _vegttt_spaced vegttt ./vegttt
 # A word that is complete is followed by a blank, a folder is not.
 _vegttt_spaced() {
     _vegttt
-    local i
-    for i in "${!COMPREPLY[@]}"; do
-        case ${COMPREPLY[i]} in */) ;; *) COMPREPLY[i]="${COMPREPLY[i]} " ;; esac
+    local spaced=() word
+    for word in "${COMPREPLY[@]}"; do
+        case $word in */) spaced+=("$word") ;; *) spaced+=("$word ") ;; esac
     done
+    COMPREPLY=("${spaced[@]}")
 }
 ]==]
 

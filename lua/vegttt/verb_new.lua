@@ -80,7 +80,7 @@ local rule = [==[
 -- A selection rule: which of a task's correct samples to keep, without knowing how fast they are.
 --
 --   vegttt watch NAME.lua --on-save                                     again at every save, on the samples of the latest run
---   vegttt experiments/selection.lua --rules NAME.lua,surprisal,random --from latest      as a run, with statistics
+--   vegttt experiments/selection.lua --rules NAME.lua,random --a NAME.lua --b random --from latest      as a run, with tests
 --   vegttt test NAME_test.lua                                           tries it without a model
 --
 -- A candidate has text, code, n_tokens, logprob, logprob_mean, logprob_code, logprobs, seed, i. Its speedup is a secret;

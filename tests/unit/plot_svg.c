@@ -106,7 +106,7 @@ static void whole_numbers_have_whole_ticks(void)
 {
     const double x[] = {0, 1, 2, 3}, y[] = {0.1, 0.3, 0.4, 0.3}, lo[] = {0, 0.2, 0.3, 0.2}, hi[] = {0.2, 0.4, 0.5, 0.4};
     struct vt_series s[] = {{.name = "a", .x = x, .y = y, .lo = lo, .hi = hi, .n = 4, .star = 2},
-                            {.name = "b", .x = x, .y = lo, .n = 4, .star = -1}};
+                            {.name = "sample_fast_1_sure", .x = x, .y = lo, .n = 4, .star = -1}};
     struct vt_plot p = {.kind = VT_PLOT_LINE, .title = "t", .series = s, .n_series = 2};
     struct vt_buf out;
     vt_err err;
@@ -119,6 +119,7 @@ static void whole_numbers_have_whole_ticks(void)
         CHECK(count_text(out.p, tick) >= 1);
     }
     CHECK_INT(count_text(out.p, "0.5") + count_text(out.p, "1.5") + count_text(out.p, "2.5"), 1); /* 0.5 of y */
+    CHECK_INT(count_text(out.p, "sample_fast_1_sure"), 1); /* a legend's name is not cut where there is room */
     CHECK_INT(count(out.p, "fill-opacity"), 1);
     CHECK_INT(count(out.p, "<circle"), 3 + 1);  /* four points, one the star; the legend */
     CHECK_INT(count(out.p, "h6v6h-6Z"), 4 + 1); /* the second series has a shape of its own */
