@@ -125,7 +125,8 @@ function vt.load(file) end
 ---@field prompt fun(self, o?: { template?: string, system?: string, reasoning?: string, shots?: integer }): vt.Prompt
 
 ---A split is used only after its hash was verified. Explicit ids without a task file raise; of a whole half they are left
----out and listed in .missing. An id may be a .lua file, a task of your own. Given p, its parameters of vt.task_params are
+---out and listed in .missing. An id may be a .lua file, a task of your own, or a
+---.py file, a problem of KernelBench. Given p, its parameters of vt.task_params are
 ---the options.
 ---@param o { split?: string, subset?: "train"|"eval", ids?: integer[]|string, file?: string, max?: integer }|vt.Params
 ---@return vt.Task[]

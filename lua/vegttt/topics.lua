@@ -59,14 +59,14 @@ On a machine with an NVIDIA GPU a `.cu` file is judged there (`--tier cuda`): de
 comment lines that say what is launched, `// launch NAME grid(ceil_div(n, 256)) block(256) args(x,
 y, n)` and `// scratch NAME bytes(4 * n)`. NVRTC compiles it in a jail; inputs, truth and
 comparison stay on the GPU. The evaluator uses every GPU, or those of `VEGTTT_EVAL_DEVICES`.
-`vegttt baseline` measures what PyTorch eager takes there, and verdicts then say what a kernel gains
-over it, too; an H200's table comes along.
+`vegttt baseline` measures what PyTorch eager takes there, and verdicts then say what a kernel
+gains over it, too; an H200's table comes along.
 
-KernelBench's own problem files are tasks as well, wherever a Python has torch (`VEGTTT_PYTHON`, else
-`python3`; on a GPU if it sees one): `--tasks level1/19_ReLU.py` in an experiment, or `vegttt eval
---kernelbench DIR --task 19 FILE.py`. An answer is the body of `forward` or a file with `ModelNew`. It
-runs in a walled-in process of its own; the clock, the inputs until it starts, and the comparison with
-the model in double precision are elsewhere.
+KernelBench's own problem files are tasks as well, wherever a Python has torch (`VEGTTT_PYTHON`,
+else `python3`; on a GPU if it sees one): `--tasks level1/19_ReLU.py` in an experiment, or
+`vegttt eval --kernelbench DIR --task 19 FILE.py`. An answer is the body of `forward` or a file
+with `ModelNew`. It runs in a walled-in process of its own; the clock, the inputs until it
+starts, and the comparison with the model in double precision are elsewhere.
 ]==] },
 
   { "models", "models: local, served, trained remotely, on GPUs", [==[
