@@ -14,17 +14,32 @@ local function found(drawn)
   return n / tasks, math.exp(logs / tasks)
 end
 
--- Rules that choose a step after the fact, for the table of the papers: the last step, the best, each task's best.
+-- Rules that choose a step after the fact, for the table of the papers: the last step, the best, the best when the first step
+-- that is no better ends it, and each task's own.
 local function choices(run, steps, best)
-  local t, per_task, oracle = run:table("choices", { "rule", "step", "sample_fast_1_sure" }), {}, {}
-  for _, s in ipairs(steps) do
-    for i, row in ipairs(vt.stats.by_task(s.groups)) do per_task[i] = math.max(per_task[i] or 0, row.fast_1_sure) end
+  local t, shares, tasks = run:table("choices", { "rule", "step", "sample_fast_1_sure" }), {}, {}
+  local function early(values) -- the best of the steps up to the first that is no better
+    local stop = vt.early_stop { patience = 1 }
+    for i, v in ipairs(values) do
+      if stop:offer(v, { step = steps[i].step }) == "stop" then break end
+    end
+    return stop:best()
   end
-  for i, v in ipairs(per_task) do oracle[i] = v end
-  t:row("start", 0, steps[1].scores.sample_fast_1_sure)
-  t:row("last", steps[#steps].step, steps[#steps].scores.sample_fast_1_sure)
+  for i, s in ipairs(steps) do
+    shares[i] = s.scores.sample_fast_1_sure
+    for j, row in ipairs(vt.stats.by_task(s.groups)) do
+      tasks[j] = tasks[j] or {}
+      tasks[j][i] = row.fast_1_sure
+    end
+  end
+  local own_early, own_best, stopped = {}, {}, early(shares)
+  for j, values in ipairs(tasks) do own_early[j], own_best[j] = early(values).score, math.max(table.unpack(values)) end
+  t:row("start", 0, shares[1])
+  t:row("last", steps[#steps].step, shares[#shares])
   t:row("best", best.step, best.scores.sample_fast_1_sure)
-  t:row("each task's best", "", vt.stats.mean(oracle))
+  t:row("early stop", stopped.step, stopped.score)
+  t:row("each task's early stop", "", vt.stats.mean(own_early))
+  t:row("each task's best", "", vt.stats.mean(own_best))
 end
 
 return vt.experiment {
@@ -51,7 +66,7 @@ return vt.experiment {
     local steps, drawn = {}, {}
     local trajectory = run:table("trajectory", { "step", "sample_correct", "sample_fast_1_sure", "lo", "hi",
       "sample_fast_1", "no_copies", "per_code", "distinct", "rollouts", "solved", "speedup", "best" })
-    local rows = {}
+    local rows, pass = {}, run:table("pass", { "step", "k", "pass", "pass_sure" }) -- what a search from each checkpoint would find
 
     for step = 0, p.steps do
       if step > 0 then
@@ -67,6 +82,9 @@ return vt.experiment {
       local solved, speedup = found(drawn)
       rows[step + 1] = { step, s.sample_correct, s.sample_fast_1_sure, s.lo, s.hi, s.sample_fast_1, s.no_copies,
         s.per_code, s.distinct, #tasks * p.k * (step + 1), solved, speedup }
+      for _, k in ipairs(vt.powers(2, p.k)) do
+        pass:row(step, k, vt.stats.pass_at_k(groups, k).value, vt.stats.pass_at_k(groups, k, { sure = true }).value)
+      end
       run:statistics("step " .. step, groups)
       run:log("step", { step = step, sample_fast_1 = s.sample_fast_1, sample_fast_1_sure = s.sample_fast_1_sure,
         sample_correct = s.sample_correct, distinct = s.distinct, solved = solved, speedup = speedup })

@@ -86,12 +86,13 @@ return vt.experiment {
     end
 
     local tests = run:table("tests", { "pool", "a", "b", "a_fast_1_sure", "b_fast_1_sure", "wins", "losses", "ties", "p",
-      "p_min", "h" })
+      "p_min", "h", "wilcoxon_p" })
     for _, pool in ipairs { "all", "no_copies", "no_near_copies", "each_once", "before_check" } do
-      local test = vt.stats.paired(of(pool, p.a):outcomes "log_speedup", of(pool, p.b):outcomes "log_speedup")
+      local x, y = of(pool, p.a):outcomes "log_speedup", of(pool, p.b):outcomes "log_speedup"
+      local test, ranks = vt.stats.paired(x, y), vt.stats.wilcoxon(x, y)
       local a, b = sure(pool, p.a).value, sure(pool, p.b).value
-      tests:row(pool, p.a, p.b, a, b, test.wins, test.losses, test.ties, test.p, test.p_min, vt.stats.cohens_h(a, b))
-      run:statistics(("%s against %s, %s"):format(p.a, p.b, pool), { log_speedup = test })
+      tests:row(pool, p.a, p.b, a, b, test.wins, test.losses, test.ties, test.p, test.p_min, vt.stats.cohens_h(a, b), ranks.p)
+      run:statistics(("%s against %s, %s"):format(p.a, p.b, pool), { log_speedup = test, ["log_speedup, signed ranks"] = ranks })
     end
     local shown = {}
     for i, name in ipairs(p.curves) do shown[i] = rules[name] end

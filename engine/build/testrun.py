@@ -5,7 +5,8 @@ A test is a program or a script that ends with a line `N passed, N failed[, N sk
 One without that line has failed. One that is not done at its deadline is killed and named, with everything it started:
 the process that runs it is made the subreaper of its descendants, so that a child which left its session or lost its
 parent is found too. A test that ends and leaves processes behind has failed as well. Tests run in lanes, a process
-each, at most one a core; those that look at times have the machine to themselves afterwards.
+each, one more than there are cores, since every test waits now and then; those that look at times have the machine to
+themselves afterwards.
 
 Used by selftest.py (all tests), sanitize.py, coverage.py and tests/mutants/run.py (some tests in other builds).
 """
@@ -15,6 +16,7 @@ import multiprocessing.connection
 import os
 import pathlib
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -35,11 +37,11 @@ class Test:
 
 
 class Result:
-    """What one run of one test gave. `why` is empty when it passed; log is the whole text."""
+    """What one run of one test gave. `why` is empty when it passed; log is the whole text; cpu: seconds of cores."""
 
-    def __init__(self, passed, failed, skipped, seconds, why, log):
+    def __init__(self, passed, failed, skipped, seconds, why, log, cpu=0):
         self.passed, self.failed, self.skipped = passed, failed, skipped
-        self.seconds, self.why, self.log = seconds, why, log
+        self.seconds, self.why, self.log, self.cpu = seconds, why, log, cpu
 
     def lines(self, pattern):
         return [line for line in self.log.splitlines() if re.match(pattern, line)]
@@ -85,6 +87,12 @@ def name_of(pid):
         return open(f"/proc/{pid}/cmdline").read().replace("\0", " ").strip()[:80] or open(f"/proc/{pid}/comm").read().strip()
     except OSError:
         return f"process {pid}"
+
+
+def cpu_of_children():
+    """Seconds of cores that processes used which this one has waited for, theirs included."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def reap():
@@ -148,7 +156,7 @@ class Runner:
     def run(self, test, arguments=(), guard=None):
         """guard: called in the test's process before the test begins."""
         log_path = self.logs / f"{test.name}.log"
-        began, is_hung = time.monotonic(), False
+        began, used, is_hung = time.monotonic(), cpu_of_children(), False
         with open(log_path, "wb") as log:
             try:
                 process = subprocess.Popen(test.command + list(arguments), stdout=log, stderr=subprocess.STDOUT,
@@ -184,7 +192,7 @@ class Runner:
             failed = max(failed, 1)
         elif failed:
             why = f"{failed} failed"
-        return Result(passed, failed, skipped, time.monotonic() - began, why, text)
+        return Result(passed, failed, skipped, time.monotonic() - began, why, text, cpu_of_children() - used)
 
 
 def closing_line(passed, failed, skipped):
@@ -193,7 +201,7 @@ def closing_line(passed, failed, skipped):
 
 def report(name, result):
     """One test's line, with the end of its log when it failed and the names of what it skipped."""
-    print(f"{name:34} {result.seconds:5.0f} s  {result.passed} passed, {result.failed} failed, {result.skipped} skipped")
+    print(f"{name:34} {result.seconds:5.0f} s  {result.cpu:4.0f} of cores  {result.passed} passed, {result.failed} failed, {result.skipped} skipped")
     if result.failed:
         for line in [line for line in result.log.splitlines() if not CLOSING.match(line)][-25:]:
             print("    " + line)
@@ -238,10 +246,10 @@ def run_in_lanes(runner, tests, n_lanes):
 
 
 def run_all(runner, tests, afterwards=None):
-    """Runs and reports tests, as many at once as there are cores; ends with the closing line and returns the exit code.
+    """Runs and reports tests, in lanes; ends with the closing line and returns the exit code.
     afterwards({test: Result}) does more, prints what it found and gives (passed, failed)."""
     began, passed, failed, skipped, bad, results = time.monotonic(), 0, 0, 0, [], {}
-    for test, result in run_in_lanes(runner, tests, min(MOST_LANES, len(os.sched_getaffinity(0)))):
+    for test, result in run_in_lanes(runner, tests, min(MOST_LANES, len(os.sched_getaffinity(0)) + 1)):
         results[test.name] = result
         report(test.name, result)
         passed, failed, skipped = passed + result.passed, failed + result.failed, skipped + result.skipped

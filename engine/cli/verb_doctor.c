@@ -11,6 +11,7 @@
 #include "eval/c/broker.h"
 #include "eval/c/cores.h"
 #include "eval/cuda/look.h"
+#include "eval/torch/torch_look.h"
 #include "gpu/blas.h"
 #include "gpu/nvrtc.h"
 #include "loop/loop.h"
@@ -155,6 +156,17 @@ static void cuda_tier(void)
         printf("%-14s not usable: %s\n", "cuda tier", err.msg);
 }
 
+static void torch_tier(void)
+{
+    char name[256];
+    vt_err err;
+
+    if (vt_torch_tier_look(name, &err) == VT_OK)
+        printf("%-14s KernelBench's problem files are judged by %s\n", "torch tier", name);
+    else
+        printf("%-14s not usable: %s\n", "torch tier", err.msg);
+}
+
 int vt_verb_doctor(int argc, char **argv)
 {
     bool is_well = true;
@@ -172,6 +184,7 @@ int vt_verb_doctor(int argc, char **argv)
     is_well &= jail();
     gpus();
     cuda_tier();
+    torch_tier();
     places();
     puts(is_well ? "all that a run needs is here" : "something that a run needs is missing");
     return is_well ? VT_EXIT_OK : VT_EXIT_INFRA;

@@ -26,6 +26,7 @@
     X(eval, "--task T FILE.c | --all DIR | --serve", "judge C code: correct? how much faster? why?")                   \
     X(worker, "--queue ADDRESS", "judge what stands in a queue, for experiments that run elsewhere")                   \
     X(farm, "slurm|local start [NAME] | status [NAME] | stop [NAME]", "many workers, here or as a Slurm job array")    \
+    X(baseline, "[--task IDS] [--out FILE]", "what PyTorch eager takes on this machine's GPU")                         \
     X(optimise, "FILE.c --function f", "look for a faster version of a C function of yours")                           \
     X(ls, "[RUN…] [--json]", "the runs recorded here")                                                                 \
     X(show, "RUN [--sample N]", "parameters, tables and costs of a run")                                               \

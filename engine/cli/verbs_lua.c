@@ -6,6 +6,7 @@
 
 #define VT_LUA_VERBS(X)                                                                                                \
     X(eval)                                                                                                            \
+    X(baseline)                                                                                                        \
     X(new)                                                                                                             \
     X(repl)                                                                                                            \
     X(watch)                                                                                                           \

@@ -78,7 +78,7 @@ struct vt_pb vt_pb_of(const void *p, size_t n)
 {
     const unsigned char *at = p;
 
-    return (struct vt_pb){.at = at, .end = at + n};
+    return (struct vt_pb){.at = at, .end = n > 0 ? at + n : at}; /* an empty one may be NULL */
 }
 
 static bool fail(struct vt_pb *r)

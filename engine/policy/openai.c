@@ -5,6 +5,10 @@
  * there is one state of weights, named by address and model, by the tokenizer that lies here, and by what the server
  * was found to do with a request: what it does not do changes what is drawn.
  *
+ * Answers are not streamed: a sample that ends early because its stream broke would be one of another distribution, so
+ * nothing but whole ones can be kept; each sample of a request that is drawn alone ends by itself; and a request that
+ * is cancelled closes its connection, at which servers stop drawing, with a stream or without.
+ *
  * It works in tokens where the spec names the model's tokenizer and the server takes and gives token ids; else in text,
  * and says what is then not to be had. What else the server can is found out while it is opened (openai_probe.c).
  */

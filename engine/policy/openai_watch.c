@@ -67,10 +67,9 @@ static void compare(void *arg)
 static void *look(void *arg)
 {
     struct vt_openai *o = arg;
-    struct vt_openai again = *o; /* address and headers are fixed */
+    struct vt_openai again = {.remote = o->remote, .url = o->url, .completions = o->completions}; /* which are fixed */
 
-    again.facts = (struct vt_openai_facts){0};
-    again.model = NULL;
+    memcpy(again.headers, o->headers, sizeof again.headers);
     o->watch.status = vt_openai_find_out(&again, o->model, true, o->watch.stop_fd, &o->watch.err);
     free(again.model);
     o->watch.now = again.facts;

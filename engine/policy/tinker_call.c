@@ -20,7 +20,7 @@
 
 #define PROTO_TYPE "application/x-protobuf"
 static const double submit_s = 60, poll_s = 60, default_patience_s = 300, most_billing_pause_s = 3600,
-                    most_hold_s = 600, tell_again_s = 60;
+                    most_hold_s = 600, tell_again_s = 60, alarm_s = 600;
 enum { MAX_POLL_FAILURES = 20, MAX_BAD_REQUESTS = 3, LARGE_PROMPT = 128 << 10 };
 
 struct vt_tinker_call {
@@ -35,6 +35,7 @@ struct vt_tinker_call {
     char *promise; /* its id; NULL while submitting */
     char *poll_body;
     double promised_s, paused_s, polled_s;
+    bool has_told;                   /* that it takes long */
     int n_failures, n_silent, n_bad; /* polls in a row */
 };
 
@@ -228,9 +229,15 @@ static char *copy_bytes(const char *p, size_t n)
 
 static void poll_after(struct vt_tinker_call *c, double seconds)
 {
+    const double waited_s = vt_now_s() - c->promised_s - c->paused_s;
     vt_err err;
 
-    if (vt_now_s() - c->promised_s - c->paused_s > (double)c->t->deadline_s) {
+    if (waited_s > alarm_s && !c->has_told) {
+        c->has_told = true;
+        vt_remote_notice(c->t->policy, "%s: the result %s has not come in %.0f minutes; it is waited for %d in all",
+                         c->what, c->promise, waited_s / 60, c->t->deadline_s / 60);
+    }
+    if (waited_s > (double)c->t->deadline_s) {
         vt_fail(&err, VT_ETIMEOUT,
                 "%s: the result %s has not come in %d s; it may have been paid for, and its name is what the service "
                 "wants to know of a complaint",

@@ -64,18 +64,31 @@ function derived.steps_by_task(pick)
 end
 
 -- Rules over steps by the papers' fast_1, of each seed, then averaged: a maximum over the samples that it is scored on.
+local function early(values) -- the best of the steps up to the first that is no better
+  local stop = vt.early_stop { patience = 1 }
+  for _, v in ipairs(values) do
+    if stop:offer(v) == "stop" then break end
+  end
+  return stop:best().score
+end
+
 function derived.choices(pick)
-  local sums, order, runs = {}, { "start", "last", "best", "each task's best" }, pick "boa"
+  local sums, order, runs = {}, { "start", "last", "best", "early stop", "each task's early stop", "each task's best" }, pick "boa"
   local n_tasks = 0
   for _, r in ipairs(runs) do
-    local steps, best_of = {}, {}
-    for _, drawn in ipairs(vt.sort_by(vt.group_by(groups_of { r }, "place"), "key")) do
+    local steps, of_task, own_best, own_early = {}, {}, {}, {}
+    for step, drawn in ipairs(vt.sort_by(vt.group_by(groups_of { r }, "place"), "key")) do
       local tasks = vt.stats.by_task(drawn)
       n_tasks = #tasks
-      for i, t in ipairs(tasks) do best_of[i] = math.max(best_of[i] or 0, t.fast_1) end
-      steps[#steps + 1] = vt.stats.fast(drawn, 1).value
+      for i, t in ipairs(tasks) do
+        of_task[i] = of_task[i] or {}
+        of_task[i][step] = t.fast_1
+      end
+      steps[step] = vt.stats.fast(drawn, 1).value
     end
-    local values = { start = steps[1], last = steps[#steps], best = math.max(table.unpack(steps)), ["each task's best"] = vt.stats.mean(best_of) }
+    for i, values in ipairs(of_task) do own_best[i], own_early[i] = math.max(table.unpack(values)), early(values) end
+    local values = { start = steps[1], last = steps[#steps], best = math.max(table.unpack(steps)), ["early stop"] = early(steps),
+      ["each task's early stop"] = vt.stats.mean(own_early), ["each task's best"] = vt.stats.mean(own_best) }
     for name, v in pairs(values) do sums[name] = (sums[name] or 0) + v / #runs end
   end
   local rows = {}
@@ -181,8 +194,30 @@ end
 
 function derived.solved(pick, part)
   local runs = pick("best_of_n", part.where)
-  return #runs > 0 and { { "tasks solved", "share", vt.stats.task_success(groups_of(runs), 1) },
-    { "tasks solved", "share_sure", vt.stats.task_success(groups_of(runs), 1, { sure = true }) } } or {}
+  if #runs == 0 then return {} end
+  local groups = groups_of(runs)
+  local rows = { { "tasks solved", "share", vt.stats.task_success(groups, 1) },
+    { "tasks solved", "share_sure", vt.stats.task_success(groups, 1, { sure = true }) } }
+  for _, t in ipairs(vt.stats.by_task(groups)) do -- why the others are not: the verdict that most of their samples have
+    local samples = vt.flatten(vt.filter(groups, function(g) return g.task.id == t.task end))
+    local most = vt.max_by(vt.group_by(samples, function(s) return s.result.status end), function(same) return #same end)
+    if t.fast_1 == 0 then rows[#rows + 1] = { ("%d %s, not solved"):format(t.task, t.name), most.key, #most / #samples, n = #samples, of = "samples" } end
+  end
+  return rows
+end
+
+-- What both sides were given, and whether it is the same.
+function derived.matched(pick)
+  local a, b, rows = pick("best_of_n")[1], pick("boa")[1], {}
+  if not (a and b) then return rows end
+  local function say(v) return type(v) == "table" and table.concat(v, ",") or tostring(v) end
+  for _, name in ipairs { "k", "temperature", "max_tokens", "eval", "model", "system", "tasks" } do
+    local x, y = say(rawget(a.params, name)), say(rawget(b.params, name))
+    rows[#rows + 1] = { "matched", name, x == y and "yes" or ("%s against %s"):format(x, y) }
+  end
+  local x, y = charged({ a }, "rollouts"), charged({ b }, "rollouts")
+  rows[#rows + 1] = { "matched", "rollouts", x == y and "yes" or ("%.0f against %.0f"):format(x, y) }
+  return rows
 end
 
 local function same_tasks(a, b)
@@ -191,10 +226,30 @@ local function same_tasks(a, b)
   return vt.filter(a, function(g) return known[g.task.id] end)
 end
 
+-- Whether two draws of the same tasks can be of one distribution: the difference of their fast_1, summed over tasks, against the
+-- binomial spread that each task's pooled share gives it.
+local function agree(a, b)
+  local of_b, sum, variance = {}, 0, 0
+  for _, t in ipairs(vt.stats.by_task(b)) do of_b[t.task] = t end
+  for _, t in ipairs(vt.stats.by_task(a)) do
+    local o = of_b[t.task]
+    local share = (t.fast_1 * t.n + o.fast_1 * o.n) / (t.n + o.n)
+    sum, variance = sum + t.fast_1 - o.fast_1, variance + share * (1 - share) * (1 / t.n + 1 / o.n)
+  end
+  return sum * sum <= 1.96 ^ 2 * variance
+end
+
+-- Only where the adaptation's step 0, which is a draw from the start weights, agrees with Best-of-N.
 function derived.equivalent_k(pick)
-  local search, adapted = groups_of(pick "best_of_n"), groups_of(pick "boa", chosen)
+  local runs = pick "boa"
+  local search, adapted = groups_of(pick "best_of_n"), groups_of(runs, chosen)
   search, adapted = same_tasks(search, adapted), same_tasks(adapted, search)
   if #search == 0 then return {} end
+  local start = same_tasks(groups_of(runs, 0), search)
+  if not agree(search, start) then
+    return { { "BoA", "equivalent K", ("none: step 0 has %.3g, Best-of-N %.3g"):format(vt.stats.fast(start, 1).value, vt.stats.fast(search, 1).value),
+      n = #vt.stats.by_task(search), of = "tasks" } }
+  end
   local k = vt.stats.equivalent_k(search, adapted)
   return { { "BoA", "equivalent K" .. (k.bound and ", bound " .. k.bound or ""), k } }
 end

@@ -78,7 +78,7 @@ function reading.picker(runs)
     end
     if #best > 0 then
       local words = { experiment }
-      for _, name in ipairs { "tasks", "k", "steps", "temperature", "model" } do
+      for _, name in ipairs { "split", "tasks", "k", "steps", "temperature", "model" } do
         local value = rawget(best[1][1].params, name)
         if value ~= nil then words[#words + 1] = ("--%s %s"):format(name, text(value)) end
       end

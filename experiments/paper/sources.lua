@@ -22,10 +22,10 @@ local subset_1, hard = { tasks = "4,5,12,14,15" }, { tasks = "18,28,29,30,32" } 
 return {
   -- ── tables ─────────────────────────────────────────────────────────────────────────────────────────────────────────
   { "A 4.1", "Matched budgets: what both sides were given",
-    { from = "best_of_n", params = { "k", "temperature", "max_tokens", "model", "tasks", "seed" }, label = "Best-of-N" },
+    { from = "best_of_n", params = { "k", "temperature", "max_tokens", "eval", "model", "system", "tasks", "split", "seed" }, label = "Best-of-N" },
     { from = "best_of_n", meter = { "rollouts", "evaluations" }, label = "Best-of-N" },
-    { from = "boa", params = { "k", "steps", "temperature", "max_tokens", "model", "tasks", "seed" }, label = "BoA" },
-    { from = "boa", meter = { "rollouts", "evaluations" }, label = "BoA" } },
+    { from = "boa", params = { "k", "steps", "temperature", "max_tokens", "eval", "model", "system", "tasks", "split", "seed" }, label = "BoA" },
+    { from = "boa", meter = { "rollouts", "evaluations" }, label = "BoA" }, { derived = "matched" } },
   { "A 4.5", "Checkpoint-selection rules and the step that each keeps",
     { from = "boa", table = "choices", label = "rule", cols = { "step" } } },
   { "A 1", "Efficiency frontier, over seeds", { derived = "frontier" } },
@@ -70,7 +70,7 @@ return {
   { "spread", "Spread of log-probabilities", { from = "variance", label = "tasks",
     result = { "wide", "narrow", "surprisal_wins", "confidence_wins", "ties", "p", "p_min" } } },
   { "selection tests", "Surprisal against confidence", { from = "selection", table = "tests", label = "pool",
-    cols = { "h", "wins", "losses", "p", "p_min" } } },
+    cols = { "h", "wins", "losses", "p", "p_min", "wilcoxon_p" } } },
   { "correlations", "Spearman over correct samples", { derived = "correlations" } },
   { "nll", "Mean NLL under each checkpoint", { from = "nll_probe", table = "rho", label = { "view", "step" }, cols = { "mean_nll", "rho", "within" } } },
   { "teacher", "Teacher's tokens over the student's", { derived = "teacher" } },

@@ -550,7 +550,7 @@ function vt.stats.fast_sure(groups, p, o) end ---lower end of the interval above
 function vt.stats.rate(groups, field, o) end ---a boolean field of the verdict, or a status
 function vt.stats.by_task(groups) end ---rows { task, name, n, correct, fast_1, fast_1_sure, speedup, best }: the fastest correct sample as first judged
 function vt.stats.metrics(groups, picks) end ---by full name: sample_fast_1, sample_correct, task_success@K, selected_fast_1 (with picks), each fast one also _sure
-function vt.stats.shares(groups) end ---by full name: sample_correct, sample_fast_1, sample_fast_1_sure, each also _no_copies and _per_code
+function vt.stats.shares(groups) end ---by full name: sample_correct, sample_fast_1, sample_fast_1_sure, each also _no_copies and _per_code; of sample_fast_1 also the parts that are _copies, _near_1 (at most 1.05) and _flagged
 function vt.stats.over_seeds(runs, measure) end ---the papers' mean and sd over seeds; runs: the groups of each seed; measure: a function of groups (fast)
 function vt.stats.pass_at_k(groups, k, o) end ---{ p = 1, sure = false, copies = true (false: a copy is no success), per = "sample"|"code" (of k different codes) }
 function vt.stats.best_of_k(groups, k, o) end ---{ copies = true }

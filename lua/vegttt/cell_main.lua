@@ -133,7 +133,7 @@ local function carry_out(spec)
   if status ~= "done" then return report(r, status, { error = problem and cell.plain_error(problem) }) end
   local stored = r:stored_summary()
   if stored then
-    local ok, problem = pcall(r.meter.check_rollouts, r.meter, stored.meter.charged.rollouts or 0, "run:sweep")
+    local ok, problem = pcall(r.meter.check, r.meter, "charged", stored.meter.charged.rollouts or 0, "run:sweep")
     if not ok then
       r:close()
       return report(r, "failed", { error = cell.plain_error(problem) })

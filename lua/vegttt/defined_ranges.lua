@@ -19,7 +19,7 @@ local checks = "-O1 -w -fno-sanitize-recover=all -fsanitize-undefined-trap-on-er
 local least_bits, most_bits = 2, 54 -- a document's integers end at 2^53
 local spare_bits, spared_from = 2, 12 -- sums of inputs that were not drawn here may be larger
 local unit_floats = "-1:1"
-local max_seconds = 4
+local max_seconds = 3 -- of a processor, so that a busy machine draws no narrower
 
 -- Kinds of inputs that are drawn as wide as it goes.
 local function open_kinds(document)
@@ -44,7 +44,7 @@ local function build(folder, fn, text, document, make, fixed)
   return function(floats, bits)
     local _, task = make { floats = floats or nil, bits = bits, is_fixed = fixed or nil }
     core.task_inputs(task.handle, folder:path "inputs")
-    local _, is_well = folder:run(("timeout %d ./checked inputs"):format(max_seconds))
+    local _, is_well = folder:run(("ulimit -t %d && timeout 60 ./checked inputs"):format(max_seconds))
     return is_well
   end
 end

@@ -10,6 +10,7 @@ local errors = require "vegttt.errors"
 local prompts = require "vegttt.prompts"
 local run_files = require "vegttt.run_files"
 local verb = require "vegttt.verb_common"
+local written_file = require "vegttt.written_file"
 
 local kernels = {}
 
@@ -62,11 +63,30 @@ local function judge(task, code)
   return record
 end
 
----The best kernel among those of kernels.of, with .verdict, its second one; nil where none holds.
-function kernels.confirmed(of_task, task)
-  local k, verdict = best.confirm(of_task.ranked, function(k) return k.again or judge(task, k.code) end)
+-- Of a function in a file of the user's, the kernels that may stand there, and the sentence about the first that may not.
+local function fitting(ranked, task, cflags)
+  local out, why = {}, nil
+  for _, k in ipairs(ranked) do
+    if #out == best.max_tries then break end
+    local fit, problem = written_file.fit(task, { name = task.name, cflags = cflags }, k.code)
+    if fit then
+      k.code_in_file, k.kept = fit.code, fit.kept
+      out[#out + 1] = k
+    end
+    why = why or problem
+  end
+  return out, why
+end
+
+---The best kernel among those of kernels.of, with .verdict, its second one; nil where none holds, and why the fastest may
+---not stand in the user's file. There it has .code_in_file, and .kept, names of memory that it keeps. cflags: the user's;
+---default: the task's.
+function kernels.confirmed(of_task, task, cflags)
+  local unit, ranked, why = core.json_decode(task.json, "the task").unit, of_task.ranked, nil
+  if unit then ranked, why = fitting(ranked, task, cflags or unit.cflags or {}) end
+  local k, verdict = best.confirm(ranked, function(k) return k.again or judge(task, k.code) end)
   if k then k.verdict = verdict end
-  return k
+  return k, why
 end
 
 local function defines(code, name) return code:find("%f[%w_]" .. name .. "%s*%b()%s*{") ~= nil end
@@ -102,7 +122,7 @@ function kernels.file_text(task, k, origin)
   local unit = core.json_decode(task.json, "the task").unit
   if unit then
     return kernels.comment(task, k.verdict, k.result, origin, { "compiled with: " .. table.concat(unit.cflags, " ") })
-      .. c_function.file_with(task, k.code)
+      .. c_function.file_with(task, k.code_in_file)
   end
   return ("%s#include <%s.h>\n\n%s\n"):format(kernels.comment(task, k.verdict, k.result, origin),
     table.concat(headers, ".h>\n#include <"),

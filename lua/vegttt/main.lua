@@ -44,7 +44,7 @@ local function parse(words, declared)
 end
 
 -- The command that continues a run: without --fresh, and without the limits, of which one may be what ended it.
-local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1, ["--max-spend"] = 1 }
+local is_left_out = { ["--fresh"] = 0, ["--max-wall"] = 1, ["--max-rollouts"] = 1, ["--max-drawn"] = 1, ["--max-spend"] = 1 }
 
 local function command_of(head, words)
   local kept, i = table.move(head, 1, #head, 1, {}), 1
@@ -56,10 +56,18 @@ local function command_of(head, words)
   return verb.command(kept)
 end
 
+local function counts_of(plan)
+  return ("%d samples, %d evaluations, %d updates"):format(plan.samples or 0, plan.evaluations or 0, plan.updates or 0)
+end
+
+-- What a run with the defaults costs: counts, where the script plans and its default tasks are here, and a measured time.
 local function print_help(e)
-  local takes = e.takes and ("\n\nWith its defaults it took %s."):format(e.takes) or ""
-  core.out(("%s: %s%s\n\nParameters:\n%s\n\nFlags:\n%s\n"):format(e.name, e.doc, takes, params.help(e.params),
-    args.help(params.flags)))
+  local is_planned, _, plan = pcall(inputs.collect, function() return e.plan and e.plan((params.resolve(e.params, {}, "default"))) end)
+  local about = { e.name .. ": " .. e.doc, "" }
+  if is_planned and plan then about[#about + 1] = ("With its defaults: %s."):format(counts_of(plan)) end
+  if e.takes then about[#about + 1] = ("With its defaults it took %s."):format(e.takes) end
+  if #about > 2 then about[#about + 1] = "" end
+  core.out(("%s\nParameters:\n%s\n\nFlags:\n%s\n"):format(table.concat(about, "\n"), params.help(e.params), args.help(params.flags)))
 end
 
 -- ── the plan ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -82,8 +90,7 @@ local function plan_lines(e, plan)
     for i, t in ipairs(plan.tasks) do names[i] = ("%d %s"):format(t.id, t.name) end
     lines[#lines + 1] = ("Tasks (%d): %s"):format(#names, table.concat(names, ", "))
   end
-  lines[#lines + 1] = ("Counts: %d samples, %d evaluations, %d updates"):format(plan.samples or 0,
-    plan.evaluations or 0, plan.updates or 0)
+  lines[#lines + 1] = "Counts: " .. counts_of(plan)
   local rate, from = measured_rate(e)
   lines[#lines + 1] = rate
     and ("Estimate: about %.0f s at the rate of run %s (%.1f samples and evaluations a second)")
@@ -239,7 +246,7 @@ local function run_experiment(e, flags, given, head, words, o)
   local name_problem = flags.run and run.name_problem(flags.run)
   if name_problem then errors.usage("--run: %s", name_problem) end
   local how = { name = flags.run, fresh = flags.fresh or o.fresh or false, replicate = flags.replicate or 0, argv = words,
-    limits = { max_rollouts = flags["max-rollouts"], max_wall_s = flags["max-wall"], max_spend = flags["max-spend"],
+    limits = { max_rollouts = flags["max-rollouts"], max_drawn = flags["max-drawn"], max_wall_s = flags["max-wall"], max_spend = flags["max-spend"],
       prices = flags.prices and prices.read(flags.prices) } }
   if flags["dry-run"] then return dry_run(e, values, origins, how) end
   local r = attempt.open(e, values, origins, how)

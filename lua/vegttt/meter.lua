@@ -5,11 +5,9 @@
 -- Tokens are counted by what was done (sampled, scored, update_tokens) and those sampled or scored also by who is billed
 -- (student, teacher).
 --
--- A budget is of what is charged. What a group of samples will be charged is reserved before it is asked for, so that
--- groups drawn at once pass no limit together, and given back when it is charged or has failed.
---
--- A limit of money is of what is spent, over all attempts: what a request to a service can cost at most is held while it
--- is under way.
+-- Limits are of rollouts that are charged (--max-rollouts), of samples that are drawn here (--max-drawn), and of money, which is of
+-- what is spent over all attempts (--max-spend). What something can add at most is held before it is asked for, so that
+-- groups drawn at once pass no limit together, and given back when it is counted or has failed.
 local errors = require "vegttt.errors"
 local sched = require "vegttt.sched"
 
@@ -29,7 +27,7 @@ local function zeros()
 end
 
 function meter.new(limits)
-  return setmetatable({ charged = zeros(), spent = zeros(), reserved = 0, held_usd = 0, limits = limits or {} }, Meter)
+  return setmetatable({ charged = zeros(), spent = zeros(), held = { charged = 0, drawn = 0, usd = 0 }, limits = limits or {} }, Meter)
 end
 
 function Meter:charge(amounts)
@@ -40,89 +38,63 @@ function Meter:spend(amounts)
   for k, v in pairs(amounts) do self.spent[k] = self.spent[k] + v end
 end
 
----How many rollouts the limit leaves beside what is charged and reserved; nil without a limit.
-function Meter:rollouts_left()
-  local max = self.limits.max_rollouts
-  return max and math.max(0, max - self.charged.rollouts - self.reserved)
+-- Kinds of limits: its name, what is counted, and how the refusal of more is put: limit, rest, counted, asked for.
+local kinds = {
+  charged = { limit = "max_rollouts", counted = function(m) return m.charged.rollouts end,
+    says = "the budget of %d rollouts leaves %d (%d charged), and %d more are asked for; raise --max-rollouts to go on" },
+  drawn = { limit = "max_drawn", counted = function(m) return m.spent.rollouts end,
+    says = "the limit of %d samples drawn here leaves %d (%d drawn), and %d more are asked for; raise --max-drawn to go on" },
+  usd = { limit = "max_spend", counted = function(m) return m.spent.usd end,
+    says = "the limit of $%.4f leaves $%.4f ($%.4f spent), and what is asked for may cost $%.4f; raise --max-spend to go on" },
+}
+
+---How much the limit leaves beside what is counted and held; nil without a limit.
+function Meter:left(kind)
+  local max = self.limits[kinds[kind].limit]
+  return max and math.max(0, max - kinds[kind].counted(self) - self.held[kind])
 end
 
----Raises a budget error when `n` more rollouts would pass the limit, once those that are reserved are charged.
-function Meter:check_rollouts(n, op)
-  local left = self:rollouts_left()
-  if left and n > left then
-    local format = "the budget of %d rollouts leaves %d (%d charged), and %d more are asked for; raise --max-rollouts to go on"
-    errors.raise("budget", op, format:format(self.limits.max_rollouts, left, self.charged.rollouts, n))
-  end
+---Raises a budget error when n more would pass the limit, once what is held is counted.
+function Meter:check(kind, n, op)
+  local left, k = self:left(kind), kinds[kind]
+  if left and n > left then errors.raise("budget", op, k.says:format(self.limits[k.limit], left, k.counted(self), n)) end
 end
 
----[waits] Holds `n` rollouts of the budget until Meter:release(n). Where it leaves too few, what is reserved is waited for:
----it may be given back, and if it is not, it is charged and recorded before the refusal ends the run.
-function Meter:reserve(n, op)
-  while self.reserved > 0 and n > (self:rollouts_left() or n) do
-    self.released = self.released or sched.future()
-    sched.await(self.released, op)
-  end
-  self:check_rollouts(n, op)
-  self.reserved = self.reserved + n
+-- [waits] Until something that is held is given back.
+local function await_release(self, op)
+  self.released = self.released or sched.future()
+  sched.await(self.released, op)
 end
 
----[waits] Reserves all that the limit leaves, for a part of the run that counts for itself: how much that is, nil without a
----limit.
-function Meter:reserve_rest(op)
-  if not self.limits.max_rollouts then return nil end
-  while self.reserved > 0 do
-    self.released = self.released or sched.future()
-    sched.await(self.released, op)
-  end
-  self.reserved = self:rollouts_left()
-  return self.reserved
+---[waits] Holds n until Meter:release. Where the limit leaves too little, what is held is waited for: it may be given back, and
+---if it is not, it is counted and recorded before the refusal ends the run.
+function Meter:hold(kind, n, op)
+  while self.held[kind] > 0 and n > (self:left(kind) or n) do await_release(self, op) end
+  self:check(kind, n, op)
+  self.held[kind] = self.held[kind] + n
 end
 
-local function wake(self)
+---[waits] Holds all that the limit leaves, for a part of the run that counts for itself: how much that is, nil without a limit.
+function Meter:hold_rest(kind, op)
+  if not self.limits[kinds[kind].limit] then return nil end
+  while self.held[kind] > 0 do await_release(self, op) end
+  self.held[kind] = self:left(kind)
+  return self.held[kind]
+end
+
+function Meter:release(kind, n)
   local waited = self.released
-  self.released = nil
+  self.held[kind], self.released = self.held[kind] - n, nil
   if waited then waited:settle(true) end
 end
 
-function Meter:release(n)
-  self.reserved = self.reserved - n
-  wake(self)
-end
-
----Dollars that the limit leaves beside what is spent and held; nil without a limit.
-function Meter:usd_left()
-  local max = self.limits.max_spend
-  return max and math.max(0, max - self.spent.usd - self.held_usd)
-end
-
----[waits] Holds dollars until Meter:let_go(usd). Where the limit leaves too few, what is held is waited for.
-function Meter:hold_usd(usd, op)
-  while self.held_usd > 0 and usd > (self:usd_left() or usd) do
-    self.released = self.released or sched.future()
-    sched.await(self.released, op)
-  end
-  local left = self:usd_left()
-  if left and usd > left then
-    errors.raise("budget", op, ("the limit of $%.4f leaves $%.4f ($%.4f spent), and what is asked for may cost $%.4f; raise "
-      .. "--max-spend to go on"):format(self.limits.max_spend, left, self.spent.usd, usd))
-  end
-  self.held_usd = self.held_usd + usd
-end
-
----[waits] Holds all that the limit leaves, as Meter:reserve_rest.
-function Meter:hold_rest(op)
-  if not self.limits.max_spend then return nil end
-  while self.held_usd > 0 do
-    self.released = self.released or sched.future()
-    sched.await(self.released, op)
-  end
-  self.held_usd = self:usd_left()
-  return self.held_usd
-end
-
-function Meter:let_go(usd)
-  self.held_usd = self.held_usd - usd
-  wake(self)
+---[waits] fn(…) while n are held for it.
+function Meter:holding(kind, n, op, fn, ...)
+  self:hold(kind, n, op)
+  local results = table.pack(pcall(fn, ...))
+  self:release(kind, n)
+  if not results[1] then error(results[2], 0) end
+  return table.unpack(results, 2, results.n)
 end
 
 function Meter:copy()

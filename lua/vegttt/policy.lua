@@ -623,9 +623,9 @@ local function draw_request(self, p, request, on_sample)
   end
   for i = 1, request.n do
     local line = run.record.samples[request.keys[i]]
-    if line then
+    if line and line.sample_ms then -- drawn by an attempt of this run; what it took from others has no time
       run.meter:spend { rollouts = 1, sampled_tokens = line.n_tokens - n_begun, student_tokens = line.n_tokens - n_begun }
-    else
+    elseif not line then
       line = from_store(request, i)
       if line then run.record:put_sample(line) end
     end
@@ -639,7 +639,7 @@ local function draw_request(self, p, request, on_sample)
   for i = 1, request.n do
     if lines[i] then ended(i) end
   end
-  if #missing > 0 then draw_missing(request, missing, lines, ended) end
+  if #missing > 0 then run.meter:holding("drawn", #missing, "weights:sample", draw_missing, request, missing, lines, ended) end
   for i = 1, request.n do n_tokens = n_tokens + lines[i].n_tokens - n_begun end
   return g, { rollouts = request.n, sampled_tokens = n_tokens, student_tokens = n_tokens,
     prompt_tokens = request.n * #request.prompt.ids }
@@ -649,11 +649,7 @@ end
 function policy.stream(self, p, o, on_sample, begun)
   sched.need "weights:sample"
   local request = make_request(self, p, o, begun)
-  local meter = request.run.meter
-  meter:reserve(request.n, "weights:sample")
-  local ok, g, cost = pcall(draw_request, self, p, request, on_sample)
-  meter:release(request.n)
-  if not ok then error(g, 0) end
+  local g, cost = request.run.meter:holding("charged", request.n, "weights:sample", draw_request, self, p, request, on_sample)
   request.run:charge(cost)
   return g
 end

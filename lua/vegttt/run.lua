@@ -459,7 +459,7 @@ function Run:spend_on(spec, most, op, f)
   local price = prices.of(spec, self.limits, op)
   if not price then return f(function() end) end
   local usd = prices.cost(price, most, op)
-  self.meter:hold_usd(usd, op)
+  self.meter:hold("usd", usd, op)
   local ok, value = pcall(f, function(tokens)
     local paid = prices.cost(price, tokens, op)
     tokens.usd, tokens.model, tokens.attempt = paid, spec:match "^[^?]*", self.attempt
@@ -468,7 +468,7 @@ function Run:spend_on(spec, most, op, f)
     assert(file:close())
     self.meter:spend { usd = paid }
   end)
-  self.meter:let_go(usd)
+  self.meter:release("usd", usd)
   if not ok then error(value, 0) end
   return value
 end

@@ -230,6 +230,7 @@ statistic?    text     how speedup was made from the trials
 trials?       list     microseconds of the candidate's calls
 ref_trials?   list     of the baseline's
 ref_first?    list     whether the baseline went first
+ref_stored?   list     trials of a baseline that is timed now and then: numbers of those that are kept times, scaled
 trial_sets?   list     number of the input set of each
 disturbed?    list     numbers of trials that were disturbed
 ref_stored?   list     numbers of trials whose ref_trials are times kept from before, scaled by the last run before

@@ -312,14 +312,26 @@ end
 -- How a share is taken: of all samples, without copies, of each code once.
 local ways = { { "", {} }, { "_no_copies", { copies = false } }, { "_per_code", { per = "code" } } }
 
+-- What of fast_1 is no finding: samples of the shown body, whose ratio is a coin; those within timing's noise above 1; those that
+-- are flagged as faster than the machine can be.
+local doubts = {
+  copies = function(v) return v.is_copy end,
+  near_1 = function(v) return v.speedup_measured <= 1.05 end,
+  flagged = function(v) return v.status == "flagged" end,
+}
+
 ---The shares of samples by their full names, each also without copies and per distinct code: sample_correct, sample_fast_1,
----sample_fast_1_sure, and those with _no_copies and _per_code.
+---sample_fast_1_sure, and those with _no_copies and _per_code; and the parts of sample_fast_1 that are _copies, _near_1 (at most
+---1.05) and _flagged.
 function stats.shares(of)
   local out = {}
   for _, way in ipairs(ways) do
     out["sample_correct" .. way[1]] = stats.rate(of, "correct", way[2])
     out["sample_fast_1" .. way[1]] = stats.fast(of, 1, way[2])
     out["sample_fast_1_sure" .. way[1]] = stats.fast_sure(of, 1, way[2])
+  end
+  for name, is_doubtful in pairs(doubts) do
+    out["sample_fast_1_" .. name] = share("vt.stats.shares", of, function(v) return is_fast(v, 1) and is_doubtful(v) end)
   end
   return out
 end

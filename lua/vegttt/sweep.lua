@@ -68,10 +68,10 @@ local function with_parents(parent)
 end
 
 -- A cell may use what is left of its parent's budget: with one, cells run one after another.
-local function limits_in(parent, rest, rest_usd)
+local function limits_in(parent, rest)
   local limits = {}
   for k, v in pairs(parent.limits) do limits[k] = v end
-  limits.max_rollouts, limits.max_spend = rest, rest_usd
+  limits.max_rollouts, limits.max_drawn, limits.max_spend = rest.charged, rest.drawn, rest.usd
   return limits
 end
 
@@ -83,12 +83,12 @@ end
 
 -- { params, dir, result } of a cell that ran, { params, error, cause } of one that did not.
 local function run_cell(parent, made_by, c)
-  local values, rest, rest_usd = c.values, parent.meter:reserve_rest "run:sweep", parent.meter:hold_rest "run:sweep"
+  local values, meter, rest = c.values, parent.meter, {}
+  for _, kind in ipairs { "charged", "drawn", "usd" } do rest[kind] = meter:hold_rest(kind, "run:sweep") end
   local ok, report = pcall(cell.run, parent, { experiment = made_by, given = c.given, name = cell_name(c),
-    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, rest, rest_usd),
+    root = parent.options.root, replicate = parent.replicate, fresh = parent.options.fresh, limits = limits_in(parent, rest),
     parents = with_parents(parent), argv = parent.options.argv })
-  if rest then parent.meter:release(rest) end
-  if rest_usd then parent.meter:let_go(rest_usd) end
+  for kind, n in pairs(rest) do meter:release(kind, n) end
   if ok and report.charged then
     if report.dir then report.spent.usd = run.paid(report.dir) end -- in all its attempts, of which the parent saw this one
     parent:charge(report.charged)

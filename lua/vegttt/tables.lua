@@ -88,8 +88,41 @@ local meanings = {
   { "best", "sample_fast_1", "best", "* is the step that was chosen: a maximum over the data that it is scored on, so too high on average" },
   { "first", "tried", "first", "the speedup by which the kernel was found; speedup is that of its second verdict" },
   { "tried", "first", "tried", "kernels that were judged again until one held" },
-  { "pass", "best_of_k", "pass", "probability that one of k samples is fast_1" },
+  { "pass", "pass", "pass", "probability that one of k samples is fast_1 (pass_sure: fast_1_sure)" },
   { "best_of_k", "pass", "best_of_k", "expected speedup of the fastest of k samples" },
+  { "solved", "rollouts", "solved", "share of tasks with a kernel that is faster for sure, among all rollouts so far; speedup: geometric mean of the tasks' best, 1 where there is none" },
+  { "task_success", "rollouts", "task_success", "share of tasks with a kernel that is faster (_sure: for sure) among all rollouts" },
+  { "last_fast_1_sure", "task_success", "speedup", "geometric mean of the tasks' best kernels for sure, 1 where there is none" },
+  { "wins", "losses", "wins losses", "tasks on which the first of the two is ahead, and behind; ties: on which it is neither" },
+  { "p", "wins", "p", "exact sign test of wins and losses; p_min: the smallest that so many tasks could give" },
+  { "wilcoxon_p", "wins", "wilcoxon_p", "p of the signed ranks of the log speedups, ties left out" },
+  { "h", "wins", "h", "Cohen's h of the two shares" },
+  { "before_check", "each_once", "no_copies", "fast_1_sure where the rule picks among samples that are no copies (no_near_copies: nor timed like one; each_once: of each code one; before_check: checked or not)" },
+  { "checks", "measures", "checks", "samples that the rule had checked, and (measures) timed; empty: groups with nothing to pick but copies" },
+  { "tokens_online", "stopped", "tokens_online", "what DeepConf's online stop would have written; stopped: answers that it would not have let end" },
+  { "kl_start", "kl_start", "kl_start", "nats per token between the weights that drew the samples and the start" },
+  { "advantage", "kl_start", "advantage", "mean size of the teacher's advantages" },
+  { "nll", "nll", "nll", "mean over answers of -ln p of the whole answer" },
+  { "rho", "mean_nll", "rho", "Spearman of NLL and speedup, its interval and p over tasks; negative: what surprises is slower" },
+  { "rho", "half", "rho", "Spearman of log-probability and speedup, its interval and p over tasks; negative: what is likely is slower" },
+  { "within", "tasks", "within", "mean of the tasks' own rho, over so many of them as have one" },
+  { "p_samples", "rho", "p_samples", "the papers' p of rho: every sample a case of its own" },
+  { "slow_quarter", "likely_quarter", "slow_quarter", "rho in the slowest quarter of the samples; likely_quarter: in the likeliest" },
+  { "half", "codes", "half", "measured: the codes that were learnt from; held: those that were only scored" },
+  { "tau", "p_min", "tau", "Kendall's rank agreement of the two protocols' speedups, and its p" },
+  { "same_best", "sure_both", "same_best", "both protocols have the same fastest code; sure_…: codes that are faster for sure by the fast one, the full one, both" },
+  { "refined", "sampled", "refined", "geometric mean of the tasks' best for sure, 1 where there is none, going on from own answers; sampled: from fresh draws" },
+  { "sd_logprob", "sd_all", "sd_logprob", "standard deviation of the correct samples' log-probability; sd_all: of all samples'" },
+  { "winner", "sd_all", "surprisal", "speedup of the least likely correct sample; confidence: of the likeliest; winner: which of the two is faster" },
+  { "top_code", "codes", "top_code", "share of the correct samples that are the most frequent code" },
+  { "from_archive", "archive", "from_archive", "groups that went on from a kernel of the archive; archive: how many it holds" },
+  { "chosen_at", "factor", "chosen_at", "speedup at the task's own size, where the kernel was chosen" },
+  { "met", "sure_start", "met", "the adapted weights were trained on this task, or on its family" },
+  { "gain_last", "kl_last", "gain_last", "share of the last step less that of the first; pattern: where the best step lies" },
+  { "peak_step", "gain", "peak_step", "median of the best steps; gain: share of the best step less that of the first" },
+  { "solved_at_first", "tasks", "solved_at_first", "tasks by the share of their first samples that is fast_1_sure" },
+  { "learnt", "batch", "learnt", "how many batches were learnt when this one was drawn" },
+  { "evaluated", "surprising", "evaluated", "different codes evaluated per task; the columns: geometric mean of the best of them for sure" },
 }
 
 ---What those columns mean that need it, a line each; "" where none does. columns_of: the names of each table's.
@@ -101,7 +134,7 @@ function tables.legend(columns_of)
       for _, name in ipairs(columns) do has[name] = true end
       if has[m[1]] and has[m[2]] and not is_said[m] then
         is_said[m] = true
-        lines[#lines + 1] = ("  %-12s %s"):format(m[3], m[4])
+        lines[#lines + 1] = ("  %-15s %s"):format(m[3], m[4])
       end
     end
   end
@@ -121,7 +154,7 @@ end
 ---All of them, as a page.
 function tables.page()
   local lines = { "Columns whose name does not say what they hold:", "" }
-  for _, m in ipairs(meanings) do lines[#lines + 1] = ("  %-12s %s"):format(m[3], m[4]) end
+  for _, m in ipairs(meanings) do lines[#lines + 1] = ("  %-15s %s"):format(m[3], m[4]) end
   return table.concat(lines, "\n") .. "\n"
 end
 

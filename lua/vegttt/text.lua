@@ -7,6 +7,7 @@ local exact = 2 ^ 53
 
 function text.number(v, digits)
   if v ~= v then return "nan" end
+  if v == 0 then return "0" end -- also what rounding left below it
   if math.type(v) == "integer" then return ("%d"):format(v) end
   if v == math.floor(v) and math.abs(v) < exact then return ("%.0f"):format(v) end
   return ("%." .. digits .. "g"):format(v)

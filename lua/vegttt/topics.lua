@@ -55,6 +55,14 @@ On a machine with an NVIDIA GPU a `.cu` file is judged there (`--tier cuda`): de
 comment lines that say what is launched, `// launch NAME grid(ceil_div(n, 256)) block(256) args(x,
 y, n)` and `// scratch NAME bytes(4 * n)`. NVRTC compiles it in a jail; inputs, truth and
 comparison stay on the GPU. The evaluator uses every GPU, or those of `VEGTTT_EVAL_DEVICES`.
+`vegttt baseline` measures what PyTorch eager takes there, and verdicts then say what a kernel gains
+over it, too; an H200's table comes along.
+
+KernelBench's own problem files are tasks as well, wherever a Python has torch (`VEGTTT_PYTHON`, else
+`python3`; on a GPU if it sees one): `--tasks level1/19_ReLU.py` in an experiment, or `vegttt eval
+--kernelbench DIR --task 19 FILE.py`. An answer is the body of `forward` or a file with `ModelNew`. It
+runs in a walled-in process of its own; the clock, the inputs until it starts, and the comparison with
+the model in double precision are elsewhere.
 ]==] },
 
   { "models", "models: local, served, trained remotely, on GPUs", [==[
@@ -85,7 +93,10 @@ stopped, and compares sizes and SHA-256; `--model hf:…` is it from then on, wi
 protobuf or the older JSON, whichever it reads. The weights stay there under names that live for
 two weeks; every update is saved with its optimiser as it is made, so a run that was killed goes
 on from the last one that the service acknowledged, and sessions are ended when the run is,
-because what stays open is billed.
+because what stays open is billed. `--prices FILE` counts what that costs in dollars for a million
+tokens, `{"tinker:MODEL": {"prefill": 0.18, "cached": 0.04, "sampled": 0.44, "trained": 0.52}}`,
+context suffix and all, into `spending.jsonl` of the run; `--max-spend USD` stops before a request
+that could pass the limit, over all attempts, and refuses a served model that has no price.
 
 On a machine with an NVIDIA GPU `VEGTTT_BACKEND=cuda` runs the model there, and
 `VEGTTT_DEVICES=0,1` one model on several GPUs: samples are split by prompt, a training batch into

@@ -325,7 +325,7 @@ local function entry_text(fn, task, values, derived)
     local place = ("(void *)&%s"):format(g.name)
     before[#before + 1] = ("    __builtin_memcpy(%s, %s, sizeof %s);\n"):format(place, array_at[g.name], g.name)
     for _, a in ipairs(task.arrays) do
-      if a.name == g.name and a.role == "state" then
+      if a.name == g.name and a.role ~= "in" then
         after[#after + 1] = ("    __builtin_memcpy(%s, %s, sizeof %s);\n"):format(array_at[g.name], place, g.name)
       end
     end

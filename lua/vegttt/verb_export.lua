@@ -93,13 +93,14 @@ local function run(f, rest)
   local n_written, task_of = 0, run_files.tasks_of(dir)
   for _, t in ipairs(candidates) do
     local task = task_of(t.task)
-    local k = kernels.confirmed(t, task)
+    local k, misfit = kernels.confirmed(t, task)
     if k then
       core.mkdir(out)
       write(dir, task, k, out)
       n_written = n_written + 1
     else
-      verb.say("%-40s none of its kernels held when judged again", task.name)
+      verb.say("%-40s none of its kernels held when judged again%s", task.name,
+        misfit and ("; the fastest cannot stand in its file: %s"):format(misfit) or "")
     end
   end
   if n_written == 0 then

@@ -88,29 +88,10 @@ end
 
 -- ── the result ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
--- Takes from the run's kernels those that may not stand in the file; the first sentence about one.
-local function leave_out_misfits(t, task, fn)
-  local fitting, why = {}, nil
-  for _, k in ipairs(t.ranked) do
-    if #fitting == best.max_tries then break end
-    local fit, problem = written_file.fit(task, fn, k.code)
-    if fit then
-      k.code_in_file, k.kept = fit.code, fit.kept
-      fitting[#fitting + 1] = k
-    end
-    why = why or problem
-  end
-  t.ranked = fitting
-  return why
-end
-
--- The task's kernels in the run; the one that fits and holds when judged again, or nil and why the best does not fit.
+-- The task's kernels in the run; the one that fits and holds when judged again, or nil and why the fastest does not fit.
 local function best_of(task, fn, dir)
   for _, t in ipairs(kernels.of(dir)) do
-    if t.task == task.id then
-      local why = leave_out_misfits(t, task, fn)
-      return t, kernels.confirmed(t, task), why
-    end
+    if t.task == task.id then return t, kernels.confirmed(t, task, fn.cflags) end
   end
   return { n_samples = 0, n_correct = 0 }
 end

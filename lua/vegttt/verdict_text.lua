@@ -2,6 +2,7 @@
 --
 -- A verdict for people: what happened, where in their code, how fast, and under which protection it was judged. The
 -- record it renders is the one `--json` prints and evals.jsonl keeps.
+local baselines = require "vegttt.baselines"
 local core = require "vegttt.core"
 
 local verdict_text = {}
@@ -96,7 +97,7 @@ local function add_failure(out, record, task, code, file)
   end
 end
 
-local function add_speed(out, record)
+local function add_speed(out, record, task)
   if record.is_copy then
     out[#out + 1] = ("  speedup    1 by definition: it is the baseline again (measured %.2fx)"):format(
       record.speedup_measured)
@@ -114,6 +115,12 @@ local function add_speed(out, record)
   if record.speedup_tuned > 0 then
     out[#out + 1] = ("  tuned      %.2fx of the task's tuned reference"):format(record.speedup_tuned)
   end
+  local eager = baselines.of(task, record)
+  if eager then
+    local gain = eager.us / record.ref_us
+    out[#out + 1] = ("  eager      %.2fx over PyTorch's (%.2f to %.2f): %.2f us, torch %s, stored"):format(
+      record.speedup_measured * gain, record.speedup_lo * gain, record.speedup_hi * gain, eager.us, eager.torch)
+  end
   if record.roofline > 0 then out[#out + 1] = ("  roofline   %.2g %% of what this machine's memory allows"):format(100 * record.roofline) end
 end
 
@@ -122,7 +129,7 @@ function verdict_text.render(record, task, code, file)
   local out = { ("%s: %s on task %d %s: %s"):format(file, record.status, task.id, task.name, meaning_of(record)
     or record.status) }
   if record.correct then
-    if record.trials then add_speed(out, record) else out[#out + 1] = "  not timed" end
+    if record.trials then add_speed(out, record, task) else out[#out + 1] = "  not timed" end
     out[#out + 1] = ("  checks     %d calls in %d processes, largest error %.2g of the bound: tested equal within the stated bound")
       :format(record.n_compared or record.n_checks or 0, record.n_check_processes or 0, record.worst)
     if record.missed then

@@ -112,24 +112,28 @@ local function look(folder, name, text, cflags, from)
   local ok, said = folder:compile(file, text, options)
   if not ok then return nil, c_compiler.first_error(said) end
   local table_text = folder:run(("readelf -sW %s.o"):format(name))
-  local seen = { symbols = symbols_of(table_text), variables = {}, behind = text_behind(folder, file, text, cflags) }
+  local seen = { symbols = symbols_of(table_text), variables = {}, hidden = {}, behind = text_behind(folder, file, text, cflags) }
   for n in table_text:gmatch "OBJECT%s+%u+%s+%u+%s+%w+%s+(%S+)" do seen.variables[n] = true end
   local observed = c_function.observing_options(cflags)
   table.move({ "-o", name .. ".o" }, 1, 2, #observed + 1, observed)
   folder:compile(file, c_function.kept(text, from), observed)
-  seen.reached = dwarf.reached((folder:run(("readelf -rSsW %s.o"):format(name))), ".text." .. from).data
+  local sections = folder:run(("readelf -rSsW %s.o"):format(name))
+  for n in sections:gmatch "FUNC%s+LOCAL%s+%u+%s+%d+%s+(%S+)" do seen.hidden[n] = true end
+  seen.reached = dwarf.reached(sections, ".text." .. from).data
   return seen
 end
 
 -- ── the comparison ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 -- Names of helpers that others would see; nil where others would see anything else differently.
-local function compare_symbols(old, new)
+local function compare_symbols(old, new, hidden)
   local exposed = {}
   for _, s in ipairs(errors.keys(old)) do
     local o, n = old[s], new[s]
     if o.defined and not (n and n.defined) then
       return nil, ("the file would no longer define `%s` for others"):format(s)
+    elseif not o.defined and hidden[s] then
+      return nil, ("the file would have a `%s` of its own, where it takes that of others"):format(s)
     elseif o.defined and n.shape ~= o.shape then
       return nil, ("the file would define `%s` otherwise (%s, it was %s)"):format(s, n.shape:gsub("%s+$", ""),
         (o.shape:gsub("%s+$", "")))
@@ -196,12 +200,12 @@ local function compare(folder, task, fn, code, cflags)
   local new, why = look(folder, "new", unit_text(task, code), cflags, fn.name)
   if not new then return nil, why end
   local exposed
-  exposed, why = compare_symbols(old.symbols, new.symbols)
+  exposed, why = compare_symbols(old.symbols, new.symbols, new.hidden)
   if exposed and #exposed > 0 then
     code = made_static(code, exposed, fn.name)
     new, why = look(folder, "new", unit_text(task, code), cflags, fn.name)
     if not new then return nil, why end
-    exposed, why = compare_symbols(old.symbols, new.symbols)
+    exposed, why = compare_symbols(old.symbols, new.symbols, new.hidden)
   end
   if not exposed then return nil, why end
   if #exposed > 0 then return nil, ("the file would define `%s` for others, too"):format(exposed[1]) end

@@ -7,7 +7,8 @@
  *     policy_remote [REQUESTS]        default: 100,000
  *
  * The server is a replayer in a process of its own (one thread, epoll): whatever is asked, the answer is the same
- * sample of 16 tokens, LATENCY_MS later. Both clients are measured in turns; the figures are medians of N_ROUNDS.
+ * sample of 16 tokens, LATENCY_MS later. Both clients are measured in turns; the figures are medians of N_ROUNDS and,
+ * for a machine that has other things to do, the best.
  */
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -31,7 +32,7 @@
 #include <unistd.h>
 #include <vegttt/policy.h>
 
-enum { N_AT_ONCE = 1024, LATENCY_MS = 200, N_ROUNDS = 7, MAX_FDS = 8192, MAX_IN = 8192, N_TOKENS = 16 };
+enum { N_AT_ONCE = 1024, LATENCY_MS = 200, N_ROUNDS = 15, MAX_FDS = 8192, MAX_IN = 8192, N_TOKENS = 16 };
 
 /* --- the replayer --- */
 
@@ -295,6 +296,7 @@ int main(int argc, char **argv)
 
     printf("%d samples at once, %d ms each: %.3f s; bare curl_multi %.3f s; ratio %.2f\n", N_AT_ONCE, LATENCY_MS, our_s,
            bare_s, our_s / bare_s);
+    printf("the best: %.3f s; bare %.3f s; ratio %.2f\n", ours[0], bare[0], ours[0] / bare[0]);
     printf("processor's time of a request: %.3f ms; bare %.3f ms\n", cpu / (N_ROUNDS * N_AT_ONCE) * 1e3,
            bare_cpu / (N_ROUNDS * N_AT_ONCE) * 1e3);
     const long before_kb = resident_kb();

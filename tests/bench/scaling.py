@@ -4,9 +4,9 @@
 
 Each count of threads runs on as many processors of this machine (the first ones that may be used: sched_setaffinity),
 and measures in the same process what the hardware itself can do there: independent products of the kernels' own kind
-in cache (no thread waits for another), and bytes a second of a read of memory. A row's *share* is its own growth from
-one thread over the growth of what bounds it: products for prefill, score and lora; for decode32, whose bars are of
-both, products too, with memory's growth printed beside. Bars: 0.7, decode32 0.55. Rivals run at the same counts, where
+in cache (no thread waits for another), and bytes a second of a read of memory. A row's *share* is its own growth
+from one thread over the growth of those products; memory's growth is printed beside, and how much of its bound (`vegttt
+bench`) a row reached. Bars: 0.7, decode32 0.55. Rivals run at the same counts, where
 they can be had (rival_llama.py, rival_torch.py: packages of --python): "x N" is our speed over theirs.
 """
 import argparse

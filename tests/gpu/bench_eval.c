@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * bench_eval.c: what a verdict of the cuda tier costs: bench_eval TASKS.jsonl KERNELS EAGER.jsonl [full] [search] (none
- * = both). KERNELS: a folder of kernels written for speed, NNN_name.cu; EAGER.jsonl: what eager.py said on this card.
+ * = both). KERNELS: a folder of kernels written for speed, NNN_name.cu; EAGER.jsonl: what `vegttt baseline
+ * --out EAGER.jsonl` wrote on this card.
  *
  *   full     seconds per candidate (protocol fast: compile, check, time) at the benchmark's own sizes, for every kernel
  *            of the folder; the task is ready, as it is from the second candidate on; what making it ready took is
@@ -15,7 +16,7 @@
 static const int evaluation[] = {4, 5, 12, 14, 15, 18, 28, 29, 30, 32, 36, 55, 65, 70, 76, 82, 87, 89, 95, 98};
 enum { N_EVALUATION = sizeof evaluation / sizeof evaluation[0], REPEATS = 3, VARIANTS = 6, WARM = 8, MOST_TASKS = 32 };
 
-/* What eager takes (eager.py), of the lines of this machine's card; 0 = not known. */
+/* What eager takes, of the lines of this machine's card; 0 = not known. */
 static double eager_us(const char *path, const char *machine, int task, const char *scale)
 {
     char line[1024], name[128];

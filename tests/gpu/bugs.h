@@ -99,12 +99,21 @@ static inline void bug_loops(struct bug_list *l)
         bug_put(l, "stride", p, p + 2, " += 2");
 }
 
+/* Does a name stand in the brackets that end here? Else they hold a size, or a constant. */
+static inline bool is_subscript(const char *p)
+{
+    while (p[-1] != '[' && p[-1] != '\n')
+        if (isalpha((unsigned char)*--p))
+            return true;
+    return false;
+}
+
 /* Subscripts that are read: not the ones in front of an assignment. */
 static inline void bug_subscripts(struct bug_list *l)
 {
     l->n_places = 0;
     for (const char *p = l->text; (p = strchr(p, ']')) != NULL; p++)
-        if (is_statement(l, p) && strncmp(p, "] = ", 4) != 0 && strncmp(p, "] +=", 4) != 0)
+        if (is_statement(l, p) && is_subscript(p) && strncmp(p, "] = ", 4) != 0 && strncmp(p, "] +=", 4) != 0)
             bug_put(l, "neighbour", p, p, " + 1");
     l->n_places = 0;
     for (const char *p = l->text; (p = strstr(p, " * ")) != NULL; p++) {

@@ -9,6 +9,7 @@ local core = require "vegttt.core"
 local Corpus = require "corpus"
 local Excluded = require "corpus.excluded"
 local Style = require "corpus.style"
+local Rng = require "corpus.rng"
 
 local SEEDS = { 42, 43, 44 }
 
@@ -42,7 +43,7 @@ describe("corpus", function()
   it("is a pure function of its seed", function()
     local function digest(seed)
       local text = {}
-      for _, x in ipairs(Corpus.build { seed = seed, per_weight = 1 }) do
+      for _, x in ipairs(Corpus.build { seed = seed, per_weight = 0.3 }) do
         text[#text + 1] = x.signature
         for _, v in ipairs(x.variants) do text[#text + 1] = v.body end
       end
@@ -60,6 +61,64 @@ describe("corpus", function()
         expect.equal(#a.parts.arrays, #b.parts.arrays, d.id)
       end
     end
+  end)
+
+  -- A form without what forms.lua draws: unrolling, lanes, the size of a block.
+  local function undrawn(text)
+    text = text:gsub("#pragma GCC unroll %d+\n", ""):gsub(" simdlen%(%d+%)", "")
+    if text:find("%+= %d%d+%) {\n") or text:find("%+= %d%d+%)\n") then
+      local size = text:match("%+= (%d%d+)%)")
+      text = text:gsub("%f[%w_]" .. size .. "%f[^%w_]", "64")
+    end
+    return text
+  end
+  -- A pragma asks for braces, and `max` may be a local's name.
+  local function tokens(text) return (Style.fingerprint(text):gsub("[{}] ?", ""):gsub(" +$", ""):gsub("%f[%w]max%f[%W]", "@")) end
+  local function n_words(text)
+    local n = 0
+    for _ in pairs(Style.identifiers((text:gsub("#pragma[^\n]*", "")))) do n = n + 1 end
+    return n
+  end
+
+  it("draws forms that differ from the variant in pragmas, block size and names alone", function()
+    local n_forms, n_texts = 0, 0
+    for at, d in ipairs(Corpus.definitions()) do
+      if at % 5 == 0 then
+        local x = Corpus.instance(d, 1, 1)
+        for i = 2, #x.variants do
+          local seen, v = {}, x.variants[i]
+          for k = 1, 6 do
+            local form = v.form(Rng.new(k, v.key))
+            expect.equal(form, v.form(Rng.new(k, v.key)), v.key)
+            expect.equal(tokens(undrawn(form)), tokens(v.body), v.key .. "\n" .. form)
+            expect.equal(n_words(form), n_words(v.body), v.key .. ": two things of one name\n" .. form)
+            for line, next_line in form:gmatch "(#pragma[^\n]*)\n%s*([^\n]*)" do
+              expect.equal(next_line:find("^for ") ~= nil, true, v.key .. ": " .. line .. " before " .. next_line)
+            end
+            if not seen[form] then seen[form], n_texts = true, n_texts + 1 end
+            n_forms = n_forms + 1
+          end
+        end
+      end
+    end
+    expect.equal(n_texts / n_forms > 0.5, true, ("%d texts of %d forms"):format(n_texts, n_forms))
+  end)
+
+  it("draws no size below the least that fits an operation, and groups that divide", function()
+    local n_ranges, n_conditions = 0, 0
+    for _, x in ipairs(Corpus.build { seed = 1, per_weight = 1 }) do
+      for name, least in pairs(x.odd_sizes) do
+        local range, cpu = x.document.range[name], x.document.sizes.cpu[name]
+        expect.equal(range[1] == math.min(least, cpu) and range[2] >= cpu, true, x.op .. " " .. name)
+        n_ranges = n_ranges + 1
+      end
+      for _, condition in ipairs(x.document.where or {}) do
+        local name, by = condition:match "^([%w_]+) %% (%d+) == 0$"
+        expect.equal(x.document.sizes.cpu[name] % tonumber(by), 0, x.op .. " " .. condition)
+        n_conditions = n_conditions + 1
+      end
+    end
+    expect.equal(n_ranges > 0 and n_conditions > 0, true)
   end)
 
   it("has arrays of positive length at an instance's own sizes and at its odd ones", function()
@@ -119,7 +178,7 @@ describe("exclusion", function()
       end
     end
     expect.equal(next(seen) ~= nil, true)
-    for _, x in ipairs(Corpus.build { seed = 1, per_weight = 3 }) do
+    for _, x in ipairs(Corpus.build { seed = 1, per_weight = os.getenv "VEGTTT_FULL" and 3 or 1 }) do
       expect.equal(seen[Style.fingerprint(x.variants[1].body)], nil, x.op .. " " .. x.number)
     end
   end)

@@ -336,6 +336,19 @@ describe("boa's controls", function()
       local none = run("boa", with(files, { redraw = false }), root)
       expect.equal(none.meter.charged.rollouts, 2 * 6 * 3)
       expect.equal(none.value.step, r.value.step)
+      -- Each checkpoint's pass@1 is its share, and one of its six is fast_1 where the task is solved.
+      local shares, solved = {}, {}
+      for _, row in ipairs(rows(r, "trajectory")) do shares[row.step] = row.sample_fast_1 end
+      reader(root, function(vt)
+        for _, drawn in ipairs(vt.group_by(vt.filter(vt.rollouts(r.run.dir), function(g) return g.draw ~= "fresh" end), "place")) do
+          solved[drawn.key] = vt.stats.task_success(drawn, 1).value
+        end
+      end)
+      for _, row in ipairs(rows(r, "pass")) do
+        if row.k == 1 then expect.near(row.pass, shares[row.step], 1e-9) end
+        if row.k == 6 then expect.near(row.pass, solved[row.step], 1e-9) end
+      end
+      expect.equal(#rows(r, "pass"), 3 * 4) -- three checkpoints, k = 1, 2, 4 and 6
       reader(root, function(vt)
         local chosen, fresh = {}, {}
         for _, g in ipairs(vt.rollouts(r.run.dir)) do

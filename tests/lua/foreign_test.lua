@@ -67,6 +67,7 @@ describe("an imported_line", function()
       { '"temperature":-0.5', "temperature is -0.5; it must be at least 0" }, { '"logprob":0.5', "a log-probability is at most 0" },
       { '"logprobs":[-1,0.5]', "logprobs: number 2 is 0.5" }, { '"tokens":[1,2.5]', "tokens: number 2 is 2.5, no token's id" },
       { '"tokens":[1,2],"n_tokens":3', "n_tokens is 3 and tokens has 2 numbers" },
+      { '"tokens":[1,2],"n_tokens":1', "n_tokens is 1 and tokens has 2 numbers" },
       { '"tokens":[1,2],"logprobs":[-1]', "tokens has 2 numbers and logprobs 1" },
       { '"logprobs":[-1,-2],"logprob":-4', "logprob is -4 and the sum of logprobs -3" },
       { '"speedup_lo":3,"speedup_hi":2', "speedup_lo is 3, above speedup_hi, 2" },

@@ -28,6 +28,8 @@ void weigh(const float *x, float *y, int n)
         y[i] = halved(x[i]) + 1.0f;
 }
 float scale_of_all(void) { n_calls++; return SCALE * (float)(n_calls + shown); }
+int tool(int);
+int used(int v) { return tool(v); }
 ]]
 local flags = { shape = { "x=n", "y=n" }, size = { "n=64" } }
 local loop = "void weigh(const float *x, float *y, int n)\n{\n    for (int i = 0; i < n; i++)\n        y[i] = x[i] * 0.5f + 1.0f;\n}\n"
@@ -69,6 +71,8 @@ describe("a fitting kernel in the user's file", function()
     { "int table[4];\n" .. loop, "the variable `table` for others" },
     { "int shared;\nstatic int *const at = &shared;\n" .. loop:gsub("1.0f;", "1.0f + (float)(*at - shared);"),
       "the variable `shared` for others" },
+    { "#pragma GCC optimize(\"no-builtin\")\nstatic int tool(int v) { return v; }\n" .. loop:gsub("1.0f;", "(float)tool(1);"),
+      "a `tool` of its own" },
     { "extern int other_file(void);\n" .. loop:gsub("1.0f;", "(float)other_file();"), "need `other_file`" },
     { "#pragma pack(1)\n" .. loop, "`#pragma pack`" },
     { "#pragma GCC visibility push(hidden)\n" .. loop, "`#pragma GCC visibility`" },

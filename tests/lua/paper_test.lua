@@ -120,10 +120,26 @@ describe("paper", function()
       expect.equal(choices["start|sample_fast_1"].reproduced, 0.25)
       expect.equal(choices["last|sample_fast_1"].reproduced, 0.375)
       expect.equal(choices["each task's best|sample_fast_1"].reproduced, 0.375)
+      expect.equal(choices["early stop|sample_fast_1"].reproduced, 0.375) -- seed 42 goes from 1/4 to 1/2, seed 43 stays at 1/4
       local speed = item(r, "A_5")
       expect.equal(speed["42|speedup"].reproduced, (3 + 2 + 0.5 + 0.5) / 4, "correct samples of step 1")
       expect.equal(item(r, "A_6_B_8")["1|speedup"].reproduced, 2)
       expect.equal(item(r, "Figure_T_3")["Best-of-N|sample_fast_1"].reproduced, 0.5)
+    end)
+  end)
+
+  it("gives an equivalent K only where step 0 agrees with Best-of-N", function()
+    support.in_folder(function(root)
+      recorded(root)
+      local k = item(paper(root), "equivalent_K")
+      expect.near(k["BoA|equivalent K"].reproduced, math.sqrt(2), 1e-9) -- 3/8 lies halfway between the shares of one sample, 1/4, and of two, 1/2
+      core.remove(root .. "/runs/best_of_n")
+      local all = {}
+      for i = 1, 12 do all[i] = { i % 2 == 0 and 19 or 20, 0, 2 } end
+      make(root, "best_of_n", { params = { seed = 42, k = 6, tasks = core.array {} }, result = {}, samples = all })
+      k = item(paper(root), "equivalent_K")
+      -- Start: 2 of 4 and 0 of 4, Best-of-N 6 of 6 twice: the difference of 1.5 is 3.6 standard deviations.
+      expect.equal(k["BoA|equivalent K"].reproduced, "none: step 0 has 0.25; Best-of-N 1")
     end)
   end)
 

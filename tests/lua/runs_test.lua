@@ -291,7 +291,24 @@ describe("boa", function()
       expect.contains(tostring(r.value), "leaves 3 (4 charged), and 4 more are asked for")
       expect.equal(r.counts.n_samples, 4)
       expect.equal(r.run.meter.charged.rollouts, 4)
-      expect.equal(r.run.meter.reserved, 0)
+      expect.same(r.run.meter.held, { charged = 0, drawn = 0, usd = 0 })
+    end)
+  end)
+
+  it("counts only what is drawn here, where the budget is of that", function()
+    in_folder(function(root, _, given)
+      local function drawn(k, max_drawn)
+        local p = given { k = k }
+        p.lr = nil
+        return support.execute(best_of_n, p, { root = root, limits = { max_drawn = max_drawn } })
+      end
+      expect.equal(drawn(4).meter.spent.rollouts, 8)
+      local r = drawn(6, 3) -- two tasks of two samples each are left, and four are no three
+      expect.equal(r.value.kind, "budget")
+      expect.contains(tostring(r.value), "the limit of 3 samples drawn here leaves 1 (2 drawn), and 2 more are asked for; raise --max-drawn")
+      r = drawn(6, 4)
+      expect.equal(r.status, "done")
+      expect.equal(r.meter.charged.rollouts, 12)
     end)
   end)
 

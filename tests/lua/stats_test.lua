@@ -42,6 +42,17 @@ describe("what counts", function()
     expect.equal(stats.task_success { { sample(1, wrong) } }.value, 0)
   end)
 
+  it("fast says how much of it are copies, within noise of 1, and flagged", function()
+    local g = { { sample(1, copy), sample(1, flagged), sample(1, { speedup_measured = 1.05 }), sample(1, { speedup_measured = 1.06 }), sample(1, wrong),
+      sample(1, slow), sample(1, { is_copy = true, speedup_measured = 0.9 }), sample(1, {}) } }
+    local shares = stats.shares(g)
+    expect.near(shares.sample_fast_1.value, 5 / 8)
+    expect.near(shares.sample_fast_1_copies.value, 1 / 8) -- not the copy that was timed below 1
+    expect.near(shares.sample_fast_1_near_1.value, 1 / 8)
+    expect.near(shares.sample_fast_1_flagged.value, 1 / 8)
+    expect.near(shares.sample_fast_1_sure.value, 3 / 8)
+  end)
+
   it("a rate is of a field or of a status", function()
     local g = { { sample(1, copy), sample(1, flagged), sample(1, {}), sample(1, {}) } }
     expect.near(stats.rate(g, "is_copy").value, 0.25)

@@ -37,10 +37,9 @@ search() {
 search_code() {
     pattern=$1
     shift
-    for f in "$@"; do
-        sed -e 's/"\([^"\\]\|\\.\)*"/""/g' -e 's,/\*.*\*/,,g' -e 's,/\*.*,,' -e 's,^[[:space:]]*\*.*,,' -e 's,//.*,,' "$f" |
-            grep -En "$pattern" | sed "s|^|$f:|"
-    done
+    [ $# -gt 0 ] || return 0
+    sed -E -s -n -e 's/"([^"\\]|\\.)*"/""/g' -e 's,/\*.*\*/,,g' -e 's,/\*.*,,' -e 's,^[[:space:]]*\*.*,,' -e 's,//.*,,' \
+        -e "/$(printf '%s' "$pattern" | sed 's,/,\\/,g')/{F;=;p}" "$@"
 }
 
 # shellcheck disable=SC2086

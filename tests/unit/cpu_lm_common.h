@@ -39,6 +39,12 @@ struct seq {
 static const struct vt_lm_ops *const only_cpu[] = {&vt_lm_cpu_ops, NULL};
 
 /* Behind the door. */
+/* Also what a rotation leaves out. */
+static inline bool is_full(void)
+{
+    return getenv("VEGTTT_FULL") != NULL;
+}
+
 static inline struct vt_cpu *cpu_of(const vt_lm *lm)
 {
     return lm->be;

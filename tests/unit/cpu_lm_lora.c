@@ -8,7 +8,8 @@
  * 1e-12 an element whose gradient is rounding noise moves by a full learning rate in either direction, so what is
  * compared is the log-probabilities: twice the distance that PEFT's fp32 shows from fp64 in the same file. It grows
  * with the steps' effect: at 1e-3 three steps move log-probabilities by up to 26, of which 5e-4 is single precision's
- * share. Under a sanitizer: gradients of the fresh adapter, with and without an unembedding, in either precision.
+ * share. The fresh adapter's steps at 1e-4 are those with an unembedding; VEGTTT_FULL=1 takes them without, too. Under
+ * a sanitizer: gradients of the fresh adapter, with and without an unembedding, in either precision.
  */
 #include "harness.h"
 
@@ -221,7 +222,8 @@ static void fresh_adapter_f32(void)
     if (bench_open(&b, VT_LM_F32, GOLDEN("lora/b0.json"), true, false)) {
         check_gradients(&b, put(&b), true, GOLDEN("lora/b0_grad0.safetensors"), "b0");
         if (!IS_SANITIZED) {
-            check_steps(&b, "lr_0.0001", "b0");
+            if (is_full())
+                check_steps(&b, "lr_0.0001", "b0");
             check_steps(&b, "lr_0.001", "b0");
         }
     }

@@ -18,8 +18,8 @@ report() { # NAME OUTPUT: empty output is a pass
 }
 
 if command -v clang-format >/dev/null 2>&1; then
-    bad=$(find engine include tests/unit tests/bench tests/fuzz \( -name '*.c' -o -name '*.h' \) -print |
-        while read -r file; do clang-format --dry-run -Werror "$file" >/dev/null 2>&1 || echo "  $file"; done)
+    bad=$(find engine include tests/unit tests/bench tests/fuzz \( -name '*.c' -o -name '*.h' \) -print0 |
+        xargs -0 clang-format --dry-run -Werror 2>&1 | grep -o '^[^: ][^:]*:[0-9]*: *' | sort -u)
     report "not laid out as .clang-format says (run: clang-format -i FILE)" "$bad"
 else
     echo "skip layout of C: there is no clang-format here"

@@ -16,8 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Inline CUDA is compiled by nvcc while it loads. */
-static const uint64_t load_timeout_ns = 180000000000u;
+/* Inline CUDA is compiled by nvcc while it loads, Triton at the first call. */
+static const uint64_t load_timeout_ns = 180000000000u, warm_timeout_ns = 30000000000u;
 
 void vt_torch_candidate_close(struct vt_candidate *c)
 {
@@ -56,10 +56,9 @@ vt_status vt_torch_build(struct vt_station *s, const struct vt_build_request *r,
 vt_status vt_torch_reference(struct vt_station *s, const vt_task *t, enum vt_reference which, struct vt_candidate **out,
                              struct vt_stage_result *result, vt_err *err)
 {
-    (void)t;
     *out = NULL;
     *result = (struct vt_stage_result){.passed = true};
-    return which == VT_BASELINE ? new_candidate(s->tier, "", true, true, out, err) : VT_OK;
+    return which == VT_BASELINE ? new_candidate(s->tier, vt_task_torch(t), true, true, out, err) : VT_OK;
 }
 
 /* ---- load ---- */
@@ -83,6 +82,7 @@ static vt_json *load_request(const struct vt_station *s, const struct vt_candida
     vt_json_put_str(q, "folder", folder);
     vt_json_put_str(q, "code", c->code);
     vt_json_put_bool(q, "is_whole", c->is_whole);
+    vt_json_put_str(q, "class", c->is_trusted ? "Model" : "ModelNew");
     vt_json_put_str(q, "problem", vt_task_torch(g->pool->task));
     vt_json_put_num(q, "key", (double)(g->pool->key >> 16));
     vt_json_put_bool(q, "needs_walls", !s->tier->allow_unsafe);
@@ -102,6 +102,22 @@ static vt_status read_load(struct vt_candidate *c, const vt_json *reply, struct 
     return syntax ? refuse(c, VT_COMPILE_ERROR, syntax, r) : error ? refuse(c, VT_LOAD_ERROR, error, r) : VT_OK;
 }
 
+/* A first call that is neither timed nor compared. An exception will come again, where it counts. */
+static vt_status warm(struct vt_station *s, struct vt_candidate *c, struct vt_stage_result *result)
+{
+    vt_json *q = vt_torch_request("warm"), *reply = NULL;
+    vt_status status = vt_torch_send(&s->worker[c->is_trusted], q, NULL);
+    if (status == VT_OK)
+        status = vt_torch_receive(&s->worker[c->is_trusted], warm_timeout_ns, &reply, NULL, NULL);
+    vt_json_free(q);
+    vt_json_free(reply);
+    if (status != VT_ETIMEOUT && status != VT_EINTERNAL)
+        return status;
+    vt_torch_end_worker(s, c->is_trusted);
+    return refuse(c, status == VT_ETIMEOUT ? VT_TIMED_OUT : VT_RUNTIME_ERROR,
+                  status == VT_ETIMEOUT ? "its first call did not return in 30 s" : "it ended its process", result);
+}
+
 vt_status vt_torch_load(struct vt_station *s, struct vt_candidate *c, struct vt_ground *g, bool is_fresh,
                         struct vt_stage_result *result, vt_err *err)
 {
@@ -111,18 +127,18 @@ vt_status vt_torch_load(struct vt_station *s, struct vt_candidate *c, struct vt_
     vt_status status = vt_torch_ask_judge(s, g, q, &reply, NULL, err);
     vt_json_free(q);
     vt_json_free(reply);
-    if (status != VT_OK || c->is_trusted || (!is_fresh && s->loaded == c->id && s->worker.pid > 0))
+    if (status != VT_OK || (!is_fresh && s->loaded[c->is_trusted] == c->id && s->worker[c->is_trusted].pid > 0))
         return status;
-    VT_TRY(vt_torch_new_worker(s, err));
+    VT_TRY(vt_torch_new_worker(s, c->is_trusted, err));
     s->n_workers++;
     snprintf(c->truth, sizeof c->truth, "%s", vt_json_str(vt_json_get(s->share, "truth"), ""));
     q = load_request(s, c, g);
-    status = vt_torch_send(&s->worker, q, NULL);
+    status = vt_torch_send(&s->worker[c->is_trusted], q, NULL);
     vt_json_free(q);
     if (status == VT_OK)
-        status = vt_torch_receive(&s->worker, load_timeout_ns, &reply, NULL, NULL);
+        status = vt_torch_receive(&s->worker[c->is_trusted], load_timeout_ns, &reply, NULL, NULL);
     if (status == VT_ETIMEOUT || status == VT_EINTERNAL) {
-        vt_torch_end_worker(s);
+        vt_torch_end_worker(s, c->is_trusted);
         return refuse(c, VT_LOAD_ERROR,
                       status == VT_ETIMEOUT ? "it did not load in three minutes"
                                             : "it ended its process while it loaded",
@@ -131,7 +147,9 @@ vt_status vt_torch_load(struct vt_station *s, struct vt_candidate *c, struct vt_
     if (status == VT_OK)
         status = read_load(c, reply, result, err);
     vt_json_free(reply);
-    s->loaded = status == VT_OK && result->passed ? c->id : 0;
+    if (status == VT_OK && result->passed)
+        status = warm(s, c, result);
+    s->loaded[c->is_trusted] = status == VT_OK && result->passed ? c->id : 0;
     return status;
 }
 
@@ -153,16 +171,16 @@ static vt_status reveal(struct vt_station *s, const struct vt_candidate *c, cons
     return status;
 }
 
-/* The candidate's own process. Its failures are its verdict. */
-static vt_status run_worker(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call,
-                            struct vt_check *out, vt_err *err)
+/* In a process of its own. A candidate's failures are its verdict. */
+static vt_status run(struct vt_station *s, struct vt_candidate *c, const struct vt_call *call, struct vt_check *out,
+                     vt_err *err)
 {
     vt_json *q = vt_torch_request("call"), *reply = NULL;
     uint64_t to = 0;
     const uint64_t from = vt_now_ns();
-    vt_status status = vt_torch_send(&s->worker, q, err);
+    vt_status status = vt_torch_send(&s->worker[c->is_trusted], q, err);
     if (status == VT_OK)
-        status = vt_torch_receive(&s->worker, call->deadline_ns, &reply, &to, err);
+        status = vt_torch_receive(&s->worker[c->is_trusted], call->deadline_ns, &reply, &to, err);
     vt_json_free(q);
     out->ns = to > from ? to - from : 1;
     const char *error = vt_json_str(vt_json_get(reply, "error"), NULL);
@@ -179,24 +197,10 @@ static vt_status run_worker(struct vt_station *s, struct vt_candidate *c, const 
                  : out->is_timeout ? "it did not return in time"
                                    : "it ended its process");
         if (!error)
-            vt_torch_end_worker(s);
+            vt_torch_end_worker(s, c->is_trusted);
     }
     vt_json_free(reply);
     return VT_OK;
-}
-
-static vt_status run_baseline(struct vt_station *s, const struct vt_candidate *c, const struct vt_call *call,
-                              struct vt_check *out, vt_err *err)
-{
-    vt_json *q = vt_torch_request("reference"), *reply = NULL;
-    uint64_t to = 0;
-    vt_json_put_int(q, "set", (int64_t)call->set);
-    const uint64_t from = vt_now_ns();
-    const vt_status status = vt_torch_ask_judge(s, c->ground, q, &reply, &to, err);
-    vt_json_free(q);
-    vt_json_free(reply);
-    out->ns = to > from ? to - from : 1;
-    return status;
 }
 
 static void note_diffs(struct vt_candidate *c, const vt_json *diffs)
@@ -218,7 +222,6 @@ static vt_status compare(struct vt_station *s, struct vt_candidate *c, const str
 {
     vt_json *q = vt_torch_request("compare"), *r = NULL;
     vt_json_put_int(q, "set", (int64_t)call->against);
-    vt_json_put_str(q, "of", c->is_trusted ? "reference" : "candidate");
     const vt_status status = vt_torch_ask_judge(s, c->ground, q, &r, NULL, err);
     vt_json_free(q);
     if (status != VT_OK)
@@ -242,7 +245,7 @@ static vt_status call(struct vt_station *s, struct vt_candidate *c, const struct
     if (!c->ground)
         return vt_fail(err, VT_EINTERNAL, "a candidate is called that was not loaded");
     VT_TRY(reveal(s, c, o, err));
-    VT_TRY(c->is_trusted ? run_baseline(s, c, o, out, err) : run_worker(s, c, o, out, err));
+    VT_TRY(run(s, c, o, out, err));
     if (out->end != VT_CHECK_RIGHT || (is_timed && o->is_trusted))
         return VT_OK;
     return compare(s, c, o, out, err);
@@ -270,14 +273,13 @@ void vt_torch_explain(const struct vt_candidate *c, const vt_task *t, vt_verdict
         vt_say(out, "The code does not compile.");
     else if (status == VT_LOAD_ERROR)
         vt_say(out, "ModelNew cannot be made.");
-    else if (failure && failure->is_timeout)
+    else if (status == VT_TIMED_OUT)
         vt_say(out, "It did not return in time.");
-    else if (failure && failure->end == VT_CHECK_FAULT)
+    else if (status == VT_RUNTIME_ERROR)
         vt_say(out, "The call failed.");
     else if (failure && failure->end == VT_CHECK_WRONG)
         vt_say(out, " First differences: %s.", c->diffs);
-    if ((status == VT_COMPILE_ERROR || status == VT_LOAD_ERROR || (failure && failure->end == VT_CHECK_FAULT)) &&
-        c->why[0] && !(failure && failure->is_timeout))
+    if (status != VT_TIMED_OUT && status != VT_WRONG_OUTPUT && c->why[0])
         vt_say_message(out, 0, c->why, true);
 }
 
@@ -287,8 +289,10 @@ void vt_torch_record(const struct vt_tier *t, const struct vt_candidate *c, enum
     char compiler[64];
     snprintf(compiler, sizeof compiler, "torch %s", t->torch);
     vt_json_put_str(parts->record, "compiler", compiler);
-    vt_json_put_str(parts->record, "device_kind", t->kind);
-    vt_json_put_str(parts->record, "device_name", t->device);
+    vt_json *device = vt_json_object();
+    vt_json_put_str(device, "kind", t->kind);
+    vt_json_put_str(device, "name", t->device);
+    vt_json_put(parts->record, "device", device);
     vt_json_put_str(parts->record, "trust", "torch");
     if (!c)
         return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * parts.h: what stands behind the door of the torch tier, shared by torch_tier.c (tier, stations) and call.c
- * (candidates).
+ * parts.h: what stands behind the door of the torch tier, shared by torch_tier.c, torch_station.c (processes) and
+ * call.c (candidates).
  */
 #ifndef VT_EVAL_TORCH_PARTS_H
 #define VT_EVAL_TORCH_PARTS_H
@@ -24,11 +24,14 @@ struct vt_station {
     int device;           /* below 0: none is chosen */
     pthread_mutex_t lock; /* of is_cancelled and of the processes' replacement against cancel */
     bool is_cancelled;
-    struct vt_torch_process judge, worker, spare;
+    /* The baseline runs where a candidate runs, in a process of its own: what a change of process costs a GPU, both
+     * pay.
+     */
+    struct vt_torch_process judge, worker[2], spare;
     char folder[64]; /* shared memory of the two */
     unsigned n_workers;
-    uint64_t ground, loaded; /* in the judge; in the worker */
-    vt_json *share;          /* how its memory is borrowed; of the ground */
+    uint64_t ground, loaded[2]; /* in the judge; in the workers */
+    vt_json *share;             /* how its memory is borrowed; of the ground */
 };
 struct vt_ground {
     uint64_t id;
@@ -46,13 +49,20 @@ struct vt_candidate {
     char diffs[VT_TORCH_WHY]; /* of its wrong output, in words */
 };
 
-/* torch_tier.c */
+/* torch_station.c */
+/* What a Python of this machine says of itself. EUNSUPPORTED where there is none with torch. */
+vt_status vt_torch_look(vt_json **reply, vt_err *err) VT_MUST_USE;
+vt_status vt_torch_station_open(struct vt_tier *t, const struct vt_seat *seat, struct vt_station **out,
+                                vt_err *err) VT_MUST_USE;
+vt_status vt_torch_station_ready(struct vt_station *s, vt_err *err) VT_MUST_USE;
+void vt_torch_station_close(struct vt_station *s);
+void vt_torch_cancel(struct vt_station *s);
 /* One exchange with the judge, which is started, and told of the ground, where it is not there. */
 vt_status vt_torch_ask_judge(struct vt_station *s, const struct vt_ground *g, vt_json *request, vt_json **reply,
                              uint64_t *ns, vt_err *err) VT_MUST_USE;
-/* Another process in the worker's place. */
-vt_status vt_torch_new_worker(struct vt_station *s, vt_err *err) VT_MUST_USE;
-void vt_torch_end_worker(struct vt_station *s);
+/* Another process in the worker's place; of the candidate (0) or the baseline (1). */
+vt_status vt_torch_new_worker(struct vt_station *s, int which, vt_err *err) VT_MUST_USE;
+void vt_torch_end_worker(struct vt_station *s, int which);
 vt_json *vt_torch_request(const char *op);
 /* call.c */
 vt_status vt_torch_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,

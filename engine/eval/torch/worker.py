@@ -2,9 +2,9 @@
 """worker.py: the Python half of the torch tier. Two processes of it, each on one end of a socket (descriptor 3), serve
 the evaluator, which owns the clock; messages are JSON behind four bytes of length.
 
-  judge   trusted. It knows the problem: makes input sets from keys, runs the problem's own Model (the baseline), and
-          compares outputs with a truth in double precision.
-  run     loads a candidate, once it has walled itself in. It never sees truths, other sets, or the judge.
+  judge   trusted. It knows the problem: makes input sets from keys and compares outputs with a truth in double precision.
+  run     loads a candidate, or the problem's own Model (the baseline), once it has walled itself in. It never sees truths,
+          other sets, or the judge.
 
 What the two share is memory that the judge owns: staged inputs, which are another set's until the moment before the
 clock starts, and outputs, which are poisoned before every call and read after it. On the CPU these are files in a
@@ -53,6 +53,25 @@ def serve(handlers):
             reply = {"error": f"{type(e).__name__}: {e}"[:600]}
         text = json.dumps(reply).encode()
         sock.sendall(struct.pack("<I", len(text)) + text)
+
+
+def room():
+    """Bytes that the device has left, with what this process has kept for nothing."""
+    if DEVICE == "cpu":
+        return 8 << 30
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info()[0]
+
+
+def bytes_of(values):
+    return sum(v.numel() * v.element_size() for v in values if isinstance(v, torch.Tensor))
+
+
+def keep(cache, key, values, most):
+    """Remembers values while what is remembered takes at most so much; the oldest go first."""
+    cache[key] = values
+    while len(cache) > 1 and sum(bytes_of(v) for v in cache.values()) > most:
+        cache.pop(next(iter(cache)))
 
 
 def wait_for_device():
@@ -173,12 +192,13 @@ class Judge:
         return values
 
     def run_model(self, model, values):
+        """On copies: a model may work in place."""
         with torch.no_grad():
-            return tensors_of(model(*values))
+            return tensors_of(model(*[v.clone() if isinstance(v, torch.Tensor) else v for v in values]))
 
     def problem(self, q):
         self.key, self.truths, self.sets, self.takes_scaled = int(q["key"]), {}, {}, True
-        self.folder = q["folder"]
+        self.folder, self.share = q["folder"], room() // 12
         self.module = load_module(q["text"], "problem", self.folder)
         self.model = make_model(self.module.Model, self.module, self.key)
         outs = self.run_model(self.model, self.inputs_of(1))
@@ -191,7 +211,6 @@ class Judge:
         lent = [lend(t.contiguous(), f"{self.folder}/out{i}") for i, t in enumerate(outs)]
         self.staged = [s for s, _ in staged]
         self.out = [s.as_strided(d["size"], d["stride"], 0) for s, d in lent]
-        self.own = [torch.empty_like(t) for t in self.out]
         self.error_of_baseline = 1.0
         return {"inputs": [d for _, d in staged], "outputs": [d for _, d in lent], "constants": self.constants,
                 "takes_scaled": self.takes_scaled, "truth": self.measure_baseline()}
@@ -201,57 +220,50 @@ class Judge:
 
     def set_of(self, s):
         if s not in self.sets:
-            if len(self.sets) > 3:
-                self.sets.pop(next(iter(self.sets)))
-            self.sets[s] = self.inputs_of(s)
+            keep(self.sets, s, self.inputs_of(s), self.share)
         return self.sets[s]
 
     def reveal(self, q):
         for shared, v in zip(self.staged, self.set_of(q["set"])):
             if shared is not None:
                 shared.copy_(storage_view(v))
-        for t in self.out + self.own:
+        for t in self.out:
             poison(t, q["random"])
         wait_for_device()
-
-    def reference(self, q):
-        for own, t in zip(self.own, self.run_model(self.model, self.sets[q["set"]])):
-            own.copy_(t)
-        wait_for_device()
+        room()  # what comparisons took is the candidate's now
 
     def truth_of(self, s):
         """In double precision, with an exact convolution; in single where the model cannot."""
         if s in self.truths:
             return self.truths[s]
-        values = self.inputs_of(s)
+        values = self.set_of(s)
         try:
+            if 4 * bytes_of(values) + 4 * bytes_of(self.out) > room():
+                raise RuntimeError("no room for doubles")
             double = [v.double() if isinstance(v, torch.Tensor) and v.dtype.is_floating_point else v for v in values]
             truth = self.run_model(copy.deepcopy(self.model).double(), double)
+            del double
             self.kind = "float64"
         except (RuntimeError, TypeError):
-            if DEVICE == "cuda":
-                torch.cuda.empty_cache()
             allowed = torch.backends.cudnn.allow_tf32
             torch.backends.cudnn.allow_tf32 = False
             truth = self.run_model(self.model, values)
             torch.backends.cudnn.allow_tf32 = allowed
             self.kind = "float32"
-        if len(self.truths) > 3:
-            self.truths.pop(next(iter(self.truths)))
-        self.truths[s] = truth
+        keep(self.truths, s, truth, self.share)
         return truth
 
     def measure_baseline(self):
         """An honest kernel may be twice as far from the truth as the model itself, where that is far (TF32)."""
         for s in range(2):
-            self.set_of(s)
-            self.reference({"set": s})
-            worst = self.compare({"set": s, "of": "reference"})["worst"]
+            for t, v in zip(self.out, self.run_model(self.model, self.set_of(s))):
+                t.copy_(v)
+            worst = self.compare({"set": s})["worst"]
             self.error_of_baseline = max(self.error_of_baseline, 2 * worst if worst == worst else 1.0)
         return self.kind
 
     def compare(self, q):
-        got = self.own if q["of"] == "reference" else [t.clone() for t in self.out]  # the first thing that is done
+        got = [t.clone() for t in self.out]  # the first thing that is done
         r = {"n_checked": 0, "n_wrong": 0, "n_nan": 0, "worst": 0.0, "digest": 0, "diffs": []}
         for k, (g, v) in enumerate(zip(got, self.truth_of(q["set"]))):
             g, v = g.reshape(-1), v.reshape(-1)
@@ -334,10 +346,11 @@ def wall_in(folder):
         layers.append("uid")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     packages = os.path.dirname(os.path.dirname(os.path.abspath(torch.__file__)))
-    readable = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/opt", "/proc", "/sys", "/dev", sys.prefix, sys.base_prefix,
+    readable = ["/usr", "/lib", "/lib64", "/bin", "/etc", "/opt", "/proc", "/sys", sys.prefix, sys.base_prefix,
                 packages, os.environ.get("CUDA_HOME", "/usr/local/cuda")]
-    devices = [f"/dev/{f}" for f in os.listdir("/dev") if f.startswith("nvidia")]
-    abi = landlock(readable, [folder, "/dev/null"] + devices)
+    devices = [f"/dev/{f}" for f in os.listdir("/dev")
+               if f.startswith("nvidia") or f in ("null", "zero", "random", "urandom")]
+    abi = landlock(readable, [folder] + devices)
     if abi:
         layers += [f"landlock {abi}", "no new privileges"] + (["tcp"] if abi >= 4 else [])
     return layers
@@ -371,13 +384,21 @@ class Run:
         module = load_module(text, "candidate", folder)
         if not hasattr(module, "get_init_inputs"):
             module.get_init_inputs = load_module(q["problem"], "problem", folder).get_init_inputs
-        self.model = make_model(module.ModelNew, module, int(q["key"]))
+        self.model = make_model(getattr(module, q["class"]), module, int(q["key"]))
         wait_for_device()
         return {"layers": layers}
 
-    def call(self, q):
+    def warm(self, q):
+        """What is compiled at a first call (Triton) is compiled here, on whatever the inputs hold."""
+        self.run()
+        wait_for_device()
+
+    def run(self):
         with torch.no_grad():
-            outs = tensors_of(self.model(*self.inputs))
+            return tensors_of(self.model(*self.inputs))
+
+    def call(self, q):
+        outs = self.run()
         if len(outs) != len(self.outputs):
             raise ValueError(f"it returned {len(outs)} tensors, not {len(self.outputs)}")
         for to, t in zip(self.outputs, outs):

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 7, m = 2011 },
     hidden = { n = 5, m = 67 },
-    search = { n = 16384, m = 4096 },
+    search = { n = 32768, m = 4096 },
     full = { n = 32768, m = 4096 },
   },
   size_order = { "n", "m" },

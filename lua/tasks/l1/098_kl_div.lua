@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 47, m = 1511 },
     hidden = { n = 5, m = 67 },
-    search = { n = 2048, m = 16384 },
+    search = { n = 8192, m = 16384 },
     full = { n = 16384, m = 16384 },
   },
   size_order = { "n", "m" },

@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 97, m = 601 },
     hidden = { n = 5, m = 67 },
-    search = { n = 2048, m = 8192 },
+    search = { n = 4096, m = 8192 },
     full = { n = 32768, m = 8192 },
   },
   size_order = { "n", "m" },

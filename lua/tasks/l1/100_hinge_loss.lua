@@ -6,7 +6,7 @@ return {
   sizes = {
     cpu = { n = 131, m = 1301 },
     hidden = { n = 5, m = 67 },
-    search = { n = 2048, m = 32768 },
+    search = { n = 4096, m = 32768 },
     full = { n = 32768, m = 32768 },
   },
   size_order = { "n", "m" },

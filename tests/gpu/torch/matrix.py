@@ -3,7 +3,7 @@
 """matrix.py TORCH_EVAL [KERNELBENCH_SRC]: the candidates of candidates.py judged by the torch tier (TORCH_EVAL is
 build/gpu/torch_eval) and by KernelBench's own evaluator (its folder src, if given), one row each: what it is, what each
 says, what speedup each gives, how long each took. Fails where the torch tier accepts a cheat or refuses an honest one.
-The stream row is honest by its answer: what counts there is that no time is hidden, so its speedup may not exceed 1.2."""
+Two cheats lie about time only: refused or not, they may not seem faster than 1.2."""
 import contextlib
 import io
 import json
@@ -58,9 +58,9 @@ def do_without(names):
 
 
 def theirs(src, name):
+    import torch  # before its inspection meets modules that are none
     sys.path.insert(0, src)
     do_without(["requests", "datasets", "tomli", "litellm", "dotenv", "openai", "together", "anthropic", "tqdm", "pydantic"])
-    import torch
     from kernelbench.eval import eval_kernel_against_ref
     problem = (HERE / (CANDIDATES[name][0] + ".py")).read_text()
     keep, began = (torch.allclose, torch.cuda.Event.elapsed_time), time.time()
@@ -82,7 +82,7 @@ def main():
     print(f"{'candidate':32} {'torch tier':28} {'s':>6}   {'KernelBench':28} {'s':>6}")
     for name, (_, is_honest, _, _) in CANDIDATES.items():
         m = mine.get(name, {"correct": None, "status": "not judged", "speedup": 0, "s": 0})
-        is_fine = (m["correct"] is True and m["speedup"] <= 1.2) if name in TIME_ONLY else m["correct"] is is_honest
+        is_fine = not (m["correct"] and m["speedup"] > 1.2) if name in TIME_ONLY else m["correct"] is is_honest
         n_bad += not is_fine
         shown = f"{m['status']}" + (f" {m['speedup']:.2f}x" if m["correct"] else "")
         k, other = None, ""

@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
-# SPDX-License-Identifier: Apache-2.0
-"""eager.py TASKS.jsonl [SCALE...]: what PyTorch eager takes for the evaluation tasks, as one JSON line a task and scale.
-
-Speedups of the cuda tier are against a task's shown text; papers give them against eager. A line names the machine, the
-versions and whether TF32 was on (it is off, as in KernelBench's defaults for fp32), so that a table of them says what it
-is of. Times are CUDA events' around one call, caches emptied before each, the median of up to 50 calls or two seconds.
-"""
+-- SPDX-License-Identifier: Apache-2.0
+--
+-- The Python of `vegttt baseline`: what PyTorch eager takes for tasks, one JSON line a task and scale on standard output;
+-- the tasks come as JSON lines on standard input, the scales as arguments. A line names the machine, the versions and
+-- whether TF32 was on (it is off, as in KernelBench's defaults for fp32). Times are CUDA events' around one call, caches
+-- emptied before each, the median of up to 50 calls or two seconds.
+return [==[
 import json
 import sys
 
@@ -69,15 +68,18 @@ def median_us(call, flush):
 
 
 def main():
+    if not torch.cuda.is_available():
+        sys.exit("torch sees no GPU here")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     flush = torch.empty(256 << 20, dtype=torch.uint8, device="cuda")
-    scales = sys.argv[2:] or ["search", "full"]
-    for line in open(sys.argv[1]):
+    scales = sys.argv[1:]
+    for line in sys.stdin:
         task = json.loads(line)
         if task["id"] not in EAGER:
             continue
         for scale in scales:
-            row = {"task": task["id"], "name": task["name"], "scale": scale, "machine": torch.cuda.get_device_name(),
+            sizes = " ".join(f"{k}={v}" for k, v in sorted(task["sizes"][scale].items()))
+            row = {"task": task["id"], "sizes": sizes, "name": task["name"], "scale": scale, "machine": torch.cuda.get_device_name(),
                    "driver": torch.version.cuda, "torch": torch.__version__, "tf32": False}
             try:
                 args = list(inputs(task, scale))
@@ -91,3 +93,4 @@ def main():
 
 
 main()
+]==]
