@@ -23,6 +23,7 @@ end
 return vt.experiment {
   name = "discover",
   doc = "Entropic adaptation with a PUCT archive of kernels (TTT-Discover's scheme at a small size).",
+  takes = "48 s of processor time on a Sapphire Rapids of two cores that had other work, too",
   params = vt.adapt_params {
     k = { 4, "rollouts per group (TTT-Discover: 64)", min = 2 },
     groups = { 2, "groups per task and step, each from another kernel of the archive (TTT-Discover: 8)", min = 1 },
