@@ -166,30 +166,19 @@ static void take_answer(struct job *j, const char *text, size_t len)
 
 /* ---- entering ---- */
 
-/* What passes: the server has no memory or no disk now, reads its file, or is not yet the one that is written to. */
-static bool is_passing(const vt_err *err)
-{
-    static const char *const words[] = {"OOM", "MISCONF", "LOADING", "READONLY", "BUSY"};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
-        if (strstr(err->msg, words[i]))
-            return true;
-    return false;
-}
-
 static void on_entered(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     struct job *j = arg;
-    struct vt_resp_reader r;
     struct vt_resp_item id;
     j->n_commands--;
     if (j->place == OUT && status == VT_OK) {
-        r = *reply;
+        struct vt_resp_reader r = *reply;
         if (vt_resp_expect(&r, VT_RESP_TEXT, &id) && id.len < sizeof j->entry) {
             memcpy(j->entry, id.text, id.len);
             j->entry[id.len] = '\0';
             j->is_entered = true;
         }
-    } else if (j->place == OUT && status == VT_EINVAL && !is_passing(err)) {
+    } else if (j->place == OUT && status == VT_EINVAL && !vt_redis_passes(err)) {
         finish(j, VT_EIO, err, NULL);
         return;
     } /* else the next look tries again */
@@ -223,10 +212,9 @@ static void enter(struct job *j)
 static void on_result(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     struct job *j = arg;
-    struct vt_resp_reader r;
     struct vt_resp_item text;
     j->n_commands--;
-    if (j->place == OUT && status == VT_EINVAL && !is_passing(err)) {
+    if (j->place == OUT && status == VT_EINVAL && !vt_redis_passes(err)) {
         finish(j, VT_EIO, err, NULL);
         return;
     }
@@ -234,7 +222,7 @@ static void on_result(void *arg, vt_status status, const vt_err *err, const stru
         release(j);
         return;
     }
-    r = *reply;
+    struct vt_resp_reader r = *reply;
     if (vt_resp_expect(&r, VT_RESP_TEXT, &text)) {
         take_answer(j, text.text, text.len);
         return;
@@ -362,15 +350,20 @@ static void on_workers(void *arg, vt_status status, const vt_err *err, const str
     pthread_mutex_unlock(&a->lock);
 }
 
-static void on_look(void *arg)
+static void count_workers(struct ask *a)
 {
-    struct ask *a = arg;
     char alive[VT_QUEUE_KEY_MAX], now[32];
-    a->look = vt_loop_after(vt_net_loop(a->net), look_s, on_look, a);
-    look_at_all(a);
     vt_queue_name(&a->address, "alive", a->class.id, alive);
     snprintf(now, sizeof now, "%.3f", (double)vt_wall_ns() / 1e9);
     vt_redis_say(a->commands, on_workers, a, "ZCOUNT", alive, now, "+inf", NULL);
+}
+
+static void on_look(void *arg)
+{
+    struct ask *a = arg;
+    a->look = vt_loop_after(vt_net_loop(a->net), look_s, on_look, a);
+    look_at_all(a);
+    count_workers(a);
 }
 
 /* ---- news ---- */
@@ -453,6 +446,7 @@ static void on_classes(void *arg, vt_status status, const vt_err *err, const str
         return;
     }
     use_class(a);
+    count_workers(a);
     if (a->is_news_up)
         opened(a, VT_OK, NULL);
 }
@@ -603,8 +597,10 @@ static vt_status submit(vt_eval *door, const struct vt_eval_request *r, vt_eval_
 }
 
 /* arg NULL: all. */
-static void withdraw(struct ask *a, const void *arg)
+static void cancel(vt_eval *door, void *arg)
 {
+    struct ask *a = (struct ask *)door;
+    pthread_mutex_lock(&a->lock);
     struct job *const lists[] = {a->waiting.first, a->out.first};
     for (size_t i = 0; i < 2; i++)
         for (struct job *j = lists[i]; j; j = j->next)
@@ -613,13 +609,6 @@ static void withdraw(struct ask *a, const void *arg)
                 a->n_withdrawn++;
             }
     post_sending(a);
-}
-
-static void cancel(vt_eval *door, void *arg)
-{
-    struct ask *a = (struct ask *)door;
-    pthread_mutex_lock(&a->lock);
-    withdraw(a, arg);
     pthread_mutex_unlock(&a->lock);
 }
 

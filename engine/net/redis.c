@@ -307,6 +307,15 @@ static void on_readable(void *arg)
 
 /* ---- greeting ---- */
 
+bool vt_redis_passes(const vt_err *err)
+{
+    static const char *const words[] = {"OOM", "MISCONF", "LOADING", "READONLY", "BUSY"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strstr(err->msg, words[i]))
+            return true;
+    return false;
+}
+
 static void on_greet(void *arg)
 {
     vt_redis *r = arg;
@@ -323,14 +332,13 @@ static void on_greeted(void *arg, vt_status status, const vt_err *err, const str
         r->is_up = true;
         r->wait_s = first_wait_s;
         r->o.up(r->o.arg);
-    } else if (status == VT_EINVAL &&
-               !strstr(err->msg, "LOADING")) { /* LOADING: it reads its file, and will be there soon */
+    } else if (status == VT_EINVAL && !vt_redis_passes(err)) {
         (void)vt_fail(&r->why, VT_EINVAL, "%s%s", err->msg,
                       r->o.address->password ? "" : "; a password is given by ?password=FILE");
         r->is_refused = true;
         lose(r);
     } else if (status == VT_EINVAL) {
-        lose_by(r, "is still reading its file");
+        lose_by(r, "is not ready yet");
     }
 }
 
@@ -341,7 +349,7 @@ static void on_let_in(void *arg, vt_status status, const vt_err *err, const stru
     if (status != VT_EINVAL || r->is_broken)
         return;
     r->why = *err;
-    r->is_refused = !strstr(err->msg, "LOADING");
+    r->is_refused = !vt_redis_passes(err);
     lose(r);
 }
 

@@ -50,6 +50,9 @@ vt_status vt_redis_open(const struct vt_redis_opts *o, vt_redis **out, vt_err *e
  * the connection. */
 void vt_redis_close(vt_redis *r);
 bool vt_redis_is_up(const vt_redis *r);
+/* Of an error that the server answered: it has no memory or no disk now, reads its file, or is busy; later it may do
+ * it. */
+bool vt_redis_passes(const vt_err *err);
 /* While it is not up, `done` is called with VT_ENET before this returns. done NULL: nobody wants to know. */
 void vt_redis_send(vt_redis *r, const struct vt_resp_word *word, size_t n, vt_redis_done *done, void *arg);
 /* The same for words that are texts; NULL ends them. */

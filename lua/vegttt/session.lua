@@ -61,6 +61,18 @@ function session.evaluator_identity()
   return info
 end
 
+---How it stands with the queue that judges: { workers, jobs, up, why }; nil where none does, or none was asked yet.
+function session.queue()
+  if not session.flags.queue or core.in_cell then return nil end
+  local whole
+  for _, e in pairs(evaluators) do
+    local one = core.eval_queue(e.handle)
+    whole = whole or { workers = one.workers, jobs = 0, up = one.up, why = one.why }
+    whole.jobs = whole.jobs + one.waiting + one.out
+  end
+  return whole
+end
+
 function session.cancel_evaluations()
   for _, e in pairs(evaluators) do core.eval_cancel(e.handle) end
 end

@@ -3,6 +3,7 @@
 -- What the panel says: the script's stage, and in its place what the process does before it can begin.
 local core = require "vegttt.core"
 local progress = require "vegttt.progress"
+local queue_watch = require "vegttt.queue_watch"
 
 -- The stage that would be shown.
 local function stage_of(p)
@@ -53,5 +54,38 @@ describe("the panel", function()
     expect.contains(stage_of(p), "compiling and checking the first kernels")
     p:add_eval({ status = "wrong_output", correct = false, speedup = 0 })
     expect.equal(stage_of(p), "step 0 of 3")
+  end)
+end)
+
+describe("a queue beside the stage", function()
+  local function state(workers, jobs, why) return { workers = workers, jobs = jobs, up = not why, why = why or "" } end
+
+  it("is workers and what waits", function()
+    local w = queue_watch.new()
+    expect.equal((queue_watch.look(w, state(3, 120), 0)), "3 workers, 120 waiting")
+    expect.equal((queue_watch.look(w, state(3, 0), 1)), "3 workers")
+    expect.equal((queue_watch.look(w, state(3, 2, "gone"), 2)), "the queue cannot be reached, 2 waiting")
+  end)
+
+  it("says once that nobody works, after 30 s in which work waited", function()
+    local w = queue_watch.new()
+    local function said(q, now) return select(2, queue_watch.look(w, q, now)) end
+    expect.equal(said(state(0, 5), 0), nil)
+    expect.equal(said(state(0, 5), 29), nil)
+    expect.contains(said(state(0, 5), 30), "no worker of the queue has lived for 30 s and 5 evaluations wait")
+    expect.equal(said(state(0, 6), 70), nil)
+    expect.equal(said(state(1, 6), 71), nil)
+    expect.equal(said(state(0, 6), 72), nil) -- from the beginning
+    expect.equal(said(state(0, 0), 200), nil)
+    expect.equal(said(state(0, 1), 201), nil)
+    expect.contains(said(state(0, 1), 231), "no worker of the queue has lived")
+  end)
+
+  it("says once that it cannot be reached, and why", function()
+    local w = queue_watch.new()
+    local function said(now) return select(2, queue_watch.look(w, state(2, 4, "refused by host"), now)) end
+    expect.equal(said(0), nil)
+    expect.contains(said(31), "cannot be reached (refused by host); 4 evaluations")
+    expect.equal(said(90), nil)
   end)
 end)

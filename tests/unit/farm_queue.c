@@ -2,6 +2,7 @@
  *
  * farm_queue.c: those who ask and those who judge, with a real Redis server between them.
  */
+#include "farm/request.h"
 #include "queue_bench.h"
 
 static void verdicts(void)
@@ -248,8 +249,158 @@ static void refused(void)
     CHECK(!e);
 }
 
-static const struct test_case cases[] = {TEST(verdicts),  TEST(taken_over), TEST(given_back), TEST(failures),
-                                         TEST(withdrawn), TEST(forgotten),  TEST(refused)};
+/* An entry that no asker made: the job as it crosses, between quotes of a line of commands. */
+static void enter_by_hand(const struct redis *r, const char *rid, const char *key, vt_task *t, const char *code)
+{
+    static char command[64 << 10], text[256];
+    char jobs[VT_QUEUE_KEY_MAX], id[VT_QUEUE_CLASS_SIZE];
+    struct vt_redis_address address;
+    struct vt_buf job;
+    vt_err err;
+    const struct vt_eval_request q = {.task = t, .code = code, .code_len = strlen(code)};
+    vt_buf_init(&job, 32 << 10);
+    CHECK_OK(vt_farm_request_write(&q, &job, &err), err);
+    CHECK(!strchr(job.p, '\''));
+    CHECK_OK(vt_redis_address_read(r->url, &address, &err), err);
+    vt_queue_class_id(&stub_class, id);
+    vt_queue_name(&address, "jobs", id, jobs);
+    /* In single quotes a line of commands keeps everything but the quote itself. */
+    snprintf(command, sizeof command, "XADD %s * rid %s reply r key %s job '%s'", jobs, rid, key, job.p);
+    redis_ask(r, command, text, sizeof text);
+    CHECK_INT(text[0], '$');
+    vt_buf_free(&job);
+    vt_redis_address_free(&address);
+}
+
+/* The first answer stays, whoever judges a second time. */
+static void first_answer_stays(void)
+{
+    NEEDS_REDIS();
+    struct redis r;
+    struct answer a = {0};
+    char command[700], text[64], key[VT_EVAL_KEY_SIZE];
+    vt_err err;
+    vt_task *t = fixture_task("relu");
+    redis_new(&r, "study", false);
+    pid_t w = worker_start(r.url, 30, 1, 4);
+    vt_eval *e = ask_open(r.url);
+    const struct vt_eval_request q = {.task = t, .code = "y= 1", .code_len = 4};
+    CHECK_OK(vt_eval_key(e, &q, key, &err), err);
+    ask_for(e, t, "y= 1", &a);
+    vt_sleep_ms(300); /* the worker has it */
+    snprintf(command, sizeof command,
+             "SET vegttt:study:result:%s '{\"id\":null,\"key\":\"%s\",\"status\":\"correct_fast\",\"correct\":true,"
+             "\"speedup\":99.5}'",
+             key, key);
+    redis_ask(&r, command, text, sizeof text);
+    CHECK_STR(text, "+OK\r\n");
+    WAIT_FOR(a.n == 1);
+    CHECK_NEAR(a.speedup, 99.5, 0);
+    worker_end(w, SIGTERM);
+    vt_eval_close(e);
+    vt_task_unref(t);
+    redis_free(&r);
+}
+
+/* Who calls an evaluation by another key is of another version: that is answered, and not judged. */
+static void other_key(void)
+{
+    NEEDS_REDIS();
+    struct redis r;
+    char text[4096] = "";
+    vt_task *t = fixture_task("relu");
+    redis_new(&r, "study", false);
+    pid_t w = worker_start(r.url, 30, 0.01, 4);
+    vt_eval_close(ask_open(r.url));
+    enter_by_hand(&r, "0123", "0123", t, "y= 1");
+    for (double until = vt_now_s() + most_s; !strstr(text, "error") && vt_now_s() < until; vt_sleep_ms(20))
+        redis_ask(&r, "GET vegttt:study:result:0123", text, sizeof text);
+    CHECK(strstr(text, "they are not of one version") != NULL);
+    worker_end(w, SIGTERM);
+    vt_task_unref(t);
+    redis_free(&r);
+}
+
+/* One who asks for much holds most of it back: the queue has at most WINDOW of its jobs. What is withdrawn before it
+ * was entered ends at once. */
+static void more_than_the_window(void)
+{
+    NEEDS_REDIS();
+    enum { WINDOW = 4096, N = WINDOW + 300 };
+    static struct answer a[N];
+    struct redis r;
+    struct vt_ask_state state;
+    char code[32];
+    vt_task *t = fixture_task("relu");
+    redis_new(&r, "study", false);
+    pid_t w = worker_start(r.url, 30, 0, 8);
+    vt_eval *e = ask_open(r.url);
+    worker_end(w, SIGTERM);
+    for (int i = 0; i < N; i++) {
+        snprintf(code, sizeof code, "y= %d", i);
+        ask_for(e, t, code, &a[i]);
+    }
+    WAIT_FOR((vt_ask_state(e, &state), state.n_out == WINDOW));
+    CHECK_INT(state.n_waiting, N - WINDOW);
+    vt_eval_cancel(e, &a[N - 1]);
+    WAIT_FOR(a[N - 1].n == 1);
+    CHECK_INT(a[N - 1].status, VT_ECANCELLED);
+    vt_ask_state(e, &state);
+    CHECK_INT(state.n_out, WINDOW);
+    CHECK_INT(state.n_waiting, N - WINDOW - 1);
+    w = worker_start(r.url, 30, 0, 8);
+    for (int i = 0; i < N - 1; i++) {
+        WAIT_FOR(a[i].n == 1);
+        CHECK_NEAR(a[i].speedup, i + 0.5, 0);
+    }
+    worker_end(w, SIGTERM);
+    vt_eval_close(e);
+    vt_task_unref(t);
+    redis_free(&r);
+}
+
+/* A queue that has had workers of two classes wants to be told which; what it says of a class must be what its name
+ * says. */
+static void two_classes(void)
+{
+    NEEDS_REDIS();
+    struct redis r;
+    vt_eval *e = NULL;
+    vt_err err;
+    char text[256], url[256];
+    redis_new(&r, "study", false);
+    redis_ask(&r,
+              "HSET vegttt:study:classes 0123456789abcdef '{\"evaluator\":\"e\",\"machine\":\"m\",\"scale\":\"cpu\","
+              "\"tier\":\"c\",\"toolchain\":\"0\"}'",
+              text, sizeof text);
+    CHECK_INT(vt_ask_open(r.url, 10, &e, &err), VT_EFORMAT);
+    CHECK(strstr(err.msg, "what another class is") != NULL);
+    redis_ask(&r, "DEL vegttt:study:classes", text, sizeof text);
+    pid_t w = worker_start(r.url, 5, 0.01, 4);
+    vt_eval_close(ask_open(r.url));
+    struct vt_eval_class other = stub_class;
+    char id[VT_QUEUE_CLASS_SIZE], command[400];
+    other.machine = "elsewhere";
+    vt_queue_class_id(&other, id);
+    snprintf(command, sizeof command,
+             "HSET vegttt:study:classes %s '{\"evaluator\":\"stub-1\",\"machine\":\"elsewhere\",\"scale\":\"cpu\","
+             "\"tier\":\"c\",\"toolchain\":\"0123456789abcdef\"}'",
+             id);
+    redis_ask(&r, command, text, sizeof text);
+    CHECK_INT(vt_ask_open(r.url, 10, &e, &err), VT_EINVAL);
+    CHECK(strstr(err.msg, "say which by ?class=CLASS") && strstr(err.msg, id));
+    snprintf(url, sizeof url, "%s?class=%s", r.url, id);
+    CHECK_OK(vt_ask_open(url, 10, &e, &err), err);
+    CHECK_STR(vt_eval_machine(e), "elsewhere");
+    vt_eval_close(e);
+    worker_end(w, SIGTERM);
+    redis_free(&r);
+}
+
+static const struct test_case cases[] = {
+    TEST(verdicts),   TEST(taken_over), TEST(given_back),         TEST(failures),  TEST(withdrawn),
+    TEST(forgotten),  TEST(refused),    TEST(first_answer_stays), TEST(other_key), TEST(more_than_the_window),
+    TEST(two_classes)};
 
 int main(int argc, char **argv)
 {

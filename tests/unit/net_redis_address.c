@@ -16,9 +16,8 @@ static void parts(void)
     CHECK_INT(a.port, 6379);
     CHECK(!a.has_tls && !a.user && !a.password && !a.ca_file && !a.class_wanted);
     vt_redis_address_free(&a);
-    CHECK_OK(vt_redis_address_read("rediss://me@[::1]:7000/a?class=0123&ca=/etc/ca.pem", &a, &err), err);
+    CHECK_OK(vt_redis_address_read("rediss://[::1]:7000/a?class=0123&ca=/etc/ca.pem", &a, &err), err);
     CHECK_STR(a.host, "[::1]");
-    CHECK_STR(a.user, "me");
     CHECK_INT(a.port, 7000);
     CHECK(a.has_tls);
     CHECK_STR(a.class_wanted, "0123");
@@ -41,6 +40,7 @@ static void none(void)
                {"redis://host:12x/name", "from 1 to 65535"},
                {"redis://[::1]x/name", "has 'x' behind its host"},
                {"redis://me:secret@host/name", "?password=FILE"},
+               {"redis://me@host/name", "names the user me and no password"},
                {"redis://host/name?pasword=/x", "did you mean 'password'"},
                {"redis://host/name?class=", "has no value"},
                {"redis://host/name?class=a&class=b", "stands twice"},
@@ -63,9 +63,10 @@ static void passwords(void)
     int fd = mkstemp(path);
     CHECK(fd >= 0 && write(fd, "two words\nnot this\n", 19) == 19);
     close(fd);
-    snprintf(url, sizeof url, "redis://host/name?password=%s", path);
+    snprintf(url, sizeof url, "redis://me@host/name?password=%s", path);
     CHECK_OK(vt_redis_address_read(url, &a, &err), err);
     CHECK_STR(a.password, "two words");
+    CHECK_STR(a.user, "me");
     vt_redis_address_free(&a);
     CHECK(chmod(path, 0640) == 0);
     CHECK_INT(vt_redis_address_read(url, &a, &err), VT_EINVAL);
