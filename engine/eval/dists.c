@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { N_TIMED = 4, N_TIMED_FULL = 6, N_SPICED = 2, N_HUGE = 2 };
+enum { N_TIMED = 4, N_TIMED_FULL = 6, N_SPICED = 2, N_HUGE = 2, N_FAR = 2, FAR_EACH = 2, FAR_EACH_FULL = 8 };
 
 static const struct vt_dist dists[] = {
     {"uniform", VT_DIST_RAW, false, false},      {"normal", VT_DIST_RAW, true, false},
@@ -53,8 +53,12 @@ const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype)
     return NULL;
 }
 
-/* Only as contamination: a whole array of such numbers is nobody's input. */
-static const struct vt_dist huge = {"huge", VT_DIST_HUGE, false, false};
+/* Only as spice: no task is measured on such numbers. In the order of VT_SPICE_HUGE and what follows it. */
+static const struct vt_dist beyond[] = {{"huge", VT_DIST_HUGE, false, false},
+                                        {"below zero", VT_DIST_BELOW, false, false},
+                                        {"above zero", VT_DIST_ABOVE, false, false},
+                                        {"far below zero", VT_DIST_FAR_BELOW, false, false},
+                                        {"far above zero", VT_DIST_FAR_ABOVE, false, false}};
 
 /* Is any real number an input here? An array says so with a distribution that has no bound, and takes it back with one
  * whose values mean more than their size: probabilities, signs, a declared range. */
@@ -64,7 +68,7 @@ static bool takes_huge(const vt_task *t, size_t array)
     bool is_open = false;
     if (!vt_role_is_input(a->role) || !vt_dtype_is_float(a->dtype) || t->rules[array].has_range)
         return false;
-    if (strcmp(t->family, "convolution") == 0) /* whose transformed forms lose digits beside such a neighbour */
+    if (vt_task_is_convolution(t) && a->role != VT_IN) /* the bound of transformed forms knows no scale of one tap */
         return false;
     if (t->has_unit && t->unit.truth == VT_UNIT_SPREAD) /* reads the bits of its floats, or makes integers of them */
         return false;
@@ -102,11 +106,23 @@ static bool has_huge(const vt_task *t)
     return false;
 }
 
+/* How many of the kinds that lie beside zero altogether. A formula without a tolerance only adds, multiplies, divides
+ * and compares: numbers of one scale are to it what the benchmark's are, whatever the scale, unless it overflows, which
+ * is seen when the task is made ready. A tolerance stands for exponentials, whose argument may be rounded; where each
+ * element is on its own they have long reached their limit beyond 2000, and further out an honest clamp may be felt
+ * (x / (1 + exp(88)) at -1e30). Where elements are compared with each other in an exponent, all may differ. */
+static int n_far(const vt_task *t)
+{
+    if (!has_huge(t))
+        return 0;
+    return !(t->rtol > 0) ? VT_N_FAR : strcmp(t->family, "elementwise") == 0 ? VT_N_FAR / 2 : 0;
+}
+
 const struct vt_dist *vt_spice_find(const vt_task *t, size_t array, int dist, int spice)
 {
     const struct vt_task_array *a = &t->array[array];
-    if (spice == VT_SPICE_HUGE)
-        return takes_huge(t, array) ? &huge : NULL;
+    if (spice >= VT_SPICE_HUGE)
+        return takes_huge(t, array) ? &beyond[spice - VT_SPICE_HUGE] : NULL;
     const char *kind = a->dist[(dist < 0 ? 0 : dist) % a->n_dists], *other = a->dist[spice % a->n_dists];
     return spice > 0 && strcmp(kind, other) != 0 ? vt_dist_find(other, a->dtype) : NULL;
 }
@@ -127,9 +143,11 @@ void vt_inputs_describe(const vt_task *t, int dist, int spice, char *out, size_t
         if (!vt_role_is_input(a->role) || at >= n)
             continue;
         const struct vt_dist *other = vt_spice_find(t, i, dist, spice);
-        int w =
-            snprintf(out + at, n - at, "%s%s: %s%s%s", at ? ", " : "", a->name,
-                     a->dist[(dist < 0 ? 0 : dist) % a->n_dists], other ? " with some " : "", other ? other->name : "");
+        const char *kind = a->dist[(dist < 0 ? 0 : dist) % a->n_dists];
+        int w = spice > VT_SPICE_HUGE && other
+                    ? snprintf(out + at, n - at, "%s%s: %s", at ? ", " : "", a->name, other->name)
+                    : snprintf(out + at, n - at, "%s%s: %s%s%s", at ? ", " : "", a->name, kind,
+                               other ? " with some " : "", other ? other->name : "");
         at += w > 0 ? (size_t)w : 0;
     }
 }
@@ -162,6 +180,10 @@ void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_f
     for (int d = 1; d < n_dists && d < VT_TASK_MAX_DISTS; d++)
         for (int i = 0; i < each; i++)
             add(p, p->scale, d, 0);
+    /* Both sides of zero, in `fast` at one distance of the two. */
+    const int far = is_spiced ? n_far(task) : 0, least = is_full ? far : far < N_FAR ? far : N_FAR;
+    for (int i = 0; i < least; i++)
+        add(p, p->scale, 0, VT_SPICE_BELOW + i + (least < far && first & 1 ? N_FAR : 0));
     if (vt_task_has_scale(task, "hidden") && strcmp(scale, "hidden") != 0)
         for (int i = 0; i < each; i++)
             add(p, "hidden", 0, 0);
@@ -171,11 +193,14 @@ void vt_pool_plan(struct vt_pool *p, vt_task *task, const char *scale, bool is_f
 void vt_pool_draw(struct vt_pool *p)
 {
     const int n_dists = vt_task_n_dists(p->task), n_spices = n_dists - 1 + has_huge(p->task);
+    const int far = n_far(p->task), each = p->is_full ? FAR_EACH_FULL : FAR_EACH;
     size_t n = vt_sizes_draw(p->task, p->scale, p->is_full, p->key, p->drawn);
     for (size_t i = 0; i < n; i++) {
         const int turn = n_dists > 1 ? (int)i % (n_dists - 1) : 0, spice = n_spices > 0 ? 1 + (int)i % n_spices : 0;
         add(p, p->drawn[i], 0, spice < n_dists ? spice : VT_SPICE_HUGE);
         add(p, p->drawn[i], n_dists > 1 ? 1 + turn : 0, 0);
+        if (far > 0 && (int)i % each == 0)
+            add(p, p->drawn[i], 0, VT_SPICE_BELOW + (int)i / each % far);
     }
 }
 

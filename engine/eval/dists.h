@@ -39,6 +39,10 @@ enum vt_dist_kind {
     VT_DIST_SHIFTED,
     VT_DIST_EVEN,
     VT_DIST_HUGE,
+    VT_DIST_BELOW,
+    VT_DIST_ABOVE,
+    VT_DIST_FAR_BELOW,
+    VT_DIST_FAR_ABOVE,
     VT_DIST_ZEROS, /* of floats and of integers */
     VT_DIST_SINGLE,
     VT_DIST_VALUE,
@@ -58,10 +62,24 @@ struct vt_dist {
 };
 /* NULL when arrays of this type have no such distribution. */
 const struct vt_dist *vt_dist_find(const char *name, enum vt_dtype dtype);
-/* As a `spice`: no distribution of the task, but numbers of 30 to 10000 (250 at a tolerance of 3e-5) with either sign,
- * in the arrays where any real number is an input. Ordinary distributions end near 25, where an exponential without its
- * clamp is still right. */
-enum { VT_SPICE_HUGE = VT_TASK_MAX_DISTS };
+/* As a `spice`: no distribution of the task, but numbers that ordinary ones do not reach, in the arrays where any real
+ * number is an input.
+ *
+ *   huge     some of 30 to 10000 (250 at a tolerance of 3e-5), with either sign. Ordinary distributions end near 25,
+ *            where an exponential without its clamp is still right. In a convolution a whole image is multiplied by
+ *            such a number: a transformed form loses the digits of what stands beside a single one.
+ *   below, above   all of them: beyond a number of 2000 to 1e5 on one side of zero. A maximum that starts at -1000, a
+ *            tail that holds up to a thousand.
+ *   far      the same, beyond 1e6 to 1e18; at drawn sizes beyond 1e28 to 5e29
+ */
+enum {
+    VT_SPICE_HUGE = VT_TASK_MAX_DISTS,
+    VT_SPICE_BELOW,
+    VT_SPICE_ABOVE,
+    VT_SPICE_FAR_BELOW,
+    VT_SPICE_FAR_ABOVE,
+    VT_N_FAR = VT_SPICE_FAR_ABOVE - VT_SPICE_HUGE
+};
 /* Where the exceptions of this array come from; NULL: it has none. */
 const struct vt_dist *vt_spice_find(const vt_task *t, size_t array, int dist, int spice);
 uint64_t vt_set_key(const vt_task *t, const char *scale, uint64_t key, uint64_t set, int dist);
@@ -74,20 +92,20 @@ void vt_inputs_describe(const vt_task *t, int dist, int spice, char *out, size_t
 /* First the timed sets: four or six of the benchmark's distribution, then contaminated ones, in which a few elements at
  * secret positions come from another distribution of the task (two or four sets, of kinds drawn in secret) or are huge
  * (as many): a kernel that looks at some of its input and chooses a formula that holds only for those is wrong
- * there. Then one or two of every other distribution, and of
- * the irregular scale "hidden" when the task has one. Last, the drawn sizes (sizes.h), a
- * contaminated set and one of another distribution at each; with the protocol `full` the sizes go on to all residues
+ * there. Then one or two of every other distribution, two or four that lie beside zero altogether, and the irregular
+ * scale "hidden" when the task has one. Last, the drawn sizes (sizes.h), a contaminated set and one of another
+ * distribution at each, at some of them one beside zero; with the protocol `full` the sizes go on to all residues
  * modulo 64. The two protocols have keys of their own: a kernel promoted from `fast` to `full` meets inputs and sizes
  * nobody has used. Contaminated sets and drawn sizes are for tiers that take them. */
 struct vt_pool_set {
     const char *scale; /* lent: the pool's own or a static string */
     int dist;
-    int spice; /* distribution of the exceptions, or VT_SPICE_HUGE; 0: none */
+    int spice; /* distribution of the exceptions, or VT_SPICE_…; 0: none */
     /* The task's own texts come close to the bound here, by rounding, or overflow on huge numbers: the set would refuse
      * honest kernels and is left out. Found when the task is made ready; contaminated and drawn sets only. */
     bool is_unfit;
 };
-enum { VT_POOL_MAX_SETS = 14 + 2 * VT_TASK_MAX_DISTS + 2 * VT_MAX_DRAWN };
+enum { VT_POOL_MAX_SETS = 14 + 2 * VT_TASK_MAX_DISTS + VT_N_FAR + 3 * VT_MAX_DRAWN };
 struct vt_pool {
     vt_task *task; /* lent */
     char scale[24];

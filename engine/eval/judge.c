@@ -182,6 +182,7 @@ static vt_status check_rounds(const struct vt_lab *lab, struct vt_station *stati
                                      .candidate = c->candidate,
                                      .pool = &c->subject->pool,
                                      .n_calls = c->protocol == VT_PROTOCOL_FULL ? VT_ROUNDS_FULL : VT_ROUNDS_FAST,
+                                     .is_long = c->protocol == VT_PROTOCOL_FULL,
                                      .seed = vt_seed_mix(lab->secret, random),
                                      .baseline_ns = c->subject->baseline_ns,
                                      .slack_ns = (uint64_t)CHECK_SLACK_MS * 1000000};
@@ -194,6 +195,7 @@ static vt_status check_rounds(const struct vt_lab *lab, struct vt_station *stati
     out->n_check_processes += (int)r.n_processes;
     out->n_repeats += (int)r.n_repeats;
     out->n_differing += (int)r.n_differing;
+    out->longest = r.longest;
     out->worst = fmax(out->worst, r.worst);
     *passed = !r.failed;
     if (r.failed)

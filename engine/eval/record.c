@@ -126,6 +126,7 @@ static void put_calls(vt_json *j, const struct vt_outcome *o)
     vt_json_put_int(j, "n_check_processes", o->n_check_processes);
     vt_json_put_num(j, "check_ms", o->check_ms);
     vt_json_put_int(j, "n_compared", n);
+    vt_json_put_int(j, "longest_process", (int64_t)o->longest);
     vt_json_put_num(missed, "one_in_100", pow(0.99, n));
     vt_json_put_num(missed, "one_in_200", pow(0.995, n));
     vt_json_put_num(missed, "one_in_1000", pow(0.999, n));

@@ -42,6 +42,7 @@ static void note(struct walk *w, const struct vt_check *c)
 {
     struct vt_rounds *out = w->out;
     out->n_calls++;
+    out->longest = c->nth > out->longest ? c->nth : out->longest;
     if (c->compare.worst > out->worst)
         out->worst = c->compare.worst;
     if (c->end != VT_CHECK_RIGHT) {
@@ -62,12 +63,15 @@ static vt_status one_series(struct walk *w, size_t n, vt_err *err)
     const struct vt_rounds_opts *o = w->o;
     struct vt_call call[MAX_SERIES];
     struct vt_check check[MAX_SERIES];
+    const bool is_long = o->is_long && w->out->n_processes == 0;
     size_t n_done = 0;
     for (size_t i = 0; i < n; i++) {
         size_t set = next_set(w);
         call[i] = (struct vt_call){.set = set,
                                    .against = set,
                                    .random = vt_stream_u64(&w->random),
+                                   .n_rounds = is_long ? VT_ROUNDS_LONG_TURNS : VT_ROUNDS_TURNS,
+                                   .rounds_ns = (is_long ? VT_ROUNDS_LONG_MS : VT_ROUNDS_MS) * (uint64_t)1000000,
                                    .deadline_ns = 10 * n * o->baseline_ns + o->slack_ns};
     }
     VT_TRY(o->ops->series(o->station, o->candidate, call, n, check, &n_done, err));

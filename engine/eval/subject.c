@@ -102,18 +102,18 @@ static vt_status refuse_reference(const struct vt_subject *x, int which, const s
 /* An honest kernel may round twice as unluckily as the task's own text. On a contaminated or drawn set where that text
  * uses more than half of its bound, or is a little outside, the bound is no measure: the set is left out. So is any but
  * a timed one of a user's function, whose distributions nobody chose for it (a division of equal numbers errs the same
- * way every time), and one of huge numbers where the function has no finite value, or its text, not written for such
- * numbers, another. */
+ * way every time), and one beyond ordinary numbers where the function has no finite value, or its text, not written for
+ * such numbers, another. */
 static const double most_of_bound = 0.5, least_wrong = 8;
 
 static bool is_unfit(const struct vt_subject *x, const struct vt_check *c)
 {
     size_t first = x->pool.n_timed, spiced = first + x->pool.n_spiced;
-    bool may_be = c->set >= x->pool.first_drawn || (c->set >= first && c->set < spiced) ||
+    bool is_beyond = x->pool.set[c->set].spice >= VT_SPICE_HUGE;
+    bool may_be = is_beyond || c->set >= x->pool.first_drawn || (c->set >= first && c->set < spiced) ||
                   (vt_task_unit(x->task) && c->set >= first);
     bool is_near = c->end == VT_CHECK_WRONG && c->n_unwritten == 0 && c->compare.worst < least_wrong;
-    bool is_huge = x->pool.set[c->set].spice == VT_SPICE_HUGE;
-    if (is_huge && (c->compare.is_beyond || (c->end == VT_CHECK_WRONG && c->n_unwritten == 0)))
+    if (is_beyond && (c->compare.is_beyond || (c->end == VT_CHECK_WRONG && c->n_unwritten == 0)))
         return true;
     return may_be && (is_near || (c->end == VT_CHECK_RIGHT && c->compare.worst > most_of_bound));
 }
@@ -143,6 +143,7 @@ static vt_status check_drawn(struct vt_subjects *all, struct vt_station *station
             call[i] = (struct vt_call){.set = at + i,
                                        .against = at + i,
                                        .random = at + i,
+                                       .n_rounds = 2,
                                        .deadline_ns = (uint64_t)all->caps->reference_deadline_s * 1000000000u};
         VT_TRY(all->ops->series(station, x->reference[which].c, call, n, check, &n_done, err));
         for (size_t i = 0; i < n_done; i++)

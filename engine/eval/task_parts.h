@@ -65,6 +65,8 @@ struct vt_task {
 
 /* The layout at explicit sizes, in the order of the signature, each from 1. */
 vt_status vt_task_layout_at(const vt_task *t, const int32_t *size, vt_layout *out, vt_err *err) VT_MUST_USE;
+/* Its outputs are sums over windows of weighted inputs, for which there are transformed forms. */
+bool vt_task_is_convolution(const vt_task *t);
 /* Do these sizes satisfy every condition? One whose sides cannot be evaluated does not hold. */
 bool vt_task_where_holds(const vt_task *t, const int32_t *size);
 

@@ -371,3 +371,8 @@ void vt_diff_describe(const vt_task *t, const vt_layout *l, const struct vt_diff
         snprintf(out, n, "%s%s: expected %.0f, got %.0f%s", a->name, where, d->expected, d->got,
                  a->compare == VT_FIRST_INDEX ? " (the first index counts on ties)" : "");
 }
+
+bool vt_task_is_convolution(const vt_task *t)
+{
+    return strcmp(t->family, "convolution") == 0;
+}

@@ -104,8 +104,12 @@ struct vt_call {
     size_t against;       /* the set whose truth the outputs are held against: `set`, but for stale answers */
     uint64_t random;      /* of this call: poison, sampled positions */
     uint64_t deadline_ns; /* time that the lease was held by others is added */
-    unsigned placement;   /* timed only: which of the tier's places code and stack lie in */
-    bool is_trusted;      /* timed only: outputs need no comparison (a reference, which has passed its checks) */
+    /* The first call of a series: its process may make all its calls again and again, so many rounds in all and so
+     * long; below 2: it does not. */
+    uint32_t n_rounds;
+    uint64_t rounds_ns;
+    unsigned placement; /* timed only: which of the tier's places code and stack lie in */
+    bool is_trusted;    /* timed only: outputs need no comparison (a reference, which has passed its checks) */
 };
 enum vt_check_end {
     VT_CHECK_RIGHT,

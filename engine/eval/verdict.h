@@ -43,6 +43,7 @@ struct vt_outcome {
     char failure_scale[VT_SCALE_SIZE], failure_inputs[160];
     int n_checks; /* calls that were compared before timing, and in how many processes */
     int n_check_processes;
+    size_t longest;             /* calls of one process, the last of them compared */
     int n_repeats, n_differing; /* on sets met before; those that left other bits */
     int n_timed;                /* calls that were timed and compared */
     double worst, check_ms;

@@ -11,6 +11,9 @@
  *
  * HF_ENDPOINT is the hub's address, HF_TOKEN a key for models that need one; it is sent to the hub only, never to where
  * it redirects, and is masked in what the hub says.
+ *
+ * Circle: fetch asks this file for models of the hub, which checks its address as remote does for every server; and
+ * remote looks by fetch for the tokenizer that it names.
  */
 #include "policy/hub.h"
 #include "base/alloc.h"

@@ -85,7 +85,7 @@ function vt.load(file) end
 ---@field plot fun(self, name: string, spec: vt.PlotSpec|{ panels: vt.PlotSpec[], columns?: integer }): string? SVG, and CSV and JSON beside it; the SVG's path; a name once
 ---@field save fun(self, name: string, value: any): string NAME.json, or weights as a PEFT folder; its path; nil for the weights that are the model itself
 ---@field kernels fun(self, groups: vt.Group[], o?: { steps?: boolean }): table[] [waits] vt.eval.best, written as the table "kernels" (steps: with the step of each); what vt.eval.best returns
----@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] each cell is carried out as it would be alone, and gives what its summary says; a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs
+---@field sweep fun(self, e: vt.Experiment, grid: table[], o?: { fixed?: table, jobs?: integer, on?: "local", keep_going?: boolean }): vt.Cells [waits] each cell is carried out as it would be alone, and gives what its summary says; a failed cell is said on stderr and listed with .error, and when main is done the run ends with exit code 1 (3, 4 for budgets and infrastructure) and is not finished: its next start tries those cells again. keep_going = true: cells may fail, the run finishes. A parameter that a cell gets wrong raises before any runs; an experiment that its own cells sweep again, with the same parameters, is refused
 ---@field rng fun(self, label: string): vt.Rng stream of the run seed and the label
 ---@field meter fun(self): { charged: table, spent: table } rollouts, evaluations, gpu_s, usd (paid to services, with --prices); tokens by what was done: prompt_tokens, of which cached_tokens, sampled_tokens, scored_tokens, update_tokens; the sampled and scored by who is billed: student_tokens, teacher_tokens
 ---@field stage fun(self, text: string) what the progress line calls the present work
@@ -125,7 +125,8 @@ function vt.load(file) end
 ---@field prompt fun(self, o?: { template?: string, system?: string, reasoning?: string, shots?: integer }): vt.Prompt
 
 ---A split is used only after its hash was verified. Explicit ids without a task file raise; of a whole half they are left
----out and listed in .missing. An id may be a .lua file, a task of your own. Given p, its parameters of vt.task_params are
+---out and listed in .missing. An id may be a .lua file, a task of your own, or a
+---.py file, a problem of KernelBench. Given p, its parameters of vt.task_params are
 ---the options.
 ---@param o { split?: string, subset?: "train"|"eval", ids?: integer[]|string, file?: string, max?: integer }|vt.Params
 ---@return vt.Task[]

@@ -27,7 +27,8 @@ local eval = {}
 local verdict_fields = { "status", "correct", "speedup", "speedup_measured", "speedup_lo", "speedup_hi", "speedup_tuned",
   "is_copy", "flags", "protocol", "tier", "machine", "cached", "key", "run", "task", "task_name", "task_digest", "level",
   "code_sha", "source", "confirms", "scale", "stage", "stages", "evaluator", "compiler", "build", "error", "failure",
-  "feedback_text", "worst", "n_checks", "n_check_processes", "n_compared", "missed", "n_repeated", "nondeterminism", "sure", "unsure", "unit",
+  "feedback_text", "worst", "n_checks", "n_check_processes", "n_compared", "longest_process", "missed", "n_repeated",
+  "nondeterminism", "sure", "unsure", "unit",
   "placed", "runtime_us", "ref_us", "baseline_us", "roofline", "trials", "ref_trials",
   "ref_first", "trial_sets", "statistic", "n_remeasured", "floor_us", "cores", "corun", "cache_state", "clock", "jail",
   "call", "warm", "check_ms", "time_ms", "v", "t", "t_mono", "timed_in" }

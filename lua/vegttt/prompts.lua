@@ -19,6 +19,7 @@ local prompt_class = closed.class("vt.Prompt", "a prompt", { "task", "system", "
 local context_class = closed.class("vt.Context", "a context", { "prompt", "sections" }, Context)
 
 local default_system = "You write fast C code."
+local torch_system = "You write fast PyTorch code."
 local torch_instruction = "Write the body of ModelNew.forward, which is to run faster than Model's and give the same result."
 local default_instruction = "Rewrite this C function so that it runs faster and gives the same result."
 
@@ -46,7 +47,8 @@ end
 
 ---The chat turns, with the record's sentences where the script gave none; worked examples are turns of their own.
 function Prompt:messages(record)
-  local out = { { role = "system", content = self.system or record.system or default_system } }
+  local out = { { role = "system", content = self.system
+    or self.task.tier == "torch" and torch_system or record.system or default_system } }
   for i = 1, self.shots or 0 do
     local shot = shots.all[i]
     out[#out + 1] = { role = "user", content = question(self, record, shots.source(shot, shot.slow)) }

@@ -218,6 +218,7 @@ n_remeasured? whole    times that a figure below the floor was measured again
 n_checks?     whole    calls that were compared before timing
 n_check_processes? whole  processes that made them
 n_compared?   whole    calls that were compared in all
+longest_process? whole calls of one process, the last of which were compared
 missed?       object   chance that a kernel wrong in one of so many calls was right in all of these
 missed.one_in_100   number  wrong in one of 100
 missed.one_in_200   number  wrong in one of 200

@@ -9,10 +9,14 @@ return {
   distributions, some of them contaminated with a few exceptions; every timed output is checked.
   Sizes that decide are drawn in secret from the task's `range` and `where` (tiny, prime, round,
   unequal, large), arrays begin at any element and end at pages that are not there, and one
-  process makes many calls. Kernels that are reported have seen all residues of each size modulo
-  64 in 640 calls and more; a verdict says how likely a kernel wrong in one of N calls would have
-  been missed. Other roundings of a constant and Winograd's forms of a convolution are within the
-  bound; half precision and Strassen are not.
+  process makes many calls. Where a formula stays finite, numbers far from zero are met, too, all
+  on one side of it. Kernels that are reported have seen all residues of each size modulo 64 in
+  640 calls and more, and thousands of calls of one process; a verdict says how likely a kernel
+  wrong in one of N calls would have been missed. Sizes beyond the task's `range`, and beyond what
+  costs twice the benchmark's, are no part of it. A call leaves nothing but its outputs: no
+  rounding mode, no other state of the processor, no memory that grows with every call. Other
+  roundings of a constant and Winograd's forms of a convolution are within the bound; half
+  precision and Strassen are not.
 - **Faster** compares the fastest interleaved runs on each input set with those of the baseline
   that the model saw, or takes the middle of three estimates where the fastest do not repeat, with
   an interval (`engine/eval/estimate.c`). `fast_1` counts as the papers do. `fast_1_sure`, which
@@ -55,14 +59,14 @@ On a machine with an NVIDIA GPU a `.cu` file is judged there (`--tier cuda`): de
 comment lines that say what is launched, `// launch NAME grid(ceil_div(n, 256)) block(256) args(x,
 y, n)` and `// scratch NAME bytes(4 * n)`. NVRTC compiles it in a jail; inputs, truth and
 comparison stay on the GPU. The evaluator uses every GPU, or those of `VEGTTT_EVAL_DEVICES`.
-`vegttt baseline` measures what PyTorch eager takes there, and verdicts then say what a kernel gains
-over it, too; an H200's table comes along.
+`vegttt baseline` measures what PyTorch eager takes there, and verdicts then say what a kernel
+gains over it, too; an H200's table comes along.
 
-KernelBench's own problem files are tasks as well, wherever a Python has torch (`VEGTTT_PYTHON`, else
-`python3`; on a GPU if it sees one): `--tasks level1/19_ReLU.py` in an experiment, or `vegttt eval
---kernelbench DIR --task 19 FILE.py`. An answer is the body of `forward` or a file with `ModelNew`. It
-runs in a walled-in process of its own; the clock, the inputs until it starts, and the comparison with
-the model in double precision are elsewhere.
+KernelBench's own problem files are tasks as well, wherever a Python has torch (`VEGTTT_PYTHON`,
+else `python3`; on a GPU if it sees one): `--tasks level1/19_ReLU.py` in an experiment, or
+`vegttt eval --kernelbench DIR --task 19 FILE.py`. An answer is the body of `forward` or a file
+with `ModelNew`. It runs in a walled-in process of its own; the clock, the inputs until it
+starts, and the comparison with the model in double precision are elsewhere.
 ]==] },
 
   { "models", "models: local, served, trained remotely, on GPUs", [==[

@@ -37,8 +37,21 @@ local function show_scale(task, scale)
     text.bytes(l.bytes), l.flops)
 end
 
+local function show_prompt(task)
+  local p, n = task:prompt(), task_check.prompt_tokens(task)
+  verb.say("\nprompt, %s", n and ("%d tokens for the default model"):format(n)
+    or "tokens uncounted: the default model is not here")
+  for _, m in ipairs(p:messages {}) do verb.say("[%s]\n%s", m.role, m.content) end
+  core.out(("[assistant]\n%s"):format(p.prefix))
+end
+
 local function show(what, f)
   local task = verb.task(what)
+  if task.tier then -- a problem file: its text is all that is known of it
+    verb.say("task %d %s, level %d, %s, judged by --tier %s", task.id, task.name, task.level, task.digest:sub(1, 12), task.tier)
+    show_prompt(task)
+    return 0
+  end
   if f.tier and f.tier ~= core.eval_tiers()[1] then
     verb.say("%s", core.prompt(task.handle, nil, f.tier))
     return 0
@@ -59,11 +72,7 @@ local function show(what, f)
     (l.atol > 0 and (" + %g max|v of the row|"):format(l.atol) or "")
       .. (task.family == "convolution" and ", at least 4 u sum(max|x around the window| |weights|)" or ""), #exact > 0 and "; " .. table.concat(exact, ", ")
       or "")
-  local p, n = task:prompt(), task_check.prompt_tokens(task)
-  verb.say("\nprompt, %s", n and ("%d tokens for the default model"):format(n)
-    or "tokens uncounted: the default model is not here")
-  for _, m in ipairs(p:messages {}) do verb.say("[%s]\n%s", m.role, m.content) end
-  core.out(("[assistant]\n%s"):format(p.prefix))
+  show_prompt(task)
   return 0
 end
 
@@ -80,6 +89,7 @@ end
 
 local function check(what, f)
   local task = verb.task(what)
+  if task.tier then errors.usage("%s is a KernelBench problem file: it is taken as it is", what) end
   verb.say("task %d %s", task.id, task.name)
   local findings = verb.wait(function() return task_check.run(task, { full = f.full }) end)
   verb.say("%s", task_check.text(findings))

@@ -1,5 +1,5 @@
 // task: relu
-// expect: compile_error
+// expect: runtime_error
 // id: A17
 // what: prints a verdict on standard output, then honest work
 #include <stdio.h>

@@ -122,3 +122,37 @@ describe("level-1 task files", function()
     expect.equal(n, 100)
   end)
 end)
+
+describe("KernelBench's problem files", function()
+  local tasks = require "vegttt.tasks"
+  local baselines = require "vegttt.baselines"
+
+  it("are tasks by their names and places, of the torch tier alone", function()
+    local t = tasks.get({ ids = { "tests/gpu/torch/19_ReLU.py" } })[1]
+    expect.equal(t.id, 19)
+    expect.equal(t.name, "relu")
+    expect.equal(t.level, 0) -- its folder names none
+    expect.equal(t.tier, "torch")
+    local messages = t:prompt():messages {}
+    expect.contains(messages[2].content, "```python\n")
+    expect.contains(messages[2].content, "return torch.relu(x)")
+    expect.equal(tasks.problem_path("tests/gpu", 1, 19), nil)
+  end)
+
+  it("leave the tasks that come along to the other tiers", function()
+    expect.equal(tasks.get({ ids = { 19 } })[1].tier, nil)
+  end)
+
+  it("have nothing to do with eager's table, whose rows are of a card and of sizes", function()
+    local t = tasks.get({ ids = { 28 } })[1]
+    local record = { tier = "cuda", machine = "NVIDIA_H200_driver-13.0", scale = "full" }
+    local row = baselines.of(t, record)
+    expect.equal(row.sizes, "n=1610612736")
+    expect.truthy(row.us > 3000 and row.us < 3100, "hardsigmoid's eager time on an H200")
+    record.scale = "hidden"
+    expect.equal(baselines.of(t, record), nil)
+    record.scale, record.machine = "full", "NVIDIA_L4_driver-13.0"
+    expect.equal(baselines.of(t, record), nil)
+    expect.equal(baselines.of(t, { tier = "c", machine = "x", scale = "full" }), nil)
+  end)
+end)

@@ -108,6 +108,9 @@ def main(runner, results):
             continue
         what = try_mutant(relinker, runner, mutant, seconds)
         runner.deadline_s = deadline_s
+        if "multiple definition" in what:
+            print(f"{mutant.name}: left to run.py, since the test has the changed source in its own")
+            continue
         passed, failed = passed + (not what), failed + bool(what)
         print(f"{mutant.name:40} {what or 'caught'}", flush=True)
         if what:

@@ -110,6 +110,45 @@ static const struct fixture_task fixture_tasks[] = {
               "\"body\":\"    for (int i = 0; i < n; i++)\\n        r[i] = 0.9f * r[i] + 0.1f * x[i];\\n    for (int i "
               "= 0; i < n; "
               "i++)\\n        y[i] = r[i];\"}"},
+    {"row_max",
+     "{\"id\":49,\"level\":1,\"name\":\"row_max\",\"title\":\"49_Max\",\"family\":\"reduction\","
+     "\"sizes\":{\"cpu\":{\"m\":200,\"n\":700}},"
+     "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"m\",\"n\"],\"dist\":["
+     "\"uniform\",\"normal\"]},"
+     "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"m\"],\"compare\":\"bound\"}],"
+     "\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"4*m*n+4*m\",\"flops\":\"m*n\","
+     "\"body\":\"    for (int i = 0; i < m; i++) {\\n        float top = x[i * n];\\n        for (int j = 1; j < n; "
+     "j++)\\n            top = fmaxf(top, x[i * n + j]);\\n        y[i] = top;\\n    }\"}"},
+    {"elu", "{\"id\":31,\"level\":1,\"name\":\"elu\",\"title\":\"31_ELU\",\"family\":\"elementwise\","
+            "\"sizes\":{\"cpu\":{\"n\":60013}},"
+            "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"dist\":[\"uniform\","
+            "\"normal\",\"wide\"]},"
+            "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"n\"],\"compare\":\"bound\"}],"
+            "\"scalars\":[],\"rtol\":3e-5,\"atol\":1e-7,\"bytes\":\"8*n\",\"flops\":\"n\","
+            "\"body\":\"    for (int i = 0; i < n; i++)\\n        y[i] = x[i] > 0.0f ? x[i] : expm1f(x[i]);\"}"},
+    {"conv",
+     "{\"id\":67,\"level\":1,\"name\":\"conv\",\"title\":\"67_Conv1D\",\"family\":\"convolution\","
+     "\"sizes\":{\"cpu\":{\"n\":60,\"m\":1001}},\"range\":{\"m\":[3,100000]},"
+     "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"n\",\"1\",\"m\"],\"dist\":["
+     "\"uniform\",\"normal\"]},"
+     "{\"name\":\"g\",\"role\":\"weight\",\"dtype\":\"f32\",\"shape\":[\"1\",\"1\",\"3\"],\"dist\":["
+     "\"kaiming\",\"normal\"],\"fan_in\":\"3\"},"
+     "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"n\",\"1\",\"m - 2\"],"
+     "\"compare\":\"bound\"}],"
+     "\"scalars\":[],\"rtol\":0,\"atol\":0,\"k\":16,\"bytes\":\"8*n*m\",\"flops\":\"6*n*m\","
+     "\"body\":\"    for (int i = 0; i < n; i++)\\n        for (int j = 0; j < m - 2; j++) {\\n            float s = "
+     "0.0f;\\n            for (int k = 0; k < 3; k++)\\n                s += x[i * m + j + k] * g[k];\\n            "
+     "y[i * (m - 2) + j] = s;\\n        }\"}"},
+    {"min_dim1",
+     "{\"id\":53,\"level\":1,\"name\":\"min_dim1\",\"title\":\"53_Min\",\"family\":\"reduction\","
+     "\"sizes\":{\"cpu\":{\"b\":3,\"m\":131,\"n\":181}},\"size_order\":[\"b\",\"n\",\"m\"],"
+     "\"arrays\":[{\"name\":\"x\",\"role\":\"in\",\"dtype\":\"f32\",\"shape\":[\"b\",\"n\",\"m\"],\"dist\":["
+     "\"uniform\",\"normal\",\"ties\"]},"
+     "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"b\",\"m\"],\"compare\":\"bound\"}],"
+     "\"scalars\":[],\"rtol\":0,\"atol\":0,\"bytes\":\"4*b*m*n+4*b*m\",\"flops\":\"b*m*n\","
+     "\"body\":\"    for (int t = 0; t < b; t++)\\n        for (int j = 0; j < m; j++) {\\n            float min = x[t "
+     "* n * m + j];\\n            for (int i = 1; i < n; i++)\\n                min = fminf(min, x[(t * n + i) * m + "
+     "j]);\\n            y[t * m + j] = min;\\n        }\"}"},
 };
 
 static inline vt_task *fixture_task(const char *name)

@@ -410,6 +410,164 @@ static void huge_exceptions_have_both_signs(void)
     }
 }
 
+/* n inputs x0, x1 (the second a weight) of the usual shape, with these fields. */
+static vt_task *parse_task_of(const char *fields, int n, const char *dist)
+{
+    static const char array[] =
+        "{\"name\":\"x%d\",\"role\":\"%s\",\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"],\"dist\":[\"%s\"]},";
+    char json[2048], inputs[512] = "";
+    vt_task *t = NULL;
+    vt_err err;
+    for (int i = 0; i < n; i++)
+        snprintf(inputs + strlen(inputs), sizeof inputs - strlen(inputs), array, i, i ? "weight" : "in", dist);
+    snprintf(
+        json, sizeof json,
+        "{\"id\":1,\"level\":1,\"name\":\"f\",\"title\":\"t\",%s,\"sizes\":{\"cpu\":{\"n\":%d,\"m\":%d}},\"arrays\":[%s"
+        "{\"name\":\"y\",\"role\":\"out\",\"dtype\":\"f32\",\"shape\":[\"n\",\"m\"],\"compare\":\"bound\"}],"
+        "\"scalars\":[],\"atol\":0,\"bytes\":\"n\",\"flops\":\"n\",\"body\":\";\"}",
+        fields, ROWS, COLS, inputs);
+    CHECK_OK(vt_task_parse(json, strlen(json), &t, &err), err);
+    return t;
+}
+
+static vt_task *parse_task(const char *fields, int n)
+{
+    return parse_task_of(fields, n, "uniform\",\"normal");
+}
+
+/* All on one side of zero, from some number to twice it, which is the set's for every array. With a tolerance one
+ * ordinary number stays in each row. */
+static void numbers_beside_zero(void)
+{
+    static const struct {
+        int spice;
+        double least, most;
+        float sign;
+    } kinds[] = {{VT_SPICE_BELOW, 2e3, 2e5, -1},
+                 {VT_SPICE_ABOVE, 2e3, 2e5, 1},
+                 {VT_SPICE_FAR_BELOW, 1e6, 2e18, -1},
+                 {VT_SPICE_FAR_ABOVE, 1e6, 2e18, 1}};
+    for (size_t k = 0; k < sizeof kinds / sizeof kinds[0]; k++) {
+        double lowest = INFINITY, highest = 0;
+        for (uint64_t set = 0; set < 60; set++) {
+            size_t n_out = 0;
+            double least = INFINITY, most = 0;
+            fill_spiced("uniform\",\"normal", "", set, kinds[k].spice, z);
+            for (size_t i = 0; i < N; i++) {
+                double v = (double)(z[i] * kinds[k].sign);
+                n_out += !(v >= kinds[k].least && v <= kinds[k].most * 1.0001);
+                least = fmin(least, v);
+                most = fmax(most, v);
+            }
+            CHECK_INT((long long)n_out, 0);
+            CHECK(most <= 2 * least * 1.0001 && most > 1.8 * least);
+            lowest = fmin(lowest, least);
+            highest = fmax(highest, most);
+        }
+        CHECK(log(highest / lowest) > 0.7 * log(kinds[k].most / kinds[k].least)); /* sizes of all orders */
+    }
+    static float both[2][N];
+    void *buf[3] = {both[0], both[1], NULL};
+    vt_err err;
+    vt_task *t = parse_task("\"rtol\":0,\"family\":\"loss\"", 2);
+    for (uint64_t set = 0; set < 20; set++) { /* at a drawn size as far as it goes */
+        CHECK_OK(vt_inputs_fill(t, "=4,5", 1, set, 0, VT_SPICE_FAR_ABOVE, buf, &err), err);
+        CHECK(both[0][0] >= 1e28f && both[0][19] >= 1e28f && both[0][19] <= 1e30f);
+    }
+    CHECK_OK(vt_inputs_fill(t, "cpu", 1, 3, 0, VT_SPICE_BELOW, buf, &err), err);
+    CHECK(both[0][0] / both[1][0] > 0.49f && both[0][0] / both[1][0] < 2.01f && both[0][0] != both[1][0]);
+    vt_task_unref(t);
+    t = parse_task("\"rtol\":3e-5,\"family\":\"elementwise\"", 1);
+    buf[1] = NULL;
+    CHECK_OK(vt_inputs_fill(t, "cpu", 1, 3, 0, VT_SPICE_ABOVE, buf, &err), err);
+    for (size_t i = 0; i < ROWS; i++) {
+        size_t n_ordinary = 0;
+        for (size_t j = 0; j < COLS; j++)
+            n_ordinary += both[0][i * COLS + j] < 1;
+        CHECK_INT((long long)n_ordinary, 1);
+    }
+    vt_task_unref(t);
+}
+
+/* A transformed convolution adds neighbours: one image of them all is huge, never one number; weights stay. */
+static void a_huge_image_among_others(void)
+{
+    static float image[N], taps[N], plain[N];
+    void *buf[3] = {image, taps, NULL};
+    vt_err err;
+    vt_task *t = parse_task("\"rtol\":0,\"family\":\"convolution\"", 2);
+    size_t seen[ROWS] = {0}, n_seen = 0, n_high = 0;
+    for (uint64_t set = 0; set < 200; set++) {
+        buf[0] = plain;
+        CHECK_OK(vt_inputs_fill(t, "cpu", 1, set, 0, 0, buf, &err), err);
+        buf[0] = image;
+        CHECK_OK(vt_inputs_fill(t, "cpu", 1, set, 0, VT_SPICE_HUGE, buf, &err), err);
+        size_t n_rows = 0;
+        for (size_t i = 0; i < ROWS; i++) {
+            float by = image[i * COLS] / plain[i * COLS];
+            if (by == 1.0f)
+                continue;
+            n_rows++;
+            n_seen += seen[i]++ == 0;
+            CHECK(by > 29 && by < 10001);
+            CHECK((by > 548) == (set % 2 == 0)); /* the upper half of the sizes in every other set */
+            n_high += by > 548;
+            for (size_t j = 0; j < COLS; j++)
+                CHECK(fabsf(image[i * COLS + j] / plain[i * COLS + j] / by - 1) < 1e-6f);
+        }
+        CHECK_INT((long long)n_rows, 1);
+        for (size_t i = 0; i < N; i++)
+            CHECK(fabsf(taps[i]) < 10);
+    }
+    CHECK(n_seen > ROWS / 2 && n_high == 100);
+    vt_task_unref(t);
+}
+
+/* Which tasks get them: by what their formulas are. */
+static void who_is_asked_beside_zero(void)
+{
+    static const struct {
+        const char *fields, *dist;
+        int n_below, n_far;
+    } tasks[] = {
+        {"\"rtol\":0,\"family\":\"pooling\"", "uniform\",\"normal", 1, 1},
+        {"\"rtol\":0,\"family\":\"user\"", "uniform\",\"normal", 1, 1},
+        {"\"rtol\":3e-5,\"family\":\"elementwise\"", "uniform\",\"normal", 2, 0},
+        {"\"rtol\":3e-5,\"family\":\"softmax\"", "uniform\",\"normal", 0, 0}, /* elements meet in an exponent */
+        {"\"rtol\":0,\"family\":\"loss\"", "normal\",\"probs", 0, 0},         /* no number but a probability */
+        {"\"rtol\":0,\"family\":\"scan\"", "uniform\",\"positive", 0, 0},
+    };
+    for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
+        struct vt_pool pool;
+        int n_first = 0, n_below = 0, n_far = 0, n_drawn = 0;
+        vt_task *t = parse_task_of(tasks[i].fields, 1, tasks[i].dist);
+        for (uint64_t secret = 0; secret < 32; secret++) {
+            vt_pool_plan(&pool, t, "cpu", false, true, secret);
+            for (size_t k = 0; k < pool.n_sets; k++) {
+                n_below += pool.set[k].spice == VT_SPICE_BELOW || pool.set[k].spice == VT_SPICE_ABOVE;
+                n_far += pool.set[k].spice >= VT_SPICE_FAR_BELOW;
+                n_first += k < pool.n_timed + pool.n_spiced && pool.set[k].spice > VT_SPICE_HUGE;
+            }
+            vt_pool_draw(&pool);
+            for (size_t k = pool.first_drawn; k < pool.n_sets; k++)
+                n_drawn += pool.set[k].spice > VT_SPICE_HUGE;
+        }
+        CHECK_INT(n_first, 0); /* none is timed */
+        CHECK_INT(n_below + n_far, tasks[i].n_below + tasks[i].n_far ? 64 : 0);
+        if (tasks[i].n_below && tasks[i].n_far)
+            CHECK(n_below > 16 && n_far > 16);
+        else
+            CHECK_INT(n_far, 0);
+        CHECK((n_drawn >= 64) == (tasks[i].n_below > 0));
+        vt_pool_plan(&pool, t, "cpu", true, true, 1);
+        n_far = 0;
+        for (size_t k = 0; k < pool.n_sets; k++)
+            n_far += pool.set[k].spice > VT_SPICE_HUGE;
+        CHECK_INT(n_far, tasks[i].n_below ? (tasks[i].n_far ? 4 : 2) : 0);
+        vt_task_unref(t);
+    }
+}
+
 /* ---- places ---- */
 
 static void arrays_lie_where_a_plan_says(void)
@@ -483,6 +641,9 @@ static const struct test_case cases[] = {
     TEST(exceptions_are_few_and_anywhere),
     TEST(large_exceptions_are_single),
     TEST(huge_exceptions_have_both_signs),
+    TEST(numbers_beside_zero),
+    TEST(a_huge_image_among_others),
+    TEST(who_is_asked_beside_zero),
     TEST(arrays_lie_where_a_plan_says),
     TEST(sets_are_functions_of_their_key),
     TEST(uniform_and_normal_have_their_moments),

@@ -101,6 +101,10 @@ static void ten_thousand_queued(void)
     tally_init(&t);
     vt_eval *e = open_eval(NULL, 1);
     vt_task *task = fixture_task("relu");
+    struct fixture_result first; /* what the task itself needs is there before */
+    fixture_judge(e, task, "for (int i = 0; i < n; i++) y[i] = 0;", (struct vt_eval_request){.skip_timing = true},
+                  &first);
+    fixture_result_free(&first);
     long before = resident_kib();
     for (int i = 0; i < 10000; i++) {
         snprintf(code, sizeof code, "/* %d */ for (int i = 0; i < n; i++) y[i] = x[i] > %d ? x[i] : 0;", i, i);

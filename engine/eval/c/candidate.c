@@ -5,6 +5,7 @@
  */
 #include "base/alloc.h"
 #include "eval/c/assemble.h"
+#include "eval/c/clash.h"
 #include "eval/c/parts.h"
 #include "eval/c/reading.h"
 #include "eval/c/series.h"
@@ -106,10 +107,10 @@ static void note_result(const struct vt_candidate *c, const struct vt_object_inf
     snprintf(r->why, sizeof r->why, "%s", c->diagnostics.n && !c->is_no_reading ? c->diagnostics.item[0].text : c->why);
 }
 
-/* code: what the unit was made of; NULL: of a task's own text. unit is freed. */
-static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct vt_code *code, struct vt_buf *unit,
-                            vt_content *store, bool is_fresh, struct vt_candidate **out, struct vt_stage_result *result,
-                            vt_err *err)
+/* code: what the unit was made of; NULL: of a task's own text. */
+static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct vt_code *code,
+                            const struct vt_buf *unit, vt_content *store, bool is_fresh, struct vt_candidate **out,
+                            struct vt_stage_result *result, vt_err *err)
 {
     char key[VT_SHA256_HEX];
     struct vt_object_info info = {0};
@@ -119,6 +120,8 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct
     const char *symbol = of ? VT_UNIT_ENTRY : vt_task_name(t);
     vt_status status = new_candidate(s->tier, out, err);
     build_key(s->tier, own, unit, symbol, key);
+    if (status == VT_OK)
+        (*out)->guard = own ? VT_GUARD_CALLER : VT_GUARD_UPPER;
     if (status == VT_OK && of)
         note_unit(*out, of);
     if (status == VT_OK && !(store && !is_fresh && find_kept(*out, store, key, &info))) {
@@ -142,35 +145,71 @@ static vt_status build_unit(struct vt_station *s, const vt_task *t, const struct
         *out = NULL;
     }
     vt_build_free(&b);
-    vt_buf_free(unit);
     return status;
 }
 
-/* The pragma of each compiler; the other one ignores it. */
-static vt_status make_plain(struct vt_buf *unit, vt_err *err)
+/* The pragma of each compiler; the other one ignores it. gcc clears the upper halves of vector registers at the end of
+ * a function only where it may do what is expensive, and does nothing else for that without optimisation. */
+static vt_status make_plain(const struct vt_buf *unit, struct vt_buf *plain, vt_err *err)
+{
+    vt_buf_init(plain, unit->len + 256);
+    vt_buf_puts(plain, "#if defined(__clang__)\n#pragma clang optimize off\n#else\n"
+                       "#pragma GCC optimize(\"O0\", \"expensive-optimizations\")\n#endif\n");
+    vt_buf_add(plain, unit->p, unit->len);
+    vt_status s = vt_buf_check(plain, "a candidate without optimisation", err);
+    if (s != VT_OK)
+        vt_buf_free(plain);
+    return s;
+}
+
+static vt_status build_as(struct vt_station *s, const struct vt_build_request *r, const struct vt_code *code,
+                          const struct vt_buf *unit, struct vt_candidate **out, struct vt_stage_result *result,
+                          vt_err *err)
 {
     struct vt_buf plain;
-    vt_buf_init(&plain, unit->len + 256);
-    vt_buf_puts(&plain,
-                "#if defined(__clang__)\n#pragma clang optimize off\n#else\n#pragma GCC optimize(\"O0\")\n#endif\n");
-    vt_buf_add(&plain, unit->p, unit->len);
-    vt_status s = vt_buf_check(&plain, "a candidate without optimisation", err);
-    vt_buf_free(unit);
-    *unit = plain;
-    if (s != VT_OK)
-        vt_buf_free(unit);
-    return s;
+    if (!r->is_plain)
+        return build_unit(s, r->task, code, unit, r->store, r->is_fresh, out, result, err);
+    VT_TRY(make_plain(unit, &plain, err));
+    vt_status status = build_unit(s, r->task, code, &plain, r->store, r->is_fresh, out, result, err);
+    vt_buf_free(&plain);
+    return status;
+}
+
+/* In the place of the first when it compiles. */
+static vt_status build_renamed(struct vt_station *s, const struct vt_build_request *r, const struct vt_code *code,
+                               const struct vt_buf *unit, struct vt_candidate **out, struct vt_stage_result *result,
+                               vt_err *err)
+{
+    struct vt_candidate *other = NULL;
+    struct vt_stage_result second = {.passed = false};
+    VT_TRY(vt_buf_check(unit, "the translation unit", err));
+    VT_TRY(build_as(s, r, code, unit, &other, &second, err));
+    const bool is_better = other->build_end != VT_BUILD_FAILED;
+    vt_c_candidate_close(is_better ? *out : other);
+    if (is_better) {
+        *out = other;
+        *result = second;
+    }
+    return VT_OK;
 }
 
 static vt_status build_reading(struct vt_station *s, const struct vt_build_request *r, const struct vt_code *code,
                                struct vt_candidate **out, struct vt_stage_result *result, vt_err *err)
 {
-    struct vt_buf unit;
+    struct vt_buf unit, renamed;
+    struct vt_clashes clashes;
     *out = NULL;
     VT_TRY(vt_assemble(r->task, code, &unit, err));
-    if (r->is_plain)
-        VT_TRY(make_plain(&unit, err));
-    return build_unit(s, r->task, code, &unit, r->store, r->is_fresh, out, result, err);
+    vt_status status = build_as(s, r, code, &unit, out, result, err);
+    if (status == VT_OK && (*out)->build_end == VT_BUILD_FAILED) {
+        vt_clash_find(&(*out)->diagnostics, s->tier->cc.headers, &clashes);
+        if (clashes.n > 0 && vt_clash_rename(&clashes, &unit, &renamed)) {
+            status = build_renamed(s, r, code, &renamed, out, result, err);
+            vt_buf_free(&renamed);
+        }
+    }
+    vt_buf_free(&unit);
+    return status;
 }
 
 vt_status vt_c_build(struct vt_station *s, const struct vt_build_request *r, struct vt_candidate **out,
@@ -206,7 +245,9 @@ vt_status vt_c_reference(struct vt_station *s, const vt_task *t, enum vt_referen
     if (!body)
         return VT_OK;
     VT_TRY(vt_assemble_body(t, body, &unit, err));
-    VT_TRY(build_unit(s, t, NULL, &unit, NULL, true, out, result, err));
+    vt_status status = build_unit(s, t, NULL, &unit, NULL, true, out, result, err);
+    vt_buf_free(&unit);
+    VT_TRY(status);
     (*out)->is_reference = true;
     return VT_OK;
 }
@@ -327,6 +368,7 @@ vt_status vt_c_check(struct vt_station *s, struct vt_candidate *c, const struct 
                              .clock = VT_CLOCK_NONE,
                              .random = call->random,
                              .cpu = -1,
+                             .guard = c->guard,
                              .deadline_ns = call->deadline_ns,
                              .lease = s->tier->lease};
     const struct vt_home *home = home_of(s, c);
@@ -349,6 +391,7 @@ vt_status vt_c_series(struct vt_station *s, struct vt_candidate *c, const struct
     struct vt_call_opts o = {.clock = VT_CLOCK_NONE,
                              .random = call[0].random,
                              .cpu = -1,
+                             .guard = c->guard,
                              .deadline_ns = call[0].deadline_ns,
                              .lease = s->tier->lease};
     const struct vt_home *home = home_of(s, c);

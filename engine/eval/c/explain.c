@@ -88,6 +88,32 @@ static void say_place(struct vt_say *t, const struct vt_candidate *c, const vt_t
     }
 }
 
+/* What a caller finds changed, in words. */
+static void say_left(struct vt_say *t, uint32_t left)
+{
+    static const struct {
+        uint32_t bit;
+        const char *what;
+    } things[] = {
+        {VT_LEFT_MXCSR, "the floating-point modes (rounding, flush to zero, denormals are zero or traps) changed"},
+        {VT_LEFT_X87_CONTROL, "the x87 control word changed"},
+        {VT_LEFT_X87_STACK, "the x87 register stack not empty"},
+        {VT_LEFT_DIRECTION, "the direction flag set"},
+        {VT_LEFT_ALIGNMENT, "the alignment-check flag set"},
+        {VT_LEFT_REGISTERS, "registers changed that belong to its caller"},
+        {VT_LEFT_UPPER, "the upper halves of vector registers in use (vzeroupper is missing)"},
+        {VT_LEFT_MEMORY,
+         "memory that it had allocated: the same calls once more took more of it, and it was not freed"}};
+    const char *before = "The function returned, but it left ";
+    for (size_t i = 0; i < sizeof things / sizeof things[0]; i++) {
+        if (!(left & things[i].bit))
+            continue;
+        vt_say(t, "%s%s", before, things[i].what);
+        before = ", and ";
+    }
+    vt_say(t, ". A function that people call leaves nothing behind but its outputs.");
+}
+
 static void say_fault(struct vt_say *t, const struct vt_candidate *c, const vt_task *task, const struct vt_check *f)
 {
     switch (c->fault.end) {
@@ -105,6 +131,9 @@ static void say_fault(struct vt_say *t, const struct vt_candidate *c, const vt_t
         return;
     case VT_CALL_EXITED:
         vt_say(t, "The function ended the process (exit code %d) instead of returning.", c->fault.exit_code);
+        return;
+    case VT_CALL_LEFT:
+        say_left(t, c->fault.left);
         return;
     case VT_CALL_TIMEOUT:
         vt_say(t, "The function did not return in time.");
@@ -175,7 +204,7 @@ static void put_jail(vt_json *j, const struct vt_candidate *c)
 
 static void put_call(vt_json *x, const struct vt_call_result *call)
 {
-    static const char *const ends[] = {"returned", "exited", "signal", "forbidden_syscall", "timeout"};
+    static const char *const ends[] = {"returned", "exited", "signal", "forbidden_syscall", "left_state", "timeout"};
     vt_json_put_str(x, "call", ends[call->end]);
     if (call->signo)
         vt_json_put_int(x, "signal", call->signo);

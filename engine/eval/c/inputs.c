@@ -21,6 +21,7 @@
 
 enum { QUANTILES = 1024, ORDINARY = 40 };
 static const double huge_from = 30, huge_to = 1e4, huge_least_top = 100;
+static const double below_from = 2e3, below_to = 1e5, far_from = 1e6, far_to = 1e18, top_from = 1e28, top_to = 5e29;
 
 /* One row of an array under transformation; key is the row's own. */
 struct row {
@@ -481,9 +482,22 @@ static double huge_most(const vt_task *t)
     return !(t->rtol > 0) || most > huge_to ? huge_to : most > huge_least_top ? most : huge_least_top;
 }
 
+/* What the numbers of a set have in common, in all its arrays. */
+struct spice {
+    const struct vt_dist *dist;
+    double far;   /* beside zero altogether: from here to twice that */
+    bool is_high; /* huge: of the upper half of the sizes; every other set */
+};
+
+static double between(double from, double to, double u)
+{
+    return from * pow(to / from, u);
+}
+
 /* One of each sign hides best; four of each, where there are rows enough that they seldom meet in one, have small and
- * large among them. Sizes are even on a logarithmic scale. In the first quarter of a row, as a needle is. */
-static void add_huge(float *x, const struct vt_layout_array *l, double most, uint64_t key)
+ * large among them. Sizes are even on a logarithmic scale, and every other set has the upper half of it. In the first
+ * quarter of a row, as a needle is. */
+static void add_huge(float *x, const struct vt_layout_array *l, double most, bool is_high, uint64_t key)
 {
     struct vt_stream random;
     vt_stream_init(&random, vt_seed_mix(key, 0x4065));
@@ -492,17 +506,58 @@ static void add_huge(float *x, const struct vt_layout_array *l, double most, uin
     for (int64_t k = 0; k < 2 * n_pairs && k < l->n_elem; k++, sign = -sign) {
         int64_t at = (int64_t)vt_stream_below(&random, (uint64_t)l->n_elem);
         double u = ((double)(k / 2) + (double)vt_stream_below(&random, 1 << 20) * 0x1p-20) / (double)n_pairs;
-        x[at - at % l->block + at % l->block / 4] = sign * (float)(huge_from * pow(most / huge_from, u));
+        x[at - at % l->block + at % l->block / 4] = sign * (float)between(huge_from, most, (u + is_high) / 2);
     }
 }
 
-static vt_status spice_array(const vt_task *t, size_t i, const struct vt_layout_array *l, const struct vt_dist *d,
+/* One image among the others: numbers of one scale meet in every window. */
+static void add_huge_image(float *x, const struct vt_layout_array *l, bool is_high, uint64_t key)
+{
+    struct vt_stream random;
+    vt_stream_init(&random, vt_seed_mix(key, 0x4065));
+    const int64_t n = l->n_elem / l->shape[0], at = (int64_t)vt_stream_below(&random, (uint64_t)l->shape[0]) * n;
+    const double u = (double)vt_stream_below(&random, 1 << 20) * 0x1p-20;
+    for (int64_t i = at; i < at + n; i++)
+        x[i] *= (float)between(huge_from, huge_to, (u + is_high) / 2);
+}
+
+/* With exponentials one ordinary number stays in each row: where all others have gone to zero it says how large a zero
+ * may be. */
+static void put_far(float *x, const struct vt_layout_array *l, double far, bool has_ordinary, uint64_t key)
+{
+    uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
+    for (int64_t i = 0; i < l->n_elem; i++) {
+        uint32_t row = mix((uint32_t)(i / l->block), k1, k0);
+        if (!has_ordinary || i % l->block != (int64_t)(row % (uint64_t)l->block))
+            x[i] = (float)(far * (1 + (double)mix((uint32_t)i, k0, k1) * 0x1p-32));
+    }
+}
+
+/* The set's, of its spice; its key and number say the rest. Far at the sizes that are drawn is as far as it goes; at
+ * the benchmark's it stays where squares have a float, too. */
+static struct spice spice_of(int spice, bool is_drawn, uint64_t set_key, uint64_t set)
+{
+    const double u = (double)(vt_seed_mix(set_key, 0xfa4) >> 11) * 0x1p-53;
+    const bool is_far = spice >= VT_SPICE_FAR_BELOW, is_below = (spice - VT_SPICE_BELOW) % 2 == 0;
+    const double far = !is_far    ? between(below_from, below_to, u)
+                       : is_drawn ? between(top_from, top_to, u)
+                                  : between(far_from, far_to, u);
+    return (struct spice){NULL, is_below ? -far : far, set % 2 == 0};
+}
+
+static vt_status spice_array(const vt_task *t, size_t i, const struct vt_layout_array *l, const struct spice *s,
                              double fan_in, uint64_t key, float *x, vt_err *err)
 {
     const struct vt_array_rules *rules = &t->rules[i];
+    const struct vt_dist *d = s->dist;
     uint64_t other_key = vt_seed_mix(key, 0x07e5);
-    if (d->kind == VT_DIST_HUGE) {
-        add_huge(x, l, huge_most(t), other_key);
+    if (d->kind >= VT_DIST_HUGE && d->kind <= VT_DIST_FAR_ABOVE) {
+        if (d->kind > VT_DIST_HUGE)
+            put_far(x, l, s->far, t->rtol > 0, other_key);
+        else if (vt_task_is_convolution(t))
+            add_huge_image(x, l, s->is_high, other_key);
+        else
+            add_huge(x, l, huge_most(t), s->is_high, other_key);
         if (rules->keep != VT_KEEP_ALL)
             keep_part(x, l, rules->keep);
         return VT_OK;
@@ -522,7 +577,7 @@ static vt_status spice_array(const vt_task *t, size_t i, const struct vt_layout_
 
 /* The float's values with bits below a float's, where the distribution has no structure that they would spoil. */
 static vt_status fill_f64(const vt_task *t, size_t array, const struct vt_layout_array *l, const struct vt_dist *d,
-                          const struct vt_dist *spice, double fan_in, uint64_t key, double *x, vt_err *err)
+                          const struct spice *spice, double fan_in, uint64_t key, double *x, vt_err *err)
 {
     const struct vt_array_rules *rules = &t->rules[array];
     float *coarse = vt_alloc_array((size_t)l->n_elem, sizeof *coarse);
@@ -532,7 +587,7 @@ static vt_status fill_f64(const vt_task *t, size_t array, const struct vt_layout
         return vt_fail(err, VT_ENOMEM, "cannot make inputs: out of memory");
     fill_f32(coarse, l, d, rules, fan_in, key);
     is_fine &= d->kind != VT_DIST_ZEROS && d->kind != VT_DIST_SINGLE;
-    vt_status s = spice ? spice_array(t, array, l, spice, fan_in, key, coarse, err) : VT_OK;
+    vt_status s = spice->dist ? spice_array(t, array, l, spice, fan_in, key, coarse, err) : VT_OK;
     for (int64_t i = 0; i < l->n_elem; i++) {
         double v = (double)coarse[i], below = (double)(int32_t)mix((uint32_t)i, ~k0, k1) * 0x1p-56;
         bool is_plain = 2 * v == floor(2 * v);
@@ -545,12 +600,11 @@ static vt_status fill_f64(const vt_task *t, size_t array, const struct vt_layout
 }
 
 static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, const char *scale, uint64_t key, int dist,
-                            int spice, void *buf, vt_err *err)
+                            const struct spice *spice, void *buf, vt_err *err)
 {
     const struct vt_task_array *a = &t->array[i];
     const struct vt_array_rules *rules = &t->rules[i];
     const struct vt_dist *d = vt_dist_find(a->dist[dist % a->n_dists], a->dtype);
-    const struct vt_dist *other = vt_spice_find(t, i, dist, spice);
     int64_t fan_in = 1, max = 2;
     if (l->array[i].n_elem == 0)
         return VT_OK;
@@ -562,7 +616,7 @@ static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, cons
         (vt_dtype_size(a->dtype) == 1 && max > (a->dtype == VT_I8 ? 128 : 256)))
         return vt_fail(err, VT_EFORMAT, "array \"%s\": fan_in or max is out of range at scale \"%s\"", a->name, scale);
     if (a->dtype == VT_F64)
-        return fill_f64(t, i, &l->array[i], d, other, (double)fan_in, key, buf, err);
+        return fill_f64(t, i, &l->array[i], d, spice, (double)fan_in, key, buf, err);
     if (!vt_dtype_is_float(a->dtype) && d->kind != VT_DIST_LABELS && d->kind != VT_DIST_MASK) {
         fill_span(buf, &l->array[i], a->dtype, d->kind, rules, key);
         return VT_OK;
@@ -572,7 +626,7 @@ static vt_status fill_array(const vt_task *t, size_t i, const vt_layout *l, cons
         return VT_OK;
     }
     fill_f32(buf, &l->array[i], d, rules, (double)fan_in, key);
-    return other ? spice_array(t, i, &l->array[i], other, (double)fan_in, key, buf, err) : VT_OK;
+    return spice->dist ? spice_array(t, i, &l->array[i], spice, (double)fan_in, key, buf, err) : VT_OK;
 }
 
 vt_status vt_inputs_fill(const vt_task *t, const char *scale, uint64_t key, uint64_t set, int dist, int spice,
@@ -584,8 +638,12 @@ vt_status vt_inputs_fill(const vt_task *t, const char *scale, uint64_t key, uint
         return vt_fail(err, VT_EINVAL, "a distribution index cannot be negative");
     pthread_once(&quantile_once, make_quantiles);
     uint64_t set_key = vt_set_key(t, scale, key, set, dist);
-    for (size_t i = 0; i < t->n_arrays; i++)
-        if (vt_role_is_input(t->array[i].role))
-            VT_TRY(fill_array(t, i, &l, scale, vt_seed_mix(set_key, i), dist, spice, buf[i], err));
+    struct spice with = spice_of(spice, scale[0] == VT_SCALE_WRITTEN, set_key, set);
+    for (size_t i = 0; i < t->n_arrays; i++) {
+        if (!vt_role_is_input(t->array[i].role))
+            continue;
+        with.dist = vt_spice_find(t, i, dist, spice);
+        VT_TRY(fill_array(t, i, &l, scale, vt_seed_mix(set_key, i), dist, &with, buf[i], err));
+    }
     return VT_OK;
 }

@@ -79,6 +79,9 @@ struct vt_candidate {
     const char *truth;  /* of a function in somebody's file: how its truth is made; NULL = the task is no such */
     char cflags[512];   /* and what it is compiled with */
     /* load and after */
+    /* What a call of it must leave as it was. Compilers clear the upper halves of vector registers at -O2 and above;
+     * code with options of its own may be compiled with less. */
+    enum vt_wire_guard guard;
     bool is_reference; /* a task's own text: timed on several lanes at once, at home on each */
     struct vt_home home[VT_MAX_LANES];
     int lane;        /* where it was timed last */

@@ -272,6 +272,7 @@ static void write_command(struct vt_runner *r, const struct vt_call_step *step, 
     w->stack_offset = o->stack_offset;
     w->n_steps = (uint32_t)n;
     w->n_rounds = o->n_rounds ? o->n_rounds : 1;
+    w->guard = o->clock == VT_CLOCK_NONE ? (uint32_t)o->guard : (uint32_t)VT_GUARD_NOTHING;
     for (size_t i = 0; i < n; va += step[i].plan->va_bytes, i++)
         write_step(&w->step[i], &step[i], va, o->out_base);
     if (o->clock == VT_CLOCK_NONE)
@@ -375,6 +376,7 @@ static void note_fault(const struct vt_wire_call *c, struct vt_call_result *out)
 {
     const int signo = out->signo ? out->signo : SIGSYS;
     out->n_returned = c->n_returned;
+    out->left = c->left & ((1u << VT_N_LEFT) - 1);
     if (c->fault_signal != signo)
         return;
     out->fault_place = c->fault_place <= VT_FAULT_INSTRUCTION ? c->fault_place : VT_FAULT_ELSEWHERE;
@@ -396,7 +398,7 @@ static void explain(struct vt_runner *r, const struct vt_call_opts *o, struct vt
     } else if (out->signo) {
         out->end = out->signo == SIGXCPU ? VT_CALL_TIMEOUT : VT_CALL_SIGNAL;
     } else if (vt_wire_load(&c->done) != r->shared->nonce) {
-        out->end = VT_CALL_EXITED;
+        out->end = out->exit_code == VT_EXIT_LEFT && out->left ? VT_CALL_LEFT : VT_CALL_EXITED;
     } else {
         out->end = VT_CALL_DONE;
         out->was_deferred = o->clock != VT_CLOCK_NONE && !samples_hold(r, o->out_sel);

@@ -37,6 +37,7 @@ enum vt_call_end {
     VT_CALL_EXITED,    /* left without finishing: exit(), _exit() */
     VT_CALL_SIGNAL,    /* killed by a signal */
     VT_CALL_FORBIDDEN, /* tried a system call */
+    VT_CALL_LEFT,      /* came back, but not with the caller's state as it was */
     VT_CALL_TIMEOUT    /* the deadline passed: the runner is dead */
 };
 enum { VT_CALL_LAST_SYSCALL = 1023 };
@@ -45,6 +46,7 @@ struct vt_call_result {
     uint64_t ns; /* go to done, by this process's clock; with VT_CALL_CHECK includes process start and end */
     int exit_code, signo;
     uint32_t syscall;     /* VT_CALL_FORBIDDEN: as the process says it; beyond VT_CALL_LAST_SYSCALL it lies */
+    uint32_t left;        /* VT_CALL_LEFT: enum vt_left, as the process says it */
     uint32_t fault_place; /* enum vt_wire_fault */
     uint64_t fault_address;
     uint64_t after_ns;   /* with a clock: from done until its process was gone */
@@ -67,9 +69,12 @@ struct vt_call_opts {
     uint64_t random;       /* poison and the sampled positions derive from it */
     int cpu;               /* core to run on; -1 = any */
     uint32_t stack_offset; /* bytes by which the call's stack starts lower: below VT_CALL_MAX_STACK, rounded to 16 */
-    uint32_t n_rounds; /* the steps of vt_runner_call_many, all of them, so many times in the same process; 0 = once */
-    uint64_t deadline_ns; /* of this call */
-    vt_lease *lease;      /* time the lease was held by others does not count; may be NULL */
+    /* The steps of vt_runner_call_many, all of them, so many times in the same process, the last time each of them
+     * twice in a row where it is not the first; 0 = once. */
+    uint32_t n_rounds;
+    enum vt_wire_guard guard; /* without a clock: what a call must leave as it was */
+    uint64_t deadline_ns;     /* of this call */
+    vt_lease *lease;          /* time the lease was held by others does not count; may be NULL */
 };
 
 /* One call of several in one process: outputs go to out_at of the output file, so that each call's are still there when

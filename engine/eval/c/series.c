@@ -7,15 +7,15 @@
  * told. How many calls came back is the process's own word, so it decides nothing: it only says where the fault is
  * looked for, and an output that is missing is wrong by itself.
  *
- * A function that counts its calls may go wrong at the hundredth. So where a series was right and short, another
- * process goes through its steps again and again, and the answers of the last round are compared. Arrays that a call
- * changes in place would be others then; tasks with such have the one round.
+ * A function that counts its calls may go wrong at the hundredth, and one that forgets memory runs out of it later. So
+ * where a series was right another process goes through its steps again and again, as often as the evaluator says and
+ * its time allows, some at least, and in the last round makes each call twice in a row; the answers of the last
+ * round are compared, and no round may keep more blocks of memory than the one before. Arrays that a call changes in
+ * place are others in the second round: of tasks with such, only memory is looked at.
  */
 #include "eval/c/series.h"
 #include "eval/c/check_run.h"
 #include <string.h>
-
-enum { MOST_ROUNDS = 12, ROUNDS_NS = 20 * 1000 * 1000 }; /* what further rounds may take together */
 
 /* As many steps as have room for their outputs. */
 static size_t lay_steps(const struct vt_pool_sets *pool, const struct vt_call *call, size_t n,
@@ -41,23 +41,46 @@ static bool changes_inputs(const struct vt_call_step *step, size_t n)
     return false;
 }
 
-/* The same steps once more, in rounds. The first that is wrong in the last round, or n. */
+enum { LEAST_ROUNDS = 4, LEAST_SHARE = 8, SLOWER = 20 /* than it was before, on a machine that others use */ };
+
+static uint32_t least_rounds(const struct vt_call *call)
+{
+    const uint32_t share = call->n_rounds / LEAST_SHARE;
+    return share > LEAST_ROUNDS ? share : LEAST_ROUNDS;
+}
+
+/* As many as fit into the time for them, by what one took. */
+static uint32_t rounds_of(const struct vt_call *call, uint64_t one_ns)
+{
+    const uint64_t fit = call->rounds_ns / (one_ns > 0 ? one_ns : 1);
+    const uint64_t n = fit > least_rounds(call) ? fit : least_rounds(call);
+    return n < call->n_rounds ? (uint32_t)n : call->n_rounds;
+}
+
+/* The same steps once more, in rounds, the last first: a function that keeps the size of its first call was right when
+ * that was the largest. The one that is wrong in the last round, or n. */
 static vt_status in_rounds(struct vt_runner *r, const struct vt_pool_sets *pool, const struct vt_call *call,
                            const struct vt_call_step *step, size_t n, const struct vt_outputs *outputs,
                            struct vt_call_opts *o, struct vt_check *out, size_t *wrong, struct vt_call_result *raw,
                            vt_err *err)
 {
-    const uint64_t each = raw->ns > 0 ? raw->ns : 1, fit = ROUNDS_NS / each;
+    const bool is_changed = changes_inputs(step, n);
     *wrong = n;
-    o->n_rounds = (uint32_t)(fit < MOST_ROUNDS ? fit : MOST_ROUNDS);
-    if (o->n_rounds < 2 || changes_inputs(step, n)) {
-        o->n_rounds = 0;
+    if (call->n_rounds < 2)
         return VT_OK;
-    }
+    o->n_rounds = is_changed ? 2 : rounds_of(call, raw->ns);
     const uint32_t before = (o->n_rounds - 1) * (uint32_t)n;
-    vt_status status = vt_runner_call_many(r, step, n, o, raw, err);
+    struct vt_call_step back[VT_CALL_MAX_STEPS];
+    for (size_t i = 0; i < n; i++)
+        back[i] = step[n - 1 - i];
+    const uint64_t deadline_ns = o->deadline_ns;
+    o->deadline_ns = least_rounds(call) * deadline_ns + SLOWER * call->rounds_ns;
+    vt_status status = vt_runner_call_many(r, back, n, o, raw, err);
+    o->deadline_ns = deadline_ns;
     o->n_rounds = 0;
     VT_TRY(status);
+    if (is_changed && raw->end != VT_CALL_LEFT && raw->end != VT_CALL_TIMEOUT)
+        return VT_OK;
     for (size_t i = 0; i < n && *wrong == n; i++) {
         struct vt_check again;
         if (raw->end == VT_CALL_DONE)
@@ -65,9 +88,9 @@ static vt_status in_rounds(struct vt_runner *r, const struct vt_pool_sets *pool,
         else
             again =
                 (struct vt_check){.end = VT_CHECK_FAULT, .is_timeout = raw->end == VT_CALL_TIMEOUT, .set = call[i].set};
-        if (again.end == VT_CHECK_RIGHT)
+        out[i].nth = again.nth = before + 2 * (uint32_t)(n - i);
+        if (again.end == VT_CHECK_RIGHT) /* the answer that others are compared with is the first one's */
             continue;
-        again.nth = before + (uint32_t)i + 1;
         again.ns = out[i].ns;
         out[i] = again;
         *wrong = i;

@@ -511,6 +511,7 @@ static vt_status call(vt_truth *t, vt_err *err)
                        name, r.syscall);
     case VT_CALL_SIGNAL:
     case VT_CALL_EXITED:
+    case VT_CALL_LEFT:
         break;
     }
     return vt_fail(err, VT_EFORMAT, "the body of task %s crashed on valid inputs; check its array indices", name);
@@ -582,7 +583,7 @@ vt_status vt_truth_run(vt_truth *t, const char *scale, const float *floats, cons
     for (size_t i = 0; i < l.n_arrays && s == VT_OK; i++)
         out->is_beyond |= is_beyond(&out->array[i]);
     vt_lease_leave(t->lease);
-    if (s == VT_OK && vt_widen_applies(t->task))
+    if (s == VT_OK && vt_task_is_convolution(t->task))
         s = widen(t, &l, buf, out, err);
     if (s != VT_OK)
         vt_expect_free(out);

@@ -9,11 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool vt_widen_applies(const vt_task *t)
-{
-    return strcmp(t->family, "convolution") == 0;
-}
-
 /* The longest window on spatial axis d (from 0) of n_axes. */
 static int64_t window_of(const vt_task *t, const vt_layout *l, int d, int n_axes)
 {

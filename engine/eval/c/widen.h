@@ -12,11 +12,9 @@
 
 #include "eval/task_parts.h"
 
-/* Does the wider bound apply? It does to tasks of the family "convolution". */
-bool vt_widen_applies(const vt_task *t);
-/* Input array i as the wider bound takes it, n_elem values: magnitudes of weights and state; of an array with spatial
- * axes (n, channels, axes…) the largest magnitude within one window's length on every axis, so within every window that
- * holds the element, widened by one. False: no memory. */
+/* Of a convolution (vt_task_is_convolution): input array i as the wider bound takes it, n_elem values: magnitudes of
+ * weights and state; of an array with spatial axes (n, channels, axes…) the largest magnitude within one window's
+ * length on every axis, so within every window that holds the element, widened by one. False: no memory. */
 bool vt_widen_input(const vt_task *t, const vt_layout *l, size_t i, const float *from, float *to);
 
 #endif

@@ -15,7 +15,8 @@
  *
  * The shifts (below a page, multiples of the blocks' alignment) are the evaluator's choice at each load; a page of room
  * behind every block makes them possible. A fix-up is a place that knows where something else lies: it adds an address
- * or a difference of the two shifts to what the linker wrote there, or puts the address of a function of slots.h.
+ * or a difference of the two shifts to what the linker wrote there, or puts the address of a function of slots.h. Data
+ * of slots.h that code refers to by distance is copied to where the code can reach it.
  */
 #ifndef VT_EVAL_C_WORKER_IMAGE_H
 #define VT_EVAL_C_WORKER_IMAGE_H
@@ -29,7 +30,8 @@
 enum {
     VT_IMAGE_PAGE = 4096,
     VT_IMAGE_MAX_BLOCK = 16 << 20, /* of each block in the file */
-    VT_IMAGE_MAX_ZEROS = 1 << 30
+    VT_IMAGE_MAX_ZEROS = 1 << 30,
+    VT_IMAGE_COPY = 16
 };
 
 struct vt_image_head {
@@ -46,6 +48,7 @@ enum vt_fix_kind {
     VT_FIX_ADDRESS,  /* 8 bytes: += base + shift of the target's group */
     VT_FIX_DISTANCE, /* 4 bytes: += shift of the target's group - shift of the place's */
     VT_FIX_SLOT,     /* 8 bytes: = address of a function */
+    VT_FIX_COPY,     /* VT_IMAGE_COPY bytes: = what lies at that address now */
     VT_N_FIX_KINDS
 };
 enum vt_image_group { VT_GROUP_TEXT, VT_GROUP_DATA, VT_N_GROUPS };
@@ -117,8 +120,10 @@ static inline const char *vt_image_check(const unsigned char *bytes, size_t n, s
     for (uint32_t i = 0; i < h->n_fixes; i++) {
         struct vt_image_fix f;
         memcpy(&f, bytes + sizeof *h + i * sizeof f, sizeof f);
-        if (f.kind >= VT_N_FIX_KINDS || f.target >= (f.kind == VT_FIX_SLOT ? VT_N_SLOTS : VT_N_GROUPS) ||
-            !vt_image_holds(h, f.place, f.kind == VT_FIX_DISTANCE ? 4 : 8))
+        const bool is_slot = f.kind == VT_FIX_SLOT || f.kind == VT_FIX_COPY;
+        const uint32_t len = f.kind == VT_FIX_DISTANCE ? 4 : f.kind == VT_FIX_COPY ? VT_IMAGE_COPY : 8;
+        if (f.kind >= VT_N_FIX_KINDS || f.target >= (is_slot ? VT_N_SLOTS : VT_N_GROUPS) ||
+            !vt_image_holds(h, f.place, len))
             return "its table is damaged";
     }
     return NULL;

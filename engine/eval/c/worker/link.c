@@ -29,7 +29,7 @@ struct piece {
     uint32_t relocs, next; /* 1 + number of the first section of its relocations; of the next for the same section */
 };
 struct symbol {
-    uint32_t entry, stub; /* 1 + number of its entry in the table and of its stub; 0 = none */
+    uint32_t entry, stub, copy; /* 1 + number of its entry in the table, of its stub, of its copy; 0 = none */
 };
 
 struct linker {
@@ -44,7 +44,7 @@ struct linker {
     struct symbol *symbol;
     uint64_t size[N_BLOCKS];
     uint32_t align[N_BLOCKS];
-    uint32_t entry_section, entry_value, n_entries, n_stubs, stubs_at, entries_at;
+    uint32_t entry_section, entry_value, n_entries, n_stubs, n_copies, stubs_at, entries_at, copies_at;
     struct vt_image_head image;
     struct vt_image_span span;
     unsigned char *bytes[3];
@@ -430,7 +430,13 @@ static bool reach_all(struct linker *l)
     return true;
 }
 
-/* First visit: is the target one, and does it need an entry in the table or a stub? */
+/* What a program asks the processor for at its start (__builtin_cpu_supports): no function, so nothing to jump to. */
+static bool is_data(const char *name)
+{
+    return strcmp(name, "__cpu_model") == 0 || strcmp(name, "__cpu_features2") == 0;
+}
+
+/* First visit: is the target one, and does it need an entry in the table, a stub or a copy? */
 static bool count_reloc(struct linker *l, const struct reloc *r)
 {
     Elf64_Sym s;
@@ -448,7 +454,9 @@ static bool count_reloc(struct linker *l, const struct reloc *r)
             return refuse(l, "its relocations are damaged");
         if (slot_of(name) < 0)
             return undefined(l, name);
-        if (r->form == RELOC_NEAR && !sym->stub)
+        if (r->form == RELOC_NEAR && is_data(name) && !sym->copy)
+            sym->copy = ++l->n_copies;
+        else if (r->form == RELOC_NEAR && !sym->copy && !sym->stub)
             sym->stub = ++l->n_stubs;
     }
     if (!sym->entry && (r->form == RELOC_TABLE || sym->stub))
@@ -489,6 +497,11 @@ static uint32_t entry_address(const struct linker *l, const struct symbol *s)
 static uint32_t stub_address(const struct linker *l, const struct symbol *s)
 {
     return l->stubs_at + (s->stub - 1) * RELOC_STUB;
+}
+
+static uint32_t copy_address(const struct linker *l, const struct symbol *s)
+{
+    return l->span.ro_at + l->copies_at + (s->copy - 1) * VT_IMAGE_COPY;
 }
 
 /* Where a symbol of this object lies in the span, and its block. */
@@ -540,6 +553,8 @@ static bool apply_reloc(struct linker *l, const struct reloc *r)
         return write_address(l, at, from, &s, r->addend);
     if (r->form == RELOC_TABLE)
         return write_near(l, r->type, at, from, r->block, entry_address(l, sym) + (uint64_t)r->addend, RO);
+    if (sym->copy)
+        return write_near(l, r->type, at, from, r->block, copy_address(l, sym) + (uint64_t)r->addend, RO);
     if (!is_here(l, &s))
         return write_near(l, r->type, at, from, r->block, stub_address(l, sym) + (uint64_t)r->addend, TEXT);
     uint64_t to = address(l, &s, &b) + (uint64_t)r->addend;
@@ -551,7 +566,8 @@ static bool apply_reloc(struct linker *l, const struct reloc *r)
 static bool lay_out(struct linker *l)
 {
     if (!grow(l, TEXT, (uint64_t)l->n_stubs * RELOC_STUB, RELOC_STUB, &l->stubs_at) ||
-        !grow(l, RO, (uint64_t)l->n_entries * 8, 8, &l->entries_at))
+        !grow(l, RO, (uint64_t)l->n_entries * 8, 8, &l->entries_at) ||
+        !grow(l, RO, (uint64_t)l->n_copies * VT_IMAGE_COPY, VT_IMAGE_COPY, &l->copies_at))
         return false;
     struct vt_image_head *h = &l->image;
     memcpy(h->magic, VT_IMAGE_MAGIC, sizeof h->magic);
@@ -590,9 +606,12 @@ static bool fill_blocks(struct linker *l)
     for (uint32_t i = 0; i < l->n_symbols; i++) {
         const struct symbol *sym = &l->symbol[i];
         Elf64_Sym s;
+        get_symbol(l, i, &s);
+        if (sym->copy &&
+            !add_fix(l, copy_address(l, sym), VT_FIX_COPY, (uint16_t)slot_of(string(l, &l->strtab, s.st_name))))
+            return false;
         if (!sym->entry)
             continue;
-        get_symbol(l, i, &s);
         uint32_t entry = entry_address(l, sym), stub = stub_address(l, sym);
         if (!write_address(l, l->bytes[RO] + (entry - l->span.ro_at), entry, &s, 0))
             return false;

@@ -67,6 +67,9 @@ static void apply(const struct load *l, const struct vt_image_fix *f, unsigned c
         address = (uintptr_t)slot_address(f->target);
         memcpy(at, &address, sizeof address);
         return;
+    case VT_FIX_COPY:
+        memcpy(at, slot_address(f->target), VT_IMAGE_COPY);
+        return;
     case VT_N_FIX_KINDS:
         return;
     }

@@ -31,5 +31,7 @@ const unsigned char *load_entry(const struct load *l);
 
 /* slots.c: NULL beyond the table. */
 const void *slot_address(unsigned slot);
+/* Blocks of memory that were given out through the table and not taken back. */
+size_t slots_blocks(void);
 
 #endif

@@ -134,16 +134,32 @@ struct vt_wire_shared {
     int32_t cpu;                /* core to run on from the next call; -1 = any */
     uint32_t nonce;             /* expected in vt_wire_call.done */
     uint32_t out_sel;
-    uint32_t stack_offset; /* bytes by which the stack starts lower */
-    uint32_t n_steps;      /* calls of this child */
-    uint32_t n_rounds;     /* and how often it makes all of them */
-    uint32_t pad;
+    uint32_t stack_offset;   /* bytes by which the stack starts lower */
+    uint32_t n_steps;        /* calls of this child */
+    uint32_t n_rounds;       /* and how often it makes all of them */
+    uint32_t guard;          /* enum vt_wire_guard: what is looked at after each call */
     uint64_t poison;         /* 8-byte pattern for outputs */
     char text[VT_WIRE_TEXT]; /* why loading failed */
     struct vt_wire_step step[VT_WIRE_MAX_STEPS];
 };
 enum { VT_WIRE_SHARED = (sizeof(struct vt_wire_shared) + VT_WIRE_PAGE - 1) / VT_WIRE_PAGE * VT_WIRE_PAGE };
 enum vt_wire_fault { VT_FAULT_ELSEWHERE, VT_FAULT_ARRAYS, VT_FAULT_NULL, VT_FAULT_STACK, VT_FAULT_INSTRUCTION };
+/* UPPER: also the upper halves of vector registers. */
+enum vt_wire_guard { VT_GUARD_NOTHING, VT_GUARD_CALLER, VT_GUARD_UPPER };
+/* What a call did not leave to its caller as it was. MXCSR: on aarch64 FPCR. */
+enum vt_left {
+    VT_LEFT_MXCSR = 1 << 0,
+    VT_LEFT_X87_CONTROL = 1 << 1,
+    VT_LEFT_X87_STACK = 1 << 2,
+    VT_LEFT_DIRECTION = 1 << 3,
+    VT_LEFT_ALIGNMENT = 1 << 4,
+    VT_LEFT_REGISTERS = 1 << 5,
+    VT_LEFT_UPPER = 1 << 6,
+    VT_LEFT_MEMORY = 1 << 7, /* the same calls again took more blocks, which it did not give back */
+    VT_N_LEFT = 8
+};
+/* Exit status of a child whose call left something, without `done`. */
+enum { VT_EXIT_LEFT = 124 };
 struct vt_wire_call {
     uint32_t ready;
     uint32_t pad0[15];
@@ -151,7 +167,8 @@ struct vt_wire_call {
     uint32_t pad1[15];
     uint32_t done;
     uint32_t n_returned; /* calls that came back */
-    uint32_t pad2[14];
+    uint32_t left;       /* enum vt_left, of the call that is the last */
+    uint32_t pad2[13];
     int32_t fault_signal;
     uint32_t fault_syscall;
     uint32_t fault_place;   /* enum vt_wire_fault */

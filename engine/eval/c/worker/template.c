@@ -12,11 +12,13 @@
  *            inputs, write to the pages of stack and writable data that a kernel touches first, map all library code
  *            and read the image's
  *   close    every descriptor; then seccomp, then the set-up memory
- *   call     when the clock says go; several times, where the evaluator has asked for it
+ *   call     when the clock says go; several times, where the evaluator has asked for it. Where no clock runs, what
+ *            each call leaves of the caller's state is looked at (guard.h)
  *
  * A fault handler on its own stack notes signal and address for the feedback text, then lets the signal kill.
  */
 #include "eval/c/worker/template.h"
+#include "eval/c/worker/guard.h"
 #include "eval/c/worker/load.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -33,16 +35,6 @@
 #include <sys/wait.h>
 
 enum { FD_IMAGE = 3, FD_SHARED, FD_CALL, FD_IN, FD_OUT0, FD_OUT1, FD_PREPARED, N_FDS = 7 };
-
-/* By the calling conventions of x86-64 and aarch64 integer and floating arguments are numbered apart, and a callee
- * ignores what it does not name: one type can call every signature the tasks have (pointers, int and float scalars,
- * sizes; at most 8 floats, 48 others). */
-typedef void kernel_fn(int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                       int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, float, float, float,
-                       float, float, float, float, float);
 
 enum {
     HEAP_ROOM = 64 << 20,  /* what malloc can hand out inside a call */
@@ -176,32 +168,46 @@ static int warm_library(struct dl_phdr_info *info, size_t size, void *arg)
     return 0;
 }
 
-/* The state of the floating-point unit that the calling convention promises, whatever the forks before left. */
-static void reset_registers(void)
+/* It cannot go on as if nothing were: the child ends, and the call has not been done. */
+static void end_if_left(uint32_t left)
 {
-#if defined(__x86_64__)
-    const uint32_t rounding_and_masks = 0x1f80;
-    __asm__ volatile("fninit\n\tldmxcsr %0\n\tcld" : : "m"(rounding_and_masks));
-#elif defined(__aarch64__)
-    __asm__ volatile("msr fpcr, %0\n\tmsr fpsr, %0" : : "r"(0ul));
-#endif
+    if (!left)
+        return;
+    call_page->left = left;
+    _exit(VT_EXIT_LEFT);
 }
 
-static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_steps, uint32_t n_rounds,
-                                                  uint32_t stack_offset)
+static void one_call(kernel_fn *enter, const struct arguments *a, enum vt_wire_guard guard)
 {
+    const int64_t *v = a->v;
+    const float *f = a->f;
+    enter(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15], v[16],
+          v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30], v[31],
+          v[32], v[33], v[34], v[35], v[36], v[37], v[38], v[39], v[40], v[41], v[42], v[43], v[44], v[45], v[46],
+          v[47], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
+    if (guard != VT_GUARD_NOTHING)
+        end_if_left(guard_left(guard == VT_GUARD_UPPER));
+}
+
+/* In the last of several rounds each call is made twice, the second time on what the first has just left. */
+static __attribute__((noinline)) void call_kernel(kernel_fn *kernel, uint32_t n_steps, uint32_t n_rounds,
+                                                  uint32_t stack_offset, enum vt_wire_guard guard)
+{
+    kernel_fn *const enter = guard == VT_GUARD_NOTHING ? kernel : guard_around(kernel);
+    size_t n_blocks = 0;
     /* Less than VT_WIRE_MAX_STACK, of a stack that belongs to this call alone. */
     volatile unsigned char *room = __builtin_alloca(stack_offset + 16);
     room[0] = 0;
-    for (uint32_t k = 0; k < n_steps * n_rounds; k++) {
-        const uint32_t i = k % n_steps;
-        const int64_t *v = arguments[i].v;
-        const float *f = arguments[i].f;
-        kernel(v[0], v[1], v[2], v[3], v[4], v[5], v[6], v[7], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15],
-               v[16], v[17], v[18], v[19], v[20], v[21], v[22], v[23], v[24], v[25], v[26], v[27], v[28], v[29], v[30],
-               v[31], v[32], v[33], v[34], v[35], v[36], v[37], v[38], v[39], v[40], v[41], v[42], v[43], v[44], v[45],
-               v[46], v[47], f[0], f[1], f[2], f[3], f[4], f[5], f[6], f[7]);
-        call_page->n_returned = i + 1;
+    for (uint32_t round = 0; round < n_rounds; round++) {
+        for (uint32_t i = 0; i < n_steps; i++) {
+            one_call(enter, &arguments[i], guard);
+            if (round > 0 && round + 1 == n_rounds)
+                one_call(enter, &arguments[i], guard);
+            call_page->n_returned = i + 1;
+        }
+        /* Tables that are made once and scratch that grows with the sizes are there after the first round. */
+        end_if_left(round > 0 && slots_blocks() > n_blocks ? VT_LEFT_MEMORY : 0);
+        n_blocks = slots_blocks();
     }
 }
 
@@ -241,6 +247,7 @@ static _Noreturn void call_child(uint32_t cmd)
     const unsigned char *entry = load_entry(&image);
     const uint32_t nonce = shared->nonce, n_steps = shared->n_steps, n_rounds = shared->n_rounds;
     const uint32_t stack_offset = shared->stack_offset & (VT_WIRE_MAX_STACK - 16);
+    const enum vt_wire_guard guard = (enum vt_wire_guard)shared->guard;
     const bool is_spinning = shared->is_spinning;
     kernel_fn *kernel;
     memcpy(&kernel, &entry, sizeof kernel);
@@ -254,8 +261,8 @@ static _Noreturn void call_child(uint32_t cmd)
         else
             vt_wire_sleep(&page->go, 0, 0);
     }
-    reset_registers();
-    call_kernel(kernel, n_steps, n_rounds, stack_offset);
+    guard_reset();
+    call_kernel(kernel, n_steps, n_rounds, stack_offset, guard);
     vt_wire_store(&page->done, nonce);
     if (!is_spinning)
         vt_wire_wake(&page->done);

@@ -1,0 +1,12 @@
+// task: relu
+// expect: correct_slow|correct_fast
+// id: honest
+// what: uses rbx and puts it back
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+#if defined(__x86_64__)
+    __asm__ volatile("movl %0, %%ebx" : : "r"(n) : "rbx", "r12", "r13", "r14", "r15");
+#endif
+}

@@ -1,0 +1,14 @@
+// task: relu
+// expect: runtime_error
+// id: H6
+// what: keeps its own number in rbx
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+#if defined(__x86_64__)
+    __asm__ volatile("incq %%rbx" : :);
+#else
+    __asm__ volatile("msr fpcr, %0" : : "r"(1ul << 24));
+#endif
+}

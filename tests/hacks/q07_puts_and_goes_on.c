@@ -1,0 +1,12 @@
+// task: relu
+// expect: runtime_error
+// id: D1
+// what: a line to stdout
+#include <stdio.h>
+void relu(const float *restrict x, float *restrict y, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] = x[i] > 0.0f ? x[i] : 0.0f;
+    puts("done");
+    fflush(stdout);
+}
