@@ -67,7 +67,7 @@ struct ask {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct list waiting, out;
-    size_t n_pending;
+    size_t n_pending, n_withdrawn;
     bool is_posted, is_closing;
     enum { OPENING, OPEN, FAILED } state;
     vt_err why;
@@ -75,7 +75,12 @@ struct ask {
     struct vt_ask_state shown;
 };
 
-static void send_waiting(struct ask *a);
+static void post_sending(struct ask *a) /* with the lock held */
+{
+    if (!a->is_posted)
+        vt_net_post(a->net, &a->sending);
+    a->is_posted = true;
+}
 
 /* ---- jobs ---- */
 
@@ -128,9 +133,12 @@ static void finish(struct job *j, vt_status status, const vt_err *err, const vt_
             p = &(*p)->next_same;
         *p = j->next_same;
         a->n_out--;
+        if (a->waiting.first && !a->is_closing)
+            post_sending(a); /* there is room for one that waits */
     }
     j->place = OVER;
     a->n_pending--;
+    a->n_withdrawn -= j->is_withdrawn;
     pthread_mutex_unlock(&a->lock);
     j->done(j->arg, status, err, v);
     release(j);
@@ -158,6 +166,16 @@ static void take_answer(struct job *j, const char *text, size_t len)
 
 /* ---- entering ---- */
 
+/* What passes: the server has no memory or no disk now, reads its file, or is not yet the one that is written to. */
+static bool is_passing(const vt_err *err)
+{
+    static const char *const words[] = {"OOM", "MISCONF", "LOADING", "READONLY", "BUSY"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strstr(err->msg, words[i]))
+            return true;
+    return false;
+}
+
 static void on_entered(void *arg, vt_status status, const vt_err *err, const struct vt_resp_reader *reply)
 {
     struct job *j = arg;
@@ -171,7 +189,7 @@ static void on_entered(void *arg, vt_status status, const vt_err *err, const str
             j->entry[id.len] = '\0';
             j->is_entered = true;
         }
-    } else if (j->place == OUT && status == VT_EINVAL && !strstr(err->msg, "OOM") && !strstr(err->msg, "LOADING")) {
+    } else if (j->place == OUT && status == VT_EINVAL && !is_passing(err)) {
         finish(j, VT_EIO, err, NULL);
         return;
     } /* else the next look tries again */
@@ -207,8 +225,11 @@ static void on_result(void *arg, vt_status status, const vt_err *err, const stru
     struct job *j = arg;
     struct vt_resp_reader r;
     struct vt_resp_item text;
-    (void)err;
     j->n_commands--;
+    if (j->place == OUT && status == VT_EINVAL && !is_passing(err)) {
+        finish(j, VT_EIO, err, NULL);
+        return;
+    }
     if (j->place != OUT || status != VT_OK) {
         release(j);
         return;
@@ -261,12 +282,12 @@ static void ask_after(struct job *j)
 
 /* ---- the net thread ---- */
 
-/* The next job that waits, moved to those that are out; withdrawn ones end here. */
+/* The next job that waits, moved to those that are out. */
 static struct job *next_waiting(struct ask *a)
 {
     pthread_mutex_lock(&a->lock);
     struct job *j = a->n_out < WINDOW ? a->waiting.first : NULL;
-    if (j && !j->is_withdrawn) {
+    if (j) {
         list_take(&a->waiting, j);
         j->place = OUT;
         list_put(&a->out, j);
@@ -281,17 +302,19 @@ static struct job *next_waiting(struct ask *a)
 
 static struct job *next_withdrawn(struct ask *a)
 {
+    struct job *found = NULL;
     pthread_mutex_lock(&a->lock);
-    struct job *j = a->out.first;
-    while (j && !j->is_withdrawn)
-        j = j->next;
+    struct job *const lists[] = {a->out.first, a->waiting.first};
+    for (size_t i = 0; i < 2 && a->n_withdrawn && !found; i++)
+        for (found = lists[i]; found && !found->is_withdrawn;)
+            found = found->next;
     pthread_mutex_unlock(&a->lock);
-    return j;
+    return found;
 }
 
 /* Nobody shall take up what has not been begun; what a worker holds it ends, and its answer waits for who asks again.
  */
-static void withdraw_out(struct ask *a)
+static void end_withdrawn(struct ask *a)
 {
     for (struct job *j; (j = next_withdrawn(a)); cancel_job(j))
         if (j->is_entered)
@@ -301,12 +324,8 @@ static void withdraw_out(struct ask *a)
 static void send_waiting(struct ask *a)
 {
     struct job *j;
-    while (vt_redis_is_up(a->commands) && (j = next_waiting(a))) {
-        if (j->place == OUT)
-            ask_after(j);
-        else
-            cancel_job(j);
-    }
+    while (vt_redis_is_up(a->commands) && (j = next_waiting(a)))
+        ask_after(j);
 }
 
 static void on_send(void *arg)
@@ -315,7 +334,7 @@ static void on_send(void *arg)
     pthread_mutex_lock(&a->lock);
     a->is_posted = false;
     pthread_mutex_unlock(&a->lock);
-    withdraw_out(a);
+    end_withdrawn(a);
     send_waiting(a);
 }
 
@@ -544,13 +563,6 @@ static void close_ask(vt_eval *door)
 
 /* ---- the door ---- */
 
-static void post_sending(struct ask *a) /* with the lock held */
-{
-    if (!a->is_posted)
-        vt_net_post(a->net, &a->sending);
-    a->is_posted = true;
-}
-
 static vt_status key(vt_eval *door, const struct vt_eval_request *r, char out[VT_EVAL_KEY_SIZE], vt_err *err)
 {
     if (!r->task || !r->code)
@@ -596,7 +608,10 @@ static void withdraw(struct ask *a, const void *arg)
     struct job *const lists[] = {a->waiting.first, a->out.first};
     for (size_t i = 0; i < 2; i++)
         for (struct job *j = lists[i]; j; j = j->next)
-            j->is_withdrawn = j->is_withdrawn || !arg || j->arg == arg;
+            if (!j->is_withdrawn && (!arg || j->arg == arg)) {
+                j->is_withdrawn = true;
+                a->n_withdrawn++;
+            }
     post_sending(a);
 }
 

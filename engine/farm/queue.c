@@ -40,7 +40,7 @@ void vt_queue_class_id(const struct vt_eval_class *c, char id[VT_QUEUE_CLASS_SIZ
     snprintf(id, VT_QUEUE_CLASS_SIZE, "%.16s", hex);
 }
 
-vt_status vt_queue_class_write(const struct vt_eval_class *c, struct vt_buf *out, vt_err *err)
+static vt_status class_write(const struct vt_eval_class *c, struct vt_buf *out, vt_err *err)
 {
     const char *field[N_FIELDS];
     vt_json *j = vt_json_object();
@@ -52,7 +52,7 @@ vt_status vt_queue_class_write(const struct vt_eval_class *c, struct vt_buf *out
     return s;
 }
 
-vt_status vt_queue_class_read(const char *id, const char *text, size_t len, struct vt_queue_class *out, vt_err *err)
+static vt_status class_read(const char *id, const char *text, size_t len, struct vt_queue_class *out, vt_err *err)
 {
     vt_json *j = NULL;
     struct vt_eval_class c;
@@ -109,7 +109,7 @@ vt_status vt_queue_class_choose(const struct vt_redis_address *a, const struct v
         if (!vt_resp_expect(&r, VT_RESP_TEXT, &id) || !vt_resp_expect(&r, VT_RESP_TEXT, &text))
             break;
         snprintf(name, sizeof name, "%.*s", (int)(id.len < 16 ? id.len : 16), id.text);
-        VT_TRY(vt_queue_class_read(name, text.text, text.len, &c, err));
+        VT_TRY(class_read(name, text.text, text.len, &c, err));
         bool is_it = !a->class_wanted || strcmp(a->class_wanted, name) == 0;
         if (at < sizeof shown)
             at += (size_t)snprintf(shown + at, sizeof shown - at, "%s%s (%s, %s)", at ? ", " : "", name, c.evaluator,
@@ -143,7 +143,7 @@ void vt_queue_announce(vt_redis *r, const struct vt_redis_address *a, const stru
     vt_queue_name(a, "classes", NULL, classes);
     vt_queue_name(a, "jobs", id, jobs);
     vt_buf_init(&text, 64 << 10);
-    if (vt_queue_class_write(c, &text, NULL) == VT_OK)
+    if (class_write(c, &text, NULL) == VT_OK)
         vt_redis_say(r, NULL, NULL, "HSET", classes, id, text.p, NULL);
     vt_buf_free(&text);
     vt_redis_say(r, NULL, NULL, "XGROUP", "CREATE", jobs, VT_QUEUE_GROUP, "0", "MKSTREAM", NULL);

@@ -45,16 +45,13 @@ struct vt_queue_class {
     char *tier, *scale, *evaluator, *toolchain, *machine;
 };
 void vt_queue_class_id(const struct vt_eval_class *c, char id[VT_QUEUE_CLASS_SIZE]);
-vt_status vt_queue_class_write(const struct vt_eval_class *c, struct vt_buf *out, vt_err *err) VT_MUST_USE;
-/* EFORMAT also where the text is not what its id says. */
-vt_status vt_queue_class_read(const char *id, const char *text, size_t len, struct vt_queue_class *out,
-                              vt_err *err) VT_MUST_USE;
 void vt_queue_class_free(struct vt_queue_class *c);
 void vt_queue_class_lend(const struct vt_queue_class *c, struct vt_eval_class *out);
 
 /* Says that there are workers of this class and makes their stream, which may be there. */
 void vt_queue_announce(vt_redis *r, const struct vt_redis_address *a, const struct vt_eval_class *c);
-/* The class to be asked, from the answer to HGETALL: the wanted one, or the only one. */
+/* The class to be asked, from the answer to HGETALL: the wanted one, or the only one. EFORMAT also where the text of a
+ * class is not what its id says. */
 vt_status vt_queue_class_choose(const struct vt_redis_address *a, const struct vt_resp_reader *reply,
                                 struct vt_queue_class *out, vt_err *err) VT_MUST_USE;
 

@@ -272,9 +272,10 @@ static vt_status choose(struct hub *h, struct hub_file *files, size_t *n, vt_err
     for (const vt_json *j = vt_json_first(h->listing); j; j = vt_json_next(j)) {
         if (!read_file(j, &f))
             continue;
-        const size_t named = strlen(ggufs);
-        if (ends_with(f.path, ".gguf") && named + strlen(f.path) + 3 < sizeof ggufs)
-            snprintf(ggufs + named, sizeof ggufs - named, "%s%s", named ? ", " : "", f.path);
+        if (ends_with(f.path, ".gguf") && strlen(ggufs) + strlen(f.path) + 3 < sizeof ggufs) {
+            const size_t at = strlen(ggufs);
+            snprintf(ggufs + at, sizeof ggufs - at, "%s%s", at ? ", " : "", f.path);
+        }
         if (!is_wanted(h, &f, has_index) || *n == MAX_FILES)
             continue;
         has_config = has_config || strcmp(f.path, "config.json") == 0;

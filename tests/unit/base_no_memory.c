@@ -6,6 +6,7 @@
 #include "base/fs.h"
 #include "base/json.h"
 #include "base/json_text.h"
+#include "base/owned.h"
 #include "base/sha256.h"
 #include "base/thread.h"
 #include "no_memory.h"
@@ -215,6 +216,14 @@ static vt_status lease_children(void *arg, vt_err *err)
     return VT_OK;
 }
 
+static vt_status owned_call(void *arg, vt_err *err)
+{
+    struct vt_owned o;
+    vt_status s = vt_owned_make(arg, "owned-", &o, err);
+    vt_owned_remove(&o);
+    return s;
+}
+
 static void every_call(void)
 {
     make_root();
@@ -233,6 +242,7 @@ static void every_call(void)
     vt_lease *l = vt_lease_new();
     fail_each("lease children", lease_children, l, MAY_SUCCEED);
     vt_lease_free(l);
+    fail_each("vt_owned_make", owned_call, root, MAY_SUCCEED); /* orphans stay for the next one */
     remove_root();
     no_memory_total();
 }

@@ -6,9 +6,11 @@
  * lost. Opening the c tier and compiling in it take long, so that is left to selftest --full.
  */
 #include "base/fs.h"
+#include "base/json.h"
 #include "eval/c/assemble.h"
 #include "eval/c/null.h"
 #include "eval/c/roofline.h"
+#include "eval/eval.h"
 #include "eval/expr.h"
 #include "eval/extract.h"
 #include "eval_fake.h"
@@ -135,6 +137,27 @@ static vt_status key_call(void *arg, vt_err *err)
     return vt_eval_key(eval, &r, key, err);
 }
 
+static vt_status class_key_call(void *arg, vt_err *err)
+{
+    static const struct vt_eval_class class = {"c", "cpu", "e-1", "0123456789abcdef", "m"};
+    char key[VT_EVAL_KEY_SIZE];
+    const struct vt_eval_request r = {.task = task, .code = "y[0] = 1;", .code_len = 9};
+    (void)arg;
+    return vt_eval_class_key(&class, &r, key, err);
+}
+
+static vt_status record_call(void *arg, vt_err *err)
+{
+    static const char text[] = "{\"status\":\"correct_fast\",\"correct\":true,\"speedup\":2.5}";
+    vt_json *j;
+    vt_verdict v;
+    (void)arg;
+    VT_TRY(vt_json_parse(text, strlen(text), "a record", &j, err));
+    vt_status s = vt_record_verdict(j, &v, err);
+    vt_json_free(j);
+    return s;
+}
+
 static vt_status open_fake_call(void *arg, vt_err *err)
 {
     char store[64];
@@ -169,6 +192,8 @@ static void the_core(void)
     task = fixture_task("relu");
     CHECK_OK(vt_eval_open_tiers(&(struct vt_eval_opts){.n_build = 1}, fake_table, &eval, &err), err);
     fail_each("vt_eval_key", key_call, NULL, MUST_FAIL);
+    fail_each("vt_eval_class_key", class_key_call, NULL, MUST_FAIL);
+    fail_each("vt_record_verdict", record_call, NULL, MUST_FAIL);
     for (size_t i = 0; i < sizeof questions / sizeof questions[0]; i++)
         fail_each("vt_eval_submit", submit_call, (void *)(uintptr_t)&questions[i], MAY_SUCCEED);
     fail_each("a tier opened by a request", other_tier_call, NULL, MUST_FAIL);

@@ -20,6 +20,8 @@ excused() {
     vt_assemble_shown) ;;                    # through vt_eval_prompt
     vt_devices_asked) ;;                     # reads a text in place
     vt_null_unit_list) ;;                    # through vt_null_list
+    vt_queue_new_name | vt_eval_class_of) ;; # ask the kernel, lend
+    vt_axes_of) ;;                           # through vt_plot_svg
     vt_peer_put | vt_peer_flush) ;;          # through vt_serve_open
     *) return 1 ;;
     esac
