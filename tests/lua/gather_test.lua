@@ -30,38 +30,38 @@ local function edit(dir, name, change)
   core.write(dir .. "/" .. name, table.concat(lines, "\n") .. "\n")
 end
 
+-- A copy of a run beside it: its records, tasks and prompts.
+local function copy(dir, name)
+  local other = dir:match "^(.*)/" .. "/" .. name
+  local function take(folder)
+    core.mkdir(other .. folder)
+    for _, file in ipairs(core.list(dir .. folder)) do
+      local path = folder .. "/" .. file
+      if core.is_dir(dir .. path) then take(path) else core.write(other .. path, core.read(dir .. path)) end
+    end
+  end
+  take ""
+  return other
+end
+
 describe("gathered_samples:", function()
   it("are of one temperature, one protocol, one machine and one evaluator", function()
     in_folder(function(root, files)
-      local function drawn(name, more)
-        local given = { k = 2, tasks = { files.same } }
-        for k, v in pairs(more or {}) do given[k] = v end
-        return run("best_of_n", given, root).run.dir, name
-      end
-      local both = root .. "/runs/best_of_n/*"
-      drawn "a"
-      local hot = support.run(support.file "experiments/best_of_n.lua", { k = 2, tasks = { files.same }, temperature = 0.5 }, { root = root .. "/runs" }).run.dir
-      expect.raises("--from mixes temperatures: ", gathered, root, both, nil, function() end)
-      core.remove(hot)
-      local full = drawn("b", { eval = "full" })
-      expect.raises("--from mixes protocols of verdicts: ", gathered, root, both, nil, function() end)
-      core.remove(full)
-      for name, what in pairs { machine = "machines", evaluator = "evaluators", scale = "scales", tier = "tiers" } do
-        local other = drawn("c", { seed = 7 })
-        edit(other, "evals.jsonl", function(line) line[name] = "another" end)
-        expect.raises(("--from mixes %s of verdicts: "):format(what), gathered, root, both, nil, function() end)
+      local dir = run("best_of_n", { k = 2, tasks = { files.same } }, root).run.dir
+      local function mixes(what, file, change)
+        local other = copy(dir, "other")
+        edit(other, "rollouts.jsonl", function(line) line.key = "another " .. line.i end)
+        gathered(root, root .. "/runs/best_of_n/*", nil, function(groups) expect.equal(#groups, 2) end) -- two runs of one kind
+        edit(other, file, change)
+        expect.raises("--from mixes " .. what, gathered, root, root .. "/runs/best_of_n/*", nil, function() end)
         core.remove(other)
       end
-    end)
-  end)
-
-  it("are of one state of the weights per task", function()
-    in_folder(function(root, files)
-      local a = run("best_of_n", { k = 2, tasks = { files.same } }, root).run.dir
-      local b = run("best_of_n", { k = 2, seed = 7, tasks = { files.same } }, root).run.dir
-      edit(b, "rollouts.jsonl", function(line) line.weights = ("0"):rep(64) end)
-      expect.raises("--from mixes weights of one task: ", gathered, root, root .. "/runs/best_of_n/*", nil, function() end)
-      expect.truthy(a ~= b)
+      mixes("temperatures: ", "rollouts.jsonl", function(line) line.temperature = 0.5 end)
+      mixes("weights of one task: ", "rollouts.jsonl", function(line) line.weights = ("0"):rep(64) end)
+      mixes("prompts of one task: ", "rollouts.jsonl", function(line) line.prompt, line.prompt_sha = nil, "other" end)
+      for name, what in pairs { protocol = "protocols", machine = "machines", evaluator = "evaluators", scale = "scales", tier = "tiers" } do
+        mixes(what .. " of verdicts: ", "evals.jsonl", function(line) line[name] = "another" end)
+      end
     end)
   end)
 
