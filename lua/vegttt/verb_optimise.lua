@@ -202,12 +202,29 @@ local function show_unreached(seen)
   return line == nil or not line:find "^%s*[nN]"
 end
 
--- A result of an earlier call is no result of this one.
-local function remove_old(f, fn)
-  for _, ending in ipairs { ".c", ".diff", ".json", ".task.lua" } do
-    local path = f.out .. "/" .. fn.name .. ending
-    if core.exists(path) then core.remove(path) end
+-- By what a file is known as one that an earlier call wrote.
+local marks = {
+  [".c"] = function(text) return text:find("^/%*") and text:find("\n * judged twice, ", 1, true) end,
+  [".diff"] = function(text) return text:find("\n%+%+%+ [^\n]*%.c\n") end,
+  [".json"] = function(text) return text:find('"tested_on":', 1, true) or text:find('"cflags":', 1, true) end,
+  [".task.lua"] = function(text) return text:find("^%-%- Made by `vegttt optimise`") end,
+}
+
+-- What an earlier call wrote, which is no result of this one. Refuses to touch anything else: the file that is optimised,
+-- under whatever name, and what somebody else wrote.
+local function old_results(f, text)
+  local old = {}
+  for ending, is_ours in pairs(marks) do
+    local path = f.out .. "/" .. f["function"] .. ending
+    local there = core.exists(path) and core.read(path)
+    if there == text then
+      errors.usage("the result would be written over %s, which is the file to be made faster; give another folder by --out", path)
+    elseif there and not is_ours(there) then
+      errors.usage("there is a file %s that `vegttt optimise` did not write; give another folder by --out", path)
+    end
+    if there then old[#old + 1] = path end
   end
+  return old
 end
 
 local function run(f, rest, argv)
@@ -216,6 +233,7 @@ local function run(f, rest, argv)
   f.file, f.out = rest[1], f.out:gsub("(.)/+$", "%1")
   session.flags = { unsafe_jail = f["unsafe-jail"] }
   local text = verb.source(f.file)
+  local old = old_results(f, text)
   local fn, document, answered, seen = unit_task.read(f, text)
   local again = { "optimise", table.unpack(argv) }
   if #answered > 0 then
@@ -225,7 +243,7 @@ local function run(f, rest, argv)
   local task_file = ("%s/%s.task.lua"):format(f.out, fn.name)
   local e, values, origins = prepare(task_file, f)
   core.mkdir(f.out)
-  remove_old(f, fn)
+  for _, path in ipairs(old) do core.remove(path) end
   if not show_unreached(seen) then return 1 end
   local task
   task, document = unit_task.checked(document, fn, f, task_file, seen)
