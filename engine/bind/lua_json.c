@@ -5,6 +5,7 @@
  * infinities become null; integers beyond 2^53 become strings. Reading marks arrays, so that an empty one survives.
  */
 #include "base/json.h"
+#include "base/json_text.h"
 #include "bind/lua_core.h"
 #include "bind/lua_open.h"
 #include <inttypes.h>
@@ -225,10 +226,32 @@ static int l_array(lua_State *L)
     return 1;
 }
 
+/* core.utf8(text) -> the text as JSON holds it: U+FFFD in place of bytes that are not UTF-8, and of NUL. */
+static int l_utf8(lua_State *L)
+{
+    size_t len, plain = 0;
+    luaL_Buffer out;
+    const char *text = luaL_checklstring(L, 1, &len);
+    luaL_buffinit(L, &out);
+    for (size_t i = 0; i < len;) {
+        size_t n = vt_utf8_sequence((const unsigned char *)text + i, len - i);
+        if (n > 0 && text[i]) {
+            i += n;
+            continue;
+        }
+        luaL_addlstring(&out, text + plain, i - plain);
+        luaL_addstring(&out, "\xEF\xBF\xBD");
+        plain = ++i;
+    }
+    luaL_addlstring(&out, text + plain, len - plain);
+    luaL_pushresult(&out);
+    return 1;
+}
+
 void vt_lua_add_json(lua_State *L)
 {
     static const luaL_Reg functions[] = {
-        {"json_encode", l_encode}, {"json_decode", l_decode}, {"array", l_array}, {NULL, NULL}};
+        {"json_encode", l_encode}, {"json_decode", l_decode}, {"array", l_array}, {"utf8", l_utf8}, {NULL, NULL}};
     luaL_newmetatable(L, vt_lua_array_type);
     lua_pop(L, 1);
     luaL_setfuncs(L, functions, 0);

@@ -20,9 +20,16 @@ local function rewards(op, g)
   return values
 end
 
+-- Equal values are exactly so: the mean of eight times -1.1 is another number in its last bit, and a spread of 1e-16, which
+-- is none, would move weights by rounding alone.
 local function mean_sd(values)
   local n, sum, sum2 = #values, 0, 0
-  for _, v in ipairs(values) do sum = sum + v end
+  local is_equal = true
+  for _, v in ipairs(values) do
+    sum = sum + v
+    is_equal = is_equal and v == values[1]
+  end
+  if is_equal then return values[1] or 0, 0 end
   local mean = sum / math.max(n, 1)
   for _, v in ipairs(values) do sum2 = sum2 + (v - mean) ^ 2 end
   return mean, n > 1 and math.sqrt(sum2 / (n - 1)) or 0

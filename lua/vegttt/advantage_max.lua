@@ -41,6 +41,10 @@ return function(rewards, k)
     return rewards[a] < rewards[b]
   end)
   for i, at in ipairs(order) do sorted[i] = rewards[at] end
+  if sorted[1] == sorted[n] then -- exactly so, not but for the last bit of two sums
+    for i = 1, n do out[i] = 0 end
+    return out
+  end
   for i, at in ipairs(order) do
     local others = table.move(sorted, i + 1, n, i, table.move(sorted, 1, i - 1, 1, {}))
     out[at] = n == 1 and 0 or with_member(sorted, i, k) - core.stats.best_of_k(others, math.max(k - 1, 1))

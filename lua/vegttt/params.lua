@@ -212,8 +212,18 @@ end
 local taken = {}
 for _, flag in ipairs(params.flags) do taken[flag[1]] = true end
 
+-- What a run is known by is written down as text: two that a file cannot tell apart would be one run.
+local function need_text(name, given)
+  for _, text in ipairs(type(given) == "table" and given or { given }) do
+    if type(text) == "string" and core.utf8(text) ~= text then
+      errors.usage("--%s is no text: it has bytes that are not UTF-8, or a NUL; write such bytes as an escape that the script reads", name)
+    end
+  end
+end
+
 local function plain_value(name, d, given)
   if given == nil then return nil end
+  need_text(name, given)
   return d.list and list_value(name, d, given) or args.value(args.declare { option(name, d) }, name, given)
 end
 

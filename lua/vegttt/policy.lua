@@ -456,6 +456,7 @@ local function line_of(request, i, raw)
   if request.begun then raw = with_beginning(request, raw) end
   local answer = answer_of(request, raw)
   local code, from, to = core.extract(answer, task and task.name)
+  if code then code = core.utf8(code) end -- as the record holds it, so that a sample read back is the one just drawn
   local n = raw.n_tokens
   local logprob = #raw.logprobs == n and raw.logprobs:sum() or nil -- nil: the server gives none
   return {
@@ -463,7 +464,7 @@ local function line_of(request, i, raw)
     step = request.weights.step, place = request.place, i = i, seed = core.u64(request.seeds[i]), draw = request.draw,
     weights = request.weights.id, prompt_sha = request.prompt.sha, prompt = keep_prompt(request), n_prompt = #request.prompt.ids,
     temperature = request.temperature, seen = request.seen,
-    text = raw.text, tokens = core.array(raw.tokens), n_tokens = n, finish = raw.finish,
+    text = core.utf8(raw.text), tokens = core.array(raw.tokens), n_tokens = n, finish = raw.finish,
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or answer == "" and "empty" or "malformed",
     logprobs = raw.logprobs, logprobs_behaviour = raw.logprobs_behaviour,
     logprob = logprob, logprob_mean = logprob and (n > 0 and logprob / n or 0),

@@ -168,6 +168,25 @@ describe("advantages", function()
     end)
   end)
 
+  it("equal rewards are worth exactly nothing, whatever their sum rounds to", function()
+    inside(function(vt)
+      for _, r in ipairs { -1.1, 0.1, 1 / 3, 2.3e-7 } do
+        for _, k in ipairs { 2, 3, 6, 8, 16, 32 } do
+          local equal = {}
+          for i = 1, k do equal[i] = r end
+          local g = vt.reward.raw() { group(1, table.unpack(equal)) }
+          for _, name in ipairs { "default", "loo", "group_z", "batch_z", "entropic", "max_at_k" } do
+            local how = name == "max_at_k" and vt.advantage.max_at_k { k = 2 } or vt.advantage[name] and vt.advantage[name] {}
+            for i, a in ipairs(column(how(g), "advantage")) do
+              expect.equal(a, 0, ("%s of %d times %g, the %d-th"):format(name, k, r, i))
+            end
+            expect.equal(g[1].dropped, name == "default" or nil)
+          end
+        end
+      end
+    end)
+  end)
+
   it("dropped groups are not trained on, unless there is nothing else", function()
     inside(function(vt)
       local tokens = core.array { 1, 2 }
