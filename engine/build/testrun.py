@@ -51,9 +51,10 @@ def discover(root, build, is_full=False):
     """Every test of the tree at root, built in build, in the order they run."""
     root, build = pathlib.Path(root), pathlib.Path(build)
     tests = [Test(p.name, [str(p)], True) for p in sorted((build / "tests").glob("test_*")) if os.access(p, os.X_OK)]
-    for p in sorted(root.glob("tests/unit/*.sh")) + sorted(root.glob("tests/cli/run.sh")) + \
-            sorted(root.glob("tests/kill/*.sh")) + sorted(root.glob("tests/readme/*.sh")):
+    for p in sorted(root.glob("tests/unit/*.sh")) + sorted(root.glob("tests/kill/*.sh")) + sorted(root.glob("tests/readme/*.sh")):
         tests.append(Test(f"{p.parent.name}_{p.stem}", ["sh", str(p)]))
+    for p in sorted(root.glob("tests/cli/*.case")):
+        tests.append(Test(f"cli_{p.stem}", ["sh", str(p.parent / "run.sh"), p.name]))
     for p in sorted(root.glob("tests/unit/*.py")) + sorted(root.glob("tests/real/*.py")): # real: skipped where no such server is
         tests.append(Test(f"{p.parent.name}_{p.stem}", [sys.executable, str(p)]))
     if is_full:
@@ -132,6 +133,7 @@ class Runner:
         self.logs.mkdir(parents=True, exist_ok=True)
         self.deadline_s = float(os.environ.get("VEGTTT_DEADLINE", DEADLINE_S * (FULL_FACTOR if is_full else 1)))
         self.env = dict(os.environ, VEGTTT=f"{build}/vegttt", VEGTTT_ROOT=self.root, **(env or {}))
+        self.env.setdefault("VEGTTT_CASES_CACHE", str(self.logs / "cases_cache"))
         if is_full:
             self.env["VEGTTT_FULL"] = "1"
         self.adopt()

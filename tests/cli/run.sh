@@ -1,9 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 #
-# run.sh [name]: the command line as people meet it. Each *.case file is a shell script run in an empty folder with the
-# functions below; a check that fails names itself and the output it looked at. Needs $VEGTTT (the binary) and
-# $VEGTTT_ROOT (the sources); both default to this tree's build.
+# run.sh [NAME]: the command line as people meet it. Each *.case file is a shell script run in an empty folder with the
+# functions below; a check that fails names itself and the output it looked at. NAME: the cases with it in their names, or
+# the one of that name when it ends in .case. Needs $VEGTTT (the binary) and $VEGTTT_ROOT (the sources); both default to
+# this tree's build. Cases share a cache, of a run of this script or the one that $VEGTTT_CASES_CACHE names.
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 VEGTTT_ROOT=${VEGTTT_ROOT:-$(dirname "$(dirname "$here")")}
 VEGTTT=${VEGTTT:-$VEGTTT_ROOT/build/vegttt}
@@ -49,9 +50,9 @@ FUNCTIONS
 
 for case in "$here"/*.case; do
     name=$(basename "$case" .case)
-    [ $# -eq 0 ] || case $name in *"$1"*) ;; *) continue ;; esac
+    [ $# -eq 0 ] || case $name.case in "$1" | *"$1"*.case) ;; *) continue ;; esac
     mkdir "$work/$name"
-    (cd "$work/$name" && XDG_CACHE_HOME="$work/cache" exec timeout -k 5 "$limit_s" sh -e -c '. "$0/functions"; . "$1"' "$work" "$case") >"$work/$name.log" 2>&1
+    (cd "$work/$name" && XDG_CACHE_HOME="${VEGTTT_CASES_CACHE:-$work/cache}" exec timeout -k 5 "$limit_s" sh -e -c '. "$0/functions"; . "$1"' "$work" "$case") >"$work/$name.log" 2>&1
     case $? in
     0) passed=$((passed + 1)) ;;
     124 | 137) failed=$((failed + 1)); echo "FAIL $name: was not done after $limit_s s"; tail -n 20 "$work/$name.log" ;;

@@ -21,7 +21,9 @@ def has_test(name):
         return True
     if kind in ("unit", "kill", "readme"):
         return any((ROOT / "tests" / kind / f"{rest}.{suffix}").exists() for suffix in ("sh", "py"))
-    return name == "cli_run" or (ROOT / "tests" / "unit" / f"{name}.c").exists()
+    if kind == "cli":
+        return (ROOT / "tests" / "cli" / f"{rest}.case").exists()
+    return (ROOT / "tests" / "unit" / f"{name}.c").exists()
 
 
 def main():
