@@ -42,7 +42,7 @@ return vt.experiment {
   main = function(run, p)
     local found = vt.runs(p.from == "latest" and "boa/*" or p.from)
     if #found == 0 then vt.refuse("there is no run %s; make one with: vegttt experiments/boa.lua", p.from) end
-    local dir = found[#found].dir
+    local dir = vt.max_by(found, "begun_s").dir
     local drawn = vt.sort_by(vt.group_by(vt.filter(vt.rollouts(dir), function(g) return g.draw ~= "fresh" end), "place"), "key")
     local groups = drawn[1].key == 0 and drawn[1] or vt.refuse("%s drew nothing from its start weights: its samples cannot be compared", dir)
     local samples = vt.flatten(groups)

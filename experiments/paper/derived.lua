@@ -8,13 +8,25 @@ local vt = require "vegttt"
 
 local derived = {}
 
--- The groups of runs: of the step `at` (number, or function of the run), all but a second draw.
+-- Ends a derived quantity, and no other: what its samples lack, in words. reading.rows takes it for the item's reason.
+local function lack(...) error({ lacks = string.format(...) }, 0) end
+function derived.is_lack(e) return type(e) == "table" and rawget(e, "lacks") ~= nil end
+
+-- The samples, all of which must say this.
+local function that_say(samples, name, words)
+  for _, s in ipairs(samples) do
+    if s[name] == nil then lack("samples of task %s have no %s, which their source did not give", tostring(s.task.id), words) end
+  end
+  return samples
+end
+
+-- The groups of runs, judged: of the step `at` (number, or function of the run), all but a second draw.
 local function groups_of(runs, at)
   local out = {}
   for _, r in ipairs(runs) do
     local step = type(at) == "function" and at(r) or at
     for _, g in ipairs(vt.rollouts(r.dir)) do
-      if g.draw ~= "fresh" and (step == nil or g.place == step) then out[#out + 1] = g end
+      if g.draw ~= "fresh" and (step == nil or g.place == step) then out[#out + 1] = that_say(g, "result", "verdict") end
     end
   end
   return out
@@ -101,8 +113,9 @@ function derived.sdpo(pick)
   for _, context in ipairs { "feedback", "prompt" } do
     local values = {}
     for i, r in ipairs(pick("sdpo", { context = context })) do
+      local last = vt.flatten(groups_of({ r }, function() return rawget(r.summary, "updates") end))
       values[i] = r.summary.last_fast_1
-      rows[#rows + 1] = { ("%s %d"):format(context, r.params.seed), "sample_fast_1", values[i], n = charged({ r }, "rollouts"), of = "rollouts" }
+      rows[#rows + 1] = { ("%s %d"):format(context, r.params.seed), "sample_fast_1", values[i], n = #last, of = "samples" }
     end
     if #values > 0 then
       means[context] = vt.stats.mean(values)
@@ -168,7 +181,9 @@ end
 
 -- Quarters of the correct samples by surprisal, Q1 the likeliest; the tasks in a quarter differ, which confounds it.
 function derived.quartiles(pick)
-  local samples, rows = vt.sort_by(correct_of(groups_of(pick "best_of_n")), function(s) return -s.logprob end), {}
+  local samples, rows = correct_of(groups_of(pick "best_of_n")), {}
+  that_say(that_say(samples, "logprob", "log-probability"), "n_tokens", "length in tokens")
+  samples = vt.sort_by(samples, function(s) return -s.logprob end)
   for q = 1, #samples >= 4 and 4 or 0 do
     local these = table.move(samples, (q - 1) * #samples // 4 + 1, q * #samples // 4, 1, {})
     local fast, tokens = 0, 0
@@ -246,6 +261,8 @@ function derived.equivalent_k(pick)
   search, adapted = same_tasks(search, adapted), same_tasks(adapted, search)
   if #search == 0 then return {} end
   local start = same_tasks(groups_of(runs, 0), search)
+  search, adapted = same_tasks(search, start), same_tasks(adapted, start)
+  if #start == 0 then return {} end
   if not agree(search, start) then
     return { { "BoA", "equivalent K", ("none: step 0 has %.3g, Best-of-N %.3g"):format(vt.stats.fast(start, 1).value, vt.stats.fast(search, 1).value),
       n = #vt.stats.by_task(search), of = "tasks" } }
@@ -268,7 +285,8 @@ end
 
 function derived.correlations(pick)
   local rows, logprob, speed, length, task = {}, {}, {}, {}, {}
-  for i, s in ipairs(correct_of(groups_of(pick "best_of_n"))) do
+  local samples = that_say(correct_of(groups_of(pick "best_of_n")), "logprob", "log-probability")
+  for i, s in ipairs(that_say(samples, "n_tokens", "length in tokens")) do
     logprob[i], speed[i], length[i], task[i] = s.logprob, s.result.speedup_measured, s.n_tokens, s.task.id
   end
   if #speed < 8 then return rows end
@@ -293,8 +311,9 @@ end
 local function by_start(pick, quantity, fn)
   local runs, rows = pick "boa", {}
   if #runs == 0 then return rows end
-  local last = vt.stats.by_task(groups_of(runs, chosen))
-  for _, t in ipairs(vt.stats.by_task(groups_of(runs, 0))) do
+  local start, adapted = groups_of(runs, 0), groups_of(runs, chosen)
+  local last = vt.stats.by_task(adapted)
+  for _, t in ipairs(vt.stats.by_task(same_tasks(start, adapted))) do
     local other = vt.find(last, function(x) return x.task == t.task end)
     rows[#rows + 1] = { t.fast_1, quantity, fn(t.fast_1, other.fast_1), n = t.n, of = "samples" }
   end

@@ -11,6 +11,8 @@
 --   result         fields of the run's result; one row, named by label
 --   params, meter  parameters ("*": all), units of what the run was charged; rows named by label
 --   derived        a function of derived.lua, for what no script's table says; it asks for its runs itself
+--   count          { column, of what }: how many a row of a table is of, where the run's samples do not say it
+--   sides          how many weights share the run's samples evenly: a row is of one
 --   quantity       another name of the only column
 --   apart          runs stay apart: a series of the plot each; star: the column that marks a chosen row
 --   ref            a horizontal line of the plot, not a row of its series
@@ -37,7 +39,7 @@ return {
     { from = "boa", table = "trajectory", label = "step", cols = { "sample_fast_1", "sample_fast_1_sure", "sample_correct", "rollouts" } },
     { derived = "steps_by_task" } },
   { "A 5.3", "Selection of steps", { derived = "choices" } },
-  { "A 5.4", "Held-out check", { from = "transfer", table = "weights", label = "weights",
+  { "A 5.4", "Held-out check", { from = "transfer", sides = 2, table = "weights", label = "weights",
     cols = { "sample_fast_1", "sample_fast_1_sure", "sample_correct" } } },
   { "A 5.5 / B 9", "SDPO per seed", { derived = "sdpo" } },
   { "A 5.6 / B 4", "Hard subset",
@@ -53,7 +55,7 @@ return {
   { "B 2", "Best-of-N scaling", { from = "best_of_n", want = { k = 64 }, table = "scaling", label = "k", cols = { "pass", "best_of_k" }, bounds = true } },
   { "B 3", "Selection", { from = "selection", table = "rules", label = "rule",
     cols = { "fast_1_sure", "fast_1", "no_copies", "speedup" }, bounds = true } },
-  { "B 10", "Learning rates", { from = "lr_sweep", table = "lr", label = "lr", cols = { "best", "best_step", "last", "kl_last", "pattern" } } },
+  { "B 10", "Learning rates", { from = "lr_sweep", table = "lr", label = "lr", count = { "seeds", "seeds" }, cols = { "best", "best_step", "last", "kl_last", "pattern" } } },
   { "B 11", "Quarters by surprisal", { derived = "quartiles" } },
   { "B 12", "Each task adapted alone", { from = "isolated", table = "tasks", label = { "name", "step" }, cols = { "sample_fast_1", "sample_fast_1_sure" } } },
   { "T 3.1, 4.1-4.5", "Claims, conditions, experiments E1 to E5, ablations A1 to A4, risks", text = true },
@@ -66,7 +68,7 @@ return {
   { "deficit", "BoA less Best-of-N", { derived = "deficit", label = "tasks of both" },
     { derived = "deficit", label = "subset 1", where = subset_1 },
     { derived = "deficit", label = "hard", where = hard } },
-  { "transfer", "Adapted weights on other tasks", { from = "transfer", result = { "start", "adapted", "wins", "losses" }, label = "pairs" } },
+  { "transfer", "Adapted weights on other tasks", { from = "transfer", sides = 2, result = { "start", "adapted", "wins", "losses" }, label = "pairs" } },
   { "spread", "Spread of log-probabilities", { from = "variance", label = "tasks",
     result = { "wide", "narrow", "surprisal_wins", "confidence_wins", "ties", "p", "p_min" } } },
   { "selection tests", "Surprisal against confidence", { from = "selection", table = "tests", label = "pool",
@@ -108,5 +110,5 @@ return {
   { "Figure T 4", "Each task: start against chosen step", plot = { kind = "scatter", x_label = "sample_fast_1 of the start",
     y_label = "of the chosen step" }, { derived = "start_against_chosen" } },
   { "Figure T 5", "Steps", plot = { kind = "line", y_label = "share of samples" },
-    { from = "ablations", where = { which = "steps" }, table = "cells", label = "steps", cols = { "best_fast_1_sure", "last_fast_1_sure" } } },
+    { from = "ablations", where = { which = "steps" }, table = "cells", label = "steps", count = { "k", "samples of each task" }, cols = { "best_fast_1_sure", "last_fast_1_sure" } } },
 }

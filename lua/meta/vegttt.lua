@@ -480,9 +480,9 @@ function vt.rollouts(glob) end
 
 ---summary is what main returned, nil where the run is not finished; tables by name, as lists of rows by column; cells are
 ---the runs that a sweep made.
----@class vt.RecordedRun : { dir: string, experiment: string, name: string, id: string, status: "finished"|"unfinished"|"damaged", params: table, summary?: table, tables: table, cells: vt.RecordedRun[], meter?: table, before?: string, wall_s?: number }
+---@class vt.RecordedRun : { dir: string, experiment: string, name: string, id: string, status: "finished"|"unfinished"|"damaged", params: table, summary?: table, tables: table, cells: vt.RecordedRun[], meter?: table, before?: string, begun_s: number, wall_s?: number }
 
----Recorded runs that match a glob, in the order of their names. The run that asks is left out.
+---Recorded runs that match a glob, in the order of their names; begun_s, seconds since 1970, says which is newer. The run that asks is left out.
 ---@param glob string
 ---@return vt.RecordedRun[]
 function vt.runs(glob) end

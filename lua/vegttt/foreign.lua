@@ -231,7 +231,8 @@ function foreign.sample(row, task, number, run, source)
     text = row.text or code, tokens = core.array(row.tokens or {}), n_tokens = n, finish = row.finish or "stop",
     code = code, code_sha = code and core.sha256(code), parse = code and "ok" or row.text == "" and "empty" or "malformed",
     logprobs = core.array(logprobs), logprobs_behaviour = core.array(logprobs), logprob = logprob,
-    logprob_mean = logprob and n and n > 0 and logprob / n or nil, logprob_code = logprob,
+    logprob_mean = logprob and n and (n > 0 and logprob / n or 0) or nil, -- an empty answer's is 0, as where it is drawn here
+    logprob_code = logprob,
   }
 end
 

@@ -238,7 +238,7 @@ end
 -- ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 local RecordedRun = closed.class("vt.RecordedRun", "a recorded run", { "dir", "experiment", "name", "id", "status",
-  "params", "summary", "tables", "cells", "meter", "before", "wall_s" })
+  "params", "summary", "tables", "cells", "meter", "before", "begun_s", "wall_s" })
 function RecordedRun:__tostring() return ("recorded run %s"):format(self.dir) end
 
 local function tables_of(dir)
@@ -264,7 +264,7 @@ local function read_run(dir, about)
     status = run_files.status(dir), params = params_of(dir), summary = summary
     and closed.record("the run's summary", summary.result, errors.keys(summary.result)),
     meter = summary and summary.meter, wall_s = summary and summary.wall_s, tables = tables_of(dir), cells = {},
-    before = about.before }, RecordedRun)
+    before = about.before, begun_s = (tonumber(about.t) or 0) / 1e9 }, RecordedRun)
 end
 
 -- One digest of everything that read_run takes from a folder.

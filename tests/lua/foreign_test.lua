@@ -100,4 +100,15 @@ describe("an imported_line", function()
     expect.equal(key "one", key "one")
     expect.truthy(key "one" ~= key "two")
   end)
+
+  it("has a mean log-probability of 0 where it is empty, and none where its length is not known", function()
+    local function mean(row)
+      row.text, row.n, row.found = "", 1, nil
+      return foreign.sample(row, { id = 19, digest = "d", level = 1 }, 1, { id = "r" }, "s").logprob_mean
+    end
+    expect.equal(mean { tokens = {}, n_tokens = 0, logprobs = {} }, 0) -- nil ended every rule by the mean; 0 / 0 is no number
+    expect.equal(mean { n_tokens = 4, logprob = -2 }, -0.5)
+    expect.equal(mean { logprob = -2 }, nil)
+    expect.equal(mean { n_tokens = 0 }, nil, "nothing is said of it")
+  end)
 end)

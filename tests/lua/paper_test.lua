@@ -10,13 +10,14 @@ package.path = "experiments/?.lua;" .. package.path
 local function json(path, value) core.write(path, core.json_encode(value) .. "\n") end
 
 -- A run as the engine leaves it. o: params, result, rollouts, tables = name -> csv, samples = { { task, step, speedup }, … },
--- unfinished, protocol.
+-- unfinished, protocol, t = when it was begun, unjudged = the last so many samples have no verdict, unlikely = none has a
+-- log-probability.
 local n_made = 0
 local function make(root, experiment, o)
   n_made = n_made + 1
   local dir = ("%s/runs/%s/%04d"):format(root, experiment, n_made)
   core.mkdir(dir .. "/tables")
-  json(dir .. "/run.json", { v = 1, t = tostring(n_made), experiment = experiment, id = "id" .. n_made })
+  json(dir .. "/run.json", { v = 1, t = tostring(o.t or n_made), experiment = experiment, id = "id" .. n_made })
   local declared = {}
   for name, value in pairs(o.params or {}) do declared[name] = { value = value, origin = "flag", type = "any" } end
   json(dir .. "/params.json", declared)
@@ -30,11 +31,11 @@ local function make(root, experiment, o)
     local code = ("code %d of %d"):format(i, n_made)
     rollouts[i] = core.json_encode { v = 1, kind = "sample", key = code, task = s[1], step = s[2], draw = s.draw or "main", i = i,
       seed = tostring(i), weights = "w" .. s[2], prompt_sha = "p", tokens = core.array { 1, 2 }, n_tokens = i, text = code,
-      code = code, code_sha = code, finish = "stop", logprob = -i, logprob_mean = -i / 2, temperature = 1,
+      code = code, code_sha = code, finish = "stop", logprob = not o.unlikely and -i or nil, logprob_mean = not o.unlikely and -i / 2 or nil, temperature = 1,
       logprobs = core.array { -i / 2, -i / 2 }, logprobs_behaviour = core.array { -i / 2, -i / 2 } }
-    evals[i] = core.json_encode { v = 1, key = "v" .. code, task = s[1], task_name = "t" .. s[1], code_sha = code, correct = s[3] > 0,
+    evals[i] = i <= #o.samples - (o.unjudged or 0) and core.json_encode { v = 1, key = "v" .. code, task = s[1], task_name = "t" .. s[1], code_sha = code, correct = s[3] > 0,
       status = s[3] > 0 and "correct_fast" or "wrong_output", is_copy = false, flags = core.array {}, speedup = s[3], speedup_measured = s[3],
-      speedup_lo = s[3], speedup_hi = s[3], protocol = o.protocol or "fast", machine = "M", evaluator = "e" }
+      speedup_lo = s[3], speedup_hi = s[3], protocol = o.protocol or "fast", machine = "M", evaluator = "e" } or nil
   end
   core.write(dir .. "/rollouts.jsonl", table.concat(rollouts, "\n") .. (#rollouts > 0 and "\n" or ""))
   core.write(dir .. "/evals.jsonl", table.concat(evals, "\n") .. (#evals > 0 and "\n" or ""))
@@ -143,6 +144,22 @@ describe("paper", function()
     end)
   end)
 
+  it("compares the tasks that start and chosen step share, and none where there is no step 0", function()
+    support.in_folder(function(root)
+      local o = { params = { seed = 42, k = 2 }, result = { step = 1, sample_fast_1 = 0.5 }, samples = { { 19, 1, 2 }, { 20, 1, 2 } } }
+      make(root, "best_of_n", { params = { seed = 42, k = 2 }, samples = { { 19, 0, 2 }, { 19, 0, 0 }, { 20, 0, 2 } } })
+      make(root, "boa", o)
+      expect.equal(item(paper(root), "equivalent_K")["BoA|equivalent K"], nil, "of no step 0")
+      core.remove(root .. "/runs/boa")
+      o.samples[3], o.samples[4] = { 19, 0, 0 }, { 21, 0, 2 } -- task 20 has no start, 21 no chosen step
+      make(root, "boa", o)
+      local r = paper(root)
+      expect.truthy(item(r, "equivalent_K")["BoA|equivalent K, bound >"] or item(r, "equivalent_K")["BoA|equivalent K"], r.tables.equivalent_K)
+      expect.equal(item(r, "Figure_T_4")["0|chosen step"].reproduced, 1)
+      expect.equal(item(r, "Figure_T_4")["1|chosen step"], nil, "task 21 is of the start alone")
+    end)
+  end)
+
   it("says what is missing and fills nothing", function()
     support.in_folder(function(root)
       recorded(root)
@@ -193,6 +210,59 @@ describe("paper", function()
       expect.equal(item(r, "equivalent_K")["BoA|equivalent K"] and item(r, "equivalent_K")["BoA|equivalent K"].reproduced or "not run", "not run")
       expect.truthy(r.tables.items:find("equivalent K,[^\n]*not run,the protocol of [^\n]* is not that of "), r.tables.items)
       expect.equal(item(r, "A_3")["42|sample_fast_1"].reproduced, 0.5, "of one run alone")
+    end)
+  end)
+
+  it("takes the newest run, whatever it is called", function()
+    support.in_folder(function(root)
+      make(root, "boa", { params = { seed = 42, k = 2 }, result = { step = 0, sample_fast_1 = 0.75 }, samples = { { 19, 0, 2 } }, t = 3e9 })
+      make(root, "boa", { params = { seed = 42, k = 2 }, result = { step = 0, sample_fast_1 = 0.25 }, samples = { { 19, 0, 2 } }, t = 2e9 })
+      expect.equal(item(paper(root), "A_3")["42|sample_fast_1"].reproduced, 0.75, "the last name is that of the older one")
+      make(root, "boa", { params = { seed = 42, k = 2, lr = 1 }, result = { step = 0, sample_fast_1 = 0.5 }, samples = { { 19, 0, 2 } }, t = 2.5e9 })
+      expect.equal(item(paper(root), "A_3")["42|sample_fast_1"].reproduced, 0.75, "nor is a configuration newer for its first run")
+    end)
+  end)
+
+  it("counts the samples that a share is of, and names the source of what drew none", function()
+    support.in_folder(function(root)
+      recorded(root)
+      local source = root .. "/runs/best_of_n/*"
+      make(root, "selection", { params = { seed = 42, from = source, step = 0, tasks = core.array {}, k = 16 }, rollouts = 0,
+        tables = { rules = "rule,fast_1_sure,lo,hi,fast_1,no_copies,speedup\nrandom,0.5,,,0.5,0.5,1\n" } })
+      local r = paper(root)
+      local t = item(r, "A_5_2_B_6")
+      expect.equal(t["0|sample_fast_1"].n, 8, "step 0 of two seeds")
+      expect.equal(t["0|sample_fast_1"].of, "samples")
+      expect.equal(t["1|sample_fast_1"].n, "", "the samples of seed 43 at step 1 are not there to be counted")
+      local a = item(r, "A_3")
+      expect.equal(a["42|sample_fast_1"].n, 4, "of the chosen step, without its second draw; 8 were charged")
+      expect.equal(a["mean|sample_fast_1"].n, 8, "of both seeds")
+      expect.equal(item(r, "B_2")["2|pass"].n, 4, "not the 8 rollouts that were charged")
+      expect.equal(item(r, "B_3")["random|fast_1"].n, 4, "of the source: it was charged none")
+      expect.equal(item(r, "A_5_5_B_9")["feedback 42|sample_fast_1"].n, 1)
+      expect.equal(item(r, "A_4_1")["BoA|k"].n, "", "a parameter is no share")
+      local page = core.read(r.run.dir .. "/paper.md")
+      expect.truthy(page:find("Made with selection --from " .. source .. " --step 0, from", 1, true), page)
+      expect.truthy(not page:find("--k 16", 1, true), "a setting that was not read")
+    end)
+  end)
+
+  it("gives no row of what the samples do not say, the reason in words, and all the others", function()
+    support.in_folder(function(root)
+      local samples = {}
+      for i = 1, 12 do samples[i] = { i % 2 + 19, 0, 1 + i / 4 } end
+      make(root, "best_of_n", { params = { seed = 42, k = 6 }, samples = samples, unlikely = true })
+      local r = paper(root)
+      expect.contains(r.tables.items, "no log-probability, which their source did not give")
+      expect.truthy(r.tables.items:find('\nB 11,[^\n]*,not run,"samples of task %d+ have no log%-probability'), r.tables.items)
+      expect.truthy(r.tables.items:find('\ncorrelations,[^\n]*,not run,"samples of task %d+ have no log%-probability'), r.tables.items)
+      expect.equal(item(r, "A_6_B_8")["1|speedup"].reproduced, 4, "of speedups alone")
+      core.remove(root .. "/runs")
+      make(root, "best_of_n", { params = { seed = 42, k = 6 }, samples = samples, unjudged = 1,
+        tables = { scaling = "k,pass,lo,hi,best_of_k\n1,0.25,,,1\n" } })
+      r = paper(root)
+      expect.truthy(r.tables.items:find("\nA 1,[^\n]*,not run,[^\n]*samples of task %d+ have no verdict"), r.tables.items)
+      expect.equal(item(r, "B_2")["1|pass"].reproduced, 0.25, "of the script's own table")
     end)
   end)
 

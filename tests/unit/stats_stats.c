@@ -123,6 +123,8 @@ static void tests_and_effects(void)
     CHECK_NEAR(vt_cohens_h(0.8, 0.5), 0.6435, 5e-5);
     CHECK_NEAR(vt_sign_test(3, 0), 0.25, 1e-12); /* one-sided 0.125 */
     CHECK_NEAR(vt_sign_test(5, 5), 1, 1e-12);
+    for (uint64_t n = 0; n < 40; n++) /* as many, or one more: 1 and not 0.9999999999999998 */
+        CHECK(vt_sign_test(n, n) == 1 && vt_sign_test(n + 1, n) == 1 && vt_sign_test(n, n + 2) < 1);
     CHECK_NEAR(vt_sign_test(8, 2), 0.109375, 1e-12);
     CHECK_OK(vt_spearman(x, y, 5, &rho, &err), err);
     CHECK_NEAR(rho, 0.8207826816681233, 1e-12); /* scipy.stats.spearmanr */
