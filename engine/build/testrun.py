@@ -26,6 +26,7 @@ import time
 CLOSING = re.compile(r"^(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
 PR_SET_CHILD_SUBREAPER = 36
 DEADLINE_S, FULL_FACTOR = 600, 6  # of one test; on a quiet machine the longest takes a fifth of it
+LONGER = {"lua": 2}  # tests that are many
 MOST_LANES = 4
 LONG = re.compile(r"lua$|cli_|readme_|unit_unused$|test_cpu_lm_lora$|test_policy_native$")  # begin with them
 ALONE = re.compile(r"test_eval_(timing|hacks|queue)|kill_|unit_selftest$")  # they look at times, or choose instants
@@ -159,6 +160,7 @@ class Runner:
         """guard: called in the test's process before the test begins."""
         log_path = self.logs / f"{test.name}.log"
         began, used, is_hung = time.monotonic(), cpu_of_children(), False
+        deadline_s = self.deadline_s * LONGER.get(test.name, 1)
         with open(log_path, "wb") as log:
             try:
                 process = subprocess.Popen(test.command + list(arguments), stdout=log, stderr=subprocess.STDOUT,
@@ -167,7 +169,7 @@ class Runner:
             except OSError as e:
                 return Result(0, 1, 0, 0, f"cannot be started: {e}", "")
             try:
-                code = process.wait(self.deadline_s)
+                code = process.wait(deadline_s)
             except subprocess.TimeoutExpired:
                 is_hung, code = True, None
                 if test.is_program:  # harness.h answers with the name of the case
@@ -176,14 +178,14 @@ class Runner:
             except BaseException:
                 end_descendants(0)
                 raise
-            left = end_descendants(0 if is_hung else min(5, self.deadline_s))
+            left = end_descendants(0 if is_hung else min(5, deadline_s))
             process.poll()
         text = log_path.read_bytes().decode(errors="replace")
         closing = CLOSING.findall(text)
         passed, failed, skipped = (int(n or 0) for n in closing[-1]) if closing else (0, 0, 0)
         why = ""
         if is_hung:
-            why = f"HUNG: was not done after {self.deadline_s:g} s and was killed"
+            why = f"HUNG: was not done after {deadline_s:g} s and was killed"
         elif not closing:
             why = f"ended with exit code {code} and without a closing line"
         elif (code == 0) != (failed == 0):
