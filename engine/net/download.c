@@ -171,7 +171,7 @@ static vt_status get_all(struct vt_net *n, struct getting *g, vt_err *err)
                              (long long)g->d->size);
         else if (!a.may_try_again)
             return status;
-        if (n_fruitless > MAX_FRUITLESS)
+        if (n_fruitless > MAX_FRUITLESS || a.retry_after_s > VT_HTTP_MOST_ASKED_S)
             return status;
         VT_TRY(wait_a_while(g, n_fruitless, &a, err));
         snprintf(g->url, sizeof g->url, "%s", g->d->url); /* what it redirects to may have run out */

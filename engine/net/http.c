@@ -19,7 +19,7 @@ enum { MAX_HEAD = 64 << 10, MAX_KEPT_CONNECTIONS = 4096 };
 #define DEFAULT_MAX_ANSWER ((size_t)1 << 20)
 #define MAX_REFUSAL ((size_t)64 << 10)
 #define USER_AGENT "vegttt/" VEGTTT_VERSION
-static const double connect_s = 15, default_silence_s = 60, first_wait_s = 0.5, most_wait_s = 10, most_asked_s = 600;
+static const double connect_s = 15, default_silence_s = 60, first_wait_s = 0.5, most_wait_s = 10;
 
 static int read_finished(void *arg);
 
@@ -312,7 +312,7 @@ static void judge(vt_http_call *c)
     waited_s = vt_now_s() - c->began_s - c->paused_s;
     may_go_on = verdict == VT_HTTP_PAUSE || (verdict == VT_HTTP_AGAIN && waited_s + wait_s <= c->r.patience_s &&
                                              (c->r.max_attempts == 0 || c->attempt < c->r.max_attempts));
-    may_go_on = may_go_on && a.retry_after_s <= most_asked_s;
+    may_go_on = may_go_on && a.retry_after_s <= VT_HTTP_MOST_ASKED_S;
     if (may_go_on) {
         if (verdict == VT_HTTP_PAUSE)
             c->paused_s += wait_s;

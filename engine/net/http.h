@@ -26,6 +26,9 @@
 typedef struct vt_http vt_http;
 typedef struct vt_http_call vt_http_call;
 
+/* A server that asks for a longer pause than so many seconds is not waited for. */
+#define VT_HTTP_MOST_ASKED_S 600.0
+
 /* What came of an attempt. Lent for the time of the callback. */
 struct vt_http_answer {
     int status;       /* HTTP's; 0 = none came */

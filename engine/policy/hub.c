@@ -6,8 +6,9 @@
  * the index names), and pickles never.
  *
  * Each commit has a folder, models/hub/ORG--NAME/COMMIT, which is FOLDER.part until the last file is whole; so a pull
- * that was stopped goes on where it was, and what stands under its name is complete. A file "newest" beside it names
- * the commit that hf:ORG/NAME means without a network.
+ * that was stopped goes on where it was, and what stands under its name is complete. A .gguf that was asked for by name
+ * lies in the same folder, by itself or beside the rest; so what says that the repository itself is whole is its
+ * config.json, which comes last. A file "newest" beside it names the commit that hf:ORG/NAME means without a network.
  *
  * HF_ENDPOINT is the hub's address, HF_TOKEN a key for models that need one; it is sent to the hub only, never to where
  * it redirects, and is masked in what the hub says.
@@ -21,6 +22,7 @@
 #include "base/clock.h"
 #include "base/fs.h"
 #include "base/json.h"
+#include "base/sha256.h"
 #include "net/download.h"
 #include "policy/remote.h"
 #include <ctype.h>
@@ -28,14 +30,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define PREFIX "hf:"
 #define DEFAULT_ENDPOINT "https://huggingface.co"
+#define CONFIG "config.json"
+#define INDEX "model.safetensors.index.json"
 #define MAX_LISTING ((size_t)16 << 20)
+#define MAX_INDEX ((size_t)64 << 20)
 enum { MAX_FILES = 2048, COMMIT = 41 };
 
 struct hub_file {
-    const char *path, *sha256; /* sha256 NULL: a small one */
+    const char *path, *oid; /* oid NULL: a small one */
+    char sha256[VT_SHA256_HEX];
     int64_t size;
 };
 
@@ -114,6 +121,18 @@ static char *place(const struct hub *h, const char *tail, const char *file)
     return vt_buf_take(&b, NULL);
 }
 
+/* Is what was asked for there, the file or all of the repository that is taken? */
+static vt_status is_whole(const struct hub *h, bool *out, vt_err *err)
+{
+    char *mark = place(h, "", h->gguf ? h->gguf : CONFIG);
+
+    if (!mark)
+        return vt_fail(err, VT_ENOMEM, "out of memory for a path");
+    *out = vt_fs_exists(mark);
+    free(mark);
+    return VT_OK;
+}
+
 static bool is_commit(const char *text)
 {
     return strlen(text) == COMMIT - 1 && strspn(text, "0123456789abcdef") == COMMIT - 1;
@@ -143,19 +162,18 @@ static void close_hub(struct hub *h)
 
 static vt_status find(struct hub *h, const char *name, char **path, vt_err *err)
 {
+    bool is_there;
+
     VT_TRY(parse(name, h, err));
     VT_TRY(set_folder(h, err));
     read_newest(h);
     if (!h->commit[0])
         return VT_OK;
+    VT_TRY(is_whole(h, &is_there, err));
+    if (!is_there)
+        return VT_OK;
     *path = place(h, "", h->gguf);
-    if (!*path)
-        return vt_fail(err, VT_ENOMEM, "out of memory for a path");
-    if (!vt_fs_exists(*path)) {
-        free(*path);
-        *path = NULL;
-    }
-    return VT_OK;
+    return *path ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a path");
 }
 
 vt_status vt_hub_find(const char *name, char **path, vt_err *err)
@@ -218,12 +236,30 @@ static bool read_file(const vt_json *j, struct hub_file *out)
     const vt_json *lfs = vt_json_get(j, "lfs");
 
     *out = (struct hub_file){.path = vt_json_str(vt_json_get(j, "path"), ""),
-                             .sha256 = vt_json_str(vt_json_get(lfs, "oid"), NULL),
+                             .oid = lfs && !vt_json_is_null(lfs) ? vt_json_str(vt_json_get(lfs, "oid"), "") : NULL,
                              .size = vt_json_int(vt_json_get(j, "size"), -1)};
-    if (out->sha256 && strlen(out->sha256) != 64)
-        out->sha256 = NULL;
     return strcmp(vt_json_str(vt_json_get(j, "type"), ""), "file") == 0 && out->size >= 0 && !strchr(out->path, '/') &&
            out->path[0] && out->path[0] != '.';
+}
+
+/* The hub's SHA-256 of a large file, in either case: what cannot be compared is not fetched. */
+static vt_status read_hash(const struct hub *h, struct hub_file *f, vt_err *err)
+{
+    size_t n = 0;
+
+    if (!f->oid)
+        return VT_OK;
+    while (n < VT_SHA256_HEX - 1 && isxdigit((unsigned char)f->oid[n])) {
+        f->sha256[n] = (char)tolower((unsigned char)f->oid[n]);
+        n++;
+    }
+    f->sha256[n] = '\0';
+    return n == VT_SHA256_HEX - 1 && !f->oid[n]
+               ? VT_OK
+               : vt_fail(err, VT_EFORMAT,
+                         "the hub at %.200s gives \"%.80s\" as the SHA-256 of %.200s of %.160s, which is none: what "
+                         "comes could not be checked",
+                         h->endpoint, f->oid, f->path, h->repo);
 }
 
 static bool ends_with(const char *text, const char *tail)
@@ -242,14 +278,14 @@ static bool is_weights(const char *path, bool has_index)
 
 static bool is_wanted(const struct hub *h, const struct hub_file *f, bool has_index)
 {
-    static const char *const names[] = {"config.json",
+    static const char *const names[] = {CONFIG,
                                         "generation_config.json",
                                         "tokenizer.json",
                                         "tokenizer_config.json",
                                         "special_tokens_map.json",
                                         "chat_template.jinja",
                                         "vocab.json",
-                                        "model.safetensors.index.json"};
+                                        INDEX};
 
     if (h->gguf)
         return strcmp(f->path, h->gguf) == 0;
@@ -268,7 +304,7 @@ static vt_status choose(struct hub *h, struct hub_file *files, size_t *n, vt_err
 
     *n = 0;
     for (const vt_json *j = vt_json_first(h->listing); j; j = vt_json_next(j))
-        has_index = has_index || (read_file(j, &f) && strcmp(f.path, "model.safetensors.index.json") == 0);
+        has_index = has_index || (read_file(j, &f) && strcmp(f.path, INDEX) == 0);
     for (const vt_json *j = vt_json_first(h->listing); j; j = vt_json_next(j)) {
         if (!read_file(j, &f))
             continue;
@@ -278,10 +314,15 @@ static vt_status choose(struct hub *h, struct hub_file *files, size_t *n, vt_err
         }
         if (!is_wanted(h, &f, has_index) || *n == MAX_FILES)
             continue;
-        has_config = has_config || strcmp(f.path, "config.json") == 0;
-        has_weights = has_weights || h->gguf || is_weights(f.path, has_index);
+        has_config = has_config || strcmp(f.path, CONFIG) == 0;
+        has_weights = has_weights || has_index || h->gguf || is_weights(f.path, has_index);
+        VT_TRY(read_hash(h, &f, err));
         h->total += f.size;
         files[(*n)++] = f;
+        if (strcmp(f.path, INDEX) == 0) { /* first, since it says what else there must be */
+            files[*n - 1] = files[0];
+            files[0] = f;
+        }
     }
     if (h->gguf)
         return *n == 1 ? VT_OK
@@ -331,7 +372,7 @@ static vt_status fetch_file(struct hub *h, const struct hub_file *f, vt_err *err
                                                            .credential = h->header[0] ? h->header : NULL,
                                                            .what = what,
                                                            .size = f->size,
-                                                           .sha256 = f->sha256,
+                                                           .sha256 = f->oid ? f->sha256 : NULL,
                                                            .stop_fd = h->stop_fd,
                                                            .progress = on_bytes,
                                                            .arg = h},
@@ -341,22 +382,93 @@ static vt_status fetch_file(struct hub *h, const struct hub_file *f, vt_err *err
     return status;
 }
 
-/* All files are whole: the folder gets its name, and is the newest. */
-static vt_status publish(struct hub *h, vt_err *err)
+/* A shard that the index names is one of the files, or becomes one. */
+static vt_status want_shard(struct hub *h, const char *shard, struct hub_file *files, size_t *n, vt_err *err)
 {
-    char *from = place(h, ".part", h->gguf), *to = place(h, "", h->gguf), *folder = place(h, "", NULL),
-         *newest = vt_path_join(h->folder, "newest");
-    vt_status status = from && to && folder && newest ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a path");
+    struct hub_file f;
 
-    if (status == VT_OK && h->gguf) /* beside others of the commit */
-        status = vt_fs_mkdir_p(folder, err);
+    for (size_t i = 0; i < *n; i++)
+        if (strcmp(files[i].path, shard) == 0)
+            return VT_OK;
+    for (const vt_json *j = vt_json_first(h->listing); j && *n < MAX_FILES; j = vt_json_next(j)) {
+        if (!read_file(j, &f) || strcmp(f.path, shard) != 0)
+            continue;
+        VT_TRY(read_hash(h, &f, err));
+        h->total += f.size;
+        files[(*n)++] = f;
+        return VT_OK;
+    }
+    return vt_fail(err, VT_EFORMAT,
+                   "%.160s at %.12s is not whole: its " INDEX " names %.120s, which is not among its files; nothing of "
+                   "it is used",
+                   h->repo, h->commit, shard);
+}
+
+/* The index has come: every shard that it names is wanted. */
+static vt_status want_shards(struct hub *h, struct hub_file *files, size_t *n, vt_err *err)
+{
+    char *path = place(h, ".part", INDEX);
+    const char *last = "";
+    struct vt_buf text = {0};
+    vt_json *index = NULL;
+    const vt_json *map;
+    vt_status status = path ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a path");
+
+    if (status == VT_OK)
+        status = vt_fs_read(path, MAX_INDEX, &text, err);
+    if (status == VT_OK)
+        status = vt_json_parse(text.p, text.len, path, &index, err);
+    map = vt_json_get(index, "weight_map");
+    if (status == VT_OK && !vt_json_first(map))
+        status = vt_fail(err, VT_EFORMAT, "the " INDEX " of %.160s names no weights (\"weight_map\")", h->repo);
+    for (const vt_json *j = vt_json_first(map); j && status == VT_OK; j = vt_json_next(j)) {
+        const char *shard = vt_json_str(j, "");
+
+        if (strcmp(shard, last) != 0)
+            status = want_shard(h, shard, files, n, err);
+        last = shard;
+    }
+    vt_json_free(index);
+    vt_buf_free(&text);
+    free(path);
+    return status;
+}
+
+static vt_status move(const struct hub *h, const char *file, vt_err *err)
+{
+    char *from = place(h, ".part", file), *to = place(h, "", file);
+    vt_status status = from && to ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a path");
+
     if (status == VT_OK && rename(from, to) != 0)
         status = vt_fail(err, VT_EIO, "cannot move %s to %s: %s", from, to, strerror(errno));
-    if (status == VT_OK)
-        status = vt_fs_write_atomic(newest, h->commit, strlen(h->commit), err);
     free(from);
     free(to);
+    return status;
+}
+
+/* All files are whole: the folder gets its name, or, where there is one with a .gguf in it, what it lacks, config.json
+ * last; and it is the newest. */
+static vt_status publish(struct hub *h, const struct hub_file *files, size_t n, vt_err *err)
+{
+    char *folder = place(h, "", NULL), *part = place(h, ".part", NULL), *newest = vt_path_join(h->folder, "newest");
+    vt_status status = folder && part && newest ? VT_OK : vt_fail(err, VT_ENOMEM, "out of memory for a path");
+
+    if (status == VT_OK && h->gguf)
+        status = vt_fs_mkdir_p(folder, err);
+    if (status == VT_OK && !h->gguf && !vt_fs_exists(folder)) {
+        status = move(h, NULL, err);
+    } else if (status == VT_OK) {
+        for (size_t i = 0; i < n && status == VT_OK; i++)
+            if (strcmp(files[i].path, CONFIG) != 0)
+                status = move(h, files[i].path, err);
+        if (status == VT_OK && !h->gguf)
+            status = move(h, CONFIG, err);
+        (void)rmdir(part); /* stays where another pull has begun a file of it */
+    }
+    if (status == VT_OK)
+        status = vt_fs_write_atomic(newest, h->commit, strlen(h->commit), err);
     free(folder);
+    free(part);
     free(newest);
     return status;
 }
@@ -379,10 +491,13 @@ static vt_status fetch_all(struct hub *h, vt_err *err)
                  (double)h->total / 1e6);
         say(h, line);
     }
-    for (size_t i = 0; i < n && status == VT_OK; i++)
+    for (size_t i = 0; i < n && status == VT_OK; i++) {
         status = fetch_file(h, &files[i], err);
+        if (status == VT_OK && strcmp(files[i].path, INDEX) == 0)
+            status = want_shards(h, files, &n, err);
+    }
     if (status == VT_OK)
-        status = publish(h, err);
+        status = publish(h, files, n, err);
     free(files);
     free(part);
     return status;
@@ -413,6 +528,7 @@ vt_status vt_hub_fetch(const char *name, int stop_fd, void (*progress)(void *arg
 {
     struct hub h = {.stop_fd = stop_fd, .progress = progress, .arg = arg};
     vt_status status = parse(name, &h, err);
+    bool is_there = false;
 
     *path = NULL;
     if (status == VT_OK)
@@ -421,15 +537,10 @@ vt_status vt_hub_fetch(const char *name, int stop_fd, void (*progress)(void *arg
         status = open_hub(&h, err);
     if (status == VT_OK)
         status = find_commit(&h, err);
-    if (status == VT_OK) {
-        char *whole = place(&h, "", h.gguf);
-
-        if (!whole)
-            status = vt_fail(err, VT_ENOMEM, "out of memory for a path");
-        else if (!vt_fs_exists(whole))
-            status = fetch_all(&h, err);
-        free(whole);
-    }
+    if (status == VT_OK)
+        status = is_whole(&h, &is_there, err);
+    if (status == VT_OK && !is_there)
+        status = fetch_all(&h, err);
     if (status == VT_OK) {
         *path = place(&h, "", h.gguf);
         if (!*path)

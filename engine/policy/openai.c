@@ -2,8 +2,8 @@
  *
  * openai.c: the backend of specs openai:URL#MODEL: a server of OpenAI's completions API, such as vLLM, SGLang or
  * llama.cpp's. It samples, and scores where the server can; the weights are the server's, so nothing is updated and
- * there is one state of weights, named by address and model, by the tokenizer that lies here, and by what the server
- * was found to do with a request: what it does not do changes what is drawn.
+ * there is one state of weights, named by address and model, by the tokenizer that lies here, by what the server was
+ * found to do with a request (what it does not do changes what is drawn), and by what it said of one prompt.
  *
  * Answers are not streamed: a sample that ends early because its stream broke would be one of another distribution, so
  * nothing but whole ones can be kept; each sample of a request that is drawn alone ends by itself; and a request that
@@ -15,6 +15,7 @@
 #include "policy/openai.h"
 #include "base/alloc.h"
 #include "base/sha256.h"
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -75,6 +76,20 @@ static vt_status set_up(struct vt_openai *o, const char *url, vt_err *err)
                : vt_fail(err, VT_ENOMEM, "out of memory for the model's address");
 }
 
+/* What the weights were seen to say. A server that computes the same again, in batches of another size, is off by
+ * hundredths of a nat at most, and so mostly has the same tenths; other weights, that is another training or
+ * quantisation of some effect, are off by more or have another token. A number near the middle between two tenths may
+ * be rounded either way: then nothing is found again that was stored, which costs time, and nothing wrong is. */
+static void hash_top(struct vt_sha256 *h, const struct vt_openai_facts *f)
+{
+    char tenths[32] = "";
+
+    if (!isnan(f->top))
+        snprintf(tenths, sizeof tenths, "%ld", lround(f->top * 10));
+    vt_hash_str(h, "likeliest token", f->top_token);
+    vt_hash_str(h, "its log-probability in tenths", tenths);
+}
+
 static vt_status make_weights(vt_policy *p, vt_err *err)
 {
     const struct vt_openai *o = vt_openai_of(p);
@@ -101,6 +116,7 @@ static vt_status make_weights(vt_policy *p, vt_err *err)
     vt_hash_str(&h, "tokens", tokens);
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
         vt_hash_u64(&h, facts[i].name, (uint64_t)facts[i].value);
+    hash_top(&h, f);
     vt_sha256_hex(&h, id);
     VT_TRY(vt_weights_new(p, id, 0, NULL, p->state, &p->base, err));
     p->start = vt_weights_ref(p->base);

@@ -39,8 +39,9 @@ struct vt_openai_facts {
     enum vt_openai_extras extras;
     enum vt_openai_logprobs logprobs;
     enum vt_openai_scoring scoring;
-    int n_ctx;  /* 0 = it does not say */
-    double top; /* log-probability of the likeliest token behind the probe's prompt; NaN = not given */
+    int n_ctx;          /* 0 = it does not say */
+    double top;         /* log-probability of the likeliest token behind the probe's prompt; NaN = not given */
+    char top_token[64]; /* its text, or how the server writes it; "" = not given */
 };
 
 /* The network thread's. */
@@ -115,6 +116,9 @@ vt_status vt_openai_read_ids(const vt_json *ids, int32_t *out, vt_err *err) VT_M
 /* Do these tokens spell the choice's text, which ends before one of the stop strings where it was stopped? */
 bool vt_openai_ids_spell(const vt_tokenizer *t, const struct vt_openai_choice *c, const int32_t *ids, size_t n,
                          const char *const *stop, int n_stop);
+/* Whether the server read the whole prompt that was sent as ids and more, as far as it says what it read. */
+vt_status vt_openai_check_prompt(const vt_json *answer, const int32_t *ids, size_t n_ids, const int32_t *more,
+                                 size_t n_more, vt_err *err) VT_MUST_USE;
 /* Adds what the server says that it counted. */
 void vt_openai_read_usage(const vt_json *answer, struct vt_sample_request *r);
 /* Fills a sample of the request from a choice. */

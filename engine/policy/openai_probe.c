@@ -150,7 +150,7 @@ static vt_status first(struct probe *b, vt_json **out, vt_err *err)
     return status;
 }
 
-static vt_status read_first(struct probe *b, const vt_json *answer, char *token, size_t size, vt_err *err)
+static vt_status read_first(struct probe *b, const vt_json *answer, vt_err *err)
 {
     struct vt_openai_facts *f = &b->o->facts;
     struct vt_openai_choice c;
@@ -162,8 +162,8 @@ static vt_status read_first(struct probe *b, const vt_json *answer, char *token,
     other = vt_openai_n_choices(answer) == 2 ? text_of(answer, 1) : NULL;
     f->many = other && strcmp(c.text, other) != 0;
     free(other);
-    f->top = (double)NAN;
-    if (c.logprobs && !vt_openai_top_logprob(&c, token, size, &f->top))
+    f->top_token[0] = '\0';
+    if (!c.logprobs || !vt_openai_top_logprob(&c, f->top_token, sizeof f->top_token, &f->top))
         f->top = (double)NAN;
     f->logprobs = c.logprobs ? VT_OPENAI_RAW : VT_OPENAI_NO_LOGPROBS;
     return VT_OK;
@@ -171,19 +171,19 @@ static vt_status read_first(struct probe *b, const vt_json *answer, char *token,
 
 /* --- one thing after another --- */
 
-/* token: the likeliest at temperature 1.5. What cannot be told is taken for the model's own, as servers have it by
- * default. */
-static void probe_logprobs(struct probe *b, const char *token)
+/* What the likeliest token has at temperature 1.5 is compared. What cannot be told is taken for the model's own, as
+ * servers have it by default. */
+static void probe_logprobs(struct probe *b)
 {
     struct vt_openai_ask a = {.n = 1, .max_tokens = 1, .temperature = cool, .top_p = 1, .has_seed = true, .seed = 0};
     struct vt_openai_choice c;
-    char other[64];
+    char other[sizeof b->o->facts.top_token];
     vt_json *answer;
     double v;
     int http_status;
 
     if (complete(b, &a, &answer, &http_status, NULL) == VT_OK && vt_openai_choice(answer, 0, &c, NULL) == VT_OK &&
-        vt_openai_top_logprob(&c, other, sizeof other, &v) && strcmp(token, other) == 0 &&
+        vt_openai_top_logprob(&c, other, sizeof other, &v) && strcmp(b->o->facts.top_token, other) == 0 &&
         fabs(v - b->o->facts.top) > 0.05)
         b->o->facts.logprobs = VT_OPENAI_PROCESSED;
     vt_json_free(answer);
@@ -270,7 +270,6 @@ static vt_status probe(struct probe *b, bool again, vt_err *err)
     struct vt_openai *o = b->o;
     vt_json *answer = NULL;
     int32_t *ids = NULL;
-    char token[64] = "";
     vt_status status = VT_OK;
 
     if (o->remote.text.tokenizer)
@@ -279,12 +278,12 @@ static vt_status probe(struct probe *b, bool again, vt_err *err)
     if (status == VT_OK)
         status = first(b, &answer, err);
     if (status == VT_OK)
-        status = read_first(b, answer, token, sizeof token, err);
+        status = read_first(b, answer, err);
     if (status == VT_OK && o->facts.takes_ids)
         status = check_tokenizer(b, answer, err);
     if (status == VT_OK) {
         if (!isnan(o->facts.top))
-            probe_logprobs(b, token);
+            probe_logprobs(b);
         if (!again)
             probe_seeds(b, answer);
         if (!again)

@@ -257,6 +257,8 @@ static vt_status read_samples(struct calls_job *j, const struct call *c, vt_err 
     if (vt_openai_n_choices(c->answer) != j->n_each)
         return vt_fail(err, VT_ENET, "the server gave %d samples of the %d that were asked for",
                        vt_openai_n_choices(c->answer), j->n_each);
+    if (vt_openai_of(p)->is_tokens)
+        VT_TRY(vt_openai_check_prompt(c->answer, r->prompt, (size_t)r->n_prompt, NULL, 0, err));
     vt_openai_read_usage(c->answer, r);
     for (int i = 0; i < j->n_each; i++) {
         struct vt_openai_choice choice;
@@ -345,6 +347,7 @@ static vt_status read_row(struct calls_job *j, const struct call *c, vt_err *err
     vt_status status;
 
     VT_TRY(vt_openai_choice(c->answer, 0, &choice, err));
+    VT_TRY(vt_openai_check_prompt(c->answer, r->prompt, (size_t)r->n_prompt, r->tokens[i], (size_t)r->n[i], err));
     ids = vt_alloc_array((size_t)n_all + 1, sizeof *ids);
     if (!ids)
         return vt_fail(err, VT_ENOMEM, "out of memory for %d tokens", n_all);

@@ -37,7 +37,8 @@ static const char *difference(const struct vt_openai_facts *was, const struct vt
         return "how it scores";
     if (was->n_ctx != is->n_ctx)
         return "its context";
-    if (!isnan(was->top) && !isnan(is->top) && fabs(was->top - is->top) > 0.2)
+    if (isnan(was->top) != isnan(is->top) || strcmp(was->top_token, is->top_token) != 0 ||
+        (!isnan(was->top) && fabs(was->top - is->top) > 0.2))
         return "what it says of the same prompt";
     return NULL;
 }

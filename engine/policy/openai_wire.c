@@ -180,6 +180,43 @@ void vt_openai_read_usage(const vt_json *answer, struct vt_sample_request *r)
     r->n_cached += cached < n ? cached : n;
 }
 
+/* Where a server lists the ids that it read, each of them. */
+static bool are_the_ids(const vt_json *list, const int32_t *ids, size_t n_ids, const int32_t *more, size_t n_more)
+{
+    size_t at = 0;
+
+    if (!vt_json_is_array(list))
+        return true;
+    for (const vt_json *t = vt_json_first(list); t; t = vt_json_next(t), at++)
+        if (at >= n_ids + n_more || vt_json_int(t, -1) != (at < n_ids ? ids[at] : more[at - n_ids]))
+            return false;
+    return at == n_ids + n_more;
+}
+
+/* Servers cut prompts that are too long for them, and answer what is left. A count of as many prompts as there are
+ * samples is one of whole prompts too. */
+vt_status vt_openai_check_prompt(const vt_json *answer, const int32_t *ids, size_t n_ids, const int32_t *more,
+                                 size_t n_more, vt_err *err)
+{
+    const vt_json *choices = vt_json_get(answer, "choices"),
+                  *counted = vt_json_get(vt_json_get(answer, "usage"), "prompt_tokens");
+    const int64_t n = (int64_t)(n_ids + n_more), said = vt_json_is_number(counted) ? vt_json_int(counted, -1) : n;
+    bool are = are_the_ids(vt_json_get(answer, "prompt_token_ids"), ids, n_ids, more, n_more);
+
+    if (said != n && said != n * vt_openai_n_choices(answer))
+        return vt_fail(err, VT_ENET,
+                       "the server read %" PRId64 " tokens of a prompt of %" PRId64
+                       ": what it answers is no answer to the prompt that was sent (is it longer than its context?)",
+                       said, n);
+    for (const vt_json *c = vt_json_first(choices); c && are; c = vt_json_next(c))
+        are = are_the_ids(vt_json_get(c, "prompt_token_ids"), ids, n_ids, more, n_more);
+    return are ? VT_OK
+               : vt_fail(err, VT_ENET,
+                         "the server read other tokens than the %" PRId64
+                         " of the prompt that was sent, by its prompt_token_ids: what it answers is no answer to it",
+                         n);
+}
+
 /* The log-probability of an entry of a choice's logprobs. false: it is none. */
 static bool read_logprob(const vt_json *c, float *out)
 {

@@ -3,12 +3,13 @@
 """A hub of models for tests, as huggingface.co answers: one repository, org/tiny, made of the files of a folder.
 
     hub_server.py FOLDER [--token T] [--cut BYTES] [--cuts N] [--redirect] [--wrong-hash] [--wrong-part] [--no-range]
-                         [--echo-token] [--commit HEX] [--port PORT]
+                         [--echo-token] [--oid upper|TEXT] [--busy SECONDS] [--commit HEX] [--port PORT]
 
 It prints the port it listens on (127.0.0.1), a line by itself, and serves until its standard input ends or it is killed.
 *.safetensors and *.gguf lie in the store of large files, with their SHA-256; --redirect sends whoever asks for one to
 http://localhost:PORT/cdn/…, another host by name, where a credential is an error. --cut breaks the connection after so
-many bytes of each answer with a file, the first N times (--cuts, for ever without it). GET /counts tells what happened.
+many bytes of each answer with a file, the first N times (--cuts, for ever without it). --oid upper writes hashes in
+upper case, --oid TEXT that text in place of each. --busy refuses files and asks for so long a pause. GET /counts tells what happened.
 """
 import argparse, hashlib, json, pathlib, socket, sys, threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -37,6 +38,8 @@ def handler(o, files):
             self.wfile.write(self.answer(status, body, headers))
 
         def give(self, data):
+            if o.busy:
+                return self.say(429, {"error": "busy"}, {"Retry-After": o.busy})
             part = self.headers.get("Range", "")
             start = int(part[len("bytes="):-1]) if part and not o.no_range else 0
             if start >= len(data) and start:
@@ -79,6 +82,8 @@ def handler(o, files):
                     e = {"type": "file", "path": name, "size": len(data), "oid": "0" * 40}
                     if name.endswith((".safetensors", ".gguf")):
                         e["lfs"] = {"oid": hashlib.sha256(b"other" if o.wrong_hash else data).hexdigest(), "size": len(data), "pointerSize": 134}
+                        if o.oid:
+                            e["lfs"]["oid"] = e["lfs"]["oid"].upper() if o.oid == "upper" else o.oid
                     out.append(e)
                 out += [{"type": "directory", "path": "onnx", "oid": "1" * 40, "size": 0},
                         {"type": "file", "path": "pytorch_model.bin", "size": 10**12, "oid": "2" * 40}]
@@ -108,6 +113,8 @@ def main():
     a.add_argument("--cuts", type=int, default=-1)
     for name in ("--redirect", "--wrong-hash", "--wrong-part", "--no-range", "--echo-token"):
         a.add_argument(name, action="store_true")
+    a.add_argument("--oid", default="")
+    a.add_argument("--busy", default="")
     a.add_argument("--commit", default="c" * 40)
     a.add_argument("--port", type=int, default=0)
     o = a.parse_args()

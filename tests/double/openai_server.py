@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server of the completions API for tests, answering in the shapes of the servers that people run.
 
-    openai_server.py [--shape vllm|sglang|llamacpp|plain|bare] [--fault JSON]... [--key KEY] [--latency SECONDS] [--port PORT]
+    openai_server.py [--shape vllm|sglang|llamacpp|plain|bare] [--fault JSON]... [--key KEY] [--latency SECONDS]
+                     [--weights N] [--port PORT]
 
 It prints the port it listens on (127.0.0.1), a line by itself, and serves until its standard input ends or it is killed.
 
@@ -21,7 +22,7 @@ Left out, top_k is 1 at llamacpp and plain, as their defaults are not those of t
 the likeliest tokens only. top_k -1 is refused by plain (422), 0 by sglang (400).
 
 The model is a bigram over bytes: tokens 0-255 are bytes, 257 <|im_start|>, 258 <|im_end|>; after token u, token v in
-{10, 32..126, 258} has the logit ((31 u + 17 v) mod 13) / 4, all others none.
+{10, 32..126, 258} has the logit ((31 u + 17 v + WEIGHTS) mod 13) / 4, all others none.
 
 A fault is {"path": "completions", "from": 1, "count": 1, "action": A, …}: "from" counts requests of that path, count -1
 is for ever. A: status (with "status", "headers", "body"), drop, truncate, garbage, short (a log-probability is missing),
@@ -32,12 +33,13 @@ import argparse, json, math, random, sys, threading, time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 END, ALLOWED = 258, [10] + list(range(32, 127)) + [258]
+WEIGHTS = 0
 LOCK = threading.Lock()
 COUNTS = {"requests": 0, "completions": 0, "samples": 0}
 
 
 def logits(u, temperature=1.0):
-    return [((31 * u + 17 * v) % 13) / 4 / temperature for v in ALLOWED]
+    return [((31 * u + 17 * v + WEIGHTS) % 13) / 4 / temperature for v in ALLOWED]
 
 
 def log_softmax(xs):
@@ -260,6 +262,10 @@ def lie(out, how):
         if how == "positive score" and c.get("prompt_logprobs"):
             for v in list(c["prompt_logprobs"][-1].values()):
                 v["logprob"] = 3.5
+        if how == "cut ids":
+            c["prompt_token_ids"] = c["prompt_token_ids"][1:]
+    if how == "cut prompt":
+        out["usage"]["prompt_tokens"] -= 1
     if how == "many tokens":
         out["usage"]["completion_tokens"] = 2**31 + 7
 
@@ -342,7 +348,10 @@ def main():
     a.add_argument("--key", default="")
     a.add_argument("--latency", type=float, default=0)
     a.add_argument("--port", type=int, default=0)
+    a.add_argument("--weights", type=int, default=0)
     o = a.parse_args()
+    global WEIGHTS
+    WEIGHTS = o.weights
     listener = Listener(("127.0.0.1", o.port), handler(Server(o)))
     print(listener.server_address[1], flush=True)
     threading.Thread(target=listener.serve_forever, daemon=True).start()

@@ -16,9 +16,9 @@ static const char *const commits[] = {"cccccccccccccccccccccccccccccccccccccccc"
 static vt_err err;
 static char cache[] = "/tmp/vegttt-hub-XXXXXX";
 
-static struct served hub(const char *const *more)
+static struct served hub_of(const char *folder, const char *const *more)
 {
-    const char *args[20] = {FOLDER};
+    const char *args[20] = {folder};
     int n = 1;
 
     for (; more && *more; more++)
@@ -26,6 +26,11 @@ static struct served hub(const char *const *more)
     struct served s = serve("hub_server.py", args);
     setenv("HF_ENDPOINT", s.url, 1);
     return s;
+}
+
+static struct served hub(const char *const *more)
+{
+    return hub_of(FOLDER, more);
 }
 
 static int count_of(const struct served *s, const char *name)
@@ -173,9 +178,10 @@ static void what_is_not_what_the_hub_says_is_dropped(void)
         const char *args[6];
         const char *says;
     } rows[] = {{{"--wrong-hash"}, "its SHA-256 is another"},
-                {{"--wrong-part", "--cut", "20000"}, "another part of it than was asked for"}};
+                {{"--wrong-part", "--cut", "20000"}, "another part of it than was asked for"},
+                {{"--oid", "0123abcd"}, "\"0123abcd\" as the SHA-256 of model.safetensors"}};
 
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         struct served s = hub(rows[i].args);
         char *path = NULL;
 
@@ -215,6 +221,122 @@ static void a_new_commit_is_another_folder(void)
     unserve(&s);
 }
 
+static void a_hash_in_upper_case_is_the_same(void)
+{
+    const char *const args[] = {"--oid", "upper", NULL};
+    struct served s = hub(args);
+    char *path = NULL;
+
+    empty_cache();
+    CHECK_OK(fetch("hf:org/tiny", &path), err);
+    if (path)
+        check_whole(path);
+    free(path);
+    unserve(&s);
+}
+
+/* Of a day nobody wants to wait, and its milliseconds fit no int. */
+static void a_pause_of_a_day_is_not_waited_for(void)
+{
+    const char *const args[] = {"--busy", "86400", NULL};
+    struct served s = hub(args);
+    char *path = NULL;
+
+    empty_cache();
+    CHECK_INT(fetch("hf:org/tiny", &path), VT_ENET);
+    CHECK(strstr(err.msg, "it asks for a pause of 86400 s"));
+    CHECK_INT(count_of(&s, "requests"), 4); /* two of the list, one of a file, this one: it is not tried again */
+    unserve(&s);
+}
+
+/* A repository of a test: files of the tiny model, and what is written beside them. */
+static const char *repository(const char *const *copied, const char *const *written)
+{
+    static char folder[64];
+    char path[256];
+
+    snprintf(folder, sizeof folder, "%s-repo", cache);
+    CHECK_OK(vt_fs_remove_tree(folder, &err), err);
+    CHECK_OK(vt_fs_mkdir_p(folder, &err), err);
+    for (; *copied; copied++) {
+        struct vt_buf b = {0};
+
+        snprintf(path, sizeof path, "%s/%s", FOLDER, *copied);
+        CHECK_OK(vt_fs_read(path, 1 << 24, &b, &err), err);
+        snprintf(path, sizeof path, "%s/%s", folder, *copied);
+        CHECK_OK(vt_fs_write_atomic(path, b.p, b.len, &err), err);
+        vt_buf_free(&b);
+    }
+    for (; *written; written += 2) {
+        snprintf(path, sizeof path, "%s/%s", folder, written[0]);
+        CHECK_OK(vt_fs_write_atomic(path, written[1], strlen(written[1]), &err), err);
+    }
+    return folder;
+}
+
+/* One file of a commit does not stand for all of it, whichever comes first. */
+static void a_gguf_of_a_repository_is_not_the_repository(void)
+{
+    const char *const copied[] = {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", NULL};
+    const char *const written[] = {"x.gguf", "GGUF of a test", "y.gguf", "another", NULL};
+    const char *folder = repository(copied, written);
+    struct served s = hub_of(folder, NULL);
+    char *gguf = NULL, *path = NULL, *other = NULL, file[512];
+
+    empty_cache();
+    CHECK_OK(fetch("hf:org/tiny/x.gguf", &gguf), err);
+    CHECK_OK(vt_hub_find("hf:org/tiny", &path, &err), err);
+    CHECK(path == NULL);
+    CHECK_OK(fetch("hf:org/tiny", &path), err);
+    CHECK_OK(fetch("hf:org/tiny/y.gguf", &other), err);
+    CHECK(gguf && vt_fs_size(gguf) == 14);
+    CHECK(other && vt_fs_size(other) == 7);
+    for (int i = 0; path && i < 4; i++) {
+        snprintf(file, sizeof file, "%s/%s", path, copied[i]);
+        CHECK(vt_fs_exists(file));
+    }
+    free(path);
+    CHECK_OK(vt_hub_find("hf:org/tiny", &path, &err), err);
+    CHECK(path != NULL);
+    CHECK_INT(count_of(&s, "files"), 6);
+    free(path);
+    free(gguf);
+    free(other);
+    unserve(&s);
+    CHECK_OK(vt_fs_remove_tree(folder, &err), err);
+}
+
+#define SHARD(n) "model-0000" n "-of-00002.safetensors"
+
+/* What the index names is there, also under a name that no shard usually has; or nothing is. */
+static void every_shard_of_the_index_is_there_or_nothing(void)
+{
+    static const char index[] = "{\"weight_map\":{\"a\":\"" SHARD("1") "\",\"b\":\"extra.safetensors\"}}";
+    const char *const copied[] = {"config.json", "tokenizer.json", NULL};
+    const char *const lacks[] = {"model.safetensors.index.json", index, SHARD("1"), "first", NULL};
+    const char *const has[] = {
+        "model.safetensors.index.json", index, SHARD("1"), "first", "extra.safetensors", "more", NULL};
+    const char *folder = repository(copied, lacks);
+    struct served s = hub_of(folder, NULL);
+    char *path = NULL, file[512];
+
+    empty_cache();
+    CHECK_INT(fetch("hf:org/tiny", &path), VT_EFORMAT);
+    CHECK(strstr(err.msg, "names extra.safetensors, which is not among its files"));
+    CHECK_INT(count_of(&s, "files"), 1); /* the index: no weights come in vain */
+    CHECK_OK(vt_hub_find("hf:org/tiny", &path, &err), err);
+    CHECK(path == NULL);
+    unserve(&s);
+    folder = repository(copied, has);
+    s = hub_of(folder, NULL);
+    CHECK_OK(fetch("hf:org/tiny", &path), err);
+    snprintf(file, sizeof file, "%s/extra.safetensors", path ? path : "");
+    CHECK_INT(vt_fs_size(file), 4);
+    free(path);
+    unserve(&s);
+    CHECK_OK(vt_fs_remove_tree(folder, &err), err);
+}
+
 static void names_that_are_none_are_refused(void)
 {
     static const char *const names[] = {"hf:",          "hf:tiny",     "hf:org/",           "hf:/tiny",
@@ -241,6 +363,10 @@ static const struct test_case cases[] = {TEST(a_folder_comes_whole_and_is_there_
                                          TEST(a_key_goes_to_the_hub_alone),
                                          TEST(what_is_not_what_the_hub_says_is_dropped),
                                          TEST(a_new_commit_is_another_folder),
+                                         TEST(a_hash_in_upper_case_is_the_same),
+                                         TEST(a_pause_of_a_day_is_not_waited_for),
+                                         TEST(a_gguf_of_a_repository_is_not_the_repository),
+                                         TEST(every_shard_of_the_index_is_there_or_nothing),
                                          TEST(names_that_are_none_are_refused)};
 
 int main(int argc, char **argv)
