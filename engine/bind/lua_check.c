@@ -148,6 +148,8 @@ static void push_set(lua_State *L, const struct vt_probe *p, size_t i)
     lua_setfield(L, -2, "scale");
     lua_pushstring(L, p->set[i].inputs);
     lua_setfield(L, -2, "inputs");
+    lua_pushboolean(L, p->pool.set[i].spice >= VT_SPICE_HUGE);
+    lua_setfield(L, -2, "is_beyond");
     for (int which = 0; which < VT_N_REFERENCES; which++) {
         if (!p->has[which])
             continue;
@@ -156,7 +158,7 @@ static void push_set(lua_State *L, const struct vt_probe *p, size_t i)
     }
 }
 
-/* core.task_probe(task, "fast" | "full", unsafe_jail) -> { sets = { { scale, inputs, baseline, tuned }, … },
+/* core.task_probe(task, "fast" | "full", unsafe_jail) -> { sets = { { scale, inputs, is_beyond, baseline, tuned }, … },
  * stale_refused }, where baseline and tuned are the largest error / bound. Raises with code EFORMAT when the task
  * itself is at fault. */
 static int l_probe(lua_State *L)

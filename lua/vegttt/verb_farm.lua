@@ -43,12 +43,14 @@ local function own_cores()
   return cores
 end
 
--- When the process began, in ticks since the machine did; nil when there is none.
+-- When the process began, in ticks since the machine did; nil when there is none, or only what its parent has not
+-- collected yet.
 local function start_time(pid)
   local file = io.open(("/proc/%d/stat"):format(pid), "r")
   local text = file and file:read "a"
   if file then file:close() end
   local field = 2
+  if text and text:find "%)%s[ZX][^)]*$" then return nil end
   for word in (text and text:match "^.*%)%s(.*)$" or ""):gmatch "%S+" do
     field = field + 1
     if field == 22 then return word end
