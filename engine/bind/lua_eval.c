@@ -12,6 +12,7 @@
 #include "eval/c/c_tier.h"
 #include "eval/tier.h"
 #include "farm/ask.h"
+#include "net/redis.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -337,6 +338,19 @@ static int l_queue(lua_State *L)
     return 1;
 }
 
+/* core.queue_problem(address) -> a sentence when it is no queue's address, else nil. */
+static int l_queue_problem(lua_State *L)
+{
+    vt_err err;
+    struct vt_redis_address a;
+    if (vt_redis_address_read(luaL_checkstring(L, 1), &a, &err) == VT_OK) {
+        vt_redis_address_free(&a);
+        return 0;
+    }
+    lua_pushstring(L, err.msg);
+    return 1;
+}
+
 static int l_cancel(lua_State *L)
 {
     vt_eval_cancel_all(vt_lua_eval(L, 1)->e);
@@ -352,6 +366,7 @@ void vt_lua_add_eval(lua_State *L)
                                          {"eval_key", l_key},
                                          {"eval_cancel", l_cancel},
                                          {"eval_queue", l_queue},
+                                         {"queue_problem", l_queue_problem},
                                          {"assemble", l_assemble},
                                          {"extract", l_extract},
                                          {"prompt", l_prompt},

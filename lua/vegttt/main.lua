@@ -236,6 +236,8 @@ end
 local function run_experiment(e, flags, given, head, words, o)
   local problem = flags.chat and core.chat_problem(flags.chat)
   if problem then errors.usage("--chat: %s", problem) end
+  problem = flags.queue and core.queue_problem(flags.queue)
+  if problem then errors.usage("--queue: %s", problem) end
   local cells = sweep.of(e, given)
   local is_of_tasks = not cells and params.are_of_tasks(e.params)
   e = cells or e
