@@ -173,7 +173,8 @@ struct vt_tier_ops {
     vt_status (*ground_open)(struct vt_station *s, const struct vt_pool *pool, struct vt_ground **out, size_t *bytes,
                              vt_err *err);
     void (*ground_close)(struct vt_ground *g);
-    /* Below this time no call on the pool's timed sets is believed; measure_floor looks again, all lanes idle. */
+    /* Below this time no call on the pool's timed sets is believed; measure_floor looks again, all lanes idle; NULL:
+     * nothing would come out other than before. */
     double (*floor_ns)(const struct vt_ground *g);
     vt_status (*measure_floor)(struct vt_tier *t, vt_err *err);
 

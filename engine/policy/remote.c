@@ -20,30 +20,32 @@
 
 /* --- opening --- */
 
-void vt_remote_say(const vt_policy *p, const char *format, ...)
+static void tell(void (*to)(void *arg, const char *line), void *arg, const char *format, va_list args)
 {
     char line[512];
+
+    if (!to)
+        return;
+    vsnprintf(line, sizeof line, format, args);
+    to(arg, line);
+}
+
+void vt_remote_say(const vt_policy *p, const char *format, ...)
+{
     va_list args;
 
-    if (!p->opts.progress)
-        return;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    tell(p->opts.progress, p->opts.progress_arg, format, args);
     va_end(args);
-    p->opts.progress(p->opts.progress_arg, line);
 }
 
 void vt_remote_notice(const vt_policy *p, const char *format, ...)
 {
-    char line[512];
     va_list args;
 
-    if (!p->opts.notice)
-        return;
     va_start(args, format);
-    vsnprintf(line, sizeof line, format, args);
+    tell(p->opts.notice, p->opts.notice_arg, format, args);
     va_end(args);
-    p->opts.notice(p->opts.notice_arg, line);
 }
 
 static void write_no_core(void)

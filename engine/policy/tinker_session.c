@@ -313,18 +313,24 @@ static vt_status ask(struct vt_tinker *t, const char *endpoint, char *body, size
 
 static const char client_body[] = "{\"sdk_version\":\"" SDK_VERSION "\"}";
 
-/* What the service says of its clients; one that has no such call takes the defaults. */
+/* What the service says of its clients, *out freed by the caller; nothing where it has no such call. */
+static vt_status ask_client(struct vt_tinker *t, const char *path, int stop_fd, vt_json **out, vt_err *err)
+{
+    int http_status = 0;
+    char *copy = vt_strdup(client_body);
+
+    *out = NULL;
+    if (!copy)
+        return vt_fail(err, VT_ENOMEM, "out of memory for a request");
+    vt_status status = ask(t, path, copy, strlen(copy), opening_patience_s, stop_fd, out, &http_status, err);
+    return http_status == 404 ? VT_OK : status;
+}
+
 static vt_status read_config(struct vt_tinker *t, int stop_fd, vt_err *err)
 {
-    int http_status;
     vt_json *j;
-    char *copy = vt_strdup(client_body);
-    vt_status status =
-        copy ? ask(t, "client/config", copy, strlen(copy), opening_patience_s, stop_fd, &j, &http_status, err)
-             : vt_fail(err, VT_ENOMEM, "out of memory for a request");
 
-    if (!copy || (status != VT_OK && http_status != 404))
-        return status;
+    VT_TRY(ask_client(t, "client/config", stop_fd, &j, err));
     t->chunk_len = (size_t)vt_json_int(vt_json_get(j, "fwdbwd_max_chunk_len"), 1024);
     t->chunk_bytes = (size_t)vt_json_int(vt_json_get(j, "fwdbwd_max_chunk_bytes_count"), 5000000);
     t->uses_token = vt_json_bool(vt_json_get(j, "pjwt_auth_enabled"), false);
@@ -334,15 +340,9 @@ static vt_status read_config(struct vt_tinker *t, int stop_fd, vt_err *err)
 
 static vt_status read_cancelling(struct vt_tinker *t, int stop_fd, vt_err *err)
 {
-    int http_status;
     vt_json *j;
-    char *copy = vt_strdup(client_body);
-    vt_status status =
-        copy ? ask(t, "client/dynamic_config", copy, strlen(copy), opening_patience_s, stop_fd, &j, &http_status, err)
-             : vt_fail(err, VT_ENOMEM, "out of memory for a request");
 
-    if (!copy || (status != VT_OK && http_status != 404))
-        return status;
+    VT_TRY(ask_client(t, "client/dynamic_config", stop_fd, &j, err));
     t->can_cancel = vt_json_bool(vt_json_get(j, "sample_cancel_enabled"), false);
     vt_json_free(j);
     return VT_OK;

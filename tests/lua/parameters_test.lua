@@ -197,4 +197,24 @@ describe("max_at_k by name", function()
       end)
     end)
   end)
+
+  it("is text: bytes that a file cannot tell apart are refused, by whatever way they come", function()
+    in_folder(function(root)
+      for _, text in ipairs { "\xe9", "\xc3", "a\0b", "\xed\xa0\x80" } do
+        for _, way in ipairs { "given", "default", "cell" } do
+          expect.raises("no text", function()
+            local e = support.main(function(run, _, vt)
+              if way ~= "cell" then return {} end
+              local leaf = vt.experiment { name = "leaf", doc = "", params = { s = { "t", "a text" } }, main = function() return {} end }
+              run:sweep(leaf, { { s = text } })
+            end, { params = { s = { way == "default" and text or "t", "a text", extend = true } } })
+            local r = support.run(e, way == "given" and { s = text } or nil, { root = root })
+            if r.status ~= "done" then error(r.value, 0) end
+          end)
+        end
+      end
+      expect.equal(core.utf8 "h\u{e9} \u{1F600}\n", "h\u{e9} \u{1F600}\n")
+      expect.equal(core.utf8 "a\xe9b\0c", "a\u{fffd}b\u{fffd}c")
+    end)
+  end)
 end)

@@ -199,3 +199,27 @@ describe("statistics", function()
     end)
   end)
 end)
+
+describe("a recorded sample", function()
+  it("has the text and the code that it had when it was drawn, whatever bytes the model says", function()
+    support.in_folder(function(root)
+      local dir, texts, codes = nil, {}, {}
+      local live = support.run(support.main(function(run, _, vt)
+        dir = run.dir
+        local g = vt.policy("tests/golden/tiny/chat"):start():sample(vt.tasks({ ids = "28" })[1]:prompt(),
+          { n = 12, temperature = 5, max_tokens = 8 })
+        for i, s in ipairs(g) do texts[i], codes[i] = s.text, s.code or false end
+        return {}
+      end), nil, { root = root, name = "live" })
+      expect.equal(live.status, "done")
+      expect.truthy(table.concat(texts):find("\u{fffd}", 1, true), "no sample had bytes that are not UTF-8: this proves nothing")
+      support.run(support.main(function(_, _, vt)
+        for i, s in ipairs(vt.rollouts(dir)[1]) do
+          expect.equal(s.text, texts[i])
+          expect.equal(s.code or false, codes[i])
+        end
+        return {}
+      end), nil, { root = root, name = "again" })
+    end)
+  end)
+end)

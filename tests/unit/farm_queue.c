@@ -404,9 +404,5 @@ static const struct test_case cases[] = {
 
 int main(int argc, char **argv)
 {
-    self = argv[0];
-    if (argc == 6 && strcmp(argv[1], "worker") == 0)
-        return worker_main(argv);
-    signal(SIGPIPE, SIG_IGN);
-    return test_main(cases, sizeof cases / sizeof cases[0], argc, argv);
+    return queue_main(cases, sizeof cases / sizeof cases[0], argc, argv);
 }

@@ -22,7 +22,7 @@
 #include <sys/wait.h>
 
 static const double most_s = 60;
-static const char *self; /* argv[0] */
+static const char *self; /* argv[0], set by queue_main */
 
 /* ---- the server ---- */
 
@@ -318,6 +318,16 @@ static inline vt_eval *ask_open(const char *url)
         s = vt_ask_open(url, 0, &e, &err);
     CHECK_OK(s, err);
     return e;
+}
+
+/* The main of a test with workers: the cases, or one worker of theirs. */
+static inline int queue_main(const struct test_case *cases, size_t n, int argc, char **argv)
+{
+    self = argv[0];
+    if (argc == 6 && strcmp(argv[1], "worker") == 0)
+        return worker_main(argv);
+    signal(SIGPIPE, SIG_IGN);
+    return test_main(cases, n, argc, argv);
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "eval/c/broker.h"
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/spawn.h"
 #include "eval/c/scratch.h"
 #include <dlfcn.h>
 #include <errno.h>
@@ -16,7 +17,6 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,33 +110,12 @@ static vt_status make_slot(struct vt_broker *b, const char *dir, const char *nam
 static vt_status spawn_worker(struct vt_broker *b, uint32_t without, vt_err *err)
 {
     char *program = NULL, bits[16];
-    int pair[2];
     VT_TRY(find_worker(&program, err));
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-        free(program);
-        return vt_fail(err, VT_EIO, "cannot make a socket for the evaluator's worker: %s", strerror(errno));
-    }
     snprintf(bits, sizeof bits, "%u", without);
     char *argv[] = {program, b->slot, bits, NULL};
     char *envp[] = {NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setpgroup(&attr, 0);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    posix_spawn_file_actions_adddup2(&actions, pair[1], VT_WIRE_SOCKET);
-    for (int fd = 0; fd < 3; fd++)
-        posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    posix_spawn_file_actions_addclosefrom_np(&actions, VT_WIRE_SOCKET + 1);
-    int e = posix_spawn(&b->pid, program, &actions, &attr, argv, envp);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    close(pair[1]);
-    b->socket = pair[0];
+    const struct vt_spawn spawn = {program, argv, envp, SOCK_SEQPACKET, VT_WIRE_SOCKET, 3};
+    int e = vt_spawn_start(&spawn, &b->pid, &b->socket);
     b->is_alive = e == 0;
     vt_status s = e ? vt_fail(err, VT_EIO, "cannot start the evaluator's worker %s: %s", program, strerror(e)) : VT_OK;
     free(program);

@@ -275,14 +275,6 @@ static bool watch(struct vt_station *s, enum vt_watch what)
     return false;
 }
 
-/* Memory's peak was measured when the first ground was opened; a device does not get faster. */
-static vt_status measure_floor(struct vt_tier *t, vt_err *err)
-{
-    (void)t;
-    (void)err;
-    return VT_OK;
-}
-
 const struct vt_tier_ops vt_cuda_tier = {.name = "cuda",
                                          .open = tier_open,
                                          .close = tier_close,
@@ -298,7 +290,6 @@ const struct vt_tier_ops vt_cuda_tier = {.name = "cuda",
                                          .ground_open = vt_cuda_ground_open,
                                          .ground_close = vt_cuda_ground_close,
                                          .floor_ns = vt_cuda_floor_ns,
-                                         .measure_floor = measure_floor,
                                          .build = vt_cuda_build,
                                          .reference = vt_cuda_reference_build,
                                          .load = vt_cuda_load,

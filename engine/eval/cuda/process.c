@@ -7,12 +7,12 @@
 #include "eval/cuda/process.h"
 #include "base/alloc.h"
 #include "base/fs.h"
+#include "base/spawn.h"
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -66,37 +66,14 @@ static vt_status find_program(char **out, vt_err *err)
 vt_status vt_cuda_process_start(const char *mode, struct vt_cuda_process *out, vt_err *err)
 {
     char *program = NULL;
-    int pair[2];
     *out = (struct vt_cuda_process){.socket = -1};
     VT_TRY(find_program(&program, err));
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) {
-        free(program);
-        return vt_fail(err, VT_EIO, "cannot make a socket for vegttt-cuda: %s", strerror(errno));
-    }
     char *argv[] = {program, (char *)(uintptr_t)mode, NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setpgroup(&attr, 0);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    posix_spawn_file_actions_adddup2(&actions, pair[1], VT_CUDA_SOCKET);
-    for (int fd = 0; fd < 2; fd++) /* a candidate's printf ends here */
-        posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    posix_spawn_file_actions_addclosefrom_np(&actions, VT_CUDA_SOCKET + 1);
-    int e = posix_spawn(&out->pid, program, &actions, &attr, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
-    close(pair[1]);
-    out->socket = pair[0];
-    out->pid = e ? 0 : out->pid;
+    /* A candidate's printf ends at /dev/null; what the driver says of an error is seen. */
+    const struct vt_spawn spawn = {program, argv, environ, SOCK_SEQPACKET, VT_CUDA_SOCKET, 2};
+    int e = vt_spawn_start(&spawn, &out->pid, &out->socket);
     vt_status s = e ? vt_fail(err, VT_EIO, "cannot start %s: %s", program, strerror(e)) : VT_OK;
     free(program);
-    if (s != VT_OK)
-        vt_cuda_process_end(out);
     return s;
 }
 

@@ -9,11 +9,11 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/embedded.h"
+#include "base/spawn.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,40 +63,19 @@ static const char *worker_text(void)
 vt_status vt_torch_process_start(const char *mode, int device, struct vt_torch_process *out, vt_err *err)
 {
     const char *python = getenv("VEGTTT_PYTHON") ? getenv("VEGTTT_PYTHON") : "python3";
-    int pair[2];
     *out = (struct vt_torch_process){.socket = -1};
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
-        return vt_fail(err, VT_EIO, "cannot make a socket for %s: %s", python, strerror(errno));
     char *env[MAX_ENV];
     char *argv[] = {(char *)(uintptr_t)python,        (char *)(uintptr_t) "-I", (char *)(uintptr_t) "-c",
                     (char *)(uintptr_t)worker_text(), (char *)(uintptr_t)mode,  NULL};
     make_environment(device, env);
     if (getenv("PYTHONPATH")) /* which -I would ignore */
         argv[1] = (char *)(uintptr_t) "-s";
-    posix_spawn_file_actions_t actions;
-    posix_spawnattr_t attr;
-    sigset_t none;
-    sigemptyset(&none);
-    posix_spawn_file_actions_init(&actions);
-    posix_spawnattr_init(&attr);
-    posix_spawnattr_setsigmask(&attr, &none);
-    posix_spawnattr_setpgroup(&attr, 0);
-    posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP);
-    posix_spawn_file_actions_adddup2(&actions, pair[1], SOCKET);
-    for (int fd = 0; fd < 3 && !getenv("VEGTTT_TORCH_STDERR"); fd++)
-        posix_spawn_file_actions_addopen(&actions, fd, "/dev/null", O_RDWR, 0);
-    posix_spawn_file_actions_addclosefrom_np(&actions, SOCKET + 1);
-    int e = posix_spawnp(&out->pid, python, &actions, &attr, argv, env);
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attr);
+    const struct vt_spawn spawn = {python, argv, env, SOCK_STREAM, SOCKET, getenv("VEGTTT_TORCH_STDERR") ? 0 : 3};
+    int e = vt_spawn_start(&spawn, &out->pid, &out->socket);
     for (char **v = env; *v; v++)
         free(*v);
-    close(pair[1]);
-    out->socket = pair[0];
     if (!e)
         return VT_OK;
-    out->pid = 0;
-    vt_torch_process_end(out);
     return vt_fail(err, VT_EUNSUPPORTED, "cannot start %s: %s; name a Python with torch in VEGTTT_PYTHON", python,
                    strerror(e));
 }

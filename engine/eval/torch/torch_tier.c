@@ -158,13 +158,6 @@ static double floor_ns(const struct vt_ground *g)
     return 0;
 }
 
-static vt_status measure_floor(struct vt_tier *t, vt_err *err)
-{
-    (void)t;
-    (void)err;
-    return VT_OK;
-}
-
 const struct vt_tier_ops vt_torch_tier = {.name = "torch",
                                           .open = tier_open,
                                           .close = tier_close,
@@ -180,7 +173,6 @@ const struct vt_tier_ops vt_torch_tier = {.name = "torch",
                                           .ground_open = ground_open,
                                           .ground_close = ground_close,
                                           .floor_ns = floor_ns,
-                                          .measure_floor = measure_floor,
                                           .build = vt_torch_build,
                                           .reference = vt_torch_reference,
                                           .load = vt_torch_load,
